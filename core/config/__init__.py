@@ -1,0 +1,26 @@
+"""The configuration of a run: frozen typed structs, read from TOML, checked in one place."""
+
+from core.config.load import apply_overrides, decode, encode_toml, read_toml
+from core.config.schema import (
+    DataConfig,
+    DiffusionConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "DataConfig",
+    "DiffusionConfig",
+    "ModelConfig",
+    "RunConfig",
+    "SampleConfig",
+    "ScheduleConfig",
+    "TrainConfig",
+    "apply_overrides",
+    "decode",
+    "encode_toml",
+    "read_toml",
+]

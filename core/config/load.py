@@ -1,0 +1,148 @@
+"""From TOML and ``--set key=value`` to structs, with errors that name the file, the key and the nearest valid key."""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli
+import tomli_w
+
+from core.errors import UserError
+
+T = TypeVar("T", bound=msgspec.Struct)
+Table = dict[str, Any]
+
+
+def read_toml(path: Path) -> Table:
+    """Parse a TOML file.
+
+    Raises:
+        UserError: the file cannot be read, is not UTF-8 or is not TOML.
+    """
+    try:
+        return tomli.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not valid TOML ({error})") from error
+
+
+def encode_toml(value: msgspec.Struct) -> str:
+    """A struct as TOML; keys that are None are left out, which reads back as None."""
+    return tomli_w.dumps(_without_none(msgspec.to_builtins(value)))
+
+
+def _without_none(table: Table) -> Table:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
+
+
+def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
+    """A table as a struct of the given kind.
+
+    Args:
+        table: parsed TOML.
+        kind: the struct to make.
+        source: what to call the table in an error, usually the file's name.
+
+    Raises:
+        UserError: an unknown key, a wrong type or a value out of bounds; the message names `source`, the key, the
+            value and, for an unknown key, the nearest valid one.
+    """
+    _reject_unknown_keys(table, kind, source, prefix="")
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise UserError(_explain(error, table, source)) from error
+
+
+def apply_overrides(table: Mapping[str, Any], assignments: Iterable[str]) -> Table:
+    """A copy of the table with each ``section.key=value`` of `assignments` set; values are read as TOML, else as text.
+
+    Raises:
+        UserError: an assignment is not of the form ``key=value`` or passes through a key that is no section.
+    """
+    result = _deep_copy(table)
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        key = key.strip()
+        parts = key.split(".")
+        if not separator or not all(parts):
+            raise UserError(f"--set {assignment}: expected section.key=value, for example --set train.epochs=3")
+        set_key(result, key, _parse_value(text.strip()), source=f"--set {assignment}")
+    return result
+
+
+def set_key(table: Table, dotted: str, value: Any, *, source: str) -> None:
+    """Set ``section.key`` in a table, making the sections on the way."""
+    *sections, last = dotted.split(".")
+    node = table
+    for section in sections:
+        child = node.setdefault(section, {})
+        if not isinstance(child, dict):
+            raise UserError(f"{source}: {section} is a value, not a section")
+        node = child
+    node[last] = value
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
+    """`base` with the keys of `over` on top, section by section."""
+    result = _deep_copy(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return result
+
+
+def _deep_copy(table: Mapping[str, Any]) -> Table:
+    return {key: _deep_copy(value) if isinstance(value, Mapping) else value for key, value in table.items()}
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomli.loads(f"value = {text}")["value"]
+    except (tomli.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _reject_unknown_keys(table: Mapping[str, Any], kind: type[msgspec.Struct], source: str, prefix: str) -> None:
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        name = prefix + key
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
+            hint = f"did you mean {prefix + near[0]}?" if near else ""
+            raise UserError(f"{source}: unknown key {name} = {_short(value)}; {hint}".rstrip("; "))
+        section = _struct_of(fields[key])
+        if section is not None and isinstance(value, Mapping):
+            _reject_unknown_keys(value, section, source, prefix=f"{name}.")
+
+
+def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+    candidates = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _explain(error: msgspec.ValidationError, table: Mapping[str, Any], source: str) -> str:
+    message, _, path = str(error).partition(" - at `")
+    key = path.rstrip("`").removeprefix("$.").removeprefix("$")
+    value: Any = table
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    message = message[:1].lower() + message[1:]
+    return f"{source}: {key} = {_short(value)}: {message}" if key else f"{source}: {message}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

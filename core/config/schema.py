@@ -1,0 +1,120 @@
+"""What can be configured: one frozen struct a section, its defaults, its bounds.
+
+The same structs check a recipe's TOML, ``--set`` on the command line, the dashboard's new-run form and the
+``run.toml`` that a run keeps. Picture size and channels are not configured here: they come from the data.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PositiveInt = Annotated[int, Meta(ge=1)]
+NaturalInt = Annotated[int, Meta(ge=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
+
+class DataConfig(Section):
+    """Which pictures a run learns."""
+
+    dataset: Name = "high"
+    """A data recipe (`low`, `high`, `array`), the path of a recipe's TOML, or a folder of pictures."""
+    count: PositiveInt | None = None
+    """Training pictures; None takes the recipe's own number."""
+    heldout: PositiveInt = 1000
+    """Held-out pictures that are scored after each epoch (at most as many as the recipe has)."""
+
+
+class ScheduleConfig(Section):
+    """The noise schedule: betas of the forward process."""
+
+    name: Name = "linear"
+    """`linear`, `sine`, `x^P` with any positive P, `cosine`, `sigmoid`, or `custom`."""
+    timesteps: PositiveInt = 1000
+    beta_start: Annotated[float, Meta(gt=0, lt=1)] = 1e-4
+    beta_end: Annotated[float, Meta(gt=0, lt=1)] = 0.02
+    periods: PositiveFloat = 0.5
+    """Periods of the sine schedule; 0.5 rises once from beta_start to beta_end."""
+    file: str | None = None
+    """For `custom`: a text or .npy file of T betas."""
+    zero_terminal_snr: bool = False
+    """Rescale so that the last step is pure noise (Lin et al. 2023)."""
+
+
+class DiffusionConfig(Section):
+    """What the network predicts, and the variance of the reverse process."""
+
+    prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
+    variance: Literal["beta", "beta_tilde"] = "beta"
+
+
+class ModelConfig(Section):
+    """The network."""
+
+    preset: Literal["thesis", "lean"] = "lean"
+    """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: learns triangles on a laptop's CPU."""
+    width: PositiveInt | None = None
+    """Channels of the finest level; None takes the preset's own (64 for thesis)."""
+
+
+class TrainConfig(Section):
+    """How the network is trained."""
+
+    epochs: PositiveInt = 100
+    batch_size: PositiveInt = 128
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
+    """`muon` orthogonalises the updates of weight matrices and kernels, and uses AdamW for the rest."""
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: NaturalInt = 0
+    cooldown: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """The last share of the training over which the learning rate falls linearly to zero; 0 keeps it constant."""
+    ema_decay: UnitFloat = 0.0
+    """Decay of the exponential moving average of the weights; 0 switches it off."""
+    stratified_timesteps: bool = False
+    """Draw one timestep from each of batch_size equal strata, instead of each independently."""
+    augment: Literal["none", "flips", "dihedral"] = "none"
+    """Symmetries applied at random to each training picture: none, mirror images, or all eight of the square."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """Compile the training step with torch.compile where a compiler is found."""
+    checkpoint_seconds: PositiveFloat = 60.0
+    """A checkpoint is written at each epoch's end and at least this often in between."""
+    seed: NaturalInt = 0
+
+
+class SampleConfig(Section):
+    """Which pictures the run draws as it learns."""
+
+    every: PositiveInt = 1
+    """Epochs between two sheets of samples; the last epoch always has one."""
+    count: PositiveInt = 16
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    steps: PositiveInt | None = None
+    """Network calls a picture; None walks through all timesteps."""
+    eta: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    """ddim only: 0 is deterministic, 1 adds the noise of the ancestral sampler."""
+    seed: NaturalInt = 0
+    """Seed of the starting noises, the same for each epoch and each schedule."""
+    reverse_every: PositiveInt = 10
+    """Epochs between two strips of the reverse process; the last epoch always has one."""
+    reverse_count: PositiveInt = 5
+    reverse_states: Annotated[int, Meta(ge=2)] = 10
+    """Pictures in a strip, from x_T to x_0."""
+
+
+class RunConfig(Section):
+    """Everything that decides what a run computes; saved resolved in its `run.toml`."""
+
+    recipe: Name = "custom"
+    data: DataConfig = DataConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    sample: SampleConfig = SampleConfig()

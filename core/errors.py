@@ -1,0 +1,21 @@
+"""The errors that a person can mend, and the exit codes that they end a command with."""
+
+EXIT_OK = 0
+EXIT_USAGE = 2
+EXIT_RUN_FAILED = 3
+EXIT_INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """A mistake in what a person gave: one line that says what was expected, what came and what to do next.
+
+    The command line prints the message after ``error:`` and ends with `exit_code`, without a traceback.
+    """
+
+    exit_code = EXIT_USAGE
+
+
+class RunFailedError(UserError):
+    """A run ended as ``failed``; the command that waited for it ends with code 3."""
+
+    exit_code = EXIT_RUN_FAILED
