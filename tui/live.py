@@ -1,0 +1,289 @@
+"""The runs folder as immutable snapshots: read in one thread, drawn in another.
+
+A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes: the
+arrays are read-only views whose contents never change, because metrics are only ever appended.
+
+What a poll costs: one stat of the runs folder; for a run that is queued or live four stats, plus the bytes that were
+appended; for an ended run one stat a second. Several hundred ended runs are cheap.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.runs.directory import RunDirectory, RunFile
+from core.runs.metrics import EpochRecord, MetricsTail
+from core.runs.process import effective_state
+from core.runs.status import State, Status
+from core.runs.store import RunStore
+
+Signature = tuple[int, int, int]
+Clock = Callable[[], float]
+
+ENDED_INTERVAL = 1.0
+LIVENESS_INTERVAL = 0.5
+SETTLE_SECONDS = 2.0
+LIST_INTERVAL = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunProblem:
+    """A run directory that cannot be read, and why, in one line."""
+
+    id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunSnapshot:
+    """One run as it was at one moment.
+
+    `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is NaN.
+    `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets` and `strips`
+    are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
+    """
+
+    run: RunDirectory
+    file: RunFile
+    status: Status
+    state: State
+    steps: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    epochs: tuple[EpochRecord, ...] = ()
+    sheets: tuple[tuple[int, Path], ...] = ()
+    strips: tuple[tuple[int, Path], ...] = ()
+    version: int = 0
+
+    @property
+    def id(self) -> str:
+        return self.run.id
+
+    @property
+    def label(self) -> str:
+        """The name of the run's schedule, which is what tells the runs of a comparison apart."""
+        return self.file.config.schedule.name
+
+    @property
+    def dataset(self) -> str:
+        return self.file.config.data.dataset
+
+    @property
+    def group(self) -> str:
+        return self.file.group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """All runs of a runs folder, oldest first, at `taken_at` (seconds since the epoch)."""
+
+    runs: tuple[RunSnapshot, ...] = ()
+    problems: tuple[RunProblem, ...] = ()
+    taken_at: float = 0.0
+    runner_alive: bool = False
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups, the one whose oldest run is newest last."""
+        return tuple(dict.fromkeys(run.group for run in self.runs))
+
+    def of_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
+        """The runs of one group, oldest first; all runs for None."""
+        return self.runs if group is None else tuple(run for run in self.runs if run.group == group)
+
+    def find(self, run_id: str) -> RunSnapshot | None:
+        return next((run for run in self.runs if run.id == run_id), None)
+
+
+def signature(path: Path) -> Signature | None:
+    """What changes whenever a file is replaced or appended to; None when there is no such file."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A folder's listing, taken again when its modification time says so.
+
+    A clock tick can hide a file that arrives right after a listing, so a folder that changed moments ago is listed
+    again until it has been quiet for `SETTLE_SECONDS`.
+    """
+
+    path: Path
+    seen: Signature | None = None
+    settled: bool = False
+    listed_at: float = -1e18
+
+    def changed(self, now: float, *, at_least_every: float = float("inf")) -> bool:
+        current = signature(self.path)
+        if current == self.seen and self.settled and now - self.listed_at < at_least_every:
+            return False
+        self.settled = current is None or abs(now - current[1] / 1e9) > SETTLE_SECONDS
+        self.seen, self.listed_at = current, now
+        return True
+
+
+@dataclass(slots=True)
+class _Watched:
+    """What the reader remembers of one run between polls."""
+
+    directory: RunDirectory
+    tail: MetricsTail
+    samples: _Folder
+    reverse: _Folder
+    snapshot: RunSnapshot | None = None
+    problem: RunProblem | None = None
+    status: Status | None = None
+    status_seen: Signature | None = None
+    file_seen: Signature | None = None
+    next_look: float = -1e18
+    next_liveness: float = -1e18
+
+
+@dataclass(slots=True)
+class LiveReader:
+    """Reads a runs folder; each `poll` says what changed since the one before.
+
+    Args:
+        root: the runs folder; it may not exist yet.
+        now: the wall clock, seconds since the epoch.
+        runner_alive: says whether the queue's runner lives; None takes the folder's own lock.
+    """
+
+    root: Path
+    now: Clock = time.time
+    runner_alive: Callable[[Path], bool] | None = None
+    _folder: _Folder = field(init=False)
+    _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
+    _last: Snapshot | None = field(init=False, default=None)
+    _versions: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.root)
+        self._folder = _Folder(self.root)
+
+    def poll(self) -> Snapshot | None:
+        """A new snapshot, or None when nothing changed since the last one. The first poll always gives one."""
+        now = self.now()
+        changed = self._list(now) if self._folder.changed(now, at_least_every=LIST_INTERVAL) else False
+        for watched in self._watched.values():
+            if now >= watched.next_look or now < watched.next_look - 2 * ENDED_INTERVAL:
+                changed |= self._look(watched, now)
+        alive = self.runner_alive(self.root) if self.runner_alive is not None else False
+        if self._last is not None and not changed and alive == self._last.runner_alive:
+            return None
+        self._last = Snapshot(
+            runs=tuple(w.snapshot for w in self._watched.values() if w.snapshot is not None),
+            problems=tuple(w.problem for w in self._watched.values() if w.problem is not None),
+            taken_at=now,
+            runner_alive=alive,
+        )
+        return self._last
+
+    def _list(self, now: float) -> bool:
+        """Bring the watched runs in line with the folder's entries; whether that changed anything."""
+        found = {directory.id: directory for directory in RunStore(self.root).runs()}
+        if found.keys() == self._watched.keys():
+            return False
+        self._watched = {
+            name: self._watched.get(name)
+            or _Watched(
+                directory,
+                MetricsTail(directory.metrics_file),
+                _Folder(directory.samples),
+                _Folder(directory.reverse),
+            )
+            for name, directory in found.items()
+        }
+        return True
+
+    def _look(self, watched: _Watched, now: float) -> bool:
+        """Read what is new of one run; whether anything was."""
+        run, before = watched.directory, watched.snapshot
+        try:
+            status_seen, file_seen = signature(run.status_file), signature(run.run_file)
+            fresh_status = watched.status is None or status_seen != watched.status_seen
+            status = run.read_status() if fresh_status or watched.status is None else watched.status
+            file = run.read() if before is None or file_seen != watched.file_seen else before.file
+        except UserError as error:
+            return self._fail(watched, str(error), now)
+        watched.status, watched.status_seen, watched.file_seen = status, status_seen, file_seen
+        state = self._state(watched, status, now, fresh=fresh_status)
+        if watched.tail.poll() or before is None:
+            steps, losses, epochs = watched.tail.steps, watched.tail.losses, tuple(watched.tail.epochs)
+            steps, losses = _frozen(steps), _frozen(losses)
+        else:
+            steps, losses, epochs = before.steps, before.losses, before.epochs
+        if watched.samples.changed(now) or before is None:
+            sheets = tuple(run.sample_sheets())
+        else:
+            sheets = before.sheets
+        if watched.reverse.changed(now) or before is None:
+            strips = tuple(run.reverse_strips())
+        else:
+            strips = before.strips
+        after = RunSnapshot(run, file, status, state, steps, losses, epochs, sheets, strips)
+        return self._keep(watched, after, now)
+
+    def _state(self, watched: _Watched, status: Status, now: float, *, fresh: bool) -> State:
+        """The effective state; a process is looked for twice a second, not at every poll."""
+        before = watched.snapshot
+        if not status.state.is_live:
+            return status.state
+        if not fresh and before is not None and now < watched.next_liveness:
+            return before.state
+        watched.next_liveness = now + LIVENESS_INTERVAL
+        return effective_state(status, now=now)
+
+    def _keep(self, watched: _Watched, after: RunSnapshot, now: float) -> bool:
+        before, had_problem = watched.snapshot, watched.problem is not None
+        quiet = after.state.is_ended and watched.samples.settled and watched.reverse.settled
+        watched.next_look = now + ENDED_INTERVAL if quiet else now
+        watched.problem = None
+        if before is not None and not had_problem and _same(before, after):
+            return False
+        self._versions += 1
+        watched.snapshot = replace(after, version=self._versions)
+        return True
+
+    def _fail(self, watched: _Watched, message: str, now: float) -> bool:
+        """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
+        problem = RunProblem(watched.directory.id, message) if watched.directory.path.is_dir() else None
+        changed = problem != watched.problem or watched.snapshot is not None
+        watched.problem, watched.snapshot = problem, None
+        watched.next_look = now + ENDED_INTERVAL
+        return changed
+
+
+def _same(before: RunSnapshot, after: RunSnapshot) -> bool:
+    """Whether a person would see no difference: a heartbeat alone is none, nor is less than a second of training."""
+    return (
+        before.state is after.state
+        and before.file is after.file
+        and before.losses is after.losses
+        and before.sheets == after.sheets
+        and before.strips == after.strips
+        and _same_status(before.status, after.status)
+    )
+
+
+def _same_status(before: Status, after: Status) -> bool:
+    if before is after:
+        return True
+    return int(before.elapsed) == int(after.elapsed) and before == msgspec.structs.replace(
+        after, heartbeat=before.heartbeat, elapsed=before.elapsed
+    )
+
+
+def _frozen(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    view = values.view()
+    view.flags.writeable = False
+    return view
