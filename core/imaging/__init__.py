@@ -1,0 +1,19 @@
+"""Pixels to terminal cells, series to braille and sparklines, PNG sheets: numpy and Pillow only."""
+
+from core.imaging.halfblock import ColorMode, beside, cells, to_ansi
+from core.imaging.sheet import Sheet, grid, read_sheet, to_pixels, to_tiles, write_sheet
+from core.imaging.sparkline import sparkline
+
+__all__ = [
+    "ColorMode",
+    "Sheet",
+    "beside",
+    "cells",
+    "grid",
+    "read_sheet",
+    "sparkline",
+    "to_ansi",
+    "to_pixels",
+    "to_tiles",
+    "write_sheet",
+]

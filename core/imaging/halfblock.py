@@ -1,0 +1,148 @@
+"""Pictures as terminal cells: a half block ▀ shows two pixels, one in its colour, one in its background.
+
+Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue where the picture has colour.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+ColorMode = Literal["truecolor", "256", "16", "ascii"]
+
+COLOR_MODES: Final[tuple[str, ...]] = get_args(ColorMode)
+HALF_BLOCK: Final = "▀"
+ASCII_RAMP: Final = " .:-=+*#%@"
+_RESET: Final = "\x1b[0m"
+_LUMA: Final = np.array([0.299, 0.587, 0.114])
+# The colours of the VGA text mode, which the 16 names of a terminal still mean more or less everywhere.
+_PALETTE_16: Final = np.array(
+    [(170 * (i & 1), 170 * (i >> 1 & 1), 170 * (i >> 2 & 1)) for i in range(8)]
+    + [(85 + 170 * (i & 1), 85 + 170 * (i >> 1 & 1), 85 + 170 * (i >> 2 & 1)) for i in range(8)],
+    dtype=np.int64,
+)
+_PALETTE_16[3] = (170, 85, 0)
+_CUBE: Final = np.array([0, 95, 135, 175, 215, 255], dtype=np.int64)
+
+
+def cells(picture: Pixels) -> tuple[Pixels, Pixels]:
+    """Split a picture into the upper and the lower pixels of its cells; below an odd last row is black.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+
+    Returns:
+        Two arrays uint8 [ceil(H / 2), W] or [ceil(H / 2), W, 3].
+    """
+    _check_picture(picture)
+    if picture.shape[0] % 2:
+        picture = np.concatenate([picture, np.zeros_like(picture[:1])])
+    return picture[0::2], picture[1::2]
+
+
+def beside(pictures: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
+    """Put pictures side by side, tops level, `gap` pixels of grey `fill` between; one in colour colours all.
+
+    Args:
+        pictures: at least one of uint8 [H, W] or [H, W, 3], sizes may differ.
+
+    Returns:
+        uint8 [largest H, sum of W + gaps] and a trailing 3 for colour.
+    """
+    if not pictures:
+        raise ValueError("expected at least one picture")
+    for picture in pictures:
+        _check_picture(picture)
+    colour = (3,) if any(picture.ndim == 3 for picture in pictures) else ()
+    height = max(picture.shape[0] for picture in pictures)
+    width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
+    canvas = np.full((height, width, *colour), fill, np.uint8)
+    left = 0
+    for picture in pictures:
+        tile = picture[..., None] if colour and picture.ndim == 2 else picture
+        canvas[: tile.shape[0], left : left + tile.shape[1]] = tile
+        left += picture.shape[1] + gap
+    return canvas
+
+
+def to_ansi(picture: Pixels, *, color: ColorMode = "truecolor") -> str:
+    """A picture as text for a terminal, one line for two rows of pixels, colours reset at each end of line.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        color: what the terminal can show; `ascii` draws with `` .:-=+*#%@``, without escapes.
+
+    Returns:
+        ceil(H / 2) lines joined with newlines, without one at the end.
+    """
+    _check_picture(picture)
+    if color not in COLOR_MODES:
+        raise ValueError(f"expected color to be one of {', '.join(COLOR_MODES)}, got {color!r}")
+    if color == "ascii":
+        return _to_ascii(picture)
+    codes = _color_codes(picture, color)
+    lines = []
+    for row in range(0, len(codes), 2):
+        top = codes[row].tolist()
+        # Below an odd last row nothing is drawn: the terminal's own background shows.
+        bottom = codes[row + 1].tolist() if row + 1 < len(codes) else [-1] * len(top)
+        runs = ((pair, sum(1 for _ in run)) for pair, run in groupby(zip(top, bottom, strict=True)))
+        parts = (f"\x1b[{_sgr(upper, lower, color)}m{HALF_BLOCK * count}" for (upper, lower), count in runs)
+        lines.append("".join(parts) + _RESET)
+    return "\n".join(lines)
+
+
+def _check_picture(picture: Pixels) -> None:
+    fits = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
+    if not fits or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise ValueError(f"expected a uint8 picture [H, W] or [H, W, 3], got {picture.dtype} {picture.shape}")
+
+
+def _to_ascii(picture: Pixels) -> str:
+    grey = picture @ _LUMA if picture.ndim == 3 else picture.astype(np.float64)
+    height, width = grey.shape
+    if height % 2:
+        grey = np.concatenate([grey, grey[-1:]])
+    level = grey.reshape(-1, 2, width).mean(axis=1) * (len(ASCII_RAMP) / 256)
+    ramp = np.array(list(ASCII_RAMP))
+    return "\n".join("".join(row) for row in ramp[level.astype(np.int64)])
+
+
+def _color_codes(picture: Pixels, color: ColorMode) -> NDArray[np.int64]:
+    """One whole number a pixel: 0xrrggbb for truecolor, else the index of the colour."""
+    rgb = picture.astype(np.int64)
+    if rgb.ndim == 2:
+        rgb = np.repeat(rgb[..., None], 3, axis=2)
+    if color == "truecolor":
+        packed: NDArray[np.int64] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
+        return packed
+    if color == "16":
+        return _nearest(rgb, _PALETTE_16)
+    steps = np.abs(rgb[..., None] - _CUBE).argmin(axis=-1)
+    cube_code = 16 + 36 * steps[..., 0] + 6 * steps[..., 1] + steps[..., 2]
+    # The grey ramp 232..255 is 8, 18, ..., 238; black and white are the cube's own corners.
+    grey_step = np.clip((rgb.mean(axis=-1) - 8 + 5) // 10, 0, 23).astype(np.int64)
+    cube_error = ((_CUBE[steps] - rgb) ** 2).sum(axis=-1)
+    grey_error = (((8 + 10 * grey_step)[..., None] - rgb) ** 2).sum(axis=-1)
+    codes: NDArray[np.int64] = np.where(grey_error < cube_error, 232 + grey_step, cube_code)
+    return codes
+
+
+def _nearest(rgb: NDArray[np.int64], palette: NDArray[np.int64]) -> NDArray[np.int64]:
+    nearest: NDArray[np.int64] = ((rgb[..., None, :] - palette) ** 2).sum(axis=-1).argmin(axis=-1)
+    return nearest
+
+
+def _sgr(upper: int, lower: int, color: ColorMode) -> str:
+    if color == "truecolor":
+        front = f"38;2;{upper >> 16};{upper >> 8 & 255};{upper & 255}"
+        back = f"48;2;{lower >> 16};{lower >> 8 & 255};{lower & 255}"
+    elif color == "256":
+        front, back = f"38;5;{upper}", f"48;5;{lower}"
+    else:
+        front = str(30 + upper if upper < 8 else 82 + upper)
+        back = str(40 + lower if lower < 8 else 92 + lower)
+    return f"{front};{back if lower >= 0 else 49}"

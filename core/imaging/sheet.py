@@ -1,0 +1,196 @@
+"""Sheets of equally large pictures: one PNG that a person can look at and a program can take apart again.
+
+Letters of shapes: N pictures, H rows and W columns of pixels; a trailing 3 is red, green, blue.
+"""
+
+import contextlib
+import io
+import json
+import os
+import secrets
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+from core.errors import UserError
+
+Pixels = NDArray[np.uint8]
+
+LAYOUT_KEY: Final = "ddpm-tui.sheet"
+GAP_GREY: Final = 96
+MAX_PIXELS: Final = 1 << 26
+"""A sheet with more pixels than this is refused before it is decoded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """What `read_sheet` found: uint8 [N, H, W] or [N, H, W, 3], the columns they lie in, and the notes."""
+
+    pictures: Pixels
+    columns: int
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+def to_pixels(values: NDArray[np.floating]) -> Pixels:
+    """Numbers in [-1, 1], as networks see them, to pixels 0..255; outside is clipped, NaN is black.
+
+    >>> to_pixels(np.array([-1.0, 0.0, 1.0, 7.0, np.nan])).tolist()
+    [0, 128, 255, 255, 0]
+    """
+    scaled = np.nan_to_num((values + 1.0) * 127.5, nan=0.0, posinf=255.0, neginf=0.0)
+    pixels: Pixels = np.floor(np.clip(scaled, 0.0, 255.0) + 0.5).astype(np.uint8)
+    return pixels
+
+
+def to_tiles(pictures: Pixels) -> Pixels:
+    """Networks' layout to pictures': uint8 [N, 1, H, W] to [N, H, W], and [N, 3, H, W] to [N, H, W, 3].
+
+    Raises:
+        ValueError: C is neither 1 nor 3.
+    """
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+        raise ValueError(f"expected pictures [N, 1 or 3, H, W], got shape {pictures.shape}")
+    return pictures[:, 0] if pictures.shape[1] == 1 else pictures.transpose(0, 2, 3, 1)
+
+
+def grid(pictures: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
+    """Lay pictures out row by row, `gap` pixels of grey `fill` between them and none around them.
+
+    Args:
+        pictures: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
+        columns: pictures in a row; the last row may be shorter and is filled up with grey.
+
+    Returns:
+        uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap] and a trailing 3 for colour.
+    """
+    _check_tiles(pictures)
+    if columns < 1 or gap < 0:
+        raise ValueError(f"expected columns >= 1 and gap >= 0, got {columns} and {gap}")
+    count, height, width = pictures.shape[:3]
+    rows = -(-count // columns)
+    colour = pictures.shape[3:]
+    canvas = np.full((rows * columns, height + gap, width + gap, *colour), fill, np.uint8)
+    canvas[:count, :height, :width] = pictures
+    axes = (0, 2, 1, 3, 4)[: 4 + len(colour)]
+    canvas = canvas.reshape(rows, columns, height + gap, width + gap, *colour).transpose(axes)
+    canvas = canvas.reshape(rows * (height + gap), columns * (width + gap), *colour)
+    return canvas[: canvas.shape[0] - gap, : canvas.shape[1] - gap]
+
+
+def write_sheet(
+    path: Path, pictures: Pixels, *, columns: int, gap: int = 1, meta: Mapping[str, str] | None = None
+) -> None:
+    """Write pictures as one PNG, replacing `path` as a whole, so that a reader never sees half of it.
+
+    Args:
+        path: where to; its folder must exist.
+        pictures: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
+        columns: pictures in a row.
+        gap: pixels between them.
+        meta: notes kept inside the PNG, handed back by `read_sheet`.
+    """
+    image = Image.fromarray(grid(pictures, columns=columns, gap=gap))
+    count, height, width = pictures.shape[:3]
+    layout = {"count": count, "columns": columns, "height": height, "width": width, "gap": gap}
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text(LAYOUT_KEY, json.dumps(layout))
+    for key, value in (meta or {}).items():
+        if key == LAYOUT_KEY or not 1 <= len(key.encode()) <= 79 or not key.isascii():
+            raise ValueError(
+                f"expected a note's name of 1 to 79 ASCII letters other than {LAYOUT_KEY}, got {key!r}"
+            )
+        notes.add_text(key, value)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=notes)
+    _replace(path, buffer.getvalue())
+
+
+def read_sheet(path: Path) -> Sheet:
+    """Take a sheet apart; a PNG of somebody else's, without a layout in it, is one picture.
+
+    Sizes in the file are checked before they are believed, so a damaged or hostile file costs bounded memory.
+
+    Raises:
+        UserError: the file cannot be read, is no PNG, is cut off, too large, or its layout does not fit.
+    """
+    with _plain_errors(path):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=["PNG"])
+        with image:
+            if image.width * image.height > MAX_PIXELS:
+                raise UserError(f"{path}: {image.width} x {image.height} pixels are more than {MAX_PIXELS}")
+            notes = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
+            grey = image.mode in ("1", "L")
+            if image.mode.startswith("I"):
+                # Pillow would clip sixteen bits to eight instead of scaling them.
+                array = (np.asarray(image) >> 8).astype(np.uint8)
+            else:
+                array = np.asarray(image.convert("L" if grey else "RGB"))
+    layout = notes.pop(LAYOUT_KEY, None)
+    if layout is None:
+        return Sheet(array[None], 1, notes)
+    count, columns, height, width, gap = _check_layout(path, layout, array.shape)
+    rows = -(-count // columns)
+    padded = np.zeros((rows * (height + gap), columns * (width + gap), *array.shape[2:]), np.uint8)
+    padded[: array.shape[0], : array.shape[1]] = array
+    tiles = padded.reshape(rows, height + gap, columns, width + gap, *array.shape[2:])[:, :height, :, :width]
+    tiles = tiles.swapaxes(1, 2).reshape(rows * columns, height, width, *array.shape[2:])
+    return Sheet(tiles[:count], columns, notes)
+
+
+def _check_tiles(pictures: Pixels) -> None:
+    shape = pictures.shape
+    fits = pictures.ndim == 3 or (pictures.ndim == 4 and shape[3] == 3)
+    if not fits or pictures.dtype != np.uint8 or min(shape) < 1:
+        raise ValueError(f"expected uint8 pictures [N, H, W] or [N, H, W, 3], got {pictures.dtype} {shape}")
+
+
+def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, int, int, int, int]:
+    try:
+        layout = json.loads(text)
+        values = [layout[key] for key in ("count", "columns", "height", "width", "gap")]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: its layout cannot be read ({text[:60]!r})") from error
+    if not all(type(value) is int and 0 <= value <= MAX_PIXELS for value in values):
+        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+    count, columns, height, width, gap = values
+    if min(count, columns, height, width) < 1:
+        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+    rows = -(-count // columns)
+    expected = (rows * (height + gap) - gap, columns * (width + gap) - gap)
+    if shape[:2] != expected:
+        came = f"{shape[1]} x {shape[0]}"
+        raise UserError(
+            f"{path}: its layout needs {expected[1]} x {expected[0]} pixels, the picture has {came}"
+        )
+    return count, columns, height, width, gap
+
+
+@contextlib.contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    """Whatever Pillow raises on a damaged file, as one line."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such picture") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"{path}: too large to read ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise UserError(f"{path}: not a PNG that can be read ({str(error) or 'damaged'})") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
