@@ -1,0 +1,70 @@
+# `make run` opens the dashboard; `make test` checks and tests everything. Each first sets up what it needs in a
+# virtual environment of its own (.venv); the second time that costs nothing. Works with GNU make 3.81 (macOS) and newer.
+#
+#   make run ARGS="thesis --runs /scratch/runs"     arguments for ddpm-tui
+#   make run PYTHON=/opt/python3.13/bin/python3     a Python of your choice (3.11 or newer)
+#   make run TORCH_INDEX=https://download.pytorch.org/whl/cu130     another build of PyTorch
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup check test clean
+
+VENV   ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+ARGS   ?=
+
+# Tests share two cores; a worker with more OpenMP threads than cores runs many times slower.
+TEST_PROCESSES ?= 2
+TEST_ARGS      ?=
+
+# On Linux PyPI's PyTorch brings several GB of CUDA. Without an NVIDIA driver the small CPU build is the right one.
+TORCH_INDEX ?= $(shell if [ "$$(uname -s)" = Linux ] && [ ! -e /usr/lib/wsl/lib/nvidia-smi ] \
+	&& ! command -v nvidia-smi >/dev/null 2>&1; then echo https://download.pytorch.org/whl/cpu; fi)
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+unexport PYTHONPATH
+unexport PYTHONHOME
+
+help:
+	@echo "make run     set up and open the dashboard (ARGS=... are passed on)"
+	@echo "make test    set up, check and test everything"
+	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
+	@echo "make setup   set up only, for running and for testing"
+	@echo "make clean   remove the virtual environment and all caches (never runs/ or datasets/)"
+
+run: $(VENV)/.ready-to-run
+	@$(BIN)/ddpm-tui $(ARGS)
+
+setup: $(VENV)/.ready-to-test
+
+check: $(VENV)/.ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: check
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
+
+$(VENV)/.ready-to-run: pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "error: no Python 3.11 or newer found; install one, or name it: make run PYTHON=/path/to/python3" >&2; exit 2; fi
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: $(PYTHON) is not Python 3.11 or newer; name one: make run PYTHON=/path/to/python3" >&2; exit 2; }
+	@echo "Setting up $(VENV), once; most of the time goes into downloading PyTorch."
+	@[ -x $(BIN)/python ] && $(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv $(VENV) || { \
+		echo "error: $(PYTHON) cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+		$(PIP) --retries 1 --timeout 15 --index-url "$(TORCH_INDEX)" torch 2>/dev/null \
+		|| echo "$(TORCH_INDEX) did not answer; taking PyTorch from the default index."; fi
+	@$(PIP) --quiet -e .
+	@touch $@
+
+$(VENV)/.ready-to-test: $(VENV)/.ready-to-run
+	@$(PIP) --quiet -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache snapshot_report.html
+	find core tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
