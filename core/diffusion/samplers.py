@@ -1,0 +1,203 @@
+"""Samplers as generators: each yields every state from the starting noise to the picture.
+
+The caller owns ``eval()``, the device, progress and what to do with a state. All randomness comes from the
+generator passed in; it draws on its own device and the draws move to the pictures', so a CPU generator gives
+the same noises on every machine. Letters as in `core.diffusion.gaussian`.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from core.diffusion.gaussian import GaussianDiffusion
+from core.errors import UserError
+
+Model = Callable[[Tensor, Tensor], Tensor]
+"""model(xt [N, C, H, W], t int64 [N]) -> output like xt."""
+
+
+@dataclass(frozen=True, eq=False)
+class SamplerState:
+    """One state of a reverse process.
+
+    Attributes:
+        index: 0 for the starting noise, then 1 after each call of the network; the last is `steps`.
+        timestep: the noise level of `xt`: T - 1 for the starting noise, -1 for the finished picture.
+        xt: [N, C, H, W], the state.
+        x0: the picture that the network foresaw on the way here, like xt; None for the starting noise.
+    """
+
+    index: int
+    timestep: int
+    xt: Tensor
+    x0: Tensor | None
+
+
+def inference_timesteps(timesteps: int, steps: int | None = None) -> list[int]:
+    """The timesteps visited, downwards from T - 1, with "trailing" spacing; None visits all.
+
+    Trailing spacing always begins at the last timestep, where training has seen the least of the picture.
+
+    >>> inference_timesteps(1000, 5)
+    [999, 799, 599, 399, 199]
+
+    Raises:
+        UserError: not 1 <= steps <= T.
+
+    Reference: Lin et al. 2023, table 2.
+    """
+    if steps is None:
+        steps = timesteps
+    if not 1 <= steps <= timesteps:
+        raise UserError(
+            f"expected from 1 to {timesteps} sampling steps (the schedule's timesteps), got {steps}"
+        )
+    return [round(timesteps - i * (timesteps / steps)) - 1 for i in range(steps)]
+
+
+def sample_ddpm(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> Iterator[SamplerState]:
+    """Ancestral sampling; with fewer steps than T, of the respaced process. Ho et al. 2020, Algorithm 2.
+
+    Without `clip` the step is (xt - beta / sqrt(1 - abar) eps) / sqrt(alpha) + sigma z; the last adds no z.
+
+    Args:
+        model: the network.
+        diffusion: the process; its `variance` is sigma^2.
+        noise: x_T [N, C, H, W], standard normal.
+        steps: network calls; None walks through all timesteps.
+        generator: draws z.
+        clip: clip each foreseen x0 to [-1, 1], as the code of Ho et al. does.
+
+    Yields:
+        steps + 1 states.
+    """
+    xt = noise
+    visited = inference_timesteps(diffusion.timesteps, steps)
+    yield SamplerState(0, visited[0], xt, None)
+    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+        x0 = _foresee(model, diffusion, xt, t, clip)
+        step = diffusion.transition(t, s)
+        xt = step.x0_scale * x0 + step.xt_scale * xt
+        if s >= 0:
+            sigma2 = step.beta if diffusion.variance == "beta" else step.beta_tilde
+            xt = xt + math.sqrt(sigma2) * _draw(xt, generator)
+        yield SamplerState(index, s, xt, x0)
+
+
+def sample_ddim(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> Iterator[SamplerState]:
+    """Implicit sampling, deterministic at eta = 0. Song et al. 2021, eq. 12 and 16.
+
+    The noise is derived again from the clipped x0, so eta = 1 is `sample_ddpm` with variance ``beta_tilde``.
+
+    Args:
+        model: the network.
+        diffusion: the process; its `variance` plays no part.
+        noise: x_T [N, C, H, W], standard normal.
+        steps: network calls; None walks through all timesteps.
+        eta: from 0 (deterministic) to 1 (ancestral).
+        generator: draws the noise added where eta > 0; not touched at eta = 0.
+        clip: clip each foreseen x0 to [-1, 1].
+
+    Yields:
+        steps + 1 states.
+
+    Raises:
+        UserError: eta is not in [0, 1].
+    """
+    if not 0.0 <= eta <= 1.0:
+        raise UserError(f"expected eta from 0 to 1, got {eta}")
+    xt = noise
+    visited = inference_timesteps(diffusion.timesteps, steps)
+    yield SamplerState(0, visited[0], xt, None)
+    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+        x0 = _foresee(model, diffusion, xt, t, clip)
+        signal, spread = diffusion.signal_and_noise(t)
+        signal_s, spread_s = diffusion.signal_and_noise(s)
+        sigma2 = eta**2 * diffusion.transition(t, s).beta_tilde
+        eps = (xt - signal * x0) / spread
+        xt = signal_s * x0 + math.sqrt(max(spread_s**2 - sigma2, 0.0)) * eps
+        if sigma2 > 0.0:
+            xt = xt + math.sqrt(sigma2) * _draw(xt, generator)
+        yield SamplerState(index, s, xt, x0)
+
+
+SAMPLERS: Final[dict[str, Callable[..., Iterator[SamplerState]]]] = {"ddpm": sample_ddpm, "ddim": sample_ddim}
+"""The samplers by the name that the configuration gives them."""
+
+
+def run_sampler(
+    name: str,
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> Iterator[SamplerState]:
+    """The states of the named sampler; `eta` reaches ``ddim`` only.
+
+    Raises:
+        UserError: no sampler has this name.
+    """
+    if name not in SAMPLERS:
+        raise UserError(f"unknown sampler {name!r}; expected one of {', '.join(SAMPLERS)}")
+    options: dict[str, Any] = {"steps": steps, "generator": generator, "clip": clip}
+    if name == "ddim":
+        options["eta"] = eta
+    return SAMPLERS[name](model, diffusion, noise, **options)
+
+
+def sample(
+    name: str,
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> Tensor:
+    """The finished pictures [N, C, H, W] of the named sampler; see `run_sampler`."""
+    xt = noise
+    for state in run_sampler(
+        name, model, diffusion, noise, steps=steps, eta=eta, generator=generator, clip=clip
+    ):
+        xt = state.xt
+    return xt
+
+
+def _foresee(model: Model, diffusion: GaussianDiffusion, xt: Tensor, t: int, clip: bool) -> Tensor:
+    timestep = torch.full((xt.shape[0],), t, dtype=torch.int64, device=xt.device)
+    # Held only round the call: no_grad held across a yield would switch gradients off for the caller too.
+    with torch.no_grad():
+        x0 = diffusion.predict_x0(model(xt, timestep), xt, timestep)
+    return x0.clamp(-1.0, 1.0) if clip else x0
+
+
+def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
+    z = torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype)
+    return z.to(like.device)

@@ -1,0 +1,365 @@
+"""Noise schedules: the betas of the forward process in float64 numpy, and what they leave of a picture.
+
+``T`` timesteps are numbered 1..T as in Ho et al. 2020; arrays hold timestep t at index t - 1. Below,
+u = (t - 1) / (T - 1) runs from 0 to 1 (u = 0 when T = 1).
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+
+Array = NDArray[np.float64]
+Level = Literal["good", "doubtful", "bad"]
+
+SCHEDULE_NAMES: Final = ("linear", "sine", "x^1.5", "x^2", "x^10")
+"""The five schedules that the thesis compares."""
+ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "custom")
+"""Every built-in name; ``x^P`` works for any other positive P too."""
+
+TRIANGLES_MEAN_SQUARE: Final = 0.95
+"""E[x_0^2] of a pixel of a triangle picture scaled to [-1, 1]: all are -1 or 1 but for the grey edges."""
+
+GOOD_AMPLITUDE: Final = 0.05
+DOUBTFUL_AMPLITUDE: Final = 0.30
+
+_MAX_COSINE_BETA = 0.999
+_COSINE_OFFSET = 0.008
+_SIGMOID_RANGE = 6.0
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Whether sampling from N(0, I) starts where training has been, in plain words.
+
+    Attributes:
+        ok: no more than 5% of the picture's amplitude, sqrt(abar_T), is left at the last step.
+        level: ``good`` (at most 5%), ``doubtful`` (at most 30%) or ``bad``.
+        text: one sentence that begins with the level.
+    """
+
+    ok: bool
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """The betas of a forward process q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I).
+
+    Args:
+        name: what it is called.
+        betas: [T], each in (0, 1]; only the last may be 1, which makes abar_T zero. Copied, read-only.
+
+    Raises:
+        UserError: no betas, one that is not finite or out of bounds, or a 1 before the last step.
+    """
+
+    name: str
+    betas: Array
+
+    def __post_init__(self) -> None:
+        betas = np.array(self.betas, dtype=np.float64)
+        _check_betas(betas, source=f"schedule {self.name}")
+        betas.flags.writeable = False
+        object.__setattr__(self, "betas", betas)
+
+    @property
+    def timesteps(self) -> int:
+        """T, the number of noising steps."""
+        return len(self.betas)
+
+    @cached_property
+    def alphas(self) -> Array:
+        """alpha_t = 1 - beta_t, [T]."""
+        return 1.0 - self.betas
+
+    @cached_property
+    def log_alphas_cumprod(self) -> Array:
+        """ln abar_t, [T]; finite where abar_t itself underflows, -inf only where a beta is 1."""
+        with np.errstate(divide="ignore"):
+            return np.cumsum(np.log1p(-self.betas), dtype=np.float64)
+
+    @cached_property
+    def alphas_cumprod(self) -> Array:
+        """abar_t, [T], the product of alpha_1..alpha_t: how much of the picture's power is left in x_t."""
+        return np.cumprod(self.alphas, dtype=np.float64)
+
+    @cached_property
+    def one_minus_alphas_cumprod(self) -> Array:
+        """1 - abar_t without cancellation at small t, [T]."""
+        return -np.expm1(self.log_alphas_cumprod)
+
+    @cached_property
+    def snr(self) -> Array:
+        """Signal-to-noise ratio abar_t / (1 - abar_t), [T]."""
+        return self.alphas_cumprod / self.one_minus_alphas_cumprod
+
+    @cached_property
+    def log_snr(self) -> Array:
+        """ln of the signal-to-noise ratio, [T]; -inf where it is zero."""
+        return self.log_alphas_cumprod - np.log(self.one_minus_alphas_cumprod)
+
+    @property
+    def terminal_alpha_bar(self) -> float:
+        """abar_T: 0 when the last step is pure noise."""
+        return float(self.alphas_cumprod[-1])
+
+    @property
+    def terminal_snr(self) -> float:
+        """The signal-to-noise ratio of the last step."""
+        return float(self.snr[-1])
+
+    def prior_bits_per_dim(self, mean_square: float | Array = TRIANGLES_MEAN_SQUARE) -> float:
+        """L_T = KL(q(x_T | x_0) || N(0, I)), in bits a dimension, exact given the data's mean square.
+
+        Args:
+            mean_square: E[x_0^2] over data in [-1, 1]; an array is averaged, which is exact, as L_T is
+                linear in it.
+
+        Reference: Ho et al. 2020, eq. 5, first term.
+        """
+        abar = self.terminal_alpha_bar
+        nats = 0.5 * (abar * float(np.mean(mean_square)) - abar - math.log(self.one_minus_alphas_cumprod[-1]))
+        return max(nats, 0.0) / math.log(2.0)
+
+    def rescaled_to_zero_terminal_snr(self) -> "Schedule":
+        """The schedule shifted and scaled in sqrt(abar) so that abar_1 stays and abar_T becomes exactly 0.
+
+        With T = 1 nothing can stay, and the single beta becomes 1.
+
+        Raises:
+            UserError: the betas are too small to tell abar_1 from abar_T.
+
+        Reference: Lin et al. 2023, Algorithm 1.
+        """
+        roots = np.exp(0.5 * self.log_alphas_cumprod)
+        first, last = roots[0], roots[-1]
+        if self.timesteps == 1:
+            return Schedule(self.name, np.ones(1))
+        if not first > last:
+            raise UserError(
+                f"schedule {self.name}: its betas (at most {self.betas.max():.3g}) add no noise that could "
+                "be rescaled; use larger betas"
+            )
+        roots = (roots - last) * (first / (first - last))
+        betas = np.concatenate((self.betas[:1], 1.0 - (roots[1:] / roots[:-1]) ** 2))
+        betas[-1] = 1.0
+        return Schedule(self.name, betas)
+
+    def diagnosis(self) -> Diagnosis:
+        """Judge the schedule by the share of the picture's amplitude, sqrt(abar_T), left at the last step.
+
+        Training never sees less of the picture than that, yet sampling starts from N(0, I), which has none.
+        """
+        amplitude = math.sqrt(self.terminal_alpha_bar)
+        if amplitude == 0.0:
+            return Diagnosis(
+                True, "good", "good: the last step is pure noise (nothing of the picture is left)"
+            )
+        left = _percent(amplitude)
+        if amplitude <= GOOD_AMPLITUDE:
+            return Diagnosis(
+                True, "good", f"good: the last step is noise ({left} of the picture's amplitude left)"
+            )
+        level: Level = "doubtful" if amplitude <= DOUBTFUL_AMPLITUDE else "bad"
+        text = (
+            f"{level}: {left} of the picture's amplitude is left at the last step; sampling starts from "
+            "N(0, I), which training never saw; use zero_terminal_snr (with v_prediction or sample) or more "
+            "timesteps"
+        )
+        return Diagnosis(False, level, text)
+
+
+def make_schedule(
+    name: str,
+    *,
+    timesteps: int = 1000,
+    beta_start: float = 1e-4,
+    beta_end: float = 0.02,
+    periods: float = 0.5,
+    file: str | None = None,
+    zero_terminal_snr: bool = False,
+) -> Schedule:
+    """A schedule by its name; the keywords are those of the configuration's ``[schedule]``.
+
+    Args:
+        name: ``linear``, ``sine``, ``x^P`` with any positive P, ``cosine``, ``sigmoid`` or ``custom``.
+        timesteps: T. For ``custom`` it must be the number of betas in the file.
+        beta_start: beta_1 (unused by ``cosine`` and ``custom``; ``sigmoid`` ends 0.25% of the range short of
+            both ends).
+        beta_end: beta_T, likewise.
+        periods: of ``sine``; 0.5 rises once.
+        file: of ``custom``: ``.npy``, or text with betas apart by space, comma or line; ``#`` comments.
+        zero_terminal_snr: rescale so that the last step is pure noise.
+
+    Raises:
+        UserError: an unknown name, a number out of bounds, or a file that cannot be used.
+    """
+    if timesteps < 1:
+        raise UserError(f"schedule {name}: expected timesteps of at least 1, got {timesteps}")
+    for key, value in (("beta_start", beta_start), ("beta_end", beta_end)):
+        if not 0.0 < value < 1.0:
+            raise UserError(f"schedule {name}: expected {key} between 0 and 1, got {value}")
+    if not 0.0 < periods < math.inf:
+        raise UserError(f"schedule {name}: expected a positive number of periods, got {periods}")
+    power = parse_power(name)
+    between: Callable[[Array], Array] | None = None  # the shape, from 0 to 1, between beta_start and beta_end
+    if power is not None:
+        between = lambda u: u**power  # noqa: E731
+    elif name == "linear":
+        between = lambda u: u  # noqa: E731
+    elif name == "sine":
+        between = lambda u: (1.0 - np.cos(2.0 * np.pi * periods * u)) / 2.0  # noqa: E731
+    elif name == "sigmoid":
+        between = _sigmoid
+
+    if between is not None:
+        betas = beta_start + (beta_end - beta_start) * between(_unit_interval(timesteps))
+    elif name == "cosine":
+        betas = _cosine_betas(timesteps)
+    elif name == "custom":
+        betas = _custom_betas(file, timesteps)
+    else:
+        near = difflib.get_close_matches(name, ALL_NAMES, n=1, cutoff=0.0)[0]
+        raise UserError(
+            f"unknown schedule {name!r}; did you mean {near}? "
+            f"(expected one of {', '.join(ALL_NAMES)}, or x^P with a positive P)"
+        )
+    schedule = Schedule(name, betas)
+    return schedule.rescaled_to_zero_terminal_snr() if zero_terminal_snr else schedule
+
+
+def matched_terminal(schedule: Schedule, target_alpha_bar: float) -> Schedule:
+    """The schedule with its betas scaled by one factor so that abar_T is the target, say another schedule's.
+
+    Keeps the shape of the betas, where `Schedule.rescaled_to_zero_terminal_snr` bends it.
+
+    Args:
+        schedule: the schedule to scale.
+        target_alpha_bar: the abar_T to reach, in (0, 1).
+
+    Raises:
+        UserError: the target is not in (0, 1).
+    """
+    if not 0.0 < target_alpha_bar < 1.0:
+        raise UserError(
+            f"schedule {schedule.name}: expected a target abar_T between 0 and 1, got {target_alpha_bar}; "
+            "use zero_terminal_snr to reach 0"
+        )
+    goal = math.log(target_alpha_bar)
+    low, high = 0.0, 1.0 / float(schedule.betas.max())
+    # ln abar_T falls strictly from 0 to -inf as the factor goes from low to high, so bisection always ends.
+    for _ in range(200):
+        factor = 0.5 * (low + high)
+        with np.errstate(divide="ignore"):
+            reached = float(np.sum(np.log1p(-np.minimum(factor * schedule.betas, 1.0))))
+        low, high = (factor, high) if reached > goal else (low, factor)
+    return Schedule(schedule.name, low * schedule.betas)
+
+
+def parse_power(name: str) -> float | None:
+    """The P of a name ``x^P``, or None when the name is no power.
+
+    Raises:
+        UserError: the name begins with ``x^`` but no positive number follows.
+    """
+    if not name.startswith("x^"):
+        return None
+    try:
+        power = float(name[2:])
+    except ValueError:
+        power = math.nan
+    if not 0.0 < power < math.inf:
+        raise UserError(f"schedule {name}: expected x^P with a positive number P, such as x^1.5")
+    return power
+
+
+def _unit_interval(timesteps: int) -> Array:
+    return np.arange(timesteps, dtype=np.float64) / max(timesteps - 1, 1)
+
+
+def _sigmoid(u: Array) -> Array:
+    """The logistic function over [-6, 6]: GeoDiff's schedule, which diffusers calls ``sigmoid``."""
+    return 1.0 / (1.0 + np.exp(-_SIGMOID_RANGE * (2.0 * u - 1.0)))
+
+
+def _cosine_betas(timesteps: int) -> Array:
+    """Nichol & Dhariwal 2021, eq. 17: abar follows a squared cosine, betas are clipped at 0.999."""
+    share = np.arange(timesteps + 1, dtype=np.float64) / timesteps
+    abar = np.cos((share + _COSINE_OFFSET) / (1.0 + _COSINE_OFFSET) * np.pi / 2.0) ** 2
+    betas: Array = np.minimum(1.0 - abar[1:] / abar[:-1], _MAX_COSINE_BETA)
+    return betas
+
+
+def _custom_betas(file: str | None, timesteps: int) -> Array:
+    if not file:
+        raise UserError("schedule custom: needs a file of betas; set schedule.file")
+    path = Path(file)
+    betas = _load_npy(path) if path.suffix == ".npy" else _load_text(path)
+    _check_betas(betas, source=str(path))
+    if len(betas) != timesteps:
+        raise UserError(
+            f"{path}: has {len(betas)} betas but schedule.timesteps is {timesteps}; "
+            f"set schedule.timesteps = {len(betas)}"
+        )
+    return betas
+
+
+def _load_npy(path: Path) -> Array:
+    try:
+        betas: Array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        return betas
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, EOFError) as error:
+        raise UserError(f"{path}: not a .npy file of numbers ({error})") from error
+
+
+def _load_text(path: Path) -> Array:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text file; expected betas as text, or a file named .npy") from error
+    betas: list[float] = []
+    for number, line in enumerate(lines, start=1):
+        for word in re.split(r"[\s,]+", line.partition("#")[0]):
+            if not word:
+                continue
+            try:
+                betas.append(float(word))
+            except ValueError as error:
+                raise UserError(f"{path}: line {number}: expected a number, got {word!r}") from error
+    return np.array(betas, dtype=np.float64)
+
+
+def _check_betas(betas: Array, *, source: str) -> None:
+    if betas.ndim != 1 or betas.size == 0:
+        raise UserError(f"{source}: expected a list of betas, got an array of shape {betas.shape}")
+    wrong = np.flatnonzero(~((betas > 0.0) & (betas <= 1.0)))
+    if wrong.size:
+        raise UserError(
+            f"{source}: beta number {wrong[0] + 1} of {betas.size} is {betas[wrong[0]]:g}; "
+            "expected a number above 0 and at most 1"
+        )
+    early = np.flatnonzero(betas[:-1] == 1.0)
+    if early.size:
+        raise UserError(
+            f"{source}: beta number {early[0] + 1} of {betas.size} is 1, which leaves nothing to noise; "
+            "only the last beta may be 1"
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100.0 * share:.2g}%"
