@@ -1,0 +1,157 @@
+"""Long series, reduced to one bucket a column at a cost that does not grow with their length.
+
+Losses are only ever appended. So minimum, maximum and sum of each block of 256 steps are taken once and kept;
+a column is put together from whole blocks and, at its two ends, from single steps. The result is exact.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BLOCK: Final = 256
+
+
+class Buckets(NamedTuple):
+    """A series in columns: arrays [columns].
+
+    `low`, `high` and `mean` are over the finite values of a column, NaN where there are none; `finite` is how
+    many finite values there were and `total` how many values of any kind.
+    """
+
+    low: Floats
+    high: Floats
+    mean: Floats
+    finite: NDArray[np.int64]
+    total: NDArray[np.int64]
+
+
+class BucketedSeries:
+    """A growing series y over ascending x, ready to be drawn at any width.
+
+    >>> series = BucketedSeries()
+    >>> series.update(np.arange(4.0), np.array([1.0, 3.0, np.nan, 5.0]))
+    >>> series.buckets(np.array([0.0, 2.0, 4.0])).mean.tolist()
+    [2.0, 5.0]
+    """
+
+    def __init__(self) -> None:
+        self.x: Floats = np.empty(0)
+        self.y: Floats = np.empty(0)
+        self._blocks = 0
+        self._low: Floats = np.empty(0)
+        self._high: Floats = np.empty(0)
+        self._sum: Floats = np.empty(0)
+        self._count: Floats = np.empty(0)
+
+    def update(self, x: Floats, y: Floats) -> None:
+        """Take the series as it is now; only what was appended since the last time is looked at."""
+        if len(x) != len(y):
+            raise ValueError(f"expected as many x as y, got {len(x)} and {len(y)}")
+        if not self._continues(x, y):
+            self._blocks = 0
+        self.x, self.y = x, y
+        done, ready = self._blocks, len(y) // BLOCK
+        if ready <= done:
+            return
+        self._reserve(ready)
+        fresh = y[done * BLOCK : ready * BLOCK].reshape(-1, BLOCK)
+        finite = np.isfinite(fresh)
+        self._low[done:ready] = np.where(finite, fresh, np.inf).min(axis=1)
+        self._high[done:ready] = np.where(finite, fresh, -np.inf).max(axis=1)
+        self._sum[done:ready] = np.where(finite, fresh, 0.0).sum(axis=1)
+        self._count[done:ready] = finite.sum(axis=1)
+        self._blocks = ready
+
+    def buckets(self, edges: Floats) -> Buckets:
+        """The series in columns [edges[i], edges[i + 1]); the last column includes its right edge.
+
+        Args:
+            edges: ascending, [columns + 1], columns >= 1.
+        """
+        cuts = np.searchsorted(self.x, edges, side="left")
+        cuts[-1] = np.searchsorted(self.x, edges[-1], side="right")
+        start, stop = cuts[:-1], cuts[1:]
+        first, last = -(-start // BLOCK), np.minimum(stop // BLOCK, self._blocks)
+        spans = last > first
+        low = np.full(len(start), np.inf)
+        high, total, count = np.full(len(start), -np.inf), np.zeros(len(start)), np.zeros(len(start))
+        pieces = [
+            (
+                np.where(spans, first, 0),
+                np.where(spans, last, 0),
+                self._low,
+                self._high,
+                self._sum,
+                self._count,
+            )
+        ]
+        for a, b in (
+            (start, np.where(spans, first * BLOCK, stop)),
+            (np.where(spans, last * BLOCK, stop), stop),
+        ):
+            picked, a, b = _gather(a, b)
+            values = self.y[picked]
+            finite = np.isfinite(values)
+            pieces.append(
+                (
+                    a,
+                    b,
+                    np.where(finite, values, np.inf),
+                    np.where(finite, values, -np.inf),
+                    np.where(finite, values, 0.0),
+                    finite.astype(np.float64),
+                )
+            )
+        for a, b, lows, highs, sums, counts in pieces:
+            low = np.minimum(low, _reduce(np.minimum, lows, a, b, np.inf))
+            high = np.maximum(high, _reduce(np.maximum, highs, a, b, -np.inf))
+            total += _reduce(np.add, sums, a, b, 0.0)
+            count += _reduce(np.add, counts, a, b, 0.0)
+        empty = count == 0
+        low[empty] = high[empty] = np.nan
+        mean = np.divide(total, count, out=np.full(len(start), np.nan), where=~empty)
+        return Buckets(low, high, mean, count.astype(np.int64), stop - start)
+
+    def _continues(self, x: Floats, y: Floats) -> bool:
+        """Whether what was taken before is still the beginning of the series."""
+        seen = len(self.y)
+        if not 0 < seen <= len(y):
+            return seen == 0
+        return all(
+            x[i] == self.x[i] and (y[i] == self.y[i] or (y[i] != y[i] and self.y[i] != self.y[i]))
+            for i in (0, seen // 2, seen - 1)
+        )
+
+    def _reserve(self, blocks: int) -> None:
+        if blocks <= len(self._low):
+            return
+        room = max(blocks, 2 * len(self._low), 64)
+        for name in ("_low", "_high", "_sum", "_count"):
+            grown = np.empty(room)
+            grown[: self._blocks] = getattr(self, name)[: self._blocks]
+            setattr(self, name, grown)
+
+
+def _gather(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Indices of all ranges one after the other, and where each range begins and ends among them."""
+    lengths = stop - start
+    ends = np.cumsum(lengths)
+    begins = ends - lengths
+    return np.repeat(start - begins, lengths) + np.arange(int(lengths.sum())), begins, ends
+
+
+def _reduce(
+    ufunc: np.ufunc, values: Floats, start: NDArray[np.int64], stop: NDArray[np.int64], empty: float
+) -> Floats:
+    """`ufunc` over values[start:stop] of each range; ranges ascend and do not overlap."""
+    result = np.full(len(start), empty)
+    filled = stop > start
+    if filled.any():
+        # reduceat takes pairs: the odd results are of what lies between two ranges and are dropped.
+        pairs = np.stack([start[filled], stop[filled]], axis=1).ravel()
+        padded = np.append(values[: pairs[-1]], empty)
+        result[filled] = ufunc.reduceat(padded, pairs)[::2]
+    return result

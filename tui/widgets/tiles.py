@@ -1,0 +1,107 @@
+"""Pictures to runs of half-block cells, at a size that fits, through cached segments.
+
+Grey is drawn in sixteen levels and colour in sixteen a channel: more cannot be told apart at this size, and
+few enough differ that nearly every segment has been made before. Neighbouring cells that look alike become
+one segment, which also spares the line to a remote terminal.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+
+Pixels = NDArray[np.uint8]
+
+LEVELS: Final = 16
+LIFT: Final = 20
+"""Black of every second tile, of 255: neighbours without a gap between them stay apart."""
+UPPER: Final = "▀"
+
+
+def fit(picture: Pixels, size: int) -> Pixels:
+    """A picture at a width of `size` pixels, its height in proportion.
+
+    Larger pictures are averaged over areas, smaller ones repeat their pixels where that comes out even.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        size: the width wanted, at least 1.
+    """
+    height, width = picture.shape[:2]
+    if width == size:
+        return picture
+    if size > width:
+        factor = size // width
+        return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    rows = max(1, round(height * size / width))
+    down, across = _areas(height, rows), _areas(width, size)
+    scaled = np.tensordot(down, picture.astype(np.float64), axes=(1, 0))
+    scaled = np.moveaxis(np.tensordot(across, scaled, axes=(1, 1)), 0, 1)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def cell_lines(picture: Pixels, *, lifted: bool = False) -> list[list[Segment]]:
+    """A picture as lines of segments, W cells wide and ceil(H / 2) high.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        lifted: draw black a little brighter, to set the tile off from its neighbours.
+    """
+    if picture.shape[0] % 2:
+        picture = np.concatenate([picture, np.zeros_like(picture[:1])])
+    codes = _codes(picture)
+    top, bottom = codes[0::2], codes[1::2]
+    pairs = top * LEVELS**3 + bottom
+    grey = picture.ndim == 2
+    return [_line(row, grey=grey, lifted=lifted) for row in pairs]
+
+
+def _codes(picture: Pixels) -> NDArray[np.int64]:
+    """One number a pixel: 0..15 for grey, 0..4095 for colour."""
+    levels = (picture.astype(np.int64) * (LEVELS - 1) + 127) // 255
+    if picture.ndim == 2:
+        return levels
+    return levels[..., 0] * LEVELS**2 + levels[..., 1] * LEVELS + levels[..., 2]
+
+
+def _line(pairs: NDArray[np.int64], *, grey: bool, lifted: bool) -> list[Segment]:
+    changes = np.flatnonzero(np.diff(pairs)) + 1
+    starts = np.concatenate(([0], changes))
+    lengths = np.diff(np.append(starts, len(pairs)))
+    return [
+        _segment(pair, length, grey, lifted)
+        for pair, length in zip(pairs[starts].tolist(), lengths.tolist(), strict=True)
+    ]
+
+
+@lru_cache(maxsize=32768)
+def _segment(pair: int, length: int, grey: bool, lifted: bool) -> Segment:
+    top, bottom = divmod(pair, LEVELS**3)
+    if top == bottom:
+        return Segment(" " * length, Style(bgcolor=_color(bottom, grey, lifted)))
+    return Segment(
+        UPPER * length, Style(color=_color(top, grey, lifted), bgcolor=_color(bottom, grey, lifted))
+    )
+
+
+@lru_cache(maxsize=8192)
+def _color(code: int, grey: bool, lifted: bool) -> Color:
+    floor = LIFT if lifted else 0
+    channels = (code,) * 3 if grey else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
+    red, green, blue = (floor + round(level * (255 - floor) / (LEVELS - 1)) for level in channels)
+    return Color.from_rgb(red, green, blue)
+
+
+@lru_cache(maxsize=64)
+def _areas(old: int, new: int) -> NDArray[np.float64]:
+    """The matrix [new, old] that averages `old` pixels over `new` areas of equal size."""
+    edges = np.linspace(0, old, new + 1)
+    left = np.maximum(edges[:-1, None], np.arange(old)[None])
+    right = np.minimum(edges[1:, None], np.arange(1, old + 1)[None])
+    overlap = np.maximum(right - left, 0.0)
+    areas: NDArray[np.float64] = overlap / overlap.sum(axis=1, keepdims=True)
+    return areas
