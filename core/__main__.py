@@ -1,0 +1,14 @@
+"""`core` and `python -m core`: the headless command line."""
+
+import sys
+
+from core.cli.main import run
+
+
+def main() -> None:
+    """Run the command line on this process's arguments and end the process with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The group of all commands, and the one place that turns what went wrong into a line and an exit code."""
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+from click.shell_completion import shell_complete
+
+import core
+from core.cli.output import note, print_error
+from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError
+
+COMMANDS: Final = {
+    "schedules": "Compare noise schedules: how much of the picture each leaves at its last step.",
+    "data": "Make the training pictures, or look at them.",
+    "train": "Train the runs of a recipe, here and now or in the background.",
+    "sample": "Draw new pictures with a trained run.",
+    "runs": "List, show, stop, resume or delete runs.",
+    "doctor": "Say what this machine has, and what will be used and why.",
+}
+"""Each command lives in the module of its name; its summary is here, so that --help imports none."""
+
+_COMPLETION_VARIABLE: Final = "_CORE_COMPLETE"
+
+
+class LazyCommands(click.Group):
+    """A group that imports a command's module when that command is called, and not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"core.cli.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.0)[0]
+            raise click.UsageError(f"no command {args[0]!r}; did you mean {near}?", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.",
+)
+@click.version_option(core.__version__, prog_name="core", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Train, watch and compare small diffusion models, without a dashboard.
+
+    What a command found goes to stdout (as JSON with --json), everything else to stderr.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line.
+
+    Args:
+        arguments: what follows the program's name.
+
+    Returns:
+        The exit code: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter gets an escape for it, rather than the user a traceback.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
+    instruction = os.environ.get(_COMPLETION_VARIABLE)
+    if instruction:
+        return shell_complete(cli, {}, "core", _COMPLETION_VARIABLE, instruction)
+    try:
+        with cli.make_context("core", list(arguments)) as context:
+            cli.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.NoArgsIsHelpError as error:
+        note(error.format_message())
+        return EXIT_USAGE
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "core"
+        print_error(f"{error.format_message().rstrip('.')}; see `{path} --help`")
+        return EXIT_USAGE
+    except click.ClickException as error:
+        print_error(error.format_message())
+        return EXIT_USAGE
+    except UserError as error:
+        print_error(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        note("interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        _silence_stdout()
+        return EXIT_OK
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        _silence_stdout()
+        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+def _silence_stdout() -> None:
+    """Point stdout at nothing, so that the last flush of what could not be written is silent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
