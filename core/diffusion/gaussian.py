@@ -98,7 +98,7 @@ class GaussianDiffusion:
         return self.schedule.timesteps
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the coefficients ready on a device; optional, the first call with a tensor there does it too."""
+        """Make the coefficients ready on a device; the first call with a tensor there would do it too."""
         for name in self._float64:
             self._table(name, dtype, torch.device(device))
         return self

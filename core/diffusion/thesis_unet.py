@@ -1,0 +1,134 @@
+"""The thesis's network: a U-Net of strided convolutions with BatchNorm, 62.7 M parameters.
+
+It is built as the code printed in the thesis is, not as its figure shows, so that a run of the preset
+``thesis`` repeats what was run. Letters: N pictures, C channels, H x W pixels, D sinusoids.
+"""
+
+import itertools
+import math
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core.errors import UserError
+
+THESIS_WIDTHS: Final = (64, 128, 256, 512, 1024)
+TIME_SINUSOIDS: Final = 128
+
+
+class SinusoidalEmbedding(nn.Module):
+    """Timesteps as D/2 sines, then D/2 cosines, of frequencies exp(-k ln 10000 / (D/2 - 1)), k = 0..D/2-1.
+
+    Args:
+        dim: D, even and at least 4.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        half = dim // 2
+        frequencies = torch.exp(torch.arange(half, dtype=torch.float64) * (-math.log(10000.0) / (half - 1)))
+        self.register_buffer("frequencies", frequencies.float(), persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """[N] timesteps to [N, D]."""
+        angles = t[:, None].to(self.frequencies.dtype) * self.frequencies[None, :]
+        return torch.cat((angles.sin(), angles.cos()), dim=1)
+
+
+class Block(nn.Module):
+    """Two convolutions with the time added between them, then a change of resolution by a factor of 2.
+
+    Args:
+        in_channels: channels of the map that comes in (of an up block: with the joined map).
+        out_channels: channels of the map that goes out.
+        resample: the 4x4 convolution, plain or transposed, of stride 2 that ends the block.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, resample: nn.Module) -> None:
+        super().__init__()
+        self.time = nn.Linear(TIME_SINUSOIDS, out_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.resample = resample
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """x [N, in, H, W] and time [N, D] to [N, out, H/2, W/2] (down) or [N, out, 2H, 2W] (up)."""
+        h = self.norm1(functional.relu(self.conv1(x)))
+        h = h + functional.relu(self.time(time))[:, :, None, None]
+        h = self.norm2(functional.relu(self.conv2(h)))
+        resampled: Tensor = self.resample(h)
+        return resampled
+
+
+class ThesisUNet(nn.Module):
+    """The network of the thesis.
+
+    With one channel and the default widths it has 62,713,025 parameters.
+
+    Args:
+        channels: C of the pictures, in and out.
+        widths: channels of the maps from the finest to the coarsest resolution; one down and one up block lie
+            between each two.
+    """
+
+    def __init__(self, channels: int = 1, widths: tuple[int, ...] = THESIS_WIDTHS) -> None:
+        super().__init__()
+        self.divisor = 2 ** (len(widths) - 1)
+        """Picture sides must be multiples of this: 16 with the default widths."""
+        pairs = list(itertools.pairwise(widths))
+        self.embedding = SinusoidalEmbedding(TIME_SINUSOIDS)
+        self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.downs = nn.ModuleList(
+            Block(fine, coarse, nn.Conv2d(coarse, coarse, 4, stride=2, padding=1)) for fine, coarse in pairs
+        )
+        self.ups = nn.ModuleList(
+            Block(2 * coarse, fine, nn.ConvTranspose2d(fine, fine, 4, stride=2, padding=1))
+            for fine, coarse in reversed(pairs)
+        )
+        self.head = nn.Conv2d(widths[0], channels, 1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Predict from noised pictures.
+
+        Args:
+            x: [N, C, H, W].
+            t: [N] int64 timesteps.
+
+        Returns:
+            Like x: noise, picture or v, as it was trained.
+
+        Raises:
+            UserError: H or W is not a multiple of `divisor`.
+        """
+        height, width = x.shape[-2:]
+        if height % self.divisor or width % self.divisor:
+            raise UserError(
+                f"the thesis network halves a picture {len(self.downs)} times, so its sides must be "
+                f"multiples of {self.divisor}; got {width} x {height}"
+            )
+        time = self.embedding(t)
+        h = self.stem(x)
+        joined: list[Tensor] = []
+        for down in self.downs:
+            h = down(h, time)
+            joined.append(h)
+        # Maps are kept after downsampling, as in the thesis: the first up block joins a map with itself.
+        for up in self.ups:
+            h = up(torch.cat((h, joined.pop()), dim=1), time)
+        predicted: Tensor = self.head(h)
+        return predicted
+
+
+def doubling_widths(finest: int) -> tuple[int, ...]:
+    """The five widths of a thesis-like network whose finest level has this many channels; 64 is the thesis's.
+
+    >>> doubling_widths(64) == THESIS_WIDTHS
+    True
+    """
+    return tuple(finest * 2**level for level in range(len(THESIS_WIDTHS)))
