@@ -34,9 +34,10 @@ class State(StrEnum):
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One `status.json`, replaced as a whole by the run's one writer.
 
-    `pid`, `pid_started` (seconds since the epoch, as the operating system says it) and `boot_id` together name a
-    process beyond doubt. `elapsed` counts seconds of training over all attempts; `heartbeat` is the wall clock of the
-    last write; `images_per_second` is over the last few seconds of training.
+    `host`, `pid`, `pid_started` and `boot_id` together name a process beyond doubt; `RunDirectory.claim`
+    fills them in from `ProcessIdentity.current`. `elapsed` counts seconds of training over all attempts;
+    `heartbeat` is the wall clock of the last write; `images_per_second` is over the last few seconds of
+    training.
     """
 
     format_version: int = FORMAT_VERSION

@@ -1,0 +1,42 @@
+"""Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
+
+from core.runs.directory import (
+    NotQueuedError,
+    RunBusyError,
+    RunDirectory,
+    RunFile,
+    atomic_path,
+    atomic_write,
+    make_group,
+    make_run_id,
+)
+from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
+from core.runs.plain import plain
+from core.runs.process import ProcessIdentity, alive, effective_state
+from core.runs.status import State, Status
+from core.runs.store import RunInfo, RunProblem, RunStore, Scan
+
+__all__ = [
+    "EpochRecord",
+    "MetricsTail",
+    "MetricsWriter",
+    "NotQueuedError",
+    "ProcessIdentity",
+    "RunBusyError",
+    "RunDirectory",
+    "RunFile",
+    "RunInfo",
+    "RunProblem",
+    "RunStore",
+    "Scan",
+    "State",
+    "Status",
+    "alive",
+    "atomic_path",
+    "atomic_write",
+    "effective_state",
+    "make_group",
+    "make_run_id",
+    "minmax_buckets",
+    "plain",
+]

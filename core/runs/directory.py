@@ -1,0 +1,393 @@
+"""A run is a directory: its layout, its files written whole or not at all, and the lock of its one writer.
+
+Readers only read. Whoever changes a run's files holds `RunDirectory.lock` (`.lock`, an flock that ends with
+its holder, even one killed by -9): the worker for all its life, a command such as stop or resume for a
+moment.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from core.config.load import decode, encode_toml, read_toml
+from core.config.schema import RunConfig, Section
+from core.errors import UserError
+from core.runs.plain import plain
+from core.runs.process import ProcessIdentity
+from core.runs.status import FORMAT_VERSION, State, Status
+
+SIZE_LIMIT: Final = 1 << 20
+"""Bytes; a larger run.toml or status.json is none of ours."""
+
+_EPOCH_FILE: Final = re.compile(r"epoch-(\d{1,12})\.png")
+
+
+class RunBusyError(UserError):
+    """Another process writes this run."""
+
+
+class NotQueuedError(UserError):
+    """A worker was started on a run that does not wait for one."""
+
+
+class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A run's `run.toml`: what was asked for, and what it was made with."""
+
+    format_version: int = FORMAT_VERSION
+    id: str
+    created: str
+    """ISO 8601, UTC, to the microsecond, so that text order is time order."""
+    group: str
+    """What was queued together, for example ``quick-20261124-101502``."""
+    tags: tuple[str, ...] = ()
+    config: RunConfig
+    provenance: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class RunDirectory:
+    """One run's folder. Cheap to make: nothing is read until asked for."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.id = self.path.name
+        self.run_file = self.path / "run.toml"
+        self.status_file = self.path / "status.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.samples = self.path / "samples"
+        self.reverse = self.path / "reverse"
+        self.checkpoint = self.path / "checkpoints" / "last.safetensors"
+        self.log = self.path / "worker.log"
+        self.control = self.path / "control"
+
+    def __repr__(self) -> str:
+        return f"RunDirectory({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunDirectory) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @classmethod
+    def create(
+        cls,
+        root: Path | str,
+        config: RunConfig,
+        *,
+        group: str,
+        provenance: Mapping[str, str] | None = None,
+        tags: tuple[str, ...] = (),
+        created: datetime | None = None,
+        run_id: str | None = None,
+    ) -> "RunDirectory":
+        """Make a queued run. It appears under its name in one step, complete.
+
+        Args:
+            root: the runs folder; made when missing.
+            config: resolved configuration.
+            group: what it is queued together with.
+            provenance: versions, git commit, host and the like.
+            tags: a person's own labels.
+            created: when; now unless a test says otherwise.
+            run_id: the folder's name; made from `created` and `config` unless given.
+
+        Raises:
+            UserError: the folder cannot be written, or `run_id` is taken.
+        """
+        root = Path(root)
+        created = created or datetime.now(UTC)
+        name = run_id or make_run_id(config, created)
+        file = RunFile(
+            id=name,
+            created=created.astimezone(UTC).isoformat(timespec="microseconds"),
+            group=group,
+            tags=tags,
+            config=config,
+            provenance=dict(provenance or {}),
+        )
+        hidden = root / f".new-{name}-{secrets.token_hex(4)}"
+        try:
+            hidden.mkdir(parents=True)
+            unborn = cls(hidden)
+            unborn.write_run_file(file)
+            unborn.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
+            if (root / name).exists():
+                raise UserError(f"{root / name}: exists already, so no run can be made under this name")
+            os.rename(hidden, root / name)
+            _sync_folder(root)
+        except OSError as error:
+            raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
+        return cls(root / name)
+
+    def read(self) -> RunFile:
+        """The run's `run.toml`.
+
+        Raises:
+            UserError: it is missing, damaged, or of a newer version.
+        """
+        _require_small_file(self.run_file)
+        table = read_toml(self.run_file)
+        _require_known_version(self.run_file, table.get("format_version", FORMAT_VERSION))
+        return decode(table, RunFile, source=str(self.run_file))
+
+    def write_run_file(self, file: RunFile) -> None:
+        """Replace `run.toml` as a whole; the caller holds the lock."""
+        atomic_write(self.run_file, encode_toml(file))
+
+    def read_status(self) -> Status:
+        """The run's `status.json`, as its writer left it (see `effective_state`), its texts made `plain`.
+
+        Raises:
+            UserError: it is missing, damaged, or of a newer version.
+        """
+        _require_small_file(self.status_file)
+        try:
+            data = self.status_file.read_bytes()
+            _require_known_version(
+                self.status_file, msgspec.json.decode(data, type=_Versioned).format_version
+            )
+            status = msgspec.json.decode(data, type=Status)
+        except OSError as error:
+            raise UserError(f"{self.status_file}: cannot be read ({error.strerror or error})") from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise UserError(f"{self.status_file}: not a run's status ({error})") from error
+        return msgspec.structs.replace(status, message=plain(status.message), error=plain(status.error))
+
+    def write_status(self, status: Status, *, fsync: bool = True) -> None:
+        """Replace `status.json` as a whole; the caller holds the lock and sets the heartbeat.
+
+        Args:
+            status: the new status; numbers that are not finite become 0, which JSON can say.
+            fsync: whether it must survive a power cut; heartbeats need not.
+        """
+        finite = {
+            name: 0.0
+            for name in ("images_per_second", "elapsed", "heartbeat", "pid_started")
+            if not abs(getattr(status, name)) < float("inf")
+        }
+        status = msgspec.structs.replace(status, **finite) if finite else status
+        atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
+
+    def sample_sheets(self) -> list[tuple[int, Path]]:
+        """Each epoch that has a sheet of samples, with the sheet, in order."""
+        return _epoch_files(self.samples)
+
+    def reverse_strips(self) -> list[tuple[int, Path]]:
+        """Each epoch that has a strip of the reverse process, with the strip, in order."""
+        return _epoch_files(self.reverse)
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: float = 0.0) -> Iterator[None]:
+        """Hold the right to write this run.
+
+        Args:
+            wait: seconds to try again for, when another process has it.
+
+        Raises:
+            RunBusyError: another process has it.
+            UserError: the run is gone or cannot be written.
+        """
+        try:
+            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
+        try:
+            deadline = time.monotonic() + wait
+            while not try_flock(handle):
+                if time.monotonic() >= deadline:
+                    raise RunBusyError(f"{plain(self.id)}: another process writes this run; stop it first")
+                time.sleep(0.01)
+            if not same_file(handle, self.path / ".lock"):
+                raise UserError(f"{self.path}: the run was removed meanwhile")
+            yield
+        finally:
+            os.close(handle)
+
+    @contextlib.contextmanager
+    def claim(self, *, device: str, threads: int, wait: float = 2.0) -> Iterator[Status]:
+        """Become the worker of a queued run, for as long as the context lasts.
+
+        Takes the lock, makes sure that the run still waits, and writes ``starting`` with this process's
+        identity and the next attempt's number. Two workers of one run cannot both get past this, whoever
+        started them.
+
+        Args:
+            device: where it will train, for example ``cuda:0``.
+            threads: OpenMP threads it has.
+            wait: seconds to wait for a command that holds the lock for a moment.
+
+        Yields:
+            The status as written.
+
+        Raises:
+            RunBusyError: another worker has it.
+            NotQueuedError: it does not wait: stopped, or finished, before this worker came.
+            UserError: the run is gone or unreadable.
+        """
+        with self.lock(wait=wait):
+            status = self.read_status()
+            if status.state is not State.QUEUED:
+                raise NotQueuedError(f"{plain(self.id)}: is {status.state}, not queued; resume it to go on")
+            self._sweep()
+            self.clear_control()
+            me = ProcessIdentity.current()
+            status = msgspec.structs.replace(
+                status,
+                state=State.STARTING,
+                attempt=status.attempt + 1,
+                host=me.host,
+                pid=me.pid,
+                pid_started=me.pid_started,
+                boot_id=me.boot_id,
+                device=device,
+                threads=threads,
+                heartbeat=time.time(),
+                images_per_second=0.0,
+                message="starting",
+                error="",
+            )
+            self.write_status(status)
+            yield status
+
+    def request_stop(self) -> None:
+        """Ask the worker, on whatever host, to finish its step, write a checkpoint and stop."""
+        atomic_write(self.control, "stop\n")
+
+    def clear_control(self) -> None:
+        """Forget what was asked."""
+        self.control.unlink(missing_ok=True)
+
+    def stop_requested(self) -> bool:
+        """Whether `request_stop` was called; one stat, cheap enough for each second."""
+        return os.path.exists(self.control)
+
+    def _sweep(self) -> None:
+        """Remove what a writer that was killed left half done."""
+        for folder in (self.path, self.samples, self.reverse, self.checkpoint.parent):
+            for leftover in folder.glob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
+
+
+class _Versioned(msgspec.Struct):
+    format_version: int = FORMAT_VERSION
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when the block ends well and vanishes when it does
+    not.
+
+    Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole.
+
+    Args:
+        path: the file to replace; its folder is made when missing.
+        fsync: whether the new file must survive a power cut.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        if fsync:
+            _sync_file(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if fsync:
+        _sync_folder(path.parent)
+
+
+def atomic_write(path: Path, data: bytes | str, *, fsync: bool = True) -> None:
+    """Replace a file's content as a whole; see `atomic_path`. Text is written as UTF-8."""
+    with atomic_path(path, fsync=fsync) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def make_run_id(config: RunConfig, created: datetime) -> str:
+    """A run's name: UTC time, data, schedule, seed, and four random digits.
+
+    For example ``20261124-101502-high-x1.5-s0-3f9a``.
+    """
+    stamp = created.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    data = _slug(Path(config.data.dataset).stem if "/" in config.data.dataset else config.data.dataset)
+    schedule = _slug(config.schedule.name.replace("^", ""))
+    return f"{stamp}-{data}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
+
+
+def make_group(name: str, created: datetime | None = None) -> str:
+    """A name for what is queued together, for example ``quick-20261124-101502``."""
+    return f"{_slug(name)}-{(created or datetime.now(UTC)).astimezone(UTC).strftime('%Y%m%d-%H%M%S')}"
+
+
+def try_flock(handle: int) -> bool:
+    """Take an exclusive flock if nobody has it; False when somebody has."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def same_file(handle: int, path: Path) -> bool:
+    """Whether an open file is still the one that its path names."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except OSError:
+        return False
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:32] or "run"
+
+
+def _epoch_files(folder: Path) -> list[tuple[int, Path]]:
+    try:
+        with os.scandir(folder) as entries:
+            found = [(_EPOCH_FILE.fullmatch(entry.name), entry.path) for entry in entries]
+    except OSError:
+        return []
+    return sorted((int(match[1]), Path(path)) for match, path in found if match)
+
+
+def _require_small_file(path: Path) -> None:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path}: expected a file, found something else")
+    if found.st_size > SIZE_LIMIT:
+        raise UserError(f"{path}: {found.st_size:,} bytes; no run has one that large")
+
+
+def _require_known_version(path: Path, version: object) -> None:
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise UserError(
+            f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
+        )
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

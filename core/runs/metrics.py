@@ -1,0 +1,323 @@
+"""A run's numbers, `metrics.jsonl`: appended line by line by its one writer, followed by any number of
+readers.
+
+Two kinds of lines, told apart by ``k``::
+
+    {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of steps s, s+1, ... of epoch e; null is not
+    finite
+    {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e, whose last step was s
+
+A line counts once its newline is there. What a later version may add, other kinds and other keys, is passed
+over.
+"""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, BinaryIO, Final
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from core.runs.decimate import FloatArray
+from core.runs.decimate import minmax_buckets as minmax_buckets
+from core.runs.directory import atomic_path
+
+_LINE_LIMIT: Final = 1 << 20
+_CHUNK: Final = 4 << 20
+_ANCHOR: Final = 64
+_BULK: Final = 4096
+_Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
+
+
+class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of an epoch. Losses that were not finite, or not measured, are NaN.
+
+    `step` counts from 1 over the whole training; `elapsed` is seconds of training over all attempts; `mean`,
+    `min` and `max` are over the epoch's batch losses.
+    """
+
+    epoch: int
+    step: int
+    elapsed: float
+    mean: float
+    min: float
+    max: float
+    heldout: float
+    images_per_second: float
+    learning_rate: float
+
+
+class _StepsLine(msgspec.Struct, tag_field="k", tag="s"):
+    s: _Count
+    e: _Count
+    t: float
+    l: list[float | None]  # noqa: E741 (the key in the file)
+
+
+class _EpochLine(msgspec.Struct, tag_field="k", tag="e"):
+    e: _Count
+    s: _Count
+    t: float
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    heldout: float | None = None
+    ips: float | None = None
+    lr: float | None = None
+
+
+class _AnyLine(msgspec.Struct):
+    k: str
+
+
+_decode_line = msgspec.json.Decoder(_StepsLine | _EpochLine).decode
+_decode_any = msgspec.json.Decoder(_AnyLine).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class MetricsWriter:
+    """Appends to a run's metrics; each line reaches the operating system before the call returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = _open_to_append(path)
+
+    @property
+    def offset(self) -> int:
+        """Bytes written so far: what a checkpoint remembers, for `truncate_to`."""
+        return self._file.tell()
+
+    def steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
+        """Append the losses of consecutive steps.
+
+        Args:
+            first_step: number of the first of them, from 1 over the whole training.
+            epoch: the epoch they belong to, from 1.
+            elapsed: seconds of training up to the last of them.
+            losses: one a step, kept to six significant digits.
+        """
+        for start in range(0, len(losses), _BULK):
+            kept = [float(f"{loss:.6g}") for loss in losses[start : start + _BULK]]
+            self._append(_StepsLine(s=first_step + start, e=epoch, t=round(elapsed, 3), l=list(kept)))
+
+    def epoch(self, record: EpochRecord) -> None:
+        """Append the end of an epoch."""
+        self._append(
+            _EpochLine(
+                e=record.epoch,
+                s=record.step,
+                t=round(record.elapsed, 3),
+                mean=record.mean,
+                min=record.min,
+                max=record.max,
+                heldout=record.heldout,
+                ips=record.images_per_second,
+                lr=record.learning_rate,
+            )
+        )
+
+    def truncate_to(self, offset: int) -> None:
+        """Go back to an earlier `offset`, so that a resumed run neither repeats nor skips a step.
+
+        The shorter file is a new one that takes the old one's place, so a reader in the middle of the old one
+        sees that it must start over, and a kill -9 leaves one of the two.
+        """
+        self._file.close()
+        with atomic_path(self.path) as temporary, self.path.open("rb") as old, temporary.open("wb") as new:
+            while left := offset - old.tell():
+                chunk = old.read(min(left, _CHUNK))
+                if not chunk:  # a power cut took lines that the checkpoint had seen
+                    break
+                new.write(chunk)
+        self._file = _open_to_append(self.path)
+
+    def close(self) -> None:
+        """Close the file; the writer is of no use any more."""
+        self._file.close()
+
+    def __enter__(self) -> "MetricsWriter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, line: _StepsLine | _EpochLine) -> None:
+        self._file.write(_encode(line) + b"\n")
+        self._file.flush()
+
+
+class MetricsTail:
+    """Follows a run's metrics: each `poll` reads what was appended since the last one.
+
+    `steps` and `losses` are read-only views of one length, steps rising; a view stays as it was when taken,
+    whatever is polled later. `damaged` counts lines that no writer wrote whole.
+    """
+
+    epochs: list[EpochRecord]
+    damaged: int
+    last_elapsed: float
+    _steps: FloatArray
+    _losses: FloatArray
+    _count: int
+    _offset: int
+    _anchor: bytes
+    _skip_to_newline: bool
+    _seen: tuple[int, int, int] | None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._forget()
+
+    @property
+    def steps(self) -> FloatArray:
+        """Step numbers, float64 [n], from 1 over the whole training."""
+        return _read_only(self._steps[: self._count])
+
+    @property
+    def losses(self) -> FloatArray:
+        """The loss of each step, float64 [n]; NaN where it was not finite."""
+        return _read_only(self._losses[: self._count])
+
+    def poll(self) -> bool:
+        """Read what is new; costs one stat when nothing is.
+
+        Returns:
+            Whether anything changed, be it that the file was replaced or went away.
+        """
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            changed = self._seen is not None
+            self._forget()
+            return changed
+        seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if seen == self._seen:
+            return False
+        try:
+            return self._read(seen)
+        except OSError:  # gone, or not ours to read: the next poll tells
+            return False
+
+    def _read(self, seen: tuple[int, int, int]) -> bool:
+        changed = False
+        with self.path.open("rb", buffering=0) as file:
+            inode, size = os.fstat(file.fileno()).st_ino, os.fstat(file.fileno()).st_size
+            if self._seen is not None and (
+                inode != self._seen[0] or size < self._offset or not self._anchored(file)
+            ):
+                self._forget()
+                changed = True
+            self._seen = seen
+            file.seek(self._offset)
+            rest = b""
+            while chunk := file.read(_CHUNK):
+                block, newline, rest = (rest + chunk).rpartition(b"\n")
+                if newline:
+                    self._offset += len(block) + 1
+                    self._anchor = (self._anchor + block[-_ANCHOR:] + newline)[-_ANCHOR:]
+                    for line in block.split(b"\n"):
+                        self._take(line)
+                    changed = True
+                if len(rest) > _LINE_LIMIT:
+                    self._skip_to_newline = True
+                    self._offset += len(rest)
+                    self._anchor = rest[-_ANCHOR:]
+                    rest = b""
+        return changed
+
+    def _anchored(self, file: io.FileIO) -> bool:
+        """Whether the bytes before our offset are still those we read: a new file may have got the old one's
+        inode."""
+        file.seek(self._offset - len(self._anchor))
+        return file.read(len(self._anchor)) == self._anchor
+
+    def _take(self, line: bytes) -> None:
+        if self._skip_to_newline or not line:
+            self.damaged += self._skip_to_newline
+            self._skip_to_newline = False
+            return
+        try:
+            decoded = _decode_line(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.damaged += not _is_of_another_kind(line)
+            return
+        self.last_elapsed = decoded.t
+        if isinstance(decoded, _StepsLine):
+            self._add_steps(decoded)
+        else:
+            self._add_epoch(decoded)
+
+    def _add_steps(self, line: _StepsLine) -> None:
+        values = np.array(line.l, dtype=np.float64)  # None becomes NaN
+        if self._count and line.s <= self._steps[self._count - 1]:
+            # A writer went back without truncating. Old views keep their arrays.
+            self._count = int(np.searchsorted(self._steps[: self._count], line.s))
+            self._steps, self._losses = self._steps.copy(), self._losses.copy()
+        end = self._count + len(values)
+        if end > len(self._steps):
+            room = max(1024, 2 * end)
+            self._steps = np.concatenate([self._steps[: self._count], np.empty(room - self._count)])
+            self._losses = np.concatenate([self._losses[: self._count], np.empty(room - self._count)])
+        self._steps[self._count : end] = np.arange(line.s, line.s + len(values))
+        self._losses[self._count : end] = values
+        self._count = end
+
+    def _add_epoch(self, line: _EpochLine) -> None:
+        record = EpochRecord(
+            epoch=line.e,
+            step=line.s,
+            elapsed=line.t,
+            mean=_number(line.mean),
+            min=_number(line.min),
+            max=_number(line.max),
+            heldout=_number(line.heldout),
+            images_per_second=_number(line.ips),
+            learning_rate=_number(line.lr),
+        )
+        kept = len(self.epochs)
+        while kept and self.epochs[kept - 1].epoch >= record.epoch:
+            kept -= 1
+        if kept < len(self.epochs):
+            self.epochs = self.epochs[:kept]
+        self.epochs.append(record)
+
+    def _forget(self) -> None:
+        self.epochs = []
+        self.damaged = 0
+        self.last_elapsed = 0.0
+        self._steps = self._losses = np.empty(0)
+        self._count = 0
+        self._offset = 0
+        self._anchor = b""
+        self._skip_to_newline = False
+        self._seen = None
+
+
+def _open_to_append(path: Path) -> BinaryIO:
+    file = path.open("ab")
+    if file.tell():
+        with path.open("rb") as written:
+            written.seek(-1, os.SEEK_END)
+            if written.read(1) != b"\n":  # a kill tore the last line; what follows must not be torn with it
+                file.write(b"\n")
+                file.flush()
+    return file
+
+
+def _read_only(view: FloatArray) -> FloatArray:
+    view.flags.writeable = False
+    return view
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _is_of_another_kind(line: bytes) -> bool:
+    try:
+        return _decode_any(line).k not in ("s", "e")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

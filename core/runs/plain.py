@@ -1,0 +1,39 @@
+"""Text that was read from disk, made harmless for a terminal."""
+
+import re
+from typing import Final
+
+# CSI, OSC, DCS and their kin, two-character escapes; a string sequence that is never closed ends with its
+# line.
+_ESCAPES: Final = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]?"
+    r"|\x1b\][^\x07\x1b\r\n]*(?:\x07|\x1b\\)?"
+    r"|\x1b[PX^_][^\x1b\r\n]*(?:\x1b\\)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_SPACES: Final = re.compile(r"\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
+_LINE_ENDS: Final = re.compile(r"\r\n|[\v\f\r\x85\u2028\u2029]")
+# C0, DEL, C1; marks that turn the direction of writing; zero-width and other invisible ones.
+_CONTROLS: Final = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
+_SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def plain(text: str, *, lines: bool = False) -> str:
+    r"""Text without escape sequences, control characters and marks that reorder it.
+
+    Whatever a run's files or a folder's name hold, the result can be printed: it moves no cursor, changes no
+    colour or title, and encodes as UTF-8.
+
+    Args:
+        text: anything.
+        lines: keep line ends (as ``\n``) and turn tabs into four spaces, for a log; otherwise each becomes
+            one space.
+
+    >>> plain("\x1b[31mred\x1b[0m\nnext\x07")
+    'red next'
+    """
+    text = _ESCAPES.sub("", text)
+    text = _LINE_ENDS.sub("\n", text).replace("\t", "    ") if lines else _SPACES.sub(" ", text)
+    return _SURROGATES.sub("?", _CONTROLS.sub("", text))

@@ -1,0 +1,191 @@
+"""All runs of one folder: found, read and, where they cannot be read, explained."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from core.errors import UserError
+from core.runs.directory import RunDirectory, RunFile
+from core.runs.plain import plain
+from core.runs.process import effective_state
+from core.runs.status import State, Status
+
+T = TypeVar("T")
+
+_STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A run as a reader sees it at one moment; `state` is the effective one, with CRASHED inferred."""
+
+    directory: RunDirectory
+    file: RunFile
+    status: Status
+    state: State
+
+    @property
+    def id(self) -> str:
+        """The run's name, fit to print."""
+        return plain(self.directory.id)
+
+
+@dataclass(frozen=True)
+class RunProblem:
+    """A folder that should be a run and cannot be read; `text` says why, in one line fit to print."""
+
+    directory: RunDirectory
+    text: str
+
+    @property
+    def id(self) -> str:
+        """The folder's name, fit to print."""
+        return plain(self.directory.id)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All runs at one moment, oldest first, and what could not be read."""
+
+    infos: tuple[RunInfo, ...]
+    problems: tuple[RunProblem, ...]
+
+
+class RunStore:
+    """A folder of runs. Files are read again only when they changed, so looking often costs two stats a run.
+
+    Not for several threads at once; each reader has its own.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        self._files: _Cache[RunFile] = _Cache()
+        self._statuses: _Cache[Status] = _Cache()
+
+    def runs(self) -> list[RunDirectory]:
+        """All runs, readable or not, newest last; other folders are passed over."""
+        try:
+            with os.scandir(self.root) as entries:
+                names = [entry.name for entry in entries if not entry.name.startswith(".")]
+        except OSError:
+            names = []
+        found = [RunDirectory(self.root / name) for name in names]
+        stamped = [(self._created(run), run.id, run) for run in found if _looks_like_a_run(run)]
+        runs = [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
+        self._files.keep(run.run_file for run in runs)
+        self._statuses.keep(run.status_file for run in runs)
+        return runs
+
+    def info(self, run: RunDirectory, *, now: float | None = None) -> RunInfo:
+        """One run, read now.
+
+        Args:
+            run: the run.
+            now: the wall clock; the system's unless given.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        now = time.time() if now is None else now
+        file = self._files.get(run.run_file, run.read)
+        status = self._statuses.get(run.status_file, run.read_status)
+        state = effective_state(status, now=now)
+        if state is State.CRASHED and status.state is not State.CRASHED:
+            # It may have written its last word and left between our two looks.
+            status = self._statuses.get(run.status_file, run.read_status)
+            state = effective_state(status, now=now)
+        return RunInfo(run, file, status, state)
+
+    def scan(self, *, now: float | None = None) -> Scan:
+        """All runs, read now, oldest first; those that cannot be read are reported, not raised."""
+        infos: list[RunInfo] = []
+        problems: list[RunProblem] = []
+        for run in self.runs():
+            try:
+                infos.append(self.info(run, now=now))
+            except UserError as error:
+                if run.path.exists():  # else it was removed meanwhile
+                    problems.append(RunProblem(run, plain(str(error))))
+        return Scan(tuple(infos), tuple(problems))
+
+    def infos(self, *, now: float | None = None) -> list[RunInfo]:
+        """All readable runs, oldest first."""
+        return list(self.scan(now=now).infos)
+
+    def find(self, selector: str) -> RunDirectory:
+        """The run that a person means.
+
+        Args:
+            selector: an id, ``latest``, the path of a run's folder, or the beginning of exactly one id.
+
+        Raises:
+            UserError: none or several match; the message names them.
+        """
+        runs = self.runs()
+        for run in runs:
+            if run.id == selector:
+                return run
+        if selector == "latest" and runs:
+            return runs[-1]
+        if selector and _looks_like_a_run(given := RunDirectory(os.path.abspath(selector))):
+            return given
+        if not runs:
+            raise UserError(f"{self.root}: there are no runs here; start one with core train, or give --runs")
+        matches = [run for run in runs if selector and run.id.startswith(selector)]
+        if len(matches) == 1:
+            return matches[0]
+        some = ", ".join(plain(run.id) for run in (matches or runs)[-5:])
+        if matches:
+            raise UserError(f"{plain(selector)}: matches {len(matches)} runs ({some}); give more of the name")
+        raise UserError(f"{plain(selector)}: no run in {self.root} has this name; the newest are {some}")
+
+    def _created(self, run: RunDirectory) -> str:
+        try:
+            return self._files.get(run.run_file, run.read).created
+        except UserError:
+            stamp = _STAMP.match(run.id)
+            return "{}-{}-{}T{}:{}:{}".format(*stamp.groups()) if stamp else ""
+
+
+class _Cache(Generic[T]):
+    """What was read from files, kept until a file's time, inode or size is another."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
+
+    def get(self, path: Path, read: Callable[[], T]) -> T:
+        """What `read` made of the file, the last time it changed; an error is kept and raised again
+        likewise."""
+        try:
+            found = os.stat(path)
+        except OSError:
+            self._kept.pop(path, None)
+            return read()
+        signature = (found.st_mtime_ns, found.st_ino, found.st_size)
+        kept = self._kept.get(path)
+        if kept is None or kept[0] != signature:
+            kept = self._kept[path] = (signature, _value_or_error(read))
+        if isinstance(kept[1], UserError):
+            raise UserError(str(kept[1]))
+        return kept[1]
+
+    def keep(self, paths: Iterable[Path]) -> None:
+        """Forget all other files."""
+        wanted = set(paths)
+        for path in [path for path in self._kept if path not in wanted]:
+            del self._kept[path]
+
+
+def _value_or_error(read: Callable[[], T]) -> T | UserError:
+    try:
+        return read()
+    except UserError as error:
+        return error
+
+
+def _looks_like_a_run(run: RunDirectory) -> bool:
+    return os.path.exists(run.run_file) or os.path.exists(run.status_file)
