@@ -11,8 +11,6 @@ from typing import Any, TextIO
 import click
 import msgspec
 
-from core.imaging import ColorMode
-
 Align = str
 """One letter a column: ``l`` left, ``r`` right."""
 
@@ -45,17 +43,6 @@ def print_error(message: str) -> None:
 def is_terminal(stream: TextIO) -> bool:
     """Whether a person watches the stream: a terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def color_mode() -> ColorMode:
-    """What stdout can show of a picture: the terminal's colours, or letters with NO_COLOR or in a pipe."""
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "").replace("_", "")
-    term = os.environ.get("TERM", "")
-    if os.environ.get("NO_COLOR") or not is_terminal(sys.stdout) or not encoding.startswith("utf"):
-        return "ascii"
-    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
-        return "truecolor"
-    return "256" if "256color" in term else "16"
 
 
 def format_table(

@@ -1,0 +1,34 @@
+"""Pictures on stdout, as well as whatever reads it can show them."""
+
+import os
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.cli.output import emit, is_terminal, stdout_width
+from core.imaging import ColorMode, beside, to_ansi
+
+PIPE_WIDTH = 80
+"""Characters a line where stdout is no terminal."""
+
+
+def color_mode() -> ColorMode:
+    """What stdout can show of a picture: the terminal's colours, or letters with NO_COLOR or in a pipe."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "").replace("_", "")
+    if os.environ.get("NO_COLOR") or not is_terminal(sys.stdout) or not encoding.startswith("utf"):
+        return "ascii"
+    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+        return "truecolor"
+    return "256" if "256color" in os.environ.get("TERM", "") else "16"
+
+
+def emit_pictures(tiles: NDArray[np.uint8]) -> None:
+    """Write pictures to stdout as half-blocks, as many side by side as the terminal is wide.
+
+    Args:
+        tiles: uint8 [N, H, W] or [N, H, W, 3].
+    """
+    columns = max(1, ((stdout_width() or PIPE_WIDTH) + 1) // (tiles.shape[2] + 1))
+    for first in range(0, len(tiles), columns):
+        emit(to_ansi(beside(list(tiles[first : first + columns])), color=color_mode()))

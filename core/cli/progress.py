@@ -1,0 +1,60 @@
+"""Progress on stderr: bars on a terminal, plain lines where the output goes into a file."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from core.cli.output import is_terminal, note
+
+Report = Callable[[int, int], None]
+
+PLAIN_INTERVAL = 2.0
+"""Seconds between two plain lines of one count."""
+
+
+@contextlib.contextmanager
+def counting(label: str, unit: str) -> Iterator[Report]:
+    """Show how far something has come while the block lasts; nothing where nothing is reported.
+
+    Args:
+        label: what is done, for example ``high``.
+        unit: what is counted, in the plural.
+
+    Yields:
+        A function of (done, total), cheap enough to call often, from any thread.
+    """
+    if not is_terminal(sys.stderr):
+        yield _plain_report(label, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(label, total=None, visible=False)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, visible=True)
+
+        yield report
+
+
+def _plain_report(label: str, unit: str) -> Report:
+    due = time.monotonic()
+    ended = False
+
+    def report(done: int, total: int) -> None:
+        nonlocal due, ended
+        now = time.monotonic()
+        if (now >= due or done == total) and not ended:
+            due, ended = now + PLAIN_INTERVAL, done == total
+            note(f"{label}: {done} of {total} {unit}")
+
+    return report

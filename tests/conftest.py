@@ -1,0 +1,51 @@
+"""What all tests share: a neutral environment, and the command line as a subprocess."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Before anything imports torch: two processes with two threads each on two cores are many times slower.
+os.environ["OMP_NUM_THREADS"] = "1"
+# Subprocesses import the checkout under test, from whatever folder they are started.
+os.environ["PYTHONPATH"] = str(ROOT)
+# What a person has set for their own terminal and data must not decide whether tests pass.
+for _name in (
+    "COLORTERM",
+    "COLUMNS",
+    "DDPM_DATA",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "TEXTUAL",
+    "TEXTUAL_THEME",
+):
+    os.environ.pop(_name, None)
+
+Core = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Core:
+    """``core(*arguments, env={}, cwd=tmp_path)``: run the command line in an empty folder."""
+
+    def call(
+        *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path, timeout: float = 120
+    ) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "core", *arguments],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
