@@ -6,7 +6,6 @@ moment.
 """
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
@@ -22,6 +21,7 @@ import msgspec
 from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
+from core.runs.files import atomic_write, same_file, sync_folder, try_flock
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity
 from core.runs.status import FORMAT_VERSION, State, Status
@@ -124,7 +124,7 @@ class RunDirectory:
             if (root / name).exists():
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
-            _sync_folder(root)
+            sync_folder(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         return cls(root / name)
@@ -282,37 +282,6 @@ class _Versioned(msgspec.Struct):
     format_version: int = FORMAT_VERSION
 
 
-@contextlib.contextmanager
-def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when the block ends well and vanishes when it does
-    not.
-
-    Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole.
-
-    Args:
-        path: the file to replace; its folder is made when missing.
-        fsync: whether the new file must survive a power cut.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-        if fsync:
-            _sync_file(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if fsync:
-        _sync_folder(path.parent)
-
-
-def atomic_write(path: Path, data: bytes | str, *, fsync: bool = True) -> None:
-    """Replace a file's content as a whole; see `atomic_path`. Text is written as UTF-8."""
-    with atomic_path(path, fsync=fsync) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
-
-
 def make_run_id(config: RunConfig, created: datetime) -> str:
     """A run's name: UTC time, data, schedule, seed, and four random digits.
 
@@ -327,23 +296,6 @@ def make_run_id(config: RunConfig, created: datetime) -> str:
 def make_group(name: str, created: datetime | None = None) -> str:
     """A name for what is queued together, for example ``quick-20261124-101502``."""
     return f"{_slug(name)}-{(created or datetime.now(UTC)).astimezone(UTC).strftime('%Y%m%d-%H%M%S')}"
-
-
-def try_flock(handle: int) -> bool:
-    """Take an exclusive flock if nobody has it; False when somebody has."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def same_file(handle: int, path: Path) -> bool:
-    """Whether an open file is still the one that its path names."""
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except OSError:
-        return False
 
 
 def _slug(text: str) -> str:
@@ -375,19 +327,3 @@ def _require_known_version(path: Path, version: object) -> None:
         raise UserError(
             f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
         )
-
-
-def _sync_file(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
