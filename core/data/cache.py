@@ -1,8 +1,8 @@
 """Generated sets on disk: made once, whole or not at all, and shared by all processes.
 
-A set is a folder `<name>-<fingerprint8>` of plain arrays and a `recipe.toml` that says what they are. It is made
-under a hidden name and renamed, so that nobody ever sees half of one; of two processes that make it at once, one
-wins and the other takes the winner's.
+A set is a folder `<name>-<fingerprint8>` of plain arrays and a `recipe.toml` that says what they are. It is
+made under a hidden name and renamed, so that nobody ever sees half of one; of two processes that make it at
+once, one wins and the other takes the winner's.
 """
 
 import contextlib
@@ -207,7 +207,9 @@ def _install(scratch: Path, folder: Path, mark: str, *, count: int, heldout: int
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
     """Hold the right to make one set; yields False where the file system has no locks."""
-    with (folder.parent / f".{folder.name}.lock").open("wb") as file:
+    locks = folder.parent / ".locks"
+    locks.mkdir(exist_ok=True)
+    with (locks / folder.name).open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:

@@ -1,4 +1,4 @@
-"""What a set of pictures is made of: the struct behind `datasets/*.toml`, and where those files are looked for."""
+"""What a set of pictures is made of: the struct behind `datasets/*.toml`, and where those are looked for."""
 
 import difflib
 import os
@@ -22,7 +22,7 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One set of pictures: how many, how large, and how they come to be.
 
-    For `kind = "triangles"` a picture is drawn on a square canvas, goes through its storage, and is resized to `size`.
+    For `kind = "triangles"` a picture is drawn on a square canvas, stored, read back and resized.
     """
 
     name: str = ""
@@ -36,7 +36,7 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     size: Side = 32
     """Pixels a side of the finished picture."""
     channels: Literal[1, 3] | None = None
-    """1 grey, 3 colour; None is grey for triangles, and for a folder colour if any of its pictures has colour."""
+    """1 grey, 3 colour; None is grey for triangles, and for a folder colour if any picture has some."""
     seed: Annotated[int, Meta(ge=0)] = 0
     canvas: Annotated[int, Meta(ge=1, le=8192)] | None = None
     """Pixels a side of the canvas that triangles are drawn on; None draws at `size`."""
@@ -74,11 +74,11 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     """Look up a recipe by name, by the path of its TOML file, or as a plain folder of pictures.
 
     Args:
-        name_or_path: `high`, `my/recipe.toml` or `~/holiday`; a name wins over a folder that is called the same.
+        name_or_path: `high`, `my/recipe.toml` or `~/holiday`; a name wins over a folder of that name.
         data_dir: where generated sets and a person's own recipes live; None takes `default_data_dir`.
 
     Raises:
-        UserError: there is no such recipe (the message lists those that are, nearest first), or it is not valid.
+        UserError: there is no such recipe (the message lists those that are), or it is not valid.
     """
     files = _recipe_files(data_dir)
     if name_or_path in files:
@@ -96,7 +96,8 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     hint = f"did you mean {near[0]}? " if near else ""
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
-        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of pictures or a recipe's .toml"
+        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of pictures "
+        "or a recipe's .toml"
     )
 
 

@@ -80,8 +80,8 @@ def load_dataset(
     Args:
         name_or_path: as for `find_data_recipe`, or a recipe.
         data_dir: where sets are kept; None takes `default_data_dir`.
-        count: training pictures; None takes the recipe's own number. Fewer are a prefix of more, and triangles can be
-            more than the recipe says.
+        count: training pictures; None takes the recipe's own number. Fewer are a prefix of more, and there
+            can be more triangles than the recipe says.
         heldout: held-out pictures, at most as many as the recipe has; None takes all of them.
         progress: called with pictures done and pictures in all while the set is made.
         workers: threads that make pictures; None takes one a core. Pictures do not depend on it.
@@ -125,8 +125,11 @@ class _Crew:
             self.progress(done, total)
 
     def map(self, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-        """Results in order, made by threads, few ahead of the reader. numpy and Pillow let go of the GIL, and threads,
-        unlike processes, are safe under a main module that imports torch and inside a running Textual app."""
+        """Results in order, made by threads that run a little ahead of the reader.
+
+        numpy and Pillow let go of the GIL; and threads, unlike processes, import no main module anew, which
+        may be one that imports torch, and start inside a running Textual app.
+        """
         pending: deque[Future[Made]] = deque()
         source = iter(items)
         with ThreadPoolExecutor(self.workers) as pool:
@@ -152,7 +155,7 @@ def _triangle_set(
     ready = cache.open_set(target, mark, count=wanted, heldout=tested)
     if ready is not None:
         return ready
-    # A set that is made for no count in particular is made whole, so that the next reader finds what it needs.
+    # A set that is made for no count in particular is made whole: the next reader finds what it needs.
     counts = {"train": wanted, "heldout": whole if count is None else tested}
     make = partial(_make_triangles, recipe, counts, mark, crew)
     return cache.build_set(target, mark, make, count=wanted, heldout=tested)

@@ -1,8 +1,8 @@
 """Random triangles, drawn in the thesis's three ways.
 
-Letters of shapes: B pictures, C channels, S pixels a side of the finished picture, R rows and n columns of a canvas.
-A triangle's three corners are uniform on the canvas. Everything is drawn from scanlines: a row's centre line enters
-the triangle at `left` and leaves it at `right`, and a pixel is inside if its centre is.
+Letters of shapes: B pictures, C channels, S pixels a side of the finished picture, n of its canvas,
+R scanlines. A triangle's three corners are uniform on the canvas. Everything is drawn from scanlines: a
+horizontal line enters the triangle at `left` and leaves it at `right`; a pixel is inside if its centre is.
 """
 
 import io
@@ -41,7 +41,7 @@ def draw_corners(count: int, *, seed: int, split: int) -> Numbers:
 
 
 def draw_colours(count: int, *, seed: int, split: int) -> Pixels:
-    """One of the seven full colours (red, ..., white) for each of `count` triangles: uint8 [count, 3] of 0 and 1."""
+    """One of the seven full colours, red to white, for each triangle: uint8 [count, 3] of 0 and 1."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, split, 1])))
     return _COLOURS[generator.integers(0, len(_COLOURS), count)]
 
@@ -93,8 +93,9 @@ def _scanlines(corners: Numbers, lines: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _spans(corners: Numbers, canvas: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """First column inside and first column outside again of each row, [B, n]: the columns whose centres are inside."""
-    left, right = _scanlines(corners, np.arange(canvas) + 0.5)
+    """Of each row the first column whose centre is inside, and the first outside again: two arrays [B, n]."""
+    lines = np.arange(canvas, dtype=np.float64) + 0.5
+    left, right = _scanlines(corners, lines)
     first = np.clip(np.ceil(left - 0.5), 0, canvas).astype(np.intp)
     end = np.clip(np.ceil(right - 0.5), 0, canvas).astype(np.intp)
     return first, end
@@ -109,16 +110,17 @@ def _two_valued(corners: Numbers, canvas: int) -> Pixels:
 
 def _smooth(corners: Numbers, canvas: int) -> Pixels:
     """Greys by the covered area of each pixel."""
-    lines = (np.arange(canvas * _SUBROWS) + 0.5) / _SUBROWS
+    lines: Numbers = (np.arange(canvas * _SUBROWS) + 0.5) / _SUBROWS
     left, right = _scanlines(corners, lines)
     columns = np.arange(canvas)
     covered = np.clip(right[..., None] - columns, 0, 1) - np.clip(left[..., None] - columns, 0, 1)
     area = covered.reshape(len(corners), canvas, _SUBROWS, canvas).mean(axis=2)
-    return np.rint(area * 255).astype(np.uint8)
+    grey: Pixels = np.rint(area * 255).astype(np.uint8)
+    return grey
 
 
 def _store_and_resize(picture: Pixels, quality: int | None, size: int) -> Pixels:
-    """[C, n, n] through a JPEG file (unless quality is None) and Pillow's anti-aliased resize to [C, S, S]."""
+    """[C, n, n] through a JPEG file (none if quality is None) and Pillow's resize to [C, S, S]."""
     image = Image.fromarray(
         picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
     )
@@ -135,8 +137,8 @@ def _store_and_resize(picture: Pixels, quality: int | None, size: int) -> Pixels
 def _two_valued_and_resized(corners: Numbers, canvas: int, size: int) -> Pixels:
     """What Pillow's BILINEAR resize makes of the two-valued canvas, to the bit, without painting that canvas.
 
-    A row of the canvas is 255 on one span and 0 elsewhere, so the sum of weights over it is a difference of two
-    running sums. That is fifty times faster than painting and resizing 720 x 720 pixels; a test compares the two.
+    A row of the canvas is 255 on one span and 0 elsewhere, so the sum of weights over it is a difference of
+    two running sums: far faster than painting and resizing 720 x 720 pixels. A test compares the two.
     """
     first, end = _spans(corners, canvas)
     weights = _resize_weights(canvas, size)
@@ -154,7 +156,7 @@ def _two_valued_and_resized(corners: Numbers, canvas: int, size: int) -> Pixels:
 
 @lru_cache(maxsize=8)
 def _resize_weights(canvas: int, size: int) -> NDArray[np.int32]:
-    """Fixed-point weights [S, n] of Pillow's BILINEAR resize from n down to S pixels: a triangle of twice the step."""
+    """Fixed-point weights [S, n] of Pillow's BILINEAR resize from n down to S pixels."""
     step = canvas / size
     weights = np.zeros((size, canvas), np.int32)
     for row in range(size):
