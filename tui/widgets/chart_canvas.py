@@ -1,0 +1,175 @@
+"""The cells of a chart: lines, bands, axes, ticks and labels, before they have colours."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.imaging.braille import braille_chart
+from tui.widgets.axes import count_label, linear_ticks, log_ticks
+from tui.widgets.curves import Extents
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+GUTTER: Final = 7
+"""Cells left of the plot: six for a value, one for the axis."""
+LABEL_ROOM: Final = 2
+BROKEN: Final = "✖"
+BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
+
+
+class Curve(NamedTuple):
+    """What is drawn of one series, in the units of the y axis (logarithms when it is logarithmic)."""
+
+    line: Extents
+    heldout: Extents
+    band: Extents | None
+    end: tuple[int, float] | None
+    breaks: list[tuple[int, float]]
+
+
+class Plot(NamedTuple):
+    """A finished drawing [h, w]: for each cell a character, the number of its style and that of its
+    background.
+
+    Styles are `BASE`, `AXIS`, `GRID`, `CURSOR`, then one a series from `FIRST_SERIES` on, then one a series
+    for its held-out line. Background 0 is none, then one a series for its band.
+    """
+
+    chars: NDArray[np.str_]
+    styles: Ints
+    grounds: Ints
+
+
+class Canvas:
+    """The cells of a chart: plot, axes and labels. `width` and `height` are those of the plot alone."""
+
+    def __init__(self, width: int, height: int, y_range: tuple[float, float], *, log_y: bool) -> None:
+        self.width, self.height, self.y_range, self.log_y = width, height, y_range, log_y
+        shape = (height + 2, GUTTER + width + LABEL_ROOM)
+        self.chars = np.full(shape, " ", dtype="<U1")
+        self.styles = np.full(shape, BASE, dtype=np.int64)
+        self.grounds = np.zeros(shape, dtype=np.int64)
+        self._ticks: list[tuple[int, str]] = []
+
+    def row(self, value: float) -> int:
+        """The row of cells in which a value lies, clipped to the plot."""
+        low, high = self.y_range
+        share = (high - value) / (high - low)
+        return int(np.clip(share * self.height, 0, self.height - 1))
+
+    def draw_lines(self, curves: Sequence[Curve]) -> None:
+        """Bands behind, then held-out lines, then the lines of the training loss on top."""
+        for index, curve in enumerate(curves):
+            if curve.band is not None:
+                self._draw_band(curve.band, index)
+        drawn = [self._clipped(curve.heldout) for curve in curves] + [self._clipped(c.line) for c in curves]
+        chars, owner = braille_chart(drawn, self.height, self.y_range, log_y=False)
+        plot = (slice(0, self.height), slice(GUTTER, GUTTER + self.width))
+        drawn_cells = owner >= 0
+        self.chars[plot][drawn_cells] = chars[drawn_cells]
+        # Held-out lines come first, and have the styles after those of the series.
+        count = len(curves)
+        self.styles[plot][drawn_cells] = FIRST_SERIES + (owner[drawn_cells] + count) % (2 * count)
+
+    def draw_grid(self, ticks: Sequence[tuple[float, str]]) -> None:
+        """The y axis, its labels and a faint line across the plot at each."""
+        self.chars[: self.height, GUTTER - 1] = "│"
+        self.styles[: self.height + 2, :GUTTER] = AXIS
+        taken: set[int] = set()
+        for value, label in ticks:
+            row = self.row(value)
+            if row in taken:
+                continue
+            taken.add(row)
+            self.chars[row, GUTTER - 1] = "┤"
+            self._write(row, 0, label[: GUTTER - 1].rjust(GUTTER - 1), AXIS)
+            across = slice(GUTTER, GUTTER + self.width)
+            empty = self.chars[row, across] == " "
+            self.chars[row, across][empty] = "┈"
+            self.styles[row, across][empty] = GRID
+
+    def draw_cursor(self, column: int) -> None:
+        """A vertical line behind the curves."""
+        if not 0 <= column < self.width:
+            return
+        down = (slice(0, self.height), GUTTER + column)
+        empty = (self.styles[down] == BASE) | (self.styles[down] == GRID)
+        self.chars[down] = np.where(empty, "┊", self.chars[down])
+        self.styles[down] = np.where(empty, CURSOR, self.styles[down])
+
+    def draw_labels(self, curves: Sequence[Curve], markers: Sequence[str]) -> None:
+        """A marker right of each line's end, pushed up or down where two would meet, and ✖ where a line
+        broke."""
+        for index, curve in enumerate(curves):
+            for column, value in curve.breaks:
+                if np.isfinite(value):
+                    self._write(self.row(value), GUTTER + column // 2, BROKEN, FIRST_SERIES + index)
+        ends = [
+            (curve.end[1], min(curve.end[0] // 2 + 1, self.width), index)
+            for index, curve in enumerate(curves)
+            if curve.end is not None
+        ]
+        ends.sort(key=lambda end: -end[0])
+        taken: dict[int, set[int]] = {}
+        for value, column, index in ends:
+            if any(abs(column - broken // 2) <= 1 for broken, _ in curves[index].breaks):
+                column = min(column + 1, self.width)
+            rows = taken.setdefault(column, set())
+            wanted = self.row(value)
+            free = [row for row in range(self.height) if row not in rows]
+            if not free:
+                continue
+            row = min(free, key=lambda row: (abs(row - wanted), -row))
+            rows.add(row)
+            self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
+
+    def finish(self, edges: Floats, *, log_x: bool) -> Plot:
+        """Add the x axis and hand the cells out."""
+        axis, labels = self.height, self.height + 1
+        self.styles[axis:, :] = AXIS
+        self.chars[axis, GUTTER - 1] = "└"
+        self.chars[axis, GUTTER : GUTTER + self.width] = "─"
+        unit = " steps"
+        low, high = float(edges[0]), float(edges[-1])
+        most = max(2, self.width // 12)
+        ticks = log_ticks(low, high, most) if log_x else linear_ticks(low, high, most)
+        self._write(labels, GUTTER + self.width + LABEL_ROOM - len(unit), unit, AXIS)
+        limit = GUTTER + self.width + LABEL_ROOM - len(unit)
+        filled_to = 0
+        for tick in ticks:
+            column = int(np.clip(np.searchsorted(edges, tick, side="right") - 1, 0, len(edges) - 2)) // 2
+            text = count_label(tick)
+            start = GUTTER + column - len(text) // 2
+            self.chars[axis, GUTTER + column] = "┬"
+            if start >= filled_to and start + len(text) <= limit:
+                self._write(labels, start, text, AXIS)
+                filled_to = start + len(text) + 1
+        return Plot(self.chars, self.styles, self.grounds)
+
+    def _draw_band(self, band: Extents, index: int) -> None:
+        low = np.fmin(band.low[0::2], band.low[1::2])
+        high = np.fmax(band.high[0::2], band.high[1::2])
+        bottom, top = self.y_range
+        size = (top - bottom) / self.height
+        for column in np.flatnonzero(np.isfinite(low)).tolist():
+            first = int(np.clip(np.rint((top - high[column]) / size), 0, self.height))
+            last = int(np.clip(np.rint((top - low[column]) / size), 0, self.height))
+            self.grounds[first:last, GUTTER + column] = index + 1
+
+    def _clipped(self, extents: Extents) -> Extents:
+        """Values above the plot run along its upper edge out of sight; those inside are left alone."""
+        low, high = self.y_range
+        outside = (extents.low > high) | (extents.high < low)
+        return Extents(
+            np.where(outside, np.nan, np.maximum(extents.low, low)),
+            np.where(outside, np.nan, np.minimum(extents.high, high)),
+        )
+
+    def _write(self, row: int, column: int, text: str, style: int) -> None:
+        for offset, char in enumerate(text):
+            if 0 <= column + offset < self.chars.shape[1] and 0 <= row < self.chars.shape[0]:
+                self.chars[row, column + offset] = char
+                self.styles[row, column + offset] = style
