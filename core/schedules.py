@@ -92,7 +92,8 @@ class Schedule:
     @cached_property
     def alphas_cumprod(self) -> Array:
         """abar_t, [T], the product of alpha_1..alpha_t: how much of the picture's power is left in x_t."""
-        return np.cumprod(self.alphas, dtype=np.float64)
+        abar: Array = np.exp(self.log_alphas_cumprod)
+        return abar
 
     @cached_property
     def one_minus_alphas_cumprod(self) -> Array:
@@ -151,8 +152,10 @@ class Schedule:
                 f"schedule {self.name}: its betas (at most {self.betas.max():.3g}) add no noise that could "
                 "be rescaled; use larger betas"
             )
-        roots = (roots - last) * (first / (first - last))
-        betas = np.concatenate((self.betas[:1], 1.0 - (roots[1:] / roots[:-1]) ** 2))
+        betas = self.betas.copy()
+        if last > 0.0:
+            roots = (roots - last) * (first / (first - last))
+            betas[1:] = 1.0 - (roots[1:] / roots[:-1]) ** 2
         betas[-1] = 1.0
         return Schedule(self.name, betas)
 

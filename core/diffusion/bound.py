@@ -113,8 +113,8 @@ def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int)
     """L_{t-1} of each picture, float64 [N], in nats a dimension.
 
     Both Gaussians share xt and have a mean that is linear in their x0, so the divergence needs only the error
-    in x0: (ln(sigma^2 / beta_tilde) + beta_tilde / sigma^2 - 1 + a^2 (x0 - predicted)^2 / sigma^2) / 2, where a
-    is the posterior's coefficient of x0.
+    in x0: (ln(sigma^2 / beta_tilde) + beta_tilde / sigma^2 - 1 + a^2 (x0 - predicted)^2 / sigma^2) / 2, with
+    the posterior's coefficient a of x0.
 
     Args:
         diffusion: the process.
@@ -132,8 +132,8 @@ def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int)
 def decoder_nll(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor) -> Tensor:
     """L_0 of each picture, float64 [N], in nats a dimension: -log of the probability of its grey levels.
 
-    The mean is the predicted x0 itself. The posterior's variance is 0 at the first step; with ``beta_tilde`` the
-    second step's stands in, as in the code of Ho et al.
+    The mean is the predicted x0 itself. The posterior's variance is 0 at the first step; with ``beta_tilde``
+    the second step's stands in, as in the code of Ho et al.
     """
     schedule = diffusion.schedule
     sigma2 = float(schedule.betas[0])
