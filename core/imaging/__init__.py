@@ -1,5 +1,6 @@
 """Pixels to terminal cells, series to braille and sparklines, PNG sheets: numpy and Pillow only."""
 
+from core.imaging.braille import braille_chart
 from core.imaging.halfblock import ColorMode, beside, cells, to_ansi
 from core.imaging.sheet import Sheet, grid, read_sheet, to_pixels, to_tiles, write_sheet
 from core.imaging.sparkline import sparkline
@@ -8,6 +9,7 @@ __all__ = [
     "ColorMode",
     "Sheet",
     "beside",
+    "braille_chart",
     "cells",
     "grid",
     "read_sheet",

@@ -67,8 +67,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
     Args:
         name_or_path: `quick`, or the path of a .toml file.
-        overrides: ``section.key=value`` each, as ``--set`` takes them. A value replaces an axis of the grid; a
-            list of values makes one.
+        overrides: ``section.key=value`` each, as ``--set`` takes them. A value replaces an axis of the grid;
+            a list of values makes one.
 
     Returns:
         The recipe; without a grid it has one run.

@@ -1,0 +1,94 @@
+"""Curves as braille characters: two columns and four rows of dots in each cell of a terminal.
+
+Letters of shapes: h rows and w columns of cells; dots are therefore [4 h, 2 w].
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Extents = tuple[NDArray[np.floating], NDArray[np.floating]]
+
+DOT_COLUMNS: Final = 2
+DOT_ROWS: Final = 4
+NOBODY: Final = -1
+_BLANK: Final = 0x2800
+_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int64)
+# All 256 characters once, because taking from a table is faster than making a string of a number.
+_CHARS: Final = np.array([" ", *(chr(_BLANK + bits) for bits in range(1, 256))])
+
+
+def braille_chart(
+    series: Sequence[Extents],
+    height: int,
+    y_range: tuple[float, float],
+    log_y: bool = False,
+) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
+    """Draw each series as a vertical stroke from its lowest to its highest value in every column of dots.
+
+    The work grows with the size of the chart, not with the length of what was measured: reduce a long series
+    to one extent a column first. Where series cross, the dots of all are seen, and the cell is the last one's.
+
+    Args:
+        series: of each (lowest, highest) [2 w], alike in length; NaN leaves a column empty.
+        height: h.
+        y_range: value at the lower and at the upper edge; a stroke is cut off there, and not drawn beyond.
+        log_y: the axis is logarithmic; what has no logarithm is not drawn.
+
+    Returns:
+        Characters [h, w], a space where there is no dot; and the index of each cell's owner [h, w], -1 for none.
+
+    Raises:
+        ValueError: the range is empty, or not positive on a logarithmic axis.
+    """
+    low, high = y_range
+    if not (np.isfinite(low) and np.isfinite(high) and low < high and (low > 0 or not log_y)):
+        raise ValueError(f"expected a range from a lower to a higher value, above 0 if log_y, got {y_range}")
+    columns = max((len(lowest) for lowest, _ in series), default=0)
+    width = -(-columns // DOT_COLUMNS)
+    owner = np.full((height, width), NOBODY, dtype=np.int64)
+    bits = np.zeros((height, width), dtype=np.int64)
+    for index, (lowest, highest) in enumerate(series):
+        drawn = _to_bits(_strokes(lowest, highest, height * DOT_ROWS, width, (low, high), log_y))
+        owner[drawn > 0] = index
+        bits |= drawn
+    return _CHARS[bits], owner
+
+
+def _strokes(
+    lowest: NDArray[np.floating],
+    highest: NDArray[np.floating],
+    rows: int,
+    width: int,
+    y_range: tuple[float, float],
+    log_y: bool,
+) -> NDArray[np.bool_]:
+    """The dots of one series [rows, 2 width]."""
+    columns = len(lowest)
+    low, high = np.asarray(lowest, dtype=np.float64), np.asarray(highest, dtype=np.float64)
+    # Comparisons with NaN are false, so an empty column is not seen.
+    seen = (low <= y_range[1]) & (high >= y_range[0]) & (low <= high)
+    low, high = np.maximum(low[seen], y_range[0]), np.minimum(high[seen], y_range[1])
+    bottom, top = y_range
+    if log_y:
+        low, high, bottom, top = np.log(low), np.log(high), np.log(bottom), np.log(top)
+    first = np.full(columns, rows)
+    last = np.full(columns, -1)
+    # Halves, because the distance between two huge numbers of opposite sign would overflow.
+    scale = rows / (top / 2 - bottom / 2)
+    first[seen] = np.minimum((top / 2 - high / 2) * scale, rows - 1)
+    last[seen] = np.minimum((top / 2 - low / 2) * scale, rows - 1)
+    down = np.arange(rows)[:, None]
+    dots = np.zeros((rows, width * DOT_COLUMNS), dtype=np.bool_)
+    dots[:, :columns] = (down >= first) & (down <= last)
+    return dots
+
+
+def _to_bits(dots: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The number of the braille pattern of each cell: [4 h, 2 w] to [h, w]."""
+    rows, columns = dots.shape
+    cells = dots.reshape(rows // DOT_ROWS, DOT_ROWS, columns // DOT_COLUMNS, DOT_COLUMNS)
+    bits: NDArray[np.int64] = np.einsum("hrwc,rc->hw", cells, _BITS)
+    return bits
