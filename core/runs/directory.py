@@ -271,6 +271,20 @@ class RunDirectory:
         """Whether `request_stop` was called; one stat, cheap enough for each second."""
         return os.path.exists(self.control)
 
+    def discard(self) -> Path:
+        """Take the run out of sight in one step; the caller holds the lock, and then deletes what is
+        returned.
+
+        Raises:
+            UserError: the runs folder cannot be written.
+        """
+        trash = self.path.with_name(f".trash-{self.id[:100]}-{secrets.token_hex(4)}")
+        try:
+            os.rename(self.path, trash)
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
+        return trash
+
     def _sweep(self) -> None:
         """Remove what a writer that was killed left half done."""
         for folder in (self.path, self.samples, self.reverse, self.checkpoint.parent):

@@ -1,0 +1,189 @@
+"""What a person does with a run: stop it, resume it, clone it, remove it.
+
+Each changes a run only while it holds the run's lock, so none can cross a worker, a queue runner or another
+command.
+"""
+
+import shutil
+import signal
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import tomli
+
+from core.config.load import apply_overrides, decode, encode_toml
+from core.config.schema import RunConfig
+from core.errors import UserError
+from core.launch.provenance import provenance_of_this_process
+from core.runs.directory import RunBusyError, RunDirectory, make_group
+from core.runs.plain import plain
+from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
+from core.runs.status import State, Status
+
+_LOCK_WAIT: Final = 2.0
+
+
+def stop(run: RunDirectory) -> str:
+    """Stop a run: take it from the queue, or have its worker finish the step, write a checkpoint and end.
+
+    Does not wait for the worker. To stop what has ended already is no mistake.
+
+    Args:
+        run: the run.
+
+    Returns:
+        What was done, in one line.
+
+    Raises:
+        UserError: the run is unreadable or belongs to another user.
+    """
+    name = plain(run.id)
+    deadline = time.monotonic() + _LOCK_WAIT
+    while (status := run.read_status()).state is State.QUEUED:
+        try:
+            with run.lock():
+                status = run.read_status()
+                if status.state is State.QUEUED:
+                    run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
+                    return f"{name}: taken from the queue"
+        except RunBusyError:
+            # A worker is just taking it; in a moment the status says which.
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+    state = effective_state(status, now=time.time())
+    if state.is_ended:
+        return f"{name}: nothing to stop, it is {state}"
+    if status.host != host_name():
+        run.request_stop()
+        return f"{name}: asked its worker on {plain(status.host)} to stop"
+    try:
+        if not send_signal(ProcessIdentity.from_status(status), signal.SIGTERM):
+            return f"{name}: nothing to stop, its worker has just ended"
+    except PermissionError:
+        raise UserError(f"{name}: its worker (pid {status.pid}) belongs to another user") from None
+    return f"{name}: asked its worker (pid {status.pid}) to stop"
+
+
+def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
+    """Put an ended run back into the queue; its worker will go on from the last checkpoint.
+
+    A queue runner must be there to start it: see `core.launch.queue.ensure_runner`.
+
+    Args:
+        run: a stopped, failed, crashed or, with more epochs, finished run.
+        epochs: train up to this many in all; must not be fewer than before.
+
+    Returns:
+        What was done, in one line.
+
+    Raises:
+        UserError: the run is live or queued, has nothing left to do, or `epochs` is too small.
+    """
+    name = plain(run.id)
+    _ended_state(run, run.read_status())
+    with run.lock(wait=_LOCK_WAIT):
+        file, status = run.read(), run.read_status()
+        state = _ended_state(run, status)
+        wanted = file.config.train.epochs if epochs is None else epochs
+        if wanted < file.config.train.epochs:
+            raise UserError(
+                f"{name}: --epochs {wanted}: expected at least the {file.config.train.epochs} that it has"
+            )
+        if state is State.FINISHED and status.epoch >= wanted:
+            more = wanted + max(1, wanted // 2)
+            raise UserError(f"{name}: has finished its {wanted} epochs; give it more, say --epochs {more}")
+        if wanted != file.config.train.epochs:
+            train = msgspec.structs.replace(file.config.train, epochs=wanted)
+            config = msgspec.structs.replace(file.config, train=train)
+            run.write_run_file(msgspec.structs.replace(file, config=config))
+        run.clear_control()
+        # If killed before this line, the run is as it was but for its longer goal, and resuming again mends
+        # that.
+        run.write_status(_without_worker(status, State.QUEUED, epochs=wanted))
+    return f"{name}: queued again, from epoch {status.epoch} of {wanted}"
+
+
+def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) -> RunDirectory:
+    """Queue a new run with the configuration of an old one.
+
+    Args:
+        root: the runs folder for the new one.
+        run: the old one, in whatever state.
+        overrides: changes, each ``section.key=value``.
+
+    Returns:
+        The new run, in a group of its own.
+
+    Raises:
+        UserError: the old run is unreadable or an override is wrong.
+    """
+    old = run.read()
+    table = tomli.loads(encode_toml(old.config))
+    config = decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {plain(run.id)}")
+    provenance = {**provenance_of_this_process(), "cloned_from": old.id}
+    return RunDirectory.create(
+        root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags
+    )
+
+
+def remove(run: RunDirectory) -> str:
+    """Delete a run and all its files. It disappears at once and whole; the deleting comes after.
+
+    Args:
+        run: an ended, queued or unreadable run.
+
+    Returns:
+        What was done, in one line.
+
+    Raises:
+        UserError: the run is live, or cannot be deleted.
+    """
+    name = plain(run.id)
+    _refuse_live(run)
+    with run.lock(wait=_LOCK_WAIT):
+        _refuse_live(run)
+        trash = run.discard()
+    try:
+        shutil.rmtree(trash)
+    except OSError as error:
+        raise UserError(f"{trash}: cannot be deleted ({error.strerror or error})") from error
+    return f"{name}: removed"
+
+
+def _ended_state(run: RunDirectory, status: Status) -> State:
+    state = effective_state(status, now=time.time())
+    if not state.is_ended:
+        raise UserError(f"{plain(run.id)}: is {state} already; only a run that has ended can be resumed")
+    return state
+
+
+def _refuse_live(run: RunDirectory) -> None:
+    try:
+        state = effective_state(run.read_status(), now=time.time())
+    except UserError:
+        return  # unreadable: if a worker is behind it nevertheless, the worker holds the lock
+    if state.is_live:
+        raise UserError(f"{plain(run.id)}: is {state}; stop it before removing it")
+
+
+def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
+    """The status of the same training with no process behind it."""
+    return msgspec.structs.replace(
+        status,
+        state=state,
+        epochs=epochs,
+        heartbeat=time.time(),
+        images_per_second=0.0,
+        host="",
+        pid=0,
+        pid_started=0.0,
+        boot_id="",
+        device="",
+        threads=0,
+        message="",
+        error="",
+    )

@@ -1,0 +1,360 @@
+"""What this machine can train on, and how many runs at once, found out without importing torch.
+
+A worker gets exactly its share of the cores: OpenMP threads that outnumber the cores wait for each other most
+of the time (25 times slower, measured with two workers of two threads on two cores).
+"""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import psutil
+
+from core.errors import UserError
+
+Kind = Literal["cpu", "cuda", "mps"]
+
+SLOTS_PER_GPU: Final = 4
+"""Small networks leave a GPU idle between their kernels, so several runs share it."""
+BYTES_PER_GPU_SLOT: Final = 4 << 30
+THREADS_PER_GPU_SLOT: Final = 4
+
+_QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class Device:
+    """Something to train on.
+
+    `name` is what torch calls it (``cpu``, ``cuda:0``, ``mps``), `memory` its bytes in all, and `detail` a
+    few words for a person.
+    """
+
+    name: str
+    kind: Kind
+    detail: str
+    memory: int
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Room for one run: a device and how many OpenMP threads go with it. `index` counts from 0."""
+
+    device: str
+    threads: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All devices, how many cores this process may use, and why things are as they are, in sentences."""
+
+    devices: tuple[Device, ...]
+    cores: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which devices runs go to, and how many at once."""
+
+    devices: tuple[Device, ...]
+    cores: int
+    slots: int | None = None
+
+    @property
+    def capacity(self) -> int:
+        """The most runs at once."""
+        return self.slots or sum(self._room(device) for device in self.devices)
+
+    def free(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
+        """The slots that can be filled now.
+
+        Args:
+            live: device and threads of each run that is training.
+            waiting: queued runs; the cores are shared out among no more than these.
+
+        Returns:
+            At most `waiting` slots, the least busy device first.
+        """
+        on_cpu = self.devices[0].kind == "cpu"
+        cores = max(0, self.cores - sum(threads for _, threads in live))
+        room = self.slots - len(live) if self.slots else self._free_room(live, cores)
+        count = max(0, min(waiting, room))
+        if count == 0:
+            return []
+        if on_cpu:
+            threads = max(1, self.cores // self.slots if self.slots else cores // count)
+        else:
+            threads = max(1, min(THREADS_PER_GPU_SLOT, self.cores // self.capacity))
+        load = {device.name: sum(name == device.name for name, _ in live) for device in self.devices}
+        chosen: list[Slot] = []
+        for index in range(count):
+            open_devices = [d for d in self.devices if self.slots or on_cpu or load[d.name] < self._room(d)]
+            device = min(open_devices, key=lambda d: load[d.name])
+            load[device.name] += 1
+            chosen.append(Slot(device.name, threads, index))
+        return chosen
+
+    def _free_room(self, live: Sequence[tuple[str, int]], cores: int) -> int:
+        if self.devices[0].kind == "cpu":
+            return cores
+        taken = [sum(name == device.name for name, _ in live) for device in self.devices]
+        return sum(max(0, self._room(d) - busy) for d, busy in zip(self.devices, taken, strict=True))
+
+    def _room(self, device: Device) -> int:
+        match device.kind:
+            case "cpu":
+                return self.cores
+            case "mps":
+                return 1
+            case "cuda":
+                return max(1, min(SLOTS_PER_GPU, device.memory // BYTES_PER_GPU_SLOT))
+
+
+def detect_devices() -> list[Device]:
+    """What torch will be able to train on here, best first; the CPU is always last."""
+    return list(detect_machine().devices)
+
+
+def detect_machine() -> Machine:
+    """Devices and cores, with the reasons."""
+    torch_version = _version_of_torch()
+    cores, core_note = _cores()
+    notes = [core_note]
+    devices = []
+    gpus, gpu_note = _nvidia_gpus()
+    if gpu_note:
+        notes.append(gpu_note)
+    if gpus and torch_version.endswith("+cpu"):
+        notes.append(
+            f"{_count(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
+            "install a CUDA build of torch to use them."
+        )
+    else:
+        devices += gpus
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        notes.append("Apple silicon: Metal (mps) is used, one run at a time.")
+        devices.append(Device("mps", "mps", "Apple GPU (Metal)", psutil.virtual_memory().total))
+    name = _cpu_name()
+    devices.append(Device("cpu", "cpu", f"{name}, {_count(cores, 'core')}", psutil.virtual_memory().total))
+    return Machine(tuple(devices), cores, tuple(notes))
+
+
+def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machine | None = None) -> Plan:
+    """Choose devices.
+
+    Args:
+        device: ``auto`` (all GPUs, else Metal, else the CPU), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or
+            ``mps``.
+        slots: runs at once over all devices; None decides by cores and GPUs.
+        machine: this one, unless already detected.
+
+    Raises:
+        UserError: no such device here, or `slots` below 1.
+    """
+    if slots is not None and slots < 1:
+        raise UserError(f"--slots {slots}: expected at least 1")
+    if device not in ("auto", "cpu", "mps", "cuda") and not device.removeprefix("cuda:").isdecimal():
+        raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:N or mps")
+    machine = machine or detect_machine()
+    if device == "auto":
+        best = machine.devices[0].kind
+        chosen = [found for found in machine.devices if found.kind == best]
+    else:
+        chosen = [found for found in machine.devices if device in (found.name, found.kind)]
+    if not chosen:
+        here = ", ".join(found.name for found in machine.devices)
+        why = " ".join(machine.notes[1:])
+        raise UserError(f"--device {device}: not on this machine, which has {here}. {why}".rstrip())
+    return Plan(tuple(chosen), machine.cores, slots)
+
+
+def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None = None) -> list[Slot]:
+    """Slots for a number of runs on an idle machine.
+
+    Args:
+        device: see `make_plan`.
+        slots: see `make_plan`.
+        runs: how many wait; None is any number.
+
+    Returns:
+        At most `runs` slots. On two cores: five runs get two slots of one thread, one run gets one of two
+        threads.
+
+    Raises:
+        UserError: see `make_plan`.
+    """
+    plan = make_plan(device, slots)
+    return plan.free([], plan.capacity if runs is None else runs)
+
+
+def explain(device: str = "auto", slots: int | None = None, *, machine: Machine | None = None) -> list[str]:
+    """Sentences on what will be used and why, for ``core doctor``.
+
+    Raises:
+        UserError: see `make_plan`.
+    """
+    machine = machine or detect_machine()
+    plan = make_plan(device, slots, machine=machine)
+    lines = [f"{found.name}: {found.detail}, {found.memory / 2**30:.1f} GiB." for found in machine.devices]
+    lines += machine.notes
+    names = " and ".join(found.name for found in plan.devices)
+    at_once = f"up to {_count(plan.capacity, 'run')} at once on {names}"
+    if slots is not None:
+        lines.append(f"Runs go {at_once}, as asked for with --slots.")
+    elif plan.devices[0].kind == "cpu":
+        lines.append(
+            f"Runs go {at_once}, with {_count(plan.cores, 'thread')} shared among them: "
+            "more threads than cores are far slower."
+        )
+    elif plan.devices[0].kind == "mps":
+        lines.append(f"Runs go {at_once}: one fills the GPU.")
+    else:
+        lines.append(
+            f"Runs go {at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
+            f"{BYTES_PER_GPU_SLOT >> 30} GiB of its memory."
+        )
+    return lines
+
+
+def _version_of_torch() -> str:
+    try:
+        return importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _cores() -> tuple[int, str]:
+    """Cores that this process may use, and the sentence that says so."""
+    installed = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else installed
+    quota = _cpu_quota(_CGROUPS, Path("/proc/self/cgroup"))
+    if quota is not None and quota < allowed:
+        cores = max(1, int(quota))
+        return cores, f"{_count(cores, 'core')} of {installed}: this container may use {quota:g} of them."
+    if allowed < installed:
+        return (
+            allowed,
+            f"{_count(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
+        )
+    return allowed, f"{_count(allowed, 'core')}."
+
+
+def _cpu_quota(root: Path, membership: Path) -> float | None:
+    """The least CPU quota, in cores, of the control groups that we are in; None when there is none."""
+    try:
+        lines = membership.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    quotas = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            bases = [root, root / "unified"]
+        elif "cpu" in controllers.split(","):
+            bases = [root / controllers, root / "cpu"]
+        else:
+            continue
+        inside = Path(path.lstrip("/"))
+        quotas += [_quota_of(base / part) for base in bases for part in (inside, *inside.parents)]
+    return min((quota for quota in quotas if quota), default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    try:
+        if (group / "cpu.max").exists():
+            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
+        else:
+            quota = (group / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (group / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
+        return int(quota) / int(period) if quota.isdecimal() else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+def _nvidia_gpus() -> tuple[list[Device], str]:
+    """The GPUs that CUDA will show a worker, in its order, and a sentence where there is something to say."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", _QUERY, "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=10,
+            check=False,
+        )
+    except FileNotFoundError:
+        return [], "No NVIDIA GPU: nvidia-smi is not installed."
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], f"No NVIDIA GPU: nvidia-smi did not answer ({error})."
+    if answer.returncode != 0:
+        words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
+        return [], f"No NVIDIA GPU: nvidia-smi failed ({words})."
+    found = _parse_gpus(answer.stdout)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return _named(found), ""
+    shown = _visible(found, visible)
+    return _named(
+        shown
+    ), f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {_count(len(found), 'GPU')}."
+
+
+def _parse_gpus(text: str) -> list[tuple[str, str, str, int, int]]:
+    """Index, uuid, name, total and free bytes of each line that has all five."""
+    gpus = []
+    for line in text.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 5:
+            total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:])
+            gpus.append((parts[0], parts[1], parts[2], total, free))
+    return gpus
+
+
+def _visible(
+    gpus: list[tuple[str, str, str, int, int]], visible: str
+) -> list[tuple[str, str, str, int, int]]:
+    """What CUDA makes of CUDA_VISIBLE_DEVICES: indices or beginnings of uuids, up to the first that is
+    neither."""
+    shown: list[tuple[str, str, str, int, int]] = []
+    for entry in visible.split(","):
+        key = entry.strip()
+        if key.startswith("MIG-"):
+            match = [("", key, "MIG slice", 0, 0)]
+        else:
+            match = [
+                gpu for gpu in gpus if key == gpu[0] or (key.startswith("GPU-") and gpu[1].startswith(key))
+            ]
+        if len(match) != 1 or match[0] in shown:
+            break
+        shown += match
+    return shown
+
+
+def _named(gpus: list[tuple[str, str, str, int, int]]) -> list[Device]:
+    return [
+        Device(f"cuda:{number}", "cuda", f"{name}, {free / 2**30:.1f} GiB free", total)
+        for number, (_, _, name, total, free) in enumerate(gpus)
+    ]
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.partition(":")[2].split())
+    except OSError:
+        return platform.processor() or platform.machine()
+    return platform.processor() or platform.machine()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number != 1)

@@ -1,0 +1,62 @@
+"""What a run was made with: what a person needs to make it again, and a worker to find what its maker saw."""
+
+import functools
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from core.runs.process import host_name
+
+PACKAGE_PARENT: Final = Path(__file__).resolve().parents[2]
+"""The folder that `core` lies in: a checkout, or site-packages."""
+
+_PACKAGES: Final = ("ddpm-tui", "torch", "numpy", "safetensors")
+
+
+def provenance_of_this_process() -> dict[str, str]:
+    """Versions, commit and host of this process; its working directory and data folder, which its runs will
+    use."""
+    provenance = {
+        "host": host_name(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        **{package: version for package in _PACKAGES if (version := _version(package))},
+        "directory": os.getcwd(),
+    }
+    if commit := _commit():
+        provenance["commit"] = commit
+    if data := os.environ.get("DDPM_DATA"):
+        provenance["data_dir"] = os.path.abspath(data)
+    return provenance
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+@functools.cache
+def _commit() -> str:
+    """The checkout's commit, with ``+changes`` when files differ from it; empty when this is no checkout."""
+    if not (PACKAGE_PARENT / ".git").exists():
+        return ""
+    git = ["git", "-C", str(PACKAGE_PARENT)]
+    try:
+        commit = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")

@@ -1,0 +1,291 @@
+"""The queue runner: starts workers for queued runs and buries those that end. Its protocol is in
+`core.launch.queue`."""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from core.errors import UserError
+from core.launch.devices import Plan, Slot
+from core.launch.provenance import PACKAGE_PARENT
+from core.launch.runner_lock import RunnerLock, between_enqueueings
+from core.runs.directory import RunBusyError, RunDirectory
+from core.runs.plain import plain
+from core.runs.process import host_name
+from core.runs.status import State
+from core.runs.store import RunInfo, RunStore
+
+WORKER_MODULE: Final = "core.training.worker"
+
+_POLL: Final = 0.5
+_STRIKES: Final = 3
+_TAIL: Final = 4096
+_LEFTOVER_AGE: Final = 3600.0
+_THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """A process of ours, and the run's status file as it was when we started it."""
+
+    run: RunDirectory
+    process: "subprocess.Popen[bytes]"
+    slot: Slot
+    signature: tuple[int, int, int]
+    log_start: int
+
+
+@dataclass
+class _Strikes:
+    """How often a run's worker left without a word, and when to try again (monotonic seconds)."""
+
+    count: int = 0
+    not_before: float = 0.0
+
+
+class Runner:
+    """Starts workers until nothing is queued or live; must run in a main thread, for its signals."""
+
+    def __init__(
+        self, root: Path, plan: Plan, lock: RunnerLock, *, worker_module: str = WORKER_MODULE
+    ) -> None:
+        self.root = root.absolute()
+        self._plan = plan
+        self._lock = lock
+        self._worker_module = worker_module
+        self._store = RunStore(self.root)
+        self._workers: list[_Worker] = []
+        self._strikes: dict[Path, _Strikes] = {}
+        self._terminated = False
+
+    def run(self) -> None:
+        """Work until there is nothing to do, the runs folder is gone, or SIGTERM; workers are never
+        touched."""
+        _say(f"runner {os.getpid()} begins: {self._plan.capacity} at once on {self._devices()}")
+        _remove_leftovers(self.root)
+        with _waking_signals(self._terminate) as bell:
+            while not self._terminated and self._lock.is_ours():
+                started = time.monotonic()
+                if not self._look():
+                    self._lock.retract()
+                    if not self._look():
+                        break
+                    self._lock.announce()
+                cost = time.monotonic() - started
+                _wait(bell, max(_POLL, 20 * cost))
+        _say(f"runner {os.getpid()} ends")
+
+    def _look(self) -> bool:
+        """Bury, look and start once; whether there is anything to come back for."""
+        self._bury()
+        with between_enqueueings(self.root) as quiet:
+            infos = self._store.infos()
+        own = {worker.run.path for worker in self._workers}
+        others = [info for info in infos if info.directory.path not in own]
+        queued = [info for info in others if info.state is State.QUEUED]
+        live = [(worker.slot.device, worker.slot.threads) for worker in self._workers]
+        live += [
+            (info.status.device, info.status.threads)
+            for info in others
+            if info.state.is_live and info.status.host == host_name()
+        ]
+        if quiet and not self._terminated:
+            ready = [info for info in queued if self._may_start(info.directory)]
+            for info, slot in zip(ready, self._plan.free(live, len(ready)), strict=False):
+                self._start(info, slot)
+        return bool(queued or live or not quiet)
+
+    def _may_start(self, run: RunDirectory) -> bool:
+        strikes = self._strikes.get(run.path)
+        return strikes is None or time.monotonic() >= strikes.not_before
+
+    def _start(self, info: RunInfo, slot: Slot) -> None:
+        run = info.directory
+        command = [sys.executable, "-P", "-m", self._worker_module, str(run.path)]
+        command += ["--device", slot.device, "--threads", str(slot.threads)]
+        folder = info.file.provenance.get("directory", "")
+        try:
+            signature = _signature(run)
+            with run.log.open("ab") as log:
+                threads = f"{slot.threads} thread" + "s" * (slot.threads != 1)
+                log.write(f"--- {_now()} worker on {slot.device}, {threads}\n".encode())
+                log.flush()
+                log_start = log.tell()
+                process = subprocess.Popen(
+                    command,
+                    start_new_session=True,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=folder if os.path.isdir(folder) else None,
+                    env=_worker_environment(info, slot),
+                )
+        except OSError as error:  # removed meanwhile, or the machine is out of something
+            _say(f"{run.id}: cannot start a worker ({error})")
+            self._strike(run, f"no worker could be started ({error.strerror or error})")
+            return
+        _say(f"{run.id}: worker {process.pid} on {slot.device}, {slot.threads} threads")
+        self._workers.append(_Worker(run, process, slot, signature, log_start))
+
+    def _bury(self) -> None:
+        for worker in list(self._workers):
+            code = worker.process.poll()
+            if code is not None:
+                self._workers.remove(worker)
+                _say(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
+                self._settle(worker, code)
+
+    def _settle(self, worker: _Worker, code: int) -> None:
+        """Make sure that a run whose worker never took it is not started for ever."""
+        run = worker.run
+        try:
+            untouched = _signature(run) == worker.signature
+        except OSError:  # removed
+            return
+        if not untouched:
+            self._strikes.pop(run.path, None)
+        elif code == 0:
+            self._strike(run, "its worker ended three times without a word")
+        else:
+            _fail_if_queued(run, worker.signature, _last_words(worker, code))
+
+    def _strike(self, run: RunDirectory, error: str) -> None:
+        strikes = self._strikes.setdefault(run.path, _Strikes())
+        strikes.count += 1
+        strikes.not_before = time.monotonic() + _POLL * 2**strikes.count
+        if strikes.count >= _STRIKES:
+            with contextlib.suppress(OSError):  # removed
+                _fail_if_queued(run, _signature(run), error)
+            del self._strikes[run.path]
+
+    def _terminate(self) -> None:
+        self._terminated = True
+
+    def _devices(self) -> str:
+        return ", ".join(device.name for device in self._plan.devices)
+
+
+def environment_for_children() -> dict[str, str]:
+    """Our environment, in which children find `core` whatever their working directory."""
+    environment = dict(os.environ)
+    if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+        if str(PACKAGE_PARENT) not in paths:
+            environment["PYTHONPATH"] = os.pathsep.join([*paths, str(PACKAGE_PARENT)])
+    return environment
+
+
+def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
+    environment = environment_for_children()
+    environment.update(dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)))
+    environment["PYTHONUNBUFFERED"] = "1"
+    if "CUDA_VISIBLE_DEVICES" not in environment:
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, by which slots were given
+    if data := info.file.provenance.get("data_dir"):
+        environment["DDPM_DATA"] = data
+    return environment
+
+
+def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: str) -> None:
+    """Mark a run as failed if its status is still the file that it was."""
+    try:
+        with run.lock():
+            status = run.read_status()
+            if status.state is State.QUEUED and _signature(run) == signature:
+                changes = {"state": State.FAILED, "error": plain(error), "heartbeat": time.time()}
+                run.write_status(msgspec.structs.replace(status, **changes))
+                _say(f"{run.id}: failed ({error})")
+    except RunBusyError:
+        return  # a worker that another runner started has it
+    except (UserError, OSError) as problem:
+        _say(f"{run.id}: {problem}")
+
+
+def _last_words(worker: _Worker, code: int) -> str:
+    """How a worker ended, with the last line that it wrote."""
+    how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
+    try:
+        with worker.run.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(worker.log_start, size - _TAIL))
+            lines = log.read(_TAIL).decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+    return f"the worker {how} before it began: {last}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _signature(run: RunDirectory) -> tuple[int, int, int]:
+    found = os.stat(run.status_file)
+    return found.st_mtime_ns, found.st_ino, found.st_size
+
+
+def _remove_leftovers(root: Path) -> None:
+    """Delete what a killed enqueue, clone or remove left hidden, once nobody can be at it any more."""
+    for pattern in (".new-*", ".trash-*"):
+        for folder in root.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_ctime > _LEFTOVER_AGE:
+                    shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def _waking_signals(terminate: Callable[[], None]) -> Iterator[int]:
+    """Handle SIGTERM, SIGINT and SIGCHLD; the file descriptor becomes readable at each."""
+    bell, ringer = os.pipe()
+    os.set_blocking(bell, False)
+    os.set_blocking(ringer, False)
+    old_wakeup = signal.set_wakeup_fd(ringer, warn_on_full_buffer=False)
+    handlers = {
+        signal.SIGTERM: lambda *_: terminate(),
+        signal.SIGINT: lambda *_: terminate(),
+        signal.SIGCHLD: lambda *_: None,
+    }
+    old_handlers = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield bell
+    finally:
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(old_wakeup)
+        os.close(bell)
+        os.close(ringer)
+
+
+def _wait(bell: int, seconds: float) -> None:
+    if select.select([bell], [], [], seconds)[0]:
+        with contextlib.suppress(BlockingIOError):
+            os.read(bell, 4096)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _say(text: str) -> None:
+    print(f"{_now()} {plain(text)}", flush=True)

@@ -1,0 +1,137 @@
+"""The two locks of a runs folder: whose turn it is to start workers, and whether a group is just being
+queued."""
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from core.errors import UserError
+from core.runs.files import same_file, try_flock
+from core.runs.process import ProcessIdentity, alive
+
+_ACQUIRE_WAIT: Final = 5.0
+_SIZE_LIMIT: Final = 4096
+
+
+class RunnerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the runner of a runs folder says of itself."""
+
+    identity: ProcessIdentity
+    device: str
+    slots: int | None
+
+
+class RunnerLock:
+    """Held by the one runner of a runs folder."""
+
+    def __init__(self, path: Path, handle: int, info: RunnerInfo) -> None:
+        self._path = path
+        self._handle = handle
+        self._info = info
+
+    def announce(self) -> None:
+        """Write our name: whoever queues a run from now on relies on us."""
+        os.ftruncate(self._handle, 0)
+        os.pwrite(self._handle, msgspec.json.encode(self._info), 0)
+
+    def retract(self) -> None:
+        """Erase our name: whoever queues a run from now on starts another runner."""
+        os.ftruncate(self._handle, 0)
+
+    def is_ours(self) -> bool:
+        """Whether the file is still there: somebody may have deleted the runs folder, and even made it
+        anew."""
+        return same_file(self._handle, self._path)
+
+
+def read_runner(root: Path | str) -> RunnerInfo | None:
+    """What the runner last wrote, whether or not it still lives (see `core.runs.alive`); None when there is
+    none."""
+    try:
+        with (Path(root) / ".queue.lock").open("rb") as file:
+            return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+@contextlib.contextmanager
+def hold_runner_lock(root: Path, *, device: str, slots: int | None) -> Iterator[RunnerLock | None]:
+    """Be the runner of a folder, announced; None when a live one is there.
+
+    One that has erased its name is about to leave or to come back, and is waited for.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    path = root / ".queue.lock"
+    handle = _acquire(path)
+    if handle is None:
+        yield None
+        return
+    try:
+        lock = RunnerLock(
+            path, handle, RunnerInfo(identity=ProcessIdentity.current(), device=device, slots=slots)
+        )
+        lock.announce()
+        try:
+            yield lock
+        finally:
+            lock.retract()
+    finally:
+        os.close(handle)
+
+
+def _acquire(path: Path) -> int | None:
+    deadline = time.monotonic() + _ACQUIRE_WAIT
+    while True:
+        handle = _open(path)
+        if try_flock(handle) and same_file(handle, path):
+            return handle
+        os.close(handle)
+        there = read_runner(path.parent)
+        if (there is not None and alive(there.identity)) or time.monotonic() >= deadline:
+            return None
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def enqueueing(root: Path) -> Iterator[None]:
+    """Queue several runs as one: no runner looks at the folder until the block ends.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: cannot be made ({error.strerror or error})") from error
+    handle = _open(root / ".enqueue.lock")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def between_enqueueings(root: Path) -> Iterator[bool]:
+    """Look at the folder while nobody queues; False when somebody does, so that one should look again
+    soon."""
+    handle = _open(root / ".enqueue.lock")
+    try:
+        yield try_flock(handle)
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error
