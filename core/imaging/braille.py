@@ -29,7 +29,7 @@ def braille_chart(
     """Draw each series as a vertical stroke from its lowest to its highest value in every column of dots.
 
     The work grows with the size of the chart, not with the length of what was measured: reduce a long series
-    to one extent a column first. Where series cross, the dots of all are seen, and the cell is the last one's.
+    to one extent a column first. Where series cross, the dots of all are seen, and the last has the cell.
 
     Args:
         series: of each (lowest, highest) [2 w], alike in length; NaN leaves a column empty.
@@ -38,7 +38,7 @@ def braille_chart(
         log_y: the axis is logarithmic; what has no logarithm is not drawn.
 
     Returns:
-        Characters [h, w], a space where there is no dot; and the index of each cell's owner [h, w], -1 for none.
+        Characters [h, w], a space where there is no dot; and the index of their owners [h, w], -1 for none.
 
     Raises:
         ValueError: the range is empty, or not positive on a logarithmic axis.

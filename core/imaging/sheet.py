@@ -23,6 +23,7 @@ Pixels = NDArray[np.uint8]
 
 LAYOUT_KEY: Final = "ddpm-tui.sheet"
 GAP_GREY: Final = 96
+_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS: Final = 1 << 26
 """A sheet with more pixels than this is refused before it is decoded."""
 
@@ -121,6 +122,8 @@ def read_sheet(path: Path) -> Sheet:
     with _plain_errors(path):
         with path.open("rb") as file:
             head = file.read(24)
+        if not head.startswith(_SIGNATURE):
+            raise UserError(f"{path}: not a PNG")
         # The first chunk begins with both sides. Looked at here, because Pillow would only warn.
         width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
         if width * height > MAX_PIXELS:
@@ -140,9 +143,9 @@ def read_sheet(path: Path) -> Sheet:
         return Sheet(array[None], 1, notes)
     count, columns, height, width, gap = _check_layout(path, layout, array.shape)
     rows = -(-count // columns)
-    padded = np.zeros((rows * (height + gap), columns * (width + gap), *array.shape[2:]), np.uint8)
-    padded[: array.shape[0], : array.shape[1]] = array
-    tiles = padded.reshape(rows, height + gap, columns, width + gap, *array.shape[2:])[:, :height, :, :width]
+    down = np.add.outer(np.arange(rows) * (height + gap), np.arange(height)).ravel()
+    across = np.add.outer(np.arange(columns) * (width + gap), np.arange(width)).ravel()
+    tiles = array[down][:, across].reshape(rows, height, columns, width, *array.shape[2:])
     tiles = tiles.swapaxes(1, 2).reshape(rows * columns, height, width, *array.shape[2:])
     return Sheet(tiles[:count], columns, notes)
 
