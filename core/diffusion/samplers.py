@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,7 +57,9 @@ def inference_timesteps(timesteps: int, steps: int | None = None) -> list[int]:
         raise UserError(
             f"expected from 1 to {timesteps} sampling steps (the schedule's timesteps), got {steps}"
         )
-    return [round(timesteps - i * (timesteps / steps)) - 1 for i in range(steps)]
+    # The very expression of diffusers, so that halves round alike; rounding can make it one too long.
+    spaced = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
+    return [int(t) - 1 for t in spaced]
 
 
 def sample_ddpm(

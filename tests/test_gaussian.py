@@ -1,0 +1,369 @@
+"""The Gaussian process and its bound, against Bayes' rule, torch.distributions, mpmath and diffusers."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from torch.distributions import Normal, kl_divergence
+
+from core.diffusion.bound import (
+    decoder_nll,
+    discretized_log_likelihood,
+    kl_term,
+    prior_kl,
+    variational_bound,
+)
+from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
+from core.errors import UserError
+from core.schedules import Schedule, make_schedule
+
+LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1.0
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
+
+
+def process(name="linear", timesteps=20, **options):
+    zero = options.pop("zero_terminal_snr", False)
+    schedule = make_schedule(name, timesteps=timesteps, beta_end=0.3, zero_terminal_snr=zero)
+    return GaussianDiffusion(schedule, **options)
+
+
+def pictures(count=20, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x0 = torch.rand(count, 2, 4, 4, generator=generator, dtype=dtype) * 2 - 1
+    eps = torch.randn(count, 2, 4, 4, generator=generator, dtype=dtype)
+    return x0, eps, torch.arange(count)
+
+
+def oracle(diffusion, dtype, **options):
+    betas = torch.from_numpy(diffusion.schedule.betas.copy()).to(dtype)
+    scheduler = DDPMScheduler(num_train_timesteps=len(betas), trained_betas=betas.tolist(), **options)
+    scheduler.betas, scheduler.alphas = betas, 1 - betas
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    return scheduler
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", ["linear", "sine", "x^10", "cosine", "sigmoid"])
+def test_noising_and_velocity_agree_with_diffusers(name, dtype):
+    diffusion = process(name, prediction_type="v_prediction")
+    x0, eps, t = pictures(dtype=dtype)
+    scheduler = oracle(diffusion, dtype)
+    close = {"rtol": 0, "atol": TOLERANCE[dtype]}
+    torch.testing.assert_close(diffusion.q_sample(x0, t, eps), scheduler.add_noise(x0, eps, t), **close)
+    torch.testing.assert_close(diffusion.target(x0, eps, t), scheduler.get_velocity(x0, eps, t), **close)
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_perfect_output_gives_back_the_picture_and_the_noise_at_no_loss(prediction_type, dtype):
+    diffusion = process(prediction_type=prediction_type)
+    x0, eps, t = pictures(dtype=dtype)
+    xt, output = diffusion.q_sample(x0, t, eps), diffusion.target(x0, eps, t)
+    close = {"rtol": 0, "atol": TOLERANCE[dtype]}
+    torch.testing.assert_close(diffusion.predict_x0(output, xt, t), x0, **close)
+    torch.testing.assert_close(diffusion.predict_eps(output, xt, t), eps, **close)
+    assert diffusion.loss(output, x0, eps, t).tolist() == [0.0] * 20
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_the_loss_is_the_mean_squared_error_of_each_picture(prediction_type):
+    diffusion = process(prediction_type=prediction_type)
+    x0, eps, t = pictures()
+    errors = torch.arange(20, dtype=torch.float64)
+    output = diffusion.target(x0, eps, t) + errors[:, None, None, None]
+    torch.testing.assert_close(diffusion.loss(output, x0, eps, t), errors**2)
+
+
+def test_the_posterior_obeys_the_rule_of_bayes():
+    diffusion = process()
+    x0, eps, _ = pictures(count=19)
+    t = torch.arange(1, 20)
+    xt = diffusion.q_sample(x0, t, eps)
+    mean, variance = diffusion.posterior(x0, xt, t)
+    before = mean + 0.3 * eps.flip(0)
+
+    def column(values):
+        return torch.from_numpy(values)[t].view(-1, 1, 1, 1)
+
+    beta, abar = column(diffusion.schedule.betas.copy()), column(diffusion.schedule.alphas_cumprod.copy())
+    abar_before = abar / (1 - beta)
+    expected = (
+        Normal((1 - beta).sqrt() * before, beta.sqrt()).log_prob(xt)
+        + Normal(abar_before.sqrt() * x0, (1 - abar_before).sqrt()).log_prob(before)
+        - Normal(abar.sqrt() * x0, (1 - abar).sqrt()).log_prob(xt)
+    )
+    torch.testing.assert_close(Normal(mean, variance.sqrt()).log_prob(before), expected)
+
+
+def test_the_posterior_of_the_first_step_is_the_picture_itself():
+    diffusion = process()
+    x0, eps, _ = pictures(count=3)
+    mean, variance = diffusion.posterior(x0, eps, torch.zeros(3, dtype=torch.int64))
+    torch.testing.assert_close(mean, x0)
+    assert variance.flatten().tolist() == [0.0] * 3
+
+
+def test_a_transition_to_the_step_before_is_the_posterior():
+    diffusion = process()
+    x0, xt, _ = pictures(count=1)
+    for t in range(20):
+        step = diffusion.transition(t, t - 1)
+        mean, variance = diffusion.posterior(x0, xt, torch.tensor([t]))
+        torch.testing.assert_close(step.x0_scale * x0 + step.xt_scale * xt, mean)
+        assert step.beta == pytest.approx(diffusion.schedule.betas[t], rel=1e-9)
+        assert step.beta_tilde == pytest.approx(variance.item(), rel=1e-9)
+
+
+def test_a_jump_is_the_posterior_of_the_respaced_schedule():
+    diffusion = process()
+    visited = [3, 10, 19]
+    abar = diffusion.schedule.alphas_cumprod[visited]
+    respaced = GaussianDiffusion(Schedule("respaced", 1 - abar / np.array([1.0, *abar[:-1]])))
+    for index, (t, s) in enumerate([(3, -1), (10, 3), (19, 10)]):
+        expected = respaced.transition(index, index - 1)
+        np.testing.assert_allclose(diffusion.transition(t, s), expected, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize(("t", "s"), [(20, 3), (3, 3), (3, -2), (-1, -1)])
+def test_a_transition_that_does_not_go_down_is_an_error(t, s):
+    with pytest.raises(ValueError, match=f"got t = {t}, s = {s}"):
+        process().transition(t, s)
+
+
+def test_transitions_survive_abars_that_underflow():
+    schedule = make_schedule("linear", timesteps=200_000)
+    diffusion = GaussianDiffusion(schedule, prediction_type="v_prediction")
+    step = diffusion.transition(199_999, 199_998)
+    assert step.beta == pytest.approx(0.02)
+    assert step.xt_scale == pytest.approx(math.sqrt(0.98))
+
+
+@pytest.mark.parametrize("prediction_type", ["sample", "v_prediction"])
+@pytest.mark.parametrize("timesteps", [1, 2, 20])
+def test_pure_noise_at_the_last_step_makes_no_nan(prediction_type, timesteps):
+    diffusion = process(timesteps=timesteps, zero_terminal_snr=True, prediction_type=prediction_type)
+    x0, eps, _ = pictures(count=1, dtype=torch.float32)
+    t = torch.tensor([timesteps - 1])
+    xt = diffusion.q_sample(x0, t, eps)
+    torch.testing.assert_close(xt, eps)
+    output = diffusion.target(x0, eps, t)
+    torch.testing.assert_close(diffusion.predict_x0(output, xt, t), x0)
+    torch.testing.assert_close(diffusion.predict_eps(output, xt, t), eps)
+    mean, variance = diffusion.posterior(x0, xt, t)
+    assert torch.isfinite(mean).all()
+    assert torch.isfinite(variance).all()
+
+
+def test_epsilon_with_pure_noise_at_the_last_step_is_refused():
+    with pytest.raises(UserError, match=r"schedule x\^2: .*pure noise.*use v_prediction or sample"):
+        process("x^2", zero_terminal_snr=True)
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_one_timestep_is_a_process_too(prediction_type):
+    diffusion = process(timesteps=1, prediction_type=prediction_type)
+    x0, eps, _ = pictures(count=1)
+    t = torch.zeros(1, dtype=torch.int64)
+    xt = diffusion.q_sample(x0, t, eps)
+    torch.testing.assert_close(diffusion.predict_x0(diffusion.target(x0, eps, t), xt, t), x0)
+    assert diffusion.timesteps == 1
+
+
+def test_unknown_words_are_refused():
+    with pytest.raises(UserError, match="unknown prediction type 'noise'; expected one of epsilon, sample"):
+        process(prediction_type="noise")
+    with pytest.raises(UserError, match="unknown variance 'learned'; expected one of beta, beta_tilde"):
+        process(variance="learned")
+
+
+def test_the_memory_format_of_pictures_is_kept():
+    diffusion = process(prediction_type="v_prediction")
+    x0, eps, t = (
+        value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
+        for value in pictures(dtype=torch.float32)
+    )
+    for result in (diffusion.q_sample(x0, t, eps), diffusion.target(x0, eps, t)):
+        assert result.is_contiguous(memory_format=torch.channels_last)
+        assert result.dtype == torch.float32
+
+
+def test_an_output_in_half_precision_is_scored_in_full():
+    diffusion = process()
+    x0, eps, t = pictures(dtype=torch.float32)
+    output = eps.to(torch.bfloat16)
+    assert diffusion.loss(output, x0, eps, t).dtype == torch.float32
+    assert diffusion.predict_x0(output, x0, t).dtype == torch.float32
+    torch.testing.assert_close(
+        diffusion.loss(output, x0, eps, t), (output.float() - eps).square().flatten(1).mean(1)
+    )
+
+
+def test_coefficients_first_needed_in_inference_mode_serve_training_later():
+    diffusion = process(prediction_type="v_prediction").to("cpu")
+    fresh = process(prediction_type="v_prediction")
+    x0, eps, t = pictures(dtype=torch.float32)
+    with torch.inference_mode():
+        fresh.predict_x0(eps, x0, t)
+    for each in (diffusion, fresh):
+        output = eps.clone().requires_grad_()
+        each.predict_x0(output, x0, t).sum().backward()
+        assert output.grad is not None
+
+
+# The bound
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+@pytest.mark.parametrize("zero_terminal_snr", [False, True])
+def test_the_middle_terms_are_divergences_of_two_gaussians(variance, zero_terminal_snr):
+    diffusion = process(variance=variance, prediction_type="sample", zero_terminal_snr=zero_terminal_snr)
+    x0, eps, _ = pictures(count=2)
+    predicted = (x0 + 0.1 * eps.flip(0)).clamp(-1, 1)
+    for t in range(1, 20):
+        steps = torch.full((2,), t)
+        xt = diffusion.q_sample(x0, steps, eps)
+        mean, beta_tilde = diffusion.posterior(x0, xt, steps)
+        foreseen, _ = diffusion.posterior(predicted, xt, steps)
+        sigma = math.sqrt(diffusion.schedule.betas[t]) if variance == "beta" else beta_tilde.sqrt()
+        expected = kl_divergence(
+            Normal(mean, beta_tilde.sqrt().expand_as(mean)), Normal(foreseen, sigma * torch.ones_like(mean))
+        )
+        torch.testing.assert_close(kl_term(diffusion, x0, predicted, t), expected.flatten(1).mean(1))
+
+
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+def test_the_middle_terms_weigh_the_error_in_the_noise_as_the_thesis_says(variance):
+    diffusion = process(variance=variance)
+    x0, eps, _ = pictures(count=2)
+    guess = eps + 0.2 * x0
+    for t in range(1, 20):
+        steps = torch.full((2,), t)
+        xt = diffusion.q_sample(x0, steps, eps)
+        beta, alpha = diffusion.schedule.betas[t], diffusion.schedule.alphas[t]
+        sigma2 = beta if variance == "beta" else diffusion.transition(t, t - 1).beta_tilde
+        weight = beta**2 / (2 * sigma2 * alpha * (1 - diffusion.schedule.alphas_cumprod[t]))
+        term = kl_term(diffusion, x0, diffusion.predict_x0(guess, xt, steps), t)
+        constant = kl_term(diffusion, x0, x0, t)
+        torch.testing.assert_close(term - constant, weight * diffusion.loss(guess, x0, eps, steps))
+
+
+def test_the_prior_term_is_a_divergence_and_agrees_with_the_schedule():
+    diffusion = process()
+    x0, _, _ = pictures(count=3)
+    abar = diffusion.schedule.terminal_alpha_bar
+    qT = Normal(math.sqrt(abar) * x0, math.sqrt(1 - abar))
+    expected = kl_divergence(qT, Normal(torch.zeros_like(x0), 1.0)).flatten(1).mean(1)
+    torch.testing.assert_close(prior_kl(diffusion, x0), expected)
+    bits = diffusion.schedule.prior_bits_per_dim(x0.square().mean().item())
+    assert bits == pytest.approx(expected.mean().item() / math.log(2))
+
+
+@pytest.mark.parametrize("sigma", [1e-4, 0.01, 0.3, 5.0])
+@pytest.mark.parametrize("mean", [-1.7, -1.0, 0.003, 0.999, 2.0])
+def test_the_decoder_shares_one_among_the_256_levels(mean, sigma):
+    logs = discretized_log_likelihood(LEVELS, torch.full_like(LEVELS, mean), sigma)
+    assert logs.exp().sum().item() == pytest.approx(1.0, abs=1e-12)
+    assert torch.isfinite(logs).all()
+
+
+@pytest.mark.parametrize(
+    ("level", "mean", "sigma"), [(0, 0.9, 0.01), (128, -0.5, 0.01), (200, 0.57, 0.1), (255, -1.0, 0.3)]
+)
+def test_the_decoder_is_exact_even_far_out(level, mean, sigma):
+    with mpmath.workdps(60):
+        centre = mpmath.mpf(level) / 127.5 - 1
+        low = -mpmath.inf if level == 0 else (centre - mpmath.mpf(1) / 255 - mean) / sigma
+        high = mpmath.inf if level == 255 else (centre + mpmath.mpf(1) / 255 - mean) / sigma
+        if low > 0:
+            low, high = -high, -low
+        expected = float(
+            mpmath.log(mpmath.erfc(-high / mpmath.sqrt(2)) / 2 - mpmath.erfc(-low / mpmath.sqrt(2)) / 2)
+        )
+    actual = discretized_log_likelihood(LEVELS[level], torch.tensor(mean, dtype=torch.float64), sigma)
+    assert actual.item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_decoder_with_beta_tilde_borrows_the_variance_of_the_second_step():
+    x0 = LEVELS[::16].view(1, 1, 4, 4)
+    predicted = x0 + 0.01
+    for timesteps, variance in [(20, "beta"), (20, "beta_tilde"), (1, "beta"), (1, "beta_tilde")]:
+        diffusion = process(timesteps=timesteps, variance=variance)
+        sigma2 = diffusion.schedule.betas[0]
+        if variance == "beta_tilde" and timesteps > 1:
+            sigma2 = diffusion.posterior(x0, x0, torch.tensor([1]))[1].item()
+        expected = -discretized_log_likelihood(x0, predicted, math.sqrt(sigma2)).mean()
+        torch.testing.assert_close(decoder_nll(diffusion, x0, predicted), expected.view(1))
+
+
+def known(diffusion, x0, error=0.0):
+    """A network that predicts ``sample``: x0, off by an error that grows with t."""
+    return lambda xt, t: x0 + error * (t.view(-1, 1, 1, 1).double() + 1) / diffusion.timesteps
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 20])
+def test_the_bound_of_a_perfect_network_is_only_prior_and_decoder(timesteps):
+    diffusion = process(timesteps=timesteps, variance="beta_tilde", prediction_type="sample")
+    x0 = LEVELS[::16].view(1, 1, 4, 4)
+    bound = variational_bound(known(diffusion, x0), diffusion, x0, generator=torch.Generator())
+    assert bound.timesteps.tolist() == list(range(1, timesteps))
+    np.testing.assert_array_equal(bound.l_t, np.zeros(timesteps - 1))
+    assert bound.l_T == prior_kl(diffusion, x0).item()
+    assert bound.l_0 == decoder_nll(diffusion, x0, x0).item()
+    assert bound.total == pytest.approx(bound.l_T + bound.l_0)
+
+
+def test_the_bound_adds_up_and_turns_into_bits():
+    diffusion = process(prediction_type="sample")
+    x0 = LEVELS[::8].view(2, 1, 4, 4)
+    bound = variational_bound(
+        known(diffusion, x0, 0.1), diffusion, x0, generator=torch.Generator(), clip=False
+    )
+    terms = [kl_term(diffusion, x0, x0 + 0.1 * (t + 1) / 20, t).mean().item() for t in range(1, 20)]
+    np.testing.assert_allclose(bound.l_t, terms, rtol=1e-9)
+    assert bound.total == pytest.approx(bound.l_T + sum(terms) + bound.l_0)
+    parts = bound.prior_bits + bound.term_bits.sum() + bound.decoder_bits
+    assert bound.total_bits == pytest.approx(parts) == pytest.approx(bound.total / math.log(2))
+
+
+@pytest.mark.parametrize("terms", [1, 5, 19])
+def test_a_stratified_subset_of_the_terms_stands_for_all(terms):
+    diffusion = process(prediction_type="sample")
+    x0 = LEVELS[::16].view(1, 1, 4, 4)
+    model, generator = known(diffusion, x0, 0.1), torch.Generator().manual_seed(3)
+    whole = variational_bound(model, diffusion, x0, generator=generator, clip=False).total
+    totals = []
+    for _ in range(200):
+        bound = variational_bound(model, diffusion, x0, generator=generator, terms=terms, clip=False)
+        assert len(bound.timesteps) == terms
+        assert np.all(np.diff(bound.timesteps) > 0)
+        assert bound.weights.sum() == 19
+        totals.append(bound.total)
+    standard_error = np.std(totals) / math.sqrt(len(totals))
+    assert abs(np.mean(totals) - whole) <= 4 * standard_error + 1e-9
+
+
+@pytest.mark.parametrize("terms", [0, 20])
+def test_a_subset_that_does_not_exist_is_refused(terms):
+    diffusion = process(prediction_type="sample")
+    x0 = LEVELS[::16].view(1, 1, 4, 4)
+    with pytest.raises(UserError, match=rf"expected from 1 to 19 terms .* got {terms}"):
+        variational_bound(known(diffusion, x0), diffusion, x0, generator=torch.Generator(), terms=terms)
+
+
+def test_the_bound_of_a_wrong_network_is_worse_and_repeats_with_the_seed():
+    diffusion = process()
+    x0 = LEVELS[::16].view(1, 1, 4, 4).float()
+
+    def bound():
+        generator = torch.Generator().manual_seed(5)
+        return variational_bound(lambda xt, t: torch.zeros_like(xt), diffusion, x0, generator=generator)
+
+    state = torch.get_rng_state()
+    first, second = bound(), bound()
+    assert first.total == second.total
+    assert math.isfinite(first.total)
+    assert np.all(first.l_t >= 0)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -1,0 +1,270 @@
+"""Samplers, step by step against diffusers' schedulers with the same noises, and against closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
+from core.diffusion.samplers import (
+    SAMPLERS,
+    inference_timesteps,
+    run_sampler,
+    sample,
+    sample_ddim,
+    sample_ddpm,
+)
+from core.errors import UserError
+from core.schedules import make_schedule
+
+T = 24
+FIXED = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
+PROCESSES = [
+    (kind, zero) for kind in PREDICTION_TYPES for zero in (False, True) if (kind, zero) != ("epsilon", True)
+]
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
+
+
+def process(timesteps=T, name="linear", zero_terminal_snr=False, **options):
+    schedule = make_schedule(name, timesteps=timesteps, beta_end=0.3, zero_terminal_snr=zero_terminal_snr)
+    return GaussianDiffusion(schedule, **options)
+
+
+def network(xt, t):
+    """Any smooth function of both: what matters is that both sides call the same."""
+    return torch.sin(1.5 * xt) * 0.7 + 0.01 * t.view(-1, 1, 1, 1)
+
+
+def start(count=2, dtype=torch.float64):
+    return torch.randn(count, 1, 4, 4, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def seeded(seed=7):
+    return torch.Generator().manual_seed(seed)
+
+
+def with_betas(scheduler_class, diffusion, dtype, **options):
+    betas = torch.from_numpy(diffusion.schedule.betas.copy()).to(dtype)
+    scheduler = scheduler_class(
+        num_train_timesteps=len(betas),
+        trained_betas=betas.tolist(),
+        prediction_type=diffusion.prediction_type,
+        timestep_spacing="trailing",
+        **options,
+    )
+    # It keeps float32; the comparison in float64 needs the betas to all digits.
+    scheduler.betas, scheduler.alphas = betas, 1 - betas
+    scheduler.alphas_cumprod = torch.cumprod(1 - betas, dim=0)
+    return scheduler
+
+
+def their_states(scheduler, noise, steps, **options):
+    scheduler.set_timesteps(steps)
+    xt, generator = noise, seeded()
+    for t in scheduler.timesteps:
+        output = network(xt, torch.full((len(xt),), int(t)))
+        result = scheduler.step(output, t, xt, generator=generator, **options)
+        xt = result.prev_sample
+        yield xt, result.pred_original_sample
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("steps", [T, 7, 5, 1])
+@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+@pytest.mark.parametrize(("prediction_type", "zero_terminal_snr"), PROCESSES)
+def test_ddpm_agrees_with_diffusers(prediction_type, variance, steps, clip, zero_terminal_snr):
+    for dtype, tolerance in TOLERANCE.items():
+        diffusion = process(
+            prediction_type=prediction_type, variance=variance, zero_terminal_snr=zero_terminal_snr
+        )
+        scheduler = with_betas(
+            DDPMScheduler, diffusion, dtype, variance_type=FIXED[variance], clip_sample=clip
+        )
+        noise = start(dtype=dtype)
+        ours = list(sample_ddpm(network, diffusion, noise, steps=steps, generator=seeded(), clip=clip))[1:]
+        theirs = list(their_states(scheduler, noise, steps))
+        assert len(ours) == len(theirs) == steps
+        for state, (xt, x0) in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(state.x0, x0, rtol=tolerance, atol=tolerance)
+            # diffusers adds noise even at the last of fewer steps; Algorithm 2 ends at the mean, which is x0.
+            expected = xt if state.timestep >= 0 else x0
+            torch.testing.assert_close(state.xt, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("eta", [0.0, 0.4, 0.99])  # at 1 diffusers takes the root of a rounding error below 0
+@pytest.mark.parametrize("steps", [T, 6, 1])
+@pytest.mark.parametrize(("prediction_type", "zero_terminal_snr"), PROCESSES)
+def test_ddim_agrees_with_diffusers(prediction_type, steps, eta, clip, zero_terminal_snr):
+    for dtype, tolerance in TOLERANCE.items():
+        diffusion = process(prediction_type=prediction_type, zero_terminal_snr=zero_terminal_snr)
+        scheduler = with_betas(DDIMScheduler, diffusion, dtype, clip_sample=clip)
+        noise = start(dtype=dtype)
+        ours = list(
+            sample_ddim(network, diffusion, noise, steps=steps, eta=eta, generator=seeded(), clip=clip)
+        )[1:]
+        theirs = list(their_states(scheduler, noise, steps, eta=eta, use_clipped_model_output=True))
+        assert len(ours) == len(theirs) == steps
+        for state, (xt, x0) in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(state.x0, x0, rtol=tolerance, atol=tolerance)
+            torch.testing.assert_close(state.xt, xt, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("timesteps", [1, 2, 7, 24, 50, 99])
+def test_timesteps_are_spaced_like_diffusers_trailing_and_begin_at_the_last(timesteps):
+    scheduler = DDPMScheduler(num_train_timesteps=timesteps, timestep_spacing="trailing")
+    for steps in range(1, timesteps + 1):
+        visited = inference_timesteps(timesteps, steps)
+        scheduler.set_timesteps(steps)
+        # Rounding makes its list one longer for some pairs, with a timestep of -1 at the end.
+        assert visited == scheduler.timesteps.tolist()[:steps]
+        assert visited[0] == timesteps - 1
+        assert len(visited) == len(set(visited)) == steps
+        assert min(visited) >= 0
+    assert inference_timesteps(timesteps) == list(range(timesteps - 1, -1, -1))
+
+
+@pytest.mark.parametrize("steps", [0, -1, T + 1])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_number_of_steps_that_cannot_be_is_refused(name, steps):
+    with pytest.raises(UserError, match=rf"expected from 1 to {T} sampling steps .* got {steps}"):
+        sample(name, network, process(), start(), steps=steps, generator=seeded())
+
+
+@pytest.mark.parametrize("steps", [T, 5, 1])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_states_run_from_the_starting_noise_to_the_picture(name, steps):
+    noise = start()
+    states = list(run_sampler(name, network, process(), noise, steps=steps, eta=0.5, generator=seeded()))
+    assert [state.index for state in states] == list(range(steps + 1))
+    assert [state.timestep for state in states] == [*inference_timesteps(T, steps), -1]
+    assert states[0].xt is noise
+    assert states[0].x0 is None
+    assert all(state.x0.shape == state.xt.shape == noise.shape for state in states[1:])
+    torch.testing.assert_close(states[-1].xt, states[-1].x0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_one_timestep_and_one_picture_are_enough(name):
+    diffusion = process(timesteps=1)
+    states = list(run_sampler(name, network, diffusion, start(count=1), generator=seeded()))
+    assert [state.timestep for state in states] == [0, -1]
+    assert torch.isfinite(states[-1].xt).all()
+
+
+def test_the_network_is_told_the_timestep_as_int64_for_each_picture():
+    told = []
+
+    def model(xt, t):
+        told.append(t)
+        return xt
+
+    sample("ddpm", model, process(), start(count=3), steps=2, generator=seeded())
+    assert [t.tolist() for t in told] == [[23, 23, 23], [11, 11, 11]]
+    assert told[0].dtype == torch.int64
+
+
+def test_ddpm_without_clipping_is_algorithm_2():
+    diffusion = process()
+    schedule, draws = diffusion.schedule, seeded()
+    xt = noise = start()
+    for t in reversed(range(T)):
+        beta, alpha, abar = schedule.betas[t], schedule.alphas[t], schedule.alphas_cumprod[t]
+        eps = network(xt, torch.full((2,), t))
+        xt = (xt - beta / math.sqrt(1 - abar) * eps) / math.sqrt(alpha)
+        if t > 0:
+            xt = xt + math.sqrt(beta) * torch.randn(xt.shape, generator=draws, dtype=xt.dtype)
+    torch.testing.assert_close(sample("ddpm", network, diffusion, noise, generator=seeded(), clip=False), xt)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("steps", [T, 5])
+def test_ddim_with_full_noise_is_ddpm_with_the_posterior_variance(steps, clip):
+    diffusion = process(variance="beta_tilde")
+    options = {"steps": steps, "clip": clip}
+    ddpm = sample("ddpm", network, diffusion, start(), generator=seeded(), **options)
+    ddim = sample("ddim", network, diffusion, start(), eta=1.0, generator=seeded(), **options)
+    torch.testing.assert_close(ddim, ddpm)
+
+
+def optimal_for_a_gaussian(diffusion, mean, deviation):
+    """E[x0 | xt] when every number of x0 is drawn from N(mean, deviation^2)."""
+    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())
+
+    def model(xt, t):
+        a = abar[t].view(-1, 1, 1, 1)
+        gain = a.sqrt() * deviation**2 / (a * deviation**2 + 1 - a)
+        return mean + gain * (xt - a.sqrt() * mean)
+
+    return model
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_perfect_network_samples_the_distribution_that_it_knows(name):
+    diffusion = process(
+        timesteps=1000, name="cosine", zero_terminal_snr=True, variance="beta_tilde", prediction_type="sample"
+    )
+    model = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2)
+    noise = torch.randn(25, 1, 20, 20, generator=seeded(), dtype=torch.float64)
+    x = sample(name, model, diffusion, noise, generator=seeded(8), clip=False)
+    assert x.mean().item() == pytest.approx(0.4, abs=0.01)
+    assert x.std().item() == pytest.approx(0.2, rel=0.04)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_pictures_repeat_with_the_seed_and_leave_the_global_one_alone(name):
+    before = torch.get_rng_state()
+    first, second, other = (
+        sample(name, network, process(), start(), eta=1.0, generator=seeded(seed)) for seed in (7, 7, 8)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_ddim_at_eta_zero_draws_nothing():
+    generator = seeded()
+    before = generator.get_state()
+    sample("ddim", network, process(), start(), generator=generator)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_clipping_bounds_every_foreseen_picture():
+    for clip in (True, False):
+        states = list(sample_ddpm(lambda xt, t: 3 * xt, process(), start(), generator=seeded(), clip=clip))
+        largest = max(state.x0.abs().max().item() for state in states[1:])
+        assert (largest <= 1.0) == clip
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_gradients_stay_on_for_the_caller_between_states(name):
+    layer = torch.nn.Conv2d(1, 1, 1, dtype=torch.float64)
+    for state in run_sampler(name, lambda xt, t: layer(xt), process(), start(), steps=3, generator=seeded()):
+        assert torch.is_grad_enabled()
+        assert not state.xt.requires_grad
+
+
+@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan])
+def test_an_eta_out_of_bounds_is_refused(eta):
+    with pytest.raises(UserError, match=f"expected eta from 0 to 1, got {eta}"):
+        sample("ddim", network, process(), start(), eta=eta, generator=seeded())
+
+
+def test_an_unknown_sampler_is_refused():
+    with pytest.raises(UserError, match="unknown sampler 'euler'; expected one of ddpm, ddim"):
+        sample("euler", network, process(), start(), generator=seeded())
+
+
+@pytest.mark.parametrize("prediction_type", ["sample", "v_prediction"])
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_sampling_from_pure_noise_makes_no_nan_in_single_precision(name, prediction_type):
+    for schedule in ("linear", "cosine", "x^10"):
+        for timesteps in (1, 2, 50):
+            diffusion = process(timesteps, schedule, True, prediction_type=prediction_type)
+            x = sample(name, network, diffusion, start(dtype=torch.float32), eta=0.5, generator=seeded())
+            assert x.dtype == torch.float32
+            assert torch.isfinite(x).all()
+            assert np.abs(x.numpy()).max() <= 1.0
