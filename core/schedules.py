@@ -154,7 +154,8 @@ class Schedule:
             )
         betas = self.betas.copy()
         if last > 0.0:
-            roots = (roots - last) * (first / (first - last))
+            # Only ratios of the roots matter for these betas, so the scale that would restore abar_1 cancels.
+            roots = roots - last
             betas[1:] = 1.0 - (roots[1:] / roots[:-1]) ** 2
         betas[-1] = 1.0
         return Schedule(self.name, betas)
