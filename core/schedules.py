@@ -26,8 +26,8 @@ SCHEDULE_NAMES: Final = ("linear", "sine", "x^1.5", "x^2", "x^10")
 ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "custom")
 """Every built-in name; ``x^P`` works for any other positive P too."""
 
-TRIANGLES_MEAN_SQUARE: Final = 0.95
-"""E[x_0^2] of a pixel of a triangle picture scaled to [-1, 1]: all are -1 or 1 but for the grey edges."""
+TRIANGLES_MEAN_SQUARE: Final = 0.96
+"""E[x_0^2] of triangle pictures in [-1, 1]: 0.96 for `low` and `high`, whose edges are grey; 1 for `array`."""
 
 GOOD_AMPLITUDE: Final = 0.05
 DOUBTFUL_AMPLITUDE: Final = 0.30

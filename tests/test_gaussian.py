@@ -2,7 +2,7 @@
 
 import math
 
-import mpmath
+import mpmath  # comes with torch, by way of sympy
 import numpy as np
 import pytest
 import torch
