@@ -27,7 +27,7 @@ ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "custom")
 """Every built-in name; ``x^P`` works for any other positive P too."""
 
 TRIANGLES_MEAN_SQUARE: Final = 0.96
-"""E[x_0^2] of triangle pictures in [-1, 1]: 0.96 for `low` and `high`, whose edges are grey; 1 for `array`."""
+"""E[x_0^2] of triangle pictures in [-1, 1]: 0.96 for `low` and `high`, with grey edges; 1 for `array`."""
 
 GOOD_AMPLITUDE: Final = 0.05
 DOUBTFUL_AMPLITUDE: Final = 0.30
