@@ -129,7 +129,8 @@ def build_set(
             if ready is not None:
                 return ready
             if locked:
-                for stale in folder.parent.glob(f".{folder.name}.*.tmp"):
+                # Left by processes that were killed.
+                for stale in folder.parent.glob(f".{folder.name}.*"):
                     shutil.rmtree(stale, ignore_errors=True)
             scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
             scratch.mkdir()
@@ -141,6 +142,9 @@ def build_set(
                 return _install(scratch, folder, mark, count=count, heldout=heldout)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+    except BrokenPipeError:
+        # Of whoever reads the progress; no file does that.
+        raise
     except OSError as error:
         raise UserError(
             f"{folder.parent}: the pictures cannot be kept here ({error.strerror or error}); "

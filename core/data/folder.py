@@ -21,7 +21,6 @@ MAX_PIXELS: Final = 1 << 26
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO")
 HELDOUT_SHARE: Final = 0.1
 _DRAFT_FACTOR: Final = 4
-_PROBLEMS: Final = (OSError, SyntaxError, ValueError, EOFError, OverflowError, Image.DecompressionBombError)
 
 
 class NotAPictureError(Exception):
@@ -95,9 +94,14 @@ def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
         left, top = (image.width - side) / 2, (image.height - side) / 2
         box = (left, top, left + side, top + side)
         square = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
-    except (UnidentifiedImageError, Image.DecompressionBombWarning) as error:
+    except NotAPictureError:
+        raise
+    except UnidentifiedImageError as error:
         raise NotAPictureError("no picture") from error
-    except _PROBLEMS as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise NotAPictureError("too large") from error
+    except Exception as error:
+        # Pillow's decoders raise whatever they trip over; it is a strange file all the same, and is counted.
         raise NotAPictureError("damaged") from error
     has_colour = bool((square != square[..., :1]).any())
     return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour

@@ -83,14 +83,15 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     files = _recipe_files(data_dir)
     if name_or_path in files:
         return _read(files[name_or_path])
-    path = Path(name_or_path).expanduser()
     try:
+        path = Path(name_or_path).expanduser()
         if name_or_path.endswith(".toml"):
             return _read(path)
         if name_or_path and path.is_dir():
             resolved = path.resolve()
+            str(resolved).encode()  # recipe files are UTF-8, and could not name a folder that is not
             return DataRecipe(name=resolved.name or "pictures", kind="folder", path=str(resolved))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # a path that no system knows, or the home of nobody
         raise UserError(f"data set {name_or_path!r}: cannot be looked up ({error})") from error
     near = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
     hint = f"did you mean {near[0]}? " if near else ""
@@ -110,20 +111,33 @@ def _read(path: Path) -> DataRecipe:
     recipe = decode(read_toml(path), DataRecipe, source=str(path))
     if not recipe.name:
         recipe = msgspec.structs.replace(recipe, name=path.stem)
+    if recipe.kind == "folder" and recipe.path:
+        folder = (path.parent / Path(recipe.path).expanduser()).resolve()
+        recipe = msgspec.structs.replace(recipe, path=str(folder))
+    elif recipe.kind == "triangles":
+        recipe = msgspec.structs.replace(
+            recipe, count=recipe.count or TRIANGLES, heldout=recipe.heldout or HELDOUT_TRIANGLES
+        )
+    check_recipe(recipe, str(path))
+    return recipe
+
+
+def check_recipe(recipe: DataRecipe, source: str) -> None:
+    """What the types cannot say: which settings go together.
+
+    Raises:
+        UserError: a folder without a path, a canvas below the size, or an array that is not two-valued.
+    """
     if recipe.kind == "folder":
         if not recipe.path:
-            raise UserError(f'{path}: kind = "folder" needs path = "a folder of pictures"')
-        folder = (path.parent / Path(recipe.path).expanduser()).resolve()
-        return msgspec.structs.replace(recipe, path=str(folder))
+            raise UserError(f'{source}: kind = "folder" needs path = "a folder of pictures"')
+        return
     canvas = recipe.canvas or recipe.size
     if canvas < recipe.size:
         raise UserError(
-            f"{path}: canvas = {canvas} is smaller than size = {recipe.size}; expected at least the size"
+            f"{source}: canvas = {canvas} is smaller than size = {recipe.size}; expected at least the size"
         )
     if recipe.storage == "array" and (recipe.antialias or canvas != recipe.size):
         raise UserError(
-            f'{path}: storage = "array" is strictly two-valued; leave out antialias and canvas, or take png'
+            f'{source}: storage = "array" is strictly two-valued; leave out antialias and canvas, or take png'
         )
-    return msgspec.structs.replace(
-        recipe, count=recipe.count or TRIANGLES, heldout=recipe.heldout or HELDOUT_TRIANGLES
-    )

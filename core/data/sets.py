@@ -18,6 +18,7 @@ from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
     DataRecipe,
+    check_recipe,
     default_data_dir,
     find_data_recipe,
 )
@@ -93,6 +94,7 @@ def load_dataset(
     recipe = (
         name_or_path if isinstance(name_or_path, DataRecipe) else find_data_recipe(name_or_path, data_dir)
     )
+    check_recipe(recipe, recipe.name)
     for asked, name in ((count, "count"), (heldout, "heldout")):
         if asked is not None and asked < 1:
             raise UserError(f"{name} = {asked}: expected at least 1 picture")
@@ -155,8 +157,13 @@ def _triangle_set(
     ready = cache.open_set(target, mark, count=wanted, heldout=tested)
     if ready is not None:
         return ready
-    # A set that is made for no count in particular is made whole: the next reader finds what it needs.
-    counts = {"train": wanted, "heldout": whole if count is None else tested}
+    # A set that is made for no count in particular is made whole, and none is made smaller than it was: the
+    # next reader finds what it needs.
+    small = cache.open_set(target, mark, count=1, heldout=1)
+    counts = {
+        "train": max(wanted, len(small.train) if small else 0),
+        "heldout": max(whole if count is None else tested, len(small.heldout) if small else 0),
+    }
     make = partial(_make_triangles, recipe, counts, mark, crew)
     return cache.build_set(target, mark, make, count=wanted, heldout=tested)
 

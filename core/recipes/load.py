@@ -97,9 +97,12 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
 
 def _find(name: str, packaged: Path, *, beside: Path) -> Path:
     if name.endswith(".toml"):
-        path = beside / Path(name).expanduser()
-        if not path.is_file():
-            raise UserError(f"{path}: no such recipe file")
+        try:
+            path = beside / Path(name).expanduser()
+        except RuntimeError as error:  # the home of nobody
+            raise UserError(f"{name}: no such recipe file ({error})") from error
+        if "\0" in name or not path.is_file():
+            raise UserError(f"{name}: no such recipe file")
         return path
     names = sorted(path.stem for path in packaged.glob("*.toml"))
     if name in names:
