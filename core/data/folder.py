@@ -91,9 +91,12 @@ def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
             opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
             image = _to_rgb(ImageOps.exif_transpose(opened))
         side = min(image.size)
-        left, top = (image.width - side) / 2, (image.height - side) / 2
-        box = (left, top, left + side, top + side)
-        square = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        # Cut before resizing: the filter would reach for pixels outside a box.
+        middle = image.crop((left, top, left + side, top + side))
+        square = np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
+        pixels = np.asarray(middle)
+        has_colour = bool((pixels != pixels[..., :1]).any())
     except NotAPictureError:
         raise
     except UnidentifiedImageError as error:
@@ -103,7 +106,6 @@ def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
     except Exception as error:
         # Pillow's decoders raise whatever they trip over; it is a strange file all the same, and is counted.
         raise NotAPictureError("damaged") from error
-    has_colour = bool((square != square[..., :1]).any())
     return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour
 
 

@@ -1,0 +1,285 @@
+"""Training recipes: stacking, grids, overrides, and mistakes found before anything is queued."""
+
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.config import RunConfig, decode, encode_toml
+from core.errors import UserError
+from core.recipes import list_recipes, load_recipe
+from core.schedules import SCHEDULE_NAMES
+
+Write = Callable[[str, str], str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_recipe(name: str, text: str) -> str:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write_recipe
+
+
+def names(recipe: str, *overrides: str) -> list[str]:
+    return [config.schedule.name for config in load_recipe(recipe, overrides).configs]
+
+
+def refusal(recipe: str, *overrides: str) -> str:
+    with pytest.raises(UserError) as caught:
+        load_recipe(recipe, overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_quick_and_thesis_come_along_and_say_what_they_are() -> None:
+    listed = dict(list_recipes())
+    assert {"quick", "thesis"} <= set(listed)
+    assert all(listed.values())
+
+
+@pytest.mark.parametrize("name", [name for name, _ in list_recipes()])
+def test_every_packaged_recipe_can_be_loaded(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description == dict(list_recipes())[name]
+    assert all(config.recipe == name for config in recipe.configs)
+
+
+def test_quick_is_five_schedules_on_clean_triangles() -> None:
+    recipe = load_recipe("quick")
+    assert tuple(names("quick")) == SCHEDULE_NAMES
+    for config in recipe.configs:
+        assert config.data.dataset == "high"
+        assert config.model.preset == "lean"
+        assert config.schedule.timesteps == 1000
+        assert config.sample.every == 1
+
+
+def test_thesis_is_the_thesis() -> None:
+    recipe = load_recipe("thesis")
+    assert tuple(names("thesis")) == SCHEDULE_NAMES
+    for config in recipe.configs:
+        assert (config.schedule.timesteps, config.schedule.beta_start, config.schedule.beta_end) == (
+            300,
+            1e-4,
+            0.02,
+        )
+        assert (config.diffusion.prediction_type, config.diffusion.variance) == ("epsilon", "beta")
+        assert (config.model.preset, config.model.width) == ("thesis", None)
+        train = config.train
+        assert (train.epochs, train.batch_size, train.optimizer, train.learning_rate) == (
+            100,
+            128,
+            "adam",
+            1e-3,
+        )
+        assert (train.warmup_steps, train.cooldown, train.ema_decay) == (0, 0, 0)
+        assert (train.stratified_timesteps, train.augment, train.precision) == (False, "none", "fp32")
+        assert (config.sample.sampler, config.sample.steps, config.sample.every) == ("ddpm", None, 10)
+
+
+def test_runs_of_a_recipe_differ_in_their_grid_only() -> None:
+    first, *others = load_recipe("quick").configs
+    tables = [tomllib.loads(encode_toml(config)) for config in (first, *others)]
+    for table in tables:
+        table["schedule"].pop("name")
+    assert all(table == tables[0] for table in tables)
+
+
+def test_a_resolved_config_reads_back_as_itself() -> None:
+    for config in load_recipe("quick").configs:
+        assert decode(tomllib.loads(encode_toml(config)), RunConfig, source="run.toml") == config
+
+
+def test_a_recipe_without_a_grid_is_one_run(write: Write) -> None:
+    for text in ("", "[grid]\n", "[train]\nepochs = 3\n"):
+        recipe = load_recipe(write("mine.toml", text))
+        assert len(recipe.configs) == 1
+        assert recipe.name == "mine"
+        assert recipe.configs[0].recipe == "mine"
+
+
+def test_the_first_axis_of_a_grid_is_the_slowest(write: Write) -> None:
+    path = write("mine.toml", '[grid]\n"schedule.name" = ["sine", "linear"]\n"train.seed" = [2, 1, 0]\n')
+    made = [(config.schedule.name, config.train.seed) for config in load_recipe(path).configs]
+    assert made == [("sine", 2), ("sine", 1), ("sine", 0), ("linear", 2), ("linear", 1), ("linear", 0)]
+
+
+def test_a_grid_key_may_be_written_without_quotes(write: Write) -> None:
+    path = write("mine.toml", "[grid]\ntrain.seed = [1, 2]\ntrain.epochs = [3]\n")
+    assert [(c.train.seed, c.train.epochs) for c in load_recipe(path).configs] == [(1, 3), (2, 3)]
+
+
+def test_an_override_changes_every_run() -> None:
+    configs = load_recipe("quick", ["train.epochs=3", "data.count=64"]).configs
+    assert [(config.train.epochs, config.data.count) for config in configs] == [(3, 64)] * 5
+
+
+def test_a_later_override_wins() -> None:
+    assert load_recipe("quick", ["train.epochs=3", "train.epochs=4"]).configs[0].train.epochs == 4
+
+
+def test_a_value_replaces_an_axis_of_the_grid() -> None:
+    assert names("quick", "schedule.name=cosine") == ["cosine"]
+    assert names("quick", 'schedule.name="x^3"') == ["x^3"]
+
+
+def test_a_list_replaces_or_makes_an_axis() -> None:
+    assert names("quick", 'schedule.name=["linear", "sine"]') == ["linear", "sine"]
+    configs = load_recipe("quick", ['schedule.name=["linear", "sine"]', "train.seed=[0, 1]"]).configs
+    assert [(c.schedule.name, c.train.seed) for c in configs] == [
+        ("linear", 0),
+        ("linear", 1),
+        ("sine", 0),
+        ("sine", 1),
+    ]
+
+
+def test_a_value_after_a_list_and_a_list_after_a_value_win() -> None:
+    assert names("quick", 'schedule.name=["linear", "sine"]', "schedule.name=sine") == ["sine"]
+    assert names("quick", "schedule.name=sine", 'schedule.name=["linear", "sine"]') == ["linear", "sine"]
+
+
+def test_a_whole_section_can_be_set_at_once() -> None:
+    configs = load_recipe("quick", ["train={epochs=[1, 2], seed=3}", "schedule.name=sine"]).configs
+    assert [(c.train.epochs, c.train.seed) for c in configs] == [(1, 3), (2, 3)]
+    assert {c.train.batch_size for c in configs} == {load_recipe("quick").configs[0].train.batch_size}
+    assert load_recipe("quick", ["train={}"]) == load_recipe("quick")
+
+
+def test_a_recipe_that_extends_another_changes_only_what_it_says(write: Write) -> None:
+    mine = load_recipe(write("mine.toml", 'extends = "quick"\n[train]\nepochs = 2\n'))
+    quick = load_recipe("quick")
+    assert mine.description == quick.description
+    for config, base in zip(mine.configs, quick.configs, strict=True):
+        assert config.train.epochs == 2
+        assert config.train.batch_size == base.train.batch_size
+        assert (config.schedule, config.sample, config.recipe) == (base.schedule, base.sample, "mine")
+
+
+def test_a_value_in_an_extension_replaces_an_axis_and_an_axis_a_value(write: Write) -> None:
+    one = write("one.toml", 'extends = "quick"\ndescription = "one"\n[schedule]\nname = "cosine"\n')
+    assert names(one) == ["cosine"]
+    two = write("two.toml", 'extends = "one.toml"\n[grid]\n"schedule.name" = ["sine", "x^2"]\n')
+    assert names(two) == ["sine", "x^2"]
+    assert load_recipe(two).description == "one"
+
+
+def test_later_recipes_lie_on_top_of_earlier_ones(write: Write) -> None:
+    write("a.toml", "[train]\nepochs = 1\nseed = 1\n")
+    write("b.toml", "[train]\nepochs = 2\n")
+    config = load_recipe(write("c.toml", 'extends = ["quick", "a.toml", "b.toml"]\n')).configs[0]
+    assert (config.train.epochs, config.train.seed) == (2, 1)
+    assert config.train.batch_size == load_recipe("quick").configs[0].train.batch_size
+
+
+def test_extended_files_are_looked_for_beside_the_recipe(write: Write) -> None:
+    write("deep/base.toml", "[train]\nepochs = 9\n")
+    write("deep/mid.toml", 'extends = "base.toml"\n')
+    assert load_recipe(write("top.toml", 'extends = "deep/mid.toml"\n')).configs[0].train.epochs == 9
+
+
+def test_one_recipe_may_be_extended_on_two_ways(write: Write) -> None:
+    write("a.toml", 'extends = "quick"\n')
+    write("b.toml", 'extends = "quick"\n')
+    assert len(load_recipe(write("c.toml", 'extends = ["a.toml", "b.toml"]\n')).configs) == 5
+
+
+def test_a_circle_of_extensions_is_named(write: Write) -> None:
+    write("a.toml", 'extends = "b.toml"\n')
+    path = write("b.toml", 'extends = "a.toml"\n')
+    assert refusal(path).endswith("b.toml: extends itself (b.toml -> a.toml -> b.toml)")
+    assert "extends itself" in refusal(write("c.toml", 'extends = "c.toml"\n'))
+
+
+def test_an_unknown_recipe_lists_the_known_ones_and_the_nearest() -> None:
+    message = refusal("quik")
+    assert message.startswith("no recipe called 'quik'; did you mean quick? Known: ")
+    assert message.endswith("; or give the path of a .toml file")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert refusal(str(tmp_path / "none.toml")).endswith("none.toml: no such recipe file")
+    assert "no such recipe file" in refusal("~nobody-at-all/x.toml")
+    assert "no such recipe file" in refusal("nul\0.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train]\nepocs = 3", "mine.toml: unknown key train.epocs = 3; did you mean train.epochs?"),
+        ("[gird]\nx = 1", "mine.toml: unknown key gird = {'x': 1}; did you mean grid?"),
+        ('extend = "quick"', "mine.toml: unknown key extend = quick; did you mean extends?"),
+        ("[train]\nepochs = 0", "mine.toml: train.epochs = 0: expected `int` >= 1"),
+        ('extends = "quik"', "no recipe called 'quik'; did you mean quick?"),
+        ("extends = 3", "mine.toml: extends = 3"),
+        (
+            '[grid]\n"train.epocs" = [3]',
+            "mine.toml: grid: unknown key train.epocs = 3; did you mean train.epochs?",
+        ),
+        ('[grid]\n"train.epochs" = [3, "x"]', "mine.toml: grid: train.epochs = x: expected `int`, got `str`"),
+        (
+            '[grid]\n"train.epochs" = []',
+            "mine.toml: grid: train.epochs = []: expected a list of at least one value",
+        ),
+        (
+            '[grid]\n"train.epochs" = 3',
+            "mine.toml: grid: train.epochs = 3: expected a list of at least one value",
+        ),
+        (
+            "[grid]\ntrain = [{epochs = 1}]",
+            "mine.toml: grid: train: expected plain values; name the key itself",
+        ),
+        ("grid = 3", "mine.toml: grid = 3"),
+        ('[schedule]\nname = "linaer"', "mine.toml: unknown schedule 'linaer'; did you mean linear?"),
+        (
+            '[grid]\n"schedule.name" = ["linear", "sin"]',
+            "mine.toml: unknown schedule 'sin'; did you mean sine?",
+        ),
+        ("[schedule]\ntimesteps = 20\n[sample]\nsteps = 50", "expected at most 20"),
+        ("[train", "mine.toml: not valid TOML"),
+    ],
+)
+def test_a_mistake_in_a_recipe_names_the_file_and_what_was_meant(
+    write: Write, text: str, message: str
+) -> None:
+    assert message in refusal(write("mine.toml", text))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.epocs=3", "--set train.epocs=3: unknown key train.epocs = 3; did you mean train.epochs?"),
+        ("train.epochs=x", "--set train.epochs=x: train.epochs = x: expected `int`, got `str`"),
+        ("train.epochs=[1, 0]", "--set train.epochs=[1, 0]: train.epochs = 0: expected `int` >= 1"),
+        (
+            "train.epochs=[]",
+            "--set train.epochs=[]: train.epochs = []: expected a list of at least one value",
+        ),
+        ("train.epochs", "--set train.epochs: expected section.key=value"),
+        ("train=3", "--set train=3: train = 3: expected `object`, got `int`"),
+        ("train.seed={a=1}", "--set train.seed={a=1}: train.seed = {'a': 1}: expected `int`, got `object`"),
+        ("schedule.name=linaer", "unknown schedule 'linaer'; did you mean linear?"),
+        (
+            "sample.steps=2000",
+            "sample.steps = 2000 is more than the schedule's 1000 timesteps; expected at most 1000",
+        ),
+        ("grid.x=[1]", "--set grid.x=[1]: unknown key grid"),
+    ],
+)
+def test_a_mistake_in_an_override_names_it(assignment: str, message: str) -> None:
+    assert message in refusal("quick", assignment)
+
+
+def test_a_grid_that_grew_out_of_hand_is_refused() -> None:
+    seeds = f"train.seed={list(range(200))}"
+    message = refusal("quick", seeds, f"sample.seed={list(range(200))}")
+    assert message.endswith("its grid has 200000 runs; expected at most 10000")
+
+
+def test_the_name_kept_in_the_runs_can_be_chosen() -> None:
+    assert load_recipe("quick", ["recipe=trial"]).configs[0].recipe == "trial"
