@@ -244,7 +244,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ("[train", "mine.toml: not valid TOML"),
     ],
 )
-def test_a_mistake_in_a_recipe_names_the_file_and_what_was_meant(
+def test_a_mistake_in_a_recipe_names_the_file_and_the_key(write: Write, text: str, message: str) -> None:
     write: Write, text: str, message: str
 ) -> None:
     assert message in refusal(write("mine.toml", text))
