@@ -245,8 +245,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_in_a_recipe_names_the_file_and_the_key(write: Write, text: str, message: str) -> None:
-    write: Write, text: str, message: str
-) -> None:
     assert message in refusal(write("mine.toml", text))
 
 
