@@ -1,1 +1,1 @@
-"""The dashboard: watches and controls runs in a terminal. It reads run directories and never imports torch."""
+"""The dashboard: watches and controls runs in a terminal. Reads run directories, never imports torch."""

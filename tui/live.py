@@ -1,10 +1,10 @@
 """The runs folder as immutable snapshots: read in one thread, drawn in another.
 
-A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes: the
-arrays are read-only views whose contents never change, because metrics are only ever appended.
+A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
+the arrays are read-only views whose contents never change, because metrics are only ever appended.
 
-What a poll costs: one stat of the runs folder; for a run that is queued or live four stats, plus the bytes that were
-appended; for an ended run one stat a second. Several hundred ended runs are cheap.
+What a poll costs: one stat of the runs folder; for a run that is queued or live five stats, plus the bytes that
+were appended; for an ended run the same, but once a second. Several hundred ended runs are cheap.
 """
 
 import time
@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.metrics import EpochRecord, MetricsTail
-from core.runs.process import effective_state
+from core.runs.plain import plain
+from core.runs.process import alive, effective_state
 from core.runs.status import State, Status
-from core.runs.store import RunStore
+from core.runs.store import RunProblem, RunStore
 
 Signature = tuple[int, int, int]
 Clock = Callable[[], float]
@@ -32,21 +34,13 @@ SETTLE_SECONDS = 2.0
 LIST_INTERVAL = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class RunProblem:
-    """A run directory that cannot be read, and why, in one line."""
-
-    id: str
-    message: str
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class RunSnapshot:
     """One run as it was at one moment.
 
-    `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is NaN.
-    `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets` and `strips`
-    are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
+    `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is
+    NaN. `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets` and
+    `strips` are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
     """
 
     run: RunDirectory
@@ -67,11 +61,11 @@ class RunSnapshot:
     @property
     def label(self) -> str:
         """The name of the run's schedule, which is what tells the runs of a comparison apart."""
-        return self.file.config.schedule.name
+        return plain(self.file.config.schedule.name)
 
     @property
     def dataset(self) -> str:
-        return self.file.config.data.dataset
+        return plain(self.file.config.data.dataset)
 
     @property
     def group(self) -> str:
@@ -109,12 +103,18 @@ def signature(path: Path) -> Signature | None:
     return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
+def runner_is_alive(root: Path) -> bool:
+    """Whether somebody starts the runs that are queued in a folder, as far as this machine can tell."""
+    runner = read_runner(root)
+    return runner is not None and alive(runner.identity) is not False
+
+
 @dataclass(slots=True)
 class _Folder:
     """A folder's listing, taken again when its modification time says so.
 
-    A clock tick can hide a file that arrives right after a listing, so a folder that changed moments ago is listed
-    again until it has been quiet for `SETTLE_SECONDS`.
+    A clock tick can hide a file that arrives right after a listing, so a folder that changed moments ago is
+    listed again until it has been quiet for `SETTLE_SECONDS`.
     """
 
     path: Path
@@ -155,42 +155,51 @@ class LiveReader:
     Args:
         root: the runs folder; it may not exist yet.
         now: the wall clock, seconds since the epoch.
-        runner_alive: says whether the queue's runner lives; None takes the folder's own lock.
     """
 
     root: Path
     now: Clock = time.time
-    runner_alive: Callable[[Path], bool] | None = None
+    _store: RunStore = field(init=False)
     _folder: _Folder = field(init=False)
     _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
     _last: Snapshot | None = field(init=False, default=None)
     _versions: int = field(init=False, default=0)
+    _runner_alive: bool = field(init=False, default=False)
+    _next_runner_look: float = field(init=False, default=-1e18)
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
+        self._store = RunStore(self.root)
         self._folder = _Folder(self.root)
 
     def poll(self) -> Snapshot | None:
-        """A new snapshot, or None when nothing changed since the last one. The first poll always gives one."""
+        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
         now = self.now()
         changed = self._list(now) if self._folder.changed(now, at_least_every=LIST_INTERVAL) else False
         for watched in self._watched.values():
             if now >= watched.next_look or now < watched.next_look - 2 * ENDED_INTERVAL:
                 changed |= self._look(watched, now)
-        alive = self.runner_alive(self.root) if self.runner_alive is not None else False
-        if self._last is not None and not changed and alive == self._last.runner_alive:
+        if now >= self._next_runner_look:
+            self._next_runner_look = now + LIVENESS_INTERVAL
+            self._runner_alive = runner_is_alive(self.root)
+        if self._last is not None and not changed and self._runner_alive == self._last.runner_alive:
             return None
         self._last = Snapshot(
             runs=tuple(w.snapshot for w in self._watched.values() if w.snapshot is not None),
             problems=tuple(w.problem for w in self._watched.values() if w.problem is not None),
             taken_at=now,
-            runner_alive=alive,
+            runner_alive=self._runner_alive,
         )
         return self._last
 
+    @property
+    def anything_live(self) -> bool:
+        """Whether a run is queued or live, so that looking often is worth it."""
+        return self._last is not None and any(not run.state.is_ended for run in self._last.runs)
+
     def _list(self, now: float) -> bool:
         """Bring the watched runs in line with the folder's entries; whether that changed anything."""
-        found = {directory.id: directory for directory in RunStore(self.root).runs()}
+        found = {directory.id: directory for directory in self._store.runs()}
         if found.keys() == self._watched.keys():
             return False
         self._watched = {
@@ -209,39 +218,53 @@ class LiveReader:
         """Read what is new of one run; whether anything was."""
         run, before = watched.directory, watched.snapshot
         try:
-            status_seen, file_seen = signature(run.status_file), signature(run.run_file)
-            fresh_status = watched.status is None or status_seen != watched.status_seen
-            status = run.read_status() if fresh_status or watched.status is None else watched.status
+            status, state = self._read_status(watched, now)
+            file_seen = signature(run.run_file)
             file = run.read() if before is None or file_seen != watched.file_seen else before.file
         except UserError as error:
             return self._fail(watched, str(error), now)
-        watched.status, watched.status_seen, watched.file_seen = status, status_seen, file_seen
-        state = self._state(watched, status, now, fresh=fresh_status)
-        if watched.tail.poll() or before is None:
-            steps, losses, epochs = watched.tail.steps, watched.tail.losses, tuple(watched.tail.epochs)
-            steps, losses = _frozen(steps), _frozen(losses)
-        else:
-            steps, losses, epochs = before.steps, before.losses, before.epochs
-        if watched.samples.changed(now) or before is None:
-            sheets = tuple(run.sample_sheets())
-        else:
-            sheets = before.sheets
-        if watched.reverse.changed(now) or before is None:
-            strips = tuple(run.reverse_strips())
-        else:
-            strips = before.strips
-        after = RunSnapshot(run, file, status, state, steps, losses, epochs, sheets, strips)
+        watched.file_seen = file_seen
+        tail_changed = watched.tail.poll()
+        sheets_changed, strips_changed = watched.samples.changed(now), watched.reverse.changed(now)
+        if before is None:
+            before = RunSnapshot(run, file, status, state, watched.tail.steps, watched.tail.losses)
+            tail_changed = sheets_changed = strips_changed = True
+        after = RunSnapshot(
+            run,
+            file,
+            status,
+            state,
+            watched.tail.steps if tail_changed else before.steps,
+            watched.tail.losses if tail_changed else before.losses,
+            tuple(watched.tail.epochs) if tail_changed else before.epochs,
+            tuple(run.sample_sheets()) if sheets_changed else before.sheets,
+            tuple(run.reverse_strips()) if strips_changed else before.strips,
+        )
         return self._keep(watched, after, now)
 
-    def _state(self, watched: _Watched, status: Status, now: float, *, fresh: bool) -> State:
-        """The effective state; a process is looked for twice a second, not at every poll."""
-        before = watched.snapshot
+    def _read_status(self, watched: _Watched, now: float) -> tuple[Status, State]:
+        """The status and what to make of it; a process is looked for twice a second, not at every poll."""
+        known = watched.status
+        status = self._current_status(watched)
         if not status.state.is_live:
-            return status.state
-        if not fresh and before is not None and now < watched.next_liveness:
-            return before.state
+            return status, status.state
+        if status is known and watched.snapshot is not None and now < watched.next_liveness:
+            return status, watched.snapshot.state
         watched.next_liveness = now + LIVENESS_INTERVAL
-        return effective_state(status, now=now)
+        state = effective_state(status, now=now)
+        if state is State.CRASHED:
+            # It may have written its last word and left between our two looks.
+            status = self._current_status(watched)
+            state = effective_state(status, now=now)
+        return status, state
+
+    def _current_status(self, watched: _Watched) -> Status:
+        """The status, read again only if its file changed."""
+        seen = signature(watched.directory.status_file)
+        if watched.status is None or seen != watched.status_seen:
+            watched.status = watched.directory.read_status()
+            watched.status_seen = seen
+        return watched.status
 
     def _keep(self, watched: _Watched, after: RunSnapshot, now: float) -> bool:
         before, had_problem = watched.snapshot, watched.problem is not None
@@ -256,7 +279,7 @@ class LiveReader:
 
     def _fail(self, watched: _Watched, message: str, now: float) -> bool:
         """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
-        problem = RunProblem(watched.directory.id, message) if watched.directory.path.is_dir() else None
+        problem = RunProblem(watched.directory, plain(message)) if watched.directory.path.is_dir() else None
         changed = problem != watched.problem or watched.snapshot is not None
         watched.problem, watched.snapshot = problem, None
         watched.next_look = now + ENDED_INTERVAL
@@ -264,7 +287,7 @@ class LiveReader:
 
 
 def _same(before: RunSnapshot, after: RunSnapshot) -> bool:
-    """Whether a person would see no difference: a heartbeat alone is none, nor is less than a second of training."""
+    """Whether a person would see no difference: a heartbeat is none, nor is less than a second of training."""
     return (
         before.state is after.state
         and before.file is after.file
@@ -281,9 +304,3 @@ def _same_status(before: Status, after: Status) -> bool:
     return int(before.elapsed) == int(after.elapsed) and before == msgspec.structs.replace(
         after, heartbeat=before.heartbeat, elapsed=before.elapsed
     )
-
-
-def _frozen(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    view = values.view()
-    view.flags.writeable = False
-    return view

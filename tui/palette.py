@@ -1,7 +1,7 @@
 """The colours and markers of series: which run is which, in tables, curves and walls alike.
 
-Colours are those of Okabe and Ito, which stay apart for every kind of colour vision; a series is also always marked
-by a digit, the same one that jumps to its row on the board, so colour is never the only signal.
+Colours are those of Okabe and Ito, which stay apart for every kind of colour vision; a series is also always
+marked by a digit, the same one that jumps to its row on the board, so colour is never the only signal.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ MARKERS: Final = "123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class SeriesStyle(NamedTuple):
-    """How one series is told apart: a one-cell marker, the theme variable of its colour and the colour itself."""
+    """How one series is told apart: a one-cell marker, the theme variable of its colour, and the colour."""
 
     marker: str
     variable: str
@@ -36,8 +36,8 @@ def series_style(index: int, variables: Mapping[str, str] | None = None) -> Seri
     """The style of the series at a position (from 0) in its group.
 
     Args:
-        index: position of the run among the runs that are shown; colours repeat after seven, markers after 35.
-        variables: `app.theme_variables` for the colours of the theme in use; None gives those for a dark ground.
+        index: position of the run among those shown; colours repeat after seven, markers after 35.
+        variables: `app.theme_variables` for the colours of the theme in use; None: those for a dark ground.
     """
     slot = index % len(ON_DARK)
     name = f"series-{slot + 1}"

@@ -1,0 +1,175 @@
+"""Fake runs for the dashboard's tests: real run directories with made-up numbers and drawn triangles, and a fixed clock."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
+from core.imaging.sheet import write_sheet
+from core.runs.directory import RunDirectory
+from core.runs.metrics import EpochRecord, MetricsWriter
+from core.runs.process import ProcessIdentity
+from core.runs.status import State, Status
+from core.schedules import SCHEDULE_NAMES
+
+START = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
+NOW = START.timestamp() + 192.0
+STEPS = 40
+"""Steps an epoch."""
+
+
+def triangles(count: int, size: int, seed: int) -> NDArray[np.float64]:
+    """White triangles on black, smooth edges, in [0, 1]: [count, size, size]."""
+    rng = np.random.default_rng(seed)
+    pictures = []
+    while len(pictures) < count:
+        points = rng.uniform(0, size * 8, (3, 2))
+        (ax, ay), (bx, by), (cx, cy) = points
+        if abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)) < (size * 8) ** 2 * 0.2:
+            continue
+        image = Image.new("L", (size * 8, size * 8))
+        ImageDraw.Draw(image).polygon([tuple(point) for point in points.tolist()], fill=255)
+        pictures.append(np.asarray(image.resize((size, size), Image.Resampling.BOX)) / 255)
+    return np.stack(pictures)
+
+
+def sheet(path: Path, share: float, *, seed: int, count: int = 16, size: int = 32) -> None:
+    """Write a sheet that is `share` triangles and the rest noise."""
+    noise = np.random.default_rng(7).normal(0.5, 0.35, (count, size, size))
+    mixed = np.clip(share * triangles(count, size, seed) + (1 - share) * noise, 0, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_sheet(path, (mixed * 255).astype(np.uint8), columns=4, meta={"seed": str(seed)})
+
+
+def fake_run(
+    root: Path,
+    schedule: str,
+    *,
+    state: State = State.RUNNING,
+    epoch: int = 0,
+    epochs: int = 100,
+    place: int = 0,
+    group: str = "quick-20261124-101502",
+    created: datetime = START,
+    dataset: str = "high",
+    seed: int = 0,
+    error: str = "",
+    every: int = 1,
+    size: int = 32,
+    broken_after: int | None = None,
+    process: ProcessIdentity | None = None,
+) -> RunDirectory:
+    """Make a run that looks as if it had trained for `epoch` epochs.
+
+    Args:
+        broken_after: losses are NaN from this step on.
+        process: who is behind a live run; this process unless given.
+        every: epochs between sheets.
+    """
+    config = RunConfig(
+        recipe="quick",
+        data=DataConfig(dataset=dataset),
+        schedule=ScheduleConfig(name=schedule, timesteps=1000),
+        train=TrainConfig(epochs=epochs, batch_size=32, seed=seed),
+        sample=SampleConfig(every=every),
+    )
+    made = created + timedelta(milliseconds=place)
+    name = f"{created:%Y%m%d-%H%M%S}-{dataset}-{schedule.replace('^', '')}-s{seed}-{place:04x}"
+    run = RunDirectory.create(root, config, group=group, created=made, run_id=name)
+    rng = np.random.default_rng(place)
+    if epoch:
+        total = epoch * STEPS
+        steps = np.arange(1, total + 1)
+        losses = (0.9 / (1 + steps / 18) + 0.021 + 0.002 * place) * np.exp(rng.normal(0, 0.12, total))
+        if broken_after is not None:
+            losses[broken_after:] = np.nan
+        with MetricsWriter(run.metrics_file) as writer:
+            for number in range(1, epoch + 1):
+                part = losses[(number - 1) * STEPS : number * STEPS]
+                good = part[np.isfinite(part)]
+                writer.steps((number - 1) * STEPS + 1, number, number * 5.0, part.tolist())
+                mean = float(good.mean()) if len(good) else float("nan")
+                writer.epoch(
+                    EpochRecord(
+                        epoch=number,
+                        step=number * STEPS,
+                        elapsed=number * 5.0,
+                        mean=mean,
+                        min=float(good.min()) if len(good) else float("nan"),
+                        max=float(good.max()) if len(good) else float("nan"),
+                        heldout=mean * 1.04,
+                        images_per_second=620.0,
+                        learning_rate=1e-3,
+                    )
+                )
+        for number in range(every, epoch + 1, every):
+            sheet(run.samples / f"epoch-{number:04d}.png", min(0.97, number / 40), seed=3, size=size)
+    process = process or ProcessIdentity.current()
+    live = state.is_live or state is State.CRASHED
+    run.write_status(
+        Status(
+            state=State.RUNNING if state is State.CRASHED else state,
+            epoch=epoch,
+            epochs=epochs,
+            step=epoch * STEPS,
+            steps=epochs * STEPS if epoch else 0,
+            images_per_second=620.0 if state is State.RUNNING else 0.0,
+            elapsed=epoch * 5.0,
+            heartbeat=NOW if live else NOW - 60,
+            attempt=1 if epoch else 0,
+            host=process.host if live else "",
+            pid=(999_999_999 if state is State.CRASHED else process.pid) if live else 0,
+            pid_started=process.pid_started if live else 0.0,
+            boot_id=process.boot_id if live else "",
+            device="cpu" if live else "",
+            threads=1 if live else 0,
+            message="making 10,000 pictures" if state is State.STARTING else "",
+            error=error,
+        )
+    )
+    run.log.write_text(
+        "".join(f"2026-11-24 10:15:{second:02d} epoch {second} loss 0.0{second}\n" for second in range(10, 50)),
+        encoding="utf-8",
+    )
+    return run
+
+
+def comparison(root: Path, name: str) -> list[RunDirectory]:
+    """Five runs, one a schedule, in one of the states that snapshots show: see `STATES`."""
+    return [
+        fake_run(root, schedule, place=place, **STATES[name][place])  # type: ignore[arg-type]  # rows of keywords
+        for place, schedule in enumerate(SCHEDULE_NAMES)
+    ]
+
+
+def _all(**same: object) -> Sequence[dict[str, object]]:
+    return [same] * len(SCHEDULE_NAMES)
+
+
+STATES: dict[str, Sequence[dict[str, object]]] = {
+    "running": [
+        {"epoch": 37},
+        {"epoch": 36},
+        {"state": State.STARTING},
+        {"state": State.QUEUED},
+        {"state": State.QUEUED},
+    ],
+    "stopped": _all(state=State.STOPPED, epoch=12),
+    "failed": [
+        {"epoch": 37},
+        {"state": State.CRASHED, "epoch": 36},
+        {"state": State.QUEUED},
+        {"state": State.STOPPED, "epoch": 12},
+        {
+            "state": State.FAILED,
+            "epoch": 3,
+            "broken_after": 100,
+            "error": "loss became NaN at step 101; the checkpoint of epoch 2 is kept",
+        },
+    ],
+    "finished": _all(state=State.FINISHED, epoch=40, epochs=40),
+}

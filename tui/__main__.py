@@ -1,0 +1,135 @@
+"""`ddpm-tui`, the command: checks what it was given, and only then takes over the screen."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from core.errors import EXIT_OK, EXIT_USAGE, UserError
+
+if TYPE_CHECKING:
+    from tui.live import Snapshot
+
+DESCRIPTION = """\
+Train small diffusion models, watch them and compare them, in the terminal.
+
+  ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
+  ddpm-tui quick          trains the five schedules of the thesis, or comes back to them
+  ddpm-tui my.toml        trains a recipe of your own
+
+Leaving the dashboard stops nothing: workers and queue go on, and the same command shows them again."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, and no usage before it."""
+        raise UserError(f"{message}; ddpm-tui --help lists what there is")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="ddpm-tui",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or the path of a .toml file"
+    )
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the runs folder (./runs)"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="change the recipe, for example --set train.epochs=3; may be given again",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0, mps... (auto)")
+    parser.add_argument(
+        "--slots", type=int, metavar="N", help="runs at the same time (as the machine allows)"
+    )
+    parser.add_argument("--no-start", action="store_true", help="start nothing: only show the recipe's runs")
+    parser.add_argument("--version", action="store_true", help="say which version this is")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the dashboard.
+
+    Returns:
+        0, or 2 for a mistake in what was given, said in one line on stderr before the screen is taken over.
+    """
+    try:
+        return _run(_parser().parse_args(arguments))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.version:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"ddpm-tui {version('ddpm-tui')}")
+        except PackageNotFoundError:
+            print("ddpm-tui, not installed")
+        return EXIT_OK
+    if options.slots is not None and options.slots < 1:
+        raise UserError(f"--slots {options.slots}: expected a number of at least 1")
+    if options.overrides and options.recipe is None:
+        raise UserError(f"--set {options.overrides[0]}: changes a recipe, but no RECIPE was given")
+    if options.runs.exists() and not options.runs.is_dir():
+        raise UserError(f"--runs {options.runs}: is a file, expected a folder")
+    if options.device != "auto" or options.slots is not None:
+        from core.launch.devices import make_plan
+
+        make_plan(options.device, options.slots)
+    recipe = None
+    if options.recipe is not None:
+        from core.recipes import load_recipe
+
+        recipe = load_recipe(options.recipe, options.overrides)
+    _require_terminal()
+
+    from tui.app import Dashboard
+    from tui.control import Control
+    from tui.keys import keys_file, read_keymap
+
+    control = Control(options.runs.absolute(), device=options.device, slots=options.slots)
+    app = Dashboard(control, recipe=recipe, start=not options.no_start, keymap=read_keymap(keys_file()))
+    app.run()
+    if farewell := _farewell(app.snapshot, options.runs):
+        print(farewell)
+    return app.return_code or EXIT_OK
+
+
+def _require_terminal() -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError("needs a terminal; without one, use: core train, core runs list")
+    if os.environ.get("TERM") == "dumb":
+        raise UserError("this terminal (TERM=dumb) cannot place text; use: core train, core runs list")
+
+
+def _farewell(snapshot: "Snapshot | None", runs: Path) -> str:
+    """What goes on without the dashboard, and how to come back to it; empty when nothing does."""
+    if snapshot is None:
+        return ""
+    states = [run.state for run in snapshot.runs]
+    live = sum(state.is_live for state in states)
+    queued = sum(not state.is_live and not state.is_ended for state in states)
+    if not live and not queued:
+        return ""
+    where = "" if runs == Path("runs") else f" --runs {runs}"
+    parts = [f"{live} running"] if live else []
+    parts += [f"{queued} queued"] if queued else []
+    return f"Training goes on ({', '.join(parts)}); come back with: ddpm-tui{where}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
+
+import threading
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from tui.commands import EVERYWHERE, bindings
+from tui.control import Control
+from tui.live import LiveReader, Snapshot
+from tui.messages import SnapshotTaken
+from tui.palette import ON_DARK, series_variables
+from tui.screens.board import Board
+from tui.themes import DARK, THEMES, following
+
+if TYPE_CHECKING:
+    from core.recipes import Recipe
+
+LIVE_INTERVAL = 0.1
+IDLE_INTERVAL = 0.25
+
+
+class Dashboard(App[None]):
+    """Shows the runs of one folder and controls them; training never depends on it.
+
+    Args:
+        control: of the runs folder.
+        recipe: to attach to, or to queue once the screen is there; None only shows what there is.
+        start: whether the recipe may be queued; otherwise its group is only looked for.
+        keymap: keys by command id, where they differ from the usual ones.
+    """
+
+    # Textual does not read the CSS_PATH of the screen that an app starts with.
+    CSS_PATH = "screens/board.tcss"
+    TITLE = "ddpm-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(EVERYWHERE),
+        Binding("ctrl+c", "quit", "Leave the dashboard", show=False, system=True),
+    ]
+
+    def __init__(
+        self,
+        control: Control,
+        *,
+        recipe: "Recipe | None" = None,
+        start: bool = True,
+        keymap: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.control = control
+        self.recipe = recipe
+        self.start = start
+        self.snapshot: Snapshot | None = None
+        self._ended = threading.Event()
+        self._taken = threading.Event()
+        self._taken.set()
+        for theme in THEMES:
+            self.register_theme(theme)
+        if self.theme not in {theme.name for theme in THEMES}:
+            self.theme = DARK.name
+        if keymap:
+            self.set_keymap(keymap)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return series_variables(ON_DARK)
+
+    def get_default_screen(self) -> Screen[Any]:
+        return Board(self.control)
+
+    def on_mount(self) -> None:
+        self.read_runs()
+
+    def on_unmount(self) -> None:
+        self._ended.set()
+
+    @work(thread=True, group="reader")
+    def read_runs(self) -> None:
+        """Poll the runs folder in a thread; what changed is posted, and the next one waits until it is taken."""
+        reader = LiveReader(self.control.root, now=self.control.now)
+        worker = get_current_worker()
+        while not worker.is_cancelled and not self._ended.is_set():
+            snapshot = reader.poll()
+            if snapshot is not None:
+                self._taken.clear()
+                self.post_message(SnapshotTaken(snapshot))
+            self._ended.wait(LIVE_INTERVAL if reader.anything_live else IDLE_INTERVAL)
+            while not (self._taken.wait(LIVE_INTERVAL) or worker.is_cancelled or self._ended.is_set()):
+                pass
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Keep the snapshot and tell all open screens; after the first one, the recipe has its turn."""
+        first, self.snapshot = self.snapshot is None, message.snapshot
+        for screen in self.screen_stack:
+            screen.post_message(SnapshotTaken(message.snapshot))
+        self._taken.set()
+        if first and self.recipe is not None:
+            self.board.begin(self.recipe, start=self.start)
+
+    @property
+    def board(self) -> Board:
+        """The screen at the bottom of the stack."""
+        board = self.screen_stack[0]
+        assert isinstance(board, Board)  # get_default_screen made it
+        return board
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Everything that a key does, by name, and the themes one by one."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and binding.action not in seen and binding.action != "command_palette":
+                seen.add(binding.action)
+                keys = self.get_key_display(binding)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"key: {keys}", run)
+        for theme in THEMES:
+            yield SystemCommand(
+                f"Theme: {theme.name.removeprefix('ddpm-')}", "colours", partial(self._use, theme.name)
+            )
+
+    def _use(self, theme: str) -> None:
+        self.theme = theme
+
+    def action_next_theme(self) -> None:
+        self.theme = following(self.theme)
+        self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
+
+    def action_help(self) -> None:
+        from tui.screens.help import HelpScreen, keys_of_screen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(keys_of_screen(self.screen)))

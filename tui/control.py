@@ -1,0 +1,149 @@
+"""What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+from core.runs.directory import RunDirectory
+from core.runs.status import State
+from tui.describe import counted
+from tui.live import RunSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from core.config import RunConfig
+    from core.recipes import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Queues, stops, resumes and deletes the runs of one folder.
+
+    Args:
+        root: the runs folder.
+        device: what the queue's runner is told to train on.
+        slots: how many runs at once; None leaves it to the runner.
+        now: the wall clock.
+    """
+
+    root: Path
+    device: str = "auto"
+    slots: int | None = None
+    now: Callable[[], float] = time.time
+
+    def queue(self, configs: "Sequence[RunConfig]", name: str) -> list[RunDirectory]:
+        """Queue runs as one new group and make sure that somebody starts them.
+
+        Raises:
+            UserError: the runs folder cannot be written.
+        """
+        from core.launch.queue import enqueue
+        from core.runs.directory import make_group
+
+        runs = enqueue(self.root, configs, group=make_group(name))
+        self.wake()
+        return runs
+
+    def wake(self) -> None:
+        """Make sure that a runner starts what is queued."""
+        from core.launch.queue import ensure_runner
+
+        ensure_runner(self.root, self.device, self.slots)
+
+    def stop(self, runs: Sequence[RunSnapshot]) -> str:
+        """Stop runs that are queued or live; says what came of it.
+
+        Raises:
+            UserError: one cannot be stopped; the others are.
+        """
+        from core.launch.control import stop
+
+        stoppable = [run for run in runs if not run.state.is_ended]
+        if not stoppable:
+            return _nothing(runs, "to stop")
+        _each(stoppable, lambda run: stop(run.run))
+        waiting = [run for run in stoppable if run.state is State.QUEUED]
+        if len(stoppable) == 1:
+            return (
+                f"{stoppable[0].label}: {'taken from the queue' if waiting else 'stops after a checkpoint'}"
+            )
+        return f"{counted(len(stoppable), 'run')} stop; each keeps a checkpoint"
+
+    def resume(self, runs: Sequence[RunSnapshot], *, epochs: int | None = None) -> str:
+        """Put ended runs back into the queue; says what came of it.
+
+        Args:
+            runs: finished ones are passed over, unless there is only one of them and it is to be given more epochs.
+            epochs: train up to this many in all.
+
+        Raises:
+            UserError: one cannot be resumed; the others are.
+        """
+        from core.launch.control import resume
+
+        ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
+        try:
+            _each(ended, lambda run: resume(run.run, epochs=epochs))
+        finally:
+            if ended or any(run.state is State.QUEUED for run in runs):
+                self.wake()
+        if len(ended) == 1:
+            return f"{ended[0].label}: queued again"
+        if ended:
+            return f"{counted(len(ended), 'run')} queued again"
+        if any(run.state is State.QUEUED for run in runs):
+            return "already queued; the queue has been woken"
+        return _nothing(runs, "to resume")
+
+    def delete(self, run: RunSnapshot) -> str:
+        """Delete a run and all its files.
+
+        Raises:
+            UserError: it is live, or cannot be deleted.
+        """
+        from core.launch.control import remove
+
+        remove(run.run)
+        return f"{run.label}: deleted"
+
+
+def _each(runs: Sequence[RunSnapshot], act: Callable[[RunSnapshot], object]) -> None:
+    """Act on every run, and only then complain about those with which it did not work."""
+    errors = []
+    for run in runs:
+        try:
+            act(run)
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("\n".join(errors))
+
+
+def _nothing(runs: Sequence[RunSnapshot], what: str) -> str:
+    if len(runs) == 1:
+        return f"{runs[0].label} is {runs[0].state}: nothing {what}"
+    return f"nothing {what} here"
+
+
+def matching_group(snapshot: Snapshot, recipe: "Recipe") -> str | None:
+    """The newest group that trains exactly what a recipe asks for; a run may have been given more epochs since."""
+    import msgspec
+
+    def settled(config: "RunConfig") -> bytes:
+        train = msgspec.structs.replace(config.train, epochs=1)
+        return msgspec.json.encode(msgspec.structs.replace(config, train=train))
+
+    for group in reversed(snapshot.groups):
+        runs = snapshot.of_group(group)
+        if len(runs) != len(recipe.configs):
+            continue
+        pairs = zip(
+            sorted((settled(run.file.config), run.file.config.train.epochs) for run in runs),
+            sorted((settled(config), config.train.epochs) for config in recipe.configs),
+            strict=True,
+        )
+        if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):
+            return group
+    return None

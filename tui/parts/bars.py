@@ -1,0 +1,153 @@
+"""The line at the top, which says how the comparison stands, and the line at the foot, which says what to press."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from core.runs.status import State
+from tui.describe import about, clock, counted, elapsed, placement, seconds_left, speed
+from tui.live import RunSnapshot
+
+SEPARATOR = " · "
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the top line says: a title, facts of which the last go first where room is short, and figures."""
+
+    title: str = ""
+    facts: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    warning: str = ""
+
+
+class TopLine(Widget, can_focus=False):
+    """The name of the program, what is shown, and how fast and how long it has been training."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._headline = Headline()
+
+    def show(self, headline: Headline) -> None:
+        if headline != self._headline:
+            self._headline = headline
+            self.refresh()
+
+    def render(self) -> Content:
+        return headline_content(self._headline, self.size.width)
+
+
+def headline_content(headline: Headline, width: int) -> Content:
+    """The top line in `width` cells."""
+    figures = list(headline.figures)
+    right = "   ".join(figures)
+    name = "ddpm-tui"
+    facts = [*([headline.title] if headline.title else []), *headline.facts]
+    warning = f"  {headline.warning}" if headline.warning else ""
+    while True:
+        left = SEPARATOR.join(facts)
+        used = 1 + cell_len(name) + 2 + cell_len(left) + cell_len(warning)
+        if used + 2 + cell_len(right) + 1 <= width:
+            break
+        if len(facts) > 1:
+            facts.pop()
+        elif len(figures) > 1:
+            right = "   ".join(figures := figures[1:])
+        elif warning:
+            warning = ""
+        else:
+            break
+    space = max(2, width - used - cell_len(right) - 1)
+    return Content.assemble(
+        (f" {name}  ", "bold $text-primary"),
+        (left, "bold"),
+        (warning, "$text-warning"),
+        " " * space,
+        right,
+    ).truncate(width)
+
+
+def headline(
+    runs: Sequence[RunSnapshot], *, title: str, now: float, runner_alive: bool, problems: int
+) -> Headline:
+    """The top line for these runs.
+
+    Args:
+        runs: those shown.
+        title: what they are together.
+        now: the wall clock.
+        runner_alive: whether somebody starts the queued ones.
+        problems: how many run folders cannot be read.
+    """
+    datasets = list(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
+    schedules = len({run.label for run in runs})
+    facts = [" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset")] if runs else []
+    facts.append(counted(schedules, "schedule") if schedules == len(runs) else counted(len(runs), "run"))
+    where = placement(runs)
+    if where:
+        facts.append(where)
+    states = [run.state for run in runs]
+    for state in (State.RUNNING, State.QUEUED, State.FINISHED, State.FAILED, State.CRASHED):
+        if count := states.count(state):
+            facts.append(f"{count} {state}")
+    rate, left = speed(runs), seconds_left(runs)
+    figures = [f"{about(left)} left"] if left is not None else []
+    if rate:
+        figures.append(f"{rate:,.0f} img/s")
+    if runs:
+        figures.append(clock(elapsed(runs, now)))
+    warning = ""
+    if State.QUEUED in states and not runner_alive and not any(state.is_live for state in states):
+        warning = "queue is idle"
+    elif problems:
+        warning = f"{counted(problems, 'run')} unreadable"
+    return Headline(title, tuple(facts), tuple(figures), warning)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key and what it does; the key bar leaves out high ranks first where room is short."""
+
+    key: str
+    text: str
+    action: str
+    rank: int
+
+
+class KeyBar(Widget, can_focus=False):
+    """What matters now, as `key word`; each can be clicked."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._hints: tuple[Hint, ...] = ()
+
+    def show(self, hints: Sequence[Hint]) -> None:
+        if tuple(hints) != self._hints:
+            self._hints = tuple(hints)
+            self.refresh()
+
+    def render(self) -> Content:
+        hints = chosen(self._hints, self.size.width)
+        parts = [
+            Content.assemble(
+                (hint.key, f"bold $text-primary @click={hint.action}"),
+                (f" {hint.text}", f"$text-muted @click={hint.action}"),
+            )
+            for hint in hints
+        ]
+        return Content.assemble(" ", Content("  ").join(parts))
+
+
+def chosen(hints: Sequence[Hint], width: int) -> list[Hint]:
+    """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
+    kept: list[Hint] = []
+    room = width - 1
+    for hint in sorted(hints, key=lambda hint: hint.rank):
+        needed = cell_len(hint.key) + 1 + cell_len(hint.text) + (2 if kept else 0)
+        if needed <= room:
+            kept.append(hint)
+            room -= needed
+    return [hint for hint in hints if hint in kept]

@@ -1,0 +1,81 @@
+"""What the key bar says, and what a row says while it waits."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from textual.screen import Screen
+
+from core.runs.status import State
+from tui.commands import BOARD, EVERYWHERE
+from tui.live import RunSnapshot
+from tui.parts.bars import Hint
+
+COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE)}
+
+
+def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
+    """What to say where a run's curve will be.
+
+    Args:
+        run: the run.
+        served: whether somebody starts what is queued.
+    """
+    if run.state is State.QUEUED:
+        return "waits for a free slot" if served else "nobody serves the queue; r: start"
+    if run.state.is_live:
+        return run.status.message
+    return ""
+
+
+def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, screen: Screen[Any]) -> list[Hint]:
+    """The key bar of the board.
+
+    Args:
+        selected: the run under the cursor; None when there are no runs.
+        marked: how many runs are marked.
+        groups: how many groups there are.
+        screen: the board, which knows what keys a person has rebound.
+    """
+    keys = keys_of(screen)
+    wanted = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
+    if selected is None:
+        return [
+            Hint("enter", "start quick", "screen.start_quick", 0),
+            *_hints(wanted, keys),
+        ]
+    said: dict[str, str] = {}
+    if not selected.state.is_ended:
+        said["run.stop"] = "stop"
+    if selected.state is State.FINISHED:
+        said["run.resume"] = "go on"
+    elif selected.state.is_ended:
+        said["run.resume"] = "resume"
+    said["run.mark"] = "mark"
+    said["run.compare"] = f"compare {marked}" if marked else "compare"
+    said["board.later"] = "epoch"
+    said["run.log"] = "log"
+    if groups > 1:
+        said["board.group"] = "group"
+    return _hints(said | wanted, keys)
+
+
+def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
+    """The keys of each command as they are bound now, by its id, in the way they are written."""
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        if active.binding.id:
+            keys.setdefault(active.binding.id, []).append(screen.app.get_key_display(active.binding))
+    return keys
+
+
+def _hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[Hint]:
+    hints = []
+    for command_id, text in wanted.items():
+        command = COMMANDS[command_id]
+        if command_id in keys:
+            where = "app" if command in EVERYWHERE else "screen"
+            shown = (
+                "[ ]" if command_id == "board.later" and keys[command_id][0] == "]" else keys[command_id][0]
+            )
+            hints.append(Hint(shown, text, f"{where}.{command.action}", command.rank))
+    return hints

@@ -1,0 +1,291 @@
+"""The table of runs: one line a run, drawn from cached strips, so that a thousand steps cost no more than one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from core.runs.status import State
+from tui.describe import (
+    GLYPHS,
+    NOTHING,
+    about,
+    created,
+    heldout_loss,
+    number,
+    recent_loss,
+    seconds_left,
+    trouble,
+)
+from tui.live import RunSnapshot
+from tui.palette import series_style
+from tui.widgets.trend import trend
+
+GUTTER: Final = 3
+MIN_TREND: Final = 9
+MAX_TREND: Final = 60
+TROUBLE_TREND: Final = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a run, what it is called here, its place among the runs shown, and whether it is marked."""
+
+    run: RunSnapshot
+    label: str
+    index: int
+    marked: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of text; the trend takes what is left."""
+
+    name: str
+    heading: str
+    width: int
+    right: bool = False
+    gap: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What fits in a width."""
+
+    fixed: tuple[Column, ...]
+    trend: int
+
+
+def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
+    """The columns that a table `width` cells wide has room for, the most telling first.
+
+    Args:
+        width: cells.
+        label_width: of the longest label.
+        groups: whether runs of several groups are shown, which then need to say what they learn and since when.
+    """
+    label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
+    chosen = [
+        label,
+        Column("state", "state", 10, gap=1),
+        Column("epoch", "epoch", 8, right=True, gap=0),
+        Column("loss", "loss", 7, right=True),
+    ]
+    optional = [
+        (3, Column("heldout", "held-out", 8, right=True)),
+        (1, Column("dataset", "data", 7)) if groups else None,
+        (3, Column("speed", "img/s", 6, right=True)),
+        (3, Column("left", "left", 7, right=True)),
+        (1, Column("started", "started", 12)) if groups else None,
+    ]
+    used = GUTTER + sum(column.width + column.gap for column in chosen)
+    for wanted in optional:
+        if wanted is None:
+            continue
+        place, column = wanted
+        roomy = 24 if column.name in ("speed", "left") else MIN_TREND
+        if used + column.gap + column.width + 3 + roomy <= width:
+            chosen.insert(place if place == 1 else len(chosen), column)
+            used += column.gap + column.width
+    return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 3)))
+
+
+class RunTable(Widget, can_focus=False):
+    """Rows of runs under a heading, one of them selected."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--heading",
+        "table--cursor",
+        "table--quiet",
+        "table--mark",
+        "table--trouble",
+        "table--live",
+        "table--waiting",
+        "table--halted",
+        "table--done",
+    }
+
+    class Selected(Message):
+        """A run was clicked."""
+
+        def __init__(self, run_id: str, *, opened: bool) -> None:
+            super().__init__()
+            self.run_id = run_id
+            self.opened = opened
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: tuple[Row, ...] = ()
+        self._cursor = 0
+        self._top = 0
+        self._groups = False
+        self._columns = Columns((), 0)
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, rows: Sequence[Row], cursor: int, *, groups: bool) -> None:
+        """Show these rows with one of them selected; only lines that differ are drawn again.
+
+        Args:
+            rows: from top to bottom.
+            cursor: index of the selected one.
+            groups: whether they are of several groups.
+        """
+        before, old_cursor, old_top, old_columns = self._rows, self._cursor, self._top, self._columns
+        self._rows, self._cursor, self._groups = tuple(rows), cursor, groups
+        self._plan()
+        if (len(before), old_top, old_columns) != (len(rows), self._top, self._columns):
+            self._redraw()
+            return
+        for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+            moved = old_cursor != cursor and index in (old_cursor, cursor)
+            if moved or old.run.version != new.run.version or _look(old) != _look(new):
+                self._strips.pop(index, None)
+                y = index - self._top + 1
+                if 0 < y < self.size.height:
+                    self.refresh(Region(0, y, self.size.width, 1))
+
+    def _plan(self) -> None:
+        longest = max((cell_len(row.label) for row in self._rows), default=0)
+        self._columns = choose_columns(self.size.width, longest, groups=self._groups)
+        visible = max(1, self.size.height - 1)
+        top = min(max(self._top, self._cursor - visible + 1), self._cursor)
+        self._top = max(0, min(top, len(self._rows) - visible))
+
+    def _redraw(self) -> None:
+        self._strips.clear()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self._plan()
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._redraw()
+
+    def on_click(self, event: events.Click) -> None:
+        index = self._top + event.y - 1
+        if event.y > 0 and index < len(self._rows):
+            self.post_message(self.Selected(self._rows[index].run.id, opened=event.chain > 1))
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y == 0:
+            return self._heading().adjust_cell_length(width, base)
+        index = self._top + y - 1
+        if index >= len(self._rows):
+            return Strip.blank(width, base)
+        strip = self._strips.get(index)
+        if strip is None:
+            strip = self._strips[index] = self._draw(index)
+        return strip
+
+    def _heading(self) -> Strip:
+        style = self.get_component_rich_style("table--heading")
+        hidden = len(self._rows) - max(1, self.size.height - 1)
+        cells = [" " * GUTTER]
+        cells += [_cell(column.heading, column) for column in self._columns.fixed]
+        cells.append("   trend" if self._columns.trend >= 5 else "")
+        text = "".join(cells)
+        if hidden > 0:
+            more = f"{self._cursor + 1} of {len(self._rows)} "
+            text = set_cell_size(text, max(0, self.size.width - len(more))) + more
+        return Strip([Segment(text, style)], cell_len(text))
+
+    def _draw(self, index: int) -> Strip:
+        row, selected, width = self._rows[index], index == self._cursor, self.size.width
+        base = self.rich_style
+        if selected:
+            base += self.get_component_rich_style("table--cursor", partial=True)
+        quiet = base + self._part("quiet")
+        series = series_style(row.index, self.app.theme_variables)
+        color = base + Style.parse(series.color)
+        jump = series.marker if row.index < 9 else " "
+        segments = [
+            Segment(">" if selected else " ", base + Style(bold=True)),
+            Segment(jump, color + Style(bold=True)),
+            Segment("✓" if row.marked else " ", base + self._part("mark")),
+        ]
+        texts = self._texts(row)
+        state_style = base + self._part(_tone(row.run.state))
+        for column in self._columns.fixed:
+            text = texts[column.name]
+            style = {"label": color + Style(bold=selected), "state": state_style}.get(column.name, base)
+            segments.append(Segment(_cell(text, column), quiet if text == NOTHING else style))
+        segments.append(Segment("   ", base))
+        segments.extend(self._history(row, color, quiet, base))
+        return Strip(segments).adjust_cell_length(width, base).simplify()
+
+    def _history(self, row: Row, color: Style, quiet: Style, base: Style) -> list[Segment]:
+        """The loss so far, and beside it what went wrong or what is being waited for."""
+        room = self._columns.trend
+        wrong = trouble(row.run)
+        said = wrong or row.hint
+        if wrong:
+            line = trend(row.run.losses, min(TROUBLE_TREND, room))
+        else:
+            line = trend(row.run.losses, room)
+        segments = [Segment(line, color)]
+        left = room - len(line)
+        if said and left > 6:
+            lead = "  " if line else ""
+            text = _shortened(said, left - len(lead))
+            segments.append(Segment(lead + text, base + self._part("trouble") if wrong else quiet))
+        return segments
+
+    def _texts(self, row: Row) -> dict[str, str]:
+        run = row.run
+        status = run.status
+        live = run.state.is_live
+        loss = recent_loss(run)
+        left = seconds_left([run]) if run.state is State.RUNNING else None
+        return {
+            "label": row.label,
+            "state": f"{GLYPHS[run.state]} {run.state}",
+            "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
+            "loss": number(loss),
+            "heldout": number(heldout_loss(run)),
+            "dataset": run.dataset.rpartition("/")[2],
+            "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
+            "left": about(left) if left is not None else NOTHING,
+            "started": created(run).astimezone().strftime("%b %d %H:%M"),
+        }
+
+    def _part(self, name: str) -> Style:
+        return self.get_component_rich_style(f"table--{name}", partial=True)
+
+
+def _look(row: Row) -> tuple[object, ...]:
+    return row.run.id, row.label, row.index, row.marked, row.hint
+
+
+def _tone(state: State) -> str:
+    if state.is_live:
+        return "live"
+    return {
+        State.QUEUED: "waiting",
+        State.STOPPED: "halted",
+        State.FINISHED: "done",
+    }.get(state, "trouble")
+
+
+def _cell(text: str, column: Column) -> str:
+    text = _shortened(text, column.width)
+    space = " " * (column.width - cell_len(text))
+    return " " * column.gap + (space + text if column.right else text + space)
+
+
+def _shortened(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)) + "…" if width > 0 else ""

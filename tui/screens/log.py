@@ -1,0 +1,103 @@
+"""What a run's worker has written to its log, followed as it grows."""
+
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Log, Static
+
+from core.runs.plain import plain
+from tui.live import RunSnapshot, Signature, signature
+from tui.parts.bars import Hint, KeyBar
+
+TAIL_BYTES: Final = 256 * 1024
+INTERVAL: Final = 0.5
+
+
+class LogScreen(Screen[None]):
+    """The end of one run's `worker.log`. Scrolled to the end, it follows; scrolled up, it stays."""
+
+    CSS_PATH = "log.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,l,q", "close", "Back to the board", show=False),
+        Binding("j", "scroll(1)", "Scroll down", show=False),
+        Binding("k", "scroll(-1)", "Scroll up", show=False),
+        Binding("g", "top", "Go to the beginning", show=False),
+        Binding("G", "bottom", "Go to the end and follow", show=False),
+    ]
+
+    def __init__(self, run: RunSnapshot) -> None:
+        super().__init__()
+        self.run_shown = run
+        self._path = run.run.log
+        self._seen: Signature | None = None
+        self._offset = 0
+        self._partial = b""
+
+    def compose(self) -> ComposeResult:
+        run = self.run_shown
+        yield Static(
+            Content.assemble(
+                (f" {run.label}", "bold $text-primary"), "  log  ", (plain(str(self._path)), "$text-muted")
+            ),
+            id="title",
+        )
+        yield Log(max_lines=5000, auto_scroll=True)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.query_one(KeyBar).show(
+            [
+                Hint("esc", "back", "screen.close", 0),
+                Hint("j k", "scroll", "screen.scroll(1)", 1),
+                Hint("g", "beginning", "screen.top", 2),
+                Hint("G", "end, follow", "screen.bottom", 2),
+            ]
+        )
+        self.query_one(Log).focus()
+        self._read()
+        self.set_interval(INTERVAL, self._read)
+
+    def _read(self) -> None:
+        """Take what was appended; start over when the file is another one."""
+        seen = signature(self._path)
+        log = self.query_one(Log)
+        if seen == self._seen and seen is not None:
+            return
+        if seen is None:
+            if self._seen is not None or not log.line_count:
+                log.clear()
+                log.write_line("no log yet")
+                self._offset, self._seen = 0, None
+            return
+        if self._seen is None or seen[0] != self._seen[0] or seen[2] < self._offset:
+            log.clear()
+            self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
+        self._seen = seen
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read(TAIL_BYTES * 4)
+        except OSError as error:
+            log.write_line(f"cannot be read ({error.strerror or error})")
+            return
+        self._offset += len(data)
+        whole, newline, rest = (self._partial + data).rpartition(b"\n")
+        self._partial = rest
+        if newline:
+            text = plain(whole.decode("utf-8", errors="replace"), lines=True)
+            log.write_lines(text.split("\n"))
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(Log).scroll_relative(y=lines, animate=False)
+
+    def action_top(self) -> None:
+        self.query_one(Log).scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        self.query_one(Log).scroll_end(animate=False)

@@ -1,0 +1,227 @@
+"""What keys do to the selected run, to the marked ones, or to all that are shown."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from textual import work
+from textual.screen import Screen
+
+from core.errors import UserError
+from core.runs.status import State
+from tui.control import Control, matching_group
+from tui.describe import counted
+from tui.live import RunSnapshot, Snapshot
+
+if TYPE_CHECKING:
+    from core.recipes import Recipe
+
+
+class RunActions(Screen[None]):
+    """A screen on which a run is selected and can be acted on."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__()
+        self.control = control
+        self.snapshot: Snapshot | None = None
+        self.marked: set[str] = set()
+
+    @property
+    def runs(self) -> tuple[RunSnapshot, ...]:
+        """The runs shown."""
+        raise NotImplementedError
+
+    @property
+    def selected(self) -> RunSnapshot | None:
+        """The run that the next key is about."""
+        raise NotImplementedError
+
+    def show_group(self, group: str | None) -> None:
+        """Show one group of runs, or all."""
+        raise NotImplementedError
+
+    def follow_newest(self) -> None:
+        """Show the newest group, and newer ones as they come."""
+        raise NotImplementedError
+
+    def update(self) -> None:
+        """Draw again what changed."""
+        raise NotImplementedError
+
+    @work
+    async def perform(self, act: Callable[[], str]) -> None:
+        """Do something that may block, away from the screen, and say what came of it."""
+        try:
+            said = await asyncio.to_thread(act)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False, timeout=8)
+        else:
+            if said:
+                self.notify(said, markup=False, timeout=3)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return not self.runs if action == "start_quick" else True
+
+    def action_start_quick(self) -> None:
+        from core.recipes import load_recipe
+
+        self.queue(load_recipe("quick"))
+
+    def begin(self, recipe: "Recipe", *, start: bool) -> None:
+        """Come back to a recipe's group where there is one already; otherwise, or when asked to, queue it.
+
+        Args:
+            recipe: what to train.
+            start: whether anything may be queued; otherwise the group is only shown.
+        """
+        snapshot = self.snapshot or Snapshot()
+        group = matching_group(snapshot, recipe)
+        if group is not None:
+            self.show_group(group)
+        if not start:
+            return
+        runs = snapshot.of_group(group) if group is not None else ()
+        if group is None:
+            self.queue(recipe)
+        elif any(run.state.is_live for run in runs):
+            return
+        elif any(run.state is State.QUEUED for run in runs):
+            self.perform(lambda: self.control.resume(runs))
+        else:
+            self._offer(recipe, runs)
+
+    def queue(self, recipe: "Recipe") -> None:
+        """Queue a recipe's runs; the board goes to them once they are there."""
+
+        def start() -> str:
+            runs = self.control.queue(recipe.configs, recipe.name)
+            return f"{counted(len(runs), 'run')} queued"
+
+        self.follow_newest()
+        self.perform(start)
+
+    def _offer(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
+        """A group of this recipe has ended: ask whether to go on with it or to train it anew."""
+        from tui.screens.confirm import Choice, ConfirmScreen
+
+        unfinished = [run for run in runs if run.state is not State.FINISHED]
+        went_on = Choice("resume", "r", f"resume {counted(len(unfinished), 'run')}")
+        choices = [went_on] if unfinished else []
+        choices += [Choice("new", "n", "train it anew"), Choice("look", "l", "just look")]
+        if unfinished:
+            said = f"{counted(len(unfinished), 'run')} of {len(runs)} stopped before the end."
+        else:
+            said = f"All {counted(len(runs), 'run')} have finished."
+
+        def decided(choice: str | None) -> None:
+            if choice == "resume":
+                self.perform(lambda: self.control.resume(unfinished))
+            elif choice == "new":
+                self.queue(recipe)
+
+        self.app.push_screen(ConfirmScreen(f"{recipe.name} is here already", said, choices), decided)
+
+    def action_stop(self) -> None:
+        if run := self._need_selected():
+            self.perform(lambda: self.control.stop([run]))
+
+    def action_stop_all(self) -> None:
+        runs = [run for run in self.runs if not run.state.is_ended]
+        if len(runs) < 2:
+            self.perform(lambda: self.control.stop(runs or self.runs))
+            return
+        self._confirm(
+            f"Stop {counted(len(runs), 'run')}?",
+            "Each finishes its step and keeps a checkpoint; R resumes them.",
+            "stop them",
+            lambda: self.control.stop(runs),
+        )
+
+    def action_resume(self) -> None:
+        run = self._need_selected()
+        if run is None:
+            return
+        if run.state is State.FINISHED:
+            self._ask_for_more_epochs(run)
+        else:
+            self.perform(lambda: self.control.resume([run]))
+
+    def action_resume_all(self) -> None:
+        runs = self.runs
+        self.perform(lambda: self.control.resume(runs))
+
+    def action_delete(self) -> None:
+        run = self._need_selected()
+        if run is None:
+            return
+        if run.state.is_live:
+            self.notify(f"{run.label} is {run.state}: stop it first (x)", severity="warning", markup=False)
+            return
+        self._confirm(
+            f"Delete {run.label}?",
+            f"{run.id}\nIts losses, pictures and checkpoint are gone for good.",
+            "delete it",
+            lambda: self.control.delete(run),
+        )
+
+    def action_mark(self) -> None:
+        if run := self._need_selected():
+            self.marked ^= {run.id}
+            self.update()
+
+    def action_log(self) -> None:
+        if run := self._need_selected():
+            from tui.screens.log import LogScreen
+
+            self.app.push_screen(LogScreen(run))
+
+    def action_compare(self) -> None:
+        from tui.screens.compare import CompareScreen
+
+        if runs := self.compared():
+            self.app.push_screen(CompareScreen([run.id for run in runs]))
+
+    def action_new(self) -> None:
+        from tui.screens.new_run import NewRunScreen
+
+        self.app.push_screen(NewRunScreen())
+
+    def action_clone(self) -> None:
+        from tui.screens.new_run import NewRunScreen
+
+        if run := self._need_selected():
+            self.app.push_screen(NewRunScreen(run.file.config))
+
+    def compared(self) -> Sequence[RunSnapshot]:
+        """The runs to compare: the marked ones, else all that are shown."""
+        marked = [run for run in self.runs if run.id in self.marked]
+        return marked or self.runs
+
+    def _need_selected(self) -> RunSnapshot | None:
+        run = self.selected
+        if run is None:
+            self.notify("there is no run here yet")
+        return run
+
+    def _confirm(self, question: str, detail: str, yes: str, act: Callable[[], str]) -> None:
+        from tui.screens.confirm import Choice, ConfirmScreen
+
+        def decided(choice: str | None) -> None:
+            if choice == "yes":
+                self.perform(act)
+
+        choices = (Choice("yes", "y", yes), Choice("no", "n", "leave it"))
+        self.app.push_screen(ConfirmScreen(question, detail, choices), decided)
+
+    def _ask_for_more_epochs(self, run: RunSnapshot) -> None:
+        from tui.screens.confirm import NumberScreen
+
+        def decided(epochs: int | None) -> None:
+            if epochs is not None:
+                self.perform(lambda: self.control.resume([run], epochs=epochs))
+
+        done = run.file.config.train.epochs
+        question = f"{run.label} has finished its {counted(done, 'epoch')}. Train on to how many in all?"
+        self.app.push_screen(
+            NumberScreen(question, least=done + 1, initial=done + max(1, done // 2)), decided
+        )

@@ -1,0 +1,102 @@
+"""The themes: dark, light, one for every kind of colour vision, and one without colour."""
+
+from typing import Final
+
+from textual.theme import Theme
+
+from tui.palette import ON_DARK, ON_LIGHT, series_variables
+
+_QUIET_CURSOR: Final = {
+    "footer-key-foreground": "$primary",
+    "block-cursor-text-style": "bold",
+    "border-blurred": "$panel",
+}
+
+
+
+def _quiet(muted: str, disabled: str) -> dict[str, str]:
+    """Textual's own are shares of the foreground, which cannot be had without a background to mix them with."""
+    return {"text-muted": muted, "text-disabled": disabled}
+
+
+DARK: Final = Theme(
+    name="ddpm-dark",
+    primary="#56B4E9",
+    secondary="#8FA7BF",
+    accent="#E69F00",
+    warning="#E8B339",
+    error="#F0764A",
+    success="#2BC295",
+    foreground="#D5DCE4",
+    background="#0E1116",
+    surface="#151A21",
+    panel="#222A34",
+    dark=True,
+    variables={**_QUIET_CURSOR, **series_variables(ON_DARK), **_quiet("#8792A0", "#59636F")},
+)
+
+LIGHT: Final = Theme(
+    name="ddpm-light",
+    primary="#0068A8",
+    secondary="#55677A",
+    accent="#A85800",
+    warning="#8A6100",
+    error="#B8380A",
+    success="#007A59",
+    foreground="#1E252D",
+    background="#FBFAF6",
+    surface="#F3F1EA",
+    panel="#E2DFD4",
+    dark=False,
+    variables={**_QUIET_CURSOR, **series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F")},
+)
+
+COLOR_BLIND: Final = Theme(
+    name="ddpm-colour-blind",
+    primary="#56B4E9",
+    secondary="#9AA5B1",
+    accent="#F0E442",
+    warning="#F0E442",
+    error="#FF9A3C",
+    success="#4C9BE0",
+    foreground="#F2F4F7",
+    background="#0B0D10",
+    surface="#14181D",
+    panel="#27303A",
+    dark=True,
+    variables={
+        **_QUIET_CURSOR,
+        **_quiet("#9AA5B1", "#66717D"),
+        **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
+    },
+)
+"""No meaning rests on telling red from green: what is well is blue, what is wrong is orange."""
+
+MONOCHROME: Final = Theme(
+    name="ddpm-monochrome",
+    primary="#FFFFFF",
+    secondary="#B0B0B0",
+    accent="#FFFFFF",
+    warning="#E0E0E0",
+    error="#FFFFFF",
+    success="#D0D0D0",
+    foreground="#D8D8D8",
+    background="#0C0C0C",
+    surface="#161616",
+    panel="#2A2A2A",
+    dark=True,
+    variables={
+        **_QUIET_CURSOR,
+        **_quiet("#929292", "#626262"),
+        **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
+    },
+)
+
+THEMES: Final = (DARK, LIGHT, COLOR_BLIND, MONOCHROME)
+"""In the order in which `t` walks through them."""
+
+
+def following(name: str) -> str:
+    """The theme after the one of this name; the first one after a theme that is not ours."""
+    names = [theme.name for theme in THEMES]
+    return names[(names.index(name) + 1) % len(names)] if name in names else names[0]
