@@ -1,4 +1,4 @@
-"""Fake runs for the dashboard's tests: real run directories with made-up numbers and drawn triangles, and a fixed clock."""
+"""Fake runs for the dashboard's tests: run directories with made-up numbers and drawn triangles."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -132,7 +132,9 @@ def fake_run(
         )
     )
     run.log.write_text(
-        "".join(f"2026-11-24 10:15:{second:02d} epoch {second} loss 0.0{second}\n" for second in range(10, 50)),
+        "".join(
+            f"2026-11-24 10:15:{second:02d} epoch {second} loss 0.0{second}\n" for second in range(10, 50)
+        ),
         encoding="utf-8",
     )
     return run

@@ -82,7 +82,7 @@ class Dashboard(App[None]):
 
     @work(thread=True, group="reader")
     def read_runs(self) -> None:
-        """Poll the runs folder in a thread; what changed is posted, and the next one waits until it is taken."""
+        """Poll the runs folder in a thread and post what changed, one snapshot at a time."""
         reader = LiveReader(self.control.root, now=self.control.now)
         worker = get_current_worker()
         while not worker.is_cancelled and not self._ended.is_set():

@@ -1,4 +1,4 @@
-"""Where the parts of the board go at each size of the terminal: plain arithmetic, without a widget in sight."""
+"""Where the parts of the board go at each size of the terminal: plain arithmetic, without a widget."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -43,7 +43,7 @@ class Tile:
         return max(1, -(-self.height * width // self.width))
 
     def within(self, width: int, lines: int) -> int:
-        """The greatest width, even unless full, at which it is no larger than this; 0 where it would be too small."""
+        """The greatest width, even unless full, at which it fits; 0 where that would be too small to see."""
         for across in range(min(self.width, width), 0, -1):
             if (across == self.width or across % 2 == 0) and self.lines(across) <= lines:
                 return across if across >= min(MIN_TILE, self.width) else 0
@@ -57,8 +57,8 @@ FULL: Final = Tile()
 class Arrangement:
     """Where each part goes; None is a part for which there is no room.
 
-    `selected_only` says that the wall shows pictures of the selected run, not of all; `per_run` how many columns of
-    tiles each run has, and `titles` whether they have titles.
+    `selected_only` says that the wall shows pictures of the selected run, not of all; `per_run` how many
+    columns of tiles each run has, and `titles` whether they have titles.
     """
 
     table: Area
@@ -90,7 +90,7 @@ def arrange(width: int, height: int, runs: int, tile: Tile = FULL) -> Arrangemen
 
 
 def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, tile: Tile) -> Arrangement:
-    """Very wide: table, facts and chart one below the other on the left, the wall on the right, full height."""
+    """Very wide: table, facts and chart one below the other on the left, the wall on the right."""
     per_run = max(1, (width - 2 - TABLE_WIDTH + GAP) // (shown * (tile.width + GAP)))
     wall_width = shown * per_run * (tile.width + GAP) - GAP
     left = width - wall_width - 2
@@ -98,7 +98,7 @@ def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, ti
     info = Area(0, runs + 2, left, INFO_LINES)
     top = info.y + info.height + 1
     chart = Area(0, top, left, height - top)
-    wall = Area(left + 2, 0, wall_width, height)
+    wall = Area(left + 2, 0, wall_width, 1 + (height - 1) // tile.height * tile.height)
     return Arrangement(table, info, chart, wall, per_run=per_run)
 
 
@@ -157,7 +157,7 @@ def _wall(
 
 
 def _narrow(width: int, height: int, runs: int, tile: Tile) -> Arrangement:
-    """Narrow: the table, the chart where there is room, and two or so pictures of the selected run with its facts."""
+    """Narrow: the table, the chart where there is room, some pictures of the selected run and its facts."""
     table_rows = min(runs + 1, max(6, height - tile.height))
     rest = height - table_rows
     across = tile.within(min(width - MIN_INFO - 2, max(FULL_TILE, width // 2 - MIN_INFO)), rest)

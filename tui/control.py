@@ -75,7 +75,7 @@ class Control:
         """Put ended runs back into the queue; says what came of it.
 
         Args:
-            runs: finished ones are passed over, unless there is only one of them and it is to be given more epochs.
+            runs: finished ones are passed over, unless `epochs` is given.
             epochs: train up to this many in all.
 
         Raises:
@@ -128,7 +128,7 @@ def _nothing(runs: Sequence[RunSnapshot], what: str) -> str:
 
 
 def matching_group(snapshot: Snapshot, recipe: "Recipe") -> str | None:
-    """The newest group that trains exactly what a recipe asks for; a run may have been given more epochs since."""
+    """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 
     def settled(config: "RunConfig") -> bytes:

@@ -106,7 +106,7 @@ def trouble(run: RunSnapshot) -> str:
     if run.state is State.FAILED:
         return run.status.error or "failed without a word"
     if run.state is State.CRASHED:
-        return run.status.error or "its process is gone"
+        return run.status.error or "process is gone"
     return ""
 
 
@@ -137,8 +137,8 @@ def about(seconds: float) -> str:
 def elapsed(runs: Sequence[RunSnapshot], now: float) -> float:
     """How long these runs have been training.
 
-    Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was queued
-    and of all training times together.
+    Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was
+    queued and of all training times together.
     """
     if not runs:
         return 0.0

@@ -3,8 +3,8 @@
 A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
 the arrays are read-only views whose contents never change, because metrics are only ever appended.
 
-What a poll costs: one stat of the runs folder; for a run that is queued or live five stats, plus the bytes that
-were appended; for an ended run the same, but once a second. Several hundred ended runs are cheap.
+What a poll costs: one stat of the runs folder; for a run that is queued or live five stats, plus the bytes
+that were appended; for an ended run the same, but once a second. Several hundred ended runs are cheap.
 """
 
 import time
@@ -39,8 +39,8 @@ class RunSnapshot:
     """One run as it was at one moment.
 
     `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is
-    NaN. `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets` and
-    `strips` are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
+    NaN. `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets`
+    and `strips` are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
     """
 
     run: RunDirectory
@@ -287,7 +287,7 @@ class LiveReader:
 
 
 def _same(before: RunSnapshot, after: RunSnapshot) -> bool:
-    """Whether a person would see no difference: a heartbeat is none, nor is less than a second of training."""
+    """Whether a person would see no difference: a heartbeat is none, nor is part of a second."""
     return (
         before.state is after.state
         and before.file is after.file

@@ -6,16 +6,9 @@ from textual.theme import Theme
 
 from tui.palette import ON_DARK, ON_LIGHT, series_variables
 
-_QUIET_CURSOR: Final = {
-    "footer-key-foreground": "$primary",
-    "block-cursor-text-style": "bold",
-    "border-blurred": "$panel",
-}
-
-
 
 def _quiet(muted: str, disabled: str) -> dict[str, str]:
-    """Textual's own are shares of the foreground, which cannot be had without a background to mix them with."""
+    """Textual's own are shares of the foreground, which need a background to be mixed with."""
     return {"text-muted": muted, "text-disabled": disabled}
 
 
@@ -32,7 +25,7 @@ DARK: Final = Theme(
     surface="#151A21",
     panel="#222A34",
     dark=True,
-    variables={**_QUIET_CURSOR, **series_variables(ON_DARK), **_quiet("#8792A0", "#59636F")},
+    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F")},
 )
 
 LIGHT: Final = Theme(
@@ -48,7 +41,7 @@ LIGHT: Final = Theme(
     surface="#F3F1EA",
     panel="#E2DFD4",
     dark=False,
-    variables={**_QUIET_CURSOR, **series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F")},
+    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F")},
 )
 
 COLOR_BLIND: Final = Theme(
@@ -65,7 +58,6 @@ COLOR_BLIND: Final = Theme(
     panel="#27303A",
     dark=True,
     variables={
-        **_QUIET_CURSOR,
         **_quiet("#9AA5B1", "#66717D"),
         **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
     },
@@ -86,7 +78,6 @@ MONOCHROME: Final = Theme(
     panel="#2A2A2A",
     dark=True,
     variables={
-        **_QUIET_CURSOR,
         **_quiet("#929292", "#626262"),
         **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
     },

@@ -1,7 +1,8 @@
-"""The line at the top, which says how the comparison stands, and the line at the foot, which says what to press."""
+"""The line at the top, which says how things stand, and the line at the foot, which says what to press."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from rich.cells import cell_len
 from textual.content import Content
@@ -11,15 +12,21 @@ from core.runs.status import State
 from tui.describe import about, clock, counted, elapsed, placement, seconds_left, speed
 from tui.live import RunSnapshot
 
-SEPARATOR = " · "
+NAME: Final = "ddpm-tui"
+SEPARATOR: Final = " · "
+GAP: Final = "   "
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the top line says: a title, facts of which the last go first where room is short, and figures."""
+    """What the top line says: title, facts, extras and a warning on the left, figures on the right.
+
+    Where room is short, extras go first, then figures but the last two, then facts, the last of them first.
+    """
 
     title: str = ""
     facts: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     warning: str = ""
 
@@ -42,29 +49,30 @@ class TopLine(Widget, can_focus=False):
 
 def headline_content(headline: Headline, width: int) -> Content:
     """The top line in `width` cells."""
-    figures = list(headline.figures)
-    right = "   ".join(figures)
-    name = "ddpm-tui"
     facts = [*([headline.title] if headline.title else []), *headline.facts]
-    warning = f"  {headline.warning}" if headline.warning else ""
-    while True:
-        left = SEPARATOR.join(facts)
-        used = 1 + cell_len(name) + 2 + cell_len(left) + cell_len(warning)
-        if used + 2 + cell_len(right) + 1 <= width:
-            break
-        if len(facts) > 1:
-            facts.pop()
-        elif len(figures) > 1:
-            right = "   ".join(figures := figures[1:])
-        elif warning:
-            warning = ""
-        else:
-            break
-    space = max(2, width - used - cell_len(right) - 1)
+    extras, figures, warning = list(headline.extras), list(headline.figures), headline.warning
+
+    def left() -> str:
+        return SEPARATOR.join([*facts, *extras]) + (f"  {warning}" if warning else "")
+
+    def too_wide() -> bool:
+        return len(f" {NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
+
+    while too_wide() and extras:
+        extras.pop()
+    while too_wide() and len(figures) > 2:
+        del figures[0]
+    while too_wide() and len(facts) > 1:
+        facts.pop()
+    while too_wide() and len(figures) > 1:
+        del figures[0]
+    right = GAP.join(figures)
+    told = SEPARATOR.join([*facts, *extras])
+    space = max(2, width - len(f" {NAME}  ") - cell_len(left()) - cell_len(right) - 1)
     return Content.assemble(
-        (f" {name}  ", "bold $text-primary"),
-        (left, "bold"),
-        (warning, "$text-warning"),
+        (f" {NAME}  ", "bold $text-primary"),
+        (told, "bold"),
+        (f"  {warning}" if warning else "", "$text-warning"),
         " " * space,
         right,
     ).truncate(width)
@@ -85,14 +93,14 @@ def headline(
     datasets = list(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
     schedules = len({run.label for run in runs})
     facts = [" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset")] if runs else []
-    facts.append(counted(schedules, "schedule") if schedules == len(runs) else counted(len(runs), "run"))
+    if runs:
+        facts.append(counted(schedules, "schedule") if schedules == len(runs) else counted(len(runs), "run"))
     where = placement(runs)
     if where:
         facts.append(where)
     states = [run.state for run in runs]
-    for state in (State.RUNNING, State.QUEUED, State.FINISHED, State.FAILED, State.CRASHED):
-        if count := states.count(state):
-            facts.append(f"{count} {state}")
+    told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
+    extras = [f"{count} {state}" for state in told if (count := states.count(state))]
     rate, left = speed(runs), seconds_left(runs)
     figures = [f"{about(left)} left"] if left is not None else []
     if rate:
@@ -104,7 +112,7 @@ def headline(
         warning = "queue is idle"
     elif problems:
         warning = f"{counted(problems, 'run')} unreadable"
-    return Headline(title, tuple(facts), tuple(figures), warning)
+    return Headline(title, tuple(facts), tuple(extras), tuple(figures), warning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +122,12 @@ class Hint:
     key: str
     text: str
     action: str
-    rank: int
+    rank: int = 0
+
+    def content(self) -> Content:
+        """The hint as text that can be clicked."""
+        markup = f"[@click={self.action}][bold $text-primary]$key[/] [$text-muted]$text[/][/]"
+        return Content.from_markup(markup, key=self.key, text=self.text)
 
 
 class KeyBar(Widget, can_focus=False):
@@ -131,14 +144,7 @@ class KeyBar(Widget, can_focus=False):
 
     def render(self) -> Content:
         hints = chosen(self._hints, self.size.width)
-        parts = [
-            Content.assemble(
-                (hint.key, f"bold $text-primary @click={hint.action}"),
-                (f" {hint.text}", f"$text-muted @click={hint.action}"),
-            )
-            for hint in hints
-        ]
-        return Content.assemble(" ", Content("  ").join(parts))
+        return Content.assemble(" ", Content("  ").join(hint.content() for hint in hints))
 
 
 def chosen(hints: Sequence[Hint], width: int) -> list[Hint]:

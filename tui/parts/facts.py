@@ -11,7 +11,11 @@ from core.schedules import Diagnosis, Schedule
 from tui.describe import schedule_of, settings_line, trouble
 from tui.live import RunSnapshot
 
-LEVEL_MARKS: Final = {"good": ("✔", "$text-success"), "doubtful": ("▲", "$text-warning"), "bad": ("✖", "$text-error")}
+LEVEL_MARKS: Final = {
+    "good": ("✔", "$text-success"),
+    "doubtful": ("▲", "$text-warning"),
+    "bad": ("✖", "$text-error"),
+}
 NARROW: Final = 44
 
 
@@ -25,7 +29,8 @@ class Facts:
         marker: its number.
         color: of its series.
         epochs: of which there are pictures, ascending.
-        shown: the epoch of the pictures on show; None where there are none.
+        shown: the epoch of the run's pictures on show; None where there are none.
+        at: the epoch that all runs are asked for; a run that ended before it shows its last.
         following: whether the latest pictures are shown as they come.
     """
 
@@ -35,6 +40,7 @@ class Facts:
     color: str = ""
     epochs: tuple[int, ...] = ()
     shown: int | None = None
+    at: int | None = None
     following: bool = True
 
 
@@ -50,7 +56,16 @@ class FactsPanel(Widget, can_focus=False):
         """Show these facts; nothing is drawn again when they look the same."""
         run = facts.run
         of_run = (run.id, run.file.config, run.state, trouble(run)) if run else ()
-        key = (*of_run, facts.label, facts.marker, facts.color, facts.epochs, facts.shown, facts.following)
+        key = (
+            *of_run,
+            facts.label,
+            facts.marker,
+            facts.color,
+            facts.epochs,
+            facts.shown,
+            facts.at,
+            facts.following,
+        )
         if key != self._key:
             self._facts, self._key = facts, key
             self.refresh()
@@ -68,11 +83,12 @@ def narrow_lines(facts: Facts, width: int) -> list[Content]:
     run = facts.run
     if run is None:
         return []
+    width -= 1
     lines = [_name(facts).truncate(width, ellipsis=True), Content("")]
     if facts.shown is not None:
         lines += [
             Content.assemble(("epoch ", "$text-muted"), str(facts.shown)),
-            slider(facts, width),
+            slider(facts, min(width, 20)),
             Content.styled("latest" if facts.following else "held, end:go", "$text-muted"),
             Content(""),
         ]
@@ -103,12 +119,15 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
     config = run.file.config
     indent = Content("   ")
     inner = width - 4
-    name = Content.assemble(_name(facts), "  ", (settings_line(config), "$text-muted")).truncate(inner, ellipsis=True)
-    lines = [[name]]
+    name = Content.assemble(_name(facts), "  ", (settings_line(config), "$text-muted"))
+    lines = [[name.truncate(inner, ellipsis=True)]]
     if facts.shown is not None:
         tail = "follows the latest" if facts.following else "held; end follows again"
-        bar = slider(facts, min(32, inner - 36))
-        lines.append([Content.assemble(("pictures  ", "$text-muted"), f"epoch {facts.shown:<5}", bar, "  ", (tail, "$text-muted"))])
+        bar = slider(facts, min(28, inner - 22))
+        told = Content.assemble(("pictures  ", "$text-muted"), f"epoch {facts.shown:<5} ", bar)
+        if told.cell_length + 2 + len(tail) <= inner:
+            told = Content.assemble(told, "  ", (tail, "$text-muted"))
+        lines.append([told])
     schedule = schedule_of(config.schedule)
     wrong = trouble(run)
     if schedule is not None:
@@ -119,7 +138,7 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
             ("L_T", f"{_short(schedule.prior_bits_per_dim())} bits/dim"),
         ):
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))
-        lines.append([Content("   ").join(parts)])
+        lines.append([Content("   ").join(parts).truncate(inner, ellipsis=True)])
     if wrong:
         lines.insert(1, _wrapped(Content.styled(f"✖ {wrong}", "$text-error"), inner)[:2])
     elif schedule is not None:
@@ -139,7 +158,7 @@ def slider(facts: Facts, width: int) -> Content:
     """Where among the epochs with pictures the shown one is; its ends are the keys that move it."""
     inner = max(1, width - 2)
     count = len(facts.epochs)
-    place = facts.epochs.index(facts.shown) if facts.shown in facts.epochs else count - 1
+    place = facts.epochs.index(facts.at) if facts.at in facts.epochs else count - 1
     at = round(place * (inner - 1) / (count - 1)) if count > 1 else inner - 1
     return Content.assemble(
         ("[", "bold $text-primary"),

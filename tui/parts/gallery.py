@@ -46,6 +46,7 @@ class Gallery:
         *,
         labels: Mapping[str, str],
         places: Mapping[str, int],
+        selected: str,
         per_run: int,
         variables: Mapping[str, str],
     ) -> list[WallColumn]:
@@ -56,6 +57,7 @@ class Gallery:
             epoch: whose pictures; None for each run's latest. A run without that epoch shows the one before.
             labels: what each run is called, by id.
             places: each run's place among the runs shown, by id: its colour and number.
+            selected: id of the run under the cursor.
             per_run: over how many columns a run's pictures are dealt.
             variables: of the theme.
         """
@@ -64,16 +66,19 @@ class Gallery:
             style = series_style(places[run.id], variables)
             found = sheet_at(run, epoch)
             sheet = self.cache.sheet(found[1]) if found else None
-            for part in range(per_run):
-                columns.append(
-                    WallColumn(
-                        title=f"{style.marker} {labels[run.id]}" if part == 0 else "",
-                        pictures=self._cut(sheet, part, per_run) if sheet is not None else None,
-                        note=f"epoch {found[0]}" if found and part == 0 else "",
-                        color=style.color,
-                        empty=_why_empty(run, broken=found is not None) if part == 0 else "",
-                    )
-                )
+            pointer = ">" if run.id == selected else " "
+            first = WallColumn(
+                title=f"{pointer}{style.marker} {labels[run.id]}",
+                pictures=self._cut(sheet, 0, per_run) if sheet is not None else None,
+                note=f"epoch {found[0]}" if found else "",
+                color=style.color,
+                empty=_why_empty(run, broken=found is not None),
+            )
+            others = [
+                WallColumn("", self._cut(sheet, part, per_run) if sheet is not None else None, empty="")
+                for part in range(1, per_run)
+            ]
+            columns += [first, *others]
         return columns
 
     def _cut(self, sheet: Sheet, part: int, parts: int) -> Pixels:

@@ -47,7 +47,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     if not selected.state.is_ended:
         said["run.stop"] = "stop"
     if selected.state is State.FINISHED:
-        said["run.resume"] = "go on"
+        said["run.resume"] = "extend"
     elif selected.state.is_ended:
         said["run.resume"] = "resume"
     said["run.mark"] = "mark"

@@ -1,4 +1,4 @@
-"""The table of runs: one line a run, drawn from cached strips, so that a thousand steps cost no more than one."""
+"""The table of runs: one line a run, drawn from cached strips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ GUTTER: Final = 3
 MIN_TREND: Final = 9
 MAX_TREND: Final = 60
 TROUBLE_TREND: Final = 6
+TROUBLE_WORDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
     Args:
         width: cells.
         label_width: of the longest label.
-        groups: whether runs of several groups are shown, which then need to say what they learn and since when.
+        groups: whether runs of several groups are shown, which then say what they learn and since when.
     """
     label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
     chosen = [
@@ -93,10 +94,10 @@ def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
             continue
         place, column = wanted
         roomy = 24 if column.name in ("speed", "left") else MIN_TREND
-        if used + column.gap + column.width + 3 + roomy <= width:
+        if used + column.gap + column.width + 4 + roomy <= width:
             chosen.insert(place if place == 1 else len(chosen), column)
             used += column.gap + column.width
-    return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 3)))
+    return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
 
 
 class RunTable(Widget, can_focus=False):
@@ -231,10 +232,7 @@ class RunTable(Widget, can_focus=False):
         room = self._columns.trend
         wrong = trouble(row.run)
         said = wrong or row.hint
-        if wrong:
-            line = trend(row.run.losses, min(TROUBLE_TREND, room))
-        else:
-            line = trend(row.run.losses, room)
+        line = trend(row.run.losses, min(TROUBLE_TREND, max(0, room - TROUBLE_WORDS)) if wrong else room)
         segments = [Segment(line, color)]
         left = room - len(line)
         if said and left > 6:

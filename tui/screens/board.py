@@ -200,11 +200,14 @@ class Board(RunActions):
         places = {run.id: index for index, run in enumerate(runs)}
         variables = self.app.theme_variables
         if placed.wall is not None:
-            self.query_one(Wall).show(
+            wall = self.query_one(Wall)
+            wall.titles = placed.titles
+            wall.show(
                 self.gallery.columns(
                     window,
                     self.epoch,
                     labels=names,
+                    selected=selected.id,
                     places=places,
                     per_run=placed.per_run,
                     variables=variables,
@@ -220,6 +223,7 @@ class Board(RunActions):
                 color=style.color,
                 epochs=tuple(all_epochs(window)),
                 shown=shown[0] if shown else None,
+                at=self.epoch if self.epoch is not None else shown and shown[0],
                 following=self.epoch is None,
             )
         )

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from tui.parts.bars import Hint
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
@@ -37,10 +39,7 @@ class ConfirmScreen(ModalScreen[str | None]):
 
     def compose(self) -> ComposeResult:
         keys = [
-            Content.assemble(
-                (choice.key, f"bold $text-primary @click=screen.choose('{choice.answer}')"),
-                (f" {choice.text}", f"@click=screen.choose('{choice.answer}')"),
-            )
+            Hint(choice.key, choice.text, f"screen.choose('{choice.answer}')").content()
             for choice in self.choices
         ]
         with Vertical():
@@ -76,14 +75,15 @@ class NumberScreen(ModalScreen[int | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(str(self.initial), type="integer", select_on_focus=True, compact=True)
             yield Static("", id="error", markup=False)
-            yield Static(
-                Content.from_markup("[bold $text-primary]⏎[/] go on   [bold $text-primary]esc[/] leave it"),
-                id="choices",
-            )
+            keys = (Hint("⏎", "go on", "screen.submit"), Hint("esc", "leave it", "screen.cancel"))
+            yield Static(Content("   ").join(hint.content() for hint in keys), id="choices")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def on_input_submitted(self) -> None:
+        self.action_submit()
+
+    def action_submit(self) -> None:
         try:
-            number = int(event.value)
+            number = int(self.query_one(Input).value)
         except ValueError:
             number = -1
         if number < self.least:

@@ -14,6 +14,7 @@ from core.runs.status import State
 from tui.describe import GLYPHS
 
 KEYS_WIDTH: Final = 12
+_TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 SIGNS: Final = (
     (
         "abar_T",
@@ -51,8 +52,8 @@ class HelpScreen(ModalScreen[None]):
             yield Static(_table("\nFigures", SIGNS))
             yield Static(
                 Content.styled(
-                    "\nEvery key can be rebound: see the README on keys.toml. Every command can also be found "
-                    "by name with ctrl+p or a colon.",
+                    "\nEvery key can be rebound: see the README on keys.toml. Every command can also "
+                    "be found by name with ctrl+p or a colon.",
                     "$text-muted",
                 )
             )
@@ -69,7 +70,7 @@ def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
     lines: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not binding.system:
+        if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
     digits = [text for text in lines if text.startswith("Select run ")]
     for text in digits:

@@ -80,6 +80,7 @@ class Wall(Widget, can_focus=False):
 
     first_row: reactive[int] = reactive(0)
     first_column: reactive[int] = reactive(0)
+    titles: reactive[bool] = reactive(True)
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -101,7 +102,7 @@ class Wall(Widget, can_focus=False):
     @property
     def visible_rows(self) -> int:
         """Rows of pictures that are wholly visible, at least one."""
-        return max(1, (self.content_size.height - 1) // max(self.tile_layout.lines, 1))
+        return max(1, (self.content_size.height - self.titles) // max(self.tile_layout.lines, 1))
 
     @property
     def tile_layout(self) -> Layout:
@@ -152,6 +153,9 @@ class Wall(Widget, can_focus=False):
     def watch_first_column(self) -> None:
         self._redraw_all()
 
+    def watch_titles(self) -> None:
+        self._redraw_all()
+
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._redraw_all()
@@ -185,7 +189,7 @@ class Wall(Widget, can_focus=False):
         place = index - self.first_column
         if not 0 <= place < layout.shown:
             return
-        height = 1 if title_only else self.content_size.height
+        height = int(self.titles) if title_only else self.content_size.height
         for y in range(height):
             self._strips.pop(y, None)
         self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
@@ -199,7 +203,8 @@ class Wall(Widget, can_focus=False):
             left = layout.left + place * layout.step
             if left > at:
                 segments.append(Segment(" " * (left - at), base))
-            segments.extend(self._title(place, column) if y == 0 else self._cells(place, column, y - 1))
+            line = y - self.titles
+            segments.extend(self._title(place, column) if line < 0 else self._cells(place, column, line))
             at = left + layout.tile
         return Strip(segments, at).adjust_cell_length(width, base)
 
