@@ -115,7 +115,7 @@ class Dashboard(App[None]):
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.description and binding.action not in seen and binding.action != "command_palette":
+            if binding.id and binding.action not in seen and binding.action != "command_palette":
                 seen.add(binding.action)
                 keys = self.get_key_display(binding)
                 run = partial(self.run_action, binding.action, active.node)

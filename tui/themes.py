@@ -7,9 +7,22 @@ from textual.theme import Theme
 from tui.palette import ON_DARK, ON_LIGHT, series_variables
 
 
-def _quiet(muted: str, disabled: str) -> dict[str, str]:
-    """Textual's own are shares of the foreground, which need a background to be mixed with."""
-    return {"text-muted": muted, "text-disabled": disabled}
+def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
+    """What steps back: small print and scroll bars.
+
+    Textual's own muted text is a share of the foreground, which needs a background to be mixed with.
+    """
+    return {
+        "text-muted": muted,
+        "text-disabled": disabled,
+        "scrollbar": bar,
+        "scrollbar-hover": muted,
+        "scrollbar-active": muted,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+        "scrollbar-corner-color": ground,
+    }
 
 
 DARK: Final = Theme(
@@ -25,7 +38,7 @@ DARK: Final = Theme(
     surface="#151A21",
     panel="#222A34",
     dark=True,
-    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F")},
+    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F", "#364250", "#0E1116")},
 )
 
 LIGHT: Final = Theme(
@@ -41,7 +54,7 @@ LIGHT: Final = Theme(
     surface="#F3F1EA",
     panel="#E2DFD4",
     dark=False,
-    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F")},
+    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
 )
 
 COLOR_BLIND: Final = Theme(
@@ -58,7 +71,7 @@ COLOR_BLIND: Final = Theme(
     panel="#27303A",
     dark=True,
     variables={
-        **_quiet("#9AA5B1", "#66717D"),
+        **_quiet("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
         **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
     },
 )
@@ -78,7 +91,7 @@ MONOCHROME: Final = Theme(
     panel="#2A2A2A",
     dark=True,
     variables={
-        **_quiet("#929292", "#626262"),
+        **_quiet("#929292", "#626262", "#444444", "#0C0C0C"),
         **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
     },
 )

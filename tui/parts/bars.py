@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rich.cells import cell_len
+from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
@@ -124,18 +125,22 @@ class Hint:
     action: str
     rank: int = 0
 
+    @property
+    def width(self) -> int:
+        """Cells."""
+        return cell_len(self.key) + 1 + cell_len(self.text)
+
     def content(self) -> Content:
-        """The hint as text that can be clicked."""
-        markup = f"[@click={self.action}][bold $text-primary]$key[/] [$text-muted]$text[/][/]"
-        return Content.from_markup(markup, key=self.key, text=self.text)
+        """The hint as text."""
+        return Content.assemble((self.key, "bold $text-primary"), (f" {self.text}", "$text-muted"))
 
 
 class KeyBar(Widget, can_focus=False):
     """What matters now, as `key word`; each can be clicked."""
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, hints: Sequence[Hint] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._hints: tuple[Hint, ...] = ()
+        self._hints = tuple(hints)
 
     def show(self, hints: Sequence[Hint]) -> None:
         if tuple(hints) != self._hints:
@@ -146,13 +151,21 @@ class KeyBar(Widget, can_focus=False):
         hints = chosen(self._hints, self.size.width)
         return Content.assemble(" ", Content("  ").join(hint.content() for hint in hints))
 
+    async def on_click(self, event: events.Click) -> None:
+        left = 1
+        for hint in chosen(self._hints, self.size.width):
+            if left <= event.x < left + hint.width:
+                await self.run_action(hint.action)
+                return
+            left += hint.width + 2
+
 
 def chosen(hints: Sequence[Hint], width: int) -> list[Hint]:
     """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
     kept: list[Hint] = []
     room = width - 1
     for hint in sorted(hints, key=lambda hint: hint.rank):
-        needed = cell_len(hint.key) + 1 + cell_len(hint.text) + (2 if kept else 0)
+        needed = hint.width + (2 if kept else 0)
         if needed <= room:
             kept.append(hint)
             room -= needed

@@ -8,11 +8,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.parts.bars import Hint
+from tui.parts.bars import Hint, KeyBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +37,15 @@ class ConfirmScreen(ModalScreen[str | None]):
         self.choices = tuple(choices)
 
     def compose(self) -> ComposeResult:
-        keys = [
-            Hint(choice.key, choice.text, f"screen.choose('{choice.answer}')").content()
-            for choice in self.choices
-        ]
         with Vertical():
             yield Static(self.question, id="question", markup=False)
             yield Static(self.detail, id="detail", markup=False)
-            yield Static(Content("   ").join(keys), id="choices")
+            yield KeyBar(
+                [
+                    Hint(choice.key, choice.text, f"screen.choose('{choice.answer}')")
+                    for choice in self.choices
+                ]
+            )
 
     def on_key(self, event: events.Key) -> None:
         for choice in self.choices:
@@ -75,8 +75,7 @@ class NumberScreen(ModalScreen[int | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(str(self.initial), type="integer", select_on_focus=True, compact=True)
             yield Static("", id="error", markup=False)
-            keys = (Hint("⏎", "go on", "screen.submit"), Hint("esc", "leave it", "screen.cancel"))
-            yield Static(Content("   ").join(hint.content() for hint in keys), id="choices")
+            yield KeyBar([Hint("⏎", "go on", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
 
     def on_input_submitted(self) -> None:
         self.action_submit()

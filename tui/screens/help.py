@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
 
+from rich.table import Table
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
@@ -15,15 +16,29 @@ from tui.describe import GLYPHS
 
 KEYS_WIDTH: Final = 12
 _TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
-SIGNS: Final = (
+STATES: Final = (
+    (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
+    (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
+    (f"{GLYPHS[State.RUNNING]} running", "trains"),
+    (f"{GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
+    (f"{GLYPHS[State.STOPPED]} stopped", "can be resumed"),
+    (f"{GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
+    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log tell; can be resumed"),
     (
-        "abar_T",
-        "share of the picture's power that is left at the last noising step; sampling starts from none",
+        f"{GLYPHS[State.CRASHED]} crashed",
+        "its process is gone; goes on from its last checkpoint when resumed",
     ),
-    ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
-    ("L_T", "what that costs in the variational bound, in bits per pixel"),
-    ("loss", "mean over the last 50 steps; the trend is logarithmic; · marks a loss that was not a number"),
+)
+FIGURES: Final = (
+    ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
     ("held-out", "loss on pictures that the network never learns from"),
+    ("abar_T", "share of the picture's power left at the last noising step; sampling starts from none"),
+    ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
+    ("L_T", "what that costs in the variational bound, in bits a pixel"),
+)
+REBINDING: Final = (
+    "Every command is also found by name, with ctrl+p or a colon, and every key can be rebound in "
+    "~/.config/ddpm-tui/keys.toml."
 )
 
 
@@ -43,20 +58,20 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield Static(_table("Keys", self.keys))
-            states = [(GLYPHS[state], str(state)) for state in State if state is not State.CRASHED]
-            text = Content("   ").join(Content.assemble((sign, "bold"), f" {word}") for sign, word in states)
-            yield Static(
-                Content("\n").join([Content(""), Content.styled("States", "bold $text-primary"), text])
-            )
-            yield Static(_table("\nFigures", SIGNS))
-            yield Static(
-                Content.styled(
-                    "\nEvery key can be rebound: see the README on keys.toml. Every command can also "
-                    "be found by name with ctrl+p or a colon.",
-                    "$text-muted",
-                )
-            )
+            yield Static(self._table("Keys", self.keys))
+            yield Static(self._table("States", STATES))
+            yield Static(self._table("Figures", FIGURES))
+            yield Static(REBINDING, classes="note")
+
+    def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> Table:
+        variables = self.app.theme_variables
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table.add_column(width=KEYS_WIDTH, style="bold", no_wrap=True)
+        table.add_column(ratio=1, style=variables["text-muted"])
+        table.add_row(Text(title, style=f"bold {variables['primary']}"))
+        for sign, text in rows:
+            table.add_row(Text(sign), Text(text))
+        return table
 
     def action_close(self) -> None:
         self.dismiss()
@@ -77,10 +92,3 @@ def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
         del lines[text]
     listed = [(" ".join(dict.fromkeys(keys)), text) for text, keys in lines.items()]
     return [*listed, ("1-9", "Select the run of that number")] if digits else listed
-
-
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> Content:
-    lines = [Content.styled(title, "bold $text-primary")]
-    for sign, text in rows:
-        lines.append(Content.assemble((f"{sign:<{KEYS_WIDTH}} ", "bold"), (text, "$text-muted")))
-    return Content("\n").join(lines)

@@ -57,7 +57,7 @@ class LogScreen(Screen[None]):
             ]
         )
         self.query_one(Log).focus()
-        self._read()
+        self.call_after_refresh(self._read)
         self.set_interval(INTERVAL, self._read)
 
     def _read(self) -> None:
@@ -75,6 +75,7 @@ class LogScreen(Screen[None]):
         if self._seen is None or seen[0] != self._seen[0] or seen[2] < self._offset:
             log.clear()
             self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
+            self.call_after_refresh(log.scroll_end, animate=False)
         self._seen = seen
         try:
             with self._path.open("rb") as file:
