@@ -1,0 +1,60 @@
+"""A worker that trains nothing: it keeps the queue's protocol, and behaves as the run's recipe name asks.
+
+Started by the real queue runner in place of `core.training.worker`. The recipe's name says how it behaves:
+``quick`` finishes at once; ``patient`` runs until SIGTERM or a control file, then is stopped; ``broken``
+fails before it claims; ``silent`` ends well without claiming; ``failing`` claims and fails.
+Each life that got the run appends its pid to `lives`, so that tests can count how often a run was started.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+
+from core.errors import UserError
+from core.runs import NotQueuedError, RunBusyError, RunDirectory, State
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int)
+    options = parser.parse_args()
+    run = RunDirectory(options.run)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    behaviour = run.read().config.recipe
+    if behaviour == "broken":
+        raise ImportError("no module named \x1b[31mtroch")
+    if behaviour == "silent":
+        return 0
+    try:
+        with run.claim(device=options.device, threads=options.threads) as status:
+            with (run.path / "lives").open("a") as lives:
+                threads, folder = os.environ["OMP_NUM_THREADS"], os.getcwd()
+                lives.write(f"{os.getpid()} {options.device} {options.threads} {threads} {folder}\n")
+            status = msgspec.structs.replace(status, state=State.RUNNING, message="", heartbeat=time.time())
+            run.write_status(status)
+            while behaviour == "patient" and not stop.wait(0.01) and not run.stop_requested():
+                pass
+            end = {"patient": State.STOPPED, "failing": State.FAILED}.get(behaviour, State.FINISHED)
+            run.write_status(
+                msgspec.structs.replace(status, state=end, epoch=status.epochs, heartbeat=time.time())
+            )
+    except (RunBusyError, NotQueuedError) as error:
+        print(error)
+        return 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
