@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 from collections.abc import Iterator, Mapping
@@ -121,12 +122,14 @@ class RunDirectory:
             unborn = cls(hidden)
             unborn.write_run_file(file)
             unborn.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
-            if (root / name).exists():
+            if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
             sync_folder(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
         return cls(root / name)
 
     def read(self) -> RunFile:
