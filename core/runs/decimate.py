@@ -52,19 +52,19 @@ def minmax_buckets(
     if len(filled) == 0:
         return lo, hi, mean
     starts = cuts[filled] - cuts[0]
-    # A sum that is finite has only finite terms: most series need no mask.
-    if np.isfinite(ys.sum()):
-        lo[filled] = np.minimum.reduceat(ys, starts)
-        hi[filled] = np.maximum.reduceat(ys, starts)
-        mean[filled] = np.add.reduceat(ys, starts) / np.diff(cuts)[filled]
-        return lo, hi, mean
     finite = np.isfinite(ys)
-    counts = np.add.reduceat(finite, starts, dtype=np.int64)
+    counts = np.diff(cuts)[filled]
+    least = greatest = summed = ys
+    if not finite.all():
+        counts = np.add.reduceat(finite, starts, dtype=np.int64)
+        least, greatest = np.where(finite, ys, np.inf), np.where(finite, ys, -np.inf)
+        summed = np.where(finite, ys, 0.0)
     some = counts > 0
     filled = filled[some]
-    lo[filled] = np.minimum.reduceat(np.where(finite, ys, np.inf), starts)[some]
-    hi[filled] = np.maximum.reduceat(np.where(finite, ys, -np.inf), starts)[some]
-    mean[filled] = np.add.reduceat(np.where(finite, ys, 0.0), starts)[some] / counts[some]
+    lo[filled] = np.minimum.reduceat(least, starts)[some]
+    hi[filled] = np.maximum.reduceat(greatest, starts)[some]
+    with np.errstate(over="ignore"):
+        mean[filled] = np.add.reduceat(summed, starts)[some] / counts[some]
     return lo, hi, mean
 
 
