@@ -56,6 +56,8 @@ class ProcessIdentity:
 def alive(identity: ProcessIdentity) -> bool | None:
     """Whether the process runs; a zombie does not. None when it is on another host, so nobody here can
     tell."""
+    if identity.pid <= 0:
+        return False
     if identity.host != host_name():
         return None
     if identity.boot_id != boot_id():

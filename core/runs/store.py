@@ -95,7 +95,9 @@ class RunStore:
         status = self._statuses.get(run.status_file, run.read_status)
         state = effective_state(status, now=now)
         if state is State.CRASHED and status.state is not State.CRASHED:
-            # It may have written its last word and left between our two looks.
+            # It may have written its last word and left between our two looks, and so fast that time, inode
+            # and size came out the same.
+            self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = effective_state(status, now=now)
         return RunInfo(run, file, status, state)
@@ -172,6 +174,10 @@ class _Cache(Generic[T]):
         if isinstance(kept[1], UserError):
             raise UserError(str(kept[1]))
         return kept[1]
+
+    def forget(self, path: Path) -> None:
+        """Read the file again the next time, whatever its looks."""
+        self._kept.pop(path, None)
 
     def keep(self, paths: Iterable[Path]) -> None:
         """Forget all other files."""
