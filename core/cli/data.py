@@ -4,7 +4,8 @@ import click
 import msgspec
 import numpy as np
 
-from core.cli.output import emit, emit_json, format_table, json_option, note, stdout_width
+from core.cli.options import json_option
+from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
 from core.data import PictureSet, list_data_recipes, load_dataset

@@ -8,15 +8,10 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-import click
 import msgspec
 
 Align = str
 """One letter a column: ``l`` left, ``r`` right."""
-
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
-)
 
 
 def emit(text: str) -> None:

@@ -2,7 +2,8 @@
 
 import click
 
-from core.cli.output import emit, emit_json, format_table, json_option, number, stdout_width
+from core.cli.options import json_option
+from core.cli.output import emit, emit_json, format_table, number, stdout_width
 from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_schedule
 
 

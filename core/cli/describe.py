@@ -1,0 +1,147 @@
+"""What the commands say of a run: as JSON with stable keys, and as words for a table."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from core.cli.output import duration, number
+from core.config import encode_toml
+from core.imaging import sparkline
+from core.runs import EpochRecord, MetricsTail, RunInfo, plain
+
+TREND_WIDTH = 16
+
+
+def epochs_of(info: RunInfo) -> list[EpochRecord]:
+    """All epochs that the run has logged so far, in order."""
+    tail = MetricsTail(info.directory.metrics_file)
+    tail.poll()
+    return list(tail.epochs)
+
+
+def trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
+    """The mean loss of each epoch as a line of bars, on a logarithmic scale."""
+    return sparkline([record.mean for record in epochs], width)
+
+
+def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
+    """The keys that every command gives for a run; documented in docs/cli.md.
+
+    Args:
+        info: the run.
+        epochs: what `epochs_of` says of it.
+    """
+    status, config = info.status, info.file.config
+    last = epochs[-1] if epochs else None
+    return {
+        "id": info.id,
+        "path": str(info.directory.path),
+        "group": plain(info.file.group),
+        "created": plain(info.file.created),
+        "recipe": plain(config.recipe),
+        "dataset": plain(config.data.dataset),
+        "schedule": plain(config.schedule.name),
+        "seed": config.train.seed,
+        "tags": [plain(tag) for tag in info.file.tags],
+        "state": info.state.value,
+        "epoch": status.epoch,
+        "epochs": status.epochs,
+        "step": status.step,
+        "steps": status.steps,
+        "loss": last.mean if last else None,
+        "heldout": last.heldout if last else None,
+        "images_per_second": status.images_per_second,
+        "elapsed": status.elapsed,
+        "device": plain(status.device),
+        "threads": status.threads,
+        "message": status.message,
+        "error": status.error,
+    }
+
+
+def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
+    """All of `run_json`, and the run's configuration, provenance, epochs and files."""
+    run = info.directory
+    return {
+        **run_json(info, epochs),
+        "config": msgspec.to_builtins(info.file.config),
+        "provenance": {plain(key): plain(value) for key, value in info.file.provenance.items()},
+        "history": [msgspec.to_builtins(record) for record in epochs],
+        "files": {
+            "samples": [{"epoch": epoch, "path": str(path)} for epoch, path in run.sample_sheets()],
+            "reverse": [{"epoch": epoch, "path": str(path)} for epoch, path in run.reverse_strips()],
+            "checkpoint": str(run.checkpoint) if run.checkpoint.exists() else None,
+            "metrics": str(run.metrics_file) if run.metrics_file.exists() else None,
+            "log": str(run.log) if run.log.exists() else None,
+        },
+    }
+
+
+def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
+    """One line of ``core runs list``, cell by cell."""
+    last = epochs[-1] if epochs else None
+    return (
+        info.id,
+        info.state.value,
+        f"{info.status.epoch}/{info.status.epochs}",
+        number(last.mean if last else None),
+        number(last.heldout if last else None),
+        duration(info.status.elapsed),
+        trend(epochs),
+        plain(info.status.error),
+    )
+
+
+ROW_HEADERS = ("run", "state", "epoch", "loss", "held out", "time", "trend", "error")
+ROW_ALIGN = "llrrrrll"
+
+
+def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
+    """Everything about a run on a page: where it stands, its files, its configuration as TOML."""
+    status, file, run = info.status, info.file, info.directory
+    last = epochs[-1] if epochs else None
+    sheets, strips = run.sample_sheets(), run.reverse_strips()
+    where = f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}" if status.device else ""
+    speed = f"{status.images_per_second:.0f} pictures/s" if status.images_per_second else ""
+    lines = [
+        ("state", f"{info.state.value} {status.message}"),
+        ("error", status.error),
+        ("path", str(run.path)),
+        ("group", file.group),
+        ("tags", ", ".join(file.tags)),
+        ("made", file.created),
+        ("progress", f"epoch {status.epoch} of {status.epochs}, step {status.step} of {status.steps}"),
+        ("time", ", ".join(filter(None, (duration(status.elapsed), speed, where)))),
+        ("loss", f"{number(last.mean)} (held out {number(last.heldout)})" if last else ""),
+        ("trend", trend(epochs, 40)),
+        ("samples", str(sheets[-1][1]) if sheets else ""),
+        ("reverse", str(strips[-1][1]) if strips else ""),
+        ("checkpoint", str(run.checkpoint) if run.checkpoint.exists() else ""),
+        ("log", str(run.log) if run.log.exists() else ""),
+        *sorted(file.provenance.items()),
+    ]
+    head = [info.id, *(f"  {name:<11} {plain(text).strip()}" for name, text in lines if text.strip())]
+    return "\n".join([*head, "", plain(encode_toml(file.config), lines=True).rstrip()])
+
+
+def epoch_line(record: EpochRecord, epochs: int) -> str:
+    """The end of an epoch in words, for a log."""
+    text = f"epoch {record.epoch} of {epochs}, loss {number(record.mean)}"
+    if not math.isnan(record.heldout):
+        text += f", held out {number(record.heldout)}"
+    return f"{text}, {record.images_per_second:.0f} pictures/s"
+
+
+def labels(infos: Sequence[RunInfo]) -> dict[str, str]:
+    """A short name for each run, by its id: the least of its configuration that tells it from the others."""
+    parts = [
+        (info.file.config.schedule.name, info.file.config.data.dataset, f"s{info.file.config.train.seed}")
+        for info in infos
+    ]
+    for length in range(1, 4):
+        names = [plain(" ".join(part[:length])) for part in parts]
+        if len(set(names)) == len(names):
+            return dict(zip((info.id for info in infos), names, strict=True))
+    return {info.id: info.id for info in infos}

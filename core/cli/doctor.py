@@ -1,0 +1,184 @@
+"""`core doctor`: what this machine has, what will be used and why, and what is broken."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.options import device_option, json_option, runs_option, slots_option
+from core.cli.output import emit, emit_json
+from core.cli.pictures import color_mode
+from core.data import default_data_dir
+from core.errors import UserError
+from core.launch.devices import detect_machine, explain, make_plan
+
+PACKAGES = (
+    *("ddpm-tui", "torch", "numpy", "pillow", "safetensors", "textual", "rich"),
+    *("msgspec", "tomli", "tomli-w", "click", "psutil"),
+)
+SMALLEST_TERMINAL = (80, 24)
+LITTLE_SPACE = 1 << 30
+DEEP_TIMEOUT = 120
+
+_PROBE = """
+import json, torch
+kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+ones = {kind: torch.ones(64, 64, device=kind) for kind in kinds}
+sums = {kind: float((x @ x).sum()) for kind, x in ones.items()}
+names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": names,
+                  "works_on": [kind for kind, total in sums.items() if total == 64**3]}))
+"""
+
+
+@click.command("doctor")
+@click.option(
+    "--deep", is_flag=True, help="Import torch too and compute on each kind of device; takes seconds."
+)
+@runs_option
+@device_option
+@slots_option
+@json_option
+def command(deep: bool, root: Path, device: str, slots: int | None, as_json: bool) -> None:
+    """Say what this machine has, and what will be used and why.
+
+    Ends with code 2 when something is broken, so that a script can ask before it queues.
+    """
+    machine = detect_machine()
+    plan = make_plan(device, slots, machine=machine)
+    packages = {name: _version(name) for name in PACKAGES}
+    folders = [_folder("runs", root), _folder("datasets", default_data_dir())]
+    torch = _try_torch() if deep else None
+    problems = _problems(packages, folders, torch)
+    report: dict[str, Any] = {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "cores": machine.cores,
+        "devices": [dataclasses.asdict(found) for found in machine.devices],
+        "uses": {"devices": [found.name for found in plan.devices], "runs_at_once": plan.capacity},
+        "reasons": explain(device, slots, machine=machine),
+        "packages": packages,
+        "compiler": _compiler(),
+        "terminal": _terminal(),
+        "folders": folders,
+        "torch": torch,
+        "problems": problems,
+    }
+    if as_json:
+        emit_json(report)
+    else:
+        emit(_as_text(report))
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _folder(purpose: str, path: Path) -> dict[str, Any]:
+    """Whether a folder can be written, or made, and how much room there is; found out without writing."""
+    there = path.absolute()
+    while not there.exists():
+        there = there.parent
+    return {
+        "purpose": purpose,
+        "path": str(path),
+        "exists": path.exists(),
+        "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
+        "free_bytes": shutil.disk_usage(there).free,
+    }
+
+
+def _compiler() -> str | None:
+    """The C++ compiler that torch.compile would find."""
+    wanted = os.environ.get("CXX")
+    return next(filter(None, map(shutil.which, [wanted] if wanted else ["g++", "clang++", "c++"])), None)
+
+
+def _terminal() -> dict[str, Any]:
+    size = shutil.get_terminal_size()
+    return {
+        "is_terminal": sys.stdout.isatty(),
+        "columns": size.columns,
+        "rows": size.lines,
+        "term": os.environ.get("TERM", ""),
+        "pictures": color_mode(),
+        "encoding": sys.stdout.encoding,
+        "no_color": bool(os.environ.get("NO_COLOR")),
+        "multiplexer": "tmux" if os.environ.get("TMUX") else "screen" if os.environ.get("STY") else None,
+    }
+
+
+def _try_torch() -> dict[str, Any]:
+    """Import torch and compute with it, in a process of its own, which may crash as drivers make it."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=DEEP_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"torch did not answer within {DEEP_TIMEOUT} s"}
+    if done.returncode != 0:
+        return {"error": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def _problems(
+    packages: Mapping[str, str | None], folders: Sequence[Mapping[str, Any]], torch: Mapping[str, Any] | None
+) -> list[str]:
+    problems = [
+        f"{name} is not installed" for name, found in packages.items() if found is None and name != "ddpm-tui"
+    ]
+    problems += [f"{folder['path']} cannot be written" for folder in folders if not folder["writable"]]
+    if torch and "error" in torch:
+        problems.append(f"torch does not work ({torch['error']})")
+    return problems
+
+
+def _as_text(report: Mapping[str, Any]) -> str:
+    terminal, compiler = report["terminal"], report["compiler"]
+    lines = ["Machine", f"  {report['platform']}, Python {report['python']} ({report['executable']})"]
+    lines += [f"  {reason}" for reason in report["reasons"]]
+    lines += ["", "Packages"]
+    lines += [f"  {name:<12} {found or 'missing'}" for name, found in report["packages"].items()]
+    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is left out"
+    lines += [f"  {'C++ compiler':<12} {compiles}"]
+    if report["torch"] and "error" not in report["torch"]:
+        lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
+    lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
+    for folder in report["folders"]:
+        can = "can be written" if folder["writable"] else "CANNOT be written"
+        little = ": little" if folder["free_bytes"] < LITTLE_SPACE else ""
+        made = "" if folder["exists"] else ", will be made"
+        lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
+    return "\n".join(lines)
+
+
+def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:
+    if not terminal["is_terminal"]:
+        return ["stdout is no terminal: pictures are drawn with letters, tables are not wrapped"]
+    columns, rows = SMALLEST_TERMINAL
+    small = terminal["columns"] < columns or terminal["rows"] < rows
+    lines = [
+        f"{terminal['columns']} x {terminal['rows']}"
+        + (f": the dashboard wants {columns} x {rows}" if small else ""),
+        f"TERM={terminal['term']}, {terminal['encoding']}, pictures in {terminal['pictures']}"
+        + (" because NO_COLOR is set" if terminal["no_color"] else ""),
+    ]
+    if terminal["multiplexer"]:
+        lines.append(f"inside {terminal['multiplexer']}")
+    return lines

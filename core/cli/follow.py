@@ -1,0 +1,237 @@
+"""Watching runs to their end: a bar for each on a terminal, a line for each event elsewhere."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from core.cli.describe import epoch_line, epochs_of, labels, run_json
+from core.cli.output import duration, emit, emit_json, is_terminal, note, number, print_error
+from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
+from core.launch import control
+from core.launch.queue import ensure_runner
+from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore, State
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+POLL = 0.2
+RUNNER_CHECK = 5.0
+RUNNER_ATTEMPTS = 3
+MOST_WAITING_BARS = 10
+
+
+class RunsStoppedError(UserError):
+    """Runs were stopped before their end, by Ctrl-C here or by a command elsewhere."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
+class Display(Protocol):
+    """What shows the runs while they are watched."""
+
+    def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
+        """Show a run as it is now, `new` being the epochs that have ended since the last call."""
+
+
+class Follower:
+    """Watches runs of one store until all have ended, stopping them at Ctrl-C."""
+
+    def __init__(
+        self, store: RunStore, runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | None = None
+    ) -> None:
+        self._store = store
+        self._runs = list(runs)
+        self._device = device
+        self._slots = slots
+        self._tails = {run: MetricsTail(run.metrics_file) for run in self._runs}
+        self._reported = dict.fromkeys(self._runs, 0)
+        self._next_check = time.monotonic() + RUNNER_CHECK
+        self._runners_started = 0
+
+    def to_the_end(self, *, as_json: bool) -> None:
+        """Watch, then write what became of the runs to stdout.
+
+        Ctrl-C stops the runs and waits for their checkpoints; a second one leaves at once.
+
+        Raises:
+            RunFailedError: some failed or crashed; the reason of each is on stderr.
+            RunsStoppedError: some were stopped.
+            UserError: no queue runner stays alive to start them.
+        """
+        try:
+            with _display(self._infos()) as display:
+                self._watch(display)
+        except KeyboardInterrupt:
+            self._stop()
+        infos = self._infos()
+        if as_json:
+            emit_json([run_json(info, epochs_of(info)) for info in infos])
+        else:
+            for info in infos:
+                if info.state is State.FINISHED:
+                    emit(str(info.directory.path))
+        sys.stdout.flush()
+        self._judge(infos)
+
+    def _infos(self) -> list[RunInfo]:
+        """All runs that are still there; a removed one is no longer ours to watch."""
+        infos = []
+        for run in self._runs:
+            try:
+                infos.append(self._store.info(run))
+            except UserError:
+                if run.path.exists():
+                    raise
+        return infos
+
+    def _watch(self, display: Display | None) -> None:
+        while True:
+            infos = self._infos()
+            for info in infos:
+                if display is not None:
+                    display.update(info, self._new_epochs(info.directory))
+            if all(info.state.is_ended for info in infos):
+                return
+            if any(info.state is State.QUEUED for info in infos):
+                self._keep_a_runner(infos[0].directory.path.parent)
+            time.sleep(POLL)
+
+    def _new_epochs(self, run: RunDirectory) -> list[EpochRecord]:
+        tail = self._tails[run]
+        tail.poll()
+        new = [record for record in tail.epochs if record.epoch > self._reported[run]]
+        if new:
+            self._reported[run] = new[-1].epoch
+        return new
+
+    def _keep_a_runner(self, root: Path) -> None:
+        """Where somebody killed the queue runner, queued runs wait for ever: start another, a few times."""
+        if time.monotonic() < self._next_check:
+            return
+        self._next_check = time.monotonic() + RUNNER_CHECK
+        if ensure_runner(root, self._device, self._slots):
+            self._runners_started += 1
+            if self._runners_started > RUNNER_ATTEMPTS:
+                raise UserError(f"{root}: no queue runner stays alive; {root / '.queue.log'} says why")
+
+    def _stop(self) -> None:
+        note("stopping the runs, which write their checkpoints first (Ctrl-C again: leave at once)")
+        for info in sorted(self._infos(), key=lambda info: info.state is not State.QUEUED):
+            if not info.state.is_ended:
+                control.stop(info.directory)
+        self._watch(None)
+
+    def _judge(self, infos: Sequence[RunInfo]) -> None:
+        failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
+        stopped = [info for info in infos if info.state is State.STOPPED]
+        for info in failed:
+            print_error(f"{info.id}: {info.state}: {info.status.error or f'see {info.directory.log}'}")
+        if stopped:
+            ids = " ".join(info.id for info in stopped)
+            root = stopped[0].directory.path.parent
+            where = "" if root == Path("runs") else f" --runs {root}"
+            note(f"to go on: core runs resume{where} {ids}")
+        if failed:
+            raise RunFailedError(f"{len(failed)} of {len(infos)} runs failed")
+        if stopped:
+            raise RunsStoppedError(f"{len(stopped)} of {len(infos)} runs stopped before their end")
+
+
+@contextlib.contextmanager
+def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
+    names = labels(infos)
+    if not is_terminal(sys.stderr):
+        yield _Lines(names)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[words]}", markup=False),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5, expand=True) as progress:
+        yield _Bars(progress, names)
+
+
+class _Lines:
+    """A line for each state that a run enters and each epoch that it ends."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+        self._said: dict[str, str] = {}
+
+    def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
+        for record in new:
+            self._say(info, epoch_line(record, info.status.epochs))
+        words = state_words(info)
+        if self._said.get(info.id) != words:
+            self._said[info.id] = words
+            self._say(info, words)
+
+    def _say(self, info: RunInfo, words: str) -> None:
+        note(f"{self._names.get(info.id, info.id)}: {words}")
+
+
+class _Bars:
+    """A bar for each run that is training or about to, and a line for each that has ended."""
+
+    def __init__(self, progress: "Progress", names: dict[str, str]) -> None:
+        self._progress = progress
+        self._names = names
+        self._tasks: dict[str, TaskID] = {}
+        self._losses: dict[str, str] = {}
+        self._ended: set[str] = set()
+
+    def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
+        name = self._names.get(info.id, info.id)
+        if info.id not in self._tasks:
+            self._tasks[info.id] = self._progress.add_task(name, total=None, words="")
+        if new:
+            self._losses[info.id] = f"loss {number(new[-1].mean)}, held out {number(new[-1].heldout)}"
+        if info.state.is_ended and info.id not in self._ended:
+            self._ended.add(info.id)
+            losses = self._losses.get(info.id)
+            line = f"{name}: {state_words(info)}" + (f", {losses}" if losses else "")
+            self._progress.console.print(line, markup=False, highlight=False)
+        self._progress.update(
+            self._tasks[info.id],
+            total=info.status.steps or None,
+            completed=info.status.step,
+            words=self._words(info),
+            visible=info.state.is_live
+            or (info.state is State.QUEUED and len(self._names) <= MOST_WAITING_BARS),
+        )
+
+    def _words(self, info: RunInfo) -> str:
+        if info.state is not State.RUNNING:
+            return " ".join(filter(None, (info.state.value, info.status.message)))
+        parts = [f"epoch {info.status.epoch}/{info.status.epochs}", self._losses.get(info.id, "")]
+        if info.status.images_per_second:
+            parts.append(f"{info.status.images_per_second:.0f}/s")
+        return ", ".join(filter(None, parts))
+
+
+def state_words(info: RunInfo) -> str:
+    """A run's state, and what there is to say of it."""
+    status = info.status
+    match info.state:
+        case State.STARTING:
+            return " ".join(
+                filter(None, ("starting", f"on {status.device}", status.message and f"({status.message})"))
+            )
+        case State.STOPPED:
+            return f"stopped at step {status.step}"
+        case State.FINISHED:
+            return f"finished {status.epoch} epochs in {duration(status.elapsed)}"
+        case State.FAILED:
+            return f"failed: {status.error}"
+        case State.CRASHED:
+            return "crashed: its process is gone"
+        case _:
+            return info.state.value

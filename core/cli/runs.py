@@ -1,0 +1,186 @@
+"""`core runs`: list, show, stop, resume and delete runs."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.cli.describe import (
+    ROW_ALIGN,
+    ROW_HEADERS,
+    epochs_of,
+    run_details_json,
+    run_json,
+    run_row,
+    run_text,
+)
+from core.cli.follow import Follower
+from core.cli.options import device_option, json_option, runs_option, slots_option
+from core.cli.output import emit, emit_json, format_table, note, stdout_width
+from core.errors import UserError
+from core.launch import control
+from core.launch.devices import make_plan
+from core.launch.queue import ensure_runner
+from core.runs import RunDirectory, RunStore, State, plain
+
+POLL = 0.1
+
+selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
+
+
+@click.group("runs")
+def command() -> None:
+    """List, show, stop, resume or delete runs.
+
+    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest.
+    """
+
+
+@command.command("list")
+@runs_option
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in State]),
+    multiple=True,
+    help="Only runs in this state; may be given several times.",
+)
+@json_option
+def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
+    """List all runs, oldest first."""
+    scan = RunStore(root).scan()
+    infos = [info for info in scan.infos if not states or info.state.value in states]
+    for problem in scan.problems:
+        note(f"{problem.id}: {problem.text}")
+    if as_json:
+        emit_json([run_json(info, epochs_of(info)) for info in infos])
+    elif infos:
+        rows = [run_row(info, epochs_of(info)) for info in infos]
+        emit(format_table(ROW_HEADERS, rows, ROW_ALIGN, width=stdout_width()))
+    else:
+        note(f"{root}: no runs here" + (" in this state" if states else "; start some with: core train"))
+
+
+@command.command("show")
+@click.argument("selector", metavar="RUN", default="latest")
+@runs_option
+@json_option
+def show(selector: str, root: Path, as_json: bool) -> None:
+    """Show all about one run: state, files, configuration; with --json its epochs too."""
+    store = RunStore(root)
+    info = store.info(store.find(selector))
+    epochs = epochs_of(info)
+    if as_json:
+        emit_json(run_details_json(info, epochs))
+    else:
+        emit(run_text(info, epochs))
+
+
+@command.command("stop")
+@selectors
+@click.option("--all", "everything", is_flag=True, help="All runs that are queued or training.")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the workers to write their checkpoints.")
+@runs_option
+@json_option
+def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path, as_json: bool) -> None:
+    """Stop runs: they finish their step, write a checkpoint and end; queued ones leave the queue."""
+    store = RunStore(root)
+    runs = _select(store, selectors, everything, but_not=[state for state in State if state.is_ended])
+    # Queued runs first: else each slot that a stopping run frees would be taken by one that is to stop too.
+    for run in sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED):
+        note(control.stop(run))
+    while not no_wait and any(not store.info(run).state.is_ended for run in runs):
+        time.sleep(POLL)
+    _emit_outcome(store, runs, as_json)
+
+
+@command.command("resume")
+@selectors
+@click.option("--all", "everything", is_flag=True, help="All runs that were stopped or crashed.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in all.")
+@device_option
+@slots_option
+@click.option("--follow", is_flag=True, help="Watch the runs to their end, as core train does.")
+@runs_option
+@json_option
+def resume(
+    selectors: tuple[str, ...],
+    everything: bool,
+    epochs: int | None,
+    device: str,
+    slots: int | None,
+    follow: bool,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Go on with runs from their last checkpoints, in the background."""
+    store = RunStore(root)
+    resumable = (State.STOPPED, State.CRASHED)
+    runs = _select(store, selectors, everything, but_not=[state for state in State if state not in resumable])
+    make_plan(device, slots)
+    for run in runs:
+        note(control.resume(run, epochs=epochs))
+    for folder in dict.fromkeys(run.path.parent for run in runs):
+        ensure_runner(folder, device, slots)
+    if follow and runs:
+        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+    else:
+        _emit_outcome(store, runs, as_json)
+
+
+@command.command("rm")
+@selectors
+@click.option("--all", "everything", is_flag=True, help="All runs that have ended.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@runs_option
+@json_option
+def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, as_json: bool) -> None:
+    """Delete runs with all their files; one that is training must be stopped first."""
+    store = RunStore(root)
+    runs = _select(store, selectors, everything, but_not=[state for state in State if not state.is_ended])
+    if runs and not yes:
+        _confirm(runs)
+    for run in runs:
+        note(control.remove(run))
+    removed = [plain(run.id) for run in runs]
+    if as_json:
+        emit_json(removed)
+    else:
+        for name in removed:
+            emit(name)
+
+
+def _select(
+    store: RunStore, selectors: Sequence[str], everything: bool, *, but_not: Sequence[State]
+) -> list[RunDirectory]:
+    """The runs that were named, each once; or with --all, every run but those in the given states."""
+    if everything and selectors:
+        raise UserError("give either runs or --all, not both")
+    if everything:
+        return [info.directory for info in store.infos() if info.state not in but_not]
+    if not selectors:
+        raise UserError("which run? Give an id, the beginning of one, a path or latest; or --all")
+    return list(dict.fromkeys(store.find(selector) for selector in selectors))
+
+
+def _confirm(runs: Sequence[RunDirectory]) -> None:
+    if not sys.stdin.isatty():
+        raise UserError(f"{len(runs)} to delete and nobody to ask; say --yes to delete without asking")
+    for run in runs:
+        note(f"  {run.path}")
+    if not click.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)} with all files?", err=True):
+        raise click.Abort
+
+
+def _emit_outcome(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
+    """What became of runs: one JSON list, or a path a line."""
+    if as_json:
+        infos = [store.info(run) for run in runs]
+        outcome: list[dict[str, Any]] = [run_json(info, epochs_of(info)) for info in infos]
+        emit_json(outcome)
+        return
+    for run in runs:
+        emit(str(run.path))

@@ -1,0 +1,71 @@
+"""`core train`: queue the runs of a recipe, and watch them to their end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from core.cli.describe import epochs_of, run_json
+from core.cli.follow import Follower
+from core.cli.options import device_option, json_option, runs_option, slots_option
+from core.cli.output import emit, emit_json, note
+from core.config import RunConfig
+from core.data import find_data_recipe
+from core.launch.devices import make_plan
+from core.launch.queue import enqueue, ensure_runner
+from core.recipes import load_recipe
+from core.runs import RunStore, make_group
+
+
+@click.command("train")
+@click.argument("recipe", default="quick")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the recipe, for example --set train.epochs=3; a list makes a run of each value.",
+)
+@runs_option
+@device_option
+@slots_option
+@click.option(
+    "--detach", is_flag=True, help="Write the ids of the runs to stdout and leave them to themselves."
+)
+@json_option
+def command(
+    recipe: str,
+    overrides: tuple[str, ...],
+    root: Path,
+    device: str,
+    slots: int | None,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Train the runs of a recipe, here and now or in the background.
+
+    RECIPE is quick, thesis or the path of a .toml file. The runs are processes of their own: they go on
+    when this command is killed or its terminal closes. Ctrl-C stops them with their checkpoints written.
+    At the end the folders of the finished runs go to stdout.
+    """
+    found = load_recipe(recipe, overrides)
+    _check_before_queueing(found.configs, device, slots)
+    runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
+    store = RunStore(root)
+    note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
+    follower = Follower(store, runs, device=device, slots=slots)
+    ensure_runner(root, device, slots)
+    if not detach:
+        follower.to_the_end(as_json=as_json)
+    elif as_json:
+        emit_json([run_json(info, epochs_of(info)) for info in map(store.info, runs)])
+    else:
+        for run in runs:
+            emit(run.id)
+
+
+def _check_before_queueing(configs: Sequence[RunConfig], device: str, slots: int | None) -> None:
+    """Find now what would otherwise end each of the workers in a moment."""
+    make_plan(device, slots)
+    for name in dict.fromkeys(config.data.dataset for config in configs):
+        find_data_recipe(name)
