@@ -2,8 +2,10 @@
 
 Started by the real queue runner in place of `core.training.worker`. The recipe's name says how it behaves:
 ``quick`` finishes at once; ``patient`` runs until SIGTERM or a control file, then is stopped; ``broken``
-fails before it claims; ``silent`` ends well without claiming; ``failing`` claims and fails.
-Each life that got the run appends its pid to `lives`, so that tests can count how often a run was started.
+fails before it claims; ``silent`` ends well without claiming; ``failing`` claims and fails; ``mortal`` is
+killed before it claims; ``gated`` says so in its folder (`at-the-gate`), waits for a file `gate` there, and
+then claims and finishes. Each life that got the run appends its pid to `lives`, so that tests can count how
+often a run was started.
 """
 
 import argparse
@@ -34,11 +36,18 @@ def main() -> int:
         raise ImportError("no module named \x1b[31mtroch")
     if behaviour == "silent":
         return 0
+    if behaviour == "mortal":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if behaviour == "gated":
+        with (run.path / "at-the-gate").open("a") as waiting:
+            waiting.write(f"{os.getpid()}\n")
+        while not (run.path / "gate").exists() and run.path.exists():
+            time.sleep(0.005)
     try:
         with run.claim(device=options.device, threads=options.threads) as status:
             with (run.path / "lives").open("a") as lives:
-                threads, folder = os.environ["OMP_NUM_THREADS"], os.getcwd()
-                lives.write(f"{os.getpid()} {options.device} {options.threads} {threads} {folder}\n")
+                seen = os.environ["OMP_NUM_THREADS"], os.environ.get("DDPM_DATA", "-"), os.getcwd()
+                lives.write(" ".join([str(os.getpid()), options.device, str(options.threads), *seen]) + "\n")
             status = msgspec.structs.replace(status, state=State.RUNNING, message="", heartbeat=time.time())
             run.write_status(status)
             while behaviour == "patient" and not stop.wait(0.01) and not run.stop_requested():
