@@ -16,6 +16,7 @@ from core.config.schema import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.launch import control
 from core.launch import runner as runner_module
+from core.launch.devices import detect_machine
 from core.launch.queue import enqueue, ensure_runner
 from core.launch.runner_lock import read_runner
 from core.runs import RunDirectory, RunStore, State
@@ -79,7 +80,7 @@ def test_each_run_is_started_once_and_the_runner_ends(root: Path) -> None:
 def test_a_worker_is_told_its_device_and_threads_and_sees_no_more(root: Path) -> None:
     (run,) = queue(root, "quick")
     finish(start_runner(root, "--device", "cpu", "--slots", "1"))
-    cores = len(os.sched_getaffinity(0))
+    cores = detect_machine().cores
     assert lives(run)[0][1:4] == ["cpu", str(cores), str(cores)]
     assert run.read_status().threads == cores
     assert "worker on cpu" in run.log.read_text()

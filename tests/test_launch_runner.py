@@ -38,6 +38,7 @@ def test_an_ensured_runner_is_nobodys_child_and_one_is_enough(root: Path) -> Non
     assert "begins" in (root / ".queue.log").read_text()
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="signals are looked up in /proc")
 def test_an_ensured_runner_has_its_signals_as_usual(root: Path) -> None:
     (run,) = queue(root, "patient")
     ensure_runner(root, worker_module=WORKER)

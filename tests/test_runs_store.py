@@ -1,14 +1,15 @@
 """Finding runs, reading them cheaply, and explaining those that cannot be read."""
 
-import os
 import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
 import fakes
 import msgspec
+import psutil
 import pytest
 
 from core.errors import UserError
@@ -164,7 +165,8 @@ def test_a_killed_worker_is_seen_as_crashed_at_the_next_look(tmp_path: Path) -> 
     store = RunStore(tmp_path)
     assert store.info(run).state is State.STARTING
     worker.send_signal(signal.SIGKILL)
-    os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)  # dead, but not buried: a zombie
+    while psutil.Process(worker.pid).status() != psutil.STATUS_ZOMBIE:  # dead, but not buried
+        time.sleep(0.005)
     assert store.info(run).state is State.CRASHED
     worker.communicate()
     assert store.info(run).state is State.CRASHED

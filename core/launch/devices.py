@@ -7,6 +7,7 @@ of the time (25 times slower, measured with two workers of two threads on two co
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SLOTS_PER_GPU: Final = 4
 BYTES_PER_GPU_SLOT: Final = 4 << 30
 THREADS_PER_GPU_SLOT: Final = 4
 
+_PATIENCE: Final = 10.0
 _QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
@@ -161,7 +163,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     """
     if slots is not None and slots < 1:
         raise UserError(f"--slots {slots}: expected at least 1")
-    if device not in ("auto", "cpu", "mps", "cuda") and not device.removeprefix("cuda:").isdecimal():
+    if device not in ("auto", "cpu", "mps", "cuda") and not re.fullmatch(r"cuda:[0-9]+", device):
         raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:N or mps")
     machine = machine or detect_machine()
     if device == "auto":
@@ -255,8 +257,11 @@ def _cpu_quota(root: Path, membership: Path) -> float | None:
         return None
     quotas = []
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
+        entry = re.fullmatch(r"\d+:([^:]*):(.*)", line)
+        if entry is None:
+            continue
+        controllers, path = entry.groups()
+        if not controllers:
             bases = [root, root / "unified"]
         elif "cpu" in controllers.split(","):
             bases = [root / controllers, root / "cpu"]
@@ -288,7 +293,7 @@ def _nvidia_gpus() -> tuple[list[Device], str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=10,
+            timeout=_PATIENCE,
             check=False,
         )
     except FileNotFoundError:
@@ -299,6 +304,8 @@ def _nvidia_gpus() -> tuple[list[Device], str]:
         words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
         return [], f"No NVIDIA GPU: nvidia-smi failed ({words})."
     found = _parse_gpus(answer.stdout)
+    if not found:
+        return [], "No NVIDIA GPU: nvidia-smi lists none."
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return _named(found), ""

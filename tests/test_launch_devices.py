@@ -1,0 +1,310 @@
+"""Devices and slots: real `nvidia-smi` programs that say what we want to hear, real control-group files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.launch import devices as module
+from core.launch.devices import (
+    Device,
+    Machine,
+    Plan,
+    Slot,
+    detect_devices,
+    detect_machine,
+    explain,
+    make_plan,
+    plan_slots,
+)
+
+GIB = 1 << 30
+CPU = Device("cpu", "cpu", "a CPU", 8 * GIB)
+MPS = Device("mps", "mps", "a Mac", 8 * GIB)
+TWO_GPUS = "0, GPU-aaa, NVIDIA A, 81920, 81000\n1, GPU-bbb, NVIDIA B, 8192, 100\n"
+
+
+def gpu(number: int, memory: int = 80 * GIB) -> Device:
+    return Device(f"cuda:{number}", "cuda", "a GPU", memory)
+
+
+def cpu_plan(cores: int, slots: int | None = None) -> Plan:
+    return Plan((CPU,), cores, slots)
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder at the front of the PATH for a made-up `nvidia-smi`; without one there is none."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(module, "_version_of_torch", lambda: "2.13.0+cu130")
+    return folder / "nvidia-smi"
+
+
+def says(program: Path, text: str, code: int = 0) -> None:
+    program.write_text(f"#!/bin/sh\nprintf '%s' '{text}'\nexit {code}\n")
+    program.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("cores", "runs", "expected"),
+    [
+        (2, 5, [1, 1]),
+        (2, 1, [2]),
+        (1, 3, [1]),
+        (16, 5, [3] * 5),
+        (16, 40, [1] * 16),
+        (8, 3, [2, 2, 2]),
+        (4, 0, []),
+    ],
+)
+def test_cores_are_shared_out_among_the_runs(cores: int, runs: int, expected: list[int]) -> None:
+    slots = cpu_plan(cores).free([], runs)
+    assert slots == [Slot("cpu", threads, index) for index, threads in enumerate(expected)]
+    assert sum(expected) <= cores
+
+
+def test_live_runs_keep_their_cores() -> None:
+    assert cpu_plan(2).free([("cpu", 1)], 4) == [Slot("cpu", 1, 0)]
+    assert cpu_plan(2).free([("cpu", 2)], 4) == []
+    assert cpu_plan(2).free([("cpu", 1), ("cpu", 1)], 4) == []
+    assert cpu_plan(8).free([("cpu", 2)], 1) == [Slot("cpu", 6, 0)]
+    assert cpu_plan(2).free([("cpu", 64)], 1) == []
+
+
+def test_slots_that_are_asked_for_are_given_even_beyond_the_cores() -> None:
+    assert cpu_plan(2, slots=5).free([], 9) == [Slot("cpu", 1, index) for index in range(5)]
+    assert cpu_plan(8, slots=2).free([], 1) == [Slot("cpu", 4, 0)]
+    assert cpu_plan(2, slots=3).free([("cpu", 1), ("cpu", 1)], 9) == [Slot("cpu", 1, 0)]
+    assert cpu_plan(2, slots=1).free([("cpu", 2)], 9) == []
+
+
+def test_gpus_are_filled_in_turn_up_to_their_memory() -> None:
+    plan = Plan((gpu(0), gpu(1, 9 * GIB), gpu(2, 2 * GIB)), 16)
+    assert plan.capacity == 4 + 2 + 1
+    names = [slot.device for slot in plan.free([], 9)]
+    assert names == ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1", "cuda:0", "cuda:0"]
+    assert [slot.device for slot in plan.free([("cuda:0", 2), ("cuda:0", 2), ("cuda:1", 2)], 3)] == [
+        "cuda:2",
+        "cuda:1",
+        "cuda:0",
+    ]
+    assert plan.free([(name, 2) for name in names], 3) == []
+
+
+def test_workers_on_gpus_share_the_cores_too() -> None:
+    assert {slot.threads for slot in Plan((gpu(0),), 16).free([], 9)} == {4}
+    assert {slot.threads for slot in Plan((gpu(0),), 2).free([], 9)} == {1}
+    assert {slot.threads for slot in Plan((gpu(0), gpu(1)), 16).free([], 9)} == {2}
+
+
+def test_runs_on_the_cpu_take_no_room_on_a_gpu() -> None:
+    assert len(Plan((gpu(0),), 8).free([("cpu", 8)], 9)) == 4
+
+
+def test_slots_over_several_gpus_are_spread() -> None:
+    slots = Plan((gpu(0), gpu(1)), 8, slots=6).free([("cuda:0", 1)], 9)
+    assert [slot.device for slot in slots] == ["cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+
+
+def test_metal_runs_one_at_a_time() -> None:
+    assert Plan((MPS,), 8).free([], 5) == [Slot("mps", 4, 0)]
+    assert Plan((MPS,), 8).free([("mps", 4)], 5) == []
+
+
+def test_gpus_are_found_with_names_and_memory(nvidia_smi: Path) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    machine = detect_machine()
+    assert [device.name for device in machine.devices] == ["cuda:0", "cuda:1", "cpu"]
+    first, second, _ = machine.devices
+    assert (first.kind, first.memory, first.detail) == ("cuda", 80 * GIB, "NVIDIA A, 79.1 GiB free")
+    assert (second.memory, second.detail) == (8 * GIB, "NVIDIA B, 0.1 GiB free")
+    assert detect_devices() == list(machine.devices)
+    assert [device.name for device in make_plan().devices] == ["cuda:0", "cuda:1"]
+    assert [device.name for device in make_plan("cuda:1").devices] == ["cuda:1"]
+    assert [device.name for device in make_plan("cpu").devices] == ["cpu"]
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [
+        ("0,1", ["NVIDIA A", "NVIDIA B"]),
+        ("1", ["NVIDIA B"]),
+        (" 1 , 0 ", ["NVIDIA B", "NVIDIA A"]),
+        ("GPU-bb", ["NVIDIA B"]),
+        ("1,7,0", ["NVIDIA B"]),
+        ("1,1", ["NVIDIA B"]),
+        ("", []),
+        ("-1", []),
+        ("GPU-zz", []),
+        ("MIG-1234,MIG-5678", ["MIG slice", "MIG slice"]),
+    ],
+)
+def test_cuda_visible_devices_is_honoured_as_cuda_does(
+    nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch, visible: str, names: list[str]
+) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    gpus = detect_devices()[:-1]
+    assert [device.detail.split(",")[0] for device in gpus] == names
+    assert [device.name for device in gpus] == [f"cuda:{index}" for index in range(len(names))]
+    assert any(f"shows {len(names)} of 2 GPUs" in note for note in detect_machine().notes)
+
+
+def test_a_torch_without_cuda_leaves_the_gpus_alone_and_says_why(
+    nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    monkeypatch.setattr(module, "_version_of_torch", lambda: "2.13.0+cpu")
+    assert [device.name for device in detect_devices()] == ["cpu"]
+    with pytest.raises(
+        UserError, match=r"2 GPUs found, but torch 2\.13\.0\+cpu is built for CPUs only: install"
+    ):
+        make_plan("cuda")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "why"),
+    [
+        (None, 0, "nvidia-smi is not installed"),
+        ("No devices were found", 6, "nvidia-smi failed .No devices were found"),
+        ("", 9, "nvidia-smi failed .no reason given"),
+        ("", 0, "nvidia-smi lists none"),
+        ("what, is, this", 0, "nvidia-smi lists none"),
+    ],
+)
+def test_no_gpu_means_the_cpu_and_a_reason(nvidia_smi: Path, text: str | None, code: int, why: str) -> None:
+    if text is not None:
+        says(nvidia_smi, text, code)
+    assert [device.name for device in make_plan().devices] == ["cpu"]
+    with pytest.raises(UserError, match=f"--device cuda: not on this machine, which has cpu.*{why}"):
+        make_plan("cuda")
+
+
+def test_memory_that_nvidia_does_not_tell_still_makes_a_slot(nvidia_smi: Path) -> None:
+    says(nvidia_smi, "0, GPU-a, NVIDIA GB10, [N/A], [N/A]\n")
+    device = detect_devices()[0]
+    assert (device.name, device.memory) == ("cuda:0", 0)
+    assert make_plan("cuda:0").capacity == 1
+
+
+def test_an_nvidia_smi_that_hangs_is_given_up(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvidia_smi.write_text("#!/bin/sh\nexec sleep 600\n")
+    nvidia_smi.chmod(0o755)
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    assert [device.name for device in detect_devices()] == ["cpu"]
+    assert any("did not answer" in note for note in detect_machine().notes)
+
+
+def test_apple_silicon_has_metal(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(module.platform, "machine", lambda: "arm64")
+    assert [device.name for device in detect_devices()] == ["mps", "cpu"]
+    assert make_plan().devices[0].name == "mps"
+    monkeypatch.setattr(module.platform, "machine", lambda: "x86_64")
+    assert [device.name for device in detect_devices()] == ["cpu"]
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "", "cuda:²"])
+def test_a_device_that_is_none_is_a_users_error(device: str) -> None:
+    with pytest.raises(UserError, match=r"expected auto, cpu, cuda, cuda:N or mps"):
+        make_plan(device)
+
+
+@pytest.mark.parametrize("slots", [0, -3])
+def test_slots_below_one_are_a_users_error(slots: int) -> None:
+    with pytest.raises(UserError, match=f"--slots {slots}: expected at least 1"):
+        plan_slots("cpu", slots)
+
+
+def test_slots_without_a_number_of_runs_are_all_there_are() -> None:
+    cores = detect_machine().cores
+    assert plan_slots("cpu") == [Slot("cpu", 1, index) for index in range(cores)]
+    assert plan_slots("cpu", runs=1) == [Slot("cpu", cores, 0)]
+
+
+def test_the_explanation_says_what_is_used_and_why(nvidia_smi: Path) -> None:
+    two_cores = Machine((CPU,), 2, ("2 cores.",))
+    assert explain(machine=two_cores) == [
+        "cpu: a CPU, 8.0 GiB.",
+        "2 cores.",
+        "Runs go up to 2 runs at once on cpu, with 2 threads shared among them: "
+        "more threads than cores are far slower.",
+    ]
+    assert explain(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
+    many = Machine((gpu(0), gpu(1), CPU), 8, ())
+    assert "up to 8 runs at once on cuda:0 and cuda:1" in explain(machine=many)[-1]
+    assert "one fills the GPU" in explain(machine=Machine((MPS, CPU), 8, ()))[-1]
+    assert explain()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_an_affinity_is_respected() -> None:
+    core = min(os.sched_getaffinity(0))
+    program = (
+        f"import os\nos.sched_setaffinity(0, {{{core}}})\n"
+        "from core.launch.devices import detect_machine\nprint(detect_machine().cores)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "membership", "expected"),
+    [
+        ({"cpu.max": "150000 100000"}, "0::/", 1.5),
+        ({"cpu.max": "max 100000"}, "0::/", None),
+        (
+            {"cpu.max": "max 100000", "a/cpu.max": "400000 100000", "a/b/cpu.max": "300000 100000"},
+            "0::/a/b",
+            3.0,
+        ),
+        ({"a/cpu.max": "100000 100000", "a/b/cpu.max": "300000 100000"}, "0::/a/b", 1.0),
+        ({"cpu.max": "200000 100000"}, "0::/docker/not/mounted/here", 2.0),
+        ({"unified/cpu.max": "200000 100000"}, "0::/", 2.0),
+        (
+            {"cpu,cpuacct/a/cpu.cfs_quota_us": "250000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
+            "3:cpu,cpuacct:/a",
+            2.5,
+        ),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/\n0::/", None),
+        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "0"}, "1:cpu:/", None),
+        ({"cpu.max": "nonsense"}, "0::/", None),
+        ({}, "0::/", None),
+        ({"cpu.max": "100000 100000"}, "not a line of ours", None),
+    ],
+)
+def test_the_quota_of_a_container_is_found(
+    tmp_path: Path, files: dict[str, str], membership: str, expected: float | None
+) -> None:
+    groups = tmp_path / "cgroup"
+    for name, content in files.items():
+        (groups / name).parent.mkdir(parents=True, exist_ok=True)
+        (groups / name).write_text(content + "\n")
+    (tmp_path / "membership").write_text(membership + "\n")
+    assert module._cpu_quota(groups, tmp_path / "membership") == expected
+    assert module._cpu_quota(groups, tmp_path / "nothing") is None
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.9, 1), (1000.0, None), (None, None)])
+def test_a_quota_is_rounded_down_to_whole_cores(
+    monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int | None
+) -> None:
+    monkeypatch.setattr(module, "_cpu_quota", lambda *_: None)
+    allowed = detect_machine().cores
+    monkeypatch.setattr(module, "_cpu_quota", lambda *_: quota)
+    machine = detect_machine()
+    assert machine.cores == (cores or allowed)
+    assert ("container" in machine.notes[0]) == (cores is not None)
+
+
+def test_devices_are_detected_without_torch() -> None:
+    program = (
+        "import sys\nfrom core.launch.devices import explain\nexplain()\nassert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
