@@ -351,7 +351,7 @@ def test_no_losses_write_no_line_and_very_many_are_split(path: Path) -> None:
 
 def test_numpy_losses_can_be_written(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 1.0, np.array([0.5, np.nan], dtype=np.float32))
+        writer.steps(np.int64(1), 1, np.float32(1.0), np.array([0.5, np.nan], dtype=np.float32))
     assert json.loads(path.read_text())["l"] == [0.5, None]
 
 

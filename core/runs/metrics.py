@@ -101,7 +101,10 @@ class MetricsWriter:
         """
         for start in range(0, len(losses), _BULK):
             kept = [float(f"{loss:.6g}") for loss in losses[start : start + _BULK]]
-            self._append(_StepsLine(s=first_step + start, e=epoch, t=round(elapsed, 3), l=list(kept)))
+            line = _StepsLine(
+                s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(kept)
+            )
+            self._append(line)
 
     def epoch(self, record: EpochRecord) -> None:
         """Append the end of an epoch."""

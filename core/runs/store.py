@@ -63,6 +63,7 @@ class RunStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._known: dict[str, RunDirectory] = {}
         self._files: _Cache[RunFile] = _Cache()
         self._statuses: _Cache[Status] = _Cache()
 
@@ -73,9 +74,10 @@ class RunStore:
                 names = [entry.name for entry in entries if not entry.name.startswith(".")]
         except OSError:
             names = []
-        found = [RunDirectory(self.root / name) for name in names]
+        found = [self._known.get(name) or RunDirectory(self.root / name) for name in names]
         stamped = [(self._created(run), run.id, run) for run in found if _looks_like_a_run(run)]
         runs = [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
+        self._known = {run.id: run for run in runs}
         self._files.keep(run.run_file for run in runs)
         self._statuses.keep(run.status_file for run in runs)
         return runs
