@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 POLL = 0.2
 RUNNER_CHECK = 5.0
-RUNNER_ATTEMPTS = 3
+MOST_RUNNERS = 4
 MOST_WAITING_BARS = 10
 
 
@@ -48,11 +48,13 @@ class Follower:
         self._slots = slots
         self._tails = {run: MetricsTail(run.metrics_file) for run in self._runs}
         self._reported = dict.fromkeys(self._runs, 0)
+        for run in self._runs:
+            self._new_epochs(run)  # those of earlier attempts are no news
         self._next_check = time.monotonic() + RUNNER_CHECK
         self._runners_started = 0
 
     def to_the_end(self, *, as_json: bool) -> None:
-        """Watch, then write what became of the runs to stdout.
+        """See to it that the runs are started, watch them, and write what became of them to stdout.
 
         Ctrl-C stops the runs and waits for their checkpoints; a second one leaves at once.
 
@@ -62,6 +64,7 @@ class Follower:
             UserError: no queue runner stays alive to start them.
         """
         try:
+            self._ensure_runners(self._infos())
             with _display(self._infos()) as display:
                 self._watch(display)
         except KeyboardInterrupt:
@@ -95,8 +98,9 @@ class Follower:
                     display.update(info, self._new_epochs(info.directory))
             if all(info.state.is_ended for info in infos):
                 return
-            if any(info.state is State.QUEUED for info in infos):
-                self._keep_a_runner(infos[0].directory.path.parent)
+            if time.monotonic() >= self._next_check:
+                self._next_check = time.monotonic() + RUNNER_CHECK
+                self._ensure_runners(infos)
             time.sleep(POLL)
 
     def _new_epochs(self, run: RunDirectory) -> list[EpochRecord]:
@@ -107,14 +111,12 @@ class Follower:
             self._reported[run] = new[-1].epoch
         return new
 
-    def _keep_a_runner(self, root: Path) -> None:
-        """Where somebody killed the queue runner, queued runs wait for ever: start another, a few times."""
-        if time.monotonic() < self._next_check:
-            return
-        self._next_check = time.monotonic() + RUNNER_CHECK
-        if ensure_runner(root, self._device, self._slots):
-            self._runners_started += 1
-            if self._runners_started > RUNNER_ATTEMPTS:
+    def _ensure_runners(self, infos: Sequence[RunInfo]) -> None:
+        """Start a queue runner for queued runs that have none, but not for ever one after another."""
+        queued = [info.directory.path.parent for info in infos if info.state is State.QUEUED]
+        for root in dict.fromkeys(queued):
+            self._runners_started += ensure_runner(root, self._device, self._slots)
+            if self._runners_started > MOST_RUNNERS:
                 raise UserError(f"{root}: no queue runner stays alive; {root / '.queue.log'} says why")
 
     def _stop(self) -> None:
@@ -135,9 +137,11 @@ class Follower:
             where = "" if root == Path("runs") else f" --runs {root}"
             note(f"to go on: core runs resume{where} {ids}")
         if failed:
-            raise RunFailedError(f"{len(failed)} of {len(infos)} runs failed")
-        if stopped:
-            raise RunsStoppedError(f"{len(stopped)} of {len(infos)} runs stopped before their end")
+            raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
+        if unfinished := len(self._runs) - len(infos) + len(stopped):
+            raise RunsStoppedError(
+                f"{unfinished} of {len(self._runs)} runs were stopped or removed before their end"
+            )
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ from core.launch.queue import ensure_runner
 from core.runs import RunDirectory, RunStore, State, plain
 
 POLL = 0.1
+LEAST_MISSED = ("trend", "time", "held out")
+"""Columns of the list that a narrow terminal goes without, in this order."""
 
 selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
 
@@ -58,8 +60,7 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         emit_json([run_json(info, epochs_of(info)) for info in infos])
     elif infos:
-        rows = [run_row(info, epochs_of(info)) for info in infos]
-        emit(format_table(ROW_HEADERS, rows, ROW_ALIGN, width=stdout_width()))
+        _emit_table([run_row(info, epochs_of(info)) for info in infos])
     else:
         note(f"{root}: no runs here" + (" in this state" if states else "; start some with: core train"))
 
@@ -123,12 +124,12 @@ def resume(
     make_plan(device, slots)
     for run in runs:
         note(control.resume(run, epochs=epochs))
+    if follow:
+        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        return
     for folder in dict.fromkeys(run.path.parent for run in runs):
         ensure_runner(folder, device, slots)
-    if follow and runs:
-        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
-    else:
-        _emit_outcome(store, runs, as_json)
+    _emit_outcome(store, runs, as_json)
 
 
 @command.command("rm")
@@ -164,6 +165,25 @@ def _select(
     if not selectors:
         raise UserError("which run? Give an id, the beginning of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
+
+
+def _emit_table(rows: Sequence[Sequence[str]]) -> None:
+    """All columns; in a narrow terminal without those that are the first to be missed least."""
+    width = stdout_width()
+    left_out: set[str] = set()
+    while True:
+        kept = [i for i, header in enumerate(ROW_HEADERS) if header not in left_out]
+        table = format_table(
+            [ROW_HEADERS[i] for i in kept],
+            [[row[i] for i in kept] for row in rows],
+            "".join(ROW_ALIGN[i] for i in kept),
+            width=width,
+        )
+        fits = not width or max(map(len, table.splitlines())) <= width
+        if fits or len(left_out) == len(LEAST_MISSED):
+            emit(table)
+            return
+        left_out.add(LEAST_MISSED[len(left_out)])
 
 
 def _confirm(runs: Sequence[RunDirectory]) -> None:

@@ -53,11 +53,11 @@ def command(
     runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
-    follower = Follower(store, runs, device=device, slots=slots)
-    ensure_runner(root, device, slots)
     if not detach:
-        follower.to_the_end(as_json=as_json)
-    elif as_json:
+        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        return
+    ensure_runner(root, device, slots)
+    if as_json:
         emit_json([run_json(info, epochs_of(info)) for info in map(store.info, runs)])
     else:
         for run in runs:

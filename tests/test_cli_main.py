@@ -1,0 +1,129 @@
+"""The command line as a whole: help, exit codes, errors in one line, pipes that close."""
+
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from core.cli.main import COMMANDS, cli
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def leaves(command: click.Command, path: str) -> list[tuple[str, click.Command]]:
+    """All commands that take arguments of their own, with how they are called."""
+    if not isinstance(command, click.Group):
+        return [(path, command)]
+    found = []
+    for name in command.list_commands(click.Context(command)):
+        child = command.get_command(click.Context(command), name)
+        assert child is not None
+        found += leaves(child, f"{path} {name}")
+    return found
+
+
+def test_help_lists_all_commands_and_the_exit_codes(core):
+    done = core("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE)
+    assert "130" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_list_is_the_first_sentence_of_the_commands_own_help(name):
+    command = importlib.import_module(f"core.cli.{name}").command
+    assert command.help.splitlines()[0] == COMMANDS[name]
+
+
+def test_without_a_command_the_help_goes_to_stderr_and_the_code_is_2(core):
+    done = core()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "schedules" in done.stderr
+
+
+def test_the_version_is_that_of_the_package(core):
+    from core import __version__
+
+    assert core("--version").stdout == f"core {__version__}\n"
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["shedules"], "error: no command 'shedules'; did you mean schedules?; see `core --help`"),
+        (["schedules", "--tmesteps", "3"], "did you mean '--timesteps'"),
+        (["schedules", "--timesteps", "three"], "'three' is not a valid integer"),
+        (["schedules", "--timesteps", "0"], "0 is not in the range"),
+        (["schedules", "x^y"], "error: schedule x^y: expected x^P with a positive number P, such as x^1.5"),
+        (["data", "show", "hihg"], "did you mean high?"),
+        (["train", "quik"], "did you mean quick?"),
+        (["train", "--set", "train.epohs=3"], "unknown key train.epohs = 3; did you mean train.epochs?"),
+        (["train", "--set", "data.dataset=hihg"], "did you mean high?"),
+        (["train", "--device", "gpu"], "expected auto, cpu, cuda, cuda:N or mps"),
+        (["runs", "show", "nothing"], "there are no runs here"),
+        (["sample", "latest"], "there are no runs here"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_on_stderr_and_code_2(core, tmp_path, arguments, message):
+    done = core(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ")
+    assert message.lower() in done.stderr.lower()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_reader_that_closes_the_pipe_early_is_no_error(tmp_path):
+    script = f"'{sys.executable}' -m core schedules --timesteps 10 | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which only Linux has")
+def test_a_full_disk_is_one_line_and_not_silence(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "core", "schedules"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+def test_a_terminal_that_knows_only_ascii_gets_escapes_instead_of_a_traceback(core, tmp_path):
+    done = core("data", "show", "nosuchthing–", env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 2
+    assert "nosuchthing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_shells_are_helped_to_complete_commands(core):
+    words = {"_CORE_COMPLETE": "bash_complete", "COMP_WORDS": "core sch", "COMP_CWORD": "1"}
+    assert core(env=words).stdout == "plain,schedules\n"
+
+
+def test_every_command_and_option_is_in_the_documentation():
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    sections = dict(
+        re.findall(r"^## `(core[^`\[]*?)(?: \[?[A-Z-].*?)?`\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    )
+    for path, command in leaves(cli, "core"):
+        assert path in sections, f"{path} has no section"
+        options = {
+            option for parameter in command.params for option in parameter.opts if option.startswith("--")
+        }
+        for option in options - {"--json", "--runs", "--help"}:
+            assert f"`{option}" in sections[path], f"{path}: {option} is not described"
