@@ -101,7 +101,7 @@ class Dashboard(App[None]):
             screen.post_message(SnapshotTaken(message.snapshot))
         self._taken.set()
         if first and self.recipe is not None:
-            self.board.begin(self.recipe, start=self.start)
+            self.board.begin(self.recipe, message.snapshot, start=self.start)
 
     @property
     def board(self) -> Board:

@@ -1,7 +1,7 @@
 """What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +33,15 @@ class Control:
     slots: int | None = None
     now: Callable[[], float] = time.time
 
-    def queue(self, configs: "Sequence[RunConfig]", name: str) -> list[RunDirectory]:
+    def queue(
+        self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()
+    ) -> list[RunDirectory]:
         """Queue runs as one new group and make sure that somebody starts them.
+
+        Args:
+            configs: one a run.
+            name: what the group's name begins with.
+            taken: the groups that there are; two groups of one second would else get the same name.
 
         Raises:
             UserError: the runs folder cannot be written.
@@ -42,7 +49,11 @@ class Control:
         from core.launch.queue import enqueue
         from core.runs.directory import make_group
 
-        runs = enqueue(self.root, configs, group=make_group(name))
+        group = stem = make_group(name)
+        number = 1
+        while group in taken:
+            group, number = f"{stem}-{number + 1}", number + 1
+        runs = enqueue(self.root, configs, group=group)
         self.wake()
         return runs
 

@@ -113,21 +113,24 @@ def runner_is_alive(root: Path) -> bool:
 class _Folder:
     """A folder's listing, taken again when its modification time says so.
 
-    A clock tick can hide a file that arrives right after a listing, so a folder that changed moments ago is
+    A tick of the file system's clock can hide a file that arrives right after a listing, so a folder is
     listed again until it has been quiet for `SETTLE_SECONDS`.
     """
 
     path: Path
     seen: Signature | None = None
     settled: bool = False
+    changed_at: float = -1e18
     listed_at: float = -1e18
 
-    def changed(self, now: float, *, at_least_every: float = float("inf")) -> bool:
+    def changed(self, moment: float, *, at_least_every: float = float("inf")) -> bool:
         current = signature(self.path)
-        if current == self.seen and self.settled and now - self.listed_at < at_least_every:
+        if current != self.seen:
+            self.changed_at, self.settled = moment, False
+        elif self.settled and moment - self.listed_at < at_least_every:
             return False
-        self.settled = current is None or abs(now - current[1] / 1e9) > SETTLE_SECONDS
-        self.seen, self.listed_at = current, now
+        self.settled = moment - self.changed_at >= SETTLE_SECONDS
+        self.seen, self.listed_at = current, moment
         return True
 
 
@@ -155,11 +158,13 @@ class LiveReader:
 
     Args:
         root: the runs folder; it may not exist yet.
-        now: the wall clock, seconds since the epoch.
+        now: the wall clock, seconds since the epoch, by which a heartbeat is judged.
+        pace: seconds that only ever rise, by which the reader decides how often to look at what.
     """
 
     root: Path
     now: Clock = time.time
+    pace: Clock = time.monotonic
     _store: RunStore = field(init=False)
     _folder: _Folder = field(init=False)
     _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
@@ -175,20 +180,20 @@ class LiveReader:
 
     def poll(self) -> Snapshot | None:
         """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
-        now = self.now()
-        changed = self._list(now) if self._folder.changed(now, at_least_every=LIST_INTERVAL) else False
+        moment = self.pace()
+        changed = self._list() if self._folder.changed(moment, at_least_every=LIST_INTERVAL) else False
         for watched in self._watched.values():
-            if now >= watched.next_look or now < watched.next_look - 2 * ENDED_INTERVAL:
-                changed |= self._look(watched, now)
-        if now >= self._next_runner_look:
-            self._next_runner_look = now + LIVENESS_INTERVAL
+            if moment >= watched.next_look:
+                changed |= self._look(watched, moment)
+        if moment >= self._next_runner_look:
+            self._next_runner_look = moment + LIVENESS_INTERVAL
             self._runner_alive = runner_is_alive(self.root)
         if self._last is not None and not changed and self._runner_alive == self._last.runner_alive:
             return None
         self._last = Snapshot(
             runs=tuple(w.snapshot for w in self._watched.values() if w.snapshot is not None),
             problems=tuple(w.problem for w in self._watched.values() if w.problem is not None),
-            taken_at=now,
+            taken_at=self.now(),
             runner_alive=self._runner_alive,
         )
         return self._last
@@ -198,7 +203,7 @@ class LiveReader:
         """Whether a run is queued or live, so that looking often is worth it."""
         return self._last is not None and any(not run.state.is_ended for run in self._last.runs)
 
-    def _list(self, now: float) -> bool:
+    def _list(self) -> bool:
         """Bring the watched runs in line with the folder's entries; whether that changed anything."""
         found = {directory.id: directory for directory in self._store.runs()}
         if found.keys() == self._watched.keys():
@@ -215,21 +220,21 @@ class LiveReader:
         }
         return True
 
-    def _look(self, watched: _Watched, now: float) -> bool:
+    def _look(self, watched: _Watched, moment: float) -> bool:
         """Read what is new of one run; whether anything was."""
         run, before = watched.directory, watched.snapshot
         if watched.quiet and self._untouched(watched):
-            watched.next_look = now + ENDED_INTERVAL
+            watched.next_look = moment + ENDED_INTERVAL
             return False
         try:
-            status, state = self._read_status(watched, now)
+            status, state = self._read_status(watched, moment)
             file_seen = signature(run.run_file)
             file = run.read() if before is None or file_seen != watched.file_seen else before.file
         except UserError as error:
-            return self._fail(watched, str(error), now)
+            return self._fail(watched, str(error), moment)
         watched.file_seen = file_seen
         tail_changed = watched.tail.poll()
-        sheets_changed, strips_changed = watched.samples.changed(now), watched.reverse.changed(now)
+        sheets_changed, strips_changed = watched.samples.changed(moment), watched.reverse.changed(moment)
         if before is None:
             before = RunSnapshot(run, file, status, state, watched.tail.steps, watched.tail.losses)
             tail_changed = sheets_changed = strips_changed = True
@@ -244,7 +249,7 @@ class LiveReader:
             tuple(run.sample_sheets()) if sheets_changed else before.sheets,
             tuple(run.reverse_strips()) if strips_changed else before.strips,
         )
-        return self._keep(watched, after, now)
+        return self._keep(watched, after, moment)
 
     def _untouched(self, watched: _Watched) -> bool:
         """Whether a run that has ended is as it was; only a new status can make it write again."""
@@ -253,20 +258,20 @@ class LiveReader:
             signature(run.status_file) == watched.status_seen and signature(run.run_file) == watched.file_seen
         )
 
-    def _read_status(self, watched: _Watched, now: float) -> tuple[Status, State]:
+    def _read_status(self, watched: _Watched, moment: float) -> tuple[Status, State]:
         """The status and what to make of it; a process is looked for twice a second, not at every poll."""
         known = watched.status
         status = self._current_status(watched)
         if not status.state.is_live:
             return status, status.state
-        if status is known and watched.snapshot is not None and now < watched.next_liveness:
+        if status is known and watched.snapshot is not None and moment < watched.next_liveness:
             return status, watched.snapshot.state
-        watched.next_liveness = now + LIVENESS_INTERVAL
-        state = effective_state(status, now=now)
+        watched.next_liveness = moment + LIVENESS_INTERVAL
+        state = effective_state(status, now=self.now())
         if state is State.CRASHED:
             # It may have written its last word and left between our two looks.
             status = self._current_status(watched)
-            state = effective_state(status, now=now)
+            state = effective_state(status, now=self.now())
         return status, state
 
     def _current_status(self, watched: _Watched) -> Status:
@@ -277,11 +282,11 @@ class LiveReader:
             watched.status_seen = seen
         return watched.status
 
-    def _keep(self, watched: _Watched, after: RunSnapshot, now: float) -> bool:
+    def _keep(self, watched: _Watched, after: RunSnapshot, moment: float) -> bool:
         before, had_problem = watched.snapshot, watched.problem is not None
         ended = after.state.is_ended
         watched.quiet = ended and watched.samples.settled and watched.reverse.settled
-        watched.next_look = now + ENDED_INTERVAL if ended else now
+        watched.next_look = moment + ENDED_INTERVAL if ended else moment
         watched.problem = None
         if before is not None and not had_problem and _same(before, after):
             return False
@@ -289,12 +294,12 @@ class LiveReader:
         watched.snapshot = replace(after, version=self._versions)
         return True
 
-    def _fail(self, watched: _Watched, message: str, now: float) -> bool:
+    def _fail(self, watched: _Watched, message: str, moment: float) -> bool:
         """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
         problem = RunProblem(watched.directory, plain(message)) if watched.directory.path.is_dir() else None
         changed = problem != watched.problem or watched.snapshot is not None
         watched.problem, watched.snapshot, watched.quiet = problem, None, False
-        watched.next_look = now + ENDED_INTERVAL
+        watched.next_look = moment + ENDED_INTERVAL
         return changed
 
 

@@ -5,10 +5,8 @@ from textual.message import Message
 from tui.live import Snapshot
 
 
-class SnapshotTaken(Message):
+class SnapshotTaken(Message, bubble=False):
     """The runs folder looks different now; sent to each screen that is open."""
-
-    bubble = False
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()

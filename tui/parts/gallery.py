@@ -46,9 +46,9 @@ class Gallery:
         *,
         labels: Mapping[str, str],
         places: Mapping[str, int],
-        selected: str,
         per_run: int,
         variables: Mapping[str, str],
+        selected: str | None = None,
     ) -> list[WallColumn]:
         """Columns for the wall, `per_run` for each run.
 
@@ -57,16 +57,16 @@ class Gallery:
             epoch: whose pictures; None for each run's latest. A run without that epoch shows the one before.
             labels: what each run is called, by id.
             places: each run's place among the runs shown, by id: its colour and number.
-            selected: id of the run under the cursor.
             per_run: over how many columns a run's pictures are dealt.
             variables: of the theme.
+            selected: id of the run under the cursor, where there is a cursor.
         """
         columns = []
         for run in runs:
             style = series_style(places[run.id], variables)
             found = sheet_at(run, epoch)
             sheet = self.cache.sheet(found[1]) if found else None
-            pointer = ">" if run.id == selected else " "
+            pointer = "" if selected is None else ">" if run.id == selected else " "
             first = WallColumn(
                 title=f"{pointer}{style.marker} {labels[run.id]}",
                 pictures=self._cut(sheet, 0, per_run) if sheet is not None else None,

@@ -67,14 +67,15 @@ class RunActions(Screen[None]):
 
         self.queue(load_recipe("quick"))
 
-    def begin(self, recipe: "Recipe", *, start: bool) -> None:
+    def begin(self, recipe: "Recipe", snapshot: Snapshot, *, start: bool) -> None:
         """Come back to a recipe's group where there is one already; otherwise, or when asked to, queue it.
 
         Args:
             recipe: what to train.
+            snapshot: what there is.
             start: whether anything may be queued; otherwise the group is only shown.
         """
-        snapshot = self.snapshot or Snapshot()
+        self.snapshot = snapshot
         group = matching_group(snapshot, recipe)
         if group is not None:
             self.show_group(group)
@@ -93,8 +94,10 @@ class RunActions(Screen[None]):
     def queue(self, recipe: "Recipe") -> None:
         """Queue a recipe's runs; the board goes to them once they are there."""
 
+        taken = self.snapshot.groups if self.snapshot is not None else ()
+
         def start() -> str:
-            runs = self.control.queue(recipe.configs, recipe.name)
+            runs = self.control.queue(recipe.configs, recipe.name, taken=taken)
             return f"{counted(len(runs), 'run')} queued"
 
         self.follow_newest()
@@ -176,9 +179,9 @@ class RunActions(Screen[None]):
             self.app.push_screen(LogScreen(run))
 
     def action_compare(self) -> None:
-        from tui.screens.compare import CompareScreen
-
         if runs := self.compared():
+            from tui.screens.compare import CompareScreen
+
             self.app.push_screen(CompareScreen([run.id for run in runs]))
 
     def action_new(self) -> None:
@@ -187,9 +190,9 @@ class RunActions(Screen[None]):
         self.app.push_screen(NewRunScreen())
 
     def action_clone(self) -> None:
-        from tui.screens.new_run import NewRunScreen
-
         if run := self._need_selected():
+            from tui.screens.new_run import NewRunScreen
+
             self.app.push_screen(NewRunScreen(run.file.config))
 
     def compared(self) -> Sequence[RunSnapshot]:

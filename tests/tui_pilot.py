@@ -1,0 +1,78 @@
+"""Driving the dashboard in tests: an app on a folder of fake runs, and waiting for what one expects."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+from tui_fixtures import NOW
+
+from tui.app import Dashboard
+from tui.control import Control
+from tui.screens.board import Board
+
+DEADLINE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class QuietControl(Control):
+    """Does everything but start processes: says how often it would have."""
+
+    woken: list[Path] = field(default_factory=list)
+
+    def wake(self) -> None:
+        self.woken.append(self.root)
+
+
+@dataclass
+class Driven:
+    """A running dashboard."""
+
+    app: Dashboard
+    pilot: Pilot[Any]
+    control: QuietControl
+
+    @property
+    def board(self) -> Board:
+        return self.app.board
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds; fails when it does not come true in time."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError("waited in vain")
+            await self.pilot.pause(0.01)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    def text(self) -> str:
+        """What is on the screen."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+    def said(self) -> list[str]:
+        """What the notifications say."""
+        return [notification.message for notification in self.app._notifications]
+
+
+def make_app(root: Path, **keywords: Any) -> Dashboard:
+    """A dashboard with the fixtures' clock that starts no processes."""
+    return Dashboard(QuietControl(root, now=lambda: NOW), **keywords)
+
+
+@asynccontextmanager
+async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: Any) -> AsyncIterator[Driven]:
+    """The app, running without a terminal, its first snapshot taken."""
+    app = make_app(root, **keywords)
+    async with app.run_test(size=size) as pilot:
+        assert isinstance(app.control, QuietControl)
+        driven = Driven(app, pilot, app.control)
+        await driven.until(lambda: app.board.snapshot is not None)
+        await pilot.pause()
+        yield driven
