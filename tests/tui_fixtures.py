@@ -37,10 +37,13 @@ def triangles(count: int, size: int, seed: int) -> NDArray[np.float64]:
     return np.stack(pictures)
 
 
-def sheet(path: Path, share: float, *, seed: int, count: int = 16, size: int = 32) -> None:
-    """Write a sheet that is `share` triangles and the rest noise."""
+def sheet(
+    path: Path, share: float, *, seed: int, count: int = 16, size: int = 32, clean: bool = False
+) -> None:
+    """Write a sheet that is `share` triangles and the rest noise; `clean` is black and white alone."""
     noise = np.random.default_rng(7).normal(0.5, 0.35, (count, size, size))
-    mixed = np.clip(share * triangles(count, size, seed) + (1 - share) * noise, 0, 1)
+    shapes = triangles(count, size, seed)
+    mixed = np.rint(shapes) if clean else np.clip(share * shapes + (1 - share) * noise, 0, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_sheet(path, (mixed * 255).astype(np.uint8), columns=4, meta={"seed": str(seed)})
 
@@ -60,6 +63,7 @@ def fake_run(
     error: str = "",
     every: int = 1,
     size: int = 32,
+    clean: bool = False,
     broken_after: int | None = None,
     process: ProcessIdentity | None = None,
 ) -> RunDirectory:
@@ -69,6 +73,7 @@ def fake_run(
         broken_after: losses are NaN from this step on.
         process: who is behind a live run; this process unless given.
         every: epochs between sheets.
+        clean: draw pictures without greys, which makes small snapshots.
     """
     config = RunConfig(
         recipe="quick",
@@ -107,7 +112,13 @@ def fake_run(
                     )
                 )
         for number in range(every, epoch + 1, every):
-            sheet(run.samples / f"epoch-{number:04d}.png", min(0.97, number / 40), seed=3, size=size)
+            sheet(
+                run.samples / f"epoch-{number:04d}.png",
+                min(0.97, number / 40),
+                seed=3,
+                size=size,
+                clean=clean,
+            )
     process = process or ProcessIdentity.current()
     live = state.is_live or state is State.CRASHED
     run.write_status(
@@ -140,10 +151,10 @@ def fake_run(
     return run
 
 
-def comparison(root: Path, name: str) -> list[RunDirectory]:
+def comparison(root: Path, name: str, *, clean: bool = False) -> list[RunDirectory]:
     """Five runs, one a schedule, in one of the states that snapshots show: see `STATES`."""
     return [
-        fake_run(root, schedule, place=place, **STATES[name][place])  # type: ignore[arg-type]  # rows of keywords
+        fake_run(root, schedule, place=place, clean=clean, **STATES[name][place])  # type: ignore[arg-type]  # rows of keywords
         for place, schedule in enumerate(SCHEDULE_NAMES)
     ]
 

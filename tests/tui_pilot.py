@@ -66,6 +66,17 @@ def make_app(root: Path, **keywords: Any) -> Dashboard:
     return Dashboard(QuietControl(root, now=lambda: NOW), **keywords)
 
 
+async def ready(pilot: Pilot[Any]) -> None:
+    """Wait until the first snapshot is drawn and the reader has nothing new."""
+    app = pilot.app
+    assert isinstance(app, Dashboard)
+    deadline = time.monotonic() + DEADLINE
+    while app.board.snapshot is None:
+        assert time.monotonic() < deadline, "waited in vain"
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
 @asynccontextmanager
 async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: Any) -> AsyncIterator[Driven]:
     """The app, running without a terminal, its first snapshot taken."""
@@ -73,6 +84,5 @@ async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: A
     async with app.run_test(size=size) as pilot:
         assert isinstance(app.control, QuietControl)
         driven = Driven(app, pilot, app.control)
-        await driven.until(lambda: app.board.snapshot is not None)
-        await pilot.pause()
+        await ready(pilot)
         yield driven

@@ -16,7 +16,7 @@ MIN_CHART: Final = 6
 MIN_TILE: Final = 16
 FULL_TILE: Final = 32
 INFO_WIDTH: Final = 30
-MIN_INFO: Final = 12
+MIN_INFO: Final = 13
 INFO_LINES: Final = 4
 GAP: Final = 1
 

@@ -75,7 +75,7 @@ def headline_content(headline: Headline, width: int) -> Content:
         (told, "bold"),
         (f"  {warning}" if warning else "", "$text-warning"),
         " " * space,
-        right,
+        f"{right} ",
     ).truncate(width)
 
 

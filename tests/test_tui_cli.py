@@ -1,0 +1,86 @@
+"""`ddpm-tui` before it takes over the screen: what it refuses, in one line, with exit code 2."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the real program, in a terminal or without one."""
+    master, slave = pty.openpty() if terminal else (-1, subprocess.DEVNULL)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "tui", *arguments],
+            cwd=cwd,
+            env={**os.environ, **environment},
+            stdin=slave,
+            stdout=slave if terminal else subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        if terminal:
+            os.close(master)
+            os.close(slave)
+    return done.returncode, (done.stdout or b"").decode(), done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["quick", "extra"], "unrecognized arguments: extra"),
+        (["--slots", "many"], "--slots"),
+        (["--slots", "0"], "--slots 0: expected a number of at least 1"),
+        (["quik"], "no recipe called 'quik'; did you mean quick?"),
+        (["nowhere.toml"], "no such recipe file"),
+        (["quick", "--set", "train.epoch=3"], "did you mean train.epochs?"),
+        (["quick", "--set", "train.epochs=0"], "train.epochs = 0"),
+        (["--set", "train.epochs=3"], "no RECIPE was given"),
+        (["--runs", "a-file"], "is a file, expected a folder"),
+        (["--device", "abacus"], "abacus"),
+        ([], "needs a terminal"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "a-file").write_text("", encoding="utf-8")
+    code, out, err = call(*arguments, cwd=tmp_path)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("error: ")
+    assert said in err
+    assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def test_a_terminal_that_cannot_place_text_is_refused(tmp_path: Path) -> None:
+    code, _, err = call(cwd=tmp_path, terminal=True, TERM="dumb")
+    assert code == 2
+    assert "TERM=dumb" in err
+
+
+def test_a_wrong_keys_toml_is_told_before_the_screen_is_taken_over(tmp_path: Path) -> None:
+    folder = tmp_path / "config" / "ddpm-tui"
+    folder.mkdir(parents=True)
+    (folder / "keys.toml").write_text('"run.stpo" = "s"', encoding="utf-8")
+    code, _, err = call(cwd=tmp_path, terminal=True, TERM="xterm", XDG_CONFIG_HOME=str(tmp_path / "config"))
+    assert code == 2
+    assert "did you mean run.stop?" in err
+
+
+def test_help_and_version_need_no_terminal(tmp_path: Path) -> None:
+    code, out, _ = call("--help", cwd=tmp_path)
+    assert code == 0
+    for option in ("RECIPE", "--runs", "--set", "--device", "--slots", "--no-start"):
+        assert option in out
+    code, out, _ = call("--version", cwd=tmp_path)
+    assert code == 0
+    assert out.startswith("ddpm-tui")
