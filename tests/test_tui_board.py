@@ -224,7 +224,7 @@ async def test_new_losses_and_pictures_appear_by_themselves(tmp_path: Path) -> N
             writer.steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
         sheet(run.samples / "epoch-0003.png", 0.5, seed=3)
         await driven.until(lambda: wall.columns[0].note == "epoch 3")
-        assert len(chart.series[0].losses) == len(before) + 60
+        await driven.until(lambda: len(chart.series[0].losses) == len(before) + 60)
         assert "0.0100" in driven.text()
 
 

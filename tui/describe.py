@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -33,20 +33,25 @@ _NOT_TELLING: Final = frozenset({"schedule.name", "recipe"})
 
 def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     """What to call each run, by id: its schedule, and where that is not enough, what else sets runs apart."""
-    flat = {run.id: _flatten(msgspec.to_builtins(run.file.config)) for run in runs}
+    names = [run.label for run in runs]
+    if len(set(names)) == len(names):
+        return {run.id: run.label for run in runs}
+    return dict(_long_labels(tuple((run.id, run.label, run.file.config) for run in runs)))
+
+
+@functools.lru_cache(maxsize=8)
+def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
+    flat = {run_id: _flatten(msgspec.to_builtins(config)) for run_id, _, config in runs}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     telling = [
         key
         for key in keys
         if key not in _NOT_TELLING and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
-    names = [run.label for run in runs]
-    if len(set(names)) == len(names):
-        return {run.id: run.label for run in runs}
-    return {run.id: _with_details(run, flat[run.id], telling) for run in runs}
+    return {run_id: " ".join([label, *_details(flat[run_id], telling)]) for run_id, label, _ in runs}
 
 
-def _with_details(run: RunSnapshot, settings: dict[str, Any], telling: Iterable[str]) -> str:
+def _details(settings: dict[str, Any], telling: Iterable[str]) -> list[str]:
     details = []
     for key in telling:
         value, name = settings.get(key), key.rpartition(".")[2]
@@ -56,7 +61,7 @@ def _with_details(run: RunSnapshot, settings: dict[str, Any], telling: Iterable[
             details.append(plain(value))
         else:
             details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
-    return " ".join([run.label, *details])
+    return details
 
 
 def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:

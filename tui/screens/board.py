@@ -1,12 +1,13 @@
 """The board: all runs of a comparison, live, with their curves and pictures."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -27,7 +28,8 @@ from tui.screens.run_actions import RunActions
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
 
-GREETING = """\
+CHART_INTERVAL: Final = 0.5
+GREETING: Final = """\
 [bold $text-primary]No runs here yet.[/]
 
 Press [bold $text-primary]enter[/] to train five small diffusion models, one for each noise \
@@ -56,6 +58,7 @@ class Board(RunActions):
         self.gallery = Gallery()
         self._first_column = 0
         self._row = 0
+        self._chart_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield TopLine(id="top")
@@ -79,7 +82,10 @@ class Board(RunActions):
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
-        self.update()
+        self.update(chart=False)
+        # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
+        if self._chart_timer is None:
+            self._chart_timer = self.set_timer(CHART_INTERVAL, self._update_chart)
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
         self.selected_id = message.run_id
@@ -113,29 +119,41 @@ class Board(RunActions):
         self.epoch = None
         self.update()
 
-    def update(self) -> None:
-        """Bring the screen in line with the snapshot, the selection and the size; draws only what changed."""
+    def update(self, *, chart: bool = True) -> None:
+        """Bring the screen in line with the snapshot, the selection and the size; draws only what changed.
+
+        Args:
+            chart: whether the chart, too, must be up to date at once.
+        """
         if not self.is_mounted:
             return
         runs = self.runs
         width, height = self.size
         self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-small")
         self.set_class(self.snapshot is not None and not self.snapshot.runs, "-empty")
-        self.query_one("#too-small", Static).update(
-            f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
-        )
         self._select(runs)
+        if self.has_class("-small"):
+            said = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
+            self.query_one("#too-small", Static).update(said)
+            return
         self._update_bars(runs)
-        if not runs or self.has_class("-small"):
+        if not runs:
             return
         placed = arrange(width, height - 2, len(runs), self.gallery.tile(runs))
         self._place(placed)
         names = labels(runs)
         self._update_table(runs, names)
         self._update_pictures(runs, names, placed)
-        if placed.chart is not None:
-            chart = self.query_one(LossChart)
-            chart.show(series_of(runs, names, self.app.theme_variables))
+        if chart or not self.query_one(LossChart).series:
+            self._update_chart()
+
+    def _update_chart(self) -> None:
+        if self._chart_timer is not None:
+            self._chart_timer.stop()
+            self._chart_timer = None
+        chart, runs = self.query_one(LossChart), self.runs
+        if chart.display and runs and self._row < len(runs):
+            chart.show(series_of(runs, labels(runs), self.app.theme_variables))
             chart.highlight = self._row
 
     def _select(self, runs: Sequence[RunSnapshot]) -> None:
