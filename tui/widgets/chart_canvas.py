@@ -60,19 +60,21 @@ class Canvas:
         share = (high - value) / (high - low)
         return int(np.clip(share * self.height, 0, self.height - 1))
 
-    def draw_lines(self, curves: Sequence[Curve]) -> None:
-        """Bands behind, then held-out lines, then the lines of the training loss on top."""
+    def draw_lines(self, curves: Sequence[Curve], *, on_top: int | None = None) -> None:
+        """Bands behind, then held-out lines, then the lines of the training loss, that of `on_top` last."""
         for index, curve in enumerate(curves):
             if curve.band is not None:
                 self._draw_band(curve.band, index)
-        drawn = [self._clipped(curve.heldout) for curve in curves] + [self._clipped(c.line) for c in curves]
+        count = len(curves)
+        order = sorted(range(count), key=lambda index: index == on_top)
+        drawn = [self._clipped(curves[index].heldout) for index in order]
+        drawn += [self._clipped(curves[index].line) for index in order]
         chars, owner = braille_chart(drawn, self.height, self.y_range, log_y=False)
         plot = (slice(0, self.height), slice(GUTTER, GUTTER + self.width))
-        drawn_cells = owner >= 0
-        self.chars[plot][drawn_cells] = chars[drawn_cells]
-        # Held-out lines come first, and have the styles after those of the series.
-        count = len(curves)
-        self.styles[plot][drawn_cells] = FIRST_SERIES + (owner[drawn_cells] + count) % (2 * count)
+        # Styles of training losses come first, those of held-out ones after them.
+        styles = np.array([*(count + index for index in order), *order]) + FIRST_SERIES
+        self.chars[plot][owner >= 0] = chars[owner >= 0]
+        self.styles[plot][owner >= 0] = styles[owner[owner >= 0]]
 
     def draw_grid(self, ticks: Sequence[tuple[float, str]]) -> None:
         """The y axis, its labels and a faint line across the plot at each."""
@@ -107,24 +109,18 @@ class Canvas:
             for column, value in curve.breaks:
                 if np.isfinite(value):
                     self._write(self.row(value), GUTTER + column // 2, BROKEN, FIRST_SERIES + index)
-        ends = [
-            (curve.end[1], min(curve.end[0] // 2 + 1, self.width), index)
-            for index, curve in enumerate(curves)
-            if curve.end is not None
-        ]
-        ends.sort(key=lambda end: -end[0])
-        taken: dict[int, set[int]] = {}
-        for value, column, index in ends:
-            if any(abs(column - broken // 2) <= 1 for broken, _ in curves[index].breaks):
-                column = min(column + 1, self.width)
-            rows = taken.setdefault(column, set())
-            wanted = self.row(value)
-            free = [row for row in range(self.height) if row not in rows]
-            if not free:
-                continue
-            row = min(free, key=lambda row: (abs(row - wanted), -row))
-            rows.add(row)
-            self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
+        by_column: dict[int, list[tuple[float, int]]] = {}
+        for index, curve in enumerate(curves):
+            if curve.end is not None:
+                column = min(curve.end[0] // 2 + 1, self.width)
+                if any(broken // 2 == column for broken, _ in curve.breaks):
+                    column = min(column + 1, self.width)
+                by_column.setdefault(column, []).append((curve.end[1], index))
+        for column, ends in by_column.items():
+            ends.sort(key=lambda end: -end[0])
+            rows = spread([self.row(value) for value, _ in ends], self.height)
+            for row, (_, index) in zip(rows, ends, strict=False):
+                self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
 
     def finish(self, edges: Floats, *, log_x: bool) -> Plot:
         """Add the x axis and hand the cells out."""
@@ -173,3 +169,24 @@ class Canvas:
             if 0 <= column + offset < self.chars.shape[1] and 0 <= row < self.chars.shape[0]:
                 self.chars[row, column + offset] = char
                 self.styles[row, column + offset] = style
+
+
+def spread(rows: Sequence[int], height: int) -> list[int]:
+    """Rows for labels that want these rows, ascending: each its own, in the same order, as near as can be.
+
+    >>> spread([4, 4, 4, 9], 10), spread([9, 9], 10), spread([0, 0, 0], 2)
+    ([3, 4, 5, 9], [8, 9], [0, 1])
+    """
+    blocks: list[list[int]] = []
+    for row in rows[:height]:
+        blocks.append([row])
+        while len(blocks) > 1 and _first_row(blocks[-1], height) < _first_row(blocks[-2], height) +
+            len(blocks[-2]): last = blocks.pop()
+            blocks[-1] += last
+    return [_first_row(block, height) + place for block in blocks for place in range(len(block))]
+
+
+def _first_row(block: Sequence[int], height: int) -> int:
+    """Where labels that touch begin, so that they lie around the middle of what they want."""
+    first = round(sum(block) / len(block) - (len(block) - 1) / 2)
+    return min(max(0, first), height - len(block))

@@ -16,8 +16,8 @@ DASHED: Final = (5, 8)
 
 
 class Extents(NamedTuple):
-    """The lowest and the highest value of a line within each column of dots [columns]; NaN where it is not
-    drawn."""
+    """The lowest and the highest value of a line in each column of dots [columns]; NaN where there is
+    none."""
 
     low: Floats
     high: Floats
@@ -51,8 +51,12 @@ def smoothed(buckets: Buckets, level: int) -> Floats:
 
 
 def bridged(values: Floats, broken: NDArray[np.bool_]) -> Floats:
-    """Fill columns that hold no step from their neighbours, never across a `broken` one, where the loss was
-    not finite."""
+    """Fill columns that hold no step from their neighbours, but never across a `broken` one.
+
+    Args:
+        values: one a column [columns]; NaN where there is none.
+        broken: where there were losses and none was finite [columns].
+    """
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < 2:
         return values

@@ -198,7 +198,7 @@ class LossChart(Widget, can_focus=False):
             blank = Strip.blank(width, self.rich_style)
             return [blank] * (height // 2) + [self._words("no finite losses yet")]
         canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
-        canvas.draw_lines(curves)
+        canvas.draw_lines(curves, on_top=self.highlight)
         canvas.draw_grid(self._y_ticks(y_range, plot_height))
         if self.cursor is not None:
             canvas.draw_cursor(int(np.searchsorted(edges, self.cursor, side="right") - 1) // 2)

@@ -1,5 +1,6 @@
 """The wall of pictures: a column per run, a row per starting noise, drawn by one widget."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -35,7 +36,7 @@ class WallColumn:
     Args:
         title: the run's name.
         pictures: uint8 [N, H, W] or [N, H, W, 3]; None where there are none yet.
-        note: a few words beside the title, left out where there is no room.
+        note: a few words beside the title; only the last of them, or none, where there is no room.
         color: of the title; None takes the text's own.
         empty: what to say instead of pictures.
     """
@@ -223,7 +224,8 @@ class Wall(Widget, can_focus=False):
         if cell_len(title) > space:
             title = set_cell_size(title, space - 1) + "…" if space else ""
         space -= cell_len(title)
-        note = f" {column.note}" if column.note and cell_len(column.note) < space else ""
+        notes = (column.note, column.note.rpartition(" ")[2], "")
+        note = next(f" {note}" for note in notes if not note or cell_len(note) < space).rstrip()
         more = self.get_component_rich_style("wall--more")
         parts = (
             Segment(left, more),
@@ -238,9 +240,11 @@ class Wall(Widget, can_focus=False):
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self.rich_style)]
         if column.pictures is None:
-            if line != layout.lines // 2:
+            said = textwrap.wrap(column.empty, layout.tile)
+            place_of_line = line - (layout.lines - len(said)) // 2
+            if not 0 <= place_of_line < len(said):
                 return blank
-            text = set_cell_size(column.empty[: layout.tile].center(layout.tile), layout.tile)
+            text = set_cell_size(said[place_of_line].center(layout.tile), layout.tile)
             return [Segment(text, self.get_component_rich_style("wall--empty"))]
         if row >= len(column.pictures):
             return blank

@@ -1,0 +1,156 @@
+"""What a comparison says of its runs in numbers and words, before any of it is on a screen."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from core.runs.plain import plain
+from core.runs.status import State
+from tui.describe import NOTHING, number, recent_loss, schedule_of
+from tui.live import RunSnapshot, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One run's line in the table: numbers are None where there are none yet, NaN where they are not finite.
+
+    `train` and `heldout` are of the last whole epoch; `best` is the lowest held-out loss, `best_epoch` its
+    epoch. `terminal` is one word on whether sampling starts where training has been.
+    """
+
+    state: State
+    epoch: int
+    epochs: int
+    train: float | None
+    heldout: float | None
+    best: float | None
+    best_epoch: int
+    images_per_second: float | None
+    terminal_alpha_bar: float | None
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A setting in which runs differ: its dotted key, and each value with the places of the runs that have
+    it."""
+
+    key: str
+    values: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def figures(run: RunSnapshot) -> Figures:
+    """The numbers of one run as they stand."""
+    last = run.epochs[-1] if run.epochs else None
+    measured = [record for record in run.epochs if math.isfinite(record.heldout)]
+    best = min(measured, key=lambda record: record.heldout, default=None)
+    schedule = schedule_of(run.file.config.schedule)
+    train = recent_loss(run)
+    if last is not None and train is not None and math.isfinite(train):
+        train = last.mean
+    speed = run.status.images_per_second if run.state is State.RUNNING else 0.0
+    if not speed and last is not None:
+        speed = last.images_per_second
+    return Figures(
+        state=run.state,
+        epoch=run.status.epoch,
+        epochs=run.status.epochs,
+        train=train,
+        heldout=measured[-1].heldout if measured else None,
+        best=best.heldout if best is not None else None,
+        best_epoch=best.epoch if best is not None else 0,
+        images_per_second=speed or None,
+        terminal_alpha_bar=schedule.terminal_alpha_bar if schedule is not None else None,
+        terminal=schedule.diagnosis().level if schedule is not None else NOTHING,
+    )
+
+
+def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
+    """The settings whose values are not the same in all runs, in the order of the configuration."""
+    tables = [_flat(msgspec.to_builtins(run.file.config)) for run in runs]
+    keys = dict.fromkeys(key for table in tables for key in table)
+    found = []
+    for key in keys:
+        places: dict[str, list[int]] = {}
+        for place, table in enumerate(tables):
+            places.setdefault(setting(table.get(key)), []).append(place)
+        if len(places) > 1:
+            found.append(Difference(key, tuple((value, tuple(at)) for value, at in places.items())))
+    return found
+
+
+def cautions(runs: Sequence[RunSnapshot]) -> list[str]:
+    """What a reader of the numbers should know before believing them, one sentence each."""
+    said = []
+    if len({run.file.config.diffusion.prediction_type for run in runs}) > 1:
+        said.append("Losses of different prediction types are on different scales.")
+    if len({run.dataset for run in runs}) > 1:
+        said.append("Losses on different data are not comparable.")
+    if len({_noise(run) for run in runs}) > 1:
+        said.append("Losses under different schedules weigh noise differently: see the pictures.")
+    if any(figures(run).terminal == "bad" for run in runs):
+        said.append("Bad: sampling starts where training never was; abar_T is far from 0.")
+    return said
+
+
+def places(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
+    """Each run's place, which gives its colour and digit: that on the board, where the runs are of one
+    group."""
+    if len({run.group for run in runs}) == 1:
+        group = snapshot.of_group(runs[0].group)
+        found = {run.id: place for place, run in enumerate(group)}
+        return {run.id: found[run.id] for run in runs}
+    return {run.id: place for place, run in enumerate(runs)}
+
+
+def step_of_epoch(runs: Sequence[RunSnapshot], epoch: int) -> float | None:
+    """The step at which an epoch ended, in the first run that got that far."""
+    for run in runs:
+        for record in run.epochs:
+            if record.epoch == epoch:
+                return float(record.step)
+    return None
+
+
+def setting(value: Any) -> str:
+    """A value of the configuration as it is written in a recipe; a dash for one that is left out.
+
+    >>> [setting(value) for value in (None, True, 0.0001, "x^2", 3)]
+    ['–', 'true', '0.0001', 'x^2', '3']
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-") if 1e-4 <= abs(value) < 1e6 else f"{value:g}"
+    return plain(str(value))
+
+
+def small(value: float | None) -> str:
+    """A share that may be tiny, in at most seven characters.
+
+    >>> [small(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]
+    ['0', '4.0e-05', '0.1464', '1', '–']
+    """
+    if value == 0:
+        return "0"
+    return "1" if value == 1 else number(value)
+
+
+def _noise(run: RunSnapshot) -> tuple[object, ...]:
+    return msgspec.structs.astuple(run.file.config.schedule)
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

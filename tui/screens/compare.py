@@ -1,0 +1,336 @@
+"""Runs against one another: curves overlaid, numbers side by side, the same noises epoch by epoch."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Static
+
+from tui.commands import Command, bindings
+from tui.comparison import cautions, differences, figures, places, step_of_epoch
+from tui.describe import counted, labels
+from tui.live import RunSnapshot, Snapshot
+from tui.messages import SnapshotTaken
+from tui.palette import SeriesStyle, series_style
+from tui.parts.bars import Hint, KeyBar
+from tui.parts.curves import series_of
+from tui.parts.gallery import Gallery, all_epochs
+from tui.parts.hints import keys_of
+from tui.widgets.comparison_table import Line, difference_table, metric_table
+from tui.widgets.epoch_slider import EpochSlider, moved, position
+from tui.widgets.loss_chart import LossChart
+from tui.widgets.wall import Wall, plan
+
+COMPARE: Final = (
+    Command("compare.close", "escape,q,c", "close", "Back to the board", 0),
+    Command("compare.curves", "1", "view('curves')", "Show the curves alone"),
+    Command("compare.pictures", "2", "view('pictures')", "Show the pictures alone"),
+    Command("compare.numbers", "3", "view('numbers')", "Show numbers and settings alone"),
+    Command("compare.all", "0", "view('all')", "Show all at once, where there is room"),
+    Command("compare.next_view", "tab", "next_view", "Go on to the next view", 1),
+    Command("compare.log_y", "y,L", "log_y", "Loss on a linear or a logarithmic axis", 3),
+    Command("compare.log_x", "x,X", "log_x", "Steps on a linear or a logarithmic axis", 5),
+    Command("compare.smoothing", "m", "smoothing", "Smooth the curves more, and then not at all", 4),
+    Command("compare.heldout", "h", "heldout", "Training and held-out losses, or one of them", 4),
+    Command("compare.earlier", "left_square_bracket,left", "scrub(-1)", "Show pictures of an earlier epoch"),
+    Command("compare.later", "right_square_bracket,right", "scrub(1)", "Show pictures of a later epoch", 2),
+    Command("compare.first", "home", "first", "Show the first pictures"),
+    Command("compare.follow", "end", "follow", "Show the latest pictures as they come"),
+    Command("compare.play", "space", "play", "Play through the epochs, or pause", 2),
+    Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
+    Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
+    Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
+    Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
+)
+
+VIEWS: Final = ("curves", "pictures", "numbers")
+WIDE: Final = 140
+HIGH: Final = 36
+MIN_UPPER: Final = 12
+CHROME: Final = 3
+"""Lines of the title, the slider and the keys."""
+FRAME_SECONDS: Final = 0.2
+
+
+class CompareScreen(Screen[None]):
+    """Compares runs while they train and after.
+
+    Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
+
+    Args:
+        run_ids: the runs, in the order of their columns.
+    """
+
+    CSS_PATH = "compare.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
+
+    def __init__(self, run_ids: Sequence[str]) -> None:
+        super().__init__()
+        self.run_ids = tuple(run_ids)
+        self.snapshot = Snapshot()
+        self.chosen = ""
+        self.epoch: int | None = None
+        self.gallery = Gallery()
+        self._playing: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top")
+        with Container(id="body"):
+            with Horizontal(id="upper"):
+                with Vertical(id="curves"):
+                    yield Static(id="axes")
+                    yield LossChart(id="chart")
+                    with VerticalScroll(id="legend", can_focus=False):
+                        yield Static(id="short-metrics")
+                with VerticalScroll(id="numbers", can_focus=False):
+                    yield Static(id="metrics")
+                    yield Static(id="differences")
+                    yield Static(id="cautions")
+            yield Wall(id="wall")
+            yield EpochSlider(id="slider")
+            yield Static("these runs are no longer here", id="gone")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.query_one(LossChart).legend = False
+        self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        self.update()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        self.snapshot = message.snapshot
+        self.update()
+
+    def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
+        self._pause()
+        self._seek(message.epoch)
+
+    @property
+    def runs(self) -> list[RunSnapshot]:
+        """The runs that are still there, in the order of their columns."""
+        found = (self.snapshot.find(run_id) for run_id in self.run_ids)
+        return [run for run in found if run is not None]
+
+    @property
+    def view(self) -> str:
+        """What is seen: one of `VIEWS`, or `all`."""
+        roomy = self.size.width >= WIDE and self.size.height >= HIGH
+        return self.chosen or ("all" if roomy else VIEWS[0])
+
+    def update(self) -> None:
+        """Bring the screen in line with the runs, the view and the size; draws only what changed."""
+        if not self.is_mounted:
+            return
+        runs, view = self.runs, self.view
+        for one in ("all", *VIEWS):
+            self.set_class(view == one, f"-{one}")
+        self.set_class(not runs, "-gone")
+        self._update_bars(runs)
+        if not runs:
+            return
+        variables = self.app.theme_variables
+        names, at = labels(runs), places(self.snapshot, runs)
+        styles = [series_style(at[run.id], variables) for run in runs]
+        epochs = all_epochs(runs)
+        self.query_one(EpochSlider).show(epochs, self.epoch, playing=self._playing is not None)
+        columns = self.gallery.columns(
+            runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
+        )
+        if view == "all":
+            lines = plan(columns, self.size.width).lines
+            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
+        else:
+            self.query_one("#upper").styles.height = "1fr"
+        if view in ("all", "pictures"):
+            self.query_one(Wall).show(columns)
+        if view in ("all", "curves"):
+            self._update_chart(runs, names, styles)
+        self._update_numbers(runs, names, styles)
+
+    def _update_chart(
+        self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
+    ) -> None:
+        chart = self.query_one(LossChart)
+        series = series_of(runs, names, self.app.theme_variables)
+        chart.show(
+            [
+                replace(one, color=style.color, marker=style.marker)
+                for one, style in zip(series, styles, strict=True)
+            ]
+        )
+        chart.cursor = step_of_epoch(runs, self.epoch) if self.epoch is not None else None
+        dots = "   ⠄⠄⠄ held-out" if chart.shown == "both" else ""
+        _say(self.query_one("#axes", Static), Content(f" loss   {chart.describe()}{dots}"))
+
+    def _update_numbers(
+        self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
+    ) -> None:
+        lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
+        width = self.size.width if self.view != "all" else 80
+        if self.view == "curves":
+            _say(self.query_one("#short-metrics", Static), metric_table(lines, width - 1, short=True))
+            return
+        _say(self.query_one("#metrics", Static), metric_table(lines, width - 1))
+        table = difference_table(differences(runs), styles, width - 1, runs=len(runs))
+        _say(self.query_one("#differences", Static), table)
+        _say(self.query_one("#cautions", Static), Content("\n".join(cautions(runs))))
+
+    def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
+        datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
+        left = Content.assemble(
+            (" compare  ", "bold $text-primary"),
+            (f"{counted(len(runs), 'run')} · {datasets}" if runs else "", "bold"),
+        )
+        tabs = ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
+        shown = [
+            Content.styled(
+                f" {('all', *VIEWS).index(one)} {one} ",
+                f"{'bold reverse' if one == self.view else '$text-muted'} @click=screen.view('{one}')",
+            )
+            for one in tabs
+        ]
+        right = Content.assemble(*shown, " ")
+        left = left.truncate(max(0, self.size.width - right.cell_length - 1), ellipsis=True)
+        space = " " * max(0, self.size.width - left.cell_length - right.cell_length)
+        _say(self.query_one("#top", Static), Content.assemble(left, space, right))
+        self.query_one(KeyBar).show(compare_hints(self, playing=self._playing is not None))
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_view(self, view: str) -> None:
+        """Show one part alone; asked for again, or with `all`, what is usual at this size."""
+        self.chosen = "" if view in ("all", self.chosen) else view
+        self.update()
+
+    def action_next_view(self) -> None:
+        order = [*(["all"] if self.size.width >= WIDE and self.size.height >= HIGH else []), *VIEWS]
+        following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
+        self.chosen = "" if following == "all" else following
+        self.update()
+
+    def action_log_y(self) -> None:
+        chart = self.query_one(LossChart)
+        chart.log_y = not chart.log_y
+        self.update()
+
+    def action_log_x(self) -> None:
+        chart = self.query_one(LossChart)
+        chart.log_x = not chart.log_x
+        self.update()
+
+    def action_smoothing(self) -> None:
+        self.query_one(LossChart).smoothing += 1
+        self.update()
+
+    def action_heldout(self) -> None:
+        self.query_one(LossChart).next_shown()
+        self.update()
+
+    def action_scrub(self, epochs: int) -> None:
+        self._pause()
+        self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
+
+    def action_first(self) -> None:
+        self._pause()
+        epochs = all_epochs(self.runs)
+        self._seek(epochs[0] if len(epochs) > 1 else None)
+
+    def action_follow(self) -> None:
+        self._pause()
+        self._seek(None)
+
+    def action_play(self) -> None:
+        """Play from where it stands, from the start when at the end; or pause."""
+        if self._playing is not None:
+            self._pause()
+            self.update()
+            return
+        epochs = all_epochs(self.runs)
+        if len(epochs) < 2:
+            self.notify("there are no epochs to play through yet")
+            return
+        if position(epochs, self.epoch) == len(epochs) - 1:
+            self.epoch = epochs[0]
+        self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
+        self.update()
+
+    def action_rows(self, rows: int) -> None:
+        if self.view == "numbers":
+            self.query_one("#numbers").scroll_relative(y=2 * rows, animate=False)
+        elif self.view == "curves":
+            self.query_one("#legend").scroll_relative(y=rows, animate=False)
+        else:
+            self.query_one(Wall).scroll_rows(rows)
+
+    def action_columns(self, columns: int) -> None:
+        self.query_one(Wall).scroll_columns(columns)
+
+    def _next_frame(self) -> None:
+        epoch = moved(all_epochs(self.runs), self.epoch, 1)
+        if epoch is None:
+            self._pause()
+        self._seek(epoch)
+
+    def _pause(self) -> None:
+        if self._playing is not None:
+            self._playing.stop()
+            self._playing = None
+
+    def _seek(self, epoch: int | None) -> None:
+        self.epoch = epoch
+        self.update()
+
+
+def upper_height(body: int, tile_lines: int) -> int:
+    """Lines for curves and numbers above the wall, so that the wall shows whole rows of pictures.
+
+    Args:
+        body: lines for both.
+        tile_lines: of one picture.
+    """
+    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
+        upper = body - 1 - rows * tile_lines
+        if upper >= MIN_UPPER:
+            return upper
+    return max(MIN_UPPER, body // 2)
+
+
+def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
+    """The key bar of the comparison, with the keys as they are bound now."""
+    words = {
+        "compare.next_view": "view",
+        "compare.later": "epoch",
+        "compare.play": "pause" if playing else "play",
+        "compare.down": "noises",
+        "compare.log_y": "log y",
+        "compare.log_x": "log x",
+        "compare.smoothing": "smooth",
+        "compare.heldout": "held-out",
+        "compare.close": "back",
+    }
+    keys = keys_of(screen)
+    commands = {command.id: command for command in COMPARE}
+    hints = []
+    for name, text in words.items():
+        if name in keys:
+            key = "[ ]" if name == "compare.later" and keys[name][0] == "]" else keys[name][0]
+            hints.append(Hint(key, text, f"screen.{commands[name].action}", commands[name].rank))
+    return hints
+
+
+def _say(widget: Static, content: Content) -> None:
+    """Update a text only when it says something else, because each update lays the screen out anew."""
+    if not (isinstance(widget.content, Content) and widget.content.is_same(content)):
+        widget.update(content)
