@@ -180,10 +180,14 @@ def spread(rows: Sequence[int], height: int) -> list[int]:
     blocks: list[list[int]] = []
     for row in rows[:height]:
         blocks.append([row])
-        while len(blocks) > 1 and _first_row(blocks[-1], height) < _first_row(blocks[-2], height) +
-            len(blocks[-2]): last = blocks.pop()
+        while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], height):
+            last = blocks.pop()
             blocks[-1] += last
     return [_first_row(block, height) + place for block in blocks for place in range(len(block))]
+
+
+def _overlap(above: Sequence[int], below: Sequence[int], height: int) -> bool:
+    return _first_row(below, height) < _first_row(above, height) + len(above)
 
 
 def _first_row(block: Sequence[int], height: int) -> int:
