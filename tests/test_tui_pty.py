@@ -1,0 +1,239 @@
+"""The real program in a real pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pyte
+import pytest
+from tui_fixtures import comparison, fake_run
+
+from core.launch.runner_lock import read_runner
+from core.runs.process import ProcessIdentity, alive, send_signal
+from core.runs.status import State
+from core.runs.store import RunStore
+
+DEADLINE = 60.0
+TINY = """
+description = "A comparison that is over in seconds."
+
+[data]
+count = 64
+heldout = 16
+
+[schedule]
+timesteps = 20
+
+[model]
+width = 8
+
+[train]
+epochs = 2
+batch_size = 16
+
+[sample]
+count = 2
+sampler = "ddim"
+steps = 4
+reverse_every = 2
+reverse_count = 2
+reverse_states = 3
+
+[grid]
+"schedule.name" = ["linear", "x^2"]
+"""
+
+
+class Terminal:
+    """A pseudo-terminal with the dashboard in it, and what its screen shows."""
+
+    def __init__(self, *arguments: str, cwd: Path, size: tuple[int, int] = (80, 24)) -> None:
+        self.screen = pyte.Screen(*size)
+        self.stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.master, slave = pty.openpty()
+        self._set_size(size)
+        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment["XDG_CONFIG_HOME"] = str(cwd / "no-configuration")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tui", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.screen.display)
+
+    def press(self, keys: str) -> None:
+        os.write(self.master, keys.encode())
+
+    def resize(self, width: int, height: int) -> None:
+        self.screen.resize(height, width)
+        self._set_size((width, height))
+        self.process.send_signal(signal.SIGWINCH)
+
+    def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
+        """Show what comes until the condition holds; fails with the screen when it does not in time."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain; the screen:\n{self.text}")
+            self._read(0.05)
+
+    def shows(self, *texts: str, seconds: float = DEADLINE) -> None:
+        self.until(lambda: all(text in self.text for text in texts), seconds)
+
+    def ends(self) -> int:
+        """Wait for the program's end; its exit code."""
+        self.until(lambda: self.process.poll() is not None)
+        self._read(0.05)
+        return self.process.wait()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+    def _read(self, seconds: float) -> None:
+        while select.select([self.master], [], [], seconds)[0]:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:  # the other end is closed
+                return
+            if not data:
+                return
+            self.raw += data
+            self.stream.feed(data)
+            seconds = 0.0
+
+    def _set_size(self, size: tuple[int, int]) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+
+@pytest.fixture
+def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    terminals: list[Terminal] = []
+
+    def start(*arguments: str, size: tuple[int, int] = (80, 24)) -> Terminal:
+        terminals.append(Terminal(*arguments, cwd=tmp_path, size=size))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()
+    end_all_of(tmp_path / "runs")
+
+
+def end_all_of(root: Path) -> None:
+    """End the queue's runner and the workers of a runs folder, if there are any."""
+    runner = read_runner(root)
+    if runner is not None:
+        send_signal(runner.identity, signal.SIGKILL)
+    for info in RunStore(root).infos():
+        if info.state.is_live and info.status.pid != os.getpid():
+            send_signal(ProcessIdentity.from_status(info.status), signal.SIGKILL)
+
+
+def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    comparison(tmp_path / "runs", "running")
+    terminal = open_terminal()
+    terminal.shows("linear", "● running", "37/100", "▀", "q quit")
+    assert len(terminal.screen.display) == 24
+    terminal.press("2")
+    terminal.shows(">2")
+    terminal.press("?")
+    terminal.shows("Select the run above")
+    terminal.press("\x1b")
+    terminal.shows(">2", "q quit")
+    for width, height in ((160, 50), (20, 5), (100, 30)):
+        terminal.resize(width, height)
+        terminal.shows("needs 60x15" if width == 20 else "x^10")
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert b"\x1b[?1049l" in terminal.raw
+    assert b"\x1b[?25h" in terminal.raw
+    terminal.shows("Training goes on (3 running, 2 queued); come back with: ddpm-tui")
+    assert "Traceback" not in terminal.text
+
+
+def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        identity = ProcessIdentity.of(worker.pid)
+        assert identity is not None
+        run = fake_run(tmp_path / "runs", "linear", epoch=3, process=identity)
+        terminal = open_terminal()
+        terminal.shows("● running")
+    finally:
+        worker.kill()
+        worker.wait()
+    terminal.shows("✖ crashed", "process is gone", "r resume", seconds=3)
+    with run.lock():
+        terminal.press("r")
+        terminal.shows("another process writes this run")
+    terminal.press("x")
+    terminal.shows("nothing to stop")
+
+
+def test_from_noise_to_the_first_pictures_and_back_again(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    pytest.importorskip("core.training.worker")
+    (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
+    terminal = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1", size=(100, 30))
+    terminal.shows("linear", "x^2", "○ queued", seconds=10)
+    terminal.shows("▀", "epoch 1", seconds=240)
+    terminal.press("q")
+    assert terminal.ends() == 0
+    again = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1")
+    again.shows("linear", "x^2")
+    again.until(lambda: again.text.count("✔ finished") == 2, seconds=240)
+    states = {info.state for info in RunStore(tmp_path / "runs").infos()}
+    assert states == {State.FINISHED}
+    again.press("[")
+    again.shows("held")
+    again.press("q")
+    assert again.ends() == 0
+    assert "Training goes on" not in again.text
+
+
+def test_training_outlives_a_dashboard_that_is_killed(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    pytest.importorskip("core.training.worker")
+    (tmp_path / "tiny.toml").write_text(TINY.replace("epochs = 2", "epochs = 100000"), encoding="utf-8")
+    terminal = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1")
+    terminal.shows("● running", seconds=240)
+    os.killpg(terminal.process.pid, signal.SIGKILL)
+    terminal.process.wait()
+    (running,) = [info for info in RunStore(tmp_path / "runs").infos() if info.state is State.RUNNING]
+    assert alive(ProcessIdentity.from_status(running.status))
+    assert terminal.process.pid not in {parent.pid for parent in psutil.Process(running.status.pid).parents()}
+    again = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1")
+    again.shows("● running", "○ queued")
+    again.press("X")
+    again.shows("Stop 2 runs?")
+    again.press("y")
+    again.until(lambda: again.text.count("■ stopped") == 2, seconds=120)
+    again.press("1r")
+    again.until(lambda: "● running" in again.text, seconds=240)
