@@ -20,7 +20,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of all sections: immutable, and an unknown key is an error."""
 
 
-class DataConfig(Section):
+class DataConfig(Section, frozen=True):
     """Which pictures a run learns."""
 
     dataset: Name = "high"
@@ -31,7 +31,7 @@ class DataConfig(Section):
     """Held-out pictures that are scored after each epoch (at most as many as the recipe has)."""
 
 
-class ScheduleConfig(Section):
+class ScheduleConfig(Section, frozen=True):
     """The noise schedule: betas of the forward process."""
 
     name: Name = "linear"
@@ -47,14 +47,14 @@ class ScheduleConfig(Section):
     """Rescale so that the last step is pure noise (Lin et al. 2023)."""
 
 
-class DiffusionConfig(Section):
+class DiffusionConfig(Section, frozen=True):
     """What the network predicts, and the variance of the reverse process."""
 
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     variance: Literal["beta", "beta_tilde"] = "beta"
 
 
-class ModelConfig(Section):
+class ModelConfig(Section, frozen=True):
     """The network."""
 
     preset: Literal["thesis", "lean"] = "lean"
@@ -63,7 +63,7 @@ class ModelConfig(Section):
     """Channels of the finest level; None takes the preset's own (64 for thesis)."""
 
 
-class TrainConfig(Section):
+class TrainConfig(Section, frozen=True):
     """How the network is trained."""
 
     epochs: PositiveInt = 100
@@ -88,7 +88,7 @@ class TrainConfig(Section):
     seed: NaturalInt = 0
 
 
-class SampleConfig(Section):
+class SampleConfig(Section, frozen=True):
     """Which pictures the run draws as it learns."""
 
     every: PositiveInt = 1
@@ -108,7 +108,7 @@ class SampleConfig(Section):
     """Pictures in a strip, from x_T to x_0."""
 
 
-class RunConfig(Section):
+class RunConfig(Section, frozen=True):
     """Everything that decides what a run computes; saved resolved in its `run.toml`."""
 
     recipe: Name = "custom"

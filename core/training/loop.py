@@ -1,0 +1,279 @@
+"""The training loop: a generator of frozen reports. Ho et al. 2020, Algorithm 1.
+
+The caller owns logging, pictures and checkpoints. All randomness is a function of the seed and the position, so a
+training continued from `Trainer.tensors` is, on a CPU, the uninterrupted one bit for bit. No step waits for the device:
+losses stay on it and are fetched in bulk.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.config.schema import RunConfig
+from core.data import PictureSet
+from core.diffusion.networks import build_network
+from core.errors import UserError
+from core.training.checkpoint import (
+    Position,
+    load_optimizers,
+    load_weights,
+    make_diffusion,
+    optimizer_tensors,
+)
+from core.training.ema import Ema
+from core.training.muon import Muon
+
+DRAIN_SECONDS: Final = 0.25
+_HELDOUT_BATCH: Final = 250
+_EDGE_LAYERS: Final = ("stem", "head")
+
+
+@dataclass(frozen=True)
+class StepsReport:
+    """The losses of consecutive steps; the first is step `first_step` of the whole training, counted from 1."""
+
+    epoch: int
+    first_step: int
+    losses: list[float]
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """The end of an epoch: mean, minimum and maximum of its batch losses, and the loss on the held-out pictures."""
+
+    epoch: int
+    step: int
+    mean: float
+    min: float
+    max: float
+    heldout: float
+    learning_rate: float
+
+
+class NonFiniteLossError(UserError):
+    """The loss became NaN or infinite."""
+
+
+class Trainer:
+    """One training: network, optimizers, generator and position.
+
+    Args:
+        config: what to train.
+        pictures: what to learn.
+        device: where.
+
+    Raises:
+        UserError: the network does not take pictures of this size.
+    """
+
+    def __init__(self, config: RunConfig, pictures: PictureSet, device: torch.device) -> None:
+        train = config.train
+        self.config, self.device = config, device
+        self.channels, self.size = pictures.channels, pictures.size
+        self.x = torch.from_numpy(np.array(pictures.train)).to(device)
+        self.heldout = torch.from_numpy(np.array(pictures.heldout[: config.data.heldout])).to(device)
+        self.diffusion = make_diffusion(config).to(device)
+        torch.manual_seed(train.seed)
+        self.model: nn.Module = build_network(
+            config.model.preset, channels=self.channels, width=config.model.width
+        ).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
+        self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
+        self.generator = torch.Generator(device).manual_seed(train.seed)
+        self.bf16 = train.precision == "bf16" or (train.precision == "auto" and bf16_is_fast(device))
+        self.batches = math.ceil(len(self.x) / train.batch_size)
+        self.steps = self.batches * train.epochs
+        self.epoch = self.batch = self.step = 0
+        self.epoch_losses: list[float] = []
+
+    def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
+        """Train to the end of the last epoch, or until `stop` says so; ends between two steps, with all drained.
+
+        Raises:
+            NonFiniteLossError: the loss became NaN or infinite; what was learnt since the last checkpoint is lost.
+        """
+        while self.epoch < self.config.train.epochs:
+            order = self._order()
+            pending: list[Tensor] = []
+            drained = time.monotonic()
+            while self.batch < self.batches:
+                if stop():
+                    return
+                pending.append(self._step(order))
+                if self.batch == self.batches or stop() or time.monotonic() - drained >= DRAIN_SECONDS:
+                    yield self._drain(pending)
+                    pending, drained = [], time.monotonic()
+            yield self._end_epoch()
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The network as it samples: in eval mode, with the mean weights where there are any, without gradients."""
+        with torch.no_grad(), self.ema.applied() if self.ema else contextlib.nullcontext():
+            self.model.eval()
+            try:
+                yield
+            finally:
+                self.model.train()
+
+    def heldout_loss(self) -> float:
+        """L_simple on the held-out pictures, with timesteps and noises that are the same each time."""
+        generator = torch.Generator(self.device).manual_seed(self.config.train.seed + 1)
+        total = torch.zeros((), device=self.device)
+        count = len(self.heldout)
+        with self.evaluating():
+            for start in range(0, count, _HELDOUT_BATCH):
+                x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
+                # Evenly spaced over all T, so that the mean over the pictures is one over the timesteps too.
+                place = torch.arange(start, start + len(x0), device=self.device)
+                t = ((2 * place + 1) * self.diffusion.timesteps) // (2 * count)
+                eps = torch.randn(x0.shape, generator=generator, device=self.device)
+                output = self.model(self.diffusion.q_sample(x0, t, eps), t)
+                total += self.diffusion.loss(output, x0, eps, t).sum()
+        return float(total) / count
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a continuation needs, by name; with `position`."""
+        found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        if self.ema:
+            found |= {f"ema.{name}": value for name, value in self.ema.weights.items()}
+        return {**found, **optimizer_tensors(self.optimizers), "rng": self.generator.get_state()}
+
+    def position(self, *, elapsed: float, metrics_offset: int) -> Position:
+        """Where the training stands; everything must be drained."""
+        return Position(
+            epoch=self.epoch,
+            batch=self.batch,
+            step=self.step,
+            losses=list(self.epoch_losses),
+            elapsed=elapsed,
+            metrics_offset=metrics_offset,
+            channels=self.channels,
+            size=self.size,
+        )
+
+    def restore(self, tensors: dict[str, Tensor], position: Position, run: Any) -> None:
+        """Go on from what `tensors` and `position` gave."""
+        load_weights(self.model, tensors, "model.", run)
+        if self.ema:
+            for name, value in self.ema.weights.items():
+                value.copy_(tensors[f"ema.{name}"])
+        load_optimizers(self.optimizers, tensors)
+        self.generator.set_state(tensors["rng"])
+        self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
+        self.epoch_losses = list(position.losses)
+
+    def weights_are_finite(self) -> bool:
+        """Whether no weight is NaN or infinite."""
+        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+
+    def learning_rate(self) -> float:
+        """The rate of the next step: a linear warm-up, then constant, then a linear cool-down to zero."""
+        train = self.config.train
+        rise = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+        left = 1 - self.step / self.steps
+        fall = min(1.0, left / train.cooldown) if train.cooldown else 1.0
+        return train.learning_rate * rise * fall
+
+    def _order(self) -> Tensor:
+        generator = torch.Generator().manual_seed(self.config.train.seed * 1_000_003 + self.epoch)
+        return torch.randperm(len(self.x), generator=generator).to(self.device)
+
+    def _step(self, order: Tensor) -> Tensor:
+        size = self.config.train.batch_size
+        x0 = _scale(self.x[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = _augment(x0, self.config.train.augment, self.step)
+        t = self._timesteps(len(x0))
+        eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
+        xt = self.diffusion.q_sample(x0, t, eps)
+        rate = self.learning_rate()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.model(xt, t)
+        loss = self.diffusion.loss(output, x0, eps, t).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        self.batch += 1
+        if self.ema:
+            self.ema.update(self.step)
+        return loss.detach()
+
+    def _timesteps(self, count: int) -> Tensor:
+        total = self.diffusion.timesteps
+        if not self.config.train.stratified_timesteps:
+            return torch.randint(total, (count,), generator=self.generator, device=self.device)
+        place = torch.rand(count, generator=self.generator, device=self.device)
+        place = (place + torch.arange(count, device=self.device)) / count
+        return (place * total).long().clamp_max(total - 1)
+
+    def _drain(self, pending: list[Tensor]) -> StepsReport:
+        losses: list[float] = torch.stack(pending).tolist()
+        first = self.step - len(losses) + 1
+        for number, loss in enumerate(losses, start=first):
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(
+                    f"the loss became {loss} at step {number}; a lower train.learning_rate or precision fp32 may help"
+                )
+        self.epoch_losses += losses
+        return StepsReport(self.epoch + 1, first, losses)
+
+    def _end_epoch(self) -> EpochReport:
+        losses, rate = self.epoch_losses, self.learning_rate()
+        self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
+        mean = math.fsum(losses) / len(losses)
+        return EpochReport(self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(), rate)
+
+
+def bf16_is_fast(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return False
+
+
+def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
+    named = list(model.named_parameters())
+    everything = [p for _, p in named]
+    if name == "adam":
+        return [torch.optim.Adam(everything, lr=rate)]
+    if name == "adamw":
+        return [torch.optim.AdamW(everything, lr=rate)]
+    kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
+    taken = {id(p) for p in kernels}
+    rest = [p for p in everything if id(p) not in taken]
+    return [
+        Muon(kernels, lr=rate, weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01),
+    ]
+
+
+def _scale(pixels: Tensor) -> Tensor:
+    """uint8 to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def _augment(x0: Tensor, kind: str, step: int) -> Tensor:
+    """A symmetry for the whole batch, each in its turn."""
+    if kind == "none":
+        return x0
+    if step & 1:
+        x0 = x0.flip(3)
+    if kind == "dihedral":
+        if step & 2:
+            x0 = x0.flip(2)
+        if step & 4:
+            x0 = x0.transpose(2, 3)
+    return x0.contiguous()

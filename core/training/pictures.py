@@ -1,0 +1,83 @@
+"""What a run draws as it learns: sheets of samples and strips of the reverse process, always from the same noises."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from core.diffusion.samplers import run_sampler
+from core.imaging import to_pixels, to_tiles, write_sheet
+from core.runs import RunDirectory
+from core.training.loop import Trainer
+
+_SHEET_COLUMNS = 8
+
+
+def draw_noises(run: RunDirectory, trainer: Trainer) -> None:
+    """Write the starting noises as the sheet of epoch 0."""
+    _write_samples(run, trainer, 0, trainer_noise(trainer))
+
+
+def trainer_noise(trainer: Trainer) -> torch.Tensor:
+    """The starting noises [N, C, H, W]: a function of `sample.seed` alone, on any device."""
+    sample = trainer.config.sample
+    count = max(sample.count, sample.reverse_count)
+    generator = torch.Generator().manual_seed(sample.seed)
+    noise = torch.randn((count, trainer.channels, trainer.size, trainer.size), generator=generator)
+    return noise.to(trainer.device)
+
+
+def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
+    """Write the samples of the epoch that just ended, and a strip where one is due.
+
+    Args:
+        run: where to.
+        trainer: what draws.
+        tick: called after each call of the network; pictures are given up when it says True.
+    """
+    sample, epoch = trainer.config.sample, trainer.epoch
+    last = epoch == trainer.config.train.epochs
+    strip_due = last or epoch % sample.reverse_every == 0
+    if not (last or strip_due or epoch % sample.every == 0):
+        return
+    generator = torch.Generator().manual_seed(sample.seed + 1)
+    states = []
+    with trainer.evaluating():
+        steps = run_sampler(
+            sample.sampler,
+            trainer.model,
+            trainer.diffusion,
+            trainer_noise(trainer),
+            steps=sample.steps,
+            eta=sample.eta,
+            generator=generator,
+        )
+        for state in steps:
+            if tick():
+                return
+            if strip_due:
+                states.append(state.xt[: sample.reverse_count].cpu())
+            final = state.xt
+    _write_samples(run, trainer, epoch, final)
+    if strip_due:
+        shown = np.linspace(0, len(states) - 1, min(sample.reverse_states, len(states))).round().astype(int)
+        # Strips side by side: a row is one start, from x_T to x_0.
+        rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
+        run.reverse.mkdir(exist_ok=True)
+        write_sheet(
+            run.reverse / f"epoch-{epoch:04d}.png",
+            to_tiles(to_pixels(rows.numpy())),
+            columns=len(shown),
+            meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
+        )
+
+
+def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, pictures: torch.Tensor) -> None:
+    count = trainer.config.sample.count
+    run.samples.mkdir(exist_ok=True)
+    write_sheet(
+        run.samples / f"epoch-{epoch:04d}.png",
+        to_tiles(to_pixels(pictures[:count].cpu().numpy())),
+        columns=min(count, _SHEET_COLUMNS),
+        meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
+    )

@@ -1,0 +1,213 @@
+"""The worker: ``python -m core.training.worker RUN --device D --threads N``, the one writer of a run's directory.
+
+SIGTERM, SIGINT or a `control` file make it finish its step, write a checkpoint and stop. It ends with 0 when the run
+finished or was stopped, 2 when it could not begin, 3 when the run failed.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from collections import deque
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+import torch
+
+from core.data import load_dataset
+from core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, UserError
+from core.runs import (
+    EpochRecord,
+    MetricsWriter,
+    NotQueuedError,
+    RunBusyError,
+    RunDirectory,
+    State,
+    Status,
+)
+from core.training.checkpoint import read_checkpoint, save_checkpoint
+from core.training.loop import EpochReport, StepsReport, Trainer
+from core.training.pictures import draw_epoch, draw_noises
+
+_STATUS_SECONDS = 0.5
+_RATE_SECONDS = 5.0
+
+
+class Worker:
+    """Carries out one claimed run, from wherever its checkpoint stands."""
+
+    def __init__(self, run: RunDirectory, status: Status, device: torch.device) -> None:
+        self.run, self.status, self.device = run, status, device
+        self.config = run.read().config
+        self.stopping = False
+        self._written = self._control_looked = 0.0
+        self._base_elapsed = 0.0
+        self._started = time.monotonic()
+        self._pace: deque[tuple[float, int]] = deque()
+        self._checkpointed = time.monotonic()
+
+    def stop(self, *_: object) -> None:
+        """Ask for a stop; safe in a signal handler."""
+        self.stopping = True
+
+    def work(self) -> State:
+        """Train to the end or until stopped.
+
+        Returns:
+            FINISHED or STOPPED.
+        """
+        config = self.config
+        self._say(message="making data", epochs=config.train.epochs)
+        pictures = load_dataset(
+            config.data.dataset,
+            count=config.data.count,
+            progress=lambda done, total: self._beat(message=f"making data {100 * done // max(total, 1)}%"),
+        )
+        self._say(message="building the network")
+        trainer = Trainer(config, pictures, self.device)
+        with MetricsWriter(self.run.metrics_file) as metrics:
+            if self.run.checkpoint.exists():
+                tensors, position = read_checkpoint(self.run)
+                trainer.restore(tensors, position, self.run)
+                metrics.truncate_to(position.metrics_offset)
+                self._base_elapsed = position.elapsed
+            else:
+                metrics.truncate_to(0)
+                draw_noises(self.run, trainer)
+            self._started = time.monotonic()
+            self._say(state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step)
+            for report in trainer.reports(self._stop_wanted):
+                self._take(report, trainer, metrics)
+            if trainer.epoch < config.train.epochs:
+                self._say(state=State.STOPPING, message="writing a checkpoint")
+                self._checkpoint(trainer, metrics)
+                return State.STOPPED
+        return State.FINISHED
+
+    def _take(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        if isinstance(report, StepsReport):
+            metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
+            self._beat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
+            due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
+            if due and trainer.batch < trainer.batches:
+                self._checkpoint(trainer, metrics)
+            return
+        metrics.epoch(
+            EpochRecord(
+                epoch=report.epoch,
+                step=report.step,
+                elapsed=self._elapsed(),
+                mean=report.mean,
+                min=report.min,
+                max=report.max,
+                heldout=report.heldout,
+                images_per_second=self.status.images_per_second,
+                learning_rate=report.learning_rate,
+            )
+        )
+        self._say(epoch=trainer.epoch, step=trainer.step, fsync=False)
+        draw_epoch(self.run, trainer, self._tick)
+        self._checkpoint(trainer, metrics)
+        self._pace.clear()
+
+    def _tick(self) -> bool:
+        self._beat()
+        return self._stop_wanted() and self.status.epoch < self.config.train.epochs
+
+    def _checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
+        # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
+        if not trainer.weights_are_finite():
+            raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
+        position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
+        save_checkpoint(self.run, trainer.tensors(), position)
+        self._checkpointed = time.monotonic()
+
+    def _stop_wanted(self) -> bool:
+        now = time.monotonic()
+        if not self.stopping and now - self._control_looked >= 1.0:
+            self._control_looked = now
+            self.stopping = self.run.stop_requested()
+        return self.stopping
+
+    def _elapsed(self) -> float:
+        return self._base_elapsed + time.monotonic() - self._started
+
+    def _rate(self, trainer: Trainer) -> float:
+        now = time.monotonic()
+        self._pace.append((now, trainer.step))
+        while now - self._pace[0][0] > _RATE_SECONDS and len(self._pace) > 2:
+            self._pace.popleft()
+        since, step = self._pace[0]
+        if now == since:
+            return self.status.images_per_second
+        size = min(self.config.train.batch_size, len(trainer.x))
+        return (trainer.step - step) * size / (now - since)
+
+    def _beat(self, **changes: Any) -> None:
+        """A heartbeat, at most twice a second."""
+        if time.monotonic() - self._written >= _STATUS_SECONDS:
+            self._say(fsync=False, **changes)
+
+    def _say(self, *, fsync: bool = True, **changes: Any) -> None:
+        self._written = time.monotonic()
+        elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
+        self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
+        self.run.write_status(self.status, fsync=fsync)
+
+    def end(self, state: State, error: str = "") -> None:
+        """Write the last status."""
+        self._say(state=state, message="", error=error, images_per_second=0.0)
+
+
+def explain(error: BaseException) -> str:
+    """A failure in one line."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+        return "out of memory; lower train.batch_size or model.width, or run fewer at once (--slots)"
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The worker's command line; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m core.training.worker", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    run = RunDirectory(options.run)
+    asked_to_stop: list[int] = []
+
+    def early(number: int, _: FrameType | None) -> None:
+        asked_to_stop.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, early)
+    try:
+        with run.claim(device=options.device, threads=options.threads) as status:
+            worker = Worker(run, status, torch.device(options.device))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, worker.stop)
+            worker.stopping = bool(asked_to_stop)
+            try:
+                worker.end(worker.work())
+            except Exception as error:  # whatever it was, the run must say that it failed, and why
+                traceback.print_exc()
+                worker.end(State.FAILED, explain(error))
+                return EXIT_RUN_FAILED
+    except (NotQueuedError, RunBusyError) as error:
+        print(error)
+        return EXIT_OK
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
