@@ -3,7 +3,7 @@
 #
 #   make run ARGS="thesis --runs /scratch/runs"     arguments for ddpm-tui
 #   make run PYTHON=/opt/python3.13/bin/python3     a Python of your choice (3.11 or newer)
-#   make run TORCH_INDEX=https://download.pytorch.org/whl/cu130     another build of PyTorch
+#   make run TORCH_INDEX=URL     another build of PyTorch
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup check test clean
@@ -17,9 +17,8 @@ ARGS   ?=
 TEST_PROCESSES ?= 2
 TEST_ARGS      ?=
 
-# On Linux PyPI's PyTorch brings several GB of CUDA. Without an NVIDIA driver the small CPU build is the right one.
-TORCH_INDEX ?= $(shell if [ "$$(uname -s)" = Linux ] && [ ! -e /usr/lib/wsl/lib/nvidia-smi ] \
-	&& ! command -v nvidia-smi >/dev/null 2>&1; then echo https://download.pytorch.org/whl/cpu; fi)
+# Another index for PyTorch alone, such as the one of its small CPU builds; empty takes the default index.
+TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.diffusion.thesis_unet import SinusoidalEmbedding
 from core.errors import UserError
 
-LEAN_WIDTH: Final = 64
+LEAN_WIDTH: Final = 32
 """Channels of the finest level."""
 
 _EMBEDDING: Final = 128
@@ -41,7 +41,9 @@ class LeanUNet(nn.Module):
     def __init__(self, channels: int = 1, width: int = LEAN_WIDTH) -> None:
         super().__init__()
         if width % 16:
-            raise UserError(f"model.width = {width}: the lean network takes a multiple of 16, such as {LEAN_WIDTH}")
+            raise UserError(
+                f"model.width = {width}: the lean network takes a multiple of 16, such as {LEAN_WIDTH}"
+            )
         embedding = 4 * width
         fine, middle, coarse = width, 2 * width, 2 * width
         self.channels = channels
@@ -123,7 +125,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
         scale, shift = self.modulate(e)[:, :, None, None].chunk(2, dim=1)
         h = torch.addcmul(shift, _normalise(x), 1 + scale)
-        return x + self.second(F.silu(self.first(F.silu(h))))
+        change: Tensor = self.second(F.silu(self.first(F.silu(h))))
+        return x + change
 
 
 class _Attention(nn.Module):
@@ -147,7 +150,8 @@ class _Attention(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         h = F.scaled_dot_product_attention(query, key, value)
         h = h.transpose(1, 2).reshape(n, height, width, d).permute(0, 3, 1, 2)
-        return x + self.project(h)
+        change: Tensor = self.project(h)
+        return x + change
 
 
 def _normalise(x: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
     run.checkpoint.parent.mkdir(exist_ok=True)
     header = {"ddpm-tui": msgspec.json.encode(position).decode()}
     with atomic_path(run.checkpoint) as temporary:
-        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary, metadata=header)
+        save_file(
+            {name: value.detach().contiguous() for name, value in tensors.items()}, temporary, metadata=header
+        )
 
 
 def read_checkpoint(run: RunDirectory, prefix: str = "") -> tuple[dict[str, Tensor], Position]:
@@ -84,7 +86,9 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run:
     try:
         model.load_state_dict(cut)
     except RuntimeError as error:
-        raise UserError(f"{run.checkpoint}: holds the weights of another network than run.toml names") from error
+        raise UserError(
+            f"{run.checkpoint}: holds the weights of another network than run.toml names"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)

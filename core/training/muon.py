@@ -78,7 +78,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
+    x: Tensor = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
     x = x.to(torch.bfloat16)
     for _ in range(_ITERATIONS):

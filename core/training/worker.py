@@ -79,7 +79,9 @@ class Worker:
                 metrics.truncate_to(0)
                 draw_noises(self.run, trainer)
             self._started = time.monotonic()
-            self._say(state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step)
+            self._say(
+                state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step
+            )
             for report in trainer.reports(self._stop_wanted):
                 self._take(report, trainer, metrics)
             if trainer.epoch < config.train.epochs:
