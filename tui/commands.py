@@ -57,6 +57,36 @@ EVERYWHERE: Final = (
     Command("app.quit", "q", "quit", "Leave the dashboard; training goes on", 0),
 )
 
+COMPARE: Final = (
+    Command("compare.close", "escape,q,c", "close", "Back to the board", 0),
+    Command("compare.curves", "1", "view('curves')", "Show the curves alone"),
+    Command("compare.pictures", "2", "view('pictures')", "Show the pictures alone"),
+    Command("compare.numbers", "3", "view('numbers')", "Show numbers and settings alone"),
+    Command("compare.all", "0", "view('all')", "Show all at once, where there is room"),
+    Command("compare.next_view", "tab", "next_view", "Go on to the next view", 1),
+    Command("compare.log_y", "y,L", "log_y", "Loss on a linear or a logarithmic axis", 3),
+    Command("compare.log_x", "x,X", "log_x", "Steps on a linear or a logarithmic axis", 5),
+    Command("compare.smoothing", "m", "smoothing", "Smooth the curves more, and then not at all", 4),
+    Command("compare.heldout", "h", "heldout", "Training and held-out losses, or one of them", 4),
+    Command("compare.earlier", "left_square_bracket,left", "scrub(-1)", "Show pictures of an earlier epoch"),
+    Command("compare.later", "right_square_bracket,right", "scrub(1)", "Show pictures of a later epoch", 2),
+    Command("compare.first", "home", "first", "Show the first pictures"),
+    Command("compare.follow", "end", "follow", "Show the latest pictures as they come"),
+    Command("compare.play", "space", "play", "Play through the epochs, or pause", 2),
+    Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
+    Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
+    Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
+    Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
+)
+
+NEW_RUN: Final = (
+    Command("new.start", "f5,ctrl+r", "start", "Queue these runs", 0),
+    Command("new.cancel", "escape", "cancel", "Queue nothing, back to the board", 1),
+    Command("new.next", "down", "app.focus_next", "Go on to the next setting", 2),
+    Command("new.previous", "up", "app.focus_previous", "Go back to the setting before"),
+)
+
+ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *NEW_RUN)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

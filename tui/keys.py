@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.config.load import read_toml
 from core.errors import UserError
-from tui.commands import BOARD, EVERYWHERE
+from tui.commands import ALL
 
 
 def keys_file(environment: Mapping[str, str] = os.environ) -> Path:
@@ -27,7 +27,7 @@ def read_keymap(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    known = {command.id for command in (*BOARD, *EVERYWHERE)}
+    known = {command.id for command in ALL}
     keymap: dict[str, str] = {}
     for name, keys in _flat(read_toml(path)).items():
         if name not in known:

@@ -13,7 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
-from tui.commands import Command, bindings
+from tui.commands import COMPARE, bindings
 from tui.comparison import cautions, differences, figures, places, step_of_epoch
 from tui.describe import counted, labels
 from tui.live import RunSnapshot, Snapshot
@@ -27,28 +27,6 @@ from tui.widgets.comparison_table import Line, difference_table, metric_table
 from tui.widgets.epoch_slider import EpochSlider, moved, position
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall, plan
-
-COMPARE: Final = (
-    Command("compare.close", "escape,q,c", "close", "Back to the board", 0),
-    Command("compare.curves", "1", "view('curves')", "Show the curves alone"),
-    Command("compare.pictures", "2", "view('pictures')", "Show the pictures alone"),
-    Command("compare.numbers", "3", "view('numbers')", "Show numbers and settings alone"),
-    Command("compare.all", "0", "view('all')", "Show all at once, where there is room"),
-    Command("compare.next_view", "tab", "next_view", "Go on to the next view", 1),
-    Command("compare.log_y", "y,L", "log_y", "Loss on a linear or a logarithmic axis", 3),
-    Command("compare.log_x", "x,X", "log_x", "Steps on a linear or a logarithmic axis", 5),
-    Command("compare.smoothing", "m", "smoothing", "Smooth the curves more, and then not at all", 4),
-    Command("compare.heldout", "h", "heldout", "Training and held-out losses, or one of them", 4),
-    Command("compare.earlier", "left_square_bracket,left", "scrub(-1)", "Show pictures of an earlier epoch"),
-    Command("compare.later", "right_square_bracket,right", "scrub(1)", "Show pictures of a later epoch", 2),
-    Command("compare.first", "home", "first", "Show the first pictures"),
-    Command("compare.follow", "end", "follow", "Show the latest pictures as they come"),
-    Command("compare.play", "space", "play", "Play through the epochs, or pause", 2),
-    Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
-    Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
-    Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
-    Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
-)
 
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 140

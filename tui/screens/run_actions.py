@@ -14,6 +14,7 @@ from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
 
 if TYPE_CHECKING:
+    from core.config import RunConfig
     from core.recipes import Recipe
 
 
@@ -187,13 +188,19 @@ class RunActions(Screen[None]):
     def action_new(self) -> None:
         from tui.screens.new_run import NewRunScreen
 
-        self.app.push_screen(NewRunScreen())
+        self.app.push_screen(NewRunScreen(), self._queue_configs)
 
     def action_clone(self) -> None:
         if run := self._need_selected():
             from tui.screens.new_run import NewRunScreen
 
-            self.app.push_screen(NewRunScreen(run.file.config))
+            self.app.push_screen(NewRunScreen(run.file.config), self._queue_configs)
+
+    def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
+        if configs:
+            from core.recipes import Recipe
+
+            self.queue(Recipe(configs[0].recipe, "", tuple(configs)))
 
     def compared(self) -> Sequence[RunSnapshot]:
         """The runs to compare: the marked ones, else all that are shown."""

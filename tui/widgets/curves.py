@@ -47,7 +47,8 @@ def smoothed(buckets: Buckets, level: int) -> Floats:
     weights = buckets.finite.astype(np.float64)
     sums = _window_sum(np.where(weights > 0, buckets.mean, 0.0) * weights, half)
     counts = _window_sum(weights, half)
-    return np.divide(sums, counts, out=np.full(columns, np.nan), where=weights > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(columns, np.nan), where=weights > 0)
+    return means
 
 
 def bridged(values: Floats, broken: NDArray[np.bool_]) -> Floats:
