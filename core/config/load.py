@@ -75,7 +75,9 @@ def apply_overrides(table: Mapping[str, Any], assignments: Iterable[str]) -> Tab
         key = key.strip()
         parts = key.split(".")
         if not separator or not all(parts):
-            raise UserError(f"--set {assignment}: expected section.key=value, for example --set train.epochs=3")
+            raise UserError(
+                f"--set {assignment}: expected section.key=value, for example --set train.epochs=3"
+            )
         set_key(result, key, _parse_value(text.strip()), source=f"--set {assignment}")
     return result
 
@@ -112,7 +114,9 @@ def _parse_value(text: str) -> Any:
         return text
 
 
-def _reject_unknown_keys(table: Mapping[str, Any], kind: type[msgspec.Struct], source: str, prefix: str) -> None:
+def _reject_unknown_keys(
+    table: Mapping[str, Any], kind: type[msgspec.Struct], source: str, prefix: str
+) -> None:
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     for key, value in table.items():
         name = prefix + key

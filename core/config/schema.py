@@ -99,6 +99,8 @@ class SampleConfig(Section, frozen=True):
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """ddim only: 0 is deterministic, 1 adds the noise of the ancestral sampler."""
+    clip: bool = True
+    """Clip each foreseen picture to [-1, 1] on the way, as the code of Ho et al. does; the thesis does not."""
     seed: NaturalInt = 0
     """Seed of the starting noises, the same for each epoch and each schedule."""
     reverse_every: PositiveInt = 10

@@ -50,6 +50,7 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
             trainer_noise(trainer),
             steps=sample.steps,
             eta=sample.eta,
+            clip=sample.clip,
             generator=generator,
         )
         for state in steps:
