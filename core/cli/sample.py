@@ -1,5 +1,6 @@
 """`core sample`: new pictures from a trained run."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,9 @@ def command(
         raise UserError(f"--out {out}: expected a name that ends in .png or .npy")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # threads that spin starve the runs that train beside us
     from core.training.checkpoint import load_model  # torch takes seconds to import
 
     loaded = load_model(found, _torch_device(device))
