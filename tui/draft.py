@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
@@ -135,7 +136,8 @@ def error_of(key: str, value: str) -> str:
         if key == "data.dataset":
             find_data_recipe(config.data.dataset)
     except UserError as error:
-        return str(error).rpartition(f"{key} = {value}: ")[2].strip(": ")
+        message = str(error)
+        return _plainly(message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message)
     if config.schedule.timesteps > MOST_TIMESTEPS:
         return f"expected at most {MOST_TIMESTEPS:,}"
     if not math.isfinite(config.train.learning_rate):
@@ -162,6 +164,16 @@ def preview(draft: Draft, values: Mapping[str, str], schedule: str) -> Schedule 
     for key in keys:
         set_key(table, key, _parsed(key, values[key]), source="")
     return schedule_of(decode(table, RunConfig, source="new run").schedule)
+
+
+def _plainly(message: str) -> str:
+    """The decoder's words without the names of Python's types.
+
+    >>> _plainly("expected `int` >= 1"), _plainly("expected `float`, got `str`")
+    ('expected a whole number >= 1', 'expected a number')
+    """
+    message = re.sub(r", got `\w+`$", "", message)
+    return message.replace("`int`", "a whole number").replace("`float`", "a number")
 
 
 def _parsed(key: str, value: str) -> Any:

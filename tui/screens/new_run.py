@@ -27,6 +27,8 @@ from tui.describe import NOTHING, counted
 from tui.draft import FIELDS, Draft, Field, error_of, preview
 from tui.parts.bars import Hint, KeyBar
 
+SLIM: Final = 72
+"""Below this width only mistakes are explained."""
 CLONE: Final = "as it was"
 WIDE: Final = 120
 """From this width on, what the schedules leave of a picture is said beside the form."""
@@ -88,6 +90,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-wide")
+        self.set_class(event.size.width < SLIM, "-slim")
 
     @property
     def values(self) -> dict[str, str]:
@@ -212,7 +215,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
                     value,
                     compact=True,
                     id=_id(field),
-                    max_length=200 if names else 14,
+                    max_length=200 if names else 10,
                     suggester=SuggestFromList(names) if names else None,
                     select_on_focus=True,
                 )

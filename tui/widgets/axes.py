@@ -49,17 +49,17 @@ def log_ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def value_label(value: float) -> str:
-    """A loss in at most six characters.
+    """A loss in three digits, in at most seven characters from 1e-9 to 1e9.
 
-    >>> [value_label(v) for v in (1.0, 0.025, 0.00012, 1250.0)]
-    ['1', '0.025', '1.2e-4', '1.2e3']
+    >>> [value_label(v) for v in (1.0, 0.025, 0.00125, 0.000125, 1250.0)]
+    ['1', '0.025', '0.00125', '1.25e-4', '1.25e3']
     """
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1000:
         return np.format_float_positional(float(f"{value:.3g}"), trim="-")
-    mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.rstrip('0').removesuffix('.')}e{int(exponent)}"
 
 
 def count_label(value: float) -> str:

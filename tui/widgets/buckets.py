@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BLOCK: Final = 256
+LARGEST: Final = 1e30
+"""A loss beyond it has run away, and counts as not finite: sums would overflow, and no axis could show it."""
 
 
 class Buckets(NamedTuple):
@@ -58,7 +60,7 @@ class BucketedSeries:
             return
         self._reserve(ready)
         fresh = y[done * BLOCK : ready * BLOCK].reshape(-1, BLOCK)
-        finite = np.isfinite(fresh)
+        finite = np.abs(fresh) <= LARGEST
         self._low[done:ready] = np.where(finite, fresh, np.inf).min(axis=1)
         self._high[done:ready] = np.where(finite, fresh, -np.inf).max(axis=1)
         self._sum[done:ready] = np.where(finite, fresh, 0.0).sum(axis=1)
@@ -94,7 +96,7 @@ class BucketedSeries:
         ):
             picked, a, b = _gather(a, b)
             values = self.y[picked]
-            finite = np.isfinite(values)
+            finite = np.abs(values) <= LARGEST
             pieces.append(
                 (
                     a,

@@ -13,8 +13,8 @@ from tui.widgets.curves import Extents
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-GUTTER: Final = 7
-"""Cells left of the plot: six for a value, one for the axis."""
+GUTTER: Final = 8
+"""Cells left of the plot: seven for a value, one for the axis."""
 LABEL_ROOM: Final = 2
 BROKEN: Final = "✖"
 BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
@@ -87,7 +87,8 @@ class Canvas:
                 continue
             taken.add(row)
             self.chars[row, GUTTER - 1] = "┤"
-            self._write(row, 0, label[: GUTTER - 1].rjust(GUTTER - 1), AXIS)
+            if len(label) < GUTTER:
+                self._write(row, 0, label.rjust(GUTTER - 1), AXIS)
             across = slice(GUTTER, GUTTER + self.width)
             empty = self.chars[row, across] == " "
             self.chars[row, across][empty] = "┈"

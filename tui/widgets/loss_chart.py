@@ -15,7 +15,7 @@ from textual.widget import Widget
 
 from tui.palette import MARKERS
 from tui.widgets.axes import linear_ticks, log_ticks, value_label
-from tui.widgets.buckets import BucketedSeries, Buckets
+from tui.widgets.buckets import LARGEST, BucketedSeries, Buckets
 from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, Plot
 from tui.widgets.curves import (
     DASHED,
@@ -262,9 +262,11 @@ class LossChart(Widget, can_focus=False):
         return Curve(line, heldout, band, end, breaks)
 
     def _scaled(self, values: Floats) -> Floats:
+        values = np.where(np.abs(values) <= LARGEST, values, np.nan)
         if not self.log_y:
             return values
-        return np.log10(values, out=np.full(len(values), np.nan), where=values > 0)
+        scaled: Floats = np.log10(values, out=np.full(len(values), np.nan), where=values > 1 / LARGEST)
+        return scaled
 
     def _y_range(self, curves: Sequence[Curve]) -> tuple[float, float] | None:
         """What the y axis spans. A linear axis leaves out the first steps, which would flatten all that
