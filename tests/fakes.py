@@ -1,5 +1,4 @@
-"""Runs on disk that look as if they had trained: any state, any progress, losses and pictures, in
-milliseconds.
+"""Runs on disk that look as if they had trained: any state, any progress, losses, pictures.
 
 Everything is drawn from a seed, and ids and times can be fixed, so that snapshots of what shows them are
 stable.

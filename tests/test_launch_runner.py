@@ -65,6 +65,9 @@ def test_asking_for_other_slots_replaces_the_runner_and_not_the_workers(root: Pa
     assert after is not None
     assert after.identity != before.identity
     assert (before.slots, after.slots) == (1, 2)
+    # The first wish again, as a follower repeats it: the last who came has decided.
+    assert not ensure_runner(root, slots=1, worker_module=WORKER)
+    assert read_runner(root) == after
     assert len(lives(first)) == 1
     for run in (first, second):
         control.stop(run)

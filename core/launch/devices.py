@@ -329,8 +329,7 @@ def _parse_gpus(text: str) -> list[tuple[str, str, str, int, int]]:
 def _visible(
     gpus: list[tuple[str, str, str, int, int]], visible: str
 ) -> list[tuple[str, str, str, int, int]]:
-    """What CUDA makes of CUDA_VISIBLE_DEVICES: indices or beginnings of uuids, up to the first that is
-    neither."""
+    """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
     shown: list[tuple[str, str, str, int, int]] = []
     for entry in visible.split(","):
         key = entry.strip()

@@ -17,8 +17,7 @@ _PACKAGES: Final = ("ddpm-tui", "torch", "numpy", "safetensors")
 
 
 def provenance_of_this_process() -> dict[str, str]:
-    """Versions, commit and host of this process; its working directory and data folder, which its runs will
-    use."""
+    """Versions, commit, host; and the working directory and data folder, which workers will use."""
     provenance = {
         "host": host_name(),
         "platform": platform.platform(),

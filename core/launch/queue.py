@@ -45,6 +45,8 @@ from core.runs.process import alive, send_signal
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
+_WISHES: Final[set[tuple[Path, str, int | None]]] = set()
+"""What this process has asked `ensure_runner` for."""
 
 
 def enqueue(
@@ -88,9 +90,10 @@ def ensure_runner(
 ) -> bool:
     """Have a queue runner for this folder, detached from this process, which it outlives.
 
-    A runner that is there already is kept, unless a device or a number of slots is asked for that it was not
-    started
-    with: then a new one takes over its workers, which notice nothing.
+    A runner that is there already is kept, unless a device or a number of slots is asked for that it does not
+    use: then a new one takes over its workers, which notice nothing. A process has its way once with each
+    wish, and asking again only sees to it that there is a runner: so two that watch the same folder with
+    different wishes do not replace each other's for ever, and the one that came last decides.
 
     Args:
         root: the runs folder; made when missing.
@@ -108,9 +111,12 @@ def ensure_runner(
     asked = device != "auto" or slots is not None
     if asked:
         make_plan(device, slots)
+    wish = (root, device, slots)
+    had_its_way = wish in _WISHES
+    _WISHES.add(wish)
     there = read_runner(root)
     if there is not None and alive(there.identity):
-        if not asked or (there.device, there.slots) == (device, slots):
+        if not asked or had_its_way or (there.device, there.slots) == (device, slots):
             return False
         send_signal(there.identity, signal.SIGTERM)
         deadline = time.monotonic() + _REPLACE_WAIT
@@ -124,8 +130,7 @@ def ensure_runner(
         log = root / ".queue.log"
         mode = "wb" if log.exists() and log.stat().st_size > _LOG_LIMIT else "ab"
         with log.open(mode) as output:
-            # The shell forks and leaves, so the runner is nobody's child here: no zombie, nothing to wait
-            # for.
+            # The shell forks and leaves, so the runner is nobody's child here: no zombie to bury.
             subprocess.run(
                 ["/bin/sh", "-c", '"$@" &', "sh", *command],
                 check=True,

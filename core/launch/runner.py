@@ -1,5 +1,4 @@
-"""The queue runner: starts workers for queued runs and buries those that end. Its protocol is in
-`core.launch.queue`."""
+"""The queue runner: starts workers for queued runs, buries those that end. Protocol: `core.launch.queue`."""
 
 import contextlib
 import os
@@ -77,8 +76,7 @@ class Runner:
         self._terminated = False
 
     def run(self) -> None:
-        """Work until there is nothing to do, the runs folder is gone, or SIGTERM; workers are never
-        touched."""
+        """Work until nothing is left, the runs folder is gone, or SIGTERM; workers are left alone."""
         _say(f"runner {os.getpid()} begins: {self._plan.capacity} at once on {self._devices()}")
         _remove_leftovers(self.root)
         with _waking_signals(self._terminate) as bell:

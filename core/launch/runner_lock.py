@@ -1,5 +1,4 @@
-"""The two locks of a runs folder: whose turn it is to start workers, and whether a group is just being
-queued."""
+"""The two locks of a runs folder: who starts workers, and whether a group is just being queued."""
 
 import contextlib
 import fcntl
@@ -45,14 +44,12 @@ class RunnerLock:
         os.ftruncate(self._handle, 0)
 
     def is_ours(self) -> bool:
-        """Whether the file is still there: somebody may have deleted the runs folder, and even made it
-        anew."""
+        """Whether the file is still there: the runs folder may have been deleted, and even made anew."""
         return same_file(self._handle, self._path)
 
 
 def read_runner(root: Path | str) -> RunnerInfo | None:
-    """What the runner last wrote, whether or not it still lives (see `core.runs.alive`); None when there is
-    none."""
+    """What the runner last wrote, alive or not (see `core.runs.alive`); None when there is none."""
     try:
         with (Path(root) / ".queue.lock").open("rb") as file:
             return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
@@ -121,8 +118,7 @@ def enqueueing(root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def between_enqueueings(root: Path) -> Iterator[bool]:
-    """Look at the folder while nobody queues; False when somebody does, so that one should look again
-    soon."""
+    """Look at the folder while nobody queues; False when somebody does: look again soon."""
     handle = _open(root / ".enqueue.lock")
     try:
         yield try_flock(handle)

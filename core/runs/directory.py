@@ -221,8 +221,8 @@ class RunDirectory:
         """Become the worker of a queued run, for as long as the context lasts.
 
         Takes the lock, makes sure that the run still waits, and writes ``starting`` with this process's
-        identity and the next attempt's number. Two workers of one run cannot both get past this, whoever
-        started them.
+        identity and the next attempt's number. Two workers of one run cannot both get past this, whoever started
+        them.
 
         Args:
             device: where it will train, for example ``cuda:0``.
@@ -275,8 +275,7 @@ class RunDirectory:
         return os.path.exists(self.control)
 
     def discard(self) -> Path:
-        """Take the run out of sight in one step; the caller holds the lock, and then deletes what is
-        returned.
+        """Take the run out of sight in one step; the caller holds the lock, and deletes what is returned.
 
         Raises:
             UserError: the runs folder cannot be written.

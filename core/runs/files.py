@@ -10,8 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when the block ends well and vanishes when it does
-    not.
+    """A path to write to; it takes the place of `path` when the block ends well, else it vanishes.
 
     Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole.
 

@@ -1,14 +1,11 @@
-"""A run's numbers, `metrics.jsonl`: appended line by line by its one writer, followed by any number of
-readers.
+"""A run's numbers, `metrics.jsonl`: appended line by line by one writer, followed by any number of readers.
 
 Two kinds of lines, told apart by ``k``::
 
-    {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of steps s, s+1, ... of epoch e; null is not
-    finite
-    {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e, whose last step was s
+    {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of epoch e from step s on; null: not finite
+    {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e; its last step was s
 
-A line counts once its newline is there. What a later version may add, other kinds and other keys, is passed
-over.
+A line counts once its newline is there. Other kinds and keys, of a later version, are passed over.
 """
 
 import io
@@ -232,8 +229,7 @@ class MetricsTail:
         return changed
 
     def _anchored(self, file: io.FileIO) -> bool:
-        """Whether the bytes before our offset are still those we read: a new file may have got the old one's
-        inode."""
+        """Whether the bytes before our offset are those we read: inodes are used again."""
         file.seek(self._offset - len(self._anchor))
         return file.read(len(self._anchor)) == self._anchor
 

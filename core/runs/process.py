@@ -54,8 +54,7 @@ class ProcessIdentity:
 
 
 def alive(identity: ProcessIdentity) -> bool | None:
-    """Whether the process runs; a zombie does not. None when it is on another host, so nobody here can
-    tell."""
+    """Whether the process runs; a zombie does not. None: it is on another host, so nobody here can tell."""
     if identity.pid <= 0:
         return False
     if identity.host != host_name():
@@ -69,8 +68,7 @@ def alive(identity: ProcessIdentity) -> bool | None:
 
 
 def effective_state(status: Status, *, now: float) -> State:
-    """What a reader should believe: the written state, or CRASHED when the process that should be behind it
-    is gone.
+    """What a reader should believe: the written state, or CRASHED when the process behind it is gone.
 
     Args:
         status: as read from `status.json`.

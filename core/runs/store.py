@@ -162,8 +162,7 @@ class _Cache(Generic[T]):
         self._kept: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
 
     def get(self, path: Path, read: Callable[[], T]) -> T:
-        """What `read` made of the file, the last time it changed; an error is kept and raised again
-        likewise."""
+        """What `read` made of the file when it last changed, be it an error."""
         try:
             found = os.stat(path)
         except OSError:
