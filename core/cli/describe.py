@@ -131,7 +131,9 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
     text = f"epoch {record.epoch} of {epochs}, loss {number(record.mean)}"
     if not math.isnan(record.heldout):
         text += f", held out {number(record.heldout)}"
-    return f"{text}, {record.images_per_second:.0f} pictures/s"
+    if record.images_per_second:
+        text += f", {record.images_per_second:.0f} pictures/s"
+    return text
 
 
 def labels(infos: Sequence[RunInfo]) -> dict[str, str]:

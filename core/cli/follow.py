@@ -232,7 +232,7 @@ def state_words(info: RunInfo) -> str:
         case State.STOPPED:
             return f"stopped at step {status.step}"
         case State.FINISHED:
-            return f"finished {status.epoch} epochs in {duration(status.elapsed)}"
+            return f"finished {status.epoch} epoch{'s' * (status.epoch != 1)} in {duration(status.elapsed)}"
         case State.FAILED:
             return f"failed: {status.error}"
         case State.CRASHED:

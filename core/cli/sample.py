@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
-from core.cli.options import json_option, runs_option
+from core.cli.options import device_option, json_option, runs_option
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
-from core.runs import RunStore, atomic_path
+from core.launch.devices import make_plan
+from core.runs import RunStore, atomic_path, plain
 
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
@@ -24,7 +25,7 @@ COLUMNS = 8
 
 
 @click.command("sample")
-@click.argument("run")
+@click.argument("run", metavar="RUN")
 @runs_option
 @click.option(
     "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
@@ -39,9 +40,7 @@ COLUMNS = 8
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
 )
-@click.option(
-    "--device", default="cpu", show_default=True, metavar="DEVICE", help="cpu, cuda, cuda:N or mps."
-)
+@device_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -62,61 +61,53 @@ def command(
     show: bool,
     as_json: bool,
 ) -> None:
-    """Draw pictures with a trained RUN (an id, the beginning of one, a path, or latest) and write them to a file.
+    """Draw new pictures with a trained run.
 
-    The same seed, count and run give the same pictures on a CPU.
+    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest. The name of the
+    file goes to stdout. The same seed gives the same pictures each time on the same machine.
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{found.id}.png")
-    if out.suffix not in (".png", ".npy"):
+    if out.suffix.lower() not in (".png", ".npy"):
         raise UserError(f"--out {out}: expected a name that ends in .png or .npy")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "PASSIVE"
-    )  # threads that spin starve the runs that train beside us
+    device = make_plan(device).devices[0].name
+    # Threads that spin while they wait would starve the runs that train beside us.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from core.training.checkpoint import load_model  # torch takes seconds to import
 
-    loaded = load_model(found, _torch_device(device))
+    loaded = load_model(found, device)
     sampler = sampler or loaded.config.sample.sampler
     steps = steps or loaded.config.sample.steps
     values = _draw(loaded, count, sampler, steps, seed, device)
     pixels = to_tiles(to_pixels(values))
+    meta = {"run": plain(found.id), "sampler": sampler, "seed": str(seed)}
     try:
-        if out.suffix == ".npy":
+        if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, (values.clip(-1, 1) + 1) / 2)
         else:
-            write_sheet(out, pixels, columns=min(count, COLUMNS), meta={"run": found.id, "seed": str(seed)})
+            write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:
         emit_json(
             {
-                "run": found.id,
-                "file": str(out),
+                "run": plain(found.id),
+                "path": str(out),
                 "count": count,
                 "sampler": sampler,
                 "steps": steps or loaded.diffusion.timesteps,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
+                "shape": values.shape,
             }
         )
-    else:
-        emit(str(out))
-    if show and not as_json:
+        return
+    emit(str(out))
+    if show:
         emit_pictures(pixels)
-
-
-def _torch_device(name: str) -> Any:
-    import torch
-
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: not to be had here ({str(error).splitlines()[0]})") from error
-    return device
 
 
 def _draw(
