@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 import numpy as np
@@ -11,6 +11,7 @@ from core.cli.options import device_option, json_option, runs_option
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
+from core.config import SampleConfig
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.launch.devices import make_plan
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BATCH = 64
 """Pictures drawn at once; part of what a seed means, so it is no option."""
 COLUMNS = 8
+SAMPLERS = get_args(get_type_hints(SampleConfig)["sampler"])
 
 
 @click.command("sample")
@@ -30,7 +32,7 @@ COLUMNS = 8
 @click.option(
     "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
 )
-@click.option("--sampler", type=click.Choice(["ddpm", "ddim"]), help="The run's own unless given.")
+@click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
 @click.option(
     "--steps",
     type=click.IntRange(1),
