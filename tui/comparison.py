@@ -3,15 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
 from core.runs.plain import plain
 from core.runs.status import State
-from tui.describe import NOTHING, number, recent_loss, schedule_of
+from tui.describe import NOTHING, labels, number, recent_loss, schedule_of
 from tui.live import RunSnapshot, Snapshot
+
+MOST_LABEL: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A setting in which runs differ: its dotted key, and each value with the places of the runs that have
-    it."""
+    """A setting in which runs differ: its dotted key, and each value with the places of its runs."""
 
     key: str
     values: tuple[tuple[str, tuple[int, ...]], ...]
@@ -105,6 +106,14 @@ def places(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
         found = {run.id: place for place, run in enumerate(group)}
         return {run.id: found[run.id] for run in runs}
     return {run.id: place for place, run in enumerate(runs)}
+
+
+def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
+    """What to call each run, by id: its schedule alone where more would be cut off; digits tell runs apart."""
+    found = labels(runs)
+    if max(map(len, found.values()), default=0) <= MOST_LABEL:
+        return found
+    return {run.id: plain(run.label) for run in runs}
 
 
 def step_of_epoch(runs: Sequence[RunSnapshot], epoch: int) -> float | None:

@@ -14,8 +14,8 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
-from tui.comparison import cautions, differences, figures, places, step_of_epoch
-from tui.describe import counted, labels
+from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
+from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
@@ -35,6 +35,7 @@ MIN_UPPER: Final = 12
 CHROME: Final = 3
 """Lines of the title, the slider and the keys."""
 FRAME_SECONDS: Final = 0.2
+REFRESH_SECONDS: Final = 0.3
 
 
 class CompareScreen(Screen[None]):
@@ -58,6 +59,7 @@ class CompareScreen(Screen[None]):
         self.epoch: int | None = None
         self.gallery = Gallery()
         self._playing: Timer | None = None
+        self._due: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -87,8 +89,10 @@ class CompareScreen(Screen[None]):
         self.update()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Draw what is new, but not more often than anybody can read it: training wants the processor too."""
         self.snapshot = message.snapshot
-        self.update()
+        if self._due is None:
+            self._due = self.set_timer(REFRESH_SECONDS, self._catch_up)
 
     def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
         self._pause()
@@ -118,7 +122,7 @@ class CompareScreen(Screen[None]):
         if not runs:
             return
         variables = self.app.theme_variables
-        names, at = labels(runs), places(self.snapshot, runs)
+        names, at = short_labels(runs), places(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self._playing is not None)
@@ -260,6 +264,10 @@ class CompareScreen(Screen[None]):
         if epoch is None:
             self._pause()
         self._seek(epoch)
+
+    def _catch_up(self) -> None:
+        self._due = None
+        self.update()
 
     def _pause(self) -> None:
         if self._playing is not None:
