@@ -1,23 +1,28 @@
 """The board, driven by keys."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input
-from tui_fixtures import STEPS, comparison, fake_run, sheet
+from tui_fixtures import START, STEPS, comparison, fake_run, sheet
 from tui_pilot import dashboard
 
 from core.recipes import load_recipe
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
+from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES
 from tui.commands import BOARD, EVERYWHERE
 from tui.parts.facts import FactsPanel
 from tui.parts.run_table import RunTable
+from tui.screens.compare import CompareScreen
 from tui.screens.confirm import ConfirmScreen, NumberScreen
 from tui.screens.help import HelpScreen
 from tui.screens.log import LogScreen
+from tui.screens.new_run import NewRunScreen
 from tui.themes import THEMES
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
@@ -388,6 +393,36 @@ async def test_themes_go_round_and_redraw_the_colours(tmp_path: Path) -> None:
         assert driven.app.theme == THEMES[0].name
 
 
+async def test_a_chosen_theme_is_there_again_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "theme"
+    async with dashboard(tmp_path / "runs", remember=file) as driven:
+        await driven.press("t")
+        assert driven.app.theme == "ddpm-light"
+    async with dashboard(tmp_path / "runs", remember=file) as driven:
+        assert driven.app.theme == "ddpm-light"
+
+
+async def test_a_run_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", epoch=1)
+    broken = fake_run(tmp_path, "sine", epoch=1, place=1)
+    broken.status_file.write_text("{", encoding="utf-8")
+    async with dashboard(tmp_path) as driven:
+        assert "1 run unreadable" in driven.text().splitlines()[0]
+        assert any("status.json" in said for said in driven.said())
+
+
+async def test_the_wheel_moves_the_cursor(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path) as driven:
+        table = driven.board.query_one(RunTable)
+        for direction, label in ((1, "sine"), (1, "x^1.5"), (-1, "sine"), (-1, "linear"), (-1, "linear")):
+            kind = MouseScrollDown if direction > 0 else MouseScrollUp
+            table.post_message(kind(table, 3, 3, 0, direction, 0, False, False, False))
+            await driven.pilot.pause()
+            assert driven.board.selected is not None
+            assert driven.board.selected.label == label
+
+
 async def test_keys_can_be_rebound_and_the_bar_and_the_help_say_so(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path, keymap={"run.stop": "s"}) as driven:
@@ -471,9 +506,8 @@ async def test_a_recipe_is_queued_once_and_attached_to_after_that(tmp_path: Path
 async def test_a_recipe_with_other_settings_is_another_comparison(tmp_path: Path) -> None:
     await queued(tmp_path)
     async with dashboard(tmp_path, recipe=load_recipe("quick", ["train.seed=1"])) as driven:
-        await driven.until(lambda: driven.app.snapshot is not None and len(driven.app.snapshot.runs) == 10)
-        assert len(driven.board.runs) == 5
-        assert driven.board.runs[0].file.config.train.seed == 1
+        await driven.until(lambda: [run.file.config.train.seed for run in driven.board.runs] == [1] * 5)
+        assert len(RunStore(tmp_path).runs()) == 10
 
 
 @pytest.mark.parametrize(
@@ -500,8 +534,44 @@ async def test_a_recipe_that_was_stopped_can_be_trained_anew(tmp_path: Path) -> 
     async with dashboard(tmp_path, recipe=load_recipe("quick")) as driven:
         await driven.until(lambda: isinstance(driven.app.screen, ConfirmScreen))
         await driven.press("n")
-        await driven.until(lambda: driven.app.snapshot is not None and len(driven.app.snapshot.runs) == 10)
-        assert all(run.state is State.QUEUED for run in driven.board.runs)
+        await driven.until(lambda: [run.state for run in driven.board.runs] == [State.QUEUED] * 5)
+        assert len(RunStore(tmp_path).runs()) == 10
+
+
+async def test_the_new_run_form_queues_what_it_says(tmp_path: Path) -> None:
+    async with dashboard(tmp_path, (120, 45)) as driven:
+        await driven.press("n")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        await driven.press("f5")
+        await driven.until(lambda: len(driven.board.runs) == 5)
+        assert driven.app.screen is driven.board
+        await driven.until(lambda: driven.control.woken == [tmp_path])
+
+
+async def test_a_clone_starts_from_the_settings_of_the_run(tmp_path: Path) -> None:
+    before = START - timedelta(days=3000)
+    fake_run(tmp_path, "x^2", state=State.FINISHED, epoch=2, epochs=2, seed=5, created=before)
+    async with dashboard(tmp_path, (120, 45)) as driven:
+        await driven.press("y")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        await driven.press("escape", "y")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        await driven.press("f5")
+        await driven.until(lambda: driven.board.runs[0].state is State.QUEUED)
+        (run,) = driven.board.runs
+        assert (run.label, run.file.config.train.seed, run.file.config.train.epochs) == ("x^2", 5, 2)
+
+
+async def test_compare_opens_with_the_marked_runs_and_comes_back(tmp_path: Path) -> None:
+    runs = comparison(tmp_path, "finished")
+    async with dashboard(tmp_path) as driven:
+        await driven.press("space", "4", "space", "c")
+        await driven.until(lambda: isinstance(driven.app.screen, CompareScreen))
+        screen = driven.app.screen
+        assert isinstance(screen, CompareScreen)
+        assert screen.run_ids == (runs[0].id, runs[3].id)
+        await driven.press("escape")
+        assert driven.app.screen is driven.board
 
 
 async def test_no_start_queues_nothing(tmp_path: Path) -> None:

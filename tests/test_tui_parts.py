@@ -25,6 +25,7 @@ from tui.palette import ON_DARK, ON_LIGHT, series_style
 from tui.parts.bars import Headline, Hint, chosen, headline_content
 from tui.parts.facts import Facts, broad_lines, narrow_lines, slider
 from tui.parts.run_table import choose_columns
+from tui.preferences import read_theme, theme_file, write_theme
 from tui.themes import THEMES, following
 
 SIZES = [
@@ -296,6 +297,21 @@ def test_a_wrong_keys_toml_says_what_is_wrong(tmp_path: Path, text: str, message
     file.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_keymap(file)
+
+
+def test_the_theme_is_remembered_and_rubbish_is_the_dark_one(tmp_path: Path) -> None:
+    file = theme_file({"XDG_STATE_HOME": str(tmp_path)})
+    assert file == tmp_path / "ddpm-tui" / "theme"
+    assert theme_file({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui/theme")
+    assert read_theme(file, {}) == read_theme(None, {}) == "ddpm-dark"
+    write_theme(file, "ddpm-light")
+    assert read_theme(file, {}) == "ddpm-light"
+    assert read_theme(file, {"TEXTUAL_THEME": "ddpm-monochrome"}) == "ddpm-monochrome"
+    assert read_theme(file, {"TEXTUAL_THEME": "nord"}) == "ddpm-light"
+    file.write_bytes(b"\xff\xfe")
+    assert read_theme(file, {}) == "ddpm-dark"
+    write_theme(Path("/proc/nowhere/theme"), "ddpm-light")
+    write_theme(None, "ddpm-light")
 
 
 def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:

@@ -64,7 +64,7 @@ class Terminal:
         self.master, slave = pty.openpty()
         self._set_size(size)
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        environment["XDG_CONFIG_HOME"] = str(cwd / "no-configuration")
+        environment["XDG_CONFIG_HOME"] = environment["XDG_STATE_HOME"] = str(cwd / "nothing-of-mine")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tui", *arguments],
             cwd=cwd,

@@ -14,7 +14,7 @@ from tui.app import Dashboard
 from tui.control import Control
 from tui.screens.board import Board
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)

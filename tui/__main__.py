@@ -100,9 +100,16 @@ def _run(options: argparse.Namespace) -> int:
     from tui.app import Dashboard
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
+    from tui.preferences import theme_file
 
     control = Control(options.runs.absolute(), device=options.device, slots=options.slots)
-    app = Dashboard(control, recipe=recipe, start=not options.no_start, keymap=read_keymap(keys_file()))
+    app = Dashboard(
+        control,
+        recipe=recipe,
+        start=not options.no_start,
+        keymap=read_keymap(keys_file()),
+        remember=theme_file(),
+    )
     app.run()
     if farewell := _farewell(app.snapshot, options.runs):
         print(farewell)

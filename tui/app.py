@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
@@ -16,8 +17,9 @@ from tui.control import Control
 from tui.live import LiveReader, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import ON_DARK, series_variables
+from tui.preferences import read_theme, write_theme
 from tui.screens.board import Board
-from tui.themes import DARK, THEMES, following
+from tui.themes import THEMES, following
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -34,6 +36,7 @@ class Dashboard(App[None]):
         recipe: to attach to, or to queue once the screen is there; None only shows what there is.
         start: whether the recipe may be queued; otherwise its group is only looked for.
         keymap: keys by command id, where they differ from the usual ones.
+        remember: the file that keeps the chosen theme; None forgets it.
     """
 
     # Textual does not read the CSS_PATH of the screen that an app starts with.
@@ -52,8 +55,10 @@ class Dashboard(App[None]):
         recipe: "Recipe | None" = None,
         start: bool = True,
         keymap: dict[str, str] | None = None,
+        remember: Path | None = None,
     ) -> None:
         super().__init__()
+        self.remember = remember
         self.control = control
         self.recipe = recipe
         self.start = start
@@ -63,8 +68,7 @@ class Dashboard(App[None]):
         self._taken.set()
         for theme in THEMES:
             self.register_theme(theme)
-        if self.theme not in {theme.name for theme in THEMES}:
-            self.theme = DARK.name
+        self.theme = read_theme(remember)
         if keymap:
             self.set_keymap(keymap)
 
@@ -127,9 +131,10 @@ class Dashboard(App[None]):
 
     def _use(self, theme: str) -> None:
         self.theme = theme
+        write_theme(self.remember, theme)
 
     def action_next_theme(self) -> None:
-        self.theme = following(self.theme)
+        self._use(following(self.theme))
         self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
 
     def action_help(self) -> None:

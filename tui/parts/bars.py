@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.describe import about, clock, counted, elapsed, placement, seconds_left, speed
+from tui.describe import about, clock, counted, created, elapsed, placement, seconds_left, speed
 from tui.live import RunSnapshot
 
 NAME: Final = "ddpm-tui"
@@ -80,7 +80,13 @@ def headline_content(headline: Headline, width: int) -> Content:
 
 
 def headline(
-    runs: Sequence[RunSnapshot], *, title: str, now: float, runner_alive: bool, problems: int
+    runs: Sequence[RunSnapshot],
+    *,
+    title: str,
+    now: float,
+    runner_alive: bool,
+    problems: int,
+    dated: bool = False,
 ) -> Headline:
     """The top line for these runs.
 
@@ -90,6 +96,7 @@ def headline(
         now: the wall clock.
         runner_alive: whether somebody starts the queued ones.
         problems: how many run folders cannot be read.
+        dated: whether to say when they were queued, which tells one group from another.
     """
     datasets = list(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
     schedules = len({run.label for run in runs})
@@ -102,6 +109,8 @@ def headline(
     states = [run.state for run in runs]
     told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
     extras = [f"{count} {state}" for state in told if (count := states.count(state))]
+    if dated and runs:
+        extras.insert(0, f"{created(runs[0]).astimezone():%b %d %H:%M}")
     rate, left = speed(runs), seconds_left(runs)
     figures = [f"{about(left)} left"] if left is not None else []
     if rate:
@@ -118,7 +127,7 @@ def headline(
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A key and what it does; the key bar leaves out high ranks first where room is short."""
+    """A key and what it does, also when clicked; the key bar leaves out high ranks first for want of room."""
 
     key: str
     text: str
@@ -154,7 +163,7 @@ class KeyBar(Widget, can_focus=False):
     async def on_click(self, event: events.Click) -> None:
         left = 1
         for hint in chosen(self._hints, self.size.width):
-            if left <= event.x < left + hint.width:
+            if hint.action and left <= event.x < left + hint.width:
                 await self.run_action(hint.action)
                 return
             left += hint.width + 2

@@ -72,7 +72,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
     Args:
         width: cells.
         label_width: of the longest label.
-        groups: whether runs of several groups are shown, which then say what they learn and since when.
+        groups: whether runs of several groups are shown, which then say since when they have been there.
     """
     label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
     chosen = [
@@ -83,7 +83,6 @@ def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
     ]
     optional = [
         (3, Column("heldout", "held-out", 8, right=True)),
-        (1, Column("dataset", "data", 7)) if groups else None,
         (3, Column("speed", "img/s", 6, right=True)),
         (3, Column("left", "left", 7, right=True)),
         (1, Column("started", "started", 12)) if groups else None,
@@ -117,7 +116,7 @@ class RunTable(Widget, can_focus=False):
     }
 
     class Selected(Message):
-        """A run was clicked."""
+        """A run was clicked, twice if `opened`, or the wheel came to it."""
 
         def __init__(self, run_id: str, *, opened: bool) -> None:
             super().__init__()
@@ -174,10 +173,21 @@ class RunTable(Widget, can_focus=False):
         super().notify_style_update()
         self._redraw()
 
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._select(self._cursor + 1)
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._select(self._cursor - 1)
+        event.stop()
+
+    def _select(self, index: int, *, opened: bool = False) -> None:
+        if 0 <= index < len(self._rows):
+            self.post_message(self.Selected(self._rows[index].run.id, opened=opened))
+
     def on_click(self, event: events.Click) -> None:
-        index = self._top + event.y - 1
-        if event.y > 0 and index < len(self._rows):
-            self.post_message(self.Selected(self._rows[index].run.id, opened=event.chain > 1))
+        if event.y > 0:
+            self._select(self._top + event.y - 1, opened=event.chain > 1)
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
@@ -253,7 +263,6 @@ class RunTable(Widget, can_focus=False):
             "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
             "loss": number(loss),
             "heldout": number(heldout_loss(run)),
-            "dataset": run.dataset.rpartition("/")[2],
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
             "left": about(left) if left is not None else NOTHING,
             "started": created(run).astimezone().strftime("%b %d %H:%M"),

@@ -81,11 +81,19 @@ class Board(RunActions):
         self.update()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        self._tell_problems(message.snapshot)
         self.snapshot = message.snapshot
         self.update(chart=False)
         # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
         if self._chart_timer is None:
             self._chart_timer = self.set_timer(CHART_INTERVAL, self._update_chart)
+
+    def _tell_problems(self, snapshot: Snapshot) -> None:
+        """Say once of each run folder that cannot be read why that is."""
+        known = self.snapshot.problems if self.snapshot is not None else ()
+        for problem in snapshot.problems[:3]:
+            if problem not in known:
+                self.notify(problem.text, title="cannot be read", severity="warning", markup=False)
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
         self.selected_id = message.run_id
@@ -192,6 +200,7 @@ class Board(RunActions):
                 now=self.control.now(),
                 runner_alive=snapshot.runner_alive,
                 problems=len(snapshot.problems),
+                dated=self.group is not None and len(snapshot.groups) > 1,
             )
         )
         self.query_one(KeyBar).show(

@@ -94,7 +94,6 @@ class RunActions(Screen[None]):
 
     def queue(self, recipe: "Recipe") -> None:
         """Queue a recipe's runs; the board goes to them once they are there."""
-
         taken = self.snapshot.groups if self.snapshot is not None else ()
 
         def start() -> str:

@@ -1,0 +1,33 @@
+"""What the dashboard remembers of a person between two visits: the theme."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from tui.themes import DARK, THEMES
+
+
+def theme_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the theme's name is kept: in the folder that XDG gives for what a program remembers."""
+    home = environment.get("XDG_STATE_HOME")
+    base = Path(home) if home else Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
+    return base / "ddpm-tui" / "theme"
+
+
+def read_theme(path: Path | None, environment: Mapping[str, str] = os.environ) -> str:
+    """The theme to start with: what `TEXTUAL_THEME` names, else what was chosen last, else the dark one."""
+    wanted = [environment.get("TEXTUAL_THEME", "")]
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        wanted += [path.read_text(encoding="utf-8").strip()] if path is not None else []
+    names = [theme.name for theme in THEMES]
+    return next((name for name in wanted if name in names), DARK.name)
+
+
+def write_theme(path: Path | None, name: str) -> None:
+    """Remember a theme; where that cannot be written, it is forgotten with the visit."""
+    if path is None:
+        return
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n", encoding="utf-8")
