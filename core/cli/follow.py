@@ -159,7 +159,8 @@ def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
         TextColumn("{task.fields[words]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=5, expand=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, refresh_per_second=5, expand=True, transient=True) as progress:
         yield _Bars(progress, names)
 
 
