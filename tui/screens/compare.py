@@ -34,6 +34,8 @@ HIGH: Final = 36
 MIN_UPPER: Final = 12
 CHROME: Final = 3
 """Lines of the title, the slider and the keys."""
+CLEAR_RUNS: Final = 3
+"""With more runs than these, held-out losses are drawn only when asked for."""
 FRAME_SECONDS: Final = 0.2
 REFRESH_SECONDS: Final = 0.3
 
@@ -69,7 +71,7 @@ class CompareScreen(Screen[None]):
                     yield Static(id="axes")
                     yield LossChart(id="chart")
                     with VerticalScroll(id="legend", can_focus=False):
-                        yield Static(id="short-metrics")
+                        yield Static(id="legend-lines")
                 with VerticalScroll(id="numbers", can_focus=False):
                     yield Static(id="metrics")
                     yield Static(id="differences")
@@ -80,7 +82,10 @@ class CompareScreen(Screen[None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        self.query_one(LossChart).legend = False
+        chart = self.query_one(LossChart)
+        chart.legend = False
+        if len(self.run_ids) > CLEAR_RUNS:
+            chart.shown = "training"
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         self.update()
@@ -161,7 +166,7 @@ class CompareScreen(Screen[None]):
         lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
         width = self.size.width if self.view != "all" else 80
         if self.view == "curves":
-            _say(self.query_one("#short-metrics", Static), metric_table(lines, width - 1, short=True))
+            _say(self.query_one("#legend-lines", Static), metric_table(lines, width - 1))
             return
         _say(self.query_one("#metrics", Static), metric_table(lines, width - 1))
         table = difference_table(differences(runs), styles, width - 1, runs=len(runs))

@@ -47,20 +47,18 @@ _COLUMNS: Final = (
     _Column("abar_T", 7, lambda f: small(f.terminal_alpha_bar), rank=2),
     _Column("terminal", 8, lambda f: f.terminal, left=True, rank=1),
 )
-_SHORT: Final = ("state", "epoch", "train", "held-out")
 
 
-def metric_table(lines: Sequence[Line], width: int, *, short: bool = False) -> Content:
+def metric_table(lines: Sequence[Line], width: int) -> Content:
     """The runs as a table that fits into `width` cells; the lowest held-out losses are bold.
 
     Args:
         lines: one a run.
         width: cells.
-        short: only what a legend needs.
     """
     wanted = min(MAX_LABEL, max((cell_len(line.label) for line in lines), default=0))
     wanted = max(8, wanted)
-    columns = [column for column in _COLUMNS if not short or column.heading in _SHORT]
+    columns = list(_COLUMNS)
     while 3 + wanted + _needed(columns) > width and any(column.rank for column in columns):
         columns.remove(max(columns, key=lambda column: column.rank))
     label = max(1, min(wanted, width - 3 - _needed(columns)))

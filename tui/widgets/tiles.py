@@ -6,6 +6,7 @@ one segment, which also spares the line to a remote terminal.
 """
 
 from functools import lru_cache
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -57,7 +58,7 @@ def cell_lines(picture: Pixels, *, lifted: bool = False) -> list[list[Segment]]:
     top, bottom = codes[0::2], codes[1::2]
     pairs = top * LEVELS**3 + bottom
     grey = picture.ndim == 2
-    return [_line(row, grey=grey, lifted=lifted) for row in pairs]
+    return [_line(row, grey=grey, lifted=lifted) for row in pairs.tolist()]
 
 
 def _codes(picture: Pixels) -> NDArray[np.int64]:
@@ -68,14 +69,8 @@ def _codes(picture: Pixels) -> NDArray[np.int64]:
     return levels[..., 0] * LEVELS**2 + levels[..., 1] * LEVELS + levels[..., 2]
 
 
-def _line(pairs: NDArray[np.int64], *, grey: bool, lifted: bool) -> list[Segment]:
-    changes = np.flatnonzero(np.diff(pairs)) + 1
-    starts = np.concatenate(([0], changes))
-    lengths = np.diff(np.append(starts, len(pairs)))
-    return [
-        _segment(pair, length, grey, lifted)
-        for pair, length in zip(pairs[starts].tolist(), lengths.tolist(), strict=True)
-    ]
+def _line(pairs: list[int], *, grey: bool, lifted: bool) -> list[Segment]:
+    return [_segment(pair, len(list(alike)), grey, lifted) for pair, alike in groupby(pairs)]
 
 
 @lru_cache(maxsize=32768)

@@ -89,6 +89,7 @@ class Wall(Widget, can_focus=False):
         self._layout_of_tiles: Layout | None = None
         self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool], Lines]] = {}
         self._strips: dict[int, Strip] = {}
+        self._ground: Style | None = None
         self.lines_drawn = 0
 
     @property
@@ -127,6 +128,7 @@ class Wall(Widget, can_focus=False):
         self.first_row = min(self.first_row, max(0, self.row_count - 1))
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
         if len(old) != len(self._columns) or old_layout != self.tile_layout:
+            self._tiles.clear()
             self._redraw_all()
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
@@ -159,6 +161,8 @@ class Wall(Widget, can_focus=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._ground = None
+        self._tiles.clear()
         self._redraw_all()
 
     def on_resize(self) -> None:
@@ -181,6 +185,12 @@ class Wall(Widget, can_focus=False):
             strip = self._strips[y] = self._draw(y)
         return strip
 
+    def _base(self) -> Style:
+        """The style of the ground; kept, because Textual puts it together anew at each look."""
+        if self._ground is None:
+            self._ground = self.rich_style
+        return self._ground
+
     def _redraw_all(self) -> None:
         self._strips.clear()
         self.refresh()
@@ -196,7 +206,7 @@ class Wall(Widget, can_focus=False):
         self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
 
     def _draw(self, y: int) -> Strip:
-        width, layout, base = self.content_size.width, self.tile_layout, self.rich_style
+        width, layout, base = self.content_size.width, self.tile_layout, self._base()
         segments: list[Segment] = []
         at = 0
         first = self.first_column
@@ -210,13 +220,12 @@ class Wall(Widget, can_focus=False):
         return Strip(segments, at).adjust_cell_length(width, base)
 
     def _title(self, place: int, column: WallColumn) -> list[Segment]:
-        """The title and as much of the note as there is room for, and whether there are columns to either
-        side."""
+        """The title, as much of the note as there is room for, and whether there are columns to either side."""
         layout = self.tile_layout
         before, after = self.first_column, len(self._columns) - self.first_column - layout.shown
         left = f"‹{before} " if place == 0 and before > 0 else ""
         right = f" {after}›" if place == layout.shown - 1 and after > 0 else ""
-        style = self.rich_style + Style(bold=True)
+        style = self._base() + Style(bold=True)
         if column.color is not None:
             style += Style.parse(column.color)
         space = max(0, layout.tile - len(left) - len(right))
@@ -238,7 +247,7 @@ class Wall(Widget, can_focus=False):
     def _cells(self, place: int, column: WallColumn, line: int) -> list[Segment]:
         layout = self.tile_layout
         row, inner = self.first_row + line // layout.lines, line % layout.lines
-        blank = [Segment(" " * layout.tile, self.rich_style)]
+        blank = [Segment(" " * layout.tile, self._base())]
         if column.pictures is None:
             said = textwrap.wrap(column.empty, layout.tile)
             place_of_line = line - (layout.lines - len(said)) // 2
@@ -261,9 +270,7 @@ class Wall(Widget, can_focus=False):
         lines = cell_lines(scaled, lifted=lifted)
         spare = size - scaled.shape[1]
         if spare > 0:
-            left, right = (
-                Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
-            )
+            left, right = (Segment(" " * cells, self._base()) for cells in (spare // 2, spare - spare // 2))
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
         self._tiles[index, row] = (pictures, (size, lifted), lines)
         return lines
