@@ -16,8 +16,7 @@ DASHED: Final = (5, 8)
 
 
 class Extents(NamedTuple):
-    """The lowest and the highest value of a line in each column of dots [columns]; NaN where there is
-    none."""
+    """Lowest and highest value of a line in each column of dots [columns]; NaN where there is none."""
 
     low: Floats
     high: Floats
@@ -74,8 +73,7 @@ def bridged(values: Floats, broken: NDArray[np.bool_]) -> Floats:
 
 
 def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
-    """A polyline through points, one value for each column [columns]; NaN before the first and after the
-    last."""
+    """A polyline through points, a value a column [columns]; NaN before the first and after the last point."""
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     columns = len(edges) - 1
@@ -92,19 +90,17 @@ def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
 
 
 def connected(values: Floats) -> Extents:
-    """A line through one value a column, without holes where it is steep: each column reaches half way to the
-    next."""
+    """A line through one value a column, without holes: each column reaches half way to its neighbours."""
     return _joined(values, values)
 
 
 def envelope(low: Floats, high: Floats) -> Extents:
-    """From the lowest to the highest value of each column, joined to the neighbours so that nothing comes
-    apart."""
+    """From the lowest to the highest value of each column, without holes between neighbours."""
     return _joined(low, high)
 
 
 def patterned(extents: Extents, pattern: tuple[int, int]) -> Extents:
-    """Only the first `pattern[0]` of every `pattern[1]` columns, and the last one that is drawn."""
+    """Only the first `pattern[0]` of every `pattern[1]` columns, and the last one drawn."""
     drawn, period = pattern
     columns = np.arange(len(extents.low))
     keep = columns % period < drawn

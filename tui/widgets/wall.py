@@ -133,7 +133,7 @@ class Wall(Widget, can_focus=False):
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
             if not _alike(before, after):
-                self._redraw_column(index, title_only=before.pictures is after.pictures)
+                self._redraw_column(index, title_only=_same_pictures(before, after))
 
     def scroll_rows(self, rows: int) -> bool:
         """Move down by so many pictures (up where negative); whether that moved anything."""
@@ -306,3 +306,7 @@ def _alike(before: WallColumn, after: WallColumn) -> bool:
         and before.color == after.color
         and before.empty == after.empty
     )
+
+
+def _same_pictures(before: WallColumn, after: WallColumn) -> bool:
+    return before.pictures is after.pictures and before.empty == after.empty
