@@ -82,9 +82,12 @@ async def test_the_cursor_stays_on_its_run_when_others_come_and_go(tmp_path: Pat
 async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path) as driven:
+        assert "waits for its turn" in driven.text()
         await driven.press("x")
         await driven.until(lambda: run.read_status().state is State.STOPPED)
         await driven.until(lambda: "■ stopped" in driven.text())
+        assert "no pictures" in driven.text()
+        assert "waits for its turn" not in driven.text()
         assert not driven.control.woken
         await driven.press("r")
         await driven.until(lambda: run.read_status().state is State.QUEUED)

@@ -35,7 +35,7 @@ heldout = 16
 timesteps = 20
 
 [model]
-width = 8
+width = 16
 
 [train]
 epochs = 2
@@ -198,7 +198,6 @@ def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
 def test_from_noise_to_the_first_pictures_and_back_again(
     tmp_path: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
-    pytest.importorskip("core.training.worker")
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
     terminal = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1", size=(100, 30))
     terminal.shows("linear", "x^2", "○ queued", seconds=10)
@@ -220,7 +219,6 @@ def test_from_noise_to_the_first_pictures_and_back_again(
 def test_training_outlives_a_dashboard_that_is_killed(
     tmp_path: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
-    pytest.importorskip("core.training.worker")
     (tmp_path / "tiny.toml").write_text(TINY.replace("epochs = 2", "epochs = 100000"), encoding="utf-8")
     terminal = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1")
     terminal.shows("● running", seconds=240)

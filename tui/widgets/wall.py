@@ -234,7 +234,7 @@ class Wall(Widget, can_focus=False):
             title = set_cell_size(title, space - 1) + "…" if space else ""
         space -= cell_len(title)
         notes = (column.note, column.note.rpartition(" ")[2], "")
-        note = next(f" {note}" for note in notes if not note or cell_len(note) < space).rstrip()
+        note = next(f" {note}" for note in notes if not note or cell_len(note) + 1 < space).rstrip()
         more = self.get_component_rich_style("wall--more")
         parts = (
             Segment(left, more),
