@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.runs.status import State
 from core.schedules import make_schedule
 from tui.arrange import MIN_CHART, Area, Tile, arrange
-from tui.commands import BOARD, EVERYWHERE
+from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.describe import elapsed, heldout_loss, labels, placement, recent_loss, seconds_left, speed
 from tui.keys import keys_file, read_keymap
 from tui.live import LiveReader, RunSnapshot
@@ -231,8 +231,8 @@ def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:
 
 
 def test_command_ids_and_keys_are_used_once() -> None:
+    assert len({command.id for command in ALL}) == len(ALL)
     commands = (*BOARD, *EVERYWHERE)
-    assert len({command.id for command in commands}) == len(commands)
     keys = [key for command in commands for key in command.keys.split(",")]
     assert len(set(keys)) == len(keys)
 

@@ -24,11 +24,11 @@ class Choice:
 
 
 class ConfirmScreen(ModalScreen[str | None]):
-    """A question whose answers each have a key; escape answers None."""
+    """A question whose answers each have a key; escape and q answer None."""
 
     CSS_PATH = "confirm.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "choose('')", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "choose('')", "Do nothing", show=False)]
 
     def __init__(self, question: str, detail: str, choices: Sequence[Choice]) -> None:
         super().__init__()
