@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.config import RunConfig, decode, encode_toml
+from core.config.load import flatten, set_key
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
 from core.schedules import SCHEDULE_NAMES
@@ -281,3 +282,18 @@ def test_a_grid_that_grew_out_of_hand_is_refused() -> None:
 
 def test_the_name_kept_in_the_runs_can_be_chosen() -> None:
     assert load_recipe("quick", ["recipe=trial"]).configs[0].recipe == "trial"
+
+
+def test_dotted_keys_are_what_set_key_takes_back() -> None:
+    table = {"recipe": "mine", "train": {"epochs": 3, "cooldown": 0.5}, "grid": {"schedule.name": ["sine"]}}
+    flat = flatten(table)
+    assert flat == {
+        "recipe": "mine",
+        "train.epochs": 3,
+        "train.cooldown": 0.5,
+        "grid.schedule.name": ["sine"],
+    }
+    again: dict[str, object] = {}
+    for key, value in flat.items():
+        set_key(again, key, value, source="test")
+    assert flatten(again) == flat

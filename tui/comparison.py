@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from core.config import flatten
 from core.runs.plain import plain
 from core.runs.status import State
 from tui.describe import NOTHING, labels, number, recent_loss, schedule_of
@@ -72,7 +73,7 @@ def figures(run: RunSnapshot) -> Figures:
 
 def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
     """The settings whose values are not the same in all runs, in the order of the configuration."""
-    tables = [_flat(msgspec.to_builtins(run.file.config)) for run in runs]
+    tables = [flatten(msgspec.to_builtins(run.file.config)) for run in runs]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = []
     for key in keys:
@@ -153,13 +154,3 @@ def small(value: float | None) -> str:
 
 def _noise(run: RunSnapshot) -> tuple[object, ...]:
     return msgspec.structs.astuple(run.file.config.schedule)
-
-
-def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from core.config import RunConfig, ScheduleConfig
+from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
 from core.runs.plain import plain
 from core.runs.status import State
@@ -41,7 +41,7 @@ def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=8)
 def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
-    flat = {run_id: _flatten(msgspec.to_builtins(config)) for run_id, _, config in runs}
+    flat = {run_id: flatten(msgspec.to_builtins(config)) for run_id, _, config in runs}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     telling = [
         key
@@ -62,16 +62,6 @@ def _details(settings: dict[str, Any], telling: Iterable[str]) -> list[str]:
         else:
             details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
     return details
-
-
-def _flatten(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def number(value: float | None) -> str:

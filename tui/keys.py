@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.config.load import read_toml
+from core.config.load import flatten, read_toml
 from core.errors import UserError
 from tui.commands import ALL
 
@@ -29,7 +29,7 @@ def read_keymap(path: Path) -> dict[str, str]:
         return {}
     known = {command.id for command in ALL}
     keymap: dict[str, str] = {}
-    for name, keys in _flat(read_toml(path)).items():
+    for name, keys in flatten(read_toml(path)).items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
             raise UserError(f"{path}: unknown command {name}; did you mean {near}?")
@@ -42,14 +42,3 @@ def read_keymap(path: Path) -> dict[str, str]:
             raise UserError(f'{path}: {name} = {keys!r}: expected a key such as "s", or a list of them')
         keymap[name] = ",".join(listed)
     return keymap
-
-
-def _flat(table: dict[str, object]) -> dict[str, object]:
-    """Sections and dotted keys alike: `[run] stop = "s"` is `"run.stop" = "s"`."""
-    flat: dict[str, object] = {}
-    for name, value in table.items():
-        if isinstance(value, dict):
-            flat |= {f"{name}.{key}": keys for key, keys in _flat(value).items()}
-        else:
-            flat[name] = value
-    return flat

@@ -1,6 +1,6 @@
 """The configuration of a run: frozen typed structs, read from TOML, checked in one place."""
 
-from core.config.load import apply_overrides, decode, encode_toml, read_toml
+from core.config.load import apply_overrides, decode, encode_toml, flatten, read_toml
 from core.config.schema import (
     DataConfig,
     DiffusionConfig,
@@ -22,5 +22,6 @@ __all__ = [
     "apply_overrides",
     "decode",
     "encode_toml",
+    "flatten",
     "read_toml",
 ]

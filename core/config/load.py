@@ -94,6 +94,21 @@ def set_key(table: Table, dotted: str, value: Any, *, source: str) -> None:
     node[last] = value
 
 
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Table:
+    """Sections as dotted keys, the inverse of `set_key`.
+
+    >>> flatten({"train": {"epochs": 3}, "recipe": "quick"})
+    {'train.epochs': 3, 'recipe': 'quick'}
+    """
+    flat: Table = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
     """`base` with the keys of `over` on top, section by section."""
     result = _deep_copy(base)

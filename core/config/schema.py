@@ -79,7 +79,7 @@ class TrainConfig(Section, frozen=True):
     stratified_timesteps: bool = False
     """Draw one timestep from each of batch_size equal strata, instead of each independently."""
     augment: Literal["none", "flips", "dihedral"] = "none"
-    """Symmetries applied at random to each training picture: none, mirror images, or all eight of the square."""
+    """Symmetries that the batches take in turn, one a batch: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
     """Compile the training step with torch.compile where a compiler is found."""

@@ -59,8 +59,10 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
         )
 
 
-def read_checkpoint(run: RunDirectory, prefix: str = "") -> tuple[dict[str, Tensor], Position]:
-    """The tensors whose names begin with `prefix`, on the CPU, and the position.
+def read_checkpoint(
+    run: RunDirectory, prefix: str | tuple[str, ...] = ""
+) -> tuple[dict[str, Tensor], Position]:
+    """The tensors whose names begin with `prefix`, or one of several, on the CPU, and the position.
 
     Raises:
         UserError: there is none, or it is damaged.
@@ -113,14 +115,14 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
         UserError: the run has no checkpoint, or one that cannot be read.
     """
     config = run.read().config
-    tensors, position = read_checkpoint(run, "model.")
+    # One read: a live run may replace the file, and weights must not come from two epochs.
+    tensors, position = read_checkpoint(run, ("model.", "ema."))
     model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
     load_weights(model, tensors, "model.", run)
-    if config.train.ema_decay:
-        averaged, _ = read_checkpoint(run, "ema.")
-        parameters = dict(model.named_parameters())
-        with torch.no_grad():
-            for name, value in averaged.items():
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, value in tensors.items():
+            if name.startswith("ema."):
                 parameters[name.removeprefix("ema.")].copy_(value)
     model.eval().to(device)
     return LoadedModel(model, make_diffusion(config), config, position)

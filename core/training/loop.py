@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from core.config.schema import RunConfig
 from core.data import PictureSet
 from core.diffusion.networks import build_network
 from core.errors import UserError
+from core.runs import RunDirectory
 from core.training.checkpoint import (
     Position,
     load_optimizers,
@@ -158,7 +159,7 @@ class Trainer:
             size=self.size,
         )
 
-    def restore(self, tensors: dict[str, Tensor], position: Position, run: Any) -> None:
+    def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
         """Go on from what `tensors` and `position` gave."""
         load_weights(self.model, tensors, "model.", run)
         if self.ema:
