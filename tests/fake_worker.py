@@ -1,7 +1,8 @@
 """A worker that trains nothing: it keeps the queue's protocol, and behaves as the run's recipe name asks.
 
 Started by the real queue runner in place of `core.training.worker`. The recipe's name says how it behaves:
-``quick`` finishes at once; ``patient`` runs until SIGTERM or a control file, then is stopped; ``broken``
+``quick`` finishes at once; ``patient`` runs until SIGTERM or a control file, then is stopped (as it is after
+five minutes, should the tests that started it be gone); ``broken``
 fails before it claims; ``silent`` ends well without claiming; ``failing`` claims and fails; ``mortal`` is
 killed before it claims; ``gated`` says so in its folder (`at-the-gate`), waits for a file `gate` there, and
 then claims and finishes. Each life that got the run appends its pid to `lives`, so that tests can count how
@@ -12,7 +13,6 @@ import argparse
 import os
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -20,6 +20,8 @@ import msgspec
 
 from core.errors import UserError
 from core.runs import NotQueuedError, RunBusyError, RunDirectory, State
+
+PATIENCE = 300.0
 
 
 def main() -> int:
@@ -29,8 +31,10 @@ def main() -> int:
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     run = RunDirectory(options.run)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Not a threading.Event: setting one in a signal handler waits for ever when the handler interrupts its wait.
+    terminated: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
+    deadline = time.monotonic() + PATIENCE
     behaviour = run.read().config.recipe
     if behaviour == "broken":
         raise ImportError("no module named \x1b[31mtroch")
@@ -41,7 +45,7 @@ def main() -> int:
     if behaviour == "gated":
         with (run.path / "at-the-gate").open("a") as waiting:
             waiting.write(f"{os.getpid()}\n")
-        while not (run.path / "gate").exists() and run.path.exists():
+        while not (run.path / "gate").exists() and run.path.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
     try:
         with run.claim(device=options.device, threads=options.threads) as status:
@@ -50,8 +54,13 @@ def main() -> int:
                 lives.write(" ".join([str(os.getpid()), options.device, str(options.threads), *seen]) + "\n")
             status = msgspec.structs.replace(status, state=State.RUNNING, message="", heartbeat=time.time())
             run.write_status(status)
-            while behaviour == "patient" and not stop.wait(0.01) and not run.stop_requested():
-                pass
+            while (
+                behaviour == "patient"
+                and not terminated
+                and not run.stop_requested()
+                and time.monotonic() < deadline
+            ):
+                time.sleep(0.01)
             end = {"patient": State.STOPPED, "failing": State.FAILED}.get(behaviour, State.FINISHED)
             run.write_status(
                 msgspec.structs.replace(status, state=end, epoch=status.epochs, heartbeat=time.time())

@@ -54,9 +54,11 @@ def says(program: Path, text: str, code: int = 0) -> None:
 @pytest.mark.parametrize(
     ("cores", "runs", "expected"),
     [
-        (2, 5, [1, 1]),
+        (2, 5, [1] * 5),
+        (2, 40, [1] * 5),
         (2, 1, [2]),
-        (1, 3, [1]),
+        (1, 3, [1] * 3),
+        (4, 3, [1] * 3),
         (16, 5, [3] * 5),
         (16, 40, [1] * 16),
         (8, 3, [2, 2, 2]),
@@ -66,15 +68,26 @@ def says(program: Path, text: str, code: int = 0) -> None:
 def test_cores_are_shared_out_among_the_runs(cores: int, runs: int, expected: list[int]) -> None:
     slots = cpu_plan(cores).free([], runs)
     assert slots == [Slot("cpu", threads, index) for index, threads in enumerate(expected)]
-    assert sum(expected) <= cores
+    assert sum(expected) <= max(cores, 5)
 
 
-def test_live_runs_keep_their_cores() -> None:
-    assert cpu_plan(2).free([("cpu", 1)], 4) == [Slot("cpu", 1, 0)]
+def test_no_more_runs_share_the_cores_than_fit_into_memory() -> None:
+    small = Plan((Device("cpu", "cpu", "a CPU", 3 * GIB),), 2)
+    assert small.capacity == len(small.free([], 9)) == 3
+    assert Plan((Device("cpu", "cpu", "a CPU", GIB // 2),), 2).capacity == 2
+
+
+def test_a_live_run_of_several_threads_keeps_its_cores() -> None:
     assert cpu_plan(2).free([("cpu", 2)], 4) == []
-    assert cpu_plan(2).free([("cpu", 1), ("cpu", 1)], 4) == []
+    assert cpu_plan(8).free([("cpu", 6)], 9) == [Slot("cpu", 1, 0), Slot("cpu", 1, 1)]
     assert cpu_plan(8).free([("cpu", 2)], 1) == [Slot("cpu", 6, 0)]
     assert cpu_plan(2).free([("cpu", 64)], 1) == []
+
+
+def test_runs_of_one_thread_are_joined_by_others_up_to_five() -> None:
+    assert cpu_plan(2).free([("cpu", 1)], 9) == [Slot("cpu", 1, index) for index in range(4)]
+    assert cpu_plan(2).free([("cpu", 1)] * 2, 1) == [Slot("cpu", 1, 0)]
+    assert cpu_plan(2).free([("cpu", 1)] * 5, 4) == []
 
 
 def test_slots_that_are_asked_for_are_given_even_beyond_the_cores() -> None:
@@ -224,7 +237,7 @@ def test_slots_below_one_are_a_users_error(slots: int) -> None:
 
 def test_slots_without_a_number_of_runs_are_all_there_are() -> None:
     cores = detect_machine().cores
-    assert plan_slots("cpu") == [Slot("cpu", 1, index) for index in range(cores)]
+    assert plan_slots("cpu") == [Slot("cpu", 1, index) for index in range(make_plan("cpu").capacity)]
     assert plan_slots("cpu", runs=1) == [Slot("cpu", cores, 0)]
 
 
@@ -233,8 +246,8 @@ def test_the_explanation_says_what_is_used_and_why(nvidia_smi: Path) -> None:
     assert explain(machine=two_cores) == [
         "cpu: a CPU, 8.0 GiB.",
         "2 cores.",
-        "Runs go up to 2 runs at once on cpu, with 2 threads shared among them: "
-        "more threads than cores are far slower.",
+        "Runs go up to 5 runs at once on cpu, sharing 2 cores: a run alone gets all of them, "
+        "and each gets at least one thread.",
     ]
     assert explain(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
     many = Machine((gpu(0), gpu(1), CPU), 8, ())

@@ -4,13 +4,14 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core.config import RunConfig, decode, encode_toml
 from core.config.load import flatten, set_key
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
-from core.schedules import SCHEDULE_NAMES
+from core.schedules import SCHEDULE_NAMES, make_schedule
 
 Write = Callable[[str, str], str]
 
@@ -297,3 +298,27 @@ def test_dotted_keys_are_what_set_key_takes_back() -> None:
     for key, value in flat.items():
         set_key(again, key, value, source="test")
     assert flatten(again) == flat
+
+
+def test_the_thesis_grid_is_fifteen_cells_and_two_seeds() -> None:
+    for name, preset in (("thesis-grid", "lean"), ("thesis-grid-full", "thesis")):
+        configs = load_recipe(name).configs
+        cells = {(c.data.dataset, c.schedule.name, c.train.seed) for c in configs}
+        assert len(configs) == len(cells) == 5 * 3 * 2
+        assert {c.model.preset for c in configs} == {preset}
+        assert {c.schedule.timesteps for c in configs} == {300}
+    seeds = [c.train.seed for c in load_recipe("thesis-grid").configs]
+    assert seeds == sorted(seeds)
+
+
+def test_the_matched_schedule_ends_where_linear_does() -> None:
+    (matched, _) = (
+        make_schedule(**msgspec.structs.asdict(c.schedule))
+        for c in load_recipe("terminal-snr-matched").configs
+    )
+    linear = make_schedule("linear", timesteps=300)
+    assert matched.terminal_alpha_bar == pytest.approx(linear.terminal_alpha_bar, rel=0.01)
+    rest = {
+        c.schedule.zero_terminal_snr: c.diffusion.prediction_type for c in load_recipe("terminal-snr").configs
+    }
+    assert rest == {False: "v_prediction", True: "v_prediction"}

@@ -62,7 +62,7 @@ def test_a_new_run_is_queued_and_reads_back_as_it_was_given(tmp_path: Path) -> N
         created=made,
     )
     file = run.read()
-    assert file.config == CONFIG
+    assert file.config == CONFIG.resolved()
     assert (file.id, file.group, file.tags, file.provenance) == (
         run.id,
         "quick-1",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +26,7 @@ from core.config import (
 )
 from core.data import PictureSet, load_dataset
 from core.diffusion.lean_unet import LeanUNet
+from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.runs import MetricsTail, RunDirectory, State, effective_state
@@ -183,6 +185,18 @@ def test_the_lean_network_takes_any_channels_and_multiples_of_eight(channels: in
         model(x[..., :-1], torch.tensor([0, 5]))
     with pytest.raises(UserError, match="multiple of 16"):
         LeanUNet(1, 20)
+
+
+@pytest.mark.parametrize("preset", ["thesis", "lean"])
+def test_a_run_writes_out_the_width_that_its_network_has_by_default(
+    preset: Literal["thesis", "lean"],
+) -> None:
+    width = RunConfig(model=ModelConfig(preset=preset)).resolved().model.width
+    with torch.device("meta"):
+        own, named = (build_network(preset, channels=1, width=w).state_dict() for w in (None, width))
+    assert {name: value.shape for name, value in own.items()} == {
+        name: value.shape for name, value in named.items()
+    }
 
 
 def test_the_lean_networks_prediction_depends_on_picture_and_timestep(pictures: PictureSet) -> None:

@@ -4,7 +4,7 @@ The same structs check a recipe's TOML, ``--set`` on the command line, the dashb
 ``run.toml`` that a run keeps. Picture size and channels are not configured here: they come from the data.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +14,9 @@ NaturalInt = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
+"""Channels of the finest level of each network, where none are asked for."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,7 +63,7 @@ class ModelConfig(Section, frozen=True):
     preset: Literal["thesis", "lean"] = "lean"
     """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: learns triangles on a laptop's CPU."""
     width: PositiveInt | None = None
-    """Channels of the finest level; None takes the preset's own (64 for thesis)."""
+    """Channels of the finest level; None takes the preset's own (`PRESET_WIDTHS`)."""
 
 
 class TrainConfig(Section, frozen=True):
@@ -120,3 +123,13 @@ class RunConfig(Section, frozen=True):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     sample: SampleConfig = SampleConfig()
+
+    def resolved(self) -> "RunConfig":
+        """The same, with what was left to the network's preset written out.
+
+        So a run keeps its network, and can be resumed and sampled, when a later version prefers another width.
+        """
+        if self.model.width is not None:
+            return self
+        model = msgspec.structs.replace(self.model, width=PRESET_WIDTHS[self.model.preset])
+        return msgspec.structs.replace(self, model=model)

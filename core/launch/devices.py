@@ -1,7 +1,8 @@
 """What this machine can train on, and how many runs at once, found out without importing torch.
 
-A worker gets exactly its share of the cores: OpenMP threads that outnumber the cores wait for each other most
-of the time (25 times slower, measured with two workers of two threads on two cores).
+A worker gets its share of the cores, at least one thread: OpenMP threads of one worker that outnumber the cores
+wait for each other most of the time (25 times slower, measured with two workers of two threads on two cores), while
+workers of one thread each never wait, and share the cores well even when they outnumber them.
 """
 
 import importlib.metadata
@@ -24,6 +25,9 @@ SLOTS_PER_GPU: Final = 4
 """Small networks leave a GPU idle between their kernels, so several runs share it."""
 BYTES_PER_GPU_SLOT: Final = 4 << 30
 THREADS_PER_GPU_SLOT: Final = 4
+SIDE_BY_SIDE: Final = 5
+"""So many runs share even fewer cores, one thread each, so that a comparison of five schedules can be watched."""
+BYTES_PER_CPU_SLOT: Final = 1 << 30
 
 _PATIENCE: Final = 10.0
 _QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
@@ -106,14 +110,16 @@ class Plan:
 
     def _free_room(self, live: Sequence[tuple[str, int]], cores: int) -> int:
         if self.devices[0].kind == "cpu":
-            return cores
+            # A worker of several threads must not be crowded; those of one thread may outnumber the cores.
+            crowd = self._room(self.devices[0]) - len(live) if all(count == 1 for _, count in live) else 0
+            return max(cores, crowd)
         taken = [sum(name == device.name for name, _ in live) for device in self.devices]
         return sum(max(0, self._room(d) - busy) for d, busy in zip(self.devices, taken, strict=True))
 
     def _room(self, device: Device) -> int:
         match device.kind:
             case "cpu":
-                return self.cores
+                return max(self.cores, min(SIDE_BY_SIDE, device.memory // BYTES_PER_CPU_SLOT))
             case "mps":
                 return 1
             case "cuda":
@@ -187,7 +193,7 @@ def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None 
         runs: how many wait; None is any number.
 
     Returns:
-        At most `runs` slots. On two cores: five runs get two slots of one thread, one run gets one of two
+        At most `runs` slots. On two cores: five runs get five slots of one thread, one run gets one of two
         threads.
 
     Raises:
@@ -213,8 +219,8 @@ def explain(device: str = "auto", slots: int | None = None, *, machine: Machine 
         lines.append(f"Runs go {at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
-            f"Runs go {at_once}, with {_count(plan.cores, 'thread')} shared among them: "
-            "more threads than cores are far slower."
+            f"Runs go {at_once}, sharing {_count(plan.cores, 'core')}: a run alone gets all of them, "
+            "and each gets at least one thread."
         )
     elif plan.devices[0].kind == "mps":
         lines.append(f"Runs go {at_once}: one fills the GPU.")

@@ -48,8 +48,8 @@ class _Layer:
     description: str = ""
 
     def under(self, over: "_Layer") -> "_Layer":
-        """This layer with another on top; who names a key last decides whether it is a value or an axis."""
-        named = {key for key, _ in _leaves(over.values)}
+        """This layer with another on top; who names a key last decides whether it is an axis, and which."""
+        named = {key for key, _ in _leaves(over.values)} | over.axes.keys()
         axes = {key: values for key, values in self.axes.items() if key not in named}
         return _Layer(merge(self.values, over.values), axes | over.axes, over.description or self.description)
 

@@ -12,11 +12,24 @@ from core.runs.files import atomic_path, atomic_write
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, alive, effective_state
+from core.runs.results import (
+    METRICS,
+    Estimate,
+    Evaluation,
+    Metric,
+    add_evaluation,
+    latest_evaluation,
+    read_evaluations,
+)
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
 
 __all__ = [
+    "METRICS",
     "EpochRecord",
+    "Estimate",
+    "Evaluation",
+    "Metric",
     "MetricsTail",
     "MetricsWriter",
     "NotQueuedError",
@@ -30,12 +43,15 @@ __all__ = [
     "Scan",
     "State",
     "Status",
+    "add_evaluation",
     "alive",
     "atomic_path",
     "atomic_write",
     "effective_state",
+    "latest_evaluation",
     "make_group",
     "make_run_id",
     "minmax_buckets",
     "plain",
+    "read_evaluations",
 ]

@@ -95,7 +95,7 @@ class RunDirectory:
 
         Args:
             root: the runs folder; made when missing.
-            config: resolved configuration.
+            config: what to train; kept resolved (`RunConfig.resolved`).
             group: what it is queued together with.
             provenance: versions, git commit, host and the like.
             tags: a person's own labels.
@@ -113,7 +113,7 @@ class RunDirectory:
             created=created.astimezone(UTC).isoformat(timespec="microseconds"),
             group=group,
             tags=tags,
-            config=config,
+            config=config.resolved(),
             provenance=dict(provenance or {}),
         )
         hidden = root / f".new-{name}-{secrets.token_hex(4)}"

@@ -33,8 +33,8 @@ GREETING: Final = """\
 [bold $text-primary]No runs here yet.[/]
 
 Press [bold $text-primary]enter[/] to train five small diffusion models, one for each noise \
-schedule, on 10,000 pictures of triangles. As many train at once as there are cores or room on \
-the GPUs; the others wait their turn.
+schedule, on 10,000 pictures of triangles. They train side by side as far as memory allows; \
+further runs wait their turn.
 
 Press [bold $text-primary]n[/] to set up a run of your own, [bold $text-primary]?[/] for all keys, \
 [bold $text-primary]q[/] to leave.

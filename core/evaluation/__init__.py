@@ -1,0 +1,1 @@
+"""How good samples are: shape, grey, distribution, novelty, likelihood, reconstruction; each with an interval."""

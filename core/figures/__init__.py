@@ -1,0 +1,1 @@
+"""The thesis's figures, and more, drawn with matplotlib from any set of runs."""

@@ -1,0 +1,222 @@
+"""How good a run's samples are: the numbers that `core evaluate` measures, what they mean, and `evaluation.json`.
+
+Torch-free and quick to import, so that tables, figures and the dashboard can show them; `core.evaluation` measures
+them.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from core.errors import UserError
+from core.runs.directory import SIZE_LIMIT, RunDirectory
+from core.runs.files import atomic_write, try_flock
+
+FORMAT_VERSION: Final = 1
+FILE_NAME: Final = "evaluation.json"
+_LOCK_NAME: Final = ".evaluation.lock"
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A measured value and its 95% confidence interval; None where a value is undefined or a bound unknown."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """One judgement of one checkpoint's samples.
+
+    Attributes:
+        created: ISO 8601, UTC.
+        epoch: epochs that the checkpoint had learnt; 0 where pictures from a file were judged.
+        step: steps likewise.
+        dataset: name of the data that the samples are measured against.
+        count: samples.
+        heldout: held-out pictures that they are measured against.
+        sampler: what drew the samples; empty for pictures from a file.
+        steps: network calls a sample.
+        eta: of ddim.
+        clip: whether foreseen pictures were clipped.
+        seed: of the noises.
+        metrics: by the names of `METRICS`; what could not be measured is missing.
+        curves: several numbers each, by name; `x` values are in the curve named ``NAME.x``.
+    """
+
+    format_version: int = FORMAT_VERSION
+    created: str
+    epoch: int = 0
+    step: int = 0
+    dataset: str
+    count: int
+    heldout: int
+    sampler: str = ""
+    steps: int = 0
+    eta: float = 0.0
+    clip: bool = True
+    seed: int = 0
+    metrics: dict[str, Estimate]
+    curves: dict[str, list[float | None]] = {}
+
+    @property
+    def settings(self) -> tuple[object, ...]:
+        """What decides the samples: two evaluations alike in this replace each other."""
+        return (
+            self.step,
+            self.dataset,
+            self.count,
+            self.sampler,
+            self.steps,
+            self.eta,
+            self.clip,
+            self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number means.
+
+    Attributes:
+        title: a short name for the head of a column.
+        better: which way is better; None where neither is.
+        text: one sentence.
+        share: whether it is a share from 0 to 1, fit for a percent sign.
+    """
+
+    title: str
+    better: Literal["higher", "lower"] | None
+    text: str
+    share: bool = False
+
+
+METRICS: Final[dict[str, Metric]] = {
+    "balanced_pass_rate": Metric(
+        "balanced pass",
+        "higher",
+        "Share of samples that are triangles, each decile of real area weighing alike.",
+        True,
+    ),
+    "pass_rate": Metric("pass", "higher", "Share of samples that are triangles, as they come.", True),
+    "area_distance": Metric(
+        "area TV",
+        "lower",
+        "Total variation between the areas of samples and held-out pictures, in deciles.",
+        True,
+    ),
+    "near_empty": Metric("near empty", None, "Share of samples with under three pixels of ink.", True),
+    "soft_iou": Metric("soft IoU", "higher", "Median overlap with the best-fitting filled triangle.", True),
+    "residual": Metric(
+        "residual", "lower", "Median RMS difference from the best-fitting triangle, in grey of 0 to 1."
+    ),
+    "grey_pass_rate": Metric(
+        "grey pass",
+        "higher",
+        "Share of samples no greyer, off the edges, than 95% of held-out pictures.",
+        True,
+    ),
+    "haze": Metric("haze", "lower", "Mean grey of the background away from the triangle, from 0 to 1."),
+    "stray_grey": Metric(
+        "stray grey", "lower", "Share of pixels that are grey though away from the fitted edge.", True
+    ),
+    "area_ks": Metric(
+        "area KS", "lower", "Two-sample Kolmogorov-Smirnov distance of the triangles' areas.", True
+    ),
+    "angle_ks": Metric("angle KS", "lower", "The same of their smallest angles.", True),
+    "centroid_distance": Metric("centroid", "lower", "Energy distance of their centroids, in pixels."),
+    "orientation_ks": Metric(
+        "orientation", "lower", "Kuiper distance of the directions of their longest sides.", True
+    ),
+    "density": Metric(
+        "density", "higher", "How many real neighbourhoods a sample falls into (Naeem et al. 2020)."
+    ),
+    "coverage": Metric(
+        "coverage", "higher", "Share of real neighbourhoods with a sample in them (same source).", True
+    ),
+    "mmd": Metric("MMD", "lower", "Unbiased squared maximum mean discrepancy on pixels."),
+    "sliced_wasserstein": Metric("sliced W", "lower", "Sliced Wasserstein-2 distance on pixels."),
+    "copy_z": Metric(
+        "copying z",
+        None,
+        "Below about -3: samples are closer to the training data than held-out pictures are.",
+    ),
+    "bits_per_dim": Metric(
+        "bits/dim", "lower", "The variational bound on held-out pictures, in bits a dimension."
+    ),
+    "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the picture."),
+    "middle_bits": Metric("L_t-1", "lower", "The sum of its middle terms."),
+    "decoder_bits": Metric("L_0", "lower", "Its decoder term."),
+    "reconstruction_psnr": Metric(
+        "PSNR", "higher", "Of held-out pictures noised half way and denoised, in decibels."
+    ),
+    "reconstruction_iou": Metric("rec. IoU", "higher", "Overlap of the same with the originals.", True),
+    "reconstruction_vertex": Metric("rec. vertex", "lower", "Error of their corners, in pixels."),
+}
+"""All numbers, the headline first."""
+
+
+def read_evaluations(run: RunDirectory) -> list[Evaluation]:
+    """All judgements of a run, oldest first; none when nobody has judged it.
+
+    Raises:
+        UserError: the file is damaged, or of a newer version.
+    """
+    path = run.path / FILE_NAME
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise UserError(f"{path}: too large to be an evaluation; delete it and evaluate again")
+        found = msgspec.json.decode(path.read_bytes(), type=list[Evaluation])
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not an evaluation ({error}); delete it and evaluate again") from error
+    if newer := [one.format_version for one in found if one.format_version > FORMAT_VERSION]:
+        raise UserError(
+            f"{path}: made by a newer ddpm-tui (format {newer[0]}, this one reads {FORMAT_VERSION}): upgrade"
+        )
+    return found
+
+
+def latest_evaluation(run: RunDirectory) -> Evaluation | None:
+    """The judgement made last; None when nobody has judged the run.
+
+    Raises:
+        UserError: see `read_evaluations`.
+    """
+    found = read_evaluations(run)
+    return found[-1] if found else None
+
+
+def add_evaluation(run: RunDirectory, evaluation: Evaluation) -> None:
+    """Keep a judgement with its run, in place of an earlier one of the same checkpoint and settings.
+
+    Raises:
+        UserError: the run cannot be written, another process is just writing, or its file is damaged.
+    """
+    try:
+        with _lock(run):
+            kept = [old for old in read_evaluations(run) if old.settings != evaluation.settings]
+            atomic_write(run.path / FILE_NAME, msgspec.json.encode([*kept, evaluation]) + b"\n")
+    except OSError as error:
+        raise UserError(
+            f"{run.path}: the evaluation cannot be kept there ({error.strerror or error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _lock(run: RunDirectory) -> Iterator[None]:
+    """Not the run's own lock: a run may be judged while it trains."""
+    handle = os.open(run.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        if not try_flock(handle):
+            raise UserError(f"{run.id}: another process is just keeping its evaluation; try again")
+        yield
+    finally:
+        os.close(handle)
