@@ -1,5 +1,6 @@
 """The real program in a real pseudo-terminal."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -19,10 +20,10 @@ import pyte
 import pytest
 from tui_fixtures import comparison, fake_run
 
-from core.launch.runner_lock import read_runner
-from core.runs.process import ProcessIdentity, alive, send_signal
+from core.runs.process import ProcessIdentity, alive
 from core.runs.status import State
 from core.runs.store import RunStore
+from tui.terminal import EXIT_HUNG_UP
 
 DEADLINE = 60.0
 TINY = """
@@ -63,6 +64,7 @@ class Terminal:
         self.screen = pyte.Screen(*size)
         self.stream = pyte.ByteStream(self.screen)
         self.raw = b""
+        self.hung_up = False
         self.master, slave = pty.openpty()
         self._set_size(size)
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
@@ -103,14 +105,24 @@ class Terminal:
 
     def ends(self) -> int:
         """Wait for the program's end; its exit code."""
+        if self.hung_up:
+            return self.process.wait(DEADLINE)
         self.until(lambda: self.process.poll() is not None)
         self._read(0.05)
         return self.process.wait()
 
+    def hang_up(self) -> None:
+        """Take the terminal away. The dashboard is told nothing: it is not the terminal that controls it."""
+        if not self.hung_up:
+            os.close(self.master)
+            self.hung_up = True
+
     def close(self) -> None:
-        self.process.kill()
+        """End the dashboard with all that it started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        os.close(self.master)
+        self.hang_up()
 
     def _read(self, seconds: float) -> None:
         while select.select([self.master], [], [], seconds)[0]:
@@ -136,20 +148,23 @@ def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         terminals.append(Terminal(*arguments, cwd=tmp_path, size=size))
         return terminals[-1]
 
-    yield start
-    for terminal in terminals:
-        terminal.close()
-    end_all_of(tmp_path / "runs")
+    try:
+        yield start
+    finally:
+        with contextlib.ExitStack() as stack:
+            stack.callback(end_all_of, tmp_path / "runs")
+            for terminal in terminals:
+                stack.callback(terminal.close)
 
 
 def end_all_of(root: Path) -> None:
-    """End the queue's runner and the workers of a runs folder, if there are any."""
-    runner = read_runner(root)
-    if runner is not None:
-        send_signal(runner.identity, signal.SIGKILL)
-    for info in RunStore(root).infos():
-        if info.state.is_live and info.status.pid != os.getpid():
-            send_signal(ProcessIdentity.from_status(info.status), signal.SIGKILL)
+    """End the queue's runner and then the workers of a runs folder, also those that have not spoken yet."""
+    for module in ("core.launch.queue", "core.training.worker"):
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                words = process.cmdline()
+                if module in words and any(word.startswith(str(root)) for word in words):
+                    process.kill()
 
 
 def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
@@ -174,6 +189,17 @@ def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
     assert b"\x1b[?25h" in terminal.raw
     terminal.shows("Training goes on (3 running, 2 queued); come back with: ddpm-tui")
     assert "Traceback" not in terminal.text
+
+
+@pytest.mark.parametrize("state", ["running", "finished"])
+def test_a_dashboard_whose_terminal_vanishes_without_a_word_leaves(
+    tmp_path: Path, open_terminal: Callable[..., Terminal], state: str
+) -> None:
+    comparison(tmp_path / "runs", state)
+    terminal = open_terminal()
+    terminal.shows("linear", "q quit")
+    terminal.hang_up()
+    assert terminal.ends() == EXIT_HUNG_UP
 
 
 def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(

@@ -101,6 +101,7 @@ def _run(options: argparse.Namespace) -> int:
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
     from tui.preferences import theme_file
+    from tui.terminal import leave_with_terminal
 
     control = Control(options.runs.absolute(), device=options.device, slots=options.slots)
     app = Dashboard(
@@ -110,6 +111,7 @@ def _run(options: argparse.Namespace) -> int:
         keymap=read_keymap(keys_file()),
         remember=theme_file(),
     )
+    leave_with_terminal(sys.stdin.fileno())
     app.run()
     if farewell := _farewell(app.snapshot, options.runs):
         print(farewell)
