@@ -6,6 +6,8 @@ them.
 
 import contextlib
 import os
+import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -13,11 +15,16 @@ from typing import Final, Literal
 import msgspec
 
 from core.errors import UserError
-from core.runs.directory import SIZE_LIMIT, RunDirectory
-from core.runs.files import atomic_write, try_flock
+from core.runs.directory import RunDirectory
+from core.runs.files import atomic_write, same_file, try_flock
+from core.runs.plain import plain
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "evaluation.json"
+SIZE_LIMIT: Final = 1 << 24
+"""Bytes; a judgement with all its curves has some tens of thousands."""
+LOCK_WAIT: Final = 5.0
+"""Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
 
 
@@ -45,6 +52,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         clip: whether foreseen pictures were clipped.
         seed: of the noises.
         metrics: by the names of `METRICS`; what could not be measured is missing.
+        real: the same of as many training pictures, judged as if they were samples: what perfect samples score.
         curves: several numbers each, by name; `x` values are in the curve named ``NAME.x``.
     """
 
@@ -61,21 +69,18 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     clip: bool = True
     seed: int = 0
     metrics: dict[str, Estimate]
+    real: dict[str, Estimate] = {}
     curves: dict[str, list[float | None]] = {}
 
     @property
+    def protocol(self) -> tuple[object, ...]:
+        """How samples were drawn and judged: numbers of runs alike in this can be compared."""
+        return (self.count, self.heldout, self.sampler, self.steps, self.eta, self.clip)
+
+    @property
     def settings(self) -> tuple[object, ...]:
-        """What decides the samples: two evaluations alike in this replace each other."""
-        return (
-            self.step,
-            self.dataset,
-            self.count,
-            self.sampler,
-            self.steps,
-            self.eta,
-            self.clip,
-            self.seed,
-        )
+        """What decides the numbers: of two judgements alike in this, the later one is kept."""
+        return (self.step, self.dataset, self.seed, *self.protocol)
 
 
 @dataclass(frozen=True)
@@ -160,28 +165,47 @@ METRICS: Final[dict[str, Metric]] = {
 """All numbers, the headline first."""
 
 
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "shape": ("balanced_pass_rate", "pass_rate", "area_distance", "near_empty", "soft_iou", "residual"),
+    "grey": ("grey_pass_rate", "haze", "stray_grey"),
+    "distribution": (
+        *("area_ks", "angle_ks", "centroid_distance", "orientation_ks"),
+        *("density", "coverage", "mmd", "sliced_wasserstein"),
+    ),
+    "novelty": ("copy_z",),
+    "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
+    "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
+}
+"""The names of `METRICS` by what they tell of, in their order."""
+
+
 def read_evaluations(run: RunDirectory) -> list[Evaluation]:
-    """All judgements of a run, oldest first; none when nobody has judged it.
+    """All judgements of a run, that made last at the end; none when nobody has judged it.
 
     Raises:
         UserError: the file is damaged, or of a newer version.
     """
     path = run.path / FILE_NAME
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise UserError(f"{path}: too large to be an evaluation; delete it and evaluate again")
-        found = msgspec.json.decode(path.read_bytes(), type=list[Evaluation])
+        there = path.stat()
+        if not stat.S_ISREG(there.st_mode) or there.st_size > SIZE_LIMIT:
+            raise UserError(
+                f"{path}: too large to be an evaluation, or no file; delete it and evaluate again"
+            )
+        data = path.read_bytes()
+        # Versions first: what a newer one wrote should not be taken for damaged.
+        versions = [one.format_version for one in msgspec.json.decode(data, type=list[_Versioned])]
+        if newer := [version for version in versions if version > FORMAT_VERSION]:
+            raise UserError(
+                f"{path}: made by a newer ddpm-tui (format {newer[0]}, this one reads {FORMAT_VERSION}): upgrade"
+            )
+        return [_printable(one) for one in msgspec.json.decode(data, type=list[Evaluation])]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path}: not an evaluation ({error}); delete it and evaluate again") from error
-    if newer := [one.format_version for one in found if one.format_version > FORMAT_VERSION]:
-        raise UserError(
-            f"{path}: made by a newer ddpm-tui (format {newer[0]}, this one reads {FORMAT_VERSION}): upgrade"
-        )
-    return found
 
 
 def latest_evaluation(run: RunDirectory) -> Evaluation | None:
@@ -194,29 +218,72 @@ def latest_evaluation(run: RunDirectory) -> Evaluation | None:
     return found[-1] if found else None
 
 
-def add_evaluation(run: RunDirectory, evaluation: Evaluation) -> None:
-    """Keep a judgement with its run, in place of an earlier one of the same checkpoint and settings.
+def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = LOCK_WAIT) -> Evaluation:
+    """Keep a judgement with its run.
+
+    One of the same settings is replaced; what it had measured and the new one did not, stays. The oldest are
+    forgotten where the file would become larger than `SIZE_LIMIT`.
+
+    Args:
+        run: the run; it may be training.
+        evaluation: what was found.
+        wait: seconds to try again for, when another process is just keeping one.
+
+    Returns:
+        The judgement as kept.
 
     Raises:
-        UserError: the run cannot be written, another process is just writing, or its file is damaged.
+        UserError: the run cannot be written or is gone, another process is just writing, or its file is damaged.
     """
     try:
-        with _lock(run):
-            kept = [old for old in read_evaluations(run) if old.settings != evaluation.settings]
-            atomic_write(run.path / FILE_NAME, msgspec.json.encode([*kept, evaluation]) + b"\n")
+        with _lock(run, wait) as handle:
+            before = read_evaluations(run)
+            for old in before:
+                if old.settings == evaluation.settings:
+                    evaluation = msgspec.structs.replace(
+                        evaluation,
+                        metrics=old.metrics | evaluation.metrics,
+                        real=old.real | evaluation.real,
+                        curves=old.curves | evaluation.curves,
+                    )
+            kept = [old for old in before if old.settings != evaluation.settings]
+            lines = [msgspec.json.encode(one) for one in (*kept, evaluation)]
+            while len(lines) > 1 and sum(map(len, lines)) + len(lines) + 2 > SIZE_LIMIT:
+                del lines[0]
+            if not same_file(handle, run.path / _LOCK_NAME):
+                raise UserError(f"{plain(run.id)}: the run was removed meanwhile")
+            atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
         raise UserError(
             f"{run.path}: the evaluation cannot be kept there ({error.strerror or error})"
         ) from error
+    return evaluation
+
+
+class _Versioned(msgspec.Struct):
+    format_version: int = FORMAT_VERSION
+
+
+def _printable(evaluation: Evaluation) -> Evaluation:
+    """The same with names that a terminal can be given: whoever wrote the file is not trusted."""
+    return msgspec.structs.replace(
+        evaluation,
+        created=plain(evaluation.created),
+        dataset=plain(evaluation.dataset),
+        sampler=plain(evaluation.sampler),
+    )
 
 
 @contextlib.contextmanager
-def _lock(run: RunDirectory) -> Iterator[None]:
+def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
     """Not the run's own lock: a run may be judged while it trains."""
-    handle = os.open(run.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    handle = os.open(run.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        if not try_flock(handle):
-            raise UserError(f"{run.id}: another process is just keeping its evaluation; try again")
-        yield
+        deadline = time.monotonic() + wait
+        while not try_flock(handle):
+            if time.monotonic() >= deadline:
+                raise UserError(f"{plain(run.id)}: another process is just keeping its evaluation; try again")
+            time.sleep(0.01)
+        yield handle
     finally:
         os.close(handle)
