@@ -1,0 +1,136 @@
+"""What opens over the board: the log, the help, the palette; and themes and keys everywhere."""
+
+from pathlib import Path
+
+import pytest
+from tui_fixtures import comparison, fake_run
+from tui_pilot import dashboard
+
+from core.runs.status import State
+from tui.commands import BOARD, EVERYWHERE
+from tui.screens.log import LogScreen
+from tui.themes import THEMES
+from tui.widgets.wall import Wall
+
+
+async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", epoch=1)
+    async with dashboard(tmp_path) as driven:
+        await driven.press("l")
+        assert isinstance(driven.app.screen, LogScreen)
+        await driven.until(lambda: "epoch 49 loss 0.049" in driven.text())
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("\x1b[31mred\x1b[0m [bold]words[/]\nhalf a li")
+        await driven.until(lambda: "red [bold]words[/]" in driven.text())
+        assert "half" not in driven.text()
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("ne\n")
+        await driven.until(lambda: "half a line" in driven.text())
+        run.log.write_text("anew\n", encoding="utf-8")
+        await driven.until(lambda: "anew" in driven.text() and "half" not in driven.text())
+        await driven.press("escape")
+        assert driven.app.screen is driven.board
+
+
+async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", state=State.QUEUED)
+    run.log.unlink()
+    async with dashboard(tmp_path) as driven:
+        await driven.press("l")
+        await driven.until(lambda: "no log yet" in driven.text())
+        run.log.write_text("first words\n", encoding="utf-8")
+        await driven.until(lambda: "first words" in driven.text() and "no log yet" not in driven.text())
+
+
+async def test_help_lists_every_command(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, (120, 80)) as driven:
+        await driven.press("question_mark")
+        text = driven.text()
+        for command in (*BOARD, *EVERYWHERE):
+            assert command.text in text or command.action == "start_quick"
+        await driven.press("escape")
+        assert driven.app.screen is driven.board
+
+
+async def test_every_command_is_in_the_palette(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path) as driven:
+        names = {command.title for command in driven.app.get_system_commands(driven.board)}
+    wanted = {command.text for command in (*BOARD, *EVERYWHERE)}
+    assert wanted - names == {
+        "Find a command by name",
+        "Start the quick comparison of five schedules",
+    }
+    assert {f"Theme: {theme.name.removeprefix('ddpm-')}" for theme in THEMES} <= names
+
+
+async def test_no_command_needs_a_key_that_terminals_keep_for_themselves(tmp_path: Path) -> None:
+    for command in (*BOARD, *EVERYWHERE):
+        keys = command.keys.split(",")
+        assert set(keys) - {"ctrl+a", "ctrl+b", "ctrl+q", "ctrl+s", "ctrl+z"}, command
+
+
+async def test_the_palette_opens_with_a_colon_and_acts_on_the_board(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path) as driven:
+        await driven.press("colon")
+        await driven.until(lambda: driven.app.screen is not driven.board)
+        await driven.press(*"Select the last")
+        await driven.until(lambda: "Select the last run" in driven.text())
+        await driven.pilot.pause(0.2)
+        await driven.press("enter")
+        await driven.until(
+            lambda: driven.board.selected is not None and driven.board.selected.label == "x^10"
+        )
+
+
+async def test_themes_go_round_and_redraw_the_colours(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        seen = []
+        for _ in THEMES:
+            seen.append((driven.app.theme, driven.board.query_one(Wall).columns[0].color))
+            await driven.press("t")
+        assert [name for name, _ in seen] == [theme.name for theme in THEMES]
+        assert seen[1][1] != seen[0][1]
+        assert driven.app.theme == THEMES[0].name
+
+
+async def test_a_chosen_theme_is_there_again_next_time(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "theme"
+    async with dashboard(tmp_path / "runs", remember=file) as driven:
+        await driven.press("t")
+        assert driven.app.theme == "ddpm-light"
+    async with dashboard(tmp_path / "runs", remember=file) as driven:
+        assert driven.app.theme == "ddpm-light"
+
+
+async def test_keys_can_be_rebound_and_the_bar_and_the_help_say_so(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", state=State.QUEUED)
+    async with dashboard(tmp_path, keymap={"run.stop": "s"}) as driven:
+        assert "s stop" in driven.text().splitlines()[-1]
+        await driven.press("x")
+        assert run.read_status().state is State.QUEUED
+        await driven.press("s")
+        await driven.until(lambda: run.read_status().state is State.STOPPED)
+
+
+@pytest.mark.parametrize("key", ["question_mark", "d", "r", "l", "colon"])
+async def test_other_screens_survive_a_terminal_of_20_by_5(tmp_path: Path, key: str) -> None:
+    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        await driven.press(key)
+        for size in ((20, 5), (1, 1), (80, 24)):
+            await driven.pilot.resize_terminal(*size)
+            await driven.pilot.pause()
+        await driven.press("escape")
+        assert driven.app.screen is driven.board
+
+
+async def test_leaving_with_q_and_ctrl_c_ends_the_app(tmp_path: Path) -> None:
+    comparison(tmp_path, "running")
+    for key in ("q", "ctrl+c", "ctrl+q"):
+        async with dashboard(tmp_path) as driven:
+            await driven.press(key)
+            assert driven.app._exit
