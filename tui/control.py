@@ -143,6 +143,7 @@ def matching_group(snapshot: Snapshot, recipe: "Recipe") -> str | None:
     import msgspec
 
     def settled(config: "RunConfig") -> bytes:
+        config = config.resolved()
         train = msgspec.structs.replace(config.train, epochs=1)
         return msgspec.json.encode(msgspec.structs.replace(config, train=train))
 
