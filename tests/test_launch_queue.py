@@ -33,7 +33,7 @@ def test_queued_runs_are_whole_in_order_and_remember_where_they_came_from(root: 
     runs = enqueue(root, configs, group="g-1", provenance={"note": "mine"}, tags=("a",))
     infos = RunStore(root).infos()
     assert [info.directory for info in infos] == runs
-    assert [info.file.config for info in infos] == configs
+    assert [info.file.config for info in infos] == [config.resolved() for config in configs]
     assert {info.state for info in infos} == {State.QUEUED}
     for info in infos:
         assert (info.file.group, info.file.tags) == ("g-1", ("a",))

@@ -56,7 +56,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "elapsed": status.elapsed,
         "device": plain(status.device),
         "threads": status.threads,
-        "message": status.message,
+        "message": status.message or info.warning,
         "error": status.error,
     }
 
@@ -90,7 +90,7 @@ def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
         number(last.heldout if last else None),
         duration(info.status.elapsed),
         trend(epochs),
-        plain(info.status.error),
+        plain(info.status.error or info.warning),
     )
 
 
@@ -108,6 +108,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
     lines = [
         ("state", f"{info.state.value} {status.message}"),
         ("error", status.error),
+        ("warning", info.warning),
         ("path", str(run.path)),
         ("group", file.group),
         ("tags", ", ".join(file.tags)),

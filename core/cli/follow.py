@@ -216,6 +216,8 @@ class _Bars:
     def _words(self, info: RunInfo) -> str:
         if info.state is not State.RUNNING:
             return " ".join(filter(None, (info.state.value, info.status.message)))
+        if info.warning:
+            return info.warning
         parts = [f"epoch {info.status.epoch}/{info.status.epochs}", self._losses.get(info.id, "")]
         if info.status.images_per_second:
             parts.append(f"{info.status.images_per_second:.0f}/s")
@@ -239,4 +241,4 @@ def state_words(info: RunInfo) -> str:
         case State.CRASHED:
             return "crashed: its process is gone"
         case _:
-            return info.state.value
+            return " ".join(filter(None, (info.state.value, info.warning and f"({info.warning})")))

@@ -31,8 +31,9 @@ def note(text: str) -> None:
 
 
 def print_error(message: str) -> None:
-    """Write ``error: message`` to stderr, as one line whatever the message holds."""
-    note("error: " + " ".join(message.split()))
+    """Write ``error: message`` to stderr, as one line whatever the message holds; escape codes become visible."""
+    line = " ".join(message.split())
+    note("error: " + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 
 def is_terminal(stream: TextIO) -> bool:

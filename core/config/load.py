@@ -1,11 +1,12 @@
 """From TOML and ``--set key=value`` to structs, with errors that name the file, the key and the nearest valid key."""
 
 import difflib
+import stat
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import tomli
@@ -16,18 +17,28 @@ from core.errors import UserError
 T = TypeVar("T", bound=msgspec.Struct)
 Table = dict[str, Any]
 
+SIZE_LIMIT: Final = 1 << 20
+"""Bytes; nobody's settings are larger, and a file that is costs memory before it can be refused."""
+
 
 def read_toml(path: Path) -> Table:
     """Parse a TOML file.
 
     Raises:
-        UserError: the file cannot be read, is not UTF-8 or is not TOML.
+        UserError: the file cannot be read, is larger than `SIZE_LIMIT`, is not UTF-8 or is not TOML.
     """
     try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(
+            found.st_mode
+        ):  # a pipe would be waited at for ever
+            raise UserError(f"{path}: expected a file, found something else")
+        if found.st_size > SIZE_LIMIT:
+            raise UserError(f"{path}: {found.st_size:,} bytes; expected TOML of at most {SIZE_LIMIT:,}")
         return tomli.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise UserError(f"{path}: not valid TOML ({error})") from error
 
 
@@ -125,7 +136,7 @@ def _deep_copy(table: Mapping[str, Any]) -> Table:
 def _parse_value(text: str) -> Any:
     try:
         return tomli.loads(f"value = {text}")["value"]
-    except (tomli.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
 
 

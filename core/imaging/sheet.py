@@ -8,6 +8,9 @@ import io
 import json
 import os
 import secrets
+import stat
+import struct
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +123,8 @@ def read_sheet(path: Path) -> Sheet:
         UserError: the file cannot be read, is no PNG, is cut off, too large, or its layout does not fit.
     """
     with _plain_errors(path):
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited at for ever
+            raise UserError(f"{path}: expected a PNG file, found something else")
         with path.open("rb") as file:
             head = file.read(24)
         if not head.startswith(_SIGNATURE):
@@ -131,6 +136,8 @@ def read_sheet(path: Path) -> Sheet:
                 f"{path}: {width} x {height} pixels are more than a sheet may have ({MAX_PIXELS})"
             )
         with Image.open(path, formats=["PNG"]) as image:
+            if image.width * image.height > MAX_PIXELS:  # a second header, which counts, may say otherwise
+                raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})")
             notes = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
             grey = image.mode in ("1", "L")
             if image.mode.startswith("I"):
@@ -185,14 +192,19 @@ def _plain_errors(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such picture") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise UserError(f"{path}: not a PNG that can be read ({str(error) or 'damaged'})") from error
 
 
 def _replace(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        temporary.write_bytes(data)
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -148,7 +148,10 @@ def remove(run: RunDirectory) -> str:
         _refuse_live(run)
         trash = run.discard()
     try:
-        shutil.rmtree(trash)
+        if trash.is_symlink():  # a run that lies elsewhere: the link goes, the run stays
+            trash.unlink()
+        else:
+            shutil.rmtree(trash)
     except OSError as error:
         raise UserError(f"{trash}: cannot be deleted ({error.strerror or error})") from error
     return f"{name}: removed"

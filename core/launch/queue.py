@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with hold_runner_lock(options.runs, device=options.device, slots=options.slots) as lock:
             if lock is not None:
                 Runner(options.runs, plan, lock, worker_module=options.worker_module).run()
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK

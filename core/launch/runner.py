@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -31,6 +31,7 @@ WORKER_MODULE: Final = "core.training.worker"
 
 _POLL: Final = 0.5
 _STRIKES: Final = 3
+_LONGEST_WAIT: Final = 60.0
 _TAIL: Final = 4096
 _LEFTOVER_AGE: Final = 3600.0
 _THREAD_VARIABLES: Final = (
@@ -122,7 +123,7 @@ class Runner:
         folder = info.file.provenance.get("directory", "")
         try:
             signature = _signature(run)
-            with run.log.open("ab") as log:
+            with _open_log(run) as log:
                 threads = f"{slot.threads} thread" + "s" * (slot.threads != 1)
                 log.write(f"--- {_now()} worker on {slot.device}, {threads}\n".encode())
                 log.flush()
@@ -149,6 +150,8 @@ class Runner:
             if code is not None:
                 self._workers.remove(worker)
                 _say(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
+                if code < 0:
+                    _note_death(worker.run, code)
                 self._settle(worker, code)
 
     def _settle(self, worker: _Worker, code: int) -> None:
@@ -162,17 +165,24 @@ class Runner:
             self._strikes.pop(run.path, None)
         elif code == 0:
             self._strike(run, "its worker ended three times without a word")
-        else:
-            _fail_if_queued(run, worker.signature, _last_words(worker, code))
+        elif not _fail_if_queued(run, worker.signature, words := _last_words(worker, code)):
+            self._strike(run, words)
 
     def _strike(self, run: RunDirectory, error: str) -> None:
+        """Try again later, each time after twice as long; after three times say that the run failed.
+
+        Where not even that can be said, on a full disk or in a folder that cannot be written, try once a minute.
+        """
         strikes = self._strikes.setdefault(run.path, _Strikes())
         strikes.count += 1
-        strikes.not_before = time.monotonic() + _POLL * 2**strikes.count
+        strikes.not_before = time.monotonic() + min(_POLL * 2**strikes.count, _LONGEST_WAIT)
         if strikes.count >= _STRIKES:
-            with contextlib.suppress(OSError):  # removed
-                _fail_if_queued(run, _signature(run), error)
-            del self._strikes[run.path]
+            try:
+                said = _fail_if_queued(run, _signature(run), error)
+            except OSError:  # removed
+                said = True
+            if said:
+                del self._strikes[run.path]
 
     def _terminate(self) -> None:
         self._terminated = True
@@ -202,8 +212,26 @@ def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
     return environment
 
 
-def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: str) -> None:
-    """Mark a run as failed if its status is still the file that it was."""
+def _open_log(run: RunDirectory) -> BinaryIO:
+    """The worker's log, to append to; a link or a pipe in its place is an OSError, not followed or waited at."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(run.log, flags, 0o666), "ab")
+
+
+def _note_death(run: RunDirectory, code: int) -> None:
+    """Leave word in the log of a worker that was killed and could not."""
+    words = f"--- {_now()} the worker was killed by {_signal_name(-code)}"
+    if code == -signal.SIGKILL:
+        words += (
+            "; if nobody did that, the system ran out of memory: lower train.batch_size or model.width, or run fewer "
+            "at once (--slots)"
+        )
+    with contextlib.suppress(OSError), _open_log(run) as log:  # the run is removed, or the disk full
+        log.write(f"{words}\n".encode())
+
+
+def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: str) -> bool:
+    """Mark a run as failed if its status is still the file that it was; False when that could not be written."""
     try:
         with run.lock():
             status = run.read_status()
@@ -212,9 +240,11 @@ def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: s
                 run.write_status(msgspec.structs.replace(status, **changes))
                 _say(f"{run.id}: failed ({error})")
     except RunBusyError:
-        return  # a worker that another runner started has it
+        return True  # a worker that another runner started has it
     except (UserError, OSError) as problem:
         _say(f"{run.id}: {problem}")
+        return not run.status_file.exists()
+    return True
 
 
 def _last_words(worker: _Worker, code: int) -> str:
@@ -286,4 +316,7 @@ def _now() -> str:
 
 
 def _say(text: str) -> None:
-    print(f"{_now()} {plain(text)}", flush=True)
+    with contextlib.suppress(
+        OSError
+    ):  # a full disk must not end the runner: its log is the least that is lost
+        print(f"{_now()} {plain(text)}", flush=True)

@@ -1,7 +1,6 @@
 """The two locks of a runs folder: who starts workers, and whether a group is just being queued."""
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.runs.files import same_file, try_flock
+from core.runs.files import same_file, try_flock, wait_for_flock
 from core.runs.process import ProcessIdentity, alive
 
 _ACQUIRE_WAIT: Final = 5.0
@@ -110,7 +109,7 @@ def enqueueing(root: Path) -> Iterator[None]:
         raise UserError(f"{root}: cannot be made ({error.strerror or error})") from error
     handle = _open(root / ".enqueue.lock")
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        wait_for_flock(handle)
         yield
     finally:
         os.close(handle)
@@ -128,6 +127,6 @@ def between_enqueueings(root: Path) -> Iterator[bool]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error

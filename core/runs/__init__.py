@@ -1,6 +1,7 @@
 """Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
 
 from core.runs.directory import (
+    DISK_FULL,
     NotQueuedError,
     RunBusyError,
     RunDirectory,
@@ -11,7 +12,7 @@ from core.runs.directory import (
 from core.runs.files import atomic_path, atomic_write
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.plain import plain
-from core.runs.process import ProcessIdentity, alive, effective_state
+from core.runs.process import ProcessIdentity, alive, effective_state, silence
 from core.runs.results import (
     METRICS,
     Estimate,
@@ -25,6 +26,7 @@ from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
 
 __all__ = [
+    "DISK_FULL",
     "METRICS",
     "EpochRecord",
     "Estimate",
@@ -54,4 +56,5 @@ __all__ = [
     "minmax_buckets",
     "plain",
     "read_evaluations",
+    "silence",
 ]

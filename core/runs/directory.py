@@ -6,6 +6,7 @@ moment.
 """
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -29,6 +30,9 @@ from core.runs.status import FORMAT_VERSION, State, Status
 
 SIZE_LIMIT: Final = 1 << 20
 """Bytes; a larger run.toml or status.json is none of ours."""
+RESERVE: Final = 1 << 14
+"""Bytes that a live run keeps aside, to be able to say that the disk is full."""
+DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _EPOCH_FILE: Final = re.compile(r"epoch-(\d{1,12})\.png")
 
@@ -67,8 +71,10 @@ class RunDirectory:
         self.samples = self.path / "samples"
         self.reverse = self.path / "reverse"
         self.checkpoint = self.path / "checkpoints" / "last.safetensors"
+        self.previous_checkpoint = self.path / "checkpoints" / "previous.safetensors"
         self.log = self.path / "worker.log"
         self.control = self.path / "control"
+        self._reserve = self.path / ".reserve"
 
     def __repr__(self) -> str:
         return f"RunDirectory({str(self.path)!r})"
@@ -108,6 +114,8 @@ class RunDirectory:
         root = Path(root)
         created = created or datetime.now(UTC)
         name = run_id or make_run_id(config, created)
+        if name in (".", "..") or "/" in name or "\0" in name:
+            raise UserError(f"{plain(name)}: expected a plain name for a run, without a folder in it")
         file = RunFile(
             id=name,
             created=created.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -172,6 +180,8 @@ class RunDirectory:
         Args:
             status: the new status; numbers that are not finite become 0, which JSON can say.
             fsync: whether it must survive a power cut; heartbeats need not.
+
+        On a full disk the last word of a run, failed or stopped, takes what `claim` put aside.
         """
         finite = {
             name: 0.0
@@ -179,7 +189,14 @@ class RunDirectory:
             if not abs(getattr(status, name)) < float("inf")
         }
         status = msgspec.structs.replace(status, **finite) if finite else status
-        atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
+        data = msgspec.json.encode(status) + b"\n"
+        try:
+            atomic_write(self.status_file, data, fsync=fsync)
+        except OSError as error:
+            if error.errno not in DISK_FULL or not status.state.is_ended:
+                raise
+            self._reserve.unlink(missing_ok=True)
+            atomic_write(self.status_file, data, fsync=fsync)
 
     def sample_sheets(self) -> list[tuple[int, Path]]:
         """Each epoch that has a sheet of samples, with the sheet, in order."""
@@ -201,7 +218,9 @@ class RunDirectory:
             UserError: the run is gone or cannot be written.
         """
         try:
-            handle = os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            handle = os.open(
+                self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
+            )
         except OSError as error:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
         try:
@@ -235,32 +254,46 @@ class RunDirectory:
         Raises:
             RunBusyError: another worker has it.
             NotQueuedError: it does not wait: stopped, or finished, before this worker came.
-            UserError: the run is gone or unreadable.
+            UserError: the run is gone, unreadable or unwritable, or holds links that lead out of it.
         """
         with self.lock(wait=wait):
             status = self.read_status()
             if status.state is not State.QUEUED:
                 raise NotQueuedError(f"{plain(self.id)}: is {status.state}, not queued; resume it to go on")
-            self._sweep()
-            self.clear_control()
-            me = ProcessIdentity.current()
-            status = msgspec.structs.replace(
-                status,
-                state=State.STARTING,
-                attempt=status.attempt + 1,
-                host=me.host,
-                pid=me.pid,
-                pid_started=me.pid_started,
-                boot_id=me.boot_id,
-                device=device,
-                threads=threads,
-                heartbeat=time.time(),
-                images_per_second=0.0,
-                message="starting",
-                error="",
-            )
-            self.write_status(status)
-            yield status
+            self._refuse_links()
+            try:
+                status = self._take(status, device, threads)
+            except OSError as error:
+                raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
+            try:
+                yield status
+            finally:
+                self._reserve.unlink(missing_ok=True)
+
+    def _take(self, status: Status, device: str, threads: int) -> Status:
+        self._sweep()
+        self.clear_control()
+        self._reserve.unlink(missing_ok=True)
+        with self._reserve.open("xb") as reserve:
+            reserve.write(bytes(RESERVE))
+        me = ProcessIdentity.current()
+        taken = msgspec.structs.replace(
+            status,
+            state=State.STARTING,
+            attempt=status.attempt + 1,
+            host=me.host,
+            pid=me.pid,
+            pid_started=me.pid_started,
+            boot_id=me.boot_id,
+            device=device,
+            threads=threads,
+            heartbeat=time.time(),
+            images_per_second=0.0,
+            message="starting",
+            error="",
+        )
+        self.write_status(taken)
+        return taken
 
     def request_stop(self) -> None:
         """Ask the worker, on whatever host, to finish its step, write a checkpoint and stop."""
@@ -287,11 +320,24 @@ class RunDirectory:
             raise UserError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
         return trash
 
+    def _refuse_links(self) -> None:
+        """A run that somebody else made must not lead its writer out of its folder, or have it wait at a pipe."""
+        folders = (self.samples, self.reverse, self.checkpoint.parent)
+        for path in (*folders, self.metrics_file, self.log):
+            with contextlib.suppress(FileNotFoundError):
+                mode = path.lstat().st_mode
+                if not (stat.S_ISDIR(mode) if path in folders else stat.S_ISREG(mode)):
+                    kind = "link" if stat.S_ISLNK(mode) else "strange file"
+                    raise UserError(
+                        f"{path}: is a {kind}; a run is only written inside its own folder: remove it"
+                    )
+
     def _sweep(self) -> None:
         """Remove what a writer that was killed left half done."""
         for folder in (self.path, self.samples, self.reverse, self.checkpoint.parent):
-            for leftover in folder.glob(".*.tmp"):
-                leftover.unlink(missing_ok=True)
+            for pattern in (".*.tmp", ".tmp*"):  # ours, and those of safetensors
+                for leftover in folder.glob(pattern):
+                    leftover.unlink(missing_ok=True)
 
 
 class _Versioned(msgspec.Struct):

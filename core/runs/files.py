@@ -7,19 +7,23 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.errors import UserError
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
     """A path to write to; it takes the place of `path` when the block ends well, else it vanishes.
 
-    Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole.
+    Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole. Its folder
+    must be there, and is not made: a run that was deleted must not come back as one file.
 
     Args:
-        path: the file to replace; its folder is made when missing.
+        path: the file to replace.
         fsync: whether the new file must survive a power cut.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Exclusive, so that in a folder that others may write to nobody's link is followed.
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     try:
         yield temporary
         if fsync:
@@ -39,12 +43,21 @@ def atomic_write(path: Path, data: bytes | str, *, fsync: bool = True) -> None:
 
 
 def try_flock(handle: int) -> bool:
-    """Take an exclusive flock if nobody has it; False when somebody has."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    """Take an exclusive flock if nobody has it; False when somebody has.
+
+    Raises:
+        UserError: the file system has no locks.
+    """
+    return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def wait_for_flock(handle: int) -> None:
+    """Take an exclusive flock as soon as nobody has it.
+
+    Raises:
+        UserError: the file system has no locks.
+    """
+    _flock(handle, fcntl.LOCK_EX)
 
 
 def same_file(handle: int, path: Path) -> bool:
@@ -62,6 +75,19 @@ def sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _flock(handle: int, operation: int) -> bool:
+    try:
+        fcntl.flock(handle, operation)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            f"this file system has no locks that work ({error.strerror or error}), without which two processes could "
+            "write one run; keep runs elsewhere, with --runs"
+        ) from error
+    return True
 
 
 def _sync_file(path: Path) -> None:

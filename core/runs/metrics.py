@@ -8,11 +8,13 @@ Two kinds of lines, told apart by ``k``::
 A line counts once its newline is there. Other kinds and keys, of a later version, are passed over.
 """
 
+import contextlib
 import io
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
@@ -134,6 +136,10 @@ class MetricsWriter:
                 new.write(chunk)
         self._file = _open_to_append(self.path)
 
+    def sync(self) -> None:
+        """Make what was written survive a power cut: a checkpoint that follows can then rely on it."""
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         """Close the file; the writer is of no use any more."""
         self._file.close()
@@ -145,8 +151,16 @@ class MetricsWriter:
         self.close()
 
     def _append(self, line: _StepsLine | _EpochLine) -> None:
-        self._file.write(_encode(line) + b"\n")
-        self._file.flush()
+        data, start = _encode(line) + b"\n", self.offset
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            with contextlib.suppress(
+                OSError
+            ):  # where that fails too, the half line has no newline and counts for nothing
+                self._file.truncate(start)
+            raise
 
 
 class MetricsTail:
@@ -194,7 +208,7 @@ class MetricsTail:
             self._forget()
             return changed
         seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if seen == self._seen:
+        if seen == self._seen or not stat.S_ISREG(found.st_mode):  # a pipe would make us wait for ever
             return False
         try:
             return self._read(seen)
@@ -295,15 +309,18 @@ class MetricsTail:
         self._seen = None
 
 
-def _open_to_append(path: Path) -> BinaryIO:
-    file = path.open("ab")
+def _open_to_append(path: Path) -> io.FileIO:
+    file = io.FileIO(path, "ab", opener=_without_links)
     if file.tell():
         with path.open("rb") as written:
             written.seek(-1, os.SEEK_END)
             if written.read(1) != b"\n":  # a kill tore the last line; what follows must not be torn with it
                 file.write(b"\n")
-                file.flush()
     return file
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _read_only(view: FloatArray) -> FloatArray:

@@ -6,6 +6,7 @@ import platform
 import signal
 import socket
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,8 @@ from core.runs.status import State, Status
 
 HEARTBEAT_LIMIT: Final = 60.0
 """Seconds without a heartbeat after which a run on another host is taken for crashed."""
+SILENCE_LIMIT: Final = 300.0
+"""Seconds without a heartbeat after which a live process is said to be silent: it may hang."""
 
 _PROC: Final = Path("/proc/self/stat").exists()
 _START_TOLERANCE: Final = 0.5
@@ -80,6 +83,24 @@ def effective_state(status: Status, *, now: float) -> State:
     if lives is None:
         lives = now - status.heartbeat <= HEARTBEAT_LIMIT
     return status.state if lives else State.CRASHED
+
+
+def silence(status: Status, *, now: float) -> str:
+    """What to tell a person of a live run that has not shown a sign of life for long; empty if it has.
+
+    The run stays what it is: a suspended process, or one that waits for a slow disk, may go on.
+
+    Args:
+        status: of a run whose effective state is live.
+        now: the wall clock, in seconds since the epoch.
+    """
+    if not status.state.is_live or now - status.heartbeat <= SILENCE_LIMIT:
+        return ""
+    try:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.heartbeat))
+    except (OverflowError, ValueError, OSError):  # a damaged heartbeat
+        since = "long ago"
+    return f"no sign of life since {since}; if process {status.pid} hangs, kill it (kill -9), then resume"
 
 
 def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:

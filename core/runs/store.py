@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 from core.errors import UserError
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.plain import plain
-from core.runs.process import effective_state
+from core.runs.process import effective_state, silence
 from core.runs.status import State, Status
 
 T = TypeVar("T")
@@ -27,6 +27,8 @@ class RunInfo:
     file: RunFile
     status: Status
     state: State
+    warning: str = ""
+    """What a person should know of a live run, for example that it may hang."""
 
     @property
     def id(self) -> str:
@@ -102,7 +104,7 @@ class RunStore:
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = effective_state(status, now=now)
-        return RunInfo(run, file, status, state)
+        return RunInfo(run, file, status, state, silence(status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:
         """All runs, read now, oldest first; those that cannot be read are reported, not raised."""

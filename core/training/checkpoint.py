@@ -1,10 +1,19 @@
 """A checkpoint: weights, their mean, optimizer, generator and position in ONE safetensors file, never a torn pair.
 
 Tensors are named ``model.*``, ``ema.*``, ``optimizer.I.P.KEY`` (optimizer I, parameter P) and ``rng``; the header holds
-the `Position` as JSON. Nothing is pickled, so a checkpoint from a stranger can be opened.
+the `Position` as JSON, and a checksum of each. Nothing is pickled, so a checkpoint from a stranger can be opened.
+
+The checkpoint before the last one is kept as ``previous.safetensors``, and is read where the last one is damaged: the
+training then goes on from a little further back, exactly as it went the first time.
 """
 
+import errno
+import logging
+import os
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +26,14 @@ from core.config.schema import RunConfig
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.networks import build_network
 from core.errors import UserError
-from core.runs import RunDirectory, atomic_path
+from core.runs import DISK_FULL, RunDirectory, atomic_path, plain
 from core.schedules import make_schedule
 
 FORMAT_VERSION: Final = 1
+_POSITION: Final = "ddpm-tui"
+_CHECKSUMS: Final = "crc32"
+
+logger = logging.getLogger(__name__)
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +54,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class _Versioned(msgspec.Struct):
+    format_version: int = FORMAT_VERSION
+
+
 def make_diffusion(config: RunConfig) -> GaussianDiffusion:
     """The process that a run's configuration names."""
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
@@ -50,13 +67,57 @@ def make_diffusion(config: RunConfig) -> GaussianDiffusion:
 
 
 def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Position) -> None:
-    """Replace the run's checkpoint as a whole; the caller is the run's writer."""
+    """Replace the run's checkpoint as a whole and keep the one before; the caller is the run's writer.
+
+    On a full disk the one before is given up to make room.
+
+    Raises:
+        OSError: it cannot be written; the last checkpoint is still there.
+    """
     run.checkpoint.parent.mkdir(exist_ok=True)
-    header = {"ddpm-tui": msgspec.json.encode(position).decode()}
+    on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = msgspec.json.encode(position).decode()
+    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {_POSITION: zlib.crc32(text.encode())}
+    header = {_POSITION: text, _CHECKSUMS: msgspec.json.encode(sums).decode()}
+    try:
+        _write_checkpoint(run, on_cpu, header)
+    except OSError as error:
+        if error.errno not in DISK_FULL or not run.previous_checkpoint.exists():
+            raise
+        run.previous_checkpoint.unlink(missing_ok=True)
+        _write_checkpoint(run, on_cpu, header)
+
+
+def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     with atomic_path(run.checkpoint) as temporary:
-        save_file(
-            {name: value.detach().contiguous() for name, value in tensors.items()}, temporary, metadata=header
-        )
+        mode = temporary.stat().st_mode
+        try:
+            save_file(tensors, temporary, metadata=header)
+            temporary.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
+        except SafetensorError as error:
+            raise _as_os_error(error, run.checkpoint) from error
+        if run.checkpoint.exists():
+            _keep_as_previous(run)
+
+
+def _keep_as_previous(run: RunDirectory) -> None:
+    """A second name for the last checkpoint, in one step; it keeps the first until the new one takes it."""
+    second = run.previous_checkpoint.with_name(f".{run.previous_checkpoint.name}.{os.getpid()}.tmp")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(run.checkpoint, second)
+    except (
+        OSError
+    ):  # a file system without hard links: for a moment there is only the previous one, which readers take
+        os.replace(run.checkpoint, run.previous_checkpoint)
+        return
+    os.replace(second, run.previous_checkpoint)
+
+
+def _as_os_error(error: SafetensorError, path: Path) -> OSError:
+    """What safetensors says of a failed write, with the number that it has only in its words."""
+    number = next((n for n in (*DISK_FULL, errno.EFBIG) if f"os error {n})" in str(error)), errno.EIO)
+    return OSError(number, os.strerror(number) if number != errno.EIO else str(error), str(path))
 
 
 def read_checkpoint(
@@ -64,18 +125,104 @@ def read_checkpoint(
 ) -> tuple[dict[str, Tensor], Position]:
     """The tensors whose names begin with `prefix`, or one of several, on the CPU, and the position.
 
+    Where the last checkpoint is damaged or lost it is the previous one, and a warning is logged.
+
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, none that is whole, or it was made by a newer version.
     """
-    if not run.checkpoint.exists():
-        raise UserError(f"{run.id}: has no checkpoint yet; train it for at least one epoch")
+    tensors, position, _ = _newest_whole(run, prefix)
+    return tensors, position
+
+
+def take_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
+    """All of `read_checkpoint`, to go on from; the caller is the run's writer.
+
+    What was read is the last checkpoint afterwards, so that a damaged one does not take the previous one's place.
+
+    Raises:
+        UserError: see `read_checkpoint`.
+    """
+    tensors, position, path = _newest_whole(run, "")
+    if path != run.checkpoint:
+        os.replace(path, run.checkpoint)
+    return tensors, position
+
+
+def has_checkpoint(run: RunDirectory) -> bool:
+    """Whether there is one to go on from."""
+    return run.checkpoint.exists() or run.previous_checkpoint.exists()
+
+
+def _newest_whole(
+    run: RunDirectory, prefix: str | tuple[str, ...]
+) -> tuple[dict[str, Tensor], Position, Path]:
+    problem: Exception | None = None
     try:
-        with safe_open(run.checkpoint, framework="pt") as file:
-            position = msgspec.json.decode((file.metadata() or {})["ddpm-tui"], type=Position)
+        return *_read(run.checkpoint, prefix), run.checkpoint
+    except FileNotFoundError:
+        reason = f"{run.checkpoint}: is lost"
+    except DamagedCheckpointError as error:
+        problem, reason = error, str(error)
+    try:
+        tensors, position = _read(run.previous_checkpoint, prefix)
+    except (FileNotFoundError, DamagedCheckpointError) as error:
+        if problem is None and isinstance(error, FileNotFoundError):
+            raise UserError(
+                f"{plain(run.id)}: has no checkpoint yet; train it for at least one epoch"
+            ) from None
+        raise UserError(
+            f"{problem or error}; no other one is whole: move {run.checkpoint.parent} away to train from the beginning"
+        ) from error
+    logger.warning("%s; taking the previous checkpoint, of step %d", reason, position.step)
+    return tensors, position, run.previous_checkpoint
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint that was not written so: cut off, changed on disk, or none at all."""
+
+
+def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor], Position]:
+    if not path.exists():
+        raise FileNotFoundError(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            text = header[_POSITION]
+            if (version := msgspec.json.decode(text, type=_Versioned).format_version) > FORMAT_VERSION:
+                raise UserError(
+                    f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
+                )
+            position = msgspec.json.decode(text, type=Position)
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
-            return {name: file.get_tensor(name) for name in names}, position
-    except (SafetensorError, OSError, KeyError, msgspec.DecodeError) as error:
-        raise UserError(f"{run.checkpoint}: not a checkpoint that can be read ({error})") from error
+            tensors = {name: file.get_tensor(name) for name in names}
+        _verify(header, tensors, prefix)
+    except UserError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise DamagedCheckpointError(f"{path}: not a checkpoint that can be read ({words})") from error
+    return tensors, position
+
+
+def _verify(header: Mapping[str, str], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]) -> None:
+    """Bits can change on a disk without anybody telling; files of before there were checksums are believed."""
+    if _CHECKSUMS not in header:
+        return
+    sums = msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int])
+    if zlib.crc32(header[_POSITION].encode()) != sums.pop(_POSITION):
+        raise ValueError("its position has changed since it was written")
+    expected = {name: value for name, value in sums.items() if name.startswith(prefix)}
+    found = {name: _checksum(value) for name, value in tensors.items()}
+    if wrong := sorted(
+        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
+    ):
+        raise ValueError(f"{wrong[0]} has changed since it was written")
+
+
+def _checksum(value: Tensor) -> int:
+    """Of a tensor's type, shape and bytes; about 1 GB a second or more, far faster than a disk is written to."""
+    start = zlib.crc32(f"{value.dtype} {tuple(value.shape)}".encode())
+    return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, start) if value.numel() else start
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:

@@ -1,6 +1,7 @@
 """What a run draws as it learns: sheets of samples and strips of the reverse process, always from the same noises."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,18 @@ def trainer_noise(trainer: Trainer) -> torch.Tensor:
     return noise.to(trainer.device)
 
 
+def draw_missing(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
+    """Draw what a stop made `draw_epoch` give up, where the training stands at that epoch's end."""
+    sheet_due, strip_due = _due(trainer)
+    there = [file.exists() for file in _files(run, trainer.epoch)]
+    if (
+        trainer.batch == 0
+        and trainer.epoch > 0
+        and ((sheet_due and not there[0]) or (strip_due and not there[1]))
+    ):
+        draw_epoch(run, trainer, tick)
+
+
 def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
     """Write the samples of the epoch that just ended, and a strip where one is due.
 
@@ -36,9 +49,8 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
         tick: called after each call of the network; pictures are given up when it says True.
     """
     sample, epoch = trainer.config.sample, trainer.epoch
-    last = epoch == trainer.config.train.epochs
-    strip_due = last or epoch % sample.reverse_every == 0
-    if not (last or strip_due or epoch % sample.every == 0):
+    sheet_due, strip_due = _due(trainer)
+    if not sheet_due:
         return
     generator = torch.Generator().manual_seed(sample.seed + 1)
     states = []
@@ -66,18 +78,31 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
         rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
         run.reverse.mkdir(exist_ok=True)
         write_sheet(
-            run.reverse / f"epoch-{epoch:04d}.png",
+            _files(run, epoch)[1],
             to_tiles(to_pixels(rows.numpy())),
             columns=len(shown),
             meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
         )
 
 
+def _due(trainer: Trainer) -> tuple[bool, bool]:
+    """Whether the epoch that ended last has a sheet of samples, and whether it has a strip."""
+    sample, epoch = trainer.config.sample, trainer.epoch
+    last = epoch == trainer.config.train.epochs
+    strip = last or epoch % sample.reverse_every == 0
+    return strip or epoch % sample.every == 0, strip
+
+
+def _files(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
+    """The sheet and the strip of an epoch."""
+    return run.samples / f"epoch-{epoch:04d}.png", run.reverse / f"epoch-{epoch:04d}.png"
+
+
 def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, pictures: torch.Tensor) -> None:
     count = trainer.config.sample.count
     run.samples.mkdir(exist_ok=True)
     write_sheet(
-        run.samples / f"epoch-{epoch:04d}.png",
+        _files(run, epoch)[0],
         to_tiles(to_pixels(pictures[:count].cpu().numpy())),
         columns=min(count, _SHEET_COLUMNS),
         meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},

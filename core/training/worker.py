@@ -5,6 +5,8 @@ finished or was stopped, 2 when it could not begin, 3 when the run failed.
 """
 
 import argparse
+import contextlib
+import errno
 import os
 import signal
 import sys
@@ -21,6 +23,7 @@ import torch
 from core.data import load_dataset
 from core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, UserError
 from core.runs import (
+    DISK_FULL,
     EpochRecord,
     MetricsWriter,
     NotQueuedError,
@@ -29,12 +32,13 @@ from core.runs import (
     State,
     Status,
 )
-from core.training.checkpoint import read_checkpoint, save_checkpoint
+from core.training.checkpoint import has_checkpoint, save_checkpoint, take_checkpoint
 from core.training.loop import EpochReport, StepsReport, Trainer
-from core.training.pictures import draw_epoch, draw_noises
+from core.training.pictures import draw_epoch, draw_missing, draw_noises
 
 _STATUS_SECONDS = 0.5
 _RATE_SECONDS = 5.0
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 class Worker:
@@ -70,8 +74,8 @@ class Worker:
         self._say(message="building the network")
         trainer = Trainer(config, pictures, self.device)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            if self.run.checkpoint.exists():
-                tensors, position = read_checkpoint(self.run)
+            if has_checkpoint(self.run):
+                tensors, position = take_checkpoint(self.run)
                 trainer.restore(tensors, position, self.run)
                 metrics.truncate_to(position.metrics_offset)
                 self._base_elapsed = position.elapsed
@@ -82,6 +86,7 @@ class Worker:
             self._say(
                 state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step
             )
+            draw_missing(self.run, trainer, self._tick)
             for report in trainer.reports(self._stop_wanted):
                 self._take(report, trainer, metrics)
             if trainer.epoch < config.train.epochs:
@@ -124,11 +129,13 @@ class Worker:
         # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
         if not trainer.weights_are_finite():
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
+        metrics.sync()  # a power cut must not take lines that the checkpoint has seen
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
         save_checkpoint(self.run, trainer.tensors(), position)
         self._checkpointed = time.monotonic()
 
     def _stop_wanted(self) -> bool:
+        self._beat()
         now = time.monotonic()
         if not self.stopping and now - self._control_looked >= 1.0:
             self._control_looked = now
@@ -150,9 +157,15 @@ class Worker:
         return (trainer.step - step) * size / (now - since)
 
     def _beat(self, **changes: Any) -> None:
-        """A heartbeat, at most twice a second."""
-        if time.monotonic() - self._written >= _STATUS_SECONDS:
+        """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on."""
+        if time.monotonic() - self._written < _STATUS_SECONDS:
+            return
+        try:
             self._say(fsync=False, **changes)
+        except FileNotFoundError:
+            raise  # the run's folder is gone, and there is nothing left to train for
+        except OSError as error:
+            print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
     def _say(self, *, fsync: bool = True, **changes: Any) -> None:
         self._written = time.monotonic()
@@ -164,14 +177,42 @@ class Worker:
         """Write the last status."""
         self._say(state=state, message="", error=error, images_per_second=0.0)
 
+    def fail(self, error: Exception) -> None:
+        """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
+        words = explain(error)
+        with contextlib.suppress(OSError):  # the log may be on the same full disk
+            traceback.print_exception(error)
+        try:
+            self.end(State.FAILED, words)
+        except OSError as problem:
+            with contextlib.suppress(OSError):
+                print(f"{words}; and the status could not be written: {explain(problem)}", file=sys.stderr)
+
 
 def explain(error: BaseException) -> str:
-    """A failure in one line."""
+    """A failure in one line, with what to do about it where that is known."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+    if isinstance(error, OSError):
+        return _explain_os_error(error)
+    text = str(error)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in text for words in _OUT_OF_MEMORY
+    ):
         return "out of memory; lower train.batch_size or model.width, or run fewer at once (--slots)"
-    return f"{type(error).__name__}: {error}".splitlines()[0]
+    return " ".join(f"{type(error).__name__}: {text}".split("\n")[0].split())
+
+
+def _explain_os_error(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    what = f"{where}{error.strerror or error}"
+    if error.errno in DISK_FULL:
+        return f"{what}: free some space, then resume; it goes on from its last checkpoint"
+    if isinstance(error, FileNotFoundError):
+        return f"{what}: the run's folder was removed or moved while it trained"
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"{what}: make the folder writable again, then resume"
+    return f"{what}: mend that, then resume; it goes on from its last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -199,8 +240,7 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 worker.end(worker.work())
             except Exception as error:  # whatever it was, the run must say that it failed, and why
-                traceback.print_exc()
-                worker.end(State.FAILED, explain(error))
+                worker.fail(error)
                 return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
         print(error)
