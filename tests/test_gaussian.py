@@ -10,8 +10,10 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from torch.distributions import Normal, kl_divergence
 
 from core.diffusion.bound import (
+    bound_terms,
     decoder_nll,
     discretized_log_likelihood,
+    draw_timesteps,
     kl_term,
     prior_kl,
     variational_bound,
@@ -368,3 +370,38 @@ def test_the_bound_of_a_wrong_network_is_worse_and_repeats_with_the_seed():
     assert math.isfinite(first.total)
     assert np.all(first.l_t >= 0)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_each_picture_may_have_its_own_timesteps():
+    diffusion = process(prediction_type="sample", variance="beta_tilde")
+    x0, _, _ = pictures(count=3)
+    model = known(diffusion, x0, 0.1)
+    timesteps = torch.tensor([[1, 7], [19, 8], [4, 4]])
+    found = bound_terms(model, diffusion, x0, timesteps, generator=torch.Generator(), clip=False)
+    for row, (picture, steps) in enumerate(zip(x0.split(1), timesteps.tolist(), strict=True)):
+        for column, t in enumerate(steps):
+            expected = kl_term(diffusion, picture, picture + 0.1 * (t + 1) / 20, t)
+            torch.testing.assert_close(found.l_t[row, column], expected[0])
+            assert found.losses[row, 1 + column].item() == pytest.approx((0.1 * (t + 1) / 20) ** 2)
+    torch.testing.assert_close(found.l_0, decoder_nll(diffusion, x0, x0 + 0.1 / 20))
+    torch.testing.assert_close(found.l_T, prior_kl(diffusion, x0))
+    torch.testing.assert_close(found.losses[:, 0], torch.full((3,), (0.1 / 20) ** 2, dtype=torch.float64))
+
+
+def test_timesteps_are_drawn_evenly_from_each_stratum_and_apart_for_each_picture():
+    strata = [np.arange(1, 2), np.arange(2, 6), np.arange(6, 20)]
+    drawn = draw_timesteps(strata, 7000, torch.Generator().manual_seed(2))
+    assert drawn.shape == (7000, 3)
+    assert drawn.dtype == torch.int64
+    for column, stratum in zip(drawn.T, strata, strict=True):
+        values, counts = np.unique(column.numpy(), return_counts=True)
+        assert values.tolist() == stratum.tolist()
+        share = 7000 / len(stratum)
+        assert np.all(np.abs(counts - share) < 5 * math.sqrt(share))
+    assert draw_timesteps([], 2, torch.Generator()).shape == (2, 0)
+
+
+def test_the_prior_term_is_never_below_zero():
+    diffusion = process(timesteps=400)
+    assert 0.0 < diffusion.schedule.terminal_alpha_bar < 1e-17
+    assert prior_kl(diffusion, torch.zeros(1, 1, 2, 2)).item() >= 0.0

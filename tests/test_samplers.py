@@ -127,6 +127,42 @@ def test_timesteps_are_spaced_like_diffusers_trailing_and_begin_at_the_last(time
     assert inference_timesteps(timesteps) == list(range(timesteps - 1, -1, -1))
 
 
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_walk_begun_half_way_is_the_rest_of_the_whole_walk(name):
+    draws, rest = seeded(), None
+    whole = run_sampler(name, network, process(), start(), eta=0.5, generator=draws)
+    for state in whole:
+        if state.timestep == 9:
+            rest = torch.Generator()
+            rest.set_state(draws.get_state())
+            middle = state.xt
+    states = list(run_sampler(name, network, process(), middle, start=9, eta=0.5, generator=rest))
+    assert [(one.index, one.timestep) for one in states] == [(i, 9 - i) for i in range(11)]
+    assert states[0].xt is middle
+    torch.testing.assert_close(states[-1].xt, state.xt, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("begin", "steps"), [(0, None), (0, 1), (9, 3), (T - 1, 5)])
+def test_a_walk_begins_where_it_is_told_and_ends_at_the_picture(begin, steps):
+    visited = inference_timesteps(T, steps, begin)
+    assert visited[0] == begin
+    assert visited == inference_timesteps(begin + 1, steps)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize(
+    ("begin", "steps", "message"),
+    [
+        (-1, None, f"expected a timestep from 0 to {T - 1} to start at, got -1"),
+        (T, None, f"expected a timestep from 0 to {T - 1} to start at, got {T}"),
+        (4, 6, r"expected from 1 to 5 sampling steps \(the timesteps from the start down\), got 6"),
+    ],
+)
+def test_a_beginning_that_cannot_be_is_refused(name, begin, steps, message):
+    with pytest.raises(UserError, match=message):
+        sample(name, network, process(), start(), start=begin, steps=steps, generator=seeded())
+
+
 @pytest.mark.parametrize("steps", [0, -1, T + 1])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_number_of_steps_that_cannot_be_is_refused(name, steps):

@@ -88,28 +88,94 @@ def variational_bound(
 
     Reference: Ho et al. 2020, eq. 5 and section 3.3.
     """
-    visited, weights = _strata(diffusion.timesteps, terms, generator)
-    l_t = [
-        kl_term(diffusion, x0, _predict(model, diffusion, x0, t, generator, clip), t).mean() for t in visited
-    ]
-    decoded = decoder_nll(diffusion, x0, _predict(model, diffusion, x0, 0, generator, clip))
+    strata = _strata(diffusion.timesteps, terms)
+    visited = draw_timesteps(strata, 1, generator)
+    found = bound_terms(model, diffusion, x0, visited.expand(len(x0), -1), generator=generator, clip=clip)
     return Bound(
-        l_T=float(prior_kl(diffusion, x0).mean()),
-        timesteps=np.array(visited, dtype=np.int64),
-        l_t=np.array([float(term) for term in l_t], dtype=np.float64),
-        weights=weights,
-        l_0=float(decoded.mean()),
+        l_T=float(found.l_T.mean()),
+        timesteps=visited[0].numpy(),
+        l_t=found.l_t.mean(dim=0).numpy(),
+        weights=np.array([len(stratum) for stratum in strata], dtype=np.float64),
+        l_0=float(found.l_0.mean()),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundTerms:
+    """The terms of each picture by itself, in nats a dimension; float64 on the CPU.
+
+    Attributes:
+        l_T: [N], the prior's.
+        l_t: [N, K], one for each timestep asked for.
+        l_0: [N], the decoder's.
+        losses: [N, 1 + K], L_simple (`GaussianDiffusion.loss`) from the same network calls: at timestep 0, then
+            at each of those asked for.
+    """
+
+    l_T: Tensor
+    l_t: Tensor
+    l_0: Tensor
+    losses: Tensor
+
+
+def bound_terms(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    x0: Tensor,
+    timesteps: Tensor,
+    *,
+    generator: torch.Generator,
+    clip: bool = True,
+) -> BoundTerms:
+    """Terms of the bound at timesteps of one's own choice, which may differ from picture to picture.
+
+    Args:
+        model: the network, in eval mode.
+        diffusion: the process.
+        x0: [N, C, H, W] pictures of 256 levels scaled to [-1, 1].
+        timesteps: int64 [N, K] from 1 to T - 1; K may be 0. K + 1 network calls are made.
+        generator: draws the noise.
+        clip: clip each predicted x0 to [-1, 1].
+    """
+    l_t, losses = [], []
+    for t in timesteps.unbind(dim=1):
+        predicted, loss = _predict(model, diffusion, x0, t, generator, clip)
+        l_t.append(kl_term(diffusion, x0, predicted, t))
+        losses.append(loss)
+    predicted, loss = _predict(model, diffusion, x0, torch.zeros(len(x0), dtype=torch.int64), generator, clip)
+    empty = torch.empty(len(x0), 0, dtype=torch.float64)
+    return BoundTerms(
+        l_T=prior_kl(diffusion, x0),
+        l_t=torch.stack(l_t, dim=1) if l_t else empty,
+        l_0=decoder_nll(diffusion, x0, predicted),
+        losses=torch.stack([loss, *losses], dim=1),
+    )
+
+
+def draw_timesteps(strata: list[NDArray[np.int64]], count: int, generator: torch.Generator) -> Tensor:
+    """One timestep of each stratum for each of `count` pictures, independently: int64 [count, K] on the CPU.
+
+    Where the strata cut 1..T-1 into pieces, sum over k of len(stratum_k) l_t[:, k] is an unbiased estimate of
+    the sum of all middle terms, and of each picture's own.
+    """
+    draws = torch.rand(count, len(strata), generator=generator, device=generator.device, dtype=torch.float32)
+    lengths = np.array([len(stratum) for stratum in strata], dtype=np.int64)
+    # In single precision a draw just below 1 times a length may round up to the length.
+    place = np.minimum((draws.cpu().double().numpy() * lengths).astype(np.int64), lengths - 1)
+    starts = np.array([stratum[0] for stratum in strata], dtype=np.int64)
+    return torch.from_numpy(starts + place)
 
 
 def prior_kl(diffusion: GaussianDiffusion, x0: Tensor) -> Tensor:
     """L_T of each picture, float64 [N]: KL(q(x_T | x0) || N(0, I)) in nats a dimension."""
     schedule = diffusion.schedule
     log_noise = math.log(schedule.one_minus_alphas_cumprod[-1])
-    return 0.5 * (schedule.terminal_alpha_bar * (_mean_square(x0) - 1.0) - log_noise)
+    divergence = 0.5 * (schedule.terminal_alpha_bar * (_mean_square(x0) - 1.0) - log_noise)
+    # Where abar_T is lost beside 1, rounding could leave it a hair below zero.
+    return divergence.clamp_min(0.0)
 
 
-def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int) -> Tensor:
+def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int | Tensor) -> Tensor:
     """L_{t-1} of each picture, float64 [N], in nats a dimension.
 
     Both Gaussians share xt and have a mean that is linear in their x0, so the divergence needs only the error
@@ -120,13 +186,20 @@ def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int)
         diffusion: the process.
         x0: [N, C, H, W], the pictures.
         predicted: like x0, what the network foresaw.
-        t: from 1 to T - 1.
+        t: from 1 to T - 1; one for all pictures, or int64 [N].
     """
+    steps = [t] * len(x0) if isinstance(t, int) else t.tolist()
+    known = {step: _kl_line(diffusion, step) for step in set(steps)}
+    lines = torch.tensor([known[step] for step in steps], dtype=torch.float64).view(-1, 2)
+    return lines[:, 0] * _mean_square(x0 - predicted) + lines[:, 1]
+
+
+def _kl_line(diffusion: GaussianDiffusion, t: int) -> tuple[float, float]:
+    """L_{t-1} as a straight line in the mean squared error of x0: its slope, and its value without an error."""
     step = diffusion.transition(t, t - 1)
     sigma2 = step.beta if diffusion.variance == "beta" else step.beta_tilde
     ratio = step.beta_tilde / sigma2
-    error = step.x0_scale**2 / sigma2 * _mean_square(x0 - predicted)
-    return 0.5 * (error + (ratio - 1.0 - math.log(ratio)))
+    return 0.5 * step.x0_scale**2 / sigma2, 0.5 * (ratio - 1.0 - math.log(ratio))
 
 
 def decoder_nll(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor) -> Tensor:
@@ -170,31 +243,33 @@ def discretized_log_likelihood(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
     return log_likelihood
 
 
-def _strata(
-    timesteps: int, terms: int | None, generator: torch.Generator
-) -> tuple[list[int], NDArray[np.float64]]:
+def _strata(timesteps: int, terms: int | None) -> list[NDArray[np.int64]]:
+    """1..T-1 in as many equal pieces as there are terms; None gives each timestep its own."""
     middle = np.arange(1, timesteps)
     if terms is None:
-        return middle.tolist(), np.ones(len(middle))
-    if not 1 <= terms <= len(middle):
+        terms = len(middle)
+    elif not 1 <= terms <= len(middle):
         raise UserError(f"expected from 1 to {len(middle)} terms of the bound (timesteps - 1), got {terms}")
-    parts = np.array_split(middle, terms)
-    draws = torch.rand(terms, generator=generator, device=generator.device).tolist()
-    visited = [
-        int(part[min(int(draw * len(part)), len(part) - 1)]) for part, draw in zip(parts, draws, strict=True)
-    ]
-    return visited, np.array([len(part) for part in parts], dtype=np.float64)
+    return np.array_split(middle, terms) if terms else []
 
 
 def _predict(
-    model: Model, diffusion: GaussianDiffusion, x0: Tensor, t: int, generator: torch.Generator, clip: bool
-) -> Tensor:
+    model: Model,
+    diffusion: GaussianDiffusion,
+    x0: Tensor,
+    t: Tensor,
+    generator: torch.Generator,
+    clip: bool,
+) -> tuple[Tensor, Tensor]:
+    """What the network foresees of pictures noised to their timesteps [N], and L_simple of each, float64 [N]."""
     eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
-    timestep = torch.full((x0.shape[0],), t, dtype=torch.int64, device=x0.device)
+    timestep = t.to(x0.device)
     xt = diffusion.q_sample(x0, timestep, eps)
     with torch.no_grad():
-        predicted = diffusion.predict_x0(model(xt, timestep), xt, timestep)
-    return predicted.clamp(-1.0, 1.0) if clip else predicted
+        output = model(xt, timestep)
+        predicted = diffusion.predict_x0(output, xt, timestep)
+        loss = diffusion.loss(output, x0, eps, timestep).cpu().double()
+    return (predicted.clamp(-1.0, 1.0) if clip else predicted), loss
 
 
 def _mean_square(x: Tensor) -> Tensor:

@@ -26,10 +26,10 @@ class SamplerState:
     """One state of a reverse process.
 
     Attributes:
-        index: 0 for the starting noise, then 1 after each call of the network; the last is `steps`.
-        timestep: the noise level of `xt`: T - 1 for the starting noise, -1 for the finished picture.
+        index: 0 for the starting state, then 1 after each call of the network; the last is `steps`.
+        timestep: the noise level of `xt`: T - 1 (or `start`) for the starting state, -1 for the finished picture.
         xt: [N, C, H, W], the state.
-        x0: the picture that the network foresaw on the way here, like xt; None for the starting noise.
+        x0: the picture that the network foresaw on the way here, like xt; None for the starting state.
     """
 
     index: int
@@ -38,25 +38,31 @@ class SamplerState:
     x0: Tensor | None
 
 
-def inference_timesteps(timesteps: int, steps: int | None = None) -> list[int]:
-    """The timesteps visited, downwards from T - 1, with "trailing" spacing; None visits all.
+def inference_timesteps(timesteps: int, steps: int | None = None, start: int | None = None) -> list[int]:
+    """The timesteps visited, downwards from `start`, with "trailing" spacing; `steps` None visits all.
 
-    Trailing spacing always begins at the last timestep, where training has seen the least of the picture.
+    Trailing spacing always begins at the very timestep of the starting state; from T - 1, which is where it
+    begins unless told otherwise, that is where training has seen the least of the picture.
 
     >>> inference_timesteps(1000, 5)
     [999, 799, 599, 399, 199]
+    >>> inference_timesteps(1000, 5, start=499)
+    [499, 399, 299, 199, 99]
 
     Raises:
-        UserError: not 1 <= steps <= T.
+        UserError: not 0 <= start < T, or not 1 <= steps <= start + 1.
 
     Reference: Lin et al. 2023, table 2.
     """
+    if start is not None:
+        if not 0 <= start < timesteps:
+            raise UserError(f"expected a timestep from 0 to {timesteps - 1} to start at, got {start}")
+        timesteps = start + 1
     if steps is None:
         steps = timesteps
     if not 1 <= steps <= timesteps:
-        raise UserError(
-            f"expected from 1 to {timesteps} sampling steps (the schedule's timesteps), got {steps}"
-        )
+        reason = "the schedule's timesteps" if start is None else "the timesteps from the start down"
+        raise UserError(f"expected from 1 to {timesteps} sampling steps ({reason}), got {steps}")
     # The very expression of diffusers, so that halves round alike; rounding can make it one too long.
     spaced = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
     return [int(t) - 1 for t in spaced]
@@ -68,6 +74,7 @@ def sample_ddpm(
     noise: Tensor,
     *,
     steps: int | None = None,
+    start: int | None = None,
     generator: torch.Generator,
     clip: bool = True,
 ) -> Iterator[SamplerState]:
@@ -78,8 +85,9 @@ def sample_ddpm(
     Args:
         model: the network.
         diffusion: the process; its `variance` is sigma^2.
-        noise: x_T [N, C, H, W], standard normal.
+        noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
         steps: network calls; None walks through all timesteps.
+        start: the timestep of `noise`; None is T - 1.
         generator: draws z.
         clip: clip each foreseen x0 to [-1, 1], as the code of Ho et al. does.
 
@@ -87,7 +95,7 @@ def sample_ddpm(
         steps + 1 states.
     """
     xt = noise
-    visited = inference_timesteps(diffusion.timesteps, steps)
+    visited = inference_timesteps(diffusion.timesteps, steps, start)
     yield SamplerState(0, visited[0], xt, None)
     for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
         x0 = _foresee(model, diffusion, xt, t, clip)
@@ -105,6 +113,7 @@ def sample_ddim(
     noise: Tensor,
     *,
     steps: int | None = None,
+    start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
     clip: bool = True,
@@ -116,8 +125,9 @@ def sample_ddim(
     Args:
         model: the network.
         diffusion: the process; its `variance` plays no part.
-        noise: x_T [N, C, H, W], standard normal.
+        noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
         steps: network calls; None walks through all timesteps.
+        start: the timestep of `noise`; None is T - 1.
         eta: from 0 (deterministic) to 1 (ancestral).
         generator: draws the noise added where eta > 0; not touched at eta = 0.
         clip: clip each foreseen x0 to [-1, 1].
@@ -131,7 +141,7 @@ def sample_ddim(
     if not 0.0 <= eta <= 1.0:
         raise UserError(f"expected eta from 0 to 1, got {eta}")
     xt = noise
-    visited = inference_timesteps(diffusion.timesteps, steps)
+    visited = inference_timesteps(diffusion.timesteps, steps, start)
     yield SamplerState(0, visited[0], xt, None)
     for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
         x0 = _foresee(model, diffusion, xt, t, clip)
@@ -156,6 +166,7 @@ def run_sampler(
     noise: Tensor,
     *,
     steps: int | None = None,
+    start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
     clip: bool = True,
@@ -167,7 +178,7 @@ def run_sampler(
     """
     if name not in SAMPLERS:
         raise UserError(f"unknown sampler {name!r}; expected one of {', '.join(SAMPLERS)}")
-    options: dict[str, Any] = {"steps": steps, "generator": generator, "clip": clip}
+    options: dict[str, Any] = {"steps": steps, "start": start, "generator": generator, "clip": clip}
     if name == "ddim":
         options["eta"] = eta
     return SAMPLERS[name](model, diffusion, noise, **options)
@@ -180,6 +191,7 @@ def sample(
     noise: Tensor,
     *,
     steps: int | None = None,
+    start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
     clip: bool = True,
@@ -187,7 +199,7 @@ def sample(
     """The finished pictures [N, C, H, W] of the named sampler; see `run_sampler`."""
     xt = noise
     for state in run_sampler(
-        name, model, diffusion, noise, steps=steps, eta=eta, generator=generator, clip=clip
+        name, model, diffusion, noise, steps=steps, start=start, eta=eta, generator=generator, clip=clip
     ):
         xt = state.xt
     return xt
