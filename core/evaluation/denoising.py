@@ -1,0 +1,138 @@
+"""Noise pictures to a timestep and denoise them from there with a run's own sampler.
+
+Timesteps `t` are 0..T-1, as everywhere in code.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.diffusion.samplers import SamplerState, run_sampler
+from core.errors import UserError
+from core.evaluation.inputs import Pictures, to_x0
+from core.training.checkpoint import LoadedModel
+
+_BATCH: Final = 64
+_QUANTUM: Final = 1.0 / (12.0 * 255.0**2)
+"""Mean squared error of rounding to 256 levels."""
+
+Progress = Callable[[int, int], None]
+Numbers = NDArray[np.float64]
+
+
+def timestep_of(strength: float, timesteps: int) -> int:
+    """The timestep 0..T-1 for a share of T: 1 is the last, next to nothing is the first.
+
+    >>> timestep_of(0.5, 300), timestep_of(1.0, 300), timestep_of(0.001, 300)
+    (149, 299, 0)
+
+    Raises:
+        UserError: the share is not above 0 and at most 1.
+    """
+    if not 0.0 < strength <= 1.0:
+        raise UserError(f"expected a strength above 0 and at most 1, got {strength}")
+    return max(round(strength * timesteps), 1) - 1
+
+
+def share_of_steps(whole: int | None, t: int, timesteps: int) -> int:
+    """Network calls from timestep t down, of a walk that makes `whole` from T - 1; None makes one a timestep.
+
+    >>> share_of_steps(50, 149, 300), share_of_steps(None, 149, 300), share_of_steps(50, 0, 300)
+    (25, 150, 1)
+    """
+    return t + 1 if whole is None else -(-whole * (t + 1) // timesteps)
+
+
+def denoise(
+    loaded: LoadedModel,
+    x0: Tensor,
+    t: int,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    generator: torch.Generator,
+) -> Iterator[SamplerState]:
+    """The states from the noised pictures (the first) to the denoised (the last).
+
+    Args:
+        loaded: the run, as of a checkpoint.
+        x0: [N, C, H, W] in [-1, 1], on the network's device.
+        t: the timestep 0..T-1 to noise to.
+        sampler: None takes the run's own; its eta and its clipping are the run's in any case.
+        steps: network calls from t down; None takes their share of the run's own, see `share_of_steps`.
+        generator: draws the noise, then what the sampler draws.
+
+    Raises:
+        UserError: not 0 <= t < T, or steps or a sampler that cannot be.
+    """
+    timesteps = loaded.diffusion.timesteps
+    if not 0 <= t < timesteps:
+        raise UserError(f"expected a timestep from 0 to {timesteps - 1} to noise to, got {t}")
+    own = loaded.config.sample
+    eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
+    xt = loaded.diffusion.q_sample(x0, torch.full((len(x0),), t, dtype=torch.int64, device=x0.device), eps)
+    yield from run_sampler(
+        sampler or own.sampler,
+        loaded.model,
+        loaded.diffusion,
+        xt,
+        steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
+        start=t,
+        eta=own.eta,
+        clip=own.clip,
+        generator=generator,
+    )
+
+
+def reconstruct(
+    loaded: LoadedModel,
+    pictures: Pictures,
+    t: int,
+    *,
+    sampler: str | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Pictures noised to a timestep and denoised: float32 [N, C, H, W] in [0, 1].
+
+    Args:
+        loaded: the run, as of a checkpoint.
+        pictures: [N, C, H, W], N >= 1, uint8 or float in [0, 1].
+        t, sampler, steps: as for `denoise`.
+        seed: of the noises; the same for each t, so that strengths differ in nothing else.
+        progress: called with pictures passed through the network so far, and in all.
+
+    Raises:
+        UserError: pictures that the network cannot take, or what `denoise` refuses.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    if steps is None:
+        steps = share_of_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
+    x0 = to_x0(loaded, pictures)
+    done, finished = 0, []
+    for batch in x0.split(_BATCH):
+        final = batch
+        for state in denoise(loaded, batch, t, sampler=sampler, steps=steps, generator=generator):
+            final = state.xt
+            if progress is not None and state.index:
+                done += len(batch)
+                progress(done, len(x0) * steps)
+        finished.append(final.cpu())
+    values: NDArray[np.float32] = torch.cat(finished).float().numpy()
+    return (values.clip(-1.0, 1.0) + 1.0) / 2.0
+
+
+def psnr(truth: Numbers, pictures: Numbers) -> Numbers:
+    """Peak signal-to-noise ratio of each picture in decibels, [N]; both [N, C, H, W] in [0, 1].
+
+    No error counts as less than that of rounding to 256 levels, so the best is 58.9 dB rather than infinite.
+    """
+    error = np.square(truth - pictures).mean(axis=(1, 2, 3))
+    # maximum, unlike fmax, keeps the NaN of a network that has gone wrong.
+    decibels: Numbers = -10.0 * np.log10(np.maximum(error, _QUANTUM))
+    return decibels

@@ -1,0 +1,52 @@
+"""Pictures as a trained network wants them, checked."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.errors import UserError
+from core.training.checkpoint import LoadedModel
+
+Pictures = NDArray[Any]
+"""[N, C, H, W], uint8 or float in [0, 1]."""
+
+
+def to_x0(loaded: LoadedModel, pictures: Pictures) -> Tensor:
+    """Pictures of 256 levels scaled to [-1, 1]: float32 [N, C, H, W], on the network's device.
+
+    Args:
+        loaded: the network that is to see them.
+        pictures: uint8, or float in [0, 1], which is rounded to the nearest of 256 levels.
+
+    Raises:
+        UserError: no pictures, another shape than the network was trained on, or numbers outside [0, 1].
+    """
+    if pictures.ndim != 4 or pictures.shape[1:] != loaded.shape or not len(pictures):
+        wanted = ", ".join(str(side) for side in loaded.shape)
+        came = ", ".join(str(side) for side in pictures.shape)
+        raise UserError(
+            f"expected pictures of the shape that the run has learnt, [N, {wanted}], got [{came}]"
+        )
+    if pictures.dtype != np.uint8:
+        if not np.issubdtype(pictures.dtype, np.floating) or not ((pictures >= 0) & (pictures <= 1)).all():
+            raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(pictures)}")
+        pictures = np.rint(pictures * 255.0)
+    x0 = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
+    return x0.to(device_of(loaded))
+
+
+def device_of(loaded: LoadedModel) -> torch.device:
+    """Where the network is; the CPU for one without weights."""
+    weight = next(loaded.model.parameters(), None)
+    return torch.device("cpu") if weight is None else weight.device
+
+
+def _range(pictures: Pictures) -> str:
+    if not np.issubdtype(pictures.dtype, np.number):
+        return str(pictures.dtype)
+    if np.isnan(pictures).any():
+        return f"{pictures.dtype} with NaN"
+    return f"{pictures.dtype} from {pictures.min():g} to {pictures.max():g}"
