@@ -150,9 +150,9 @@ class Runner:
             if code is not None:
                 self._workers.remove(worker)
                 _say(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
+                self._settle(worker, code)
                 if code < 0:
                     _note_death(worker.run, code)
-                self._settle(worker, code)
 
     def _settle(self, worker: _Worker, code: int) -> None:
         """Make sure that a run whose worker never took it is not started for ever."""
