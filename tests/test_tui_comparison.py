@@ -9,9 +9,10 @@ import pytest
 from fakes import CREATED, make_run
 from tui_fixtures import NOW, STEPS, comparison, fake_run, five
 
-from core.config import DiffusionConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
+from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.runs.status import State
 from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
+from tui.describe import settings_line
 from tui.live import LiveReader, Snapshot
 from tui.palette import series_style
 from tui.screens.compare import upper_height
@@ -89,6 +90,18 @@ def test_a_setting_that_one_run_leaves_out_differs_from_one_that_says_it(tmp_pat
     steps = RunConfig(train=TrainConfig(epochs=2), sample=SampleConfig(steps=50))
     configured(tmp_path, 1, steps)
     assert [one.values for one in differences(read(tmp_path).runs)] == [(("–", (0,)), ("50", (1,)))]
+
+
+def test_a_width_that_was_left_to_the_network_is_no_difference_from_the_same_width(tmp_path: Path) -> None:
+    configured(tmp_path, 0, RunConfig(train=TrainConfig(epochs=2), model=ModelConfig(width=32)))
+    old = RunConfig(train=TrainConfig(epochs=2))
+    configured(tmp_path, 1, old)
+    file = tmp_path / "run-1" / "run.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("width = 32\n", ""), encoding="utf-8")
+    runs = read(tmp_path).runs
+    assert [run.file.config.model.width for run in runs] == [32, None]
+    assert differences(runs) == []
+    assert [settings_line(run.file.config) for run in runs] == [settings_line(old)] * 2
 
 
 def test_the_same_run_twice_or_alone_has_no_differences(tmp_path: Path) -> None:

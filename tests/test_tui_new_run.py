@@ -11,7 +11,7 @@ from textual.widgets import Button, Input, Select, Static
 from tui_fixtures import comparison, fake_run
 from tui_pilot import Driven, dashboard, make_app, ready
 
-from core.config import RunConfig, ScheduleConfig, TrainConfig
+from core.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.runs.status import State
@@ -37,6 +37,14 @@ def test_an_untouched_clone_is_the_run_itself() -> None:
     assert draft.schedules == ("x^3.5",)
     assert draft.offered == (*NAMED, "x^3.5")
     assert draft.build(draft.values(), draft.schedules) == [config]
+
+
+def test_a_clone_that_takes_another_network_takes_its_width_too_unless_it_had_one_of_its_own() -> None:
+    for width, taken in ((None, 64), (32, 64), (24, 24)):
+        cloned = RunConfig(model=ModelConfig(preset="lean", width=width)).resolved()
+        draft = Draft.from_configs([cloned])
+        (config,) = draft.build({**draft.values(), "model.preset": "thesis"}, ["linear"])
+        assert config.resolved().model == ModelConfig(preset="thesis", width=taken)
 
 
 def test_what_is_changed_changes_and_nothing_else_does() -> None:
@@ -188,7 +196,7 @@ async def test_starting_an_untouched_form_queues_the_quick_comparison(tmp_path: 
         await form(driven)
         assert "5 runs will be queued" in driven.text()
         await driven.press(key)
-        assert await queued(driven, 5) == list(load_recipe("quick").configs)
+        assert await queued(driven, 5) == [config.resolved() for config in load_recipe("quick").configs]
 
 
 async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> None:
@@ -254,7 +262,7 @@ async def test_another_recipe_fills_the_form_anew(tmp_path: Path) -> None:
         await driven.until(lambda: screen.query_one("#train-epochs", Input).value == "100")
         assert screen.query_one("#schedule-timesteps", Input).value == "300"
         await driven.press("f5")
-        assert await queued(driven, 5) == list(load_recipe("thesis").configs)
+        assert await queued(driven, 5) == [config.resolved() for config in load_recipe("thesis").configs]
 
 
 async def test_a_clone_starts_from_its_run_and_can_go_back_to_it(tmp_path: Path) -> None:

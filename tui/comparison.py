@@ -73,7 +73,7 @@ def figures(run: RunSnapshot) -> Figures:
 
 def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
     """The settings whose values are not the same in all runs, in the order of the configuration."""
-    tables = [flatten(msgspec.to_builtins(run.file.config)) for run in runs]
+    tables = [flatten(msgspec.to_builtins(run.file.config.resolved())) for run in runs]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = []
     for key in keys:

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from core.config import RunConfig, ScheduleConfig, flatten
+from core.config.schema import PRESET_WIDTHS
 from core.errors import UserError
 from core.runs.plain import plain
 from core.runs.status import State
@@ -36,7 +37,7 @@ def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     names = [run.label for run in runs]
     if len(set(names)) == len(names):
         return {run.id: run.label for run in runs}
-    return dict(_long_labels(tuple((run.id, run.label, run.file.config) for run in runs)))
+    return dict(_long_labels(tuple((run.id, run.label, run.file.config.resolved()) for run in runs)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -201,7 +202,8 @@ def schedule_of(config: ScheduleConfig) -> Schedule | None:
 
 def settings_line(config: RunConfig) -> str:
     """The settings that shape a run most, in one line."""
-    network = config.model.preset + (f" width {config.model.width}" if config.model.width else "")
+    usual = config.model.width in (None, PRESET_WIDTHS[config.model.preset])
+    network = config.model.preset + ("" if usual else f" width {config.model.width}")
     parts = [
         plain(config.data.dataset),
         f"T = {config.schedule.timesteps}",

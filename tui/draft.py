@@ -11,6 +11,7 @@ import msgspec
 
 from core.config import RunConfig
 from core.config.load import apply_overrides, decode, set_key
+from core.config.schema import PRESET_WIDTHS
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
@@ -79,6 +80,7 @@ class Draft:
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "Draft":
         """Start from configurations, at least one, that may differ in their schedules."""
+        configs = [_usual_width(config) for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
         return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))
@@ -196,6 +198,13 @@ def _kind(key: str) -> Any:
 
 def _with_schedule(config: RunConfig, name: str) -> RunConfig:
     return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, name=name))
+
+
+def _usual_width(config: RunConfig) -> RunConfig:
+    """A width that is the preset's own is left to the preset, which the form may change."""
+    if config.model.width != PRESET_WIDTHS[config.model.preset]:
+        return config
+    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, width=None))
 
 
 def _steps_within(config: RunConfig) -> RunConfig:
