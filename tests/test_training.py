@@ -318,3 +318,26 @@ def test_a_checkpoint_of_another_network_or_a_damaged_one_is_one_clear_line(tmp_
     run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:1000])
     with pytest.raises(UserError, match="not a checkpoint that can be read"):
         load_model(run)
+
+
+def first_losses(pictures: PictureSet, config: RunConfig, count: int = 3) -> list[float]:
+    losses: list[float] = []
+    trainer = Trainer(config, pictures, torch.device("cpu"))
+    for report in trainer.reports(lambda: trainer.step >= count):
+        losses += report.losses if isinstance(report, StepsReport) else []
+    return losses
+
+
+def test_without_a_compiler_a_training_that_asks_for_one_is_the_plain_one(
+    pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert first_losses(pictures, tiny(compile=True)) == first_losses(pictures, tiny())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
+def test_a_compiled_training_learns_the_same(pictures: PictureSet) -> None:
+    assert_close(
+        first_losses(pictures, tiny(compile=True)), first_losses(pictures, tiny()), rtol=1e-3, atol=0
+    )

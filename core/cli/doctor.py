@@ -20,6 +20,7 @@ from core.cli.pictures import color_mode
 from core.data import default_data_dir
 from core.errors import UserError
 from core.launch.devices import detect_machine, explain, make_plan
+from core.training.compiler import find_compiler
 
 PACKAGES = (
     *("ddpm-tui", "torch", "numpy", "pillow", "safetensors", "textual", "rich"),
@@ -68,7 +69,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "uses": {"devices": [found.name for found in plan.devices], "runs_at_once": plan.capacity},
         "reasons": explain(device, slots, machine=machine),
         "packages": packages,
-        "compiler": _compiler(),
+        "compiler": find_compiler(),
         "terminal": _terminal(),
         "folders": folders,
         "torch": torch,
@@ -101,12 +102,6 @@ def _folder(purpose: str, path: Path) -> dict[str, Any]:
         "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
         "free_bytes": shutil.disk_usage(there).free,
     }
-
-
-def _compiler() -> str | None:
-    """The C++ compiler that torch.compile would find."""
-    wanted = os.environ.get("CXX")
-    return next(filter(None, map(shutil.which, [wanted] if wanted else ["g++", "clang++", "c++"])), None)
 
 
 def _terminal() -> dict[str, Any]:

@@ -28,6 +28,7 @@ from core.training.checkpoint import (
     make_diffusion,
     optimizer_tensors,
 )
+from core.training.compiler import find_compiler
 from core.training.ema import Ema
 from core.training.muon import Muon
 
@@ -85,6 +86,9 @@ class Trainer:
         self.model: nn.Module = build_network(
             config.model.preset, channels=self.channels, width=config.model.width
         ).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._forward: Callable[..., Tensor] = self.model
+        if train.compile and (device.type != "cpu" or find_compiler()):
+            self._forward = torch.compile(self.model)
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
@@ -96,6 +100,8 @@ class Trainer:
 
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
         """Train to the end of the last epoch, or until `stop` says so; ends between two steps, with all drained.
+
+        `stop` is asked before each step and each batch of held-out pictures.
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; what was learnt since the last checkpoint is lost.
@@ -111,7 +117,7 @@ class Trainer:
                 if self.batch == self.batches or stop() or time.monotonic() - drained >= DRAIN_SECONDS:
                     yield self._drain(pending)
                     pending, drained = [], time.monotonic()
-            yield self._end_epoch()
+            yield self._end_epoch(stop)
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -123,13 +129,18 @@ class Trainer:
             finally:
                 self.model.train()
 
-    def heldout_loss(self) -> float:
-        """L_simple on the held-out pictures, with timesteps and noises that are the same each time."""
+    def heldout_loss(self, tick: Callable[[], object] = lambda: None) -> float:
+        """L_simple on the held-out pictures, with timesteps and noises that are the same each time.
+
+        Args:
+            tick: called before each batch of them, which may take long: a sign of life.
+        """
         generator = torch.Generator(self.device).manual_seed(self.config.train.seed + 1)
         total = torch.zeros((), device=self.device)
         count = len(self.heldout)
         with self.evaluating():
             for start in range(0, count, _HELDOUT_BATCH):
+                tick()
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
                 # Evenly spaced over all T, so that the mean over the pictures is one over the timesteps too.
                 place = torch.arange(start, start + len(x0), device=self.device)
@@ -160,13 +171,22 @@ class Trainer:
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
-        """Go on from what `tensors` and `position` gave."""
+        """Go on from what `tensors` and `position` gave.
+
+        Raises:
+            UserError: they are of another training.
+        """
         load_weights(self.model, tensors, "model.", run)
-        if self.ema:
-            for name, value in self.ema.weights.items():
-                value.copy_(tensors[f"ema.{name}"])
-        load_optimizers(self.optimizers, tensors)
-        self.generator.set_state(tensors["rng"])
+        try:
+            if self.ema:
+                for name, value in self.ema.weights.items():
+                    value.copy_(tensors[f"ema.{name}"])
+            load_optimizers(self.optimizers, tensors)
+            self.generator.set_state(tensors["rng"])
+        except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
+            raise UserError(
+                f"{run.checkpoint}: holds the state of another training than run.toml names"
+            ) from error
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
 
@@ -199,7 +219,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(xt, t)
+            output = self._forward(xt, t)
         loss = self.diffusion.loss(output, x0, eps, t).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
@@ -229,11 +249,13 @@ class Trainer:
         self.epoch_losses += losses
         return StepsReport(self.epoch + 1, first, losses)
 
-    def _end_epoch(self) -> EpochReport:
+    def _end_epoch(self, tick: Callable[[], object]) -> EpochReport:
         losses, rate = self.epoch_losses, self.learning_rate()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
         mean = math.fsum(losses) / len(losses)
-        return EpochReport(self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(), rate)
+        return EpochReport(
+            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(tick), rate
+        )
 
 
 def bf16_is_fast(device: torch.device) -> bool:
