@@ -115,7 +115,7 @@ def reconstruct(
         steps = share_of_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
     x0 = to_x0(loaded, pictures)
     done, finished = 0, []
-    for batch in x0.split(_BATCH):
+    for batch in torch.split(x0, _BATCH):
         final = batch
         for state in denoise(loaded, batch, t, sampler=sampler, steps=steps, generator=generator):
             final = state.xt
@@ -123,8 +123,8 @@ def reconstruct(
                 done += len(batch)
                 progress(done, len(x0) * steps)
         finished.append(final.cpu())
-    values: NDArray[np.float32] = torch.cat(finished).float().numpy()
-    return (values.clip(-1.0, 1.0) + 1.0) / 2.0
+    values: NDArray[np.float32] = ((torch.cat(finished).clamp(-1.0, 1.0) + 1.0) / 2.0).numpy()
+    return values
 
 
 def psnr(truth: Numbers, pictures: Numbers) -> Numbers:
