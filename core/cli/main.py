@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "data": "Make the training pictures, or look at them.",
     "train": "Train the runs of a recipe, here and now or in the background.",
     "sample": "Draw new pictures with a trained run.",
+    "denoise": "Noise a picture of your own and denoise it with a trained run.",
     "runs": "List, show, stop, resume or delete runs.",
     "doctor": "Say what this machine has, and what will be used and why.",
 }
