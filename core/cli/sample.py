@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import get_args, get_type_hints
 
 import click
 import numpy as np
@@ -17,11 +17,6 @@ from core.imaging import to_pixels, to_tiles, write_sheet
 from core.launch.devices import make_plan
 from core.runs import RunStore, atomic_path, plain
 
-if TYPE_CHECKING:
-    from core.training.checkpoint import LoadedModel
-
-BATCH = 64
-"""Pictures drawn at once; part of what a seed means, so it is no option."""
 COLUMNS = 8
 SAMPLERS = get_args(get_type_hints(SampleConfig)["sampler"])
 
@@ -77,18 +72,20 @@ def command(
     device = make_plan(device).devices[0].name
     # Threads that spin while they wait would starve the runs that train beside us.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from core.training.checkpoint import load_model  # torch takes seconds to import
+    from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
+    from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
     sampler = sampler or loaded.config.sample.sampler
     steps = steps or loaded.config.sample.steps
-    values = _draw(loaded, count, sampler, steps, seed, device)
+    with counting("sampling", "network calls") as report:
+        values = draw(loaded, count, sampler=sampler, steps=steps, seed=seed, report=report)
     pixels = to_tiles(to_pixels(values))
     meta = {"run": plain(found.id), "sampler": sampler, "seed": str(seed)}
     try:
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
-                np.save(file, (values.clip(-1, 1) + 1) / 2)
+                np.save(file, to_unit(values))
         else:
             write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
     except OSError as error:
@@ -110,34 +107,3 @@ def command(
     emit(str(out))
     if show:
         emit_pictures(pixels)
-
-
-def _draw(
-    loaded: "LoadedModel", count: int, sampler: str, steps: int | None, seed: int, device: str
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Pictures float32 [count, C, H, W] in [-1, 1]."""
-    import torch
-
-    from core.diffusion.samplers import run_sampler
-
-    generator = torch.Generator().manual_seed(seed)
-    calls = steps or loaded.diffusion.timesteps
-    batches = [min(BATCH, count - start) for start in range(0, count, BATCH)]
-    drawn = []
-    with counting("sampling", "network calls") as report:
-        for number, size in enumerate(batches):
-            noise = torch.randn((size, *loaded.shape), generator=generator).to(device)
-            for state in run_sampler(
-                sampler,
-                loaded.model,
-                loaded.diffusion,
-                noise,
-                steps=steps,
-                eta=loaded.config.sample.eta,
-                clip=loaded.config.sample.clip,
-                generator=generator,
-            ):
-                report(number * calls + state.index, len(batches) * calls)
-                final = state.xt
-            drawn.append(final.cpu())
-    return torch.cat(drawn).numpy()
