@@ -1,0 +1,39 @@
+"""Which runs a person means, for commands that look at several at once."""
+
+from collections.abc import Sequence
+
+from core.cli.output import note
+from core.errors import UserError
+from core.runs import RunInfo, RunStore
+
+
+def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
+    """The runs that were named, each once, in the order named.
+
+    Args:
+        store: the runs folder.
+        selectors: a group each, or anything that `RunStore.find` takes; none means the newest group.
+        everything: all runs of the folder instead.
+
+    Raises:
+        UserError: none or several match, or a run that was named cannot be read.
+    """
+    if everything and selectors:
+        raise UserError("give either runs or --all, not both")
+    scan = store.scan()
+    groups: dict[str, list[RunInfo]] = {}
+    for info in scan.infos:
+        groups.setdefault(info.file.group, []).append(info)
+    chosen: list[RunInfo] = []
+    if everything:
+        chosen = list(scan.infos)
+    elif not selectors and scan.infos:
+        chosen = groups[scan.infos[-1].file.group]
+    for selector in selectors:
+        chosen += groups[selector] if selector in groups else [store.info(store.find(selector))]
+    if everything or not selectors:
+        for problem in scan.problems:
+            note(f"{problem.id}: {problem.text}")
+    if not chosen:
+        raise UserError(f"{store.root}: there are no runs here; start one with core train, or give --runs")
+    return list({info.directory: info for info in chosen}.values())
