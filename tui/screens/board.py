@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange
+from tui.choice import RunChoice
 from tui.commands import BOARD, JUMPS, bindings
 from tui.control import Control
 from tui.describe import labels
@@ -48,16 +49,10 @@ class Board(RunActions):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(BOARD), *JUMPS]
 
-    def __init__(self, control: Control, snapshot: Snapshot | None = None) -> None:
-        super().__init__(control)
-        self.snapshot = snapshot
-        self.group: str | None = None
-        self.newest_group = True
-        self.selected_id = ""
-        self.epoch: int | None = None
+    def __init__(self, control: Control) -> None:
+        super().__init__(control, RunChoice(changed=self.update))
         self.gallery = Gallery()
         self._first_column = 0
-        self._row = 0
         self._chart_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -82,7 +77,7 @@ class Board(RunActions):
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self._tell_problems(message.snapshot)
-        self.snapshot = message.snapshot
+        self.choice.take(message.snapshot)
         self.update(chart=False)
         # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
         if self._chart_timer is None:
@@ -90,42 +85,25 @@ class Board(RunActions):
 
     def _tell_problems(self, snapshot: Snapshot) -> None:
         """Say once of each run folder that cannot be read why that is."""
-        known = self.snapshot.problems if self.snapshot is not None else ()
+        known = self.choice.snapshot.problems if self.choice.snapshot is not None else ()
         for problem in snapshot.problems[:3]:
             if problem not in known:
                 self.notify(problem.text, title="cannot be read", severity="warning", markup=False)
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
-        self.selected_id = message.run_id
-        self.update()
+        self.choice.select_run(message.run_id)
         if message.opened:
             self.action_compare()
 
     @property
     def runs(self) -> tuple[RunSnapshot, ...]:
-        """The runs shown: those of the group, or all."""
-        if self.snapshot is None:
-            return ()
-        groups = self.snapshot.groups
-        if self.newest_group or (self.group is not None and self.group not in groups):
-            self.group = groups[-1] if groups else None
-        return self.snapshot.of_group(self.group)
+        """The runs shown."""
+        return self.choice.runs
 
     @property
     def selected(self) -> RunSnapshot | None:
         """The run under the cursor."""
-        return next((run for run in self.runs if run.id == self.selected_id), None)
-
-    def show_group(self, group: str | None) -> None:
-        """Show a group, or all runs for None, and stay there when newer groups come."""
-        self.group, self.newest_group = group, False
-        self.epoch = None
-        self.update()
-
-    def follow_newest(self) -> None:
-        self.newest_group = True
-        self.epoch = None
-        self.update()
+        return self.choice.selected
 
     def update(self, *, chart: bool = True) -> None:
         """Bring the screen in line with the snapshot, the selection and the size; draws only what changed.
@@ -138,8 +116,7 @@ class Board(RunActions):
         runs = self.runs
         width, height = self.size
         self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-small")
-        self.set_class(self.snapshot is not None and not self.snapshot.runs, "-empty")
-        self._select(runs)
+        self.set_class(self.choice.snapshot is not None and not self.choice.snapshot.runs, "-empty")
         if self.has_class("-small"):
             said = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
             self.query_one("#too-small", Static).update(said)
@@ -160,20 +137,9 @@ class Board(RunActions):
             self._chart_timer.stop()
             self._chart_timer = None
         chart, runs = self.query_one(LossChart), self.runs
-        if chart.display and runs and self._row < len(runs):
+        if chart.display and runs and self.choice.row < len(runs):
             chart.show(series_of(runs, labels(runs), self.app.theme_variables))
-            chart.highlight = self._row
-
-    def _select(self, runs: Sequence[RunSnapshot]) -> None:
-        """Keep the cursor on its run, or where that run was when it is gone."""
-        ids = [run.id for run in runs]
-        if self.selected_id in ids:
-            self._row = ids.index(self.selected_id)
-        elif ids:
-            self._row = min(self._row, len(ids) - 1)
-            self.selected_id = ids[self._row]
-        if self.snapshot is not None:
-            self.marked &= {run.id for run in self.snapshot.runs}
+            chart.highlight = self.choice.row
 
     def _place(self, placed: Arrangement) -> None:
         for selector, area in (
@@ -190,9 +156,11 @@ class Board(RunActions):
             self._update_bars(self.runs)
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
-        snapshot = self.snapshot or Snapshot()
+        snapshot = self.choice.snapshot or Snapshot()
         recipes = list(dict.fromkeys(run.file.config.recipe for run in runs))
-        title = "all runs" if self.group is None and len(snapshot.groups) > 1 else ", ".join(recipes[:2])
+        title = (
+            "all runs" if self.choice.group is None and len(snapshot.groups) > 1 else ", ".join(recipes[:2])
+        )
         self.query_one(TopLine).show(
             headline(
                 runs,
@@ -200,26 +168,34 @@ class Board(RunActions):
                 now=self.control.now(),
                 runner_alive=snapshot.runner_alive,
                 problems=len(snapshot.problems),
-                dated=self.group is not None and len(snapshot.groups) > 1,
+                dated=self.choice.group is not None and len(snapshot.groups) > 1,
             )
         )
         self.query_one(KeyBar).show(
-            board_hints(self.selected, marked=len(self.marked), groups=len(snapshot.groups), screen=self)
+            board_hints(
+                self.selected, marked=len(self.choice.marked), groups=len(snapshot.groups), screen=self
+            )
         )
 
     def _update_table(self, runs: Sequence[RunSnapshot], names: dict[str, str]) -> None:
-        alive = self.snapshot is not None and self.snapshot.runner_alive
+        alive = self.choice.snapshot is not None and self.choice.snapshot.runner_alive
         busy = any(run.state.is_live for run in runs)
         rows = [
-            Row(run, names[run.id], index, run.id in self.marked, waiting_hint(run, served=alive or busy))
+            Row(
+                run,
+                names[run.id],
+                index,
+                run.id in self.choice.marked,
+                waiting_hint(run, served=alive or busy),
+            )
             for index, run in enumerate(runs)
         ]
-        self.query_one(RunTable).show(rows, self._row, groups=len({run.group for run in runs}) > 1)
+        self.query_one(RunTable).show(rows, self.choice.row, groups=len({run.group for run in runs}) > 1)
 
     def _update_pictures(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], placed: Arrangement
     ) -> None:
-        selected = runs[self._row]
+        selected = runs[self.choice.row]
         if placed.selected_only or placed.wall is None:
             window: Sequence[RunSnapshot] = [selected]
         else:
@@ -232,7 +208,7 @@ class Board(RunActions):
             wall.show(
                 self.gallery.columns(
                     window,
-                    self.epoch,
+                    self.choice.epoch,
                     labels=names,
                     selected=selected.id,
                     places=places,
@@ -240,8 +216,8 @@ class Board(RunActions):
                     variables=variables,
                 )
             )
-        shown = sheet_at(selected, self.epoch)
-        style = series_style(self._row, variables)
+        shown = sheet_at(selected, self.choice.epoch)
+        style = series_style(self.choice.row, variables)
         self.query_one(FactsPanel).show(
             Facts(
                 run=selected,
@@ -250,56 +226,46 @@ class Board(RunActions):
                 color=style.color,
                 epochs=tuple(all_epochs(window)),
                 shown=shown[0] if shown else None,
-                at=self.epoch if self.epoch is not None else shown and shown[0],
-                following=self.epoch is None,
+                at=self.choice.epoch if self.choice.epoch is not None else shown and shown[0],
+                following=self.choice.epoch is None,
             )
         )
 
     def _window(self, runs: Sequence[RunSnapshot], most: int) -> Sequence[RunSnapshot]:
         """As many neighbouring runs as there are columns, the selected one among them."""
-        first = min(max(self._first_column, self._row - most + 1), self._row, max(0, len(runs) - most))
+        first = min(
+            max(self._first_column, self.choice.row - most + 1), self.choice.row, max(0, len(runs) - most)
+        )
         self._first_column = first
         return runs[first : first + most]
 
     def action_move(self, rows: int) -> None:
-        self.action_jump(self._row + rows)
+        self.choice.select(self.choice.row + rows)
 
     def action_jump(self, row: int) -> None:
-        runs = self.runs
-        if runs:
-            self.selected_id = runs[min(max(0, row), len(runs) - 1)].id
-            self.update()
+        self.choice.select(row)
 
     def action_scrub(self, steps: int) -> None:
         """Go through the epochs that have pictures; past the last one, follow the latest again."""
-        runs = self.runs
-        if not runs:
-            return
-        epochs = all_epochs(runs)
+        epochs, epoch = all_epochs(self.runs), self.choice.epoch
         if not epochs:
             return
-        now = len(epochs) - 1 if self.epoch is None else sum(epoch <= self.epoch for epoch in epochs) - 1
+        now = len(epochs) - 1 if epoch is None else sum(one <= epoch for one in epochs) - 1
         wanted = now + steps
-        self.epoch = None if wanted >= len(epochs) else epochs[max(0, wanted)]
-        self.update()
+        self.choice.show_epoch(None if wanted >= len(epochs) else epochs[max(0, wanted)])
 
     def action_follow(self) -> None:
-        self.epoch = None
-        self.update()
+        self.choice.show_epoch(None)
 
     def action_noise(self, rows: int) -> None:
         self.query_one(Wall).scroll_rows(rows)
 
     def action_next_group(self) -> None:
-        """From the newest group to older ones, then all runs, then the newest again."""
-        groups = self.snapshot.groups if self.snapshot is not None else ()
+        groups = self.choice.snapshot.groups if self.choice.snapshot is not None else ()
         if len(groups) < 2:
             self.notify("there is only one group of runs" if groups else "there are no runs yet")
-            return
-        order: list[str | None] = [*reversed(groups), None]
-        place = order.index(self.group) if self.group in order else -1
-        self.show_group(order[(place + 1) % len(order)])
-        self.newest_group = self.group == groups[-1]
+        else:
+            self.choice.next_group()
 
 
 def _place_widget(widget: Widget, area: Area | None) -> None:

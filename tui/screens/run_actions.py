@@ -9,6 +9,7 @@ from textual.screen import Screen
 
 from core.errors import UserError
 from core.runs.status import State
+from tui.choice import RunChoice
 from tui.control import Control, matching_group
 from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
@@ -19,35 +20,17 @@ if TYPE_CHECKING:
 
 
 class RunActions(Screen[None]):
-    """A screen on which a run is selected and can be acted on."""
+    """A screen on which a run is selected and can be acted on.
 
-    def __init__(self, control: Control) -> None:
+    Args:
+        control: of the runs folder.
+        choice: what is shown, selected and marked.
+    """
+
+    def __init__(self, control: Control, choice: RunChoice) -> None:
         super().__init__()
         self.control = control
-        self.snapshot: Snapshot | None = None
-        self.marked: set[str] = set()
-
-    @property
-    def runs(self) -> tuple[RunSnapshot, ...]:
-        """The runs shown."""
-        raise NotImplementedError
-
-    @property
-    def selected(self) -> RunSnapshot | None:
-        """The run that the next key is about."""
-        raise NotImplementedError
-
-    def show_group(self, group: str | None) -> None:
-        """Show one group of runs, or all."""
-        raise NotImplementedError
-
-    def follow_newest(self) -> None:
-        """Show the newest group, and newer ones as they come."""
-        raise NotImplementedError
-
-    def update(self) -> None:
-        """Draw again what changed."""
-        raise NotImplementedError
+        self.choice = choice
 
     @work
     async def perform(self, act: Callable[[], str]) -> None:
@@ -61,7 +44,7 @@ class RunActions(Screen[None]):
                 self.notify(said, markup=False, timeout=3)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not self.runs if action == "start_quick" else True
+        return not self.choice.runs if action == "start_quick" else True
 
     def action_start_quick(self) -> None:
         from core.recipes import load_recipe
@@ -76,10 +59,10 @@ class RunActions(Screen[None]):
             snapshot: what there is.
             start: whether anything may be queued; otherwise the group is only shown.
         """
-        self.snapshot = snapshot
+        self.choice.take(snapshot)
         group = matching_group(snapshot, recipe)
         if group is not None:
-            self.show_group(group)
+            self.choice.show_group(group)
         if not start:
             return
         runs = snapshot.of_group(group) if group is not None else ()
@@ -94,13 +77,14 @@ class RunActions(Screen[None]):
 
     def queue(self, recipe: "Recipe") -> None:
         """Queue a recipe's runs; the board goes to them once they are there."""
-        taken = self.snapshot.groups if self.snapshot is not None else ()
+        snapshot = self.choice.snapshot
+        taken = snapshot.groups if snapshot is not None else ()
 
         def start() -> str:
             runs = self.control.queue(recipe.configs, recipe.name, taken=taken)
             return f"{counted(len(runs), 'run')} queued"
 
-        self.follow_newest()
+        self.choice.follow_newest()
         self.perform(start)
 
     def _offer(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
@@ -129,9 +113,9 @@ class RunActions(Screen[None]):
             self.perform(lambda: self.control.stop([run]))
 
     def action_stop_all(self) -> None:
-        runs = [run for run in self.runs if not run.state.is_ended]
+        runs = [run for run in self.choice.runs if not run.state.is_ended]
         if len(runs) < 2:
-            self.perform(lambda: self.control.stop(runs or self.runs))
+            self.perform(lambda: self.control.stop(runs or self.choice.runs))
             return
         self._confirm(
             f"Stop {counted(len(runs), 'run')}?",
@@ -150,7 +134,7 @@ class RunActions(Screen[None]):
             self.perform(lambda: self.control.resume([run]))
 
     def action_resume_all(self) -> None:
-        runs = self.runs
+        runs = self.choice.runs
         self.perform(lambda: self.control.resume(runs))
 
     def action_delete(self) -> None:
@@ -169,8 +153,7 @@ class RunActions(Screen[None]):
 
     def action_mark(self) -> None:
         if run := self._need_selected():
-            self.marked ^= {run.id}
-            self.update()
+            self.choice.mark(run.id)
 
     def action_log(self) -> None:
         if run := self._need_selected():
@@ -179,7 +162,7 @@ class RunActions(Screen[None]):
             self.app.push_screen(LogScreen(run))
 
     def action_compare(self) -> None:
-        if runs := self.compared():
+        if runs := self.choice.chosen:
             from tui.screens.compare import CompareScreen
 
             self.app.push_screen(CompareScreen([run.id for run in runs]))
@@ -201,13 +184,8 @@ class RunActions(Screen[None]):
 
             self.queue(Recipe(configs[0].recipe, "", tuple(configs)))
 
-    def compared(self) -> Sequence[RunSnapshot]:
-        """The runs to compare: the marked ones, else all that are shown."""
-        marked = [run for run in self.runs if run.id in self.marked]
-        return marked or self.runs
-
     def _need_selected(self) -> RunSnapshot | None:
-        run = self.selected
+        run = self.choice.selected
         if run is None:
             self.notify("there is no run here yet")
         return run
