@@ -1,0 +1,147 @@
+"""`core compare`: runs side by side, and which of their differences are more than noise."""
+
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from core.cli.options import json_option, runs_option
+from core.cli.output import emit, emit_json, note, stdout_width
+from core.cli.select import chosen_runs
+from core.errors import UserError
+from core.runs import METRICS, RunStore
+
+if TYPE_CHECKING:
+    from core.evaluation.comparison import Comparison, Row
+
+
+@click.command("compare")
+@click.argument("selectors", nargs=-1, metavar="[RUN]...")
+@click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+@runs_option
+@click.option(
+    "--by",
+    metavar="NAME,...",
+    help="One column for all runs alike in these: dataset, schedule, seed, or any setting such as model.preset.",
+)
+@click.option(
+    "--sort", default="", metavar="METRIC", help="Best first: a metric's name in the JSON, loss or heldout."
+)
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV: a line a column of the table.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Write Markdown tables.")
+def command(
+    selectors: tuple[str, ...],
+    everything: bool,
+    root: Path,
+    by: str | None,
+    sort: str,
+    as_json: bool,
+    as_csv: bool,
+    as_markdown: bool,
+) -> None:
+    """Compare runs: all that core evaluate measured, and who is better by more than noise.
+
+    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
+    group that was queued together; without one, the newest group is compared. With --by
+    dataset,schedule runs that differ in their seed are taken together, and intervals cover seeds too.
+    """
+    if as_json + as_csv + as_markdown > 1:
+        raise UserError("give one of --json, --csv and --markdown")
+    names = [name.strip() for name in by.split(",")] if by is not None else []
+    if by is not None and not all(names):
+        raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
+    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+    from core.evaluation.comparison import compare  # scipy takes half a second to import
+    from core.evaluation.members import gather
+
+    members, problems = gather(infos)
+    comparison = compare(members, by=names, sort=sort)
+    notes = [*problems, *comparison.notes]
+    if as_json:
+        emit_json(_as_json(comparison, names, notes))
+        return
+    if as_csv:
+        emit(_as_csv(comparison))
+    else:
+        from core.cli.side_by_side import comparison_markdown, comparison_text
+
+        if as_markdown:
+            emit(comparison_markdown(comparison))
+        else:
+            curves = "utf" in (sys.stdout.encoding or "").lower()
+            emit(comparison_text(comparison, width=stdout_width(), curves=curves))
+    for text in notes:
+        note(f"note: {text}")
+
+
+def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "by": list(by),
+        "rows": [_row_json(row) for row in comparison.rows],
+        "differences": {key: list(values) for key, values in comparison.differences.items()},
+        "best": {
+            dataset: {name: best for name in METRICS if (best := comparison.best(dataset, name))}
+            for dataset in comparison.datasets
+        },
+        "pairs": [
+            {
+                "dataset": pair.dataset,
+                "metric": pair.metric,
+                "better": pair.better,
+                "worse": pair.worse,
+                **msgspec.structs.asdict(pair.difference),
+                "p": pair.p,
+                "p_adjusted": pair.adjusted,
+                "clear": pair.clear,
+            }
+            for pair in comparison.pairs
+        ],
+        "notes": list(notes),
+    }
+
+
+def _row_json(row: "Row") -> dict[str, Any]:
+    terminal = row.terminal
+    return {
+        "label": row.label,
+        "dataset": row.dataset,
+        "schedule": row.schedule,
+        "seeds": list(row.seeds),
+        "runs": [member.info.id for member in row.members],
+        "judged": len(row.judged),
+        "epochs": [len(member.epochs) for member in row.members],
+        "terminal_alpha_bar": terminal.alpha_bar if terminal else None,
+        "terminal_snr": terminal.snr if terminal else None,
+        "prior_bits_per_dim": terminal.prior_bits if terminal else None,
+        "metrics": {name: score.estimate for name, score in row.scores.items()},
+    }
+
+
+def _as_csv(comparison: "Comparison") -> str:
+    """A line a row: what it is, then each metric that any row has, with its bounds in two columns after it."""
+    names = [
+        name for name in ("loss", "heldout", *METRICS) if any(name in row.scores for row in comparison.rows)
+    ]
+    heads = ["label", "dataset", "schedule", "seeds", "runs", "judged"]
+    heads += ["terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim"]
+    heads += [name + ending for name in names for ending in ("", "_low", "_high")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(heads)
+    for row in comparison.rows:
+        line: list[object] = [row.label, row.dataset, row.schedule, " ".join(map(str, row.seeds))]
+        line += [" ".join(member.info.id for member in row.members), len(row.judged)]
+        line += (
+            [row.terminal.alpha_bar, row.terminal.snr, row.terminal.prior_bits] if row.terminal else [""] * 3
+        )
+        for name in names:
+            score = row.scores.get(name)
+            line += msgspec.structs.astuple(score.estimate) if score else ("", "", "")
+        writer.writerow(["" if cell is None else cell for cell in line])
+    return out.getvalue().rstrip("\n")

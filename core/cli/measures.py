@@ -1,0 +1,102 @@
+"""Measured numbers as text: values, their intervals, both in one, with no more digits than they are worth."""
+
+import math
+from collections.abc import Iterable
+
+from core.runs import METRICS, Estimate
+
+MISSING = "–"
+_LOSSES = {"loss": "loss", "heldout": "held out"}
+
+
+def title(name: str) -> str:
+    """What a metric or loss is called at the head of its line; with a percent sign where values are per cent."""
+    if name in METRICS:
+        return METRICS[name].title + (" %" if METRICS[name].share else "")
+    return _LOSSES.get(name, name)
+
+
+def value_text(name: str, estimate: Estimate | None) -> str:
+    """The value alone."""
+    value, half = _scaled(name, estimate)
+    return MISSING if value is None else _number(value, _decimals(value, half))
+
+
+def interval_text(name: str, estimate: Estimate | None) -> str:
+    """The interval alone, as ``low to high``; a bound that is not known is a dash."""
+    value, half = _scaled(name, estimate)
+    if value is None or estimate is None or (estimate.low is None and estimate.high is None):
+        return MISSING
+    decimals = _decimals(value, half)
+    bounds = [
+        MISSING if bound is None else _number(bound * _factor(name), decimals)
+        for bound in (estimate.low, estimate.high)
+    ]
+    return " to ".join(bounds)
+
+
+def bracket_text(name: str, estimate: Estimate | None) -> str:
+    """Value and interval as papers print them, ``value [low, high]``."""
+    interval = interval_text(name, estimate)
+    value = value_text(name, estimate)
+    return value if interval == MISSING else f"{value} [{interval.replace(' to ', ', ')}]"
+
+
+def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0) -> str:
+    """Value and half the width of its interval, ``value ±half``, in units of ten to the exponent."""
+    value, half = _scaled(name, estimate)
+    if value is None:
+        return MISSING
+    value, half = value / 10.0**exponent, None if half is None else half / 10.0**exponent
+    decimals = _decimals(value, half)
+    text = _number(value, decimals)
+    return text if half is None else f"{text} ±{_number(half, decimals)}"
+
+
+def short_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
+    """The exponent at most 0 that makes the largest of the values 10 to 100, at -2 the first, so that all are short."""
+    values = [_scaled(name, estimate)[0] for estimate in estimates]
+    largest = max((abs(value) for value in values if value), default=1.0)
+    return min(-2, math.floor(math.log10(largest)) - 1) if largest < 1.0 else 0
+
+
+def _factor(name: str) -> float:
+    return 100.0 if name in METRICS and METRICS[name].share else 1.0
+
+
+def _scaled(name: str, estimate: Estimate | None) -> tuple[float | None, float | None]:
+    """Value and half width, in per cent where that is how they are shown."""
+    if estimate is None or estimate.value is None or not math.isfinite(estimate.value):
+        return None, None
+    factor = _factor(name)
+    half = None
+    if estimate.low is not None and estimate.high is not None:
+        half = (estimate.high - estimate.low) / 2 * factor
+    return estimate.value * factor, half
+
+
+def _decimals(value: float, half: float | None) -> int:
+    """Digits behind the point: three in all for a value without interval, else as many as half its width is worth.
+
+    >>> _decimals(94.22, 1.93), _decimals(94.22, 13.1), _decimals(0.012345, None)
+    (1, 0, 4)
+    """
+    if half:
+        return max(
+            0, (1 if half / 10 ** math.floor(math.log10(half)) < 3.0 else 0) - math.floor(math.log10(half))
+        )
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+
+
+def _number(value: float, decimals: int) -> str:
+    """Fixed point, or an exponent where that would need many zeros.
+
+    >>> _number(94.216, 1), _number(-0.0000123, 6), _number(-0.01, 1)
+    ('94.2', '-1.2e-5', '0.0')
+    """
+    if decimals > 5:
+        digits = max(0, decimals + math.floor(math.log10(abs(value)))) if value else 0
+        mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+        return f"{mantissa}e{int(exponent)}" if value else "0"
+    text = f"{value:.{decimals}f}"
+    return text.lstrip("-") if not text.strip("-0.") else text
