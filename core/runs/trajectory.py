@@ -1,0 +1,173 @@
+"""The whole way from noise to picture, computed on request and kept with its run.
+
+``trajectories/ddim-50.safetensors`` holds every state x_t of some starting noises, and beside each the picture
+that the network foresaw there; ``ddim-50.json`` says how far its making is, and goes when it is done. Both are
+replaced as a whole. Neither torch nor safetensors is needed to read a state, and one state at a time is read,
+because the whole may be a hundred times larger than what is looked at.
+
+Letters of shapes: S states, N starting noises, H rows and W columns of pixels; a trailing 3 is colour.
+"""
+
+import json
+import os
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.runs.directory import RunDirectory
+from core.runs.files import atomic_write
+from core.runs.plain import plain
+from core.runs.process import ProcessIdentity, alive
+
+Pixels = NDArray[np.uint8]
+
+FOLDER: Final = "trajectories"
+HEADER_LIMIT: Final = 1 << 20
+STATE_LIMIT: Final = 1 << 26
+"""Bytes of one state; more is none of ours."""
+_PROGRESS_LIMIT: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How to get from noise to picture: the sampler, and how often it calls the network."""
+
+    sampler: str
+    steps: int
+
+    def path(self, run: RunDirectory) -> Path:
+        """Where a run keeps this walk."""
+        return run.path / FOLDER / f"{self.sampler}-{self.steps}.safetensors"
+
+    def progress_path(self, run: RunDirectory) -> Path:
+        """Where it is said how far the making of it is."""
+        return self.path(run).with_suffix(".json")
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a walk is: `done` of `total` calls of the network, or why there will be no more of them."""
+
+    identity: ProcessIdentity
+    done: int = 0
+    total: int
+    error: str = ""
+
+
+class Trajectory:
+    """A walk that was kept: open as long as it is looked at, also when its file is replaced meanwhile.
+
+    Attributes:
+        epoch: epochs that the network had learnt.
+        timesteps: the noise level t of each state, from T down to 0, the finished picture; [S].
+        shape: [N, H, W] or [N, H, W, 3].
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: the file is damaged, or of something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._handle)
+        try:
+            header, begin = self._header()
+            notes = header["__metadata__"]
+            self.epoch = int(notes["epoch"])
+            self.timesteps = tuple(int(t) for t in json.loads(notes["timesteps"]))
+            shapes = [tuple(int(side) for side in header[name]["shape"]) for name in ("xt", "x0")]
+            offsets = [int(header[name]["data_offsets"][0]) for name in ("xt", "x0")]
+            kinds = {header[name]["dtype"] for name in ("xt", "x0")}
+        except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+            raise self._damaged() from error
+        self.shape = shapes[0][1:]
+        self._size = int(np.prod(self.shape, dtype=np.float64))
+        self._starts = [begin + offset for offset in offsets]
+        states = len(self.timesteps)
+        fits = len(self.shape) == 3 or (len(self.shape) == 4 and self.shape[3] == 3)
+        if not (
+            fits
+            and states
+            and kinds == {"U8"}
+            and shapes == [(states, *self.shape)] * 2
+            and min(self.shape) > 0
+            and self._size <= STATE_LIMIT
+            and min(offsets) >= 0
+            and max(self._starts) + states * self._size <= os.fstat(self._handle).st_size
+        ):
+            raise self._damaged()
+
+    def xt(self, index: int) -> Pixels:
+        """A state, uint8 [N, H, W] or [N, H, W, 3]."""
+        return self._read(self._starts[0], index)
+
+    def x0(self, index: int) -> Pixels:
+        """The picture that the network foresaw at this state, like it; the last state is the picture itself."""
+        return self._read(self._starts[1], index)
+
+    def _read(self, start: int, index: int) -> Pixels:
+        """One state.
+
+        Raises:
+            UserError: it cannot be read any more.
+        """
+        if not 0 <= index < len(self.timesteps):
+            raise IndexError(f"expected a state from 0 to {len(self.timesteps) - 1}, got {index}")
+        try:
+            data = os.pread(self._handle, self._size, start + index * self._size)
+        except OSError as error:
+            raise UserError(f"{self._path}: cannot be read ({error.strerror or error})") from error
+        if len(data) < self._size:
+            raise self._damaged()
+        return np.frombuffer(data, dtype=np.uint8).reshape(self.shape)
+
+    def _header(self) -> tuple[dict[str, Any], int]:
+        """The header of the safetensors format, and where the data begin."""
+        length = int.from_bytes(os.pread(self._handle, 8, 0), "little")
+        if not 2 <= length <= HEADER_LIMIT:
+            raise self._damaged()
+        return dict(json.loads(os.pread(self._handle, length, 8))), 8 + length
+
+    def _damaged(self) -> UserError:
+        return UserError(f"{self._path}: not a trajectory; delete it and compute it again")
+
+
+def write_progress(run: RunDirectory, walk: Walk, progress: Progress) -> None:
+    """Say how far a walk is; nothing is said where the run is gone."""
+    if run.run_file.exists():
+        walk.path(run).parent.mkdir(exist_ok=True)
+        atomic_write(walk.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
+
+
+def clear_progress(run: RunDirectory, walk: Walk) -> None:
+    """The walk is done."""
+    walk.progress_path(run).unlink(missing_ok=True)
+
+
+def read_progress(run: RunDirectory, walk: Walk) -> Progress | None:
+    """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
+    try:
+        with walk.progress_path(run).open("rb") as file:
+            found = msgspec.json.decode(file.read(_PROGRESS_LIMIT), type=Progress)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    error = plain(found.error)
+    if not error and alive(found.identity) is False:
+        error = "its process is gone"
+    return msgspec.structs.replace(found, error=error)
+
+
+def visited_timesteps(timesteps: int, steps: int) -> list[int]:
+    """The noise level t of each state of a walk in `steps` steps, from T down to 0; [steps + 1].
+
+    >>> visited_timesteps(1000, 5)
+    [1000, 800, 600, 400, 200, 0]
+    """
+    visited = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
+    return [int(t) for t in visited] + [0]

@@ -1,0 +1,130 @@
+"""``python -m core.training.trajectory RUN --sampler S --steps K``: computes and keeps one `core.runs.trajectory`.
+
+It starts from the noises of the run's own pictures, so what it ends in are these pictures where it walks as the run
+does. It ends with 0 when the walk is kept, 2 when it could not be, which the walk's progress then explains.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.numpy import save_file
+
+from core.diffusion.samplers import run_sampler
+from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.imaging import to_pixels, to_tiles
+from core.runs import RunDirectory, atomic_path
+from core.runs.process import ProcessIdentity
+from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
+from core.training.checkpoint import LoadedModel, load_model
+from core.training.worker import explain
+
+NICENESS: Final = 10
+"""Whoever looks can wait a little; the training beside it should not have to."""
+_SECONDS: Final = 0.25
+
+
+def compute(
+    run: RunDirectory, loaded: LoadedModel, walk: Walk, report: Callable[[int], None] = lambda done: None
+) -> None:
+    """Walk from the run's starting noises to pictures, and keep all states with the run.
+
+    Args:
+        run: where to.
+        loaded: its network.
+        walk: how.
+        report: called with the calls of the network that are done.
+
+    Raises:
+        UserError: no such sampler, too many steps, or the run is gone.
+    """
+    sample = loaded.config.sample
+    device = next(loaded.model.parameters()).device
+    noise = torch.randn(
+        (max(sample.count, sample.reverse_count), *loaded.shape),
+        generator=torch.Generator().manual_seed(sample.seed),
+    )
+    own = walk == Walk(sample.sampler, sample.steps or loaded.diffusion.timesteps)
+    if not own or (walk.sampler == "ddim" and sample.eta == 0.0):
+        # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
+        noise = noise[: sample.reverse_count]
+    states, foreseen, timesteps = [], [], []
+    for state in run_sampler(
+        walk.sampler,
+        loaded.model,
+        loaded.diffusion,
+        noise.to(device),
+        steps=walk.steps,
+        eta=sample.eta,
+        clip=sample.clip,
+        generator=torch.Generator().manual_seed(sample.seed + 1),
+    ):
+        states.append(_tiles(state.xt, sample.reverse_count))
+        if state.x0 is not None:
+            foreseen.append(_tiles(state.x0, sample.reverse_count))
+        timesteps.append(state.timestep + 1)
+        report(state.index)
+    foreseen.append(states[-1])
+    if not run.run_file.exists():
+        raise UserError(f"{run.id}: the run was removed meanwhile")
+    notes = {
+        "epoch": str(loaded.position.epoch),
+        "sampler": walk.sampler,
+        "steps": str(walk.steps),
+        "timesteps": json.dumps(timesteps),
+    }
+    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(foreseen).numpy()}
+    walk.path(run).parent.mkdir(exist_ok=True)
+    with atomic_path(walk.path(run)) as temporary:
+        save_file(tensors, temporary, metadata=notes)
+
+
+def _tiles(pictures: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.from_numpy(to_tiles(to_pixels(pictures[:count].cpu().numpy())))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m core.training.trajectory", description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--sampler", required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    run, walk = RunDirectory(options.run), Walk(options.sampler, options.steps)
+    me, spoken = ProcessIdentity.current(), 0.0
+
+    def say(done: int, error: str = "") -> None:
+        write_progress(run, walk, Progress(identity=me, done=done, total=walk.steps, error=error))
+
+    def report(done: int) -> None:
+        nonlocal spoken
+        if time.monotonic() - spoken >= _SECONDS:
+            spoken = time.monotonic()
+            say(done)
+
+    try:
+        say(0)
+        with contextlib.suppress(OSError):
+            os.nice(NICENESS)
+        torch.set_num_threads(options.threads)
+        compute(run, load_model(run, options.device), walk, report)
+    except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
+        traceback.print_exc()
+        say(0, explain(error))
+        return EXIT_USAGE
+    clear_progress(run, walk)
+    return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())
