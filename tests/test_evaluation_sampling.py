@@ -1,0 +1,89 @@
+"""Drawing many pictures of a run in batches."""
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from core.config import RunConfig, SampleConfig, ScheduleConfig
+from core.diffusion.samplers import sample
+from core.errors import UserError
+from core.evaluation.sampling import BATCH, draw, to_unit
+from core.training.checkpoint import LoadedModel, Position, make_diffusion
+
+
+class Shrinking(torch.nn.Module):
+    """A network that foresees noise in proportion to what it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(0.9))
+
+    def forward(self, xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return xt * self.weight + t[:, None, None, None] / 100
+
+
+def loaded(timesteps: int = 6, **settings: object) -> LoadedModel:
+    config = RunConfig(
+        schedule=ScheduleConfig(timesteps=timesteps),
+        sample=msgspec.structs.replace(SampleConfig(), **settings),
+    )
+    position = Position(
+        epoch=1, batch=0, step=1, losses=[], elapsed=0.0, metrics_offset=0, channels=1, size=8
+    )
+    return LoadedModel(Shrinking(), make_diffusion(config), config, position)
+
+
+def test_pictures_are_those_of_one_call_after_the_other_with_one_generator():
+    run = loaded()
+    generator = torch.Generator().manual_seed(3)
+    expected = []
+    for size in (BATCH, 5):
+        noise = torch.randn((size, 1, 8, 8), generator=generator)
+        expected.append(sample("ddpm", run.model, run.diffusion, noise, generator=generator))
+    found = draw(run, BATCH + 5, seed=3)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, torch.cat(expected).numpy())
+
+
+@pytest.mark.parametrize("count", [1, BATCH, BATCH + 1])
+def test_as_many_pictures_are_drawn_as_were_asked_for(count):
+    assert draw(loaded(), count).shape == (count, 1, 8, 8)
+
+
+def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_given():
+    own = loaded(sampler="ddim", steps=2, eta=0.5, clip=False)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((3, 1, 8, 8), generator=generator)
+    options = {"steps": 2, "eta": 0.5, "clip": False, "generator": generator}
+    expected = sample("ddim", own.model, own.diffusion, noise, **options)
+    np.testing.assert_array_equal(draw(own, 3), expected.numpy())
+    np.testing.assert_array_equal(draw(own, 3, sampler="ddpm", steps=3), draw(loaded(clip=False, steps=3), 3))
+
+
+def test_a_seed_means_the_same_pictures_each_time_and_another_means_others():
+    np.testing.assert_array_equal(draw(loaded(), 2, seed=1), draw(loaded(), 2, seed=1))
+    assert np.abs(draw(loaded(), 2, seed=1) - draw(loaded(), 2, seed=2)).max() > 1e-3
+
+
+def test_progress_counts_the_networks_calls_to_the_end():
+    seen: list[tuple[int, int]] = []
+    draw(loaded(), BATCH + 1, steps=3, report=lambda done, total: seen.append((done, total)))
+    assert {total for _, total in seen} == {6}
+    assert sorted({done for done, _ in seen}) == list(range(7))
+
+
+def test_one_timestep_is_enough():
+    assert np.isfinite(draw(loaded(timesteps=1), 2)).all()
+
+
+@pytest.mark.parametrize("options", [{"steps": 7}, {"sampler": "euler"}])
+def test_what_no_sampler_can_do_is_explained(options):
+    with pytest.raises(UserError):
+        draw(loaded(), 1, **options)
+
+
+def test_pictures_are_clipped_into_0_to_1():
+    found = to_unit(np.array([-3.0, -1.0, 0.0, 1.0, 3.0], np.float32))
+    assert found.dtype == np.float32
+    assert found.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
