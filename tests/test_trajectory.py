@@ -29,7 +29,7 @@ from core.diffusion.samplers import inference_timesteps
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
-from core.launch.trajectory import start_walk
+from core.launch.trajectory import start_walks
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity, boot_id, host_name
 from core.runs.trajectory import (
@@ -264,20 +264,25 @@ def test_why_it_cannot_be_computed_is_in_its_progress(
     assert not Walk(sampler, steps).path(run).exists()
 
 
-def test_a_process_of_its_own_computes_it_and_two_are_not_started(
-    trained: Callable[..., RunDirectory],
+def test_one_process_computes_them_for_all_runs_and_says_which_it_could_not(
+    trained: Callable[..., RunDirectory], tmp_path: Path
 ) -> None:
-    run, walk = trained(), Walk("ddpm", 3)
-    assert start_walk(run, walk, CPU)
-    assert read_progress(run, walk) is not None
-    assert not start_walk(run, walk, CPU)
+    walk = Walk("ddpm", 3)
+    untrained = RunDirectory.create(tmp_path / "runs", RunConfig(), group="g")
+    runs = [untrained, trained()]
+    assert start_walks(runs, walk, CPU) == 2
+    assert all(read_progress(run, walk) is not None for run in runs)
+    assert start_walks(runs, walk, CPU) == 0
     deadline = time.monotonic() + 120
-    while read_progress(run, walk) is not None:
-        progress = read_progress(run, walk)
-        assert progress is None or not progress.error, progress
+    while (progress := read_progress(runs[1], walk)) is not None:
+        assert not progress.error, progress
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-    assert Trajectory(walk.path(run)).timesteps == (12, 8, 4, 0)
+    assert Trajectory(walk.path(runs[1])).timesteps == (12, 8, 4, 0)
+    failed = read_progress(untrained, walk)
+    assert failed is not None
+    assert "has no checkpoint yet" in failed.error
+    assert "has no checkpoint yet" in (untrained.path / "trajectories" / "worker.log").read_text()
 
 
 def test_looking_at_one_imports_neither_torch_nor_safetensors() -> None:

@@ -1,7 +1,8 @@
-"""Starts the process that computes a `core.runs.trajectory`, which then goes on whoever asked for it leaves."""
+"""Starts the process that computes `core.runs.trajectory`, which goes on when whoever asked for it leaves."""
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from core.errors import UserError
@@ -16,30 +17,32 @@ THREADS: Final = 1
 _STARTED: Final[list["subprocess.Popen[bytes]"]] = []
 
 
-def start_walk(run: RunDirectory, walk: Walk, plan: Plan) -> bool:
-    """Have a walk computed and kept, unless somebody is at it already.
+def start_walks(runs: Sequence[RunDirectory], walk: Walk, plan: Plan) -> int:
+    """Have the walks of some runs computed and kept, one after the other, in one process.
 
     Args:
-        run: a run with a checkpoint.
+        runs: runs with checkpoints; those of which somebody computes this walk already are passed over.
         walk: how to get from noise to picture.
         plan: where computing is allowed; its first device is taken.
 
     Returns:
-        Whether a process was started; its words go to ``trajectories/worker.log``.
+        How many will be computed; what the process says goes to ``trajectories/worker.log`` of the first.
 
     Raises:
-        UserError: the run cannot be written.
+        UserError: a run cannot be written.
     """
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]
-    progress = read_progress(run, walk)
-    if progress is not None and not progress.error:
-        return False
-    command = [sys.executable, "-P", "-m", MODULE, str(run.path), "--sampler", walk.sampler]
-    command += ["--steps", str(walk.steps), "--device", plan.devices[0].name, "--threads", str(THREADS)]
+    wanted = [run for run in runs if not _is_computed(run, walk)]
+    if not wanted:
+        return 0
+    command = [sys.executable, "-P", "-m", MODULE, *(str(run.path.absolute()) for run in wanted)]
+    command += ["--sampler", walk.sampler, "--steps", str(walk.steps)]
+    command += ["--device", plan.devices[0].name, "--threads", str(THREADS)]
     environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    folder = walk.path(wanted[0]).parent
     try:
-        walk.path(run).parent.mkdir(exist_ok=True)
-        with (walk.path(run).parent / "worker.log").open("wb") as log:
+        folder.mkdir(exist_ok=True)
+        with (folder / "worker.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
                 start_new_session=True,
@@ -48,10 +51,16 @@ def start_walk(run: RunDirectory, walk: Walk, plan: Plan) -> bool:
                 stderr=log,
                 env=environment,
             )
+        _STARTED.append(process)
+        # It will speak for itself once torch is imported, which takes seconds.
+        if identity := ProcessIdentity.of(process.pid):
+            for run in wanted:
+                write_progress(run, walk, Progress(identity=identity, total=walk.steps))
     except OSError as error:
-        raise UserError(f"{run.path}: cannot compute there ({error.strerror or error})") from error
-    _STARTED.append(process)
-    # It will speak for itself once torch is imported, which takes seconds.
-    if identity := ProcessIdentity.of(process.pid):
-        write_progress(run, walk, Progress(identity=identity, total=walk.steps))
-    return True
+        raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
+    return len(wanted)
+
+
+def _is_computed(run: RunDirectory, walk: Walk) -> bool:
+    progress = read_progress(run, walk)
+    return progress is not None and not progress.error

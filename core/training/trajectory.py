@@ -1,7 +1,8 @@
-"""``python -m core.training.trajectory RUN --sampler S --steps K``: computes and keeps one `core.runs.trajectory`.
+"""``python -m core.training.trajectory RUN... --sampler S --steps K``: computes and keeps `core.runs.trajectory`.
 
-It starts from the noises of the run's own pictures, so what it ends in are these pictures where it walks as the run
-does. It ends with 0 when the walk is kept, 2 when it could not be, which the walk's progress then explains.
+It starts from the noises of a run's own pictures, so what it ends in are these pictures where it walks as the run does.
+Run after run, because torch takes more memory than the network. It ends with 0 when all walks are kept, and with 2 when
+one could not be, which that walk's progress then explains.
 """
 
 import argparse
@@ -94,13 +95,22 @@ def _tiles(pictures: torch.Tensor, count: int) -> torch.Tensor:
 def main(arguments: list[str] | None = None) -> int:
     """The command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m core.training.trajectory", description=__doc__)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--sampler", required=True)
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    run, walk = RunDirectory(options.run), Walk(options.sampler, options.steps)
+    walk = Walk(options.sampler, options.steps)
+    torch.set_num_threads(options.threads)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    done = [_keep(RunDirectory(path), walk, options.device) for path in options.runs]
+    return EXIT_OK if all(done) else EXIT_USAGE
+
+
+def _keep(run: RunDirectory, walk: Walk, device: str) -> bool:
+    """Compute and keep one walk, and say how far it is; whether it is kept."""
     me, spoken = ProcessIdentity.current(), 0.0
 
     def say(done: int, error: str = "") -> None:
@@ -113,17 +123,13 @@ def main(arguments: list[str] | None = None) -> int:
             say(done)
 
     try:
-        say(0)
-        with contextlib.suppress(OSError):
-            os.nice(NICENESS)
-        torch.set_num_threads(options.threads)
-        compute(run, load_model(run, options.device), walk, report)
+        compute(run, load_model(run, device), walk, report)
     except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
         traceback.print_exc()
         say(0, explain(error))
-        return EXIT_USAGE
+        return False
     clear_progress(run, walk)
-    return EXIT_OK
+    return True
 
 
 if __name__ == "__main__":
