@@ -1,0 +1,59 @@
+"""The table: kind of fault, times tried, survived, lost."""
+
+import argparse
+import gc
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+# Before torch is imported: a fork must find no threads, and two processes with two threads each are slow.
+os.environ["OMP_NUM_THREADS"] = "1"
+for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
+os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for what trials start
+
+from tests.faults import kills, numerics, processes, readers, soak, storage, tiny  # noqa: E402
+from tests.faults.lab import FAULTS, Tally, carry_out  # noqa: E402
+
+__all__ = ["kills", "numerics", "processes", "readers", "soak", "storage"]  # imported for what they register
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="a little of each, in seconds")
+    parser.add_argument("--only", default="", metavar="REGEX", help="kinds whose name matches")
+    parser.add_argument("--times", type=int, help="trials of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    began = time.monotonic()
+    chosen = [fault for fault in FAULTS if re.search(options.only, fault.kind)]
+    tiny.prepare()
+    gc.freeze()  # so that forks share what is never collected
+    width = max(len(fault.kind) for fault in chosen)
+    print(f"{'kind of fault':<{width}}  tried  survived  lost", flush=True)
+    tallies = []
+    for fault in chosen:
+        times = options.times or (fault.short if options.short else fault.times)
+        if times == 0:
+            continue
+        tally = carry_out(fault, times=times, seed=options.seed)
+        tallies.append(tally)
+        print(_row(tally, width), flush=True)
+        if tally.words:
+            print(tally.words, file=sys.stderr, flush=True)
+    everything = Tally("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))
+    print(_row(everything, width))
+    print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")
+    return 1 if everything.lost or not everything.tried else 0
+
+
+def _row(tally: Tally, width: int) -> str:
+    if tally.skipped and not tally.tried:
+        return f"{tally.kind:<{width}}  not possible here: {tally.skipped}"
+    return f"{tally.kind:<{width}}  {tally.tried:5}  {tally.survived:8}  {tally.lost:4}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

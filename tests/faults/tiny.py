@@ -1,0 +1,290 @@
+"""A training of half a second, workers of it as forks, and what must hold of its folder at any moment."""
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import importlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+
+import core.training.loop
+from core.config import (
+    DataConfig,
+    DiffusionConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from core.data import load_dataset
+from core.imaging import read_sheet
+from core.launch import control
+from core.runs import MetricsTail, RunDirectory, RunStore, State, Status, effective_state
+from core.training import worker
+from core.training.checkpoint import read_checkpoint
+from tests.faults.lab import wait_for_exit
+
+Sabotage = Callable[[], None]
+"""Done in a worker's process before its work begins."""
+EPOCHS = 3
+STEPS = 9
+_SET = 'name = "tiny"\ncount = 24\nheldout = 8\nsize = 8\nstorage = "array"\n'
+
+
+def config(**train: object) -> RunConfig:
+    """Nine steps of eight pictures of 8 x 8, with everything that has a state: Muon, EMA, warm-up, augmentation."""
+    settings = {
+        "epochs": EPOCHS,
+        "batch_size": 8,
+        "optimizer": "muon",
+        "ema_decay": 0.9,
+        "warmup_steps": 2,
+        "cooldown": 0.4,
+        "augment": "dihedral",
+        "stratified_timesteps": True,
+        "checkpoint_seconds": 1e-6,
+    } | train
+    return RunConfig(
+        recipe="tiny",
+        data=DataConfig(dataset="tiny", count=24, heldout=8),
+        schedule=ScheduleConfig(timesteps=10),
+        diffusion=DiffusionConfig(prediction_type="v_prediction"),
+        model=ModelConfig(preset="lean", width=16),
+        train=TrainConfig(**settings),  # type: ignore[arg-type]
+        sample=SampleConfig(
+            count=3, sampler="ddim", steps=2, reverse_every=1, reverse_count=2, reverse_states=2
+        ),
+    )
+
+
+def prepare() -> None:
+    """Once, before any fork: one thread, the pictures on disk, and a checkpoint after each step."""
+    torch.set_num_threads(1)
+    core.training.loop.DRAIN_SECONDS = 0.0
+    data = Path(tempfile.mkdtemp(prefix="faults-data-"))
+    data.chmod(0o755)
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
+    (data / "tiny.toml").write_text(_SET)
+    os.environ["DDPM_DATA"] = str(data)
+    load_dataset("tiny", data_dir=data, workers=1)
+    _import_what_a_worker_does()
+    reference()
+
+
+def _import_what_a_worker_does() -> None:
+    """torch imports much of itself when first used; here once, so that not each fork has to."""
+    before = set(sys.modules)
+    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
+        run, names = new_run(Path(folder)), Path(folder) / "names"
+
+        def tell() -> None:
+            at_exit(lambda: names.write_text("\n".join(set(sys.modules) - before)))
+
+        assert finish(run, tell) == 0, run.log.read_text()
+        wanted = sorted(names.read_text().split())
+    for name in wanted:
+        with contextlib.suppress(
+            Exception
+        ):  # some are made up on the fly, and cannot be imported by their name
+            importlib.import_module(name)
+
+
+_AT_EXIT: list[Callable[[], object]] = []
+
+
+def at_exit(call: Callable[[], object]) -> None:
+    """Call it when the worker in this process has ended; it leaves by `os._exit`, which asks nobody."""
+    _AT_EXIT.append(call)
+
+
+def new_run(root: Path, configuration: RunConfig | None = None) -> RunDirectory:
+    """A queued run."""
+    return RunDirectory.create(root / "runs", configuration or config(), group="g")
+
+
+def start(run: RunDirectory, sabotage: Sabotage = lambda: None) -> int:
+    """The pid of a worker that has just begun."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 99
+    try:
+        log = os.open(run.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sabotage()
+        code = worker.main([str(run.path), "--device", "cpu", "--threads", "1"])
+        for call in _AT_EXIT:
+            call()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def finish(run: RunDirectory, sabotage: Sabotage = lambda: None) -> int:
+    """Have a worker work to its end; its exit code."""
+    code = wait_for_exit(start(run, sabotage), 60.0)
+    assert code is not None, "the worker hangs"
+    return code
+
+
+def state(run: RunDirectory) -> State:
+    return effective_state(run.read_status(), now=time.time())
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.002)
+
+
+def kill_after(pid: int, seconds: float, number: signal.Signals = signal.SIGKILL) -> int:
+    """Send a signal after a while; how the worker ended (negative: by the signal), which may be before."""
+    time.sleep(seconds)
+    os.kill(pid, number)  # at worst a zombie of ours, which bears it
+    code = wait_for_exit(pid, 60.0)
+    assert code is not None, "the worker hangs"
+    return code
+
+
+@dataclass(frozen=True)
+class Result:
+    """All that a training makes, but for clocks: weights, optimizer, generator, metrics, pictures."""
+
+    tensors: str
+    position: tuple[int, int, int]
+    losses: tuple[float, ...]
+    epochs: tuple[tuple[float, ...], ...]
+    pictures: dict[str, str]
+
+
+def result(run: RunDirectory) -> Result:
+    """What a run has made; all of its files must be whole."""
+    check_files(run)
+    tensors, position = read_checkpoint(run)
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    tail = MetricsTail(run.metrics_file)
+    tail.poll()
+    assert tail.steps.tolist() == list(range(1, len(tail.steps) + 1)), "a step is missing or doubled"
+    assert [record.epoch for record in tail.epochs] == list(range(1, len(tail.epochs) + 1))
+    return Result(
+        digest.hexdigest(),
+        (position.epoch, position.batch, position.step),
+        tuple(tail.losses.tolist()),
+        tuple((r.step, r.mean, r.min, r.max, r.heldout, r.learning_rate) for r in tail.epochs),
+        {
+            path.relative_to(run.path).as_posix(): hashlib.sha256(
+                read_sheet(path).pictures.tobytes()
+            ).hexdigest()
+            for _, path in run.sample_sheets() + run.reverse_strips()
+        },
+    )
+
+
+def check_files(run: RunDirectory) -> None:
+    """Every file is whole or absent; a torn last line of the metrics is no line."""
+    run.read()
+    run.read_status()
+    tail = MetricsTail(run.metrics_file)
+    tail.poll()
+    assert tail.damaged == 0, "a damaged line in the middle of the metrics"
+    for _, path in run.sample_sheets() + run.reverse_strips():
+        read_sheet(path)
+    if run.checkpoint.exists():
+        read_checkpoint(run)
+    names = {path.name for path in run.path.iterdir() if not path.name.startswith(".")}
+    known = {
+        "run.toml",
+        "status.json",
+        "metrics.jsonl",
+        "samples",
+        "reverse",
+        "checkpoints",
+        "worker.log",
+        "control",
+    }
+    assert names <= known, f"files that nobody knows: {names - known}"
+
+
+@functools.cache
+def reference() -> Result:
+    """What the tiny training makes when nothing disturbs it."""
+    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
+        run = new_run(Path(folder))
+        assert finish(run) == 0, run.log.read_text()
+        made = result(run)
+    assert made.position == (EPOCHS, 0, STEPS)
+    assert len(made.pictures) == 2 * EPOCHS + 1
+    return made
+
+
+@functools.cache
+def duration() -> float:
+    """Seconds that an undisturbed worker takes, of three the middle one."""
+    taken = []
+    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
+        for _ in range(3):
+            run = new_run(Path(folder))
+            began = time.monotonic()
+            assert finish(run) == 0
+            taken.append(time.monotonic() - began)
+    return sorted(taken)[1]
+
+
+def resume(run: RunDirectory) -> None:
+    """Put the run back into the queue, as a person does, unless no worker had taken it yet."""
+    if state(run) is not State.QUEUED:
+        control.resume(run)
+
+
+def resume_and_compare(run: RunDirectory) -> None:
+    """Go on with a broken run to its end: it must be the undisturbed one, and leave nothing half done behind."""
+    check_files(run)
+    if state(run) is not State.FINISHED:
+        resume(run)
+        assert finish(run) == 0, run.log.read_text()
+    same_as_undisturbed(run)
+
+
+def same_as_undisturbed(run: RunDirectory) -> None:
+    assert state(run) is State.FINISHED
+    found, expected = result(run), reference()
+    for field in ("position", "losses", "epochs", "tensors", "pictures"):
+        assert getattr(found, field) == getattr(expected, field), f"another {field} than the undisturbed run"
+    leftovers = [path.name for path in run.path.rglob(".*") if path.name not in (".lock", ".evaluation.lock")]
+    assert not leftovers, f"left behind: {leftovers}"
+
+
+def status_of(run: RunDirectory, **changes: object) -> Status:
+    """Write the status with some changes, as a test may."""
+    status = msgspec.structs.replace(run.read_status(), **changes)
+    run.write_status(status)
+    return status
+
+
+def listed(run: RunDirectory) -> str:
+    """How the runs folder lists the run: its state, or why it cannot be read."""
+    scan = RunStore(run.path.parent).scan()
+    for problem in scan.problems:
+        if problem.directory == run:
+            return problem.text
+    return next(info.state.value for info in scan.infos if info.directory == run)
