@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-PositiveInt = Annotated[int, Meta(ge=1)]
-NaturalInt = Annotated[int, Meta(ge=0)]
-PositiveFloat = Annotated[float, Meta(gt=0)]
+# Upper bounds far above what anybody needs, and below what overflows somewhere after the run was queued.
+PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
+NaturalInt = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
+PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -97,11 +98,12 @@ class SampleConfig(Section, frozen=True):
     every: PositiveInt = 1
     """Epochs between two sheets of samples; the last epoch always has one."""
     count: PositiveInt = 16
-    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    sampler: Literal["ddpm", "ddim", "dpm++"] = "ddpm"
+    """`dpm++` is DPM-Solver++(2M), which needs the fewest network calls."""
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """ddim only: 0 is deterministic, 1 adds the noise of the ancestral sampler."""
+    """ddim and dpm++ only: 0 is deterministic, 1 adds as much noise as the ancestral sampler."""
     clip: bool = True
     """Clip each foreseen picture to [-1, 1] on the way, as the code of Ho et al. does; the thesis does not."""
     seed: NaturalInt = 0

@@ -18,7 +18,7 @@ from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
 from core.launch.provenance import provenance_of_this_process
-from core.runs.directory import RunBusyError, RunDirectory, make_group
+from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, make_group
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
 from core.runs.status import State, Status
@@ -84,9 +84,9 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         UserError: the run is live or queued, has nothing left to do, or `epochs` is too small.
     """
     name = plain(run.id)
-    _ended_state(run, run.read_status())
+    _ended_state(run, _status_or_new(run))
     with run.lock(wait=_LOCK_WAIT):
-        file, status = run.read(), run.read_status()
+        file, status = run.read(), _status_or_new(run)
         state = _ended_state(run, status)
         wanted = file.config.train.epochs if epochs is None else epochs
         if wanted < file.config.train.epochs:
@@ -155,6 +155,17 @@ def remove(run: RunDirectory) -> str:
     except OSError as error:
         raise UserError(f"{trash}: cannot be deleted ({error.strerror or error})") from error
     return f"{name}: removed"
+
+
+def _status_or_new(run: RunDirectory) -> Status:
+    """The run's status; in place of a damaged one that of a crash, as a power cut leaves it.
+
+    Whoever takes it for the truth holds the lock, which a live worker would.
+    """
+    try:
+        return run.read_status()
+    except DamagedStatusError:
+        return Status(state=State.CRASHED, epochs=run.read().config.train.epochs)
 
 
 def _ended_state(run: RunDirectory, status: Status) -> State:

@@ -45,6 +45,10 @@ class NotQueuedError(UserError):
     """A worker was started on a run that does not wait for one."""
 
 
+class DamagedStatusError(UserError):
+    """A `status.json` that no writer left so: missing, cut off, or no status. `resume` makes a new one."""
+
+
 class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A run's `run.toml`: what was asked for, and what it was made with."""
 
@@ -159,8 +163,11 @@ class RunDirectory:
         """The run's `status.json`, as its writer left it (see `effective_state`), its texts made `plain`.
 
         Raises:
-            UserError: it is missing, damaged, or of a newer version.
+            DamagedStatusError: it is missing or damaged.
+            UserError: it cannot be read, or is of a newer version.
         """
+        if not os.path.lexists(self.status_file):
+            raise DamagedStatusError(f"{self.status_file}: is missing; core runs resume makes a new one")
         _require_small_file(self.status_file)
         try:
             data = self.status_file.read_bytes()
@@ -171,7 +178,9 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.status_file}: cannot be read ({error.strerror or error})") from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UserError(f"{self.status_file}: not a run's status ({error})") from error
+            raise DamagedStatusError(
+                f"{self.status_file}: not a run's status ({error}); core runs resume makes a new one"
+            ) from error
         return msgspec.structs.replace(status, message=plain(status.message), error=plain(status.error))
 
     def write_status(self, status: Status, *, fsync: bool = True) -> None:
