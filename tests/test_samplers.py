@@ -1,5 +1,6 @@
 """Samplers, step by step against diffusers' schedulers with the same noises, and against closed forms."""
 
+import itertools
 import math
 
 import numpy as np
@@ -7,18 +8,21 @@ import pytest
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 
 from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
 from core.diffusion.samplers import (
     SAMPLERS,
+    WITH_ETA,
     inference_timesteps,
     run_sampler,
     sample,
     sample_ddim,
     sample_ddpm,
+    sample_dpm_solver,
 )
 from core.errors import UserError
-from core.schedules import make_schedule
+from core.schedules import Schedule, make_schedule
 
 T = 24
 FIXED = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
@@ -113,6 +117,102 @@ def test_ddim_agrees_with_diffusers(prediction_type, steps, eta, clip, zero_term
             torch.testing.assert_close(state.xt, xt, rtol=tolerance, atol=tolerance)
 
 
+def almost_pure_noise_at_the_end(timesteps=T, **options):
+    """The process with abar_T = 2^-24, which is what diffusers makes of zero terminal SNR."""
+    schedule = process(timesteps, zero_terminal_snr=True, prediction_type="sample").schedule
+    betas = schedule.betas.copy()
+    betas[-1] = 1.0 - 2.0**-24 / schedule.alphas_cumprod[-2]
+    return GaussianDiffusion(Schedule("almost", betas), **options)
+
+
+# Of numpy 2 about what diffusers does with its own sigmas.
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+@pytest.mark.parametrize("make", [process, almost_pure_noise_at_the_end])
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [T, 7, 3, 1])
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, make):
+    diffusion = make(prediction_type=prediction_type)
+    scheduler = with_betas(
+        DPMSolverMultistepScheduler,
+        diffusion,
+        torch.float64,
+        algorithm_type="sde-dpmsolver++" if eta else "dpmsolver++",
+        solver_order=2,
+        final_sigmas_type="zero",
+        thresholding=clip,
+        sample_max_value=1.0,
+    )
+    scheduler.set_timesteps(steps)
+    visited = inference_timesteps(T, steps)
+    assert scheduler.timesteps.tolist() == visited
+    # It rounds them to float32.
+    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[visited]
+    scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
+    noise, draws = start(), seeded()
+    states = list(
+        sample_dpm_solver(network, diffusion, noise, steps=steps, eta=eta, generator=seeded(), clip=clip)
+    )
+    for before, after in itertools.pairwise(states):
+        output = network(before.xt, torch.full((2,), before.timestep))
+        z = torch.randn(noise.shape, generator=draws, dtype=torch.float64) if eta else None
+        # It rounds each state to float32 too, so each step begins from ours.
+        theirs = scheduler.step(output, before.timestep, before.xt, variance_noise=z).prev_sample
+        torch.testing.assert_close(after.x0, scheduler.model_outputs[-1], rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(after.xt, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(("prediction_type", "zero_terminal_snr"), PROCESSES)
+def test_up_to_two_steps_of_dpm_solver_are_those_of_ddim(prediction_type, zero_terminal_snr, steps, eta):
+    diffusion = process(prediction_type=prediction_type, zero_terminal_snr=zero_terminal_snr)
+    first, second = (
+        sample(name, network, diffusion, start(), steps=steps, eta=eta, generator=seeded())
+        for name in ("dpm++", "ddim")
+    )
+    torch.testing.assert_close(first, second)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_from_pure_noise_dpm_solver_starts_anew_at_its_second_step(eta):
+    diffusion, draws = process(zero_terminal_snr=True, prediction_type="v_prediction"), seeded()
+    walk = sample_dpm_solver(network, diffusion, start(), eta=eta, generator=draws)
+    _, second = next(walk), next(walk)
+    signal, spread = diffusion.signal_and_noise(T - 2)
+    z = torch.randn(start().shape, generator=seeded(), dtype=torch.float64) if eta else start()
+    torch.testing.assert_close(second.xt, signal * second.x0 + spread * z)
+    rest = torch.Generator()
+    rest.set_state(draws.get_state())
+    anew = list(sample_dpm_solver(network, diffusion, second.xt, start=T - 2, eta=eta, generator=rest))[1:]
+    for expected, state in zip(anew, walk, strict=True):
+        torch.testing.assert_close(state.xt, expected.xt)
+
+
+@pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm++", 2)])
+def test_twice_the_steps_make_the_error_of_ddim_half_and_that_of_dpm_solver_a_quarter(name, order):
+    """On the flow of a Gaussian, of which every state is known."""
+    diffusion = GaussianDiffusion(make_schedule("linear"), prediction_type="sample")
+    model, noise, at = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2), start(), 99
+
+    def centre_and_width(t):
+        signal, spread = diffusion.signal_and_noise(t)
+        return 0.4 * signal, math.hypot(0.2 * signal, spread)
+
+    (first, first_width), (centre, width) = centre_and_width(999), centre_and_width(at)
+    expected = centre + width * (noise - first) / first_width
+    errors = []
+    for steps in (50, 100, 200):
+        walk = run_sampler(name, model, diffusion, noise, steps=steps, generator=seeded(), clip=False)
+        there = next(state.xt for state in walk if state.timestep == at)
+        errors.append((there - expected).abs().max().item())
+    assert errors[0] / errors[1] == pytest.approx(2**order, rel=0.05)
+    assert errors[1] / errors[2] == pytest.approx(2**order, rel=0.05)
+
+
 @pytest.mark.parametrize("timesteps", [1, 2, 7, 24, 50, 99])
 def test_timesteps_are_spaced_like_diffusers_trailing_and_begin_at_the_last(timesteps):
     scheduler = DDPMScheduler(num_train_timesteps=timesteps, timestep_spacing="trailing")
@@ -127,7 +227,7 @@ def test_timesteps_are_spaced_like_diffusers_trailing_and_begin_at_the_last(time
     assert inference_timesteps(timesteps) == list(range(timesteps - 1, -1, -1))
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["ddpm", "ddim"])
 def test_a_walk_begun_half_way_is_the_rest_of_the_whole_walk(name):
     draws, rest = seeded(), None
     whole = run_sampler(name, network, process(), start(), eta=0.5, generator=draws)
@@ -261,10 +361,11 @@ def test_pictures_repeat_with_the_seed_and_leave_the_global_one_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_ddim_at_eta_zero_draws_nothing():
+@pytest.mark.parametrize("name", WITH_ETA)
+def test_at_eta_zero_nothing_is_drawn(name):
     generator = seeded()
     before = generator.get_state()
-    sample("ddim", network, process(), start(), generator=generator)
+    sample(name, network, process(), start(), generator=generator)
     assert torch.equal(generator.get_state(), before)
 
 
@@ -284,13 +385,14 @@ def test_gradients_stay_on_for_the_caller_between_states(name):
 
 
 @pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan])
-def test_an_eta_out_of_bounds_is_refused(eta):
+@pytest.mark.parametrize("name", WITH_ETA)
+def test_an_eta_out_of_bounds_is_refused(name, eta):
     with pytest.raises(UserError, match=f"expected eta from 0 to 1, got {eta}"):
-        sample("ddim", network, process(), start(), eta=eta, generator=seeded())
+        sample(name, network, process(), start(), eta=eta, generator=seeded())
 
 
 def test_an_unknown_sampler_is_refused():
-    with pytest.raises(UserError, match="unknown sampler 'euler'; expected one of ddpm, ddim"):
+    with pytest.raises(UserError, match=r"unknown sampler 'euler'; expected one of ddpm, ddim, dpm\+\+"):
         sample("euler", network, process(), start(), generator=seeded())
 
 

@@ -99,7 +99,7 @@ class SampleConfig(Section, frozen=True):
     """Epochs between two sheets of samples; the last epoch always has one."""
     count: PositiveInt = 16
     sampler: Literal["ddpm", "ddim", "dpm++"] = "ddpm"
-    """`dpm++` is DPM-Solver++(2M), which needs the fewest network calls."""
+    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls."""
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=1)] = 0.0

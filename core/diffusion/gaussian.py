@@ -188,6 +188,13 @@ class GaussianDiffusion:
             return 1.0, 0.0
         return float(self._float64["signal"][t]), float(self._float64["noise"][t])
 
+    def half_log_snr(self, t: int) -> float:
+        """ln sqrt(abar_t / (1 - abar_t)), the lambda of Lu et al. 2022.
+
+        It is -inf where nothing of the picture is left, and inf for the clean picture, t = -1.
+        """
+        return 0.5 * float(self.schedule.log_snr[t]) if t >= 0 else math.inf
+
     def _at(self, name: str, t: Tensor, like: Tensor) -> Tensor:
         """A coefficient at each picture's timestep, [N, 1, ...] with as many axes as `like`."""
         values = self._table(name, like.dtype, like.device).index_select(0, t)

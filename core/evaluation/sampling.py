@@ -31,7 +31,7 @@ def draw(
     Args:
         loaded: the run, as of a checkpoint.
         count: pictures, at least 1.
-        sampler: `ddpm` or `ddim`; None takes the run's own.
+        sampler: one of `core.diffusion.samplers.SAMPLERS`; None takes the run's own.
         steps: network calls a picture; None takes the run's own, which may be all timesteps.
         seed: of the noises. They are drawn on the CPU, so they are the same on all devices.
         report: called with calls of the network done and in all.
