@@ -1,0 +1,102 @@
+"""Distances between pictures as rows of numbers, and the nearest ones by brute force.
+
+Letters of shapes: N pictures, R pictures that they are compared with, D = C H W numbers of a picture.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+
+Rows = NDArray[np.float32]
+
+LEVELS: Final = 255
+_CHUNK_NUMBERS: Final = 1 << 22
+_SHORTLIST: Final = 8
+
+
+def as_rows(pictures: NDArray[Any]) -> Rows:
+    """Pictures as rows of numbers, rounded to the 256 grey levels that data have on disk.
+
+    Without the rounding, a sample that shows as blank would differ from each blank picture of the data, and the
+    ties between them, which rank statistics must see, would be lost.
+
+    Args:
+        pictures: [N, C, H, W]; floats in [0, 1], or uint8.
+
+    Returns:
+        [N, D] in [0, 1].
+
+    Raises:
+        UserError: another number of axes, or numbers outside [0, 1].
+    """
+    if pictures.ndim != 4:
+        raise UserError(f"expected pictures [N, C, H, W], got an array {list(pictures.shape)}")
+    rows = pictures.reshape(len(pictures), int(np.prod(pictures.shape[1:])))
+    if rows.dtype == np.uint8:
+        return rows.astype(np.float32) / np.float32(LEVELS)
+    # A comparison with NaN is false.
+    if not ((rows >= 0) & (rows <= 1)).all():
+        raise UserError(
+            "expected pictures of numbers from 0 to 1, got others, or NaN: clip them, or use uint8"
+        )
+    levels = rows.astype(np.float32) * np.float32(LEVELS)
+    np.round(levels, out=levels)
+    levels /= np.float32(LEVELS)
+    return levels
+
+
+def squared_distances(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[Any]:
+    """All squared Euclidean distances [N, R] by one product of matrices, never below 0.
+
+    Take off what both have in common first: the error grows with the square of the norms.
+    """
+    found = rows @ others.T
+    found *= -2
+    found += np.einsum("nd,nd->n", rows, rows)[:, None]
+    found += np.einsum("rd,rd->r", others, others)
+    return np.maximum(found, 0, out=found)
+
+
+def parts(count: int, width: int) -> Iterator[slice]:
+    """Slices that cover ``count`` rows, each of 16 MB at most when a row has ``width`` float32."""
+    length = max(1, _CHUNK_NUMBERS // max(1, width))
+    return (slice(start, min(start + length, count)) for start in range(0, count, length))
+
+
+def nearest(rows: Rows, reference: Rows, count: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The nearest rows of a reference, by brute force.
+
+    The eight nearest by a product in float32 are measured again in float64, number by number: equal pictures are
+    at distance 0 exactly, and ties are ties. Of those, the first of the reference is taken.
+
+    Args:
+        rows: [N, D].
+        reference: [R, D].
+        count: neighbours of each; fewer where the reference is smaller.
+
+    Returns:
+        Their indices and their Euclidean distances, both [N, count], nearest first.
+
+    Raises:
+        ValueError: the reference is empty, or its rows have another length.
+    """
+    if not len(reference) or rows.shape[1:] != reference.shape[1:]:
+        raise ValueError(f"expected a reference of rows like {list(rows.shape)}, got {list(reference.shape)}")
+    centre = reference.mean(0)
+    centred = reference - centre
+    kept = min(max(count, _SHORTLIST), len(reference))
+    indices = np.empty((len(rows), min(count, kept)), np.int64)
+    distances = np.empty(indices.shape)
+    for part in parts(len(rows), max(len(reference), kept * rows.shape[1])):
+        rough = squared_distances(rows[part] - centre, centred)
+        shortlist = np.sort(np.argpartition(rough, kept - 1, axis=1)[:, :kept], axis=1)
+        gaps = reference[shortlist].astype(np.float64) - rows[part][:, None]
+        exact = np.sqrt(np.einsum("nkd,nkd->nk", gaps, gaps))
+        order = np.argsort(exact, axis=1, kind="stable")[:, : indices.shape[1]]
+        indices[part] = np.take_along_axis(shortlist, order, 1)
+        distances[part] = np.take_along_axis(exact, order, 1)
+    return indices, distances
