@@ -18,7 +18,8 @@ from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
 from core.launch.provenance import provenance_of_this_process
-from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, make_group
+from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
+from core.runs.naming import make_group
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
 from core.runs.status import State, Status
@@ -185,7 +186,10 @@ def _refuse_live(run: RunDirectory) -> None:
 
 
 def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
-    """The status of the same training with no process behind it."""
+    """The status of the same training with no process behind it.
+
+    How many threads it had on a CPU is kept: with as many it goes on as it would have, to the last bit.
+    """
     return msgspec.structs.replace(
         status,
         state=state,
@@ -197,7 +201,7 @@ def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
         pid_started=0.0,
         boot_id="",
         device="",
-        threads=0,
+        threads=status.threads if status.device in ("cpu", "") else 0,
         message="",
         error="",
     )

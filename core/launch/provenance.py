@@ -23,7 +23,9 @@ def provenance_of_this_process() -> dict[str, str]:
         "platform": platform.platform(),
         "python": platform.python_version(),
         **{package: version for package in _PACKAGES if (version := _version(package))},
-        "directory": os.getcwd(),
+        "directory": os.getcwd()
+        .encode(errors="replace")
+        .decode(),  # a name that is not text is no folder for workers
     }
     if commit := _commit():
         provenance["commit"] = commit

@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -109,8 +109,23 @@ class Runner:
         if quiet and not self._terminated:
             ready = [info for info in queued if self._may_start(info.directory)]
             for info, slot in zip(ready, self._plan.free(live, len(ready)), strict=False):
-                self._start(info, slot)
+                if fitting := self._with_threads_of_before(info, slot, alone=not live):
+                    self._start(info, fitting)
+                    live.append((fitting.device, fitting.threads))
         return bool(queued or live or not quiet)
+
+    def _with_threads_of_before(self, info: RunInfo, slot: Slot, *, alone: bool) -> Slot | None:
+        """The slot with as many threads as a resumed run had, so that it goes on exactly; None: wait for them.
+
+        More than the slot has would crowd the others, so such a run waits until it is alone. On a machine that has
+        never had so many cores it takes what there is.
+        """
+        wanted = info.status.threads
+        if slot.device != "cpu" or wanted == 0 or wanted > self._plan.cores:
+            return slot
+        if wanted > slot.threads and not alone:
+            return None
+        return replace(slot, threads=wanted)
 
     def _may_start(self, run: RunDirectory) -> bool:
         strikes = self._strikes.get(run.path)

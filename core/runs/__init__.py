@@ -6,11 +6,10 @@ from core.runs.directory import (
     RunBusyError,
     RunDirectory,
     RunFile,
-    make_group,
-    make_run_id,
 )
 from core.runs.files import atomic_path, atomic_write
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
+from core.runs.naming import make_group, make_run_id
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, alive, effective_state, silence
 from core.runs.results import (

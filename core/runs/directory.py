@@ -24,6 +24,8 @@ from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
 from core.runs.files import atomic_write, same_file, sync_folder, try_flock
+from core.runs.naming import make_group as make_group
+from core.runs.naming import make_run_id
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity
 from core.runs.status import FORMAT_VERSION, State, Status
@@ -140,6 +142,10 @@ class RunDirectory:
             sync_folder(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"a run's settings must be UTF-8 text, and {plain(str(error.object))[:60]!r} is not"
+            ) from error
         finally:
             shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
         return cls(root / name)
@@ -166,7 +172,7 @@ class RunDirectory:
             DamagedStatusError: it is missing or damaged.
             UserError: it cannot be read, or is of a newer version.
         """
-        if not os.path.lexists(self.status_file):
+        if self.path.is_dir() and not os.path.lexists(self.status_file):
             raise DamagedStatusError(f"{self.status_file}: is missing; core runs resume makes a new one")
         _require_small_file(self.status_file)
         try:
@@ -197,7 +203,9 @@ class RunDirectory:
             for name in ("images_per_second", "elapsed", "heartbeat", "pid_started")
             if not abs(getattr(status, name)) < float("inf")
         }
-        status = msgspec.structs.replace(status, **finite) if finite else status
+        # An error may name a file whose name is not text.
+        words = {"message": plain(status.message), "error": plain(status.error)}
+        status = msgspec.structs.replace(status, **finite, **words)
         data = msgspec.json.encode(status) + b"\n"
         try:
             atomic_write(self.status_file, data, fsync=fsync)
@@ -351,26 +359,6 @@ class RunDirectory:
 
 class _Versioned(msgspec.Struct):
     format_version: int = FORMAT_VERSION
-
-
-def make_run_id(config: RunConfig, created: datetime) -> str:
-    """A run's name: UTC time, data, schedule, seed, and four random digits.
-
-    For example ``20261124-101502-high-x1.5-s0-3f9a``.
-    """
-    stamp = created.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    data = _slug(Path(config.data.dataset).stem if "/" in config.data.dataset else config.data.dataset)
-    schedule = _slug(config.schedule.name.replace("^", ""))
-    return f"{stamp}-{data}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
-
-
-def make_group(name: str, created: datetime | None = None) -> str:
-    """A name for what is queued together, for example ``quick-20261124-101502``."""
-    return f"{_slug(name)}-{(created or datetime.now(UTC)).astimezone(UTC).strftime('%Y%m%d-%H%M%S')}"
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:32] or "run"
 
 
 def _epoch_files(folder: Path) -> list[tuple[int, Path]]:

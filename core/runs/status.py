@@ -36,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     `host`, `pid`, `pid_started` and `boot_id` together name a process beyond doubt; `RunDirectory.claim`
     fills them in from `ProcessIdentity.current`. `elapsed` counts seconds of training over all attempts;
+    `threads` of a queued run are those that it had before, and shall have again, on a CPU.
     `heartbeat` is the wall clock of the last write; `images_per_second` is over the last few seconds of
     training.
     """

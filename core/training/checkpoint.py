@@ -40,7 +40,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Where a training stands.
 
     `epoch` epochs are complete, and `batch` batches of the next; `losses` are those batches' losses. `elapsed` is in
-    seconds; `metrics_offset` in bytes of `metrics.jsonl`.
+    seconds; `metrics_offset` in bytes of `metrics.jsonl`. `threads` is how many added up the numbers on a CPU, which
+    decides their last bits; 0 on other devices, and where it is not known.
     """
 
     format_version: int = FORMAT_VERSION
@@ -52,6 +53,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     metrics_offset: int
     channels: int
     size: int
+    threads: int = 0
 
 
 class _Versioned(msgspec.Struct):

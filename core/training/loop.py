@@ -168,6 +168,7 @@ class Trainer:
             metrics_offset=metrics_offset,
             channels=self.channels,
             size=self.size,
+            threads=torch.get_num_threads() if self.device.type == "cpu" else 0,
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:

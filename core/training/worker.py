@@ -32,7 +32,7 @@ from core.runs import (
     State,
     Status,
 )
-from core.training.checkpoint import has_checkpoint, save_checkpoint, take_checkpoint
+from core.training.checkpoint import Position, has_checkpoint, save_checkpoint, take_checkpoint
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.pictures import draw_epoch, draw_missing, draw_noises
 
@@ -76,6 +76,7 @@ class Worker:
         with MetricsWriter(self.run.metrics_file) as metrics:
             if has_checkpoint(self.run):
                 tensors, position = take_checkpoint(self.run)
+                self._use_threads_of(position)
                 trainer.restore(tensors, position, self.run)
                 metrics.truncate_to(position.metrics_offset)
                 self._base_elapsed = position.elapsed
@@ -94,6 +95,18 @@ class Worker:
                 self._checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
+
+    def _use_threads_of(self, position: Position) -> None:
+        """Go on with as many threads as before, on which the last bits of each sum depend, where there are cores."""
+        cores = os.cpu_count() or 1
+        if self.device.type == "cpu" and position.threads not in (0, torch.get_num_threads()):
+            if position.threads > cores:
+                print(
+                    f"{position.threads} threads before, {cores} cores now: what follows may differ in the last bits"
+                )
+                return
+            torch.set_num_threads(position.threads)
+            self._say(threads=position.threads)
 
     def _take(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         if isinstance(report, StepsReport):

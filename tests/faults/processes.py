@@ -196,7 +196,9 @@ def _drain(master: int) -> bytes:
 def _training_in_terminal(folder: Path) -> tuple[RunDirectory, int, int]:
     recipe, root = folder / "mine.toml", folder / "runs"
     recipe.write_text(encode_toml(tiny.config()))
-    pid, master = _in_terminal("core", "train", str(recipe), "--runs", str(root), "--device", "cpu")
+    pid, master = _in_terminal(
+        "core", "train", str(recipe), "--runs", str(root), "--device", "cpu", "--slots", "2"
+    )
     runs: list[RunDirectory] = []
     deadline = time.monotonic() + 300
     while not (runs and tiny.state(runs[0]) in (State.STARTING, State.RUNNING)):

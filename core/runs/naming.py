@@ -1,0 +1,28 @@
+"""Names for runs and groups: when, of what, and nothing that could be a path or an escape code."""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+from core.config.schema import RunConfig
+
+
+def make_run_id(config: RunConfig, created: datetime) -> str:
+    """A run's name: UTC time, data, schedule, seed, and four random digits.
+
+    For example ``20261124-101502-high-x1.5-s0-3f9a``.
+    """
+    stamp = created.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
+    data = _slug(Path(config.data.dataset).stem if "/" in config.data.dataset else config.data.dataset)
+    schedule = _slug(config.schedule.name.replace("^", ""))
+    return f"{stamp}-{data}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
+
+
+def make_group(name: str, created: datetime | None = None) -> str:
+    """A name for what is queued together, for example ``quick-20261124-101502``."""
+    return f"{_slug(name)}-{(created or datetime.now(UTC)).astimezone(UTC).strftime('%Y%m%d-%H%M%S')}"
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.")[:32] or "run"
