@@ -36,4 +36,5 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
             note(f"{problem.id}: {problem.text}")
     if not chosen:
         raise UserError(f"{store.root}: there are no runs here; start one with core train, or give --runs")
-    return list({info.directory: info for info in chosen}.values())
+    # A run may be named by its id and by its path.
+    return list({info.directory.path.resolve(): info for info in chosen}.values())

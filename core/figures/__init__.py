@@ -1,1 +1,8 @@
-"""The thesis's figures, and more, drawn with matplotlib from any set of runs."""
+"""The thesis's figures, and more, drawn with matplotlib from any set of runs; and a report on one page."""
+
+from core.figures.catalogue import Drawn, Missing, draw_all
+from core.figures.material import Material, gather
+from core.figures.report import write_report
+from core.figures.style import save
+
+__all__ = ["Drawn", "Material", "Missing", "draw_all", "gather", "save", "write_report"]

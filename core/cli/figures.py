@@ -1,0 +1,109 @@
+"""`core figures`: the thesis's figures, and more, from what lies in the folders of runs."""
+
+from pathlib import Path
+
+import click
+
+from core.cli.options import json_option, runs_option
+from core.cli.output import emit, emit_json, note
+from core.cli.select import chosen_runs
+from core.errors import UserError
+from core.runs import RunStore, plain
+
+FORMATS = ("png", "svg", "pdf")
+
+picture_option = click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A picture of yours for figure 5.2; a held-out one of the data unless given.",
+)
+everything_option = click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
+
+
+@click.command("figures")
+@selectors
+@runs_option
+@everything_option
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    metavar="DIR",
+    help="Where to; made when missing.",
+)
+@click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True)
+@picture_option
+@json_option
+def command(
+    selectors: tuple[str, ...],
+    root: Path,
+    everything: bool,
+    out: Path,
+    kind: str,
+    picture: Path | None,
+    as_json: bool,
+) -> None:
+    """Draw the thesis's figures, and more, from any runs.
+
+    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
+    group of runs that were queued together; without one, the newest group is drawn. Runs that differ in
+    their seed only are taken together. The names of the files go to stdout; what could not be drawn, and
+    why, to stderr.
+    """
+    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+    make_folder(out)
+    from core.figures import Drawn, Missing, draw_all, gather, save  # matplotlib takes a second to import
+
+    material = gather(infos)
+    for problem in material.problems:
+        note(problem)
+    written: list[dict[str, str]] = []
+    missing: list[Missing] = []
+    for figure in draw_all(material, picture):
+        if isinstance(figure, Drawn):
+            path = out / f"{figure.key}.{kind}"
+            try:
+                save(figure.figure, path, title=figure.title, caption=figure.caption)
+            except OSError as error:
+                raise UserError(f"--out {path}: cannot be written ({error.strerror or error})") from error
+            written.append(
+                {
+                    "figure": figure.key,
+                    "title": plain(figure.title),
+                    "caption": plain(figure.caption),
+                    "path": str(path),
+                }
+            )
+            if not as_json:
+                emit(str(path))
+        else:
+            missing.append(figure)
+    for reason in dict.fromkeys(one.reason for one in missing):
+        keys = ", ".join(one.key for one in missing if one.reason == reason)
+        note(f"left out: {keys} ({plain(reason)})")
+    if as_json:
+        emit_json(
+            {
+                "runs": [info.id for info in infos],
+                "figures": written,
+                "missing": [
+                    {"figure": one.key, "title": plain(one.title), "reason": plain(one.reason)}
+                    for one in missing
+                ],
+            }
+        )
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder that results go to, before any time is spent on them.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror or error})") from error

@@ -1,0 +1,227 @@
+"""Figures laid out in inches: panels with room for their labels, and pictures in rows."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.lines import Line2D
+from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+from PIL import Image
+
+from core.figures.style import DPI, FAINT, PAGE_WIDTH, Look, typeset
+
+Pixels = NDArray[np.uint8]
+
+MOST: Final = 1e12
+"""Numbers beyond this, or below its inverse on a logarithmic axis, are not drawn."""
+
+_SMALL_CELL: Final = 128
+_LARGE_CELL: Final = 192
+_GAP: Final = 6
+_FEW_COLUMNS: Final = 6
+_LABEL_LETTERS: Final = 22
+_SIZE: Final = 8.0
+_KEY: Final = 0.62
+"""Inches of an entry of the legend beside its text."""
+
+
+@dataclass(frozen=True, eq=False)
+class TileRow:
+    """Pictures in a row, uint8 [H, W] or [H, W, 3] each, after the name of what they show."""
+
+    label: str
+    tiles: Sequence[Pixels]
+    look: Look | None = None
+
+
+def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
+    """Pictures in rows, each with its label to the left, under heads that are set in matplotlib's markup.
+
+    Pictures are laid on pixels of the figure's own resolution, so that small ones stay crisp in every format.
+
+    Args:
+        rows: at least one, with at least one picture; shorter rows leave room at their ends.
+        heads: one a column, or none.
+    """
+    columns = max(len(row.tiles) for row in rows)
+    cell = _LARGE_CELL if columns <= _FEW_COLUMNS else _SMALL_CELL
+    width, height = (count * (cell + _GAP) - _GAP for count in (columns, len(rows)))
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    for down, row in enumerate(rows):
+        for across, tile in enumerate(row.tiles):
+            y, x = down * (cell + _GAP), across * (cell + _GAP)
+            canvas[y : y + cell, x : x + cell] = _fit(tile, cell)
+    labels = [[typeset(line) for line in textwrap.wrap(row.label, _LABEL_LETTERS)] for row in rows]
+    widest = max((text_width(line) for lines in labels for line in lines), default=0.0)
+    left = round(DPI * (0.16 + widest)) if widest else _GAP
+    top = round(DPI * 0.2) if heads else _GAP
+    whole_width, whole_height = left + width + _GAP, top + height + _GAP
+    figure = Figure(figsize=(whole_width / DPI, whole_height / DPI))
+    axes = figure.add_axes(
+        (left / whole_width, _GAP / whole_height, width / whole_width, height / whole_height)
+    )
+    axes.set_axis_off()
+    axes.imshow(canvas, aspect="auto", interpolation="none", extent=(0, width, height, 0))
+    for down, (row, lines) in enumerate(zip(rows, labels, strict=True)):
+        middle = down * (cell + _GAP) + cell / 2
+        axes.text(-0.1 * DPI, middle, "\n".join(lines), ha="right", va="center", linespacing=1.15)
+        if row.look is not None:
+            # A bar in the schedule's colour, between its name and its pictures.
+            ends = [middle - 0.3 * cell, middle + 0.3 * cell]
+            axes.plot([-0.045 * DPI] * 2, ends, color=row.look.color, linewidth=2.0, clip_on=False)
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    for across, head in enumerate(heads):
+        axes.text(
+            across * (cell + _GAP) + cell / 2, -0.05 * DPI, head, ha="center", va="bottom", fontsize=7.0
+        )
+    return figure
+
+
+def panels(
+    rows: int,
+    columns: int,
+    *,
+    height: float,
+    width: float | None = None,
+    left: float = 0.55,
+    right: float = 0.1,
+    top: float = 0.25,
+    bottom: float = 0.4,
+    across: float = 0.12,
+    down: float = 0.15,
+    **shared: Any,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """A grid of axes; all lengths in inches.
+
+    Args:
+        rows: panels one above the other.
+        columns: panels side by side.
+        height: of one panel.
+        width: of one panel; what the page leaves unless given.
+        left, right, top, bottom: room round the grid.
+        across, down: room between panels.
+        shared: ``sharex`` and ``sharey``, as matplotlib takes them.
+
+    Returns:
+        The figure, and its axes [rows, columns].
+    """
+    if width is None:
+        width = max(1.0, (PAGE_WIDTH - left - right - (columns - 1) * across) / columns)
+    whole_width = left + columns * width + (columns - 1) * across + right
+    whole_height = top + rows * height + (rows - 1) * down + bottom
+    figure = Figure(figsize=(whole_width, whole_height))
+    axes: NDArray[np.object_] = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": left / whole_width,
+            "right": 1 - right / whole_width,
+            "top": 1 - top / whole_height,
+            "bottom": bottom / whole_height,
+            "wspace": across / width,
+            "hspace": down / height,
+        },
+        **shared,
+    )
+    return figure, axes
+
+
+def name_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
+    """Say at the right of each row of panels what it shows."""
+    for row, name in zip(axes, names, strict=True):
+        row[-1].annotate(
+            typeset(name),
+            (1.0, 0.5),
+            xytext=(5, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            rotation=-90,
+            ha="left",
+            va="center",
+        )
+
+
+def legend(figure: Figure, entries: Sequence[tuple[str, Look]], *, markers: bool = False) -> None:
+    """Name the series at the top of a figure, in as many columns as fit its width."""
+    handles = [
+        Line2D([], [], label=typeset(label), **(look.both if markers else look.line))
+        for label, look in entries
+    ]
+    fit = _entries_a_line(entries, figure.get_figwidth())
+    figure.legend(handles=handles, loc="upper center", ncols=min(fit, len(handles)), borderaxespad=0.2)
+
+
+def legend_height(entries: Sequence[tuple[str, Look]], width: float = PAGE_WIDTH) -> float:
+    """Inches that `legend` takes at the top of a figure of that width."""
+    return 0.12 + 0.165 * -(-len(entries) // _entries_a_line(entries, width))
+
+
+def text_width(text: str, size: float = _SIZE) -> float:
+    """Inches that a line of `typeset` text takes."""
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        text, FontProperties(size=size), ismath="$" in text
+    )
+    return float(width) / 72.0
+
+
+def label_rows(figure: Figure, axes: NDArray[np.object_], names: Sequence[str]) -> None:
+    """Label the vertical axis of each row, all labels in one line."""
+    for row, name in zip(axes, names, strict=True):
+        row[0].set_ylabel(name)
+        left = row[0].get_position().x0 * figure.get_figwidth()
+        wide = row[0].get_position().width * figure.get_figwidth()
+        row[0].yaxis.set_label_coords(-(left - 0.2) / wide, 0.5)
+
+
+def showable(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values that a logarithmic axis can show; NaN for others: a loss of 1e300 would hide all that is of interest."""
+    return np.where((values > 1 / MOST) & (values < MOST), values, np.nan)
+
+
+def number_log_axis(axis: Axis) -> None:
+    """Write plain numbers at a logarithmic axis whose data are all drawn, often enough for its length."""
+    low, high = axis.get_view_interval()
+    if not 0 < low < high:  # nothing was drawn
+        return
+    decades = math.log10(high / low)
+    subs = (
+        (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
+    )
+    axis.set_major_locator(LogLocator(subs=subs, numticks=10))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def say_nothing(axes: Axes) -> None:
+    """Leave a panel empty, as there is nothing to show in it."""
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.text(
+        0.5, 0.5, "no run", transform=axes.transAxes, ha="center", va="center", color=FAINT, fontsize=7.0
+    )
+
+
+def _fit(tile: Pixels, cell: int) -> Pixels:
+    """A picture as a square of `cell` pixels, uint8 [cell, cell, 3]: repeated pixels, or averaged ones."""
+    rgb = tile if tile.ndim == 3 else np.repeat(tile[..., None], 3, axis=2)
+    height, width = rgb.shape[:2]
+    if max(height, width) > cell:
+        return np.asarray(Image.fromarray(rgb).resize((cell, cell), Image.Resampling.BOX))
+    steps = np.arange(cell)
+    fitted: Pixels = rgb[steps * height // cell][:, steps * width // cell]
+    return fitted
+
+
+def _entries_a_line(entries: Sequence[tuple[str, Look]], width: float) -> int:
+    widest = max((text_width(typeset(label)) for label, _ in entries), default=0.0)
+    return max(1, int(width / (_KEY + widest)))

@@ -1,0 +1,153 @@
+"""Figures 6.7 and 6.8: the loss of each epoch, its mean, minimum and maximum, and on held-out pictures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from core.evaluation.members import Member
+from core.figures.errors import CannotDrawError
+from core.figures.layout import label_rows, name_rows, number_log_axis, panels, say_nothing, showable
+from core.figures.material import Material, Series, seeds_in_words
+from core.figures.style import FAINT, INK, Look, typeset
+
+LONG: Final = 190
+"""Epochs to which the thesis carried its linear schedule on."""
+USUAL: Final = 100
+"""Epochs of all other schedules there."""
+
+Table = NDArray[np.float64]
+
+
+def loss_table(members: Sequence[Member]) -> Table:
+    """The losses of runs that differ in their seed, taken together.
+
+    Returns:
+        float64 [5, epochs]: epoch, mean over the runs of the mean batch loss, smallest and largest batch loss of any
+        run, mean over the runs of the held-out loss. NaN where a run's loss was not finite, or not measured.
+    """
+    by_epoch: dict[int, list[tuple[float, float, float, float]]] = {}
+    for member in members:
+        for record in member.epochs:
+            row = (record.mean, record.min, record.max, record.heldout)
+            by_epoch.setdefault(record.epoch, []).append(row)
+    if not by_epoch:
+        return np.empty((5, 0))
+    columns = []
+    for epoch, found in sorted(by_epoch.items()):
+        means, lows, highs, heldouts = np.array(found).T
+        columns.append((epoch, means.mean(), lows.min(), highs.max(), heldouts.mean()))
+    return np.array(columns, dtype=np.float64).T
+
+
+def draw_losses(material: Material) -> tuple[Figure, str]:
+    """Figure 6.7: a panel for each schedule and data set, with the others' means behind it.
+
+    Raises:
+        CannotDrawError: no run has ended an epoch.
+    """
+    tables = {(series.dataset, series.label): loss_table(series.members) for series in material.series}
+    if not any(table.size for table in tables.values()):
+        raise CannotDrawError("no run has ended an epoch yet")
+    labels, datasets = material.labels, material.datasets
+    figure, axes = panels(
+        len(datasets), len(labels), height=1.15, left=0.55, right=0.3, top=0.5, bottom=0.4, across=0.1,
+        down=0.12, sharex=True, sharey=True,
+    )  # fmt: skip
+    for row, dataset in zip(axes, datasets, strict=True):
+        here = {label: tables[dataset, label] for label in labels if (dataset, label) in tables}
+        for axis, label in zip(row, labels, strict=True):
+            if not here.get(label, np.empty(0)).size:
+                say_nothing(axis)
+                continue
+            for other, table in here.items():
+                if other != label:
+                    axis.plot(table[0], showable(table[1]), color=FAINT, alpha=0.45, linewidth=0.5)
+            _draw_table(axis, here[label], material.looks[label])
+    for axis, label in zip(axes[0], labels, strict=True):
+        axis.set_title(typeset(label), pad=4)
+    name_rows(axes, [material.titles[dataset] for dataset in datasets])
+    _finish(figure, axes)
+    return figure, f"{_capital(seeds_in_words(material.series))}. Thin grey lines: the other schedules."
+
+
+def draw_long(material: Material) -> tuple[Figure, str, str]:
+    """Figure 6.8: the linear schedule carried on to 190 epochs, or as far as any run was carried.
+
+    Returns:
+        The figure, its title and what to say under it.
+
+    Raises:
+        CannotDrawError: no linear run has ended an epoch.
+    """
+    chosen = [one for one in map(_longest, material.series) if one is not None]
+    if not chosen:
+        raise CannotDrawError("no run with the linear schedule has ended an epoch yet")
+    most = max(_length(one.first) for one in chosen)
+    chosen = [one for one in chosen if _length(one.first) == most]
+    figure, axes = panels(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
+    for axis, one in zip(axes[0], chosen, strict=True):
+        _draw_table(axis, loss_table(one.members), one.look)
+        axis.set_title(one.title, pad=4)
+        if most > USUAL:
+            axis.axvline(USUAL, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
+    _finish(figure, axes)
+    # A resumed run was once as long as the others: the dotted line is there.
+    note = f" Dotted: epoch {USUAL}, where the thesis ends the other schedules." if most > USUAL else ""
+    title = f"The linear schedule carried on to {most} epoch{'s' * (most != 1)}"
+    if most < LONG:
+        title += f" (no run has {LONG})"
+    return figure, title, f"{_capital(seeds_in_words(chosen))}.{note}"
+
+
+def _longest(series: Series) -> Series | None:
+    """The members of a linear series that were trained longest; None for another schedule's, or an unborn one."""
+    most = max(map(_length, series.members))
+    if series.first.config.schedule.name != "linear" or not most:
+        return None
+    kept = tuple(member for member in series.members if _length(member) == most)
+    return replace(series, members=kept)
+
+
+def _length(member: Member) -> int:
+    return member.epochs[-1].epoch if member.epochs else 0
+
+
+def _draw_table(axes: Axes, table: Table, look: Look) -> None:
+    epoch, mean, low, high, heldout = table[0], *map(showable, table[1:])
+    alone = len(epoch) == 1
+    mark: dict[str, Any] = {"marker": "o", "markersize": 3} if alone else {}
+    axes.fill_between(epoch, low, high, color=look.color, alpha=0.2, linewidth=0.8 if alone else 0)
+    axes.plot(epoch, mean, color=look.color, **mark)
+    axes.plot(epoch, heldout, color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), **mark)
+    finite = np.flatnonzero(np.isfinite(mean))
+    if len(finite) and finite[-1] < len(mean) - 1:
+        # From here on the loss was not finite.
+        axes.plot(epoch[finite[-1]], mean[finite[-1]], color=INK, marker="x", markersize=5)
+
+
+def _finish(figure: Figure, axes: NDArray[np.object_]) -> None:
+    for axis in axes.ravel():
+        axis.set_yscale("log")
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    number_log_axis(axes[0, 0].yaxis)
+    label_rows(figure, axes, ["loss"] * len(axes))
+    handles = [
+        Line2D([], [], color=FAINT, label="mean of the batches"),
+        Patch(color=FAINT, alpha=0.35, linewidth=0, label="smallest to largest batch"),
+        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), label="held-out pictures"),
+    ]
+    figure.legend(handles=handles, loc="upper center", ncols=3, borderaxespad=0.2)
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

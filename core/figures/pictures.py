@@ -1,0 +1,93 @@
+"""Pictures that figures show or judge by, where there are some: a person's own, or held-out ones of a data set.
+
+Nothing is made here: a reader of runs writes nothing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.data import default_data_dir, find_data_recipe
+from core.data.cache import CachedSet, fingerprint, open_set, set_folder
+from core.data.folder import NotAPictureError, load_picture, picture_files, to_grey
+from core.errors import UserError
+from core.figures.material import Material
+from core.runs import plain
+
+OWN_SIDE: Final = 128
+_SIDE: Final = 32
+_ENOUGH_INK: Final = 0.12
+_TRIANGLE: Final = ((0.16, 0.8), (0.86, 0.66), (0.44, 0.12))
+
+Pixels = NDArray[np.uint8]
+
+
+def load_own_picture(path: Path) -> Pixels:
+    """A person's picture, its middle cut out as a square: uint8 [C, 128, 128].
+
+    Raises:
+        UserError: there is no such file, or it is no picture that can be read.
+    """
+    if not path.is_file():
+        raise UserError(f"--picture {plain(str(path))}: no such file")
+    try:
+        pixels, has_colour = load_picture(path, OWN_SIDE)
+    except NotAPictureError as error:
+        raise UserError(f"--picture {plain(str(path))}: not a picture that can be used ({error})") from error
+    return pixels if has_colour else to_grey(pixels[None])[0]
+
+
+def default_picture(material: Material) -> tuple[Pixels, str]:
+    """A held-out picture of the runs' data with some ink, uint8 [C, S, S], or a drawn triangle; and its name."""
+    for dataset in material.datasets:
+        found = existing_set(material, dataset)
+        if found is not None:
+            heldout = found.heldout
+            inked = [place for place in range(min(len(heldout), 100)) if _ink(heldout[place]) > _ENOUGH_INK]
+            return np.array(heldout[(inked or [0])[0]]), f"a held-out picture of {material.titles[dataset]}"
+    return drawn_triangle(), "a drawn triangle"
+
+
+def existing_set(material: Material, dataset: str) -> CachedSet | None:
+    """A set of pictures that some run learnt, if it lies in a data folder of ours or of the runs; else None."""
+    for folder in _data_folders(material):
+        try:
+            recipe = find_data_recipe(dataset, folder)
+            files = (
+                picture_files(Path(recipe.path or "."), leave_out=folder) if recipe.kind == "folder" else []
+            )
+        except UserError:
+            continue
+        mark = fingerprint(recipe, files)
+        found = open_set(set_folder(folder, recipe, mark), mark, count=1, heldout=1)
+        if found is not None:
+            return found
+    return None
+
+
+def drawn_triangle(side: int = _SIDE) -> Pixels:
+    """A filled triangle with smooth edges, uint8 [1, side, side]."""
+    large = side * 16
+    image = Image.new("L", (large, large))
+    ImageDraw.Draw(image).polygon([(x * large, y * large) for x, y in _TRIANGLE], fill=255)
+    return np.asarray(image.resize((side, side), Image.Resampling.BOX))[None]
+
+
+def _ink(picture: Pixels) -> float:
+    return float(picture.mean()) / 255.0
+
+
+def _data_folders(material: Material) -> Iterator[Path]:
+    """Where the runs' data may lie: where ours would, and where their makers' was."""
+    folders = [default_data_dir()]
+    for member in material.members:
+        provenance = member.info.file.provenance
+        if told := provenance.get("data_dir"):
+            folders.append(Path(told))
+        elif directory := provenance.get("directory"):
+            folders.append(Path(directory) / "datasets")
+    yield from dict.fromkeys(folders)

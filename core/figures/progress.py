@@ -1,0 +1,146 @@
+"""Quality over the epochs: the sheets that runs drew as they learnt, judged by their shapes.
+
+A sheet has few pictures, so those of all seeds are taken together, and the intervals say how little is known.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.evaluation.members import Member
+from core.figures.errors import CannotDrawError
+from core.figures.layout import label_rows, name_rows, panels, say_nothing
+from core.figures.material import Material, Series, seeds_in_words
+from core.figures.pictures import existing_set
+from core.figures.style import FAINT, typeset
+from core.imaging import read_sheet
+from core.runs import Estimate
+
+MOST_EPOCHS: Final = 10
+LEAST_EPOCHS: Final = 4
+"""Of more epochs, so many are judged, evenly spaced and with the last."""
+MOST_PICTURES: Final = 1000
+"""Samples of a data set that are judged, as far as `LEAST_EPOCHS` allows it: a fit takes milliseconds."""
+REFERENCE_PICTURES: Final = 500
+"""Held-out pictures that set the bar; its error is in the intervals."""
+
+Greys = NDArray[np.float32]
+
+
+def draw_progress(material: Material) -> tuple[Figure, str]:
+    """A panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
+
+    Returns:
+        The figure, and what to say under it.
+
+    Raises:
+        CannotDrawError: no run has samples, or the held-out pictures that set the bar are not here.
+        UserError: a sheet is damaged.
+    """
+    judged: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
+    missing = []
+    for dataset in material.datasets:
+        found = existing_set(material, dataset)
+        if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
+            missing.append(material.titles[dataset])
+            continue
+        heldout = found.heldout[:REFERENCE_PICTURES].astype(np.float32) / 255.0
+        judged |= judge_epochs(material.of(dataset), heldout)
+    if not judged:
+        if missing:
+            names = ", ".join(missing)
+            raise CannotDrawError(
+                f"the held-out triangles of {names} are not here; core data make makes them"
+            )
+        raise CannotDrawError("no run has drawn samples yet")
+    datasets = [name for name in material.datasets if any(key[0] == name for key in judged)]
+    labels = [label for label in material.labels if any(key[1] == label for key in judged)]
+    figure, axes = panels(
+        len(datasets), len(labels), height=1.1, left=0.6, right=0.3, top=0.3, across=0.1, down=0.12,
+        sharex=True, sharey=True,
+    )  # fmt: skip
+    for row, dataset in zip(axes, datasets, strict=True):
+        for axis, label in zip(row, labels, strict=True):
+            if (dataset, label) not in judged:
+                say_nothing(axis)
+                continue
+            look = material.looks[label]
+            epochs = [epoch for epoch, _ in judged[dataset, label]]
+            numbers = [(one.value, one.low, one.high) for _, one in judged[dataset, label]]
+            values, lows, highs = np.array(numbers, dtype=np.float64).T
+            axis.vlines(epochs, lows, highs, color=look.color, alpha=0.35, linewidth=2.5)
+            axis.plot(epochs, values, **{**look.both, "markersize": 2.8, "linewidth": 1.1})
+            axis.axhline(0.95, color=FAINT, linewidth=0.7, linestyle=(0, (2, 2)))
+    axes[0, 0].set_ylim(-0.04, 1.06)
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes[0, 0].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis, label in zip(axes[0], labels, strict=True):
+        axis.set_title(typeset(label), pad=4)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    label_rows(figure, axes, ["pass ↑"] * len(datasets))
+    name_rows(axes, [material.titles[dataset] for dataset in datasets])
+    shown = [one for one in material.series if (one.dataset, one.label) in judged]
+    note = f" Not judged, as their held-out pictures are not here: {', '.join(missing)}." if missing else ""
+    caption = (
+        "The sheets of samples, judged by shape; 95% intervals; dotted: real pictures; "
+        f"{seeds_in_words(shown)}, taken together.{note}"
+    )
+    return figure, caption
+
+
+def judge_epochs(
+    series: Sequence[Series], heldout: Greys
+) -> dict[tuple[str, str], list[tuple[int, Estimate]]]:
+    """The pass rate of each series at each epoch; all pictures of a data set are fitted in one go."""
+    from core.evaluation.shape import ShapeReference  # cv2 takes a while to import
+    from core.evaluation.triangles import fit_triangles
+
+    sheets = [
+        ((one.dataset, one.label), epoch, pictures)
+        for one in series
+        for epoch, pictures in sheets_of(one.members, most_epochs(series), heldout.shape[-1])
+    ]
+    if not sheets:
+        return {}
+    reference = ShapeReference.from_pictures(heldout)
+    fits = fit_triangles(np.concatenate([pictures for *_, pictures in sheets]), edge=reference.edge)
+    found: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
+    first = 0
+    for key, epoch, pictures in sheets:
+        judgement = reference.judge(fits.select(slice(first, first + len(pictures))))
+        found.setdefault(key, []).append((epoch, judgement.metrics["pass_rate"]))
+        first += len(pictures)
+    return found
+
+
+def most_epochs(series: Sequence[Series]) -> int:
+    """How many epochs of each series can be judged in a reasonable time."""
+    an_epoch = sum(member.config.sample.count for one in series for member in one.members)
+    return min(max(MOST_PICTURES // an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
+
+
+def sheets_of(members: Sequence[Member], most: int, side: int) -> list[tuple[int, Greys]]:
+    """The grey samples of all members at up to `most` epochs, float32 [N, 1, S, S] in [0, 1]."""
+    paths: dict[int, list[Path]] = {}
+    for member in members:
+        for epoch, path in member.info.directory.sample_sheets():
+            if epoch:
+                paths.setdefault(epoch, []).append(path)
+    chosen = sorted(paths)
+    if len(chosen) > most:
+        chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
+    return [(epoch, np.concatenate([_greys(path, side) for path in paths[epoch]])) for epoch in chosen]
+
+
+def _greys(path: Path, side: int) -> Greys:
+    tiles = read_sheet(path).pictures
+    if tiles.ndim != 3 or tiles.shape[1:] != (side, side):
+        raise UserError(f"{path}: expected grey pictures of {side} x {side} pixels, as the data has")
+    return tiles[:, None].astype(np.float32) / 255.0

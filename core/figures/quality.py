@@ -1,0 +1,289 @@
+"""How good the samples are, by schedule, with intervals; and what was measured along the timesteps."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from core.figures.errors import CannotDrawError
+from core.figures.layout import (
+    MOST,
+    label_rows,
+    legend,
+    legend_height,
+    number_log_axis,
+    panels,
+    say_nothing,
+    showable,
+    text_width,
+)
+from core.figures.material import Material, Series, seeds_in_words
+from core.figures.style import FAINT, typeset
+from core.runs import METRICS, Estimate, Evaluation
+from core.runs.results import GROUPS
+
+NOT_JUDGED: Final = "no run has been judged; do so with core evaluate"
+_LETTERS_UPRIGHT: Final = 6
+_SYMBOLS: Final = {"prior_bits": "$L_T$", "middle_bits": r"$\sum L_{t-1}$", "decoder_bits": "$L_0$"}
+_ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics that belong on one page."""
+
+    key: str
+    title: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CurvePage:
+    """Curves of the judgements over the same x: name, label and scale (``log`` or ``linear``) of each."""
+
+    x: str
+    curves: tuple[tuple[str, str, str], ...]
+
+
+HEADLINE: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
+"""The metrics that decide; a high pass rate is worth little where the areas are wrong."""
+
+_TITLES: Final = {
+    "shape": "Shapes",
+    "grey": "Grey where none should be",
+    "distribution": "Are the triangles distributed as the data's?",
+    "novelty": "Copies of training pictures",
+    "likelihood": "The bound in bits a dimension, and its terms",
+    "reconstruction": "Held-out pictures noised half way and denoised",
+}
+
+BARS: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}
+"""What real pictures score by the very making of a metric, where nobody has measured it."""
+
+TIMESTEPS: Final = CurvePage(
+    "$t$",
+    (("loss_by_timestep", "training loss", "log"), ("bound_by_timestep", "bound, bits/dim", "log")),
+)
+RECONSTRUCTION: Final = CurvePage(
+    "$t$",
+    (
+        ("reconstruction_psnr", "PSNR, dB", "linear"),
+        ("reconstruction_iou", "IoU", "linear"),
+        ("reconstruction_vertex", "vertex error, px", "linear"),
+    ),
+)
+DECILES: Final = CurvePage(
+    "decile of the real areas",
+    (("pass_by_decile", "pass ↑", "linear"), ("area_by_decile", "share of samples", "linear")),
+)
+
+
+def families() -> list[Family]:
+    """All metrics of `METRICS`, each once: the headline, then the rest group by group."""
+    pages = [Family("quality", "Quality of the samples", HEADLINE)]
+    for group, metrics in GROUPS.items():
+        rest = tuple(name for name in metrics if name not in HEADLINE)
+        if rest:
+            pages.append(Family(group, _TITLES.get(group, group), rest))
+    return pages
+
+
+def draw_family(material: Material, family: Family) -> tuple[Figure, str]:
+    """A row a metric, a column a data set; for each schedule a point and an interval a seed.
+
+    Returns:
+        The figure, and what to say under it.
+
+    Raises:
+        CannotDrawError: no run has been judged by any of these metrics.
+    """
+    metrics = [name for name in family.metrics if any(_estimates(one, name) for one in material.series)]
+    if not metrics:
+        judged = any(one.evaluated for one in material.series)
+        raise CannotDrawError("no run has been judged by these measures" if judged else NOT_JUDGED)
+    datasets, labels = material.datasets, material.labels
+    turned = max(map(len, labels)) > _LETTERS_UPRIGHT or len(datasets) > 3
+    below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
+    figure, axes = panels(
+        len(metrics), len(datasets), height=0.95, left=0.7, right=0.35, top=0.3, bottom=below, down=0.12,
+        sharex=True, sharey="row",
+    )  # fmt: skip
+    for row, name in zip(axes, metrics, strict=True):
+        for axis, dataset in zip(row, datasets, strict=True):
+            _draw_metric(axis, material, dataset, name)
+        if METRICS[name].share:
+            row[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+        row[0].yaxis.set_major_locator(MaxNLocator(4))
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        axis.set_title(material.titles[dataset], pad=4)
+    for axis in axes[-1]:
+        axis.set_xlim(-0.6, len(labels) - 0.4)
+        axis.set_xticks(
+            range(len(labels)), [typeset(label) for label in labels], rotation=90 if turned else 0
+        )
+        axis.xaxis.set_minor_locator(NullLocator())
+    label_rows(figure, axes, [_title(name) for name in metrics])
+    return (
+        figure,
+        f"Points with 95% intervals, one a run; dashed: real pictures; {how_judged(material.series)}.",
+    )
+
+
+def draw_curves(material: Material, page: CurvePage) -> tuple[Figure, str]:
+    """A row a curve of the judgements, a column a data set, a line a schedule.
+
+    Args:
+        material: the runs.
+        page: what to draw.
+
+    Returns:
+        The figure, and what to say under it.
+
+    Raises:
+        CannotDrawError: no judgement has such a curve.
+    """
+    present = [curve for curve in page.curves if any(_curves(one, curve[0]) for one in material.series)]
+    if not present:
+        judged = any(one.evaluated for one in material.series)
+        raise CannotDrawError("no judgement has these curves" if judged else NOT_JUDGED)
+    entries = [
+        (label, look)
+        for label, look in material.looks.items()
+        if any(one.label == label and one.evaluated for one in material.series)
+    ]
+    datasets = material.datasets
+    figure, axes = panels(
+        len(present), len(datasets), height=1.5, left=0.65, top=legend_height(entries) + 0.25, bottom=0.42,
+        down=0.15, sharex=True, sharey="row",
+    )  # fmt: skip
+    for row, (name, _, scale) in zip(axes, present, strict=True):
+        for axis, dataset in zip(row, datasets, strict=True):
+            drawn = [_draw_curve(axis, one, name, positive=scale == "log") for one in material.of(dataset)]
+            if not any(drawn):
+                say_nothing(axis)
+            axis.set_yscale(scale)
+        if scale == "log":
+            number_log_axis(row[0].yaxis)
+    for axis, dataset in zip(axes[0], datasets, strict=True):
+        axis.set_title(material.titles[dataset], pad=4)
+    for axis in axes[-1]:
+        axis.set_xlabel(page.x)
+    label_rows(figure, axes, [title for _, title, _ in present])
+    legend(figure, entries, markers=True)
+    return figure, f"Mean over the seeds; band: from lowest to highest seed; {how_judged(material.series)}."
+
+
+def how_judged(series: Iterable[Series]) -> str:
+    """What the judgements were made from, for a caption."""
+    everyone = list(series)
+    judged = [evaluation for one in everyone for _, evaluation in one.evaluated]
+    counts = sorted({evaluation.count for evaluation in judged})
+    many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    ways = sorted({sampler_in_words(evaluation) for evaluation in judged})
+    return f"{many} samples each, {' or '.join(ways)}, {seeds_in_words(everyone)}"
+
+
+def sampler_in_words(evaluation: Evaluation) -> str:
+    """What drew the samples."""
+    if not evaluation.sampler:
+        return "from a file"
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler == "ddim" else ""
+    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps"
+
+
+def _title(name: str) -> str:
+    """What a metric is called, and which way is better."""
+    metric = METRICS[name]
+    return _SYMBOLS.get(name, metric.title) + _ARROWS[metric.better]
+
+
+def _draw_metric(axes: Axes, material: Material, dataset: str, name: str) -> None:
+    axes.grid(axis="x", visible=False)
+    real = _real(material.of(dataset), name)
+    if real is not None and real.value is not None:
+        axes.axhline(real.value, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
+        if real.low is not None and real.high is not None:
+            axes.axhspan(real.low, real.high, color=FAINT, alpha=0.18, linewidth=0, zorder=0)
+        if dataset == material.datasets[-1]:
+            axes.annotate(
+                "real", (1.0, real.value), xytext=(3, 0), xycoords=("axes fraction", "data"),
+                textcoords="offset points", color=FAINT, fontsize=6.5, va="center", annotation_clip=False,
+            )  # fmt: skip
+    found = False
+    for place, label in enumerate(material.labels):
+        one = material.at(dataset, label)
+        estimates = _estimates(one, name) if one is not None else []
+        for shift, estimate in zip(_shifts(len(estimates)), estimates, strict=True):
+            _draw_estimate(axes, place + shift, estimate, material, label)
+            found = True
+    if not found:
+        say_nothing(axes)
+
+
+def _draw_estimate(axes: Axes, x: float, estimate: Estimate, material: Material, label: str) -> None:
+    look, ends = (
+        material.looks[label],
+        [end for end in (estimate.low, estimate.high) if end is not None and abs(end) < MOST],
+    )
+    axes.plot(
+        [x] * len(ends), ends, color=look.color, linewidth=1.1, marker="_", markersize=4, markeredgewidth=1.1
+    )
+    axes.plot([x], [estimate.value or 0.0], zorder=3, markersize=2.8, **look.dot)
+
+
+def _real(series: Sequence[Series], name: str) -> Estimate | None:
+    """What real pictures score, as it was measured with some judgement; else by the metric's making."""
+    for one in series:
+        for _, evaluation in one.evaluated:
+            if name in evaluation.real:
+                return evaluation.real[name]
+    return Estimate(BARS[name]) if name in BARS else None
+
+
+def _shifts(count: int) -> list[float]:
+    """Where the seeds of one schedule stand beside each other."""
+    half = min(0.25, 0.09 * (count - 1))
+    shifts: list[float] = np.linspace(-half, half, count).tolist()
+    return shifts
+
+
+def _estimates(series: Series, name: str) -> list[Estimate]:
+    """One a judged run, where the value is known."""
+    found = [evaluation.metrics.get(name) for _, evaluation in series.evaluated]
+    return [
+        estimate
+        for estimate in found
+        if estimate is not None and estimate.value is not None and abs(estimate.value) < MOST
+    ]
+
+
+def _curves(series: Series, name: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """x and y of each judged run that has the curve; gaps are NaN."""
+    found = []
+    for _, evaluation in series.evaluated:
+        y = np.array(evaluation.curves.get(name, []), dtype=np.float64)
+        x = np.array(evaluation.curves.get(f"{name}.x", []), dtype=np.float64)
+        if len(y) and len(x) == len(y):
+            found.append((x, y))
+    return found
+
+
+def _draw_curve(axes: Axes, series: Series, name: str, *, positive: bool) -> bool:
+    found = _curves(series, name)
+    if not found:
+        return False
+    x = found[0][0]
+    alike = np.stack([y for other, y in found if np.array_equal(other, x)])
+    alike = showable(alike) if positive else np.where(abs(alike) < MOST, alike, np.nan)
+    every = max(1, len(x) // 6)
+    axes.plot(x, alike.mean(axis=0), markevery=every, markersize=3, **{**series.look.both, "linewidth": 1.1})
+    if len(alike) > 1:
+        axes.fill_between(
+            x, alike.min(axis=0), alike.max(axis=0), color=series.look.color, alpha=0.13, linewidth=0
+        )
+    return True

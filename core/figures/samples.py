@@ -1,0 +1,48 @@
+"""Figures 6.2, 6.4 and 6.6: results from five random starts, a row a schedule."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib.figure import Figure
+
+from core.evaluation.members import Member
+from core.figures.errors import CannotDrawError
+from core.figures.layout import TileRow, tile_figure
+from core.figures.material import Series
+from core.figures.reverse import after
+from core.imaging import Sheet, read_sheet
+
+STARTS: Final = 5
+
+
+def sheet_of(member: Member) -> tuple[int, Sheet] | None:
+    """The latest sheet of samples of a run that has learnt at all, and the epoch after which it was drawn.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    sheets = [(epoch, path) for epoch, path in member.info.directory.sample_sheets() if epoch]
+    return (sheets[-1][0], read_sheet(sheets[-1][1])) if sheets else None
+
+
+def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
+    """The same five starts for each schedule, of each series' first run that has samples.
+
+    Returns:
+        The figure, and what to say under it.
+
+    Raises:
+        CannotDrawError: no run has samples.
+        UserError: a sheet is damaged.
+    """
+    rows, epochs = [], []
+    for one in series:
+        sheet = next(filter(None, map(sheet_of, one.members)), None)
+        if sheet is not None:
+            rows.append(TileRow(one.label, list(sheet[1].pictures[:STARTS]), one.look))
+            epochs.append(sheet[0])
+    if not rows:
+        raise CannotDrawError("no run on these data has drawn samples yet")
+    starts = max(len(row.tiles) for row in rows)
+    heads = ["start 1", *[str(start) for start in range(2, starts + 1)]]
+    return tile_figure(rows, heads), f"A column shares its starting noise; {after(epochs)}."

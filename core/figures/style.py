@@ -1,0 +1,208 @@
+"""How all figures look: sizes in inches, type, and a fixed colour, line and marker for each schedule.
+
+Colours are those of Okabe and Ito, which stay apart for every kind of colour vision, in the dashboard's order
+of hues; black stands for its yellow, which cannot be read on paper. A schedule is also told by its dashes and
+its marker, so a figure survives a grey printer.
+"""
+
+import contextlib
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Final, Literal, NamedTuple
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+
+import core
+from core.runs import atomic_path, plain
+
+Format = Literal["png", "svg", "pdf"]
+
+PAGE_WIDTH: Final = 6.7
+"""Inches: A4 with margins of 2 cm."""
+DPI: Final = 240
+INK: Final = "#222222"
+FAINT: Final = "#8C8C8C"
+HAIRLINE: Final = "#DDDDDD"
+MOST_LETTERS: Final = 80
+
+_FONT: Final = "DejaVu Sans"
+_RC: Final[dict[Any, Any]] = {
+    "font.family": _FONT,
+    "font.size": 8.0,
+    "mathtext.fontset": "dejavusans",
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 8.0,
+    "axes.labelsize": 8.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": HAIRLINE,
+    "grid.linewidth": 0.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.minor.size": 1.5,
+    "ytick.minor.size": 1.5,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 4.0,
+    "legend.frameon": False,
+    "legend.fontsize": 8.0,
+    "legend.handlelength": 2.8,
+    "figure.dpi": DPI,
+    "savefig.dpi": DPI,
+    # Glyphs as outlines look alike everywhere; ids come from this salt and not from chance.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "ddpm-tui",
+    "pdf.fonttype": 42,
+}
+_POWER: Final = re.compile(r"(?<!\w)x\^(\d+(?:\.\d+)?)(?![\w.^])")
+
+
+class Look(NamedTuple):
+    """How a series is told apart: colour, marker, dashes (lengths on and off; none is a solid line).
+
+    `hollow` markers tell variants of one schedule from each other.
+    """
+
+    color: str
+    marker: str
+    dashes: tuple[float, ...]
+    hollow: bool = False
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Keywords of a line without markers."""
+        return {"color": self.color, "linestyle": (0, self.dashes) if self.dashes else "-"}
+
+    @property
+    def dot(self) -> dict[str, Any]:
+        """Keywords of markers without a line."""
+        return {
+            "color": self.color,
+            "marker": self.marker,
+            "linestyle": "none",
+            "markerfacecolor": "white" if self.hollow else self.color,
+            "markeredgecolor": self.color,
+        }
+
+    @property
+    def both(self) -> dict[str, Any]:
+        """Keywords of a line with markers."""
+        return {**self.dot, **self.line}
+
+
+_DASHES: Final[tuple[tuple[float, ...], ...]] = (
+    (),
+    (5.0, 1.6),
+    (6.0, 1.4, 1.2, 1.4),
+    (1.3, 1.3),
+    (9.0, 1.6),
+)
+_LOOKS: Final = {
+    "linear": Look("#0072B2", "o", _DASHES[0]),
+    "sine": Look("#D27D00", "s", _DASHES[1]),
+    "x^1.5": Look("#009E73", "^", _DASHES[2]),
+    "x^2": Look("#CC79A7", "D", _DASHES[3]),
+    "x^10": Look("#1A1A1A", "X", _DASHES[4]),
+    "cosine": Look("#56B4E9", "v", _DASHES[1]),
+    "sigmoid": Look("#D55E00", "P", _DASHES[2]),
+}
+_OTHER: Final = Look("#7F7F7F", "h", _DASHES[3])
+
+
+def look_of(schedule: str, variant: int = 0) -> Look:
+    """The look of a schedule, the same in every figure.
+
+    Args:
+        schedule: its name; all but the built-in ones are grey.
+        variant: 0, or the place among series that have this schedule and differ in something else.
+    """
+    look = _LOOKS.get(schedule, _OTHER)
+    if not variant:
+        return look
+    dashes = _DASHES[(_DASHES.index(look.dashes) + 2 * variant) % len(_DASHES)]
+    return look._replace(dashes=dashes, hollow=bool(variant % 2))
+
+
+@contextlib.contextmanager
+def house_style() -> Iterator[None]:
+    """matplotlib as these figures need it, whatever a person's own matplotlibrc says; restored at the end."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
+def readable(text: str) -> str:
+    """Text from a run's files that any figure can show: one line, not too long, only letters of the font."""
+    shown = _printable(text)
+    return shown if len(shown) <= MOST_LETTERS else shown[: MOST_LETTERS - 1] + "…"
+
+
+def typeset(text: str) -> str:
+    r"""`readable` text as matplotlib's own markup: powers raised, and nothing else taken for mathematics.
+
+    >>> typeset("x^1.5"), typeset("$x")
+    ('$x^{1.5}$', '\\$x')
+    """
+    # Where one dollar of mathematics is in a text, matplotlib reads \$ as a dollar; where none is, too.
+    return _POWER.sub(r"$x^{\1}$", readable(text).replace("$", r"\$"))
+
+
+def save(figure: Figure, path: Path, *, title: str, caption: str = "") -> None:
+    """Write a figure in the format of the file's suffix, replacing the file as a whole; see `write`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    kind = path.suffix.lower().lstrip(".")
+    with atomic_path(path, fsync=False) as temporary, temporary.open("wb") as file:
+        write(figure, file, kind, title=title, caption=caption)
+
+
+def write(figure: Figure, file: IO[bytes], kind: str, *, title: str, caption: str = "") -> None:
+    """Write a figure with its title, its caption and the versions that made it.
+
+    The same figure gives the same bytes each time: nothing in it tells the day.
+
+    Args:
+        figure: what to write.
+        file: where to.
+        kind: ``png``, ``svg`` or ``pdf``.
+        title: kept in the file.
+        caption: likewise.
+    """
+    made_by = f"ddpm-tui {core.__version__}, matplotlib {matplotlib.__version__}"
+    title, caption = _printable(title), _printable(caption)
+    metadata: dict[str, dict[str, str | None]] = {
+        "png": {"Title": title, "Description": caption, "Software": made_by},
+        "svg": {"Title": title, "Description": caption, "Creator": made_by, "Date": None},
+        "pdf": {"Title": title, "Subject": caption, "Creator": made_by, "CreationDate": None},
+    }
+    with house_style():
+        figure.savefig(file, format=kind, metadata=metadata[kind])
+
+
+@functools.cache
+def _letters() -> frozenset[int]:
+    """The code points that the font of all figures has."""
+    return frozenset(FT2Font(font_manager.findfont(_FONT)).get_charmap())
+
+
+def _printable(text: str) -> str:
+    known = _letters()
+    return "".join(letter if ord(letter) in known else "?" for letter in plain(text))
