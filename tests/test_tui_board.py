@@ -59,12 +59,12 @@ async def test_the_cursor_stays_on_its_run_when_others_come_and_go(tmp_path: Pat
     async with dashboard(tmp_path) as driven:
         board = driven.board
         await driven.press("3")
-        await driven.press("1", "d", "y")
+        await driven.press("1", "D", "y")
         await driven.until(lambda: len(board.runs) == 4)
         await driven.press("2")
         assert board.selected is not None
         assert board.selected.id == runs[2].id
-        await driven.press("4", "d", "y")
+        await driven.press("4", "D", "y")
         await driven.until(lambda: len(board.runs) == 3)
         assert board.selected.id == runs[3].id
 

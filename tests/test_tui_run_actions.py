@@ -83,13 +83,13 @@ async def test_delete_asks_and_leaves_the_run_unless_told_to(tmp_path: Path) -> 
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         for answer in ("escape", "n"):
-            await driven.press("d")
+            await driven.press("D")
             assert isinstance(driven.app.screen, ConfirmScreen)
             assert run.id in driven.text()
             await driven.press(answer)
             assert driven.app.screen is driven.board
             assert run.path.exists()
-        await driven.press("d", "y")
+        await driven.press("D", "y")
         await driven.until(lambda: not run.path.exists())
         await driven.until(lambda: "No runs here yet" in driven.text())
 
@@ -97,7 +97,7 @@ async def test_delete_asks_and_leaves_the_run_unless_told_to(tmp_path: Path) -> 
 async def test_a_live_run_is_not_deleted(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=1)
     async with dashboard(tmp_path) as driven:
-        await driven.press("d")
+        await driven.press("D")
         assert driven.app.screen is driven.board
         assert any("stop it first" in said for said in driven.said())
     assert run.path.exists()
@@ -107,7 +107,7 @@ async def test_an_error_is_told_and_nothing_breaks(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         with run.lock():
-            await driven.press("d", "y")
+            await driven.press("D", "y")
             await driven.until(
                 lambda: any("another process writes this run" in said for said in driven.said())
             )
@@ -119,7 +119,7 @@ async def test_an_empty_folder_greets_and_enter_queues_the_five_schedules(tmp_pa
     async with dashboard(root, (80, 24)) as driven:
         assert "No runs here yet" in driven.text()
         assert "enter start quick" in driven.text().splitlines()[-1]
-        await driven.press("x", "r", "d", "space", "c", "l", "y", "g", "left", "5")
+        await driven.press("x", "r", "D", "d", "space", "c", "l", "y", "g", "left", "5")
         await driven.press("enter")
         await driven.until(lambda: len(driven.board.runs) == 5)
         assert driven.control.woken == [root]

@@ -116,7 +116,7 @@ async def test_keys_can_be_rebound_and_the_bar_and_the_help_say_so(tmp_path: Pat
         await driven.until(lambda: run.read_status().state is State.STOPPED)
 
 
-@pytest.mark.parametrize("key", ["question_mark", "d", "r", "l", "colon"])
+@pytest.mark.parametrize("key", ["question_mark", "D", "r", "l", "colon"])
 async def test_other_screens_survive_a_terminal_of_20_by_5(tmp_path: Path, key: str) -> None:
     fake_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
     async with dashboard(tmp_path, (80, 24)) as driven:

@@ -64,7 +64,7 @@ def test_the_themes_look_as_they_did(snap_compare: Any, tmp_path: Path, presses:
     assert snap_compare(make_app(tmp_path), terminal_size=(120, 36), run_before=other_theme)
 
 
-@pytest.mark.parametrize("keys", [("question_mark",), ("4", "d"), ("1", "l")], ids=["help", "delete", "log"])
+@pytest.mark.parametrize("keys", [("question_mark",), ("4", "D"), ("1", "l")], ids=["help", "delete", "log"])
 def test_other_screens_look_as_they_did(
     snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
 ) -> None:

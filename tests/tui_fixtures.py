@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from safetensors.numpy import save_file
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.imaging.sheet import write_sheet
@@ -14,6 +15,7 @@ from core.runs.directory import RunDirectory
 from core.runs.metrics import EpochRecord, MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
+from core.runs.trajectory import Walk, visited_timesteps
 from core.schedules import SCHEDULE_NAMES
 
 START = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
@@ -149,6 +151,31 @@ def fake_run(
         encoding="utf-8",
     )
     return run
+
+
+def states(count: int, *, starts: int = 5, size: int = 32, seed: int = 3) -> NDArray[np.uint8]:
+    """From noise to triangles in black and white: [count, starts, size, size]."""
+    noise = np.random.default_rng(7).integers(0, 2, (starts, size, size))
+    order = np.random.default_rng(8).permutation(size * size).reshape(size, size) / size**2
+    shapes = np.rint(triangles(starts, size, seed))
+    left = np.linspace(1, 0, count)[:, None, None, None]
+    return (np.where(order < left, noise, shapes) * 255).astype(np.uint8)
+
+
+def strip(run: RunDirectory, epoch: int, *, count: int = 10, size: int = 32, seed: int = 3) -> None:
+    """Write a strip of the reverse process, as a training does."""
+    run.reverse.mkdir(exist_ok=True)
+    rows = states(count, size=size, seed=seed).swapaxes(0, 1)
+    write_sheet(run.reverse / f"epoch-{epoch:04d}.png", rows.reshape(-1, size, size), columns=count)
+
+
+def trajectory(run: RunDirectory, walk: Walk, *, epoch: int, size: int = 32, timesteps: int = 1000) -> None:
+    """Keep a walk with a run, as if it had been computed: what is foreseen is the last state, inverted."""
+    xt = states(walk.steps + 1, size=size)
+    x0 = np.repeat(255 - xt[-1:], len(xt), axis=0)
+    walk.path(run).parent.mkdir(exist_ok=True)
+    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(timesteps, walk.steps))}
+    save_file({"xt": xt, "x0": x0}, walk.path(run), metadata=notes)
 
 
 def comparison(root: Path, name: str, *, clean: bool = False) -> list[RunDirectory]:

@@ -1,7 +1,7 @@
 """Driving the dashboard in tests: an app on a folder of fake runs, and waiting for what one expects."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +10,10 @@ from typing import Any
 from textual.pilot import Pilot
 from tui_fixtures import NOW
 
+from core.runs.trajectory import Walk
 from tui.app import Dashboard
 from tui.control import Control
+from tui.live import RunSnapshot
 from tui.screens.board import Board
 
 DEADLINE = 60.0
@@ -22,9 +24,14 @@ class QuietControl(Control):
     """Does everything but start processes: says how often it would have."""
 
     woken: list[Path] = field(default_factory=list)
+    walks: list[tuple[str, Walk]] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken.append(self.root)
+
+    def denoise(self, runs: Sequence[RunSnapshot], walks: Sequence[Walk]) -> str:
+        self.walks.extend((run.label, walk) for run, walk in zip(runs, walks, strict=True))
+        return "computing"
 
 
 @dataclass

@@ -45,7 +45,8 @@ BOARD: Final = (
     Command("run.compare", "c", "compare", "Compare the marked runs, or all that are shown", 3),
     Command("run.new", "n", "new", "Set up a new run", 5),
     Command("run.clone", "y", "clone", "Set up a new run with this one's settings"),
-    Command("run.delete", "d,delete", "delete", "Delete the run and all its files, after asking"),
+    Command("run.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
+    Command("run.delete", "delete,D", "delete", "Delete the run and all its files, after asking"),
     Command("run.log", "l", "log", "Read the run's log", 7),
     Command("board.group", "g", "next_group", "Show the next group of runs, or all", 8),
 )
@@ -75,8 +76,38 @@ COMPARE: Final = (
     Command("compare.play", "space", "play", "Play through the epochs, or pause", 2),
     Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
     Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
+    Command("compare.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
     Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
     Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
+)
+
+DENOISE: Final = (
+    Command("denoise.close", "escape,q,d", "close", "Back to where you came from", 0),
+    Command("denoise.play", "space", "play", "Play from noise to picture, or pause", 1),
+    Command("denoise.forward", "right", "scrub(1)", "Go one state on, towards the picture", 2),
+    Command("denoise.back", "left", "scrub(-1)", "Go one state back, towards the noise", 2),
+    Command("denoise.leap", "pagedown", "leap(1)", "Go a tenth of the way on"),
+    Command("denoise.leap_back", "pageup", "leap(-1)", "Go a tenth of the way back"),
+    Command("denoise.first", "home", "go(0)", "Go to the noise that it starts from"),
+    Command("denoise.last", "end", "go(1)", "Go to the finished picture"),
+    Command("denoise.faster", "plus,equals_sign", "speed(1)", "Play faster", 7),
+    Command("denoise.slower", "minus", "speed(-1)", "Play slower", 7),
+    Command("denoise.pictures", "1", "view('pictures')", "Show the runs side by side"),
+    Command("denoise.strips", "2", "view('strips')", "Show a strip for each run, from noise to picture"),
+    Command("denoise.next_view", "tab", "next_view", "Go on to the next view", 3),
+    Command("denoise.down", "down,j", "start(1)", "Show the next starting noise", 5),
+    Command("denoise.up", "up,k", "start(-1)", "Show the starting noise before", 5),
+    Command("denoise.right", "full_stop,greater_than_sign", "further(1)", "Show further runs"),
+    Command("denoise.left", "comma,less_than_sign", "further(-1)", "Show earlier runs"),
+    Command("denoise.later", "right_square_bracket", "epoch(1)", "Show a later epoch of the training", 4),
+    Command(
+        "denoise.earlier", "left_square_bracket", "epoch(-1)", "Show an earlier epoch of the training", 4
+    ),
+    Command("denoise.sampler", "m", "sampler", "As the training kept it, or by another sampler", 3),
+    Command("denoise.steps", "n", "steps(1)", "More sampling steps", 4),
+    Command("denoise.fewer", "N", "steps(-1)", "Fewer sampling steps", 4),
+    Command("denoise.compute", "enter", "compute", "Compute what is missing, beside the training", 2),
+    Command("denoise.foreseen", "p", "foreseen", "Show the picture that the network foresees beside x_t", 6),
 )
 
 NEW_RUN: Final = (
@@ -86,7 +117,7 @@ NEW_RUN: Final = (
     Command("new.previous", "up", "app.focus_previous", "Go back to the setting before"),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *NEW_RUN)
+ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *NEW_RUN)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

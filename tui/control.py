@@ -15,6 +15,7 @@ from tui.live import RunSnapshot, Snapshot
 if TYPE_CHECKING:
     from core.config import RunConfig
     from core.recipes import Recipe
+    from core.runs.trajectory import Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,27 @@ class Control:
         if any(run.state is State.QUEUED for run in runs):
             return "already queued; the queue has been woken"
         return _nothing(runs, "to resume")
+
+    def denoise(self, runs: Sequence[RunSnapshot], walks: "Sequence[Walk]") -> str:
+        """Have the way from noise to picture computed; says what came of it.
+
+        Args:
+            runs: with checkpoints.
+            walks: how each of them gets there.
+
+        Raises:
+            UserError: there is no such device, or a run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.trajectory import start_walks
+
+        plan = make_plan(self.device)
+        started = 0
+        for walk in dict.fromkeys(walks):
+            started += start_walks(
+                [run.run for run, one in zip(runs, walks, strict=True) if one == walk], walk, plan
+            )
+        return f"computing it for {counted(started, 'run')}" if started else "is being computed already"
 
     def delete(self, run: RunSnapshot) -> str:
         """Delete a run and all its files.

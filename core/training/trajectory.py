@@ -19,7 +19,7 @@ from typing import Final
 import torch
 from safetensors.numpy import save_file
 
-from core.diffusion.samplers import run_sampler
+from core.diffusion.samplers import WITH_ETA, run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.imaging import to_pixels, to_tiles
 from core.runs import RunDirectory, atomic_path
@@ -54,7 +54,7 @@ def compute(
         generator=torch.Generator().manual_seed(sample.seed),
     )
     own = walk == Walk(sample.sampler, sample.steps or loaded.diffusion.timesteps)
-    if not own or (walk.sampler == "ddim" and sample.eta == 0.0):
+    if not own or (walk.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
         noise = noise[: sample.reverse_count]
     states, foreseen, timesteps = [], [], []

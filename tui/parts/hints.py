@@ -53,6 +53,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     said["run.mark"] = "mark"
     said["run.compare"] = f"compare {marked}" if marked else "compare"
     said["board.later"] = "epoch"
+    said["run.denoise"] = "denoise"
     said["run.log"] = "log"
     if groups > 1:
         said["board.group"] = "group"

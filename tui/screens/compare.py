@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
 from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
+from tui.control import Control
 from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
@@ -23,6 +24,7 @@ from tui.parts.bars import Hint, KeyBar
 from tui.parts.curves import series_of
 from tui.parts.gallery import Gallery, all_epochs
 from tui.parts.hints import keys_of
+from tui.parts.tabs import say, title_and_tabs
 from tui.widgets.comparison_table import Line, difference_table, metric_table
 from tui.widgets.epoch_slider import EpochSlider, moved, position
 from tui.widgets.loss_chart import LossChart
@@ -46,6 +48,7 @@ class CompareScreen(Screen[None]):
     Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
 
     Args:
+        control: of the runs folder.
         run_ids: the runs, in the order of their columns.
     """
 
@@ -53,8 +56,9 @@ class CompareScreen(Screen[None]):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, run_ids: Sequence[str]) -> None:
+    def __init__(self, control: Control, run_ids: Sequence[str]) -> None:
         super().__init__()
+        self.control = control
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
         self.chosen = ""
@@ -158,7 +162,7 @@ class CompareScreen(Screen[None]):
         )
         chart.cursor = step_of_epoch(runs, self.epoch) if self.epoch is not None else None
         dots = "   ⠄⠄⠄ held-out" if chart.shown == "both" else ""
-        _say(self.query_one("#axes", Static), Content(f" loss   {chart.describe()}{dots}"))
+        say(self.query_one("#axes", Static), Content(f" loss   {chart.describe()}{dots}"))
 
     def _update_numbers(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -166,35 +170,33 @@ class CompareScreen(Screen[None]):
         lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
         width = self.size.width if self.view != "all" else 80
         if self.view == "curves":
-            _say(self.query_one("#legend-lines", Static), metric_table(lines, width - 1))
+            say(self.query_one("#legend-lines", Static), metric_table(lines, width - 1))
             return
-        _say(self.query_one("#metrics", Static), metric_table(lines, width - 1))
+        say(self.query_one("#metrics", Static), metric_table(lines, width - 1))
         table = difference_table(differences(runs), styles, width - 1, runs=len(runs))
-        _say(self.query_one("#differences", Static), table)
-        _say(self.query_one("#cautions", Static), Content("\n".join(cautions(runs))))
+        say(self.query_one("#differences", Static), table)
+        say(self.query_one("#cautions", Static), Content("\n".join(cautions(runs))))
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
         datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
-        left = Content.assemble(
-            (" compare  ", "bold $text-primary"),
-            (f"{counted(len(runs), 'run')} · {datasets}" if runs else "", "bold"),
-        )
         tabs = ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
-        shown = [
-            Content.styled(
-                f" {('all', *VIEWS).index(one)} {one} ",
-                f"{'bold reverse' if one == self.view else '$text-muted'} @click=screen.view('{one}')",
-            )
-            for one in tabs
-        ]
-        right = Content.assemble(*shown, " ")
-        left = left.truncate(max(0, self.size.width - right.cell_length - 1), ellipsis=True)
-        space = " " * max(0, self.size.width - left.cell_length - right.cell_length)
-        _say(self.query_one("#top", Static), Content.assemble(left, space, right))
+        top = title_and_tabs(
+            "compare",
+            f"{counted(len(runs), 'run')} · {datasets}" if runs else "",
+            [(str(("all", *VIEWS).index(one)), one) for one in tabs],
+            self.view,
+            self.size.width,
+        )
+        say(self.query_one("#top", Static), top)
         self.query_one(KeyBar).show(compare_hints(self, playing=self._playing is not None))
 
     def action_close(self) -> None:
         self.dismiss()
+
+    def action_denoise(self) -> None:
+        from tui.screens.denoise import DenoiseScreen
+
+        self.app.push_screen(DenoiseScreen(self.control, [run.id for run in self.runs]))
 
     def action_view(self, view: str) -> None:
         """Show one part alone; asked for again, or with `all`, what is usual at this size."""
@@ -309,6 +311,7 @@ def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
         "compare.log_x": "log x",
         "compare.smoothing": "smooth",
         "compare.heldout": "held-out",
+        "compare.denoise": "denoise",
         "compare.close": "back",
     }
     keys = keys_of(screen)
@@ -319,9 +322,3 @@ def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
             key = "[ ]" if name == "compare.later" and keys[name][0] == "]" else keys[name][0]
             hints.append(Hint(key, text, f"screen.{commands[name].action}", commands[name].rank))
     return hints
-
-
-def _say(widget: Static, content: Content) -> None:
-    """Update a text only when it says something else, because each update lays the screen out anew."""
-    if not (isinstance(widget.content, Content) and widget.content.is_same(content)):
-        widget.update(content)

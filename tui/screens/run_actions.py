@@ -1,25 +1,21 @@
 """What keys do to the selected run, to the marked ones, or to all that are shown."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from textual import work
-from textual.screen import Screen
-
-from core.errors import UserError
 from core.runs.status import State
 from tui.choice import RunChoice
 from tui.control import Control, matching_group
 from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
+from tui.screens.acting import ActingScreen
 
 if TYPE_CHECKING:
     from core.config import RunConfig
     from core.recipes import Recipe
 
 
-class RunActions(Screen[None]):
+class RunActions(ActingScreen):
     """A screen on which a run is selected and can be acted on.
 
     Args:
@@ -31,17 +27,6 @@ class RunActions(Screen[None]):
         super().__init__()
         self.control = control
         self.choice = choice
-
-    @work
-    async def perform(self, act: Callable[[], str]) -> None:
-        """Do something that may block, away from the screen, and say what came of it."""
-        try:
-            said = await asyncio.to_thread(act)
-        except UserError as error:
-            self.notify(str(error), severity="error", markup=False, timeout=8)
-        else:
-            if said:
-                self.notify(said, markup=False, timeout=3)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return not self.choice.runs if action == "start_quick" else True
@@ -165,7 +150,13 @@ class RunActions(Screen[None]):
         if runs := self.choice.chosen:
             from tui.screens.compare import CompareScreen
 
-            self.app.push_screen(CompareScreen([run.id for run in runs]))
+            self.app.push_screen(CompareScreen(self.control, [run.id for run in runs]))
+
+    def action_denoise(self) -> None:
+        if runs := self.choice.chosen:
+            from tui.screens.denoise import DenoiseScreen
+
+            self.app.push_screen(DenoiseScreen(self.control, [run.id for run in runs]))
 
     def action_new(self) -> None:
         from tui.screens.new_run import NewRunScreen

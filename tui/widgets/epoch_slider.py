@@ -2,27 +2,14 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Final
 
-from rich.cells import cell_len
-from textual import events
-from textual.content import Content
 from textual.message import Message
-from textual.widget import Widget
 
-MIN_TRACK: Final = 8
+from tui.widgets.scrubber import Scrubber
 
 
-class EpochSlider(Widget, can_focus=False):
+class EpochSlider(Scrubber):
     """Shows which epoch's pictures are seen, of those that there are; a click or a drag asks for another."""
-
-    ALLOW_SELECT = False
-    DEFAULT_CSS = """
-    EpochSlider {
-        height: 1;
-        width: 1fr;
-    }
-    """
 
     class Sought(Message):
         """Somebody asked for an epoch; None is the latest, whatever it will be."""
@@ -34,9 +21,7 @@ class EpochSlider(Widget, can_focus=False):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._epochs: tuple[int, ...] = ()
-        self._epoch: int | None = None
-        self._playing = False
-        self._track = (0, 0)
+        self.show((), None)
 
     def show(self, epochs: Sequence[int], epoch: int | None, *, playing: bool = False) -> None:
         """Show a state.
@@ -46,53 +31,16 @@ class EpochSlider(Widget, can_focus=False):
             epoch: the one that is seen; None follows the latest.
             playing: whether it moves on by itself.
         """
-        state = (tuple(epochs), epoch, playing)
-        if state != (self._epochs, self._epoch, self._playing):
-            self._epochs, self._epoch, self._playing = state
-            self.refresh()
-
-    def render(self) -> Content:
-        if not self._epochs:
-            return Content.assemble((" no pictures yet", "$text-muted"))
-        place = position(self._epochs, self._epoch)
-        last = self._epochs[-1]
-        word = str(self._epochs[place]).rjust(len(str(last)))
-        head = f" epoch {word} of {last}  "
-        mode = "▶ playing" if self._playing else "latest" if self._epoch is None else "held"
-        tail = f"  {mode:9} "
-        room = self.size.width - cell_len(head) - cell_len(tail)
-        if room < MIN_TRACK:
-            self._track = (0, 0)
-            return Content.assemble((head.rstrip(), "bold"), (f"  {mode}", "$text-muted"))
-        self._track = (cell_len(head), room)
-        knob = (
-            round(place * (room - 1) / max(1, len(self._epochs) - 1)) if len(self._epochs) > 1 else room - 1
-        )
-        return Content.assemble(
-            (head, "bold"),
-            ("━" * knob, "$primary"),
-            ("●", "bold $text-accent"),
-            ("─" * (room - knob - 1), "$text-disabled"),
-            (tail, "bold $text-accent" if self._playing else "$text-muted"),
-        )
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        self.capture_mouse()
-        self._seek(event.x)
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        if event.button:
-            self._seek(event.x)
-
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        self.release_mouse()
-
-    def _seek(self, x: int) -> None:
-        start, room = self._track
-        if not room or not self._epochs:
+        self._epochs = tuple(epochs)
+        if not epochs:
+            self.put(0, 0, head="no pictures yet")
             return
-        share = min(max(0.0, (x - start) / max(1, room - 1)), 1.0)
-        place = round(share * (len(self._epochs) - 1))
+        place, last = position(epochs, epoch), epochs[-1]
+        mode = "▶ playing" if playing else "latest" if epoch is None else "held"
+        head = f"epoch {str(epochs[place]).rjust(len(str(last)))} of {last}"
+        self.put(place, len(epochs), head=head, tail=f"{mode:9}", lit=playing)
+
+    def seek(self, place: int) -> None:
         last = place == len(self._epochs) - 1
         self.post_message(self.Sought(None if last else self._epochs[place]))
 

@@ -1,0 +1,37 @@
+"""The top line of a screen with several views: what it is, what it shows, and the views to choose from."""
+
+from collections.abc import Sequence
+
+from textual.content import Content
+from textual.widgets import Static
+
+
+def title_and_tabs(
+    title: str, told: str, tabs: Sequence[tuple[str, str]], chosen: str, width: int
+) -> Content:
+    """The top line in `width` cells.
+
+    Args:
+        title: of the screen.
+        told: what it shows; cut off where there is no room.
+        tabs: key and name of each view; a click on one does what its key does.
+        chosen: the name of the one that is seen.
+        width: cells.
+    """
+    left = Content.assemble((f" {title}  ", "bold $text-primary"), (told, "bold"))
+    shown = [
+        Content.styled(
+            f" {key} {name} ",
+            f"{'bold reverse' if name == chosen else '$text-muted'} @click=screen.view('{name}')",
+        )
+        for key, name in tabs
+    ]
+    right = Content.assemble(*shown, " ")
+    left = left.truncate(max(0, width - right.cell_length - 1), ellipsis=True)
+    return Content.assemble(left, " " * max(0, width - left.cell_length - right.cell_length), right)
+
+
+def say(widget: Static, content: Content) -> None:
+    """Update a text only when it says something else, because each update lays the screen out anew."""
+    if not (isinstance(widget.content, Content) and widget.content.is_same(content)):
+        widget.update(content)

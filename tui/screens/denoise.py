@@ -1,0 +1,309 @@
+"""From noise to picture, alive: the same noises under each run, state by state."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, VerticalScroll
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Static
+
+from tui.commands import DENOISE, bindings
+from tui.comparison import places, short_labels
+from tui.control import Control
+from tui.describe import counted
+from tui.live import RunSnapshot, Snapshot
+from tui.messages import SnapshotTaken
+from tui.palette import series_style
+from tui.parts.bars import Hint, KeyBar
+from tui.parts.denoising import SAMPLERS, Denoising
+from tui.parts.hints import keys_of
+from tui.parts.tabs import say, title_and_tabs
+from tui.parts.ways import step_choices, walk_of
+from tui.screens.acting import ActingScreen
+from tui.widgets.epoch_slider import moved
+from tui.widgets.scrubber import Scrubber
+from tui.widgets.wall import Wall, plan
+
+VIEWS: Final = ("pictures", "strips")
+SPEEDS: Final = (40.0, 20.0, 10.0, 5.0, 2.0)
+"""Seconds from noise to picture."""
+FRAME_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 0.5
+EMPTY_LINES: Final = 3
+
+
+class DenoiseScreen(ActingScreen):
+    """Plays the reverse process of several runs at the same time, from the same starting noises.
+
+    Where a run has no trajectory of the sampler and the number of steps that are asked for, it can be computed.
+
+    Args:
+        control: of the runs folder.
+        run_ids: the runs, in their order.
+    """
+
+    CSS_PATH = "denoise.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(DENOISE)]
+
+    def __init__(self, control: Control, run_ids: Sequence[str]) -> None:
+        super().__init__()
+        self.control = control
+        self.run_ids = tuple(run_ids)
+        self.snapshot = Snapshot()
+        self.view = VIEWS[0]
+        self.shown = Denoising()
+        self.speed = 3
+        self._playing: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top")
+        yield Static(id="facts")
+        with Container(id="body"):
+            yield Wall(id="wall")
+            with VerticalScroll(id="strips", can_focus=False):
+                for _ in self.run_ids:
+                    yield Wall()
+            yield Static("these runs are no longer here", id="gone")
+        yield Scrubber(id="slider")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        self.set_interval(LOOK_SECONDS, self.update)
+        self.update()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        self.snapshot = message.snapshot
+
+    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
+        self._go(message.place)
+
+    @property
+    def runs(self) -> list[RunSnapshot]:
+        """The runs that are still there."""
+        found = (self.snapshot.find(run_id) for run_id in self.run_ids)
+        return [run for run in found if run is not None]
+
+    def update(self) -> None:
+        """Bring the screen in line with the runs, the place and the size; draws only what changed."""
+        if not self.is_mounted:
+            return
+        runs = self.runs
+        for one in VIEWS:
+            self.set_class(self.view == one, f"-{one}")
+        self.set_class(not runs, "-gone")
+        self._update_bars(runs)
+        if not runs:
+            return
+        names, at = short_labels(runs), places(self.snapshot, runs)
+        styles = [series_style(at[run.id], self.app.theme_variables) for run in runs]
+        named = [
+            (run, f"{style.marker} {names[run.id]}", style.color)
+            for run, style in zip(runs, styles, strict=True)
+        ]
+        if self.view == "strips":
+            self._update_strips(named)
+            return
+        key = self._compute_key()
+        columns = [column for one in named for column in self.shown.beside(*one, compute_key=key)]
+        self.query_one("#wall", Wall).show(columns)
+
+    def _update_strips(self, named: Sequence[tuple[RunSnapshot, str, str]]) -> None:
+        """One wall a run, each as high as its pictures; with what was foreseen where there is room for all."""
+        key, width = self._compute_key(), self.size.width
+        for both in (True, False):
+            strips = [self.shown.strip(*one, width, compute_key=key, both=both) for one in named]
+            rows = [
+                max(0 if one.pictures is None else len(one.pictures) for one in strip) for strip in strips
+            ]
+            lines = [count * plan(one, width).lines for one, count in zip(strips, rows, strict=True)]
+            heights = [1 + one if one else EMPTY_LINES for one in lines]
+            if sum(heights) <= self.query_one("#strips").size.height:
+                break
+        for place, wall in enumerate(self.query("#strips > Wall").results(Wall)):
+            wall.display = place < len(strips)
+            if wall.display:
+                wall.show(strips[place], first_row=0)
+                wall.styles.height = heights[place]
+
+    def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
+        datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
+        told = f"{counted(len(runs), 'run')} · {datasets}" if runs else ""
+        tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
+        width, playing = self.size.width, self._playing is not None
+        say(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
+        facts = self.shown.facts(runs, strips=self.view == "strips", compute_key=self._compute_key())
+        say(self.query_one("#facts", Static), facts.truncate(width, ellipsis=True))
+        self.query_one(KeyBar).show(denoise_hints(self, playing=playing))
+        slider, longest = self.query_one(Scrubber), self.shown.longest(runs)
+        if longest is None:
+            slider.put(0, 0, head="nothing to play yet")
+            return
+        place, most = self.shown.place(longest), longest.timesteps[0]
+        head = f"t {str(longest.timesteps[place]).rjust(len(str(most)))} of {most}"
+        tail = f"{'▶' if playing else ' '} in {SPEEDS[self.speed]:g} s"
+        slider.put(place, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
+
+    def _compute_key(self) -> str:
+        return keys_of(self).get("denoise.compute", ["enter"])[0]
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_view(self, view: str) -> None:
+        self.view = view
+        self.update()
+
+    def action_next_view(self) -> None:
+        self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+
+    def action_scrub(self, states: int) -> None:
+        self._go(round(self.shown.share * (self.shown.frames(self.runs) - 1)) + states)
+
+    def action_leap(self, tenths: int) -> None:
+        self._go(round((self.shown.share + tenths / 10) * (self.shown.frames(self.runs) - 1)))
+
+    def action_go(self, share: int) -> None:
+        self._pause()
+        self.shown.share = float(share)
+        self.update()
+
+    def action_play(self) -> None:
+        """Play from where it stands, from the noise when at the end; or pause."""
+        if self._playing is not None:
+            self._pause()
+        elif self.shown.frames(self.runs) < 2:
+            self.notify("there is nothing to play yet")
+        else:
+            if self.shown.share >= 1.0:
+                self.shown.share = 0.0
+            self._play()
+        self.update()
+
+    def action_speed(self, faster: int) -> None:
+        self.speed = min(max(0, self.speed + faster), len(SPEEDS) - 1)
+        if self._playing is not None:
+            self._pause()
+            self._play()
+        self.update()
+
+    def action_start(self, further: int) -> None:
+        """Other starting noises: scrolled side by side, chosen for the strips."""
+        if self.view == "pictures":
+            self.query_one("#wall", Wall).scroll_rows(further)
+            return
+        self.shown.start = min(max(0, self.shown.start + further), max(0, self.shown.starts(self.runs) - 1))
+        self.update()
+
+    def action_further(self, runs: int) -> None:
+        """Other runs, where not all have room."""
+        if self.view == "pictures":
+            self.query_one("#wall", Wall).scroll_columns(runs)
+        else:
+            strips = self.query_one("#strips", VerticalScroll)
+            strips.scroll_relative(y=runs * self.query("#strips > Wall").first().size.height, animate=False)
+
+    def action_epoch(self, further: int) -> None:
+        if self.shown.sampler:
+            self.notify("only the last checkpoint can be computed; what the training kept has more (m)")
+            return
+        epochs = sorted({epoch for run in self.runs for epoch, _ in run.strips})
+        self.shown.epoch = moved(epochs, self.shown.epoch, further)
+        self.update()
+
+    def action_sampler(self) -> None:
+        self.shown.sampler = SAMPLERS[(SAMPLERS.index(self.shown.sampler) + 1) % len(SAMPLERS)]
+        self.update()
+
+    def action_steps(self, more: int) -> None:
+        """Another number of steps, of the runs' own sampler where none was chosen yet."""
+        if self.runs:
+            self._choose_sampler()
+            choices = step_choices(self.runs)
+            at = choices.index(self.shown.steps) if self.shown.steps in choices else 0
+            self.shown.steps = choices[(at + more) % len(choices)]
+            self.update()
+
+    def action_foreseen(self) -> None:
+        self.shown.foreseen = not self.shown.foreseen
+        if not self.shown.sampler:
+            self.notify("a training keeps x_t alone; enter computes the rest")
+        self.update()
+
+    def action_compute(self) -> None:
+        """Have computed what is missing or out of date."""
+        runs = self.runs
+        if not runs:
+            return
+        self._choose_sampler()
+        stale = self.shown.stale(runs)
+        wanted = [run for run in runs if self.shown.way(run) is None or run in stale]
+        able = [run for run in wanted if run.run.checkpoint.exists()]
+        if able:
+            walks = [walk_of(run, self.shown.sampler, self.shown.steps) for run in able]
+            self.perform(lambda: self.control.denoise(able, walks))
+        else:
+            self.notify("no run has a checkpoint yet" if wanted else "all of it is computed")
+        self.update()
+
+    def _choose_sampler(self) -> None:
+        if not self.shown.sampler:
+            self.shown.sampler = self.runs[0].file.config.sample.sampler
+
+    def _play(self) -> None:
+        seconds = SPEEDS[self.speed]
+        frame = max(FRAME_SECONDS, seconds / max(1, self.shown.frames(self.runs) - 1))
+        self._playing = self.set_interval(frame, lambda: self._next_frame(frame / seconds))
+
+    def _next_frame(self, share: float) -> None:
+        self.shown.share = min(1.0, self.shown.share + share)
+        if self.shown.share >= 1.0 - 1e-9:
+            self.shown.share = 1.0
+            self._pause()
+        self.update()
+
+    def _pause(self) -> None:
+        if self._playing is not None:
+            self._playing.stop()
+            self._playing = None
+
+    def _go(self, place: int) -> None:
+        self._pause()
+        self.shown.go(self.runs, place)
+        self.update()
+
+
+def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
+    """The key bar, with the keys as they are bound now."""
+    words = {
+        "denoise.play": "pause" if playing else "play",
+        "denoise.forward": "state",
+        "denoise.next_view": "view",
+        "denoise.later": "epoch",
+        "denoise.sampler": "sampler",
+        "denoise.steps": "steps",
+        "denoise.compute": "compute",
+        "denoise.foreseen": "foreseen",
+        "denoise.down": "noises",
+        "denoise.faster": "speed",
+        "denoise.close": "back",
+    }
+    pairs = {"denoise.later": ("]", "[ ]"), "denoise.faster": ("+", "- +"), "denoise.forward": ("→", "← →")}
+    keys = keys_of(screen)
+    commands = {command.id: command for command in DENOISE}
+    hints = []
+    for name, text in words.items():
+        if name in keys:
+            usual, both = pairs.get(name, ("", ""))
+            key = both if keys[name][0] == usual else keys[name][0]
+            hints.append(Hint(key, text, f"screen.{commands[name].action}", commands[name].rank))
+    return hints
