@@ -11,8 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from core.cli.main import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[1]
-WITH_TORCH = ("core.diffusion", "core.training")
+WITH_TORCH = (
+    "core.diffusion",
+    "core.training",
+    *(
+        f"core.evaluation.{name}"
+        for name in ("denoising", "inputs", "likelihood", "reconstruction", "sampling")
+    ),
+)
 STARTS_A_PROGRAM = ("core.__main__", "tui.__main__")
 
 
@@ -63,7 +72,7 @@ def test_the_rooms_without_a_star_never_load_torch() -> None:
     rooms = [name for name in modules_of("core") if not is_in(name, WITH_TORCH)]
     loaded = loaded_by_importing(rooms)
     assert {"core.launch", "core.runs", "core.data", "core.cli.main"} <= loaded
-    assert not [name for name in loaded if is_in(name, ("torch", "safetensors", *WITH_TORCH))]
+    assert not [name for name in loaded if is_in(name, ("torch", "safetensors"))]
 
 
 def test_the_science_loads_nothing_of_core_but_schedules_and_errors() -> None:
@@ -79,12 +88,12 @@ def test_the_science_loads_nothing_of_core_but_schedules_and_errors() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["--version"], ["schedules"], ["runs", "list"], ["doctor"], ["data", "list"]]
-    + [[command, "--help"] for command in ("schedules", "data", "train", "sample", "runs", "doctor")],
+    + [[command, "--help"] for command in COMMANDS],
     ids=" ".join,
 )
 def test_commands_that_compute_nothing_do_not_wait_for_torch(arguments: list[str], tmp_path: Path) -> None:
     loaded = loaded_after(f"from core.cli.main import run\nassert run({arguments!r}) == 0", cwd=tmp_path)
-    assert not [name for name in loaded if is_in(name, ("torch", "textual"))]
+    assert not [name for name in loaded if is_in(name, ("torch", "textual", "scipy", "cv2", "matplotlib"))]
 
 
 def test_help_loads_no_command_and_no_numpy() -> None:

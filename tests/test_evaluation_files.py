@@ -82,7 +82,7 @@ def test_nothing_is_unpickled(tmp_path):
     saved(tmp_path / "a.npy", np.array([Trap(trap)], dtype=object), allow_pickle=True)
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Trap(trap)))
     for name in ("a.npy", "b.npy"):
-        with pytest.raises(UserError, match=r"not a \.npy file of numbers"):
+        with pytest.raises(UserError, match=r"not a \.npy file"):
             read_pictures(tmp_path / name)
     assert not trap.exists()
 
@@ -97,10 +97,12 @@ def test_a_header_that_promises_more_than_the_file_has_costs_no_memory(tmp_path)
         read_pictures(tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x93NUMPY", b"hello", b"\x89PNG\r\n\x1a\n" + b"\0" * 40, b"PK\x03\x04junk"]
+)
 def test_what_is_no_npy_file_is_one_line(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.npy: not a \.npy file of numbers") as caught:
+    with pytest.raises(UserError, match=r"a\.npy: not a \.npy file") as caught:
         read_pictures(tmp_path / "a.npy")
     assert "\n" not in str(caught.value)
 
@@ -108,7 +110,7 @@ def test_what_is_no_npy_file_is_one_line(tmp_path, content):
 def test_an_archive_of_several_arrays_is_told_of(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, a=np.zeros((2, 4, 4)), b=np.zeros(3))
-    with pytest.raises(UserError, match="holds several arrays"):
+    with pytest.raises(UserError, match=r"not a \.npy file"):
         read_pictures(tmp_path / "a.npy")
 
 

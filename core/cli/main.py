@@ -20,6 +20,10 @@ COMMANDS: Final = {
     "train": "Train the runs of a recipe, here and now or in the background.",
     "sample": "Draw new pictures with a trained run.",
     "denoise": "Noise a picture of your own and denoise it with a trained run.",
+    "evaluate": "Judge how good the samples of trained runs are, or any pictures in a file.",
+    "compare": "Put runs side by side: who is better, and whether by more than noise.",
+    "figures": "Draw the thesis's figures, and more, from any runs.",
+    "report": "Write one page of HTML with figures, tables and provenance of any runs.",
     "runs": "List, show, stop, resume or delete runs.",
     "doctor": "Say what this machine has, and what will be used and why.",
 }

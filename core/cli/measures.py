@@ -82,9 +82,10 @@ def _decimals(value: float, half: float | None) -> int:
     (1, 0, 4)
     """
     if half:
-        return max(
-            0, (1 if half / 10 ** math.floor(math.log10(half)) < 3.0 else 0) - math.floor(math.log10(half))
-        )
+        size = math.floor(math.log10(half))
+        decimals = (1 if half / 10.0**size < 3.0 else 0) - size
+        # More than four digits are nobody's concern, however narrow the interval is.
+        return max(0, min(decimals, 3 - math.floor(math.log10(abs(value)))) if value else decimals)
     return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
 
 

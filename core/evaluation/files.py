@@ -13,6 +13,7 @@ from core.runs import plain
 
 _EXPECTED: Final = "expected an array [N, C, H, W] or [N, H, W] of floats from 0 to 1, or of uint8"
 
+_MAGIC: Final = b"\x93NUMPY"
 _DAMAGED: Final = (
     *(ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError, RecursionError),
     tokenize.TokenError,
@@ -37,6 +38,10 @@ def read_pictures(path: Path) -> NDArray[np.float32]:
     if not path.is_file():
         raise UserError(f"{name}: expected a .npy file, found something else")
     try:
+        with path.open("rb") as file:
+            magic = file.read(len(_MAGIC))
+        if magic != _MAGIC:
+            raise UserError(f"{name}: not a .npy file; {_EXPECTED} in one that numpy.save has written")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="numpy")  # of odd headers, which are read nonetheless
             # Mapped, because a header may promise more than there is memory for.
@@ -45,9 +50,6 @@ def read_pictures(path: Path) -> NDArray[np.float32]:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from error
     except _DAMAGED as error:
         raise UserError(f"{name}: not a .npy file of numbers ({' '.join(str(error).split())})") from error
-    if not isinstance(array, np.ndarray):  # an archive of several
-        array.close()
-        raise UserError(f"{name}: holds several arrays; {_EXPECTED}")
     if array.ndim == 3:
         array = array[:, None]
     if array.ndim != 4 or not array.size:

@@ -150,6 +150,12 @@ METRICS: Final[dict[str, Metric]] = {
         None,
         "Below about -3: samples are closer to the training data than held-out pictures are.",
     ),
+    "copies": Metric(
+        "copies",
+        "lower",
+        "Share of samples three times nearer to one training picture than to the next; real pictures have some too.",
+        True,
+    ),
     "bits_per_dim": Metric(
         "bits/dim", "lower", "The variational bound on held-out pictures, in bits a dimension."
     ),
@@ -172,7 +178,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
         *("area_ks", "angle_ks", "centroid_distance", "orientation_ks"),
         *("density", "coverage", "mmd", "sliced_wasserstein"),
     ),
-    "novelty": ("copy_z",),
+    "novelty": ("copy_z", "copies"),
     "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
     "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
 }
