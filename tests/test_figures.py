@@ -17,21 +17,19 @@ from core.figures import (
     gather,
     losses,
     pictures,
-    progress,
     quality,
     reverse,
     schedules,
     style,
 )
 from core.imaging import write_sheet
-from core.runs import METRICS, EpochRecord, Estimate, MetricsWriter, State, add_evaluation
+from core.runs import EpochRecord, MetricsWriter, State
 from core.schedules import make_schedule
 from tests.fakes import fake_pictures, make_run, tear
 from tests.judged_runs import (
     configured,
     drawn_by,
     in_bytes,
-    judgement,
     make_cells,
     material_of,
     reasons,
@@ -242,30 +240,6 @@ def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
         assert in_bytes(losses.draw_long(material)[0], "png")
 
 
-def test_captions_say_how_many_samples_were_judged_and_how_they_were_drawn(figures):
-    assert "1,000 samples each, ddim with eta 1 in 50 steps" in figures["quality"].caption
-    assert quality.sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
-
-
-def test_every_metric_is_on_one_page():
-    shown = [name for family in quality.families() for name in family.metrics]
-    assert sorted(shown) == sorted(METRICS)
-
-
-def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(tmp_path):
-    (run,) = make_cells(tmp_path, names=("linear",))
-    metrics = {"pass_rate": Estimate(0.5), "near_empty": Estimate(None), "haze": Estimate(0.1, None, 1e300)}
-    metrics |= {"soft_iou": Estimate(-1e300), "mmd": Estimate(1e300)}
-    add_evaluation(
-        run, judgement(metrics=metrics, curves={"loss_by_timestep": [1.0], "loss_by_timestep.x": []})
-    )
-    missing = reasons(drawn_by(tmp_path))
-    assert "shape" not in missing
-    assert "grey" not in missing
-    assert missing["distribution"] == missing["quality"] == "no run has been judged by these measures"
-    assert missing["timesteps"] == "no judgement has these curves"
-
-
 def test_a_picture_of_ones_own_is_noised_in_its_colours(tmp_path):
     Image.new("RGB", (200, 100), (250, 20, 20)).save(tmp_path / "red.png")
     pixels = pictures.load_own_picture(tmp_path / "red.png")
@@ -303,32 +277,3 @@ def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_pat
     (run,) = make_cells(tmp_path, names=("linear",), datasets=("low",))
     write_sheet(run.reverse_strips()[-1][1], fake_pictures(7), columns=5)
     assert not reasons(drawn_by(tmp_path)).keys() & {"5.3-reverse-noisy", "6.1-reverse-low"}
-
-
-def test_the_epochs_are_judged_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
-    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
-    made = load_dataset("array", count=1, heldout=120)
-    runs = make_cells(tmp_path / "runs", names=("linear",), datasets=("array",), seeds=(0, 1), epochs=2)
-    real = made.heldout[:, 0]
-    noise = np.random.default_rng(0).integers(0, 256, real[:10].shape, dtype=np.uint8)
-    for place, run in enumerate(runs):
-        write_sheet(run.samples / "epoch-0001.png", noise, columns=8)
-        write_sheet(run.samples / "epoch-0002.png", real[place::2][:25], columns=8)
-    material = material_of(tmp_path / "runs")
-    with style.house_style():
-        figure, caption = progress.draw_progress(material)
-    ((_, of_noise), (_, of_real)) = figure.axes[0].lines[0].get_xydata()
-    assert of_noise == 0.0
-    assert of_real > 0.8
-    assert caption.endswith("2 seeds each, taken together.")
-
-
-def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
-    make_cells(tmp_path, names=("linear",), epochs=15)
-    (series,) = material_of(tmp_path).series
-    sheets = progress.sheets_of(series.members, 4, 32)
-    assert [epoch for epoch, _ in sheets] == [1, 6, 10, 15]
-    assert sheets[0][1].shape == (4, 1, 32, 32)
-    assert progress.most_epochs([series]) == progress.MOST_EPOCHS
-    with pytest.raises(UserError, match="expected grey pictures of 28 x 28 pixels"):
-        progress.sheets_of(series.members, 4, 28)

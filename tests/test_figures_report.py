@@ -168,6 +168,7 @@ def test_results_have_a_column_a_schedule_and_one_for_real_pictures(tmp_path):
         (Estimate(12.345), False, ("12.3", "")),
         (Estimate(0.5, 0.5, 0.5), False, ("0.5", "")),
         (Estimate(1e-9, 0.0, 2e-9), False, ("0.000000", "[0.000000, 0.000000]")),
+        (Estimate(-0.004, -0.5, 0.5), False, ("0.0", "[−0.5, 0.5]")),
         (Estimate(None, 0.1, 0.2), False, ("–", "")),
         (None, True, ("–", "")),
     ],

@@ -91,7 +91,7 @@ def panels(
     columns: int,
     *,
     height: float,
-    width: float | None = None,
+    widest: float = PAGE_WIDTH,
     left: float = 0.55,
     right: float = 0.1,
     top: float = 0.25,
@@ -106,7 +106,7 @@ def panels(
         rows: panels one above the other.
         columns: panels side by side.
         height: of one panel.
-        width: of one panel; what the page leaves unless given.
+        widest: most that one panel takes of the page's width.
         left, right, top, bottom: room round the grid.
         across, down: room between panels.
         shared: ``sharex`` and ``sharey``, as matplotlib takes them.
@@ -114,8 +114,7 @@ def panels(
     Returns:
         The figure, and its axes [rows, columns].
     """
-    if width is None:
-        width = max(1.0, (PAGE_WIDTH - left - right - (columns - 1) * across) / columns)
+    width = min(widest, max(1.0, (PAGE_WIDTH - left - right - (columns - 1) * across) / columns))
     whole_width = left + columns * width + (columns - 1) * across + right
     whole_height = top + rows * height + (rows - 1) * down + bottom
     figure = Figure(figsize=(whole_width, whole_height))
@@ -198,7 +197,7 @@ def number_log_axis(axis: Axis) -> None:
         (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
     )
     axis.set_major_locator(LogLocator(subs=subs, numticks=10))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
@@ -220,6 +219,15 @@ def _fit(tile: Pixels, cell: int) -> Pixels:
     steps = np.arange(cell)
     fitted: Pixels = rgb[steps * height // cell][:, steps * width // cell]
     return fitted
+
+
+def short_number(value: float) -> str:
+    """A number at a logarithmic axis; one with many zeros as a power of ten."""
+    if 1e-3 <= value < 1e5:
+        return f"{value:g}"
+    digits, _, exponent = f"{value:e}".partition("e")
+    factor = f"{float(digits):g}"
+    return f"$10^{{{int(exponent)}}}$" if factor == "1" else rf"${factor}\cdot 10^{{{int(exponent)}}}$"
 
 
 def _entries_a_line(entries: Sequence[tuple[str, Look]], width: float) -> int:

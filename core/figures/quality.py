@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from core.figures.errors import CannotDrawError
@@ -48,6 +48,7 @@ class CurvePage:
 
     x: str
     curves: tuple[tuple[str, str, str], ...]
+    x_scale: str = "linear"
 
 
 HEADLINE: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
@@ -68,6 +69,7 @@ BARS: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 
 TIMESTEPS: Final = CurvePage(
     "$t$",
     (("loss_by_timestep", "training loss", "log"), ("bound_by_timestep", "bound, bits/dim", "log")),
+    x_scale="log",
 )
 RECONSTRUCTION: Final = CurvePage(
     "$t$",
@@ -110,14 +112,14 @@ def draw_family(material: Material, family: Family) -> tuple[Figure, str]:
     turned = max(map(len, labels)) > _LETTERS_UPRIGHT or len(datasets) > 3
     below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
     figure, axes = panels(
-        len(metrics), len(datasets), height=0.95, left=0.7, right=0.35, top=0.3, bottom=below, down=0.12,
+        len(metrics), len(datasets), height=0.95, left=0.7, right=0.35, widest=3.4, top=0.3, bottom=below, down=0.12,
         sharex=True, sharey="row",
     )  # fmt: skip
     for row, name in zip(axes, metrics, strict=True):
         for axis, dataset in zip(row, datasets, strict=True):
             _draw_metric(axis, material, dataset, name)
         if METRICS[name].share:
-            row[0].yaxis.set_major_formatter(PercentFormatter(1.0))
+            row[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         row[0].yaxis.set_major_locator(MaxNLocator(4))
     for axis, dataset in zip(axes[0], datasets, strict=True):
         axis.set_title(material.titles[dataset], pad=4)
@@ -173,9 +175,13 @@ def draw_curves(material: Material, page: CurvePage) -> tuple[Figure, str]:
         axis.set_title(material.titles[dataset], pad=4)
     for axis in axes[-1]:
         axis.set_xlabel(page.x)
+        axis.set_xscale(page.x_scale)
     label_rows(figure, axes, [title for _, title, _ in present])
     legend(figure, entries, markers=True)
-    return figure, f"Mean over the seeds; band: from lowest to highest seed; {how_judged(material.series)}."
+    return figure, (
+        "Means over the seeds, with a band from the lowest to the highest; of one seed, with the 95% interval; "
+        f"{how_judged(material.series)}."
+    )
 
 
 def how_judged(series: Iterable[Series]) -> str:
@@ -262,14 +268,16 @@ def _estimates(series: Series, name: str) -> list[Estimate]:
     ]
 
 
-def _curves(series: Series, name: str) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """x and y of each judged run that has the curve; gaps are NaN."""
+def _curves(series: Series, name: str) -> list[NDArray[np.float64]]:
+    """x, y and the interval's ends of each judged run that has the curve, float64 [4, n]; gaps are NaN."""
     found = []
     for _, evaluation in series.evaluated:
-        y = np.array(evaluation.curves.get(name, []), dtype=np.float64)
-        x = np.array(evaluation.curves.get(f"{name}.x", []), dtype=np.float64)
-        if len(y) and len(x) == len(y):
-            found.append((x, y))
+        y = evaluation.curves.get(name, [])
+        unknown: list[float | None] = [None] * len(y)
+        lines = [evaluation.curves.get(f"{name}.x", []), y]
+        lines += [evaluation.curves.get(f"{name}.{end}", unknown) for end in ("low", "high")]
+        if len(y) and all(len(line) == len(y) for line in lines):
+            found.append(np.array(lines, dtype=np.float64))
     return found
 
 
@@ -278,12 +286,11 @@ def _draw_curve(axes: Axes, series: Series, name: str, *, positive: bool) -> boo
     if not found:
         return False
     x = found[0][0]
-    alike = np.stack([y for other, y in found if np.array_equal(other, x)])
+    alike = np.stack([curve[1:] for curve in found if np.array_equal(curve[0], x)])
     alike = showable(alike) if positive else np.where(abs(alike) < MOST, alike, np.nan)
     every = max(1, len(x) // 6)
-    axes.plot(x, alike.mean(axis=0), markevery=every, markersize=3, **{**series.look.both, "linewidth": 1.1})
-    if len(alike) > 1:
-        axes.fill_between(
-            x, alike.min(axis=0), alike.max(axis=0), color=series.look.color, alpha=0.13, linewidth=0
-        )
+    y = alike[:, 0]
+    axes.plot(x, y.mean(axis=0), markevery=every, markersize=3, **{**series.look.both, "linewidth": 1.1})
+    low, high = (y.min(axis=0), y.max(axis=0)) if len(y) > 1 else alike[0, 1:]
+    axes.fill_between(x, low, high, color=series.look.color, alpha=0.13, linewidth=0)
     return True

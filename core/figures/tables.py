@@ -207,7 +207,8 @@ def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = Fal
     if value is None or low is None or high is None or not high > low:
         return Cell((_number(value) + unit,), best=best)
     digits = min(max(1 - math.floor(math.log10(high - low)), 0), MOST_DIGITS)
-    shown = [f"{number:.{digits}f}".replace("-", "−") for number in (value, low, high)]
+    # Adding nothing makes a zero of a negative one.
+    shown = [f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−") for number in (value, low, high)]
     return Cell((shown[0] + unit,), f"[{shown[1]}, {shown[2]}]", best)
 
 
