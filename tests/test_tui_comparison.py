@@ -11,11 +11,11 @@ from tui_fixtures import NOW, STEPS, comparison, fake_run, five
 
 from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.runs.status import State
+from tui.arrange import upper_height
 from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
 from tui.describe import settings_line
 from tui.live import LiveReader, Snapshot
 from tui.palette import series_style
-from tui.screens.compare import upper_height
 from tui.widgets.comparison_table import Line, difference_table, metric_table
 
 

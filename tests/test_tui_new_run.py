@@ -89,7 +89,7 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
         ("train.batch_size", "-4", "expected a whole number >= 1"),
         ("train.learning_rate", "0", "expected a number > 0.0"),
         ("train.learning_rate", "fast", "expected a number"),
-        ("train.learning_rate", "inf", "expected a finite number"),
+        ("train.learning_rate", "inf", "expected a number <= 1000000.0"),
         ("train.seed", "-1", "expected a whole number >= 0"),
         ("schedule.timesteps", "100001", "expected at most 100,000"),
         ("schedule.timesteps", "9" * 300, "expected"),

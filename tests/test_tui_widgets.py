@@ -14,6 +14,8 @@ from tui.widgets.epoch_slider import EpochSlider
     [
         "tui.comparison",
         "tui.draft",
+        "tui.noising",
+        "tui.parts.schedule_table",
         "tui.widgets.axes",
         "tui.widgets.buckets",
         "tui.widgets.chart_canvas",

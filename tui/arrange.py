@@ -19,6 +19,7 @@ INFO_WIDTH: Final = 30
 MIN_INFO: Final = 13
 INFO_LINES: Final = 4
 GAP: Final = 1
+MIN_UPPER: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +188,17 @@ def _without_pictures(width: int, height: int, table_rows: int) -> Arrangement:
             result, info=replace(below, height=2), chart=replace(below, y=below.y + 3, height=rest - 3)
         )
     return replace(result, info=below) if rest >= 1 else result
+
+
+def upper_height(body: int, tile_lines: int) -> int:
+    """Lines for curves and numbers above a wall, so that the wall shows whole rows of pictures.
+
+    Args:
+        body: lines for both.
+        tile_lines: of one picture.
+    """
+    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
+        upper = body - 1 - rows * tile_lines
+        if upper >= MIN_UPPER:
+            return upper
+    return max(MIN_UPPER, body // 2)

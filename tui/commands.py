@@ -43,6 +43,7 @@ BOARD: Final = (
     Command("run.resume_all", "R", "resume_all", "Resume all runs shown that have stopped or failed"),
     Command("run.mark", "space", "mark", "Mark the run for comparison, or unmark it", 6),
     Command("run.compare", "c", "compare", "Compare the marked runs, or all that are shown", 3),
+    Command("app.schedules", "s", "schedules", "Try out noise schedules, and see pictures under them", 6),
     Command("run.new", "n", "new", "Set up a new run", 5),
     Command("run.clone", "y", "clone", "Set up a new run with this one's settings"),
     Command("run.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
@@ -110,6 +111,23 @@ DENOISE: Final = (
     Command("denoise.foreseen", "p", "foreseen", "Show the picture that the network foresees beside x_t", 6),
 )
 
+SCHEDULES: Final = (
+    Command("schedules.close", "escape,q,s", "close", "Back to the board; out of a field first", 0),
+    Command("schedules.later", "right", "scrub(1)", "Noise the pictures more", 1),
+    Command("schedules.earlier", "left", "scrub(-1)", "Noise the pictures less", 1),
+    Command("schedules.leap", "pagedown", "scrub(10)", "Noise the pictures much more"),
+    Command("schedules.leap_back", "pageup", "scrub(-10)", "Noise the pictures much less"),
+    Command("schedules.first", "home", "go(0)", "Show the pictures without noise"),
+    Command("schedules.last", "end", "go(1)", "Show what is left of them at T"),
+    Command("schedules.play", "space", "play", "Play from picture to noise, or pause", 2),
+    Command("schedules.edit", "e", "edit", "Edit numbers and picture; enter or escape leaves", 2),
+    Command("schedules.zero", "z", "zero", "Rescale all to end in pure noise, or do not", 4),
+    Command("schedules.down", "down", "down", "In a field a smaller number; else scroll down", 6),
+    Command("schedules.up", "up", "up", "In a field a larger number; else scroll up"),
+    Command("schedules.view", "v", "next_view", "Go on to the next view", 3),
+    Command("schedules.new", "n", "new", "Set up a new run under these schedules", 2),
+)
+
 NEW_RUN: Final = (
     Command("new.start", "f5,ctrl+r", "start", "Queue these runs", 0),
     Command("new.cancel", "escape", "cancel", "Queue nothing, back to the board", 1),
@@ -117,7 +135,7 @@ NEW_RUN: Final = (
     Command("new.previous", "up", "app.focus_previous", "Go back to the setting before"),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *NEW_RUN)
+ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *NEW_RUN)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

@@ -191,7 +191,7 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=64)
 def schedule_of(config: ScheduleConfig) -> Schedule | None:
     """The schedule that a configuration names; None when it cannot be made, say because its file is gone."""
     try:

@@ -1,7 +1,6 @@
 """Runs as they are being set up: what a form's texts mean, what is wrong with them, and what they make."""
 
 import itertools
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ class Draft:
         for variant, schedule in itertools.product(self.variants, schedules):
             table = msgspec.to_builtins(_with_schedule(variant, schedule))
             for key, value in changed.items():
-                set_key(table, key, _parsed(key, value), source="new run")
+                set_key(table, key, parsed(key, value), source="new run")
             config = _steps_within(decode(table, RunConfig, source="new run"))
             if message := conflict(config):
                 raise UserError(message)
@@ -132,7 +131,7 @@ def error_of(key: str, value: str) -> str:
     if not value.strip():
         return "expected a value"
     table: dict[str, Any] = {}
-    set_key(table, key, _parsed(key, value), source="")
+    set_key(table, key, parsed(key, value), source="")
     try:
         config = decode(table, RunConfig, source="")
         if key == "data.dataset":
@@ -142,8 +141,6 @@ def error_of(key: str, value: str) -> str:
         return _plainly(message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message)
     if config.schedule.timesteps > MOST_TIMESTEPS:
         return f"expected at most {MOST_TIMESTEPS:,}"
-    if not math.isfinite(config.train.learning_rate):
-        return "expected a finite number"
     return ""
 
 
@@ -164,7 +161,7 @@ def preview(draft: Draft, values: Mapping[str, str], schedule: str) -> Schedule 
         return None
     table = msgspec.to_builtins(_with_schedule(draft.variants[0], schedule))
     for key in keys:
-        set_key(table, key, _parsed(key, values[key]), source="")
+        set_key(table, key, parsed(key, values[key]), source="")
     return schedule_of(decode(table, RunConfig, source="new run").schedule)
 
 
@@ -178,7 +175,7 @@ def _plainly(message: str) -> str:
     return message.replace("`int`", "a whole number").replace("`float`", "a number")
 
 
-def _parsed(key: str, value: str) -> Any:
+def parsed(key: str, value: str) -> Any:
     """A text as the value that TOML would make of it; texts stay texts where a text is wanted."""
     value = value.strip()
     kind = _kind(key)

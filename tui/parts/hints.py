@@ -1,15 +1,17 @@
 """What the key bar says, and what a row says while it waits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from textual.screen import Screen
 
 from core.runs.status import State
-from tui.commands import BOARD, EVERYWHERE
+from tui.commands import BOARD, EVERYWHERE, Command
 from tui.live import RunSnapshot
 from tui.parts.bars import Hint
 
+PAIRS: Final = {"]": "[ ]", "→": "← →", "+": "- +"}
+"""Keys that are shown with the one that does the contrary."""
 COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE)}
 
 
@@ -41,7 +43,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     if selected is None:
         return [
             Hint("enter", "start quick", "screen.start_quick", 0),
-            *_hints(wanted, keys),
+            *_hints({"app.schedules": "schedules"} | wanted, keys),
         ]
     said: dict[str, str] = {}
     if not selected.state.is_ended:
@@ -54,6 +56,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     said["run.compare"] = f"compare {marked}" if marked else "compare"
     said["board.later"] = "epoch"
     said["run.denoise"] = "denoise"
+    said["app.schedules"] = "schedules"
     said["run.log"] = "log"
     if groups > 1:
         said["board.group"] = "group"
@@ -69,14 +72,31 @@ def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
     return keys
 
 
+def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[Hint]:
+    """The key bar of a screen: a key, as it is bound now, and a word for each of some commands.
+
+    Args:
+        screen: the screen.
+        commands: its commands.
+        words: by the commands' ids, in the order of the bar.
+    """
+    known, keys = {command.id: command for command in commands}, keys_of(screen)
+    hints = []
+    for name, text in words.items():
+        if name in keys:
+            first = keys[name][0]
+            hints.append(
+                Hint(PAIRS.get(first, first), text, f"screen.{known[name].action}", known[name].rank)
+            )
+    return hints
+
+
 def _hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[Hint]:
     hints = []
     for command_id, text in wanted.items():
         command = COMMANDS[command_id]
         if command_id in keys:
             where = "app" if command in EVERYWHERE else "screen"
-            shown = (
-                "[ ]" if command_id == "board.later" and keys[command_id][0] == "]" else keys[command_id][0]
-            )
-            hints.append(Hint(shown, text, f"{where}.{command.action}", command.rank))
+            first = keys[command_id][0]
+            hints.append(Hint(PAIRS.get(first, first), text, f"{where}.{command.action}", command.rank))
     return hints

@@ -14,14 +14,14 @@ def title_and_tabs(
     Args:
         title: of the screen.
         told: what it shows; cut off where there is no room.
-        tabs: key and name of each view; a click on one does what its key does.
+        tabs: key, which may be empty, and name of each view; a click on one does what its key does.
         chosen: the name of the one that is seen.
         width: cells.
     """
     left = Content.assemble((f" {title}  ", "bold $text-primary"), (told, "bold"))
     shown = [
         Content.styled(
-            f" {key} {name} ",
+            f" {key} {name} " if key else f" {name} ",
             f"{'bold reverse' if name == chosen else '$text-muted'} @click=screen.view('{name}')",
         )
         for key, name in tabs

@@ -37,8 +37,9 @@ Press [bold $text-primary]enter[/] to train five small diffusion models, one for
 schedule, on 10,000 pictures of triangles. They train side by side as far as memory allows; \
 further runs wait their turn.
 
-Press [bold $text-primary]n[/] to set up a run of your own, [bold $text-primary]?[/] for all keys, \
-[bold $text-primary]q[/] to leave.
+Press [bold $text-primary]n[/] to set up a run of your own, \
+[bold $text-primary]s[/] to try out noise schedules,
+[bold $text-primary]?[/] for all keys, [bold $text-primary]q[/] to leave.
 
 [$text-muted]Runs live in {root} and go on training when you leave.[/]"""
 

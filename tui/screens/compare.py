@@ -13,6 +13,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
+from tui.arrange import upper_height
 from tui.commands import COMPARE, bindings
 from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
 from tui.control import Control
@@ -23,7 +24,7 @@ from tui.palette import SeriesStyle, series_style
 from tui.parts.bars import Hint, KeyBar
 from tui.parts.curves import series_of
 from tui.parts.gallery import Gallery, all_epochs
-from tui.parts.hints import keys_of
+from tui.parts.hints import screen_hints
 from tui.parts.tabs import say, title_and_tabs
 from tui.widgets.comparison_table import Line, difference_table, metric_table
 from tui.widgets.epoch_slider import EpochSlider, moved, position
@@ -33,7 +34,6 @@ from tui.widgets.wall import Wall, plan
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 140
 HIGH: Final = 36
-MIN_UPPER: Final = 12
 CHROME: Final = 3
 """Lines of the title, the slider and the keys."""
 CLEAR_RUNS: Final = 3
@@ -286,20 +286,6 @@ class CompareScreen(Screen[None]):
         self.update()
 
 
-def upper_height(body: int, tile_lines: int) -> int:
-    """Lines for curves and numbers above the wall, so that the wall shows whole rows of pictures.
-
-    Args:
-        body: lines for both.
-        tile_lines: of one picture.
-    """
-    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
-        upper = body - 1 - rows * tile_lines
-        if upper >= MIN_UPPER:
-            return upper
-    return max(MIN_UPPER, body // 2)
-
-
 def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
     """The key bar of the comparison, with the keys as they are bound now."""
     words = {
@@ -314,11 +300,4 @@ def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
         "compare.denoise": "denoise",
         "compare.close": "back",
     }
-    keys = keys_of(screen)
-    commands = {command.id: command for command in COMPARE}
-    hints = []
-    for name, text in words.items():
-        if name in keys:
-            key = "[ ]" if name == "compare.later" and keys[name][0] == "]" else keys[name][0]
-            hints.append(Hint(key, text, f"screen.{commands[name].action}", commands[name].rank))
-    return hints
+    return screen_hints(screen, COMPARE, words)

@@ -20,7 +20,7 @@ from tui.messages import SnapshotTaken
 from tui.palette import series_style
 from tui.parts.bars import Hint, KeyBar
 from tui.parts.denoising import SAMPLERS, Denoising
-from tui.parts.hints import keys_of
+from tui.parts.hints import keys_of, screen_hints
 from tui.parts.tabs import say, title_and_tabs
 from tui.parts.ways import step_choices, walk_of
 from tui.screens.acting import ActingScreen
@@ -297,13 +297,4 @@ def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
         "denoise.faster": "speed",
         "denoise.close": "back",
     }
-    pairs = {"denoise.later": ("]", "[ ]"), "denoise.faster": ("+", "- +"), "denoise.forward": ("→", "← →")}
-    keys = keys_of(screen)
-    commands = {command.id: command for command in DENOISE}
-    hints = []
-    for name, text in words.items():
-        if name in keys:
-            usual, both = pairs.get(name, ("", ""))
-            key = both if keys[name][0] == usual else keys[name][0]
-            hints.append(Hint(key, text, f"screen.{commands[name].action}", commands[name].rank))
-    return hints
+    return screen_hints(screen, DENOISE, words)

@@ -16,6 +16,11 @@ from tui.describe import GLYPHS
 
 KEYS_WIDTH: Final = 12
 _TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
+DIGITS: Final = (
+    ("Select run ", "Select the run of that number"),
+    ("Show schedule ", "Show the schedule of that number, or do not"),
+)
+"""What bindings of digits begin with, and what is said of all nine."""
 STATES: Final = (
     (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
     (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
@@ -87,8 +92,11 @@ def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
         binding = active.binding
         if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
-    digits = [text for text in lines if text.startswith("Select run ")]
-    for text in digits:
-        del lines[text]
-    listed = [(" ".join(dict.fromkeys(keys)), text) for text, keys in lines.items()]
-    return [*listed, ("1-9", "Select the run of that number")] if digits else listed
+    shown = dict(lines)
+    extra = []
+    for beginning, text in DIGITS:
+        digits = [one for one in shown if one.startswith(beginning)]
+        for one in digits:
+            del shown[one]
+        extra += [("1-9", text)] if digits else []
+    return [(" ".join(dict.fromkeys(keys)), text) for text, keys in shown.items()] + extra

@@ -40,21 +40,24 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     """Asks for a run's settings, says at once what is wrong with them, and returns the configurations.
 
     Args:
-        config: of the run to start from; None starts from the quick recipe.
+        given: where to start; None starts from the quick recipe.
+        origin: what the given is called among what can be started from.
     """
 
     CSS_PATH = "new_run.tcss"
     AUTO_FOCUS = "#schedule-names"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(NEW_RUN)]
 
-    def __init__(self, config: RunConfig | None = None) -> None:
+    def __init__(self, given: Draft | None = None, *, origin: str = CLONE) -> None:
         super().__init__()
-        self.cloned = config
-        self.draft = Draft.from_recipe("quick") if config is None else Draft.from_configs([config])
+        self.given = given
+        self.origin = origin
+        self.draft = given or Draft.from_recipe("quick")
         self.configs: list[RunConfig] = []
 
     def compose(self) -> ComposeResult:
-        title = f"new run  like {self.draft.schedules[0]}" if self.cloned else "new run"
+        like = f"like {self.draft.schedules[0]}" if self.origin == CLONE else self.origin
+        title = f"new run  {like}" if self.given else "new run"
         yield Static(Content.styled(f" {title}", "bold $text-primary"), id="top")
         with Horizontal(id="body"):
             with VerticalScroll(id="form", can_focus=False):
@@ -172,10 +175,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def _start_from(self, recipe: str) -> None:
         """Fill the form anew from a recipe, or from the run that is cloned."""
-        if recipe == CLONE and self.cloned is not None:
-            draft = Draft.from_configs([self.cloned])
-        else:
-            draft = Draft.from_recipe(recipe)
+        draft = self.given if self.given and recipe == self.origin else Draft.from_recipe(recipe)
         if draft == self.draft:
             return
         self.draft = draft
@@ -193,8 +193,8 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def _recipe_row(self) -> Iterator[Widget]:
         described = dict(list_recipes())
-        names = [*([CLONE] if self.cloned is not None else []), *described]
-        value = CLONE if self.cloned is not None else self.draft.recipe
+        names = [*([self.origin] if self.given else []), *described]
+        value = self.origin if self.given else self.draft.recipe
         with Horizontal(classes="row"):
             yield Static("start from", classes="label")
             yield Select(

@@ -165,9 +165,16 @@ class RunActions(ActingScreen):
 
     def action_clone(self) -> None:
         if run := self._need_selected():
+            from tui.draft import Draft
             from tui.screens.new_run import NewRunScreen
 
-            self.app.push_screen(NewRunScreen(run.file.config), self._queue_configs)
+            self.app.push_screen(NewRunScreen(Draft.from_configs([run.file.config])), self._queue_configs)
+
+    def action_schedules(self) -> None:
+        from tui.screens.schedules import SchedulesScreen
+
+        configs = [run.file.config for run in self.choice.chosen]
+        self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
     def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
         if configs:

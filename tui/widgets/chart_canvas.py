@@ -5,6 +5,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 
 from core.imaging.braille import braille_chart
 from tui.widgets.axes import count_label, linear_ticks, log_ticks
@@ -123,13 +126,13 @@ class Canvas:
             for row, (_, index) in zip(rows, ends, strict=False):
                 self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
 
-    def finish(self, edges: Floats, *, log_x: bool) -> Plot:
-        """Add the x axis and hand the cells out."""
+    def finish(self, edges: Floats, *, log_x: bool, unit: str = "steps") -> Plot:
+        """Add the x axis, whose numbers are of this unit, and hand the cells out."""
         axis, labels = self.height, self.height + 1
         self.styles[axis:, :] = AXIS
         self.chars[axis, GUTTER - 1] = "└"
         self.chars[axis, GUTTER : GUTTER + self.width] = "─"
-        unit = " steps"
+        unit = f" {unit}"
         low, high = float(edges[0]), float(edges[-1])
         most = max(2, self.width // 12)
         ticks = log_ticks(low, high, most) if log_x else linear_ticks(low, high, most)
@@ -170,6 +173,32 @@ class Canvas:
             if 0 <= column + offset < self.chars.shape[1] and 0 <= row < self.chars.shape[0]:
                 self.chars[row, column + offset] = char
                 self.styles[row, column + offset] = style
+
+
+def to_strips(plot: Plot, styles: Sequence[Style], grounds: Sequence[Style]) -> list[Strip]:
+    """A drawing as lines of segments, neighbouring cells of one look in one segment.
+
+    Args:
+        plot: the drawing.
+        styles: by the numbers of `Plot.styles`.
+        grounds: by the numbers of `Plot.grounds`.
+    """
+    made: dict[int, Style] = {}
+    strips = []
+    codes = plot.styles * len(grounds) + plot.grounds
+    for row, line in zip(codes, plot.chars, strict=True):
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
+        text = "".join(line.tolist())
+        segments = []
+        for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            code = int(row[start])
+            style = made.get(code)
+            if style is None:
+                number, behind = divmod(code, len(grounds))
+                style = made[code] = styles[number] + grounds[behind]
+            segments.append(Segment(text[start:stop], style))
+        strips.append(Strip(segments, len(row)))
+    return strips
 
 
 def spread(rows: Sequence[int], height: int) -> list[int]:

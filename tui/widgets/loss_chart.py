@@ -16,7 +16,7 @@ from textual.widget import Widget
 from tui.palette import MARKERS
 from tui.widgets.axes import linear_ticks, log_ticks, value_label
 from tui.widgets.buckets import LARGEST, BucketedSeries, Buckets
-from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, Plot
+from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, Plot, to_strips
 from tui.widgets.curves import (
     DASHED,
     DOTTED,
@@ -339,23 +339,7 @@ class LossChart(Widget, can_focus=False):
                 base + Style(color=(color if alone else ground.blend(color, HELDOUT_STRENGTH)).rich_color)
             )
             grounds.append(Style(bgcolor=ground.blend(color, BAND_STRENGTH).rich_color))
-        styles += quiet
-        made: dict[int, Style] = {}
-        strips = []
-        codes = plot.styles * (len(grounds) + 1) + plot.grounds
-        for row, line in zip(codes, plot.chars, strict=True):
-            starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
-            text = "".join(line.tolist())
-            segments = []
-            for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-                code = int(row[start])
-                style = made.get(code)
-                if style is None:
-                    number, behind = divmod(code, len(grounds) + 1)
-                    style = made[code] = styles[number] + grounds[behind]
-                segments.append(Segment(text[start:stop], style))
-            strips.append(Strip(segments, len(row)))
-        return strips
+        return to_strips(plot, styles + quiet, grounds)
 
 
 def _alike(before: Series, after: Series) -> bool:
