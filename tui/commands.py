@@ -43,7 +43,7 @@ BOARD: Final = (
     Command("run.resume_all", "R", "resume_all", "Resume all runs shown that have stopped or failed"),
     Command("run.mark", "space", "mark", "Mark the run for comparison, or unmark it", 6),
     Command("run.compare", "c", "compare", "Compare the marked runs, or all that are shown", 3),
-    Command("app.schedules", "s", "schedules", "Try out noise schedules, and see pictures under them", 6),
+    Command("board.schedules", "s", "schedules", "Try out noise schedules, and see pictures under them", 6),
     Command("run.new", "n", "new", "Set up a new run", 5),
     Command("run.clone", "y", "clone", "Set up a new run with this one's settings"),
     Command("run.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),

@@ -43,7 +43,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     if selected is None:
         return [
             Hint("enter", "start quick", "screen.start_quick", 0),
-            *_hints({"app.schedules": "schedules"} | wanted, keys),
+            *_hints({"board.schedules": "schedules"} | wanted, keys),
         ]
     said: dict[str, str] = {}
     if not selected.state.is_ended:
@@ -56,7 +56,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     said["run.compare"] = f"compare {marked}" if marked else "compare"
     said["board.later"] = "epoch"
     said["run.denoise"] = "denoise"
-    said["app.schedules"] = "schedules"
+    said["board.schedules"] = "schedules"
     said["run.log"] = "log"
     if groups > 1:
         said["board.group"] = "group"

@@ -1,0 +1,41 @@
+"""docs/dashboard.md says every key, as it is bound."""
+
+from pathlib import Path
+
+import pytest
+
+from tui.commands import ALL, Command
+
+TEXT = (Path(__file__).resolve().parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+SIGNS = {
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "question_mark": "?",
+    "colon": ":",
+    "comma": ",",
+    "full_stop": ".",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "escape": "esc",
+}
+
+
+def row(command: Command) -> str:
+    """A command's line in the table of its screen."""
+    keys = " ".join(f"`{SIGNS.get(key, key)}`" for key in command.keys.split(","))
+    return f"| {keys} | {command.text} | `{command.id}` |"
+
+
+@pytest.mark.parametrize("command", ALL, ids=lambda command: command.id)
+def test_each_command_is_in_the_documentation_with_its_keys(command: Command) -> None:
+    assert row(command) in TEXT.splitlines()
+
+
+def test_the_documentation_names_no_command_that_does_not_exist() -> None:
+    named = {
+        line.split("`")[-2] for line in TEXT.splitlines() if line.startswith("| `") and line.endswith("` |")
+    }
+    assert named == {command.id for command in ALL}
