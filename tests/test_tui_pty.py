@@ -180,6 +180,22 @@ def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
     terminal.shows("Select the run above")
     terminal.press("\x1b")
     terminal.shows(">2", "q quit")
+    for key, seen in (
+        ("d", "its first strip"),
+        ("s", "beta_t"),
+        ("c", "log y"),
+        ("n", "F5"),
+        ("l", "epoch 49"),
+    ):
+        terminal.press(key)
+        terminal.shows(seen)
+        for width, height in ((20, 5), (250, 70), (100, 30), (80, 24)):
+            drawn = len(terminal.raw)
+            terminal.resize(width, height)
+            terminal.until(lambda drawn=drawn: len(terminal.raw) > drawn)
+        terminal.shows(seen)
+        terminal.press("\x1b")
+        terminal.shows(">2", "q quit")
     for width, height in ((160, 50), (20, 5), (100, 30)):
         terminal.resize(width, height)
         terminal.shows("needs 60x15" if width == 20 else "x^10")
