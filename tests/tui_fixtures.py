@@ -20,6 +20,7 @@ from core.schedules import SCHEDULE_NAMES
 
 START = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
 NOW = START.timestamp() + 192.0
+THREE = ("linear", "sine", "x^10")
 STEPS = 40
 """Steps an epoch."""
 
@@ -176,6 +177,19 @@ def trajectory(run: RunDirectory, walk: Walk, *, epoch: int, size: int = 32, tim
     walk.path(run).parent.mkdir(exist_ok=True)
     notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(timesteps, walk.steps))}
     save_file({"xt": xt, "x0": x0}, walk.path(run), metadata=notes)
+
+
+def three(root: Path, *, epochs: tuple[int, ...] = (2, 4), size: int = 32) -> list[RunDirectory]:
+    """Three runs with strips and something that stands for a checkpoint."""
+    runs = []
+    for place, schedule in enumerate(THREE):
+        run = fake_run(root, schedule, state=State.STOPPED, epoch=4, epochs=8, place=place, size=size)
+        for epoch in epochs:
+            strip(run, epoch, size=size, seed=3 + place)
+        run.checkpoint.parent.mkdir()
+        run.checkpoint.touch()
+        runs.append(run)
+    return runs
 
 
 def comparison(root: Path, name: str, *, clean: bool = False) -> list[RunDirectory]:
