@@ -32,6 +32,24 @@ async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(
         assert driven.app.screen is driven.board
 
 
+async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_is_not_stays(
+    tmp_path: Path,
+) -> None:
+    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        await driven.press("l")
+        await driven.until(lambda: "epoch 49" in driven.text())
+        for height in (60, 24, 10):
+            await driven.pilot.resize_terminal(80, height)
+            await driven.until(lambda: "epoch 49" in driven.text())
+        await driven.press("g")
+        await driven.until(lambda: "epoch 10" in driven.text())
+        await driven.pilot.resize_terminal(80, 12)
+        await driven.pilot.pause()
+        assert "epoch 10" in driven.text()
+        assert "epoch 49" not in driven.text()
+
+
 async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.QUEUED)
     run.log.unlink()

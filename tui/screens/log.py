@@ -35,6 +35,7 @@ class LogScreen(Screen[None]):
         self._seen: Signature | None = None
         self._offset = 0
         self._partial = b""
+        self._at_end = True
 
     def compose(self) -> ComposeResult:
         run = self.run_shown
@@ -56,9 +57,18 @@ class LogScreen(Screen[None]):
                 Hint("G", "end, follow", "screen.bottom", 2),
             ]
         )
-        self.query_one(Log).focus()
+        log = self.query_one(Log).focus()
+        self.watch(log, "scroll_y", self._scrolled, init=False)
         self.call_after_refresh(self._read)
         self.set_interval(INTERVAL, self._read)
+
+    def on_resize(self) -> None:
+        """Whoever follows the end still does in a terminal of another size."""
+        if self._at_end:
+            self.call_after_refresh(self.action_bottom)
+
+    def _scrolled(self) -> None:
+        self._at_end = self.query_one(Log).is_vertical_scroll_end
 
     def _read(self) -> None:
         """Take what was appended; start over when the file is another one."""
