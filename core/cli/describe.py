@@ -123,7 +123,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("log", str(run.log) if run.log.exists() else ""),
         *sorted(file.provenance.items()),
     ]
-    head = [info.id, *(f"  {name:<11} {plain(text).strip()}" for name, text in lines if text.strip())]
+    head = [info.id, *(f"  {plain(name):<11} {plain(text).strip()}" for name, text in lines if text.strip())]
     return "\n".join([*head, "", plain(encode_toml(file.config), lines=True).rstrip()])
 
 

@@ -206,14 +206,9 @@ class RunDirectory:
         # An error may name a file whose name is not text.
         words = {"message": plain(status.message), "error": plain(status.error)}
         status = msgspec.structs.replace(status, **finite, **words)
-        data = msgspec.json.encode(status) + b"\n"
-        try:
-            atomic_write(self.status_file, data, fsync=fsync)
-        except OSError as error:
-            if error.errno not in DISK_FULL or not status.state.is_ended:
-                raise
+        if status.state.is_ended:
             self._reserve.unlink(missing_ok=True)
-            atomic_write(self.status_file, data, fsync=fsync)
+        atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
 
     def sample_sheets(self) -> list[tuple[int, Path]]:
         """Each epoch that has a sheet of samples, with the sheet, in order."""

@@ -91,6 +91,7 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
 
 
 def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Last and previous are whole, and two files, at every instant of it."""
     with atomic_path(run.checkpoint) as temporary:
         mode = temporary.stat().st_mode
         try:
@@ -98,22 +99,24 @@ def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dic
             temporary.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
         except SafetensorError as error:
             raise _as_os_error(error, run.checkpoint) from error
-        if run.checkpoint.exists():
-            _keep_as_previous(run)
+        second = _second_name(run) if run.checkpoint.exists() else None
+    if second is not None:
+        os.replace(second, run.previous_checkpoint)
 
 
-def _keep_as_previous(run: RunDirectory) -> None:
-    """A second name for the last checkpoint, in one step; it keeps the first until the new one takes it."""
+def _second_name(run: RunDirectory) -> Path | None:
+    """A hidden second name for the last checkpoint, which a new one is about to replace.
+
+    Where the file system has no hard links the last becomes the previous one at once, and readers take that meanwhile.
+    """
     second = run.previous_checkpoint.with_name(f".{run.previous_checkpoint.name}.{os.getpid()}.tmp")
     second.unlink(missing_ok=True)
     try:
         os.link(run.checkpoint, second)
-    except (
-        OSError
-    ):  # a file system without hard links: for a moment there is only the previous one, which readers take
+    except OSError:
         os.replace(run.checkpoint, run.previous_checkpoint)
-        return
-    os.replace(second, run.previous_checkpoint)
+        return None
+    return second
 
 
 def _as_os_error(error: SafetensorError, path: Path) -> OSError:
@@ -190,6 +193,11 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             text = header[_POSITION]
+            sums = (
+                msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int]) if _CHECKSUMS in header else None
+            )
+            if sums is not None and zlib.crc32(text.encode()) != sums.pop(_POSITION):
+                raise ValueError("its position has changed since it was written")
             if (version := msgspec.json.decode(text, type=_Versioned).format_version) > FORMAT_VERSION:
                 raise UserError(
                     f"{path}: made by a newer ddpm-tui (format {version}, this one reads {FORMAT_VERSION}): upgrade"
@@ -197,7 +205,8 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
             position = msgspec.json.decode(text, type=Position)
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
             tensors = {name: file.get_tensor(name) for name in names}
-        _verify(header, tensors, prefix)
+        if sums is not None:  # files of before there were checksums are believed
+            _verify(sums, tensors, prefix)
     except UserError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
@@ -206,13 +215,8 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     return tensors, position
 
 
-def _verify(header: Mapping[str, str], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]) -> None:
-    """Bits can change on a disk without anybody telling; files of before there were checksums are believed."""
-    if _CHECKSUMS not in header:
-        return
-    sums = msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int])
-    if zlib.crc32(header[_POSITION].encode()) != sums.pop(_POSITION):
-        raise ValueError("its position has changed since it was written")
+def _verify(sums: Mapping[str, int], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]) -> None:
+    """Bits can change on a disk without anybody telling."""
     expected = {name: value for name, value in sums.items() if name.startswith(prefix)}
     found = {name: _checksum(value) for name, value in tensors.items()}
     if wrong := sorted(

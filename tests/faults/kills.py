@@ -74,7 +74,7 @@ class _KillAtLine:
 
 _PLACES = {
     "checkpoint": {
-        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_keep_as_previous"),
+        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_second_name"),
         "runs/files.py": ("atomic_path", "sync_folder", "_sync_file"),
         "safetensors/torch.py": ("save_file",),
     },
