@@ -42,15 +42,30 @@ def bracket_text(name: str, estimate: Estimate | None) -> str:
     return value if interval == MISSING else f"{value} [{interval.replace(' to ', ', ')}]"
 
 
-def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0) -> str:
-    """Value and half the width of its interval, ``value ±half``, in units of ten to the exponent."""
+def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0, digits: int = 2) -> str:
+    """Value and half the width of its interval, ``value ±half``: narrow, for many columns.
+
+    Args:
+        name: of the metric.
+        estimate: what was measured.
+        exponent: numbers are in units of ten to this.
+        digits: most of the half width, 2 or 1; with 0 it is left out.
+    """
     value, half = _scaled(name, estimate)
     if value is None:
         return MISSING
-    value, half = value / 10.0**exponent, None if half is None else half / 10.0**exponent
-    decimals = _decimals(value, half)
+    value, half = value / 10.0**exponent, None if half is None or not digits else half / 10.0**exponent
+    decimals = _decimals(value, half, digits)
     text = _number(value, decimals)
     return text if half is None else f"{text} ±{_number(half, decimals)}"
+
+
+def short_title(name: str, exponent: int) -> str:
+    """What the line of a metric is called whose numbers `short_text` gives in units of ten to the exponent."""
+    if not exponent:
+        return title(name)
+    plain = METRICS[name].title if name in METRICS else title(name)
+    return f"{plain} 1e{exponent - 2 if _factor(name) > 1 else exponent}"
 
 
 def short_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
@@ -75,15 +90,15 @@ def _scaled(name: str, estimate: Estimate | None) -> tuple[float | None, float |
     return estimate.value * factor, half
 
 
-def _decimals(value: float, half: float | None) -> int:
+def _decimals(value: float, half: float | None, digits: int = 2) -> int:
     """Digits behind the point: three in all for a value without interval, else as many as half its width is worth.
 
     >>> _decimals(94.22, 1.93), _decimals(94.22, 13.1), _decimals(0.012345, None)
     (1, 0, 4)
     """
-    if half:
+    if half and digits:
         size = math.floor(math.log10(half))
-        decimals = (1 if half / 10.0**size < 3.0 else 0) - size
+        decimals = (1 if digits > 1 and half / 10.0**size < 3.0 else 0) - size
         # More than four digits are nobody's concern, however narrow the interval is.
         return max(0, min(decimals, 3 - math.floor(math.log10(abs(value)))) if value else decimals)
     return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.measures import MISSING, bracket_text, short_exponent, short_text, title
+from core.cli.measures import MISSING, bracket_text, short_exponent, short_text, short_title, title
 from core.cli.output import format_table, number
 from core.evaluation.comparison import LOSSES, Comparison, Row
 from core.imaging import braille_chart
@@ -20,6 +20,8 @@ Style = Literal["plain", "narrow", "markdown"]
 LEAST_WIDTH: Final = 40
 LEAST_LAST: Final = 24
 PIPE_WIDTH: Final = 80
+MOST_NARROW: Final = 10
+"""Characters of a number in a narrow table: five columns then fit into 80."""
 CURVE_WIDTH: Final = 22
 CURVE_HEIGHT: Final = 4
 
@@ -116,11 +118,12 @@ def _line(
             f"**{text}**" if mark else text for text, mark in zip(texts, marked, strict=True)
         ]
     exponent = short_exponent(name, estimates) if style == "narrow" else 0
-    cells = [
-        short_text(name, estimate, exponent=exponent) + ("*" if mark else " " if best else "")
-        for estimate, mark in zip(estimates, marked, strict=True)
-    ]
-    return title(name) + (f" 1e{exponent}" if exponent else ""), cells
+    texts = [short_text(name, estimate, exponent=exponent) for estimate in estimates]
+    for digits in (1, 0) if style == "narrow" else ():
+        if max(map(len, texts)) > MOST_NARROW:
+            texts = [short_text(name, estimate, exponent=exponent, digits=digits) for estimate in estimates]
+    cells = [text + ("*" if mark else " " if best else "") for text, mark in zip(texts, marked, strict=True)]
+    return short_title(name, exponent), cells
 
 
 def _range(numbers: Iterable[int]) -> str:

@@ -138,7 +138,7 @@ def _batches(grey: Numbers) -> Iterator[Numbers]:
 
 
 def _fit(grey: Numbers, edge: Edge) -> TriangleFits:
-    ink = _ink(grey)
+    ink = _ink(grey) if len(grey) else grey
     amount = ink.sum(axis=(1, 2))
     rows = np.flatnonzero(amount >= NEAR_EMPTY)
     found = np.full((len(grey), 3, 2), np.nan)

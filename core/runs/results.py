@@ -166,7 +166,7 @@ METRICS: Final[dict[str, Metric]] = {
         "PSNR", "higher", "Of held-out pictures noised half way and denoised, in decibels."
     ),
     "reconstruction_iou": Metric("rec. IoU", "higher", "Overlap of the same with the originals.", True),
-    "reconstruction_vertex": Metric("rec. vertex", "lower", "Error of their corners, in pixels."),
+    "reconstruction_vertex": Metric("corners", "lower", "Error of their corners, in pixels."),
 }
 """All numbers, the headline first."""
 

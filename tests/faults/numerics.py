@@ -80,7 +80,7 @@ def _finishes(folder: Path, config: RunConfig) -> RunDirectory:
     return run
 
 
-@fault("T = 1", times=4, short=1)
+@fault("T = 1", times=4)
 def one_timestep(folder: Path, rng: random.Random) -> None:
     config = tiny.config()
     schedule = ScheduleConfig(timesteps=1, zero_terminal_snr=rng.random() < 0.5)

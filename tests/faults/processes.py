@@ -43,7 +43,7 @@ def _at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
     return sabotage
 
 
-@fault("suspended and resumed (Ctrl-Z)", times=10, short=1)
+@fault("suspended and resumed (Ctrl-Z)", times=10)
 def suspended(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     pid = tiny.start(run)
@@ -72,7 +72,7 @@ def hangs(folder: Path, rng: random.Random) -> None:
     tiny.resume_and_compare(run)
 
 
-@fault("worker out of memory (CPU)", times=3, short=1)
+@fault("worker out of memory (CPU)", times=3)
 def out_of_memory(folder: Path, rng: random.Random) -> None:
     config = tiny.config()
     sample = msgspec.structs.replace(config.sample, count=20_000)
@@ -107,7 +107,7 @@ def out_of_gpu_memory(folder: Path, rng: random.Random) -> None:
     tiny.resume_and_compare(run)
 
 
-@fault("pid reused by another process", times=5, short=1)
+@fault("pid reused by another process", times=5)
 def pid_reused(folder: Path, rng: random.Random) -> None:
     """The status names a pid that is alive, but of a process that began at another time, or before a reboot."""
     run = tiny.new_run(folder)
@@ -120,7 +120,7 @@ def pid_reused(folder: Path, rng: random.Random) -> None:
     tiny.resume_and_compare(run)
 
 
-@fault("clock jumps by days", times=6, short=1)
+@fault("clock jumps by days", times=6)
 def clock_jumps(folder: Path, rng: random.Random) -> None:
     run, real = tiny.new_run(folder), time.time
 

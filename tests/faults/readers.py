@@ -57,7 +57,7 @@ def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
     assert [wait_for_exit(pid, 30.0) for pid in pids] == [0] * len(pids), "a reader stumbled"
 
 
-@fault("two dashboards and three commands read one live run", times=6, short=1)
+@fault("two dashboards and three commands read one live run", times=6)
 def many_readers(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     root = run.path.parent
@@ -134,7 +134,7 @@ def _mutate(data: bytes, rng: random.Random) -> bytes:
     return bytes(changed)
 
 
-@fault("a run's files changed at random, 100 times each", times=20, short=1)
+@fault("a run's files changed at random, 100 times each", times=20)
 def mutated(folder: Path, rng: random.Random) -> None:
     """Readers say what is wrong in one line, or read what is there; nothing else, and never an endless time."""
     run = tiny.new_run(folder)

@@ -1,0 +1,51 @@
+"""``python -m bench NAME``: see docs/speed.md."""
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from core.errors import UserError
+
+BENCHMARKS: Final = {
+    "throughput": "Pictures a second in training: our loop and other people's.",
+    "sampling": "What samples of a trained run are worth after how many network calls.",
+    "concurrency": "Five runs at once against five in turn.",
+    "scaling": "What batch, picture size, width and T cost, with exponents.",
+    "limit": "How near training comes to what the device can do, and where the rest goes.",
+    "dashboard": "How soon the dashboard is there, answers a key, and what it takes when idle.",
+}
+
+
+class Benchmarks(click.Group):
+    """Knows the names; imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in their order."""
+        return list(BENCHMARKS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The benchmark of a name."""
+        if cmd_name not in BENCHMARKS:
+            return None
+        command: click.Command = importlib.import_module(f"bench.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Without importing any."""
+        with formatter.section("Benchmarks"):
+            formatter.write_dl(list(BENCHMARKS.items()))
+
+
+@click.command(cls=Benchmarks, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure how fast this is, on this machine. Each result is printed and kept in bench/results/."""
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,37 @@
+"""Options that several benchmarks have."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def seconds_option(default: float) -> Decorator:
+    """How long the benchmark may take."""
+    return click.option(
+        "--seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        metavar="S",
+        help="Time for all of it, warm-up included; a few rounds are run in any case.",
+    )
+
+
+device_option = click.option(
+    "--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda, cuda:N or mps."
+)
+
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="OpenMP threads; one a core unless given."
+)
+
+network_option = click.option(
+    "--network", type=click.Choice(("lean", "thesis")), default="lean", show_default=True
+)
+
+batch_option = click.option(
+    "--batch", type=click.IntRange(16), metavar="N", help="Pictures a step; the recipe's unless given."
+)
