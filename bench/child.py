@@ -102,6 +102,7 @@ def main() -> None:
     began = time.perf_counter()
     settings = msgspec.json.decode(sys.stdin.readline(), type=Settings)
     import torch  # its threads are settled by the environment
+
     from bench.training import endless, noise_set, recipe_of, training
 
     torch.set_num_threads(settings.threads)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 import click
+
 from bench.child import Child, Settings, children
 from bench.machine import Neighbours, describe
 from bench.options import batch_option, device_option, network_option, seconds_option
@@ -45,16 +46,15 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         * runs
         for name, (runs, threads) in groups.items()
     }
-    with Neighbours() as others:
-        with children([one for group in settings.values() for one in group]) as processes:
-            pool = iter(processes)
-            crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
-            for crew in crews.values():
-                for child in crew:
-                    child.ready()
-            say("all are ready")
-            works = {name: together(crew, TRIAL_SECONDS) for name, crew in crews.items()}
-            rates = race(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=say)
+    with Neighbours() as others, children([one for group in settings.values() for one in group]) as processes:
+        pool = iter(processes)
+        crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
+        for crew in crews.values():
+            for child in crew:
+                child.ready()
+        say("all are ready")
+        works = {name: together(crew, TRIAL_SECONDS) for name, crew in crews.items()}
+        rates = race(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=say)
     in_turn, at_once = list(groups)[:2]
     rows = [row(name, "pictures/s", values) for name, values in rates.items()]
     rows += [row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
@@ -63,7 +63,13 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         rows,
         machine=machine,
         others=others.share,
-        settings={"network": network, "batch": batch, "runs": count, "threads at once": several, "device": device},
+        settings={
+            "network": network,
+            "batch": batch,
+            "runs": count,
+            "threads at once": several,
+            "device": device,
+        },
         notes=["Starting is left out: what a process needs to be ready, it needs once, in turn or at once."],
         variant=f"{network}-{batch}" if device == "cpu" else f"{network}-{batch}-{device.replace(':', '')}",
     )

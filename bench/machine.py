@@ -43,7 +43,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
             f"{self.cpu}, {self.cores} cores{extra}, {self.memory_gib:.0f} GiB, {', '.join(self.gpus) or 'no GPU'}",
-            f"{self.system}, Python {self.python}, {versions}" + (f", {self.commit[:12]}" if self.commit else ""),
+            f"{self.system}, Python {self.python}, {versions}"
+            + (f", {self.commit[:12]}" if self.commit else ""),
         ]
 
     def slug(self) -> str:

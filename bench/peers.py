@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from bench.training import loader
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.training import loader
 from core.data import PictureSet
 from core.errors import UserError
 
@@ -49,7 +49,7 @@ def require_peers(device: torch.device) -> None:
 
 def _import_torchvision() -> None:
     try:
-        import torchvision  # noqa: F401
+        import torchvision
     except RuntimeError:
         # Its compiled part is of another build of torch. Peers use its transforms only, which are Python, but it
         # cannot be imported before somebody has declared these two.
@@ -90,9 +90,7 @@ def denoising_diffusion_pytorch_loop(
         yield batch
 
 
-def diffusers_loop(
-    model: nn.Module, pictures: PictureSet, batch: int, device: torch.device
-) -> Iterator[int]:
+def diffusers_loop(model: nn.Module, pictures: PictureSet, batch: int, device: torch.device) -> Iterator[int]:
     """The loop of diffusers' tutorial "Train a diffusion model", in fp32."""
     from accelerate import Accelerator
     from diffusers import DDPMScheduler

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import click
 import msgspec
+
 from bench.machine import QUIET, Machine
 from bench.trials import Spread, spread
-
 from core.runs import atomic_write
 
 RESULTS: Final = Path(__file__).parent / "results"

@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 import click
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from bench.machine import Neighbours, describe
 from bench.options import device_option, seconds_option, threads_option
 from bench.report import Row, finish, of_spread, row, say
 from bench.training import set_threads, synchronise
 from bench.trials import Spread, turn_of
-from numpy.typing import NDArray
-
 from core.data import load_dataset
 from core.diffusion.samplers import WITH_ETA, sample
 from core.errors import UserError
@@ -53,7 +53,12 @@ class Way(NamedTuple):
 @click.argument("run", default="latest", metavar="[RUN]")
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR")
 @click.option(
-    "--count", type=click.IntRange(2), default=4 * BATCH, show_default=True, metavar="N", help="Pictures each."
+    "--count",
+    type=click.IntRange(2),
+    default=4 * BATCH,
+    show_default=True,
+    metavar="N",
+    help="Pictures each.",
 )
 @click.option("--calls", default=CALLS, show_default=True, metavar="N,...", help="Network calls; T is all.")
 @click.option("--samplers", default="ddpm,ddim,dpm++", show_default=True, metavar="NAME,...")
@@ -93,7 +98,9 @@ def command(
     for name, unit in METRICS.items():
         rows += [of_estimate(f"{way.name}: {name}", unit, judged[way].get(name), count) for way in kept]
         rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
-    notes = ["Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."]
+    notes = [
+        "Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."
+    ]
     passed = {way: value for way in kept if (value := judged[way][HEADLINE].value) is not None}
     if enough := fewest_calls(passed):
         notes.append(f"The fewest calls that pass at least {NEARLY:.0%} as often as the best: {enough.name}.")

@@ -4,12 +4,12 @@ from typing import Any, Final
 
 import click
 import torch
+
 from bench.machine import Neighbours, describe
 from bench.options import device_option, network_option, seconds_option, threads_option
 from bench.report import Row, finish, row, say
 from bench.training import endless, noise_set, recipe_of, set_threads, with_settings, work_of
 from bench.trials import Rates, Work, exponents, race
-
 from core.config import RunConfig
 from core.training.loop import Trainer
 
@@ -47,7 +47,9 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
         machine=machine,
         others=others.share,
         settings={"network": network, **BASE, "device": device, "threads": used},
-        notes=["One thing is changed at a time; the others are as above. An exponent is fitted in each round."],
+        notes=[
+            "One thing is changed at a time; the others are as above. An exponent is fitted in each round."
+        ],
         variant=network if where.type == "cpu" else f"{network}-{where.type}",
     )
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import click
 import torch
+from torch import nn
+
 from bench import peers
 from bench.machine import Neighbours, describe
 from bench.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.report import Row, finish, row, say
 from bench.training import endless, in_bulk, plain, printed_loop, recipe_of, set_threads, training
 from bench.trials import Rates, Work, race, ratios
-from torch import nn
-
 from core.config import RunConfig
 from core.data import PictureSet, load_dataset
 from core.diffusion.networks import build_network
@@ -69,7 +69,13 @@ def command(
         rows_of(rates, sizes),
         machine=machine,
         others=others.share,
-        settings={"network": network, "batch": batch, "size": pictures.size, "device": device, "threads": used},
+        settings={
+            "network": network,
+            "batch": batch,
+            "size": pictures.size,
+            "device": device,
+            "threads": used,
+        },
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )
 

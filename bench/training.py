@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 import torch
-from bench.trials import Work
 from torch.utils.data import DataLoader, Dataset
 
+from bench.trials import Work
 from core.config import RunConfig
 from core.data import PictureSet
 from core.data.recipe import DataRecipe
@@ -79,7 +79,9 @@ def work_of(trainer: Trainer) -> Work:
 
     def work() -> float:
         for report in reports:
-            if isinstance(report, StepsReport):  # its losses have been fetched, so the device has done its steps
+            if isinstance(
+                report, StepsReport
+            ):  # its losses have been fetched, so the device has done its steps
                 return float(len(report.losses) * batch)
         raise RuntimeError("the training has come to its end")
 

@@ -66,7 +66,7 @@ def test_the_pictures_that_set_the_bars_pass_95_times_in_100(
 ) -> None:
     judgement = reference.judge(fits.select(slice(HALF)))
     for place in range(DECILES):
-        assert judgement.passed[judgement.decile == place].mean() == pytest.approx(0.95, abs=0.02)
+        assert judgement.passed[judgement.decile == place].mean() == pytest.approx(0.95, abs=0.03)
     assert value(judgement.metrics["area_distance"]) == 0
 
 

@@ -109,9 +109,7 @@ class ShapeReference:
         members = [np.flatnonzero(decile == place) for place in range(DECILES)]
         members = [rows if len(rows) else np.arange(len(inked)) for rows in members]
         most_stray = max(MOST_STRAY, float(np.quantile(inked.stray, 1 - _ALLOWED)))
-        least_iou = np.minimum(
-            LEAST_IOU, [np.quantile(inked.soft_iou[rows], _ALLOWED, method="weibull") for rows in members]
-        )
+        least_iou = np.minimum(LEAST_IOU, [np.quantile(inked.soft_iou[rows], _ALLOWED) for rows in members])
         misfit = _misfit(inked)
         # What fails otherwise is behind any bar.
         fails = (inked.soft_iou < least_iou[decile]) | (inked.stray > most_stray)
