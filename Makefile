@@ -6,7 +6,7 @@
 #   make run TORCH_INDEX=URL     another build of PyTorch
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup check test clean
+.PHONY: help run setup check test faults clean
 
 VENV   ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -16,6 +16,7 @@ ARGS   ?=
 # Tests share two cores; a worker with more OpenMP threads than cores runs many times slower.
 TEST_PROCESSES ?= 2
 TEST_ARGS      ?=
+FAULTS_ARGS    ?=
 
 # Another index for PyTorch alone, such as the one of its small CPU builds; empty takes the default index.
 TORCH_INDEX ?=
@@ -28,6 +29,7 @@ unexport PYTHONHOME
 help:
 	@echo "make run     set up and open the dashboard (ARGS=... are passed on)"
 	@echo "make test    set up, check and test everything"
+	@echo "make faults  break runs some hundred times, in every way, and count what was lost (a quarter of an hour)"
 	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
 	@echo "make setup   set up only, for running and for testing"
 	@echo "make clean   remove the virtual environment and all caches (never runs/ or datasets/)"
@@ -45,6 +47,9 @@ check: $(VENV)/.ready-to-test
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal $(TEST_ARGS)
+
+faults: $(VENV)/.ready-to-test
+	$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
 $(VENV)/.ready-to-run: pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \

@@ -1,7 +1,7 @@
 """A training in a process of its own that works when it is told to: ``python -m bench.child``.
 
-On stdin come lines: first the settings (`Settings`, JSON), then a number of seconds for each trial. On stdout goes a line
-for each: how many seconds it took to get ready, then the pictures of each trial. Between trials it waits and takes no
+On stdin come lines: first the settings (`Settings`, JSON), then a number of seconds for each trial. On stdout goes a
+line for each: how many seconds it took to get ready, then the pictures of each trial. Between trials it waits and takes no
 time from anybody.
 """
 
@@ -90,7 +90,7 @@ def children(settings: Sequence[Settings]) -> Iterator[list[Child]]:
     started: list[Child] = []
     try:
         for one in settings:
-            started.append(Child(one))
+            started.append(Child(one))  # noqa: PERF401 (those begun are ended even if the next cannot begin)
         yield started
     finally:
         for child in started:

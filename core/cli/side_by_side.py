@@ -169,9 +169,13 @@ def _verdicts(comparison: Comparison, dataset: str, width: int) -> str:
     if len(rows) < 2:
         return ""
     told: dict[str, list[str]] = {}
-    untold = []
+    untold: list[str] = []
+    other: list[str] = []
     for name, metric in METRICS.items():
         if metric.better is None or sum(name in row.scores for row in rows) < 2:
+            continue
+        if not comparison.comparable(dataset, name):
+            other.append(metric.title)
             continue
         best = comparison.best(dataset, name)
         if best:
@@ -184,6 +188,9 @@ def _verdicts(comparison: Comparison, dataset: str, width: int) -> str:
         parts.append(_last_wrapped(("best, and not clearly worse", "at"), lines, width))
     if untold:
         parts.append(_wrapped(f"no difference beyond noise: {', '.join(untold)}", width))
+    if other:
+        text = f"not to be compared, as half of T is another noise under each schedule: {', '.join(other)}"
+        parts.append(_wrapped(text, width))
     if parts:
         parts.append(
             _wrapped(

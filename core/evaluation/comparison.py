@@ -10,11 +10,12 @@ from typing import Final
 
 import msgspec
 
-from core.config import RunConfig
+from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.evaluation.members import Member, dataset_titles, group_members, joined, row_labels, settings
 from core.evaluation.pooling import Score, difference, holm, pool
 from core.runs import METRICS, Estimate, Evaluation, plain
+from core.runs.results import GROUPS
 from core.schedules import make_schedule
 
 ALPHA: Final = 0.05
@@ -22,6 +23,9 @@ ALPHA: Final = 0.05
 LOSSES: Final = {"loss": "loss", "heldout": "held-out loss"}
 """The last epoch's losses, by the name that they are sorted by. They are shown, and nobody wins by them: each
 schedule has its own distribution of noise, and its own least loss."""
+OF_ONE_SCHEDULE: Final = GROUPS["reconstruction"]
+"""Held-out pictures are noised to half of T, which is another noise under each schedule: the one that adds the least by
+then brings them back best, however it samples."""
 _NOT_TOLD: Final = ("recipe", "train.seed", "train.checkpoint_seconds", "train.compile", "sample.seed")
 """Settings in which runs may differ that are pooled, without a word."""
 
@@ -112,6 +116,10 @@ class Comparison:
             for evaluation in row.judged:
                 found = evaluation.real | found
         return found
+
+    def comparable(self, dataset: str, metric: str) -> bool:
+        """Whether all rows on these data were asked the same question; see `OF_ONE_SCHEDULE`."""
+        return metric not in OF_ONE_SCHEDULE or len(_schedules(self.of(dataset))) < 2
 
     def best(self, dataset: str, metric: str) -> list[str]:
         """The labels of the best row and of all that are not clearly worse, the best first.
@@ -212,6 +220,8 @@ def _pairs(rows: Sequence[Row]) -> list[Pair]:
             for worse in ranked[place + 1 :]:
                 if better.dataset != worse.dataset or len(_protocols([better, worse])) > 1:
                     continue
+                if metric in OF_ONE_SCHEDULE and len(_schedules([better, worse])) > 1:
+                    continue
                 delta = difference(better.scores[metric], worse.scores[metric])
                 if delta is not None:
                     names = (better.dataset, metric, better.label, worse.label)
@@ -225,6 +235,10 @@ def _pairs(rows: Sequence[Row]) -> list[Pair]:
 
 def _protocols(rows: Sequence[Row]) -> set[tuple[object, ...]]:
     return {one.protocol for row in rows for one in row.judged}
+
+
+def _schedules(rows: Sequence[Row]) -> set[ScheduleConfig]:
+    return {member.config.schedule for row in rows for member in row.members}
 
 
 def _differences(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
