@@ -4,6 +4,7 @@ import ast
 import errno
 import os
 import struct
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,28 @@ def test_a_worker_that_was_killed_leaves_word_of_it_in_its_log(run: RunDirectory
         "killed by SIGKILL; if nobody did that, the system ran out of memory: lower train.batch_size" in text
     )
     assert "killed by SIGSEGV\n" in text
+
+
+def test_a_run_that_cannot_even_be_marked_as_failed_is_tried_again_ever_more_seldom(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    plan = Plan((Device("cpu", "cpu", "", 8 << 30),), cores=4)
+    runner = Runner(run.path.parent, plan, lock=None)  # type: ignore[arg-type]  # not held: nothing is started
+    monkeypatch.setattr(RunDirectory, "write_status", full)
+    waits = []
+    for _ in range(12):
+        runner._strike(run, "no worker could be started")
+        waits.append(runner._strikes[run.path].not_before - time.monotonic())
+        assert not runner._may_start(run)
+    assert waits[0] < 1.1
+    assert 50 < waits[-1] <= 60
+    monkeypatch.undo()
+    runner._strike(run, "no worker could be started")
+    assert run.read_status().error == "no worker could be started"
+    assert runner._may_start(run)
 
 
 @pytest.mark.parametrize(
