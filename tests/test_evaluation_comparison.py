@@ -111,6 +111,23 @@ def test_runs_judged_otherwise_are_not_compared_and_it_is_said(tmp_path):
     assert "not all runs were judged alike" in found.notes[0]
 
 
+def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_path):
+    for place, (schedule, seed) in enumerate((("x^10", 0), ("linear", 0), ("linear", 1))):
+        created = CREATED + timedelta(seconds=place)
+        run = make_run(tmp_path, schedule=schedule, seed=seed, created=created, **BARE)
+        decibels = 20.0 + 5 * place
+        add_evaluation(
+            run, judgement({"reconstruction_psnr": Estimate(decibels, decibels - 0.1, decibels + 0.1)})
+        )
+    found = comparison(tmp_path)
+    assert [(pair.better, pair.worse) for pair in found.pairs] == [("linear s1", "linear s0")]
+    assert not found.comparable("high", "reconstruction_psnr")
+    assert found.best("high", "reconstruction_psnr") == []
+    alike = compare(gather(RunStore(tmp_path).infos()[1:])[0])
+    assert alike.comparable("high", "reconstruction_psnr")
+    assert alike.best("high", "reconstruction_psnr") == ["linear s1"]
+
+
 def test_the_protocol_that_all_runs_share_is_taken_rather_than_a_newer_one(tmp_path):
     judged_run(tmp_path, "linear", 0.9)
     judged_run(tmp_path, "sine", 0.5, place=1)

@@ -91,7 +91,7 @@ def _lines(
     rows = comparison.of(dataset)
     real = comparison.real(dataset) if with_real else {}
     groups: list[list[Line]] = []
-    for names in (*GROUPS.values(), tuple(LOSSES)):
+    for names in (*GROUPS.values(), LOSSES):
         measured = [name for name in names if any(name in row.scores for row in rows)]
         groups.append([_line(name, rows, comparison.best(dataset, name), style, real) for name in measured])
     terminals = [row.terminal for row in rows]

@@ -20,9 +20,9 @@ from core.schedules import make_schedule
 
 ALPHA: Final = 0.05
 """The chance that any of a comparison's claims is wrong."""
-LOSSES: Final = {"loss": "loss", "heldout": "held-out loss"}
-"""The last epoch's losses, by the name that they are sorted by. They are shown, and nobody wins by them: each
-schedule has its own distribution of noise, and its own least loss."""
+LOSSES: Final = ("loss", "heldout")
+"""The last epoch's losses, of training and of held-out pictures. They are shown, and nobody wins by them: each schedule
+has its own distribution of noise, and its own least loss."""
 OF_ONE_SCHEDULE: Final = GROUPS["reconstruction"]
 """Held-out pictures are noised to half of T, which is another noise under each schedule: the one that adds the least by
 then brings them back best, however it samples."""
@@ -124,12 +124,12 @@ class Comparison:
     def best(self, dataset: str, metric: str) -> list[str]:
         """The labels of the best row and of all that are not clearly worse, the best first.
 
-        Empty where neither direction is better, where fewer than two rows have a value, and where nobody is clearly
-        worse. One label alone is a winner.
+        Empty where neither direction is better, where fewer than two rows have a value or they are not `comparable`,
+        and where nobody is clearly worse. One label alone is a winner.
         """
         better = METRICS[metric].better if metric in METRICS else None
         rows = [row for row in self.of(dataset) if metric in row.scores]
-        if better is None or len(rows) < 2:
+        if better is None or len(rows) < 2 or not self.comparable(dataset, metric):
             return []
         rows.sort(key=lambda row: _merit(row, metric))
         beaten = {
