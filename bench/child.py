@@ -1,8 +1,8 @@
 """A training in a process of its own that works when it is told to: ``python -m bench.child``.
 
 On stdin come lines: first the settings (`Settings`, JSON), then a number of seconds for each trial. On stdout goes a
-line for each: how many seconds it took to get ready, then the pictures of each trial. Between trials it waits and takes no
-time from anybody.
+line for each: how many seconds it took to get ready, then the pictures of each trial. Between trials it waits and
+takes no time from anybody.
 """
 
 import contextlib

@@ -1,6 +1,7 @@
 """`core compare`: tables that fit, JSON, CSV, Markdown, and what is wrong in one line."""
 
 import csv
+import doctest
 import io
 import json
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from core.cli import measures
 from core.cli.main import run as run_command
 from core.cli.measures import bracket_text, interval_text, short_exponent, short_text, title, value_text
 from core.cli.side_by_side import comparison_text
@@ -269,6 +271,10 @@ def test_names_of_settings_cannot_break_a_markdown_table_or_a_terminal(tmp_path,
 def test_numbers_have_as_many_digits_as_their_interval_is_worth(name, estimate, texts):
     kinds = (value_text, interval_text, bracket_text, short_text)
     assert tuple(text(name, estimate) for text in kinds) == texts
+
+
+def test_the_examples_of_numbers_as_text_are_true():
+    assert doctest.testmod(measures) == (0, 5)
 
 
 @pytest.mark.parametrize(

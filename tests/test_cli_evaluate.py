@@ -33,19 +33,27 @@ PICTURES = [name for group in ("shape", "grey", "distribution", "novelty") for n
 Command = Callable[..., int]
 
 
-def untrained_run(root: Path, *, dataset: str = "small", seed: int = 0, size: int = 16) -> RunDirectory:
+def untrained_run(
+    root: Path,
+    *,
+    dataset: str = "small",
+    seed: int = 0,
+    size: int = 16,
+    timesteps: int = 6,
+    channels: int = 1,
+) -> RunDirectory:
     """A run whose checkpoint holds a network of random weights."""
     config = RunConfig(
         data=DataConfig(dataset=dataset, count=60),
-        schedule=ScheduleConfig(timesteps=6),
+        schedule=ScheduleConfig(timesteps=timesteps),
         model=ModelConfig(preset="lean", width=16),
-        sample=SampleConfig(sampler="ddim", steps=2),
+        sample=SampleConfig(sampler="ddim", steps=min(2, timesteps)),
     )
     run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, pictures=False)
     torch.manual_seed(seed)
-    network = build_network("lean", channels=1, width=16)
+    network = build_network("lean", channels=channels, width=16)
     position = Position(
-        epoch=1, batch=0, step=2, losses=[], elapsed=0.2, metrics_offset=0, channels=1, size=size
+        epoch=1, batch=0, step=2, losses=[], elapsed=0.2, metrics_offset=0, channels=channels, size=size
     )
     tensors = {f"model.{name}": value for name, value in network.state_dict().items()}
     save_checkpoint(run, tensors, position)
@@ -96,6 +104,23 @@ def test_a_run_is_judged_by_everything_and_the_numbers_are_kept(command, capsys)
     ]
     for stage in ("sampling", "fitting samples", "likelihood", "reconstruction"):
         assert f"linear: {stage}: " in output.err
+
+
+def test_one_timestep_is_enough(command, capsys):
+    untrained_run(Path("runs"), timesteps=1)
+    assert command("latest", "--count", "3", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found["steps"] == 1
+    assert found["metrics"]["middle_bits"]["value"] == 0.0
+    assert set(found["metrics"]) == set(METRICS)
+
+
+def test_coloured_triangles_are_judged_by_their_shape_too(command, data, capsys):
+    (data / "colour.toml").write_text(RECIPE + "channels = 3\n")
+    untrained_run(Path("runs"), dataset="colour", channels=3)
+    assert command("latest", "--count", "3", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert set(found["metrics"]) == set(METRICS)
 
 
 def test_some_groups_alone_are_quick_and_leave_the_numbers_of_the_others(command, capsys):

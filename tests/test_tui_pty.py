@@ -179,7 +179,8 @@ def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
     terminal.press("?")
     terminal.shows("Select the run above")
     terminal.press("\x1b")
-    terminal.shows(">2", "q quit")
+    # A key that comes too soon after escape is a key with alt.
+    terminal.until(lambda: "Select the run above" not in terminal.text)
     for key, seen in (
         ("d", "its first strip"),
         ("s", "beta_t"),
