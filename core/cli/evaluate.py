@@ -1,6 +1,7 @@
 """`core evaluate`: how good the samples of trained runs are, or any pictures in a file."""
 
 import os
+import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 from core.cli.describe import labels
 from core.cli.measures import MISSING, interval_text, title, value_text
 from core.cli.options import device_option, json_option, runs_option
-from core.cli.output import emit, emit_json, format_table, note, print_error
+from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.sample import SAMPLERS
 from core.cli.select import chosen_runs
@@ -251,7 +252,9 @@ def _text(name: str, evaluation: Evaluation) -> str:
     how = f" ({evaluation.sampler}, {evaluation.steps} steps)" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
     against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
-    lines = [f"{name}: {epoch}{evaluation.count} samples{how} against {against}", ""]
+    heading = f"{name}: {epoch}{evaluation.count} samples{how} against {against}"
+    width = stdout_width()
+    lines = [*(textwrap.wrap(heading, width) if width else [heading]), ""]
     rows: list[tuple[str, ...]] = []
     breaks: list[int] = []
     for metrics in GROUPS.values():
