@@ -4,7 +4,6 @@ Runs in turn have all cores each, and one trains as fast as the next, so one sta
 of its own, as workers are; they wait while others have their turn.
 """
 
-import time
 from collections.abc import Sequence
 
 import click
@@ -101,12 +100,3 @@ def together(crew: Sequence[Child], seconds: float) -> Work:
         return sum(child.done() for child in crew)
 
     return work
-
-
-def seconds_to_be_ready(settings: Sequence[Settings]) -> float:
-    """How long processes that start at once take until the last has trained its first steps."""
-    start = time.perf_counter()
-    with children(settings) as processes:
-        for child in processes:
-            child.ready()
-        return time.perf_counter() - start

@@ -17,7 +17,7 @@ from fakes import make_run
 from PIL import Image
 
 from core.cli.main import run as core_run
-from core.config import DataConfig, RunConfig
+from core.config import DataConfig, RunConfig, apply_overrides, decode
 from core.config.load import SIZE_LIMIT, read_toml
 from core.data.folder import MAX_PIXELS, NotAPictureError, load_picture, picture_files
 from core.errors import UserError
@@ -572,3 +572,5 @@ def test_settings_that_are_not_text_are_refused_in_a_line(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="must be UTF-8 text"):
         RunDirectory.create(tmp_path, RunConfig(recipe="\udcff"), group="g")
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"--set: '\\udcff': expected UTF-8 text"):
+        decode(apply_overrides({}, ["data.count=\udcff"]), RunConfig, source="--set")

@@ -72,6 +72,8 @@ def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         raise UserError(_explain(error, table, source)) from error
+    except UnicodeEncodeError as error:  # bytes of the command line that are no text
+        raise UserError(f"{source}: {ascii(error.object)[:60]}: expected UTF-8 text") from error
 
 
 def apply_overrides(table: Mapping[str, Any], assignments: Iterable[str]) -> Table:

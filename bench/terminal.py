@@ -1,0 +1,135 @@
+"""A program in a pseudo-terminal, and when it painted what."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from core.errors import UserError
+
+PATIENCE: Final = 60.0
+QUIET_SECONDS: Final = 0.04
+"""A frame is over when nothing was written for so long; frames are written in one go."""
+
+_ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-Z]|[=>78])")
+
+
+def text_of(painted: bytes) -> str:
+    """What was written, without colours and cursor movements.
+
+    >>> text_of(b"\\x1b[1;32mq\\x1b[0m quit")
+    'q quit'
+    """
+    return _ESCAPES.sub(b"", painted).decode(errors="replace")
+
+
+class Terminal:
+    """Runs a program in a pseudo-terminal; the clock starts with the program.
+
+    Args:
+        command: the program.
+        folder: where it runs.
+        environment: added to this process's own.
+        size: columns and rows.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        size: tuple[int, int] = (160, 50),
+    ) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+        self.painted = b""
+        self.started = time.perf_counter()
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def seconds_until(self, *texts: str) -> float:
+        """Seconds since the program's start until it has painted all these.
+
+        Raises:
+            UserError: it did not, or ended before.
+        """
+        while True:
+            text = text_of(self.painted)
+            if all(wanted in text for wanted in texts):
+                return time.perf_counter() - self.started
+            if not self._read(PATIENCE):
+                raise UserError(f"waited in vain for {', '.join(texts)}; the last words: {text[-200:]!r}")
+
+    def seconds_to_answer(self, key: str) -> float:
+        """Press a key; seconds until the frame that follows was written whole.
+
+        Raises:
+            UserError: nothing follows.
+        """
+        self.settle()
+        start = time.perf_counter()
+        os.write(self._master, key.encode())
+        if not self._read(PATIENCE):
+            raise UserError(f"nothing was painted after the key {key!r}")
+        last = time.perf_counter()
+        while self._read(QUIET_SECONDS):
+            last = time.perf_counter()
+        return last - start
+
+    def settle(self, seconds: float = 0.3) -> None:
+        """Wait until nothing was painted for so long, a few seconds at most."""
+        deadline = time.perf_counter() + PATIENCE / 10
+        while time.perf_counter() < deadline and self._read(seconds):
+            pass
+
+    def share_of_a_core(self, seconds: float) -> float:
+        """How much of one core the program, with its children, takes while nobody does anything."""
+        self.settle()
+        before, start = self._worked(), time.perf_counter()
+        while (left := start + seconds - time.perf_counter()) > 0:
+            self._read(left)
+        return (self._worked() - before) / (time.perf_counter() - start)
+
+    def close(self) -> None:
+        """End the program, and all that it started in its group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        os.close(self._master)
+
+    def _worked(self) -> float:
+        process = psutil.Process(self._process.pid)
+        times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+        return sum(one.user + one.system for one in times)
+
+    def _read(self, seconds: float) -> bool:
+        """Read what is there, or comes in so many seconds; whether something was."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError:  # the program has ended
+            return False
+        self.painted += data
+        return bool(data)
