@@ -3,6 +3,7 @@
 Beside it runs an empty Textual app, which shows what Python, Textual and the terminal take by themselves.
 """
 
+import itertools
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,12 @@ from typing import Final
 
 import click
 import numpy as np
+
 from bench.machine import Neighbours, describe
 from bench.options import seconds_option
 from bench.report import Row, finish, row, say
 from bench.terminal import Terminal
 from bench.trials import MINIMUM_ROUNDS, turn_of
-
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.imaging import write_sheet
 from core.runs import EpochRecord, MetricsWriter, RunDirectory, State, Status
@@ -49,7 +50,9 @@ Empty().run()
 
 
 @click.command("dashboard")
-@click.option("--count", type=click.IntRange(5), default=100, show_default=True, metavar="N", help="Runs on disk.")
+@click.option(
+    "--count", type=click.IntRange(5), default=100, show_default=True, metavar="N", help="Runs on disk."
+)
 @click.option("--steps", type=click.IntRange(EPOCHS), default=10_000, show_default=True, metavar="N")
 @seconds_option(90)
 def command(count: int, steps: int, seconds: float) -> None:
@@ -78,7 +81,9 @@ def command(count: int, steps: int, seconds: float) -> None:
         machine=machine,
         others=others.share,
         settings={"runs": count, "steps": steps, "terminal": "160x50"},
-        notes=["Times begin when the program is started, or the key is sent, and end when the frame has arrived."],
+        notes=[
+            "Times begin when the program is started, or the key is sent, and end when the frame has arrived."
+        ],
     )
 
 
@@ -143,7 +148,7 @@ def write_losses(run: RunDirectory, losses: list[float]) -> None:
     """As a worker writes them: a line for a few steps, and one for each epoch."""
     with MetricsWriter(run.metrics_file) as metrics:
         edges = np.linspace(0, len(losses), EPOCHS + 1).astype(int).tolist()
-        for epoch, (first, last) in enumerate(zip(edges, edges[1:], strict=False), start=1):
+        for epoch, (first, last) in enumerate(itertools.pairwise(edges), start=1):
             for start in range(first, last, _STEPS_A_LINE):
                 part = losses[start : min(start + _STEPS_A_LINE, last)]
                 metrics.steps(start + 1, epoch, 0.03 * start, part)

@@ -11,16 +11,16 @@ from typing import Any, Final, NamedTuple
 
 import click
 import torch
-from bench.machine import Neighbours, describe
-from bench.options import batch_option, device_option, network_option, seconds_option, threads_option
-from bench.report import Row, finish, row, say
-from bench.training import endless, in_bulk, noise_set, recipe_of, set_threads, with_settings, work_of
-from bench.trials import Rates, Work, race, ratios
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.machine import Neighbours, describe
+from bench.options import batch_option, device_option, network_option, seconds_option, threads_option
+from bench.report import Row, finish, row, say
+from bench.training import endless, in_bulk, noise_set, recipe_of, set_threads, with_settings, work_of
+from bench.trials import Rates, Work, race, ratios
 from core.training.loop import Trainer
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -51,7 +51,12 @@ YARDSTICKS: Final = {"cpu": Yardstick(2048, 32, 128, 32), "other": Yardstick(819
 @device_option
 @threads_option
 def command(
-    network: str, batch: int | None, precision: tuple[str, ...], seconds: float, device: str, threads: int | None
+    network: str,
+    batch: int | None,
+    precision: tuple[str, ...],
+    seconds: float,
+    device: str,
+    threads: int | None,
 ) -> None:
     """Achieved operations a second against what the device reaches, and a profile."""
     machine, where = describe(), torch.device(device)
@@ -83,7 +88,9 @@ def command(
             "device": device,
             "threads": used,
         },
-        notes=["Shares of time are those of a profile, which slows small operations down more than large ones."],
+        notes=[
+            "Shares of time are those of a profile, which slows small operations down more than large ones."
+        ],
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )
 
