@@ -4,9 +4,10 @@
 #   make run ARGS="thesis --runs /scratch/runs"     arguments for ddpm-tui
 #   make run PYTHON=/opt/python3.13/bin/python3     a Python of your choice (3.11 or newer)
 #   make run TORCH_INDEX=URL     another build of PyTorch
+#   make bench ARGS="throughput --seconds 60"     one benchmark instead of all
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup check test faults clean
+.PHONY: help run setup check test faults bench clean
 
 VENV   ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -30,6 +31,7 @@ help:
 	@echo "make run     set up and open the dashboard (ARGS=... are passed on)"
 	@echo "make test    set up, check and test everything"
 	@echo "make faults  break runs some hundred times, in every way, and count what was lost (a quarter of an hour)"
+	@echo "make bench   set up and measure how fast all this is, beside others (ten minutes on a quiet machine)"
 	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
 	@echo "make setup   set up only, for running and for testing"
 	@echo "make clean   remove the virtual environment and all caches (never runs/ or datasets/)"
@@ -51,6 +53,9 @@ test: check
 faults: $(VENV)/.ready-to-test
 	$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
+bench: $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench $(if $(ARGS),$(ARGS),all)
+
 $(VENV)/.ready-to-run: pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "error: no Python 3.11 or newer found; install one, or name it: make run PYTHON=/path/to/python3" >&2; exit 2; fi
@@ -69,6 +74,14 @@ $(VENV)/.ready-to-test: $(VENV)/.ready-to-run
 	@$(PIP) --quiet -e '.[test]'
 	@touch $@
 
+# torchvision has to be of the same build as torch.
+$(VENV)/.ready-to-bench: $(VENV)/.ready-to-run
+	@if [ -n "$(TORCH_INDEX)" ]; then \
+		$(PIP) --retries 1 --timeout 15 --index-url "$(TORCH_INDEX)" --no-deps torchvision 2>/dev/null \
+		|| echo "$(TORCH_INDEX) did not answer; taking torchvision from the default index."; fi
+	@$(PIP) --quiet -e '.[bench]'
+	@touch $@
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache snapshot_report.html
-	find core tui tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ BENCHMARKS: Final = {
     "scaling": "What batch, picture size, width and T cost, with exponents.",
     "limit": "How near training comes to what the device can do, and where the rest goes.",
     "dashboard": "How soon the dashboard is there, answers a key, and what it takes when idle.",
+    "all": "All of the others, one after another; sampling if there is a finished run.",
 }
 
 

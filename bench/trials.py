@@ -58,7 +58,7 @@ def race(
     """Let contenders work in turns, until the time is over.
 
     A first trial of each is a warm-up: it is counted in the time, but in no rate. Every other round runs backwards, and
-    each begins one further on, so that nobody always follows the same one.
+    each two begin one further on, so that nobody always follows the same one.
 
     Args:
         contenders: the work of each, by name.
@@ -91,7 +91,7 @@ def race(
 
 def turn_of(names: Sequence[str], number: int) -> list[str]:
     """Who works in which order in a round, counted from 0."""
-    shift = number % len(names) if names else 0
+    shift = number // 2 % len(names) if names else 0
     turn = [*names[shift:], *names[:shift]]
     return turn[::-1] if number % 2 else turn
 

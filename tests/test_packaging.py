@@ -1,5 +1,6 @@
 """What is installed is what was tested: the wheel, the sdist, and both used away from the checkout."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -127,9 +128,8 @@ def test_the_constraints_are_within_the_ranges_and_cover_every_dependency():
     from packaging.requirements import Requirement
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = [
-        Requirement(text) for text in project["dependencies"] + project["optional-dependencies"]["test"]
-    ]
+    extras = project["optional-dependencies"].values()
+    needed = [Requirement(text) for text in [*project["dependencies"], *itertools.chain(*extras)]]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     for requirement in needed:

@@ -1,0 +1,45 @@
+"""All benchmarks, one after another, each in a process of its own, so that none finds what another left behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from core.errors import UserError
+from core.runs import RunStore, State
+
+WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
+
+
+@click.command("all")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR")
+def command(runs: Path) -> None:
+    """All benchmarks with their own defaults; sampling with the newest finished run, if there is one.
+
+    For other settings, call a benchmark by itself.
+    """
+    failed = []
+    for arguments in commands(runs):
+        click.echo(f"\n=== {' '.join(arguments)}\n")
+        # The child writes to the same place, and lines must not change their order on the way into a file.
+        sys.stdout.flush()
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", *arguments], cwd=Path(__file__).parents[1], check=False
+        )
+        if done.returncode:
+            failed.append(arguments[0])
+    if failed:
+        raise UserError(f"{', '.join(failed)}: did not work; see above")
+
+
+def commands(runs: Path) -> list[list[str]]:
+    """The arguments of each benchmark that can be run here."""
+    chosen = [[name] for name in WITHOUT_RUN]
+    finished = [info for info in RunStore(runs).infos() if info.state is State.FINISHED]
+    if finished:
+        chosen.append(["sampling", finished[-1].id, "--runs", str(runs.absolute())])
+    else:
+        click.echo(f"sampling is left out: {runs} has no finished run; ddpm-tui quick makes five")
+    return chosen
