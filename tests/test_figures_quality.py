@@ -16,6 +16,8 @@ def test_captions_say_how_many_samples_were_judged_and_how_they_were_drawn(tmp_p
     series = material_of(tmp_path).series
     assert quality.how_judged(series) == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
     assert quality.sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
+    assert quality.sampler_in_words(judgement(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
+    assert quality.sampler_in_words(judgement(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
 
 
 def test_every_metric_is_on_one_page():

@@ -198,7 +198,7 @@ def sampler_in_words(evaluation: Evaluation) -> str:
     """What drew the samples."""
     if not evaluation.sampler:
         return "from a file"
-    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler == "ddim" else ""
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in ("ddim", "dpm++") else ""
     return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps"
 
 

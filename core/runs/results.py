@@ -48,7 +48,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         heldout: held-out pictures that they are measured against.
         sampler: what drew the samples; empty for pictures from a file.
         steps: network calls a sample.
-        eta: of ddim.
+        eta: of ddim and dpm++.
         clip: whether foreseen pictures were clipped.
         seed: of the noises.
         metrics: by the names of `METRICS`; what could not be measured is missing.
