@@ -10,9 +10,9 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.widgets.axes import linear_ticks, value_label
+from tui.widgets.chart import Chart
 from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, to_strips
 from tui.widgets.curves import Extents, at_points, column_edges, connected
 
@@ -31,7 +31,7 @@ class Line:
     values: Floats
 
 
-class CurveChart(Widget, can_focus=False):
+class CurveChart(Chart):
     """Lines over t on a linear axis, each with its marker at the end, and a cursor at one t.
 
     Args:
@@ -40,7 +40,6 @@ class CurveChart(Widget, can_focus=False):
         steady: leave out of the y axis what few timesteps reach: such a line runs out of the plot.
     """
 
-    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "curves--title",
         "curves--axis",
@@ -76,7 +75,6 @@ class CurveChart(Widget, can_focus=False):
         self.title = title
         self.span = span
         self._lines: tuple[Line, ...] = ()
-        self._strips: list[Strip] | None = None
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -87,30 +85,12 @@ class CurveChart(Widget, can_focus=False):
         new = tuple(lines)
         if len(new) != len(self._lines) or not all(map(_alike, self._lines, new)):
             self._lines = new
-            self._redraw()
+            self.redraw()
 
     def watch_cursor(self) -> None:
-        self._redraw()
+        self.redraw()
 
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._redraw()
-
-    def render_line(self, y: int) -> Strip:
-        if self._strips is None:
-            self._strips = self._draw()
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.content_size.width, self.rich_style)
-
-    def _redraw(self) -> None:
-        self._strips = None
-        self.refresh()
-
-    def _draw(self) -> list[Strip]:
+    def draw(self) -> list[Strip]:
         width, height = self.content_size
         title = Strip([Segment(f" {self.title}", self.get_component_rich_style("curves--title"))])
         title = title.adjust_cell_length(width, self.rich_style)

@@ -11,11 +11,11 @@ from rich.style import Style
 from textual.color import Color
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.palette import MARKERS
 from tui.widgets.axes import linear_ticks, log_ticks, value_label
 from tui.widgets.buckets import LARGEST, BucketedSeries, Buckets
+from tui.widgets.chart import Chart
 from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, Plot, to_strips
 from tui.widgets.curves import (
     DASHED,
@@ -62,14 +62,13 @@ class Series:
     marker: str = ""
 
 
-class LossChart(Widget, can_focus=False):
+class LossChart(Chart):
     """Loss against step for several runs: means as lines, held-out losses dotted, extents as a tinted band.
 
     The band belongs to the highlighted series, or to the only one. Not-finite losses break a line and are
     marked ✖. A digit at the end of each line says whose it is, so colour is not needed to tell.
     """
 
-    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "chart--axis",
         "chart--grid",
@@ -103,8 +102,6 @@ class LossChart(Widget, can_focus=False):
         super().__init__(name=name, id=id, classes=classes)
         self._series: tuple[Series, ...] = ()
         self._buckets: list[BucketedSeries] = []
-        self._strips: list[Strip] | None = None
-        self.draws = 0
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -120,7 +117,7 @@ class LossChart(Widget, can_focus=False):
         self._buckets.extend(BucketedSeries() for _ in range(len(new) - len(self._buckets)))
         for buckets, one in zip(self._buckets, new, strict=True):
             buckets.update(one.steps, one.losses)
-        self._redraw()
+        self.redraw()
 
     def describe(self) -> str:
         """The axes and the smoothing in a few words."""
@@ -139,46 +136,27 @@ class LossChart(Widget, can_focus=False):
         return level % len(SMOOTHINGS)
 
     def watch_log_y(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_log_x(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_smoothing(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_shown(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_legend(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_highlight(self) -> None:
-        self._redraw()
+        self.redraw()
 
     def watch_cursor(self) -> None:
-        self._redraw()
+        self.redraw()
 
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self._redraw()
-
-    def on_resize(self) -> None:
-        self._redraw()
-
-    def render_line(self, y: int) -> Strip:
-        if self._strips is None:
-            self._strips = self._draw()
-            self.draws += 1
-        if y < len(self._strips):
-            return self._strips[y]
-        return Strip.blank(self.content_size.width, self.rich_style)
-
-    def _redraw(self) -> None:
-        self._strips = None
-        self.refresh()
-
-    def _draw(self) -> list[Strip]:
+    def draw(self) -> list[Strip]:
         width, height = self.content_size
         legend = 1 if self.legend and height >= 6 else 0
         plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - legend - 2
