@@ -175,7 +175,7 @@ def fewest_calls(passed: dict[Way, float]) -> Way | None:
 
 def seconds_of_a_call(loaded: LoadedModel) -> float:
     """What a call of the network takes for each picture of a batch: the fastest of a few, after one to warm up."""
-    device = next(loaded.model.parameters()).device
+    device = loaded.device
     xt = torch.zeros((BATCH, *loaded.shape), device=device)
     t = torch.zeros(BATCH, dtype=torch.int64, device=device)
     times = []
@@ -195,7 +195,7 @@ def draw_in_turns(
 
     A batch of each way begins with the same noises.
     """
-    device = next(loaded.model.parameters()).device
+    device = loaded.device
     drawn: dict[Way, list[NDArray[np.float32]]] = {way: [] for way in chosen}
     rates: dict[Way, list[float]] = {way: [] for way in chosen}
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]

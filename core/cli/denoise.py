@@ -1,6 +1,5 @@
 """`core denoise`: a picture of one's own, noised and denoised by a trained run."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +8,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.options import device_option, json_option, runs_option
+from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
-from core.cli.sample import SAMPLERS
 from core.data import folder
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
-from core.launch.devices import make_plan
 from core.runs import RunStore, plain
 
 if TYPE_CHECKING:
@@ -39,7 +36,7 @@ STRENGTH = 0.5
     metavar="S",
     help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
 )
-@click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
+@sampler_option
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -90,9 +87,7 @@ def command(
         raise UserError(f"--out {out}: expected a name that ends in .png")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
-    device = make_plan(device).devices[0].name
-    # Threads that spin while they wait would starve the runs that train beside us.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    device = prepare_torch(device)
     from core.evaluation.denoising import psnr, share_of_steps, timestep_of  # torch takes seconds to import
     from core.training.checkpoint import load_model
 

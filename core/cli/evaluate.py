@@ -12,13 +12,11 @@ import msgspec
 
 from core.cli.describe import labels
 from core.cli.measures import MISSING, interval_text, title, value_text
-from core.cli.options import device_option, json_option, runs_option
+from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
-from core.cli.sample import SAMPLERS
 from core.cli.select import chosen_runs
 from core.errors import EXIT_USAGE, UserError
-from core.launch.devices import make_plan
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
 from core.runs.results import GROUPS
 
@@ -50,7 +48,7 @@ SEED_LIMIT = 2**63 - 1
 @click.option(
     "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
 )
-@click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
+@sampler_option
 @click.option("--steps", type=click.IntRange(1), metavar="K", help="Network calls a picture; the run's own.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
 @click.option("--only", metavar="GROUP,...", help=f"Of {', '.join(GROUPS)}; all unless given.")
@@ -161,11 +159,9 @@ class _Session:
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
         """Find out what is wrong before anything is computed that takes long."""
-        self._device = make_plan(device).devices[0].name
+        self._device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
             raise UserError(f"{plain(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
-        # Threads that spin while they wait would starve the runs that train beside us.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     def judge_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
         """Judge pictures of a file against a data set."""

@@ -1,8 +1,15 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
+from typing import Final, get_args, get_type_hints
 
 import click
+
+from core.config import SampleConfig
+from core.launch.devices import make_plan
+
+SAMPLERS: Final = get_args(get_type_hints(SampleConfig)["sampler"])
 
 runs_option = click.option(
     "--runs",
@@ -26,6 +33,24 @@ slots_option = click.option(
     metavar="N",
     help="Runs at once; decided by cores and GPUs unless given.",
 )
+sampler_option = click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
 )
+
+
+def prepare_torch(device: str) -> str:
+    """Get ready to compute beside runs that train; to be called before torch is imported.
+
+    Args:
+        device: as for `--device`.
+
+    Returns:
+        What torch calls it, for example ``cuda:0``.
+
+    Raises:
+        UserError: no such device here.
+    """
+    # Threads that spin while they wait would starve the runs that train beside us.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return make_plan(device).devices[0].name

@@ -1,24 +1,19 @@
 """`core sample`: new pictures from a trained run."""
 
-import os
 from pathlib import Path
-from typing import get_args, get_type_hints
 
 import click
 import numpy as np
 
-from core.cli.options import device_option, json_option, runs_option
+from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
-from core.config import SampleConfig
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
-from core.launch.devices import make_plan
 from core.runs import RunStore, atomic_path, plain
 
 COLUMNS = 8
-SAMPLERS = get_args(get_type_hints(SampleConfig)["sampler"])
 
 
 @click.command("sample")
@@ -27,7 +22,7 @@ SAMPLERS = get_args(get_type_hints(SampleConfig)["sampler"])
 @click.option(
     "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
 )
-@click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
+@sampler_option
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -69,9 +64,7 @@ def command(
         raise UserError(f"--out {out}: expected a name that ends in .png or .npy")
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
-    device = make_plan(device).devices[0].name
-    # Threads that spin while they wait would starve the runs that train beside us.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    device = prepare_torch(device)
     from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
     from core.training.checkpoint import load_model
 

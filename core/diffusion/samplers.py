@@ -97,7 +97,7 @@ def sample_ddpm(
     xt = noise
     visited = inference_timesteps(diffusion.timesteps, steps, start)
     yield SamplerState(0, visited[0], xt, None)
-    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+    for index, t, s in _transitions(visited):
         x0 = _foresee(model, diffusion, xt, t, clip)
         step = diffusion.transition(t, s)
         xt = step.x0_scale * x0 + step.xt_scale * xt
@@ -142,7 +142,7 @@ def sample_ddim(
     xt = noise
     visited = inference_timesteps(diffusion.timesteps, steps, start)
     yield SamplerState(0, visited[0], xt, None)
-    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+    for index, t, s in _transitions(visited):
         x0 = _foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
         signal_s, spread_s = diffusion.signal_and_noise(s)
@@ -192,7 +192,7 @@ def sample_dpm_solver(
     visited = inference_timesteps(diffusion.timesteps, steps, start)
     yield SamplerState(0, visited[0], xt, None)
     before: tuple[Tensor, float] | None = None
-    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+    for index, t, s in _transitions(visited):
         x0 = _foresee(model, diffusion, xt, t, clip)
         _, spread = diffusion.signal_and_noise(t)
         signal_s, spread_s = diffusion.signal_and_noise(s)
@@ -264,6 +264,12 @@ def sample(
     ):
         xt = state.xt
     return xt
+
+
+def _transitions(visited: list[int]) -> Iterator[tuple[int, int, int]]:
+    """(index, t, s) for each step from timestep t to s, counted from 1; -1 is the finished picture."""
+    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
+        yield index, t, s
 
 
 def _foresee(model: Model, diffusion: GaussianDiffusion, xt: Tensor, t: int, clip: bool) -> Tensor:

@@ -35,13 +35,7 @@ def to_x0(loaded: LoadedModel, pictures: Pictures) -> Tensor:
             raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(pictures)}")
         pictures = np.rint(pictures * 255.0)
     x0 = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
-    return x0.to(device_of(loaded))
-
-
-def device_of(loaded: LoadedModel) -> torch.device:
-    """Where the network is; the CPU for one without weights."""
-    weight = next(loaded.model.parameters(), None)
-    return torch.device("cpu") if weight is None else weight.device
+    return x0.to(loaded.device)
 
 
 def _range(pictures: Pictures) -> str:

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from core.diffusion.samplers import run_sampler
-from core.evaluation.inputs import device_of
 from core.training.checkpoint import LoadedModel
 
 BATCH: Final = 64
@@ -45,12 +44,11 @@ def draw(
     sample = loaded.config.sample
     steps = steps or sample.steps
     calls = steps or loaded.diffusion.timesteps
-    device = device_of(loaded)
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for number, size in enumerate(sizes):
-        noise = torch.randn((size, *loaded.shape), generator=generator).to(device)
+        noise = torch.randn((size, *loaded.shape), generator=generator).to(loaded.device)
         final = noise
         for state in run_sampler(
             sampler or sample.sampler,

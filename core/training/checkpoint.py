@@ -260,6 +260,12 @@ class LoadedModel:
         """[C, H, W] of its pictures."""
         return self.position.channels, self.position.size, self.position.size
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is; the CPU for one without weights."""
+        weight = next(self.model.parameters(), None)
+        return torch.device("cpu") if weight is None else weight.device
+
 
 def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedModel:
     """The network of a run as of its last checkpoint.

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from core.config.schema import SampleConfig
 from core.diffusion.samplers import run_sampler
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunDirectory
@@ -19,13 +20,21 @@ def draw_noises(run: RunDirectory, trainer: Trainer) -> None:
     _write_samples(run, trainer, 0, trainer_noise(trainer))
 
 
-def trainer_noise(trainer: Trainer) -> torch.Tensor:
-    """The starting noises [N, C, H, W]: a function of `sample.seed` alone, on any device."""
-    sample = trainer.config.sample
+def starting_noises(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Tensor:
+    """The noises [N, C, H, W] from which a run's pictures start: a function of `sample.seed`, on the CPU."""
     count = max(sample.count, sample.reverse_count)
-    generator = torch.Generator().manual_seed(sample.seed)
-    noise = torch.randn((count, trainer.channels, trainer.size, trainer.size), generator=generator)
-    return noise.to(trainer.device)
+    return torch.randn((count, *shape), generator=torch.Generator().manual_seed(sample.seed))
+
+
+def noise_on_the_way(sample: SampleConfig) -> torch.Generator:
+    """What draws the noise that a sampler adds between a run's starting noises and its pictures."""
+    return torch.Generator().manual_seed(sample.seed + 1)
+
+
+def trainer_noise(trainer: Trainer) -> torch.Tensor:
+    """The starting noises [N, C, H, W], where the training is."""
+    shape = (trainer.channels, trainer.size, trainer.size)
+    return starting_noises(trainer.config.sample, shape).to(trainer.device)
 
 
 def draw_missing(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
@@ -52,7 +61,6 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
     sheet_due, strip_due = _due(trainer)
     if not sheet_due:
         return
-    generator = torch.Generator().manual_seed(sample.seed + 1)
     states = []
     with trainer.evaluating():
         steps = run_sampler(
@@ -63,7 +71,7 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
             steps=sample.steps,
             eta=sample.eta,
             clip=sample.clip,
-            generator=generator,
+            generator=noise_on_the_way(sample),
         )
         for state in steps:
             if tick():

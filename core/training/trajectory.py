@@ -26,6 +26,7 @@ from core.runs import RunDirectory, atomic_path
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
 from core.training.checkpoint import LoadedModel, load_model
+from core.training.pictures import noise_on_the_way, starting_noises
 from core.training.worker import explain
 
 NICENESS: Final = 10
@@ -48,11 +49,7 @@ def compute(
         UserError: no such sampler, too many steps, or the run is gone.
     """
     sample = loaded.config.sample
-    device = next(loaded.model.parameters()).device
-    noise = torch.randn(
-        (max(sample.count, sample.reverse_count), *loaded.shape),
-        generator=torch.Generator().manual_seed(sample.seed),
-    )
+    noise = starting_noises(sample, loaded.shape)
     own = walk == Walk(sample.sampler, sample.steps or loaded.diffusion.timesteps)
     if not own or (walk.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
@@ -62,11 +59,11 @@ def compute(
         walk.sampler,
         loaded.model,
         loaded.diffusion,
-        noise.to(device),
+        noise.to(loaded.device),
         steps=walk.steps,
         eta=sample.eta,
         clip=sample.clip,
-        generator=torch.Generator().manual_seed(sample.seed + 1),
+        generator=noise_on_the_way(sample),
     ):
         states.append(_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:
