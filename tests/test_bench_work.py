@@ -1,0 +1,224 @@
+"""The benchmarks' work: trainings, samplers, the dashboard; none of it says how fast anything is."""
+
+import itertools
+import math
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from bench import all as everything
+from bench.__main__ import BENCHMARKS, main
+from bench.child import Settings, children
+from bench.concurrency import groups_of, together
+from bench.dashboard import make_runs
+from bench.limit import operations_of_a_step
+from bench.peers import nearest, parameters_of, silently
+from bench.sampling import Way, affordable, fewest_calls, ways
+from bench.scaling import AXES, label_of, points_of, rows_of
+from bench.terminal import Terminal, text_of
+from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training
+from core.errors import UserError
+from core.runs import MetricsTail, RunStore, State
+
+
+def test_operations_are_counted_forwards_and_backwards():
+    n, size, widths = 3, 8, (1, 4, 2)
+    layers = [nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths)]
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(*layers)
+
+        def forward(self, x, t):
+            return self.layers(x)
+
+    trainer = SimpleNamespace(model=Net(), channels=1, size=size, device=torch.device("cpu"))
+    first, second = (2 * n * size**2 * 9 * a * b for a, b in itertools.pairwise(widths))
+    # Backwards, each layer costs once for its kernel, and once for its input if that has a gradient.
+    assert operations_of_a_step(trainer, n) == 2 * first + 3 * second
+    assert all(layer.weight.grad is None for layer in layers)
+
+
+def test_our_training_is_work_counted_in_pictures():
+    config = endless(recipe_of("lean"), batch=16)
+    work = training(plain(config), noise_set(32, 8), torch.device("cpu"))
+    done = [work() for _ in range(2)]
+    assert all(pictures >= 16 and pictures % 16 == 0 for pictures in done)
+
+
+def test_a_plain_configuration_has_nothing_that_the_printed_loop_has_not():
+    config = plain(endless(recipe_of("lean"), batch=16))
+    train = config.train
+    assert (train.optimizer, train.precision, train.augment, train.ema_decay) == ("adam", "fp32", "none", 0.0)
+    assert (train.stratified_timesteps, train.compile) == (False, False)
+    assert config.model == recipe_of("lean").model
+
+
+def test_the_printed_loop_learns_a_batch_a_step():
+    torch.manual_seed(0)
+    model = nn.Conv2d(1, 1, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map = model
+
+        def forward(self, x, t):
+            return self.map(x)
+
+    before = model.weight.detach().clone()
+    steps = list(itertools.islice(printed_loop(Net(), noise_set(40, 8), 16, torch.device("cpu")), 5))
+    assert steps == [16] * 5
+    assert not torch.equal(model.weight, before)
+
+
+def test_the_network_of_the_nearest_size_is_taken():
+    for wanted, width in ((1, 8), (82, 8), (200, 16), (10**6, 64), (16 * 17 - 1, 16)):
+        assert nearest(lambda n: nn.Linear(n, n), range(8, 65, 8), wanted).in_features == width
+    assert parameters_of(nn.Linear(3, 4)) == 16
+
+
+def test_what_a_peer_prints_on_its_way_is_not_seen(capsys):
+    def loop():
+        for done in (1, 2):
+            print("out")
+            print("err", file=sys.stderr)
+            yield done
+
+    quiet = silently(loop())
+    assert [next(quiet), next(quiet)] == [1, 2]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
+    found = ways("ddim, ddpm", "10,T,2,50", timesteps=20)
+    assert [way.calls for way in found] == [2, 2, 2, 10, 10, 10, 20, 20, 20]
+    assert [way.name for way in found[:3]] == ["ddpm, 2 calls", "ddim eta 0, 2 calls", "ddim eta 1, 2 calls"]
+    assert {way.sampler for way in ways("dpm++", "1", 5)} == {"dpm++"}
+
+
+@pytest.mark.parametrize(
+    ("samplers", "calls", "message"),
+    [
+        ("euler", "1", "--samplers euler: expected some of ddpm, ddim, dpm"),
+        ("ddim", "0", "--calls 0: expected numbers of at least 1, or T"),
+        ("ddim", "1,,2", "--calls : expected numbers"),
+        ("ddim", "-3", "--calls -3: expected numbers"),
+    ],
+)
+def test_ways_that_cannot_be_are_refused(samplers, calls, message):
+    with pytest.raises(UserError, match=message):
+        ways(samplers, calls, 100)
+
+
+def test_what_would_take_too_long_is_left_out_and_named():
+    wanted = [Way("ddpm", 0.0, calls) for calls in (1, 10, 100)]
+    assert affordable(wanted, 11.5, count=10, seconds_of_a_call=0.1) == (wanted[:2], wanted[2:])
+    assert affordable(wanted, 111.5, count=10, seconds_of_a_call=0.1) == (wanted, [])
+    assert affordable(wanted, 0.1, count=10, seconds_of_a_call=0.1) == (wanted[:1], wanted[1:])
+
+
+def test_the_fewest_calls_are_the_first_that_are_nearly_as_good_as_the_best():
+    rates = {Way("ddim", 0.0, calls): rate for calls, rate in ((1, 0.1), (10, 0.77), (50, 0.8), (100, 0.79))}
+    assert fewest_calls(rates) == Way("ddim", 0.0, 10)
+    assert fewest_calls({Way("ddim", 0.0, 1): 0.0}) is None
+    assert fewest_calls({}) is None
+
+
+@pytest.mark.parametrize(
+    ("cores", "groups"), [(1, [(1, 1), (5, 1)]), (2, [(1, 2), (5, 1), (2, 1)]), (16, [(1, 16), (5, 3)])]
+)
+def test_runs_at_once_share_the_cores_that_runs_in_turn_have_to_themselves(cores, groups):
+    assert list(groups_of(5, cores).values()) == groups
+
+
+def test_a_training_in_a_process_of_its_own_works_when_told_to():
+    settings = Settings(network="lean", batch=16, size=8, count=32, threads=1, device="cpu")
+    with children([settings]) as crew:
+        assert crew[0].ready() > 0
+        work = together(crew, 0.05)
+        assert work() % 16 == work() % 16 == 0
+
+
+def test_a_training_process_that_ends_by_itself_is_said_so():
+    settings = Settings(network="lean", batch=16, size=7, count=32, threads=1, device="cpu")
+    with children([settings]) as crew, pytest.raises(UserError, match="ended by itself, with 1; see above"):
+        crew[0].ready()
+
+
+def test_all_axes_share_one_point_and_their_exponents_are_found():
+    points = points_of(tuple(AXES))
+    assert len(points) == 1 + sum(len(values) - 1 for values in AXES.values())
+    powers = {"batch": 1.0, "size": 2.0, "width": 1.5, "T": 0.0}
+    base = points["base"]
+    rates = {
+        label: [
+            rate / math.prod((point[axis] / base[axis]) ** powers[axis] for axis in AXES)
+            for rate in (5.0, 9.0)
+        ]
+        for label, point in points.items()
+    }
+    rows = {one.name: one for one in rows_of(rates, tuple(AXES))}
+    for axis, power in powers.items():
+        assert rows[f"{axis}, exponent"].median == pytest.approx(power, abs=1e-12)
+    assert rows["base"].values == pytest.approx([200.0, 1000 / 9])
+    assert label_of("size", 64) == "size 64"
+
+
+def test_text_is_what_was_painted_without_colours_and_movements():
+    assert text_of(b"\x1b[?1049h\x1b[1;1H\x1b[38;2;1;2;3mq\x1b[0m quit\x1b]0;title\x07!") == "q quit!"
+
+
+def test_a_terminal_knows_when_text_came_and_when_a_key_was_answered(tmp_path):
+    program = "import sys\nprint('there', flush=True)\nfor line in sys.stdin: print('again', flush=True)"
+    terminal = Terminal([sys.executable, "-S", "-c", program], folder=tmp_path, environment={})
+    try:
+        first = terminal.seconds_until("there")
+        assert first > 0
+        assert 0 < terminal.seconds_to_answer("\n") < 60
+        assert terminal.seconds_until("again") >= first
+        assert terminal.share_of_a_core(0.05) >= 0
+    finally:
+        terminal.close()
+
+
+def test_a_program_that_ends_without_a_word_is_said_so(tmp_path):
+    terminal = Terminal([sys.executable, "-S", "-c", "print('other')"], folder=tmp_path, environment={})
+    try:
+        with pytest.raises(UserError, match="waited in vain for there; the last words: 'other"):
+            terminal.seconds_until("there")
+    finally:
+        terminal.close()
+
+
+def test_runs_for_the_dashboard_are_real_runs(tmp_path):
+    make_runs(tmp_path, count=5, steps=35)
+    infos = RunStore(tmp_path).infos()
+    assert [info.state for info in infos] == [State.FINISHED] * 5
+    assert len({info.file.group for info in infos}) == 1
+    tail = MetricsTail(infos[0].directory.metrics_file)
+    assert tail.poll()
+    assert tail.steps.tolist() == list(range(1, 36))
+    assert len(tail.epochs) == len(infos[0].directory.sample_sheets()) == 16
+
+
+def test_help_names_all_benchmarks_and_each_can_be_asked_for_its_own():
+    runner = CliRunner()
+    text = runner.invoke(main, ["--help"]).output
+    for name in BENCHMARKS:
+        assert name in text
+        assert "Usage" in runner.invoke(main, [name, "--help"]).output
+    assert runner.invoke(main, ["no-such"]).exit_code == 2
+
+
+def test_all_means_each_benchmark_and_sampling_where_there_is_a_run(tmp_path, capsys):
+    assert [words[0] for words in everything.commands(tmp_path)] == list(everything.WITHOUT_RUN)
+    assert "sampling is left out" in capsys.readouterr().out
+    make_runs(tmp_path, count=5, steps=16)
+    assert everything.commands(tmp_path)[-1] == ["sampling", "run-0004", "--runs", str(tmp_path)]
+    assert {*everything.WITHOUT_RUN, "sampling", "all"} == set(BENCHMARKS)
