@@ -19,6 +19,7 @@ SIGNS = {
     "plus": "+",
     "minus": "-",
     "equals_sign": "=",
+    "tilde": "~",
     "escape": "esc",
 }
 

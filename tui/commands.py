@@ -121,6 +121,7 @@ SCHEDULES: Final = (
     Command("schedules.last", "end", "go(1)", "Show what is left of them at T"),
     Command("schedules.play", "space", "play", "Play from picture to noise, or pause", 2),
     Command("schedules.edit", "e", "edit", "Edit numbers and picture; enter or escape leaves", 2),
+    Command("schedules.open", "o,ctrl+o", "open", "Choose a picture of your own among the files", 5),
     Command("schedules.zero", "z", "zero", "Rescale all to end in pure noise, or do not", 4),
     Command("schedules.down", "down", "down", "In a field a smaller number; else scroll down", 6),
     Command("schedules.up", "up", "up", "In a field a larger number; else scroll up"),
@@ -131,11 +132,28 @@ SCHEDULES: Final = (
 NEW_RUN: Final = (
     Command("new.start", "f5,ctrl+r", "start", "Queue these runs", 0),
     Command("new.cancel", "escape", "cancel", "Queue nothing, back to the board", 1),
+    Command("new.open", "ctrl+o,f2", "open", "Choose a folder of pictures among the files", 3),
     Command("new.next", "down", "app.focus_next", "Go on to the next setting", 2),
     Command("new.previous", "up", "app.focus_previous", "Go back to the setting before"),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *NEW_RUN)
+PICKER: Final = (
+    Command("picker.choose", "enter", "choose", "Take the file or folder under the cursor", 0),
+    Command("picker.cancel", "escape,q", "cancel", "Choose nothing, back to where you came from", 0),
+    Command("picker.up", "up,k", "cursor('cursor_up')", "Go to the line above", 2),
+    Command("picker.down", "down,j", "cursor('cursor_down')", "Go to the line below"),
+    Command("picker.page_up", "pageup", "cursor('page_up')", "Go a page up"),
+    Command("picker.page_down", "pagedown", "cursor('page_down')", "Go a page down"),
+    Command("picker.first", "home", "cursor('scroll_home')", "Go to the first line"),
+    Command("picker.last", "end,G", "cursor('scroll_end')", "Go to the last line"),
+    Command("picker.open", "right,l,space", "open", "Open a folder, or go into it", 1),
+    Command("picker.shut", "left,h", "shut", "Shut a folder, or go out of it"),
+    Command("picker.out", "backspace,minus", "out", "Show the folder above the first one", 1),
+    Command("picker.home", "tilde", "home", "Show your home folder"),
+    Command("picker.type", "tab,shift+tab", "type", "Type a path, or go back to the tree", 1),
+)
+
+ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *NEW_RUN, *PICKER)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import events, on
@@ -86,6 +87,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
                 Hint("space", "choose", "", 3),
                 Hint("F5", "or", "screen.start", 0),
                 Hint("ctrl+r", "start", "screen.start", 0),
+                Hint("ctrl+o", "folder", "screen.open", 4),
                 Hint("esc", "cancel", "screen.cancel", 1),
             ]
         )
@@ -169,6 +171,21 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             self.app.bell()
             self._focus_first_error()
 
+    def action_open(self) -> None:
+        """Choose a folder of pictures for the dataset."""
+        from tui.screens.picker import DATASET, PickerScreen
+
+        field = self.query_one(f"#{_id(FIELDS[0])}", Input)
+        text = field.value.strip()
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                field.value = str(path)
+                field.focus()
+
+        start = Path(text) if "/" in text or text.startswith("~") else None
+        self.app.push_screen(PickerScreen(DATASET, start), decided)
+
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
         self.dismiss(None)
@@ -215,7 +232,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
                     value,
                     compact=True,
                     id=_id(field),
-                    max_length=200 if names else 10,
+                    max_length=4000 if names else 10,
                     suggester=SuggestFromList(names) if names else None,
                     select_on_focus=True,
                 )

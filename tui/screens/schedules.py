@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from textual import events, on, work
@@ -74,7 +75,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
         with Horizontal(id="source", classes="row"):
             yield Static("picture", classes="label")
             yield Input(
-                placeholder=f"held-out pictures of {self.trying.base.data.dataset}; or a path, then enter",
+                placeholder=f"held-out pictures of {self.trying.base.data.dataset}; or a path, then enter; o: files",
                 compact=True,
                 id=PICTURE,
                 max_length=1000,
@@ -239,6 +240,22 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
     def action_edit(self) -> None:
         self.query_one(f"#{_id(FIELDS[0].key)}").focus()
 
+    def action_open(self) -> None:
+        """Choose a picture of one's own, starting at the one that there is."""
+        from tui.screens.picker import PICTURE as ONE_PICTURE
+        from tui.screens.picker import PickerScreen
+
+        field = self.query_one(f"#{PICTURE}", Input)
+        text = field.value.strip()
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                field.value = str(path)
+                self.look_for_pictures(field.value)
+                self.set_focus(None)
+
+        self.app.push_screen(PickerScreen(ONE_PICTURE, Path(text) if text else None), decided)
+
     def action_zero(self) -> None:
         self.trying.toggle_zero()
         self.update()
@@ -337,6 +354,7 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.later": "noise",
         "schedules.play": "pause" if playing else "play",
         "schedules.edit": "edit",
+        "schedules.open": "picture",
         "schedules.zero": "zero SNR",
         "schedules.new": "new run",
         "schedules.view": "view",
