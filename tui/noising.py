@@ -1,7 +1,7 @@
 """Schedules as they are being tried out, and pictures under them; before any of it is on a screen."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from core.config import ScheduleConfig
 from core.config.load import decode, set_key
 from core.config.schema import Section
-from core.data.folder import NotAPictureError, load_picture, picture_files, split, to_grey
-from core.data.recipe import default_data_dir, find_data_recipe
-from core.data.triangles import HELDOUT, draw_colours, draw_corners, render
+from core.data.folder import NotAPictureError, load_picture, to_grey
+from core.data.preview import first_pictures
+from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.imaging.sheet import to_pixels, to_tiles
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
@@ -155,27 +155,7 @@ def heldout_pictures(dataset: str, count: int = SHOWN_PICTURES) -> Pixels:
     Raises:
         UserError: there is no such dataset, or none of its pictures can be read.
     """
-    recipe = find_data_recipe(dataset)
-    if recipe.kind == "triangles":
-        count = min(count, recipe.heldout or count)
-        corners = draw_corners(count, seed=recipe.seed, split=HELDOUT)
-        colours = draw_colours(count, seed=recipe.seed, split=HELDOUT) if recipe.channels == 3 else None
-        return to_tiles(render(recipe, corners, colours))
-    source = Path(recipe.path or ".")
-    names = [name for name, _, _ in picture_files(source, leave_out=default_data_dir())]
-    found, colour = [], recipe.channels == 3
-    for place in split(names)[1]:
-        try:
-            picture, has_colour = load_picture(source / names[place], recipe.size)
-        except NotAPictureError:
-            continue
-        found.append(picture)
-        colour |= has_colour and recipe.channels is None
-        if len(found) == count:
-            break
-    if not found:
-        raise UserError(f"{source}: none of its held-out files is a picture that can be read")
-    return _tiles(found, colour=colour)
+    return to_tiles(first_pictures(find_data_recipe(dataset), count, heldout=True))
 
 
 def own_picture(path: str, size: int) -> Pixels:
@@ -190,9 +170,4 @@ def own_picture(path: str, size: int) -> Pixels:
         file = Path(path).expanduser()
         said = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
         raise UserError(f"{path}: {said}; expected a picture") from reason
-    return _tiles([picture], colour=colour)
-
-
-def _tiles(pictures: Sequence[Pixels], *, colour: bool) -> Pixels:
-    stacked = np.stack(pictures)
-    return to_tiles(stacked if colour else to_grey(stacked))
+    return to_tiles(picture[None] if colour else to_grey(picture[None]))

@@ -70,6 +70,11 @@ def list_data_recipes(data_dir: Path | None = None) -> list[DataRecipe]:
     return [_read(path) for _, path in sorted(_recipe_files(data_dir).items())]
 
 
+def data_recipe_names(data_dir: Path | None = None) -> list[str]:
+    """The names by which recipes can be called, sorted; whether each is valid is seen when it is looked up."""
+    return sorted(_recipe_files(data_dir))
+
+
 def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRecipe:
     """Look up a recipe by name, by the path of its TOML file, or as a plain folder of pictures.
 

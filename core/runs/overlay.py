@@ -1,0 +1,70 @@
+"""Triangles that were fitted to pictures, computed on request and kept beside them.
+
+A file names the pictures that it is of by a hash of their pixels, so one that is out of date says so by itself. For
+a run it is ``overlays/epoch-0010.json``, of the sheet ``samples/epoch-0010.png``.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from core.runs.directory import RunDirectory
+from core.runs.files import atomic_write
+
+FOLDER: Final = "overlays"
+_LIMIT: Final = 1 << 24
+_FURTHEST: Final = 1e6
+"""Pixels; a corner farther away than this is none that was fitted."""
+
+Corners = tuple[float, float, float, float, float, float]
+
+
+class Overlay(msgspec.Struct, frozen=True, kw_only=True):
+    """The best-fitting triangle of each of N pictures.
+
+    Attributes:
+        of: `pixels_mark` of the pictures.
+        edge: how the pictures were taken to be drawn, see `core.evaluation.raster.coverage`.
+        corners: x0, y0, x1, y1, x2, y2 in pixels of the picture; None where there was too little ink for a triangle.
+        soft_iou: overlap of picture and triangle over their union, 0 to 1; None likewise.
+    """
+
+    of: str
+    edge: Literal["tent", "area"]
+    corners: list[Corners | None]
+    soft_iou: list[float | None]
+
+
+def pixels_mark(pictures: NDArray[np.uint8]) -> str:
+    """What names some pictures: a hash of their shape and pixels."""
+    mark = hashlib.sha256(str(pictures.shape).encode())
+    mark.update(np.ascontiguousarray(pictures).tobytes())
+    return mark.hexdigest()[:16]
+
+
+def overlay_path(run: RunDirectory, epoch: int) -> Path:
+    """Where the triangles of a run's sheet of an epoch are kept."""
+    return run.path / FOLDER / f"epoch-{epoch:04d}.json"
+
+
+def write_overlay(path: Path, overlay: Overlay) -> None:
+    """Keep an overlay, replacing what was there; its folder must be there."""
+    atomic_write(path, msgspec.json.encode(overlay) + b"\n", fsync=False)
+
+
+def read_overlay(path: Path, pictures: NDArray[np.uint8]) -> Overlay | None:
+    """What was kept of these pictures; None when there is none, or it is of others or damaged."""
+    try:
+        with path.open("rb") as file:
+            found = msgspec.json.decode(file.read(_LIMIT), type=Overlay)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    whole = len(found.corners) == len(found.soft_iou) == len(pictures) and found.of == pixels_mark(pictures)
+    near = all(abs(number) <= _FURTHEST for one in found.corners if one is not None for number in one)
+    shares = all(math.isfinite(one) and 0 <= one <= 1 for one in found.soft_iou if one is not None)
+    return found if whole and near and shares else None

@@ -1,0 +1,86 @@
+"""A look at a set before it is made shows what the set will hold, and makes nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.data import find_data_recipe, load_dataset
+from core.data.preview import first_pictures, ready_dataset
+from core.data.recipe import DataRecipe, data_recipe_names
+from core.errors import UserError
+
+COLOURED = DataRecipe(name="coloured", count=70, heldout=5, size=12, channels=3)
+
+
+def folder_of(path: Path, count: int, *, colour: bool = False) -> Path:
+    path.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        shape = (20, 24, 3) if colour else (20, 24)
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path / f"{number}.png")
+    return path
+
+
+@pytest.mark.parametrize("heldout", [False, True])
+def test_the_first_triangles_are_those_of_the_whole_set(tmp_path: Path, heldout: bool) -> None:
+    made = load_dataset(COLOURED, data_dir=tmp_path)
+    whole = made.heldout if heldout else made.train
+    assert np.array_equal(first_pictures(COLOURED, 66, heldout=heldout), whole[:66])
+    assert first_pictures(COLOURED, 1, heldout=heldout).shape == (1, 3, 12, 12)
+
+
+@pytest.mark.parametrize("heldout", [False, True])
+@pytest.mark.parametrize("colour", [False, True])
+def test_the_first_pictures_of_a_folder_are_those_of_the_whole_set(
+    tmp_path: Path, heldout: bool, colour: bool
+) -> None:
+    recipe = find_data_recipe(str(folder_of(tmp_path / "mine", 40, colour=colour)))
+    made = load_dataset(recipe, data_dir=tmp_path / "data")
+    whole = made.heldout if heldout else made.train
+    assert np.array_equal(first_pictures(recipe, 3, heldout=heldout), whole[:3])
+
+
+def test_files_that_are_no_pictures_are_passed_over(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "mine", 12)
+    (folder / "notes.txt").write_text("hello")
+    assert len(first_pictures(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
+    for path in folder.iterdir():
+        path.write_text("hello")
+    with pytest.raises(UserError, match="none of its training files is a picture"):
+        first_pictures(find_data_recipe(str(folder)), 3, heldout=False)
+
+
+def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    folder = find_data_recipe(str(folder_of(tmp_path / "mine", 4)))
+    for recipe in (COLOURED, folder):
+        assert ready_dataset(recipe, data) is None
+        assert not list(data.glob("*"))
+        made = load_dataset(recipe, data_dir=data)
+        found = ready_dataset(recipe, data)
+        assert found is not None
+        assert found.path == made.path
+        assert len(found.train) == len(made.train)
+        for path in list(data.iterdir()):
+            if path.is_dir():
+                (path / "train.npy").unlink(missing_ok=True)
+        assert ready_dataset(recipe, data) is None
+        for path in (data / made.path.name).iterdir():
+            path.unlink()
+        (data / made.path.name).rmdir()
+        (data / ".locks" / made.path.name).unlink()
+        (data / ".locks").rmdir()
+
+
+def test_a_set_that_was_made_with_fewer_pictures_is_not_the_whole_one(tmp_path: Path) -> None:
+    load_dataset(COLOURED, data_dir=tmp_path, count=3)
+    assert ready_dataset(COLOURED, tmp_path) is None
+
+
+def test_names_are_known_also_of_recipes_that_are_wrong(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text("size = 0")
+    assert data_recipe_names(tmp_path) == ["array", "high", "low", "wrong"]
+    with pytest.raises(UserError):
+        find_data_recipe("wrong", tmp_path)
