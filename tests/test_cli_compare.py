@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.cli import measures
 from core.cli.main import run as run_command
-from core.cli.measures import bracket_text, interval_text, short_exponent, short_text, title, value_text
 from core.cli.side_by_side import comparison_text
-from core.evaluation.comparison import compare
-from core.evaluation.members import gather
+from core.comparison import wording
+from core.comparison.compare import compare
+from core.comparison.members import gather
+from core.comparison.wording import bracket_text, interval_text, short_exponent, short_text, title, value_text
 from core.runs import METRICS, Estimate, Evaluation, RunStore, add_evaluation
 from core.runs.results import GROUPS
 from tests.fakes import CREATED, FIVE, make_run
@@ -274,7 +274,7 @@ def test_numbers_have_as_many_digits_as_their_interval_is_worth(name, estimate, 
 
 
 def test_the_examples_of_numbers_as_text_are_true():
-    assert doctest.testmod(measures) == (0, 2)
+    assert doctest.testmod(wording) == (0, 2)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.runs import METRICS, RunStore
 
 if TYPE_CHECKING:
-    from core.evaluation.comparison import Comparison, Row
+    from core.comparison.compare import Comparison, Row
 
 
 @click.command("compare")
@@ -57,8 +57,8 @@ def command(
     if by is not None and not all(names):
         raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
     infos = chosen_runs(RunStore(root), selectors, everything=everything)
-    from core.evaluation.comparison import compare  # scipy takes half a second to import
-    from core.evaluation.members import gather
+    from core.comparison.compare import compare
+    from core.comparison.members import gather
 
     members, problems = gather(infos)
     comparison = compare(members, by=names, sort=sort)

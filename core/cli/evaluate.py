@@ -11,11 +11,11 @@ import click
 import msgspec
 
 from core.cli.describe import labels
-from core.cli.measures import MISSING, interval_text, title, value_text
 from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.select import chosen_runs
+from core.comparison.wording import MISSING, interval_text, title, value_text
 from core.errors import EXIT_USAGE, UserError
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
 from core.runs.results import GROUPS

@@ -7,9 +7,9 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.measures import MISSING, bracket_text, short_exponent, short_text, short_title, title
 from core.cli.output import format_table, number
-from core.evaluation.comparison import LOSSES, Comparison, Row
+from core.comparison.compare import LOSSES, Comparison, Row
+from core.comparison.wording import MISSING, bracket_text, short_exponent, short_text, short_title, title
 from core.imaging import braille_chart
 from core.runs import METRICS, Estimate, minmax_buckets
 from core.runs.results import GROUPS

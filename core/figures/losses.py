@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from core.evaluation.members import Member
+from core.comparison.members import Member
 from core.figures.errors import CannotDrawError
 from core.figures.layout import label_rows, name_rows, number_log_axis, panels, say_nothing, showable
 from core.figures.material import Material, Series, seeds_in_words

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from core.comparison.members import Member, dataset_titles
+from core.comparison.members import gather as read_members
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
-from core.evaluation.members import Member, dataset_titles
-from core.evaluation.members import gather as read_members
 from core.figures.style import Look, look_of, readable
 from core.runs import Evaluation, RunInfo, plain
 from core.schedules import ALL_NAMES, Schedule, make_schedule, parse_power

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
+from core.comparison.members import Member
 from core.errors import UserError
-from core.evaluation.members import Member
 from core.figures.errors import CannotDrawError
 from core.figures.layout import label_rows, name_rows, panels, say_nothing
 from core.figures.material import Material, Series, seeds_in_words

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from core.comparison.members import Member
 from core.config import RunConfig
-from core.evaluation.members import Member
 from core.figures.errors import CannotDrawError
 from core.figures.layout import TileRow, tile_figure
 from core.figures.material import Series

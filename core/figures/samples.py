@@ -5,7 +5,7 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from core.evaluation.members import Member
+from core.comparison.members import Member
 from core.figures.errors import CannotDrawError
 from core.figures.layout import TileRow, tile_figure
 from core.figures.material import Series

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from core.comparison.compare import Comparison, Row, compare
+from core.comparison.members import Member, settings
+from core.comparison.pooling import Score
 from core.config import encode_toml
-from core.evaluation.comparison import Comparison, Row, compare
-from core.evaluation.members import Member, settings
-from core.evaluation.pooling import Score
 from core.figures.material import Material, Series, schedules_of, telling_settings
 from core.figures.quality import HEADLINE, sampler_in_words
 from core.runs import METRICS, Estimate, Metric, plain

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import special
 
+from core.comparison.distributions import quantile, two_sided_p
 from core.runs import Estimate
 
 CONFIDENCE: Final = 0.95
-_NORMAL_QUANTILE: Final = float(special.ndtri(0.5 + CONFIDENCE / 2))
+_NORMAL_QUANTILE: Final = quantile(CONFIDENCE, math.inf)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def pool(groups: Sequence[Sequence[Estimate]], *, share: bool = False) -> list[S
         within = (np.where(np.isnan(errors), 0.0, errors) ** 2).mean(axis=0)
         down, up = np.sqrt((between + within) / len(group)).tolist()
         value = float(np.mean([one.value for one in group]))
-        quantile = float(special.stdtrit(df, 0.5 + CONFIDENCE / 2))
-        low, high = value - quantile * down, value + quantile * up
+        reach = quantile(CONFIDENCE, df)
+        low, high = value - reach * down, value + reach * up
         if share:
             low, high = max(low, 0.0), min(high, 1.0)
         scores.append(Score(Estimate(value, low, high), down, up, df))
@@ -98,10 +98,9 @@ def difference(one: Score, other: Score) -> Difference | None:
     if not 0.0 < error < math.inf:
         return None
     df = min(one.df, other.df)
-    statistic = -abs(delta) / error
-    p = 2.0 * float(special.ndtr(statistic) if math.isinf(df) else special.stdtr(df, statistic))
-    quantile = _NORMAL_QUANTILE if math.isinf(df) else float(special.stdtrit(df, 0.5 + CONFIDENCE / 2))
-    return Difference(Estimate(delta, delta - quantile * down, delta + quantile * up), p)
+    reach = quantile(CONFIDENCE, df)
+    interval = Estimate(delta, delta - reach * down, delta + reach * up)
+    return Difference(interval, two_sided_p(delta / error, df))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,12 +1,15 @@
 """Estimates pooled over seeds, and differences beyond noise, against closed forms and scipy."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from core.evaluation.pooling import Score, difference, holm, pool
+from core.comparison.distributions import quantile, two_sided_p
+from core.comparison.pooling import Score, difference, holm, pool
 from core.runs import Estimate
 
 Z = stats.norm.ppf(0.975)
@@ -158,3 +161,20 @@ def test_holm_gives_the_numbers_of_r():
     assert holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+@pytest.mark.parametrize("df", [1, 2, 3, 4, 7, 15, 30, 101, 5000, math.inf])
+def test_the_distributions_are_those_of_scipy(df: float) -> None:
+    known = stats.norm if math.isinf(df) else stats.t(df)
+    for statistic in (0.0, 0.01, 0.3, -1.0, 1.96, 3.0, -8.0, 37.0, math.inf):
+        assert two_sided_p(statistic, df) == pytest.approx(
+            2 * known.sf(abs(statistic)), rel=1e-10, abs=1e-300
+        )
+    for confidence in (0.01, 0.5, 0.9, 0.95, 0.999):
+        assert quantile(confidence, df) == pytest.approx(known.ppf(0.5 + confidence / 2), rel=1e-9)
+
+
+def test_a_comparison_does_not_wait_for_scipy() -> None:
+    program = "import core.comparison.compare, core.cli.side_by_side, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"scipy", "torch"} & set(done.stdout.split())

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from core.comparison.compare import Comparison, compare
+from core.comparison.members import gather
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
-from core.evaluation.comparison import Comparison, compare
-from core.evaluation.members import gather
 from core.runs import Estimate, Evaluation, RunStore, add_evaluation
 from tests.fakes import CREATED, make_run
 

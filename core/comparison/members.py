@@ -38,8 +38,7 @@ class Member:
 def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
     """Read what a comparison needs of the runs.
 
-    Of a run's judgements, that is taken whose protocol (`Evaluation.protocol`) all judged runs share; where there are
-    several, the one that measured most, and the newest of those. Where they share none, each run's newest is taken.
+    Of a run's judgements one is taken: see `chosen`.
 
     Returns:
         The runs, and what could not be read.
@@ -52,14 +51,26 @@ def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
         except UserError as error:
             judged.append([])
             problems.append(plain(str(error)))
-    protocol = _shared_protocol(judged)
     members = []
-    for info, found in zip(infos, judged, strict=True):
+    for info, evaluation in zip(infos, chosen(judged), strict=True):
         tail = MetricsTail(info.directory.metrics_file)
         tail.poll()
-        fit = [one for one in found if protocol is None or one.protocol == protocol]
-        members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, fit[-1] if fit else None))
+        members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, evaluation))
     return members, problems
+
+
+def chosen(judged: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
+    """One judgement of each run, so that runs can be compared; None where a run has none.
+
+    That is taken whose protocol (`Evaluation.protocol`) all judged runs share; where there are several, the one that
+    measured most, and the newest of those. Where they share none, each run's newest is taken.
+
+    Args:
+        judged: of each run, the oldest first.
+    """
+    protocol = _shared_protocol(judged)
+    fit = [[one for one in found if protocol is None or one.protocol == protocol] for found in judged]
+    return [found[-1] if found else None for found in fit]
 
 
 def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Member]]:
