@@ -10,12 +10,13 @@ from core.errors import UserError
 
 BENCHMARKS: Final = {
     "throughput": "Pictures a second in training: our loop and other people's.",
+    "quality": "What samples are worth after so many seconds of training, ours beside others'.",
     "sampling": "What samples of a trained run are worth after how many network calls.",
     "concurrency": "Five runs at once against five in turn.",
     "scaling": "What batch, picture size, width and T cost, with exponents.",
     "limit": "How near training comes to what the device can do, and where the rest goes.",
     "dashboard": "How soon the dashboard is there, answers a key, and what it takes when idle.",
-    "all": "All of the others, one after another; sampling if there is a finished run.",
+    "all": "All of the others but quality, one after another; sampling if there is a finished run.",
 }
 
 

@@ -68,15 +68,28 @@ def denoising_diffusion_pytorch_loop(
     Args:
         folder: an empty one; the trainer wants the pictures as files.
     """
-    from denoising_diffusion_pytorch import GaussianDiffusion, Trainer
+    from denoising_diffusion_pytorch import GaussianDiffusion
+
+    diffusion = GaussianDiffusion(model, image_size=pictures.size, timesteps=TIMESTEPS).to(device)
+    trainer = denoising_diffusion_pytorch_trainer(diffusion, pictures, batch, folder)
+    for step in itertools.count(1):
+        trainer.train_num_steps = step
+        trainer.train()
+        yield batch
+
+
+def denoising_diffusion_pytorch_trainer(
+    diffusion: nn.Module, pictures: PictureSet, batch: int, folder: Path
+) -> Any:
+    """Its trainer, on the pictures as files in `folder`, drawing and judging nothing on its way."""
+    from denoising_diffusion_pytorch import Trainer
 
     files = folder / "pictures"
     files.mkdir(parents=True)
     for number, picture in enumerate(pictures.train):
         pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
         Image.fromarray(pixels).save(files / f"{number:06}.png")
-    diffusion = GaussianDiffusion(model, image_size=pictures.size, timesteps=TIMESTEPS).to(device)
-    trainer = Trainer(
+    return Trainer(
         diffusion,
         str(files),
         train_batch_size=batch,
@@ -84,10 +97,6 @@ def denoising_diffusion_pytorch_loop(
         calculate_fid=False,
         results_folder=str(folder / "results"),
     )
-    for step in itertools.count(1):
-        trainer.train_num_steps = step
-        trainer.train()
-        yield batch
 
 
 def diffusers_loop(model: nn.Module, pictures: PictureSet, batch: int, device: torch.device) -> Iterator[int]:

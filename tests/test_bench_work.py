@@ -17,10 +17,11 @@ from bench.concurrency import groups_of, together
 from bench.dashboard import make_runs
 from bench.limit import operations_of_a_step
 from bench.peers import nearest, parameters_of, silently
+from bench.quality import ours, seconds_of
 from bench.sampling import Way, affordable, fewest_calls, ways
 from bench.scaling import AXES, label_of, points_of, rows_of
 from bench.terminal import Terminal, text_of
-from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training
+from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training, with_settings
 from core.errors import UserError
 from core.runs import MetricsTail, RunStore, State
 
@@ -221,4 +222,20 @@ def test_all_means_each_benchmark_and_sampling_where_there_is_a_run(tmp_path, ca
     assert "sampling is left out" in capsys.readouterr().out
     make_runs(tmp_path, count=5, steps=16)
     assert everything.commands(tmp_path)[-1] == ["sampling", "run-0004", "--runs", str(tmp_path)]
-    assert {*everything.WITHOUT_RUN, "sampling", "all"} == set(BENCHMARKS)
+    assert {*everything.WITHOUT_RUN, *everything.ASKED_FOR, "sampling", "all"} == set(BENCHMARKS)
+
+
+def test_times_are_sorted_and_what_is_no_time_is_refused():
+    assert seconds_of("900, 300,300") == [300.0, 900.0]
+    for wrong in ("", "soon", "0", "-1", "nan", "inf"):
+        with pytest.raises(UserError, match="expected seconds above 0"):
+            seconds_of(wrong)
+
+
+def test_a_training_for_a_time_has_at_least_one_epoch_and_draws_as_many_pictures_as_asked_for():
+    recipe = with_settings(plain(recipe_of("lean")), train={"batch_size": 16}, sample={"steps": 2})
+    passed, drawn = ours(recipe, 0, 0.001, 3, noise_set(32, 8), torch.device("cpu"))
+    assert passed > 0
+    assert drawn.shape == (3, 1, 8, 8)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1

@@ -1,0 +1,188 @@
+"""Time to quality: what samples are worth after so many seconds of training, ours beside others.
+
+Ours is a training of the recipe that is as long as the time allows, from beginning to cool-down, once for each seed and
+time. Others have no end that they cool down to: one training each, looked at as the times pass. Looking takes no time
+from anybody. All judge by the balanced pass rate and the distance of areas of `core evaluate`.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench import peers
+from bench.machine import Neighbours, describe
+from bench.options import device_option, threads_option
+from bench.report import Row, finish, row, say
+from bench.training import endless, recipe_of, set_threads, synchronise, training, with_settings
+from bench.whole import denoising_diffusion_pytorch_whole, diffusers_whole
+from core.config import RunConfig
+from core.data import PictureSet, load_dataset
+from core.diffusion.samplers import sample
+from core.errors import UserError
+from core.evaluation.judge import Judge
+from core.evaluation.sampling import BATCH, to_unit
+from core.training.loop import Trainer
+
+OURS: Final = "ours"
+THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
+_PROBE_SECONDS: Final = 8.0
+_NEARLY: Final = 0.97
+"""The share of the time that a training is planned for, so that it ends within it."""
+
+
+@click.command("quality")
+@click.option("--times", default="300", show_default=True, metavar="S,...", help="Seconds of training.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Of ours.")
+@click.option(
+    "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Pictures judged."
+)
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice((OURS, *THEIRS)),
+    help="One of them; several times for several.",
+)
+@click.option("--dataset", default="high", show_default=True, metavar="NAME")
+@device_option
+@threads_option
+def command(
+    times: str, seeds: int, count: int, only: tuple[str, ...], dataset: str, device: str, threads: int | None
+) -> None:
+    """Balanced pass rate after so many seconds of training, ours beside others."""
+    machine, where = describe(peers.PACKAGES), torch.device(device)
+    used = set_threads(threads, machine.cores)
+    budgets = seconds_of(times)
+    chosen = only or (OURS, *THEIRS)
+    if set(chosen) & set(THEIRS):
+        peers.require_peers(where)
+    pictures = load_dataset(dataset)
+    judge = Judge(pictures)
+    found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
+    with Neighbours() as others, tempfile.TemporaryDirectory() as scratch:
+        for name in chosen:
+            if name == OURS:
+                for seconds in budgets:
+                    key = f"{name}, {seconds:g} s"
+                    found[key] = [
+                        ours(recipe_of("lean"), seed, seconds, count, pictures, where)
+                        for seed in range(seeds)
+                    ]
+            else:
+                for seconds, passed, drawn in theirs(name, budgets, count, pictures, where, Path(scratch)):
+                    found[f"{name}, {seconds:g} s"] = [(passed, drawn)]
+    finish(
+        "quality",
+        rows_of(found, judge),
+        machine=machine,
+        others=others.share,
+        settings={"dataset": dataset, "times": times, "count": count, "device": device, "threads": used},
+        notes=[
+            f"real pictures: balanced_pass_rate {judge.real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
+        ],
+        variant=dataset if where.type == "cpu" else f"{dataset}-{where.type}",
+    )
+
+
+def seconds_of(times: str) -> list[float]:
+    """The times that were asked for, shortest first.
+
+    Raises:
+        UserError: something that is no time.
+    """
+    try:
+        found = sorted({float(part) for part in times.split(",")})
+    except ValueError:
+        found = []
+    if not found or not all(0 < seconds < 1e6 for seconds in found):
+        raise UserError(f"--times {times}: expected seconds above 0, such as 300,900")
+    return found
+
+
+def ours(
+    recipe: RunConfig, seed: int, seconds: float, count: int, pictures: PictureSet, device: torch.device
+) -> tuple[float, NDArray[np.float32]]:
+    """Seconds that a training of the recipe took, made to last as long as it may, and its pictures."""
+    probe = training(endless(recipe, batch=recipe.train.batch_size), pictures, device)
+    probe()
+    start, done = time.perf_counter(), 0.0
+    while time.perf_counter() - start < min(_PROBE_SECONDS, seconds / 4):
+        done += probe()
+    rate = done / (time.perf_counter() - start)
+    epochs = max(1, int(_NEARLY * seconds * rate / len(pictures.train)))
+    trainer = Trainer(
+        with_settings(recipe, train={"epochs": epochs, "seed": seed}).resolved(), pictures, device
+    )
+    start = time.perf_counter()
+    for _ in trainer.reports():
+        pass
+    synchronise(device)
+    passed = time.perf_counter() - start
+    say(f"{OURS}, seed {seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
+    settings = recipe.sample
+
+    def finished(noise: Tensor, generator: torch.Generator) -> Tensor:
+        return sample(
+            settings.sampler,
+            trainer.model,
+            trainer.diffusion,
+            noise,
+            steps=settings.steps,
+            eta=settings.eta,
+            clip=settings.clip,
+            generator=generator,
+        )
+
+    parts = []
+    with trainer.evaluating():
+        for first in range(0, count, BATCH):
+            generator = torch.Generator().manual_seed(first)
+            shape = (min(BATCH, count - first), pictures.channels, pictures.size, pictures.size)
+            parts.append(
+                finished(torch.randn(shape, generator=generator).to(device), generator).cpu().numpy()
+            )
+    return passed, to_unit(np.concatenate(parts))
+
+
+def theirs(
+    name: str, budgets: list[float], count: int, pictures: PictureSet, device: torch.device, scratch: Path
+) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
+    """For each time: the time, seconds that were really trained, and pictures drawn then."""
+    torch.manual_seed(0)
+    if name == THEIRS[0]:
+        steps, draw = denoising_diffusion_pytorch_whole(pictures, device, scratch / "peer")
+    else:
+        steps, draw = diffusers_whole(pictures, device)
+    steps = peers.silently(steps)
+    trained, seen = 0.0, 0
+    for seconds in budgets:
+        start = time.perf_counter()
+        while trained + time.perf_counter() - start < seconds:
+            seen += next(steps)
+        synchronise(device)
+        trained += time.perf_counter() - start
+        say(f"{name}: {seen} pictures in {trained:.0f} s")
+        yield seconds, trained, draw(count)
+
+
+def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], judge: Judge) -> list[Row]:
+    """Each metric of each, over its seeds, and the seconds that it took."""
+    rows = []
+    for name, trainings in found.items():
+        judged = []
+        for number, (_, drawn) in enumerate(trainings):
+            say(f"judging {name}, {number + 1} of {len(trainings)}")
+            judged.append(judge.judge(drawn, ("shape",))[0])
+        for metric, unit in METRICS.items():
+            values = [one[metric].value for one in judged]
+            rows.append(row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values]))
+        rows.append(row(f"{name}: took", "s", [passed for passed, _ in trainings]))
+    return rows
