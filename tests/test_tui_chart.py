@@ -10,7 +10,8 @@ from textual.strip import Strip
 from tui_bench import BLUE, ORANGE, Bench, lines_of
 
 from tui.widgets.chart_canvas import GUTTER
-from tui.widgets.loss_chart import LossChart, Series
+from tui.widgets.loss_chart import LossChart
+from tui.widgets.series import Series
 
 
 def series_of(

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
+from tui_bench import lines_of
 from tui_fixtures import STEPS, comparison, fake_run, five, sheet
 from tui_pilot import Driven, dashboard, make_app, ready
 
@@ -14,6 +16,7 @@ from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from tui.commands import ALL, COMPARE
 from tui.screens.compare import CompareScreen
+from tui.widgets.chart_canvas import GUTTER
 from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
@@ -118,6 +121,108 @@ async def test_keys_change_axes_smoothing_and_what_is_drawn(tmp_path: Path) -> N
         assert chart.shown == "both"
         await driven.press("L", "X")
         assert (chart.log_y, chart.log_x) == (True, False)
+
+
+async def test_u_goes_through_the_units_of_the_x_axis(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        screen = await compare(driven)
+        chart = screen.chart
+        for unit, end in (("epochs", "epochs"), ("time", " s"), ("steps", "steps")):
+            await driven.press("right_parenthesis", "u")
+            assert chart.unit == unit
+            assert chart.held is None
+            assert lines_of(chart)[-1].endswith(end)
+            whole = chart.whole()
+            assert whole is not None
+            assert whole.high == pytest.approx({"epochs": 3, "time": 15, "steps": 3 * STEPS}[unit])
+
+
+async def test_keys_zoom_pan_and_go_back_to_the_whole(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        screen = await compare(driven)
+        chart = screen.chart
+        await driven.press("right_curly_bracket")
+        assert chart.span is None
+        assert any("zoom in first" in message for message in driven.said())
+        await driven.press("plus", "equals_sign")
+        first = chart.span
+        assert first is not None
+        assert "zoomed" in driven.text()
+        await driven.press("right_curly_bracket", "shift+right")
+        assert chart.span is not None
+        assert chart.span.low > first.low
+        await driven.press("left_curly_bracket", "shift+left")
+        assert chart.span == pytest.approx(first)
+        await driven.press("minus", "minus", "minus")
+        assert chart.span is None
+        await driven.press("plus", "z")
+        assert chart.span is None
+
+
+async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        screen = await compare(driven)
+        chart = screen.chart
+        await driven.press("right_parenthesis", "ctrl+right", "right_parenthesis")
+        assert chart.column_of(chart.held or 0.0) == 2
+        await driven.press("left_parenthesis", "ctrl+left")
+        assert chart.column_of(chart.held or 0.0) == 0
+        text = driven.text()
+        assert "│ step 2" in text
+        for reading in chart.readings():
+            assert reading.loss is not None
+            assert f"{reading.marker} {reading.name}" in text
+        await driven.press("end")
+        assert chart.cursor is None
+
+
+async def test_b_sets_off_one_run_after_the_other_and_then_none(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        screen = await compare(driven)
+        seen = []
+        for _ in range(6):
+            await driven.press("b")
+            seen.append(screen.chart.highlight)
+        assert seen == [0, 1, 2, 3, 4, None]
+        await driven.press("b", "b")
+        assert "2 set off" in driven.text()
+
+
+async def test_a_click_into_the_curves_shows_the_pictures_of_that_epoch(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        screen = await compare(driven)
+        chart = screen.chart
+        column = chart.column_of(6.2 * STEPS)
+        assert column is not None
+        await driven.pilot.click(chart, offset=(GUTTER + column, 4))
+        await driven.until(lambda: screen.epoch == 6)
+        assert screen.query_one(Wall).columns[0].note == "epoch 6"
+        assert chart.held == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
+        await driven.pilot.click(chart, offset=(GUTTER + chart.plot_width - 1, 4))
+        await driven.until(lambda: screen.epoch is None)
+
+
+async def test_a_drag_along_the_slider_goes_through_the_epochs(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        screen = await compare(driven)
+        await driven.press("2")
+        slider = screen.query_one(EpochSlider)
+        await driven.pilot.mouse_down(slider, offset=(20, 0))
+        await driven.until(lambda: screen.epoch is not None)
+        first = screen.epoch
+        await driven.pilot._post_mouse_events([events.MouseMove], slider, (40, 0), button=1)
+        await driven.until(lambda: screen.epoch != first)
+        assert first is not None
+        assert screen.epoch is not None
+        assert screen.epoch > first
+        await driven.pilot.mouse_up(slider, offset=(40, 0))
+        await driven.until(lambda: screen.query_one(Wall).columns[0].note == f"epoch {screen.epoch}")
 
 
 async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Path) -> None:
@@ -267,11 +372,12 @@ def compared(*keys: str) -> Callable[[Pilot[Any]], Any]:
     [
         ("finished", (160, 50), ()),
         ("failed", (160, 50), ("home", "x")),
+        ("finished", (120, 36), ("u", "b", "plus", "plus", *["right_parenthesis"] * 9)),
         ("failed", (80, 24), ()),
         ("failed", (80, 24), ("2",)),
         ("failed", (80, 24), ("3",)),
     ],
-    ids=["160x50", "160x50-first-epoch", "80x24-curves", "80x24-pictures", "80x24-numbers"],
+    ids=["160x50", "160x50-first-epoch", "120x36-read", "80x24-curves", "80x24-pictures", "80x24-numbers"],
 )
 def test_the_comparison_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, state: str, size: tuple[int, int], keys: tuple[str, ...]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import CREATED, make_run
 from tui_fixtures import NOW, STEPS, comparison, fake_run, five
@@ -12,10 +13,11 @@ from tui_fixtures import NOW, STEPS, comparison, fake_run, five
 from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.runs.status import State
 from tui.arrange import upper_height
-from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
+from tui.comparison import cautions, differences, figures, places, short_labels
 from tui.describe import settings_line
 from tui.live import LiveReader, Snapshot
 from tui.palette import series_style
+from tui.parts.curves import epoch_near, place_of_epoch, series_of, unit_scale
 from tui.widgets.comparison_table import Line, difference_table, metric_table
 
 
@@ -145,11 +147,36 @@ def test_labels_that_would_be_cut_off_give_way_to_the_schedule(tmp_path: Path) -
     assert set(short_labels(read(tmp_path).runs).values()) == {"sine"}
 
 
-def test_the_step_of_an_epoch_is_that_of_the_first_run_that_got_there(tmp_path: Path) -> None:
+def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
-    assert step_of_epoch(runs, 37) == 37 * STEPS
-    assert step_of_epoch(runs, 99) is None
+    for unit, place in (("steps", 30.0 * STEPS), ("epochs", 30.0), ("time", 150.0)):
+        assert place_of_epoch(runs, 30, unit) == pytest.approx(place)
+        assert place_of_epoch(runs, 99, unit) is None
+        assert epoch_near(runs, place * 1.01, unit) == 30
+        assert epoch_near(runs, place * 99, unit) == 37
+    assert epoch_near([], 1.0, "steps") is None
+    assert epoch_near(runs[2:3], 1.0, "time") is None
+
+
+def test_steps_since_the_last_epoch_have_a_place_too(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", epoch=3)
+    (run,) = read(tmp_path).runs
+    epochs, seconds = unit_scale(run, "epochs"), unit_scale(run, "time")
+    assert epochs is not None
+    assert seconds is not None
+    steps = np.array([STEPS / 2, 3 * STEPS, 4 * STEPS])
+    assert epochs.of(steps).tolist() == pytest.approx([0.5, 3.0, 4.0])
+    assert seconds.of(steps)[:2].tolist() == pytest.approx([2.5, 15.0])
+
+
+def test_a_run_that_has_not_begun_has_no_losses_on_an_axis_of_time(tmp_path: Path) -> None:
+    comparison(tmp_path, "failed")
+    runs = read(tmp_path).runs
+    series = series_of(runs, short_labels(runs), {}, unit="time")
+    assert unit_scale(runs[2], "time") is None
+    assert [len(one.losses) > 0 for one in series] == [True, True, False, True, True]
+    assert all(one.scale is None for one in series_of(runs, short_labels(runs), {}))
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 120])

@@ -67,9 +67,24 @@ COMPARE: Final = (
     Command("compare.all", "0", "view('all')", "Show all at once, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Go on to the next view", 1),
     Command("compare.log_y", "y,L", "log_y", "Loss on a linear or a logarithmic axis", 3),
-    Command("compare.log_x", "x,X", "log_x", "Steps on a linear or a logarithmic axis", 5),
+    Command("compare.log_x", "x,X", "log_x", "A linear or a logarithmic x axis", 5),
+    Command("compare.unit", "u", "unit", "Steps, epochs or time of training on the x axis", 4),
     Command("compare.smoothing", "m", "smoothing", "Smooth the curves more, and then not at all", 4),
     Command("compare.heldout", "h", "heldout", "Training and held-out losses, or one of them", 4),
+    Command("compare.band", "b", "band", "Set off one run, with its least and greatest losses", 6),
+    Command(
+        "compare.zoom_in", "plus,equals_sign", "zoom(1)", "Look closer at the curves, around the cursor", 3
+    ),
+    Command("compare.zoom_out", "minus", "zoom(-1)", "Look at more of the curves"),
+    Command("compare.whole", "z", "whole", "See the whole of the curves again"),
+    Command(
+        "compare.pan_on", "right_curly_bracket,shift+right", "pan(1)", "See later parts of the curves", 5
+    ),
+    Command(
+        "compare.pan_back", "left_curly_bracket,shift+left", "pan(-1)", "See earlier parts of the curves"
+    ),
+    Command("compare.read_on", "right_parenthesis,ctrl+right", "read(1)", "Read the curves further right", 3),
+    Command("compare.read_back", "left_parenthesis,ctrl+left", "read(-1)", "Read the curves further left"),
     Command("compare.earlier", "left_square_bracket,left", "scrub(-1)", "Show pictures of an earlier epoch"),
     Command("compare.later", "right_square_bracket,right", "scrub(1)", "Show pictures of a later epoch", 2),
     Command("compare.first", "home", "first", "Show the first pictures"),

@@ -117,15 +117,6 @@ def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     return {run.id: plain(run.label) for run in runs}
 
 
-def step_of_epoch(runs: Sequence[RunSnapshot], epoch: int) -> float | None:
-    """The step at which an epoch ended, in the first run that got that far."""
-    for run in runs:
-        for record in run.epochs:
-            if record.epoch == epoch:
-                return float(record.step)
-    return None
-
-
 def setting(value: Any) -> str:
     """A value of the configuration as it is written in a recipe; a dash for one that is left out.
 

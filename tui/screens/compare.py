@@ -15,20 +15,21 @@ from textual.widgets import Static
 
 from tui.arrange import upper_height
 from tui.commands import COMPARE, bindings
-from tui.comparison import cautions, differences, figures, places, short_labels, step_of_epoch
+from tui.comparison import cautions, differences, figures, places, short_labels
 from tui.control import Control
 from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
 from tui.parts.bars import Hint, KeyBar
-from tui.parts.curves import series_of
+from tui.parts.curves import epoch_near, place_of_epoch, series_of
 from tui.parts.gallery import Gallery, all_epochs
 from tui.parts.hints import screen_hints
 from tui.parts.tabs import say, title_and_tabs
+from tui.screens.curve_actions import CurveActions
 from tui.widgets.comparison_table import Line, difference_table, metric_table
 from tui.widgets.epoch_slider import EpochSlider, moved, position
-from tui.widgets.loss_chart import LossChart
+from tui.widgets.loss_explorer import LossExplorer
 from tui.widgets.wall import Wall, plan
 
 VIEWS: Final = ("curves", "pictures", "numbers")
@@ -42,7 +43,7 @@ FRAME_SECONDS: Final = 0.2
 REFRESH_SECONDS: Final = 0.3
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(CurveActions):
     """Compares runs while they train and after.
 
     Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
@@ -73,7 +74,7 @@ class CompareScreen(Screen[None]):
             with Horizontal(id="upper"):
                 with Vertical(id="curves"):
                     yield Static(id="axes")
-                    yield LossChart(id="chart")
+                    yield LossExplorer(id="chart")
                     with VerticalScroll(id="legend", can_focus=False):
                         yield Static(id="legend-lines")
                 with VerticalScroll(id="numbers", can_focus=False):
@@ -86,7 +87,7 @@ class CompareScreen(Screen[None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        chart = self.query_one(LossChart)
+        chart = self.chart
         chart.legend = False
         if len(self.run_ids) > CLEAR_RUNS:
             chart.shown = "training"
@@ -106,6 +107,15 @@ class CompareScreen(Screen[None]):
     def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
         self._pause()
         self._seek(message.epoch)
+
+    def on_loss_explorer_pointed(self, message: LossExplorer.Pointed) -> None:
+        """Show the pictures of the epoch that ended next to where somebody pointed."""
+        self._pause()
+        epochs = all_epochs(self.runs)
+        near = epoch_near(self.runs, message.place, self.chart.unit)
+        if epochs and near is not None:
+            self.epoch = None if position(epochs, near) == len(epochs) - 1 else near
+        self.update()
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -152,17 +162,15 @@ class CompareScreen(Screen[None]):
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
     ) -> None:
-        chart = self.query_one(LossChart)
-        series = series_of(runs, names, self.app.theme_variables)
+        chart = self.chart
+        series = series_of(runs, names, self.app.theme_variables, unit=chart.unit)
         chart.show(
             [
                 replace(one, color=style.color, marker=style.marker)
                 for one, style in zip(series, styles, strict=True)
             ]
         )
-        chart.cursor = step_of_epoch(runs, self.epoch) if self.epoch is not None else None
-        dots = "   ⠄⠄⠄ held-out" if chart.shown == "both" else ""
-        say(self.query_one("#axes", Static), Content(f" loss   {chart.describe()}{dots}"))
+        super().update()
 
     def _update_numbers(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -209,24 +217,6 @@ class CompareScreen(Screen[None]):
         self.chosen = "" if following == "all" else following
         self.update()
 
-    def action_log_y(self) -> None:
-        chart = self.query_one(LossChart)
-        chart.log_y = not chart.log_y
-        self.update()
-
-    def action_log_x(self) -> None:
-        chart = self.query_one(LossChart)
-        chart.log_x = not chart.log_x
-        self.update()
-
-    def action_smoothing(self) -> None:
-        self.query_one(LossChart).smoothing += 1
-        self.update()
-
-    def action_heldout(self) -> None:
-        self.query_one(LossChart).next_shown()
-        self.update()
-
     def action_scrub(self, epochs: int) -> None:
         self._pause()
         self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
@@ -251,7 +241,7 @@ class CompareScreen(Screen[None]):
             self.notify("there are no epochs to play through yet")
             return
         if position(epochs, self.epoch) == len(epochs) - 1:
-            self.epoch = epochs[0]
+            self._seek(epochs[0])
         self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
         self.update()
 
@@ -282,7 +272,9 @@ class CompareScreen(Screen[None]):
             self._playing = None
 
     def _seek(self, epoch: int | None) -> None:
+        """Show an epoch's pictures, and put the cursor of the curves where it ended."""
         self.epoch = epoch
+        self.chart.hold(None if epoch is None else place_of_epoch(self.runs, epoch, self.chart.unit))
         self.update()
 
 
@@ -293,10 +285,15 @@ def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
         "compare.later": "epoch",
         "compare.play": "pause" if playing else "play",
         "compare.down": "noises",
+        "compare.read_on": "read",
+        "compare.zoom_in": "zoom",
+        "compare.pan_on": "pan",
+        "compare.unit": "unit",
         "compare.log_y": "log y",
         "compare.log_x": "log x",
         "compare.smoothing": "smooth",
         "compare.heldout": "held-out",
+        "compare.band": "band",
         "compare.denoise": "denoise",
         "compare.close": "back",
     }

@@ -1,6 +1,6 @@
 """Long series, reduced to one bucket a column at a cost that does not grow with their length.
 
-Losses are only ever appended. So minimum, maximum and sum of each block of 256 steps are taken once and kept;
+Losses are only ever appended. So minimum, maximum and sum of each block of 64 steps are taken once and kept;
 a column is put together from whole blocks and, at its two ends, from single steps. The result is exact.
 """
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-BLOCK: Final = 256
+BLOCK: Final = 64
 LARGEST: Final = 1e30
 """A loss beyond it has run away, and counts as not finite: sums would overflow, and no axis could show it."""
 

@@ -126,6 +126,22 @@ class Canvas:
             for row, (_, index) in zip(rows, ends, strict=False):
                 self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
 
+    def draw_box(self, lines: Sequence[Sequence[tuple[str, int]]], *, last: int) -> None:
+        """Words over the curves, at the upper edge of the plot, where falling losses leave room.
+
+        Args:
+            lines: alike in width; of each the texts, one cell a character, and their styles.
+            last: the column of the plot in which they end.
+        """
+        width = max((sum(len(text) for text, _ in line) for line in lines), default=0)
+        first = GUTTER + max(0, last + 1 - width)
+        self.grounds[: len(lines), first : first + width] = 0
+        for row, line in enumerate(lines):
+            column = first
+            for text, style in line:
+                self._write(row, column, text, style)
+                column += len(text)
+
     def finish(self, edges: Floats, *, log_x: bool, unit: str = "steps") -> Plot:
         """Add the x axis, whose numbers are of this unit, and hand the cells out."""
         axis, labels = self.height, self.height + 1

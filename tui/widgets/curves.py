@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 
 SMOOTHINGS: Final = ("none", "light", "medium", "strong")
 _SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
-DOTTED: Final = (1, 3)
+HELDOUT: Final = (2, 4)
 DASHED: Final = (5, 8)
 
 
@@ -22,15 +22,22 @@ class Extents(NamedTuple):
     high: Floats
 
 
-def column_edges(low: float, high: float, columns: int, *, log: bool) -> Floats:
-    """The borders of columns between two steps [columns + 1], evenly spaced to the eye."""
+def column_edges(low: float, high: float, columns: int, *, log: bool, least: float = 1.0) -> Floats:
+    """The borders of columns between two places [columns + 1], evenly spaced to the eye.
+
+    Args:
+        low: where the first column begins.
+        high: where the last one ends.
+        columns: how many.
+        log: on a logarithmic axis.
+        least: above 0: the least span, and where a logarithmic axis begins at the earliest.
+    """
     if log:
-        low = max(low, 1.0)
-        edges: Floats = np.geomspace(low, max(high, low + 1.0), columns + 1)
-        edges[0], edges[-1] = low, max(high, low + 1.0)
-        return edges
-    even: Floats = np.linspace(low, max(high, low + 1.0), columns + 1)
-    return even
+        low = max(low, least)
+    high = max(high, low + least)
+    edges: Floats = np.geomspace(low, high, columns + 1) if log else np.linspace(low, high, columns + 1)
+    edges[0], edges[-1] = low, high
+    return edges
 
 
 def smoothed(buckets: Buckets, level: int) -> Floats:
@@ -82,7 +89,9 @@ def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
     if log_x:
         edges, x = np.log(np.maximum(edges, 1e-12)), np.log(np.maximum(x, 1e-12))
     places = (x - edges[0]) / (edges[-1] - edges[0]) * columns - 0.5
-    places = np.clip(places, 0, columns - 1)
+    # Points in the outer halves of the outer columns stand for these; those out of sight only give directions.
+    inside = (places > -1) & (places < columns)
+    places = np.where(inside, np.clip(places, 0, columns - 1), places)
     at = np.arange(columns, dtype=np.float64)
     line = np.interp(at, places, y)
     line[(at < np.floor(places[0])) | (at > np.ceil(places[-1]))] = np.nan

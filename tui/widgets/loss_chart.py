@@ -1,8 +1,7 @@
 """Losses of several runs as braille curves, drawn from one bucket a column however long the runs are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,56 +13,23 @@ from textual.strip import Strip
 
 from tui.palette import MARKERS
 from tui.widgets.axes import linear_ticks, log_ticks, value_label
-from tui.widgets.buckets import LARGEST, BucketedSeries, Buckets
+from tui.widgets.buckets import BucketedSeries
 from tui.widgets.chart import Chart
-from tui.widgets.chart_canvas import GUTTER, LABEL_ROOM, Canvas, Curve, Plot, to_strips
-from tui.widgets.curves import (
-    DASHED,
-    DOTTED,
-    SMOOTHINGS,
-    Extents,
-    at_points,
-    bridged,
-    column_edges,
-    connected,
-    envelope,
-    patterned,
-    smoothed,
-)
+from tui.widgets.chart_canvas import BASE, FIRST_SERIES, GUTTER, LABEL_ROOM, Canvas, Plot, to_strips
+from tui.widgets.curves import SMOOTHINGS, column_edges
+from tui.widgets.loss_curves import SHOWN, Lines, View, ends_of, lines_of, unscaled
+from tui.widgets.reading import Reading, box
+from tui.widgets.series import Series, alike
+from tui.widgets.x_axis import UNITS, Span, place_text, time_unit
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
-BAND_STRENGTH: Final = 0.28
-HELDOUT_STRENGTH: Final = 0.7
-SHOWN: Final = ("both", "training", "held-out")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
-    """One run's losses.
-
-    Args:
-        name: what the legend calls it.
-        color: of its lines.
-        steps: ascending [n].
-        losses: one a step [n]; NaN where it was not finite.
-        heldout: steps and losses [m] of the held-out set; None when there are none.
-        dashed: draw the line with gaps.
-        marker: one cell that stands for the run; empty takes its place's.
-    """
-
-    name: str
-    color: str
-    steps: Floats
-    losses: Floats
-    heldout: tuple[Floats, Floats] | None = None
-    dashed: bool = False
-    marker: str = ""
+BAND_STRENGTH = 0.28
+HELDOUT_STRENGTH = 0.7
 
 
 class LossChart(Chart):
-    """Loss against step for several runs: means as lines, held-out losses dotted, extents as a tinted band.
+    """Loss against step for several runs: means as lines, held-out losses dashed, extents as a tinted band.
 
     The band belongs to the highlighted series, or to the only one. Not-finite losses break a line and are
     marked ✖. A digit at the end of each line says whose it is, so colour is not needed to tell.
@@ -91,17 +57,25 @@ class LossChart(Chart):
 
     log_y: reactive[bool] = reactive(True)
     log_x: reactive[bool] = reactive(False)
+    unit: reactive[str] = reactive(UNITS[0])
+    """What runs along the x axis: one of `UNITS`; the series' scales are of it."""
+    span: reactive[Span | None] = reactive(None)
+    """The part of the x axis that is seen, in its unit; None for the whole."""
     smoothing: reactive[int] = reactive(1)
     shown: reactive[str] = reactive(SHOWN[0])
     """Which losses are drawn: one of `SHOWN`."""
     legend: reactive[bool] = reactive(True)
     highlight: reactive[int | None] = reactive(None)
     cursor: reactive[float | None] = reactive(None)
+    """A place on the x axis, in its unit."""
+    reads: reactive[bool] = reactive(False)
+    """Whether the values at the cursor are written beside it."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._series: tuple[Series, ...] = ()
         self._buckets: list[BucketedSeries] = []
+        self._lines: Lines | None = None
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -110,7 +84,7 @@ class LossChart(Chart):
     def show(self, series: Sequence[Series]) -> None:
         """Show these series; nothing is drawn again when they are what is shown already."""
         new = tuple(series)
-        if len(new) == len(self._series) and all(map(_alike, self._series, new)):
+        if len(new) == len(self._series) and all(map(alike, self._series, new)):
             return
         self._series = new
         del self._buckets[len(new) :]
@@ -126,6 +100,10 @@ class LossChart(Chart):
             parts.append(f"smoothing {SMOOTHINGS[self.smoothing]}")
         if self.shown != "both":
             parts.append(f"{self.shown} only")
+        if self.highlight is not None and self.highlight < len(self._series):
+            parts.append(f"{self._marker(self.highlight)} set off")
+        if self.span is not None:
+            parts.append("zoomed")
         return " · ".join(parts)
 
     def next_shown(self) -> None:
@@ -141,6 +119,12 @@ class LossChart(Chart):
     def watch_log_x(self) -> None:
         self.redraw()
 
+    def watch_unit(self) -> None:
+        self.redraw()
+
+    def watch_span(self) -> None:
+        self.redraw()
+
     def watch_smoothing(self) -> None:
         self.redraw()
 
@@ -154,7 +138,57 @@ class LossChart(Chart):
         self.redraw()
 
     def watch_cursor(self) -> None:
-        self.redraw()
+        self._draw_over()
+
+    def watch_reads(self) -> None:
+        self._draw_over()
+
+    def redraw(self) -> None:
+        self._lines = None
+        super().redraw()
+
+    def _draw_over(self) -> None:
+        """Draw again from the lines that are known: what is read of them has changed, not they."""
+        self._strips = None
+        self.refresh()
+
+    def whole(self) -> Span | None:
+        """All of the x axis; None when there are no losses."""
+        ends = ends_of(self._series, self.shown)
+        if ends is None:
+            return None
+        first, last, step = ends
+        if self.log_x:
+            first = max(first, step)
+        return Span(first, max(last, first + step))
+
+    @property
+    def plot_width(self) -> int:
+        """The columns of cells between the axis and the labels at the lines' ends."""
+        return max(0, self.content_size.width - GUTTER - LABEL_ROOM)
+
+    def place_at(self, column: int) -> float | None:
+        """The place on the x axis in the middle of a column of the plot; None where there is none."""
+        edges = self._edges()
+        if edges is None or not 0 <= column < len(edges) // 2:
+            return None
+        return float(edges[2 * column + 1])
+
+    def place_under(self, x: int) -> float | None:
+        """The place on the x axis under a column of the widget; None beside the plot."""
+        return self.place_at(x - GUTTER)
+
+    def column_of(self, place: float) -> int | None:
+        """The column of the plot in which a place is seen; None where it is out of sight."""
+        dot = self._dot_of(place)
+        return None if dot is None else dot // 2
+
+    def _dot_of(self, place: float | None) -> int | None:
+        """The column of dots in which a place is seen."""
+        edges = self._edges()
+        if edges is None or place is None or not edges[0] <= place <= edges[-1]:
+            return None
+        return min(int(np.searchsorted(edges, place, side="right")) - 1, len(edges) - 2)
 
     def draw(self) -> list[Strip]:
         width, height = self.content_size
@@ -162,112 +196,79 @@ class LossChart(Chart):
         plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - legend - 2
         if plot_width < 4 or plot_height < 1:
             return [self._words("too small for a chart")]
-        x_range = self._x_range()
-        if x_range is None:
-            blank = Strip.blank(width, self.rich_style)
-            return [blank] * (height // 2) + [self._words("no losses yet")]
-        edges = column_edges(*x_range, 2 * plot_width, log=self.log_x)
-        curves = [
-            self._curve(index, one, buckets.buckets(edges), edges)
-            for index, (one, buckets) in enumerate(zip(self._series, self._buckets, strict=True))
-        ]
-        y_range = self._y_range(curves)
+        blank = [Strip.blank(width, self.rich_style)] * (height // 2)
+        if self._lines is None:
+            self._lines = self._make_lines()
+        lines = self._lines
+        if lines is None:
+            return [*blank, self._words("no losses yet")]
+        y_range = lines.y_range
         if y_range is None:
-            blank = Strip.blank(width, self.rich_style)
-            return [blank] * (height // 2) + [self._words("no finite losses yet")]
+            return [*blank, self._words("no finite losses here" if self.span else "no finite losses yet")]
         canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
-        canvas.draw_lines(curves, on_top=self.highlight)
+        canvas.draw_lines(lines.curves, on_top=self.highlight)
         canvas.draw_grid(self._y_ticks(y_range, plot_height))
-        if self.cursor is not None:
-            canvas.draw_cursor(int(np.searchsorted(edges, self.cursor, side="right") - 1) // 2)
-        canvas.draw_labels(
-            curves, [s.marker or MARKERS[i % len(MARKERS)] for i, s in enumerate(self._series)]
-        )
-        plot = canvas.finish(edges, log_x=self.log_x)
-        strips = self._to_strips(plot)
+        dot = self._dot_of(self.cursor)
+        if dot is not None:
+            canvas.draw_cursor(dot // 2)
+        canvas.draw_labels(lines.curves, [self._marker(index) for index in range(len(self._series))])
+        if self.reads and dot is not None:
+            self._draw_readings(canvas, lines, dot)
+        strips = self._to_strips(self._finish(canvas, lines))
         return [self._legend(width), *strips] if legend else strips
 
-    def _x_range(self) -> tuple[float, float] | None:
-        ends: list[float] = []
-        for one in self._series:
-            arrays = [one.heldout[0]] if one.heldout is not None and self.shown != "training" else []
-            if self.shown != "held-out":
-                arrays.append(one.steps)
-            for array in arrays:
-                if len(array):
-                    ends += [float(array[0]), float(array[-1])]
-        if not ends:
-            return None
-        return min(ends), max(ends)
+    def readings(self) -> list[Reading]:
+        """What the cursor reads of each series; nothing where there is no cursor, or it is out of sight."""
+        dot = self._dot_of(self.cursor)
+        return [] if self._lines is None or dot is None else self._read(self._lines, dot)
 
-    def _curve(self, index: int, one: Series, buckets: Buckets, edges: Floats) -> Curve:
-        """What to draw of one series; values are already on the scale of the y axis."""
-        nothing = np.full(len(edges) - 1, np.nan)
-        broken = (buckets.total > 0) & (buckets.finite == 0)
-        raw = self.smoothing == 0
-        band = None
+    def _read(self, lines: Lines, dot: int) -> list[Reading]:
+        found = []
+        for index, one in enumerate(self._series):
+            values = [
+                unscaled(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
+                for part in (lines.means, lines.heldouts)
+            ]
+            if lines.broken[index][dot]:
+                values[0] = float("nan")
+            found.append(Reading(self._marker(index), one.name, *values))
+        return found
+
+    def _draw_readings(self, canvas: Canvas, lines: Lines, dot: int) -> None:
+        both = self.shown == "both" and any(one.heldout is not None for one in self._series)
+        readings = self._read(lines, dot)
         if self.shown == "held-out":
-            mean, line = nothing, Extents(nothing, nothing)
-            broken = np.zeros_like(broken)
-        else:
-            mean = bridged(self._scaled(smoothed(buckets, self.smoothing)), broken)
-            scaled = Extents(self._scaled(buckets.low), self._scaled(buckets.high))
-            line = (
-                envelope(bridged(scaled.low, broken), bridged(scaled.high, broken))
-                if raw
-                else connected(mean)
-            )
-            if not raw and (self.highlight == index or len(self._series) == 1):
-                band = Extents(bridged(scaled.low, broken), bridged(scaled.high, broken))
-        heldout = Extents(nothing, nothing)
-        last = mean
-        if one.heldout is not None and self.shown != "training":
-            through = at_points(one.heldout[0], self._scaled(one.heldout[1]), edges, log_x=self.log_x)
-            heldout = connected(through)
-            if self.shown == "held-out":
-                last = through
-            else:
-                heldout = patterned(heldout, DOTTED)
-        if one.dashed:
-            line = patterned(line, DASHED)
-        known = np.flatnonzero(np.isfinite(last))
-        end = (int(known[-1]), float(last[known[-1]])) if len(known) else None
-        breaks = [
-            (int(column), float(last[known[before - 1]]) if before else float("nan"))
-            for column in np.flatnonzero(broken & ~np.append(False, broken[:-1]))
-            for before in [int(np.searchsorted(known, column))]
-        ]
-        return Curve(line, heldout, band, end, breaks)
+            readings = [one._replace(loss=one.heldout) for one in readings]
+        head = place_text(self.cursor or 0.0, self.unit)
+        cells = box(head, readings, canvas.width // 2, canvas.height, both=both)
+        canvas.draw_box(
+            [
+                [(text, BASE if place is None else FIRST_SERIES + place) for text, place in line]
+                for line in cells
+            ],
+            last=canvas.width - 1 if dot < canvas.width else dot // 2 - 2,
+        )
 
-    def _scaled(self, values: Floats) -> Floats:
-        values = np.where(np.abs(values) <= LARGEST, values, np.nan)
-        if not self.log_y:
-            return values
-        scaled: Floats = np.log10(values, out=np.full(len(values), np.nan), where=values > 1 / LARGEST)
-        return scaled
-
-    def _y_range(self, curves: Sequence[Curve]) -> tuple[float, float] | None:
-        """What the y axis spans. A linear axis leaves out the first steps, which would flatten all that
-        follows."""
-        lows = [extents.low for curve in curves for extents in (curve.line, curve.heldout)]
-        highs = [extents.high for curve in curves for extents in (curve.line, curve.heldout)]
-        low_values, high_values = np.concatenate(lows), np.concatenate(highs)
-        if not np.isfinite(low_values).any():
+    def _edges(self) -> Floats | None:
+        """The borders of the columns of dots, in the unit of the x axis; None where there is no plot."""
+        span, ends = self.span or self.whole(), ends_of(self._series, self.shown)
+        if span is None or ends is None or not self.plot_width:
             return None
-        low, high = float(np.nanmin(low_values)), float(np.nanmax(high_values))
-        if not self.log_y:
-            settled = np.concatenate([array[len(array) // 12 :] for array in highs])
-            if np.isfinite(settled).any():
-                high = max(float(np.nanmax(settled)), low)
-            if 0 <= low < 0.4 * high:
-                low = 0.0
-        for curve in curves:
-            if curve.band is not None and np.isfinite(curve.band.low).any():
-                low = min(low, float(np.nanpercentile(curve.band.low, 5)))
-                if self.log_y:
-                    high = max(high, float(np.nanpercentile(curve.band.high, 95)))
-        pad = (high - low) * 0.04 or (0.1 if self.log_y else abs(high) * 0.1 or 1.0)
-        return (low - pad if low != 0.0 or self.log_y else 0.0), high + pad
+        least = min(ends[2], span.high - span.low)
+        return column_edges(*span, 2 * self.plot_width, log=self.log_x, least=least)
+
+    def _make_lines(self) -> Lines | None:
+        edges = self._edges()
+        if edges is None:
+            return None
+        view = View(self.log_x, self.log_y, self.smoothing, self.shown, self.highlight)
+        return lines_of(self._series, self._buckets, edges, view, whole=self.span is None)
+
+    def _finish(self, canvas: Canvas, lines: Lines) -> Plot:
+        if self.unit != "time":
+            return canvas.finish(lines.edges, log_x=self.log_x, unit=self.unit)
+        seconds, name = time_unit(float(lines.edges[-1]))
+        return canvas.finish(lines.edges / seconds, log_x=self.log_x, unit=name)
 
     def _y_ticks(self, y_range: tuple[float, float], rows: int) -> list[tuple[float, str]]:
         """Where the ticks are on the axis' scale, and what they say."""
@@ -277,18 +278,21 @@ class LossChart(Chart):
             return [(float(np.log10(tick)), value_label(tick)) for tick in ticks if tick > 0]
         return [(tick, value_label(tick)) for tick in linear_ticks(*y_range, max(2, rows // 3))]
 
+    def _marker(self, index: int) -> str:
+        return self._series[index].marker or MARKERS[index % len(MARKERS)]
+
     def _legend(self, width: int) -> Strip:
         quiet = self.get_component_rich_style("chart--legend")
         segments = [Segment(" ", self.rich_style)]
         for index, one in enumerate(self._series):
             style = self.rich_style + Style.parse(one.color)
-            marker = one.marker or MARKERS[index % len(MARKERS)]
+            marker = self._marker(index)
             segments += [
                 Segment(f"{marker} ", style + Style(bold=True)),
                 Segment(f"{one.name}  ", style + Style(bold=index == self.highlight)),
             ]
         if any(one.heldout is not None for one in self._series) and self.shown == "both":
-            segments.append(Segment("⠄⠄ held-out  ", quiet))
+            segments.append(Segment("╌╌ held-out  ", quiet))
         strip = Strip(segments)
         words = Strip([Segment(self.describe() + " ", quiet)])
         space = width - strip.cell_length - words.cell_length
@@ -318,20 +322,3 @@ class LossChart(Chart):
             )
             grounds.append(Style(bgcolor=ground.blend(color, BAND_STRENGTH).rich_color))
         return to_strips(plot, styles + quiet, grounds)
-
-
-def _alike(before: Series, after: Series) -> bool:
-    same_heldout = before.heldout is after.heldout or (
-        before.heldout is not None
-        and after.heldout is not None
-        and all(
-            np.array_equal(a, b, equal_nan=True) for a, b in zip(before.heldout, after.heldout, strict=True)
-        )
-    )
-    return (
-        before.steps is after.steps
-        and before.losses is after.losses
-        and same_heldout
-        and (before.name, before.color, before.dashed, before.marker)
-        == (after.name, after.color, after.dashed, after.marker)
-    )
