@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         "--slots", type=int, metavar="N", help="runs at the same time (as the machine allows)"
     )
     parser.add_argument("--no-start", action="store_true", help="start nothing: only show the recipe's runs")
+    parser.add_argument(
+        "--exports",
+        type=Path,
+        default=Path("exports"),
+        metavar="DIR",
+        help="where the key E writes what is on the screen (./exports)",
+    )
     parser.add_argument("--version", action="store_true", help="say which version this is")
     return parser
 
@@ -110,6 +117,7 @@ def _run(options: argparse.Namespace) -> int:
         start=not options.no_start,
         keymap=read_keymap(keys_file()),
         remember=theme_file(),
+        exports=options.exports.absolute(),
     )
     leave_with_terminal(sys.stdin.fileno())
     app.run()

@@ -37,6 +37,7 @@ class Dashboard(App[None]):
         start: whether the recipe may be queued; otherwise its group is only looked for.
         keymap: keys by command id, where they differ from the usual ones.
         remember: the file that keeps the chosen theme; None forgets it.
+        exports: the folder that exports are written to.
     """
 
     # Textual does not read the CSS_PATH of the screen that an app starts with.
@@ -56,8 +57,10 @@ class Dashboard(App[None]):
         start: bool = True,
         keymap: dict[str, str] | None = None,
         remember: Path | None = None,
+        exports: Path = Path("exports"),
     ) -> None:
         super().__init__()
+        self.exports = exports
         self.remember = remember
         self.control = control
         self.recipe = recipe
@@ -136,6 +139,14 @@ class Dashboard(App[None]):
     def action_next_theme(self) -> None:
         self._use(following(self.theme))
         self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
+
+    def action_export(self) -> None:
+        from tui.exports.acting import export
+
+        if any(worker.group == "export" and not worker.is_finished for worker in self.workers):
+            self.notify("the last export is still being written")
+        else:
+            self.run_worker(export(self, self.exports), group="export", exit_on_error=True)
 
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen, keys_of_screen

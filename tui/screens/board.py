@@ -1,7 +1,7 @@
 """The board: all runs of a comparison, live, with their curves and pictures."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -29,6 +29,9 @@ from tui.screens.run_actions import RunActions
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
 
+if TYPE_CHECKING:
+    from tui.exports.folder import Piece
+
 CHART_INTERVAL: Final = 0.5
 GREETING: Final = """\
 [bold $text-primary]No runs here yet.[/]
@@ -54,6 +57,7 @@ class Board(RunActions):
         super().__init__(control, RunChoice(changed=self.update))
         self.gallery = Gallery()
         self._first_column = 0
+        self._on_wall: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -201,6 +205,7 @@ class Board(RunActions):
             window: Sequence[RunSnapshot] = [selected]
         else:
             window = self._window(runs, max(1, placed.wall.width // MIN_TILE))
+        self._on_wall = tuple(window)
         places = {run.id: index for index, run in enumerate(runs)}
         variables = self.app.theme_variables
         if placed.wall is not None:
@@ -239,6 +244,19 @@ class Board(RunActions):
         )
         self._first_column = first
         return runs[first : first + most]
+
+    def exports(self) -> "list[Piece]":
+        """The wall of the marked runs, else of those whose pictures are on the screen."""
+        from tui.exports.offers import wall_pieces
+
+        runs, marked = self.runs, self.choice.marked
+        return wall_pieces(
+            [run for run in runs if run.id in marked] or self._on_wall,
+            self.choice.epoch,
+            labels=labels(runs),
+            places={run.id: index for index, run in enumerate(runs)},
+            variables=self.app.theme_variables,
+        )
 
     def action_move(self, rows: int) -> None:
         self.choice.select(self.choice.row + rows)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -17,7 +17,7 @@ from tui.arrange import upper_height
 from tui.commands import COMPARE, bindings
 from tui.comparison import cautions, differences, figures, places, short_labels
 from tui.control import Control
-from tui.describe import counted
+from tui.describe import counted, labels
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
@@ -31,6 +31,9 @@ from tui.widgets.comparison_table import Line, difference_table, metric_table
 from tui.widgets.epoch_slider import EpochSlider, moved, position
 from tui.widgets.loss_explorer import LossExplorer
 from tui.widgets.wall import Wall, plan
+
+if TYPE_CHECKING:
+    from tui.exports.folder import Piece
 
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 140
@@ -197,6 +200,23 @@ class CompareScreen(CurveActions):
         )
         say(self.query_one("#top", Static), top)
         self.query_one(KeyBar).show(compare_hints(self, playing=self._playing is not None))
+
+    def exports(self) -> "list[Piece]":
+        """The table, and the wall."""
+        from tui.exports.offers import table_piece, wall_pieces
+
+        runs = self.runs
+        if not runs:
+            return []
+        names = labels(runs)
+        walls = wall_pieces(
+            runs,
+            self.epoch,
+            labels=names,
+            places=places(self.snapshot, runs),
+            variables=self.app.theme_variables,
+        )
+        return [table_piece(runs, names), *walls]
 
     def action_close(self) -> None:
         self.dismiss()

@@ -1,7 +1,7 @@
 """From noise to picture, alive: the same noises under each run, state by state."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,7 +14,7 @@ from textual.widgets import Static
 from tui.commands import DENOISE, bindings
 from tui.comparison import places, short_labels
 from tui.control import Control
-from tui.describe import counted
+from tui.describe import counted, labels
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -27,6 +27,9 @@ from tui.screens.acting import ActingScreen
 from tui.widgets.epoch_slider import moved
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.wall import Wall, plan
+
+if TYPE_CHECKING:
+    from tui.exports.folder import Piece
 
 VIEWS: Final = ("pictures", "strips")
 SPEEDS: Final = (40.0, 20.0, 10.0, 5.0, 2.0)
@@ -155,6 +158,13 @@ class DenoiseScreen(ActingScreen):
 
     def _compute_key(self) -> str:
         return keys_of(self).get("denoise.compute", ["enter"])[0]
+
+    def exports(self) -> "list[Piece]":
+        """The process of all runs."""
+        from tui.exports.offers import process_pieces
+
+        names = labels(self.runs)
+        return process_pieces(self.shown, self.runs, labels=names, compute_key=self._compute_key())
 
     def action_close(self) -> None:
         self.dismiss()

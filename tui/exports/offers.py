@@ -1,0 +1,134 @@
+"""What screens have to export beside their looks: walls, processes, tables.
+
+What is promised here is kept in a thread, so each maker reads files through caches of its own.
+"""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from enum import Enum
+
+import msgspec
+
+from core.config import flatten
+from tui.comparison import differences, figures
+from tui.exports.folder import Piece
+from tui.exports.pictures import gif, png, wall
+from tui.live import RunSnapshot
+from tui.parts.denoising import MOST_STATES, Denoising
+from tui.parts.gallery import Gallery, all_epochs
+from tui.parts.ways import Ways
+from tui.widgets.wall import MIN_TILE, WallColumn
+
+FORMULA: tuple[str, ...] = ("=", "+", "-", "@", "\t", "\r")
+"""Text that begins so would be computed by a spreadsheet."""
+DENOISE_MS = 80
+
+
+def wall_pieces(
+    runs: Sequence[RunSnapshot],
+    epoch: int | None,
+    *,
+    labels: Mapping[str, str],
+    places: Mapping[str, int],
+    variables: Mapping[str, str],
+) -> list[Piece]:
+    """The wall of pictures at an epoch, and through all epochs; nothing where there are no pictures.
+
+    Args:
+        runs: a column each.
+        epoch: whose pictures; None for each run's latest.
+        labels: what each run is called, by id.
+        places: each run's place, by id, which is its number.
+        variables: of the theme.
+    """
+    epochs = all_epochs(runs)
+    gallery = Gallery()
+
+    def columns(epoch: int | None) -> list[list[WallColumn]]:
+        return [gallery.columns(runs, epoch, labels=labels, places=places, per_run=1, variables=variables)]
+
+    pieces = [Piece("wall.png", lambda: png(wall(columns(epoch))))] if epochs else []
+    if len(epochs) > 1:
+        pieces.append(Piece("wall.gif", lambda: gif(columns, epochs)))
+    return pieces
+
+
+def process_pieces(
+    shown: Denoising, runs: Sequence[RunSnapshot], *, labels: Mapping[str, str], compute_key: str
+) -> list[Piece]:
+    """From noise to picture: a strip a run, and an animation of all starting noises.
+
+    Args:
+        shown: what is looked at.
+        runs: those that are.
+        labels: what each run is called, by id.
+        compute_key: the key that has what is missing computed.
+    """
+    frames = shown.frames(runs)
+    if frames < 2:
+        return []
+
+    kept = dataclasses.replace(shown, ways=Ways())  # as it is now, and not as it will be when that is drawn
+
+    def at(share: float) -> Denoising:
+        return dataclasses.replace(kept, share=share)
+
+    def strips() -> bytes:
+        done, width = at(1.0), MOST_STATES * MIN_TILE
+        return png(
+            wall(
+                [
+                    done.strip(run, labels[run.id], "", width, compute_key=compute_key, both=True)
+                    for run in runs
+                ]
+            )
+        )
+
+    def frame(state: int) -> list[list[WallColumn]]:
+        now = at(state / (frames - 1))
+        return [
+            [
+                column
+                for run in runs
+                for column in now.beside(run, labels[run.id], "", compute_key=compute_key)
+            ]
+        ]
+
+    return [
+        Piece("denoise.png", strips),
+        Piece("denoise.gif", lambda: gif(frame, range(frames), DENOISE_MS)),
+    ]
+
+
+def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece:
+    """The numbers of runs side by side, and the settings in which they differ, a line a run, as CSV."""
+
+    def table() -> bytes:
+        telling = [difference.key for difference in differences(runs)]
+        kept = io.StringIO()
+        lines = csv.writer(kept)
+        for row, run in enumerate(runs):
+            settings = flatten(msgspec.to_builtins(run.file.config.resolved()))
+            cells = {
+                "run": run.id,
+                "name": labels[run.id],
+                **flatten(dataclasses.asdict(figures(run))),
+                **{key: settings.get(key) for key in telling},
+            }
+            if not row:
+                lines.writerow(cells)
+            lines.writerow([_cell(value) for value in cells.values()])
+        return kept.getvalue().encode()
+
+    return Piece("table.csv", table)
+
+
+def _cell(value: object) -> object:
+    """A value of a table; text stays text in whatever opens the file."""
+    if isinstance(value, Enum):
+        value = str(value.value)
+    if isinstance(value, str) and value.startswith(FORMULA):
+        return f"'{value}"
+    return "" if value is None else value
