@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.reading import open_plain, read_npy
 
 Array = NDArray[np.float64]
 Level = Literal["good", "doubtful", "bad"]
@@ -35,6 +36,7 @@ DOUBTFUL_AMPLITUDE: Final = 0.30
 _MAX_COSINE_BETA = 0.999
 _COSINE_OFFSET = 0.008
 _SIGMOID_RANGE = 6.0
+_TEXT_LIMIT = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -321,17 +323,24 @@ def _custom_betas(file: str | None, timesteps: int) -> Array:
 
 def _load_npy(path: Path) -> Array:
     try:
-        betas: Array = np.asarray(np.load(path, allow_pickle=False), dtype=np.float64)
+        array = read_npy(path)
+        if array.dtype.kind not in "fiu":
+            raise UserError(f"not a .npy file of numbers ({array.dtype})")
+        betas: Array = np.array(array, dtype=np.float64)
         return betas
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, TypeError, EOFError) as error:
-        raise UserError(f"{path}: not a .npy file of numbers ({error})") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def _load_text(path: Path) -> Array:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with open_plain(path) as file:
+            data = file.read(_TEXT_LIMIT + 1)
+        if len(data) > _TEXT_LIMIT:
+            raise UserError(f"{path}: more than {_TEXT_LIMIT:,} bytes; expected a list of betas")
+        lines = data.decode("utf-8").splitlines()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:

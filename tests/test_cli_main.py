@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from core.cli.main import COMMANDS, cli
+from core.cli.main import COMMANDS, LazyCommands, cli, run
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -101,6 +101,32 @@ def test_a_full_disk_is_one_line_and_not_silence(tmp_path):
             check=False,
         )
     assert (done.returncode, done.stderr) == (2, "error: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")]
+)
+def test_what_needs_too_much_memory_is_one_line_that_says_what_to_ask_for(monkeypatch, capsys, error):
+    def greedy():
+        raise error
+
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
+    command = click.Command("sample", callback=greedy)
+    monkeypatch.setattr(LazyCommands, "get_command", lambda *_: command)
+    assert run(["sample"]) == 2
+    assert capsys.readouterr().err.startswith("error: out of memory; ask for fewer pictures")
+
+
+def test_any_other_error_of_ours_is_not_hidden(monkeypatch):
+    def wrong():
+        raise RuntimeError("a bug")
+
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
+    monkeypatch.setattr(LazyCommands, "get_command", lambda *_: click.Command("sample", callback=wrong))
+    with pytest.raises(RuntimeError, match="a bug"):
+        run(["sample"])
 
 
 def test_a_terminal_that_knows_only_ascii_gets_escapes_instead_of_a_traceback(core, tmp_path):

@@ -225,7 +225,7 @@ def test_a_worker_that_was_killed_leaves_word_of_it_in_its_log(run: RunDirectory
     _note_death(run, -11)
     text = run.log.read_text()
     assert (
-        "killed by SIGKILL; if nobody did that, the system ran out of memory: lower train.batch_size" in text
+        "killed by SIGKILL; if nobody did that, the system ran out of memory; lower train.batch_size" in text
     )
     assert "killed by SIGSEGV\n" in text
 

@@ -304,7 +304,7 @@ def test_files_of_the_wrong_kind_are_refused(tmp_path):
         make_schedule("custom", file=str(binary))
     for name, payload in {"text.npy": b"0.1 0.2", "empty.npy": b""}.items():
         (tmp_path / name).write_bytes(payload)
-        with pytest.raises(UserError, match=rf"{name}: not a .npy file of numbers"):
+        with pytest.raises(UserError, match=rf"{name}: not a .npy file"):
             make_schedule("custom", file=str(tmp_path / name))
     np.save(tmp_path / "words.npy", np.array(["a", "b"]))
     with pytest.raises(UserError, match=r"words.npy: not a .npy file of numbers"):

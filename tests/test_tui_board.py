@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
-from tui_fixtures import STEPS, comparison, fake_run, sheet
+from tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
 from tui_pilot import dashboard
 
 from core.runs.metrics import MetricsWriter
@@ -38,6 +39,15 @@ async def test_a_single_error_with_markup_in_it_is_shown_as_it_is(tmp_path: Path
     fake_run(tmp_path, "linear", state=State.FAILED, epoch=1, error="[bold]no [/] such [file")
     async with dashboard(tmp_path, (120, 36)) as driven:
         assert "[bold]no [/] such [file" in driven.text()
+
+
+async def test_a_run_that_may_hang_says_so_in_its_row_and_beside_the_pictures(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", epoch=1)
+    run.write_status(msgspec.structs.replace(run.read_status(), heartbeat=NOW - 3600))
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        text = driven.text()
+    assert "● running" in text
+    assert text.count("no sign of life since") == 2
 
 
 async def test_the_cursor_moves_jumps_and_stops_at_the_ends(tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_a_wrong_keys_toml_is_told_before_the_screen_is_taken_over(tmp_path: Pat
     assert "did you mean run.stop?" in err
 
 
+def test_escape_codes_of_a_file_do_not_reach_the_terminal_in_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('"\\u001b]0;owned\\u0007\\u202e" = 1', encoding="utf-8")
+    code, _, err = call("mine.toml", cwd=tmp_path, terminal=True, TERM="xterm")
+    assert code == 2
+    assert "mine.toml" in err
+    assert not set(err) & set("\x1b\x07\u202e")
+
+
 def test_help_and_version_need_no_terminal(tmp_path: Path) -> None:
     code, out, _ = call("--help", cwd=tmp_path)
     assert code == 0

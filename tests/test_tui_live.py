@@ -125,6 +125,23 @@ def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Pat
     assert only(reader.poll()).state is State.CRASHED
 
 
+def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_gives_one(
+    tmp_path: Path, clock: Clock
+) -> None:
+    made = fake_run(tmp_path, "linear", epoch=1)
+    replace_status(made, heartbeat=clock.now)
+    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    assert only(reader.poll()).warning == ""
+    clock.tick(299)
+    assert reader.poll() is None
+    clock.tick(2)
+    run = only(reader.poll())
+    assert run.state is State.RUNNING
+    assert f"if process {os.getpid()} hangs, kill it" in run.warning
+    replace_status(made, heartbeat=clock.now)
+    assert only(reader.poll()).warning == ""
+
+
 def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
     reader = LiveReader(tmp_path, now=clock, pace=clock)

@@ -1,14 +1,16 @@
 """What opens over the board: the log, the help, the palette; and themes and keys everywhere."""
 
+import os
 from pathlib import Path
 
 import pytest
+from textual.widgets import Log
 from tui_fixtures import comparison, fake_run
 from tui_pilot import dashboard
 
 from core.runs.status import State
 from tui.commands import BOARD, EVERYWHERE
-from tui.screens.log import LogScreen
+from tui.screens.log import LINE_LIMIT, LogScreen
 from tui.themes import THEMES
 from tui.widgets.wall import Wall
 
@@ -48,6 +50,20 @@ async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_i
         await driven.pilot.pause()
         assert "epoch 10" in driven.text()
         assert "epoch 49" not in driven.text()
+
+
+async def test_a_pipe_in_place_of_a_log_is_not_waited_at_and_an_endless_line_is_cut(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", epoch=1)
+    run.log.unlink()
+    os.mkfifo(run.log)
+    async with dashboard(tmp_path) as driven:
+        await driven.press("l")
+        await driven.until(lambda: "cannot be read (not a plain file)" in driven.text())
+        run.log.unlink()
+        run.log.write_bytes(b"x" * 3_000_000 + b"\nthe end\n")
+        await driven.until(lambda: "the end" in driven.text())
+        log = driven.app.screen.query_one(Log)
+        assert max(len(line) for line in log.lines) == LINE_LIMIT
 
 
 async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: Path) -> None:

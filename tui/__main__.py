@@ -74,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(_parser().parse_args(arguments))
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        from core.runs.plain import plain  # what is wrong may be in a file, and hold escape codes
+
+        print(f"error: {plain(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 

@@ -103,7 +103,7 @@ def trouble(run: RunSnapshot) -> str:
         return run.status.error or "failed without a word"
     if run.state is State.CRASHED:
         return run.status.error or "process is gone"
-    return ""
+    return run.warning
 
 
 def clock(seconds: float) -> str:

@@ -21,7 +21,7 @@ from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.metrics import EpochRecord, MetricsTail
 from core.runs.plain import plain
-from core.runs.process import alive, effective_state
+from core.runs.process import alive, effective_state, silence
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 
@@ -53,6 +53,8 @@ class RunSnapshot:
     sheets: tuple[tuple[int, Path], ...] = ()
     strips: tuple[tuple[int, Path], ...] = ()
     version: int = 0
+    warning: str = ""
+    """What a person should know of a live run: that it has not shown a sign of life for long."""
 
     @property
     def id(self) -> str:
@@ -248,6 +250,7 @@ class LiveReader:
             tuple(watched.tail.epochs) if tail_changed else before.epochs,
             tuple(run.sample_sheets()) if sheets_changed else before.sheets,
             tuple(run.reverse_strips()) if strips_changed else before.strips,
+            warning=silence(status, now=self.now()) if state.is_live else "",
         )
         return self._keep(watched, after, moment)
 
@@ -307,6 +310,7 @@ def _same(before: RunSnapshot, after: RunSnapshot) -> bool:
     """Whether a person would see no difference: a heartbeat is none, nor is part of a second."""
     return (
         before.state is after.state
+        and before.warning == after.warning
         and before.file is after.file
         and before.losses is after.losses
         and before.sheets == after.sheets

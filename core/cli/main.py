@@ -12,7 +12,7 @@ from click.shell_completion import shell_complete
 
 import core
 from core.cli.output import note, print_error
-from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError
+from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory
 
 COMMANDS: Final = {
     "schedules": "Compare noise schedules: how much of the picture each leaves at its last step.",
@@ -107,6 +107,11 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         note("interrupted")
         return EXIT_INTERRUPTED
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print_error("out of memory; ask for fewer pictures or runs at once, or stop what else needs it")
+        return EXIT_USAGE
     except BrokenPipeError:
         # Whoever read the output has seen enough.
         _silence_stdout()

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from core.config.load import decode, encode_toml, read_toml
 from core.data.recipe import DataRecipe
 from core.errors import UserError
+from core.reading import read_npy
 
 GENERATOR_VERSION: Final = 1
 """Raise it whenever the same recipe would give other pictures: old sets are then made anew."""
@@ -177,7 +178,7 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _map(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
-    array: NDArray[Number] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[Number] = read_npy(path)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{path}: expected {dtype.__name__} {shape}, got {array.dtype} {array.shape}")
     return array

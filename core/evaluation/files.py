@@ -1,7 +1,5 @@
 """Pictures that somebody else made, from a `.npy` file."""
 
-import tokenize
-import warnings
 from pathlib import Path
 from typing import Final
 
@@ -9,16 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.reading import read_npy
 from core.runs import plain
 
 _EXPECTED: Final = "expected an array [N, C, H, W] or [N, H, W] of floats from 0 to 1, or of uint8"
-
-_MAGIC: Final = b"\x93NUMPY"
-_DAMAGED: Final = (
-    *(ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError, RecursionError),
-    tokenize.TokenError,
-)
-"""What numpy raises for headers that it cannot read: it takes them for Python."""
 
 
 def read_pictures(path: Path) -> NDArray[np.float32]:
@@ -38,18 +30,11 @@ def read_pictures(path: Path) -> NDArray[np.float32]:
     if not path.is_file():
         raise UserError(f"{name}: expected a .npy file, found something else")
     try:
-        with path.open("rb") as file:
-            magic = file.read(len(_MAGIC))
-        if magic != _MAGIC:
-            raise UserError(f"{name}: not a .npy file; {_EXPECTED} in one that numpy.save has written")
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="numpy")  # of odd headers, which are read nonetheless
-            # Mapped, because a header may promise more than there is memory for.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = read_npy(path)
     except OSError as error:
         raise UserError(f"{name}: cannot be read ({error.strerror or error})") from error
-    except _DAMAGED as error:
-        raise UserError(f"{name}: not a .npy file of numbers ({' '.join(str(error).split())})") from error
+    except UserError as error:
+        raise UserError(f"{name}: {error}; {_EXPECTED}") from error
     if array.ndim == 3:
         array = array[:, None]
     if array.ndim != 4 or not array.size:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import inspect
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 from core.evaluation import raster, starts, triangles
 from core.evaluation.raster import Edge
 from core.evaluation.triangles import TriangleFits, find_edge
+from core.reading import DAMAGED_NPY
 from core.runs import atomic_path, atomic_write
 
 _NAMES: Final = tuple(field.name for field in fields(TriangleFits) if field.name != "edge")
-_DAMAGED: Final = (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile)
+_DAMAGED: Final = (OSError, *DAMAGED_NPY, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def cached_fits(

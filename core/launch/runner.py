@@ -17,10 +17,11 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from core.errors import UserError
+from core.errors import OUT_OF_MEMORY, UserError
 from core.launch.devices import Plan, Slot
 from core.launch.provenance import PACKAGE_PARENT
 from core.launch.runner_lock import RunnerLock, between_enqueueings
+from core.reading import open_plain
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.plain import plain
 from core.runs.process import host_name
@@ -237,10 +238,7 @@ def _note_death(run: RunDirectory, code: int) -> None:
     """Leave word in the log of a worker that was killed and could not."""
     words = f"--- {_now()} the worker was killed by {_signal_name(-code)}"
     if code == -signal.SIGKILL:
-        words += (
-            "; if nobody did that, the system ran out of memory: lower train.batch_size or model.width, or run fewer "
-            "at once (--slots)"
-        )
+        words += f"; if nobody did that, the system ran {OUT_OF_MEMORY}"
     with contextlib.suppress(OSError), _open_log(run) as log:  # the run is removed, or the disk full
         log.write(f"{words}\n".encode())
 
@@ -266,7 +264,7 @@ def _last_words(worker: _Worker, code: int) -> str:
     """How a worker ended, with the last line that it wrote."""
     how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
     try:
-        with worker.run.log.open("rb") as log:
+        with open_plain(worker.run.log) as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(worker.log_start, size - _TAIL))
             lines = log.read(_TAIL).decode("utf-8", errors="replace").splitlines()

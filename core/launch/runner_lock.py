@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
+from core.reading import open_plain
 from core.runs.files import same_file, try_flock, wait_for_flock
 from core.runs.process import ProcessIdentity, alive
 
@@ -50,9 +51,9 @@ class RunnerLock:
 def read_runner(root: Path | str) -> RunnerInfo | None:
     """What the runner last wrote, alive or not (see `core.runs.alive`); None when there is none."""
     try:
-        with (Path(root) / ".queue.lock").open("rb") as file:
+        with open_plain(Path(root) / ".queue.lock") as file:
             return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from core.reading import open_plain
 from core.runs.directory import RunDirectory
 from core.runs.files import atomic_write
 
@@ -60,7 +61,7 @@ def write_overlay(path: Path, overlay: Overlay) -> None:
 def read_overlay(path: Path, pictures: NDArray[np.uint8]) -> Overlay | None:
     """What was kept of these pictures; None when there is none, or it is of others or damaged."""
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             found = msgspec.json.decode(file.read(_LIMIT), type=Overlay)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

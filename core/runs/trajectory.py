@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.reading import open_plain
 from core.runs.directory import RunDirectory
 from core.runs.files import atomic_write
 from core.runs.plain import plain
@@ -74,8 +75,14 @@ class Trajectory:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._handle)
+        try:
+            file = open_plain(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+        weakref.finalize(self, file.close)
+        self._handle = file.fileno()
         try:
             header, begin = self._header()
             notes = header["__metadata__"]
@@ -153,7 +160,7 @@ def clear_progress(run: RunDirectory, walk: Walk) -> None:
 def read_progress(run: RunDirectory, walk: Walk) -> Progress | None:
     """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
     try:
-        with walk.progress_path(run).open("rb") as file:
+        with open_plain(walk.progress_path(run)) as file:
             found = msgspec.json.decode(file.read(_PROGRESS_LIMIT), type=Progress)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

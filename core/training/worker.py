@@ -21,7 +21,14 @@ import msgspec
 import torch
 
 from core.data import load_dataset
-from core.errors import EXIT_OK, EXIT_RUN_FAILED, EXIT_USAGE, UserError
+from core.errors import (
+    EXIT_OK,
+    EXIT_RUN_FAILED,
+    EXIT_USAGE,
+    OUT_OF_MEMORY,
+    UserError,
+    is_out_of_memory,
+)
 from core.runs import (
     DISK_FULL,
     EpochRecord,
@@ -38,7 +45,6 @@ from core.training.pictures import draw_epoch, draw_missing, draw_noises
 
 _STATUS_SECONDS = 0.5
 _RATE_SECONDS = 5.0
-_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 class Worker:
@@ -208,12 +214,9 @@ def explain(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError):
         return _explain_os_error(error)
-    text = str(error)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in text for words in _OUT_OF_MEMORY
-    ):
-        return "out of memory; lower train.batch_size or model.width, or run fewer at once (--slots)"
-    return " ".join(f"{type(error).__name__}: {text}".split("\n")[0].split())
+    if is_out_of_memory(error):
+        return OUT_OF_MEMORY
+    return " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
 
 
 def _explain_os_error(error: OSError) -> str:

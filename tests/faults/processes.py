@@ -19,6 +19,7 @@ import psutil
 import torch
 
 from core.config import encode_toml
+from core.errors import OUT_OF_MEMORY
 from core.launch import control
 from core.runs import ProcessIdentity, RunDirectory, RunStore, State, alive
 from core.training.loop import Trainer
@@ -84,7 +85,7 @@ def out_of_memory(folder: Path, rng: random.Random) -> None:
 
     assert tiny.finish(run, sabotage) == 3, run.log.read_text()
     error = run.read_status().error
-    assert error.startswith("out of memory; lower train.batch_size or model.width"), error
+    assert error == OUT_OF_MEMORY
     tiny.check_files(run)
 
 
@@ -180,6 +181,7 @@ def _in_terminal(*arguments: str) -> tuple[int, int]:
     sys.stdout.flush()
     pid, master = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the harness may itself run under nohup
         os.execve(
             sys.executable, [sys.executable, "-m", *arguments], {**os.environ, "TERM": "xterm-256color"}
         )

@@ -8,12 +8,15 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Log, Static
 
+from core.reading import open_plain
 from core.runs.plain import plain
 from tui.live import RunSnapshot, Signature, signature
 from tui.parts.bars import Hint, KeyBar
 
 TAIL_BYTES: Final = 256 * 1024
 INTERVAL: Final = 0.5
+LINE_LIMIT: Final = 2000
+"""Characters of a line that are shown; a log of endless lines would fill the memory of whoever looks at it."""
 
 
 class LogScreen(Screen[None]):
@@ -82,24 +85,25 @@ class LogScreen(Screen[None]):
                 log.write_line("no log yet")
                 self._offset, self._seen = 0, None
             return
-        if self._seen is None or seen[0] != self._seen[0] or seen[2] < self._offset:
+        behind = seen[2] - self._offset
+        if self._seen is None or seen[0] != self._seen[0] or not 0 <= behind <= TAIL_BYTES:
             log.clear()
             self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
             self.call_after_refresh(log.scroll_end, animate=False)
         self._seen = seen
         try:
-            with self._path.open("rb") as file:
+            with open_plain(self._path) as file:
                 file.seek(self._offset)
-                data = file.read(TAIL_BYTES * 4)
+                data = file.read(seen[2] - self._offset)
         except OSError as error:
             log.write_line(f"cannot be read ({error.strerror or error})")
             return
         self._offset += len(data)
         whole, newline, rest = (self._partial + data).rpartition(b"\n")
-        self._partial = rest
+        self._partial = rest[:TAIL_BYTES]
         if newline:
             text = plain(whole.decode("utf-8", errors="replace"), lines=True)
-            log.write_lines(text.split("\n"))
+            log.write_lines([line[:LINE_LIMIT] for line in text.split("\n")])
 
     def action_close(self) -> None:
         self.dismiss()
