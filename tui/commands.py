@@ -44,6 +44,7 @@ BOARD: Final = (
     Command("run.mark", "space", "mark", "Mark the run for comparison, or unmark it", 6),
     Command("run.compare", "c", "compare", "Compare the marked runs, or all that are shown", 3),
     Command("board.schedules", "s", "schedules", "Try out noise schedules, and see pictures under them", 6),
+    Command("board.datasets", "b", "datasets", "Browse datasets, real pictures beside samples", 7),
     Command("run.new", "n", "new", "Set up a new run", 5),
     Command("run.clone", "y", "clone", "Set up a new run with this one's settings"),
     Command("run.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
@@ -145,6 +146,29 @@ SCHEDULES: Final = (
     Command("schedules.new", "n", "new", "Set up a new run under these schedules", 2),
 )
 
+DATASETS: Final = (
+    Command("datasets.close", "escape,q,b", "close", "Back to the board", 0),
+    Command("datasets.next", "right", "further(1)", "Look at the next dataset", 1),
+    Command("datasets.previous", "left", "further(-1)", "Look at the dataset before", 1),
+    Command("datasets.open", "o,ctrl+o", "open", "Look at a folder of your own, or a recipe's file", 3),
+    Command("datasets.view", "v,tab", "next_view", "Pictures, fitted triangles, or grey values", 1),
+    Command("datasets.down", "down,j", "rows(1)", "Show further pictures", 5),
+    Command("datasets.up", "up,k", "rows(-1)", "Show earlier pictures", 5),
+    Command("datasets.page_down", "pagedown", "page(1)", "Show a screenful of further pictures"),
+    Command("datasets.page_up", "pageup", "page(-1)", "Show a screenful of earlier pictures"),
+    Command("datasets.first", "home", "go(0)", "Show the first pictures"),
+    Command("datasets.last", "end,G", "go(1)", "Show the last pictures"),
+    Command("datasets.part", "h", "part", "Held-out pictures, or those for training", 3),
+    Command("datasets.run", "r", "run(1)", "Samples of the next run on this dataset, or of none", 2),
+    Command("datasets.run_before", "R", "run(-1)", "Samples of the run before"),
+    Command("datasets.earlier", "left_square_bracket", "epoch(-1)", "Show samples of an earlier epoch", 4),
+    Command("datasets.later", "right_square_bracket", "epoch(1)", "Show samples of a later epoch", 4),
+    Command("datasets.zoom", "z", "zoom", "Smaller or larger tiles", 4),
+    Command("datasets.fit", "f,enter", "fit", "Fit triangles to what is shown", 2),
+    Command("datasets.make", "m", "make", "Make the whole set now, or stop making it", 6),
+    Command("datasets.new", "n", "new", "Set up a new run on this dataset", 6),
+)
+
 NEW_RUN: Final = (
     Command("new.start", "f5,ctrl+r", "start", "Queue these runs", 0),
     Command("new.cancel", "escape", "cancel", "Queue nothing, back to the board", 1),
@@ -169,7 +193,7 @@ PICKER: Final = (
     Command("picker.type", "tab,shift+tab", "type", "Type a path, or go back to the tree", 1),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *NEW_RUN, *PICKER)
+ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *DATASETS, *NEW_RUN, *PICKER)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

@@ -13,7 +13,11 @@ from tui.describe import counted
 from tui.live import RunSnapshot, Snapshot
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from core.config import RunConfig
+    from core.launch.overlay import Fitting
     from core.recipes import Recipe
     from core.runs.trajectory import Walk
 
@@ -129,6 +133,30 @@ class Control:
                 [run.run for run, one in zip(runs, walks, strict=True) if one == walk], walk, plan
             )
         return f"computing it for {counted(started, 'run')}" if started else "is being computed already"
+
+    def fit(
+        self, pictures: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]
+    ) -> "Fitting":
+        """Have triangles fitted to real pictures and to samples, in a process of its own.
+
+        Args:
+            pictures: real ones, uint8 [N, H, W] or [N, H, W, 3].
+            kept: where their fits are kept.
+            samples: sheets of samples, and where their fits are kept.
+
+        Raises:
+            UserError: a folder cannot be written, or the process not started.
+        """
+        from core.imaging.sheet import write_sheet
+        from core.launch.overlay import start_fitting
+
+        sheet = kept.with_suffix(".png")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_sheet(sheet, pictures, columns=16)
+        except OSError as error:
+            raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
+        return start_fitting([(sheet, kept), *samples])
 
     def delete(self, run: RunSnapshot) -> str:
         """Delete a run and all its files.

@@ -1,11 +1,15 @@
-"""What the dashboard remembers of a person between two visits: the theme."""
+"""What the dashboard remembers of a person between two visits: the theme, and folders of pictures."""
 
 import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from tui.themes import DARK, THEMES
+
+FOLDERS: Final = "folders"
+MOST_FOLDERS: Final = 9
 
 
 def theme_file(environment: Mapping[str, str] = os.environ) -> Path:
@@ -31,3 +35,23 @@ def write_theme(path: Path | None, name: str) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{name}\n", encoding="utf-8")
+
+
+def read_folders(theme: Path | None) -> list[str]:
+    """The folders of pictures that a person has looked at, the latest first; they lie beside the theme."""
+    if theme is None:
+        return []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        lines = theme.with_name(FOLDERS).read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if line][:MOST_FOLDERS]
+    return []
+
+
+def remember_folder(theme: Path | None, folder: str) -> None:
+    """Remember a folder of pictures; where that cannot be written, it is forgotten with the visit."""
+    if theme is None:
+        return
+    folders = [folder, *(one for one in read_folders(theme) if one != folder)]
+    with contextlib.suppress(OSError):
+        theme.parent.mkdir(parents=True, exist_ok=True)
+        theme.with_name(FOLDERS).write_text("".join(f"{one}\n" for one in folders), encoding="utf-8")

@@ -43,7 +43,7 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     if selected is None:
         return [
             Hint("enter", "start quick", "screen.start_quick", 0),
-            *_hints({"board.schedules": "schedules"} | wanted, keys),
+            *_hints({"board.schedules": "schedules", "board.datasets": "datasets"} | wanted, keys),
         ]
     said: dict[str, str] = {}
     if not selected.state.is_ended:

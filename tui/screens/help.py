@@ -18,6 +18,7 @@ KEYS_WIDTH: Final = 12
 _TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 DIGITS: Final = (
     ("Select run ", "Select the run of that number"),
+    ("Look at dataset ", "Look at the dataset of that number"),
     ("Show schedule ", "Show the schedule of that number, or do not"),
 )
 """What bindings of digits begin with, and what is said of all nine."""

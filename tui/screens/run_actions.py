@@ -176,6 +176,13 @@ class RunActions(ActingScreen):
         configs = [run.file.config for run in self.choice.chosen]
         self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
+    def action_datasets(self) -> None:
+        from tui.screens.datasets import DatasetsScreen
+
+        run = self.choice.selected
+        start = run.file.config.data.dataset if run is not None else ""
+        self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
+
     def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
         if configs:
             from core.recipes import Recipe

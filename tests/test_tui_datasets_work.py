@@ -1,0 +1,179 @@
+"""What the datasets screen has done elsewhere: triangles fitted, whole sets made, folders found."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tui_datasets import browse, fitted, looked, runs, tiles
+from tui_fixtures import fake_run
+from tui_pilot import dashboard
+
+from core.imaging import read_sheet
+from core.runs.overlay import overlay_path, read_overlay
+from core.runs.status import State
+from core.runs.store import RunStore
+from tui.screens.datasets import DatasetsScreen
+from tui.screens.new_run import NewRunScreen
+from tui.screens.picker import PickerScreen
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+
+
+async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_picture(tmp_path: Path) -> None:
+    directories = runs(tmp_path / "runs")
+    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
+        screen = await browse(driven)
+        await driven.press("tab")
+        assert "fitting triangles" in driven.text()
+        assert "f fits it" in driven.text()
+        await driven.until(lambda: screen.fitting is None and driven.text().count("IoU ") == 16)
+        assert "fitting triangles" not in driven.text()
+        for side in ("real", "samples"):
+            over, alone = tiles(screen, side)[:2]
+            assert over.pictures.shape[3:] == (3,)
+            assert (over.pictures != over.pictures[..., :1]).any(), "an outline in colour"
+            assert alone.title.startswith("IoU ")
+            assert set(np.unique(alone.pictures)) == {0, 255}
+            assert alone.pictures.sum() > 0
+        sheet = read_sheet(directories[1].sample_sheets()[-1][1]).pictures
+        assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
+        await driven.press("f")
+        assert "all of these have their triangles" in driven.said()
+        await driven.press("r")
+        assert driven.text().count("f fits it") == 8
+        await driven.press("enter")
+        await driven.until(lambda: screen.fitting is None and "f fits it" not in driven.text())
+        await driven.press("end")
+        assert "not fitted" in driven.text()
+
+
+async def test_kept_fits_are_shown_at_once_and_nothing_is_started(tmp_path: Path) -> None:
+    directories = runs(tmp_path / "runs")
+    fitted(directories)
+    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
+        screen = await browse(driven)
+        await driven.press("v")
+        assert screen.fitting is None
+        assert driven.text().count("IoU") == 16
+        await driven.press("r")
+        assert driven.text().count("IoU") == 16
+
+
+async def test_why_nothing_can_be_fitted_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data" / ".overlays").write_text("in the way")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        await driven.press("f")
+        assert screen.view == "triangles"
+        await driven.until(lambda: any("cannot be written" in said for said in driven.said()))
+        assert screen.fitting is None
+
+
+async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
+    (tmp_path / "data" / "small.toml").write_text("count = 300\nheldout = 40\nsize = 8\n")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        await driven.press("4")
+        await looked(driven, screen)
+        assert "of 40" in driven.text()
+        await driven.press("m")
+        await driven.until(lambda: "kept in" in driven.text())
+        await driven.until(lambda: screen.making is None)
+        assert (next((tmp_path / "data").glob("small-*")) / "train.npy").exists()
+        await driven.press("h", "end")
+        assert "-300 of 300" in driven.text()
+        await driven.press("m")
+        assert "all of its pictures are made" in driven.said()
+
+
+async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) -> None:
+    (tmp_path / "data" / "long.toml").write_text("count = 10000000\nsize = 64\n")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        await driven.press("3")
+        await looked(driven, screen)
+        await driven.press("m")
+        await driven.until(lambda: "making all pictures: 0% of 10,002,000" in driven.text())
+        assert "m stop making" in driven.text()
+        await driven.press("m")
+        await driven.until(lambda: "stopped; nothing of it is kept" in driven.said())
+        await driven.until(lambda: "making" not in driven.text().splitlines()[0])
+        assert not list((tmp_path / "data").glob("long-*"))
+        await driven.press("m")
+        await driven.until(lambda: screen.making is not None and screen.making.total)
+        await driven.press("escape")
+        await driven.until(lambda: not list((tmp_path / "data").glob("*long-*")))
+
+
+async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        await browse(driven)
+        (tmp_path / "data").rmdir()
+        (tmp_path / "data").write_text("in the way")
+        await driven.press("m")
+        await driven.until(lambda: any("cannot be kept here" in said for said in driven.said()))
+
+
+async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for number in range(12):
+        Image.new("RGB", (20, 30), (number * 20, 0, 99)).save(mine / f"{number}.png")
+    theme = tmp_path / "state" / "theme"
+    async with dashboard(tmp_path / "runs", (120, 40), remember=theme) as driven:
+        screen = await browse(driven)
+        await driven.press("o")
+        await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
+        await driven.press("escape", "o")
+        await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
+        await driven.press("tab")
+        driven.app.screen.query_one("#path").value = str(mine)  # type: ignore[attr-defined]  # an Input
+        await driven.press("enter")
+        await looked(driven, screen)
+        assert "4 mine" in driven.text()
+        assert "datasets  mine" in driven.text()
+        assert f"from {mine}, cut square and resized" in " ".join(driven.text().split())
+        assert tiles(screen)[0].pictures.shape[3] == 3
+    async with dashboard(tmp_path / "runs", (120, 40), remember=theme) as driven:
+        await browse(driven)
+        assert "4 mine" in driven.text()
+
+
+async def test_what_cannot_be_looked_at_is_explained_and_the_others_can(tmp_path: Path) -> None:
+    (tmp_path / "data" / "wrong.toml").write_text("size = 0")
+    fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, dataset="nowhere-at-all")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        await driven.press("b")
+        await driven.until(lambda: "no data set called 'nowhere-at-all'" in driven.text())
+        screen = driven.app.screen
+        assert isinstance(screen, DatasetsScreen)
+        await driven.press("down", "pagedown", "end", "z", "f", "m", "v", "h", "v")
+        await driven.press("4")
+        await driven.until(lambda: "size" in screen.shown.trouble)
+        await driven.press("3")
+        await looked(driven, screen)
+        assert screen.shown.name == "low"
+        assert screen.shown.trouble == ""
+
+
+async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        await driven.press("3")
+        await looked(driven, screen)
+        await driven.press("n")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        await driven.pilot.pause()
+        assert "new run  as browsed" in driven.text()
+        await driven.press("escape")
+        assert driven.app.screen is screen
+        await driven.press("n")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        await driven.press("f5")
+        await driven.until(lambda: driven.app.screen is driven.board and len(driven.board.runs) == 5)
+        assert {info.file.config.data.dataset for info in RunStore(tmp_path / "runs").infos()} == {"low"}

@@ -1,0 +1,141 @@
+"""How many pixels are black, white, or anything between, as numbers and as bars: real pictures beside samples."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from textual.content import Content
+
+Pixels = NDArray[np.uint8]
+
+GROUPS: Final = ((0, 0), (1, 12), *((low, low + 22) for low in range(13, 243, 23)), (243, 254), (255, 255))
+"""First and last grey value of each bar: black, nearly black, ten groups between 5% and 95%, nearly white, white."""
+LABEL_WIDTH: Final = 22
+NUMBER_WIDTH: Final = 7
+LEAST_BAR: Final = 4
+LEAST_SHARE: Final = 1e-4
+"""Where bars begin."""
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉"
+_NAMES: Final = {(0, 0): "black", (1, 12): "nearly black", (243, 254): "nearly white", (255, 255): "white"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Greys:
+    """Shares of pixels, each 0 to 1, of so many pictures.
+
+    Attributes:
+        shares: of each of `GROUPS`.
+        pictures: how many were counted.
+    """
+
+    shares: tuple[float, ...]
+    pictures: int
+
+    @property
+    def between(self) -> float:
+        """Pixels that are neither black nor white."""
+        return sum(self.shares[1:-1])
+
+    @property
+    def clearly(self) -> float:
+        """Pixels that are neither nearly black nor nearly white."""
+        return sum(self.shares[2:-2])
+
+
+def greys_of(pictures: Pixels) -> Greys:
+    """Count grey values; of a colour the lightest channel, as the judgement of samples does.
+
+    Args:
+        pictures: uint8 [N, H, W] or [N, H, W, 3].
+    """
+    values = pictures if pictures.ndim == 3 else pictures.max(axis=3)
+    counts = np.bincount(values.ravel(), minlength=256)
+    total = max(1, int(counts.sum()))
+    return Greys(tuple(int(counts[low : high + 1].sum()) / total for low, high in GROUPS), len(pictures))
+
+
+def grey_of_each(pictures: Pixels) -> list[float]:
+    """Of each picture the share of pixels that are neither black nor white, 0 to 1."""
+    values = pictures if pictures.ndim == 3 else pictures.max(axis=3)
+    share: list[float] = ((values > 0) & (values < 255)).mean(axis=(1, 2)).tolist()
+    return share
+
+
+def grey_bars(columns: Sequence[tuple[str, str, Greys]], width: int) -> Content:
+    """A table with a line for each group and bars for each column, then what they come to.
+
+    Bars are logarithmic, since most of a picture is black or white, and greys are what is looked for.
+
+    Args:
+        columns: title, colour and greys of each, at least one.
+        width: cells.
+    """
+    each = max(1, (width - LABEL_WIDTH) // len(columns))
+    room = max(LEAST_BAR, each - NUMBER_WIDTH - 2)
+    heads = [Content.styled(f"{title[: each - 1]:{each}}", f"bold {color}") for title, color, _ in columns]
+    lines = [Content.assemble(" " * LABEL_WIDTH, *heads)]
+    for place, group in enumerate(GROUPS):
+        low, high = group
+        label = _NAMES.get(group, "grey")
+        values = f"{low}" if low == high else f"{low}-{high}"
+        parts: list[str | Content] = [
+            Content.styled(f" {values:>7} ", "$text-muted"),
+            f"{label:{LABEL_WIDTH - 9}}",
+        ]
+        for _, color, greys in columns:
+            share = greys.shares[place]
+            drawn = bar(length(share), room)
+            parts += [f"{percent(share):>{NUMBER_WIDTH - 1}} ", Content.styled(f"{drawn:{room + 1}} ", color)]
+        lines.append(Content.assemble(*parts))
+    scale = Content.styled(f" bars are logarithmic, from {percent(LEAST_SHARE)} to 100%", "$text-muted")
+    lines += [*summary(columns, width), scale]
+    return Content("\n").join([line.truncate(width) for line in lines])
+
+
+def summary(columns: Sequence[tuple[str, str, Greys]], width: int) -> list[Content]:
+    """What the bars come to, a line for each column."""
+    return [
+        Content.assemble(
+            (f" {title}: ", f"bold {color}"),
+            (percent(greys.between), "bold"),
+            f" neither black nor white, {percent(greys.clearly)} grey",
+            (f" · {greys.pictures:,} pictures", "$text-muted"),
+        ).truncate(width, ellipsis=True)
+        for title, color, greys in columns
+    ]
+
+
+def length(share: float) -> float:
+    """How long the bar of a share of pixels is, 0 to 1, on a logarithmic scale.
+
+    >>> length(1.0), length(0.01), length(LEAST_SHARE / 2)
+    (1.0, 0.5, 0.0)
+    """
+    return max(0.0, 1.0 + math.log10(share) / -math.log10(LEAST_SHARE)) if share > 0 else 0.0
+
+
+def bar(share: float, room: int) -> str:
+    """A bar of up to `room` cells, to an eighth of a cell; what is more than nothing is seen.
+
+    >>> bar(1.0, 3), bar(0.5, 3), bar(1e-9, 3), bar(0.0, 3)
+    ('███', '█▌', '▏', '')
+    """
+    eighths = round(min(max(0.0, share), 1.0) * room * 8)
+    eighths = max(eighths, 1 if share > 0 else 0)
+    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def percent(share: float) -> str:
+    """A share of pixels in at most six characters.
+
+    >>> percent(0.12345), percent(0.00012), percent(0.0), percent(1.0)
+    ('12.3%', '0.012%', '0%', '100%')
+    """
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    if share < 0.001:
+        return f"{share:.3%}" if share >= 5e-6 else "<.001%"
+    return f"{share:.2%}" if share < 0.1 else f"{share:.1%}"

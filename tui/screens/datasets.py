@@ -1,0 +1,348 @@
+"""Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
+
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import msgspec
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from core.config import RunConfig
+from core.recipes import load_recipe
+from core.runs.overlay import overlay_path
+from tui.commands import DATASETS, bindings
+from tui.comparison import short_labels
+from tui.control import Control
+from tui.draft import Draft
+from tui.live import RunSnapshot, Snapshot
+from tui.messages import SnapshotTaken
+from tui.palette import series_style
+from tui.parts.bars import Hint, KeyBar
+from tui.parts.browsing import Browsing, Side
+from tui.parts.gallery import all_epochs, sheet_at
+from tui.parts.greys import grey_bars, percent
+from tui.parts.hints import keys_of, screen_hints
+from tui.parts.looking import described, known_datasets, same_dataset, short_name
+from tui.parts.names import NameLine
+from tui.parts.tabs import say, title_and_tabs
+from tui.parts.tile_plan import TilePlan, plan_tiles, zoom_after
+from tui.preferences import read_folders, remember_folder
+from tui.screens.dataset_work import DatasetWork
+from tui.widgets.epoch_slider import moved
+from tui.widgets.picture_rows import PictureRows
+
+VIEWS: Final = ("pictures", "triangles", "greys")
+HIGH: Final = 30
+"""From this height on there is room for more of the description."""
+CHROME: Final = (6, 7)
+"""Lines around the tiles of a side: below that height, and from it on."""
+MOST_NAMES: Final = 9
+NAMES_BEFORE: Final = 2
+ORIGIN: Final = "as browsed"
+
+
+class DatasetsScreen(DatasetWork):
+    """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
+
+    Args:
+        control: of the runs folder.
+        start: the dataset to begin with; empty takes the first.
+    """
+
+    CSS_PATH = "datasets.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(DATASETS),
+        *(Binding(str(n), f"choose({n - 1})", f"Look at dataset {n}", show=False) for n in range(1, 10)),
+    ]
+
+    def __init__(self, control: Control, start: str = "") -> None:
+        super().__init__(control, Browsing(name=start))
+        self.snapshot = Snapshot()
+        self.view = VIEWS[0]
+        self.folders: list[str] = []
+        self._names_from = 0
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top")
+        yield NameLine(id="names")
+        yield Static(id="facts")
+        with Horizontal(id="body"):
+            for side in ("real", "samples"):
+                with Vertical(id=side, classes="side"):
+                    yield Static(id=f"{side}-said", classes="said")
+                    yield PictureRows(id=f"{side}-rows")
+            with VerticalScroll(id="greys", can_focus=False):
+                yield Static(id="bars")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
+        self.folders = read_folders(getattr(self.app, "remember", None))
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        self.turn_to(self.names[self.place])
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        self.snapshot = message.snapshot
+        self.update()
+
+    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
+        self.action_choose(message.place + self._names_from)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_rows(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_rows(-1)
+
+    @property
+    def names(self) -> list[str]:
+        """All that can be looked at."""
+        return known_datasets(self.snapshot.runs, self.folders)
+
+    @property
+    def place(self) -> int:
+        """Where what is looked at is among them; 0 where it is not."""
+        found = (place for place, name in enumerate(self.names) if same_dataset(name, self.shown.name))
+        return next(found, 0)
+
+    @property
+    def run(self) -> RunSnapshot | None:
+        """The run whose samples are shown."""
+        return self.shown.run(self.snapshot.runs)
+
+    def turn_to(self, name: str) -> None:
+        """Look at another dataset."""
+        self.shown.turn_to(name)
+        self.look_at(name)
+        self.update()
+
+    def update(self) -> None:
+        """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
+        if not self.is_mounted:
+            return
+        self.set_class(self.size.height >= HIGH, "-high")
+        self._update_bars()
+        run, real = self.run, self.shown.real()
+        samples, epoch = self._samples(run)
+        self.set_class(samples is not None, "-both")
+        self.set_class(self.view == "greys", "-greys")
+        columns = []
+        if real is not None:
+            columns.append(("held out" if self.shown.heldout else "training", real))
+        if run is not None and samples is not None:
+            columns.append((f"samples of {short_labels([run])[run.id]}, epoch {epoch}", samples))
+        if self.view == "greys":
+            text = self.app.theme_variables["foreground"]
+            bars = [(said, side.color or text, side.greys) for said, side in columns]
+            width = self.size.width - 1
+            say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
+            return
+        self._update_side("real", real, *([columns[0][0]] if real is not None else [""]))
+        self._update_side("samples", samples, columns[-1][0] if columns else "")
+
+    def _samples(self, run: RunSnapshot | None) -> tuple[Side | None, int]:
+        """In the first colour; the real pictures have the text's own."""
+        color = series_style(0, self.app.theme_variables).color
+        return self.shown.samples(run, color) if run is not None else (None, 0)
+
+    def _update_side(self, name: str, side: Side | None, said: str) -> None:
+        rows, line = self.query_one(f"#{name}-rows", PictureRows), self.query_one(f"#{name}-said", Static)
+        part = self.shown.part
+        if side is None or part is None:
+            rows.show([], 1, 1)
+            say(line, Content(""))
+            return
+        plan, triangles = self._plan(side), self.view == "triangles"
+        tiles = self.shown.tiles(
+            side,
+            plan.at_once,
+            plan.tile,
+            triangles=triangles,
+            outline=series_style(1, self.app.theme_variables).color,
+            key=keys_of(self).get("datasets.fit", ["f"])[0],
+        )
+        rows.show(tiles, plan.tile, plan.per_row * self._each)
+        if name == "real":
+            last = min(self.shown.first + plan.at_once, len(side.pictures))
+            total = f" of {part.total:,}" if part.total is not None else ""
+            said += f" {self.shown.first + 1}-{last}{total}"
+        grey = percent(side.greys.between)
+        bold = f"bold {side.color}" if side.color else "bold"
+        text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
+        say(line, text.truncate(self._side_width, ellipsis=True))
+
+    @property
+    def _each(self) -> int:
+        """Tiles of each picture."""
+        return 2 if self.view == "triangles" else 1
+
+    @property
+    def _side_width(self) -> int:
+        return (self.size.width - 1) // 2 if self.has_class("-both") else self.size.width
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        """Cells and lines that the tiles of a side have."""
+        return self._side_width, self.size.height - CHROME[self.size.height >= HIGH]
+
+    def _plan(self, side: Side) -> TilePlan:
+        return plan_tiles(side.pictures.shape[1:3], *self._room, self.shown.zoom, each=self._each)
+
+    def _update_bars(self) -> None:
+        width, names, at = self.size.width, self.names, self.place
+        told = " · ".join([short_name(self.shown.name), *self.work_said])
+        tabs = [("", view) for view in VIEWS]
+        say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
+        self._names_from = max(0, min(at - NAMES_BEFORE, len(names) - MOST_NAMES))
+        shown = [
+            (series_style(place, self.app.theme_variables), short_name(name), place == at)
+            for place, name in enumerate(names)
+        ]
+        self.query_one(NameLine).show(shown[self._names_from :])
+        seen, trouble = self.shown.seen, self.shown.trouble
+        words = trouble or (described(seen) if seen is not None else "looking at it")
+        say(
+            self.query_one("#facts", Static),
+            Content.styled(words, "$text-error" if trouble else "$text-muted"),
+        )
+        self.query_one(KeyBar).show(dataset_hints(self, making=self.making is not None))
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_further(self, datasets: int) -> None:
+        names = self.names
+        self.turn_to(names[(self.place + datasets) % len(names)])
+
+    def action_choose(self, place: int) -> None:
+        names = self.names
+        if place < len(names) and not same_dataset(names[place], self.shown.name):
+            self.turn_to(names[place])
+
+    def action_open(self) -> None:
+        """Look at a folder of one's own."""
+        from tui.screens.picker import DATASET, PickerScreen
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                if not any(same_dataset(str(path), name) for name in self.names):
+                    self.folders.insert(0, str(path))
+                remember_folder(getattr(self.app, "remember", None), str(path))
+                self.turn_to(str(path))
+
+        start = Path(self.shown.name) if "/" in self.shown.name else None
+        self.app.push_screen(PickerScreen(DATASET, start), decided)
+
+    def action_view(self, view: str) -> None:
+        self.view = view
+        if view == "triangles" and self.fitting is None:
+            self._fit()
+        self.update()
+
+    def action_next_view(self) -> None:
+        self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+
+    def action_rows(self, rows: int) -> None:
+        real = self.shown.real()
+        if self.view == "greys":
+            self.query_one("#greys").scroll_relative(y=rows, animate=False)
+        elif real is not None:
+            self._go(self.shown.first + rows * self._plan(real).per_row)
+
+    def action_page(self, pages: int) -> None:
+        if (real := self.shown.real()) is not None:
+            self._go(self.shown.first + pages * self._plan(real).at_once)
+
+    def action_go(self, end: int) -> None:
+        if (real := self.shown.real()) is not None:
+            self._go(end * len(real.pictures))
+
+    def action_part(self) -> None:
+        self.shown.heldout, self.shown.first = not self.shown.heldout, 0
+        self.update()
+
+    def action_zoom(self) -> None:
+        if (real := self.shown.real()) is not None:
+            shape = real.pictures.shape[1:3]
+            self.shown.zoom = zoom_after(shape, *self._room, self.shown.zoom, each=self._each)
+            self._go(self.shown.first)
+
+    def action_run(self, further: int) -> None:
+        if not self.shown.choose_run(self.snapshot.runs, further):
+            self.notify("no run on this dataset has samples yet")
+        self.update()
+
+    def action_epoch(self, further: int) -> None:
+        if (run := self.run) is not None:
+            self.shown.epoch = moved(all_epochs([run]), self.shown.epoch, further)
+        self.update()
+
+    def action_fit(self) -> None:
+        """Fit triangles to what has none yet, and show them."""
+        self.view = "triangles"
+        if self.fitting is None and not self._fit():
+            self.notify("all of these have their triangles")
+        self.update()
+
+    def action_new(self) -> None:
+        """Set up runs on this dataset."""
+        from tui.screens.new_run import NewRunScreen
+
+        configs = [
+            msgspec.structs.replace(one, data=msgspec.structs.replace(one.data, dataset=self.shown.name))
+            for one in load_recipe("quick").configs
+        ]
+
+        def decided(wanted: list[RunConfig] | None) -> None:
+            if wanted:
+                self.dismiss(wanted)
+
+        self.app.push_screen(NewRunScreen(Draft.from_configs(configs), origin=ORIGIN), decided)
+
+    def _fit(self) -> bool:
+        """Have triangles fitted to what is shown; whether anything of it had none."""
+        real, part, run = self.shown.real(), self.shown.part, self.run
+        samples, epoch = self._samples(run)
+        fitted = samples is None or samples.overlay is not None
+        if real is None or part is None or (real.overlay is not None and fitted):
+            return real is None
+        found = sheet_at(run, epoch) if run is not None and samples is not None else None
+        wanted = (
+            [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
+        )
+        self.fit_away(part.fitted, part.overlay, wanted)
+        return True
+
+    def _go(self, first: int) -> None:
+        """Put a picture at the top; the last ones fill the screen."""
+        if (real := self.shown.real()) is not None:
+            self.shown.first = max(0, min(first, len(real.pictures) - self._plan(real).at_once))
+            self.update()
+
+
+def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
+    """The key bar, with the keys as they are bound now."""
+    words = {
+        "datasets.next": "dataset",
+        "datasets.view": "view",
+        "datasets.down": "scroll",
+        "datasets.run": "run",
+        "datasets.later": "epoch",
+        "datasets.part": "part",
+        "datasets.fit": "fit",
+        "datasets.zoom": "zoom",
+        "datasets.open": "folder",
+        "datasets.make": "stop making" if making else "make",
+        "datasets.new": "new run",
+        "datasets.close": "back",
+    }
+    return screen_hints(screen, DATASETS, words)
