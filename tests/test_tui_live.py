@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
 
+import tui.live
 from core.launch.runner_lock import hold_runner_lock
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
@@ -330,3 +331,53 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
     snapshot = LiveReader(tmp_path, now=clock, pace=clock).poll()
     assert snapshot is not None
     assert snapshot.runs[1].label == "x^2"
+
+
+def test_many_runs_come_bit_by_bit_the_newest_first(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui.live, "FIRST_READS", 0.0)
+    runs = comparison(tmp_path, "finished")
+    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    for read in range(1, 6):
+        snapshot = reader.poll()
+        assert snapshot is not None
+        assert [run.id for run in snapshot.runs] == [run.id for run in runs[5 - read :]]
+        assert snapshot.unread == 5 - read
+    assert not reader.anything_live
+    assert reader.poll() is None
+
+
+def test_with_very_many_ended_runs_each_is_looked_at_less_often(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tui.live, "CALM_RUNS", 1)
+    runs = comparison(tmp_path, "finished")
+    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    for _ in range(4):
+        reader.poll()
+        clock.tick(ENDED_INTERVAL * 5)
+    reader.poll()
+    replace_status(runs[0], state=State.STOPPED)
+    clock.tick(ENDED_INTERVAL * 4)
+    assert reader.poll() is None
+    clock.tick(ENDED_INTERVAL * 1.1)
+    assert reader.poll() is not None
+
+
+def test_a_run_that_goes_and_comes_again_is_read_anew(tmp_path: Path, clock: Clock) -> None:
+    run, other = (
+        fake_run(tmp_path, name, state=State.FINISHED, epoch=1, place=n)
+        for n, name in enumerate(["linear", "sine"])
+    )
+    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader.poll()
+    away = tmp_path.with_name("away")
+    shutil.move(run.path, away)
+    clock.tick(LIST_INTERVAL + 1)
+    assert only(reader.poll()).id == other.id
+    shutil.move(away, run.path)
+    clock.tick(LIST_INTERVAL + 1)
+    snapshot = reader.poll()
+    assert snapshot is not None
+    assert [found.id for found in snapshot.runs] == [run.id, other.id]

@@ -102,8 +102,9 @@ class Dashboard(App[None]):
                 pass
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Keep the snapshot and tell all open screens; after the first one, the recipe has its turn."""
-        first, self.snapshot = self.snapshot is None, message.snapshot
+        """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
+        first = (self.snapshot is None or self.snapshot.unread > 0) and not message.snapshot.unread
+        self.snapshot = message.snapshot
         for screen in self.screen_stack:
             screen.post_message(SnapshotTaken(message.snapshot))
         self._taken.set()

@@ -4,9 +4,12 @@ A `LiveReader` belongs to one reader thread. What it hands out can be kept and d
 the arrays are read-only views whose contents never change, because metrics are only ever appended.
 
 What a poll costs: one stat of the runs folder; for a run that is queued or live five stats, plus the bytes
-that were appended; for an ended run two stats a second. Several hundred ended runs are cheap.
+that were appended; for an ended run two stats a second, and less often where there are very many. A run is only
+touched when its turn has come. Where there is much to read for the first time, a poll ends after a while with
+what it has, the newest runs first, and says how many are still unread.
 """
 
+import heapq
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -32,6 +35,10 @@ ENDED_INTERVAL = 1.0
 LIVENESS_INTERVAL = 0.5
 SETTLE_SECONDS = 2.0
 LIST_INTERVAL = 5.0
+FIRST_READS = 0.3
+"""Seconds after which a poll that reads runs for the first time hands out what it has."""
+CALM_RUNS = 500
+"""With more ended runs than these, each is looked at less often, so that looking costs the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +83,16 @@ class RunSnapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """All runs of a runs folder, oldest first, at `taken_at` (seconds since the epoch)."""
+    """All runs of a runs folder, oldest first, at `taken_at` (seconds since the epoch).
+
+    `unread` is how many of them have not been read yet; they follow in the next snapshots.
+    """
 
     runs: tuple[RunSnapshot, ...] = ()
     problems: tuple[RunProblem, ...] = ()
     taken_at: float = 0.0
     runner_alive: bool = False
+    unread: int = 0
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -170,6 +181,15 @@ class LiveReader:
     _store: RunStore = field(init=False)
     _folder: _Folder = field(init=False)
     _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
+    _due: list[tuple[float, str]] = field(init=False, default_factory=list)
+    """When each run is to be looked at next: a heap."""
+    _unread: list[str] = field(init=False, default_factory=list)
+    """Runs that have never been read, the newest last."""
+    _runs: dict[str, RunSnapshot] = field(init=False, default_factory=dict)
+    """The latest snapshot of each readable run; in order of time unless `_unsorted`."""
+    _unsorted: bool = field(init=False, default=False)
+    _problems: dict[str, RunProblem] = field(init=False, default_factory=dict)
+    _ended: int = field(init=False, default=0)
     _last: Snapshot | None = field(init=False, default=None)
     _versions: int = field(init=False, default=0)
     _runner_alive: bool = field(init=False, default=False)
@@ -184,49 +204,88 @@ class LiveReader:
         """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
         moment = self.pace()
         changed = self._list() if self._folder.changed(moment, at_least_every=LIST_INTERVAL) else False
-        for watched in self._watched.values():
-            if moment >= watched.next_look:
+        changed |= self._read_first(moment)
+        for due, name in self._take_due(moment):
+            if (watched := self._watched.get(name)) is not None and watched.next_look == due:
                 changed |= self._look(watched, moment)
         if moment >= self._next_runner_look:
             self._next_runner_look = moment + LIVENESS_INTERVAL
             self._runner_alive = runner_is_alive(self.root)
         if self._last is not None and not changed and self._runner_alive == self._last.runner_alive:
             return None
+        if self._unsorted:
+            order = sorted(self._runs.values(), key=lambda run: (run.file.created, run.id))
+            self._runs, self._unsorted = {run.id: run for run in order}, False
         self._last = Snapshot(
-            runs=tuple(w.snapshot for w in self._watched.values() if w.snapshot is not None),
-            problems=tuple(w.problem for w in self._watched.values() if w.problem is not None),
+            runs=tuple(self._runs.values()),
+            problems=tuple(self._problems[name] for name in sorted(self._problems)),
             taken_at=self.now(),
             runner_alive=self._runner_alive,
+            unread=len(self._unread),
         )
         return self._last
 
     @property
     def anything_live(self) -> bool:
-        """Whether a run is queued or live, so that looking often is worth it."""
-        return self._last is not None and any(not run.state.is_ended for run in self._last.runs)
+        """Whether a run is queued or live, or not yet read, so that looking often is worth it."""
+        return bool(self._unread) or self._ended < len(self._runs)
+
+    def _take_due(self, moment: float) -> list[tuple[float, str]]:
+        """The runs whose turn it is, and since when."""
+        taken = []
+        while self._due and self._due[0][0] <= moment:
+            taken.append(heapq.heappop(self._due))
+        return taken
+
+    def _read_first(self, moment: float) -> bool:
+        """Read runs that are new here, the newest first, for as long as nobody minds; whether any was."""
+        started, any_read = time.monotonic(), False
+        while self._unread and (not any_read or time.monotonic() - started < FIRST_READS):
+            if (watched := self._watched.get(self._unread.pop())) is not None:
+                self._look(watched, moment)
+            any_read = True
+        return any_read
 
     def _list(self) -> bool:
         """Bring the watched runs in line with the folder's entries; whether that changed anything."""
-        found = {directory.id: directory for directory in self._store.runs()}
+        found = {directory.id: directory for directory in self._store.listed()}
         if found.keys() == self._watched.keys():
             return False
-        self._watched = {
-            name: self._watched.get(name)
-            or _Watched(
-                directory,
-                MetricsTail(directory.metrics_file),
-                _Folder(directory.samples),
-                _Folder(directory.reverse),
-            )
-            for name, directory in found.items()
-        }
+        unread = set(self._unread)
+        self._unread = [name for name in found if name not in self._watched or name in unread]
+        for name in self._watched.keys() - found.keys():
+            self._forget(name)
+        for name, directory in found.items():
+            if name not in self._watched:
+                self._watched[name] = _Watched(
+                    directory,
+                    MetricsTail(directory.metrics_file),
+                    _Folder(directory.samples),
+                    _Folder(directory.reverse),
+                )
         return True
+
+    def _forget(self, name: str) -> None:
+        """A run is gone from the folder."""
+        del self._watched[name]
+        self._problems.pop(name, None)
+        self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        """There is nothing to show of this run."""
+        if (run := self._runs.pop(name, None)) is not None:
+            self._ended -= run.state.is_ended
+
+    def _look_again(self, watched: _Watched, moment: float, *, ended: bool) -> None:
+        calm = max(1.0, self._ended / CALM_RUNS)
+        watched.next_look = moment + ENDED_INTERVAL * calm if ended else moment
+        heapq.heappush(self._due, (watched.next_look, watched.directory.id))
 
     def _look(self, watched: _Watched, moment: float) -> bool:
         """Read what is new of one run; whether anything was."""
         run, before = watched.directory, watched.snapshot
         if watched.quiet and self._untouched(watched):
-            watched.next_look = moment + ENDED_INTERVAL
+            self._look_again(watched, moment, ended=True)
             return False
         try:
             status, state = self._read_status(watched, moment)
@@ -289,20 +348,29 @@ class LiveReader:
         before, had_problem = watched.snapshot, watched.problem is not None
         ended = after.state.is_ended
         watched.quiet = ended and watched.samples.settled and watched.reverse.settled
-        watched.next_look = moment + ENDED_INTERVAL if ended else moment
         watched.problem = None
+        self._look_again(watched, moment, ended=ended)
         if before is not None and not had_problem and _same(before, after):
             return False
         self._versions += 1
         watched.snapshot = replace(after, version=self._versions)
+        self._problems.pop(after.id, None)
+        self._ended += ended - (before is not None and before.state.is_ended)
+        self._unsorted |= after.id not in self._runs or before is None or before.file is not after.file
+        self._runs[after.id] = watched.snapshot
         return True
 
     def _fail(self, watched: _Watched, message: str, moment: float) -> bool:
         """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
+        name = watched.directory.id
         problem = RunProblem(watched.directory, plain(message)) if watched.directory.path.is_dir() else None
         changed = problem != watched.problem or watched.snapshot is not None
         watched.problem, watched.snapshot, watched.quiet = problem, None, False
-        watched.next_look = moment + ENDED_INTERVAL
+        self._drop(name)
+        self._problems.pop(name, None)
+        if problem is not None:
+            self._problems[name] = problem
+        self._look_again(watched, moment, ended=True)
         return changed
 
 

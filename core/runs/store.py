@@ -71,14 +71,18 @@ class RunStore:
 
     def runs(self) -> list[RunDirectory]:
         """All runs, readable or not, newest last; other folders are passed over."""
+        stamped = [(self._created(run), run.id, run) for run in self.listed()]
+        return [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
+
+    def listed(self) -> list[RunDirectory]:
+        """All runs, readable or not, in the order of their names, which usually is that of time; reads none."""
         try:
             with os.scandir(self.root) as entries:
-                names = [entry.name for entry in entries if not entry.name.startswith(".")]
+                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
         except OSError:
             names = []
         found = [self._known.get(name) or RunDirectory(self.root / name) for name in names]
-        stamped = [(self._created(run), run.id, run) for run in found if _looks_like_a_run(run)]
-        runs = [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
+        runs = [run for run in found if _looks_like_a_run(run)]
         self._known = {run.id: run for run in runs}
         self._files.keep(run.run_file for run in runs)
         self._statuses.keep(run.status_file for run in runs)
