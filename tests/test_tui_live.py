@@ -3,12 +3,13 @@
 import os
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
-from tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
+from tui_fixtures import NOW, START, STEPS, comparison, fake_run, sheet
 
 import tui.live
 from core.launch.runner_lock import hold_runner_lock
@@ -16,6 +17,7 @@ from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
+from core.schedules import SCHEDULE_NAMES
 from tui.live import ENDED_INTERVAL, LIST_INTERVAL, LiveReader, RunSnapshot, Snapshot
 
 
@@ -337,7 +339,10 @@ def test_many_runs_come_bit_by_bit_the_newest_first(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tui.live, "FIRST_READS", 0.0)
-    runs = comparison(tmp_path, "finished")
+    runs = [
+        fake_run(tmp_path, name, state=State.FINISHED, created=START + timedelta(seconds=second))
+        for second, name in enumerate(SCHEDULE_NAMES[:5])
+    ]
     reader = LiveReader(tmp_path, now=clock, pace=clock)
     for read in range(1, 6):
         snapshot = reader.poll()
