@@ -62,6 +62,15 @@ def test_the_dashboard_never_loads_torch() -> None:
     assert not [name for name in loaded if is_in(name, ("torch", "safetensors", "core.cli", *WITH_TORCH))]
 
 
+def test_the_first_frame_waits_for_nothing_that_draws_runs() -> None:
+    loaded = loaded_by_importing(
+        ["tui.__main__", "tui.app", "tui.control", "tui.keys", "tui.preferences", "tui.terminal"]
+    )
+    assert "tui.screens.opening" in loaded
+    heavy = ("numpy", "PIL", "psutil", "msgspec", "core.runs", "core.config", "core.imaging", "tui.live")
+    assert not [name for name in loaded if is_in(name, heavy)]
+
+
 def test_core_never_loads_textual_or_the_dashboard() -> None:
     loaded = loaded_by_importing(modules_of("core"))
     assert "torch" in loaded

@@ -78,7 +78,7 @@ async def ready(pilot: Pilot[Any]) -> None:
     app = pilot.app
     assert isinstance(app, Dashboard)
     deadline = time.monotonic() + DEADLINE
-    while app.board.choice.snapshot is None:
+    while not app.is_open or app.board.choice.snapshot is None:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()

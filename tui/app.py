@@ -1,5 +1,6 @@
 """The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
 
+import importlib
 import threading
 from collections.abc import Iterable
 from functools import partial
@@ -13,19 +14,21 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from tui.commands import EVERYWHERE, bindings
-from tui.control import Control
-from tui.live import LiveReader, Snapshot
-from tui.messages import SnapshotTaken
+from tui.messages import BoardReady, SnapshotTaken
 from tui.palette import ON_DARK, series_variables
 from tui.preferences import read_theme, write_theme
-from tui.screens.board import Board
+from tui.screens.opening import Opening
 from tui.themes import THEMES, following
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
+    from tui.control import Control
+    from tui.live import Snapshot
+    from tui.screens.board import Board
 
 LIVE_INTERVAL = 0.1
 IDLE_INTERVAL = 0.25
+OPENING, BOARD = "opening", "board"
 
 
 class Dashboard(App[None]):
@@ -40,8 +43,7 @@ class Dashboard(App[None]):
         exports: the folder that exports are written to.
     """
 
-    # Textual does not read the CSS_PATH of the screen that an app starts with.
-    CSS_PATH = "screens/board.tcss"
+    DEFAULT_MODE = OPENING
     TITLE = "ddpm-tui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -51,7 +53,7 @@ class Dashboard(App[None]):
 
     def __init__(
         self,
-        control: Control,
+        control: "Control",
         *,
         recipe: "Recipe | None" = None,
         start: bool = True,
@@ -66,9 +68,11 @@ class Dashboard(App[None]):
         self.recipe = recipe
         self.start = start
         self.snapshot: Snapshot | None = None
+        self.is_open = False
         self._ended = threading.Event()
         self._taken = threading.Event()
         self._taken.set()
+        self.add_mode(OPENING, lambda: Opening(control.root))
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = read_theme(remember)
@@ -78,18 +82,23 @@ class Dashboard(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
 
-    def get_default_screen(self) -> Screen[Any]:
-        return Board(self.control)
-
     def on_mount(self) -> None:
-        self.read_runs()
+        self.call_after_refresh(self.read_runs)
 
     def on_unmount(self) -> None:
         self._ended.set()
 
     @work(thread=True, group="reader")
     def read_runs(self) -> None:
-        """Poll the runs folder in a thread and post what changed, one snapshot at a time."""
+        """Poll the runs folder in a thread and post what changed, one snapshot at a time.
+
+        What draws runs is imported here too: it takes longer than Textual itself, and the first frame needs none
+        of it.
+        """
+        importlib.import_module("tui.screens.board")
+        from tui.live import LiveReader
+
+        self.post_message(BoardReady())
         reader = LiveReader(self.control.root, now=self.control.now)
         worker = get_current_worker()
         while not worker.is_cancelled and not self._ended.is_set():
@@ -100,6 +109,15 @@ class Dashboard(App[None]):
             self._ended.wait(LIVE_INTERVAL if reader.anything_live else IDLE_INTERVAL)
             while not (self._taken.wait(LIVE_INTERVAL) or worker.is_cancelled or self._ended.is_set()):
                 pass
+
+    async def on_board_ready(self) -> None:
+        """Put the board in the place of the opening."""
+        from tui.screens.board import Board
+
+        self.add_mode(BOARD, lambda: Board(self.control))
+        await self.switch_mode(BOARD)
+        await self.remove_mode(OPENING)
+        self.is_open = True
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
@@ -112,11 +130,17 @@ class Dashboard(App[None]):
             self.board.begin(self.recipe, message.snapshot, start=self.start)
 
     @property
-    def board(self) -> Board:
-        """The screen at the bottom of the stack."""
+    def board(self) -> "Board":
+        """The screen at the bottom of the stack, once `is_open`."""
+        from tui.screens.board import Board
+
         board = self.screen_stack[0]
-        assert isinstance(board, Board)  # get_default_screen made it
+        assert isinstance(board, Board)  # on_board_ready put it there
         return board
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Before there is a board, one can only leave: it takes the place of whatever is on top."""
+        return self.is_open or action == "quit"
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name, and the themes one by one."""

@@ -1,4 +1,7 @@
-"""What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread."""
+"""What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread.
+
+The first frame waits for this module, so that what it takes is imported where it is needed.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -7,10 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.runs.directory import RunDirectory
-from core.runs.status import State
-from tui.describe import counted
-from tui.live import RunSnapshot, Snapshot
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from core.config import RunConfig
     from core.launch.overlay import Fitting
     from core.recipes import Recipe
+    from core.runs.directory import RunDirectory
     from core.runs.trajectory import Walk
+    from tui.live import RunSnapshot, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Control:
 
     def queue(
         self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()
-    ) -> list[RunDirectory]:
+    ) -> "list[RunDirectory]":
         """Queue runs as one new group and make sure that somebody starts them.
 
         Args:
@@ -68,13 +69,15 @@ class Control:
 
         ensure_runner(self.root, self.device, self.slots)
 
-    def stop(self, runs: Sequence[RunSnapshot]) -> str:
+    def stop(self, runs: "Sequence[RunSnapshot]") -> str:
         """Stop runs that are queued or live; says what came of it.
 
         Raises:
             UserError: one cannot be stopped; the others are.
         """
         from core.launch.control import stop
+        from core.runs.status import State
+        from tui.describe import counted
 
         stoppable = [run for run in runs if not run.state.is_ended]
         if not stoppable:
@@ -87,7 +90,7 @@ class Control:
             )
         return f"{counted(len(stoppable), 'run')} stop; each keeps a checkpoint"
 
-    def resume(self, runs: Sequence[RunSnapshot], *, epochs: int | None = None) -> str:
+    def resume(self, runs: "Sequence[RunSnapshot]", *, epochs: int | None = None) -> str:
         """Put ended runs back into the queue; says what came of it.
 
         Args:
@@ -98,6 +101,8 @@ class Control:
             UserError: one cannot be resumed; the others are.
         """
         from core.launch.control import resume
+        from core.runs.status import State
+        from tui.describe import counted
 
         ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
         try:
@@ -113,7 +118,7 @@ class Control:
             return "already queued; the queue has been woken"
         return _nothing(runs, "to resume")
 
-    def denoise(self, runs: Sequence[RunSnapshot], walks: "Sequence[Walk]") -> str:
+    def denoise(self, runs: "Sequence[RunSnapshot]", walks: "Sequence[Walk]") -> str:
         """Have the way from noise to picture computed; says what came of it.
 
         Args:
@@ -125,6 +130,7 @@ class Control:
         """
         from core.launch.devices import make_plan
         from core.launch.trajectory import start_walks
+        from tui.describe import counted
 
         plan = make_plan(self.device)
         started = 0
@@ -158,7 +164,7 @@ class Control:
             raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
         return start_fitting([(sheet, kept), *samples])
 
-    def delete(self, run: RunSnapshot) -> str:
+    def delete(self, run: "RunSnapshot") -> str:
         """Delete a run and all its files.
 
         Raises:
@@ -170,7 +176,7 @@ class Control:
         return f"{run.label}: deleted"
 
 
-def _each(runs: Sequence[RunSnapshot], act: Callable[[RunSnapshot], object]) -> None:
+def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
     """Act on every run, and only then complain about those with which it did not work."""
     errors = []
     for run in runs:
@@ -182,13 +188,13 @@ def _each(runs: Sequence[RunSnapshot], act: Callable[[RunSnapshot], object]) -> 
         raise UserError("\n".join(errors))
 
 
-def _nothing(runs: Sequence[RunSnapshot], what: str) -> str:
+def _nothing(runs: "Sequence[RunSnapshot]", what: str) -> str:
     if len(runs) == 1:
         return f"{runs[0].label} is {runs[0].state}: nothing {what}"
     return f"nothing {what} here"
 
 
-def matching_group(snapshot: Snapshot, recipe: "Recipe") -> str | None:
+def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
     """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 

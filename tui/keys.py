@@ -1,11 +1,9 @@
 """A person's own keys: `keys.toml`, one command's name and its keys a line."""
 
-import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.config.load import flatten, read_toml
 from core.errors import UserError
 from tui.commands import ALL
 
@@ -27,6 +25,10 @@ def read_keymap(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
+    import difflib
+
+    from core.config.load import flatten, read_toml
+
     known = {command.id for command in ALL}
     keymap: dict[str, str] = {}
     for name, keys in flatten(read_toml(path)).items():

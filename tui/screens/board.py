@@ -50,6 +50,7 @@ Press [bold $text-primary]n[/] to set up a run of your own, \
 class Board(RunActions):
     """Runs as rows, their losses as curves, their samples as a wall of pictures."""
 
+    CSS_PATH = "board.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(BOARD), *JUMPS]
 

@@ -1,0 +1,28 @@
+"""The first frame: painted before the board, and all that draws runs, has been imported."""
+
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+
+class Opening(Screen[None]):
+    """The board's top and bottom lines, and that the runs are being read; the board takes its place.
+
+    Args:
+        root: the runs folder.
+    """
+
+    CSS_PATH = "opening.tcss"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__()
+        self._root = root
+
+    def compose(self) -> ComposeResult:
+        yield Static(Content.assemble((" ddpm-tui", "bold $text-primary")), id="opening-top")
+        yield Static(Content(f"reading {self._root.name}"), id="opening-told")
+        keys = Content.assemble(" ", ("q", "bold $text-primary"), (" quit", "$text-muted"))
+        yield Static(keys, id="opening-keys")
