@@ -12,12 +12,14 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 if TYPE_CHECKING:
     from tui.live import Snapshot
 
+DEFAULT_PLACE = "localhost:8000"
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
   ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
   ddpm-tui quick          trains the five schedules of the thesis, or comes back to them
   ddpm-tui my.toml        trains a recipe of your own
+  ddpm-tui --web          the same in a browser
 
 Leaving the dashboard stops nothing: workers and queue go on, and the same command shows them again."""
 
@@ -61,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the key E writes what is on the screen (./exports)",
     )
+    parser.add_argument(
+        "--web", action="store_true", help="serve the dashboard to browsers on this machine, until ctrl+c"
+    )
+    parser.add_argument(
+        "--at",
+        default=DEFAULT_PLACE,
+        metavar="[HOST:]PORT",
+        help=f"where --web serves it ({DEFAULT_PLACE}); whoever reaches another host's port controls the runs",
+    )
     parser.add_argument("--version", action="store_true", help="say which version this is")
     return parser
 
@@ -72,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 2 for a mistake in what was given, said in one line on stderr before the screen is taken over.
     """
     try:
-        return _run(_parser().parse_args(arguments))
+        words = sys.argv[1:] if arguments is None else arguments
+        return _run(_parser().parse_args(words), words)
     except UserError as error:
         from core.runs.plain import plain  # what is wrong may be in a file, and hold escape codes
 
@@ -80,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     if options.version:
         from importlib.metadata import PackageNotFoundError, version
 
@@ -104,13 +116,19 @@ def _run(options: argparse.Namespace) -> int:
         from core.recipes import load_recipe
 
         recipe = load_recipe(options.recipe, options.overrides)
-    _require_terminal()
+    if options.web and not in_browser():
+        from tui.serve import Place, serve
+
+        serve(Place.of(options.at), words)
+        return EXIT_OK
+    if not in_browser():
+        _require_terminal()
 
     from tui.app import Dashboard
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
     from tui.preferences import theme_file
-    from tui.terminal import leave_with_terminal
+    from tui.terminal import leave_with_server, leave_with_terminal
 
     control = Control(options.runs.absolute(), device=options.device, slots=options.slots)
     app = Dashboard(
@@ -121,11 +139,17 @@ def _run(options: argparse.Namespace) -> int:
         remember=theme_file(),
         exports=options.exports.absolute(),
     )
-    leave_with_terminal(sys.stdin.fileno())
+    leave = leave_with_server if in_browser() else leave_with_terminal
+    leave(sys.stdin.fileno())
     app.run()
-    if farewell := _farewell(app.snapshot, options.runs):
+    if not in_browser() and (farewell := _farewell(app.snapshot, options.runs)):
         print(farewell)
     return app.return_code or EXIT_OK
+
+
+def in_browser() -> bool:
+    """Whether textual-serve has started us, which then speaks with us over stdin and stdout."""
+    return os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
 
 
 def _require_terminal() -> None:

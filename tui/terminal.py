@@ -1,6 +1,7 @@
 """A dashboard whose terminal is gone leaves too, also where nobody told it."""
 
 import os
+import select
 import signal
 import threading
 import time
@@ -23,6 +24,25 @@ def leave_with_terminal(handle: int) -> None:
         handle: of the terminal, which must be one now.
     """
     threading.Thread(target=_watch, args=(handle,), name="terminal-watch", daemon=True).start()
+
+
+def leave_with_server(handle: int) -> None:
+    """Look once a second whether somebody still holds the other end of a pipe, and end the process when not.
+
+    A server that is killed cannot say so, and the web driver goes on without anybody to draw for.
+
+    Args:
+        handle: the end that is read from; nothing is read here.
+    """
+    threading.Thread(target=_watch_pipe, args=(handle,), name="server-watch", daemon=True).start()
+
+
+def _watch_pipe(handle: int) -> None:
+    poll = select.poll()
+    poll.register(handle, 0)  # no event but that the other end is closed
+    while not poll.poll(1000 * LOOK_SECONDS):
+        pass
+    os._exit(EXIT_HUNG_UP)
 
 
 def _watch(handle: int) -> None:
