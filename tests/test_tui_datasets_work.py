@@ -177,3 +177,21 @@ async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
         await driven.press("f5")
         await driven.until(lambda: driven.app.screen is driven.board and len(driven.board.runs) == 5)
         assert {info.file.config.data.dataset for info in RunStore(tmp_path / "runs").infos()} == {"low"}
+
+
+async def test_what_is_seen_is_exported_with_its_greys(tmp_path: Path) -> None:
+    directories = runs(tmp_path / "runs")
+    fitted(directories)
+    root = tmp_path / "exports"
+    async with dashboard(tmp_path / "runs", (160, 50), exports=root) as driven:
+        await browse(driven)
+        await driven.press("v", "E")
+        await driven.until(lambda: any(f"{root / 'datasets-1'}" in said for said in driven.said()))
+        with Image.open(root / "datasets-1" / "pictures.png") as image:
+            colours = np.asarray(image.convert("RGB"))
+        assert (colours[..., 0] != colours[..., 2]).any(), "with the outlines"
+        table = (root / "datasets-1" / "greys.csv").read_text(encoding="utf-8").splitlines()
+        assert table[0] == f"from,to,real,samples of {directories[1].id}"
+        assert len(table) == 15
+        shares = [[float(cell) for cell in line.split(",")[2:]] for line in table[1:]]
+        assert np.sum(shares, axis=0) == pytest.approx([1, 1])

@@ -11,6 +11,7 @@ from textual.timer import Timer
 
 from core.config import RunConfig
 from core.errors import UserError
+from core.runs.plain import plain
 from tui.control import Control
 from tui.parts.browsing import Browsing
 from tui.parts.looking import look, same_dataset
@@ -57,7 +58,7 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         try:
             self.shown.seen, self.shown.trouble = await asyncio.to_thread(look, name), ""
         except UserError as error:
-            self.shown.seen, self.shown.trouble = None, str(error)
+            self.shown.seen, self.shown.trouble = None, plain(str(error))
         self.update()
 
     @work(exclusive=True, group="fit")
@@ -66,7 +67,7 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         try:
             self.fitting = await asyncio.to_thread(self.control.fit, pictures, kept, samples)
         except UserError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(plain(str(error)), severity="error", markup=False)
         self._wait()
 
     def action_make(self) -> None:
@@ -89,7 +90,7 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         except StoppedError:
             self.notify("stopped; nothing of it is kept")
         except UserError as error:
-            self.notify(str(error), severity="error", markup=False)
+            self.notify(plain(str(error)), severity="error", markup=False)
         self.making = None
         if same_dataset(self.shown.name, making.name):
             self.look_at(self.shown.name)

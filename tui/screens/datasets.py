@@ -1,7 +1,7 @@
 """Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
 
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 from textual import events
@@ -35,6 +35,10 @@ from tui.preferences import read_folders, remember_folder
 from tui.screens.dataset_work import DatasetWork
 from tui.widgets.epoch_slider import moved
 from tui.widgets.picture_rows import PictureRows
+from tui.widgets.wall import WallColumn
+
+if TYPE_CHECKING:
+    from tui.exports.folder import Piece
 
 VIEWS: Final = ("pictures", "triangles", "greys")
 HIGH: Final = 30
@@ -66,6 +70,7 @@ class DatasetsScreen(DatasetWork):
         self.snapshot = Snapshot()
         self.view = VIEWS[0]
         self.folders: list[str] = []
+        self._names: tuple[object, list[str]] | None = None
         self._names_from = 0
 
     def compose(self) -> ComposeResult:
@@ -105,8 +110,12 @@ class DatasetsScreen(DatasetWork):
 
     @property
     def names(self) -> list[str]:
-        """All that can be looked at."""
-        return known_datasets(self.snapshot.runs, self.folders)
+        """All that can be looked at; looked up again when there is a run on another one, or a new folder."""
+        on = frozenset(run.file.config.data.dataset for run in self.snapshot.runs)
+        key = (on, tuple(self.folders))
+        if self._names is None or self._names[0] != key:
+            self._names = (key, known_datasets(self.snapshot.runs, self.folders))
+        return self._names[1]
 
     @property
     def place(self) -> int:
@@ -161,16 +170,8 @@ class DatasetsScreen(DatasetWork):
             rows.show([], 1, 1)
             say(line, Content(""))
             return
-        plan, triangles = self._plan(side), self.view == "triangles"
-        tiles = self.shown.tiles(
-            side,
-            plan.at_once,
-            plan.tile,
-            triangles=triangles,
-            outline=series_style(1, self.app.theme_variables).color,
-            key=keys_of(self).get("datasets.fit", ["f"])[0],
-        )
-        rows.show(tiles, plan.tile, plan.per_row * self._each)
+        plan = self._plan(side)
+        rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
             last = min(self.shown.first + plan.at_once, len(side.pictures))
             total = f" of {part.total:,}" if part.total is not None else ""
@@ -179,6 +180,18 @@ class DatasetsScreen(DatasetWork):
         bold = f"bold {side.color}" if side.color else "bold"
         text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
         say(line, text.truncate(self._side_width, ellipsis=True))
+
+    def _tiles(self, side: Side) -> list[WallColumn]:
+        """What is seen of a side."""
+        plan = self._plan(side)
+        return self.shown.tiles(
+            side,
+            plan.at_once,
+            plan.tile,
+            triangles=self.view == "triangles",
+            outline=series_style(1, self.app.theme_variables).color,
+            key=keys_of(self).get("datasets.fit", ["f"])[0],
+        )
 
     @property
     def _each(self) -> int:
@@ -215,6 +228,24 @@ class DatasetsScreen(DatasetWork):
             Content.styled(words, "$text-error" if trouble else "$text-muted"),
         )
         self.query_one(KeyBar).show(dataset_hints(self, making=self.making is not None))
+
+    def exports(self) -> "list[Piece]":
+        """The tiles that are seen, row by row, and how grey each side is."""
+        from tui.exports.datasets import dataset_pieces
+
+        run, real = self.run, self.shown.real()
+        samples, _ = self._samples(run)
+        if real is None:
+            return []
+        sides = [real, samples] if samples is not None else [real]
+        per_row = self._plan(real).per_row * self._each
+        tiles = [self._tiles(side) for side in sides]
+        rows = [
+            [tile for one in tiles for tile in one[start : start + per_row]]
+            for start in range(0, len(tiles[0]), per_row)
+        ]
+        names = ["real", f"samples of {run.id}" if run is not None else ""]
+        return dataset_pieces(rows, [(name, side.greys) for name, side in zip(names, sides, strict=False)])
 
     def action_close(self) -> None:
         self.dismiss(None)
