@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tui.commands import ALL, Command
+from tui.commands import ALL, REPLAY, Command
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
 SIGNS = {
@@ -44,3 +44,11 @@ def test_the_documentation_names_no_command_that_does_not_exist() -> None:
         line.split("`")[-2] for line in TEXT.splitlines() if line.startswith("| `") and line.endswith("` |")
     }
     assert named == {command.id for command in ALL}
+
+
+def test_no_screen_has_another_use_for_the_keys_that_export_and_replay() -> None:
+    same_everywhere = [*REPLAY, *(command for command in ALL if command.id == "app.export")]
+    keys = [key for command in same_everywhere for key in command.keys.split(",")]
+    others = {key for command in ALL if command not in same_everywhere for key in command.keys.split(",")}
+    assert len(set(keys)) == len(keys)
+    assert not set(keys) & others

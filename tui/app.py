@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from tui.commands import EVERYWHERE, bindings
-from tui.messages import BoardReady, SnapshotTaken
+from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
 from tui.preferences import read_theme, write_theme
 from tui.screens.opening import Opening
@@ -88,6 +88,12 @@ class Dashboard(App[None]):
     def on_unmount(self) -> None:
         self._ended.set()
 
+    def source(self) -> Source:
+        """Where snapshots come from; asked for in the thread that reads them."""
+        from tui.live import LiveReader
+
+        return LiveReader(self.control.root, now=self.control.now)
+
     @work(thread=True, group="reader")
     def read_runs(self) -> None:
         """Poll the runs folder in a thread and post what changed, one snapshot at a time.
@@ -96,10 +102,8 @@ class Dashboard(App[None]):
         of it.
         """
         importlib.import_module("tui.screens.board")
-        from tui.live import LiveReader
-
         self.post_message(BoardReady())
-        reader = LiveReader(self.control.root, now=self.control.now)
+        reader = self.source()
         worker = get_current_worker()
         while not worker.is_cancelled and not self._ended.is_set():
             snapshot = reader.poll()

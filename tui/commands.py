@@ -54,7 +54,7 @@ BOARD: Final = (
 )
 
 EVERYWHERE: Final = (
-    Command("app.export", "E,f9", "export", "Write what is on the screen into files: SVG, PNG, GIF, CSV"),
+    Command("app.export", "E,f4", "export", "Write what is on the screen into files: SVG, PNG, GIF, CSV"),
     Command("app.theme", "t", "next_theme", "Change the theme: dark, light, colour-blind, mono"),
     Command("app.palette", "ctrl+p,colon", "command_palette", "Find a command by name"),
     Command("app.help", "question_mark,f1", "help", "List all keys", 1),
@@ -193,7 +193,15 @@ PICKER: Final = (
     Command("picker.type", "tab,shift+tab", "type", "Type a path, or go back to the tree", 1),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *COMPARE, *DENOISE, *SCHEDULES, *DATASETS, *NEW_RUN, *PICKER)
+REPLAY: Final = (
+    Command("replay.pause", "P,f8", "replay_pause", "Pause the replay, go on, or play it again"),
+    Command("replay.back", "B,f7", "replay_seek(-1)", "Go back by a twentieth of the replay"),
+    Command("replay.forward", "A,f9", "replay_seek(1)", "Go ahead by a twentieth of the replay"),
+    Command("replay.slower", "S,f6", "replay_speed(-1)", "Replay slower, down to real time"),
+    Command("replay.faster", "F,f10", "replay_speed(1)", "Replay faster, up to a thousand times"),
+)
+
+ALL: Final = (*BOARD, *EVERYWHERE, *REPLAY, *COMPARE, *DENOISE, *SCHEDULES, *DATASETS, *NEW_RUN, *PICKER)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

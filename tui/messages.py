@@ -1,6 +1,6 @@
-"""Messages that several screens listen to."""
+"""Messages that several screens listen to, and where they come from."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from textual.message import Message
 
@@ -18,3 +18,14 @@ class SnapshotTaken(Message, bubble=False):
     def __init__(self, snapshot: "Snapshot") -> None:
         super().__init__()
         self.snapshot = snapshot
+
+
+class Source(Protocol):
+    """Reads runs, in one thread."""
+
+    def poll(self) -> "Snapshot | None":
+        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
+
+    @property
+    def anything_live(self) -> bool:
+        """Whether anything moves, so that looking often is worth it."""

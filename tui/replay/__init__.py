@@ -1,0 +1,1 @@
+"""Runs that have ended, played back as if they were live."""

@@ -1,0 +1,116 @@
+"""The dashboard in another time: the same screens on runs that have ended, played back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual.actions import ActionParseResult, parse
+from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
+
+from tui.app import Dashboard
+from tui.commands import REPLAY, bindings
+from tui.messages import SnapshotTaken
+from tui.parts.hints import keys_of
+from tui.replay.bar import ReplayBar
+from tui.replay.clock import ReplayClock
+from tui.replay.control import REFUSAL, ReplayControl
+from tui.replay.reader import ReplayReader, Timeline
+from tui.replay.tracks import Track
+
+REFRESH_SECONDS: Final = 0.25
+SEEK_SHARE: Final = 0.05
+REFUSED: Final = frozenset(
+    {"stop", "stop_all", "resume", "resume_all", "delete", "new", "clone", "compute", "make"}
+)
+"""Actions that would change runs or start some; what they would ask first is not asked."""
+
+
+class ReplayDashboard(Dashboard):
+    """Plays runs back as if they were live; a line on every screen says where it is.
+
+    Args:
+        root: the runs folder.
+        tracks: the runs, oldest first.
+        time: the clock; one of the right length is made unless given.
+        keymap: keys by command id, where they differ from the usual ones.
+        remember: the file that keeps the chosen theme; None forgets it.
+        exports: the folder that exports are written to.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(REPLAY)]
+
+    def __init__(
+        self,
+        root: Path,
+        tracks: Sequence[Track],
+        *,
+        time: ReplayClock | None = None,
+        keymap: dict[str, str] | None = None,
+        remember: Path | None = None,
+        exports: Path = Path("exports"),
+    ) -> None:
+        timeline = Timeline(tracks)
+        self.time = time or ReplayClock(timeline.length)
+        self.reader = ReplayReader(tracks, timeline, self.time)
+        control = ReplayControl(root, now=lambda: timeline.wall(self.time.position))
+        super().__init__(control, start=False, keymap=keymap, remember=remember, exports=exports)
+
+    def source(self) -> ReplayReader:
+        return self.reader
+
+    def on_mount(self) -> None:
+        self.screen_change_signal.subscribe(self, self._dress)
+        self._dress(self.screen)
+        self.set_interval(REFRESH_SECONDS, self._show_time)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Runs of several groups are all shown: they were named one by one."""
+        if self.snapshot is None and len(message.snapshot.groups) > 1:
+            self.call_after_refresh(self.board.choice.show_group, None)
+
+    def on_replay_bar_sought(self, message: ReplayBar.Sought) -> None:
+        self.time.seek(message.share * self.time.length)
+        self._show_time()
+
+    async def run_action(
+        self,
+        action: "str | ActionParseResult",
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Do what a key asks for, unless it would change a run."""
+        name = (parse(action) if isinstance(action, str) else action)[1]
+        if name in REFUSED:
+            self.notify(REFUSAL, severity="warning", timeout=3)
+            return True
+        return await super().run_action(action, default_namespace, namespaces)
+
+    def action_replay_pause(self) -> None:
+        """Pause, go on, or play it all again."""
+        if self.time.playing:
+            self.time.pause()
+        else:
+            self.time.play()
+        self._show_time()
+
+    def action_replay_seek(self, steps: int) -> None:
+        self.time.seek(self.time.position + steps * SEEK_SHARE * self.time.length)
+        self._show_time()
+
+    def action_replay_speed(self, steps: int) -> None:
+        self.time.faster(steps)
+        self._show_time()
+
+    def _dress(self, screen: Screen[Any]) -> None:
+        """Give a screen the line of the replay, and room for it."""
+        if not isinstance(screen, ModalScreen) and not screen.query(ReplayBar):
+            screen.styles.padding = (1, 0, 0, 0)
+            screen.mount(ReplayBar())
+        self.call_after_refresh(self._show_time)
+
+    def _show_time(self) -> None:
+        keys = {name: found[0] for name, found in keys_of(self.screen).items()}
+        for bar in self.screen.query(ReplayBar):
+            bar.show(self.time, keys)

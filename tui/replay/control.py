@@ -1,0 +1,38 @@
+"""What the dashboard may do to the runs of a replay: nothing."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from core.errors import UserError
+from tui.control import Control
+from tui.live import RunSnapshot
+
+if TYPE_CHECKING:
+    from core.config import RunConfig
+    from core.runs.trajectory import Walk
+
+REFUSAL: Final = "this is a replay: it shows runs and changes none"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayControl(Control):
+    """Refuses, in one line, whatever would change a run; `now` is the time that is replayed."""
+
+    def queue(self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()) -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def wake(self) -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def stop(self, runs: Sequence[RunSnapshot]) -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def resume(self, runs: Sequence[RunSnapshot], *, epochs: int | None = None) -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def denoise(self, runs: Sequence[RunSnapshot], walks: "Sequence[Walk]") -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def delete(self, run: RunSnapshot) -> NoReturn:
+        raise UserError(REFUSAL)

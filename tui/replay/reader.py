@@ -1,0 +1,99 @@
+"""Runs that have ended as the snapshots of a live reader: stands where `tui.live.LiveReader` does, in another time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from core.runs.status import State
+from tui.live import RunSnapshot, Snapshot
+from tui.replay.clock import ReplayClock
+from tui.replay.tracks import Track
+
+MOST_IDLE: Final = 5.0
+"""Seconds of a stretch in which no run trains that are played; the rest of it is left out."""
+
+
+class Timeline:
+    """From seconds of a replay to the wall clock of the runs: what is left out is where nothing trained.
+
+    Args:
+        tracks: at least one.
+    """
+
+    def __init__(self, tracks: Sequence[Track]) -> None:
+        self._pieces: list[tuple[float, float]] = []
+        """Where each piece begins: in the replay, and on the wall clock."""
+        played, until = 0.0, min(track.queued for track in tracks)
+        for started, ended in sorted((track.started, track.ended) for track in tracks):
+            if started > until or not self._pieces:
+                begin = max(until, started - MOST_IDLE)
+                self._pieces.append((played, begin))
+                until = begin
+            if ended > until:
+                played += ended - until
+                until = ended
+        self.length = played
+        self._end = max(track.ended for track in tracks)
+
+    def wall(self, position: float) -> float:
+        """The wall clock at so many seconds of the replay; at its end all runs have ended."""
+        if position >= self.length:
+            return self._end
+        played, began = next(piece for piece in reversed(self._pieces) if piece[0] <= max(0.0, position))
+        return began + max(0.0, position) - played
+
+
+@dataclass(slots=True)
+class ReplayReader:
+    """What there was to see of some runs at the time that a clock says; each `poll` says what changed.
+
+    Args:
+        tracks: the runs.
+        timeline: of them.
+        clock: of the replay.
+    """
+
+    tracks: Sequence[Track]
+    timeline: Timeline
+    clock: ReplayClock
+    _last: Snapshot | None = field(init=False, default=None)
+    _versions: int = field(init=False, default=0)
+
+    def poll(self) -> Snapshot | None:
+        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
+        now = self.timeline.wall(self.clock.position)
+        before = self._last.runs if self._last is not None else ()
+        runs = tuple(
+            self._take(track.at(now), before[place] if before else None)
+            for place, track in enumerate(self.tracks)
+        )
+        if before and all(new is old for new, old in zip(runs, before, strict=True)):
+            return None
+        waiting = any(run.state is State.QUEUED for run in runs)
+        self._last = Snapshot(runs, taken_at=now, runner_alive=waiting)
+        return self._last
+
+    @property
+    def anything_live(self) -> bool:
+        """Whether time goes on, so that looking often is worth it."""
+        return self.clock.playing
+
+    def _take(self, new: RunSnapshot, old: RunSnapshot | None) -> RunSnapshot:
+        """The old one, or its parts, where the new one looks the same, as a live reader does."""
+        if old is None:
+            self._versions += 1
+            return replace(new, version=self._versions)
+        same_steps = len(new.losses) == len(old.losses)
+        same = (
+            same_steps
+            and new.state is old.state
+            and int(new.status.elapsed) == int(old.status.elapsed)
+            and (new.status.epoch, new.status.step) == (old.status.epoch, old.status.step)
+            and (len(new.sheets), len(new.strips)) == (len(old.sheets), len(old.strips))
+        )
+        if same:
+            return old
+        self._versions += 1
+        if same_steps:
+            new = replace(new, steps=old.steps, losses=old.losses)
+        return replace(new, version=self._versions)
