@@ -165,6 +165,7 @@ async def test_runs_of_several_groups_are_all_shown(tmp_path: Path) -> None:
     ]
     app = ReplayDashboard(tmp_path, find_tracks(tmp_path, ids))
     async with app.run_test(size=(120, 36)) as pilot:
+        await ready(pilot)
         driven = Driven(app, pilot, app.control)  # type: ignore[arg-type]  # a control that does nothing at all
         await driven.until(lambda: len(app.board.runs) == 2)
 
