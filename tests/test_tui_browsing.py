@@ -168,6 +168,14 @@ def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
     assert Browsing(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
 
 
+def test_where_only_a_handful_is_held_out_the_training_pictures_come_first(tmp_path: Path) -> None:
+    shown = Browsing(seen=look(str(pictures(tmp_path / "few", 12))))
+    assert not shown.heldout
+    shown.chosen_part = True
+    assert shown.heldout
+    assert Browsing(seen=look("array")).heldout
+
+
 def test_tiles_are_made_once_and_anew_when_they_change() -> None:
     shown = Browsing()
     side = Side(noise(8), None, greys_of(noise(8)))

@@ -13,6 +13,7 @@ from core.imaging import read_sheet
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.status import State
 from core.runs.store import RunStore
+from tui.parts.names import NameLine
 from tui.screens.datasets import DatasetsScreen
 from tui.screens.new_run import NewRunScreen
 from tui.screens.picker import PickerScreen
@@ -195,3 +196,19 @@ async def test_what_is_seen_is_exported_with_its_greys(tmp_path: Path) -> None:
         assert len(table) == 15
         shares = [[float(cell) for cell in line.split(",")[2:]] for line in table[1:]]
         assert np.sum(shares, axis=0) == pytest.approx([1, 1])
+
+
+async def test_of_many_datasets_those_around_the_chosen_one_are_named_and_clicked(tmp_path: Path) -> None:
+    for number in range(20, 32):
+        (tmp_path / "data" / f"set-{number}.toml").write_text("count = 4\nheldout = 4\nsize = 8\n")
+    async with dashboard(tmp_path / "runs", (100, 30)) as driven:
+        screen = await browse(driven)
+        assert "1 array" in driven.text()
+        await driven.press("left")
+        await looked(driven, screen)
+        assert screen.shown.name == "set-31"
+        line = driven.text().splitlines()[1]
+        assert line.split()[0::2] == ["7", "8", "9", "a", "b", "c", "d", "e", "f"]
+        assert line.split()[-1] == "set-31"
+        await driven.pilot.click(NameLine, offset=(4, 0))
+        await driven.until(lambda: screen.shown.name == "set-23")

@@ -24,6 +24,7 @@ Pixels = NDArray[np.uint8]
 
 KEPT_TILES: Final = 1024
 NO_RUN: Final = "-"
+HANDFUL: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +45,8 @@ class Browsing:
         name: of the dataset, or its path.
         seen: what came of looking at it; None until that is there.
         trouble: why it cannot be looked at; empty when it can.
-        heldout: whether the held-out pictures are shown, instead of those for training.
+        chosen_part: whether the held-out pictures are shown, instead of those for training; None shows them where
+            there is more than a handful.
         first: the picture at the top, from 0.
         run_id: whose samples are shown; empty takes the newest run, `NO_RUN` shows none.
         epoch: of the samples; None is the latest.
@@ -54,7 +56,7 @@ class Browsing:
     name: str = ""
     seen: Look | None = None
     trouble: str = ""
-    heldout: bool = True
+    chosen_part: bool | None = None
     first: int = 0
     run_id: str = ""
     epoch: int | None = None
@@ -74,6 +76,13 @@ class Browsing:
         self._tiles.clear()
         self._sides.clear()
         self._overlays.clear()
+
+    @property
+    def heldout(self) -> bool:
+        """Whether the held-out pictures are shown."""
+        if self.chosen_part is not None or self.seen is None:
+            return self.chosen_part is not False
+        return len(self.seen.parts[True].pictures) >= HANDFUL
 
     @property
     def part(self) -> Part | None:

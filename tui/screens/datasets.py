@@ -1,6 +1,5 @@
 """Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
@@ -27,12 +26,12 @@ from tui.parts.browsing import Browsing, Side
 from tui.parts.gallery import all_epochs, sheet_at
 from tui.parts.greys import grey_bars, percent
 from tui.parts.hints import keys_of, screen_hints
-from tui.parts.looking import described, known_datasets, same_dataset, short_name
+from tui.parts.looking import described, short_name
 from tui.parts.names import NameLine
 from tui.parts.tabs import say, title_and_tabs
 from tui.parts.tile_plan import TilePlan, plan_tiles, zoom_after
-from tui.preferences import read_folders, remember_folder
-from tui.screens.dataset_work import DatasetWork
+from tui.preferences import read_folders
+from tui.screens.dataset_choice import DatasetChoice
 from tui.widgets.epoch_slider import moved
 from tui.widgets.picture_rows import PictureRows
 from tui.widgets.wall import WallColumn
@@ -45,12 +44,10 @@ HIGH: Final = 30
 """From this height on there is room for more of the description."""
 CHROME: Final = (6, 7)
 """Lines around the tiles of a side: below that height, and from it on."""
-MOST_NAMES: Final = 9
-NAMES_BEFORE: Final = 2
 ORIGIN: Final = "as browsed"
 
 
-class DatasetsScreen(DatasetWork):
+class DatasetsScreen(DatasetChoice):
     """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
 
     Args:
@@ -67,11 +64,8 @@ class DatasetsScreen(DatasetWork):
 
     def __init__(self, control: Control, start: str = "") -> None:
         super().__init__(control, Browsing(name=start))
-        self.snapshot = Snapshot()
         self.view = VIEWS[0]
-        self.folders: list[str] = []
-        self._names: tuple[object, list[str]] | None = None
-        self._names_from = 0
+        self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -97,10 +91,12 @@ class DatasetsScreen(DatasetWork):
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
-        self.update()
-
-    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
-        self.action_choose(message.place + self._names_from)
+        run = self.run
+        now = (self.names, *((run.id, run.sheets) if run is not None else ()))
+        # A training tells something ten times a second, and nothing else of it is seen here.
+        if now != self._drawn:
+            self._drawn = now
+            self.update()
 
     def on_mouse_scroll_down(self) -> None:
         self.action_rows(1)
@@ -109,30 +105,9 @@ class DatasetsScreen(DatasetWork):
         self.action_rows(-1)
 
     @property
-    def names(self) -> list[str]:
-        """All that can be looked at; looked up again when there is a run on another one, or a new folder."""
-        on = frozenset(run.file.config.data.dataset for run in self.snapshot.runs)
-        key = (on, tuple(self.folders))
-        if self._names is None or self._names[0] != key:
-            self._names = (key, known_datasets(self.snapshot.runs, self.folders))
-        return self._names[1]
-
-    @property
-    def place(self) -> int:
-        """Where what is looked at is among them; 0 where it is not."""
-        found = (place for place, name in enumerate(self.names) if same_dataset(name, self.shown.name))
-        return next(found, 0)
-
-    @property
     def run(self) -> RunSnapshot | None:
         """The run whose samples are shown."""
         return self.shown.run(self.snapshot.runs)
-
-    def turn_to(self, name: str) -> None:
-        """Look at another dataset."""
-        self.shown.turn_to(name)
-        self.look_at(name)
-        self.update()
 
     def update(self) -> None:
         """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
@@ -211,16 +186,11 @@ class DatasetsScreen(DatasetWork):
         return plan_tiles(side.pictures.shape[1:3], *self._room, self.shown.zoom, each=self._each)
 
     def _update_bars(self) -> None:
-        width, names, at = self.size.width, self.names, self.place
+        width = self.size.width
         told = " · ".join([short_name(self.shown.name), *self.work_said])
         tabs = [("", view) for view in VIEWS]
         say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
-        self._names_from = max(0, min(at - NAMES_BEFORE, len(names) - MOST_NAMES))
-        shown = [
-            (series_style(place, self.app.theme_variables), short_name(name), place == at)
-            for place, name in enumerate(names)
-        ]
-        self.query_one(NameLine).show(shown[self._names_from :])
+        self._update_names()
         seen, trouble = self.shown.seen, self.shown.trouble
         words = trouble or (described(seen) if seen is not None else "looking at it")
         say(
@@ -250,29 +220,6 @@ class DatasetsScreen(DatasetWork):
     def action_close(self) -> None:
         self.dismiss(None)
 
-    def action_further(self, datasets: int) -> None:
-        names = self.names
-        self.turn_to(names[(self.place + datasets) % len(names)])
-
-    def action_choose(self, place: int) -> None:
-        names = self.names
-        if place < len(names) and not same_dataset(names[place], self.shown.name):
-            self.turn_to(names[place])
-
-    def action_open(self) -> None:
-        """Look at a folder of one's own."""
-        from tui.screens.picker import DATASET, PickerScreen
-
-        def decided(path: Path | None) -> None:
-            if path is not None:
-                if not any(same_dataset(str(path), name) for name in self.names):
-                    self.folders.insert(0, str(path))
-                remember_folder(getattr(self.app, "remember", None), str(path))
-                self.turn_to(str(path))
-
-        start = Path(self.shown.name) if "/" in self.shown.name else None
-        self.app.push_screen(PickerScreen(DATASET, start), decided)
-
     def action_view(self, view: str) -> None:
         self.view = view
         if view == "triangles" and self.fitting is None:
@@ -298,7 +245,7 @@ class DatasetsScreen(DatasetWork):
             self._go(end * len(real.pictures))
 
     def action_part(self) -> None:
-        self.shown.heldout, self.shown.first = not self.shown.heldout, 0
+        self.shown.chosen_part, self.shown.first = not self.shown.heldout, 0
         self.update()
 
     def action_zoom(self) -> None:
