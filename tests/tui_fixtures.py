@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.imaging.sheet import write_sheet
+from core.runs import METRICS, Estimate, Evaluation, add_evaluation
 from core.runs.directory import RunDirectory
 from core.runs.metrics import EpochRecord, MetricsWriter
 from core.runs.process import ProcessIdentity
@@ -177,6 +178,35 @@ def trajectory(run: RunDirectory, walk: Walk, *, epoch: int, size: int = 32, tim
     walk.path(run).parent.mkdir(exist_ok=True)
     notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(timesteps, walk.steps))}
     save_file({"xt": xt, "x0": x0}, walk.path(run), metadata=notes)
+
+
+def judge(run: RunDirectory, level: float, *, half: float = 0.02, **changes: object) -> Evaluation:
+    """Keep a judgement with a run: shares of this level, better the higher it is, with intervals of half this width."""
+    metrics = {}
+    for name, metric in METRICS.items():
+        value = (level if metric.better != "lower" else 1 - level) * (1 if metric.share else 3)
+        metrics[name] = Estimate(value, value - half, value + half)
+    fields = {
+        "created": "2026-11-24T12:00:00+00:00",
+        "epoch": 40,
+        "step": 40 * STEPS,
+        "dataset": "high",
+        "count": 500,
+        "heldout": 1000,
+        "sampler": "ddim",
+        "steps": 50,
+        "metrics": metrics,
+        "real": {"coverage": Estimate(0.96, 0.95, 0.97)},
+    }
+    return add_evaluation(run, Evaluation(**{**fields, **changes}))  # type: ignore[arg-type]  # the fields above
+
+
+def judged(root: Path) -> list[RunDirectory]:
+    """A finished comparison of five schedules, judged: two are best, two clearly worse, and one was not judged."""
+    runs = comparison(root, "finished", clean=True)
+    for run, level in zip(runs, (0.94, 0.93, 0.7, 0.31), strict=False):
+        judge(run, level)
+    return runs
 
 
 def three(root: Path, *, epochs: tuple[int, ...] = (2, 4), size: int = 32) -> list[RunDirectory]:

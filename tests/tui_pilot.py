@@ -10,6 +10,7 @@ from typing import Any
 from textual.pilot import Pilot
 from tui_fixtures import NOW
 
+from core.runs import Evaluation
 from core.runs.trajectory import Walk
 from tui.app import Dashboard
 from tui.control import Control
@@ -25,6 +26,7 @@ class QuietControl(Control):
 
     woken: list[Path] = field(default_factory=list)
     walks: list[tuple[str, Walk]] = field(default_factory=list)
+    judged: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken.append(self.root)
@@ -32,6 +34,10 @@ class QuietControl(Control):
     def denoise(self, runs: Sequence[RunSnapshot], walks: Sequence[Walk]) -> str:
         self.walks.extend((run.label, walk) for run, walk in zip(runs, walks, strict=True))
         return "computing"
+
+    def judge(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
+        self.judged.extend(([run.label for run in runs], like) for runs, like in groups)
+        return "judging"
 
 
 @dataclass

@@ -95,6 +95,7 @@ COMPARE: Final = (
     Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
     Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
     Command("compare.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
+    Command("compare.judge", "enter", "judge", "Judge the samples of runs that were not judged yet", 4),
     Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
     Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
 )

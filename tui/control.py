@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.config import RunConfig
     from core.launch.overlay import Fitting
     from core.recipes import Recipe
+    from core.runs import Evaluation
     from core.runs.directory import RunDirectory
     from core.runs.trajectory import Walk
     from tui.live import RunSnapshot, Snapshot
@@ -163,6 +164,27 @@ class Control:
         except OSError as error:
             raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
         return start_fitting([(sheet, kept), *samples])
+
+    def judge(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> str:
+        """Have runs judged; says what came of it.
+
+        Args:
+            groups: runs with checkpoints, and a judgement that theirs shall be comparable with.
+
+        Raises:
+            UserError: there is no such device, or a run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.evaluation import start_judging
+        from tui.describe import counted
+
+        plan = make_plan(self.device)
+        started = sum(start_judging([run.run for run in runs], plan, like=like) for runs, like in groups)
+        return (
+            f"judging {counted(started, 'run')}, which takes minutes"
+            if started
+            else "is being judged already"
+        )
 
     def delete(self, run: "RunSnapshot") -> str:
         """Delete a run and all its files.

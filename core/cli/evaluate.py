@@ -1,9 +1,9 @@
 """`core evaluate`: how good the samples of trained runs are, or any pictures in a file."""
 
+import contextlib
 import os
 import textwrap
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from core.cli.select import chosen_runs
 from core.comparison.wording import MISSING, interval_text, title, value_text
 from core.errors import EXIT_USAGE, UserError
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
+from core.runs.judging import Say, judging
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ def command(
         for info in infos:
             try:
                 session.label = short[info.id]
-                evaluation = session.judge_run(
-                    info.directory, count or COUNT, sampler, steps, only_new=only_new
-                )
+                with judging(info.directory) as session.say:
+                    evaluation = session.judge_run(
+                        info.directory, count or COUNT, sampler, steps, only_new=only_new
+                    )
             except UserError as error:
                 if len(infos) == 1:
                     raise
@@ -155,6 +157,7 @@ class _Session:
         self._explicit = explicit
         self._judges: dict[tuple[str, int | None], Judge] = {}
         self.label = ""
+        self.say: Say = lambda doing, done, total: None
         self._device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
@@ -230,8 +233,15 @@ class _Session:
             self._judges[key] = Judge(pictures, heldout=self._heldout, seed=self._seed, stage=self._stage)
         return self._judges[key]
 
-    def _stage(self, doing: str, unit: str) -> AbstractContextManager[Report]:
-        return counting(f"{self.label}: {doing}", unit)
+    @contextlib.contextmanager
+    def _stage(self, doing: str, unit: str) -> Iterator[Report]:
+        with counting(f"{self.label}: {doing}", unit) as show:
+
+            def report(done: int, total: int) -> None:
+                show(done, total)
+                self.say(doing, done, total)
+
+            yield report
 
     def _applying(self, judge: "Judge") -> tuple[str, ...]:
         missing = [group for group in self._groups if group not in judge.groups]

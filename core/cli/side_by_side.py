@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.cli.output import format_table, number
 from core.comparison.compare import LOSSES, Comparison, Row
-from core.comparison.wording import MISSING, bracket_text, short_exponent, short_text, short_title, title
+from core.comparison.wording import MISSING, bracket_text, narrow_texts, short_text, title
 from core.imaging import braille_chart
 from core.runs import METRICS, Estimate, minmax_buckets
 from core.runs.results import GROUPS
@@ -20,8 +20,6 @@ Style = Literal["plain", "narrow", "markdown"]
 LEAST_WIDTH: Final = 40
 LEAST_LAST: Final = 24
 PIPE_WIDTH: Final = 80
-MOST_NARROW: Final = 10
-"""Characters of a number in a narrow table: five columns then fit into 80."""
 CURVE_WIDTH: Final = 22
 CURVE_HEIGHT: Final = 4
 
@@ -117,13 +115,12 @@ def _line(
         return title(name), [
             f"**{text}**" if mark else text for text, mark in zip(texts, marked, strict=True)
         ]
-    exponent = short_exponent(name, estimates) if style == "narrow" else 0
-    texts = [short_text(name, estimate, exponent=exponent) for estimate in estimates]
-    for digits in (1, 0) if style == "narrow" else ():
-        if max(map(len, texts)) > MOST_NARROW:
-            texts = [short_text(name, estimate, exponent=exponent, digits=digits) for estimate in estimates]
+    if style == "narrow":
+        head, texts = narrow_texts(name, estimates)
+    else:
+        head, texts = title(name), [short_text(name, estimate) for estimate in estimates]
     cells = [text + ("*" if mark else " " if best else "") for text, mark in zip(texts, marked, strict=True)]
-    return short_title(name, exponent), cells
+    return head, cells
 
 
 def _range(numbers: Iterable[int]) -> str:

@@ -105,6 +105,11 @@ class Comparison:
         """Those of the rows, each once."""
         return tuple(dict.fromkeys(row.dataset for row in self.rows))
 
+    @property
+    def alike(self) -> bool:
+        """Whether all judgements were made in one way; nobody wins over a run that was judged in another."""
+        return len(_protocols(self.rows)) < 2
+
     def of(self, dataset: str) -> list[Row]:
         """The rows on one data set: only they can be compared."""
         return [row for row in self.rows if row.dataset == dataset]

@@ -1,11 +1,13 @@
 """Measured numbers as text: values, their intervals, both in one, with no more digits than they are worth."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from core.runs import METRICS, Estimate
 
 MISSING = "–"
+MOST_NARROW = 10
+"""Characters of a number in a narrow table: five columns then fit into 80."""
 _LOSSES = {"loss": "loss", "heldout": "held out"}
 
 
@@ -73,6 +75,21 @@ def short_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
     values = [_scaled(name, estimate)[0] for estimate in estimates]
     largest = max((abs(value) for value in values if value), default=1.0)
     return min(-2, math.floor(math.log10(largest)) - 1) if largest < 1.0 else 0
+
+
+def narrow_texts(name: str, estimates: Sequence[Estimate | None]) -> tuple[str, list[str]]:
+    """A line of a table of many columns: its title, and each value ± half its interval in some ten characters.
+
+    Args:
+        name: of the metric.
+        estimates: one a column; None where nothing was measured.
+    """
+    exponent = short_exponent(name, estimates)
+    texts = [short_text(name, estimate, exponent=exponent) for estimate in estimates]
+    for digits in (1, 0):
+        if max(map(len, texts), default=0) > MOST_NARROW:
+            texts = [short_text(name, estimate, exponent=exponent, digits=digits) for estimate in estimates]
+    return short_title(name, exponent), texts
 
 
 def _factor(name: str) -> float:

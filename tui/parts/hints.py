@@ -10,7 +10,7 @@ from tui.commands import BOARD, EVERYWHERE, Command
 from tui.live import RunSnapshot
 from tui.parts.bars import Hint
 
-PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +"}
+PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
 """Keys that are shown with the one that does the contrary."""
 COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE)}
 

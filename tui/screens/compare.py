@@ -8,27 +8,28 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
 
 from tui.arrange import upper_height
 from tui.commands import COMPARE, bindings
-from tui.comparison import cautions, differences, figures, places, short_labels
+from tui.comparison import figures, places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
 from tui.parts.bars import Hint, KeyBar
-from tui.parts.curves import epoch_near, place_of_epoch, series_of
+from tui.parts.curves import series_of
 from tui.parts.gallery import Gallery, all_epochs
-from tui.parts.hints import screen_hints
+from tui.parts.hints import keys_of, screen_hints
+from tui.parts.judgements import Judgements
+from tui.parts.numbers import Numbers
 from tui.parts.tabs import say, title_and_tabs
-from tui.screens.curve_actions import CurveActions
-from tui.widgets.comparison_table import Line, difference_table, metric_table
-from tui.widgets.epoch_slider import EpochSlider, moved, position
+from tui.screens.epoch_actions import EpochActions
+from tui.widgets.comparison_table import Line, metric_table
+from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.loss_explorer import LossExplorer
 from tui.widgets.wall import Wall, plan
 
@@ -42,11 +43,12 @@ CHROME: Final = 3
 """Lines of the title, the slider and the keys."""
 CLEAR_RUNS: Final = 3
 """With more runs than these, held-out losses are drawn only when asked for."""
-FRAME_SECONDS: Final = 0.2
 REFRESH_SECONDS: Final = 0.3
+LOOK_SECONDS: Final = 0.5
+NUMBERS_WIDTH: Final = 80
 
 
-class CompareScreen(CurveActions):
+class CompareScreen(EpochActions):
     """Compares runs while they train and after.
 
     Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
@@ -66,9 +68,9 @@ class CompareScreen(CurveActions):
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
         self.chosen = ""
-        self.epoch: int | None = None
         self.gallery = Gallery()
-        self._playing: Timer | None = None
+        self.judgements = Judgements()
+        self.first_run = 0
         self._due: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -80,10 +82,7 @@ class CompareScreen(CurveActions):
                     yield LossExplorer(id="chart")
                     with VerticalScroll(id="legend", can_focus=False):
                         yield Static(id="legend-lines")
-                with VerticalScroll(id="numbers", can_focus=False):
-                    yield Static(id="metrics")
-                    yield Static(id="differences")
-                    yield Static(id="cautions")
+                yield Numbers(id="numbers")
             yield Wall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -96,6 +95,7 @@ class CompareScreen(CurveActions):
             chart.shown = "training"
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        self.set_interval(LOOK_SECONDS, self._look)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -106,19 +106,6 @@ class CompareScreen(CurveActions):
         self.snapshot = message.snapshot
         if self._due is None:
             self._due = self.set_timer(REFRESH_SECONDS, self._catch_up)
-
-    def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
-        self._pause()
-        self._seek(message.epoch)
-
-    def on_loss_explorer_pointed(self, message: LossExplorer.Pointed) -> None:
-        """Show the pictures of the epoch that ended next to where somebody pointed."""
-        self._pause()
-        epochs = all_epochs(self.runs)
-        near = epoch_near(self.runs, message.place, self.chart.unit)
-        if epochs and near is not None:
-            self.epoch = None if position(epochs, near) == len(epochs) - 1 else near
-        self.update()
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -147,20 +134,23 @@ class CompareScreen(CurveActions):
         names, at = short_labels(runs), places(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
-        self.query_one(EpochSlider).show(epochs, self.epoch, playing=self._playing is not None)
+        self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)
         columns = self.gallery.columns(
             runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
         )
         if view == "all":
             lines = plan(columns, self.size.width).lines
-            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
+            height = upper_height(self.size.height - CHROME, lines)
+            self.query_one("#upper").styles.height = height
         else:
+            height = None
             self.query_one("#upper").styles.height = "1fr"
         if view in ("all", "pictures"):
             self.query_one(Wall).show(columns)
         if view in ("all", "curves"):
             self._update_chart(runs, names, styles)
-        self._update_numbers(runs, names, styles)
+        if view != "pictures":
+            self._update_numbers(runs, names, styles, height)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
@@ -176,17 +166,30 @@ class CompareScreen(CurveActions):
         super().update()
 
     def _update_numbers(
-        self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
+        self,
+        runs: Sequence[RunSnapshot],
+        names: dict[str, str],
+        styles: Sequence[SeriesStyle],
+        height: int | None,
     ) -> None:
-        lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
-        width = self.size.width if self.view != "all" else 80
         if self.view == "curves":
-            say(self.query_one("#legend-lines", Static), metric_table(lines, width - 1))
+            lines = [
+                Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)
+            ]
+            say(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
             return
-        say(self.query_one("#metrics", Static), metric_table(lines, width - 1))
-        table = difference_table(differences(runs), styles, width - 1, runs=len(runs))
-        say(self.query_one("#differences", Static), table)
-        say(self.query_one("#cautions", Static), Content("\n".join(cautions(runs))))
+        self.judgements.look(runs)
+        self.query_one(Numbers).show(
+            runs,
+            names,
+            styles,
+            self.judgements.of(runs),
+            self.judgements.compared(runs),
+            (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
+            height=height,
+            first=self.first_run,
+            judge_key=keys_of(self).get("compare.judge", ["enter"])[0],
+        )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
         datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
@@ -199,7 +202,7 @@ class CompareScreen(CurveActions):
             self.size.width,
         )
         say(self.query_one("#top", Static), top)
-        self.query_one(KeyBar).show(compare_hints(self, playing=self._playing is not None))
+        self.query_one(KeyBar).show(compare_hints(self, self.view, playing=self.playing))
 
     def exports(self) -> "list[Piece]":
         """The table, and the wall."""
@@ -237,34 +240,6 @@ class CompareScreen(CurveActions):
         self.chosen = "" if following == "all" else following
         self.update()
 
-    def action_scrub(self, epochs: int) -> None:
-        self._pause()
-        self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
-
-    def action_first(self) -> None:
-        self._pause()
-        epochs = all_epochs(self.runs)
-        self._seek(epochs[0] if len(epochs) > 1 else None)
-
-    def action_follow(self) -> None:
-        self._pause()
-        self._seek(None)
-
-    def action_play(self) -> None:
-        """Play from where it stands, from the start when at the end; or pause."""
-        if self._playing is not None:
-            self._pause()
-            self.update()
-            return
-        epochs = all_epochs(self.runs)
-        if len(epochs) < 2:
-            self.notify("there are no epochs to play through yet")
-            return
-        if position(epochs, self.epoch) == len(epochs) - 1:
-            self._seek(epochs[0])
-        self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
-        self.update()
-
     def action_rows(self, rows: int) -> None:
         if self.view == "numbers":
             self.query_one("#numbers").scroll_relative(y=2 * rows, animate=False)
@@ -274,47 +249,55 @@ class CompareScreen(CurveActions):
             self.query_one(Wall).scroll_rows(rows)
 
     def action_columns(self, columns: int) -> None:
-        self.query_one(Wall).scroll_columns(columns)
+        if self.view == "numbers":
+            self.first_run = min(max(0, self.first_run + columns), max(0, len(self.runs) - 1))
+            self.update()
+        else:
+            self.query_one(Wall).scroll_columns(columns)
 
-    def _next_frame(self) -> None:
-        epoch = moved(all_epochs(self.runs), self.epoch, 1)
-        if epoch is None:
-            self._pause()
-        self._seek(epoch)
+    def action_judge(self) -> None:
+        """Have the runs judged that were not, or have learnt more since, or were judged in another way."""
+        wanted = self.judgements.wanting(self.runs)
+        able = [(runs, like) for runs, like in wanted if runs]
+        if able:
+            self.perform(lambda: self.control.judge(able))
+        else:
+            self.notify(
+                "no run has a checkpoint yet"
+                if wanted
+                else "all of them are judged, or are just being judged"
+            )
+
+    def _look(self) -> None:
+        """Judgements come without a snapshot: nobody but this screen waits for them."""
+        if self.view in ("all", "numbers") and self.judgements.look(self.runs):
+            self.update()
 
     def _catch_up(self) -> None:
         self._due = None
         self.update()
 
-    def _pause(self) -> None:
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
 
-    def _seek(self, epoch: int | None) -> None:
-        """Show an epoch's pictures, and put the cursor of the curves where it ended."""
-        self.epoch = epoch
-        self.chart.hold(None if epoch is None else place_of_epoch(self.runs, epoch, self.chart.unit))
-        self.update()
-
-
-def compare_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
-    """The key bar of the comparison, with the keys as they are bound now."""
-    words = {
-        "compare.next_view": "view",
-        "compare.later": "epoch",
-        "compare.play": "pause" if playing else "play",
-        "compare.down": "noises",
-        "compare.read_on": "read",
-        "compare.zoom_in": "zoom",
-        "compare.pan_on": "pan",
-        "compare.unit": "unit",
-        "compare.log_y": "log y",
-        "compare.log_x": "log x",
-        "compare.smoothing": "smooth",
-        "compare.heldout": "held-out",
-        "compare.band": "band",
-        "compare.denoise": "denoise",
-        "compare.close": "back",
-    }
-    return screen_hints(screen, COMPARE, words)
+def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[Hint]:
+    """The key bar of the comparison, with the keys as they are bound now: of what is seen."""
+    words = {"compare.next_view": "view"}
+    if view != "numbers":
+        words |= {"compare.later": "epoch", "compare.play": "pause" if playing else "play"}
+    if view in ("all", "curves"):
+        words |= {
+            "compare.read_on": "read",
+            "compare.zoom_in": "zoom",
+            "compare.pan_on": "pan",
+            "compare.unit": "unit",
+            "compare.log_y": "log y",
+            "compare.log_x": "log x",
+            "compare.smoothing": "smooth",
+            "compare.heldout": "held-out",
+            "compare.band": "band",
+        }
+    if view in ("all", "numbers"):
+        words["compare.judge"] = "judge"
+    if view != "curves":
+        words["compare.down"] = "scroll" if view == "numbers" else "noises"
+        words["compare.right"] = "runs"
+    return screen_hints(screen, COMPARE, words | {"compare.denoise": "denoise", "compare.close": "back"})

@@ -50,7 +50,7 @@ _COLUMNS: Final = (
 
 
 def metric_table(lines: Sequence[Line], width: int) -> Content:
-    """The runs as a table that fits into `width` cells; the lowest held-out losses are bold.
+    """The runs as a table that fits into `width` cells; nobody wins by losses, which schedules put on other scales.
 
     Args:
         lines: one a run.
@@ -67,17 +67,13 @@ def metric_table(lines: Sequence[Line], width: int) -> Content:
     heading = f"   {'schedule':{label}}"[: 3 + label]
     heading += "".join(" " * gap + _aligned(c.heading, c) for c in columns)
     rows = [Content.styled(heading.rstrip(), "$text-muted")]
-    best = {
-        "held-out": _lowest([line.figures.heldout for line in lines]),
-        "best": _lowest([line.figures.best for line in lines]),
-    }
     for line in lines:
         parts: list[Content | str | tuple[str, str]] = [
             (f" {line.style.marker} ", f"bold {line.style.color}"),
             (_cut(line.label, label), line.style.color),
         ]
         for column in columns:
-            parts += [" " * gap, (_aligned(column.text(line.figures), column), _style(line, column, best))]
+            parts += [" " * gap, (_aligned(column.text(line.figures), column), _style(line, column))]
         rows.append(Content.assemble(*parts))
     return Content("\n").join(rows)
 
@@ -135,13 +131,7 @@ def _cut(text: str, width: int) -> str:
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
-def _lowest(values: Sequence[float | None]) -> str:
-    """The lowest value as it is written; empty where there is nothing to tell apart."""
-    finite = [value for value in values if value is not None and value == value]
-    return number(min(finite)) if len(finite) > 1 else ""
-
-
-def _style(line: Line, column: _Column, best: dict[str, str]) -> str:
+def _style(line: Line, column: _Column) -> str:
     text = column.text(line.figures)
     if column.heading == "state":
         return "bold $text-error" if line.figures.state in _TROUBLE else ""
@@ -149,6 +139,4 @@ def _style(line: Line, column: _Column, best: dict[str, str]) -> str:
         return _TERMINAL_STYLES.get(text, "")
     if text == NOTHING or column.heading in ("epoch", "at"):
         return "$text-muted"
-    if text == "NaN":
-        return "bold $text-error"
-    return "bold underline" if best.get(column.heading) == text else ""
+    return "bold $text-error" if text == "NaN" else ""
