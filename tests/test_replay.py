@@ -1,6 +1,7 @@
 """Runs that have ended, as they were: the clock of a replay, and what there was at a time."""
 
 import math
+import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -113,6 +114,14 @@ def test_losses_epochs_and_pictures_come_when_they_came(tmp_path: Path) -> None:
         assert len(seen.losses) == len(seen.steps) == seen.status.step
         assert abs(len(seen.losses) - second / 5 * STEPS) <= 1
         assert seen.status.elapsed == pytest.approx(second, abs=1e-6)
+
+
+def test_a_picture_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    for epoch, second in ((1, 8.0), (2, 99.0), (3, 14.0), (4, 20.0)):
+        when = QUEUED + 40 + second
+        os.utime(run.samples / f"epoch-{epoch:04d}.png", (when, when))
+    assert track(tmp_path).sheet_seconds.tolist() == pytest.approx([8.0, 10.0, 15.0, 20.0], abs=1e-3)
 
 
 def test_a_run_that_stopped_within_an_epoch_shows_its_last_steps(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run recorded, by the time at which it was there: its losses, epochs and pictures, and its states."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +138,9 @@ def read_track(info: RunInfo) -> Track:
         epochs=epochs,
         epoch_seconds=ends,
         sheets=sheets,
-        sheet_seconds=_when_drawn(sheets, times, total),
+        sheet_seconds=_when_drawn(sheets, times, total, ended - total),
         strips=strips,
-        strip_seconds=_when_drawn(strips, times, total),
+        strip_seconds=_when_drawn(strips, times, total, ended - total),
     )
 
 
@@ -179,9 +180,26 @@ def _queued(info: RunInfo) -> float:
         ) from error
 
 
-def _when_drawn(pictures: Sequence[tuple[int, Path]], times: dict[int, float], total: float) -> Seconds:
-    """Pictures of an epoch are there at its end; those before the first epoch at once, others at the end of all."""
-    return _ascending([times.get(epoch, total if epoch else 0.0) for epoch, _ in pictures])
+def _when_drawn(
+    pictures: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
+) -> Seconds:
+    """When pictures were there, in seconds of training.
+
+    Drawing takes a while after an epoch's end, and a picture's file says when it was done; where that cannot be,
+    because the files were copied, it is taken to have been at once.
+    """
+    found: list[float] = []
+    known = sorted(times)
+    for epoch, path in pictures:
+        earliest = times.get(epoch, total if epoch else 0.0)
+        following = bisect_right(known, epoch)
+        latest = times[known[following]] if following < len(known) else total
+        try:
+            drawn = path.stat().st_mtime - started
+        except OSError:
+            drawn = earliest
+        found.append(drawn if earliest <= drawn <= latest else earliest)
+    return _ascending(found)
 
 
 def _ascending(seconds: Sequence[float]) -> Seconds:
