@@ -39,8 +39,8 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_pictu
             assert over.pictures.shape[3:] == (3,)
             assert (over.pictures != over.pictures[..., :1]).any(), "an outline in colour"
             assert alone.title.startswith("IoU ")
-            assert set(np.unique(alone.pictures)) == {0, 255}
-            assert alone.pictures.sum() > 0
+            assert alone.pictures.max() == 255
+            assert (alone.pictures == 0).mean() > 0.5
         sheet = read_sheet(directories[1].sample_sheets()[-1][1]).pictures
         assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
         await driven.press("f")

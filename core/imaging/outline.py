@@ -1,11 +1,15 @@
 """Triangles drawn over pictures, as a thin outline, or by themselves."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
+
+_FINER: Final = 4
+"""Points a pixel and side, so that a sliver of a triangle is a line and not a row of dots."""
 
 
 def outlined(picture: Pixels, corners: Sequence[float], colour: tuple[int, int, int]) -> Pixels:
@@ -32,9 +36,10 @@ def outlined(picture: Pixels, corners: Sequence[float], colour: tuple[int, int, 
 
 
 def filled(corners: Sequence[float], height: int, width: int) -> Pixels:
-    """A white triangle on black, uint8 [H, W]: a pixel is white if its centre is inside."""
+    """A white triangle on black, uint8 [H, W]: a pixel is as light as its share that is inside, to a sixteenth."""
     points = np.asarray(corners, dtype=np.float64).reshape(3, 2)
-    x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
+    x = (np.arange(_FINER * width) + 0.5) / _FINER
+    y = (np.arange(_FINER * height)[:, None] + 0.5) / _FINER
     (ax, ay), (bx, by), (cx, cy) = points
     sides = [
         (bx - ax) * (y - ay) - (by - ay) * (x - ax),
@@ -42,4 +47,6 @@ def filled(corners: Sequence[float], height: int, width: int) -> Pixels:
         (ax - cx) * (y - cy) - (ay - cy) * (x - cx),
     ]
     inside = np.all([side >= 0 for side in sides], axis=0) | np.all([side <= 0 for side in sides], axis=0)
-    return np.where(inside, 255, 0).astype(np.uint8)
+    share = inside.reshape(height, _FINER, width, _FINER).mean(axis=(1, 3))
+    drawn: Pixels = np.rint(255 * share).astype(np.uint8)
+    return drawn
