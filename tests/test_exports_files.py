@@ -12,11 +12,13 @@ from PIL import Image
 from tui_fixtures import fake_run
 
 from core.errors import UserError
+from core.runs.results import Estimate, Evaluation, add_evaluation
 from core.runs.status import State
 from tui.exports import pictures
 from tui.exports.folder import Piece, write_pieces
-from tui.exports.offers import _cell, table_piece, wall_pieces
+from tui.exports.offers import wall_pieces
 from tui.exports.pictures import CAPTION, Grid, evenly, gif, png, wall
+from tui.exports.table import _cell, table_piece
 from tui.live import LiveReader
 from tui.widgets.wall import WallColumn
 
@@ -145,6 +147,32 @@ def test_the_table_has_a_line_a_run_with_its_numbers_and_what_sets_it_apart(tmp_
     assert [row["schedule.name"] for row in rows] == ["linear", "x^2"]
     assert float(rows[0]["heldout"]) == snapshot.runs[0].epochs[-1].heldout
     assert rows[1]["heldout"] == ""
+
+
+def judged(epoch: int, **metrics: Estimate) -> Evaluation:
+    created = "2026-11-24T12:00:00+00:00"
+    return Evaluation(created=created, epoch=epoch, dataset="high", count=100, heldout=50, metrics=metrics)
+
+
+def test_the_table_has_what_evaluate_measured_with_its_intervals(tmp_path: Path) -> None:
+    runs = [
+        fake_run(tmp_path, name, place=place, state=State.FINISHED, epoch=3, epochs=3)
+        for place, name in enumerate(("linear", "sine", "x^2", "x^10"))
+    ]
+    add_evaluation(runs[0], judged(3, residual=Estimate(0.1, 0.05, 0.2)))
+    add_evaluation(runs[1], judged(2, residual=Estimate(0.3), pass_rate=Estimate(0.5, 0.4, 0.6)))
+    add_evaluation(runs[2], judged(9, residual=Estimate(0.9)))
+    (runs[3].path / "evaluation.json").write_text("damaged", encoding="utf-8")
+    snapshot = LiveReader(tmp_path).poll()
+    assert snapshot is not None
+    table = table_piece(snapshot.runs, {run.id: run.label for run in snapshot.runs}).make().decode()
+    rows = list(csv.DictReader(io.StringIO(table)))
+    assert [row["residual"] for row in rows] == ["0.1", "0.3", "", ""]
+    assert [row["residual.low"] for row in rows] == ["0.05", "", "", ""]
+    assert [row["pass_rate.high"] for row in rows] == ["", "0.6", "", ""]
+    assert [row["judged epoch"] for row in rows] == ["3", "2", "", ""]
+    headings = list(rows[0])
+    assert headings.index("pass_rate") < headings.index("residual")
 
 
 def test_text_that_a_spreadsheet_would_compute_stays_text() -> None:

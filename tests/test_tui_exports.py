@@ -63,6 +63,12 @@ async def test_any_other_screen_exports_its_looks(
         assert await exported(driven, root, f"{name}-1", key=key) == {"screen.svg", "screen.png"}
 
 
+async def test_an_empty_board_exports_its_looks(tmp_path: Path) -> None:
+    root = tmp_path / "exports"
+    async with dashboard(tmp_path / "runs", exports=root) as driven:
+        assert await exported(driven, root, "board-1") == {"screen.svg", "screen.png"}
+
+
 async def test_a_folder_that_cannot_be_written_is_a_notice(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "stopped", clean=True)
     root = tmp_path / "file"

@@ -3,16 +3,9 @@
 What is promised here is kept in a thread, so each maker reads files through caches of its own.
 """
 
-import csv
 import dataclasses
-import io
 from collections.abc import Mapping, Sequence
-from enum import Enum
 
-import msgspec
-
-from core.config import flatten
-from tui.comparison import differences, figures
 from tui.exports.folder import Piece
 from tui.exports.pictures import gif, png, wall
 from tui.live import RunSnapshot
@@ -21,8 +14,6 @@ from tui.parts.gallery import Gallery, all_epochs
 from tui.parts.ways import Ways
 from tui.widgets.wall import MIN_TILE, WallColumn
 
-FORMULA: tuple[str, ...] = ("=", "+", "-", "@", "\t", "\r")
-"""Text that begins so would be computed by a spreadsheet."""
 DENOISE_MS = 80
 
 
@@ -100,35 +91,3 @@ def process_pieces(
         Piece("denoise.png", strips),
         Piece("denoise.gif", lambda: gif(frame, range(frames), DENOISE_MS)),
     ]
-
-
-def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece:
-    """The numbers of runs side by side, and the settings in which they differ, a line a run, as CSV."""
-
-    def table() -> bytes:
-        telling = [difference.key for difference in differences(runs)]
-        kept = io.StringIO()
-        lines = csv.writer(kept)
-        for row, run in enumerate(runs):
-            settings = flatten(msgspec.to_builtins(run.file.config.resolved()))
-            cells = {
-                "run": run.id,
-                "name": labels[run.id],
-                **flatten(dataclasses.asdict(figures(run))),
-                **{key: settings.get(key) for key in telling},
-            }
-            if not row:
-                lines.writerow(cells)
-            lines.writerow([_cell(value) for value in cells.values()])
-        return kept.getvalue().encode()
-
-    return Piece("table.csv", table)
-
-
-def _cell(value: object) -> object:
-    """A value of a table; text stays text in whatever opens the file."""
-    if isinstance(value, Enum):
-        value = str(value.value)
-    if isinstance(value, str) and value.startswith(FORMULA):
-        return f"'{value}"
-    return "" if value is None else value

@@ -206,7 +206,8 @@ class CompareScreen(EpochActions):
 
     def exports(self) -> "list[Piece]":
         """The table, and the wall."""
-        from tui.exports.offers import table_piece, wall_pieces
+        from tui.exports.offers import wall_pieces
+        from tui.exports.table import table_piece
 
         runs = self.runs
         if not runs:
