@@ -120,11 +120,6 @@ def test_a_batch_larger_than_the_set_is_one_batch_of_all(pictures: PictureSet) -
     assert trainer.step == 1
 
 
-def test_stratified_timesteps_fall_one_into_each_stratum(pictures: PictureSet) -> None:
-    trainer = trainer_of(tiny(stratified_timesteps=True), pictures)
-    assert (trainer._timesteps(20).sort().values == torch.arange(20)).all()
-
-
 @pytest.mark.filterwarnings("ignore:.*overflow.*")
 def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(pictures: PictureSet) -> None:
     trainer = trainer_of(tiny(), pictures)

@@ -82,6 +82,8 @@ class TrainConfig(Section, frozen=True):
     """Decay of the exponential moving average of the weights; 0 switches it off."""
     stratified_timesteps: bool = False
     """Draw one timestep from each of batch_size equal strata, instead of each independently."""
+    noise_levels: Literal["uniform", "cosine"] = "uniform"
+    """Timesteps are drawn uniformly, or to look at noise levels as often as the cosine schedule does, under any."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Symmetries that the batches take in turn, one a batch: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"

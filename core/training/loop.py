@@ -31,6 +31,7 @@ from core.training.checkpoint import (
 from core.training.compiler import find_compiler
 from core.training.ema import Ema
 from core.training.muon import Muon
+from core.training.timesteps import TimestepSource
 
 DRAIN_SECONDS: Final = 0.25
 _HELDOUT_BATCH: Final = 250
@@ -92,6 +93,12 @@ class Trainer:
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
+        self.timesteps = TimestepSource(
+            self.diffusion.schedule,
+            train.noise_levels,
+            stratified=train.stratified_timesteps,
+            device=device,
+        )
         self.bf16 = train.precision == "bf16" or (train.precision == "auto" and bf16_is_fast(device))
         self.batches = math.ceil(len(self.x) / train.batch_size)
         self.steps = self.batches * train.epochs
@@ -211,7 +218,7 @@ class Trainer:
         size = self.config.train.batch_size
         x0 = _scale(self.x[order[self.batch * size : (self.batch + 1) * size]])
         x0 = _augment(x0, self.config.train.augment, self.step)
-        t = self._timesteps(len(x0))
+        t = self.timesteps.draw(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
         xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
@@ -230,14 +237,6 @@ class Trainer:
         if self.ema:
             self.ema.update(self.step)
         return loss.detach()
-
-    def _timesteps(self, count: int) -> Tensor:
-        total = self.diffusion.timesteps
-        if not self.config.train.stratified_timesteps:
-            return torch.randint(total, (count,), generator=self.generator, device=self.device)
-        place = torch.rand(count, generator=self.generator, device=self.device)
-        place = (place + torch.arange(count, device=self.device)) / count
-        return (place * total).long().clamp_max(total - 1)
 
     def _drain(self, pending: list[Tensor]) -> StepsReport:
         losses: list[float] = torch.stack(pending).tolist()
