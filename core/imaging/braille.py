@@ -15,7 +15,7 @@ DOT_COLUMNS: Final = 2
 DOT_ROWS: Final = 4
 NOBODY: Final = -1
 _BLANK: Final = 0x2800
-_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.int64)
+_BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 # All 256 characters once, because taking from a table is faster than making a string of a number.
 _CHARS: Final = np.array([" ", *(chr(_BLANK + bits) for bits in range(1, 256))])
 
@@ -49,7 +49,7 @@ def braille_chart(
     columns = max((len(lowest) for lowest, _ in series), default=0)
     width = -(-columns // DOT_COLUMNS)
     owner = np.full((height, width), NOBODY, dtype=np.int64)
-    bits = np.zeros((height, width), dtype=np.int64)
+    bits = np.zeros((height, width), dtype=np.uint8)
     for index, (lowest, highest) in enumerate(series):
         drawn = _to_bits(_strokes(lowest, highest, height * DOT_ROWS, width, (low, high), log_y))
         owner[drawn > 0] = index
@@ -86,9 +86,11 @@ def _strokes(
     return dots
 
 
-def _to_bits(dots: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _to_bits(dots: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The number of the braille pattern of each cell: [4 h, 2 w] to [h, w]."""
-    rows, columns = dots.shape
-    cells = dots.reshape(rows // DOT_ROWS, DOT_ROWS, columns // DOT_COLUMNS, DOT_COLUMNS)
-    bits: NDArray[np.int64] = np.einsum("hrwc,rc->hw", cells, _BITS)
+    ones = dots.view(np.uint8)
+    bits = np.zeros((dots.shape[0] // DOT_ROWS, dots.shape[1] // DOT_COLUMNS), dtype=np.uint8)
+    # Eight passes over bytes: a sum of products would first make a large integer of every dot.
+    for (row, column), bit in np.ndenumerate(_BITS):
+        bits |= ones[row::DOT_ROWS, column::DOT_COLUMNS] * bit
     return bits
