@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
@@ -19,6 +20,7 @@ from tui.palette import ON_DARK, series_variables
 from tui.preferences import read_theme, write_theme
 from tui.screens.opening import Opening
 from tui.themes import THEMES, following
+from tui.thin import Thin, thinned
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -81,6 +83,17 @@ class Dashboard(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
+
+    def get_driver_class(self) -> type[Driver]:
+        import os
+
+        return (
+            super().get_driver_class() if os.environ.get("DDPM_RAW") else thinned(super().get_driver_class())
+        )
+
+    def on_resize(self) -> None:
+        if isinstance(self._driver, Thin):
+            self._driver.forget()
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.read_runs)

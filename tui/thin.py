@@ -1,0 +1,91 @@
+"""A terminal driver that sends little, and never more than the line takes: what could not be sent is drawn over.
+
+A frame that finds the line still busy is only noted down. When there is room again, what is wanted by then is sent, so
+that nobody sees the past, however slow the line.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual.driver import Driver
+
+from tui.painted import Painted, is_mode
+
+if TYPE_CHECKING:
+    from textual.drivers.linux_driver import LinuxDriver as _Base
+else:
+    _Base = object
+
+REMOTE_RATE: Final = 200_000
+LOCAL_RATE: Final = 3_000_000
+"""Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
+WAITING: Final = 4
+"""So many writes may wait in Textual's own queue."""
+LOOK_AGAIN: Final = 0.02
+
+
+def rate_of_line(environment: Mapping[str, str] = os.environ) -> int:
+    """Bytes a second that the line to the terminal is given."""
+    remote = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION"))
+    return REMOTE_RATE if remote else LOCAL_RATE
+
+
+class Thin(_Base):
+    """Mixed into one of Textual's drivers."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.painted = Painted()
+        self._rate = rate_of_line()
+        self._synced = False
+        self._free_at = 0.0
+        self._again: asyncio.TimerHandle | None = None
+
+    def write(self, data: str) -> None:
+        if data in (SYNC_START, SYNC_END):
+            self._synced = True  # Textual has found that the terminal understands it
+        elif self.painted.take(data):
+            self._send_or_wait()
+        else:
+            self._send()
+            super().write(data)
+            if not is_mode(data):
+                self.painted.forget()
+
+    def forget(self) -> None:
+        """The terminal may have lost what it showed, as when its size changes."""
+        self.painted.forget()
+
+    def _send_or_wait(self) -> None:
+        wait = self._free_at - time.monotonic()
+        if wait <= 0 and self._is_free():
+            self._send()
+        elif self._again is None:
+            loop = asyncio.get_running_loop()
+            self._again = loop.call_later(max(wait, LOOK_AGAIN), self._look_again)
+
+    def _look_again(self) -> None:
+        self._again = None
+        self._send_or_wait()
+
+    def _is_free(self) -> bool:
+        """Whether what was sent has been taken; the terminal's own buffer is all that we can see of the line."""
+        thread = getattr(self, "_writer_thread", None)
+        return thread is None or thread._queue.qsize() < WAITING
+
+    def _send(self) -> None:
+        if data := self.painted.send():
+            framed = f"{SYNC_START}{data}{SYNC_END}" if self._synced else data
+            self._free_at = max(time.monotonic(), self._free_at) + len(framed) / self._rate
+            super().write(framed)
+
+
+@cache
+def thinned(driver: type[Driver]) -> type[Driver]:
+    """One of Textual's drivers that sends little."""
+    return type(f"Thin{driver.__name__}", (Thin, driver), {})
