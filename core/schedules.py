@@ -242,7 +242,14 @@ def make_schedule(
             f"(expected one of {', '.join(ALL_NAMES)}, or x^P with a positive P)"
         )
     schedule = Schedule(name, betas)
-    return schedule.rescaled_to_zero_terminal_snr() if zero_terminal_snr else schedule
+    schedule = schedule.rescaled_to_zero_terminal_snr() if zero_terminal_snr else schedule
+    lost = np.flatnonzero(1.0 - schedule.betas == 1.0)
+    if lost.size:
+        raise UserError(
+            f"schedule {name}: beta number {lost[0] + 1} is {schedule.betas[lost[0]]:g}, so small that it adds no "
+            "noise at all; expected at least 1.2e-16 (raise beta_start)"
+        )
+    return schedule
 
 
 def matched_terminal(schedule: Schedule, target_alpha_bar: float) -> Schedule:

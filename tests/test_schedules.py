@@ -291,6 +291,14 @@ def test_a_custom_file_that_cannot_be_used_is_named_with_the_place(tmp_path, con
     assert str(caught.value).startswith(str(file))
 
 
+@pytest.mark.parametrize("timesteps", [1, 10])
+def test_betas_that_are_lost_in_rounding_are_refused(timesteps):
+    """Found by fuzzing: the noise that they add is exactly none, and a division by it NaN."""
+    with pytest.raises(UserError, match=r"beta number 1 is 8\.6e-120, so small that it adds no noise at all"):
+        make_schedule("linear", timesteps=timesteps, beta_start=8.6e-120, beta_end=0.5)
+    assert make_schedule("linear", timesteps=1, beta_start=1.2e-16).terminal_alpha_bar < 1
+
+
 def test_a_custom_file_that_cannot_be_read_is_named(tmp_path):
     for name in ("gone.txt", "gone.npy"):
         with pytest.raises(UserError, match=rf"{name}: cannot be read \(No such file"):

@@ -1,23 +1,16 @@
 """The real program in a real pseudo-terminal."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
-import pyte
 import pytest
+from terminals import Terminal, terminals
 from tui_fixtures import comparison, fake_run
 
 from core.runs.process import ProcessIdentity, alive
@@ -25,7 +18,6 @@ from core.runs.status import State
 from core.runs.store import RunStore
 from tui.terminal import EXIT_HUNG_UP
 
-DEADLINE = 60.0
 TINY = """
 description = "A comparison that is over in seconds."
 
@@ -57,114 +49,10 @@ reverse_states = 3
 """
 
 
-class Terminal:
-    """A pseudo-terminal with the dashboard in it, and what its screen shows."""
-
-    def __init__(self, *arguments: str, cwd: Path, size: tuple[int, int] = (80, 24)) -> None:
-        self.screen = pyte.Screen(*size)
-        self.stream = pyte.ByteStream(self.screen)
-        self.raw = b""
-        self.hung_up = False
-        self.master, slave = pty.openpty()
-        self._set_size(size)
-        environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        environment["XDG_CONFIG_HOME"] = environment["XDG_STATE_HOME"] = str(cwd / "nothing-of-mine")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tui", *arguments],
-            cwd=cwd,
-            env=environment,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.screen.display)
-
-    def press(self, keys: str) -> None:
-        os.write(self.master, keys.encode())
-
-    def resize(self, width: int, height: int) -> None:
-        self.screen.resize(height, width)
-        self._set_size((width, height))
-        self.process.send_signal(signal.SIGWINCH)
-
-    def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-        """Show what comes until the condition holds; fails with the screen when it does not in time."""
-        deadline = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > deadline:
-                raise AssertionError(f"waited in vain; the screen:\n{self.text}")
-            self._read(0.05)
-
-    def shows(self, *texts: str, seconds: float = DEADLINE) -> None:
-        self.until(lambda: all(text in self.text for text in texts), seconds)
-
-    def ends(self) -> int:
-        """Wait for the program's end; its exit code."""
-        if self.hung_up:
-            return self.process.wait(DEADLINE)
-        self.until(lambda: self.process.poll() is not None)
-        self._read(0.05)
-        return self.process.wait()
-
-    def hang_up(self) -> None:
-        """Take the terminal away. The dashboard is told nothing: it is not the terminal that controls it."""
-        if not self.hung_up:
-            os.close(self.master)
-            self.hung_up = True
-
-    def close(self) -> None:
-        """End the dashboard with all that it started in its group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.hang_up()
-
-    def _read(self, seconds: float) -> None:
-        while select.select([self.master], [], [], seconds)[0]:
-            try:
-                data = os.read(self.master, 65536)
-            except OSError:  # the other end is closed
-                return
-            if not data:
-                return
-            self.raw += data
-            self.stream.feed(data)
-            seconds = 0.0
-
-    def _set_size(self, size: tuple[int, int]) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-
-
 @pytest.fixture
 def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
-    terminals: list[Terminal] = []
-
-    def start(*arguments: str, size: tuple[int, int] = (80, 24)) -> Terminal:
-        terminals.append(Terminal(*arguments, cwd=tmp_path, size=size))
-        return terminals[-1]
-
-    try:
+    with terminals(tmp_path) as start:
         yield start
-    finally:
-        with contextlib.ExitStack() as stack:
-            stack.callback(end_all_of, tmp_path / "runs")
-            for terminal in terminals:
-                stack.callback(terminal.close)
-
-
-def end_all_of(root: Path) -> None:
-    """End the queue's runner and then the workers of a runs folder, also those that have not spoken yet."""
-    for module in ("core.launch.queue", "core.training.worker"):
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                words = process.cmdline()
-                if module in words and any(word.startswith(str(root)) for word in words):
-                    process.kill()
 
 
 def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(

@@ -1,6 +1,7 @@
 """`ddpm-tui`, the command: checks what it was given, and only then takes over the screen."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -142,7 +143,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
     from tui.preferences import theme_file
-    from tui.terminal import leave_with_server, leave_with_terminal
+    from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal
 
     root, keymap, exports = options.runs.absolute(), read_keymap(keys_file()), options.exports.absolute()
     if tracks:
@@ -160,7 +161,8 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         )
     leave = leave_with_server if in_browser() else leave_with_terminal
     leave(sys.stdin.fileno())
-    app.run()
+    with contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.guard:
+        app.run()
     if not in_browser() and not tracks and (farewell := _farewell(app.snapshot, options.runs)):
         print(farewell)
     return app.return_code or EXIT_OK

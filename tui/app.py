@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tui.control import Control
     from tui.live import Snapshot
     from tui.screens.board import Board
+    from tui.terminal import TerminalGuard
 
 LIVE_INTERVAL = 0.1
 IDLE_INTERVAL = 0.25
@@ -64,6 +65,8 @@ class Dashboard(App[None]):
         exports: Path = Path("exports"),
     ) -> None:
         super().__init__()
+        self.guard: TerminalGuard | None = None
+        """Told when the screen is taken and given back; whoever runs the app sets it."""
         self.exports = exports
         self.remember = remember
         self.control = control
@@ -96,6 +99,10 @@ class Dashboard(App[None]):
             self._driver.forget()
 
     def on_mount(self) -> None:
+        if guard := self.guard:
+            guard.taken()
+            self.app_suspend_signal.subscribe(self, lambda _: guard.given_back(), immediate=True)
+            self.app_resume_signal.subscribe(self, lambda _: guard.taken(), immediate=True)
         self.call_after_refresh(self.read_runs)
 
     def on_unmount(self) -> None:
@@ -177,6 +184,15 @@ class Dashboard(App[None]):
     def _use(self, theme: str) -> None:
         self.theme = theme
         write_theme(self.remember, theme)
+
+    def action_suspend(self) -> None:
+        """Stop, and let the shell have the terminal, until its `fg`."""
+        from tui.terminal import has_shell
+
+        if has_shell():
+            self.action_suspend_process()
+        else:
+            self.notify("there is no shell to go to from here", severity="warning")
 
     def action_next_theme(self) -> None:
         self._use(following(self.theme))

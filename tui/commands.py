@@ -58,6 +58,7 @@ EVERYWHERE: Final = (
     Command("app.theme", "t", "next_theme", "Change the theme: dark, light, colour-blind, mono"),
     Command("app.palette", "ctrl+p,colon", "command_palette", "Find a command by name"),
     Command("app.help", "question_mark,f1", "help", "List all keys", 1),
+    Command("app.suspend", "ctrl+z", "suspend", "Suspend the dashboard; fg in the shell brings it back"),
     Command("app.quit", "q", "quit", "Leave the dashboard; training goes on", 0),
 )
 

@@ -41,6 +41,8 @@ def main() -> int:
         tally = carry_out(fault, times=times, seed=options.seed)
         tallies.append(tally)
         print(_row(tally, width), flush=True)
+        if tally.figures:
+            print(f"    {tally.figures}", flush=True)
         if tally.words:
             print(tally.words, file=sys.stderr, flush=True)
     everything = Tally("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))

@@ -55,13 +55,14 @@ def fault(
 
 @dataclass
 class Tally:
-    """What came of the trials of one kind; `words` are those of the last one that was lost."""
+    """What came of the trials of one kind: `words` of the last that was lost, `figures` of the last that was not."""
 
     kind: str
     tried: int = 0
     survived: int = 0
     skipped: str = ""
     words: str = ""
+    figures: str = ""
 
     @property
     def lost(self) -> int:
@@ -80,6 +81,7 @@ def carry_out(fault: Fault, *, times: int, seed: int) -> Tally:
         tally.tried += 1
         if code == 0:
             tally.survived += 1
+            tally.figures = words
         else:
             tally.words = f"trial {number}: {words}"
     return tally
@@ -101,7 +103,7 @@ def _one(fault: Fault, rng: random.Random) -> tuple[int, str]:
         code = wait_for_exit(pid, fault.seconds)
         if code is None:
             return 1, f"hung for {fault.seconds:.0f} s\n{_tail(output)}"
-        return code, _tail(output) if code else ""
+        return code, _tail(output) if code else _figures(output)
     finally:
         end_group(pid)
         shutil.rmtree(folder, ignore_errors=True)
@@ -142,6 +144,19 @@ def end_group(pid: int) -> None:
         os.waitpid(pid, 0)
     except (ProcessLookupError, ChildProcessError):
         return
+
+
+_FIGURES = "figures: "
+
+
+def tell(figures: str) -> None:
+    """Called in a trial: numbers to print beside the table."""
+    print(f"{_FIGURES}{figures}", flush=True)
+
+
+def _figures(output: Path) -> str:
+    lines = [line for line in _tail(output).splitlines() if line.startswith(_FIGURES)]
+    return lines[-1].removeprefix(_FIGURES) if lines else ""
 
 
 def _tail(path: Path, length: int = 3000) -> str:

@@ -1,17 +1,23 @@
 """A night in minutes: as many steps, epochs and pictures as eight hours bring, through the code that meets them all."""
 
+import asyncio
+import gc
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import psutil
 
 from core.imaging import read_sheet, write_sheet
-from core.runs import EpochRecord, MetricsWriter, RunDirectory, State, Status
+from core.runs import EpochRecord, MetricsWriter, ProcessIdentity, RunDirectory, State, Status
 from tests.faults import tiny
-from tests.faults.lab import fault
+from tests.faults.lab import fault, tell
+from tui.app import Dashboard
+from tui.control import Control
 from tui.live import LiveReader
 
 STEPS = 1_000_000
@@ -20,6 +26,8 @@ STEPS_AN_EPOCH = 1000
 WARM = 0.3
 GROWTH = 8 << 20
 """Bytes that memory may grow by after the first third, but for the losses themselves."""
+ARRAYS = 4 * 16 * STEPS
+"""Steps and losses, 16 bytes each, in arrays that double; the old one lives until the new one is filled."""
 
 
 class Gauge:
@@ -33,9 +41,13 @@ class Gauge:
         self.memory, self.handles = self.process.memory_info().rss, self.process.num_fds()
 
     def check(self, allowed: int) -> None:
-        grown = self.process.memory_info().rss - self.memory
-        assert grown <= allowed, f"memory has grown by {grown >> 20} MiB"
-        assert self.process.num_fds() <= self.handles, "open files were left"
+        memory, handles = self.process.memory_info().rss, self.process.num_fds()
+        tell(
+            f"memory {self.memory >> 20} MiB after the first third, {memory >> 20} MiB at the end; "
+            f"open files {self.handles}, then {handles}"
+        )
+        assert memory - self.memory <= allowed, f"memory has grown by {(memory - self.memory) >> 20} MiB"
+        assert handles <= self.handles, "open files were left"
 
 
 def _record(epoch: int, step: int) -> EpochRecord:
@@ -52,38 +64,109 @@ def _record(epoch: int, step: int) -> EpochRecord:
     )
 
 
-@fault("a night's million steps, written and watched", times=1, seconds=1800)
+class Night:
+    """A run that grows by an epoch of steps, a line of numbers and a sheet whenever told to."""
+
+    def __init__(self, root: Path) -> None:
+        self.run = RunDirectory.create(root, tiny.config(epochs=STEPS // STEPS_AN_EPOCH), group="g")
+        self.run.samples.mkdir()
+        self.metrics = MetricsWriter(self.run.metrics_file)
+        self.rng = np.random.default_rng(0)
+
+    def epoch(self, epoch: int, state: State = State.RUNNING) -> None:
+        """Write all that a worker writes in an epoch."""
+        first, elapsed = (epoch - 1) * STEPS_AN_EPOCH + 1, epoch * STEPS_AN_EPOCH * 0.03
+        losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_AN_EPOCH)).tolist()
+        for at in range(0, STEPS_AN_EPOCH, STEPS_A_LINE):
+            self.metrics.steps(first + at, epoch, elapsed, losses[at : at + STEPS_A_LINE])
+        step = epoch * STEPS_AN_EPOCH
+        self.metrics.epoch(_record(epoch, step))
+        picture = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
+        write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", picture, columns=8)
+        with self.run.log.open("a", encoding="utf-8") as log:
+            log.write(f"epoch {epoch}\n" * 20)
+        identity = ProcessIdentity.current()
+        self.run.write_status(
+            Status(
+                state=state,
+                epoch=epoch,
+                epochs=STEPS // STEPS_AN_EPOCH,
+                step=step,
+                steps=STEPS,
+                elapsed=elapsed,
+                heartbeat=time.time(),
+                host=identity.host,
+                pid=identity.pid,
+                pid_started=identity.pid_started,
+                boot_id=identity.boot_id,
+            ),
+            fsync=False,
+        )
+
+
+@fault("a night's million steps, written and read", times=1, seconds=1800)
 def night(folder: Path, rng: random.Random) -> None:
-    """Memory and file handles of writer and dashboard together stay flat."""
-    run = RunDirectory.create(folder / "runs", tiny.config(epochs=STEPS // STEPS_AN_EPOCH), group="g")
-    run.samples.mkdir()
-    reader, gauge = LiveReader(run.path.parent), Gauge()
-    picture = np.random.default_rng(0).integers(0, 256, (16, 32, 32), np.uint8)
-    losses = [0.1] * STEPS_A_LINE
-    with MetricsWriter(run.metrics_file) as metrics:
-        for step in range(1, STEPS, STEPS_A_LINE):
-            epoch = step // STEPS_AN_EPOCH + 1
-            metrics.steps(step, epoch, step * 0.03, losses)
-            if (step + STEPS_A_LINE - 1) % STEPS_AN_EPOCH == 0:
-                metrics.epoch(_record(epoch, step + STEPS_A_LINE - 1))
-                sheet = run.samples / f"epoch-{epoch:04d}.png"
-                write_sheet(sheet, picture, columns=8)
-                read_sheet(sheet)
-                run.write_status(
-                    Status(state=State.FINISHED, epoch=epoch, step=step, heartbeat=time.time()), fsync=False
-                )
-                reader.poll()
-                if epoch == int(WARM * STEPS / STEPS_AN_EPOCH):
-                    gauge.start()
-    last = None
+    """Memory and file handles of writer and reader together stay flat."""
+    night, gauge, epochs = Night(folder / "runs"), Gauge(), STEPS // STEPS_AN_EPOCH
+    reader, last = LiveReader(folder / "runs"), None
+    for epoch in range(1, epochs + 1):
+        night.epoch(epoch)
+        read_sheet(night.run.samples / f"epoch-{epoch:04d}.png")
+        last = reader.poll() or last
+        if epoch == int(WARM * epochs):
+            gauge.start()
     for _ in range(3):
         last = reader.poll() or last
-        time.sleep(1.1)  # an ended run is looked at once a second
+        time.sleep(1.1)  # a folder that just changed is listed again
     assert last is not None
     assert len(last.runs[0].losses) == STEPS
-    assert len(last.runs[0].sheets) == STEPS // STEPS_AN_EPOCH
-    # Steps and losses, 16 bytes each, in arrays that double; the old one lives until the new one is filled.
-    gauge.check(GROWTH + 4 * 16 * STEPS)
+    assert len(last.runs[0].sheets) == epochs
+    gauge.check(GROWTH + ARRAYS)
+
+
+LOOK_EVERY = 5
+"""Epochs that are written before the dashboard is waited for and a key pressed."""
+VISITS = (
+    *("c", "escape", "l", "escape", "s", "escape", "d", "escape"),
+    *("left_square_bracket", "end", "question_mark", "escape"),
+)
+"""Keys pressed over and over: through the screens and back."""
+
+
+@fault("a night's million steps before the dashboard, screens opened and closed", times=1, seconds=3000)
+def watched_night(folder: Path, rng: random.Random) -> None:
+    """The dashboard itself, drawing all night: memory and file handles stay flat."""
+    asyncio.run(_watch_night(folder / "runs"))
+
+
+async def _watch_night(root: Path) -> None:
+    night, gauge, epochs = Night(root), Gauge(), STEPS // STEPS_AN_EPOCH
+    night.epoch(1)
+    app = Dashboard(Control(root))
+    with mock.patch("tui.app.LIVE_INTERVAL", 0.005):
+        async with app.run_test(size=(160, 50)) as pilot:
+
+            async def until(condition: Callable[[], bool]) -> None:
+                deadline = time.monotonic() + 60
+                while not condition():
+                    assert time.monotonic() < deadline, "the dashboard does not see it"
+                    await pilot.pause(0.002)
+
+            def seen(epoch: int) -> bool:
+                return app.snapshot is not None and len(app.snapshot.runs[0].sheets) == epoch
+
+            for epoch in range(2, epochs + 1):
+                night.epoch(epoch)
+                if epoch % LOOK_EVERY == 0:
+                    await until(lambda epoch=epoch: seen(epoch))  # type: ignore[misc]
+                    await pilot.press(VISITS[epoch // LOOK_EVERY % len(VISITS)])
+                if epoch == int(WARM * epochs):
+                    gc.collect()
+                    gauge.start()
+            assert app.snapshot is not None
+            assert len(app.snapshot.runs[0].losses) == STEPS
+            gc.collect()
+            gauge.check(GROWTH + ARRAYS)
 
 
 @fault("a worker's 400 epochs with pictures and checkpoints", times=1, seconds=3000)
