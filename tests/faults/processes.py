@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import psutil
 import torch
 
 from core.config import encode_toml
-from core.errors import OUT_OF_MEMORY
+from core.errors import OUT_OF_MEMORY, UserError
 from core.launch import control
 from core.runs import ProcessIdentity, RunDirectory, RunStore, State, alive
 from core.training.loop import Trainer
@@ -139,6 +140,40 @@ def clock_jumps(folder: Path, rng: random.Random) -> None:
     assert code == 0
     assert State.CRASHED not in states - {State.FINISHED} or tiny.state(run) is State.FINISHED
     tiny.same_as_undisturbed(run)
+
+
+def _command(run: RunDirectory, rng: random.Random) -> None:
+    """Stop and resume a run a few times, in no order; refusals in words are what one of several must expect."""
+    for _ in range(10):
+        with contextlib.suppress(UserError):
+            rng.choice([control.stop, control.resume])(run)
+        time.sleep(rng.uniform(0, 0.05))
+
+
+@fault("five commands stop and resume a run that two workers want", times=6)
+def many_commands(folder: Path, rng: random.Random) -> None:
+    """Whatever order it comes to, one worker at a time has the run, and it ends as if nothing had happened."""
+    run, pids = tiny.new_run(folder), []
+    for _ in range(5):
+        seed = rng.random()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                _command(run, random.Random(seed))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    codes: list[int] = []
+    while len(codes) < len(pids):
+        for worker in [tiny.start(run) for _ in range(2)]:
+            assert wait_for_exit(worker, 60.0) == 0, run.log.read_text()
+        codes += [code for pid in pids[len(codes) :][:1] if (code := wait_for_exit(pid, 0.01)) is not None]
+    assert codes == [0] * 5
+    tiny.resume_and_compare(run)
 
 
 @fault("two queue runners at once, killed at random: each run started once", times=4, seconds=300)
