@@ -149,9 +149,9 @@ def test_the_table_has_a_line_a_run_with_its_numbers_and_what_sets_it_apart(tmp_
     assert rows[1]["heldout"] == ""
 
 
-def judged(epoch: int, **metrics: Estimate) -> Evaluation:
+def judged(epoch: int, count: int = 100, **metrics: Estimate) -> Evaluation:
     created = "2026-11-24T12:00:00+00:00"
-    return Evaluation(created=created, epoch=epoch, dataset="high", count=100, heldout=50, metrics=metrics)
+    return Evaluation(created=created, epoch=epoch, dataset="high", count=count, heldout=50, metrics=metrics)
 
 
 def test_the_table_has_what_evaluate_measured_with_its_intervals(tmp_path: Path) -> None:
@@ -160,6 +160,7 @@ def test_the_table_has_what_evaluate_measured_with_its_intervals(tmp_path: Path)
         for place, name in enumerate(("linear", "sine", "x^2", "x^10"))
     ]
     add_evaluation(runs[0], judged(3, residual=Estimate(0.1, 0.05, 0.2)))
+    add_evaluation(runs[1], judged(3, residual=Estimate(0.7), count=7))
     add_evaluation(runs[1], judged(2, residual=Estimate(0.3), pass_rate=Estimate(0.5, 0.4, 0.6)))
     add_evaluation(runs[2], judged(9, residual=Estimate(0.9)))
     (runs[3].path / "evaluation.json").write_text("damaged", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Runs that have ended, as they were: the clock of a replay, and what there was at a time."""
 
+import inspect
 import math
 import os
 from dataclasses import replace
@@ -15,6 +16,7 @@ from core.errors import UserError
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
+from tui.control import Control
 from tui.replay.clock import SPEEDS, ReplayClock, usual_speed
 from tui.replay.control import ReplayControl
 from tui.replay.reader import MOST_IDLE, ReplayReader, Timeline
@@ -247,9 +249,16 @@ def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
         lambda: control.resume(runs),
         lambda: control.denoise(runs, []),
         lambda: control.delete(runs[0]),
+        lambda: control.judge([]),
+        lambda: control.fit(np.zeros((1, 8, 8), np.uint8), tmp_path / "kept.npz", []),
     ):
         with pytest.raises(UserError, match="this is a replay"):
             act()
+
+
+def test_all_that_a_control_can_do_is_refused() -> None:
+    able = {name for name, value in vars(Control).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert able == {name for name in vars(ReplayControl) if name in able}
 
 
 def test_a_track_is_never_written_to(tmp_path: Path) -> None:

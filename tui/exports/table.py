@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from core.comparison.members import chosen
 from core.config import flatten
 from core.errors import UserError
-from core.runs.results import METRICS, Evaluation, latest_evaluation
+from core.runs.results import METRICS, Evaluation, read_evaluations
 from tui.comparison import differences, figures
 from tui.exports.folder import Piece
 from tui.live import RunSnapshot
@@ -21,7 +22,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece:
-    """A line a run: its numbers, its last judgement by `core evaluate`, and the settings in which runs differ.
+    """A line a run: its numbers, the judgement that can be compared, and the settings in which runs differ.
 
     Args:
         runs: at least one.
@@ -30,7 +31,11 @@ def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece
 
     def table() -> bytes:
         telling = [difference.key for difference in differences(runs)]
-        lines = [_line(run, labels[run.id], telling) for run in runs]
+        judged = chosen([_evaluations(run) for run in runs])
+        lines = [
+            _line(run, labels[run.id], telling, evaluation)
+            for run, evaluation in zip(runs, judged, strict=True)
+        ]
         kept = io.StringIO()
         writer = csv.DictWriter(kept, _headings(lines), restval="")
         writer.writeheader()
@@ -40,14 +45,16 @@ def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece
     return Piece("table.csv", table)
 
 
-def _line(run: RunSnapshot, label: str, telling: Sequence[str]) -> dict[str, object]:
+def _line(
+    run: RunSnapshot, label: str, telling: Sequence[str], evaluation: Evaluation | None
+) -> dict[str, object]:
     settings = flatten(msgspec.to_builtins(run.file.config.resolved()))
     cells = {
         "run": run.id,
         "name": label,
         **flatten(dataclasses.asdict(figures(run))),
         **{key: settings.get(key) for key in telling},
-        **_judged(_evaluation(run)),
+        **_judged(evaluation),
     }
     return {key: _cell(value) for key, value in cells.items()}
 
@@ -59,13 +66,12 @@ def _headings(lines: Sequence[dict[str, object]]) -> list[str]:
     return [*(key for key in found if key not in metrics), *metrics]
 
 
-def _evaluation(run: RunSnapshot) -> Evaluation | None:
-    """The last judgement, unless it is of a later epoch than the run has reached, as it may be in a replay."""
+def _evaluations(run: RunSnapshot) -> list[Evaluation]:
+    """All judgements, but of no later epoch than the run has reached, as there may be in a replay."""
     try:
-        found = latest_evaluation(run.run)
+        return [one for one in read_evaluations(run.run) if one.epoch <= run.status.epoch]
     except UserError:
-        return None
-    return found if found is not None and found.epoch <= run.status.epoch else None
+        return []
 
 
 def _judged(evaluation: Evaluation | None) -> dict[str, object]:

@@ -22,7 +22,7 @@ from tui.replay.tracks import Track
 REFRESH_SECONDS: Final = 0.25
 SEEK_SHARE: Final = 0.05
 REFUSED: Final = frozenset(
-    {"stop", "stop_all", "resume", "resume_all", "delete", "new", "clone", "compute", "make"}
+    ("stop", "stop_all", "resume", "resume_all", "delete", "new", "clone", "compute", "judge", "fit", "make")
 )
 """Actions that would change runs or start some; what they would ask first is not asked."""
 

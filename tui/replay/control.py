@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from core.errors import UserError
@@ -9,7 +10,11 @@ from tui.control import Control
 from tui.live import RunSnapshot
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from core.config import RunConfig
+    from core.runs.results import Evaluation
     from core.runs.trajectory import Walk
 
 REFUSAL: Final = "this is a replay: it shows runs and changes none"
@@ -32,6 +37,14 @@ class ReplayControl(Control):
         raise UserError(REFUSAL)
 
     def denoise(self, runs: Sequence[RunSnapshot], walks: "Sequence[Walk]") -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def fit(
+        self, pictures: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]
+    ) -> NoReturn:
+        raise UserError(REFUSAL)
+
+    def judge(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> NoReturn:
         raise UserError(REFUSAL)
 
     def delete(self, run: RunSnapshot) -> NoReturn:
