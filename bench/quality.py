@@ -137,6 +137,7 @@ def ours(
             noise,
             steps=settings.steps,
             eta=settings.eta,
+            spacing=settings.spacing,
             clip=settings.clip,
             generator=generator,
         )

@@ -4,8 +4,9 @@ All draw from the same noises, a batch of one after a batch of the other, so tha
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import click
 import numpy as np
@@ -18,15 +19,24 @@ from bench.report import Row, finish, of_spread, row, say
 from bench.training import set_threads, synchronise
 from bench.trials import Spread, turn_of
 from core.data import load_dataset
+from core.diffusion.clipping import CLIPS, Clip
 from core.diffusion.samplers import WITH_ETA, sample
 from core.errors import UserError
 from core.evaluation.judge import Judge
 from core.evaluation.sampling import BATCH, to_unit
 from core.runs import Estimate, RunStore
+from core.spacing import SPACINGS, Spacing
 from core.training.checkpoint import LoadedModel, load_model
 
-SAMPLERS: Final = (("ddpm", 0.0), ("ddim", 0.0), ("ddim", 1.0), ("dpm++", 0.0), ("dpm++", 1.0))
-"""Name and eta; ddpm has none."""
+SAMPLERS: Final = (
+    ("ddpm", 0.0),
+    ("ddim", 0.0),
+    ("ddim", 1.0),
+    ("dpm++", 0.0),
+    ("dpm++", 1.0),
+    ("unipc", 0.0),
+)
+"""Name and eta; ddpm and unipc have none."""
 CALLS: Final = "1,2,4,8,10,20,50,250,T"
 HEADLINE: Final = "balanced_pass_rate"
 METRICS: Final = {HEADLINE: "share", "area_distance": "", "mmd": ""}
@@ -41,12 +51,16 @@ class Way(NamedTuple):
     sampler: str
     eta: float
     calls: int
+    spacing: Spacing = "uniform"
+    clip: Clip = "static"
 
     @property
     def name(self) -> str:
         """For a table."""
         eta = f" eta {self.eta:g}" if self.sampler in WITH_ETA else ""
-        return f"{self.sampler}{eta}, {self.calls} calls"
+        spacing = f" {self.spacing}" if self.spacing != "uniform" else ""
+        clip = f" clip {self.clip}" if self.clip != "static" else ""
+        return f"{self.sampler}{eta}{spacing}{clip}, {self.calls} calls"
 
 
 @click.command("sampling")
@@ -61,7 +75,9 @@ class Way(NamedTuple):
     help="Pictures each.",
 )
 @click.option("--calls", default=CALLS, show_default=True, metavar="N,...", help="Network calls; T is all.")
-@click.option("--samplers", default="ddpm,ddim,dpm++", show_default=True, metavar="NAME,...")
+@click.option("--samplers", default="ddpm,ddim,dpm++,unipc", show_default=True, metavar="NAME,...")
+@click.option("--spacings", metavar="NAME,...", help="Timestep spacings; the run's own unless given.")
+@click.option("--clips", metavar="NAME,...", help="Ways to clip; the run's own unless given.")
 @seconds_option(120)
 @device_option
 @threads_option
@@ -71,6 +87,8 @@ def command(
     count: int,
     calls: str,
     samplers: str,
+    spacings: str | None,
+    clips: str | None,
     seconds: float,
     device: str,
     threads: int | None,
@@ -84,7 +102,10 @@ def command(
     found = RunStore(runs).find(run)
     loaded = load_model(found, device)
     pictures = load_dataset(loaded.config.data.dataset)
-    wanted = ways(samplers, calls, loaded.diffusion.timesteps)
+    own = loaded.config.sample
+    wanted = ways(
+        samplers, calls, loaded.diffusion.timesteps, spacings=spacings or own.spacing, clips=clips or own.clip
+    )
     with Neighbours() as others:
         kept, left_out = affordable(wanted, seconds, count, seconds_of_a_call(loaded))
         drawn, rates = draw_in_turns(loaded, kept, count)
@@ -117,7 +138,6 @@ def command(
             "schedule": loaded.config.schedule.name,
             "step": loaded.position.step,
             "count": count,
-            "clip": loaded.config.sample.clip,
             "device": device,
             "threads": used,
         },
@@ -126,22 +146,36 @@ def command(
     )
 
 
-def ways(samplers: str, calls: str, timesteps: int) -> list[Way]:
-    """What was asked for, cheapest first; numbers of calls above T are T.
+def ways(
+    samplers: str, calls: str, timesteps: int, *, spacings: str = "uniform", clips: str = "static"
+) -> list[Way]:
+    """What was asked for, cheapest first; numbers of calls above T are T, where spacings do not differ.
 
     Raises:
-        UserError: an unknown sampler, or something that is no number of calls.
+        UserError: an unknown sampler, spacing or clipping, or something that is no number of calls.
     """
-    names = [name.strip() for name in samplers.split(",")]
-    known = [name for name, _ in SAMPLERS]
-    if unknown := [name for name in names if name not in known]:
-        raise UserError(f"--samplers {unknown[0]}: expected some of {', '.join(dict.fromkeys(known))}")
+    names = _names("--samplers", samplers, dict.fromkeys(name for name, _ in SAMPLERS))
+    spaced, clipped = _names("--spacings", spacings, SPACINGS), _names("--clips", clips, CLIPS)
     numbers = set()
     for text in (part.strip() for part in calls.split(",")):
         if text != "T" and not (text.isascii() and text.isdecimal() and int(text)):
             raise UserError(f"--calls {text}: expected numbers of at least 1, or T, such as 4,10,T")
         numbers.add(timesteps if text == "T" else min(int(text), timesteps))
-    return [Way(name, eta, number) for number in sorted(numbers) for name, eta in SAMPLERS if name in names]
+    return [
+        Way(name, eta, number, cast(Spacing, spacing), cast(Clip, clip))
+        for number in sorted(numbers)
+        for name, eta in SAMPLERS
+        if name in names
+        for spacing in (spaced if number < timesteps else spaced[:1])
+        for clip in clipped
+    ]
+
+
+def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise UserError(f"{option} {unknown[0]}: expected some of {', '.join(known)}")
+    return names
 
 
 def affordable(
@@ -213,7 +247,8 @@ def draw_in_turns(
                 noise,
                 steps=way.calls,
                 eta=way.eta,
-                clip=loaded.config.sample.clip,
+                spacing=way.spacing,
+                clip=way.clip,
                 generator=generator,
             )
             synchronise(device)

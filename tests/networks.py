@@ -48,5 +48,5 @@ def load(
     position = Position(
         epoch=1, batch=0, step=1, losses=[], elapsed=0.0, metrics_offset=0, channels=channels, size=size
     )
-    config = RunConfig(sample=SampleConfig(**{"clip": False, **sample}))  # type: ignore[arg-type]  # likewise
+    config = RunConfig(sample=SampleConfig(**{"clip": "none", **sample}))  # type: ignore[arg-type]  # likewise
     return LoadedModel(Network(function), diffusion, config, position)

@@ -101,6 +101,12 @@ def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
     assert [way.calls for way in found] == [2, 2, 2, 10, 10, 10, 20, 20, 20]
     assert [way.name for way in found[:3]] == ["ddpm, 2 calls", "ddim eta 0, 2 calls", "ddim eta 1, 2 calls"]
     assert {way.sampler for way in ways("dpm++", "1", 5)} == {"dpm++"}
+    several = ways("unipc", "2,T", timesteps=5, spacings="uniform,karras", clips="dynamic")
+    assert [way.name for way in several] == [
+        "unipc clip dynamic, 2 calls",
+        "unipc karras clip dynamic, 2 calls",
+        "unipc clip dynamic, 5 calls",
+    ]
 
 
 @pytest.mark.parametrize(

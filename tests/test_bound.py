@@ -126,7 +126,7 @@ def test_the_bound_adds_up_and_turns_into_bits():
     diffusion = process(prediction_type="sample")
     x0 = LEVELS[::8].view(2, 1, 4, 4)
     bound = variational_bound(
-        known(diffusion, x0, 0.1), diffusion, x0, generator=torch.Generator(), clip=False
+        known(diffusion, x0, 0.1), diffusion, x0, generator=torch.Generator(), clip="none"
     )
     terms = [kl_term(diffusion, x0, x0 + 0.1 * (t + 1) / 20, t).mean().item() for t in range(1, 20)]
     np.testing.assert_allclose(bound.l_t, terms, rtol=1e-9)
@@ -140,10 +140,10 @@ def test_a_stratified_subset_of_the_terms_stands_for_all(terms):
     diffusion = process(prediction_type="sample")
     x0 = LEVELS[::16].view(1, 1, 4, 4)
     model, generator = known(diffusion, x0, 0.1), torch.Generator().manual_seed(3)
-    whole = variational_bound(model, diffusion, x0, generator=generator, clip=False).total
+    whole = variational_bound(model, diffusion, x0, generator=generator, clip="none").total
     totals = []
     for _ in range(200):
-        bound = variational_bound(model, diffusion, x0, generator=generator, terms=terms, clip=False)
+        bound = variational_bound(model, diffusion, x0, generator=generator, terms=terms, clip="none")
         assert len(bound.timesteps) == terms
         assert np.all(np.diff(bound.timesteps) > 0)
         assert bound.weights.sum() == 19
@@ -181,7 +181,7 @@ def test_each_picture_may_have_its_own_timesteps():
     x0, _, _ = pictures(count=3)
     model = known(diffusion, x0, 0.1)
     timesteps = torch.tensor([[1, 7], [19, 8], [4, 4]])
-    found = bound_terms(model, diffusion, x0, timesteps, generator=torch.Generator(), clip=False)
+    found = bound_terms(model, diffusion, x0, timesteps, generator=torch.Generator(), clip="none")
     for row, (picture, steps) in enumerate(zip(x0.split(1), timesteps.tolist(), strict=True)):
         for column, t in enumerate(steps):
             expected = kl_term(diffusion, picture, picture + 0.1 * (t + 1) / 20, t)

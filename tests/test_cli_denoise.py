@@ -120,6 +120,7 @@ def test_json_says_what_was_done(folder, capsys):
         "strength": 0.75,
         "sampler": "ddim",
         "steps": 3,
+        "spacing": "uniform",
         "seed": 0,
         "epoch": 3,
         "shape": [1, SIZE, SIZE],

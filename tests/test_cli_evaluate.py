@@ -145,7 +145,7 @@ def test_json_has_the_documented_keys_for_runs_and_files(command, data, capsys):
     found = json.loads(capsys.readouterr().out)
     keys = [
         *("run", "file", "created", "epoch", "step", "dataset", "count", "heldout"),
-        *("sampler", "steps", "eta", "clip", "seed", "metrics", "real", "curves"),
+        *("sampler", "steps", "eta", "spacing", "clip", "seed", "metrics", "real", "curves"),
     ]
     assert [list(one) for one in found] == [keys, keys]
     assert [(one["run"], one["file"]) for one in found] == [(None, "real.npy"), ("run-0", None)]

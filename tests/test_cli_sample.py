@@ -97,7 +97,7 @@ def test_an_array_is_float32_between_0_and_1_for_each_schedule(sample, trained):
 def test_another_seed_sampler_or_number_of_steps_gives_other_pictures(sample, trained):
     folder, _ = trained
     arrays = []
-    for change in ([], ["--seed", "6"], ["--sampler", "ddpm"], ["--steps", "1"]):
+    for change in ([], ["--seed", "6"], ["--sampler", "ddpm"], ["--steps", "1"], ["--spacing", "karras"]):
         assert sample("latest", *SETTINGS, *change, "--out", "c.npy") == 0
         arrays.append(np.load(folder / "c.npy"))
     for other in arrays[1:]:
@@ -129,6 +129,7 @@ def test_json_says_how_the_pictures_were_drawn(sample, trained, capsys):
         "count": 65,
         "sampler": "ddim",
         "steps": 2,
+        "spacing": "uniform",
         "seed": 0,
         "epoch": 1,
         "shape": [65, 1, 32, 32],

@@ -46,7 +46,9 @@ def shrinking(xt, t):
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.7)])
 @pytest.mark.parametrize("t", [0, 7, 19])
 def test_a_picture_is_noised_and_then_walked_back_by_the_runs_own_sampler(sampler, eta, t):
-    loaded = load(process(prediction_type="sample"), shrinking, size=32, sampler=sampler, eta=eta, clip=True)
+    loaded = load(
+        process(prediction_type="sample"), shrinking, size=32, sampler=sampler, eta=eta, clip="static"
+    )
     generator = torch.Generator().manual_seed(4)
     states = list(denoise(loaded, scaled(TRIANGLES), t, generator=generator))
     assert [state.timestep for state in states] == [*range(t, -1, -1), -1]
@@ -57,7 +59,7 @@ def test_a_picture_is_noised_and_then_walked_back_by_the_runs_own_sampler(sample
     noised = math.sqrt(abar) * scaled(TRIANGLES) + math.sqrt(1 - abar) * eps
     torch.testing.assert_close(states[0].xt, noised)
     *_, last = run_sampler(
-        sampler, shrinking, loaded.diffusion, noised, start=t, eta=eta, clip=True, generator=by_hand
+        sampler, shrinking, loaded.diffusion, noised, start=t, eta=eta, clip="static", generator=by_hand
     )
     torch.testing.assert_close(states[-1].xt, last.xt)
     pictures = reconstruct(loaded, TRIANGLES, t, seed=4)
@@ -202,7 +204,7 @@ def test_triangles_in_colour_are_measured_by_their_brightest_channel():
 
 def test_a_run_that_makes_nothing_of_triangles_loses_their_corners():
     loaded = load(
-        process(prediction_type="sample"), lambda xt, t: torch.full_like(xt, -1), size=32, clip=True
+        process(prediction_type="sample"), lambda xt, t: torch.full_like(xt, -1), size=32, clip="static"
     )
     metrics, curves = reconstruction(loaded, TRIANGLES, CORNERS, strengths=(0.5, 1.0))
     assert metrics["reconstruction_iou"].value == 0.0

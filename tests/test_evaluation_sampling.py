@@ -52,13 +52,15 @@ def test_as_many_pictures_are_drawn_as_were_asked_for(count):
 
 
 def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_given():
-    own = loaded(sampler="ddim", steps=2, eta=0.5, clip=False)
+    own = loaded(sampler="ddim", steps=2, eta=0.5, clip="none")
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((3, 1, 8, 8), generator=generator)
-    options = {"steps": 2, "eta": 0.5, "clip": False, "generator": generator}
+    options = {"steps": 2, "eta": 0.5, "clip": "none", "generator": generator}
     expected = sample("ddim", own.model, own.diffusion, noise, **options)
     np.testing.assert_array_equal(draw(own, 3), expected.numpy())
-    np.testing.assert_array_equal(draw(own, 3, sampler="ddpm", steps=3), draw(loaded(clip=False, steps=3), 3))
+    np.testing.assert_array_equal(
+        draw(own, 3, sampler="ddpm", steps=3), draw(loaded(clip="none", steps=3), 3)
+    )
 
 
 def test_a_seed_means_the_same_pictures_each_time_and_another_means_others():

@@ -70,7 +70,7 @@ def test_noising_in_numpy_is_the_forward_process_of_the_training(timesteps):
     ("timesteps", "steps", "shown"), [(1000, 50, 10), (300, None, 10), (10, 3, 10), (7, 7, 3), (1, 1, 10)]
 )
 def test_the_timesteps_over_a_strip_are_those_that_its_sampler_visited(timesteps, steps, shown):
-    from core.diffusion.samplers import inference_timesteps
+    from core.spacing import inference_timesteps
 
     config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps), sample=SampleConfig(steps=steps))
     # States after 0, 1, 2... calls have the noise of timestep t, counted from 0, and at last of none.

@@ -3,12 +3,14 @@
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 
-from core.config import RunConfig, decode, encode_toml
+from core.config import RunConfig, SampleConfig, decode, encode_toml
 from core.config.load import flatten, set_key
+from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
 from core.schedules import SCHEDULE_NAMES, make_schedule
@@ -322,3 +324,20 @@ def test_the_matched_schedule_ends_where_linear_does() -> None:
         c.schedule.zero_terminal_snr: c.diffusion.prediction_type for c in load_recipe("terminal-snr").configs
     }
     assert rest == {False: "v_prediction", True: "v_prediction"}
+
+
+def test_clipping_that_was_yes_or_no_in_older_files_is_read_as_its_word(write: Write) -> None:
+    for text, expected in (("true", "static"), ("false", "none"), ('"dynamic"', "dynamic")):
+        config = load_recipe(write("old.toml", f"[sample]\nclip = {text}\n")).configs[0]
+        assert config.sample.clip == expected
+        assert load_recipe("quick", [f"sample.clip={text}"]).configs[0].sample.clip == expected
+    with pytest.raises(UserError, match=r"sample\.clip = 1"):
+        load_recipe("quick", ["sample.clip=1"])
+
+
+def test_the_samplers_with_eta_are_those_of_the_science() -> None:
+    from core.diffusion.samplers import SAMPLERS
+    from core.diffusion.samplers import WITH_ETA as TAKING_ETA
+
+    assert WITH_ETA == TAKING_ETA
+    assert set(SAMPLERS) == set(get_args(get_type_hints(SampleConfig)["sampler"]))

@@ -80,10 +80,21 @@ def test_a_run_that_nobody_has_judged_has_no_evaluations(run):
 
 def test_what_is_kept_is_read_back(run):
     curves = {"reconstruction_psnr": [30.0, None], "reconstruction_psnr.x": [1.0, 2.0]}
-    made = evaluation(curves=curves, real={"pass_rate": Estimate(0.95, 0.93, 0.97)}, clip=False, eta=0.5)
+    made = evaluation(curves=curves, real={"pass_rate": Estimate(0.95, 0.93, 0.97)}, clip="none", eta=0.5)
     assert add_evaluation(run, made) == made
     assert read_evaluations(run) == [made]
     assert json.loads((run.path / FILE_NAME).read_text())[0]["metrics"]["pass_rate"]["low"] == 0.4
+
+
+@pytest.mark.parametrize(("old", "now"), [(True, "static"), (False, "none")])
+def test_what_was_kept_when_clipping_was_yes_or_no_is_read_as_a_word(run, old, now):
+    add_evaluation(run, evaluation(clip=now))
+    path = run.path / FILE_NAME
+    kept = [{**one, "clip": old} for one in json.loads(path.read_text())]
+    for one in kept:
+        del one["spacing"]
+    path.write_text(json.dumps(kept))
+    assert read_evaluations(run) == [evaluation(clip=now)]
 
 
 def test_numbers_that_are_not_finite_come_back_as_none(run):
@@ -106,7 +117,9 @@ def test_numbers_that_are_not_finite_come_back_as_none(run):
         {"sampler": "ddpm"},
         {"steps": 25},
         {"eta": 1.0},
-        {"clip": False},
+        {"clip": "none"},
+        {"clip": "dynamic"},
+        {"spacing": "karras"},
         {"seed": 1},
     ],
     ids=lambda change: next(iter(change)),

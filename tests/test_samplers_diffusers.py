@@ -7,20 +7,27 @@ import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 from small_walks import PROCESSES, T, network, process, seeded, start
 
 from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
 from core.diffusion.samplers import (
-    inference_timesteps,
     sample_ddim,
     sample_ddpm,
     sample_dpm_solver,
+    sample_unipc,
 )
-from core.schedules import Schedule
+from core.schedules import Schedule, make_schedule
+from core.spacing import inference_timesteps
 
 FIXED = {"beta": "fixed_large", "beta_tilde": "fixed_small"}
 
 
+THRESHOLDS = {
+    "none": {"thresholding": False},
+    "static": {"thresholding": True, "sample_max_value": 1.0},
+    "dynamic": {"thresholding": True, "sample_max_value": 1e9},
+}
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 
@@ -49,7 +56,7 @@ def their_states(scheduler, noise, steps, **options):
         yield xt, result.pred_original_sample
 
 
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", ["none", "static"])
 @pytest.mark.parametrize("steps", [T, 7, 5, 1])
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
 @pytest.mark.parametrize(("prediction_type", "zero_terminal_snr"), PROCESSES)
@@ -59,7 +66,7 @@ def test_ddpm_agrees_with_diffusers(prediction_type, variance, steps, clip, zero
             prediction_type=prediction_type, variance=variance, zero_terminal_snr=zero_terminal_snr
         )
         scheduler = with_betas(
-            DDPMScheduler, diffusion, dtype, variance_type=FIXED[variance], clip_sample=clip
+            DDPMScheduler, diffusion, dtype, variance_type=FIXED[variance], clip_sample=clip == "static"
         )
         noise = start(dtype=dtype)
         ours = list(sample_ddpm(network, diffusion, noise, steps=steps, generator=seeded(), clip=clip))[1:]
@@ -72,14 +79,14 @@ def test_ddpm_agrees_with_diffusers(prediction_type, variance, steps, clip, zero
             torch.testing.assert_close(state.xt, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", ["none", "static"])
 @pytest.mark.parametrize("eta", [0.0, 0.4, 0.99])  # at 1 diffusers takes the root of a rounding error below 0
 @pytest.mark.parametrize("steps", [T, 6, 1])
 @pytest.mark.parametrize(("prediction_type", "zero_terminal_snr"), PROCESSES)
 def test_ddim_agrees_with_diffusers(prediction_type, steps, eta, clip, zero_terminal_snr):
     for dtype, tolerance in TOLERANCE.items():
         diffusion = process(prediction_type=prediction_type, zero_terminal_snr=zero_terminal_snr)
-        scheduler = with_betas(DDIMScheduler, diffusion, dtype, clip_sample=clip)
+        scheduler = with_betas(DDIMScheduler, diffusion, dtype, clip_sample=clip == "static")
         noise = start(dtype=dtype)
         ours = list(
             sample_ddim(network, diffusion, noise, steps=steps, eta=eta, generator=seeded(), clip=clip)
@@ -104,7 +111,7 @@ def almost_pure_noise_at_the_end(timesteps=T, **options):
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
 )
 @pytest.mark.parametrize("make", [process, almost_pure_noise_at_the_end])
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", ["none", "static", "dynamic"])
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("steps", [T, 7, 3, 1])
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
@@ -117,8 +124,7 @@ def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, mak
         algorithm_type="sde-dpmsolver++" if eta else "dpmsolver++",
         solver_order=2,
         final_sigmas_type="zero",
-        thresholding=clip,
-        sample_max_value=1.0,
+        **THRESHOLDS[clip],
     )
     scheduler.set_timesteps(steps)
     visited = inference_timesteps(T, steps)
@@ -137,6 +143,57 @@ def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, mak
         theirs = scheduler.step(output, before.timestep, before.xt, variance_noise=z).prev_sample
         torch.testing.assert_close(after.x0, scheduler.model_outputs[-1], rtol=1e-7, atol=1e-7)
         torch.testing.assert_close(after.xt, theirs, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+@pytest.mark.parametrize("make", [process, almost_pure_noise_at_the_end])
+@pytest.mark.parametrize("clip", ["none", "static", "dynamic"])
+@pytest.mark.parametrize("steps", [T, 7, 3, 2, 1])
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_unipc_agrees_with_diffusers(prediction_type, steps, clip, make):
+    diffusion = make(prediction_type=prediction_type)
+    scheduler = with_betas(
+        UniPCMultistepScheduler,
+        diffusion,
+        torch.float64,
+        solver_order=2,
+        solver_type="bh2",
+        final_sigmas_type="zero",
+        **THRESHOLDS[clip],
+    )
+    scheduler.set_timesteps(steps)
+    visited = inference_timesteps(T, steps)
+    assert scheduler.timesteps.tolist() == visited
+    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[visited]
+    scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
+    states = list(sample_unipc(network, diffusion, start(), steps=steps, generator=seeded(), clip=clip))
+    xt = start()
+    for state in states[1:]:
+        t = states[state.index - 1].timestep
+        xt = scheduler.step(network(xt, torch.full((2,), t)), t, xt).prev_sample
+        torch.testing.assert_close(state.x0, scheduler.model_outputs[-1], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(state.xt, xt, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+@pytest.mark.parametrize(
+    ("spacing", "option"), [("logsnr", "use_lu_lambdas"), ("karras", "use_karras_sigmas")]
+)
+@pytest.mark.parametrize("steps", [1, 2, 5, 10])
+def test_timesteps_evenly_spaced_in_noise_are_those_of_diffusers(spacing, option, steps):
+    diffusion = GaussianDiffusion(make_schedule("linear"))
+    scheduler = with_betas(DPMSolverMultistepScheduler, diffusion, torch.float64, **{option: True})
+    # It spends a call on timestep 0, and jumps from there; ours ends there, at the picture, with one call fewer.
+    scheduler.set_timesteps(steps + 1)
+    log_snr = diffusion.schedule.log_snr
+    visited = inference_timesteps(1000, steps, spacing=spacing, log_snr=log_snr)
+    theirs = scheduler.timesteps.tolist()
+    assert theirs[-1] == 0
+    assert visited == pytest.approx(theirs[:-1], abs=1)  # they round float32 logarithms
 
 
 @pytest.mark.parametrize("timesteps", [1, 2, 7, 24, 50, 99])

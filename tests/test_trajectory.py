@@ -25,7 +25,7 @@ from core.config import (
 )
 from core.data import PictureSet
 from core.data.recipe import DataRecipe
-from core.diffusion.samplers import inference_timesteps
+from core.diffusion.samplers import sample_ddim
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
@@ -41,7 +41,8 @@ from core.runs.trajectory import (
     visited_timesteps,
     write_progress,
 )
-from core.training.checkpoint import load_model, save_checkpoint
+from core.spacing import SPACINGS
+from core.training.checkpoint import load_model, make_diffusion, save_checkpoint
 from core.training.loop import Trainer
 from core.training.pictures import draw_epoch
 from core.training.trajectory import compute, main
@@ -84,7 +85,8 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("sampler", "steps", "eta"), [("ddim", 4, 1.0), ("ddim", 4, 0.0), ("ddpm", None, 0.0), ("dpm++", 4, 0.0)]
+    ("sampler", "steps", "eta"),
+    [("ddim", 4, 1.0), ("ddim", 4, 0.0), ("ddpm", None, 0.0), ("dpm++", 4, 0.0), ("unipc", 4, 0.0)],
 )
 def test_a_walk_like_the_run_s_own_ends_in_the_run_s_own_pictures(
     trained: Callable[..., RunDirectory], sampler: str, steps: int | None, eta: float, channels: int
@@ -94,7 +96,7 @@ def test_a_walk_like_the_run_s_own_ends_in_the_run_s_own_pictures(
     compute(run, load_model(run), walk)
     kept = Trajectory(walk.path(run))
     assert kept.epoch == 1
-    assert list(kept.timesteps) == visited_timesteps(12, walk.steps)
+    assert list(kept.timesteps) == visited_timesteps(run.read().config, walk.steps)
     assert kept.shape == (2, 16, 16) + (3,) * (channels == 3)
     strip = read_sheet(run.reverse / "epoch-0001.png")
     states = strip.pictures.reshape(2, strip.columns, *kept.shape[1:])
@@ -126,10 +128,17 @@ def test_the_first_picture_foreseen_is_what_one_step_makes(trained: Callable[...
     ("timesteps", "steps"), [(1, 1), (12, 12), (12, 5), (300, 7), (1000, 999), (1000, 300)]
 )
 def test_the_timesteps_are_those_that_samplers_visit(timesteps: int, steps: int) -> None:
-    assert visited_timesteps(timesteps, steps) == [
-        *(t + 1 for t in inference_timesteps(timesteps, steps)),
-        0,
-    ]
+    for spacing in SPACINGS:
+        config = RunConfig(
+            schedule=ScheduleConfig(timesteps=timesteps), sample=SampleConfig(spacing=spacing, steps=steps)
+        )
+        diffusion = make_diffusion(config)
+        noise = torch.zeros(1, 1, 2, 2)
+        walk = sample_ddim(
+            lambda xt, t: xt, diffusion, noise, steps=steps, spacing=spacing, generator=torch.Generator()
+        )
+        expected = [state.timestep + 1 for state in walk]
+        assert visited_timesteps(config) == visited_timesteps(config, steps) == expected
 
 
 def write(path: Path, shape: tuple[int, ...] = (3, 2, 4, 4), **notes: str) -> None:

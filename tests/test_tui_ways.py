@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tui_fixtures import NOW, fake_run, states, strip, three, trajectory
 
+from core.config import RunConfig
 from core.imaging.sheet import write_sheet
 from core.runs.process import ProcessIdentity
 from core.runs.status import State
@@ -52,7 +53,7 @@ def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
     strip(run, 2, count=5)
     kept = Ways().kept(runs_of(tmp_path)[0], None)
     assert kept is not None
-    assert list(kept.timesteps) == visited_timesteps(1000, 4)
+    assert list(kept.timesteps) == visited_timesteps(RunConfig(), 4)
     strip(run, 2, count=6)
     assert Ways().kept(runs_of(tmp_path)[0], None) is None
 

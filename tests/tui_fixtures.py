@@ -176,7 +176,8 @@ def trajectory(run: RunDirectory, walk: Walk, *, epoch: int, size: int = 32, tim
     xt = states(walk.steps + 1, size=size)
     x0 = np.repeat(255 - xt[-1:], len(xt), axis=0)
     walk.path(run).parent.mkdir(exist_ok=True)
-    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(timesteps, walk.steps))}
+    config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps))
+    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(config, walk.steps))}
     save_file({"xt": xt, "x0": x0}, walk.path(run), metadata=notes)
 
 

@@ -1,6 +1,7 @@
 """`core denoise`: a picture of one's own, noised and denoised by a trained run."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,15 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
+from core.cli.options import (
+    device_option,
+    json_option,
+    prepare_torch,
+    runs_option,
+    sampler_option,
+    spacing_option,
+    with_spacing,
+)
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
@@ -16,6 +25,7 @@ from core.data import folder
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore, plain
+from core.spacing import Spacing
 
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
@@ -37,6 +47,7 @@ STRENGTH = 0.5
     help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
 )
 @sampler_option
+@spacing_option
 @click.option(
     "--steps",
     type=click.IntRange(1),
@@ -62,6 +73,7 @@ def command(
     t: int | None,
     strength: float | None,
     sampler: str | None,
+    spacing: Spacing | None,
     steps: int | None,
     seed: int,
     device: str,
@@ -92,6 +104,7 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
+    loaded = replace(loaded, config=with_spacing(loaded.config, spacing))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
@@ -118,6 +131,7 @@ def command(
                 "alpha_bar": float(loaded.diffusion.schedule.alphas_cumprod[level]),
                 "sampler": sampler,
                 "steps": calls,
+                "spacing": loaded.config.sample.spacing,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": loaded.shape,

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final, get_args, get_type_hints
 
 import click
+import msgspec
 
-from core.config import SampleConfig
+from core.config import RunConfig, SampleConfig
 from core.launch.devices import make_plan
+from core.spacing import SPACINGS, Spacing
 
 SAMPLERS: Final = get_args(get_type_hints(SampleConfig)["sampler"])
 
@@ -34,9 +36,21 @@ slots_option = click.option(
     help="Runs at once; decided by cores and GPUs unless given.",
 )
 sampler_option = click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
+spacing_option = click.option(
+    "--spacing",
+    type=click.Choice(SPACINGS),
+    help="Which timesteps are visited; the run's own unless given.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
 )
+
+
+def with_spacing(config: RunConfig, spacing: Spacing | None) -> RunConfig:
+    """A run's configuration with the spacing that was asked for, if any was."""
+    if spacing is None:
+        return config
+    return msgspec.structs.replace(config, sample=msgspec.structs.replace(config.sample, spacing=spacing))
 
 
 def prepare_torch(device: str) -> str:

@@ -1,17 +1,27 @@
 """`core sample`: new pictures from a trained run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import numpy as np
 
-from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
+from core.cli.options import (
+    device_option,
+    json_option,
+    prepare_torch,
+    runs_option,
+    sampler_option,
+    spacing_option,
+    with_spacing,
+)
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore, atomic_path, plain
+from core.spacing import Spacing
 
 COLUMNS = 8
 
@@ -29,6 +39,7 @@ COLUMNS = 8
     metavar="K",
     help="Network calls a picture; the run's own unless given.",
 )
+@spacing_option
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
 )
@@ -47,6 +58,7 @@ def command(
     count: int,
     sampler: str | None,
     steps: int | None,
+    spacing: Spacing | None,
     seed: int,
     device: str,
     out: Path | None,
@@ -69,12 +81,18 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
+    loaded = replace(loaded, config=with_spacing(loaded.config, spacing))
     sampler = sampler or loaded.config.sample.sampler
     steps = steps or loaded.config.sample.steps
     with counting("sampling", "network calls") as report:
         values = draw(loaded, count, sampler=sampler, steps=steps, seed=seed, report=report)
     pixels = to_tiles(to_pixels(values))
-    meta = {"run": plain(found.id), "sampler": sampler, "seed": str(seed)}
+    meta = {
+        "run": plain(found.id),
+        "sampler": sampler,
+        "spacing": loaded.config.sample.spacing,
+        "seed": str(seed),
+    }
     try:
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
@@ -91,6 +109,7 @@ def command(
                 "count": count,
                 "sampler": sampler,
                 "steps": steps or loaded.diffusion.timesteps,
+                "spacing": loaded.config.sample.spacing,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,

@@ -69,7 +69,7 @@ def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
     """
     _reject_unknown_keys(table, kind, source, prefix="")
     try:
-        return msgspec.convert(table, kind)
+        return msgspec.convert(_without_switches(table, kind), kind)
     except msgspec.ValidationError as error:
         raise UserError(_explain(error, table, source)) from error
     except UnicodeEncodeError as error:  # bytes of the command line that are no text
@@ -155,6 +155,20 @@ def _reject_unknown_keys(
         section = _struct_of(fields[key])
         if section is not None and isinstance(value, Mapping):
             _reject_unknown_keys(value, section, source, prefix=f"{name}.")
+
+
+def _without_switches(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
+    """A copy in which what was true or false in older files has its word of now."""
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    switches: Mapping[str, tuple[str, str]] = getattr(kind, "SWITCHES", {})
+    result = dict(table)
+    for key, value in table.items():
+        section = _struct_of(fields[key])
+        if section is not None and isinstance(value, Mapping):
+            result[key] = _without_switches(value, section)
+        elif key in switches and isinstance(value, bool):
+            result[key] = switches[key][value]
+    return result
 
 
 def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:

@@ -4,7 +4,8 @@ The same structs check a recipe's TOML, ``--set`` on the command line, the dashb
 ``run.toml`` that a run keeps. Picture size and channels are not configured here: they come from the data.
 """
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -16,12 +17,18 @@ PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
+WITH_ETA: Final = ("ddim", "dpm++")
+"""The samplers that take `sample.eta`."""
+
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
 """Channels of the finest level of each network, where none are asked for."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, and an unknown key is an error."""
+
+    SWITCHES: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Keys that were true or false once, and what false and true are called now."""
 
 
 class DataConfig(Section, frozen=True):
@@ -97,17 +104,23 @@ class TrainConfig(Section, frozen=True):
 class SampleConfig(Section, frozen=True):
     """Which pictures the run draws as it learns."""
 
+    SWITCHES = {"clip": ("none", "static")}
+
     every: PositiveInt = 1
     """Epochs between two sheets of samples; the last epoch always has one."""
     count: PositiveInt = 16
-    sampler: Literal["ddpm", "ddim", "dpm++"] = "ddpm"
-    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls."""
+    sampler: Literal["ddpm", "ddim", "dpm++", "unipc"] = "ddpm"
+    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector."""
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=1)] = 0.0
     """ddim and dpm++ only: 0 is deterministic, 1 adds as much noise as the ancestral sampler."""
-    clip: bool = True
-    """Clip each foreseen picture to [-1, 1] on the way, as the code of Ho et al. does; the thesis does not."""
+    spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
+    """Which timesteps are visited: equal numbers of them, equal steps of log SNR, or of sigma^(1/7)."""
+    clip: Literal["none", "static", "dynamic"] = "static"
+    """What is done to each foreseen picture: nothing, as in the thesis; clipped to [-1, 1], as the code of Ho et al.
+    does; or scaled by a high quantile of itself (Saharia et al. 2022). `true` and `false` of old are `static`, `none`.
+    """
     seed: NaturalInt = 0
     """Seed of the starting noises, the same for each epoch and each schedule."""
     reverse_every: PositiveInt = 10

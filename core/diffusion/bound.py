@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.diffusion.clipping import Clip, clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers import Model
 from core.errors import UserError
@@ -70,7 +71,7 @@ def variational_bound(
     *,
     generator: torch.Generator,
     terms: int | None = None,
-    clip: bool = True,
+    clip: Clip = "static",
 ) -> Bound:
     """The bound of a batch, with one draw of xt for each picture and timestep.
 
@@ -81,7 +82,7 @@ def variational_bound(
         generator: draws the noise and the subset.
         terms: how many of the T - 1 middle terms to compute, one drawn from each of as many strata; None
             computes all. One network call for each, and one for L_0.
-        clip: clip each predicted x0 to [-1, 1], as the samplers do by default.
+        clip: what is done to each predicted x0, as the samplers do.
 
     Raises:
         UserError: not 1 <= terms <= T - 1.
@@ -125,7 +126,7 @@ def bound_terms(
     timesteps: Tensor,
     *,
     generator: torch.Generator,
-    clip: bool = True,
+    clip: Clip = "static",
 ) -> BoundTerms:
     """Terms of the bound at timesteps of one's own choice, which may differ from picture to picture.
 
@@ -135,7 +136,7 @@ def bound_terms(
         x0: [N, C, H, W] pictures of 256 levels scaled to [-1, 1].
         timesteps: int64 [N, K] from 1 to T - 1; K may be 0. K + 1 network calls are made.
         generator: draws the noise.
-        clip: clip each predicted x0 to [-1, 1].
+        clip: what is done to each predicted x0.
     """
     l_t, losses = [], []
     for t in timesteps.unbind(dim=1):
@@ -259,7 +260,7 @@ def _predict(
     x0: Tensor,
     t: Tensor,
     generator: torch.Generator,
-    clip: bool,
+    clip: Clip,
 ) -> tuple[Tensor, Tensor]:
     """What the network foresees of pictures noised to their timesteps [N], and L_simple of each, float64 [N]."""
     eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
@@ -269,7 +270,7 @@ def _predict(
         output = model(xt, timestep)
         predicted = diffusion.predict_x0(output, xt, timestep)
         loss = diffusion.loss(output, x0, eps, timestep).cpu().double()
-    return (predicted.clamp(-1.0, 1.0) if clip else predicted), loss
+    return clip_x0(predicted, clip), loss
 
 
 def _mean_square(x: Tensor) -> Tensor:

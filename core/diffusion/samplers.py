@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from core.diffusion.clipping import Clip, clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
 from core.errors import UserError
+from core.spacing import Spacing, inference_timesteps
 
 Model = Callable[[Tensor, Tensor], Tensor]
 """model(xt [N, C, H, W], t int64 [N]) -> output like xt."""
@@ -38,36 +39,6 @@ class SamplerState:
     x0: Tensor | None
 
 
-def inference_timesteps(timesteps: int, steps: int | None = None, start: int | None = None) -> list[int]:
-    """The timesteps visited, downwards from `start`, with "trailing" spacing; `steps` None visits all.
-
-    Trailing spacing always begins at the very timestep of the starting state; from T - 1, which is where it
-    begins unless told otherwise, that is where training has seen the least of the picture.
-
-    >>> inference_timesteps(1000, 5)
-    [999, 799, 599, 399, 199]
-    >>> inference_timesteps(1000, 5, start=499)
-    [499, 399, 299, 199, 99]
-
-    Raises:
-        UserError: not 0 <= start < T, or not 1 <= steps <= start + 1.
-
-    Reference: Lin et al. 2023, table 2.
-    """
-    if start is not None:
-        if not 0 <= start < timesteps:
-            raise UserError(f"expected a timestep from 0 to {timesteps - 1} to start at, got {start}")
-        timesteps = start + 1
-    if steps is None:
-        steps = timesteps
-    if not 1 <= steps <= timesteps:
-        reason = "the schedule's timesteps" if start is None else "the timesteps from the start down"
-        raise UserError(f"expected from 1 to {timesteps} sampling steps ({reason}), got {steps}")
-    # The very expression of diffusers, so that halves round alike; rounding can make it one too long.
-    spaced = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
-    return [int(t) - 1 for t in spaced]
-
-
 def sample_ddpm(
     model: Model,
     diffusion: GaussianDiffusion,
@@ -76,11 +47,12 @@ def sample_ddpm(
     steps: int | None = None,
     start: int | None = None,
     generator: torch.Generator,
-    clip: bool = True,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
 ) -> Iterator[SamplerState]:
     """Ancestral sampling; with fewer steps than T, of the respaced process. Ho et al. 2020, Algorithm 2.
 
-    Without `clip` the step is (xt - beta / sqrt(1 - abar) eps) / sqrt(alpha) + sigma z; the last adds no z.
+    Without clipping the step is (xt - beta / sqrt(1 - abar) eps) / sqrt(alpha) + sigma z; the last adds no z.
 
     Args:
         model: the network.
@@ -89,13 +61,14 @@ def sample_ddpm(
         steps: network calls; None walks through all timesteps.
         start: the timestep of `noise`; None is T - 1.
         generator: draws z.
-        clip: clip each foreseen x0 to [-1, 1], as the code of Ho et al. does.
+        spacing: which timesteps are visited.
+        clip: what is done to each foreseen x0.
 
     Yields:
         steps + 1 states.
     """
     xt = noise
-    visited = inference_timesteps(diffusion.timesteps, steps, start)
+    visited = _visited(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     for index, t, s in _transitions(visited):
         x0 = _foresee(model, diffusion, xt, t, clip)
@@ -116,7 +89,8 @@ def sample_ddim(
     start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
-    clip: bool = True,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
 ) -> Iterator[SamplerState]:
     """Implicit sampling, deterministic at eta = 0. Song et al. 2021, eq. 12 and 16.
 
@@ -130,7 +104,8 @@ def sample_ddim(
         start: the timestep of `noise`; None is T - 1.
         eta: from 0 (deterministic) to 1 (ancestral).
         generator: draws the noise added where eta > 0; not touched at eta = 0.
-        clip: clip each foreseen x0 to [-1, 1].
+        spacing: which timesteps are visited.
+        clip: what is done to each foreseen x0.
 
     Yields:
         steps + 1 states.
@@ -140,7 +115,7 @@ def sample_ddim(
     """
     _check_eta(eta)
     xt = noise
-    visited = inference_timesteps(diffusion.timesteps, steps, start)
+    visited = _visited(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     for index, t, s in _transitions(visited):
         x0 = _foresee(model, diffusion, xt, t, clip)
@@ -163,7 +138,8 @@ def sample_dpm_solver(
     start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
-    clip: bool = True,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
 ) -> Iterator[SamplerState]:
     """DPM-Solver++(2M): x0 extrapolated, in log SNR, from the last two foreseen. Lu et al. 2022, Algorithm 2.
 
@@ -179,7 +155,8 @@ def sample_dpm_solver(
         start: the timestep of `noise`; None is T - 1.
         eta: from 0 (deterministic) to 1 (as much noise as ancestral sampling adds).
         generator: draws the noise added where eta > 0; not touched at eta = 0.
-        clip: clip each foreseen x0 to [-1, 1], before it is extrapolated from.
+        spacing: which timesteps are visited.
+        clip: what is done to each foreseen x0, before it is extrapolated from.
 
     Yields:
         steps + 1 states.
@@ -189,7 +166,7 @@ def sample_dpm_solver(
     """
     _check_eta(eta)
     xt = noise
-    visited = inference_timesteps(diffusion.timesteps, steps, start)
+    visited = _visited(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     before: tuple[Tensor, float] | None = None
     for index, t, s in _transitions(visited):
@@ -209,15 +186,87 @@ def sample_dpm_solver(
         yield SamplerState(index, s, xt, x0)
 
 
+def sample_unipc(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    start: int | None = None,
+    generator: torch.Generator,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
+) -> Iterator[SamplerState]:
+    """UniPC-2 with B_2, deterministic: each x0 corrects the step that led to it. Zhao et al. 2023, Algorithms 5 and 6.
+
+    The predictor is of second order and the corrector of third, at one network call a step. The first step and the last
+    are predicted at first order. A step from pure noise, where log SNR is infinite, tells its successors nothing.
+
+    Args:
+        model: the network.
+        diffusion: the process; its `variance` plays no part.
+        noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
+        steps: network calls; None walks through all timesteps.
+        start: the timestep of `noise`; None is T - 1.
+        generator: not touched.
+        spacing: which timesteps are visited.
+        clip: what is done to each foreseen x0, before it is extrapolated from.
+
+    Yields:
+        steps + 1 states; each as predicted, which is what the network is asked about.
+    """
+    xt = noise
+    visited = _visited(diffusion, steps, start, spacing)
+    yield SamplerState(0, visited[0], xt, None)
+    nothing = torch.zeros_like(xt)
+    corrected, base, before, slope, h, ratio = xt, xt, xt, nothing, 0.0, 0.0
+    for index, t, s in _transitions(visited):
+        x0 = _foresee(model, diffusion, xt, t, clip)
+        signal, spread = diffusion.signal_and_noise(t)
+        if index > 1:
+            # Of the step that led here: h is its length, `slope` the divided difference before it.
+            weight_slope, weight_new = _correction(h, ratio)
+            change = weight_slope * slope + weight_new * (x0 - before)
+            corrected = base - signal * math.expm1(-h) * change
+        signal_s, spread_s = diffusion.signal_and_noise(s)
+        earlier, h = h, diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
+        ratio = -earlier / h if s >= 0 else 0.0
+        slope = (before - x0) / ratio if ratio and math.isfinite(ratio) else nothing
+        base = spread_s / spread * corrected - signal_s * math.expm1(-h) * x0
+        xt = base - signal_s * math.expm1(-h) * 0.5 * slope
+        before = x0
+        yield SamplerState(index, s, xt, x0)
+
+
+def _correction(h: float, ratio: float) -> tuple[float, float]:
+    """How the corrector of UniPC weighs the difference before a step of length h, and that across it.
+
+    Args:
+        h: half the growth of log SNR over the step; inf from pure noise.
+        ratio: (minus) how long the step before was, in units of h; 0 if there was none, -inf from pure noise.
+    """
+    if ratio == 0.0 or math.isinf(h):
+        return 0.0, 0.5
+    phi1 = math.expm1(-h)
+    phi2 = phi1 / -h - 1.0
+    phi3 = phi2 / -h - 0.5
+    first, second = phi2 / phi1, 2.0 * phi3 / phi1
+    if math.isinf(ratio):
+        return 0.0, first
+    slope = (first - second) / (1.0 - ratio)
+    return slope, first - slope
+
+
 SAMPLERS: Final[dict[str, Callable[..., Iterator[SamplerState]]]] = {
     "ddpm": sample_ddpm,
     "ddim": sample_ddim,
     "dpm++": sample_dpm_solver,
+    "unipc": sample_unipc,
 }
 """The samplers by the name that the configuration gives them."""
 
 WITH_ETA: Final = ("ddim", "dpm++")
-"""The samplers that take `eta`, how much noise each step adds; of ``ddpm`` the process decides."""
+"""The samplers that take `eta`, how much noise each step adds: of ``ddpm`` the process decides; ``unipc`` adds none."""
 
 
 def run_sampler(
@@ -230,7 +279,8 @@ def run_sampler(
     start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
-    clip: bool = True,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
 ) -> Iterator[SamplerState]:
     """The states of the named sampler; `eta` reaches those `WITH_ETA` only.
 
@@ -239,7 +289,8 @@ def run_sampler(
     """
     if name not in SAMPLERS:
         raise UserError(f"unknown sampler {name!r}; expected one of {', '.join(SAMPLERS)}")
-    options: dict[str, Any] = {"steps": steps, "start": start, "generator": generator, "clip": clip}
+    options: dict[str, Any] = {"steps": steps, "start": start, "generator": generator}
+    options |= {"spacing": spacing, "clip": clip}
     if name in WITH_ETA:
         options["eta"] = eta
     return SAMPLERS[name](model, diffusion, noise, **options)
@@ -255,15 +306,32 @@ def sample(
     start: int | None = None,
     eta: float = 0.0,
     generator: torch.Generator,
-    clip: bool = True,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
 ) -> Tensor:
     """The finished pictures [N, C, H, W] of the named sampler; see `run_sampler`."""
     xt = noise
     for state in run_sampler(
-        name, model, diffusion, noise, steps=steps, start=start, eta=eta, generator=generator, clip=clip
+        name,
+        model,
+        diffusion,
+        noise,
+        steps=steps,
+        start=start,
+        eta=eta,
+        generator=generator,
+        spacing=spacing,
+        clip=clip,
     ):
         xt = state.xt
     return xt
+
+
+def _visited(
+    diffusion: GaussianDiffusion, steps: int | None, start: int | None, spacing: Spacing
+) -> list[int]:
+    log_snr = diffusion.schedule.log_snr
+    return inference_timesteps(diffusion.timesteps, steps, start, spacing=spacing, log_snr=log_snr)
 
 
 def _transitions(visited: list[int]) -> Iterator[tuple[int, int, int]]:
@@ -272,12 +340,12 @@ def _transitions(visited: list[int]) -> Iterator[tuple[int, int, int]]:
         yield index, t, s
 
 
-def _foresee(model: Model, diffusion: GaussianDiffusion, xt: Tensor, t: int, clip: bool) -> Tensor:
+def _foresee(model: Model, diffusion: GaussianDiffusion, xt: Tensor, t: int, clip: Clip) -> Tensor:
     timestep = torch.full((xt.shape[0],), t, dtype=torch.int64, device=xt.device)
     # Held only round the call: no_grad held across a yield would switch gradients off for the caller too.
     with torch.no_grad():
         x0 = diffusion.predict_x0(model(xt, timestep), xt, timestep)
-    return x0.clamp(-1.0, 1.0) if clip else x0
+    return clip_x0(x0, clip)
 
 
 def _check_eta(eta: float) -> None:

@@ -83,6 +83,7 @@ def denoise(
         steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
         start=t,
         eta=own.eta,
+        spacing=own.spacing,
         clip=own.clip,
         generator=generator,
     )

@@ -312,6 +312,7 @@ def plan_evaluation(
         sampler=sampler or config.sample.sampler,
         steps=steps or config.sample.steps or config.schedule.timesteps,
         eta=config.sample.eta,
+        spacing=config.sample.spacing,
         clip=config.sample.clip,
         seed=seed,
         metrics={},

@@ -57,6 +57,7 @@ def draw(
             noise,
             steps=steps,
             eta=sample.eta,
+            spacing=sample.spacing,
             clip=sample.clip,
             generator=generator,
         ):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from core.config.schema import WITH_ETA
 from core.figures.errors import CannotDrawError
 from core.figures.layout import (
     MOST,
@@ -198,8 +199,9 @@ def sampler_in_words(evaluation: Evaluation) -> str:
     """What drew the samples."""
     if not evaluation.sampler:
         return "from a file"
-    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in ("ddim", "dpm++") else ""
-    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps"
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in WITH_ETA else ""
+    spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
+    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}"
 
 
 def _title(name: str) -> str:

@@ -11,6 +11,7 @@ from core.figures.errors import CannotDrawError
 from core.figures.layout import TileRow, tile_figure
 from core.figures.material import Series
 from core.imaging import Sheet, read_sheet
+from core.runs.trajectory import visited_timesteps
 
 Strip = tuple[int, Sheet]
 """The epoch after which it was drawn, and the sheet: a row of states for each start."""
@@ -33,9 +34,7 @@ def times_shown(config: RunConfig, states: int) -> list[int]:
         config: the run's.
         states: pictures in the strip.
     """
-    timesteps = config.schedule.timesteps
-    steps = config.sample.steps or timesteps
-    visited = [*np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps].astype(int).tolist(), 0]
+    visited = visited_timesteps(config)
     shown = np.linspace(0, len(visited) - 1, min(states, len(visited))).round().astype(int)
     return [visited[place] for place in shown]
 

@@ -26,6 +26,7 @@ SIZE_LIMIT: Final = 1 << 24
 LOCK_WAIT: Final = 5.0
 """Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
+_CLIPS_OF_OLD: Final[dict[bool, Literal["none", "static"]]] = {False: "none", True: "static"}
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -49,7 +50,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         sampler: what drew the samples; empty for pictures from a file.
         steps: network calls a sample.
         eta: of ddim and dpm++.
-        clip: whether foreseen pictures were clipped.
+        spacing: which timesteps were visited.
+        clip: what was done to foreseen pictures; of files written when it was no more than yes or no, read as a word.
         seed: of the noises.
         metrics: by the names of `METRICS`; what could not be measured is missing.
         real: the same of as many training pictures, judged as if they were samples: what perfect samples score.
@@ -66,7 +68,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     sampler: str = ""
     steps: int = 0
     eta: float = 0.0
-    clip: bool = True
+    spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
+    clip: Literal["none", "static", "dynamic"] | bool = "static"
     seed: int = 0
     metrics: dict[str, Estimate]
     real: dict[str, Estimate] = {}
@@ -75,7 +78,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def protocol(self) -> tuple[object, ...]:
         """How samples were drawn and judged: numbers of runs alike in this can be compared."""
-        return (self.count, self.heldout, self.sampler, self.steps, self.eta, self.clip)
+        return (self.count, self.heldout, self.sampler, self.steps, self.eta, self.spacing, self.clip)
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -277,6 +280,7 @@ def _printable(evaluation: Evaluation) -> Evaluation:
         created=plain(evaluation.created),
         dataset=plain(evaluation.dataset),
         sampler=plain(evaluation.sampler),
+        clip=evaluation.clip if isinstance(evaluation.clip, str) else _CLIPS_OF_OLD[evaluation.clip],
     )
 
 

@@ -19,12 +19,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config import RunConfig
 from core.errors import UserError
 from core.reading import open_plain
 from core.runs.directory import RunDirectory
 from core.runs.files import atomic_write
 from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, alive
+from core.schedules import make_schedule
+from core.spacing import inference_timesteps
 
 Pixels = NDArray[np.uint8]
 
@@ -170,11 +173,24 @@ def read_progress(run: RunDirectory, walk: Walk) -> Progress | None:
     return msgspec.structs.replace(found, error=error)
 
 
-def visited_timesteps(timesteps: int, steps: int) -> list[int]:
-    """The noise level t of each state of a walk in `steps` steps, from T down to 0; [steps + 1].
+def visited_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
+    """The noise level t of each state of a run's walk, from T down to 0; [steps + 1].
 
-    >>> visited_timesteps(1000, 5)
+    >>> from core.config import RunConfig
+    >>> visited_timesteps(RunConfig(), 5)
     [1000, 800, 600, 400, 200, 0]
+
+    Args:
+        config: the run's, whose spacing it is.
+        steps: network calls; None takes the run's own number.
+
+    Raises:
+        UserError: more steps than the schedule has, or a schedule that cannot be made.
     """
-    visited = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
-    return [int(t) for t in visited] + [0]
+    spacing, timesteps = config.sample.spacing, config.schedule.timesteps
+    log_snr = (
+        None if spacing == "uniform" else make_schedule(**msgspec.structs.asdict(config.schedule)).log_snr
+    )
+    steps = config.sample.steps if steps is None else steps
+    visited = inference_timesteps(timesteps, steps, spacing=spacing, log_snr=log_snr)
+    return [*(t + 1 for t in visited), 0]

@@ -70,6 +70,7 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
             trainer_noise(trainer),
             steps=sample.steps,
             eta=sample.eta,
+            spacing=sample.spacing,
             clip=sample.clip,
             generator=noise_on_the_way(sample),
         )

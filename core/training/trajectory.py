@@ -62,6 +62,7 @@ def compute(
         noise.to(loaded.device),
         steps=walk.steps,
         eta=sample.eta,
+        spacing=sample.spacing,
         clip=sample.clip,
         generator=noise_on_the_way(sample),
     ):

@@ -8,6 +8,7 @@ import numpy as np
 from textual.content import Content
 
 from core.config import SampleConfig
+from core.config.schema import WITH_ETA
 from core.runs.trajectory import Walk
 from tui.live import RunSnapshot
 from tui.parts.ways import Way, Ways, walk_of, why_missing
@@ -134,7 +135,7 @@ class Denoising:
         if self.sampler:
             steps = dict.fromkeys(walk.steps for run in runs if (walk := self.walk(run)))
             parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
-        if self.sampler and self.sampler != "ddpm":
+        if self.sampler in WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
         if epochs := sorted({way.epoch for way in ways}):

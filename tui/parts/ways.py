@@ -63,7 +63,7 @@ def strip_of(sheet: Sheet, epoch: int, config: RunConfig) -> Strip | None:
     steps = config.sample.steps or config.schedule.timesteps
     if rest or sheet.columns < 2 or steps < sheet.columns - 1:
         return None
-    visited = visited_timesteps(config.schedule.timesteps, steps)
+    visited = visited_timesteps(config, steps)
     shown = np.linspace(0, steps, sheet.columns).round().astype(int)
     states = sheet.pictures.reshape(starts, sheet.columns, *sheet.pictures.shape[1:]).swapaxes(0, 1)
     return Strip(epoch, tuple(visited[index] for index in shown), states)
