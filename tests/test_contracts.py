@@ -84,7 +84,7 @@ def test_the_rooms_without_a_star_never_load_torch() -> None:
     assert not [name for name in loaded if is_in(name, ("torch", "safetensors"))]
 
 
-def test_the_science_loads_nothing_of_core_but_schedules_their_files_and_errors() -> None:
+def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_and_errors() -> None:
     loaded = loaded_by_importing(modules_of("core.diffusion"))
     ours = {name for name in loaded if is_in(name, ("core",))}
     assert {name for name in ours if not is_in(name, ("core.diffusion",))} == {
@@ -92,6 +92,7 @@ def test_the_science_loads_nothing_of_core_but_schedules_their_files_and_errors(
         "core.errors",
         "core.reading",
         "core.schedules",
+        "core.spacing",
     }
 
 
