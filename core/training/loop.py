@@ -270,16 +270,18 @@ def bf16_is_fast(device: torch.device) -> bool:
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
     named = list(model.named_parameters())
     everything = [p for _, p in named]
+    # One kernel for all parameters. On a CPU it would change the last bits of runs that are resumed.
+    fused = all(p.is_cuda for p in everything)
     if name == "adam":
-        return [torch.optim.Adam(everything, lr=rate)]
+        return [torch.optim.Adam(everything, lr=rate, fused=fused)]
     if name == "adamw":
-        return [torch.optim.AdamW(everything, lr=rate)]
+        return [torch.optim.AdamW(everything, lr=rate, fused=fused)]
     kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
     taken = {id(p) for p in kernels}
     rest = [p for p in everything if id(p) not in taken]
     return [
         Muon(kernels, lr=rate, weight_decay=0.01),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01),
+        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
     ]
 
 
