@@ -11,7 +11,7 @@ from tui_pilot import dashboard, make_app
 
 from core.comparison.compare import compare as side_by_side
 from core.comparison.members import gather
-from core.runs import METRICS, ProcessIdentity, RunStore
+from core.runs import METRICS, Estimate, ProcessIdentity, RunStore
 from core.runs.judging import Judging, write_judging
 from core.runs.status import State
 from tui.live import LiveReader, RunSnapshot
@@ -89,6 +89,17 @@ def test_values_have_their_intervals_and_real_pictures_stand_beside(tmp_path: Pa
     coverage = next(line for line in lines if "coverage" in line)
     assert "94.0 ±2.0*" in coverage
     assert coverage.split()[-3:] == ["–", "96.0", "±1.0"]
+
+
+def test_long_numbers_keep_their_intervals_where_there_is_room(tmp_path: Path) -> None:
+    runs = comparison(tmp_path, "finished", clean=True)
+    for place, run in enumerate(runs):
+        value = 2.8e-5 + 1e-7 * place
+        judge(run, 0.9, metrics={"prior_bits": Estimate(value, value - 2e-8, value + 2e-8)})
+    wide, narrow = table(tmp_path, 160)[2], table(tmp_path, 80)[2]
+    assert wide.count("±") == 5
+    assert "1e-6" in narrow
+    assert len(narrow) <= 80
 
 
 @pytest.mark.parametrize("width", [30, 40, 60, 79, 80, 120, 200])

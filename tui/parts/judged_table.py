@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from core.comparison.compare import Comparison
-from core.comparison.wording import narrow_texts
+from core.comparison.wording import narrow_texts, short_text, title
 from core.runs.results import GROUPS, METRICS
 from tui.describe import NOTHING
 from tui.palette import SeriesStyle
@@ -73,15 +73,41 @@ def judged_table(
         width: cells.
         first: the column to begin with, where not all have room.
     """
+    for narrow in (False, True):
+        heads, columns, reference = _columns(runs, comparison, names, narrow=narrow)
+        head_width = max(map(cell_len, heads)) + 1
+        shown, hidden = _fitting(columns, head_width, width, first)
+        if len(shown) == len(columns):
+            break
+    if reference is not None and not hidden and _needed([*shown, reference]) + head_width <= width:
+        shown = [*shown, reference]
+    heads[0] = f"{hidden} more" if hidden else ""
+    lines = []
+    for at, head in enumerate(heads):
+        parts: list[Content | str | tuple[str, str]] = [(f" {head}".ljust(head_width), "$text-muted")]
+        for column in shown:
+            parts += [" " * GAP, _cell(column, at)]
+        lines.append(Content.assemble(*parts))
+    return Content("\n").join(lines)
+
+
+def _columns(
+    runs: Sequence[JudgedRun], comparison: Comparison, names: Sequence[str], *, narrow: bool
+) -> tuple[list[str], list[_Column], _Column | None]:
+    """The heads of the lines, a column a run, and one of what real pictures score beside runs of one data set.
+
+    Narrow columns leave out an interval that would make them wide.
+    """
     rows = {row.members[0].info.directory.id: row for row in comparison.rows}
     heads, texts, best = ["", "judged at epoch"], [], []
-    # What real pictures score stands beside runs of one data set.
     real = comparison.real(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
     for name in names:
         scores = [rows[run.run_id].scores.get(name) for run in runs]
-        estimates = [score.estimate if score else None for score in scores]
-        title, line = narrow_texts(name, [*estimates, real.get(name)])
-        heads.append(title + _ARROWS[METRICS[name].better])
+        estimates = [*(score.estimate if score else None for score in scores), real.get(name)]
+        head, line = title(name), [short_text(name, estimate) for estimate in estimates]
+        if narrow:
+            head, line = narrow_texts(name, estimates)
+        heads.append(head + _ARROWS[METRICS[name].better])
         texts.append(line)
         winners = {dataset: comparison.best(dataset, name) for dataset in comparison.datasets}
         best.append([rows[run.run_id].label in winners[rows[run.run_id].dataset] for run in runs])
@@ -93,19 +119,8 @@ def judged_table(
         )
         for place, run in enumerate(runs)
     ]
-    head_width = max(map(cell_len, heads)) + 1
-    shown, hidden = _fitting(columns, head_width, width, first)
     reference = _Column(["real data", "", *(line[-1] for line in texts)], frozenset(), "")
-    if not real.keys().isdisjoint(names) and not hidden:
-        shown = shown if _needed([*shown, reference]) + head_width > width else [*shown, reference]
-    heads[0] = f"{hidden} more" if hidden else ""
-    lines = []
-    for at, head in enumerate(heads):
-        parts: list[Content | str | tuple[str, str]] = [(f" {head}".ljust(head_width), "$text-muted")]
-        for column in shown:
-            parts += [" " * GAP, _cell(column, at)]
-        lines.append(Content.assemble(*parts))
-    return Content("\n").join(lines)
+    return heads, columns, None if real.keys().isdisjoint(names) else reference
 
 
 def _cell(column: _Column, at: int) -> tuple[str, str]:
