@@ -271,7 +271,7 @@ def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.opt
     named = list(model.named_parameters())
     everything = [p for _, p in named]
     # One kernel for all parameters. On a CPU it would change the last bits of runs that are resumed.
-    fused = all(p.is_cuda for p in everything)
+    fused = True if all(p.is_cuda for p in everything) else None
     if name == "adam":
         return [torch.optim.Adam(everything, lr=rate, fused=fused)]
     if name == "adamw":
