@@ -36,6 +36,7 @@ DOUBTFUL_AMPLITUDE: Final = 0.30
 _MAX_COSINE_BETA = 0.999
 _COSINE_OFFSET = 0.008
 _SIGMOID_RANGE = 6.0
+_MAX_PERIODS = 1e6
 _TEXT_LIMIT = 1 << 24
 
 
@@ -216,8 +217,8 @@ def make_schedule(
     for key, value in (("beta_start", beta_start), ("beta_end", beta_end)):
         if not 0.0 < value < 1.0:
             raise UserError(f"schedule {name}: expected {key} between 0 and 1, got {value}")
-    if not 0.0 < periods < math.inf:
-        raise UserError(f"schedule {name}: expected a positive number of periods, got {periods}")
+    if not 0.0 < periods <= _MAX_PERIODS:
+        raise UserError(f"schedule {name}: expected a positive number of periods up to 1e6, got {periods}")
     power = parse_power(name)
     between: Callable[[Array], Array] | None = None  # the shape, from 0 to 1, between beta_start and beta_end
     if power is not None:
@@ -245,9 +246,12 @@ def make_schedule(
     schedule = schedule.rescaled_to_zero_terminal_snr() if zero_terminal_snr else schedule
     lost = np.flatnonzero(1.0 - schedule.betas == 1.0)
     if lost.size:
+        source, hint = (
+            (file, "") if power is None and name == "custom" else (f"schedule {name}", " (raise beta_start)")
+        )
         raise UserError(
-            f"schedule {name}: beta number {lost[0] + 1} is {schedule.betas[lost[0]]:g}, so small that it adds no "
-            "noise at all; expected at least 1.2e-16 (raise beta_start)"
+            f"{source}: beta number {lost[0] + 1} is {schedule.betas[lost[0]]:g}, so small that it adds no noise at "
+            f"all; expected at least 1.2e-16{hint}"
         )
     return schedule
 

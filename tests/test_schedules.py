@@ -246,7 +246,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_valid_one(name, near):
         ("beta_start", 0.0, "expected beta_start between 0 and 1, got 0.0"),
         ("beta_end", 1.0, "expected beta_end between 0 and 1, got 1.0"),
         ("beta_end", math.nan, "expected beta_end between 0 and 1, got nan"),
-        ("periods", 0.0, "expected a positive number of periods, got 0.0"),
+        ("periods", 0.0, "expected a positive number of periods up to 1e6, got 0.0"),
     ],
 )
 def test_a_number_out_of_bounds_is_refused_by_name(key, value, message):
@@ -297,6 +297,18 @@ def test_betas_that_are_lost_in_rounding_are_refused(timesteps):
     with pytest.raises(UserError, match=r"beta number 1 is 8\.6e-120, so small that it adds no noise at all"):
         make_schedule("linear", timesteps=timesteps, beta_start=8.6e-120, beta_end=0.5)
     assert make_schedule("linear", timesteps=1, beta_start=1.2e-16).terminal_alpha_bar < 1
+
+
+def test_more_periods_than_a_float_can_turn_are_refused():
+    """Found by fuzzing: 2 pi periods was infinite, and its cosine no number."""
+    with pytest.raises(UserError, match="expected a positive number of periods up to 1e6"):
+        make_schedule("sine", timesteps=1, periods=2.9e307)
+
+
+def test_a_file_whose_betas_are_lost_in_rounding_is_named(tmp_path):
+    (tmp_path / "betas.txt").write_text("0.1 1e-200")
+    with pytest.raises(UserError, match=r"betas\.txt: beta number 2 is 1e-200, so small"):
+        make_schedule("custom", timesteps=2, file=str(tmp_path / "betas.txt"))
 
 
 def test_a_custom_file_that_cannot_be_read_is_named(tmp_path):

@@ -174,6 +174,7 @@ def test_states_are_those_that_safetensors_reads(tmp_path: Path) -> None:
         lambda path: write(path, timesteps="[20, 10]"),
         lambda path: write(path, timesteps="[]"),
         lambda path: write(path, timesteps="20"),
+        lambda path: write(path, timesteps="[1e999, 10, 0]"),
         lambda path: write(path, timesteps="[" * 5000),
         lambda path: write(path, epoch="x"),
         lambda path: write(path, shape=(3, 2, 4)),

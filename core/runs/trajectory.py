@@ -94,7 +94,7 @@ class Trajectory:
             shapes = [tuple(int(side) for side in header[name]["shape"]) for name in ("xt", "x0")]
             offsets = [int(header[name]["data_offsets"][0]) for name in ("xt", "x0")]
             kinds = {header[name]["dtype"] for name in ("xt", "x0")}
-        except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise self._damaged() from error
         self.shape = shapes[0][1:]
         self._size = int(np.prod(self.shape, dtype=np.float64))
