@@ -4,6 +4,9 @@ Beside it runs an empty Textual app, which shows what Python, Textual and the te
 """
 
 import itertools
+import os
+import shutil
+import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -19,16 +22,28 @@ from bench.report import Row, finish, row, say
 from bench.terminal import Terminal
 from bench.trials import MINIMUM_ROUNDS, turn_of
 from core.config import RunConfig, ScheduleConfig, TrainConfig
+from core.errors import UserError
 from core.imaging import write_sheet
 from core.runs import EpochRecord, MetricsWriter, RunDirectory, State, Status
 from core.schedules import SCHEDULE_NAMES
 
 EMPTY, DASHBOARD = "empty app", "dashboard"
 FIRST, ALL, KEY, IDLE = "first frame", "newest runs shown", "key to painted frame", "idle"
-UNITS: Final = {FIRST: "ms", ALL: "ms", KEY: "ms", IDLE: "% of a core"}
+LIVE, SENT, MEMORY = "five live runs", "sent, five live runs", "memory"
+UNITS: Final = {
+    FIRST: "ms",
+    ALL: "ms",
+    KEY: "ms",
+    IDLE: "% of a core",
+    LIVE: "% of a core",
+    SENT: "KB/s",
+    MEMORY: "MB",
+}
 EPOCHS: Final = 16
 _KEYS: Final = ("\x1b[B", "\x1b[A") * 4
 _IDLE_SECONDS: Final = 3.0
+_LIVE_SECONDS: Final = 5.0
+ROOT: Final = Path(__file__).resolve().parents[1]
 _STEPS_A_LINE: Final = 8
 _CREATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -70,7 +85,10 @@ def command(count: int, steps: int, seconds: float) -> None:
             started = datetime.now(UTC)
             while rounds < MINIMUM_ROUNDS or lasted * (rounds + 1) / rounds < seconds:
                 for name in turn_of(list(found), rounds):
-                    for what, values in visit(name, folder).items():
+                    measured = visit(name, folder)
+                    if name == DASHBOARD:
+                        measured |= watch(folder)
+                    for what, values in measured.items():
                         found[name].setdefault(what, []).extend(values)
                 rounds += 1
                 lasted = (datetime.now(UTC) - started).total_seconds()
@@ -87,16 +105,44 @@ def command(count: int, steps: int, seconds: float) -> None:
     )
 
 
+def watch(folder: Path) -> dict[str, list[float]]:
+    """Open the dashboard while five runs seem to train beside the others, with their pictures on the wall."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.live", str(folder / "runs")], env=environment, stdout=subprocess.PIPE
+    ) as writer:
+        try:
+            if writer.stdout is None or not writer.stdout.readline():
+                raise UserError("the five live runs ended by themselves; see above")
+            terminal = opened(DASHBOARD, folder)
+            try:
+                terminal.seconds_until(*SCHEDULE_NAMES, "▀", "running")
+                terminal.settle(1.0)
+                before = len(terminal.painted)
+                share = terminal.share_of_a_core(_LIVE_SECONDS)
+                sent = (len(terminal.painted) - before) / _LIVE_SECONDS
+                memory = terminal.memory()
+            finally:
+                terminal.close()
+        finally:
+            writer.kill()
+    for run in (folder / "runs").glob("live-*"):
+        shutil.rmtree(run)
+    return {LIVE: [100 * share], SENT: [sent / 1000], MEMORY: [memory / 1e6]}
+
+
+def opened(name: str, folder: Path) -> Terminal:
+    """One of the programs in a terminal, just started."""
+    home = str(folder / "nobody")
+    environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT)}
+    program = ["-c", EMPTY_APP] if name == EMPTY else ["-m", "tui", "--runs", str(folder / "runs")]
+    return Terminal([sys.executable, *program], folder=folder, environment=environment)
+
+
 def visit(name: str, folder: Path) -> dict[str, list[float]]:
     """Open a program, press keys, leave it alone for a while, and end it; milliseconds and per cent."""
-    home = str(folder / "nobody")
-    environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
-    if name == EMPTY:
-        program, first = ["-c", EMPTY_APP], "nothing here yet"
-    else:
-        program, first = ["-m", "tui", "--runs", str(folder / "runs")], "quit"
-        environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])
-    terminal = Terminal([sys.executable, *program], folder=folder, environment=environment)
+    first = "nothing here yet" if name == EMPTY else "quit"
+    terminal = opened(name, folder)
     try:
         found = {FIRST: [1000 * terminal.seconds_until(first)]}
         if name == DASHBOARD:
@@ -104,6 +150,7 @@ def visit(name: str, folder: Path) -> dict[str, list[float]]:
         terminal.settle(1.0)
         found[KEY] = [1000 * terminal.seconds_to_answer(key) for key in _KEYS]
         found[IDLE] = [100 * terminal.share_of_a_core(_IDLE_SECONDS)]
+        found[MEMORY] = [terminal.memory() / 1e6]
         return found
     finally:
         terminal.close()
@@ -170,7 +217,12 @@ def write_losses(run: RunDirectory, losses: list[float]) -> None:
 
 def rows_of(found: dict[str, dict[str, list[float]]]) -> list[Row]:
     """A line for each program and what was measured of it."""
-    return [
+    # Half of all keys may be quick, and the others what is felt.
+    tails = [
+        row(f"{KEY}, 95th of 100: {name}", "ms", [float(np.quantile(found[name][KEY], 0.95))])
+        for name in found
+    ]
+    return tails + [
         row(f"{what}: {name}", UNITS[what], found[name][what])
         for what in UNITS
         for name in found

@@ -111,6 +111,11 @@ class Terminal:
             self._read(left)
         return (self._worked() - before) / (time.perf_counter() - start)
 
+    def memory(self) -> int:
+        """Bytes of memory that the program has for itself or shares, by now."""
+        resident: int = psutil.Process(self._process.pid).memory_info().rss
+        return resident
+
     def close(self) -> None:
         """End the program, and all that it started in its group."""
         with contextlib.suppress(ProcessLookupError):

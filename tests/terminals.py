@@ -76,6 +76,15 @@ class Terminal:
     def shows(self, *texts: str, seconds: float = DEADLINE) -> None:
         self.until(lambda: all(text in self.text for text in texts), seconds)
 
+    def settle(self, seconds: float = 0.5) -> None:
+        """Show what comes until nothing has come for so long."""
+        deadline = time.monotonic() + DEADLINE
+        while time.monotonic() < deadline:
+            known = len(self.raw)
+            self._read(seconds)
+            if len(self.raw) == known:
+                return
+
     def ends(self) -> int:
         """Wait for the program's end; its exit code."""
         if self.hung_up:

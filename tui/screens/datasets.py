@@ -111,7 +111,7 @@ class DatasetsScreen(DatasetChoice):
 
     def update(self) -> None:
         """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.query("#top"):
             return
         self.set_class(self.size.height >= HIGH, "-high")
         self._update_bars()
