@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from core.imaging import beside, cells, to_ansi
-from core.imaging.halfblock import ASCII_RAMP, COLOR_MODES, ColorMode
+from core.imaging.colors import COLOR_MODES, ColorMode, color_codes
+from core.imaging.halfblock import ASCII_RAMP
 
 
 def noise(*shape: int) -> NDArray[np.uint8]:
@@ -69,6 +70,27 @@ def test_with_16_colours_greys_become_four_levels_in_order() -> None:
     ramp = np.repeat(np.arange(0, 256, 5, dtype=np.uint8)[None], 2, axis=0)
     names = [cell.fg for cell in seen(ramp, "16")[0]]
     assert list(dict.fromkeys(names)) == ["black", "brightblack", "white", "brightwhite"]
+
+
+def test_with_16_colours_a_flat_grey_is_dithered_to_its_own_brightness() -> None:
+    brightness = np.zeros(16)
+    brightness[[8, 7, 15]] = 85, 170, 255
+    for grey in (42, 128, 213):
+        codes = color_codes(np.full((32, 32), grey, np.uint8), "16")
+        assert len(np.unique(codes)) == 2
+        assert brightness[codes].mean() == pytest.approx(grey, abs=6)
+
+
+def test_with_16_colours_what_is_nearly_black_or_white_does_not_sparkle() -> None:
+    for grey, code in ((0, 0), (12, 0), (85, 8), (243, 15), (255, 15)):
+        assert (color_codes(np.full((8, 8), grey, np.uint8), "16") == code).all()
+
+
+def test_with_16_colours_a_triangle_keeps_its_shape() -> None:
+    rows, columns = np.mgrid[:32, :32]
+    triangle = np.where((rows > 6) & (columns > rows / 2) & (columns < 31 - rows / 2), 235, 18)
+    codes = color_codes(triangle.astype(np.uint8), "16")
+    assert np.array_equal(np.isin(codes, (7, 15)), triangle > 128)
 
 
 def test_with_16_colours_a_pure_red_is_red() -> None:

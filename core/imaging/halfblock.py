@@ -5,27 +5,16 @@ Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue where
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
-ColorMode = Literal["truecolor", "256", "16", "ascii"]
+from core.imaging.colors import COLOR_MODES, ColorMode, Pixels, color_codes
 
-COLOR_MODES: Final[tuple[str, ...]] = get_args(ColorMode)
 HALF_BLOCK: Final = "▀"
 ASCII_RAMP: Final = " .:-=+*#%@"
 _RESET: Final = "\x1b[0m"
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
-# The colours of the VGA text mode, which the 16 names of a terminal still mean more or less everywhere.
-_PALETTE_16: Final = np.array(
-    [(170 * (i & 1), 170 * (i >> 1 & 1), 170 * (i >> 2 & 1)) for i in range(8)]
-    + [(85 + 170 * (i & 1), 85 + 170 * (i >> 1 & 1), 85 + 170 * (i >> 2 & 1)) for i in range(8)],
-    dtype=np.int64,
-)
-_PALETTE_16[3] = (170, 85, 0)
-_CUBE: Final = np.array([0, 95, 135, 175, 215, 255], dtype=np.int64)
 
 
 def cells(picture: Pixels) -> tuple[Pixels, Pixels]:
@@ -83,7 +72,7 @@ def to_ansi(picture: Pixels, *, color: ColorMode = "truecolor") -> str:
         raise ValueError(f"expected color to be one of {', '.join(COLOR_MODES)}, got {color!r}")
     if color == "ascii":
         return _to_ascii(picture)
-    codes = _color_codes(picture, color)
+    codes = color_codes(picture, color)
     lines = []
     for row in range(0, len(codes), 2):
         top = codes[row].tolist()
@@ -109,31 +98,6 @@ def _to_ascii(picture: Pixels) -> str:
     level = grey.reshape(-1, 2, width).mean(axis=1) * (len(ASCII_RAMP) / 256)
     ramp = np.array(list(ASCII_RAMP))
     return "\n".join("".join(row) for row in ramp[level.astype(np.int64)])
-
-
-def _color_codes(picture: Pixels, color: ColorMode) -> NDArray[np.int64]:
-    """One whole number a pixel: 0xrrggbb for truecolor, else the index of the colour."""
-    rgb = picture.astype(np.int64)
-    if rgb.ndim == 2:
-        rgb = np.repeat(rgb[..., None], 3, axis=2)
-    if color == "truecolor":
-        packed: NDArray[np.int64] = rgb[..., 0] << 16 | rgb[..., 1] << 8 | rgb[..., 2]
-        return packed
-    if color == "16":
-        return _nearest(rgb, _PALETTE_16)
-    steps = np.abs(rgb[..., None] - _CUBE).argmin(axis=-1)
-    cube_code = 16 + 36 * steps[..., 0] + 6 * steps[..., 1] + steps[..., 2]
-    # The grey ramp 232..255 is 8, 18, ..., 238; black and white are the cube's own corners.
-    grey_step = np.clip((rgb.mean(axis=-1) - 8 + 5) // 10, 0, 23).astype(np.int64)
-    cube_error = ((_CUBE[steps] - rgb) ** 2).sum(axis=-1)
-    grey_error = (((8 + 10 * grey_step)[..., None] - rgb) ** 2).sum(axis=-1)
-    codes: NDArray[np.int64] = np.where(grey_error < cube_error, 232 + grey_step, cube_code)
-    return codes
-
-
-def _nearest(rgb: NDArray[np.int64], palette: NDArray[np.int64]) -> NDArray[np.int64]:
-    nearest: NDArray[np.int64] = ((rgb[..., None, :] - palette) ** 2).sum(axis=-1).argmin(axis=-1)
-    return nearest
 
 
 def _sgr(upper: int, lower: int, color: ColorMode) -> str:

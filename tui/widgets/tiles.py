@@ -1,26 +1,35 @@
 """Pictures to runs of half-block cells, at a size that fits, through cached segments.
 
-Grey is drawn in sixteen levels and colour in sixteen a channel: more cannot be told apart at this size, and
-few enough differ that nearly every segment has been made before. Neighbouring cells that look alike become
-one segment, which also spares the line to a remote terminal.
+In true colours grey is drawn in sixteen levels and colour in sixteen a channel: more cannot be told apart at
+this size, and few enough differ that nearly every segment has been made before. Neighbouring cells that look
+alike become one segment, which also spares the line to a remote terminal.
+
+Of 256 and of 16 colours the terminal is told the numbers, not what they should look like, so what was chosen
+here is what is shown.
 """
 
 from functools import lru_cache
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.color import Color
+from rich.color import Color, ColorType
 from rich.segment import Segment
 from rich.style import Style
 
+from core.imaging import ColorMode, color_codes, to_ansi
+from core.imaging.halfblock import ASCII_RAMP
+
 Pixels = NDArray[np.uint8]
+Kind = Literal["grey", "colour", "256", "16"]
+"""What the numbers of colours mean."""
 
 LEVELS: Final = 16
 LIFT: Final = 20
 """Black of every second tile, of 255: neighbours without a gap between them stay apart."""
 UPPER: Final = "▀"
+SHADE: Final = "░"
 
 
 def fit(picture: Pixels, size: int) -> Pixels:
@@ -45,20 +54,34 @@ def fit(picture: Pixels, size: int) -> Pixels:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def cell_lines(picture: Pixels, *, lifted: bool = False) -> list[list[Segment]]:
+def cell_lines(
+    picture: Pixels, *, lifted: bool = False, mode: ColorMode = "truecolor"
+) -> list[list[Segment]]:
     """A picture as lines of segments, W cells wide and ceil(H / 2) high.
 
     Args:
         picture: uint8 [H, W] or [H, W, 3].
         lifted: draw black a little brighter, to set the tile off from its neighbours.
+        mode: what the terminal can show.
     """
     if picture.shape[0] % 2:
         picture = np.concatenate([picture, np.zeros_like(picture[:1])])
-    codes = _codes(picture)
-    top, bottom = codes[0::2], codes[1::2]
-    pairs = top * LEVELS**3 + bottom
-    grey = picture.ndim == 2
-    return [_line(row, grey=grey, lifted=lifted) for row in pairs.tolist()]
+    if mode == "ascii":
+        return [[Segment(line, ON_BLACK)] for line in _letters(picture, lifted=lifted)]
+    kind: Kind
+    if mode == "truecolor":
+        codes, kind = _codes(picture), "grey" if picture.ndim == 2 else "colour"
+    else:
+        if lifted and mode == "256":
+            picture = (LIFT + picture * ((255 - LIFT) / 255)).astype(np.uint8)
+        codes, kind = color_codes(picture, mode), mode
+    pairs = codes[0::2] * LEVELS**3 + codes[1::2]
+    return [_line(row, kind=kind, lifted=lifted) for row in pairs.tolist()]
+
+
+def _letters(picture: Pixels, *, lifted: bool) -> list[str]:
+    lines = to_ansi(picture, color="ascii").split("\n")
+    return [line.replace(ASCII_RAMP[0], ASCII_RAMP[1]) for line in lines] if lifted else lines
 
 
 def _codes(picture: Pixels) -> NDArray[np.int64]:
@@ -69,26 +92,42 @@ def _codes(picture: Pixels) -> NDArray[np.int64]:
     return levels[..., 0] * LEVELS**2 + levels[..., 1] * LEVELS + levels[..., 2]
 
 
-def _line(pairs: list[int], *, grey: bool, lifted: bool) -> list[Segment]:
-    return [_segment(pair, len(list(alike)), grey, lifted) for pair, alike in groupby(pairs)]
+def _line(pairs: list[int], *, kind: Kind, lifted: bool) -> list[Segment]:
+    return [_segment(pair, len(list(alike)), kind, lifted) for pair, alike in groupby(pairs)]
 
 
 @lru_cache(maxsize=32768)
-def _segment(pair: int, length: int, grey: bool, lifted: bool) -> Segment:
+def _segment(pair: int, length: int, kind: Kind, lifted: bool) -> Segment:
     top, bottom = divmod(pair, LEVELS**3)
+    if pair == 0 and lifted and kind == "16":
+        # A quarter of dark grey on black is about as bright as black is where it is lifted.
+        return Segment(SHADE * length, Style(color=_numbered(8, "16"), bgcolor=_numbered(0, "16")))
     if top == bottom:
-        return Segment(" " * length, Style(bgcolor=_color(bottom, grey, lifted)))
+        return Segment(" " * length, Style(bgcolor=_color(bottom, kind, lifted)))
     return Segment(
-        UPPER * length, Style(color=_color(top, grey, lifted), bgcolor=_color(bottom, grey, lifted))
+        UPPER * length, Style(color=_color(top, kind, lifted), bgcolor=_color(bottom, kind, lifted))
     )
 
 
 @lru_cache(maxsize=8192)
-def _color(code: int, grey: bool, lifted: bool) -> Color:
+def _color(code: int, kind: Kind, lifted: bool) -> Color:
+    if kind == "256" or kind == "16":
+        return _numbered(code, kind)
     floor = LIFT if lifted else 0
-    channels = (code,) * 3 if grey else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
+    channels = (code,) * 3 if kind == "grey" else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
     red, green, blue = (floor + round(level * (255 - floor) / (LEVELS - 1)) for level in channels)
     return Color.from_rgb(red, green, blue)
+
+
+def _numbered(number: int, kind: Literal["256", "16"]) -> Color:
+    """A colour that reaches the terminal as its number; with its triplet, Textual does not translate it."""
+    type_ = ColorType.EIGHT_BIT if kind == "256" else ColorType.STANDARD
+    triplet = Color(f"color({number})", type_, number=number).get_truecolor()
+    return Color(f"color({number})", type_, number=number, triplet=triplet)
+
+
+ON_BLACK: Final = Style(color=_numbered(15, "16"), bgcolor=_numbered(0, "16"))
+"""Letters are brighter the more of their cell they fill, which is only so on a dark ground."""
 
 
 @lru_cache(maxsize=64)

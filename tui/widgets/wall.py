@@ -16,6 +16,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.drawing import Drawing, drawing_of, follow_drawing
 from tui.widgets.tiles import cell_lines, fit
 
 Pixels = NDArray[np.uint8]
@@ -63,7 +64,8 @@ class Wall(Widget, can_focus=False):
     """Columns of pictures under their titles, at the largest size that lets all columns be seen.
 
     Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
-    many are reached with `scroll_columns`. What does not fit below is reached with `scroll_rows`.
+    many are reached with `scroll_columns`. What does not fit below is reached with `scroll_rows`, which takes a
+    picture higher than the wall in steps of half the wall.
     """
 
     ALLOW_SELECT = False
@@ -80,6 +82,8 @@ class Wall(Widget, can_focus=False):
     """
 
     first_row: reactive[int] = reactive(0)
+    first_line: reactive[int] = reactive(0)
+    """Lines of the picture at the top that are above the wall, where it is higher than that."""
     first_column: reactive[int] = reactive(0)
     titles: reactive[bool] = reactive(True)
 
@@ -87,10 +91,13 @@ class Wall(Widget, can_focus=False):
         super().__init__(name=name, id=id, classes=classes)
         self._columns: tuple[WallColumn, ...] = ()
         self._layout_of_tiles: Layout | None = None
-        self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool], Lines]] = {}
+        self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, Drawing], Lines]] = {}
         self._strips: dict[int, Strip] = {}
         self._ground: Style | None = None
         self.lines_drawn = 0
+
+    def on_mount(self) -> None:
+        follow_drawing(self, self._draw_anew)
 
     @property
     def columns(self) -> tuple[WallColumn, ...]:
@@ -110,7 +117,8 @@ class Wall(Widget, can_focus=False):
     def tile_layout(self) -> Layout:
         """Where the tiles go at the present size."""
         if self._layout_of_tiles is None:
-            self._layout_of_tiles = plan(self._columns, self.content_size.width)
+            zoom = drawing_of(self).zoom
+            self._layout_of_tiles = plan(self._columns, self.content_size.width, zoom)
         return self._layout_of_tiles
 
     def show(self, columns: Sequence[WallColumn], *, first_row: int | None = None) -> None:
@@ -128,6 +136,7 @@ class Wall(Widget, can_focus=False):
         self.first_row = min(self.first_row, max(0, self.row_count - 1))
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
         if len(old) != len(self._columns) or old_layout != self.tile_layout:
+            self.first_line = 0
             self._tiles.clear()
             self._redraw_all()
             return
@@ -137,10 +146,17 @@ class Wall(Widget, can_focus=False):
 
     def scroll_rows(self, rows: int) -> bool:
         """Move down by so many pictures (up where negative); whether that moved anything."""
-        top = min(max(0, self.first_row + rows), max(0, self.row_count - self.visible_rows))
-        moved = top != self.first_row
-        self.first_row = top
-        return moved
+        room, lines = max(1, self.content_size.height - self.titles), self.tile_layout.lines
+        if lines <= room or not self.row_count:
+            top = min(max(0, self.first_row + rows), max(0, self.row_count - self.visible_rows))
+            moved = top != self.first_row
+            self.first_row = top
+            return moved
+        stops = [*range(0, lines - room, max(1, room // 2)), lines - room]
+        now = self.first_row * len(stops) + sum(stop <= self.first_line for stop in stops) - 1
+        wanted = min(max(0, now + rows), self.row_count * len(stops) - 1)
+        self.first_row, self.first_line = wanted // len(stops), stops[wanted % len(stops)]
+        return wanted != now
 
     def scroll_columns(self, columns: int) -> bool:
         """Move right by so many columns (left where negative); whether that moved anything."""
@@ -151,6 +167,9 @@ class Wall(Widget, can_focus=False):
         return moved
 
     def watch_first_row(self) -> None:
+        self._redraw_all()
+
+    def watch_first_line(self) -> None:
         self._redraw_all()
 
     def watch_first_column(self) -> None:
@@ -166,9 +185,7 @@ class Wall(Widget, can_focus=False):
         self._redraw_all()
 
     def on_resize(self) -> None:
-        self._layout_of_tiles = None
-        self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
-        self._redraw_all()
+        self._draw_anew()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         if self.scroll_rows(1):
@@ -190,6 +207,13 @@ class Wall(Widget, can_focus=False):
         if self._ground is None:
             self._ground = self.rich_style
         return self._ground
+
+    def _draw_anew(self) -> None:
+        """Lay the tiles out and draw them again, at another size or in another way."""
+        self._layout_of_tiles = None
+        self.first_line = 0
+        self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
+        self._redraw_all()
 
     def _redraw_all(self) -> None:
         self._strips.clear()
@@ -246,6 +270,7 @@ class Wall(Widget, can_focus=False):
 
     def _cells(self, place: int, column: WallColumn, line: int) -> list[Segment]:
         layout = self.tile_layout
+        line += self.first_line
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self._base())]
         if column.pictures is None:
@@ -262,40 +287,53 @@ class Wall(Widget, can_focus=False):
 
     def _tile(self, index: int, row: int, pictures: Pixels, *, lifted: bool) -> Lines:
         """A tile's lines, made once for as long as its column shows the same array."""
-        size = self.tile_layout.tile
+        size, drawing = self.tile_layout.tile, drawing_of(self)
         kept = self._tiles.get((index, row))
-        if kept is not None and kept[0] is pictures and kept[1] == (size, lifted):
+        if kept is not None and kept[0] is pictures and kept[1] == (size, lifted, drawing):
             return kept[2]
         scaled = fit(pictures[row], size)
-        lines = cell_lines(scaled, lifted=lifted)
+        lines = cell_lines(scaled, lifted=lifted, mode=drawing.mode)
         spare = size - scaled.shape[1]
         if spare > 0:
             left, right = (Segment(" " * cells, self._base()) for cells in (spare // 2, spare - spare // 2))
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
-        self._tiles[index, row] = (pictures, (size, lifted), lines)
+        self._tiles[index, row] = (pictures, (size, lifted, drawing), lines)
         return lines
 
 
-def plan(columns: Sequence[WallColumn], width: int) -> Layout:
+def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
     """The largest tiles with which all columns fit beside one another, or the smallest that are worth seeing.
 
     Tiles as wide as the pictures are preferred; small pictures grow by whole factors up to `GROW_TO` cells.
+
+    Args:
+        columns: what is shown.
+        width: cells.
+        zoom: how many times as large tiles are drawn as they would be with room for them, where `width` has
+            room for one; then only as many columns are shown as fit.
     """
     shapes = [c.pictures.shape[1:3] for c in columns if c.pictures is not None and len(c.pictures)]
     height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
     count = max(1, len(columns))
     room = max(1, width // count)
-    wanted = min(native, MAX_TILE)
-    if native < GROW_TO and room > native:
-        wanted = native * max(1, min(GROW_TO, room) // native)
-    tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
-    if tile < wanted and tile > 2:
-        tile -= tile % 2
+    tile = zoomed(native, zoom)
+    if zoom == 1 or tile > width:
+        wanted = min(native, MAX_TILE)
+        if native < GROW_TO and room > native:
+            wanted = native * max(1, min(GROW_TO, room) // native)
+        tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
+        if tile < wanted and tile > 2:
+            tile -= tile % 2
     shown = min(count, max(1, width // tile))
     gap = min(MAX_GAP, (width - shown * tile) // max(1, shown - 1)) if shown > 1 else 0
     lines = -(-max(1, round(height * tile / native)) // 2)
     left = 0
     return Layout(tile, lines, shown, tile + gap, left)
+
+
+def zoomed(native: int, zoom: int) -> int:
+    """The width of a tile in cells, with room for it, of pictures `native` pixels wide."""
+    return zoom * (min(native, MAX_TILE) if native >= GROW_TO else native * (GROW_TO // native))
 
 
 def _alike(before: WallColumn, after: WallColumn) -> bool:

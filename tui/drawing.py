@@ -1,0 +1,77 @@
+"""How pictures are drawn: with which colours, and how large. The same for all walls of a dashboard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from textual.app import App
+from textual.signal import Signal
+from textual.widget import Widget
+
+from core.imaging import ColorMode
+
+PictureMode = Literal["auto", "truecolor", "256", "16", "ascii"]
+
+PICTURE_MODES: Final[tuple[PictureMode, ...]] = get_args(PictureMode)
+ZOOMS: Final = (1, 2)
+COLORS: Final = {"truecolor": 3, "256": 2, "16": 1, "ascii": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How pictures are drawn.
+
+    Attributes:
+        mode: with true colours, 256 or 16 of them as half-blocks, or with letters.
+        zoom: how many cells wide a pixel is; at 1 it is half a line high, at 2 a line.
+    """
+
+    mode: ColorMode = "truecolor"
+    zoom: int = 1
+
+
+class DrawingApp(App[Any]):
+    """An app whose pictures can be drawn otherwise while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drawing = Drawing()
+        self.drawing_changed_signal: Signal[Drawing] = Signal(self, "drawing changed")
+
+    def draw_pictures(self, drawing: Drawing) -> None:
+        """Draw all pictures like this from now on."""
+        if drawing != self.drawing:
+            self.drawing = drawing
+            self.drawing_changed_signal.publish(drawing)
+
+
+def drawing_of(widget: Widget) -> Drawing:
+    """How pictures are drawn where the widget is."""
+    app = widget.app
+    return app.drawing if isinstance(app, DrawingApp) else Drawing()
+
+
+def follow_drawing(widget: Widget, act: Callable[[], object]) -> None:
+    """Do something whenever pictures are drawn otherwise."""
+    app = widget.app
+    if isinstance(app, DrawingApp):
+        app.drawing_changed_signal.subscribe(widget, lambda _: act())
+
+
+def color_mode(wanted: PictureMode, color_system: str | None, encoding: str) -> ColorMode:
+    """The colours to draw with.
+
+    Args:
+        wanted: what was asked for; `auto` takes what the terminal has.
+        color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where there is no terminal.
+        encoding: in which the terminal is written to; half-blocks are in Unicode alone.
+
+    >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
+    ('256', 'ascii')
+    """
+    if wanted != "auto":
+        return wanted
+    if not encoding.lower().replace("-", "").startswith("utf"):
+        return "ascii"
+    found: dict[str | None, ColorMode] = {"truecolor": "truecolor", "256": "256"}
+    return found.get(color_system, "16")
