@@ -13,6 +13,7 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 if TYPE_CHECKING:
     from tui.live import Snapshot
 
+PICTURES = ("auto", "truecolor", "256", "16", "ascii")
 DEFAULT_PLACE = "localhost:8000"
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
@@ -70,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         default=Path("exports"),
         metavar="DIR",
         help="where the key E writes what is on the screen (./exports)",
+    )
+    parser.add_argument(
+        "--pictures",
+        choices=PICTURES,
+        help="the colours of pictures on this visit: auto takes what the terminal has, ascii draws with letters",
     )
     parser.add_argument(
         "--web", action="store_true", help="serve the dashboard to browsers on this machine, until ctrl+c"
@@ -142,22 +148,37 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.app import Dashboard
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
-    from tui.preferences import theme_file
-    from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal
+    from tui.preferences import read_settings, theme_file
+    from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal, write_in_any_encoding
 
+    theme = theme_file()
+    settings = read_settings(theme)
+    if (options.pictures or settings.pictures) == "truecolor":
+        os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
+    write_in_any_encoding()
     root, keymap, exports = options.runs.absolute(), read_keymap(keys_file()), options.exports.absolute()
     if tracks:
         from tui.replay.app import ReplayDashboard
 
-        app: Dashboard = ReplayDashboard(root, tracks, keymap=keymap, remember=theme_file(), exports=exports)
+        app: Dashboard = ReplayDashboard(
+            root,
+            tracks,
+            keymap=keymap,
+            remember=theme,
+            exports=exports,
+            settings=settings,
+            pictures=options.pictures,
+        )
     else:
         app = Dashboard(
             Control(root, device=options.device, slots=options.slots),
             recipe=recipe,
             start=not options.no_start,
             keymap=keymap,
-            remember=theme_file(),
+            remember=theme,
             exports=exports,
+            settings=settings,
+            pictures=options.pictures,
         )
     leave = leave_with_server if in_browser() else leave_with_terminal
     leave(sys.stdin.fileno())

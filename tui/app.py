@@ -1,23 +1,26 @@
 """The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
 
 import importlib
+import sys
 import threading
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from tui.commands import EVERYWHERE, bindings
+from tui.drawing import Drawing, DrawingApp, color_mode
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
-from tui.preferences import read_theme, write_theme
+from tui.preferences import PictureMode, Settings, read_theme, write_settings, write_theme
 from tui.screens.opening import Opening
 from tui.themes import THEMES, following
 from tui.thin import Thin, thinned
@@ -29,12 +32,12 @@ if TYPE_CHECKING:
     from tui.screens.board import Board
     from tui.terminal import TerminalGuard
 
-LIVE_INTERVAL = 0.1
+TAKEN_SECONDS = 0.1
 IDLE_INTERVAL = 0.25
 OPENING, BOARD = "opening", "board"
 
 
-class Dashboard(App[None]):
+class Dashboard(DrawingApp):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:
@@ -44,6 +47,8 @@ class Dashboard(App[None]):
         keymap: keys by command id, where they differ from the usual ones.
         remember: the file that keeps the chosen theme; None forgets it.
         exports: the folder that exports are written to.
+        settings: as they were kept.
+        pictures: the colours of pictures on this visit, whatever the settings say.
     """
 
     DEFAULT_MODE = OPENING
@@ -63,10 +68,15 @@ class Dashboard(App[None]):
         keymap: dict[str, str] | None = None,
         remember: Path | None = None,
         exports: Path = Path("exports"),
+        settings: Settings | None = None,
+        pictures: PictureMode | None = None,
     ) -> None:
         super().__init__()
         self.guard: TerminalGuard | None = None
         """Told when the screen is taken and given back; whoever runs the app sets it."""
+        self.settings = settings or Settings()
+        self.pictures = pictures
+        self.drawing = self._drawing()
         self.exports = exports
         self.remember = remember
         self.control = control
@@ -130,8 +140,9 @@ class Dashboard(App[None]):
             if snapshot is not None:
                 self._taken.clear()
                 self.post_message(SnapshotTaken(snapshot))
-            self._ended.wait(LIVE_INTERVAL if reader.anything_live else IDLE_INTERVAL)
-            while not (self._taken.wait(LIVE_INTERVAL) or worker.is_cancelled or self._ended.is_set()):
+            pause = self.settings.refresh
+            self._ended.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
+            while not (self._taken.wait(TAKEN_SECONDS) or worker.is_cancelled or self._ended.is_set()):
                 pass
 
     async def on_board_ready(self) -> None:
@@ -197,6 +208,26 @@ class Dashboard(App[None]):
     def action_next_theme(self) -> None:
         self._use(following(self.theme))
         self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
+
+    def change(self, settings: Settings) -> None:
+        """Take other settings, at once and for the next visits."""
+        self.settings = settings
+        self.draw_pictures(self._drawing())
+        if trouble := write_settings(self.remember, settings):
+            self.notify(trouble, title="settings are not kept", severity="warning", markup=False)
+
+    def _drawing(self) -> Drawing:
+        encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+        wanted = self.pictures or self.settings.pictures
+        return Drawing(color_mode(wanted, self.console.color_system, encoding), self.settings.zoom)
+
+    def action_zoom_pictures(self) -> None:
+        self.change(msgspec.structs.replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
+
+    def bell(self) -> None:
+        """Ring, unless the settings say not to."""
+        if self.settings.bell:
+            super().bell()
 
     def action_export(self) -> None:
         from tui.exports.acting import export

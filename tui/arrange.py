@@ -20,6 +20,7 @@ MIN_INFO: Final = 13
 INFO_LINES: Final = 4
 GAP: Final = 1
 MIN_UPPER: Final = 12
+MIN_TABLE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Arrangement:
     columns of tiles each run has, and `titles` whether they have titles.
     """
 
-    table: Area
+    table: Area | None
     info: Area | None = None
     chart: Area | None = None
     wall: Area | None = None
@@ -71,7 +72,7 @@ class Arrangement:
     titles: bool = True
 
 
-def arrange(width: int, height: int, runs: int, tile: Tile = FULL) -> Arrangement:
+def arrange(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1) -> Arrangement:
     """Place the parts in `width` x `height` cells.
 
     Args:
@@ -79,7 +80,10 @@ def arrange(width: int, height: int, runs: int, tile: Tile = FULL) -> Arrangemen
         height: rows between the header and the key bar.
         runs: how many runs are shown, at least 1.
         tile: how large one picture is.
+        zoom: how many times as large pictures are wanted; then nothing else is shown but, with room, the table.
     """
+    if zoom > 1 and width >= zoom * tile.width:
+        return _zoomed(width, height, runs, Tile(zoom * tile.width, zoom * tile.height))
     if width < NARROW:
         return _narrow(width, height, runs, tile)
     shown = max(1, min(runs, width // MIN_TILE))
@@ -101,6 +105,18 @@ def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, ti
     chart = Area(0, top, left, height - top)
     wall = Area(left + 2, 0, wall_width, 1 + (height - 1) // tile.height * tile.height)
     return Arrangement(table, info, chart, wall, per_run=per_run)
+
+
+def _zoomed(width: int, height: int, runs: int, tile: Tile) -> Arrangement:
+    """The wall alone, below as much of the table as leaves whole pictures."""
+    shown = max(1, min(runs, width // tile.width))
+    per_run = max(1, (width + GAP) // (shown * (tile.width + GAP)))
+    rows = (height - MIN_TABLE - 1) // tile.height
+    if rows < 1:
+        return Arrangement(None, wall=Area(0, 0, width, height), selected_only=shown == 1, per_run=per_run)
+    top = min(runs + 1, height - 1 - rows * tile.height)
+    wall = Area(0, top, width, height - top)
+    return Arrangement(Area(0, 0, width, top), wall=wall, selected_only=shown == 1, per_run=per_run)
 
 
 def _split(width: int, height: int, runs: int, shown: int, tile: Tile) -> Arrangement:

@@ -2,19 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING
 
 from textual.app import App
 from textual.signal import Signal
 from textual.widget import Widget
 
-from core.imaging import ColorMode
-
-PictureMode = Literal["auto", "truecolor", "256", "16", "ascii"]
-
-PICTURE_MODES: Final[tuple[PictureMode, ...]] = get_args(PictureMode)
-ZOOMS: Final = (1, 2)
-COLORS: Final = {"truecolor": 3, "256": 2, "16": 1, "ascii": 0}
+if TYPE_CHECKING:
+    from core.imaging import ColorMode
+    from tui.preferences import PictureMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +22,11 @@ class Drawing:
         zoom: how many cells wide a pixel is; at 1 it is half a line high, at 2 a line.
     """
 
-    mode: ColorMode = "truecolor"
+    mode: "ColorMode" = "truecolor"
     zoom: int = 1
 
 
-class DrawingApp(App[Any]):
+class DrawingApp(App[None]):
     """An app whose pictures can be drawn otherwise while it runs."""
 
     def __init__(self) -> None:
@@ -58,12 +54,13 @@ def follow_drawing(widget: Widget, act: Callable[[], object]) -> None:
         app.drawing_changed_signal.subscribe(widget, lambda _: act())
 
 
-def color_mode(wanted: PictureMode, color_system: str | None, encoding: str) -> ColorMode:
+def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -> "ColorMode":
     """The colours to draw with.
 
     Args:
         wanted: what was asked for; `auto` takes what the terminal has.
-        color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where there is no terminal.
+        color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where that
+            is unknown, which Textual takes for true colours.
         encoding: in which the terminal is written to; half-blocks are in Unicode alone.
 
     >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
@@ -73,5 +70,5 @@ def color_mode(wanted: PictureMode, color_system: str | None, encoding: str) -> 
         return wanted
     if not encoding.lower().replace("-", "").startswith("utf"):
         return "ascii"
-    found: dict[str | None, ColorMode] = {"truecolor": "truecolor", "256": "256"}
+    found: dict[str | None, ColorMode] = {None: "truecolor", "truecolor": "truecolor", "256": "256"}
     return found.get(color_system, "16")

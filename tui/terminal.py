@@ -1,5 +1,6 @@
 """A dashboard whose terminal is gone leaves too; a terminal whose dashboard is killed is given back."""
 
+import codecs
 import contextlib
 import json
 import os
@@ -18,6 +19,43 @@ from tui.guard import GIVEN_BACK, TAKEN
 LOOK_SECONDS: Final = 1.0
 EXIT_HUNG_UP: Final = 128 + signal.SIGHUP
 """The exit code of a shell's child that a hang-up ended."""
+
+
+SIGNS: Final = str.maketrans(
+    {
+        **dict.fromkeys("▀▄█▇▆▅▃▐▌▓▒", "#"),
+        **dict.fromkeys("░▁▂·⋅∙…", "."),
+        **dict.fromkeys("─━═╌┄┈▔", "-"),
+        **dict.fromkeys("│┃║┆┊▏▎▕", "|"),
+        **dict.fromkeys("┌┐└┘├┤┬┴┼╭╮╯╰╷╵╶╴", "+"),
+        **dict.fromkeys("●◉■", "*"),
+        **dict.fromkeys("○◌□", "o"),
+        **dict.fromkeys("→▶▸›", ">"),
+        **dict.fromkeys("←◀◂‹", "<"),
+        **dict.fromkeys("↑▲▴", "^"),
+        **dict.fromkeys("↓▼▾", "v"),
+        "✔": "v",
+        "✖": "x",
+        "–": "-",
+        "—": "-",
+        "×": "x",
+    }
+)
+"""What stands for signs that an encoding does not have, a letter each, so that everything keeps its place."""
+
+
+def write_in_any_encoding() -> None:
+    """Let Textual write to a terminal of any encoding: what that has no sign for becomes a letter."""
+    codecs.register_error("ddpm-signs", _in_letters)
+    if sys.__stderr__ is not None and hasattr(sys.__stderr__, "reconfigure"):
+        sys.__stderr__.reconfigure(errors="ddpm-signs")
+
+
+def _in_letters(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)  # stderr is only written to
+    found = error.object[error.start : error.end].translate(SIGNS)
+    letters = (one if one.isascii() else "." if "\u2800" <= one <= "\u28ff" else "?" for one in found)
+    return "".join(letters), error.end
 
 
 def leave_with_terminal(handle: int) -> None:

@@ -13,6 +13,7 @@ from tui.app import Dashboard
 from tui.commands import REPLAY, bindings
 from tui.messages import SnapshotTaken
 from tui.parts.hints import keys_of
+from tui.preferences import PictureMode, Settings
 from tui.replay.bar import ReplayBar
 from tui.replay.clock import ReplayClock
 from tui.replay.control import REFUSAL, ReplayControl
@@ -37,6 +38,8 @@ class ReplayDashboard(Dashboard):
         keymap: keys by command id, where they differ from the usual ones.
         remember: the file that keeps the chosen theme; None forgets it.
         exports: the folder that exports are written to.
+        settings: as they were kept.
+        pictures: the colours of pictures on this visit.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(REPLAY)]
@@ -50,12 +53,22 @@ class ReplayDashboard(Dashboard):
         keymap: dict[str, str] | None = None,
         remember: Path | None = None,
         exports: Path = Path("exports"),
+        settings: Settings | None = None,
+        pictures: PictureMode | None = None,
     ) -> None:
         timeline = Timeline(tracks)
         self.time = time or ReplayClock(timeline.length)
         self.reader = ReplayReader(tracks, timeline, self.time)
         control = ReplayControl(root, now=lambda: timeline.wall(self.time.position))
-        super().__init__(control, start=False, keymap=keymap, remember=remember, exports=exports)
+        super().__init__(
+            control,
+            start=False,
+            keymap=keymap,
+            remember=remember,
+            exports=exports,
+            settings=settings,
+            pictures=pictures,
+        )
 
     def source(self) -> ReplayReader:
         return self.reader

@@ -16,6 +16,7 @@ from tui.choice import RunChoice
 from tui.commands import BOARD, JUMPS, bindings
 from tui.control import Control
 from tui.describe import labels
+from tui.drawing import drawing_of, follow_drawing
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -76,6 +77,7 @@ class Board(RunActions):
     def on_mount(self) -> None:
         self.set_interval(1.0, self._tick)
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow_drawing(self, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -130,7 +132,7 @@ class Board(RunActions):
         self._update_bars(runs)
         if not runs:
             return
-        placed = arrange(width, height - 2, len(runs), self.gallery.tile(runs))
+        placed = arrange(width, height - 2, len(runs), self.gallery.tile(runs), drawing_of(self).zoom)
         self._place(placed)
         names = labels(runs)
         self._update_table(runs, names)
@@ -205,7 +207,7 @@ class Board(RunActions):
         if placed.selected_only or placed.wall is None:
             window: Sequence[RunSnapshot] = [selected]
         else:
-            window = self._window(runs, max(1, placed.wall.width // MIN_TILE))
+            window = self._window(runs, max(1, placed.wall.width // self._least_tile(runs)))
         self._on_wall = tuple(window)
         places = {run.id: index for index, run in enumerate(runs)}
         variables = self.app.theme_variables
@@ -237,6 +239,10 @@ class Board(RunActions):
                 following=self.choice.epoch is None,
             )
         )
+
+    def _least_tile(self, runs: Sequence[RunSnapshot]) -> int:
+        zoom = drawing_of(self).zoom
+        return MIN_TILE if zoom == 1 else zoom * self.gallery.tile(runs).width
 
     def _window(self, runs: Sequence[RunSnapshot], most: int) -> Sequence[RunSnapshot]:
         """As many neighbouring runs as there are columns, the selected one among them."""

@@ -17,6 +17,7 @@ from tui.commands import COMPARE, bindings
 from tui.comparison import figures, places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
+from tui.drawing import drawing_of, follow_drawing
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
@@ -96,6 +97,7 @@ class CompareScreen(EpochActions):
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         self.set_interval(LOOK_SECONDS, self._look)
+        follow_drawing(self, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -139,7 +141,7 @@ class CompareScreen(EpochActions):
             runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
         )
         if view == "all":
-            lines = plan(columns, self.size.width).lines
+            lines = plan(columns, self.size.width, drawing_of(self).zoom).lines
             height = upper_height(self.size.height - CHROME, lines)
             self.query_one("#upper").styles.height = height
         else:

@@ -15,6 +15,7 @@ from tui.commands import DENOISE, bindings
 from tui.comparison import places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
+from tui.drawing import drawing_of, follow_drawing
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -78,6 +79,7 @@ class DenoiseScreen(ActingScreen):
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow_drawing(self, self.update)
         self.set_interval(LOOK_SECONDS, self.update)
         self.update()
 
@@ -128,7 +130,10 @@ class DenoiseScreen(ActingScreen):
             rows = [
                 max(0 if one.pictures is None else len(one.pictures) for one in strip) for strip in strips
             ]
-            lines = [count * plan(one, width).lines for one, count in zip(strips, rows, strict=True)]
+            lines = [
+                count * plan(one, width, drawing_of(self).zoom).lines
+                for one, count in zip(strips, rows, strict=True)
+            ]
             heights = [1 + one if one else EMPTY_LINES for one in lines]
             if sum(heights) <= self.query_one("#strips").size.height:
                 break

@@ -20,6 +20,7 @@ from core.recipes import load_recipe
 from tui.arrange import upper_height
 from tui.commands import SCHEDULES, bindings
 from tui.draft import Draft
+from tui.drawing import drawing_of, follow_drawing
 from tui.noising import FIELDS, heldout_pictures, nudged, own_picture
 from tui.palette import series_style
 from tui.parts.bars import Hint, KeyBar
@@ -96,6 +97,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
 
     def on_mount(self) -> None:
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow_drawing(self, self.update)
         self.look_for_pictures("")
         self.update()
 
@@ -141,7 +143,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
             say(self.query_one("#diagnoses", Static), diagnoses(tried))
         columns = [self.trying.column(one, t) for one in tried]
         if view == "all":
-            lines = plan(columns, self.size.width).lines
+            lines = plan(columns, self.size.width, drawing_of(self).zoom).lines
             self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"

@@ -156,7 +156,7 @@ class Wall(Widget, can_focus=False):
         now = self.first_row * len(stops) + sum(stop <= self.first_line for stop in stops) - 1
         wanted = min(max(0, now + rows), self.row_count * len(stops) - 1)
         self.first_row, self.first_line = wanted // len(stops), stops[wanted % len(stops)]
-        return wanted != now
+        return bool(wanted != now)
 
     def scroll_columns(self, columns: int) -> bool:
         """Move right by so many columns (left where negative); whether that moved anything."""
