@@ -148,7 +148,8 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.app import Dashboard
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
-    from tui.preferences import read_settings, theme_file
+    from tui.preferences import theme_file
+    from tui.settings_file import read_settings
     from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal, write_in_any_encoding
 
     theme = theme_file()

@@ -4,11 +4,11 @@ import importlib
 import sys
 import threading
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from textual import work
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
@@ -20,7 +20,7 @@ from tui.commands import EVERYWHERE, bindings
 from tui.drawing import Drawing, DrawingApp, color_mode
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
-from tui.preferences import PictureMode, Settings, read_theme, write_settings, write_theme
+from tui.preferences import PictureMode, Settings, read_theme, write_theme
 from tui.screens.opening import Opening
 from tui.themes import THEMES, following
 from tui.thin import Thin, thinned
@@ -211,6 +211,8 @@ class Dashboard(DrawingApp):
 
     def change(self, settings: Settings) -> None:
         """Take other settings, at once and for the next visits."""
+        from tui.settings_file import write_settings
+
         self.settings = settings
         self.draw_pictures(self._drawing())
         if trouble := write_settings(self.remember, settings):
@@ -222,7 +224,7 @@ class Dashboard(DrawingApp):
         return Drawing(color_mode(wanted, self.console.color_system, encoding), self.settings.zoom)
 
     def action_zoom_pictures(self) -> None:
-        self.change(msgspec.structs.replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
+        self.change(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
 
     def bell(self) -> None:
         """Ring, unless the settings say not to."""
