@@ -27,6 +27,7 @@ STAYS = {
     "run.resume_all",
     "run.mark",
     "app.export",
+    "app.suspend",
     "app.theme",
     "app.quit",
 }
