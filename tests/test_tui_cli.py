@@ -71,7 +71,8 @@ def test_a_wrong_keys_toml_is_told_before_the_screen_is_taken_over(tmp_path: Pat
     folder = tmp_path / "config" / "ddpm-tui"
     folder.mkdir(parents=True)
     (folder / "keys.toml").write_text('"run.stpo" = "s"', encoding="utf-8")
-    code, _, err = call(cwd=tmp_path, terminal=True, TERM="xterm", XDG_CONFIG_HOME=str(tmp_path / "config"))
+    homes = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path / "config"))
+    code, _, err = call(cwd=tmp_path, terminal=True, TERM="xterm", **homes)
     assert code == 2
     assert "did you mean run.stop?" in err
 
