@@ -308,7 +308,7 @@ def test_ended_runs_are_looked_at_once_a_second(
     assert stats() <= 2 * 9 + 5
     clock.tick(0.2)
     assert reader.poll() is None
-    assert stats() <= 2 * 9 + 5 + 20 * 2 + 5
+    assert stats() <= 2 * 9 + 5 + 20 * 3 + 5
 
 
 def test_a_wall_clock_that_is_set_back_does_not_blind_the_reader(tmp_path: Path, clock: Clock) -> None:

@@ -18,7 +18,7 @@ from core.runs.status import State
 from core.schedules import make_schedule
 from tui.arrange import MIN_CHART, Area, Tile, arrange
 from tui.commands import ALL, BOARD, EVERYWHERE
-from tui.describe import elapsed, heldout_loss, labels, placement, recent_loss, seconds_left, speed
+from tui.describe import heldout_loss, labels, placement, recent_loss, seconds_left, speed
 from tui.keys import keys_file, read_keymap
 from tui.live import LiveReader, RunSnapshot
 from tui.palette import ON_DARK, ON_LIGHT, series_style
@@ -26,6 +26,7 @@ from tui.parts.bars import Headline, Hint, chosen, headline_content
 from tui.parts.facts import Facts, broad_lines, narrow_lines, slider
 from tui.parts.run_table import choose_columns
 from tui.preferences import read_theme, theme_file, write_theme
+from tui.tally import Tally
 from tui.themes import THEMES, following
 
 SIZES = [
@@ -115,13 +116,13 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
 def test_elapsed_counts_parallel_runs_once_and_no_pauses(tmp_path: Path) -> None:
     for place in range(2):
         fake_run(tmp_path, "linear", place=place, epoch=30)
-    assert elapsed(read(tmp_path), NOW) == pytest.approx(192.0)
-    assert elapsed((), NOW) == 0.0
+    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
+    assert Tally.of(()).elapsed(NOW) == 0.0
 
 
 def test_elapsed_of_a_run_resumed_the_next_day_is_its_training_time(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", epoch=10, created=START - timedelta(days=1))
-    assert elapsed(read(tmp_path), NOW) == pytest.approx(50.0)
+    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
 
 
 def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Path) -> None:

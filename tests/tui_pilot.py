@@ -14,10 +14,20 @@ from core.runs import Evaluation
 from core.runs.trajectory import Walk
 from tui.app import Dashboard
 from tui.control import Control
-from tui.live import RunSnapshot
+from tui.live import RunSnapshot, Snapshot
+from tui.machine import GpuLoad, MachineLoad
+from tui.parts.machine_panel import MachinePanel
 from tui.screens.board import Board
 
 DEADLINE = 60.0
+LOAD = MachineLoad(
+    cpu=0.63,
+    cores=8,
+    used=3 << 30,
+    total=16 << 30,
+    gpus=(GpuLoad("A100", share=0.37, used=12 << 30, total=80 << 30, degrees=51),),
+)
+"""How busy the machine of the tests is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +86,20 @@ class Driven:
 
 def make_app(root: Path, **keywords: Any) -> Dashboard:
     """A dashboard with the fixtures' clock that starts no processes."""
-    return Dashboard(QuietControl(root, now=lambda: NOW), **keywords)
+    return Dashboard(QuietControl(root, now=lambda: NOW), **{"machine": lambda: LOAD, **keywords})
 
 
 async def ready(pilot: Pilot[Any]) -> None:
-    """Wait until the first snapshot is drawn and the reader has nothing new."""
+    """Wait until a snapshot of all runs is drawn and the reader has nothing new."""
     app = pilot.app
     assert isinstance(app, Dashboard)
     deadline = time.monotonic() + DEADLINE
-    while not app.is_open or app.board.choice.snapshot is None:
+    while not app.is_open or (app.board.choice.snapshot or Snapshot(unread=1)).unread:
+        assert time.monotonic() < deadline, "waited in vain"
+        await pilot.pause(0.01)
+    await pilot.pause()
+    panel = app.board.query_one(MachinePanel)
+    while panel.display and panel.load is None:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()

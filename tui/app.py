@@ -3,7 +3,7 @@
 import importlib
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from core.recipes import Recipe
     from tui.control import Control
     from tui.live import Snapshot
+    from tui.machine import MachineLoad
     from tui.screens.board import Board
     from tui.terminal import TerminalGuard
 
@@ -49,6 +50,7 @@ class Dashboard(DrawingApp):
         exports: the folder that exports are written to.
         settings: as they were kept.
         pictures: the colours of pictures on this visit, whatever the settings say.
+        machine: says how busy the machine is; what this one says unless given.
     """
 
     DEFAULT_MODE = OPENING
@@ -70,6 +72,7 @@ class Dashboard(DrawingApp):
         exports: Path = Path("exports"),
         settings: Settings | None = None,
         pictures: PictureMode | None = None,
+        machine: "Callable[[], MachineLoad] | None" = None,
     ) -> None:
         super().__init__()
         self.guard: TerminalGuard | None = None
@@ -78,6 +81,7 @@ class Dashboard(DrawingApp):
         self.pictures = pictures
         self.drawing = self._drawing()
         self.exports = exports
+        self.machine = machine
         self.remember = remember
         self.control = control
         self.recipe = recipe
@@ -149,7 +153,7 @@ class Dashboard(DrawingApp):
         """Put the board in the place of the opening."""
         from tui.screens.board import Board
 
-        self.add_mode(BOARD, lambda: Board(self.control))
+        self.add_mode(BOARD, lambda: Board(self.control, remember=self.remember, machine=self.machine))
         await self.switch_mode(BOARD)
         await self.remove_mode(OPENING)
         self.is_open = True

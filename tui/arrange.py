@@ -19,6 +19,8 @@ INFO_WIDTH: Final = 30
 MIN_INFO: Final = 13
 INFO_LINES: Final = 4
 GAP: Final = 1
+PANEL_HEIGHT: Final = 40
+"""Rows from which on a wide terminal shows how busy the machine is without being asked."""
 MIN_UPPER: Final = 12
 MIN_TABLE: Final = 3
 
@@ -218,3 +220,8 @@ def upper_height(body: int, tile_lines: int) -> int:
         if upper >= MIN_UPPER:
             return upper
     return max(MIN_UPPER, body // 2)
+
+
+def shows_machine(width: int, height: int) -> bool:
+    """Whether a terminal of this size has room to say how busy the machine is."""
+    return width >= SIDE_BY_SIDE and height >= PANEL_HEIGHT

@@ -51,6 +51,14 @@ BOARD: Final = (
     Command("run.delete", "delete,D", "delete", "Delete the run and all its files, after asking"),
     Command("run.log", "l", "log", "Read the run's log", 7),
     Command("board.group", "g", "next_group", "Show the next group of runs, or all", 8),
+    Command("board.grouping", "v", "next_grouping", "Group runs by start, recipe, dataset or schedule"),
+    Command("board.filter", "slash", "filter", "Show only runs in which all typed words occur", 7),
+    Command("board.unfilter", "escape", "unfilter", "Show all runs of the group again"),
+    Command("board.sort", "o", "sort", "Sort by age, loss, held-out loss, state, speed, pass rate"),
+    Command("board.reverse", "O", "reverse", "Sort the other way round"),
+    Command("board.follow_runs", "f", "follow_runs", "Keep to the newest run that trains"),
+    Command("board.machine", "i", "machine", "Show or hide how busy the machine is, and time left"),
+    Command("board.bell", "m", "bell", "Ring when a run ends or fails, or be silent"),
 )
 
 EVERYWHERE: Final = (

@@ -37,12 +37,19 @@ def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     names = [run.label for run in runs]
     if len(set(names)) == len(names):
         return {run.id: run.label for run in runs}
-    return dict(_long_labels(tuple((run.id, run.label, run.file.config.resolved()) for run in runs)))
+    known = tuple((run.id, run.label, run.file.config) for run in runs)
+    # To look very many up costs as much as to work them out, and who shows very many keeps what comes out.
+    return dict(_long_labels(known) if len(known) < 100 else _long_labels.__wrapped__(known))
+
+
+@functools.lru_cache(maxsize=4096)
+def _flat(config: RunConfig) -> dict[str, Any]:
+    return flatten(msgspec.to_builtins(config.resolved()))
 
 
 @functools.lru_cache(maxsize=8)
 def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
-    flat = {run_id: flatten(msgspec.to_builtins(config)) for run_id, _, config in runs}
+    flat = {run_id: _flat(config) for run_id, _, config in runs}
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     telling = [
         key
@@ -128,19 +135,6 @@ def about(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min"
     return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
-
-
-def elapsed(runs: Sequence[RunSnapshot], now: float) -> float:
-    """How long these runs have been training.
-
-    Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was
-    queued and of all training times together.
-    """
-    if not runs:
-        return 0.0
-    trained = sum(training_seconds(run, now) for run in runs)
-    last = max(now if run.state.is_live else run.status.heartbeat for run in runs)
-    return max(0.0, min(trained, last - min(created(run).timestamp() for run in runs)))
 
 
 def training_seconds(run: RunSnapshot, now: float) -> float:

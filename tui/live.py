@@ -3,8 +3,8 @@
 A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
 the arrays are read-only views whose contents never change, because metrics are only ever appended.
 
-What a poll costs: one stat of the runs folder; for a run that is queued or live five stats, plus the bytes
-that were appended; for an ended run two stats a second, and less often where there are very many. A run is only
+What a poll costs: one stat of the runs folder; for a run that is queued or live six stats, plus the bytes
+that were appended; for an ended run three stats a second, and less often where there are very many. A run is only
 touched when its turn has come. Where there is much to read for the first time, a poll ends after a while with
 what it has, the newest runs first, and says how many are still unread.
 """
@@ -27,13 +27,14 @@ from core.runs.plain import plain
 from core.runs.process import alive, effective_state, silence
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
+from tui.watching import Folder, JudgedFile
+from tui.watching import Signature as Signature
+from tui.watching import signature as signature
 
-Signature = tuple[int, int, int]
 Clock = Callable[[], float]
 
 ENDED_INTERVAL = 1.0
 LIVENESS_INTERVAL = 0.5
-SETTLE_SECONDS = 2.0
 LIST_INTERVAL = 5.0
 FIRST_READS = 0.3
 """Seconds after which a poll that reads runs for the first time hands out what it has."""
@@ -47,7 +48,8 @@ class RunSnapshot:
 
     `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is
     NaN. `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets`
-    and `strips` are (epoch, path) in ascending order. `version` grows whenever anything of this run changed.
+    and `strips` are (epoch, path) in ascending order; `pass_rate` is the balanced pass rate last measured, from
+    0 to 1. `version` grows whenever anything of this run changed.
     """
 
     run: RunDirectory
@@ -62,6 +64,7 @@ class RunSnapshot:
     version: int = 0
     warning: str = ""
     """What a person should know of a live run: that it has not shown a sign of life for long."""
+    pass_rate: float | None = None
 
     @property
     def id(self) -> str:
@@ -99,21 +102,17 @@ class Snapshot:
         """The groups, the one whose oldest run is newest last."""
         return tuple(dict.fromkeys(run.group for run in self.runs))
 
+    @property
+    def pending(self) -> tuple[RunSnapshot, ...]:
+        """The runs that are live or queued."""
+        return tuple(run for run in self.runs if not run.state.is_ended)
+
     def of_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
         """The runs of one group, oldest first; all runs for None."""
         return self.runs if group is None else tuple(run for run in self.runs if run.group == group)
 
     def find(self, run_id: str) -> RunSnapshot | None:
         return next((run for run in self.runs if run.id == run_id), None)
-
-
-def signature(path: Path) -> Signature | None:
-    """What changes whenever a file is replaced or appended to; None when there is no such file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def runner_is_alive(root: Path) -> bool:
@@ -123,38 +122,14 @@ def runner_is_alive(root: Path) -> bool:
 
 
 @dataclass(slots=True)
-class _Folder:
-    """A folder's listing, taken again when its modification time says so.
-
-    A tick of the file system's clock can hide a file that arrives right after a listing, so a folder is
-    listed again until it has been quiet for `SETTLE_SECONDS`.
-    """
-
-    path: Path
-    seen: Signature | None = None
-    settled: bool = False
-    changed_at: float = -1e18
-    listed_at: float = -1e18
-
-    def changed(self, moment: float, *, at_least_every: float = float("inf")) -> bool:
-        current = signature(self.path)
-        if current != self.seen:
-            self.changed_at, self.settled = moment, False
-        elif self.settled and moment - self.listed_at < at_least_every:
-            return False
-        self.settled = moment - self.changed_at >= SETTLE_SECONDS
-        self.seen, self.listed_at = current, moment
-        return True
-
-
-@dataclass(slots=True)
 class _Watched:
     """What the reader remembers of one run between polls."""
 
     directory: RunDirectory
     tail: MetricsTail
-    samples: _Folder
-    reverse: _Folder
+    samples: Folder
+    reverse: Folder
+    judged: JudgedFile
     snapshot: RunSnapshot | None = None
     problem: RunProblem | None = None
     status: Status | None = None
@@ -179,7 +154,7 @@ class LiveReader:
     now: Clock = time.time
     pace: Clock = time.monotonic
     _store: RunStore = field(init=False)
-    _folder: _Folder = field(init=False)
+    _folder: Folder = field(init=False)
     _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
     _due: list[tuple[float, str]] = field(init=False, default_factory=list)
     """When each run is to be looked at next: a heap."""
@@ -198,7 +173,7 @@ class LiveReader:
     def __post_init__(self) -> None:
         self.root = Path(self.root)
         self._store = RunStore(self.root)
-        self._folder = _Folder(self.root)
+        self._folder = Folder(self.root)
 
     def poll(self) -> Snapshot | None:
         """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
@@ -239,8 +214,8 @@ class LiveReader:
 
     def _read_first(self, moment: float) -> bool:
         """Read runs that are new here, the newest first, for as long as nobody minds; whether any was."""
-        started, any_read = time.monotonic(), False
-        while self._unread and (not any_read or time.monotonic() - started < FIRST_READS):
+        started, any_read = self.pace(), False
+        while self._unread and (not any_read or self.pace() - started < FIRST_READS):
             if (watched := self._watched.get(self._unread.pop())) is not None:
                 self._look(watched, moment)
             any_read = True
@@ -260,8 +235,9 @@ class LiveReader:
                 self._watched[name] = _Watched(
                     directory,
                     MetricsTail(directory.metrics_file),
-                    _Folder(directory.samples),
-                    _Folder(directory.reverse),
+                    Folder(directory.samples),
+                    Folder(directory.reverse),
+                    JudgedFile(directory),
                 )
         return True
 
@@ -310,6 +286,7 @@ class LiveReader:
             tuple(run.sample_sheets()) if sheets_changed else before.sheets,
             tuple(run.reverse_strips()) if strips_changed else before.strips,
             warning=silence(status, now=self.now()) if state.is_live else "",
+            pass_rate=watched.judged.pass_rate(),
         )
         return self._keep(watched, after, moment)
 
@@ -317,7 +294,9 @@ class LiveReader:
         """Whether a run that has ended is as it was; only a new status can make it write again."""
         run = watched.directory
         return (
-            signature(run.status_file) == watched.status_seen and signature(run.run_file) == watched.file_seen
+            signature(run.status_file) == watched.status_seen
+            and signature(run.run_file) == watched.file_seen
+            and not watched.judged.changed()
         )
 
     def _read_status(self, watched: _Watched, moment: float) -> tuple[Status, State]:
@@ -383,6 +362,7 @@ def _same(before: RunSnapshot, after: RunSnapshot) -> bool:
         and before.losses is after.losses
         and before.sheets == after.sheets
         and before.strips == after.strips
+        and before.pass_rate == after.pass_rate
         and _same_status(before.status, after.status)
     )
 

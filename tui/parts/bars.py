@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from rich.cells import cell_len
@@ -10,8 +11,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.describe import about, clock, counted, created, elapsed, placement, seconds_left, speed
-from tui.live import RunSnapshot
+from tui.describe import about, clock, counted, placement, seconds_left, speed
+from tui.tally import Tally
 
 NAME: Final = "ddpm-tui"
 SEPARATOR: Final = " · "
@@ -80,45 +81,53 @@ def headline_content(headline: Headline, width: int) -> Content:
 
 
 def headline(
-    runs: Sequence[RunSnapshot],
+    tally: Tally,
     *,
     title: str,
     now: float,
     runner_alive: bool,
     problems: int,
     dated: bool = False,
+    order: str = "",
+    unread: int = 0,
 ) -> Headline:
-    """The top line for these runs.
+    """The top line for some runs.
 
     Args:
-        runs: those shown.
-        title: what they are together.
+        tally: what those shown are together.
+        title: what they are called together.
         now: the wall clock.
         runner_alive: whether somebody starts the queued ones.
         problems: how many run folders cannot be read.
         dated: whether to say when they were queued, which tells one group from another.
+        order: in which order they are shown.
+        unread: how many runs have not been read yet.
     """
-    datasets = list(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
-    schedules = len({run.label for run in runs})
-    facts = [" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset")] if runs else []
-    if runs:
-        facts.append(counted(schedules, "schedule") if schedules == len(runs) else counted(len(runs), "run"))
-    where = placement(runs)
+    counts, pending = tally.counts, tally.pending
+    datasets = tally.datasets
+    facts = []
+    if tally.count:
+        facts.append(" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset"))
+        different = tally.schedules == tally.count
+        facts.append(counted(tally.count, "schedule" if different else "run"))
+    where = placement(pending)
     if where:
         facts.append(where)
-    states = [run.state for run in runs]
     told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
-    extras = [f"{count} {state}" for state in told if (count := states.count(state))]
-    if dated and runs:
-        extras.insert(0, f"{created(runs[0]).astimezone():%b %d %H:%M}")
-    rate, left = speed(runs), seconds_left(runs)
+    extras = [order] if order else []
+    extras += [f"{counts[state]:,} {state}" for state in told if state in counts]
+    if dated and tally.count:
+        extras.insert(0, f"{datetime.fromtimestamp(tally.first):%b %d %H:%M}")
+    rate, left = speed(pending), seconds_left(pending)
     figures = [f"{about(left)} left"] if left is not None else []
     if rate:
         figures.append(f"{rate:,.0f} img/s")
-    if runs:
-        figures.append(clock(elapsed(runs, now)))
+    if tally.count:
+        figures.append(clock(tally.elapsed(now)))
     warning = ""
-    if State.QUEUED in states and not runner_alive and not any(state.is_live for state in states):
+    if unread:
+        warning = f"reading {unread:,} more"
+    elif State.QUEUED in counts and not runner_alive and not any(run.state.is_live for run in pending):
         warning = "queue is idle"
     elif problems:
         warning = f"{counted(problems, 'run')} unreadable"

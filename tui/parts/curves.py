@@ -20,6 +20,7 @@ def series_of(
     variables: Mapping[str, str],
     *,
     unit: str = UNITS[0],
+    places: Mapping[str, int] | None = None,
 ) -> list[Series]:
     """One series a run, in their order; those that came to a bad end are dashed.
 
@@ -27,6 +28,7 @@ def series_of(
         runs: the runs.
         labels: what each is called, by id.
         variables: of the theme.
+        places: of each run among those shown, by id, which decide colours; as they come unless given.
         unit: of the x axis, one of `UNITS`; a run of which nobody knows where its steps lie has no losses there.
     """
     scales = {run.id: None if unit == UNITS[0] else unit_scale(run, unit) for run in runs}
@@ -34,15 +36,15 @@ def series_of(
     return [
         Series(
             name=labels[run.id],
-            color=series_style(index, variables).color,
+            color=series_style(at, variables).color,
             steps=NO_LOSSES if run.id in lost else run.steps,
             losses=NO_LOSSES if run.id in lost else run.losses,
             heldout=None if run.id in lost else _heldout(run),
             dashed=run.state in (State.FAILED, State.CRASHED),
-            marker=series_style(index).marker,
+            marker=series_style(at).marker,
             scale=scales[run.id],
         )
-        for index, run in enumerate(runs)
+        for at, run in ((index if places is None else places[run.id], run) for index, run in enumerate(runs))
     ]
 
 

@@ -29,7 +29,15 @@ def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
     return ""
 
 
-def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, screen: Screen[Any]) -> list[Hint]:
+def board_hints(
+    selected: RunSnapshot | None,
+    *,
+    marked: int,
+    groups: int,
+    screen: Screen[Any],
+    filtered: bool = False,
+    any_runs: bool = False,
+) -> list[Hint]:
     """The key bar of the board.
 
     Args:
@@ -37,9 +45,13 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
         marked: how many runs are marked.
         groups: how many groups there are.
         screen: the board, which knows what keys a person has rebound.
+        filtered: whether only runs with some words are shown.
+        any_runs: whether there are runs at all, shown or not.
     """
     keys = keys_of(screen)
     wanted = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
+    if selected is None and any_runs:
+        return _hints({"board.unfilter": "all runs", "board.filter": "filter"} | wanted, keys)
     if selected is None:
         return [
             Hint("enter", "start quick", "screen.start_quick", 0),
@@ -60,6 +72,9 @@ def board_hints(selected: RunSnapshot | None, *, marked: int, groups: int, scree
     said["run.log"] = "log"
     if groups > 1:
         said["board.group"] = "group"
+    if filtered:
+        said["board.unfilter"] = "all runs"
+    said["board.filter"] = "filter"
     return _hints(said | wanted, keys)
 
 

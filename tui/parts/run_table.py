@@ -1,6 +1,6 @@
 """The table of runs: one line a run, drawn from cached strips."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -48,6 +48,31 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class RowList:
+    """The rows of a table, each made when it comes into sight.
+
+    Args:
+        count: how many there are.
+        row: makes the one at an index.
+        label_width: cells of the longest label.
+        groups: whether they are of several groups.
+        judged: whether any of them has been judged.
+        empty: what to say where there is none.
+        total: how many there are without a filter.
+        key: changes when rows change places.
+    """
+
+    count: int = 0
+    row: Callable[[int], Row] = [].__getitem__
+    label_width: int = 0
+    groups: bool = False
+    judged: bool = False
+    empty: str = ""
+    total: int = 0
+    key: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
     """A column of text; the trend takes what is left."""
 
@@ -66,13 +91,14 @@ class Columns:
     trend: int
 
 
-def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
+def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool = False) -> Columns:
     """The columns that a table `width` cells wide has room for, the most telling first.
 
     Args:
         width: cells.
         label_width: of the longest label.
         groups: whether runs of several groups are shown, which then say since when they have been there.
+        judged: whether any run has a pass rate to show.
     """
     label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
     chosen = [
@@ -83,6 +109,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool) -> Columns:
     ]
     optional = [
         (3, Column("heldout", "held-out", 8, right=True)),
+        (3, Column("passed", "pass", 6, right=True)) if judged else None,
         (3, Column("speed", "img/s", 6, right=True)),
         (3, Column("left", "left", 7, right=True)),
         (1, Column("started", "started", 12)) if groups else None,
@@ -125,48 +152,60 @@ class RunTable(Widget, can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._rows: tuple[Row, ...] = ()
+        self._list = RowList()
         self._cursor = 0
         self._top = 0
-        self._groups = False
         self._columns = Columns((), 0)
+        self._shown: dict[int, Row] = {}
         self._strips: dict[int, Strip] = {}
 
-    def show(self, rows: Sequence[Row], cursor: int, *, groups: bool) -> None:
-        """Show these rows with one of them selected; only lines that differ are drawn again.
+    def show(self, rows: RowList, cursor: int) -> None:
+        """Show these rows with one of them selected; only lines in sight are made, only those that differ drawn.
 
         Args:
             rows: from top to bottom.
             cursor: index of the selected one.
-            groups: whether they are of several groups.
         """
-        before, old_cursor, old_top, old_columns = self._rows, self._cursor, self._top, self._columns
-        self._rows, self._cursor, self._groups = tuple(rows), cursor, groups
+        before, old_cursor, old_top, old_columns = self._list, self._cursor, self._top, self._columns
+        old_rows = self._shown
+        self._list, self._cursor = rows, cursor
         self._plan()
-        if (len(before), old_top, old_columns) != (len(rows), self._top, self._columns):
+        last = min(rows.count, self._top + max(0, self.size.height - 1))
+        self._shown = {index: rows.row(index) for index in range(self._top, last)}
+        if (before.count, before.total, old_top, old_columns) != (
+            *(rows.count, rows.total, self._top, self._columns),
+        ):
             self._redraw()
             return
-        for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+        if old_cursor != cursor and self._hidden:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        for index, new in self._shown.items():
+            old = old_rows.get(index)
             moved = old_cursor != cursor and index in (old_cursor, cursor)
-            if moved or old.run.version != new.run.version or _look(old) != _look(new):
+            if moved or old is None or old.run.version != new.run.version or _look(old) != _look(new):
                 self._strips.pop(index, None)
-                y = index - self._top + 1
-                if 0 < y < self.size.height:
-                    self.refresh(Region(0, y, self.size.width, 1))
+                self.refresh(Region(0, index - self._top + 1, self.size.width, 1))
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether there are more rows than there is room for."""
+        return self._list.count > max(1, self.size.height - 1)
 
     def _plan(self) -> None:
-        longest = max((cell_len(row.label) for row in self._rows), default=0)
-        self._columns = choose_columns(self.size.width, longest, groups=self._groups)
+        rows = self._list
+        self._columns = choose_columns(
+            self.size.width, rows.label_width, groups=rows.groups, judged=rows.judged
+        )
         visible = max(1, self.size.height - 1)
         top = min(max(self._top, self._cursor - visible + 1), self._cursor)
-        self._top = max(0, min(top, len(self._rows) - visible))
+        self._top = max(0, min(top, rows.count - visible))
 
     def _redraw(self) -> None:
         self._strips.clear()
         self.refresh()
 
     def on_resize(self) -> None:
-        self._plan()
+        self.show(self._list, self._cursor)
         self._redraw()
 
     def notify_style_update(self) -> None:
@@ -182,8 +221,8 @@ class RunTable(Widget, can_focus=False):
         event.stop()
 
     def _select(self, index: int, *, opened: bool = False) -> None:
-        if 0 <= index < len(self._rows):
-            self.post_message(self.Selected(self._rows[index].run.id, opened=opened))
+        if 0 <= index < self._list.count:
+            self.post_message(self.Selected(self._list.row(index).run.id, opened=opened))
 
     def on_click(self, event: events.Click) -> None:
         if event.y > 0:
@@ -194,7 +233,10 @@ class RunTable(Widget, can_focus=False):
         if y == 0:
             return self._heading().adjust_cell_length(width, base)
         index = self._top + y - 1
-        if index >= len(self._rows):
+        if not self._list.count and y == 2:
+            said = set_cell_size(" " * GUTTER + self._list.empty, width)
+            return Strip([Segment(said, self.get_component_rich_style("table--heading"))], width)
+        if index not in self._shown:
             return Strip.blank(width, base)
         strip = self._strips.get(index)
         if strip is None:
@@ -203,18 +245,17 @@ class RunTable(Widget, can_focus=False):
 
     def _heading(self) -> Strip:
         style = self.get_component_rich_style("table--heading")
-        hidden = len(self._rows) - max(1, self.size.height - 1)
         cells = [" " * GUTTER]
         cells += [_cell(column.heading, column) for column in self._columns.fixed]
         cells.append("   trend" if self._columns.trend >= 5 else "")
         text = "".join(cells)
-        if hidden > 0:
-            more = f"{self._cursor + 1} of {len(self._rows)} "
+        if self._hidden:
+            more = f"{self._cursor + 1:,} of {self._list.count:,} "
             text = set_cell_size(text, max(0, self.size.width - len(more))) + more
         return Strip([Segment(text, style)], cell_len(text))
 
     def _draw(self, index: int) -> Strip:
-        row, selected, width = self._rows[index], index == self._cursor, self.size.width
+        row, selected, width = self._shown[index], index == self._cursor, self.size.width
         base = self.rich_style
         if selected:
             base += self.get_component_rich_style("table--cursor", partial=True)
@@ -262,6 +303,7 @@ class RunTable(Widget, can_focus=False):
             "state": f"{GLYPHS[run.state]} {run.state}",
             "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
             "loss": number(loss),
+            "passed": f"{run.pass_rate:.1%}" if run.pass_rate is not None else NOTHING,
             "heldout": number(heldout_loss(run)),
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
             "left": about(left) if left is not None else NOTHING,

@@ -1,9 +1,11 @@
 """The board: all runs of a comparison, live, with their curves and pictures."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
@@ -11,13 +13,14 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange
+from core.runs.plain import plain
+from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange, shows_machine
 from tui.choice import RunChoice
 from tui.commands import BOARD, JUMPS, bindings
 from tui.control import Control
-from tui.describe import labels
 from tui.drawing import drawing_of, follow_drawing
 from tui.live import RunSnapshot, Snapshot
+from tui.machine import MachineLoad, MachineReader
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
 from tui.parts.bars import KeyBar, TopLine, headline
@@ -25,8 +28,11 @@ from tui.parts.curves import series_of
 from tui.parts.facts import Facts, FactsPanel
 from tui.parts.gallery import Gallery, all_epochs, sheet_at
 from tui.parts.hints import board_hints, waiting_hint
-from tui.parts.run_table import Row, RunTable
-from tui.screens.run_actions import RunActions
+from tui.parts.machine_panel import MachinePanel
+from tui.parts.notices import Watch
+from tui.parts.run_table import Row, RowList, RunTable
+from tui.preferences import read_bell, write_bell
+from tui.screens.listing import Listing
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
 
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
     from tui.exports.folder import Piece
 
 CHART_INTERVAL: Final = 0.5
+MACHINE_INTERVAL: Final = 2.0
 GREETING: Final = """\
 [bold $text-primary]No runs here yet.[/]
 
@@ -48,16 +55,28 @@ Press [bold $text-primary]n[/] to set up a run of your own, \
 [$text-muted]Runs live in {root} and go on training when you leave.[/]"""
 
 
-class Board(RunActions):
+class Board(Listing):
     """Runs as rows, their losses as curves, their samples as a wall of pictures."""
 
     CSS_PATH = "board.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(BOARD), *JUMPS]
 
-    def __init__(self, control: Control) -> None:
+    def __init__(
+        self,
+        control: Control,
+        *,
+        remember: Path | None = None,
+        machine: Callable[[], MachineLoad] | None = None,
+    ) -> None:
         super().__init__(control, RunChoice(changed=self.update))
+        self._look_at_machine = machine or MachineReader().read
+        self._machine_wanted: bool | None = None
+        self._panel_kept = (0, 0, 0)
+        self.remember = remember
         self.gallery = Gallery()
+        self._ends = Watch()
+        self.rings = read_bell(remember)
         self._first_column = 0
         self._on_wall: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
@@ -69,6 +88,7 @@ class Board(RunActions):
             yield FactsPanel(id="facts")
             yield LossChart(id="chart")
             yield Wall(id="wall")
+            yield MachinePanel(id="machine")
         with Container(id="greeting"):
             yield Static(GREETING.format(root=str(self.control.root).replace("[", r"\[")))
         yield KeyBar(id="keys")
@@ -76,6 +96,7 @@ class Board(RunActions):
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self._tick)
+        self.set_interval(MACHINE_INTERVAL, self._read_machine)
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         follow_drawing(self, self.update)
         self.update()
@@ -85,6 +106,7 @@ class Board(RunActions):
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self._tell_problems(message.snapshot)
+        self._tell_ends(message.snapshot)
         self.choice.take(message.snapshot)
         self.update(chart=False)
         # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
@@ -97,6 +119,16 @@ class Board(RunActions):
         for problem in snapshot.problems[:3]:
             if problem not in known:
                 self.notify(problem.text, title="cannot be read", severity="warning", markup=False)
+
+    def _tell_ends(self, snapshot: Snapshot) -> None:
+        """Say which runs ended, on whatever screen is open, and ring."""
+        notices = self._ends.look(snapshot)
+        for notice in notices:
+            self.app.notify(
+                notice.text, title=notice.title, severity=notice.severity, markup=False, timeout=10
+            )
+        if notices and self.rings:
+            self.app.bell()
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
         self.choice.select_run(message.run_id)
@@ -129,14 +161,17 @@ class Board(RunActions):
             said = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
             self.query_one("#too-small", Static).update(said)
             return
-        self._update_bars(runs)
+        self._update_bars()
+        below = self._update_machine(width, height)
         if not runs:
+            self._place(Arrangement(Area(0, 0, width, max(1, height - 2 - below))))
+            self._update_table()
             return
-        placed = arrange(width, height - 2, len(runs), self.gallery.tile(runs), drawing_of(self).zoom)
+        tile = self.gallery.tile(self.choice.page)
+        placed = arrange(width, height - 2 - below, len(runs), tile, drawing_of(self).zoom)
         self._place(placed)
-        names = labels(runs)
-        self._update_table(runs, names)
-        self._update_pictures(runs, names, placed)
+        self._update_table()
+        self._update_pictures(placed)
         if chart or not self.query_one(LossChart).series:
             self._update_chart()
 
@@ -144,10 +179,12 @@ class Board(RunActions):
         if self._chart_timer is not None:
             self._chart_timer.stop()
             self._chart_timer = None
-        chart, runs = self.query_one(LossChart), self.runs
-        if chart.display and runs and self.choice.row < len(runs):
-            chart.show(series_of(runs, labels(runs), self.app.theme_variables))
-            chart.highlight = self.choice.row
+        chart, runs = self.query_one(LossChart), self.choice.page
+        selected = self.selected
+        if chart.display and selected is not None:
+            roster = self.choice.roster
+            chart.show(series_of(runs, roster.names, self.app.theme_variables, places=roster.places))
+            chart.highlight = runs.index(selected)
 
     def _place(self, placed: Arrangement) -> None:
         for selector, area in (
@@ -158,58 +195,111 @@ class Board(RunActions):
         ):
             _place_widget(self.query_one(selector), area)
 
+    @property
+    def _machine_shown(self) -> bool:
+        if self._machine_wanted is None:
+            return shows_machine(*self.size)
+        return self._machine_wanted
+
+    def _update_machine(self, width: int, height: int) -> int:
+        """Show or hide how busy the machine is; the lines that this takes."""
+        panel = self.query_one(MachinePanel)
+        if not self._machine_shown:
+            panel.display = False
+            return 0
+        if panel.load is None:
+            self._read_machine()
+        roster = self.choice.roster
+        pending = self.choice.snapshot.pending if self.choice.snapshot is not None else ()
+        lines = panel.lines_at(width, pending, roster.names)
+        # It never gives a line back while the same number of runs goes on, so that nothing hops about.
+        if self._panel_kept[:2] == (width, len(pending)):
+            lines = max(lines, self._panel_kept[2])
+        self._panel_kept = (width, len(pending), lines)
+        lines = min(lines, max(1, (height - 2) // 4))
+        _place_widget(panel, Area(0, height - 2 - lines, width, lines))
+        return lines
+
+    @work(exclusive=True, group="machine")
+    async def _read_machine(self) -> None:
+        """Look how busy the machine is, away from the screen, while that is shown."""
+        if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
+            load = await asyncio.to_thread(self._look_at_machine)
+            panel = self.query_one(MachinePanel)
+            if load != panel.load:
+                panel.load = load
+                self.update(chart=False)
+
+    def action_machine(self) -> None:
+        self._machine_wanted = not self._machine_shown
+        self.update()
+
     def _tick(self) -> None:
         """Let the clock run while something trains."""
-        if any(run.state.is_live for run in self.runs):
-            self._update_bars(self.runs)
+        if any(run.state.is_live for run in self.choice.roster.tally.pending):
+            self._update_bars()
 
-    def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
-        snapshot = self.choice.snapshot or Snapshot()
-        recipes = list(dict.fromkeys(run.file.config.recipe for run in runs))
-        title = (
-            "all runs" if self.choice.group is None and len(snapshot.groups) > 1 else ", ".join(recipes[:2])
-        )
+    def _update_bars(self) -> None:
+        choice = self.choice
+        snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(TopLine).show(
             headline(
-                runs,
-                title=title,
+                choice.roster.tally,
+                title=choice.roster.title,
                 now=self.control.now(),
                 runner_alive=snapshot.runner_alive,
                 problems=len(snapshot.problems),
-                dated=self.choice.group is not None and len(snapshot.groups) > 1,
+                dated=choice.roster.grouping == "start" and choice.group is not None and len(groups) > 1,
+                order=choice.roster.order.text,
+                unread=snapshot.unread,
             )
         )
         self.query_one(KeyBar).show(
             board_hints(
-                self.selected, marked=len(self.choice.marked), groups=len(snapshot.groups), screen=self
+                self.selected,
+                marked=len(choice.marked),
+                groups=len(groups),
+                screen=self,
+                filtered=bool(choice.roster.words),
+                any_runs=bool(snapshot.runs),
             )
         )
 
-    def _update_table(self, runs: Sequence[RunSnapshot], names: dict[str, str]) -> None:
-        alive = self.choice.snapshot is not None and self.choice.snapshot.runner_alive
-        busy = any(run.state.is_live for run in runs)
-        rows = [
-            Row(
-                run,
-                names[run.id],
-                index,
-                run.id in self.choice.marked,
-                waiting_hint(run, served=alive or busy),
-            )
-            for index, run in enumerate(runs)
-        ]
-        self.query_one(RunTable).show(rows, self.choice.row, groups=len({run.group for run in runs}) > 1)
+    def _update_table(self) -> None:
+        choice, roster = self.choice, self.choice.roster
+        alive = choice.snapshot is not None and choice.snapshot.runner_alive
+        served = alive or any(run.state.is_live for run in roster.tally.pending)
 
-    def _update_pictures(
-        self, runs: Sequence[RunSnapshot], names: dict[str, str], placed: Arrangement
-    ) -> None:
-        selected = runs[self.choice.row]
+        def row(index: int) -> Row:
+            run = roster.runs[index]
+            return Row(
+                run,
+                roster.names[run.id],
+                roster.places[run.id],
+                run.id in choice.marked,
+                waiting_hint(run, served=served),
+            )
+
+        rows = RowList(
+            len(roster.runs),
+            row,
+            label_width=roster.name_width,
+            groups=roster.many_starts,
+            judged=roster.judged,
+            empty=f"no run matches {plain(roster.words)}; esc shows all",
+            total=roster.in_group,
+            key=roster.listed,
+        )
+        self.query_one(RunTable).show(rows, choice.row)
+
+    def _update_pictures(self, placed: Arrangement) -> None:
+        runs, roster = self.runs, self.choice.roster
+        selected, names = runs[self.choice.row], roster.names
         if placed.selected_only or placed.wall is None:
             window: Sequence[RunSnapshot] = [selected]
         else:
-            window = self._window(runs, max(1, placed.wall.width // self._least_tile(runs)))
+            window = self._window(runs, max(1, placed.wall.width // self._least_tile(self.choice.page)))
         self._on_wall = tuple(window)
-        places = {run.id: index for index, run in enumerate(runs)}
         variables = self.app.theme_variables
         if placed.wall is not None:
             wall = self.query_one(Wall)
@@ -220,13 +310,13 @@ class Board(RunActions):
                     self.choice.epoch,
                     labels=names,
                     selected=selected.id,
-                    places=places,
+                    places=roster.places,
                     per_run=placed.per_run,
                     variables=variables,
                 )
             )
         shown = sheet_at(selected, self.choice.epoch)
-        style = series_style(self.choice.row, variables)
+        style = series_style(roster.places[selected.id], variables)
         self.query_one(FactsPanel).show(
             Facts(
                 run=selected,
@@ -260,8 +350,8 @@ class Board(RunActions):
         return wall_pieces(
             [run for run in runs if run.id in marked] or self._on_wall,
             self.choice.epoch,
-            labels=labels(runs),
-            places={run.id: index for index, run in enumerate(runs)},
+            labels=self.choice.roster.names,
+            places=self.choice.places,
             variables=self.app.theme_variables,
         )
 
@@ -269,11 +359,11 @@ class Board(RunActions):
         self.choice.select(self.choice.row + rows)
 
     def action_jump(self, row: int) -> None:
-        self.choice.select(row)
+        self.choice.select_place(row)
 
     def action_scrub(self, steps: int) -> None:
         """Go through the epochs that have pictures; past the last one, follow the latest again."""
-        epochs, epoch = all_epochs(self.runs), self.choice.epoch
+        epochs, epoch = all_epochs(self.choice.page), self.choice.epoch
         if not epochs:
             return
         now = len(epochs) - 1 if epoch is None else sum(one <= epoch for one in epochs) - 1
@@ -286,12 +376,10 @@ class Board(RunActions):
     def action_noise(self, rows: int) -> None:
         self.query_one(Wall).scroll_rows(rows)
 
-    def action_next_group(self) -> None:
-        groups = self.choice.snapshot.groups if self.choice.snapshot is not None else ()
-        if len(groups) < 2:
-            self.notify("there is only one group of runs" if groups else "there are no runs yet")
-        else:
-            self.choice.next_group()
+    def action_bell(self) -> None:
+        self.rings = not self.rings
+        write_bell(self.remember, self.rings)
+        self.notify("rings when a run ends or fails" if self.rings else "silent when a run ends", timeout=2)
 
 
 def _place_widget(widget: Widget, area: Area | None) -> None:
