@@ -12,14 +12,14 @@ from core.runs import RunStore, State
 
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
 
-ASKED_FOR: Final = ("quality",)
-"""Those that take too long to be run unasked."""
+ASKED_FOR: Final = ("gpu", "quality")
+"""Those that are run only when asked for: one is for GPUs, one takes long."""
 
 
 @click.command("all")
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR")
 def command(runs: Path) -> None:
-    """All benchmarks but `quality` with their own defaults; sampling with the newest finished run, if there is one.
+    """All benchmarks but `gpu` and `quality` with their own defaults; sampling with the newest finished run, if there is one.
 
     For other settings, call a benchmark by itself.
     """

@@ -93,13 +93,13 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
 
 
 async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) -> None:
-    (tmp_path / "data" / "long.toml").write_text("count = 10000000\nsize = 64\n")
+    (tmp_path / "data" / "long.toml").write_text("count = 1000000\nsize = 64\n")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
         await driven.press("3")
         await looked(driven, screen)
         await driven.press("m")
-        await driven.until(lambda: "making all pictures: 0% of 10,002,000" in driven.text())
+        await driven.until(lambda: "making all pictures: 0% of 1,002,000" in driven.text())
         assert "m stop making" in driven.text()
         await driven.press("m")
         await driven.until(lambda: "stopped; nothing of it is kept" in driven.said())

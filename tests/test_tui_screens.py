@@ -102,7 +102,8 @@ async def test_every_command_is_in_the_palette(tmp_path: Path) -> None:
 async def test_no_command_needs_a_key_that_terminals_keep_for_themselves(tmp_path: Path) -> None:
     for command in (*BOARD, *EVERYWHERE):
         keys = command.keys.split(",")
-        assert set(keys) - {"ctrl+a", "ctrl+b", "ctrl+q", "ctrl+s", "ctrl+z"}, command
+        if command.id != "app.suspend":  # which is what terminals keep ctrl+z for
+            assert set(keys) - {"ctrl+a", "ctrl+b", "ctrl+q", "ctrl+s", "ctrl+z"}, command
 
 
 async def test_the_palette_opens_with_a_colon_and_acts_on_the_board(tmp_path: Path) -> None:

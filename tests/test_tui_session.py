@@ -21,6 +21,13 @@ STAYS = {
     "board.noise_down",
     "board.noise_up",
     "board.group",
+    "board.grouping",
+    "board.unfilter",
+    "board.sort",
+    "board.reverse",
+    "board.follow_runs",
+    "board.machine",
+    "board.bell",
     "run.start",
     "run.stop",
     "run.stop_all",
@@ -29,6 +36,7 @@ STAYS = {
     "app.export",
     "app.suspend",
     "app.theme",
+    "app.zoom",
     "app.quit",
 }
 """Commands that open no screen. What is not named here is walked into, so that a new screen is too."""

@@ -54,7 +54,7 @@ BOARD: Final = (
     Command("board.grouping", "v", "next_grouping", "Group runs by start, recipe, dataset or schedule"),
     Command("board.filter", "slash", "filter", "Show only runs in which all typed words occur", 7),
     Command("board.unfilter", "escape", "unfilter", "Show all runs of the group again"),
-    Command("board.sort", "o", "sort", "Sort by age, loss, held-out loss, state, speed, pass rate"),
+    Command("board.sort", "o", "sort", "Sort by age, losses, state, speed or pass rate"),
     Command("board.reverse", "O", "reverse", "Sort the other way round"),
     Command("board.follow_runs", "f", "follow_runs", "Keep to the newest run that trains"),
     Command("board.machine", "i", "machine", "Show or hide how busy the machine is, and time left"),
