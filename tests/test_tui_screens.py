@@ -78,7 +78,7 @@ async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: 
 
 async def test_help_lists_every_command(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
-    async with dashboard(tmp_path, (120, 80)) as driven:
+    async with dashboard(tmp_path, (120, 120)) as driven:
         await driven.press("question_mark")
         text = driven.text()
         for command in (*BOARD, *EVERYWHERE):

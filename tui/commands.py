@@ -62,7 +62,7 @@ BOARD: Final = (
 )
 
 EVERYWHERE: Final = (
-    Command("app.export", "E,f4", "export", "Write what is on the screen into files: SVG, PNG, GIF, CSV"),
+    Command("app.export", "E,f4", "export", "Write the screen into files: SVG, PNG, GIF, CSV"),
     Command("app.theme", "t", "next_theme", "Change the theme: dark, light, colour-blind, mono"),
     Command("app.zoom", "Z", "zoom_pictures", "Draw pictures twice as large, or as before"),
     Command("app.palette", "ctrl+p,colon", "command_palette", "Find a command by name"),
