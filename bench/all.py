@@ -19,7 +19,7 @@ ASKED_FOR: Final = ("gpu", "quality")
 @click.command("all")
 @click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR")
 def command(runs: Path) -> None:
-    """All benchmarks but `gpu` and `quality` with their own defaults; sampling with the newest finished run, if there is one.
+    """All benchmarks but `gpu` and `quality`, with their own defaults; sampling if there is a finished run.
 
     For other settings, call a benchmark by itself.
     """

@@ -50,7 +50,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         raise UserError("not a .npy file; expected one that numpy.save has written")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="numpy")  # of odd headers, which are read nonetheless
+            warnings.simplefilter("ignore")  # of odd headers, which are read nonetheless
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGED_NPY as error:
         raise UserError(f"not a .npy file of numbers ({' '.join(str(error).split())})") from error

@@ -216,3 +216,12 @@ def test_a_pipe_is_not_waited_at_by_any_of_them(tmp_path: Path) -> None:
             read(tmp_path / "a.npy")
     assert read_runner(tmp_path) is None
     assert read_overlay(tmp_path / "overlay.json", PICTURES) is None
+
+
+def test_a_header_as_python_2_wrote_it_is_read_without_a_warning(tmp_path: Path) -> None:
+    words = b"{'descr': '<f8', 'fortran_order': False, 'shape': (3L,), }"
+    header = words + b" " * (-(10 + len(words) + 1) % 64) + b"\n"
+    path = tmp_path / "old.npy"
+    numbers = np.array([1.0, 2.0, 3.0])
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + numbers.tobytes())
+    assert read_npy(path).tolist() == numbers.tolist()
