@@ -10,7 +10,7 @@ import pytest
 from test_tui_cli import call
 from textual.pilot import Pilot
 from tui_fixtures import START, comparison, fake_run, strip
-from tui_pilot import Driven, ready
+from tui_pilot import LOAD, Driven, ready
 
 from core.runs.status import State
 from tui.replay.app import ReplayDashboard
@@ -31,6 +31,7 @@ def recorded(root: Path, *, clean: bool = True) -> None:
 def replaying(root: Path, *, at: float) -> ReplayDashboard:
     """The app, standing still at a second."""
     app = ReplayDashboard(root, find_tracks(root, ["quick-20261124-101502"]))
+    app.machine = lambda: LOAD  # and not how busy the tests keep theirs
     app.time.pause()
     app.time.seek(at)
     return app
