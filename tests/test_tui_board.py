@@ -198,7 +198,11 @@ async def test_nothing_is_drawn_while_nothing_happens(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (160, 50)) as driven:
         wall, chart = driven.board.query_one(Wall), driven.board.query_one(LossChart)
-        drawn = wall.lines_drawn, chart.draws
+        drawn, still = (wall.lines_drawn, chart.draws), 0
+        while still < 5:  # what is on its way when the first snapshot has been taken
+            await driven.pilot.pause(0.02)
+            before, drawn = drawn, (wall.lines_drawn, chart.draws)
+            still = still + 1 if drawn == before else 0
         for _ in range(5):
             driven.board.update()
             await driven.pilot.pause()
