@@ -32,7 +32,7 @@ async def draw(root: Path, out: Path, size: tuple[int, int] = SIZE) -> list[Path
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, keys in SCREENS.items():
-        app = Dashboard(Control(root.absolute()))
+        app = Dashboard(Control(root.absolute()), pictures="truecolor")
         async with app.run_test(size=size) as pilot:
             async with asyncio.timeout(PATIENCE):
                 while not app.is_open or app.snapshot is None or app.snapshot.unread:
