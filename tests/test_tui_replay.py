@@ -10,7 +10,7 @@ import pytest
 from test_tui_cli import call
 from textual.pilot import Pilot
 from tui_fixtures import START, comparison, fake_run, strip
-from tui_pilot import LOAD, Driven, ready
+from tui_pilot import LOAD, Driven, ready, still
 
 from core.runs.status import State
 from tui.replay.app import ReplayDashboard
@@ -195,7 +195,7 @@ def at_rest(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.press(*keys)
         driven = Driven(pilot.app, pilot, pilot.app.control)  # type: ignore[arg-type, attr-defined]
         await driven.until(lambda: "REPLAY 00:02:30" in driven.text())
-        await pilot.pause()
+        await still(pilot)
 
     return until_drawn
 

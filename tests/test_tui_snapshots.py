@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from tui_fixtures import comparison
-from tui_pilot import make_app, ready
+from tui_pilot import make_app, ready, still
 
 SIZES = ((80, 24), (120, 36), (160, 50))
 STATES = ("empty", "running", "stopped", "failed", "finished")
@@ -22,7 +22,7 @@ def waiting(*keys: str) -> Callable[[Pilot[Any]], Any]:
     async def until_drawn(pilot: Pilot[Any]) -> None:
         await ready(pilot)
         await pilot.press(*keys)
-        await pilot.pause()
+        await still(pilot)
 
     return until_drawn
 

@@ -105,6 +105,17 @@ async def ready(pilot: Pilot[Any]) -> None:
     await pilot.pause()
 
 
+async def still(pilot: Pilot[Any]) -> None:
+    """Wait until the screen stays as it is: what threads had begun to read and draw is there."""
+    deadline = time.monotonic() + DEADLINE
+    seen, alike = "", 0
+    while alike < 4:
+        assert time.monotonic() < deadline, "the screen never came to rest"
+        await pilot.pause(0.03)
+        before, seen = seen, pilot.app.export_screenshot()
+        alike = alike + 1 if seen == before else 0
+
+
 @asynccontextmanager
 async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: Any) -> AsyncIterator[Driven]:
     """The app, running without a terminal, its first snapshot taken."""
