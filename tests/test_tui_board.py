@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from textual.events import MouseScrollDown, MouseScrollUp
 from tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
-from tui_pilot import dashboard
+from tui_pilot import dashboard, still
 
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
@@ -198,11 +198,8 @@ async def test_nothing_is_drawn_while_nothing_happens(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (160, 50)) as driven:
         wall, chart = driven.board.query_one(Wall), driven.board.query_one(LossChart)
-        drawn, still = (wall.lines_drawn, chart.draws), 0
-        while still < 5:  # what is on its way when the first snapshot has been taken
-            await driven.pilot.pause(0.02)
-            before, drawn = drawn, (wall.lines_drawn, chart.draws)
-            still = still + 1 if drawn == before else 0
+        await still(driven.pilot)
+        drawn = wall.lines_drawn, chart.draws
         for _ in range(5):
             driven.board.update()
             await driven.pilot.pause()

@@ -20,6 +20,7 @@ from core.reading import DAMAGED_NPY
 from core.runs import atomic_path, atomic_write
 
 _NAMES: Final = tuple(field.name for field in fields(TriangleFits) if field.name != "edge")
+# zipfile raises NotImplementedError for a compression that it does not know, as a changed byte may name one.
 _DAMAGED: Final = (OSError, *DAMAGED_NPY, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
