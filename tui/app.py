@@ -20,6 +20,7 @@ from tui.commands import EVERYWHERE, bindings
 from tui.drawing import Drawing, DrawingApp, color_mode
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
+from tui.parts.sight import SightApp
 from tui.preferences import PictureMode, Settings, read_theme, write_theme
 from tui.screens.opening import Opening
 from tui.themes import THEMES, following
@@ -38,7 +39,7 @@ IDLE_INTERVAL = 0.25
 OPENING, BOARD = "opening", "board"
 
 
-class Dashboard(DrawingApp):
+class Dashboard(SightApp, DrawingApp):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:

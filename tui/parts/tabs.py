@@ -32,6 +32,17 @@ def title_and_tabs(
 
 
 def say(widget: Static, content: Content) -> None:
-    """Update a text only when it says something else, because each update lays the screen out anew."""
-    if not (isinstance(widget.content, Content) and widget.content.is_same(content)):
+    """Update a text only when it says something else, and lay the screen out anew only when its size may differ."""
+    before = widget.content
+    if not isinstance(before, Content):
         widget.update(content)
+    elif not before.is_same(content):
+        widget.update(content, layout=not _fills_alike(before, content, widget.size.width))
+
+
+def _fills_alike(before: Content, after: Content, width: int) -> bool:
+    """Whether two texts take the same cells: lines of the same widths, none of which is wrapped."""
+    lines, old = after.split(), before.split()
+    return len(lines) == len(old) and all(
+        line.cell_length == was.cell_length <= width for line, was in zip(lines, old, strict=True)
+    )

@@ -104,6 +104,10 @@ class Board(Listing):
     def on_resize(self, event: events.Resize) -> None:
         self.update()
 
+    def on_screen_resume(self) -> None:
+        """What happened while other screens covered this one is drawn now."""
+        self.update()
+
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self._tell_problems(message.snapshot)
         self._tell_ends(message.snapshot)
@@ -151,7 +155,7 @@ class Board(Listing):
         Args:
             chart: whether the chart, too, must be up to date at once.
         """
-        if not self.is_mounted:
+        if not self.is_mounted or not self.is_current:
             return
         runs = self.runs
         width, height = self.size
@@ -181,7 +185,7 @@ class Board(Listing):
             self._chart_timer = None
         chart, runs = self.query_one(LossChart), self.choice.page
         selected = self.selected
-        if chart.display and selected is not None:
+        if self.is_current and chart.display and selected is not None:
             roster = self.choice.roster
             chart.show(series_of(runs, roster.names, self.app.theme_variables, places=roster.places))
             chart.highlight = runs.index(selected)
@@ -236,7 +240,7 @@ class Board(Listing):
 
     def _tick(self) -> None:
         """Let the clock run while something trains."""
-        if any(run.state.is_live for run in self.choice.roster.tally.pending):
+        if self.is_current and any(run.state.is_live for run in self.choice.roster.tally.pending):
             self._update_bars()
 
     def _update_bars(self) -> None:

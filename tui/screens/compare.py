@@ -103,6 +103,10 @@ class CompareScreen(EpochActions):
     def on_resize(self, event: events.Resize) -> None:
         self.update()
 
+    def on_screen_resume(self) -> None:
+        """What happened while another screen covered this one is drawn now."""
+        self.update()
+
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Draw what is new, but not more often than anybody can read it: training wants the processor too."""
         self.snapshot = message.snapshot
@@ -123,7 +127,7 @@ class CompareScreen(EpochActions):
 
     def update(self) -> None:
         """Bring the screen in line with the runs, the view and the size; draws only what changed."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.is_current:
             return
         runs, view = self.runs, self.view
         for one in ("all", *VIEWS):
@@ -273,7 +277,7 @@ class CompareScreen(EpochActions):
 
     def _look(self) -> None:
         """Judgements come without a snapshot: nobody but this screen waits for them."""
-        if self.view in ("all", "numbers") and self.judgements.look(self.runs):
+        if self.is_current and self.view in ("all", "numbers") and self.judgements.look(self.runs):
             self.update()
 
     def _catch_up(self) -> None:

@@ -86,6 +86,9 @@ class DenoiseScreen(ActingScreen):
     def on_resize(self, event: events.Resize) -> None:
         self.update()
 
+    def on_screen_resume(self) -> None:
+        self.update()
+
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
 
@@ -100,7 +103,7 @@ class DenoiseScreen(ActingScreen):
 
     def update(self) -> None:
         """Bring the screen in line with the runs, the place and the size; draws only what changed."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.is_current:
             return
         runs = self.runs
         for one in VIEWS:
