@@ -14,6 +14,7 @@ from core.runs.results import Estimate, Evaluation, add_evaluation
 from core.runs.status import State
 from tui.parts.machine_panel import MachinePanel
 from tui.parts.run_table import RunTable
+from tui.settings_file import read_settings
 
 
 def grid(root: Path, *, state: State = State.FINISHED) -> list[RunDirectory]:
@@ -229,17 +230,19 @@ async def test_several_ends_at_once_ring_once_and_a_stop_does_not(
 async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = fake_run(tmp_path / "runs", "linear", epoch=2)
     remember = tmp_path / "state" / "theme"
+    bells = []
+    monkeypatch.setattr("textual.app.App.bell", lambda app: bells.append(1))
     async with dashboard(tmp_path / "runs", remember=remember) as driven:
-        bells = []
-        monkeypatch.setattr(driven.app, "bell", lambda: bells.append(1))
         await driven.press("m")
         finish(run, State.FINISHED)
         await driven.until(lambda: any("loss" in said for said in driven.said()))
         assert not bells
-    async with dashboard(tmp_path / "runs", remember=remember) as driven:
-        assert not driven.board.rings
+    async with dashboard(tmp_path / "runs", remember=remember, settings=read_settings(remember)[0]) as driven:
+        driven.app.bell()
+        assert not bells
         await driven.press("m")
-        assert driven.board.rings
+        driven.app.bell()
+        assert bells
 
 
 async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:

@@ -153,11 +153,12 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal, write_in_any_encoding
 
     theme = theme_file()
-    settings = read_settings(theme)
+    settings, troubles = read_settings(theme)
+    own_keys = keys_file()
     if (options.pictures or settings.pictures) == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     write_in_any_encoding()
-    root, keymap, exports = options.runs.absolute(), read_keymap(keys_file()), options.exports.absolute()
+    root, keymap, exports = options.runs.absolute(), read_keymap(own_keys), options.exports.absolute()
     if tracks:
         from tui.replay.app import ReplayDashboard
 
@@ -165,6 +166,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             root,
             tracks,
             keymap=keymap,
+            keys=own_keys,
             remember=theme,
             exports=exports,
             settings=settings,
@@ -176,11 +178,13 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             recipe=recipe,
             start=not options.no_start,
             keymap=keymap,
+            keys=own_keys,
             remember=theme,
             exports=exports,
             settings=settings,
             pictures=options.pictures,
         )
+    app.started_with = troubles
     leave = leave_with_server if in_browser() else leave_with_terminal
     leave(sys.stdin.fileno())
     with contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.guard:

@@ -1,10 +1,8 @@
 """The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
 
 import importlib
-import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,13 +15,13 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from tui.commands import EVERYWHERE, bindings
-from tui.drawing import Drawing, DrawingApp, color_mode
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
 from tui.parts.sight import SightApp
-from tui.preferences import PictureMode, Settings, read_theme, write_theme
+from tui.preferences import PictureMode, Settings
 from tui.screens.opening import Opening
-from tui.themes import THEMES, following
+from tui.settled import SettledApp
+from tui.themes import THEMES
 from tui.thin import Thin, thinned
 
 if TYPE_CHECKING:
@@ -39,7 +37,7 @@ IDLE_INTERVAL = 0.25
 OPENING, BOARD = "opening", "board"
 
 
-class Dashboard(SightApp, DrawingApp):
+class Dashboard(SightApp, SettledApp):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:
@@ -47,6 +45,7 @@ class Dashboard(SightApp, DrawingApp):
         recipe: to attach to, or to queue once the screen is there; None only shows what there is.
         start: whether the recipe may be queued; otherwise its group is only looked for.
         keymap: keys by command id, where they differ from the usual ones.
+        keys: the file that keeps them; None forgets what is rebound.
         remember: the file that keeps the chosen theme; None forgets it.
         exports: the folder that exports are written to.
         settings: as they were kept.
@@ -69,21 +68,20 @@ class Dashboard(SightApp, DrawingApp):
         recipe: "Recipe | None" = None,
         start: bool = True,
         keymap: dict[str, str] | None = None,
+        keys: Path | None = None,
         remember: Path | None = None,
         exports: Path = Path("exports"),
         settings: Settings | None = None,
         pictures: PictureMode | None = None,
         machine: "Callable[[], MachineLoad] | None" = None,
     ) -> None:
-        super().__init__()
+        super().__init__(settings=settings, pictures=pictures, remember=remember, keymap=keymap, keys=keys)
         self.guard: TerminalGuard | None = None
         """Told when the screen is taken and given back; whoever runs the app sets it."""
-        self.settings = settings or Settings()
-        self.pictures = pictures
-        self.drawing = self._drawing()
+        self.started_with: tuple[str, ...] = ()
+        """What was wrong in the settings' file, to be said once there is a board; whoever runs the app sets it."""
         self.exports = exports
         self.machine = machine
-        self.remember = remember
         self.control = control
         self.recipe = recipe
         self.start = start
@@ -93,11 +91,6 @@ class Dashboard(SightApp, DrawingApp):
         self._taken = threading.Event()
         self._taken.set()
         self.add_mode(OPENING, lambda: Opening(control.root))
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.theme = read_theme(remember)
-        if keymap:
-            self.set_keymap(keymap)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
@@ -154,10 +147,12 @@ class Dashboard(SightApp, DrawingApp):
         """Put the board in the place of the opening."""
         from tui.screens.board import Board
 
-        self.add_mode(BOARD, lambda: Board(self.control, remember=self.remember, machine=self.machine))
+        self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
         await self.switch_mode(BOARD)
         await self.remove_mode(OPENING)
         self.is_open = True
+        for trouble in self.started_with[:3]:
+            self.notify(trouble, title="settings", severity="warning", markup=False, timeout=10)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
@@ -194,12 +189,8 @@ class Dashboard(SightApp, DrawingApp):
                 yield SystemCommand(binding.description, f"key: {keys}", run)
         for theme in THEMES:
             yield SystemCommand(
-                f"Theme: {theme.name.removeprefix('ddpm-')}", "colours", partial(self._use, theme.name)
+                f"Theme: {theme.name.removeprefix('ddpm-')}", "colours", partial(self.use_theme, theme.name)
             )
-
-    def _use(self, theme: str) -> None:
-        self.theme = theme
-        write_theme(self.remember, theme)
 
     def action_suspend(self) -> None:
         """Stop, and let the shell have the terminal, until its `fg`."""
@@ -210,32 +201,6 @@ class Dashboard(SightApp, DrawingApp):
         else:
             self.notify("there is no shell to go to from here", severity="warning")
 
-    def action_next_theme(self) -> None:
-        self._use(following(self.theme))
-        self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
-
-    def change(self, settings: Settings) -> None:
-        """Take other settings, at once and for the next visits."""
-        from tui.settings_file import write_settings
-
-        self.settings = settings
-        self.draw_pictures(self._drawing())
-        if trouble := write_settings(self.remember, settings):
-            self.notify(trouble, title="settings are not kept", severity="warning", markup=False)
-
-    def _drawing(self) -> Drawing:
-        encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
-        wanted = self.pictures or self.settings.pictures
-        return Drawing(color_mode(wanted, self.console.color_system, encoding), self.settings.zoom)
-
-    def action_zoom_pictures(self) -> None:
-        self.change(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
-
-    def bell(self) -> None:
-        """Ring, unless the settings say not to."""
-        if self.settings.bell:
-            super().bell()
-
     def action_export(self) -> None:
         from tui.exports.acting import export
 
@@ -243,6 +208,12 @@ class Dashboard(SightApp, DrawingApp):
             self.notify("the last export is still being written")
         else:
             self.run_worker(export(self, self.exports), group="export", exit_on_error=True)
+
+    def action_settings(self) -> None:
+        from tui.screens.settings import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen(self))
 
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen, keys_of_screen

@@ -58,13 +58,14 @@ BOARD: Final = (
     Command("board.reverse", "O", "reverse", "Sort the other way round"),
     Command("board.follow_runs", "f", "follow_runs", "Keep to the newest run that trains"),
     Command("board.machine", "i", "machine", "Show or hide how busy the machine is, and time left"),
-    Command("board.bell", "m", "bell", "Ring when a run ends or fails, or be silent"),
+    Command("board.bell", "m", "app.toggle_bell", "Ring when a run ends or fails, or be silent"),
 )
 
 EVERYWHERE: Final = (
     Command("app.export", "E,f4", "export", "Write the screen into files: SVG, PNG, GIF, CSV"),
     Command("app.theme", "t", "next_theme", "Change the theme: dark, light, colour-blind, mono"),
     Command("app.zoom", "Z", "zoom_pictures", "Draw pictures twice as large, or as before"),
+    Command("app.settings", "T,f3", "settings", "Change settings and keys"),
     Command("app.palette", "ctrl+p,colon", "command_palette", "Find a command by name"),
     Command("app.help", "question_mark,f1", "help", "List all keys", 1),
     Command("app.suspend", "ctrl+z", "suspend", "Suspend the dashboard; fg in the shell brings it back"),
@@ -204,6 +205,34 @@ PICKER: Final = (
     Command("picker.type", "tab,shift+tab", "type", "Type a path, or go back to the tree", 1),
 )
 
+SETTINGS: Final = (
+    Command("settings.close", "escape,q", "close", "Back to where you came from", 0),
+    Command(
+        "settings.change", "enter,space", "change", "Take the next value; for a command, press its new key", 1
+    ),
+    Command("settings.right", "right", "turn(1)", "Take the next value", 3),
+    Command("settings.left", "left", "turn(-1)", "Take the value before", 3),
+    Command("settings.add", "a", "add", "Give the command one more key", 3),
+    Command("settings.usual", "backspace,delete", "usual", "Back to the usual value or key", 2),
+    Command("settings.all_usual", "D", "all_usual", "Back to the usual keys of all commands, after asking"),
+    Command("settings.down", "down,j", "move(1)", "Go to the line below", 2),
+    Command("settings.up", "up,k", "move(-1)", "Go to the line above", 2),
+    Command("settings.page_down", "pagedown", "move(10)", "Go ten lines down"),
+    Command("settings.page_up", "pageup", "move(-10)", "Go ten lines up"),
+    Command("settings.first", "home", "move(-9999)", "Go to the first line"),
+    Command("settings.last", "end,G", "move(9999)", "Go to the last line"),
+    Command(
+        "settings.next", "tab,right_square_bracket", "section(1)", "Go to the keys of the next screen", 4
+    ),
+    Command(
+        "settings.previous",
+        "shift+tab,left_square_bracket",
+        "section(-1)",
+        "Go to the keys of the screen before",
+        4,
+    ),
+)
+
 REPLAY: Final = (
     Command("replay.pause", "P,f8", "replay_pause", "Pause the replay, go on, or play it again"),
     Command("replay.back", "B,f7", "replay_seek(-1)", "Go back by a twentieth of the replay"),
@@ -212,7 +241,21 @@ REPLAY: Final = (
     Command("replay.faster", "F,f10", "replay_speed(1)", "Replay faster, up to a thousand times"),
 )
 
-ALL: Final = (*BOARD, *EVERYWHERE, *REPLAY, *COMPARE, *DENOISE, *SCHEDULES, *DATASETS, *NEW_RUN, *PICKER)
+SECTIONS: Final = {
+    "everywhere": EVERYWHERE,
+    "board": BOARD,
+    "compare": COMPARE,
+    "denoise": DENOISE,
+    "schedules": SCHEDULES,
+    "datasets": DATASETS,
+    "new run": NEW_RUN,
+    "files": PICKER,
+    "settings": SETTINGS,
+    "replay": REPLAY,
+}
+"""The commands of each screen; those of `everywhere` and `replay` are on all of them."""
+ON_ALL: Final = ("everywhere", "replay")
+ALL: Final = tuple(command for commands in SECTIONS.values() for command in commands)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
 """The digits; they are not rebound and not listed one by one."""

@@ -1,4 +1,4 @@
-"""How pictures are drawn: with which colours, and how large. The same for all walls of a dashboard."""
+"""How pictures are drawn: with which colours, and how large. What all screens follow when a person changes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,12 +27,13 @@ class Drawing:
 
 
 class DrawingApp(App[None]):
-    """An app whose pictures can be drawn otherwise while it runs."""
+    """An app whose pictures can be drawn otherwise while it runs, and whose keys can be others."""
 
     def __init__(self) -> None:
         super().__init__()
         self.drawing = Drawing()
         self.drawing_changed_signal: Signal[Drawing] = Signal(self, "drawing changed")
+        self.keys_changed_signal: Signal[None] = Signal(self, "keys changed")
 
     def draw_pictures(self, drawing: Drawing) -> None:
         """Draw all pictures like this from now on."""
@@ -52,6 +53,13 @@ def follow_drawing(widget: Widget, act: Callable[[], object]) -> None:
     app = widget.app
     if isinstance(app, DrawingApp):
         app.drawing_changed_signal.subscribe(widget, lambda _: act())
+
+
+def follow_keys(widget: Widget, act: Callable[[], object]) -> None:
+    """Do something whenever commands have other keys, which the screens name."""
+    app = widget.app
+    if isinstance(app, DrawingApp):
+        app.keys_changed_signal.subscribe(widget, lambda _: act())
 
 
 def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -> "ColorMode":

@@ -39,8 +39,10 @@ def read_keymap(path: Path) -> dict[str, str]:
         if (
             not isinstance(listed, list)
             or not listed
-            or not all(isinstance(key, str) and key for key in listed)
+            or not all(
+                isinstance(key, str) and (key == "," or all(map(str.strip, key.split(",")))) for key in listed
+            )
         ):
             raise UserError(f'{path}: {name} = {keys!r}: expected a key such as "s", or a list of them')
-        keymap[name] = ",".join(listed)
+        keymap[name] = ",".join("comma" if key == "," else key for key in listed)
     return keymap

@@ -22,7 +22,7 @@ class Settings:
     Attributes:
         pictures: the colours that pictures are drawn with; `auto` takes what the terminal has.
         zoom: how many cells wide a pixel is.
-        bell: whether the terminal's bell may ring.
+        bell: whether the terminal may ring, as it does when a run ends.
         refresh: seconds between two looks at runs that train.
     """
 
@@ -75,19 +75,3 @@ def remember_folder(theme: Path | None, folder: str) -> None:
     with contextlib.suppress(OSError):
         theme.parent.mkdir(parents=True, exist_ok=True)
         theme.with_name(FOLDERS).write_text("".join(f"{one}\n" for one in folders), encoding="utf-8")
-
-
-def read_bell(theme: Path | None) -> bool:
-    """Whether to ring when a run ends; yes unless silenced. It is kept beside the theme."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return theme is None or theme.with_name("bell").read_text(encoding="utf-8").strip() != "off"
-    return True
-
-
-def write_bell(theme: Path | None, on: bool) -> None:
-    """Remember whether to ring; where that cannot be written, it is forgotten with the visit."""
-    if theme is None:
-        return
-    with contextlib.suppress(OSError):
-        theme.parent.mkdir(parents=True, exist_ok=True)
-        theme.with_name("bell").write_text("on\n" if on else "off\n", encoding="utf-8")

@@ -1,54 +1,89 @@
-"""The file that keeps the settings; imported when there is one, or one is written, not before the first frame."""
+"""The file that keeps the settings. Whatever is wrong in it costs that setting alone, and is said in a line."""
 
-import contextlib
-import os
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from core.config.load import decode, encode_toml, read_toml
+from core.config.load import Table, decode, read_toml
+from core.errors import UserError
+from tui.own_lines import keep
 from tui.preferences import PictureMode, Settings
 
 SETTINGS: Final = "settings.toml"
+REFRESH: Final = (0.1, 10.0)
+EXPECTED: Final = {
+    "pictures": "auto, truecolor, 256, 16 or ascii",
+    "zoom": "1 or 2",
+    "bell": "true or false",
+    "refresh": "seconds, from 0.1 to 10",
+}
+"""What a setting may be, in words."""
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pictures: PictureMode = "auto"
     zoom: Literal[1, 2] = 1
     bell: bool = True
-    refresh: Annotated[float, msgspec.Meta(ge=0.1, le=10.0)] = 0.1
+    refresh: Annotated[float, msgspec.Meta(ge=REFRESH[0], le=REFRESH[1])] = REFRESH[0]
 
 
-def read_settings(theme: Path | None) -> Settings:
-    """The settings, which lie beside the theme; those that nobody has changed where there is no such file.
+def settings_path(theme: Path | None) -> Path | None:
+    """Where the settings are kept: beside the theme."""
+    return theme.with_name(SETTINGS) if theme is not None else None
+
+
+def read_settings(theme: Path | None) -> tuple[Settings, tuple[str, ...]]:
+    """The settings, and what is wrong in their file, a line each; a setting that is wrong is as if never changed."""
+    path = settings_path(theme)
+    if path is None or not path.exists():
+        return Settings(), ()
+    try:
+        table = read_toml(path)
+    except UserError as error:
+        return Settings(), (str(error),)
+    settings, troubles = Settings(), []
+    for key, value in table.items():
+        try:
+            settings = replace(settings, **{key: checked({key: value}, source=str(path))[key]})
+        except UserError as error:
+            troubles.append(str(error))
+    return settings, tuple(troubles)
+
+
+def checked(table: Table, *, source: str) -> Table:
+    """Settings as they are meant, from a table of some of them.
 
     Raises:
-        UserError: the file is damaged, or has a key or a value that does not exist.
+        UserError: a key or a value does not exist; the message says what was expected.
     """
-    path = theme.with_name(SETTINGS) if theme is not None else None
-    if path is None or not path.exists():
-        return Settings()
-    return Settings(**msgspec.structs.asdict(decode(read_toml(path), _File, source=str(path))))
+    try:
+        known: Table = msgspec.structs.asdict(decode(table, _File, source=source))
+    except UserError as error:
+        expected = [EXPECTED[key] for key in table if key in EXPECTED]
+        if not expected:
+            raise
+        (key, value), *_ = table.items()
+        shown = "true" if value is True else "false" if value is False else repr(value)[:60]
+        raise UserError(f"{source}: {key} = {shown}: expected {expected[0]}") from error
+    return {key: known[key] for key in table}
 
 
-def write_settings(theme: Path | None, settings: Settings) -> str:
-    """Keep the settings, all or none of them.
+def write_settings(theme: Path | None, before: Settings, after: Settings) -> str:
+    """Keep what is another one now; all else in the file stays as it is.
 
     Returns:
         Why that could not be done; empty when it was, or when there is no place to keep them.
     """
-    if theme is None:
+    path = settings_path(theme)
+    if path is None:
         return ""
-    path = theme.with_name(SETTINGS)
-    hidden = path.with_name(f".{SETTINGS}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(encode_toml(_File(**asdict(settings))), encoding="utf-8")
-        hidden.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            hidden.unlink(missing_ok=True)
-        return f"{path}: cannot be written ({error.strerror or error})"
+        for key in EXPECTED:
+            value: Any = getattr(after, key)
+            if value != getattr(before, key):
+                keep(path, key, value)
+    except UserError as error:
+        return str(error)
     return ""

@@ -36,6 +36,7 @@ class ReplayDashboard(Dashboard):
         tracks: the runs, oldest first.
         time: the clock; one of the right length is made unless given.
         keymap: keys by command id, where they differ from the usual ones.
+        keys: the file that keeps them; None forgets what is rebound.
         remember: the file that keeps the chosen theme; None forgets it.
         exports: the folder that exports are written to.
         settings: as they were kept.
@@ -51,6 +52,7 @@ class ReplayDashboard(Dashboard):
         *,
         time: ReplayClock | None = None,
         keymap: dict[str, str] | None = None,
+        keys: Path | None = None,
         remember: Path | None = None,
         exports: Path = Path("exports"),
         settings: Settings | None = None,
@@ -64,6 +66,7 @@ class ReplayDashboard(Dashboard):
             control,
             start=False,
             keymap=keymap,
+            keys=keys,
             remember=remember,
             exports=exports,
             settings=settings,

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual import events, work
@@ -18,7 +17,7 @@ from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arra
 from tui.choice import RunChoice
 from tui.commands import BOARD, JUMPS, bindings
 from tui.control import Control
-from tui.drawing import drawing_of, follow_drawing
+from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.live import RunSnapshot, Snapshot
 from tui.machine import MachineLoad, MachineReader
 from tui.messages import SnapshotTaken
@@ -31,7 +30,6 @@ from tui.parts.hints import board_hints, waiting_hint
 from tui.parts.machine_panel import MachinePanel
 from tui.parts.notices import Watch
 from tui.parts.run_table import Row, RowList, RunTable
-from tui.preferences import read_bell, write_bell
 from tui.screens.listing import Listing
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
@@ -66,17 +64,14 @@ class Board(Listing):
         self,
         control: Control,
         *,
-        remember: Path | None = None,
         machine: Callable[[], MachineLoad] | None = None,
     ) -> None:
         super().__init__(control, RunChoice(changed=self.update))
         self._look_at_machine = machine or MachineReader().read
         self._machine_wanted: bool | None = None
         self._panel_kept = (0, 0, 0)
-        self.remember = remember
         self.gallery = Gallery()
         self._ends = Watch()
-        self.rings = read_bell(remember)
         self._first_column = 0
         self._on_wall: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
@@ -99,6 +94,7 @@ class Board(Listing):
         self.set_interval(MACHINE_INTERVAL, self._read_machine)
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         follow_drawing(self, self.update)
+        follow_keys(self, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -131,7 +127,7 @@ class Board(Listing):
             self.app.notify(
                 notice.text, title=notice.title, severity=notice.severity, markup=False, timeout=10
             )
-        if notices and self.rings:
+        if notices:
             self.app.bell()
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
@@ -379,11 +375,6 @@ class Board(Listing):
 
     def action_noise(self, rows: int) -> None:
         self.query_one(Wall).scroll_rows(rows)
-
-    def action_bell(self) -> None:
-        self.rings = not self.rings
-        write_bell(self.remember, self.rings)
-        self.notify("rings when a run ends or fails" if self.rings else "silent when a run ends", timeout=2)
 
 
 def _place_widget(widget: Widget, area: Area | None) -> None:

@@ -17,7 +17,7 @@ from tui.commands import COMPARE, bindings
 from tui.comparison import figures, places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
-from tui.drawing import drawing_of, follow_drawing
+from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
@@ -98,6 +98,7 @@ class CompareScreen(EpochActions):
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         self.set_interval(LOOK_SECONDS, self._look)
         follow_drawing(self, self.update)
+        follow_keys(self, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:

@@ -18,6 +18,7 @@ from tui.commands import DATASETS, bindings
 from tui.comparison import short_labels
 from tui.control import Control
 from tui.draft import Draft
+from tui.drawing import follow_keys
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -84,6 +85,7 @@ class DatasetsScreen(DatasetChoice):
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.folders = read_folders(getattr(self.app, "remember", None))
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow_keys(self, self.update)
         self.turn_to(self.names[self.place])
 
     def on_resize(self, event: events.Resize) -> None:

@@ -15,7 +15,7 @@ from tui.commands import DENOISE, bindings
 from tui.comparison import places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
-from tui.drawing import drawing_of, follow_drawing
+from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -80,6 +80,7 @@ class DenoiseScreen(ActingScreen):
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
         follow_drawing(self, self.update)
+        follow_keys(self, self.update)
         self.set_interval(LOOK_SECONDS, self.update)
         self.update()
 

@@ -43,8 +43,7 @@ FIGURES: Final = (
     ("L_T", "what that costs in the variational bound, in bits a pixel"),
 )
 REBINDING: Final = (
-    "Every command is also found by name, with ctrl+p or a colon, and every key can be rebound in "
-    "~/.config/ddpm-tui/keys.toml."
+    "Every command is also found by name, with ctrl+p or a colon; in the settings each key can be changed."
 )
 
 

@@ -26,7 +26,9 @@ from tui.commands import NEW_RUN, bindings
 from tui.comparison import small
 from tui.describe import NOTHING, counted
 from tui.draft import FIELDS, Draft, Field, error_of, preview
+from tui.drawing import follow_keys
 from tui.parts.bars import Hint, KeyBar
+from tui.parts.hints import keys_of, screen_hints
 
 SLIM: Final = 72
 """Below this width only mistakes are explained."""
@@ -74,24 +76,29 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
                 yield Static(id="notes")
         with Vertical(id="foot"):
             with Horizontal(id="buttons"):
-                yield Button("Start  F5", id="start", variant="primary", compact=True)
-                yield Button("Cancel  esc", id="cancel", compact=True)
+                yield Button("Start", id="start", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
                 yield Static(id="summary")
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
+        follow_keys(self, self._say_keys)
+        self._say_keys()
+        self.check()
+
+    def _say_keys(self) -> None:
+        words = {"new.start": "start", "new.open": "folder", "new.cancel": "cancel"}
         self.query_one(KeyBar).show(
             [
                 Hint("tab", "next setting", "app.focus_next", 2),
                 Hint("shift+tab", "back", "app.focus_previous", 4),
                 Hint("space", "choose", "", 3),
-                Hint("F5", "or", "screen.start", 0),
-                Hint("ctrl+r", "start", "screen.start", 0),
-                Hint("ctrl+o", "folder", "screen.open", 4),
-                Hint("esc", "cancel", "screen.cancel", 1),
+                *screen_hints(self, NEW_RUN, words),
             ]
         )
-        self.check()
+        keys = {name: found[0] for name, found in keys_of(self).items()}
+        for name, word in (("start", "Start"), ("cancel", "Cancel")):
+            self.query_one(f"#{name}", Button).label = f"{word}  {keys.get(f'new.{name}', '')}".rstrip()
 
     def on_resize(self, event: events.Resize) -> None:
         self.set_class(event.size.width >= WIDE, "-wide")

@@ -17,6 +17,7 @@ from textual.widgets import DirectoryTree, Input, Static, Tree
 
 from core.runs.plain import plain
 from tui.commands import PICKER, bindings
+from tui.drawing import follow_keys
 from tui.parts.bars import KeyBar
 from tui.parts.hints import screen_hints
 
@@ -140,6 +141,10 @@ class PickerScreen(ModalScreen[Path | None]):
 
     def on_mount(self) -> None:
         self.query_one(FileTree).cursor_line = 0
+        follow_keys(self, self._say_keys)
+        self._say_keys()
+
+    def _say_keys(self) -> None:
         words = {
             "picker.choose": "choose",
             "picker.up": "move",

@@ -1,0 +1,113 @@
+"""An app whose settings, theme and keys can be changed while it runs, and are kept for the next visits."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tui.drawing import Drawing, DrawingApp, color_mode
+from tui.preferences import PictureMode, Settings, read_theme, write_theme
+from tui.themes import THEMES, following
+
+
+class SettledApp(DrawingApp):
+    """Applies what a person chooses at once, and keeps it.
+
+    Args:
+        settings: as they were kept.
+        pictures: the colours of pictures on this visit, whatever the settings say.
+        remember: the file that keeps the chosen theme, beside which the settings lie; None forgets them.
+        keymap: keys by command id, where they differ from the usual ones.
+        keys: `keys.toml`; None forgets what is rebound.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        pictures: PictureMode | None = None,
+        remember: Path | None = None,
+        keymap: Mapping[str, str] | None = None,
+        keys: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.settings = settings or Settings()
+        self.pictures = pictures
+        self.remember = remember
+        self.keys = keys
+        self.keymap = dict(keymap or {})
+        self.drawing = self._drawing()
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = read_theme(remember)
+        if self.keymap:
+            self.set_keymap(self.keymap)
+
+    def _drawing(self) -> Drawing:
+        encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+        wanted = self.pictures or self.settings.pictures
+        return Drawing(color_mode(wanted, self.console.color_system, encoding), self.settings.zoom)
+
+    def change(self, settings: Settings) -> None:
+        """Take other settings, at once and for the next visits."""
+        from tui.settings_file import write_settings
+
+        before, self.settings = self.settings, settings
+        self.draw_pictures(self._drawing())
+        self._tell(write_settings(self.remember, before, settings), "settings are not kept")
+
+    def use_theme(self, name: str) -> None:
+        """Take a theme, at once and for the next visits."""
+        self.theme = name
+        write_theme(self.remember, name)
+
+    def rebind(self, changes: Mapping[str, Sequence[str] | None]) -> None:
+        """Give commands other keys, at once and for the next visits.
+
+        Args:
+            changes: keys by command id; None for the usual ones.
+        """
+        from tui.rebinding import keep_keys
+
+        for name, keys in changes.items():
+            self.keymap.pop(name, None)
+            if keys is not None:
+                self.keymap[name] = ",".join(keys)
+        self.set_keymap(self.keymap)
+        self.keys_changed_signal.publish(None)
+        self._tell(keep_keys(self.keys, changes), "keys are not kept")
+
+    def troubles(self) -> tuple[str, ...]:
+        """What is wrong in the files that keep settings and keys, a line each."""
+        from core.errors import UserError
+        from tui.keys import read_keymap
+        from tui.settings_file import read_settings
+
+        found = read_settings(self.remember)[1]
+        try:
+            if self.keys is not None:
+                read_keymap(self.keys)
+        except UserError as error:
+            found = (*found, str(error))
+        return found
+
+    def bell(self) -> None:
+        """Ring, unless the settings say not to."""
+        if self.settings.bell:
+            super().bell()
+
+    def action_next_theme(self) -> None:
+        self.use_theme(following(self.theme))
+        self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
+
+    def action_zoom_pictures(self) -> None:
+        self.change(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
+
+    def action_toggle_bell(self) -> None:
+        self.change(replace(self.settings, bell=not self.settings.bell))
+        rings = self.settings.bell
+        self.notify("rings when a run ends or fails" if rings else "silent when a run ends", timeout=2)
+
+    def _tell(self, trouble: str, title: str) -> None:
+        if trouble:
+            self.notify(trouble, title=title, severity="warning", markup=False, timeout=8)
