@@ -15,12 +15,12 @@ from textual.screen import Screen
 from textual.worker import get_current_worker
 
 from tui.commands import EVERYWHERE, bindings
+from tui.guided import GuidedApp
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
 from tui.parts.sight import SightApp
 from tui.preferences import PictureMode, Settings
 from tui.screens.opening import Opening
-from tui.settled import SettledApp
 from tui.themes import THEMES
 from tui.thin import Thin, thinned
 
@@ -37,7 +37,7 @@ IDLE_INTERVAL = 0.25
 OPENING, BOARD = "opening", "board"
 
 
-class Dashboard(SightApp, SettledApp):
+class Dashboard(SightApp, GuidedApp):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:
@@ -175,7 +175,11 @@ class Dashboard(SightApp, SettledApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Before there is a board, one can only leave: it takes the place of whatever is on top."""
-        return self.is_open or action == "quit"
+        return (self.is_open and super().check_action(action, parameters)) or action == "quit"
+
+    @property
+    def has_runs(self) -> bool:
+        return self.snapshot is not None and bool(self.snapshot.runs)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name, and the themes one by one."""

@@ -36,7 +36,7 @@ BOARD: Final = (
     Command("board.follow", "end", "follow", "Show the latest pictures as they come"),
     Command("board.noise_down", "pagedown", "noise(1)", "Show pictures from further starting noises"),
     Command("board.noise_up", "pageup", "noise(-1)", "Show pictures from earlier starting noises"),
-    Command("run.start", "enter", "start_quick", "Start the quick comparison of five schedules"),
+    Command("run.start", "enter", "start_quick", "Start the quick comparison of five schedules", 0),
     Command("run.stop", "x", "stop", "Stop the run after a checkpoint", 2),
     Command("run.resume", "r", "resume", "Resume the run", 2),
     Command("run.stop_all", "X", "stop_all", "Stop all runs shown that are queued or live"),
@@ -241,6 +241,11 @@ REPLAY: Final = (
     Command("replay.faster", "F,f10", "replay_speed(1)", "Replay faster, up to a thousand times"),
 )
 
+TOUR: Final = (
+    Command("tour.go", "W", "tour", "Take a tour of two minutes, or go on with it", 3),
+    Command("tour.end", "escape", "tour_end", "Leave the tour, and stay here"),
+)
+
 SECTIONS: Final = {
     "everywhere": EVERYWHERE,
     "board": BOARD,
@@ -252,9 +257,10 @@ SECTIONS: Final = {
     "files": PICKER,
     "settings": SETTINGS,
     "replay": REPLAY,
+    "tour": TOUR,
 }
-"""The commands of each screen; those of `everywhere` and `replay` are on all of them."""
-ON_ALL: Final = ("everywhere", "replay")
+"""The commands of each screen; those of `ON_ALL` are on all of them."""
+ON_ALL: Final = ("everywhere", "replay", "tour")
 ALL: Final = tuple(command for commands in SECTIONS.values() for command in commands)
 
 JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]

@@ -6,13 +6,13 @@ from typing import Any, Final
 from textual.screen import Screen
 
 from core.runs.status import State
-from tui.commands import BOARD, EVERYWHERE, Command
+from tui.commands import BOARD, EVERYWHERE, TOUR, Command
 from tui.live import RunSnapshot
 from tui.parts.bars import Hint
 
 PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
 """Keys that are shown with the one that does the contrary."""
-COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE)}
+COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE, *TOUR)}
 
 
 def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
@@ -53,10 +53,13 @@ def board_hints(
     if selected is None and any_runs:
         return _hints({"board.unfilter": "all runs", "board.filter": "filter"} | wanted, keys)
     if selected is None:
-        return [
-            Hint("enter", "start quick", "screen.start_quick", 0),
-            *_hints({"board.schedules": "schedules", "board.datasets": "datasets"} | wanted, keys),
-        ]
+        ways = {
+            "run.start": "start quick",
+            "tour.go": "tour",
+            "board.schedules": "schedules",
+            "board.datasets": "datasets",
+        }
+        return _hints(ways | wanted, keys)
     said: dict[str, str] = {}
     if not selected.state.is_ended:
         said["run.stop"] = "stop"
@@ -111,7 +114,7 @@ def _hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[Hin
     for command_id, text in wanted.items():
         command = COMMANDS[command_id]
         if command_id in keys:
-            where = "app" if command in EVERYWHERE else "screen"
+            where = "app" if command in (*EVERYWHERE, *TOUR) else "screen"
             first = keys[command_id][0]
             hints.append(Hint(PAIRS.get(first, first), text, f"{where}.{command.action}", command.rank))
     return hints

@@ -22,10 +22,6 @@ from tui.replay.tracks import Track
 
 REFRESH_SECONDS: Final = 0.25
 SEEK_SHARE: Final = 0.05
-REFUSED: Final = frozenset(
-    ("stop", "stop_all", "resume", "resume_all", "delete", "new", "clone", "compute", "judge", "fit", "make")
-)
-"""Actions that would change runs or start some; what they would ask first is not asked."""
 
 
 class ReplayDashboard(Dashboard):
@@ -44,6 +40,23 @@ class ReplayDashboard(Dashboard):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(REPLAY)]
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        (
+            "stop",
+            "stop_all",
+            "resume",
+            "resume_all",
+            "delete",
+            "new",
+            "clone",
+            "compute",
+            "judge",
+            "fit",
+            "make",
+        )
+    )
+    """What would change runs or start some; what they would ask first is not asked."""
+    LINES_ABOVE: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -98,7 +111,7 @@ class ReplayDashboard(Dashboard):
     ) -> bool:
         """Do what a key asks for, unless it would change a run."""
         name = (parse(action) if isinstance(action, str) else action)[1]
-        if name in REFUSED:
+        if name in self.REFUSED:
             self.notify(REFUSAL, severity="warning", timeout=3)
             return True
         return await super().run_action(action, default_namespace, namespaces)
@@ -122,7 +135,7 @@ class ReplayDashboard(Dashboard):
     def _dress(self, screen: Screen[Any]) -> None:
         """Give a screen the line of the replay, and room for it."""
         if not isinstance(screen, ModalScreen) and not screen.query(ReplayBar):
-            screen.styles.padding = (1, 0, 0, 0)
+            screen.styles.padding = (self.LINES_ABOVE, 0, 0, 0)
             screen.mount(ReplayBar())
         self.call_after_refresh(self._show_time)
 

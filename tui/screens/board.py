@@ -26,7 +26,8 @@ from tui.parts.bars import KeyBar, TopLine, headline
 from tui.parts.curves import series_of
 from tui.parts.facts import Facts, FactsPanel
 from tui.parts.gallery import Gallery, all_epochs, sheet_at
-from tui.parts.hints import board_hints, waiting_hint
+from tui.parts.greeting import Greeting
+from tui.parts.hints import board_hints, keys_of, waiting_hint
 from tui.parts.machine_panel import MachinePanel
 from tui.parts.notices import Watch
 from tui.parts.run_table import Row, RowList, RunTable
@@ -39,18 +40,6 @@ if TYPE_CHECKING:
 
 CHART_INTERVAL: Final = 0.5
 MACHINE_INTERVAL: Final = 2.0
-GREETING: Final = """\
-[bold $text-primary]No runs here yet.[/]
-
-Press [bold $text-primary]enter[/] to train five small diffusion models, one for each noise \
-schedule, on 10,000 pictures of triangles. They train side by side as far as memory allows; \
-further runs wait their turn.
-
-Press [bold $text-primary]n[/] to set up a run of your own, \
-[bold $text-primary]s[/] to try out noise schedules,
-[bold $text-primary]?[/] for all keys, [bold $text-primary]q[/] to leave.
-
-[$text-muted]Runs live in {root} and go on training when you leave.[/]"""
 
 
 class Board(Listing):
@@ -85,7 +74,7 @@ class Board(Listing):
             yield Wall(id="wall")
             yield MachinePanel(id="machine")
         with Container(id="greeting"):
-            yield Static(GREETING.format(root=str(self.control.root).replace("[", r"\[")))
+            yield Greeting()
         yield KeyBar(id="keys")
         yield Static("", id="too-small")
 
@@ -164,6 +153,7 @@ class Board(Listing):
         self._update_bars()
         below = self._update_machine(width, height)
         if not runs:
+            self.query_one(Greeting).greet(keys_of(self), self.control.root)
             self._place(Arrangement(Area(0, 0, width, max(1, height - 2 - below))))
             self._update_table()
             return

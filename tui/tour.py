@@ -1,0 +1,125 @@
+"""The guided tour: its steps, and what is said at each."""
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Final
+
+from tui.commands import ALL, Command
+
+COMMANDS: Final = {command.id: command for command in ALL}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do and why.
+
+    Attributes:
+        command: the id of what to do.
+        title: what this is about, in few words.
+        text: why, in two lines of 76 cells at most; `{id}` stands for the key of another command.
+        of_runs: whether there must be runs.
+    """
+
+    command: str
+    title: str
+    text: str
+    of_runs: bool = True
+
+
+STEPS: Final = (
+    Step(
+        "board.down",
+        "The board",
+        "A row is a run: its state, its loss, its losses as a curve. Below, each run has pictures that all "
+        "begin with the same noise, so what differs is the model.",
+    ),
+    Step(
+        "board.earlier",
+        "Back in time",
+        "Pictures are kept as the training goes on. Go back, and see what less training knew. "
+        "{board.follow} follows the newest again.",
+    ),
+    Step(
+        "run.compare",
+        "Which is better?",
+        "The board says how runs go, the comparison which is better. {run.mark} marks runs for it; unmarked, "
+        "all that are shown are compared.",
+    ),
+    Step(
+        "compare.log_y",
+        "Curves and numbers",
+        "A table tells what was measured of the samples, the best with a *. Late in a training losses are "
+        "close together, which a logarithmic axis parts.",
+    ),
+    Step(
+        "compare.play",
+        "All runs, one slider",
+        "One slider takes the pictures of all runs through their epochs together, so you see who learns first.",
+    ),
+    Step(
+        "compare.denoise",
+        "From noise to picture",
+        "A diffusion model begins with noise alone, and takes a little of it away, again and again. "
+        "See how, for the same runs.",
+    ),
+    Step(
+        "denoise.play",
+        "Watch it happen",
+        "Each column is a run, from the noise x_T to the picture x_0. {denoise.compute} computes what the "
+        "training did not keep.",
+    ),
+    Step(
+        "board.schedules",
+        "Noise schedules",
+        "To learn this, a model sees pictures with noise added. How much at each step is its noise schedule, "
+        "which is what the quick comparison compares.",
+        of_runs=False,
+    ),
+    Step(
+        "schedules.play",
+        "A picture drowns",
+        "The curves say what is left of a picture at each step t; here you see it. A schedule that leaves too "
+        "much at the end will sample badly, and says so.",
+        of_runs=False,
+    ),
+    Step(
+        "board.datasets",
+        "Datasets",
+        "No model is better than what it learns from. Look at the triangles, made in three ways, or at pictures "
+        "of your own.",
+        of_runs=False,
+    ),
+    Step(
+        "datasets.view",
+        "A closer look",
+        "Pictures, the triangles that fit them best, and their greys: what samples are judged by later.",
+        of_runs=False,
+    ),
+    Step(
+        "run.new",
+        "Your own run",
+        "A form says at once what is wrong. Nothing starts before you press {new.start}; {new.cancel} leaves it.",
+        of_runs=False,
+    ),
+)
+FAREWELL: Final = (
+    "That was the tour. {app.help} lists the keys of a screen, {app.palette} finds a command by its name."
+)
+
+
+def steps(*, runs: bool, refused: Collection[str]) -> tuple[Step, ...]:
+    """The steps that can be taken.
+
+    Args:
+        runs: whether there are any.
+        refused: actions that cannot be done, as in a replay.
+    """
+    return tuple(
+        step for step in STEPS if (runs or not step.of_runs) and COMMANDS[step.command].action not in refused
+    )
+
+
+def with_keys(text: str, key: Callable[[Command], str]) -> str:
+    """A text with the key of each command that it names."""
+    return re.sub(r"\{([a-z_.]+)\}", lambda found: key(COMMANDS[found[1]]), text)
