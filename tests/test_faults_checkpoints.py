@@ -55,6 +55,16 @@ def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed_and_the_one_before_ta
             assert "taking the previous checkpoint, of step 1" in caplog.text
 
 
+def test_checksums_cannot_be_lost_by_damage_to_their_name(run: RunDirectory) -> None:
+    save(run, 1)
+    save(run, 2)
+    data = run.checkpoint.read_bytes()
+    damaged = data.replace(b"crc32", b"brc32").replace(b'\\"step\\":2', b'\\"step\\":3')
+    assert sum(a != b for a, b in zip(data, damaged, strict=True)) == 2
+    run.checkpoint.write_bytes(damaged)
+    assert read_checkpoint(run)[1].step == 1
+
+
 @pytest.mark.parametrize("at", ["link", "replace", "second replace"])
 def test_last_and_previous_are_two_whole_files_wherever_a_save_is_cut_short(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, at: str

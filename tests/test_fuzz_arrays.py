@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
@@ -144,8 +144,15 @@ def walks() -> tuple[bytes, ...]:
     return whole, whole.replace(b"[3,2,4,4]", b"[3,2,4,3]"), whole.replace(b"U8", b"I8")
 
 
+def endless_walk() -> bytes:
+    """One whose sizes are too large for a float."""
+    sizes, offsets = b"[3,2,4,4]", b',"data_offsets":[96'
+    return walks()[0].replace(sizes + offsets, b"[3,1e308,4,4]" + offsets).replace(b"    ", b"", 1)
+
+
 @fuzzed
 @given(changed(walks()))
+@example(endless_walk())
 def test_any_trajectory_is_looked_at_or_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "ddim-2.safetensors"
     file.unlink(missing_ok=True)

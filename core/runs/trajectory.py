@@ -9,6 +9,7 @@ Letters of shapes: S states, N starting noises, H rows and W columns of pixels; 
 """
 
 import json
+import math
 import os
 import weakref
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ class Trajectory:
         except (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError) as error:
             raise self._damaged() from error
         self.shape = shapes[0][1:]
-        self._size = int(np.prod(self.shape, dtype=np.float64))
+        self._size = math.prod(self.shape)
         self._starts = [begin + offset for offset in offsets]
         states = len(self.timesteps)
         fits = len(self.shape) == 3 or (len(self.shape) == 4 and self.shape[3] == 3)

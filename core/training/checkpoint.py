@@ -192,6 +192,10 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
+            if unknown := header.keys() - {_POSITION, _CHECKSUMS}:
+                raise ValueError(
+                    f"its header names {min(unknown)[:40]!r}"
+                )  # maybe the checksums' name itself
             text = header[_POSITION]
             sums = (
                 msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int]) if _CHECKSUMS in header else None
