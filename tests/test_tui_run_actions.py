@@ -118,7 +118,7 @@ async def test_an_empty_folder_greets_and_enter_queues_the_five_schedules(tmp_pa
     root = tmp_path / "runs"
     async with dashboard(root, (80, 24)) as driven:
         assert "No runs here yet" in driven.text()
-        assert "enter start quick" in driven.text().splitlines()[-1]
+        assert "⏎ start quick" in driven.text().splitlines()[-1]
         await driven.press("x", "r", "D", "d", "space", "c", "l", "y", "g", "left", "5")
         await driven.press("enter")
         await driven.until(lambda: len(driven.board.runs) == 5)

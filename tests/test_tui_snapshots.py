@@ -50,20 +50,6 @@ def test_the_board_looks_as_it_did_on_both_sides_of_each_breakpoint(
     assert snap_compare(make_app(tmp_path), terminal_size=size, run_before=waiting("5"))
 
 
-@pytest.mark.parametrize("presses", range(1, 4))
-def test_the_themes_look_as_they_did(snap_compare: Any, tmp_path: Path, presses: int) -> None:
-    comparison(tmp_path, "failed", clean=True)
-
-    async def other_theme(pilot: Pilot[Any]) -> None:
-        await ready(pilot)
-        for _ in range(presses):
-            await pilot.press("t")
-        pilot.app.clear_notifications()
-        await pilot.pause()
-
-    assert snap_compare(make_app(tmp_path), terminal_size=(120, 36), run_before=other_theme)
-
-
 @pytest.mark.parametrize("keys", [("question_mark",), ("4", "D"), ("1", "l")], ids=["help", "delete", "log"])
 def test_other_screens_look_as_they_did(
     snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]
