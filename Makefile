@@ -5,9 +5,10 @@
 #   make run PYTHON=/opt/python3.13/bin/python3     a Python of your choice (3.11 or newer)
 #   make run TORCH_INDEX=URL     another build of PyTorch
 #   make bench ARGS="throughput --seconds 60"     one benchmark instead of all
+#   make pictures ARGS="runs docs/pictures"     the pictures of the README, from runs that have finished
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup check test faults bench clean
+.PHONY: help run setup check test faults bench pictures clean
 
 VENV   ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,6 +33,7 @@ help:
 	@echo "make test    set up, check and test everything"
 	@echo "make faults  break runs some hundred times, in every way, and count what was lost (a quarter of an hour)"
 	@echo "make bench   set up and measure how fast all this is, beside others (ten minutes on a quiet machine)"
+	@echo "make pictures ARGS=\"RUNS OUT\"  draw the pictures of the README from a folder of finished runs"
 	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
 	@echo "make setup   set up only, for running and for testing"
 	@echo "make clean   remove the virtual environment and all caches (never runs/ or datasets/)"
@@ -55,6 +57,9 @@ faults: $(VENV)/.ready-to-test
 
 bench: $(VENV)/.ready-to-bench
 	@$(BIN)/python -m bench $(if $(ARGS),$(ARGS),all)
+
+pictures: $(VENV)/.ready-to-run
+	@$(BIN)/python -m tests.pictures $(ARGS)
 
 $(VENV)/.ready-to-run: pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \

@@ -1,4 +1,4 @@
-"""The pictures of the README, from real runs: ``python -m tests.pictures RUNS OUT``.
+"""The pictures of the README, from real runs: ``make pictures ARGS="RUNS OUT"``.
 
 The dashboard runs without a terminal, is shown the runs, and each screen is drawn as its key `E` would, so that nothing
 but this repository is needed.
@@ -6,9 +6,11 @@ but this repository is needed.
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+from textual.pilot import Pilot
 
 from tui.app import Dashboard
 from tui.control import Control
@@ -23,31 +25,58 @@ SCREENS: Final = {
 }
 """What is pressed on the board for each picture."""
 PATIENCE: Final = 60.0
-SETTLED: Final = 1.0
-"""Seconds; screens read their pictures in threads."""
+ALIKE: Final = 5
+"""Looks at a screen between which it must not change; screens read their pictures in threads."""
 
 
-async def draw(root: Path, out: Path, size: tuple[int, int] = SIZE) -> list[Path]:
-    """Draw each screen of the dashboard with the newest runs of a folder; the files."""
+async def draw(
+    root: Path,
+    out: Path,
+    *,
+    size: tuple[int, int] = SIZE,
+    screens: Mapping[str, Sequence[str]] = SCREENS,
+) -> list[Path]:
+    """Draw screens of the dashboard with the newest runs of a folder.
+
+    Args:
+        root: the runs folder.
+        out: where the pictures go.
+        size: of the terminal, columns and lines.
+        screens: what is pressed on the board for each picture.
+
+    Returns:
+        The files.
+
+    Raises:
+        TimeoutError: a screen never came to rest, as of runs that still train.
+    """
     out.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, keys in SCREENS.items():
+    for name, keys in screens.items():
         app = Dashboard(Control(root.absolute()), pictures="truecolor")
         async with app.run_test(size=size) as pilot:
             async with asyncio.timeout(PATIENCE):
                 while not app.is_open or app.snapshot is None or app.snapshot.unread:
                     await pilot.pause(0.05)
-            await pilot.press(*keys)
-            await pilot.pause(SETTLED)
+                await pilot.press(*keys)
+                await _rest(pilot)
             written.append(out / f"{name}.png")
             written[-1].write_bytes(screen_png(Shot.of(app)))
     return written
 
 
+async def _rest(pilot: Pilot[None]) -> None:
+    seen, alike = "", 0
+    while alike < ALIKE:
+        await pilot.pause(0.05)
+        before, seen = seen, pilot.app.export_screenshot()
+        alike = alike + 1 if seen == before else 0
+
+
 def main(arguments: Sequence[str]) -> int:
     """Draw, and say where; 2 for anything but a runs folder and a place."""
     if len(arguments) != 2 or not Path(arguments[0]).is_dir():
-        print("expected: python -m tests.pictures RUNS OUT, with a folder of finished runs", file=sys.stderr)
+        print('expected: make pictures ARGS="RUNS OUT", with a folder of finished runs', file=sys.stderr)
         return 2
     for path in asyncio.run(draw(Path(arguments[0]), Path(arguments[1]))):
         print(path)
