@@ -171,6 +171,18 @@ def test_without_names_the_newest_group_is_compared_and_a_group_can_be_named(tmp
         assert len(json.loads(capsys.readouterr().out)["rows"]) == count
 
 
+def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):
+    judge(tmp_path / "elsewhere", seeds=(0,))
+    judge(tmp_path / "runs", seeds=(0,))
+    assert (
+        run_command(["compare", str(tmp_path / "elsewhere"), "--runs", str(tmp_path / "runs"), "--json"]) == 0
+    )
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == len(FIVE)
+    (tmp_path / "empty").mkdir()
+    assert run_command(["compare", str(tmp_path / "empty"), "--runs", str(tmp_path / "runs")]) == 2
+    assert "no run in" in capsys.readouterr().err
+
+
 def test_what_a_reader_must_know_goes_to_stderr(tmp_path, capsys):
     judge(tmp_path, seeds=(0,))
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0

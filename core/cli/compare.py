@@ -48,7 +48,7 @@ def command(
     """Compare runs: all that core evaluate measured, and who is better by more than noise.
 
     RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group that was queued together; without one, the newest group is compared. With --by
+    group, or a folder of runs; without one, the newest group is compared. With --by
     dataset,schedule runs that differ in their seed are taken together, and intervals cover seeds too.
     """
     if as_json + as_csv + as_markdown > 1:

@@ -73,7 +73,7 @@ def command(
     """Judge how good samples are: their shape, grey, distribution, novelty; and the network behind them.
 
     RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group; without one, the newest group is judged. The numbers are kept with the run, for core
+    group, or a folder of runs; without one, the newest group is judged. The numbers are kept with the run, for core
     compare. FILE.npy holds pictures from anywhere, [N,C,H,W] or [N,H,W], of floats from 0 to 1 or of
     uint8, to be judged against --dataset.
     """

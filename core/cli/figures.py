@@ -49,9 +49,9 @@ def command(
     """Draw the thesis's figures, and more, from any runs.
 
     RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group of runs that were queued together; without one, the newest group is drawn. Runs that differ in
-    their seed only are taken together. The names of the files go to stdout; what could not be drawn, and
-    why, to stderr.
+    group, or a folder of runs; without one, the newest group is drawn. Runs that differ in their seed
+    only are taken together. The names of the files go to stdout; what could not be drawn, and why, to
+    stderr.
     """
     infos = chosen_runs(RunStore(root), selectors, everything=everything)
     make_folder(out)

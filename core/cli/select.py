@@ -1,5 +1,6 @@
 """Which runs a person means, for commands that look at several at once."""
 
+import os
 from collections.abc import Sequence
 
 from core.cli.output import note
@@ -12,7 +13,8 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
 
     Args:
         store: the runs folder.
-        selectors: a group each, or anything that `RunStore.find` takes; none means the newest group.
+        selectors: a group each, the path of another folder of runs, or anything that `RunStore.find` takes; none
+            means the newest group.
         everything: all runs of the folder instead.
 
     Raises:
@@ -30,7 +32,7 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
     elif not selectors and scan.infos:
         chosen = groups[scan.infos[-1].file.group]
     for selector in selectors:
-        chosen += groups[selector] if selector in groups else [store.info(store.find(selector))]
+        chosen += groups.get(selector) or _folder_of_runs(selector) or [store.info(store.find(selector))]
     if everything or not selectors:
         for problem in scan.problems:
             note(f"{problem.id}: {problem.text}")
@@ -38,3 +40,14 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
         raise UserError(f"{store.root}: there are no runs here; start one with core train, or give --runs")
     # A run may be named by its id and by its path.
     return list({info.directory.path.resolve(): info for info in chosen}.values())
+
+
+def _folder_of_runs(selector: str) -> list[RunInfo]:
+    """The runs in the folder of this path; none where it is no folder, or a run itself."""
+    if not selector or not os.path.isdir(selector):
+        return []
+    scan = RunStore(selector).scan()
+    if scan.infos:
+        for problem in scan.problems:
+            note(f"{problem.id}: {problem.text}")
+    return list(scan.infos)
