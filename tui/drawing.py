@@ -8,6 +8,8 @@ from textual.app import App
 from textual.signal import Signal
 from textual.widget import Widget
 
+from tui.following import follow
+
 if TYPE_CHECKING:
     from core.imaging import ColorMode
     from tui.preferences import PictureMode
@@ -52,14 +54,14 @@ def follow_drawing(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever pictures are drawn otherwise."""
     app = widget.app
     if isinstance(app, DrawingApp):
-        app.drawing_changed_signal.subscribe(widget, lambda _: act())
+        follow(widget, app.drawing_changed_signal, act)
 
 
 def follow_keys(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever commands have other keys, which the screens name."""
     app = widget.app
     if isinstance(app, DrawingApp):
-        app.keys_changed_signal.subscribe(widget, lambda _: act())
+        follow(widget, app.keys_changed_signal, act)
 
 
 def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -> "ColorMode":

@@ -18,6 +18,7 @@ from tui.choice import RunChoice
 from tui.commands import BOARD, JUMPS, bindings
 from tui.control import Control
 from tui.drawing import drawing_of, follow_drawing, follow_keys
+from tui.following import follow
 from tui.live import RunSnapshot, Snapshot
 from tui.machine import MachineLoad, MachineReader
 from tui.messages import SnapshotTaken
@@ -81,7 +82,7 @@ class Board(Listing):
     def on_mount(self) -> None:
         self.set_interval(1.0, self._tick)
         self.set_interval(MACHINE_INTERVAL, self._read_machine)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.app.theme_changed_signal, self.update)
         follow_drawing(self, self.update)
         follow_keys(self, self.update)
         self.update()

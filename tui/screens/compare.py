@@ -18,6 +18,7 @@ from tui.comparison import figures, places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
 from tui.drawing import drawing_of, follow_drawing, follow_keys
+from tui.following import follow
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import SeriesStyle, series_style
@@ -95,7 +96,7 @@ class CompareScreen(EpochActions):
         if len(self.run_ids) > CLEAR_RUNS:
             chart.shown = "training"
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.app.theme_changed_signal, self.update)
         self.set_interval(LOOK_SECONDS, self._look)
         follow_drawing(self, self.update)
         follow_keys(self, self.update)

@@ -19,6 +19,7 @@ from tui.comparison import short_labels
 from tui.control import Control
 from tui.draft import Draft
 from tui.drawing import follow_keys
+from tui.following import follow
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -84,7 +85,7 @@ class DatasetsScreen(DatasetChoice):
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.folders = read_folders(getattr(self.app, "remember", None))
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.app.theme_changed_signal, self.update)
         follow_keys(self, self.update)
         self.turn_to(self.names[self.place])
 

@@ -16,6 +16,7 @@ from tui.comparison import places, short_labels
 from tui.control import Control
 from tui.describe import counted, labels
 from tui.drawing import drawing_of, follow_drawing, follow_keys
+from tui.following import follow
 from tui.live import RunSnapshot, Snapshot
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
@@ -78,7 +79,7 @@ class DenoiseScreen(ActingScreen):
 
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.app.theme_changed_signal, self.update)
         follow_drawing(self, self.update)
         follow_keys(self, self.update)
         self.set_interval(LOOK_SECONDS, self.update)

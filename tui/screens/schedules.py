@@ -21,6 +21,7 @@ from tui.arrange import upper_height
 from tui.commands import SCHEDULES, bindings
 from tui.draft import Draft
 from tui.drawing import drawing_of, follow_drawing, follow_keys
+from tui.following import follow
 from tui.noising import FIELDS, heldout_pictures, nudged, own_picture
 from tui.palette import series_style
 from tui.parts.bars import Hint, KeyBar
@@ -96,7 +97,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        self.app.theme_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.app.theme_changed_signal, self.update)
         follow_drawing(self, self.update)
         follow_keys(self, self.update)
         self.look_for_pictures("")

@@ -14,6 +14,7 @@ from textual.widgets.option_list import Option
 from core.errors import UserError
 from core.runs.plain import plain
 from tui.commands import ALL, SETTINGS, Command, bindings
+from tui.following import follow
 from tui.parts.bars import KeyBar
 from tui.parts.hints import screen_hints
 from tui.parts.settings_rows import USUAL, Row, line, rows, shown, turned
@@ -60,9 +61,9 @@ class SettingsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._list.highlighted = 1
-        self.settled.theme_changed_signal.subscribe(self, lambda _: self.update())
-        self.settled.drawing_changed_signal.subscribe(self, lambda _: self.update())
-        self.settled.keys_changed_signal.subscribe(self, lambda _: self.update())
+        follow(self, self.settled.theme_changed_signal, self.update)
+        follow(self, self.settled.drawing_changed_signal, self.update)
+        follow(self, self.settled.keys_changed_signal, self.update)
         self.update()
 
     def on_screen_resume(self) -> None:

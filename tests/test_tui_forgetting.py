@@ -1,0 +1,66 @@
+"""What was closed is forgotten: a night of looking around takes no more memory than a minute of it."""
+
+import gc
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+from textual.screen import Screen
+from textual.widget import Widget
+from tui_fixtures import five
+from tui_pilot import dashboard
+
+from tui.following import follow
+from tui.screens.compare import CompareScreen
+
+SCREENS = ("c", "d", "s", "b", "n", "T", "question_mark")
+"""Keys that open one each."""
+
+
+async def test_closed_screens_are_forgotten_with_all_that_they_had_drawn(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path) as driven:
+        closed: list[ref[object]] = []
+        for key in SCREENS:
+            await driven.press(key)
+            await driven.until(lambda: driven.app.screen is not driven.board)
+            await driven.pilot.pause()
+            closed += _parts(driven.app.screen)
+            await driven.press("escape")
+            await driven.until(lambda: driven.app.screen is driven.board)
+
+        def forgotten() -> bool:
+            gc.collect()
+            return all(part() is None for part in closed)
+
+        await driven.until(forgotten)
+
+
+def _parts(screen: Screen[Any]) -> list[ref[object]]:
+    """Everything on a screen, and what holds the lines that it drew."""
+    widgets = [screen, *screen.query("*")]
+    return [ref(part) for widget in widgets for part in (widget, widget._styles_cache)]
+
+
+async def test_whoever_follows_a_signal_is_told_and_no_longer_when_it_is_closed(tmp_path: Path) -> None:
+    five(tmp_path)
+    async with dashboard(tmp_path) as driven:
+        await driven.press("c")
+        compare = driven.app.screen
+        assert isinstance(compare, CompareScreen)
+        told: list[Widget] = []
+
+        class Listener(Widget):
+            def hear(self) -> None:
+                told.append(self)
+
+        listener = Listener()
+        await compare.mount(listener)
+        follow(listener, driven.app.theme_changed_signal, listener.hear)
+        driven.app.theme = "ddpm-light"
+        await driven.until(lambda: told == [listener])
+        await listener.remove()
+        driven.app.theme = "ddpm-dark"
+        await driven.pilot.pause()
+        await driven.pilot.pause()
+        assert told == [listener]
