@@ -1,7 +1,8 @@
 """A terminal driver that sends little, and never more than the line takes: what could not be sent is drawn over.
 
 A frame that finds the line still busy is only noted down. When there is room again, what is wanted by then is sent, so
-that nobody sees the past, however slow the line.
+that nobody sees the past, however slow the line. Pictures that move are sent in parts, wherever the terminal is: words
+and curves never wait behind them.
 """
 
 import asyncio
@@ -24,6 +25,12 @@ else:
 REMOTE_RATE: Final = 200_000
 LOCAL_RATE: Final = 3_000_000
 """Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
+PICTURE_RATE: Final = 40_000
+"""Bytes a second of which pictures take what texts leave: little over SSH, and enough for noise to dissolve."""
+PICTURE_SPARE: Final = 100_000
+"""Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""
+PICTURE_SECONDS: Final = 0.1
+"""Between the parts of a picture that is sent in parts."""
 WAITING: Final = 4
 """So many writes may wait in Textual's own queue."""
 LOOK_AGAIN: Final = 0.02
@@ -44,6 +51,7 @@ class Thin(_Base):
         self._rate = rate_of_line()
         self._synced = False
         self._free_at = 0.0
+        self._spare, self._counted_at = float(PICTURE_SPARE), time.monotonic()
         self._again: asyncio.TimerHandle | None = None
 
     def write(self, data: str) -> None:
@@ -65,9 +73,14 @@ class Thin(_Base):
         wait = self._free_at - time.monotonic()
         if wait <= 0 and self._is_free():
             self._send()
-        elif self._again is None:
-            loop = asyncio.get_running_loop()
-            self._again = loop.call_later(max(wait, LOOK_AGAIN), self._look_again)
+            if self.painted.waits():
+                self._look_again_in(PICTURE_SECONDS)
+        else:
+            self._look_again_in(max(wait, LOOK_AGAIN))
+
+    def _look_again_in(self, seconds: float) -> None:
+        if self._again is None:
+            self._again = asyncio.get_running_loop().call_later(seconds, self._look_again)
 
     def _look_again(self) -> None:
         self._again = None
@@ -79,10 +92,19 @@ class Thin(_Base):
         return thread is None or thread._queue.qsize() < WAITING
 
     def _send(self) -> None:
-        if data := self.painted.send():
+        if data := self.painted.send(self._room()):
             framed = f"{SYNC_START}{data}{SYNC_END}" if self._synced else data
-            self._free_at = max(time.monotonic(), self._free_at) + len(framed) / self._rate
+            taken = len(framed.encode())
+            self._free_at = max(time.monotonic(), self._free_at) + taken / self._rate
+            self._spare = max(self._spare - taken, -PICTURE_RATE * PICTURE_SECONDS)
             super().write(framed)
+
+    def _room(self) -> int:
+        """Bytes that pictures may take by now; none rather than so few that single cells would flicker."""
+        now = time.monotonic()
+        self._spare = min(PICTURE_SPARE, self._spare + PICTURE_RATE * (now - self._counted_at))
+        self._counted_at = now
+        return int(self._spare) if self._spare >= PICTURE_RATE * PICTURE_SECONDS / 2 else 0
 
 
 @cache

@@ -1,0 +1,72 @@
+"""How cells of a terminal look, in as few bytes as it takes to say so."""
+
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+
+class Look(NamedTuple):
+    """How a cell looks, as parts of an SGR sequence: attributes, colour and ground; empty where plain."""
+
+    attributes: str
+    color: str
+    ground: str
+
+
+PLAIN: Final = Look("", "", "")
+Row = tuple[list[str], list[Look]]
+"""Characters and looks, a cell each; no character where nothing was written, or a wide one goes on."""
+
+_INKED: Final = frozenset({"4", "7", "9", "21", "53"})
+"""Attributes by which even a space shows the colour of its text: underlined, reversed, struck through."""
+_RAMP: Final = {8 + 10 * step: f"5;{232 + step}" for step in range(24)} | {255: "5;231"}
+_NEAR: Final = 5
+"""Of 255: how far a grey may be from one of the terminal's own, whose name is half as long. Nobody sees it."""
+
+
+@lru_cache(maxsize=1 << 16)
+def look_of(style: str) -> Look:
+    """The look after an SGR sequence from a plain one, greys by their shorter names."""
+    words = iter(style.split(";"))
+    attributes: list[str] = []
+    colors = {"3": "", "4": ""}
+    for word in words:
+        if word in ("", "0"):
+            attributes, colors = [], {"3": "", "4": ""}
+        elif word in ("38", "48"):
+            kind = next(words, "")
+            rest = [next(words, "") for _ in range(3 if kind == "2" else 1)]
+            colors[word[0]] = f"{word};{_short(kind, rest)}"
+        elif len(word) >= 2 and word[:-1] in ("3", "4", "9", "10"):
+            place = "3" if word[:-1] in ("3", "9") else "4"
+            colors[place] = "" if word[-1] == "9" and len(word) == 2 and word[0] in "34" else word
+        else:
+            attributes.append(word)
+    return Look(";".join(attributes), colors["3"], colors["4"])
+
+
+def _short(kind: str, rest: list[str]) -> str:
+    if kind == "2" and rest[0] == rest[1] == rest[2] and rest[0].isdigit():
+        level = int(rest[0])
+        near = min(_RAMP, key=lambda grey: abs(grey - level))
+        if abs(near - level) <= _NEAR:
+            return _RAMP[near]
+    return ";".join([kind, *rest])
+
+
+@lru_cache(maxsize=1 << 12)
+def of_space(look: Look) -> Look:
+    """How a space looks: without a colour that nobody sees."""
+    inked = _INKED.intersection(look.attributes.split(";"))
+    return look if inked else Look("", "", look.ground)
+
+
+def change(before: Look | None, after: Look) -> str:
+    """The SGR sequence from one look to another."""
+    if before is None or before.attributes != after.attributes:
+        return f"\x1b[{';'.join(part for part in ('0', *after) if part)}m"
+    words = []
+    if before.color != after.color:
+        words.append(after.color or "39")
+    if before.ground != after.ground:
+        words.append(after.ground or "49")
+    return f"\x1b[{';'.join(words)}m"
