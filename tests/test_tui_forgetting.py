@@ -1,6 +1,8 @@
 """What was closed is forgotten: a night of looking around takes no more memory than a minute of it."""
 
 import gc
+import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from weakref import ref
@@ -8,9 +10,11 @@ from weakref import ref
 from textual.screen import Screen
 from textual.widget import Widget
 from tui_fixtures import five
-from tui_pilot import dashboard
+from tui_pilot import LOAD, dashboard
 
 from tui.following import follow
+from tui.machine import MachineLoad
+from tui.parts.machine_panel import MachinePanel
 from tui.screens.compare import CompareScreen
 
 SCREENS = ("c", "d", "s", "b", "n", "T", "question_mark")
@@ -64,3 +68,25 @@ async def test_whoever_follows_a_signal_is_told_and_no_longer_when_it_is_closed(
         await driven.pilot.pause()
         await driven.pilot.pause()
         assert told == [listener]
+
+
+async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_error(tmp_path: Path) -> None:
+    five(tmp_path)
+    asked, answer, loads = threading.Event(), threading.Event(), [LOAD]
+
+    def look() -> MachineLoad:
+        if loads:
+            return loads.pop()
+        asked.set()
+        answer.wait(30)
+        return replace(LOAD, cpu=0.99)
+
+    async with dashboard(tmp_path, (160, 50), machine=look) as driven:
+        driven.board._read_machine()
+        await driven.until(asked.is_set)
+        looks = [worker for worker in driven.app.workers if worker.group == "machine"]
+        await driven.board.query_one(MachinePanel).remove()
+        answer.set()
+        await driven.until(lambda: all(worker.is_finished for worker in looks))
+        assert looks
+        assert {worker.error for worker in looks} == {None}

@@ -15,7 +15,8 @@ from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-_CHUNK: Final = 64
+_CHUNK: Final = 8
+"""Pictures drawn at once: each thread that has drawn keeps as much memory as that took, for ever."""
 
 
 def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> PictureSet | None:

@@ -215,9 +215,10 @@ class Board(Listing):
     async def _read_machine(self) -> None:
         """Look how busy the machine is, away from the screen, while that is shown."""
         if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
-            load = await asyncio.to_thread(self._look_at_machine)
             panel = self.query_one(MachinePanel)
-            if load != panel.load:
+            load = await asyncio.to_thread(self._look_at_machine)
+            # Meanwhile the dashboard may have been left, and the panel with it.
+            if load != panel.load and panel.is_attached:
                 panel.load = load
                 self.update(chart=False)
 
