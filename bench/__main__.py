@@ -16,7 +16,7 @@ BENCHMARKS: Final = {
     "scaling": "What batch, picture size, width and T cost, with exponents.",
     "limit": "How near training comes to what the device can do, and where the rest goes.",
     "gpu": "A GPU in under 8 minutes: correct against float64 on the CPU, and all of training.",
-    "dashboard": "How soon the dashboard is there, answers a key, and what it takes when idle.",
+    "dashboard": "How soon the dashboard is there and answers a key, what it takes, and whether that is as wanted.",
     "all": "All of the others but gpu and quality, one after another; sampling if there is a finished run.",
 }
 

@@ -41,6 +41,7 @@ class LiveRun:
         created = _CREATED + timedelta(milliseconds=place)
         self._run = RunDirectory.create(root, config, group=GROUP, created=created, run_id=f"live-{place}")
         self._run.samples.mkdir()
+        self._run.reverse.mkdir()
         self._rng = np.random.default_rng(place)
         self._metrics = MetricsWriter(self._run.metrics_file)
         self._step, self._epoch, self._elapsed = 0, 0, 0.0
@@ -57,6 +58,9 @@ class LiveRun:
             pid_started=process.pid_started,
             boot_id=process.boot_id,
         )
+        # A strip of the reverse process: ten states of as many starting noises as there are samples.
+        strip = self._rng.integers(0, 256, (160, 32, 32), dtype=np.uint8)
+        write_sheet(self._run.reverse / "epoch-0001.png", strip, columns=10)
         for _ in range(epochs):
             self.train(steps, seconds=1.0)
             self.end_epoch(pictures=self._epoch % 10 == 9)
@@ -102,6 +106,10 @@ class LiveRun:
             images_per_second=1000.0 + 20 * self._rng.standard_normal(),
         )
         self._run.write_status(self._status, fsync=False)
+
+    def close(self) -> None:
+        """Write no more."""
+        self._metrics.close()
 
 
 def _triangles(rng: np.random.Generator, count: int) -> NDArray[np.uint8]:

@@ -81,15 +81,19 @@ class Terminal:
             if not self._read(PATIENCE):
                 raise UserError(f"waited in vain for {', '.join(texts)}; the last words: {text[-200:]!r}")
 
-    def seconds_to_answer(self, key: str) -> float:
-        """Press a key; seconds until the frame that follows was written whole.
+    def press(self, key: str) -> None:
+        """Press a key."""
+        os.write(self._master, key.encode())
+
+    def seconds_to_answer(self, key: str, *, quiet: float = 0.3) -> float:
+        """Press a key once nothing was painted for a while; seconds until the frame that follows was written whole.
 
         Raises:
             UserError: nothing follows.
         """
-        self.settle()
+        self.settle(quiet)
         start = time.perf_counter()
-        os.write(self._master, key.encode())
+        self.press(key)
         if not self._read(PATIENCE):
             raise UserError(f"nothing was painted after the key {key!r}")
         last = time.perf_counter()
@@ -103,9 +107,15 @@ class Terminal:
         while time.perf_counter() < deadline and self._read(seconds):
             pass
 
-    def share_of_a_core(self, seconds: float) -> float:
-        """How much of one core the program, with its children, takes while nobody does anything."""
-        self.settle()
+    def share_of_a_core(self, seconds: float, *, settle: bool = True) -> float:
+        """How much of one core the program, with its children, takes while nobody does anything.
+
+        Args:
+            seconds: for which it is watched.
+            settle: whether to wait before that until it has painted what it was about to.
+        """
+        if settle:
+            self.settle()
         before, start = self._worked(), time.perf_counter()
         while (left := start + seconds - time.perf_counter()) > 0:
             self._read(left)

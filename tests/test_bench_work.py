@@ -14,7 +14,7 @@ from bench import all as everything
 from bench.__main__ import BENCHMARKS, main
 from bench.child import Settings, children
 from bench.concurrency import groups_of, together
-from bench.dashboard import make_runs
+from bench.finished import make_runs
 from bench.limit import operations_of_a_step
 from bench.peers import nearest, parameters_of, silently
 from bench.quality import ours, seconds_of

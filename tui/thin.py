@@ -25,7 +25,7 @@ else:
 REMOTE_RATE: Final = 200_000
 LOCAL_RATE: Final = 3_000_000
 """Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
-PICTURE_RATE: Final = 40_000
+PICTURE_RATE: Final = 35_000
 """Bytes a second of which pictures take what texts leave: little over SSH, and enough for noise to dissolve."""
 PICTURE_SPARE: Final = 100_000
 """Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""

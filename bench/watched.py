@@ -1,0 +1,98 @@
+"""The dashboard while five runs seem to train: keys, processor, bytes, memory, and what it takes from a training."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from bench.child import Child
+from bench.terminal import Terminal
+from core.errors import UserError
+from core.schedules import SCHEDULE_NAMES
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+SECONDS: Final = 5.0
+TRAINED_SECONDS: Final = 4.0
+QUIET: Final = 0.15
+"""Between two frames of live runs, so that a key's frame is not taken for one of theirs."""
+_KEYS: Final = ("\x1b[B", "\x1b[A") * 6
+_ESCAPE: Final = "\x1b"
+
+
+def watch(
+    opened: Callable[[], Terminal], runs: Path, training: Child, *, closed_first: bool
+) -> dict[str, list[float]]:
+    """Measure a dashboard while five runs seem to train beside those that are there.
+
+    Args:
+        opened: starts the dashboard.
+        runs: the folder of runs, to which the five are added for the time.
+        training: a real training, which takes all cores while it is compared.
+        closed_first: whether it trains without the dashboard first, or with it.
+    """
+    with _live(runs):
+        closed = _trained(training, None) if closed_first else 0.0
+        terminal = opened()
+        try:
+            terminal.seconds_until(*SCHEDULE_NAMES, "▀", "running")
+            terminal.settle(1.0)
+            found = _measured(terminal)
+            with_it = _trained(training, terminal)
+        finally:
+            terminal.close()
+        closed = closed or _trained(training, None)
+    return {**found, "slower": [100 * (1 - with_it / closed)]}
+
+
+def _measured(terminal: Terminal) -> dict[str, list[float]]:
+    found = {"key": [1000 * terminal.seconds_to_answer(key, quiet=QUIET) for key in _KEYS]}
+    found["board"], found["board sent"] = _taken(terminal)
+    terminal.press("c")
+    terminal.settle(1.0)
+    found["compare"], found["compare sent"] = _taken(terminal)
+    terminal.press(_ESCAPE)
+    terminal.settle(1.0)
+    terminal.press("d")
+    terminal.settle(1.0)
+    terminal.press(" ")
+    found["noise sent"] = _taken(terminal)[1]
+    terminal.press(_ESCAPE)
+    terminal.settle(1.0)
+    found["memory"] = [terminal.memory() / 1e6]
+    return found
+
+
+def _taken(terminal: Terminal) -> tuple[list[float], list[float]]:
+    """Per cent of a core, and KB a second."""
+    before = len(terminal.painted)
+    share = terminal.share_of_a_core(SECONDS, settle=False)
+    return [100 * share], [(len(terminal.painted) - before) / SECONDS / 1000]
+
+
+def _trained(training: Child, terminal: Terminal | None) -> float:
+    """Pictures that are trained on, with a dashboard whose frames are read, or without one."""
+    training.go(TRAINED_SECONDS)
+    if terminal is not None:
+        terminal.share_of_a_core(TRAINED_SECONDS, settle=False)
+    return training.done()
+
+
+@contextmanager
+def _live(runs: Path) -> Iterator[None]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.live", str(runs)], env=environment, stdout=subprocess.PIPE
+    ) as writer:
+        try:
+            if writer.stdout is None or not writer.stdout.readline():
+                raise UserError("the five live runs ended by themselves; see above")
+            yield
+        finally:
+            writer.kill()
+            writer.wait()
+            for run in runs.glob("live-*"):
+                shutil.rmtree(run)
