@@ -62,10 +62,20 @@ def test_the_dashboard_never_loads_torch() -> None:
     assert not [name for name in loaded if is_in(name, ("torch", "safetensors", "core.cli", *WITH_TORCH))]
 
 
-def test_the_first_frame_waits_for_nothing_that_draws_runs() -> None:
-    loaded = loaded_by_importing(
-        ["tui.__main__", "tui.app", "tui.control", "tui.keys", "tui.preferences", "tui.terminal"]
-    )
+UP_TO_THE_FIRST_FRAME = """
+import os, pty
+import tui.__main__ as program
+import tui.app
+os.environ["XDG_CONFIG_HOME"] = os.environ["XDG_STATE_HOME"] = os.getcwd()
+for number in (0, 1):
+    os.dup2(pty.openpty()[1], number)
+tui.app.Dashboard.run = lambda self: os.write(2, b"the first frame is painted now\\n")
+assert program.main(["--runs", "runs"]) == 0
+"""
+
+
+def test_the_first_frame_waits_for_nothing_that_draws_runs(tmp_path: Path) -> None:
+    loaded = loaded_after(UP_TO_THE_FIRST_FRAME, cwd=tmp_path)
     assert "tui.screens.opening" in loaded
     heavy = ("numpy", "PIL", "psutil", "msgspec", "core.runs", "core.config", "core.imaging", "tui.live")
     assert not [name for name in loaded if is_in(name, heavy)]

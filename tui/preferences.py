@@ -10,6 +10,7 @@ from typing import Final, Literal, get_args
 from tui.themes import DARK, THEMES
 
 FOLDERS: Final = "folders"
+SETTINGS: Final = "settings.toml"
 MOST_FOLDERS: Final = 9
 PictureMode = Literal["auto", "truecolor", "256", "16", "ascii"]
 PICTURE_MODES: Final[tuple[PictureMode, ...]] = get_args(PictureMode)
@@ -37,6 +38,11 @@ def theme_file(environment: Mapping[str, str] = os.environ) -> Path:
     home = environment.get("XDG_STATE_HOME")
     base = Path(home) if home else Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
     return base / "ddpm-tui" / "theme"
+
+
+def settings_path(theme: Path | None) -> Path | None:
+    """Where the settings are kept: beside the theme."""
+    return theme.with_name(SETTINGS) if theme is not None else None
 
 
 def read_theme(path: Path | None, environment: Mapping[str, str] = os.environ) -> str:

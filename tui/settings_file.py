@@ -9,9 +9,8 @@ import msgspec
 from core.config.load import Table, decode, read_toml
 from core.errors import UserError
 from tui.own_lines import keep
-from tui.preferences import PictureMode, Settings
+from tui.preferences import PictureMode, Settings, settings_path
 
-SETTINGS: Final = "settings.toml"
 REFRESH: Final = (0.1, 10.0)
 EXPECTED: Final = {
     "pictures": "auto, truecolor, 256, 16 or ascii",
@@ -27,11 +26,6 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     zoom: Literal[1, 2] = 1
     bell: bool = True
     refresh: Annotated[float, msgspec.Meta(ge=REFRESH[0], le=REFRESH[1])] = REFRESH[0]
-
-
-def settings_path(theme: Path | None) -> Path | None:
-    """Where the settings are kept: beside the theme."""
-    return theme.with_name(SETTINGS) if theme is not None else None
 
 
 def read_settings(theme: Path | None) -> tuple[Settings, tuple[str, ...]]:
