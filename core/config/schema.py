@@ -91,6 +91,8 @@ class TrainConfig(Section, frozen=True):
     """Draw one timestep from each of batch_size equal strata, instead of each independently."""
     noise_levels: Literal["uniform", "cosine"] = "uniform"
     """Timesteps are drawn uniformly, or to look at noise levels as often as the cosine schedule does, under any."""
+    loss_weight: Literal["none", "min_snr"] = "none"
+    """Errors count alike at all timesteps, or by min(SNR, 5) as errors of the foreseen picture (Hang et al. 2023)."""
     augment: Literal["none", "flips", "dihedral"] = "none"
     """Symmetries that the batches take in turn, one a batch: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"

@@ -32,6 +32,7 @@ from core.training.compiler import find_compiler
 from core.training.ema import Ema
 from core.training.muon import Muon
 from core.training.timesteps import TimestepSource
+from core.training.weighting import loss_weights
 
 DRAIN_SECONDS: Final = 0.25
 _HELDOUT_BATCH: Final = 250
@@ -99,6 +100,8 @@ class Trainer:
             stratified=train.stratified_timesteps,
             device=device,
         )
+        weights = loss_weights(self.diffusion, train.loss_weight)
+        self.weights = None if weights is None else weights.to(device)
         self.bf16 = train.precision == "bf16" or (train.precision == "auto" and bf16_is_fast(device))
         self.batches = math.ceil(len(self.x) / train.batch_size)
         self.steps = self.batches * train.epochs
@@ -228,8 +231,10 @@ class Trainer:
                 group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self._forward(xt, t)
-        loss = self.diffusion.loss(output, x0, eps, t).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
+        losses = self.diffusion.loss(output, x0, eps, t)
+        loss = losses.mean()  # reported as it is, so that trainings can be compared
+        weighted = loss if self.weights is None else (self.weights[t] * losses).mean()
+        weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
