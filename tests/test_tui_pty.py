@@ -73,7 +73,7 @@ def test_at_80x24_keys_work_sizes_change_and_the_screen_is_given_back(
         ("d", "its first strip"),
         ("s", "beta_t"),
         ("c", "log y"),
-        ("n", "F5"),
+        ("n", "f5"),
         ("l", "epoch 49"),
     ):
         terminal.press(key)
