@@ -31,6 +31,7 @@ from core.training.checkpoint import (
 from core.training.compiler import find_compiler
 from core.training.ema import Ema
 from core.training.muon import Muon
+from core.training.precision import bf16_is_fast
 from core.training.timesteps import TimestepSource
 from core.training.weighting import loss_weights
 
@@ -261,15 +262,6 @@ class Trainer:
         return EpochReport(
             self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(tick), rate
         )
-
-
-def bf16_is_fast(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 faster than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported())
-    return False
 
 
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:

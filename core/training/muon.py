@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from core.training.precision import bf16_is_fast
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
@@ -68,7 +70,10 @@ class Muon(Optimizer):
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest matrices with singular values near 1, by five Newton-Schulz steps in bfloat16.
+    """The nearest matrices with singular values near 1, by five Newton-Schulz steps.
+
+    They are done in bfloat16 where that is faster, else in float32: a CPU without instructions for bfloat16 would spend
+    as long on them as on the network.
 
     Args:
         matrices: [K, rows, columns], any scale.
@@ -81,7 +86,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     tall = matrices.shape[-2] > matrices.shape[-1]
     x: Tensor = matrices.mT if tall else matrices
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
-    x = x.to(torch.bfloat16)
+    x = x.to(torch.bfloat16 if bf16_is_fast(x.device) else torch.float32)
     for _ in range(_ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
