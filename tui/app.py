@@ -96,11 +96,7 @@ class Dashboard(SightApp, GuidedApp):
         return series_variables(ON_DARK)
 
     def get_driver_class(self) -> type[Driver]:
-        import os
-
-        return (
-            super().get_driver_class() if os.environ.get("DDPM_RAW") else thinned(super().get_driver_class())
-        )
+        return thinned(super().get_driver_class())
 
     def on_resize(self) -> None:
         if isinstance(self._driver, Thin):
