@@ -94,7 +94,7 @@ class TrainConfig(Section, frozen=True):
     loss_weight: Literal["none", "min_snr"] = "none"
     """Errors count alike at all timesteps, or by min(SNR, 5) as errors of the foreseen picture (Hang et al. 2023)."""
     augment: Literal["none", "flips", "dihedral"] = "none"
-    """Symmetries that the batches take in turn, one a batch: none, mirror images, or all eight of the square."""
+    """Symmetries that the parts of a batch take in turn: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
     """Compile the training step with torch.compile where a compiler is found."""

@@ -32,6 +32,7 @@ from core.training.compiler import find_compiler
 from core.training.ema import Ema
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast
+from core.training.symmetries import augment
 from core.training.timesteps import TimestepSource
 from core.training.weighting import loss_weights
 
@@ -221,7 +222,7 @@ class Trainer:
     def _step(self, order: Tensor) -> Tensor:
         size = self.config.train.batch_size
         x0 = _scale(self.x[order[self.batch * size : (self.batch + 1) * size]])
-        x0 = _augment(x0, self.config.train.augment, self.step)
+        x0 = augment(x0, self.config.train.augment, self.step)
         t = self.timesteps.draw(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
         xt = self.diffusion.q_sample(x0, t, eps)
@@ -285,17 +286,3 @@ def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.opt
 def _scale(pixels: Tensor) -> Tensor:
     """uint8 to float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1
-
-
-def _augment(x0: Tensor, kind: str, step: int) -> Tensor:
-    """A symmetry for the whole batch, each in its turn."""
-    if kind == "none":
-        return x0
-    if step & 1:
-        x0 = x0.flip(3)
-    if kind == "dihedral":
-        if step & 2:
-            x0 = x0.flip(2)
-        if step & 4:
-            x0 = x0.transpose(2, 3)
-    return x0.contiguous()
