@@ -261,15 +261,15 @@ def test_a_set_that_is_stopped_leaves_nothing(data: Path) -> None:
 
 
 def test_folders_are_remembered_the_latest_first_and_not_too_many(tmp_path: Path) -> None:
-    theme = tmp_path / "state" / "theme"
-    assert read_folders(theme) == []
+    state = tmp_path / "state"
+    assert read_folders(state) == []
     for number in range(12):
-        remember_folder(theme, f"/pictures/{number}")
-    remember_folder(theme, "/pictures/8")
-    found = read_folders(theme)
+        remember_folder(state, f"/pictures/{number}")
+    remember_folder(state, "/pictures/8")
+    found = read_folders(state)
     assert found[:3] == ["/pictures/8", "/pictures/11", "/pictures/10"]
     assert len(found) == MOST_FOLDERS
     remember_folder(None, "/pictures")
     assert read_folders(None) == []
     (tmp_path / "state" / "folders").write_bytes(b"\xff")
-    assert read_folders(theme) == []
+    assert read_folders(state) == []

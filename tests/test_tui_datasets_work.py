@@ -125,8 +125,8 @@ async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> 
     mine.mkdir()
     for number in range(12):
         Image.new("RGB", (20, 30), (number * 20, 0, 99)).save(mine / f"{number}.png")
-    theme = tmp_path / "state" / "theme"
-    async with dashboard(tmp_path / "runs", (120, 40), remember=theme) as driven:
+    state = tmp_path / "state"
+    async with dashboard(tmp_path / "runs", (120, 40), remember=state) as driven:
         screen = await browse(driven)
         await driven.press("o")
         await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
@@ -140,7 +140,7 @@ async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> 
         assert "datasets  mine" in driven.text()
         assert f"from {mine}, cut square and resized" in " ".join(driven.text().split())
         assert tiles(screen)[0].pictures.shape[3] == 3
-    async with dashboard(tmp_path / "runs", (120, 40), remember=theme) as driven:
+    async with dashboard(tmp_path / "runs", (120, 40), remember=state) as driven:
         await browse(driven)
         assert "4 mine" in driven.text()
 

@@ -229,7 +229,7 @@ async def test_several_ends_at_once_ring_once_and_a_stop_does_not(
 
 async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = fake_run(tmp_path / "runs", "linear", epoch=2)
-    remember = tmp_path / "state" / "theme"
+    remember = tmp_path / "state"
     bells = []
     monkeypatch.setattr("textual.app.App.bell", lambda app: bells.append(1))
     async with dashboard(tmp_path / "runs", remember=remember) as driven:

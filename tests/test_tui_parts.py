@@ -25,9 +25,10 @@ from tui.palette import ON_DARK, ON_LIGHT, series_style
 from tui.parts.bars import Headline, Hint, chosen, headline_content
 from tui.parts.facts import Facts, broad_lines, narrow_lines, slider
 from tui.parts.run_table import choose_columns
-from tui.preferences import read_theme, theme_file, write_theme
+from tui.preferences import THEME_NAMES, Settings, state_folder
+from tui.settled import SettledApp
 from tui.tally import Tally
-from tui.themes import THEMES, following
+from tui.themes import THEMES, following, full_name, short_name
 
 SIZES = [
     (w, h) for w in (60, 66, 79, 80, 99, 100, 119, 139, 140, 160, 200, 250, 400) for h in range(13, 90, 3)
@@ -272,9 +273,11 @@ def test_text_and_curves_can_be_read_in_every_theme(theme: object) -> None:
 
 
 def test_themes_go_round_and_start_over_from_a_stranger() -> None:
-    names = [theme.name for theme in THEMES]
-    assert [following(name) for name in names] == [*names[1:], names[0]]
-    assert following("dracula") == names[0]
+    full = [theme.name for theme in THEMES]
+    assert full == [full_name(name) for name in THEME_NAMES]
+    assert [short_name(name) for name in full] == list(THEME_NAMES)
+    assert [following(name) for name in full] == [*THEME_NAMES[1:], THEME_NAMES[0]]
+    assert following("dracula") == short_name("dracula") == THEME_NAMES[0]
 
 
 def test_keys_toml_rebinds_by_section_or_by_dotted_name(tmp_path: Path) -> None:
@@ -300,19 +303,15 @@ def test_a_wrong_keys_toml_says_what_is_wrong(tmp_path: Path, text: str, message
         read_keymap(file)
 
 
-def test_the_theme_is_remembered_and_rubbish_is_the_dark_one(tmp_path: Path) -> None:
-    file = theme_file({"XDG_STATE_HOME": str(tmp_path)})
-    assert file == tmp_path / "ddpm-tui" / "theme"
-    assert theme_file({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui/theme")
-    assert read_theme(file, {}) == read_theme(None, {}) == "ddpm-dark"
-    write_theme(file, "ddpm-light")
-    assert read_theme(file, {}) == "ddpm-light"
-    assert read_theme(file, {"TEXTUAL_THEME": "ddpm-monochrome"}) == "ddpm-monochrome"
-    assert read_theme(file, {"TEXTUAL_THEME": "nord"}) == "ddpm-light"
-    file.write_bytes(b"\xff\xfe")
-    assert read_theme(file, {}) == "ddpm-dark"
-    write_theme(Path("/proc/nowhere/theme"), "ddpm-light")
-    write_theme(None, "ddpm-light")
+def test_settings_are_kept_where_a_program_s_state_belongs() -> None:
+    assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/ddpm-tui")
+    assert state_folder({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui")
+
+
+def test_textual_s_variable_names_the_theme_of_a_visit_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, theme in (("ddpm-monochrome", "ddpm-monochrome"), ("nord", "ddpm-light")):
+        monkeypatch.setenv("TEXTUAL_THEME", asked)
+        assert SettledApp(settings=Settings(theme="light")).theme == theme
 
 
 def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:

@@ -11,6 +11,7 @@ from tui_pilot import dashboard
 from core.runs.status import State
 from tui.commands import BOARD, EVERYWHERE
 from tui.screens.log import LINE_LIMIT, LogScreen
+from tui.settings_file import read_settings
 from tui.themes import THEMES
 from tui.widgets.wall import Wall
 
@@ -133,11 +134,11 @@ async def test_themes_go_round_and_redraw_the_colours(tmp_path: Path) -> None:
 
 
 async def test_a_chosen_theme_is_there_again_next_time(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "theme"
-    async with dashboard(tmp_path / "runs", remember=file) as driven:
+    state = tmp_path / "state"
+    async with dashboard(tmp_path / "runs", remember=state) as driven:
         await driven.press("t")
         assert driven.app.theme == "ddpm-light"
-    async with dashboard(tmp_path / "runs", remember=file) as driven:
+    async with dashboard(tmp_path / "runs", remember=state, settings=read_settings(state)[0]) as driven:
         assert driven.app.theme == "ddpm-light"
 
 

@@ -33,36 +33,37 @@ def open_at(driven: Driven, name: str) -> SettingsScreen:
 
 
 async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
-    theme = tmp_path / "state" / "theme"
+    state = tmp_path / "state"
     comparison(tmp_path / "runs", "finished")
-    async with dashboard(tmp_path / "runs", (80, 24), remember=theme, pictures="ascii") as driven:
+    async with dashboard(tmp_path / "runs", (80, 24), remember=state, pictures="ascii") as driven:
         await driven.press("T")
         assert "‹ ascii ›" in driven.text()
         await driven.press("right")
-        assert driven.app.theme == LIGHT.name == theme.read_text(encoding="utf-8").strip()
+        assert driven.app.theme == LIGHT.name
+        assert read_settings(state)[0].theme == "light"
         await driven.press("down", "right")
         assert driven.app.pictures is None
         assert driven.app.drawing.mode != "ascii"
         await driven.press("down", "space", "j", "left", "down", "right")
-        kept = read_settings(theme)[0]
-        assert kept == driven.app.settings == Settings(pictures="auto", zoom=2, bell=False, refresh=0.2)
+        kept = read_settings(state)[0]
+        assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=0.2)
         assert driven.app.drawing.zoom == 2
         await driven.press("backspace")
-        assert read_settings(theme)[0].refresh == 0.1
+        assert read_settings(state)[0].refresh == 0.1
         await driven.press("escape")
         assert driven.app.screen is driven.board
 
 
 async def test_seconds_are_typed_and_checked(tmp_path: Path) -> None:
-    theme = tmp_path / "theme"
-    async with dashboard(tmp_path / "runs", (80, 24), remember=theme) as driven:
+    state = tmp_path / "state"
+    async with dashboard(tmp_path / "runs", (80, 24), remember=state) as driven:
         await driven.press("f3")
         open_at(driven, "refresh")
         await driven.press("enter", "9", "9", "enter")
         assert isinstance(driven.app.screen, TextScreen)
         assert "refresh = 99.0: expected seconds, from 0.1 to 10" in driven.text()
         await driven.press("backspace", "backspace", "0", ".", "4", "enter")
-        assert driven.app.settings.refresh == read_settings(theme)[0].refresh == 0.4
+        assert driven.app.settings.refresh == read_settings(state)[0].refresh == 0.4
         await driven.press("right")
         assert driven.app.settings.refresh == 0.5
         await driven.press("enter", "x", "escape")
@@ -128,12 +129,12 @@ async def test_usual_keys_come_back_unless_they_are_in_use(tmp_path: Path) -> No
 
 
 async def test_a_broken_file_is_named_in_a_line_and_left_as_it_is(tmp_path: Path) -> None:
-    theme, keys = tmp_path / "state" / "theme", tmp_path / "keys.toml"
-    theme.parent.mkdir()
-    settings = theme.with_name("settings.toml")
+    state, keys = tmp_path / "state", tmp_path / "keys.toml"
+    state.mkdir()
+    settings = state / "settings.toml"
     settings.write_text("zoom = \x1b[31m", encoding="utf-8")
     keys.write_text('"run.stpo" = "s"\n', encoding="utf-8")
-    async with dashboard(tmp_path / "runs", (120, 36), remember=theme, keys=keys) as driven:
+    async with dashboard(tmp_path / "runs", (120, 36), remember=state, keys=keys) as driven:
         await driven.press("T")
         text = " ".join(driven.text().split())
         assert "settings.toml: not valid TOML" in text

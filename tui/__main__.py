@@ -148,15 +148,15 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.app import Dashboard
     from tui.control import Control
     from tui.keys import keys_file, read_keymap
-    from tui.preferences import Settings, settings_path, theme_file
+    from tui.preferences import Settings, has_settings, state_folder
     from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal, write_in_any_encoding
 
-    theme = theme_file()
+    state = state_folder()
     settings, troubles = Settings(), tuple[str, ...]()
-    if (kept := settings_path(theme)) is not None and kept.exists():
-        from tui.settings_file import read_settings  # half of what the first frame would wait for
+    if has_settings(state):
+        from tui.settings_file import settings_at_start  # half of what the first frame would wait for
 
-        settings, troubles = read_settings(theme)
+        settings, troubles = settings_at_start(state)
     own_keys = keys_file()
     if (options.pictures or settings.pictures) == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
@@ -170,7 +170,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             tracks,
             keymap=keymap,
             keys=own_keys,
-            remember=theme,
+            remember=state,
             exports=exports,
             settings=settings,
             pictures=options.pictures,
@@ -182,7 +182,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             start=not options.no_start,
             keymap=keymap,
             keys=own_keys,
-            remember=theme,
+            remember=state,
             exports=exports,
             settings=settings,
             pictures=options.pictures,

@@ -19,9 +19,8 @@ from tui.guided import GuidedApp
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.palette import ON_DARK, series_variables
 from tui.parts.sight import SightApp
-from tui.preferences import PictureMode, Settings
+from tui.preferences import THEME_NAMES, PictureMode, Settings
 from tui.screens.opening import Opening
-from tui.themes import THEMES
 from tui.thin import Thin, thinned
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Dashboard(SightApp, GuidedApp):
         start: whether the recipe may be queued; otherwise its group is only looked for.
         keymap: keys by command id, where they differ from the usual ones.
         keys: the file that keeps them; None forgets what is rebound.
-        remember: the file that keeps the chosen theme; None forgets it.
+        remember: the folder that keeps settings, and folders of pictures; None forgets them.
         exports: the folder that exports are written to.
         settings: as they were kept.
         pictures: the colours of pictures on this visit, whatever the settings say.
@@ -187,10 +186,8 @@ class Dashboard(SightApp, GuidedApp):
                 keys = self.get_key_display(binding)
                 run = partial(self.run_action, binding.action, active.node)
                 yield SystemCommand(binding.description, f"key: {keys}", run)
-        for theme in THEMES:
-            yield SystemCommand(
-                f"Theme: {theme.name.removeprefix('ddpm-')}", "colours", partial(self.use_theme, theme.name)
-            )
+        for name in THEME_NAMES:
+            yield SystemCommand(f"Theme: {name}", "colours", partial(self.use_theme, name))
 
     def action_suspend(self) -> None:
         """Stop, and let the shell have the terminal, until its `fg`."""

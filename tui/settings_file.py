@@ -9,10 +9,13 @@ import msgspec
 from core.config.load import Table, decode, read_toml
 from core.errors import UserError
 from tui.own_lines import keep
-from tui.preferences import PictureMode, Settings, settings_path
+from tui.preferences import SETTINGS, THEME, THEME_NAMES, PictureMode, Settings, ThemeName
 
 REFRESH: Final = (0.1, 10.0)
+LONGEST_NAME: Final = 40
+"""Bytes of the old file of a theme; no name is longer."""
 EXPECTED: Final = {
+    "theme": f"{', '.join(THEME_NAMES[:-1])} or {THEME_NAMES[-1]}",
     "pictures": "auto, truecolor, 256, 16 or ascii",
     "zoom": "1 or 2",
     "bell": "true or false",
@@ -22,16 +25,16 @@ EXPECTED: Final = {
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    theme: ThemeName = "dark"
     pictures: PictureMode = "auto"
     zoom: Literal[1, 2] = 1
     bell: bool = True
     refresh: Annotated[float, msgspec.Meta(ge=REFRESH[0], le=REFRESH[1])] = REFRESH[0]
 
 
-def read_settings(theme: Path | None) -> tuple[Settings, tuple[str, ...]]:
+def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
     """The settings, and what is wrong in their file, a line each; a setting that is wrong is as if never changed."""
-    path = settings_path(theme)
-    if path is None or not path.exists():
+    if folder is None or not (path := folder / SETTINGS).exists():
         return Settings(), ()
     try:
         table = read_toml(path)
@@ -64,20 +67,52 @@ def checked(table: Table, *, source: str) -> Table:
     return {key: known[key] for key in table}
 
 
-def write_settings(theme: Path | None, before: Settings, after: Settings) -> str:
+def settings_at_start(folder: Path) -> tuple[Settings, tuple[str, ...]]:
+    """As `read_settings`, once the theme is taken over from the file of its own that first kept it."""
+    wrong = _carry_theme(folder)
+    settings, troubles = read_settings(folder)
+    return settings, tuple(dict.fromkeys((*wrong, *troubles)))
+
+
+def _carry_theme(folder: Path) -> tuple[str, ...]:
+    """Make the theme a setting like the others; then the file of its own is gone.
+
+    Returns:
+        Why that could not be done, in a line; the file is as it was.
+    """
+    from core.reading import open_plain  # brings numpy along, and is needed once
+
+    old, path = folder / THEME, folder / SETTINGS
+    if not old.exists():
+        return ()
+    try:
+        if not (path.exists() and "theme" in read_toml(path)):
+            with open_plain(old) as file:
+                name = file.read(LONGEST_NAME).decode(errors="replace").strip().removeprefix("ddpm-")
+            if name not in THEME_NAMES:
+                return (f"{old}: {name!r}: expected {EXPECTED['theme']}; delete it, and choose a theme",)
+            keep(path, "theme", name)
+        old.unlink()
+    except UserError as error:
+        return (str(error),)
+    except OSError as error:
+        return (f"{old}: cannot be taken over into {SETTINGS} ({error.strerror or error})",)
+    return ()
+
+
+def write_settings(folder: Path | None, before: Settings, after: Settings) -> str:
     """Keep what is another one now; all else in the file stays as it is.
 
     Returns:
         Why that could not be done; empty when it was, or when there is no place to keep them.
     """
-    path = settings_path(theme)
-    if path is None:
+    if folder is None:
         return ""
     try:
         for key in EXPECTED:
             value: Any = getattr(after, key)
             if value != getattr(before, key):
-                keep(path, key, value)
+                keep(folder / SETTINGS, key, value)
     except UserError as error:
         return str(error)
     return ""

@@ -1,13 +1,14 @@
 """An app whose settings, theme and keys can be changed while it runs, and are kept for the next visits."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tui.drawing import Drawing, DrawingApp, color_mode
-from tui.preferences import PictureMode, Settings, read_theme, write_theme
-from tui.themes import THEMES, following
+from tui.preferences import PictureMode, Settings, ThemeName
+from tui.themes import THEMES, following, full_name
 
 
 class SettledApp(DrawingApp):
@@ -16,7 +17,7 @@ class SettledApp(DrawingApp):
     Args:
         settings: as they were kept.
         pictures: the colours of pictures on this visit, whatever the settings say.
-        remember: the file that keeps the chosen theme, beside which the settings lie; None forgets them.
+        remember: the folder that keeps settings, and folders of pictures; None forgets them.
         keymap: keys by command id, where they differ from the usual ones.
         keys: `keys.toml`; None forgets what is rebound.
     """
@@ -39,7 +40,8 @@ class SettledApp(DrawingApp):
         self.drawing = self._drawing()
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = read_theme(remember)
+        asked = os.environ.get("TEXTUAL_THEME", "")
+        self.theme = asked if asked in {theme.name for theme in THEMES} else full_name(self.settings.theme)
         if self.keymap:
             self.set_keymap(self.keymap)
 
@@ -56,10 +58,10 @@ class SettledApp(DrawingApp):
         self.draw_pictures(self._drawing())
         self._tell(write_settings(self.remember, before, settings), "settings are not kept")
 
-    def use_theme(self, name: str) -> None:
+    def use_theme(self, name: ThemeName) -> None:
         """Take a theme, at once and for the next visits."""
-        self.theme = name
-        write_theme(self.remember, name)
+        self.theme = full_name(name)
+        self.change(replace(self.settings, theme=name))
 
     def rebind(self, changes: Mapping[str, Sequence[str] | None]) -> None:
         """Give commands other keys, at once and for the next visits.
@@ -98,7 +100,7 @@ class SettledApp(DrawingApp):
 
     def action_next_theme(self) -> None:
         self.use_theme(following(self.theme))
-        self.notify(f"theme: {self.theme.removeprefix('ddpm-')}", timeout=2)
+        self.notify(f"theme: {self.settings.theme}", timeout=2)
 
     def action_zoom_pictures(self) -> None:
         self.change(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))

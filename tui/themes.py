@@ -5,6 +5,9 @@ from typing import Final
 from textual.theme import Theme
 
 from tui.palette import ON_DARK, ON_LIGHT, series_variables
+from tui.preferences import THEME_NAMES, ThemeName
+
+PREFIX: Final = "ddpm-"
 
 
 def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
@@ -100,7 +103,21 @@ THEMES: Final = (DARK, LIGHT, COLOR_BLIND, MONOCHROME)
 """In the order in which `t` walks through them."""
 
 
-def following(name: str) -> str:
-    """The theme after the one of this name; the first one after a theme that is not ours."""
-    names = [theme.name for theme in THEMES]
-    return names[(names.index(name) + 1) % len(names)] if name in names else names[0]
+def full_name(name: ThemeName) -> str:
+    """The name by which Textual knows a theme of ours.
+
+    >>> full_name("light")
+    'ddpm-light'
+    """
+    return f"{PREFIX}{name}"
+
+
+def short_name(full: str) -> ThemeName:
+    """The name of a theme of ours as a setting; the first one's for a theme that is not ours."""
+    return next((name for name in THEME_NAMES if full == full_name(name)), THEME_NAMES[0])
+
+
+def following(full: str) -> ThemeName:
+    """The theme after one; the first one after a theme that is not ours."""
+    ours = [theme.name for theme in THEMES]
+    return THEME_NAMES[(ours.index(full) + 1) % len(ours) if full in ours else 0]

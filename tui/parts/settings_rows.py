@@ -7,22 +7,21 @@ from typing import Final
 from textual.content import Content
 
 from tui.commands import SECTIONS, Command
-from tui.preferences import PICTURE_MODES, Settings
+from tui.preferences import PICTURE_MODES, THEME_NAMES, Settings
 from tui.rebinding import is_usual, keys_of_command
-from tui.themes import DARK, THEMES
 
 LABEL: Final = 18
 """Cells of a setting's name, and of a command's keys."""
 VALUE: Final = 13
 OFFERED: Final[Mapping[str, Sequence[object]]] = {
-    "theme": [theme.name for theme in THEMES],
+    "theme": THEME_NAMES,
     "pictures": PICTURE_MODES,
     "zoom": (1, 2),
     "bell": (True, False),
     "refresh": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
 """The settings and the values that left and right go through."""
-USUAL: Final = {"theme": DARK.name} | {name: getattr(Settings(), name) for name in OFFERED if name != "theme"}
+USUAL: Final = {name: getattr(Settings(), name) for name in OFFERED}
 HINTS: Final = {
     "theme": "colours of the dashboard",
     "pictures": "colours of pictures; auto: the terminal's",
@@ -56,14 +55,14 @@ def _command_rows() -> Iterator[Row]:
 def shown(name: str, value: object) -> str:
     """A setting's value as it is written on the screen.
 
-    >>> shown("theme", "ddpm-light"), shown("bell", True), shown("refresh", 0.1), shown("zoom", 2)
-    ('light', 'on', '0.1 s', '2')
+    >>> shown("bell", True), shown("refresh", 0.1), shown("zoom", 2)
+    ('on', '0.1 s', '2')
     """
     if isinstance(value, bool):
         return "on" if value else "off"
     if name == "refresh":
         return f"{value:g} s"
-    return str(value).removeprefix("ddpm-")
+    return str(value)
 
 
 def turned(name: str, value: object, steps: int) -> object:

@@ -33,7 +33,7 @@ class ReplayDashboard(Dashboard):
         time: the clock; one of the right length is made unless given.
         keymap: keys by command id, where they differ from the usual ones.
         keys: the file that keeps them; None forgets what is rebound.
-        remember: the file that keeps the chosen theme; None forgets it.
+        remember: the folder that keeps settings, and folders of pictures; None forgets them.
         exports: the folder that exports are written to.
         settings: as they were kept.
         pictures: the colours of pictures on this visit.

@@ -20,6 +20,7 @@ from tui.parts.hints import screen_hints
 from tui.parts.settings_rows import USUAL, Row, line, rows, shown, turned
 from tui.rebinding import clash, is_usual, with_key
 from tui.screens.ask import KeyScreen, TextScreen
+from tui.themes import short_name
 
 if TYPE_CHECKING:
     from tui.settled import SettledApp
@@ -89,7 +90,7 @@ class SettingsScreen(Screen[None]):
     def value(self, name: str) -> object:
         """What a setting is now."""
         if name == "theme":
-            return self.settled.theme
+            return short_name(self.settled.theme)
         if name == "pictures" and self.settled.pictures:
             return self.settled.pictures
         return getattr(self.settled.settings, name)
