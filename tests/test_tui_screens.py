@@ -1,6 +1,7 @@
 """What opens over the board: the log, the help, the palette; and themes and keys everywhere."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tui_pilot import dashboard
 
 from core.runs.status import State
 from tui.commands import BOARD, EVERYWHERE
-from tui.screens.log import LINE_LIMIT, LogScreen
+from tui.screens.log import ACROSS, LINE_LIMIT, LogScreen
 from tui.settings_file import read_settings
 from tui.themes import THEMES
 from tui.widgets.wall import Wall
@@ -51,6 +52,51 @@ async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_i
         await driven.pilot.pause()
         assert "epoch 10" in driven.text()
         assert "epoch 49" not in driven.text()
+
+
+async def test_the_log_s_keys_can_be_rebound_and_its_bar_says_so(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    keymap = {"log.first": "f6", "log.last": "f7", "log.down": "n", "log.up": "p", "log.close": "escape"}
+    async with dashboard(tmp_path, (80, 10), keymap=keymap) as driven:
+        await driven.press("l")
+        await driven.until(lambda: "epoch 49" in driven.text())
+        assert "n scroll" in driven.text()
+        assert "f6 beginning" in driven.text()
+        log = driven.app.screen.query_one(Log)
+        end = log.scroll_y
+        await driven.press("k", "g", "l", "up", "home")
+        assert (driven.app.screen, log.scroll_y) == (log.screen, end)
+        await driven.press("p", "p", "n")
+        assert log.scroll_y == end - 1
+        await driven.press("pageup")
+        assert log.scroll_y == end - 1 - log.size.height
+        await driven.press("f6")
+        assert log.scroll_y == 0
+        await driven.press("pagedown")
+        assert log.scroll_y == log.size.height
+        await driven.press("f7")
+        assert log.scroll_y == end
+        log.write_line("x" * 200)
+        await driven.pilot.pause()
+        await driven.press("right")
+        assert log.scroll_x == ACROSS
+        await driven.press("left", "left")
+        assert log.scroll_x == 0
+
+
+async def test_digits_can_be_rebound_and_the_help_says_so(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, (120, 120), keymap={"board.number_2": "K", "run.log": "2"}) as driven:
+        await driven.press("K")
+        assert driven.board.choice.row == 1
+        await driven.press("3")
+        assert driven.board.choice.row == 2
+        await driven.press("question_mark")
+        assert re.search(r"\bK +Select run 2\b", driven.text())
+        assert re.search(r"\b3 +Select run 3\b", driven.text())
+        assert "of that number" not in driven.text()
+        await driven.press("escape", "2")
+        assert isinstance(driven.app.screen, LogScreen)
 
 
 async def test_a_pipe_in_place_of_a_log_is_not_waited_at_and_an_endless_line_is_cut(tmp_path: Path) -> None:

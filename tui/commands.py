@@ -1,4 +1,4 @@
-"""What can be done on the board, once: bindings, key bar, help and command palette are all made from it."""
+"""What can be done, once: bindings, key bar, help and command palette are all made from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +24,13 @@ class Command:
     action: str
     text: str
     rank: int = 9
+
+
+def _numbers(section: str, action: str, text: str) -> tuple[Command, ...]:
+    """The commands of the digits 1 to 9; their actions count from 0."""
+    return tuple(
+        Command(f"{section}.number_{n}", str(n), f"{action}({n - 1})", text.format(n)) for n in range(1, 10)
+    )
 
 
 BOARD: Final = (
@@ -205,6 +212,18 @@ PICKER: Final = (
     Command("picker.type", "tab,shift+tab", "type", "Type a path, or go back to the tree", 1),
 )
 
+LOG: Final = (
+    Command("log.close", "escape,q,l", "close", "Back to the board", 0),
+    Command("log.down", "down,j", "scroll(1)", "Scroll down", 1),
+    Command("log.up", "up,k", "scroll(-1)", "Scroll up", 1),
+    Command("log.page_down", "pagedown", "page(1)", "Scroll a page down"),
+    Command("log.page_up", "pageup", "page(-1)", "Scroll a page up"),
+    Command("log.first", "g,home", "top", "Go to the beginning", 2),
+    Command("log.last", "G,end", "bottom", "Go to the end and follow", 2),
+    Command("log.right", "right", "across(1)", "See more of long lines"),
+    Command("log.left", "left", "across(-1)", "Go back to the beginning of long lines"),
+)
+
 SETTINGS: Final = (
     Command("settings.close", "escape,q", "close", "Back to where you came from", 0),
     Command(
@@ -246,15 +265,26 @@ TOUR: Final = (
     Command("tour.end", "escape", "tour_end", "Leave the tour, and stay here"),
 )
 
+RUN_NUMBERS: Final = _numbers("board", "jump", "Select run {}")
+SCHEDULE_NUMBERS: Final = _numbers("schedules", "choose", "Show schedule {}, or do not")
+DATASET_NUMBERS: Final = _numbers("datasets", "choose", "Look at dataset {}")
+NUMBERS: Final = {
+    RUN_NUMBERS: "Select the run of that number",
+    SCHEDULE_NUMBERS: "Show the schedule of that number, or do not",
+    DATASET_NUMBERS: "Look at the dataset of that number",
+}
+"""What is said of the nine together, where each has its digit."""
+
 SECTIONS: Final = {
     "everywhere": EVERYWHERE,
-    "board": BOARD,
+    "board": (*BOARD, *RUN_NUMBERS),
     "compare": COMPARE,
     "denoise": DENOISE,
-    "schedules": SCHEDULES,
-    "datasets": DATASETS,
+    "schedules": (*SCHEDULES, *SCHEDULE_NUMBERS),
+    "datasets": (*DATASETS, *DATASET_NUMBERS),
     "new run": NEW_RUN,
     "files": PICKER,
+    "log": LOG,
     "settings": SETTINGS,
     "replay": REPLAY,
     "tour": TOUR,
@@ -262,9 +292,6 @@ SECTIONS: Final = {
 """The commands of each screen; those of `ON_ALL` are on all of them."""
 ON_ALL: Final = ("everywhere", "replay", "tour")
 ALL: Final = tuple(command for commands in SECTIONS.values() for command in commands)
-
-JUMPS: Final = [Binding(str(n), f"jump({n - 1})", f"Select run {n}", show=False) for n in range(1, 10)]
-"""The digits; they are not rebound and not listed one by one."""
 
 
 def bindings(commands: Iterable[Command]) -> list[Binding]:

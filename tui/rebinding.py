@@ -13,8 +13,6 @@ from tui.keys import read_keymap
 from tui.own_lines import Value, keep
 
 FIXED: Final = {"ctrl+c": "always leaves the dashboard", "ctrl+q": "always leaves the dashboard"}
-NUMBERED: Final = ("board", "schedules", "datasets")
-"""Screens on which the digits select something."""
 
 
 def keys_of_command(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
@@ -55,8 +53,6 @@ def clash(command: Command, key: str, keymap: Mapping[str, str]) -> str:
     if key in FIXED:
         return FIXED[key]
     (section,) = (name for name, commands in SECTIONS.items() if command in commands)
-    if key in "123456789" and (section in NUMBERED or section in ON_ALL):
-        return "selects the line of its number"
     if command in NEW_RUN and (key_to_character(key) or "\0").isprintable():
         return "is text in a form; a function key, or one with ctrl, is not"
     for other in _beside(section):

@@ -90,6 +90,12 @@ def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
     return keys
 
 
+def have_digits(screen: Screen[Any], numbers: Iterable[Command]) -> bool:
+    """Whether the commands of the digits are on a screen, each with its digit and no other key."""
+    keys = keys_of(screen)
+    return all(keys.get(command.id) == [command.keys] for command in numbers)
+
+
 def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[Hint]:
     """The key bar of a screen: a key, as it is bound now, and a word for each of some commands.
 

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from core.runs.plain import plain
 from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange, shows_machine
 from tui.choice import RunChoice
-from tui.commands import BOARD, JUMPS, bindings
+from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.control import Control
 from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.following import follow
@@ -48,7 +48,7 @@ class Board(Listing):
 
     CSS_PATH = "board.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(BOARD), *JUMPS]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 
     def __init__(
         self,

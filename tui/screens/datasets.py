@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import msgspec
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
@@ -14,7 +14,7 @@ from textual.widgets import Static
 from core.config import RunConfig
 from core.recipes import load_recipe
 from core.runs.overlay import overlay_path
-from tui.commands import DATASETS, bindings
+from tui.commands import DATASET_NUMBERS, DATASETS, bindings
 from tui.comparison import short_labels
 from tui.control import Control
 from tui.draft import Draft
@@ -59,10 +59,7 @@ class DatasetsScreen(DatasetChoice):
 
     CSS_PATH = "datasets.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(DATASETS),
-        *(Binding(str(n), f"choose({n - 1})", f"Look at dataset {n}", show=False) for n in range(1, 10)),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*DATASETS, *DATASET_NUMBERS))]
 
     def __init__(self, control: Control, start: str = "") -> None:
         super().__init__(control, Browsing(name=start))

@@ -12,16 +12,12 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from core.runs.status import State
+from tui.commands import NUMBERS
 from tui.describe import GLYPHS
+from tui.parts.hints import have_digits
 
 KEYS_WIDTH: Final = 12
 _TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
-DIGITS: Final = (
-    ("Select run ", "Select the run of that number"),
-    ("Look at dataset ", "Look at the dataset of that number"),
-    ("Show schedule ", "Show the schedule of that number, or do not"),
-)
-"""What bindings of digits begin with, and what is said of all nine."""
 STATES: Final = (
     (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
     (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
@@ -92,11 +88,9 @@ def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
         binding = active.binding
         if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
-    shown = dict(lines)
-    extra = []
-    for beginning, text in DIGITS:
-        digits = [one for one in shown if one.startswith(beginning)]
-        for one in digits:
-            del shown[one]
-        extra += [("1-9", text)] if digits else []
-    return [(" ".join(dict.fromkeys(keys)), text) for text, keys in shown.items()] + extra
+    for numbers, text in NUMBERS.items():
+        if have_digits(screen, numbers):
+            for command in numbers:
+                del lines[command.text]
+            lines[text] = ["1-9"]
+    return [(" ".join(dict.fromkeys(keys)), text) for text, keys in lines.items()]

@@ -3,33 +3,36 @@
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Log, Static
 
 from core.reading import open_plain
 from core.runs.plain import plain
+from tui.commands import LOG, bindings
+from tui.drawing import follow_keys
 from tui.live import RunSnapshot, Signature, signature
-from tui.parts.bars import Hint, KeyBar
+from tui.parts.bars import KeyBar
+from tui.parts.hints import screen_hints
 
 TAIL_BYTES: Final = 256 * 1024
 INTERVAL: Final = 0.5
+ACROSS: Final = 8
+"""Cells that a long line moves by."""
 LINE_LIMIT: Final = 2000
 """Characters of a line that are shown; a log of endless lines would fill the memory of whoever looks at it."""
+
+
+class LogLines(Log, inherit_bindings=False):
+    """The lines; the screen's commands scroll them."""
 
 
 class LogScreen(Screen[None]):
     """The end of one run's `worker.log`. Scrolled to the end, it follows; scrolled up, it stays."""
 
     CSS_PATH = "log.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,l,q", "close", "Back to the board", show=False),
-        Binding("j", "scroll(1)", "Scroll down", show=False),
-        Binding("k", "scroll(-1)", "Scroll up", show=False),
-        Binding("g", "top", "Go to the beginning", show=False),
-        Binding("G", "bottom", "Go to the end and follow", show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(LOG)]
 
     def __init__(self, run: RunSnapshot) -> None:
         super().__init__()
@@ -48,22 +51,25 @@ class LogScreen(Screen[None]):
             ),
             id="title",
         )
-        yield Log(max_lines=5000, auto_scroll=True)
+        yield LogLines(max_lines=5000, auto_scroll=True)
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        self.query_one(KeyBar).show(
-            [
-                Hint("esc", "back", "screen.close", 0),
-                Hint("j k", "scroll", "screen.scroll(1)", 1),
-                Hint("g", "beginning", "screen.top", 2),
-                Hint("G", "end, follow", "screen.bottom", 2),
-            ]
-        )
+        self._show_keys()
+        follow_keys(self, self._show_keys)
         log = self.query_one(Log).focus()
         self.watch(log, "scroll_y", self._scrolled, init=False)
         self.call_after_refresh(self._read)
         self.set_interval(INTERVAL, self._read)
+
+    def _show_keys(self) -> None:
+        words = {
+            "log.close": "back",
+            "log.down": "scroll",
+            "log.first": "beginning",
+            "log.last": "end, follow",
+        }
+        self.query_one(KeyBar).show(screen_hints(self, LOG, words))
 
     def on_resize(self) -> None:
         """Whoever follows the end still does in a terminal of another size."""
@@ -110,6 +116,13 @@ class LogScreen(Screen[None]):
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(Log).scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        log = self.query_one(Log)
+        log.scroll_relative(y=pages * log.scrollable_content_region.height, animate=False)
+
+    def action_across(self, steps: int) -> None:
+        self.query_one(Log).scroll_relative(x=steps * ACROSS, animate=False)
 
     def action_top(self) -> None:
         self.query_one(Log).scroll_home(animate=False)

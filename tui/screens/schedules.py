@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from textual import events, on, work
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import Screen
 from textual.timer import Timer
@@ -18,14 +18,14 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.recipes import load_recipe
 from tui.arrange import upper_height
-from tui.commands import SCHEDULES, bindings
+from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
 from tui.draft import Draft
 from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.following import follow
 from tui.noising import FIELDS, heldout_pictures, nudged, own_picture
 from tui.palette import series_style
 from tui.parts.bars import Hint, KeyBar
-from tui.parts.hints import screen_hints
+from tui.parts.hints import have_digits, screen_hints
 from tui.parts.names import NameLine
 from tui.parts.schedule_table import Tried, diagnoses, terminal_table
 from tui.parts.tabs import say, title_and_tabs
@@ -59,10 +59,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
 
     CSS_PATH = "schedules.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(SCHEDULES),
-        *(Binding(str(n), f"choose({n - 1})", f"Show schedule {n} or not", show=False) for n in range(1, 10)),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*SCHEDULES, *SCHEDULE_NUMBERS))]
 
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
         super().__init__()
@@ -366,7 +363,8 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.close": "back",
     }
     hints = screen_hints(screen, SCHEDULES, words)
-    return [*hints[:2], Hint("1-9", "schedules", "", 3), *hints[2:]]
+    digits = [Hint("1-9", "schedules", "", 3)] if have_digits(screen, SCHEDULE_NUMBERS) else []
+    return [*hints[:2], *digits, *hints[2:]]
 
 
 def _id(key: str) -> str:
