@@ -12,6 +12,9 @@ from typing import Final
 
 from textual.pilot import Pilot
 
+from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.runs import RunStore
+from core.runs.plain import plain
 from tui.app import Dashboard
 from tui.control import Control
 from tui.exports.screen import Shot, screen_png
@@ -48,21 +51,39 @@ async def draw(
         The files.
 
     Raises:
-        TimeoutError: a screen never came to rest, as of runs that still train.
+        UserError: there are no runs, one of them is not finished, or a screen never came to rest.
     """
+    _require_finished(root)
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, keys in screens.items():
         app = Dashboard(Control(root.absolute()), pictures="truecolor")
         async with app.run_test(size=size) as pilot:
-            async with asyncio.timeout(PATIENCE):
-                while not app.is_open or app.snapshot is None or app.snapshot.unread:
-                    await pilot.pause(0.05)
-                await pilot.press(*keys)
-                await _rest(pilot)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    while not app.is_open or app.snapshot is None or app.snapshot.unread:
+                        await pilot.pause(0.05)
+                    await pilot.press(*keys)
+                    await _rest(pilot)
+            except TimeoutError as error:
+                raise UserError(
+                    f"{name}: still not drawn after {PATIENCE:.0f} s; try again when the machine is less busy"
+                ) from error
             written.append(out / f"{name}.png")
             written[-1].write_bytes(screen_png(Shot.of(app)))
     return written
+
+
+def _require_finished(root: Path) -> None:
+    infos = RunStore(root).infos()
+    if not infos:
+        raise UserError(f"{root}: no runs here; train some first: core train quick --runs {root}")
+    for info in infos:
+        if not info.state.is_ended:
+            raise UserError(
+                f"{info.id} is not finished ({info.state.value}); wait for it, "
+                f"or stop it: core runs stop {info.id} --runs {root}"
+            )
 
 
 async def _rest(pilot: Pilot[None]) -> None:
@@ -74,13 +95,18 @@ async def _rest(pilot: Pilot[None]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw, and say where; 2 for anything but a runs folder and a place."""
+    """Draw, and say where; 2 for anything but a folder of runs that have ended and a place."""
     if len(arguments) != 2 or not Path(arguments[0]).is_dir():
         print('expected: make pictures ARGS="RUNS OUT", with a folder of finished runs', file=sys.stderr)
-        return 2
-    for path in asyncio.run(draw(Path(arguments[0]), Path(arguments[1]))):
+        return EXIT_USAGE
+    try:
+        written = asyncio.run(draw(Path(arguments[0]), Path(arguments[1])))
+    except UserError as error:
+        print(f"error: {plain(str(error))}", file=sys.stderr)
+        return EXIT_USAGE
+    for path in written:
         print(path)
-    return 0
+    return EXIT_OK
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tui_fixtures import five
+from tui_fixtures import fake_run, five
 
+from core.runs.status import State
 from tests.pictures import SCREENS, draw, main
 
 
@@ -21,6 +22,29 @@ def test_each_screen_becomes_a_picture_of_its_own(tmp_path: Path) -> None:
     assert {picture.size for picture in pictures} == {(80 * 12, 24 * 24)}
     assert pictures[0].tobytes() != pictures[1].tobytes()
     assert all(len(picture.convert("RGB").getcolors(1 << 20) or []) > 20 for picture in pictures)
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.QUEUED])
+def test_a_run_that_is_not_finished_is_named_in_a_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: State
+) -> None:
+    root, out = tmp_path / "runs", tmp_path / "out"
+    five(root)
+    run = fake_run(root, "cosine", state=state, place=7)
+    assert main([str(root), str(out)]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        f"error: {run.id} is not finished ({state.value}); wait for it, "
+        f"or stop it: core runs stop {run.id} --runs {root}\n"
+    )
+    assert not out.exists()
+
+
+def test_a_folder_without_runs_says_how_to_get_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 2
+    assert "no runs here; train some first" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere", "out"], ["."]])
