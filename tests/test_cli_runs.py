@@ -5,9 +5,12 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from core.cli.main import run as run_command
+from core.config import ModelConfig
 from core.runs import RunDirectory, RunStore, State
 from tests.fakes import make_group, make_run
 
@@ -151,6 +154,24 @@ def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
     assert done.returncode == 2
     assert "--epochs 15" in done.stderr
     assert state(runs[0]) is State.FINISHED
+
+
+def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatch, capsys, tmp_path):
+    woken = []
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.chdir(tmp_path)
+    words = ["runs", "clone", runs[0].id, "--set", "train.seed=7", "--set", "model.preset=thesis", "--json"]
+    assert run_command(words) == 0
+    said = capsys.readouterr()
+    (row,) = json.loads(said.out)
+    new = RunStore("runs").find(row["id"])
+    assert (row["state"], row["seed"], new.path.parent) == ("queued", 7, Path("runs"))
+    assert new.read().config.model == ModelConfig(preset="thesis", width=64)
+    assert said.err == f"{new.id}: queued, with the settings of {runs[0].id}\n"
+    assert woken == [(Path("runs"), "auto", None)]
+    assert run_command(["runs", "clone", runs[0].id, "--set", "train.epoch=3"]) == 2
+    assert "did you mean train.epochs?" in capsys.readouterr().err
+    assert len(RunStore("runs").runs()) == 6
 
 
 def test_deleting_needs_a_yes_where_nobody_can_be_asked(core, runs):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from queueing import cleaned, finish, lives, queue, start_runner, state, wait_for
 
+from core.config import ModelConfig, RunConfig
 from core.errors import UserError
 from core.launch import control
 from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State
@@ -202,6 +203,22 @@ def test_a_clone_is_a_new_run_in_a_group_of_its_own(root: Path) -> None:
 def test_a_clone_without_changes_has_the_same_configuration(root: Path) -> None:
     old = fake(root, State.RUNNING)
     assert control.clone(root / "elsewhere", old).read().config == old.read().config
+
+
+@pytest.mark.parametrize(
+    ("width", "overrides", "taken"),
+    [
+        (None, ["model.preset=thesis"], 64),
+        (None, ["model.preset=thesis", "model.width=16"], 16),
+        (None, ["train.seed=5"], 32),
+        (24, ["model.preset=thesis"], 24),
+    ],
+)
+def test_a_clone_with_another_network_takes_its_width_unless_one_was_chosen(
+    root: Path, width: int | None, overrides: list[str], taken: int
+) -> None:
+    old = RunDirectory.create(root, RunConfig(model=ModelConfig(preset="lean", width=width)), group="g")
+    assert control.clone(root, old, overrides).read().config.model.width == taken
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import msgspec
 
 from core.config import RunConfig
 from core.config.load import apply_overrides, decode, set_key
-from core.config.schema import PRESET_WIDTHS
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
@@ -79,7 +78,7 @@ class Draft:
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "Draft":
         """Start from configurations, at least one, that may differ in their schedules."""
-        configs = [_usual_width(config) for config in configs]
+        configs = [config.changeable() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
         return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))
@@ -195,13 +194,6 @@ def _kind(key: str) -> Any:
 
 def _with_schedule(config: RunConfig, name: str) -> RunConfig:
     return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, name=name))
-
-
-def _usual_width(config: RunConfig) -> RunConfig:
-    """A width that is the preset's own is left to the preset, which the form may change."""
-    if config.model.width != PRESET_WIDTHS[config.model.preset]:
-        return config
-    return msgspec.structs.replace(config, model=msgspec.structs.replace(config.model, width=None))
 
 
 def _steps_within(config: RunConfig) -> RunConfig:

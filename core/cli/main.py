@@ -24,7 +24,7 @@ COMMANDS: Final = {
     "compare": "Compare runs: all that core evaluate measured, and who is better by more than noise.",
     "figures": "Draw the thesis's figures, and more, from any runs.",
     "report": "Write one page of HTML with figures, tables and provenance of any runs.",
-    "runs": "List, show, stop, resume or delete runs.",
+    "runs": "List, show, stop, resume, clone or delete runs.",
     "doctor": "Say what this machine has, and what will be used and why.",
 }
 """Each command lives in the module of its name; its summary is here, so that --help imports none."""

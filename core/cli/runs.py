@@ -1,4 +1,4 @@
-"""`core runs`: list, show, stop, resume and delete runs."""
+"""`core runs`: list, show, stop, resume, clone and delete runs."""
 
 import sys
 import time
@@ -35,7 +35,7 @@ selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
 
 @click.group("runs")
 def command() -> None:
-    """List, show, stop, resume or delete runs.
+    """List, show, stop, resume, clone or delete runs.
 
     RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest.
     """
@@ -130,6 +130,42 @@ def resume(
     for folder in dict.fromkeys(run.path.parent for run in runs):
         ensure_runner(folder, device, slots)
     _emit_outcome(store, runs, as_json)
+
+
+@command.command("clone")
+@click.argument("selector", metavar="RUN")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the new run, for example --set train.seed=1; may be given again.",
+)
+@device_option
+@slots_option
+@click.option("--follow", is_flag=True, help="Watch the run to its end, as core train does.")
+@runs_option
+@json_option
+def clone(
+    selector: str,
+    overrides: tuple[str, ...],
+    device: str,
+    slots: int | None,
+    follow: bool,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Train a new run with the settings of another one, in the background."""
+    store = RunStore(root)
+    old = store.find(selector)
+    make_plan(device, slots)
+    run = control.clone(old.path.parent, old, overrides)
+    note(f"{plain(run.id)}: queued, with the settings of {plain(old.id)}")
+    if follow:
+        Follower(store, [run], device=device, slots=slots).to_the_end(as_json=as_json)
+        return
+    ensure_runner(run.path.parent, device, slots)
+    _emit_outcome(store, [run], as_json)
 
 
 @command.command("rm")

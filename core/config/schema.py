@@ -150,5 +150,14 @@ class RunConfig(Section, frozen=True):
         """
         if self.model.width is not None:
             return self
-        model = msgspec.structs.replace(self.model, width=PRESET_WIDTHS[self.model.preset])
-        return msgspec.structs.replace(self, model=model)
+        return self._with_width(PRESET_WIDTHS[self.model.preset])
+
+    def changeable(self) -> "RunConfig":
+        """The same, with the network's width left to its preset again where it is the preset's own.
+
+        So a run that is set up from another one, with another network, gets that network's width.
+        """
+        return self if self.model.width != PRESET_WIDTHS[self.model.preset] else self._with_width(None)
+
+    def _with_width(self, width: int | None) -> "RunConfig":
+        return msgspec.structs.replace(self, model=msgspec.structs.replace(self.model, width=width))

@@ -114,7 +114,8 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
     Args:
         root: the runs folder for the new one.
         run: the old one, in whatever state.
-        overrides: changes, each ``section.key=value``.
+        overrides: changes, each ``section.key=value``; another ``model.preset`` comes with its own width, unless
+            the old run had one that was not its preset's, or ``model.width`` is changed too.
 
     Returns:
         The new run, in a group of its own.
@@ -123,7 +124,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the old run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(old.config))
+    table = tomli.loads(encode_toml(old.config.changeable()))
     config = decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {plain(run.id)}")
     provenance = {**provenance_of_this_process(), "cloned_from": old.id}
     return RunDirectory.create(
