@@ -120,7 +120,9 @@ def test_json_says_what_was_done(folder, capsys):
         "strength": 0.75,
         "sampler": "ddim",
         "steps": 3,
+        "eta": 0.0,
         "spacing": "uniform",
+        "clip": "static",
         "seed": 0,
         "epoch": 3,
         "shape": [1, SIZE, SIZE],
@@ -145,7 +147,7 @@ def test_the_noise_is_asked_for_as_a_timestep_or_as_a_share(folder, capsys, argu
 
 def test_the_same_seed_gives_the_same_picture_and_another_sampler_another(folder, capsys):
     sheets = []
-    for change in ([], [], ["--seed", "1"], ["--sampler", "ddpm"], ["--steps", "4"]):
+    for change in ([], [], ["--seed", "1"], ["--sampler", "ddpm"], ["--steps", "4"], ["--eta", "1"]):
         assert denoise("latest", "mine.png", "--out", "s.png", *change) == 0
         sheets.append(strip("s.png"))
     first, again, *others = sheets

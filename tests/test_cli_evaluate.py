@@ -89,7 +89,8 @@ def test_a_run_is_judged_by_everything_and_the_numbers_are_kept(command, capsys)
     assert command("latest", "--count", "20") == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
-    assert lines[0] == "run-0: epoch 1, 20 samples (ddim, 2 steps) against 60 held-out pictures of small"
+    heading = "run-0: epoch 1, 20 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small"
+    assert lines[0] == heading
     assert lines[2].split("  ")[-1] == "better"
     kept = latest_evaluation(run)
     assert kept is not None
@@ -177,6 +178,29 @@ def test_judging_again_with_new_is_left_out_until_an_option_or_the_checkpoint_ch
     assert latest_evaluation(run).step == 4
 
 
+def test_judgements_of_samples_drawn_in_other_ways_are_kept_apart(command, capsys):
+    run = untrained_run(Path("runs"))
+    options = ("latest", "--count", "5", "--only", "novelty", "--json")
+    ways = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
+    for way in ways:
+        assert command(*options, *way) == 0
+    kept = read_evaluations(run)
+    assert [(one.eta, one.spacing, one.clip) for one in kept] == [
+        (0.0, "uniform", "static"),
+        (1.0, "uniform", "static"),
+        (0.0, "karras", "static"),
+        (0.0, "uniform", "none"),
+    ]
+    assert len({one.protocol for one in kept}) == len(ways)
+    capsys.readouterr()
+    assert command(*options, "--new", "--clip", "none") == 0
+    output = capsys.readouterr()
+    assert "was judged with these options before" in output.err
+    assert json.loads(output.out)[0]["clip"] == "none"
+    assert command(*options, "--sampler", "ddpm", "--eta", "1") == 2
+    assert "the sampler ddpm takes none" in capsys.readouterr().err
+
+
 def test_several_runs_share_what_is_known_of_the_data(command, capsys):
     for seed in range(2):
         untrained_run(Path("runs"), seed=seed)
@@ -195,8 +219,8 @@ def test_one_of_several_runs_that_cannot_be_judged_does_not_keep_the_others_from
     assert command("--all", "--count", "5", "--only", "novelty") == 2
     output = capsys.readouterr()
     assert [line for line in output.out.splitlines() if line.startswith("run-")] == [
-        "run-0: epoch 1, 5 samples (ddim, 2 steps) against 60 held-out pictures of small",
-        "run-2: epoch 1, 5 samples (ddim, 2 steps) against 60 held-out pictures of small",
+        "run-0: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small",
+        "run-2: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small",
     ]
     errors = [line for line in output.err.splitlines() if line.startswith("error:")]
     assert errors == ["error: run-1: has no checkpoint yet; train it for at least one epoch"]
@@ -310,7 +334,7 @@ def test_an_array_that_cannot_be_judged_is_one_line(command, capsys, array, mess
         (["missing.npy", "--dataset", "small"], "missing.npy: no such file"),
         (["notes.txt", "--dataset", "small"], "notes.txt: not a .npy file"),
         (["a.npy", "--dataset", "smal"], "no data set called 'smal'; did you mean small?"),
-        (["a.npy", "--dataset", "small", "--steps", "3"], "--sampler and --steps are for runs"),
+        (["a.npy", "--dataset", "small", "--steps", "3"], "--steps, --eta, --spacing, --clip are for runs"),
         (["a.npy", "--dataset", "small", "--only", "likelihood"], "need a run"),
         (["latest", "--dataset", "small"], "--dataset small: is for files"),
         (["latest", "--only", "weather"], "unknown group 'weather'; expected some of shape, grey"),

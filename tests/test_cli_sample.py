@@ -97,7 +97,8 @@ def test_an_array_is_float32_between_0_and_1_for_each_schedule(sample, trained):
 def test_another_seed_sampler_or_number_of_steps_gives_other_pictures(sample, trained):
     folder, _ = trained
     arrays = []
-    for change in ([], ["--seed", "6"], ["--sampler", "ddpm"], ["--steps", "1"], ["--spacing", "karras"]):
+    changes = "--seed 6", "--sampler ddpm", "--steps 1", "--spacing karras", "--eta 1", "--clip none"
+    for change in ([], *map(str.split, changes)):
         assert sample("latest", *SETTINGS, *change, "--out", "c.npy") == 0
         arrays.append(np.load(folder / "c.npy"))
     for other in arrays[1:]:
@@ -129,7 +130,9 @@ def test_json_says_how_the_pictures_were_drawn(sample, trained, capsys):
         "count": 65,
         "sampler": "ddim",
         "steps": 2,
+        "eta": 0.0,
         "spacing": "uniform",
+        "clip": "static",
         "seed": 0,
         "epoch": 1,
         "shape": [65, 1, 32, 32],
@@ -143,6 +146,7 @@ def test_json_says_how_the_pictures_were_drawn(sample, trained, capsys):
     [
         (["--out", "pictures.jpg"], "ends in .png or .npy"),
         (["--out", "nowhere/a.npy"], "there is no folder nowhere"),
+        (["--sampler", "ddpm", "--eta", "1"], "the sampler ddpm takes none; expected one of ddim"),
         (["--steps", "9"], "expected from 1 to 8 sampling steps"),
         (["--device", "cuda:7"], "not on this machine"),
     ],

@@ -1,11 +1,13 @@
 """Drawing many pictures of a run in batches."""
 
+import dataclasses
+
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from core.config import RunConfig, SampleConfig, ScheduleConfig
+from core.config import Drawing, RunConfig, SampleConfig, ScheduleConfig
 from core.diffusion.samplers import sample
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, to_unit
@@ -58,9 +60,17 @@ def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_
     options = {"steps": 2, "eta": 0.5, "clip": "none", "generator": generator}
     expected = sample("ddim", own.model, own.diffusion, noise, **options)
     np.testing.assert_array_equal(draw(own, 3), expected.numpy())
-    np.testing.assert_array_equal(
-        draw(own, 3, sampler="ddpm", steps=3), draw(loaded(clip="none", steps=3), 3)
-    )
+    asked = Drawing(sampler="ddpm", steps=3, spacing="karras", clip="static")
+    other = dataclasses.replace(own, config=asked.applied_to(own.config))
+    np.testing.assert_array_equal(draw(other, 3), draw(loaded(steps=3, spacing="karras"), 3))
+
+
+def test_an_eta_is_for_samplers_that_take_one():
+    config = RunConfig(sample=SampleConfig(sampler="ddpm"))
+    assert Drawing(sampler="ddim", eta=0.5).applied_to(config).sample.eta == 0.5
+    assert Drawing().applied_to(config) == config
+    with pytest.raises(UserError, match=r"eta 0\.5: the sampler ddpm takes none; expected one of ddim"):
+        Drawing(eta=0.5).applied_to(config)
 
 
 def test_a_seed_means_the_same_pictures_each_time_and_another_means_others():
@@ -70,7 +80,7 @@ def test_a_seed_means_the_same_pictures_each_time_and_another_means_others():
 
 def test_progress_counts_the_networks_calls_to_the_end():
     seen: list[tuple[int, int]] = []
-    draw(loaded(), BATCH + 1, steps=3, report=lambda done, total: seen.append((done, total)))
+    draw(loaded(steps=3), BATCH + 1, report=lambda done, total: seen.append((done, total)))
     assert {total for _, total in seen} == {6}
     assert sorted({done for done, _ in seen}) == list(range(7))
 
@@ -82,7 +92,7 @@ def test_one_timestep_is_enough():
 @pytest.mark.parametrize("options", [{"steps": 7}, {"sampler": "euler"}])
 def test_what_no_sampler_can_do_is_explained(options):
     with pytest.raises(UserError):
-        draw(loaded(), 1, **options)
+        draw(loaded(**options), 1)
 
 
 def test_pictures_are_clipped_into_0_to_1():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from core.comparison.wording import sampler_in_words
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
@@ -15,9 +16,11 @@ def test_captions_say_how_many_samples_were_judged_and_how_they_were_drawn(tmp_p
     make_cells(tmp_path, seeds=(0, 1), judged=True, pictures=False, epochs=1)
     series = material_of(tmp_path).series
     assert quality.how_judged(series) == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
-    assert quality.sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
-    assert quality.sampler_in_words(judgement(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
-    assert quality.sampler_in_words(judgement(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
+    assert sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
+    assert sampler_in_words(judgement(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
+    assert sampler_in_words(judgement(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
+    odd = judgement(sampler="unipc", steps=9, spacing="karras", clip="none")
+    assert sampler_in_words(odd) == "unipc in 9 steps spaced by karras without clipping"
 
 
 def test_every_metric_is_on_one_page():

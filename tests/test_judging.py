@@ -154,6 +154,9 @@ def test_one_process_judges_all_runs_as_one_was_judged_and_says_which_it_could_n
         heldout=20,
         sampler="ddim",
         steps=3,
+        eta=0.25,
+        spacing="karras",
+        clip="dynamic",
         metrics={"pass_rate": Estimate(0.5)},
     )
     assert start_judging(runs, CPU, like=like) == 2
@@ -161,7 +164,7 @@ def test_one_process_judges_all_runs_as_one_was_judged_and_says_which_it_could_n
     assert start_judging(runs, CPU) == 0
     until(lambda: read_evaluations(runs[0]) and read_judging(runs[0]) is None)
     (kept,) = read_evaluations(runs[0])
-    assert kept.protocol[:4] == like.protocol[:4]
+    assert kept.protocol == like.protocol
     until(lambda: (found := read_judging(runs[1])) is not None and found.error)
     failed = read_judging(runs[1])
     assert failed is not None

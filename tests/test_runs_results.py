@@ -152,6 +152,7 @@ def test_the_same_settings_again_replace_the_numbers_and_keep_those_not_measured
 
 def test_runs_judged_alike_have_the_same_protocol_whatever_their_seed_and_step():
     assert evaluation().protocol == evaluation(seed=4, step=9, dataset="low").protocol
+    assert evaluation(sampler="ddpm", eta=0.5).protocol == evaluation(sampler="ddpm").protocol
     assert evaluation().protocol != evaluation(steps=10).protocol
 
 

@@ -11,21 +11,19 @@ from numpy.typing import NDArray
 
 from core.cli.options import (
     device_option,
+    drawing_options,
     json_option,
     prepare_torch,
     runs_option,
-    sampler_option,
-    spacing_option,
-    with_spacing,
 )
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
+from core.config import Drawing
 from core.data import folder
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore, plain
-from core.spacing import Spacing
 
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
@@ -46,14 +44,7 @@ STRENGTH = 0.5
     metavar="S",
     help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
 )
-@sampler_option
-@spacing_option
-@click.option(
-    "--steps",
-    type=click.IntRange(1),
-    metavar="K",
-    help="Network calls from there; their share of the run's own unless given.",
-)
+@drawing_options("Network calls from there; their share of the run's own unless given.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
@@ -72,9 +63,7 @@ def command(
     root: Path,
     t: int | None,
     strength: float | None,
-    sampler: str | None,
-    spacing: Spacing | None,
-    steps: int | None,
+    drawing: Drawing,
     seed: int,
     device: str,
     out: Path | None,
@@ -104,17 +93,18 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=with_spacing(loaded.config, spacing))
+    own = loaded.config.sample.steps
+    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
     level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
-    calls = share_of_steps(loaded.config.sample.steps, level, timesteps) if steps is None else steps
+    calls = drawing.steps or share_of_steps(own, level, timesteps)
     before = _read_picture(picture, loaded.shape)
-    noised, after = _denoise(loaded, before, level, sampler, calls, seed)
+    noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
-    sampler = sampler or loaded.config.sample.sampler
-    meta = {"run": plain(found.id), "t": str(level + 1), "sampler": sampler, "seed": str(seed)}
+    how = loaded.config.sample
+    meta = {"run": plain(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
     try:
         write_sheet(out, to_tiles(strip), columns=3, meta=meta)
     except OSError as error:
@@ -129,9 +119,11 @@ def command(
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,
                 "alpha_bar": float(loaded.diffusion.schedule.alphas_cumprod[level]),
-                "sampler": sampler,
+                "sampler": how.sampler,
                 "steps": calls,
-                "spacing": loaded.config.sample.spacing,
+                "eta": how.eta,
+                "spacing": how.spacing,
+                "clip": how.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": loaded.shape,
@@ -160,7 +152,7 @@ def _read_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def _denoise(
-    loaded: "LoadedModel", before: NDArray[np.uint8], t: int, sampler: str | None, steps: int, seed: int
+    loaded: "LoadedModel", before: NDArray[np.uint8], t: int, steps: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
     import torch
@@ -171,9 +163,7 @@ def _denoise(
     states = []
     with counting("denoising", "network calls") as report:
         generator = torch.Generator().manual_seed(seed)
-        for state in denoise(
-            loaded, to_x0(loaded, before), t, sampler=sampler, steps=steps, generator=generator
-        ):
+        for state in denoise(loaded, to_x0(loaded, before), t, steps=steps, generator=generator):
             report(state.index, steps)
             states.append(state.xt)
     return states[0].float().cpu().numpy(), states[-1].float().cpu().numpy()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,12 @@ import click
 import msgspec
 
 from core.cli.describe import labels
-from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampler_option
+from core.cli.options import device_option, drawing_options, json_option, prepare_torch, runs_option
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.select import chosen_runs
-from core.comparison.wording import MISSING, interval_text, title, value_text
+from core.comparison.wording import MISSING, interval_text, sampler_in_words, title, value_text
+from core.config import Drawing
 from core.errors import EXIT_USAGE, UserError
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
 from core.runs.judging import Say, judging
@@ -49,8 +51,7 @@ SEED_LIMIT = 2**63 - 1
 @click.option(
     "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
 )
-@sampler_option
-@click.option("--steps", type=click.IntRange(1), metavar="K", help="Network calls a picture; the run's own.")
+@drawing_options("Network calls a picture; the run's own unless given.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
 @click.option("--only", metavar="GROUP,...", help=f"Of {', '.join(GROUPS)}; all unless given.")
 @device_option
@@ -63,8 +64,7 @@ def command(
     dataset: str | None,
     count: int | None,
     heldout: int | None,
-    sampler: str | None,
-    steps: int | None,
+    drawing: Drawing,
     seed: int,
     only: str | None,
     device: str,
@@ -80,7 +80,7 @@ def command(
     files = [name for name in names if name.lower().endswith(".npy") or os.path.isfile(name)]
     selectors = [name for name in names if name not in files]
     groups = _groups(only)
-    _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampler, steps)
+    _check_options(files, bool(selectors) or everything or not files, dataset, groups, drawing)
     session = _Session(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
@@ -97,9 +97,7 @@ def command(
             try:
                 session.label = short[info.id]
                 with judging(info.directory) as session.say:
-                    evaluation = session.judge_run(
-                        info.directory, count or COUNT, sampler, steps, only_new=only_new
-                    )
+                    evaluation = session.judge_run(info.directory, count or COUNT, drawing, only_new=only_new)
             except UserError as error:
                 if len(infos) == 1:
                     raise
@@ -130,8 +128,7 @@ def _check_options(
     runs: bool,
     dataset: str | None,
     groups: Sequence[str],
-    sampler: str | None,
-    steps: int | None,
+    drawing: Drawing,
 ) -> None:
     if files and not dataset:
         raise UserError(
@@ -141,8 +138,9 @@ def _check_options(
         raise UserError(
             f"--dataset {dataset}: is for files; a run is measured against the data that it has learnt"
         )
-    if not runs and (sampler or steps):
-        raise UserError("--sampler and --steps are for runs; the pictures of a file are drawn already")
+    if not runs and drawing != Drawing():
+        options = ", ".join(f"--{field.name}" for field in fields(drawing))
+        raise UserError(f"{options} are for runs; the pictures of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
         raise UserError("--only likelihood and reconstruction need a run: pictures in a file have no network")
 
@@ -191,9 +189,7 @@ class _Session:
             curves=curves,
         )
 
-    def judge_run(
-        self, run: RunDirectory, count: int, sampler: str | None, steps: int | None, *, only_new: bool
-    ) -> Evaluation:
+    def judge_run(self, run: RunDirectory, count: int, drawing: Drawing, *, only_new: bool) -> Evaluation:
         """Judge a run and keep what was found with it; or give what is kept already."""
         from core.evaluation.judge import evaluate_run, plan_evaluation
 
@@ -204,7 +200,7 @@ class _Session:
             raise UserError(f"{plain(run.id)}: {error}") from error
         groups = self._applying(judge)
         if only_new:
-            planned = plan_evaluation(run, judge, count=count, sampler=sampler, steps=steps, seed=self._seed)
+            planned = plan_evaluation(run, judge, count=count, drawing=drawing, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
@@ -214,8 +210,7 @@ class _Session:
             run,
             judge,
             count=count,
-            sampler=sampler,
-            steps=steps,
+            drawing=drawing,
             seed=self._seed,
             groups=groups,
             device=self._device,
@@ -255,7 +250,7 @@ class _Session:
 
 def _text(name: str, evaluation: Evaluation) -> str:
     """What was found of one run or file, group by group, beside what real pictures score."""
-    how = f" ({evaluation.sampler}, {evaluation.steps} steps)" if evaluation.sampler else ""
+    how = f" by {sampler_in_words(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
     against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
     heading = f"{name}: {epoch}{evaluation.count} samples{how} against {against}"

@@ -1,17 +1,20 @@
 """Options that several commands share."""
 
+import functools
 import os
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Final, get_args, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import click
-import msgspec
 
-from core.config import RunConfig, SampleConfig
+from core.config import Drawing, SampleConfig
 from core.launch.devices import make_plan
-from core.spacing import SPACINGS, Spacing
+from core.spacing import SPACINGS
 
-SAMPLERS: Final = get_args(get_type_hints(SampleConfig)["sampler"])
+_KINDS: Final = get_type_hints(SampleConfig)
+SAMPLERS: Final = get_args(_KINDS["sampler"])
 
 runs_option = click.option(
     "--runs",
@@ -35,22 +38,49 @@ slots_option = click.option(
     metavar="N",
     help="Runs at once; decided by cores and GPUs unless given.",
 )
-sampler_option = click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given.")
-spacing_option = click.option(
-    "--spacing",
-    type=click.Choice(SPACINGS),
-    help="Which timesteps are visited; the run's own unless given.",
-)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
 )
 
 
-def with_spacing(config: RunConfig, spacing: Spacing | None) -> RunConfig:
-    """A run's configuration with the spacing that was asked for, if any was."""
-    if spacing is None:
-        return config
-    return msgspec.structs.replace(config, sample=msgspec.structs.replace(config.sample, spacing=spacing))
+def drawing_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options that say how pictures are drawn; the command gets what they say as one `drawing`.
+
+    Args:
+        steps: what a number of steps means to this command.
+    """
+    options = (
+        click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given."),
+        click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
+        click.option(
+            "--eta",
+            type=click.FloatRange(0, 1),
+            metavar="E",
+            help="Of ddim and dpm++: how much noise each step adds, from 0 to 1; the run's own unless given.",
+        ),
+        click.option(
+            "--spacing",
+            type=click.Choice(SPACINGS),
+            help="Which timesteps are visited; the run's own unless given.",
+        ),
+        click.option(
+            "--clip",
+            type=click.Choice(get_args(_KINDS["clip"])),
+            help="What is done to each foreseen picture; the run's own unless given.",
+        ),
+    )
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_drawing(**given: Any) -> None:
+            names = (field.name for field in fields(Drawing))
+            command(drawing=Drawing(**{name: given.pop(name) for name in names}), **given)
+
+        for option in reversed(options):
+            with_drawing = option(with_drawing)
+        return with_drawing
+
+    return decorate
 
 
 def prepare_torch(device: str) -> str:

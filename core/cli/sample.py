@@ -8,20 +8,18 @@ import numpy as np
 
 from core.cli.options import (
     device_option,
+    drawing_options,
     json_option,
     prepare_torch,
     runs_option,
-    sampler_option,
-    spacing_option,
-    with_spacing,
 )
 from core.cli.output import emit, emit_json
 from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
+from core.config import Drawing
 from core.errors import UserError
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore, atomic_path, plain
-from core.spacing import Spacing
 
 COLUMNS = 8
 
@@ -32,14 +30,7 @@ COLUMNS = 8
 @click.option(
     "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
 )
-@sampler_option
-@click.option(
-    "--steps",
-    type=click.IntRange(1),
-    metavar="K",
-    help="Network calls a picture; the run's own unless given.",
-)
-@spacing_option
+@drawing_options("Network calls a picture; the run's own unless given.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
 )
@@ -56,9 +47,7 @@ def command(
     run: str,
     root: Path,
     count: int,
-    sampler: str | None,
-    steps: int | None,
-    spacing: Spacing | None,
+    drawing: Drawing,
     seed: int,
     device: str,
     out: Path | None,
@@ -81,16 +70,17 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=with_spacing(loaded.config, spacing))
-    sampler = sampler or loaded.config.sample.sampler
-    steps = steps or loaded.config.sample.steps
+    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
     with counting("sampling", "network calls") as report:
-        values = draw(loaded, count, sampler=sampler, steps=steps, seed=seed, report=report)
+        values = draw(loaded, count, seed=seed, report=report)
+    how = loaded.config.sample
     pixels = to_tiles(to_pixels(values))
     meta = {
         "run": plain(found.id),
-        "sampler": sampler,
-        "spacing": loaded.config.sample.spacing,
+        "sampler": how.sampler,
+        "eta": f"{how.eta:g}",
+        "spacing": how.spacing,
+        "clip": how.clip,
         "seed": str(seed),
     }
     try:
@@ -107,9 +97,11 @@ def command(
                 "run": plain(found.id),
                 "path": str(out),
                 "count": count,
-                "sampler": sampler,
-                "steps": steps or loaded.diffusion.timesteps,
-                "spacing": loaded.config.sample.spacing,
+                "sampler": how.sampler,
+                "steps": how.steps or loaded.diffusion.timesteps,
+                "eta": how.eta,
+                "spacing": how.spacing,
+                "clip": how.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,

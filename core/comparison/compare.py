@@ -265,8 +265,8 @@ def _notes(rows: Sequence[Row], pooled: bool) -> list[str]:
     notes = []
     if len(_protocols(rows)) > 1:
         notes.append(
-            "not all runs were judged alike (samples, sampler, steps or held-out pictures differ), and nobody wins "
-            "over a run that was judged otherwise; core evaluate with the same options makes them comparable"
+            "not all runs were judged alike (samples, the way they are drawn or held-out pictures differ), and nobody "
+            "wins over a run that was judged otherwise; core evaluate with the same options makes them comparable"
         )
     missing = [member.info.id for row in rows for member in row.members if member.evaluation is None]
     if missing:

@@ -1,13 +1,15 @@
 """Measured numbers as text: values, their intervals, both in one, with no more digits than they are worth."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from core.runs import METRICS, Estimate
+from core.config.schema import WITH_ETA
+from core.runs import METRICS, Estimate, Evaluation
 
 MISSING = "–"
 MOST_NARROW = 10
 """Characters of a number in a narrow table: five columns then fit into 80."""
+_CLIPPED: Mapping[object, str] = {"none": " without clipping", "dynamic": " with dynamic thresholds"}
 _LOSSES = {"loss": "loss", "heldout": "held out"}
 
 
@@ -16,6 +18,17 @@ def title(name: str) -> str:
     if name in METRICS:
         return METRICS[name].title + (" %" if METRICS[name].share else "")
     return _LOSSES.get(name, name)
+
+
+def sampler_in_words(evaluation: Evaluation) -> str:
+    """What drew the samples, and in which way that is not the usual one."""
+    if not evaluation.sampler:
+        return "from a file"
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in WITH_ETA else ""
+    spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
+    return (
+        f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{_CLIPPED.get(evaluation.clip, '')}"
+    )
 
 
 def value_text(name: str, estimate: Estimate | None) -> str:

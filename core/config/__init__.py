@@ -1,5 +1,6 @@
 """The configuration of a run: frozen typed structs, read from TOML, checked in one place."""
 
+from core.config.drawing import Drawing
 from core.config.load import apply_overrides, decode, encode_toml, flatten, read_toml
 from core.config.schema import (
     DataConfig,
@@ -14,6 +15,7 @@ from core.config.schema import (
 __all__ = [
     "DataConfig",
     "DiffusionConfig",
+    "Drawing",
     "ModelConfig",
     "RunConfig",
     "SampleConfig",

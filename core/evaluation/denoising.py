@@ -52,22 +52,20 @@ def denoise(
     x0: Tensor,
     t: int,
     *,
-    sampler: str | None = None,
     steps: int | None = None,
     generator: torch.Generator,
 ) -> Iterator[SamplerState]:
-    """The states from the noised pictures (the first) to the denoised (the last).
+    """The states from the noised pictures (the first) to the denoised (the last), by the run's own sampler.
 
     Args:
         loaded: the run, as of a checkpoint.
         x0: [N, C, H, W] in [-1, 1], on the network's device.
         t: the timestep 0..T-1 to noise to.
-        sampler: None takes the run's own; its eta and its clipping are the run's in any case.
         steps: network calls from t down; None takes their share of the run's own, see `share_of_steps`.
         generator: draws the noise, then what the sampler draws.
 
     Raises:
-        UserError: not 0 <= t < T, or steps or a sampler that cannot be.
+        UserError: not 0 <= t < T, or steps that cannot be.
     """
     timesteps = loaded.diffusion.timesteps
     if not 0 <= t < timesteps:
@@ -76,7 +74,7 @@ def denoise(
     eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
     xt = loaded.diffusion.q_sample(x0, torch.full((len(x0),), t, dtype=torch.int64, device=x0.device), eps)
     yield from run_sampler(
-        sampler or own.sampler,
+        own.sampler,
         loaded.model,
         loaded.diffusion,
         xt,
@@ -94,7 +92,6 @@ def reconstruct(
     pictures: Pictures,
     t: int,
     *,
-    sampler: str | None = None,
     steps: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
@@ -104,7 +101,7 @@ def reconstruct(
     Args:
         loaded: the run, as of a checkpoint.
         pictures: [N, C, H, W], N >= 1, uint8 or float in [0, 1].
-        t, sampler, steps: as for `denoise`.
+        t, steps: as for `denoise`.
         seed: of the noises; the same for each t, so that strengths differ in nothing else.
         progress: called with pictures passed through the network so far, and in all.
 
@@ -118,7 +115,7 @@ def reconstruct(
     done, finished = 0, []
     for batch in torch.split(x0, _BATCH):
         final = batch
-        for state in denoise(loaded, batch, t, sampler=sampler, steps=steps, generator=generator):
+        for state in denoise(loaded, batch, t, steps=steps, generator=generator):
             final = state.xt
             if progress is not None and state.index:
                 done += len(batch)

@@ -6,6 +6,7 @@ Torch-free until a run is evaluated, so that judging a file of pictures does not
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config import Drawing
 from core.data import PictureSet
 from core.errors import UserError
 from core.evaluation.distribution import distribution_metrics
@@ -35,6 +37,7 @@ Stage = Callable[[str, str], AbstractContextManager[Report]]
 ALL_GROUPS: Final = tuple(GROUPS)
 OF_PICTURES: Final = ("shape", "grey", "distribution", "novelty")
 """What can be measured of pictures from anywhere; the other groups need the network."""
+OWN_WAY: Final = Drawing()
 _OF_TRIANGLES: Final = ("shape", "grey")
 _FIT_CHUNK: Final = 128
 
@@ -213,8 +216,7 @@ def evaluate_run(
     judge: Judge,
     *,
     count: int,
-    sampler: str | None = None,
-    steps: int | None = None,
+    drawing: Drawing = OWN_WAY,
     seed: int = 0,
     groups: Collection[str] = ALL_GROUPS,
     device: str = "cpu",
@@ -225,14 +227,14 @@ def evaluate_run(
         run: the run; nothing is written to it.
         judge: of the data that the run has learnt.
         count: samples.
-        sampler: as for `core.evaluation.sampling.draw`.
-        steps: likewise.
+        drawing: how samples are drawn and held-out pictures denoised.
         seed: of all noises.
         groups: what to measure; what does not apply to the data is passed over. Samples are drawn if one needs them.
         device: where the network is to compute.
 
     Raises:
-        UserError: no checkpoint, one of pictures of another shape than the data's, or a network that has diverged.
+        UserError: no checkpoint, one of pictures of another shape than the data's, a sampler that cannot draw so, or
+            a network that has diverged.
     """
     from core.evaluation.likelihood import PICTURES as FOR_LIKELIHOOD  # torch takes seconds to import
     from core.evaluation.likelihood import likelihood
@@ -242,6 +244,7 @@ def evaluate_run(
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), judge.pictures
+    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
             f"{plain(run.id)}: has learnt pictures of {list(loaded.shape)}, but {data.name} is of "
@@ -252,7 +255,7 @@ def evaluate_run(
     curves: Curves = {}
     if not set(OF_PICTURES).isdisjoint(groups):
         with judge.stage("sampling", "network calls") as report:
-            drawn = draw(loaded, count, sampler=sampler, steps=steps, seed=seed, report=report)
+            drawn = draw(loaded, count, seed=seed, report=report)
         try:
             metrics, curves = judge.judge(to_unit(drawn), groups)
         except UserError as error:
@@ -270,14 +273,12 @@ def evaluate_run(
                 loaded,
                 data.heldout[:FOR_RECONSTRUCTION],
                 None if corners is None else corners[:FOR_RECONSTRUCTION],
-                sampler=sampler,
-                steps=steps,
                 seed=seed,
                 progress=report,
             )
         metrics |= numbers
         curves |= points
-    planned = plan_evaluation(run, judge, count=count, sampler=sampler, steps=steps, seed=seed)
+    planned = plan_evaluation(run, judge, count=count, drawing=drawing, seed=seed)
     position = loaded.position
     return msgspec.structs.replace(
         planned, epoch=position.epoch, step=position.step, metrics=metrics, real=real, curves=curves
@@ -289,18 +290,18 @@ def plan_evaluation(
     judge: Judge,
     *,
     count: int,
-    sampler: str | None = None,
-    steps: int | None = None,
+    drawing: Drawing = OWN_WAY,
     seed: int = 0,
 ) -> Evaluation:
     """What `evaluate_run` would give for the run's last checkpoint, but for the numbers.
 
     Raises:
-        UserError: the run cannot be read, or has no checkpoint.
+        UserError: the run cannot be read, has no checkpoint, or its sampler cannot draw so.
     """
     from core.training.checkpoint import read_checkpoint  # torch takes seconds to import
 
-    config = run.read().config
+    config = drawing.applied_to(run.read().config)
+    how = config.sample
     _, position = read_checkpoint(run, "no tensor")
     return Evaluation(
         created=now(),
@@ -309,11 +310,11 @@ def plan_evaluation(
         dataset=judge.pictures.name,
         count=count,
         heldout=len(judge.heldout),
-        sampler=sampler or config.sample.sampler,
-        steps=steps or config.sample.steps or config.schedule.timesteps,
-        eta=config.sample.eta,
-        spacing=config.sample.spacing,
-        clip=config.sample.clip,
+        sampler=how.sampler,
+        steps=how.steps or config.schedule.timesteps,
+        eta=how.eta,
+        spacing=how.spacing,
+        clip=how.clip,
         seed=seed,
         metrics={},
     )

@@ -20,18 +20,14 @@ def draw(
     loaded: LoadedModel,
     count: int,
     *,
-    sampler: str | None = None,
-    steps: int | None = None,
     seed: int = 0,
     report: Report | None = None,
 ) -> NDArray[np.float32]:
-    """Draw pictures, with the run's own eta and clipping.
+    """Draw pictures in the run's own way; another one is in a configuration changed by `core.config.Drawing`.
 
     Args:
         loaded: the run, as of a checkpoint.
         count: pictures, at least 1.
-        sampler: one of `core.diffusion.samplers.SAMPLERS`; None takes the run's own.
-        steps: network calls a picture; None takes the run's own, which may be all timesteps.
         seed: of the noises. They are drawn on the CPU, so they are the same on all devices.
         report: called with calls of the network done and in all.
 
@@ -39,11 +35,10 @@ def draw(
         float32 [count, C, H, W], near [-1, 1] but not clipped to it; see `to_unit`.
 
     Raises:
-        UserError: no such sampler, or too many steps.
+        UserError: too many steps.
     """
     sample = loaded.config.sample
-    steps = steps or sample.steps
-    calls = steps or loaded.diffusion.timesteps
+    calls = sample.steps or loaded.diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
@@ -51,11 +46,11 @@ def draw(
         noise = torch.randn((size, *loaded.shape), generator=generator).to(loaded.device)
         final = noise
         for state in run_sampler(
-            sampler or sample.sampler,
+            sample.sampler,
             loaded.model,
             loaded.diffusion,
             noise,
-            steps=steps,
+            steps=sample.steps,
             eta=sample.eta,
             spacing=sample.spacing,
             clip=sample.clip,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from core.config.schema import WITH_ETA
+from core.comparison.wording import sampler_in_words
 from core.figures.errors import CannotDrawError
 from core.figures.layout import (
     MOST,
@@ -25,7 +25,7 @@ from core.figures.layout import (
 )
 from core.figures.material import Material, Series, seeds_in_words
 from core.figures.style import FAINT, typeset
-from core.runs import METRICS, Estimate, Evaluation
+from core.runs import METRICS, Estimate
 from core.runs.results import GROUPS
 
 NOT_JUDGED: Final = "no run has been judged; do so with core evaluate"
@@ -193,15 +193,6 @@ def how_judged(series: Iterable[Series]) -> str:
     many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
     ways = sorted({sampler_in_words(evaluation) for evaluation in judged})
     return f"{many} samples each, {' or '.join(ways)}, {seeds_in_words(everyone)}"
-
-
-def sampler_in_words(evaluation: Evaluation) -> str:
-    """What drew the samples."""
-    if not evaluation.sampler:
-        return "from a file"
-    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in WITH_ETA else ""
-    spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
-    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}"
 
 
 def _title(name: str) -> str:

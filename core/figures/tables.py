@@ -8,9 +8,10 @@ from typing import Final
 from core.comparison.compare import Comparison, Row, compare
 from core.comparison.members import Member, settings
 from core.comparison.pooling import Score
+from core.comparison.wording import sampler_in_words
 from core.config import encode_toml
 from core.figures.material import Material, Series, schedules_of, telling_settings
-from core.figures.quality import HEADLINE, sampler_in_words
+from core.figures.quality import HEADLINE
 from core.runs import METRICS, Estimate, Metric, plain
 
 NOTHING: Final = "–"

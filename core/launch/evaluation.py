@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.launch.devices import Plan
 from core.launch.runner import environment_for_children
@@ -44,6 +45,8 @@ def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation 
     if like is not None:
         command += ["--count", str(like.count), "--heldout", str(like.heldout)]
         command += ["--sampler", like.sampler, "--steps", str(like.steps)]
+        command += ["--spacing", like.spacing, "--clip", str(like.clip)]
+        command += ["--eta", str(like.eta)] if like.sampler in WITH_ETA else []
     environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         with (wanted[0].path / LOG_NAME).open("wb") as log:

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.runs.directory import RunDirectory
 from core.runs.files import atomic_write, same_file, try_flock
@@ -78,7 +79,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def protocol(self) -> tuple[object, ...]:
         """How samples were drawn and judged: numbers of runs alike in this can be compared."""
-        return (self.count, self.heldout, self.sampler, self.steps, self.eta, self.spacing, self.clip)
+        eta = self.eta if self.sampler in WITH_ETA else 0.0  # which no other sampler knows of
+        return (self.count, self.heldout, self.sampler, self.steps, eta, self.spacing, self.clip)
 
     @property
     def settings(self) -> tuple[object, ...]:

@@ -16,8 +16,6 @@ from core.runs.store import RunInfo
 from tui.live import RunSnapshot, Signature, signature
 
 Seen = tuple[Signature | None, Signature | None]
-ASKED: Final = 4
-"""As much of a protocol can be asked for: samples, held-out pictures, sampler and steps. The rest is the run's own."""
 _UNSEEN: Final = ((-1, -1, -1), None)
 
 
@@ -121,7 +119,7 @@ def _wants(judged: Judged, like: Evaluation | None) -> bool:
         return False
     if judged.evaluation is None or judged.stale or like is None:
         return True
-    return judged.evaluation.protocol[:ASKED] != like.protocol[:ASKED]
+    return judged.evaluation.protocol != like.protocol
 
 
 def _evaluations(run: RunSnapshot) -> tuple[list[Evaluation], str]:
