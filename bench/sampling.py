@@ -35,6 +35,7 @@ SAMPLERS: Final = (
     ("dpm++", 0.0),
     ("dpm++", 1.0),
     ("unipc", 0.0),
+    ("churn", 2.0),
 )
 """Name and eta; ddpm and unipc have none."""
 CALLS: Final = "1,2,4,8,10,20,50,250,T"
@@ -75,7 +76,7 @@ class Way(NamedTuple):
     help="Pictures each.",
 )
 @click.option("--calls", default=CALLS, show_default=True, metavar="N,...", help="Network calls; T is all.")
-@click.option("--samplers", default="ddpm,ddim,dpm++,unipc", show_default=True, metavar="NAME,...")
+@click.option("--samplers", default="ddpm,ddim,dpm++,unipc,churn", show_default=True, metavar="NAME,...")
 @click.option("--spacings", metavar="NAME,...", help="Timestep spacings; the run's own unless given.")
 @click.option("--clips", metavar="NAME,...", help="Ways to clip; the run's own unless given.")
 @seconds_option(120)

@@ -11,10 +11,13 @@ from small_walks import PROCESSES, T, network, process, seeded, start
 from core.diffusion.clipping import clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers import (
+    CHURN_FROM,
     SAMPLERS,
     WITH_ETA,
     run_sampler,
     sample,
+    sample_churn,
+    sample_ddim,
     sample_ddpm,
     sample_dpm_solver,
 )
@@ -259,6 +262,32 @@ def test_pictures_repeat_with_the_seed_and_leave_the_global_one_alone(name):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize(("name", "eta"), [("ddim", 2.0), ("churn", 1.0), ("churn", 2.0), ("dpm++", 2.0)])
+def test_more_noise_on_the_way_leaves_the_distribution_as_it_is(name, eta):
+    diffusion = process(
+        timesteps=1000, name="cosine", zero_terminal_snr=True, variance="beta_tilde", prediction_type="sample"
+    )
+    model = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2)
+    noise = torch.randn(25, 1, 20, 20, generator=seeded(), dtype=torch.float64)
+    x = sample(name, model, diffusion, noise, eta=eta, generator=seeded(8), clip="none")
+    assert x.mean().item() == pytest.approx(0.4, abs=0.01)
+    assert x.std().item() == pytest.approx(0.2, rel=0.06)  # of first order
+
+
+def test_churn_is_deterministic_ddim_before_its_log_snr_and_ddim_with_noise_after_it():
+    diffusion = process(timesteps=1000, name="cosine", zero_terminal_snr=True, prediction_type="sample")
+    first = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM))  # the cleanest timestep without noise
+    churned = list(sample_churn(network, diffusion, start(), eta=1.5, generator=seeded()))
+    quiet = list(sample_ddim(network, diffusion, start(), generator=seeded()))
+    same = [torch.equal(a.xt, b.xt) for a, b in zip(churned, quiet, strict=True)]
+    assert same == [state.timestep >= first - 1 for state in quiet[:-1]] + [False]
+    late = {"start": first - 1, "eta": 1.5}
+    assert torch.equal(
+        sample("churn", network, diffusion, start(), generator=seeded(), **late),
+        sample("ddim", network, diffusion, start(), generator=seeded(), **late),
+    )
+
+
 @pytest.mark.parametrize("name", WITH_ETA)
 def test_at_eta_zero_nothing_is_drawn(name):
     generator = seeded()
@@ -282,10 +311,10 @@ def test_gradients_stay_on_for_the_caller_between_states(name):
         assert not state.xt.requires_grad
 
 
-@pytest.mark.parametrize("eta", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("eta", [-0.1, 2.1, math.nan])
 @pytest.mark.parametrize("name", WITH_ETA)
 def test_an_eta_out_of_bounds_is_refused(name, eta):
-    with pytest.raises(UserError, match=f"expected eta from 0 to 1, got {eta}"):
+    with pytest.raises(UserError, match=f"expected eta from 0 to 2, got {eta}"):
         sample(name, network, process(), start(), eta=eta, generator=seeded())
 
 

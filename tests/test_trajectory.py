@@ -86,7 +86,14 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("sampler", "steps", "eta"),
-    [("ddim", 4, 1.0), ("ddim", 4, 0.0), ("ddpm", None, 0.0), ("dpm++", 4, 0.0), ("unipc", 4, 0.0)],
+    [
+        ("ddim", 4, 1.0),
+        ("ddim", 4, 0.0),
+        ("ddpm", None, 0.0),
+        ("dpm++", 4, 0.0),
+        ("unipc", 4, 0.0),
+        ("churn", 4, 1.0),
+    ],
 )
 def test_a_walk_like_the_run_s_own_ends_in_the_run_s_own_pictures(
     trained: Callable[..., RunDirectory], sampler: str, steps: int | None, eta: float, channels: int

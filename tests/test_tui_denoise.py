@@ -128,6 +128,8 @@ async def test_another_number_of_steps_and_another_sampler_are_other_walks(tmp_p
         assert "unipc · 1000 steps" in driven.text()
         assert "1000 steps · eta" not in driven.text()  # it has none
         await driven.press("m")
+        assert "churn · 1000 steps · eta 0" in driven.text()
+        await driven.press("m")
         assert "as the training kept it" in driven.text()
         await driven.press("p")
         assert any("keeps x_t alone" in said for said in driven.said())

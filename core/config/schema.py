@@ -17,7 +17,7 @@ PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
-WITH_ETA: Final = ("ddim", "dpm++")
+WITH_ETA: Final = ("ddim", "dpm++", "churn")
 """The samplers that take `sample.eta`."""
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
@@ -111,12 +111,14 @@ class SampleConfig(Section, frozen=True):
     every: PositiveInt = 1
     """Epochs between two sheets of samples; the last epoch always has one."""
     count: PositiveInt = 16
-    sampler: Literal["ddpm", "ddim", "dpm++", "unipc"] = "ddpm"
-    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector."""
+    sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
+    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
+    `churn` is ddim that adds noise only from a log SNR of -2 on.
+    """
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
-    eta: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """ddim and dpm++ only: 0 is deterministic, 1 adds as much noise as the ancestral sampler."""
+    eta: Annotated[float, Meta(ge=0, le=2)] = 0.0
+    """ddim, dpm++ and churn only: 0 is deterministic, 1 adds as much noise as the ancestral sampler, 2 more."""
     spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
     """Which timesteps are visited: equal numbers of them, equal steps of log SNR, or of sigma^(1/7)."""
     clip: Literal["none", "static", "dynamic"] = "static"
