@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from estimates import bounds, holds, minus_distance
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.spatial.distance import cdist
 
 from core.data import DataRecipe, PictureSet, load_dataset
@@ -16,7 +15,6 @@ from core.evaluation import distances, twosample
 from core.evaluation.distribution import (
     bandwidth,
     distribution_metrics,
-    distribution_p_values,
     triangle_features,
 )
 from core.evaluation.neighbours import density_coverage
@@ -182,20 +180,3 @@ def test_pictures_that_cannot_be_compared_are_refused_in_one_line(
         distribution_metrics(real[..., :8], real, None, None, rng=rng)
     with pytest.raises(UserError, match=r"expected pictures \[N, C, H, W\], got an array \[10, 256\]"):
         distribution_metrics(real.reshape(10, -1), real, None, None, rng=rng)
-
-
-def test_p_values_are_those_of_scipy_and_tell_turned_and_moved_triangles(
-    little: PictureSet, rng: np.random.Generator
-) -> None:
-    ours, theirs = little.train_vertices, little.heldout_vertices
-    assert ours is not None
-    assert theirs is not None
-    equal = distribution_p_values(ours, theirs, rng=rng)
-    assert set(equal) == TRIANGLE_KEYS
-    assert min(equal.values()) > 0.01
-    areas = triangle_features(ours).area, triangle_features(theirs).area
-    assert equal["area_ks"] == pytest.approx(stats.ks_2samp(*areas, method="asymp").pvalue)
-    level = ours * np.array([1, 0.3], np.float32) + np.array([0, 10], np.float32)
-    moved = distribution_p_values(level, theirs, rng=rng)
-    assert max(moved.values()) < 0.01
-    assert distribution_p_values(ours[:0], theirs, rng=rng) == {}

@@ -19,7 +19,6 @@ from core.runs import Estimate
 Vertices = NDArray[np.floating]
 
 _BANDWIDTH_PICTURES: Final = 1000
-_PERMUTATIONS: Final = 499
 
 
 @dataclass(frozen=True)
@@ -129,37 +128,6 @@ def distribution_metrics(
         "centroid_distance": twosample.discrepancy(ours.centroid, theirs.centroid, _minus_distance),
         "orientation_ks": twosample.kuiper(ours.orientation, theirs.orientation, rng=for_triangles),
         **pixels,
-    }
-
-
-def distribution_p_values(
-    sample_vertices: Vertices, heldout_vertices: Vertices, *, rng: np.random.Generator
-) -> dict[str, float]:
-    """How likely triangles of one distribution are at least as far apart as these are.
-
-    Args:
-        sample_vertices: as for `distribution_metrics`.
-        heldout_vertices: likewise.
-        rng: permutes centroids.
-
-    Returns:
-        By the names of the distances: asymptotic p values of area, smallest angle and orientation; of the centroid one
-        of 499 permutations, at least 0.002. Empty where one side has no triangles.
-    """
-    ours, theirs = triangle_features(sample_vertices), triangle_features(heldout_vertices)
-    n, m = len(ours.area), len(theirs.area)
-    if not n or not m:
-        return {}
-    area = twosample.kolmogorov_smirnov(ours.area, theirs.area, rng=rng, resamples=0)
-    angle = twosample.kolmogorov_smirnov(ours.smallest_angle, theirs.smallest_angle, rng=rng, resamples=0)
-    turned = twosample.kuiper(ours.orientation, theirs.orientation, rng=rng, resamples=0)
-    return {
-        "area_ks": twosample.kolmogorov_smirnov_p_value(area.value or 0.0, n, m),
-        "angle_ks": twosample.kolmogorov_smirnov_p_value(angle.value or 0.0, n, m),
-        "centroid_distance": twosample.permutation_p_value(
-            ours.centroid, theirs.centroid, _minus_distance, permutations=_PERMUTATIONS, rng=rng
-        ),
-        "orientation_ks": twosample.kuiper_p_value(turned.value or 0.0, n, m),
     }
 
 

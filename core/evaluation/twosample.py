@@ -18,7 +18,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kstwo
 
 from core.evaluation.distances import parts
 from core.evaluation.intervals import CONFIDENCE, NORMAL_95
@@ -41,7 +40,7 @@ def kolmogorov_smirnov(
         x: [n].
         y: [m].
         rng: resamples them.
-        resamples: how often; 0 for no interval.
+        resamples: how often.
 
     Returns:
         The distance; undefined where a sample is empty.
@@ -58,7 +57,7 @@ def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int =
         x: [n], on a circle that is cut anywhere.
         y: [m].
         rng: resamples them.
-        resamples: how often; 0 for no interval.
+        resamples: how often.
 
     Returns:
         The distance; undefined where a sample is empty.
@@ -68,29 +67,6 @@ def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int =
     return _distribution_distance(
         x, y, lambda gaps: np.maximum(gaps.max(-1), 0) - np.minimum(gaps.min(-1), 0), rng, resamples
     )
-
-
-def kolmogorov_smirnov_p_value(distance: float, n: int, m: int) -> float:
-    """How likely two samples of one distribution are at least this far apart in Kolmogorov's and Smirnov's sense.
-
-    Asymptotic, as scipy's ``ks_2samp(method="asymp")``, which warns where n = m = 1.
-    """
-    return float(kstwo.sf(distance, max(1, round(n * m / (n + m)))))
-
-
-def kuiper_p_value(distance: float, n: int, m: int) -> float:
-    """How likely two samples of one distribution are at least this far apart in Kuiper's sense.
-
-    Reference: Stephens 1970, "Use of the Kolmogorov-Smirnov, Cramer-von Mises and related statistics without
-    extensive tables".
-    """
-    root = np.sqrt(n * m / (n + m))
-    scaled = (root + 0.155 + 0.24 / root) * distance
-    # Below it the series converges slowly, and is 1 in ten digits.
-    if scaled < 0.4:
-        return 1.0
-    squares = (np.arange(1, 101) * scaled) ** 2
-    return float(np.clip(2 * ((4 * squares - 1) * np.exp(-2 * squares)).sum(), 0, 1))
 
 
 def discrepancy(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
@@ -122,36 +98,6 @@ def discrepancy(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
     without_x = (sum_x - 2 * own_x) / ((n - 1) * (n - 2)) + mean_y - 2 * (across - to_y) / ((n - 1) * m)
     without_y = (sum_y - 2 * own_y) / ((m - 1) * (m - 2)) + mean_x - 2 * (across - to_x) / (n * (m - 1))
     return jackknife(float(value), without_x, without_y)
-
-
-def permutation_p_value(
-    x: NDArray[Any],
-    y: NDArray[Any],
-    kernel: Kernel,
-    *,
-    rng: np.random.Generator,
-    permutations: int = 499,
-) -> float:
-    """How likely members that are dealt into two samples at random are at least this discrepant.
-
-    Args:
-        x: [n, ...].
-        y: [m, ...].
-        kernel: as for `discrepancy`.
-        rng: permutes.
-        permutations: how often; the smallest p value is 1 / (permutations + 1).
-
-    Reference: Phipson and Smyth 2010, "Permutation P-values Should Never Be Zero".
-    """
-    pooled = np.concatenate([x, y])
-    dealt = np.repeat(np.array([1 / len(x), -1 / len(y)]), [len(x), len(y)])
-    signs = np.vstack([dealt, *(rng.permutation(dealt) for _ in range(permutations))])
-    found = np.zeros(len(signs))
-    for part in parts(len(pooled), len(pooled)):
-        found += np.einsum("pn,pn->p", signs[:, part], signs @ kernel(pooled[part], pooled).T)
-    # Rounding must not tell deals of equal members apart.
-    as_far = found[1:] >= found[0] - 1e-9 * np.abs(found).max()
-    return float((1 + as_far.sum()) / (permutations + 1))
 
 
 def sliced_wasserstein(
@@ -251,8 +197,6 @@ def _distribution_distance(
 
     seen = differences(np.ones(n), np.ones(m))
     value = float(norm(seen))
-    if not resamples:
-        return Estimate(value)
     errors = [norm(differences(_counts(n, rng), _counts(m, rng)) - seen) for _ in range(resamples)]
     error = float(np.quantile(errors, CONFIDENCE))
     return Estimate(value, max(0.0, value - error), min(1.0, value + error))
