@@ -156,6 +156,17 @@ def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
     assert state(runs[0]) is State.FINISHED
 
 
+def test_a_run_can_be_queued_again_for_somebody_else_to_start(runs, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: pytest.fail("a runner was asked for"))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["runs", "resume", runs[3].id, "--no-start"]) == 0
+    assert capsys.readouterr().out == f"runs/{runs[3].id}\n"
+    assert state(runs[3]) is State.QUEUED
+    assert run_command(["runs", "resume", runs[4].id, "--no-start", "--follow"]) == 2
+    assert "give either --follow or --no-start" in capsys.readouterr().err
+    assert state(runs[4]) is State.FAILED
+
+
 def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatch, capsys, tmp_path):
     woken = []
     monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))

@@ -9,6 +9,7 @@ import pytest
 
 from core.errors import UserError
 from core.launch import devices as module
+from core.launch import nvidia
 from core.launch.devices import (
     Device,
     Machine,
@@ -209,7 +210,7 @@ def test_memory_that_nvidia_does_not_tell_still_makes_a_slot(nvidia_smi: Path) -
 def test_an_nvidia_smi_that_hangs_is_given_up(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi.write_text("#!/bin/sh\nexec sleep 600\n")
     nvidia_smi.chmod(0o755)
-    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    monkeypatch.setattr(nvidia, "_PATIENCE", 0.05)
     assert [device.name for device in detect_devices()] == ["cpu"]
     assert any("did not answer" in note for note in detect_machine().notes)
 
@@ -226,6 +227,53 @@ def test_apple_silicon_has_metal(nvidia_smi: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", "", "cuda:²"])
 def test_a_device_that_is_none_is_a_users_error(device: str) -> None:
     with pytest.raises(UserError, match=r"expected auto, cpu, cuda, cuda:N or mps"):
+        make_plan(device)
+
+
+def test_joined_devices_are_one_that_a_run_has_to_itself(nvidia_smi: Path) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    plan = make_plan("cuda:0+1", machine=Machine((gpu(0), gpu(1), CPU), 16, ()))
+    assert plan == make_plan("cuda:0+cuda:1", machine=Machine((gpu(0), gpu(1), CPU), 16, ()))
+    (both,) = plan.devices
+    assert (both.name, both.kind, both.memory, both.parts) == (
+        "cuda:0+cuda:1",
+        "cuda",
+        160 * GIB,
+        ("cuda:0", "cuda:1"),
+    )
+    assert (plan.capacity, plan.first) == (1, "cuda:0")
+    assert plan.free([], 9) == [Slot("cuda:0+cuda:1", 8, 0)]
+    assert plan.free([], 9)[0].processes == 2
+    for live in ("cuda:0+cuda:1", "cuda:1", "cuda:1+cuda:2"):
+        assert plan.free([(live, 2)], 9) == []
+    assert len(plan.free([("cuda:2", 2), ("cpu", 4)], 9)) == 1
+    one_each = Plan((gpu(0), gpu(1), gpu(2)), 16)
+    assert {slot.device for slot in one_each.free([("cuda:0+cuda:1", 8)], 9)} == {"cuda:2"}
+    assert "A run trains on all of cuda:0+cuda:1, a process on each" in explain("cuda:0+cuda:1")[-1]
+
+
+def test_processes_of_a_run_on_the_cpu_share_its_cores() -> None:
+    plan = make_plan("cpu+cpu", machine=Machine((CPU,), 5, ()))
+    assert plan.free([], 3) == [Slot("cpu+cpu", 4, 0)]
+    assert plan.free([("cpu", 1)], 3) == plan.free([("cpu+cpu", 4)], 3) == []
+    assert Plan(plan.devices, 1).free([], 1) == [Slot("cpu+cpu", 2, 0)]
+    assert cpu_plan(5).free([("cpu+cpu", 4)], 3) == [Slot("cpu", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ("cuda:0+cuda:2", "not on this machine, which has cuda:0, cuda:1, cpu"),
+        ("cuda:1+1", "expected each GPU once, as in cuda:0[+]cuda:1"),
+        ("cuda:0+cpu", "several for one run are joined by [+]"),
+        ("cuda+cuda", "several for one run are joined by [+]"),
+        ("mps+mps", "several for one run are joined by [+]"),
+        ("cpu+", "several for one run are joined by [+]"),
+    ],
+)
+def test_devices_that_cannot_be_joined_are_a_users_error(nvidia_smi: Path, device: str, words: str) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    with pytest.raises(UserError, match=words):
         make_plan(device)
 
 

@@ -31,6 +31,7 @@ from core.errors import UserError
 from core.imaging import read_sheet
 from core.runs import MetricsTail, RunDirectory, State, effective_state
 from core.training.checkpoint import load_model, read_checkpoint
+from core.training.compiler import compile_options
 from core.training.ema import Ema
 from core.training.loop import EpochReport, NonFiniteLossError, StepsReport, Trainer
 from core.training.muon import Muon, orthogonalise
@@ -128,6 +129,19 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(picture
     with pytest.raises(NonFiniteLossError, match=r"became nan at step 1; a lower train\.learning_rate"):
         list(trainer.reports())
     assert not trainer.weights_are_finite()
+
+
+def test_on_a_gpu_a_compiled_step_is_a_cuda_graph_that_is_told_of_each_step(
+    pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert compile_options("cuda")["mode"] == "reduce-overhead"
+    assert compile_options("cpu") == {}
+    begun: list[int] = []
+    trainer = trainer_of(tiny(epochs=1), pictures)
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(trainer.step))
+    trainer._replays = True  # as it would on a GPU
+    list(trainer.reports())
+    assert begun == list(range(5))
 
 
 def test_the_learning_rate_warms_up_stays_and_cools_down_to_almost_nothing(pictures: PictureSet) -> None:

@@ -30,7 +30,10 @@ device_option = click.option(
     default="auto",
     show_default=True,
     metavar="DEVICE",
-    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps.",
+    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1: one run on both.",
+)
+no_start_option = click.option(
+    "--no-start", is_flag=True, help="Queue only, and start nothing; torchrun then starts the worker, say."
 )
 slots_option = click.option(
     "--slots",
@@ -90,11 +93,11 @@ def prepare_torch(device: str) -> str:
         device: as for `--device`.
 
     Returns:
-        What torch calls it, for example ``cuda:0``.
+        What torch calls it, for example ``cuda:0``; the first, where several are named.
 
     Raises:
         UserError: no such device here.
     """
     # Threads that spin while they wait would starve the runs that train beside us.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    return make_plan(device).devices[0].name
+    return make_plan(device).first

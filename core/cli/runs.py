@@ -18,7 +18,7 @@ from core.cli.describe import (
     run_text,
 )
 from core.cli.follow import Follower
-from core.cli.options import device_option, json_option, runs_option, slots_option
+from core.cli.options import device_option, json_option, no_start_option, runs_option, slots_option
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.errors import UserError
 from core.launch import control
@@ -105,6 +105,7 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
 @device_option
 @slots_option
 @click.option("--follow", is_flag=True, help="Watch the runs to their end, as core train does.")
+@no_start_option
 @runs_option
 @json_option
 def resume(
@@ -114,10 +115,13 @@ def resume(
     device: str,
     slots: int | None,
     follow: bool,
+    no_start: bool,
     root: Path,
     as_json: bool,
 ) -> None:
     """Go on with runs from their last checkpoints, in the background."""
+    if follow and no_start:
+        raise UserError("give either --follow or --no-start: nobody starts what is to be followed")
     store = RunStore(root)
     resumable = (State.STOPPED, State.CRASHED)
     runs = _select(store, selectors, everything, but_not=[state for state in State if state not in resumable])
@@ -127,7 +131,7 @@ def resume(
     if follow:
         Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
         return
-    for folder in dict.fromkeys(run.path.parent for run in runs):
+    for folder in () if no_start else dict.fromkeys(run.path.parent for run in runs):
         ensure_runner(folder, device, slots)
     _emit_outcome(store, runs, as_json)
 

@@ -7,7 +7,7 @@ import click
 
 from core.cli.describe import epochs_of, run_json
 from core.cli.follow import Follower
-from core.cli.options import device_option, json_option, runs_option, slots_option
+from core.cli.options import device_option, json_option, no_start_option, runs_option, slots_option
 from core.cli.output import emit, emit_json, note
 from core.config import RunConfig
 from core.data import find_data_recipe
@@ -32,6 +32,7 @@ from core.runs import RunStore, make_group
 @click.option(
     "--detach", is_flag=True, help="Write the ids of the runs to stdout and leave them to themselves."
 )
+@no_start_option
 @json_option
 def command(
     recipe: str,
@@ -40,6 +41,7 @@ def command(
     device: str,
     slots: int | None,
     detach: bool,
+    no_start: bool,
     as_json: bool,
 ) -> None:
     """Train the runs of a recipe, here and now or in the background.
@@ -53,10 +55,11 @@ def command(
     runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
-    if not detach:
+    if not (detach or no_start):
         Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
         return
-    ensure_runner(root, device, slots)
+    if not no_start:
+        ensure_runner(root, device, slots)
     if as_json:
         emit_json([run_json(info, epochs_of(info)) for info in map(store.info, runs)])
     else:

@@ -97,7 +97,7 @@ class TrainConfig(Section, frozen=True):
     """Symmetries that the parts of a batch take in turn: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
-    """Compile the training step with torch.compile where a compiler is found."""
+    """Compile the training step with torch.compile where a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0
     """A checkpoint is written at each epoch's end and at least this often in between."""
     seed: NaturalInt = 0

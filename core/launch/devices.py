@@ -3,13 +3,14 @@
 A worker gets its share of the cores, at least one thread: OpenMP threads of one worker that outnumber the cores
 wait for each other most of the time (25 times slower, measured with two workers of two threads on two cores), while
 workers of one thread each never wait, and share the cores well even when they outnumber them.
+
+Several devices joined by ``+`` are one device here, for one run that trains on all of them, a process on each.
 """
 
 import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, Literal
 import psutil
 
 from core.errors import UserError
+from core.launch.nvidia import find_gpus
 
 Kind = Literal["cpu", "cuda", "mps"]
 
@@ -29,8 +31,7 @@ SIDE_BY_SIDE: Final = 5
 """So many runs share even fewer cores, one thread each, so that a comparison of five schedules can be watched."""
 BYTES_PER_CPU_SLOT: Final = 1 << 30
 
-_PATIENCE: Final = 10.0
-_QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
+_NUMBERED: Final = re.compile(r"cuda:[0-9]+(\+(cuda:)?[0-9]+)*|cpu(\+cpu)+")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
@@ -38,8 +39,8 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 class Device:
     """Something to train on.
 
-    `name` is what torch calls it (``cpu``, ``cuda:0``, ``mps``), `memory` its bytes in all, and `detail` a
-    few words for a person.
+    `name` is what torch calls it (``cpu``, ``cuda:0``, ``mps``), or several such names (``cuda:0+cuda:1``) where one
+    run trains on all of them. `memory` is its bytes in all, and `detail` a few words for a person.
     """
 
     name: str
@@ -47,14 +48,27 @@ class Device:
     detail: str
     memory: int
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What torch calls each of its devices; a process of a run goes to each."""
+        return tuple(self.name.split("+"))
+
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one run: a device and how many OpenMP threads go with it. `index` counts from 0."""
+    """Room for one run: a device and how many OpenMP threads go with it. `index` counts from 0.
+
+    `device` may be several, joined by ``+``, and `threads` are those of all its processes.
+    """
 
     device: str
     threads: int
     index: int
+
+    @property
+    def processes(self) -> int:
+        """How many train the run together."""
+        return self.device.count("+") + 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,11 @@ class Plan:
         """The most runs at once."""
         return self.slots or sum(self._room(device) for device in self.devices)
 
+    @property
+    def first(self) -> str:
+        """What torch calls the device that a computation takes which needs but one."""
+        return self.devices[0].parts[0]
+
     def free(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
         """The slots that can be filled now.
 
@@ -89,17 +108,18 @@ class Plan:
         Returns:
             At most `waiting` slots, the least busy device first.
         """
-        on_cpu = self.devices[0].kind == "cpu"
+        on_cpu, processes = self.devices[0].kind == "cpu", len(self.devices[0].parts)
         cores = max(0, self.cores - sum(threads for _, threads in live))
         room = self.slots - len(live) if self.slots else self._free_room(live, cores)
         count = max(0, min(waiting, room))
         if count == 0:
             return []
         if on_cpu:
-            threads = max(1, self.cores // self.slots if self.slots else cores // count)
+            threads = (self.cores // self.slots if self.slots else cores // count) // processes
         else:
-            threads = max(1, min(THREADS_PER_GPU_SLOT, self.cores // self.capacity))
-        load = {device.name: sum(name == device.name for name, _ in live) for device in self.devices}
+            threads = min(THREADS_PER_GPU_SLOT, self.cores // self.capacity // processes)
+        threads = processes * max(1, threads)
+        load = {device.name: self._load(device, live) for device in self.devices}
         chosen: list[Slot] = []
         for index in range(count):
             open_devices = [d for d in self.devices if self.slots or on_cpu or load[d.name] < self._room(d)]
@@ -108,15 +128,21 @@ class Plan:
             chosen.append(Slot(device.name, threads, index))
         return chosen
 
+    def _load(self, device: Device, live: Sequence[tuple[str, int]]) -> int:
+        """How many runs a device has; it is full of one that trains on others too."""
+        names = [name.split("+") for name, _ in live if set(name.split("+")) & set(device.parts)]
+        return sum(self._room(device) if len(parts) > len(device.parts) else 1 for parts in names)
+
     def _free_room(self, live: Sequence[tuple[str, int]], cores: int) -> int:
-        if self.devices[0].kind == "cpu":
+        if self.devices[0].name == "cpu":
             # A worker of several threads must not be crowded; those of one thread may outnumber the cores.
             crowd = self._room(self.devices[0]) - len(live) if all(count == 1 for _, count in live) else 0
             return max(cores, crowd)
-        taken = [sum(name == device.name for name, _ in live) for device in self.devices]
-        return sum(max(0, self._room(d) - busy) for d, busy in zip(self.devices, taken, strict=True))
+        return sum(max(0, self._room(device) - self._load(device, live)) for device in self.devices)
 
     def _room(self, device: Device) -> int:
+        if len(device.parts) > 1:
+            return 1
         match device.kind:
             case "cpu":
                 return max(self.cores, min(SIDE_BY_SIDE, device.memory // BYTES_PER_CPU_SLOT))
@@ -137,7 +163,11 @@ def detect_machine() -> Machine:
     cores, core_note = _cores()
     notes = [core_note]
     devices = []
-    gpus, gpu_note = _nvidia_gpus()
+    found, gpu_note = find_gpus()
+    gpus = [
+        Device(f"cuda:{number}", "cuda", f"{gpu.name}, {gpu.free / 2**30:.1f} GiB free", gpu.total)
+        for number, gpu in enumerate(found)
+    ]
     if gpu_note:
         notes.append(gpu_note)
     if gpus and torch_version.endswith("+cpu"):
@@ -159,8 +189,8 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     """Choose devices.
 
     Args:
-        device: ``auto`` (all GPUs, else Metal, else the CPU), ``cpu``, ``cuda`` (all GPUs), ``cuda:N`` or
-            ``mps``.
+        device: ``auto`` (all GPUs, else Metal, else the CPU), ``cpu``, ``cuda`` (all GPUs), ``cuda:N``,
+            ``mps``; or several for one run at a time, ``cuda:0+cuda:1`` (``cuda:0+1`` for short) or ``cpu+cpu``.
         slots: runs at once over all devices; None decides by cores and GPUs.
         machine: this one, unless already detected.
 
@@ -169,19 +199,39 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     """
     if slots is not None and slots < 1:
         raise UserError(f"--slots {slots}: expected at least 1")
-    if device not in ("auto", "cpu", "mps", "cuda") and not re.fullmatch(r"cuda:[0-9]+", device):
-        raise UserError(f"--device {device}: expected auto, cpu, cuda, cuda:N or mps")
+    if device not in ("auto", "cpu", "mps", "cuda") and not _NUMBERED.fullmatch(device):
+        raise UserError(
+            f"--device {device}: expected auto, cpu, cuda, cuda:N or mps; several for one run are joined by +, "
+            "as in cuda:0+cuda:1"
+        )
     machine = machine or detect_machine()
     if device == "auto":
         best = machine.devices[0].kind
         chosen = [found for found in machine.devices if found.kind == best]
     else:
         chosen = [found for found in machine.devices if device in (found.name, found.kind)]
+    if "+" in device:
+        chosen = _joined(device, machine)
     if not chosen:
         here = ", ".join(found.name for found in machine.devices)
         why = " ".join(machine.notes[1:])
         raise UserError(f"--device {device}: not on this machine, which has {here}. {why}".rstrip())
     return Plan(tuple(chosen), machine.cores, slots)
+
+
+def _joined(device: str, machine: Machine) -> list[Device]:
+    """Several devices as one, for a run on all of them; none where one of them is not here."""
+    names = [f"cuda:{name}" if name.isdigit() else name for name in device.split("+")]
+    here = {found.name: found for found in machine.devices}
+    if not set(names) <= here.keys():
+        return []
+    parts = [here[name] for name in names]
+    kind = parts[0].kind
+    if kind == "cuda" and len(set(names)) < len(names):
+        raise UserError(f"--device {device}: expected each GPU once, as in cuda:0+cuda:1")
+    details = " and ".join(dict.fromkeys(part.detail for part in parts))
+    memory = sum(part.memory for part in parts) if kind == "cuda" else parts[0].memory
+    return [Device("+".join(names), kind, details, memory)]
 
 
 def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None = None) -> list[Slot]:
@@ -215,7 +265,9 @@ def explain(device: str = "auto", slots: int | None = None, *, machine: Machine 
     lines += machine.notes
     names = " and ".join(found.name for found in plan.devices)
     at_once = f"up to {_count(plan.capacity, 'run')} at once on {names}"
-    if slots is not None:
+    if len(plan.devices[0].parts) > 1:
+        lines.append(f"A run trains on all of {names}, a process on each; runs go {at_once}.")
+    elif slots is not None:
         lines.append(f"Runs go {at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
@@ -288,74 +340,6 @@ def _quota_of(group: Path) -> float | None:
         return int(quota) / int(period) if quota.isdecimal() else None
     except (OSError, ValueError, ZeroDivisionError):
         return None
-
-
-def _nvidia_gpus() -> tuple[list[Device], str]:
-    """The GPUs that CUDA will show a worker, in its order, and a sentence where there is something to say."""
-    try:
-        answer = subprocess.run(
-            ["nvidia-smi", _QUERY, "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_PATIENCE,
-            check=False,
-        )
-    except FileNotFoundError:
-        return [], "No NVIDIA GPU: nvidia-smi is not installed."
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"No NVIDIA GPU: nvidia-smi did not answer ({error})."
-    if answer.returncode != 0:
-        words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
-        return [], f"No NVIDIA GPU: nvidia-smi failed ({words})."
-    found = _parse_gpus(answer.stdout)
-    if not found:
-        return [], "No NVIDIA GPU: nvidia-smi lists none."
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return _named(found), ""
-    shown = _visible(found, visible)
-    return _named(
-        shown
-    ), f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {_count(len(found), 'GPU')}."
-
-
-def _parse_gpus(text: str) -> list[tuple[str, str, str, int, int]]:
-    """Index, uuid, name, total and free bytes of each line that has all five."""
-    gpus = []
-    for line in text.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 5:
-            total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:])
-            gpus.append((parts[0], parts[1], parts[2], total, free))
-    return gpus
-
-
-def _visible(
-    gpus: list[tuple[str, str, str, int, int]], visible: str
-) -> list[tuple[str, str, str, int, int]]:
-    """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
-    shown: list[tuple[str, str, str, int, int]] = []
-    for entry in visible.split(","):
-        key = entry.strip()
-        if key.startswith("MIG-"):
-            match = [("", key, "MIG slice", 0, 0)]
-        else:
-            match = [
-                gpu for gpu in gpus if key == gpu[0] or (key.startswith("GPU-") and gpu[1].startswith(key))
-            ]
-        if len(match) != 1 or match[0] in shown:
-            break
-        shown += match
-    return shown
-
-
-def _named(gpus: list[tuple[str, str, str, int, int]]) -> list[Device]:
-    return [
-        Device(f"cuda:{number}", "cuda", f"{name}, {free / 2**30:.1f} GiB free", total)
-        for number, (_, _, name, total, free) in enumerate(gpus)
-    ]
 
 
 def _cpu_name() -> str:

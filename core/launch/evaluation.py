@@ -41,7 +41,7 @@ def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation 
     if not wanted:
         return 0
     command = [sys.executable, "-P", "-m", "core", "evaluate", *(str(run.path.absolute()) for run in wanted)]
-    command += ["--runs", str(wanted[0].path.parent.absolute()), "--device", plan.devices[0].name]
+    command += ["--runs", str(wanted[0].path.parent.absolute()), "--device", plan.first]
     if like is not None:
         command += ["--count", str(like.count), "--heldout", str(like.heldout)]
         command += ["--sampler", like.sampler, "--steps", str(like.steps)]

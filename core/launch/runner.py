@@ -29,11 +29,13 @@ from core.runs.status import State
 from core.runs.store import RunInfo, RunStore
 
 WORKER_MODULE: Final = "core.training.worker"
+LAUNCHER: Final = "torch.distributed.run"
+"""torchrun, which starts the processes of a run on several devices, and ends them all when one fails."""
 
 _POLL: Final = 0.5
 _STRIKES: Final = 3
 _LONGEST_WAIT: Final = 60.0
-_TAIL: Final = 4096
+_TAIL: Final = 1 << 14
 _LEFTOVER_AGE: Final = 3600.0
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
@@ -134,8 +136,11 @@ class Runner:
 
     def _start(self, info: RunInfo, slot: Slot) -> None:
         run = info.directory
-        command = [sys.executable, "-P", "-m", self._worker_module, str(run.path)]
-        command += ["--device", slot.device, "--threads", str(slot.threads)]
+        command = [sys.executable, "-P", "-m"]
+        if slot.processes > 1:
+            command += [LAUNCHER, "--standalone", "--nproc-per-node", str(slot.processes), "-m"]
+        command += [self._worker_module, str(run.path)]
+        command += ["--device", slot.device, "--threads", str(slot.threads // slot.processes)]
         folder = info.file.provenance.get("directory", "")
         try:
             signature = _signature(run)
@@ -219,8 +224,16 @@ def environment_for_children() -> dict[str, str]:
 
 def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
     environment = environment_for_children()
-    environment.update(dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)))
+    environment.update(dict.fromkeys(_THREAD_VARIABLES, str(slot.threads // slot.processes)))
     environment["PYTHONUNBUFFERED"] = "1"
+    environment.pop("WORLD_SIZE", None)  # of a torchrun that we may be under: our workers are no part of that
+    if slot.processes > 1:
+        environment["PYTHONSAFEPATH"] = "1"  # torchrun hands on no -P
+        for name in (
+            "GLOO_SOCKET_IFNAME",
+            "NCCL_SOCKET_IFNAME",
+        ):  # they talk to each other on this host alone
+            environment.setdefault(name, "lo0" if sys.platform == "darwin" else "lo")
     if "CUDA_VISIBLE_DEVICES" not in environment:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, by which slots were given
     if data := info.file.provenance.get("data_dir"):
@@ -270,7 +283,11 @@ def _last_words(worker: _Worker, code: int) -> str:
             lines = log.read(_TAIL).decode("utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+    said = [line.strip() for line in lines if line.strip()]
+    # After a worker's error torchrun has its own words, and many.
+    last = next(
+        (line for line in reversed(said) if line.startswith("error: ")), (said or ["it wrote nothing"])[-1]
+    )
     return f"the worker {how} before it began: {last}"
 
 

@@ -37,7 +37,7 @@ def start_walks(runs: Sequence[RunDirectory], walk: Walk, plan: Plan) -> int:
         return 0
     command = [sys.executable, "-P", "-m", MODULE, *(str(run.path.absolute()) for run in wanted)]
     command += ["--sampler", walk.sampler, "--steps", str(walk.steps)]
-    command += ["--device", plan.devices[0].name, "--threads", str(THREADS)]
+    command += ["--device", plan.first, "--threads", str(THREADS)]
     environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
     folder = walk.path(wanted[0]).parent
     try:

@@ -7,7 +7,6 @@ losses stay on it and are fetched in bulk.
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +27,8 @@ from core.training.checkpoint import (
     make_diffusion,
     optimizer_tensors,
 )
-from core.training.compiler import find_compiler
+from core.training.compiler import compile_options, find_compiler
+from core.training.distributed import Team
 from core.training.ema import Ema
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast
@@ -36,7 +36,6 @@ from core.training.symmetries import augment
 from core.training.timesteps import TimestepSource
 from core.training.weighting import loss_weights
 
-DRAIN_SECONDS: Final = 0.25
 _HELDOUT_BATCH: Final = 250
 _EDGE_LAYERS: Final = ("stem", "head")
 
@@ -74,25 +73,32 @@ class Trainer:
         config: what to train.
         pictures: what to learn.
         device: where.
+        team: the processes that train it, each with a trainer of its own; None is this one alone.
 
     Raises:
-        UserError: the network does not take pictures of this size.
+        UserError: the network does not take pictures of this size, or not several processes.
     """
 
-    def __init__(self, config: RunConfig, pictures: PictureSet, device: torch.device) -> None:
+    def __init__(
+        self, config: RunConfig, pictures: PictureSet, device: torch.device, team: Team | None = None
+    ) -> None:
         train = config.train
-        self.config, self.device = config, device
+        self.config, self.device, self.team = config, device, team or Team()
         self.channels, self.size = pictures.channels, pictures.size
         self.x = torch.from_numpy(np.array(pictures.train)).to(device)
         self.heldout = torch.from_numpy(np.array(pictures.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
         torch.manual_seed(train.seed)
-        self.model: nn.Module = build_network(
-            config.model.preset, channels=self.channels, width=config.model.width
-        ).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._forward: Callable[..., Tensor] = self.model
-        if train.compile and (device.type != "cpu" or find_compiler()):
-            self._forward = torch.compile(self.model)
+        model = build_network(config.model.preset, channels=self.channels, width=config.model.width).to(
+            device=device,
+            memory_format=torch.channels_last,  # type: ignore[call-overload]
+        )
+        self.model = self.team.prepare(model)
+        self._forward: Callable[..., Tensor] = self.team.connect(self.model)
+        compiles = train.compile and (device.type != "cpu" or find_compiler() is not None)
+        if compiles:
+            self._forward = torch.compile(self._forward, **compile_options(device.type))
+        self._replays = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
@@ -113,7 +119,8 @@ class Trainer:
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
         """Train to the end of the last epoch, or until `stop` says so; ends between two steps, with all drained.
 
-        `stop` is asked before each step and each batch of held-out pictures.
+        `stop` is asked before each step and each batch of held-out pictures. Of several processes all end at the same
+        step, soon after one of them wants to.
 
         Raises:
             NonFiniteLossError: the loss became NaN or infinite; what was learnt since the last checkpoint is lost.
@@ -121,14 +128,15 @@ class Trainer:
         while self.epoch < self.config.train.epochs:
             order = self._order()
             pending: list[Tensor] = []
-            drained = time.monotonic()
+            self.team.pend()
             while self.batch < self.batches:
-                if stop():
+                if self.team.stops(stop):
                     return
                 pending.append(self._step(order))
-                if self.batch == self.batches or stop() or time.monotonic() - drained >= DRAIN_SECONDS:
+                if self.batch == self.batches or self.team.drains(stop):
                     yield self._drain(pending)
-                    pending, drained = [], time.monotonic()
+                    pending = []
+                    self.team.pend()
             yield self._end_epoch(stop)
 
     @contextlib.contextmanager
@@ -180,7 +188,7 @@ class Trainer:
             metrics_offset=metrics_offset,
             channels=self.channels,
             size=self.size,
-            threads=torch.get_num_threads() if self.device.type == "cpu" else 0,
+            threads=torch.get_num_threads() if self.device.type == "cpu" and self.team.size == 1 else 0,
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
@@ -225,17 +233,24 @@ class Trainer:
         x0 = augment(x0, self.config.train.augment, self.step)
         t = self.timesteps.draw(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
+        # Every process has drawn the whole batch's, so that its generator stays where the others' are.
+        mine, weight = self.team.share(len(x0))
+        x0, t, eps = x0[mine], t[mine], eps[mine]
         xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate
+        if self._replays:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self._forward(xt, t)
         losses = self.diffusion.loss(output, x0, eps, t)
         loss = losses.mean()  # reported as it is, so that trainings can be compared
         weighted = loss if self.weights is None else (self.weights[t] * losses).mean()
+        if self.team.size > 1:  # what is reported is summed over the processes, while gradients are averaged
+            loss, weighted = loss * weight, weighted * (weight * self.team.size)
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
@@ -246,7 +261,7 @@ class Trainer:
         return loss.detach()
 
     def _drain(self, pending: list[Tensor]) -> StepsReport:
-        losses: list[float] = torch.stack(pending).tolist()
+        losses = self.team.fetch(pending)
         first = self.step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -260,9 +275,8 @@ class Trainer:
         losses, rate = self.epoch_losses, self.learning_rate()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
         mean = math.fsum(losses) / len(losses)
-        return EpochReport(
-            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(tick), rate
-        )
+        heldout = self.heldout_loss(tick) if self.team.rank == 0 else math.nan
+        return EpochReport(self.epoch, self.step, mean, min(losses), max(losses), heldout, rate)
 
 
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:

@@ -2,6 +2,9 @@
 
 SIGTERM, SIGINT or a `control` file make it finish its step, write a checkpoint and stop. It ends with 0 when the run
 finished or was stopped, 2 when it could not begin, 3 when the run failed.
+
+``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, a GPU each. The
+first of them is the worker: it has the run's lock, its pid is the run's, and it alone writes. The others `assist`.
 """
 
 import argparse
@@ -39,7 +42,14 @@ from core.runs import (
     State,
     Status,
 )
-from core.training.checkpoint import Position, has_checkpoint, save_checkpoint, take_checkpoint
+from core.training.checkpoint import (
+    Position,
+    has_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+    take_checkpoint,
+)
+from core.training.distributed import Team, gathered
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.pictures import draw_epoch, draw_missing, draw_noises
 
@@ -50,8 +60,8 @@ _RATE_SECONDS = 5.0
 class Worker:
     """Carries out one claimed run, from wherever its checkpoint stands."""
 
-    def __init__(self, run: RunDirectory, status: Status, device: torch.device) -> None:
-        self.run, self.status, self.device = run, status, device
+    def __init__(self, run: RunDirectory, status: Status, team: Team) -> None:
+        self.run, self.status, self.team = run, status, team
         self.config = run.read().config
         self.stopping = False
         self._written = self._control_looked = 0.0
@@ -78,10 +88,13 @@ class Worker:
             progress=lambda done, total: self._beat(message=f"making data {100 * done // max(total, 1)}%"),
         )
         self._say(message="building the network")
-        trainer = Trainer(config, pictures, self.device)
+        self.team.agree(True)  # the others may begin
+        trainer = Trainer(config, pictures, self.team.device, self.team)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            if has_checkpoint(self.run):
-                tensors, position = take_checkpoint(self.run)
+            found = take_checkpoint(self.run) if has_checkpoint(self.run) else None
+            self.team.agree(found is not None)
+            if found is not None:
+                tensors, position = found
                 self._use_threads_of(position)
                 trainer.restore(tensors, position, self.run)
                 metrics.truncate_to(position.metrics_offset)
@@ -105,7 +118,8 @@ class Worker:
     def _use_threads_of(self, position: Position) -> None:
         """Go on with as many threads as before, on which the last bits of each sum depend, where there are cores."""
         cores = os.cpu_count() or 1
-        if self.device.type == "cpu" and position.threads not in (0, torch.get_num_threads()):
+        alone_on_cpu = self.team.device.type == "cpu" and self.team.size == 1
+        if alone_on_cpu and position.threads not in (0, torch.get_num_threads()):
             if position.threads > cores:
                 print(
                     f"{position.threads} threads before, {cores} cores now: what follows may differ in the last bits"
@@ -198,9 +212,10 @@ class Worker:
 
     def fail(self, error: Exception) -> None:
         """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
-        words = explain(error)
+        words = self.team.why(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
-            traceback.print_exception(error)
+            print(words, file=sys.stderr) if words else traceback.print_exception(error)
+        words = words or explain(error)
         try:
             self.end(State.FAILED, words)
         except OSError as problem:
@@ -248,23 +263,73 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, early)
     try:
-        with run.claim(device=options.device, threads=options.threads) as status:
-            worker = Worker(run, status, torch.device(options.device))
+        with gathered(options.device) as team:
+            if team.rank > 0:
+                return assist(run, team, asked_to_stop)
+            return lead(run, team, options.threads, asked_to_stop)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def lead(run: RunDirectory, team: Team, threads: int, asked_to_stop: list[int]) -> int:
+    """The work of the first process, which most often is the only one; the exit code.
+
+    Args:
+        run: to be claimed.
+        team: the processes that train it.
+        threads: OpenMP threads of each.
+        asked_to_stop: signals that came already.
+    """
+    try:
+        with run.claim(device=team.devices, threads=threads * len(team.devices.split("+"))) as status:
+            worker = Worker(run, status, team)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, worker.stop)
             worker.stopping = bool(asked_to_stop)
             try:
                 worker.end(worker.work())
+                return EXIT_OK
             except Exception as error:  # whatever it was, the run must say that it failed, and why
                 worker.fail(error)
-                return EXIT_RUN_FAILED
+        team.abandon()
+        return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
         print(error)
         return EXIT_OK
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return EXIT_OK
+
+
+def assist(run: RunDirectory, team: Team, asked_to_stop: list[int]) -> int:
+    """The work of each process but the first: it computes its share and writes nothing but the log; the exit code.
+
+    Args:
+        run: claimed by the first.
+        team: the processes that train it.
+        asked_to_stop: signals that came already, and those that will.
+    """
+    try:
+        if not any(team.agree(False)):
+            return EXIT_OK  # the first says why there is nothing to do
+        config = run.read().config
+        pictures = load_dataset(config.data.dataset, count=config.data.count)
+        trainer = Trainer(config, pictures, team.device, team)
+        if any(team.agree(False)):
+            trainer.restore(*read_checkpoint(run), run)
+        for _ in trainer.reports(lambda: bool(asked_to_stop)):
+            pass
+        return EXIT_OK
+    except Exception as error:  # whatever it was, the first must hear of it
+        words = team.why(error)
+        with contextlib.suppress(OSError):
+            if words:
+                print(f"process {team.rank} ends: {words}", file=sys.stderr)
+            else:
+                traceback.print_exception(error)
+        team.abandon("" if words else explain(error))
+        return EXIT_RUN_FAILED
 
 
 if __name__ == "__main__":

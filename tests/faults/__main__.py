@@ -14,10 +14,18 @@ for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for what trials start
 
-from tests.faults import kills, numerics, processes, readers, soak, storage, tiny  # noqa: E402
+from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, together  # noqa: E402
 from tests.faults.lab import FAULTS, Tally, carry_out  # noqa: E402
 
-__all__ = ["kills", "numerics", "processes", "readers", "soak", "storage"]  # imported for what they register
+__all__ = [
+    "kills",
+    "numerics",
+    "processes",
+    "readers",
+    "soak",
+    "storage",
+    "together",
+]  # imported for what they register
 
 
 def main() -> int:

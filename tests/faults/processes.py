@@ -29,7 +29,7 @@ from tests.faults.lab import fault, wait_for_exit
 from tests.queueing import cleaned, lives, queue, start_runner, wait_for
 
 
-def _at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
+def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
     """Do something before a step of the worker, counted from 1."""
     real, left = Trainer._step, [number]
 
@@ -63,7 +63,7 @@ def suspended(folder: Path, rng: random.Random) -> None:
 def hangs(folder: Path, rng: random.Random) -> None:
     """It stays running, for it lives; after five minutes of silence readers say so, and what to do."""
     run = tiny.new_run(folder)
-    pid = tiny.start(run, _at_step(rng.randint(1, tiny.STEPS), lambda: time.sleep(3600)))
+    pid = tiny.start(run, at_step(rng.randint(1, tiny.STEPS), lambda: time.sleep(3600)))
     tiny.wait_until(lambda: tiny.state(run) is State.RUNNING, "the worker")
     store = RunStore(run.path.parent)
     assert not store.info(run).warning
@@ -104,7 +104,7 @@ def out_of_gpu_memory(folder: Path, rng: random.Random) -> None:
     def fail() -> None:
         raise error
 
-    assert tiny.finish(run, _at_step(rng.randint(1, tiny.STEPS), fail)) == 3
+    assert tiny.finish(run, at_step(rng.randint(1, tiny.STEPS), fail)) == 3
     assert run.read_status().error.startswith("out of memory; lower")
     tiny.resume_and_compare(run)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-import core.training.loop
+import core.training.distributed
 from core.config import (
     DataConfig,
     DiffusionConfig,
@@ -73,7 +73,7 @@ def config(**train: object) -> RunConfig:
 def prepare() -> None:
     """Once, before any fork: one thread, the pictures on disk, and a checkpoint after each step."""
     torch.set_num_threads(1)
-    core.training.loop.DRAIN_SECONDS = 0.0
+    core.training.distributed.DRAIN_SECONDS = 0.0
     data = Path(tempfile.mkdtemp(prefix="faults-data-"))
     data.chmod(0o755)
     atexit.register(shutil.rmtree, data, ignore_errors=True)

@@ -1,0 +1,78 @@
+"""The GPUs that CUDA will show a worker, in its order, as `nvidia-smi` tells them."""
+
+import os
+import subprocess
+from typing import Final, NamedTuple
+
+_PATIENCE: Final = 10.0
+_QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
+
+
+class Gpu(NamedTuple):
+    """What `nvidia-smi` says of a GPU; memory in bytes, 0 where it does not tell."""
+
+    number: str
+    uuid: str
+    name: str
+    total: int
+    free: int
+
+
+def find_gpus() -> tuple[list[Gpu], str]:
+    """The GPUs that this process and its children may use, and a sentence where there is something to say."""
+    try:
+        answer = subprocess.run(
+            ["nvidia-smi", _QUERY, "--format=csv,noheader,nounits"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except FileNotFoundError:
+        return [], "No NVIDIA GPU: nvidia-smi is not installed."
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [], f"No NVIDIA GPU: nvidia-smi did not answer ({error})."
+    if answer.returncode != 0:
+        words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
+        return [], f"No NVIDIA GPU: nvidia-smi failed ({words})."
+    found = _parse(answer.stdout)
+    if not found:
+        return [], "No NVIDIA GPU: nvidia-smi lists none."
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return found, ""
+    shown = _visible(found, visible)
+    plural = "s" * (len(found) != 1)
+    return shown, f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {len(found)} GPU{plural}."
+
+
+def _parse(text: str) -> list[Gpu]:
+    """Each line that has all five."""
+    gpus = []
+    for line in text.splitlines():
+        parts = [part.strip() for part in line.split(",")]
+        if len(parts) == 5:
+            total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:])
+            gpus.append(Gpu(parts[0], parts[1], parts[2], total, free))
+    return gpus
+
+
+def _visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
+    """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
+    shown: list[Gpu] = []
+    for entry in visible.split(","):
+        key = entry.strip()
+        if key.startswith("MIG-"):
+            match = [Gpu("", key, "MIG slice", 0, 0)]
+        else:
+            match = [
+                gpu
+                for gpu in gpus
+                if key == gpu.number or (key.startswith("GPU-") and gpu.uuid.startswith(key))
+            ]
+        if len(match) != 1 or match[0] in shown:
+            break
+        shown += match
+    return shown

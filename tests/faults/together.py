@@ -1,0 +1,165 @@
+"""A run in two processes, on a CPU and over gloo: disturbed in one of them, it ends as the one in a single process."""
+
+import functools
+import os
+import random
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+from torch.testing import assert_close
+
+from core.errors import UserError
+from core.runs import MetricsTail, RunDirectory, State
+from core.training.checkpoint import read_checkpoint
+from tests.faults import tiny
+from tests.faults.lab import fault, wait_for_exit
+from tests.faults.processes import at_step
+
+PICTURES = 23
+"""Three batches an epoch, of 8, 8 and 7, so shares of the last are unequal."""
+
+Made = tuple[dict[str, torch.Tensor], list[float], list[tuple[float, ...]]]
+
+
+def _new_run(folder: Path) -> RunDirectory:
+    config = tiny.config()
+    data = msgspec.structs.replace(config.data, count=PICTURES)
+    return tiny.new_run(folder, msgspec.structs.replace(config, data=data))
+
+
+def _start(run: RunDirectory, *sabotages: tiny.Sabotage) -> list[int]:
+    """The pids of two processes that train a run, as torchrun would start them."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+    def join(rank: int) -> tiny.Sabotage:
+        def sabotage() -> None:
+            os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "127.0.0.1"}
+            os.environ |= {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "MASTER_PORT": str(port)}
+            if rank < len(sabotages):
+                sabotages[rank]()
+
+        return sabotage
+
+    return [tiny.start(run, join(rank)) for rank in range(2)]
+
+
+def _end(run: RunDirectory, pids: list[int]) -> list[int | None]:
+    """How they ended: all do, whatever became of one."""
+    codes = [wait_for_exit(pid, 60.0) for pid in pids]
+    assert None not in codes, f"a process is left: {codes}\n{run.log.read_text()}"
+    return codes
+
+
+def _disturbed(rank: int, number: int, act: Callable[[], None]) -> list[tiny.Sabotage]:
+    """Something is done before a step of one of the processes."""
+    return [at_step(number, act) if place == rank else lambda: None for place in range(2)]
+
+
+def _made(run: RunDirectory) -> Made:
+    tail = MetricsTail(run.metrics_file)
+    tail.poll()
+    epochs = [(e.epoch, e.step, e.mean, e.min, e.max, e.heldout, e.learning_rate) for e in tail.epochs]
+    return read_checkpoint(run)[0], tail.losses.tolist(), epochs
+
+
+@functools.cache
+def _alone() -> Made:
+    """What one process makes of the same run."""
+    with tempfile.TemporaryDirectory(prefix="faults-alone-") as folder:
+        run = _new_run(Path(folder))
+        assert tiny.finish(run) == 0, run.log.read_text()
+        return _made(run)
+
+
+def _resume_and_compare(run: RunDirectory, processes: int) -> None:
+    tiny.check_files(run)
+    tiny.resume(run)
+    codes = [tiny.finish(run)] if processes == 1 else _end(run, _start(run))
+    assert set(codes) == {0}, run.log.read_text()
+    _like_alone(run)
+
+
+def _like_alone(run: RunDirectory) -> None:
+    """The same but for the order of summation: weights, their mean, optimizers, losses and what is held out."""
+    assert tiny.state(run) is State.FINISHED
+    assert_close(_made(run), _alone(), rtol=2e-4, atol=2e-6)
+    assert torch.equal(_made(run)[0]["rng"], _alone()[0]["rng"])
+    tiny.check_files(run)
+
+
+@fault("two processes, undisturbed", times=5, prepare=_alone)
+def undisturbed(folder: Path, rng: random.Random) -> None:
+    run = _new_run(folder)
+    assert _end(run, _start(run)) == [0, 0], run.log.read_text()
+    status = run.read_status()
+    assert (status.device, status.threads, status.attempt) == ("cpu+cpu", 2, 1)
+    assert len(run.sample_sheets()) == tiny.EPOCHS + 1
+    _like_alone(run)
+
+
+@fault("two processes, one told to stop", times=12, prepare=_alone)
+def stopped(folder: Path, rng: random.Random) -> None:
+    run, number = _new_run(folder), rng.randint(1, tiny.STEPS - 1)
+    pids = _start(run, *_disturbed(rng.randint(0, 1), number, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    assert _end(run, pids) == [0, 0], run.log.read_text()
+    assert tiny.state(run) is State.STOPPED
+    assert read_checkpoint(run)[1].step == number
+    _resume_and_compare(run, rng.randint(1, 2))
+
+
+@fault("two processes, torchrun killed", times=6, prepare=_alone)
+def launcher_killed(folder: Path, rng: random.Random) -> None:
+    """Nobody would end the others if one failed, so they stop, with a checkpoint."""
+    run, number = _new_run(folder), rng.randint(1, tiny.STEPS - 1)
+
+    def kill() -> None:
+        launcher = os.getppid()
+        os.kill(launcher, signal.SIGKILL)
+        tiny.wait_until(lambda: os.getppid() != launcher, "its end")
+
+    launcher = os.fork()
+    if launcher == 0:
+        _start(run, *_disturbed(rng.randint(0, 1), number, kill))
+        while True:
+            signal.pause()
+    assert wait_for_exit(launcher, 60.0) == -signal.SIGKILL
+    tiny.wait_until(lambda: tiny.state(run).is_ended, "the end of the run")
+    with run.lock(wait=60.0):
+        assert tiny.state(run) is State.STOPPED
+        assert read_checkpoint(run)[1].step == number
+    _resume_and_compare(run, rng.randint(1, 2))
+
+
+@fault("two processes, one killed", times=20, prepare=_alone)
+def killed(folder: Path, rng: random.Random) -> None:
+    run, rank = _new_run(folder), rng.randint(0, 1)
+    sabotages = _disturbed(rank, rng.randint(1, tiny.STEPS), lambda: os.kill(os.getpid(), signal.SIGKILL))
+    codes = _end(run, _start(run, *sabotages))
+    assert sorted(codes) == [-signal.SIGKILL, 3], run.log.read_text()  # type: ignore[type-var]
+    if rank == 0:
+        assert tiny.state(run) is State.CRASHED
+    else:
+        assert tiny.state(run) is State.FAILED
+        assert run.read_status().error.startswith("one of its 2 processes was killed or crashed")
+    _resume_and_compare(run, rng.randint(1, 2))
+
+
+@fault("two processes, one fails", times=12, prepare=_alone)
+def fails(folder: Path, rng: random.Random) -> None:
+    run, rank = _new_run(folder), rng.randint(0, 1)
+
+    def fail() -> None:
+        raise UserError("the cat sat on it")
+
+    codes = _end(run, _start(run, *_disturbed(rank, rng.randint(1, tiny.STEPS), fail)))
+    assert codes == [3, 3], run.log.read_text()
+    assert tiny.state(run) is State.FAILED
+    words = "process 1 of 2: the cat sat on it" if rank else "the cat sat on it"
+    assert run.read_status().error == words
+    _resume_and_compare(run, rng.randint(1, 2))
