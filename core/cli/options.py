@@ -57,9 +57,9 @@ def drawing_options(steps: str) -> Callable[[Callable[..., None]], Callable[...,
         click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
         click.option(
             "--eta",
-            type=click.FloatRange(0, 1),
+            type=click.FloatRange(0, 2),
             metavar="E",
-            help="Of ddim and dpm++: how much noise each step adds, from 0 to 1; the run's own unless given.",
+            help="Of ddim, dpm++ and churn: how much noise each step adds, from 0 to 2; the run's own unless given.",
         ),
         click.option(
             "--spacing",
