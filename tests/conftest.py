@@ -24,6 +24,7 @@ for _name in (
     "NO_COLOR",
     "TEXTUAL",
     "TEXTUAL_THEME",
+    "TMUX",
 ):
     os.environ.pop(_name, None)
 

@@ -115,8 +115,11 @@ class Terminal:
             if not data:
                 return
             self.raw += data
-            self.stream.feed(data)
+            self._take(data)
             seconds = 0.0
+
+    def _take(self, data: bytes) -> None:
+        self.stream.feed(data)
 
     def _set_size(self, size: tuple[int, int]) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
@@ -142,8 +145,8 @@ def terminals(folder: Path) -> Iterator[Callable[..., Terminal]]:
     """What opens terminals in a folder; in the end all of them are closed, and what trains in its runs ends."""
     opened: list[Terminal] = []
 
-    def start(*arguments: str, **options: Any) -> Terminal:
-        opened.append(Terminal(*arguments, cwd=folder, **options))
+    def start(*arguments: str, kind: type[Terminal] = Terminal, **options: Any) -> Terminal:
+        opened.append(kind(*arguments, cwd=folder, **options))
         return opened[-1]
 
     try:

@@ -39,7 +39,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
         ("bell = 1", "bell = 1: expected true or false"),
         ("refresh = 0.0", "refresh = 0.0: expected seconds, from 0.1 to 10"),
         ("refresh = true", "refresh = true: expected seconds"),
-        ("pictures = 'vga'", "pictures = 'vga': expected auto, truecolor, 256, 16 or ascii"),
+        ("pictures = 'vga'", "pictures = 'vga': expected auto, kitty, truecolor, 256, 16 or ascii"),
         ("theme = 'pink'", "theme = 'pink': expected dark, light, colour-blind or monochrome"),
         ("zoom =", "not valid TOML"),
     ],

@@ -3,7 +3,9 @@
 import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pyte
 import pytest
 from hypothesis import given, settings
@@ -13,8 +15,11 @@ from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import App
 from textual.driver import Driver
 
+from tui.kitty.asking import NO_TERMINAL
+from tui.kitty.placements import Placements
+from tui.kitty.protocol import PLACEHOLDER, delete
 from tui.painted import Painted, is_mode
-from tui.thin import LOCAL_RATE, REMOTE_RATE, Thin, rate_of_line, thinned
+from tui.thin import LOCAL_RATE, PICTURE_RATE, PIXEL_RATE, REMOTE_RATE, Thin, rate_of_line, thinned
 
 WIDTH, HEIGHT = 24, 5
 LOOKS = (
@@ -237,6 +242,31 @@ async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
     driver._free_at = 0.0
     driver.write(text)
     assert "words" in written(driver)[-1]
+
+
+async def test_pictures_come_with_the_cells_that_show_them_and_go_with_the_screen(
+    driver: Thin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.placements = places = Placements()
+    place = places.hang(driver, (0, 0), np.zeros((8, 8), np.uint8), 4, 2)
+    assert place is not None
+    driver.start_application_mode()
+    with (tmp_path / "no terminal").open("w") as file:
+        monkeypatch.setattr(driver, "fileno", file.fileno(), raising=False)
+        driver.write(piece(0, 0, [(place.rows[0], "48;5;17")]) + piece(0, 1, [(place.rows[1], "48;5;17")]))
+    assert written(driver)[-1].startswith(f"\x1b_Ga=t,t=d,f=100,i={place.identity},q=2,m=0;")
+    assert written(driver)[-1].count(PLACEHOLDER) == 8
+    driver._rate = LOCAL_RATE
+    assert driver._picture_rate == PIXEL_RATE
+    driver._rate = REMOTE_RATE
+    assert driver._picture_rate == PICTURE_RATE
+    driver.stop_application_mode()
+    assert written(driver)[-1] == delete(place.identity)
+    driver._free_at = 0.0
+    driver.write(piece(0, 2, [("words", "")]))
+    assert "words" in written(driver)[-1]
+    assert "_G" not in written(driver)[-1]
+    assert driver.ask() == NO_TERMINAL
 
 
 async def test_frames_are_whole_where_the_terminal_understands_that(driver: Thin) -> None:

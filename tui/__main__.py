@@ -13,7 +13,7 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 if TYPE_CHECKING:
     from tui.live import Snapshot
 
-PICTURES = ("auto", "truecolor", "256", "16", "ascii")
+PICTURES = ("auto", "kitty", "truecolor", "256", "16", "ascii")
 DEFAULT_PLACE = "localhost:8000"
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
@@ -75,7 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--pictures",
         choices=PICTURES,
-        help="the colours of pictures on this visit: auto takes what the terminal has, ascii draws with letters",
+        help="how pictures are drawn on this visit: auto takes the colours that the terminal has, ascii draws with "
+        "letters, kitty has the terminal draw them, as Kitty and Ghostty can",
     )
     parser.add_argument(
         "--web", action="store_true", help="serve the dashboard to browsers on this machine, until ctrl+c"
@@ -160,6 +161,13 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     own_keys = keys_file()
     if (options.pictures or settings.pictures) == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
+    placements = None
+    if (options.pictures or settings.pictures) == "kitty":
+        from tui.kitty.asking import NO_TERMINAL, placements_before
+
+        handles = sys.stdin.fileno(), sys.stdout.fileno()
+        placements, refusal = (None, NO_TERMINAL) if in_browser() else placements_before(*handles)
+        troubles = (refusal, *troubles) if refusal else troubles
     write_in_any_encoding()
     root, keymap, exports = options.runs.absolute(), read_keymap(own_keys), options.exports.absolute()
     if tracks:
@@ -187,7 +195,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             settings=settings,
             pictures=options.pictures,
         )
-    app.started_with = troubles
+    app.started_with, app.placements = troubles, placements
     leave = leave_with_server if in_browser() else leave_with_terminal
     leave(sys.stdin.fileno())
     with contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.guard:

@@ -26,6 +26,7 @@ from tui.thin import Thin, thinned
 if TYPE_CHECKING:
     from core.recipes import Recipe
     from tui.control import Control
+    from tui.kitty.placements import Placements
     from tui.live import Snapshot
     from tui.machine import MachineLoad
     from tui.screens.board import Board
@@ -106,7 +107,15 @@ class Dashboard(SightApp, GuidedApp):
             guard.taken()
             self.app_suspend_signal.subscribe(self, lambda _: guard.given_back(), immediate=True)
             self.app_resume_signal.subscribe(self, lambda _: guard.taken(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        if self.placements is not None:
+            self.hang_pictures(self.placements)
         self.call_after_refresh(self.read_runs)
+
+    def hang_pictures(self, placements: "Placements") -> None:
+        super().hang_pictures(placements)
+        if self.guard is not None and self.placements is not None:
+            self.guard.draws(placements.undo_unknown())
 
     def on_unmount(self) -> None:
         self._ended.set()

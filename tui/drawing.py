@@ -12,6 +12,7 @@ from tui.following import follow
 
 if TYPE_CHECKING:
     from core.imaging import ColorMode
+    from tui.kitty.placements import Placements
     from tui.preferences import PictureMode
 
 
@@ -22,10 +23,12 @@ class Drawing:
     Attributes:
         mode: with true colours, 256 or 16 of them as half-blocks, or with letters.
         zoom: how many cells wide a pixel is; at 1 it is half a line high, at 2 a line.
+        placements: where the terminal draws pictures itself, their places; `mode` is for what has none.
     """
 
     mode: "ColorMode" = "truecolor"
     zoom: int = 1
+    placements: "Placements | None" = None
 
 
 class DrawingApp(App[None]):
@@ -68,7 +71,7 @@ def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -
     """The colours to draw with.
 
     Args:
-        wanted: what was asked for; `auto` takes what the terminal has.
+        wanted: what was asked for; `auto` takes what the terminal has, and so does `kitty` for what it cannot draw.
         color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where that
             is unknown, which Textual takes for true colours.
         encoding: in which the terminal is written to; half-blocks are in Unicode alone.
@@ -76,7 +79,7 @@ def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -
     >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
     ('256', 'ascii')
     """
-    if wanted != "auto":
+    if wanted != "auto" and wanted != "kitty":
         return wanted
     if not encoding.lower().replace("-", "").startswith("utf"):
         return "ascii"

@@ -6,13 +6,16 @@ and says the same with fewer bytes: cells that differ, and of their colours the 
 """
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
 
 from tui.looks import PLAIN, Look, Row, look_of, of_space
 from tui.mosaic import CELL_BYTES, Place, by_look, most_wrong, picture_cells, texts_changed
 from tui.pen import SIMPLE, Pen
+
+if TYPE_CHECKING:
+    from tui.kitty.placements import Placements
 
 _MOVE: Final = re.compile(r"\x1b\[(\d+);(\d+)H")
 _TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b\n]+)")
@@ -28,6 +31,8 @@ class Painted:
     """The cells that a terminal shows, and those that it should."""
 
     def __init__(self) -> None:
+        self.placements: Placements | None = None
+        """The places of pictures that the terminal draws itself."""
         self.forget()
 
     def forget(self) -> None:
@@ -63,15 +68,16 @@ class Painted:
             room: bytes that may be of pictures, about; what has no room waits for the next time, see `waits`. None
                 sends all.
         """
-        cells = [(y, x) for y in self._dirty for x in picture_cells(self._wanted[y], self._shown[y])]
-        sent = self._chosen(cells, room)
+        wanted = {y: self._as_sent(y) for y in self._dirty}
+        cells = [(y, x) for y, row in wanted.items() for x in picture_cells(row, self._shown[y])]
+        sent = self._chosen(cells, wanted, room)
         waiting = set(cells).difference(sent) if len(sent) < len(cells) else set()
-        pen = self._all() if not waiting else None
+        pen = self._all(wanted) if not waiting else None
         if len(sent) >= FEW or waiting:
-            apart = self._apart(cells, sent)
+            apart = self._apart(cells, sent, wanted)
             pen = apart if pen is None or apart.length < pen.length else pen
         assert pen is not None  # nothing waits, or it was written apart
-        self._settle(waiting)
+        self._settle(waiting, wanted)
         pen.reset()
         if self._wanted_cursor is not None:
             pen.move(self._wanted_cursor)
@@ -83,39 +89,48 @@ class Painted:
         """Whether there is something left to send."""
         return bool(self._dirty)
 
-    def _chosen(self, cells: list[Place], room: int | None) -> list[Place]:
+    def colors(self) -> set[str]:
+        """The colours of all texts, among which are those of placeholders, that name pictures."""
+        return {look.color for _, looks in self._wanted.values() for look in looks}
+
+    def _as_sent(self, y: int) -> Row:
+        """A row as it is written, which is shorter where the terminal draws pictures itself."""
+        row = self._wanted[y]
+        return row if self.placements is None else (self.placements.inherited(*row), row[1])
+
+    def _chosen(self, cells: list[Place], wanted: dict[int, Row], room: int | None) -> list[Place]:
         """The cells of pictures that are sent now."""
         if room is None or CELL_BYTES * len(cells) <= room:
             return cells
-        texts = texts_changed(self._dirty, self._wanted, self._shown, len(cells))
+        texts = texts_changed(self._dirty, wanted, self._shown, len(cells))
         if ANOTHER_SCREEN * texts > sum(len(row[0]) for row in self._wanted.values()):
             return cells  # remains of the old screen would be in the way of the new one's texts
-        return most_wrong(cells, self._wanted, self._shown, room // CELL_BYTES)
+        return most_wrong(cells, wanted, self._shown, room // CELL_BYTES)
 
-    def _all(self) -> Pen:
+    def _all(self, wanted: dict[int, Row]) -> Pen:
         """All that is to be written, row by row."""
         pen = Pen(self._cursor, self._look)
         for y in sorted(self._dirty):
-            pen.row(y, self._wanted[y], self._shown[y])
+            pen.row(y, wanted[y], self._shown[y])
         return pen
 
-    def _apart(self, cells: list[Place], sent: list[Place]) -> Pen:
+    def _apart(self, cells: list[Place], sent: list[Place], wanted: dict[int, Row]) -> Pen:
         """Texts row by row, then of the cells of pictures those that are sent, look by look."""
         pen = Pen(self._cursor, self._look)
-        texts = {y: (row[0].copy(), row[1].copy()) for y in self._dirty for row in [self._wanted[y]]}
+        texts = {y: (characters.copy(), looks.copy()) for y, (characters, looks) in wanted.items()}
         for y, x in cells:
             texts[y][0][x], texts[y][1][x] = self._shown[y][0][x], self._shown[y][1][x]
         for y in sorted(self._dirty):
             pen.row(y, texts[y], self._shown[y])
-        for look, places in by_look(sent, self._wanted):
-            pen.alike(look, places, self._wanted)
+        for look, places in by_look(sent, wanted):
+            pen.alike(look, places, wanted)
         return pen
 
-    def _settle(self, waiting: set[Place]) -> None:
+    def _settle(self, waiting: set[Place], wanted: dict[int, Row]) -> None:
         """All is shown now, but for the cells that wait."""
         kept = [(y, x, self._shown[y][0][x], self._shown[y][1][x]) for y, x in waiting]
-        for y in self._dirty:
-            self._shown[y][0][:], self._shown[y][1][:] = self._wanted[y]
+        for y, row in wanted.items():
+            self._shown[y][0][:], self._shown[y][1][:] = row
         for y, x, character, look in kept:
             self._shown[y][0][x], self._shown[y][1][x] = character, look
         self._dirty = {y for y, _ in waiting}
@@ -149,8 +164,11 @@ class Painted:
                 row[1].extend([PLAIN] * missing)
         if text.isspace():
             look = of_space(look)
+        cell_looks = [look] * len(cells)
+        if self.placements is not None:
+            self.placements.resolve(cells, cell_looks)
         characters[x:end] = cells
-        looks[x:end] = [look] * len(cells)
+        looks[x:end] = cell_looks
         self._dirty.add(y)
         return end
 

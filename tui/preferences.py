@@ -14,7 +14,7 @@ THEME: Final = "theme"
 MOST_FOLDERS: Final = 9
 ThemeName = Literal["dark", "light", "colour-blind", "monochrome"]
 THEME_NAMES: Final[tuple[ThemeName, ...]] = get_args(ThemeName)
-PictureMode = Literal["auto", "truecolor", "256", "16", "ascii"]
+PictureMode = Literal["auto", "kitty", "truecolor", "256", "16", "ascii"]
 PICTURE_MODES: Final[tuple[PictureMode, ...]] = get_args(PictureMode)
 
 
@@ -24,7 +24,8 @@ class Settings:
 
     Attributes:
         theme: the colours of the dashboard.
-        pictures: the colours that pictures are drawn with; `auto` takes what the terminal has.
+        pictures: the colours of the half-blocks that pictures are drawn with; `auto` takes what the terminal has, and
+            `kitty` has a terminal that can draw the pictures themselves.
         zoom: how many cells wide a pixel is.
         bell: whether the terminal may ring, as it does when a run ends.
         refresh: seconds between two looks at runs that train.

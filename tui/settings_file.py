@@ -16,7 +16,7 @@ LONGEST_NAME: Final = 40
 """Bytes of the old file of a theme; no name is longer."""
 EXPECTED: Final = {
     "theme": f"{', '.join(THEME_NAMES[:-1])} or {THEME_NAMES[-1]}",
-    "pictures": "auto, truecolor, 256, 16 or ascii",
+    "pictures": "auto, kitty, truecolor, 256, 16 or ascii",
     "zoom": "1 or 2",
     "bell": "true or false",
     "refresh": "seconds, from 0.1 to 10",

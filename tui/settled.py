@@ -1,14 +1,22 @@
 """An app whose settings, theme and keys can be changed while it runs, and are kept for the next visits."""
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import work
 
 from tui.drawing import Drawing, DrawingApp, color_mode
 from tui.preferences import PictureMode, Settings, ThemeName
 from tui.themes import THEMES, following, full_name
+from tui.thin import Thin
+
+if TYPE_CHECKING:
+    from tui.kitty.placements import Placements
 
 
 class SettledApp(DrawingApp):
@@ -34,6 +42,8 @@ class SettledApp(DrawingApp):
         super().__init__()
         self.settings = settings or Settings()
         self.pictures = pictures
+        self.placements: Placements | None = None
+        """Where the terminal has said that it draws pictures itself, their places; whoever runs the app may set it."""
         self.remember = remember
         self.keys = keys
         self.keymap = dict(keymap or {})
@@ -48,7 +58,14 @@ class SettledApp(DrawingApp):
     def _drawing(self) -> Drawing:
         encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
         wanted = self.pictures or self.settings.pictures
-        return Drawing(color_mode(wanted, self.console.color_system, encoding), self.settings.zoom)
+        mode = color_mode(wanted, self.console.color_system, encoding)
+        placements = self.placements if wanted == "kitty" and mode != "ascii" else None
+        return Drawing(mode, self.settings.zoom, placements)
+
+    def draw_pictures(self, drawing: Drawing) -> None:
+        super().draw_pictures(drawing)
+        if drawing.placements is None and self.placements is not None:
+            self.placements.clear()
 
     def change(self, settings: Settings) -> None:
         """Take other settings, at once and for the next visits."""
@@ -56,7 +73,30 @@ class SettledApp(DrawingApp):
 
         before, self.settings = self.settings, settings
         self.draw_pictures(self._drawing())
+        if settings.pictures == "kitty" != before.pictures and self.placements is None:
+            self.ask_terminal()
         self._tell(write_settings(self.remember, before, settings), "settings are not kept")
+
+    @work(group="terminal", exclusive=True)
+    async def ask_terminal(self) -> None:
+        """Have the terminal draw pictures itself if it can; a line says why it cannot."""
+        from tui.kitty.asking import NO_TERMINAL, in_tmux
+        from tui.kitty.placements import Placements
+
+        driver = self._driver
+        refusal = await asyncio.to_thread(driver.ask) if isinstance(driver, Thin) else NO_TERMINAL
+        if not refusal:
+            self.hang_pictures(Placements(tmux=in_tmux()))
+        elif self.settings.pictures == "kitty":
+            self._tell(refusal, "settings")
+
+    def hang_pictures(self, placements: "Placements") -> None:
+        """Have the terminal draw pictures at these places, if that is what the settings say."""
+        driver = self._driver
+        self.placements = placements if isinstance(driver, Thin) else None
+        if isinstance(driver, Thin):
+            driver.placements = placements
+        self.draw_pictures(self._drawing())
 
     def use_theme(self, name: ThemeName) -> None:
         """Take a theme, at once and for the next visits."""

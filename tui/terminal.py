@@ -139,6 +139,10 @@ class TerminalGuard:
         """The dashboard has the screen."""
         self._say(TAKEN)
 
+    def draws(self, undo: str) -> None:
+        """The dashboard has the terminal draw pictures, which this code deletes."""
+        self._say(undo.encode() + b"\n")
+
     def given_back(self) -> None:
         """The dashboard has left the screen, for a while or for good."""
         self._say(GIVEN_BACK)

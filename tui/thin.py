@@ -7,6 +7,8 @@ and curves never wait behind them.
 
 import asyncio
 import os
+import re
+import threading
 import time
 from collections.abc import Mapping
 from functools import cache
@@ -19,6 +21,8 @@ from tui.painted import Painted, is_mode
 
 if TYPE_CHECKING:
     from textual.drivers.linux_driver import LinuxDriver as _Base
+
+    from tui.kitty.placements import Placements
 else:
     _Base = object
 
@@ -27,6 +31,8 @@ LOCAL_RATE: Final = 3_000_000
 """Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
 PICTURE_RATE: Final = 35_000
 """Bytes a second of which pictures take what texts leave: little over SSH, and enough for noise to dissolve."""
+PIXEL_RATE: Final = 1_000_000
+"""Likewise where the terminal draws pictures itself and is on this machine: they are not sent in parts."""
 PICTURE_SPARE: Final = 100_000
 """Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""
 PICTURE_SECONDS: Final = 0.1
@@ -34,6 +40,7 @@ PICTURE_SECONDS: Final = 0.1
 WAITING: Final = 4
 """So many writes may wait in Textual's own queue."""
 LOOK_AGAIN: Final = 0.02
+_MOUSE: Final = re.compile(r"\x1b\[<[-\d;]*[mM]")
 
 
 def rate_of_line(environment: Mapping[str, str] = os.environ) -> int:
@@ -49,6 +56,8 @@ class Thin(_Base):
         super().__init__(*arguments, **keywords)
         self.painted = Painted()
         self._rate = rate_of_line()
+        self._has_screen = False
+        self._asking = threading.RLock()  # a signal that suspends may come while the screen is given back
         self._synced = False
         self._free_at = 0.0
         self._spare, self._counted_at = float(PICTURE_SPARE), time.monotonic()
@@ -65,6 +74,61 @@ class Thin(_Base):
             if not is_mode(data):
                 self.painted.forget()
 
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        self._has_screen = True
+
+    def stop_application_mode(self) -> None:
+        """Give the terminal back, without pictures of ours in it."""
+        with self._asking:
+            self._has_screen = False
+            if self.placements is not None and (codes := self.placements.undo()):
+                super().write(codes)
+            super().stop_application_mode()
+
+    @property
+    def placements(self) -> "Placements | None":
+        """The places of pictures that the terminal draws itself; None where it draws none."""
+        return self.painted.placements
+
+    @placements.setter
+    def placements(self, placements: "Placements | None") -> None:
+        self.painted.placements = placements
+
+    def ask(self) -> str:
+        """Ask the terminal whether it draws pictures itself, and wait for its answer; not in the loop's thread.
+
+        Textual, which would take the answer for keys, does not listen meanwhile. What is typed is not lost.
+
+        Returns:
+            Why it does not, in a line; empty where it does.
+        """
+        from textual._xterm_parser import XTermParser
+
+        from tui.kitty import asking
+
+        with self._asking:
+            key_thread = getattr(self, "_key_thread", None)
+            if not self._has_screen or key_thread is None:
+                return asking.NO_TERMINAL
+            self.exit_event.set()
+            key_thread.join()
+            self.exit_event.clear()
+            try:
+                refusal, typed = asking.ask(
+                    super().write,
+                    lambda seconds: asking.read_within(self.fileno, seconds),
+                    tmux=asking.in_tmux(),
+                )
+            finally:
+                self._key_thread = threading.Thread(target=self._run_input_thread, name="textual-input")
+                self._key_thread.start()
+            for event in XTermParser().feed(_MOUSE.sub("", typed)):
+                self.process_message(event)
+            if self._in_band_window_resize:
+                super().write("\x1b[?2048h")  # says the size again, by which the mouse's pixels become cells
+        return refusal
+
     def forget(self) -> None:
         """The terminal may have lost what it showed, as when its size changes."""
         self.painted.forget()
@@ -73,7 +137,7 @@ class Thin(_Base):
         wait = self._free_at - time.monotonic()
         if wait <= 0 and self._is_free():
             self._send()
-            if self.painted.waits():
+            if self.painted.waits() or (self.placements is not None and self.placements.waits):
                 self._look_again_in(PICTURE_SECONDS)
         else:
             self._look_again_in(max(wait, LOOK_AGAIN))
@@ -92,19 +156,36 @@ class Thin(_Base):
         return thread is None or thread._queue.qsize() < WAITING
 
     def _send(self) -> None:
-        if data := self.painted.send(self._room()):
+        room = self._room()
+        pictures = self._pictures(room)
+        if data := pictures + self.painted.send(room - len(pictures)):
             framed = f"{SYNC_START}{data}{SYNC_END}" if self._synced else data
             taken = len(framed.encode())
             self._free_at = max(time.monotonic(), self._free_at) + taken / self._rate
-            self._spare = max(self._spare - taken, -PICTURE_RATE * PICTURE_SECONDS)
+            self._spare = max(self._spare - taken, -self._picture_rate * PICTURE_SECONDS)
             super().write(framed)
+
+    def _pictures(self, room: int) -> str:
+        """The pictures that the terminal draws itself, as far as there is room."""
+        if self.placements is None or not self._has_screen:
+            return ""
+        from tui.kitty.asking import cell_size
+
+        self.placements.cell = cell_size(self.fileno)
+        return self.placements.due(self.painted.colors, room)
+
+    @property
+    def _picture_rate(self) -> int:
+        """Bytes a second that pictures get, of what texts leave."""
+        local = self._rate == LOCAL_RATE
+        return PIXEL_RATE if local and self.placements is not None and any(self.placements) else PICTURE_RATE
 
     def _room(self) -> int:
         """Bytes that pictures may take by now; none rather than so few that single cells would flicker."""
-        now = time.monotonic()
-        self._spare = min(PICTURE_SPARE, self._spare + PICTURE_RATE * (now - self._counted_at))
+        now, rate = time.monotonic(), self._picture_rate
+        self._spare = min(PICTURE_SPARE, self._spare + rate * (now - self._counted_at))
         self._counted_at = now
-        return int(self._spare) if self._spare >= PICTURE_RATE * PICTURE_SECONDS / 2 else 0
+        return int(self._spare) if self._spare >= rate * PICTURE_SECONDS / 2 else 0
 
 
 @cache

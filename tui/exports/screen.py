@@ -15,7 +15,9 @@ from textual._context import visible_screen_stack
 from textual.app import App
 from textual.strip import Strip
 
+from tui.drawing import DrawingApp
 from tui.exports.glyphs import HEIGHT, WIDTH, glyph
+from tui.exports.halved import halved
 from tui.exports.pictures import png
 
 Rgb = tuple[int, int, int]
@@ -36,6 +38,8 @@ class Shot:
         # What Textual itself does for its screenshots, which it writes down at once, and nobody may type meanwhile.
         visible_screen_stack.set(app._background_screens)
         strips = app.screen._compositor.render_strips()
+        if isinstance(app, DrawingApp) and app.drawing.placements is not None:
+            strips = halved(strips, app.drawing.placements)
         variables = app.theme_variables
         text, ground = (_rgb(Color.parse(variables[name])) for name in ("foreground", "background"))
         return cls(tuple(strips), text, ground, app.title)

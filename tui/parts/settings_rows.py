@@ -24,7 +24,7 @@ OFFERED: Final[Mapping[str, Sequence[object]]] = {
 USUAL: Final = {name: getattr(Settings(), name) for name in OFFERED}
 HINTS: Final = {
     "theme": "colours of the dashboard",
-    "pictures": "colours of pictures; auto: the terminal's",
+    "pictures": "colours of half-blocks, or Kitty's graphics",
     "zoom": "how many cells wide a pixel is",
     "bell": "ring when a run ends or fails",
     "refresh": "between two looks at runs that train",

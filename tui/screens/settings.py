@@ -146,7 +146,9 @@ class SettingsScreen(Screen[None]):
         if row.command is not None:
             return Content.assemble(("name in keys.toml: ", "$text-muted"), row.command.id)
         if row.setting == "pictures":
-            return Content.styled(f"this terminal: {self.settled.drawing.mode}", "$text-muted")
+            drawing = self.settled.drawing
+            drawn = "its own pixels" if drawing.placements is not None else drawing.mode
+            return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
             return Content.styled(f"usually {shown(row.setting, USUAL[row.setting])}", "$text-muted")
         return Content("")

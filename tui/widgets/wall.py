@@ -138,6 +138,7 @@ class Wall(Widget, can_focus=False):
         if len(old) != len(self._columns) or old_layout != self.tile_layout:
             self.first_line = 0
             self._tiles.clear()
+            self._leave_places(unseen=True)
             self._redraw_all()
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
@@ -211,9 +212,19 @@ class Wall(Widget, can_focus=False):
     def _draw_anew(self) -> None:
         """Lay the tiles out and draw them again, at another size or in another way."""
         self._layout_of_tiles = None
+        self._leave_places(unseen=True)
         self.first_line = 0
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
         self._redraw_all()
+
+    def on_unmount(self) -> None:
+        self._leave_places()
+
+    def _leave_places(self, *, unseen: bool = False) -> None:
+        """Give back the places at which the terminal draws pictures itself, or those for which there is no room."""
+        if (places := drawing_of(self).placements) is not None:
+            rows = -(-self.content_size.height // self.tile_layout.lines) + 1
+            places.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
 
     def _redraw_all(self) -> None:
         self._strips.clear()
@@ -288,6 +299,11 @@ class Wall(Widget, can_focus=False):
     def _tile(self, index: int, row: int, pictures: Pixels, *, lifted: bool) -> Lines:
         """A tile's lines, made once for as long as its column shows the same array."""
         size, drawing = self.tile_layout.tile, drawing_of(self)
+        if (places := drawing.placements) is not None:
+            spot = index - self.first_column, row - self.first_row
+            place = places.hang(self, spot, pictures[row], size, self.tile_layout.lines, lifted=lifted)
+            if place is not None:
+                return place.drawn(self._base())
         kept = self._tiles.get((index, row))
         if kept is not None and kept[0] is pictures and kept[1] == (size, lifted, drawing):
             return kept[2]
