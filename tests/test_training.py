@@ -32,9 +32,11 @@ from core.imaging import read_sheet
 from core.runs import MetricsTail, RunDirectory, State, effective_state
 from core.training.checkpoint import load_model, read_checkpoint
 from core.training.compiler import compile_options
+from core.training.distributed import Team
 from core.training.ema import Ema
 from core.training.loop import EpochReport, NonFiniteLossError, StepsReport, Trainer
 from core.training.muon import Muon, orthogonalise
+from core.training.worker import Worker
 
 
 def tiny(**train: object) -> RunConfig:
@@ -216,6 +218,18 @@ def test_the_lean_networks_prediction_depends_on_picture_and_timestep(pictures: 
         here, there = trainer.model(x, torch.tensor([1])), trainer.model(x, torch.tensor([19]))
         assert not torch.allclose(here, there)
         assert not torch.allclose(here, trainer.model(-x, torch.tensor([1])))
+
+
+def test_what_came_too_soon_for_a_heartbeat_is_said_by_the_next(tmp_path: Path) -> None:
+    run = RunDirectory.create(tmp_path / "runs", tiny(), group="g")
+    with run.claim(device="cpu", threads=1) as status:
+        worker = Worker(run, status, Team())
+        worker._beat(step=1)
+        worker._beat(step=2)
+        assert run.read_status().step == 1
+        time.sleep(0.6)
+        worker._beat()
+        assert run.read_status().step == 2
 
 
 def start_worker(run: RunDirectory, data: Path) -> subprocess.Popen[bytes]:

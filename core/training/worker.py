@@ -190,11 +190,15 @@ class Worker:
         return (trainer.step - step) * size / (now - since)
 
     def _beat(self, **changes: Any) -> None:
-        """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on."""
+        """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on.
+
+        What it says is kept for the next one: with slow steps another heartbeat is always just before.
+        """
+        self.status = msgspec.structs.replace(self.status, **changes)
         if time.monotonic() - self._written < _STATUS_SECONDS:
             return
         try:
-            self._say(fsync=False, **changes)
+            self._say(fsync=False)
         except FileNotFoundError:
             raise  # the run's folder is gone, and there is nothing left to train for
         except OSError as error:
