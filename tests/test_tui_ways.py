@@ -19,7 +19,10 @@ from tui.parts.ways import Ways, step_choices
 
 
 def runs_of(root: Path) -> tuple[RunSnapshot, ...]:
-    snapshot = LiveReader(root, now=lambda: NOW).poll()
+    reader = LiveReader(root, now=lambda: NOW)
+    snapshot = reader.poll()
+    while snapshot is not None and snapshot.unread:  # on a busy machine a poll ends before it has read all
+        snapshot = reader.poll()
     assert snapshot is not None
     return snapshot.runs
 
