@@ -31,7 +31,7 @@ unexport PYTHONHOME
 help:
 	@echo "make run     set up and open the dashboard (ARGS=... are passed on)"
 	@echo "make test    set up, check and test everything"
-	@echo "make faults  break runs some hundred times, in every way, and count what was lost (a quarter of an hour)"
+	@echo "make faults  break runs some hundred times, in every way, and count what was lost (some twenty minutes)"
 	@echo "make bench   set up and measure how fast all this is, beside others (ten minutes on a quiet machine)"
 	@echo "make pictures ARGS=\"RUNS OUT\"  draw the pictures of the README from a folder of finished runs"
 	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
