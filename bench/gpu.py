@@ -20,7 +20,8 @@ from bench.options import network_option
 from bench.report import Row, finish, row, say
 from bench.training import noise_set, plain, recipe_of, with_settings
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import SAMPLERS, Model, sample
+from core.diffusion.samplers import SAMPLERS, sample
+from core.diffusion.walking import Model
 from core.errors import UserError
 from core.training.loop import Trainer
 

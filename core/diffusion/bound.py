@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.diffusion.clipping import Clip, clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import Model
+from core.diffusion.walking import Model
 from core.errors import UserError
 
 _LEVELS = 256

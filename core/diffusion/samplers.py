@@ -7,39 +7,19 @@ the same noises on every machine. Letters as in `core.diffusion.gaussian`.
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from core.diffusion.clipping import Clip, clip_x0
+from core.diffusion.clipping import Clip
 from core.diffusion.gaussian import GaussianDiffusion
+from core.diffusion.walking import Model, SamplerState, draw, foresee, transitions, visited_of
 from core.errors import UserError
-from core.spacing import Spacing, inference_timesteps
-
-Model = Callable[[Tensor, Tensor], Tensor]
-"""model(xt [N, C, H, W], t int64 [N]) -> output like xt."""
+from core.spacing import Spacing
 
 CHURN_FROM: Final = -2.0
 """The log SNR from which on `sample_churn` adds noise."""
-
-
-@dataclass(frozen=True, eq=False)
-class SamplerState:
-    """One state of a reverse process.
-
-    Attributes:
-        index: 0 for the starting state, then 1 after each call of the network; the last is `steps`.
-        timestep: the noise level of `xt`: T - 1 (or `start`) for the starting state, -1 for the finished picture.
-        xt: [N, C, H, W], the state.
-        x0: the picture that the network foresaw on the way here, like xt; None for the starting state.
-    """
-
-    index: int
-    timestep: int
-    xt: Tensor
-    x0: Tensor | None
 
 
 def sample_ddpm(
@@ -71,15 +51,15 @@ def sample_ddpm(
         steps + 1 states.
     """
     xt = noise
-    visited = _visited(diffusion, steps, start, spacing)
+    visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
-    for index, t, s in _transitions(visited):
-        x0 = _foresee(model, diffusion, xt, t, clip)
+    for index, t, s in transitions(visited):
+        x0 = foresee(model, diffusion, xt, t, clip)
         step = diffusion.transition(t, s)
         xt = step.x0_scale * x0 + step.xt_scale * xt
         if s >= 0:
             sigma2 = step.beta if diffusion.variance == "beta" else step.beta_tilde
-            xt = xt + math.sqrt(sigma2) * _draw(xt, generator)
+            xt = xt + math.sqrt(sigma2) * draw(xt, generator)
         yield SamplerState(index, s, xt, x0)
 
 
@@ -177,10 +157,10 @@ def _implicit(
     """Song et al. 2021, eq. 12 and 16, with noise from a log SNR on; never more than the state reached has."""
     _check_eta(eta)
     xt = noise
-    visited = _visited(diffusion, steps, start, spacing)
+    visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
-    for index, t, s in _transitions(visited):
-        x0 = _foresee(model, diffusion, xt, t, clip)
+    for index, t, s in transitions(visited):
+        x0 = foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
         signal_s, spread_s = diffusion.signal_and_noise(s)
         sigma2 = 0.0
@@ -189,7 +169,7 @@ def _implicit(
         eps = (xt - signal * x0) / spread
         xt = signal_s * x0 + math.sqrt(spread_s**2 - sigma2) * eps
         if sigma2 > 0.0:
-            xt = xt + math.sqrt(sigma2) * _draw(xt, generator)
+            xt = xt + math.sqrt(sigma2) * draw(xt, generator)
         yield SamplerState(index, s, xt, x0)
 
 
@@ -230,11 +210,11 @@ def sample_dpm_solver(
     """
     _check_eta(eta)
     xt = noise
-    visited = _visited(diffusion, steps, start, spacing)
+    visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     before: tuple[Tensor, float] | None = None
-    for index, t, s in _transitions(visited):
-        x0 = _foresee(model, diffusion, xt, t, clip)
+    for index, t, s in transitions(visited):
+        x0 = foresee(model, diffusion, xt, t, clip)
         _, spread = diffusion.signal_and_noise(t)
         signal_s, spread_s = diffusion.signal_and_noise(s)
         # Half the growth of log SNR: infinite from pure noise, and to the finished picture.
@@ -245,7 +225,7 @@ def sample_dpm_solver(
         kept = math.exp(-eta * h) if eta > 0.0 else 1.0
         xt = spread_s / spread * kept * xt - signal_s * math.expm1(-(1.0 + eta) * h) * foreseen
         if eta > 0.0 and s >= 0:
-            xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * eta * h)) * _draw(xt, generator)
+            xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * eta * h)) * draw(xt, generator)
         before = x0, h
         yield SamplerState(index, s, xt, x0)
 
@@ -280,12 +260,12 @@ def sample_unipc(
         steps + 1 states; each as predicted, which is what the network is asked about.
     """
     xt = noise
-    visited = _visited(diffusion, steps, start, spacing)
+    visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     nothing = torch.zeros_like(xt)
     corrected, base, before, slope, h, ratio = xt, xt, xt, nothing, 0.0, 0.0
-    for index, t, s in _transitions(visited):
-        x0 = _foresee(model, diffusion, xt, t, clip)
+    for index, t, s in transitions(visited):
+        x0 = foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
         if index > 1:
             # Of the step that led here: h is its length, `slope` the divided difference before it.
@@ -392,32 +372,6 @@ def sample(
     return xt
 
 
-def _visited(
-    diffusion: GaussianDiffusion, steps: int | None, start: int | None, spacing: Spacing
-) -> list[int]:
-    log_snr = diffusion.schedule.log_snr
-    return inference_timesteps(diffusion.timesteps, steps, start, spacing=spacing, log_snr=log_snr)
-
-
-def _transitions(visited: list[int]) -> Iterator[tuple[int, int, int]]:
-    """(index, t, s) for each step from timestep t to s, counted from 1; -1 is the finished picture."""
-    for index, (t, s) in enumerate(zip(visited, [*visited[1:], -1], strict=True), start=1):
-        yield index, t, s
-
-
-def _foresee(model: Model, diffusion: GaussianDiffusion, xt: Tensor, t: int, clip: Clip) -> Tensor:
-    timestep = torch.full((xt.shape[0],), t, dtype=torch.int64, device=xt.device)
-    # Held only round the call: no_grad held across a yield would switch gradients off for the caller too.
-    with torch.no_grad():
-        x0 = diffusion.predict_x0(model(xt, timestep), xt, timestep)
-    return clip_x0(x0, clip)
-
-
 def _check_eta(eta: float) -> None:
     if not 0.0 <= eta <= 2.0:
         raise UserError(f"expected eta from 0 to 2, got {eta}")
-
-
-def _draw(like: Tensor, generator: torch.Generator) -> Tensor:
-    z = torch.randn(like.shape, generator=generator, device=generator.device, dtype=like.dtype)
-    return z.to(like.device)

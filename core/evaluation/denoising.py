@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.diffusion.samplers import SamplerState, run_sampler
+from core.diffusion.samplers import run_sampler
+from core.diffusion.walking import SamplerState
 from core.errors import UserError
 from core.evaluation.inputs import Pictures, to_x0
 from core.training.checkpoint import LoadedModel
