@@ -21,22 +21,21 @@ from bench import peers
 from bench.machine import Neighbours, describe
 from bench.options import device_option, threads_option
 from bench.report import Row, finish, row, say
-from bench.training import endless, recipe_of, set_threads, synchronise, training, with_settings
+from bench.timed import Settings, train_for
+from bench.training import recipe_of, set_threads, synchronise, with_settings
 from bench.whole import denoising_diffusion_pytorch_whole, diffusers_whole
 from core.config import RunConfig
 from core.data import PictureSet, load_dataset
+from core.diffusion.networks import build_network
 from core.diffusion.samplers import sample
 from core.errors import UserError
 from core.evaluation.judge import Judge
 from core.evaluation.sampling import BATCH, to_unit
-from core.training.loop import Trainer
+from core.training.checkpoint import make_diffusion
 
 OURS: Final = "ours"
 THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
-_PROBE_SECONDS: Final = 8.0
-_NEARLY: Final = 0.97
-"""The share of the time that a training is planned for, so that it ends within it."""
 
 
 @click.command("quality")
@@ -58,7 +57,7 @@ def command(
     times: str, seeds: int, count: int, only: tuple[str, ...], dataset: str, device: str, threads: int | None
 ) -> None:
     """Balanced pass rate after so many seconds of training, ours beside others."""
-    machine, where = describe(peers.PACKAGES), torch.device(device)
+    machine, where = describe(peers.PACKAGES), torch.device(device.split("+")[0])
     used = set_threads(threads, machine.cores)
     budgets = seconds_of(times)
     chosen = only or (OURS, *THEIRS)
@@ -73,7 +72,7 @@ def command(
                 for seconds in budgets:
                     key = f"{name}, {seconds:g} s"
                     found[key] = [
-                        ours(recipe_of("lean"), seed, seconds, count, pictures, where)
+                        ours(trained_with(dataset, seed), seconds, count, pictures, device, used)
                         for seed in range(seeds)
                     ]
             else:
@@ -92,6 +91,11 @@ def command(
     )
 
 
+def trained_with(dataset: str, seed: int) -> RunConfig:
+    """The recipe of the lean network, on a data set, from a seed."""
+    return with_settings(recipe_of("lean"), data={"dataset": dataset}, train={"seed": seed})
+
+
 def seconds_of(times: str) -> list[float]:
     """The times that were asked for, shortest first.
 
@@ -108,32 +112,36 @@ def seconds_of(times: str) -> list[float]:
 
 
 def ours(
-    recipe: RunConfig, seed: int, seconds: float, count: int, pictures: PictureSet, device: torch.device
+    recipe: RunConfig, seconds: float, count: int, pictures: PictureSet, device: str, threads: int
 ) -> tuple[float, NDArray[np.float32]]:
-    """Seconds that a training of the recipe took, made to last as long as it may, and its pictures."""
-    probe = training(endless(recipe, batch=recipe.train.batch_size), pictures, device)
-    probe()
-    start, done = time.perf_counter(), 0.0
-    while time.perf_counter() - start < min(_PROBE_SECONDS, seconds / 4):
-        done += probe()
-    rate = done / (time.perf_counter() - start)
-    epochs = max(1, int(_NEARLY * seconds * rate / len(pictures.train)))
-    trainer = Trainer(
-        with_settings(recipe, train={"epochs": epochs, "seed": seed}).resolved(), pictures, device
-    )
-    start = time.perf_counter()
-    for _ in trainer.reports():
-        pass
-    synchronise(device)
-    passed = time.perf_counter() - start
-    say(f"{OURS}, seed {seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
+    """Seconds that a training of the recipe took, made to last as long as it may, and its pictures.
+
+    Args:
+        recipe: with the data set and the seed of the training.
+        seconds: of training.
+        count: pictures to draw.
+        pictures: the data set.
+        device: one, or several joined by ``+``; the first draws.
+        threads: of all processes together.
+    """
+    recipe = recipe.resolved()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
+        outcome, weights = train_for(settings)
+        where = torch.device(device.split("+")[0])
+        model = build_network(recipe.model.preset, channels=pictures.channels, width=recipe.model.width)
+        model.load_state_dict(torch.load(weights, map_location="cpu"))
+    model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    diffusion = make_diffusion(recipe).to(where)
+    passed, epochs = outcome.seconds, outcome.epochs
+    say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     settings = recipe.sample
 
     def finished(noise: Tensor, generator: torch.Generator) -> Tensor:
         return sample(
             settings.sampler,
-            trainer.model,
-            trainer.diffusion,
+            model,
+            diffusion,
             noise,
             steps=settings.steps,
             eta=settings.eta,
@@ -143,13 +151,11 @@ def ours(
         )
 
     parts = []
-    with trainer.evaluating():
+    with torch.no_grad():
         for first in range(0, count, BATCH):
             generator = torch.Generator().manual_seed(first)
             shape = (min(BATCH, count - first), pictures.channels, pictures.size, pictures.size)
-            parts.append(
-                finished(torch.randn(shape, generator=generator).to(device), generator).cpu().numpy()
-            )
+            parts.append(finished(torch.randn(shape, generator=generator).to(where), generator).cpu().numpy())
     return passed, to_unit(np.concatenate(parts))
 
 
