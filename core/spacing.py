@@ -1,6 +1,7 @@
 """Which timesteps a sampler visits; without torch, so that figures and the dashboard can name them too."""
 
 import math
+from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -8,12 +9,20 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 
-Spacing = Literal["uniform", "logsnr", "karras"]
+Spacing = Literal["uniform", "logsnr", "karras", "cosine"]
 SPACINGS: Final[tuple[str, ...]] = get_args(Spacing)
 _RHO: Final = 7.0
 """How much Karras et al. 2022 shorten the steps near the picture, eq. 5."""
 _LEAST: Final = -math.log(160.0)
 """Half the log SNR where they begin: sigma of 80 for pictures with a deviation of 0.5."""
+
+
+_PLACES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+    "logsnr": lambda half_log_snr: half_log_snr,
+    "karras": lambda half_log_snr: -np.exp(-half_log_snr / _RHO),
+    "cosine": lambda half_log_snr: np.arctan(np.exp(half_log_snr)) ** (2 / 3),
+}
+"""What steps are even in, of half the log SNR."""
 
 
 def inference_timesteps(
@@ -29,9 +38,11 @@ def inference_timesteps(
     All begin at the very timestep of the starting state; from T - 1, which is where it begins unless told otherwise,
     that is where training has seen the least of the picture. ``uniform`` takes equal numbers of timesteps, the
     "trailing" spacing of Lin et al. 2023, table 2. ``logsnr`` takes equal steps of log SNR (Lu et al. 2022, section
-    3.4), and ``karras`` equal steps of sigma^(1/7), sigma being the noise beside a signal of 1. These two fit any
-    schedule; where more steps are asked for than they have different timesteps, the nearest free ones are taken;
-    where a schedule ends next to pure noise, the second timestep is the one where sigma is 160.
+    3.4), and ``karras`` equal steps of sigma^(1/7), sigma being the noise beside a signal of 1. ``cosine`` takes equal
+    steps of phi^(2/3), where phi = atan(sqrt(SNR)) is the angle that the cosine schedule divides evenly: most steps
+    are where shapes are decided, and yet the first are short. These three fit any schedule. Where more steps are asked
+    for than they have different timesteps, the nearest free ones are taken; where a schedule ends next to pure noise,
+    the second timestep of ``logsnr`` and ``karras`` is the one where sigma is 160.
 
     >>> inference_timesteps(1000, 5)
     [999, 799, 599, 399, 199]
@@ -72,14 +83,14 @@ def _evenly(half_log_snr: NDArray[np.float64], steps: int, spacing: Spacing) -> 
     """`steps` timesteps from the last of `half_log_snr` [T] down, evenly spaced in a function of it."""
     last = len(half_log_snr) - 1
     first, head, count = last, [], steps
-    if half_log_snr[last] < _LEAST:
+    if spacing != "cosine" and half_log_snr[last] < _LEAST:
         # Next to pure noise, even steps would all be spent where there is nothing to see: one leads out of there.
         head, count = [last], steps - 1
         first = max(int(np.searchsorted(-half_log_snr, -_LEAST, side="right")) - 1, count - 1)
     if count == 0:
         return head
     rising = half_log_snr[first::-1]
-    place = rising if spacing == "logsnr" else -np.exp(-rising / _RHO)
+    place = _PLACES[spacing](rising)
     # The end of the last step is the picture, so one more than is visited is spaced.
     targets = np.linspace(place[0], place[-1], count + 1)[:count]
     wanted = np.round(np.interp(targets, place, np.arange(first, -1, -1))).astype(int).tolist()

@@ -90,7 +90,12 @@ def test_any_number_of_steps_visits_as_many_timesteps_downwards(spacing, schedul
 
 
 @pytest.mark.parametrize(
-    ("spacing", "place"), [("logsnr", lambda rising: rising), ("karras", lambda rising: -np.exp(-rising / 7))]
+    ("spacing", "place"),
+    [
+        ("logsnr", lambda rising: rising),
+        ("karras", lambda rising: -np.exp(-rising / 7)),
+        ("cosine", lambda rising: np.arcsin(np.sqrt(1 / (1 + np.exp(-2 * rising)))) ** (2 / 3)),
+    ],
 )
 def test_steps_are_even_in_what_they_are_spaced_by(spacing, place):
     for name, first in (("linear", 0), ("cosine", 1)):
@@ -103,7 +108,9 @@ def test_steps_are_even_in_what_they_are_spaced_by(spacing, place):
 
 
 def test_an_unknown_spacing_is_refused():
-    with pytest.raises(UserError, match="unknown spacing 'sigma'; expected one of uniform, logsnr, karras"):
+    with pytest.raises(
+        UserError, match="unknown spacing 'sigma'; expected one of uniform, logsnr, karras, cosine"
+    ):
         inference_timesteps(10, spacing="sigma", log_snr=np.zeros(10))
     with pytest.raises(ValueError, match="spacing karras needs log_snr"):
         inference_timesteps(10, spacing="karras")
@@ -274,18 +281,32 @@ def test_more_noise_on_the_way_leaves_the_distribution_as_it_is(name, eta):
     assert x.std().item() == pytest.approx(0.2, rel=0.06)  # of first order
 
 
-def test_churn_is_deterministic_ddim_before_its_log_snr_and_ddim_with_noise_after_it():
+def test_churn_is_deterministic_dpm_solver_before_its_log_snr_and_the_same_with_noise_after_it():
     diffusion = process(timesteps=1000, name="cosine", zero_terminal_snr=True, prediction_type="sample")
     first = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM))  # the cleanest timestep without noise
     churned = list(sample_churn(network, diffusion, start(), eta=1.5, generator=seeded()))
-    quiet = list(sample_ddim(network, diffusion, start(), generator=seeded()))
+    quiet = list(sample_dpm_solver(network, diffusion, start(), generator=seeded()))
     same = [torch.equal(a.xt, b.xt) for a, b in zip(churned, quiet, strict=True)]
     assert same == [state.timestep >= first - 1 for state in quiet[:-1]] + [False]
-    late = {"start": first - 1, "eta": 1.5}
+    late = {"start": first - 1}
     assert torch.equal(
-        sample("churn", network, diffusion, start(), generator=seeded(), **late),
-        sample("ddim", network, diffusion, start(), generator=seeded(), **late),
+        sample("churn", network, diffusion, start(), eta=1.25, generator=seeded(), **late),
+        sample("dpm++", network, diffusion, start(), eta=1.25**2, generator=seeded(), **late),
     )
+
+
+def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
+    diffusion = process(timesteps=4000, name="cosine", prediction_type="sample")
+    t = int(np.argmax(diffusion.schedule.log_snr < 0.0))
+
+    black = torch.zeros(4, 1, 64, 64, dtype=torch.float64)
+
+    def noise_added(sampler, eta):
+        states = sampler(lambda xt, t: 0 * xt, diffusion, black, start=t, eta=eta, generator=seeded())
+        return next(itertools.islice(states, 1, None)).xt.std().item()
+
+    for eta in (0.5, 1.0, 2.0):
+        assert noise_added(sample_churn, eta) == pytest.approx(noise_added(sample_ddim, eta), rel=0.02)
 
 
 @pytest.mark.parametrize("name", WITH_ETA)

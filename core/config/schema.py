@@ -113,14 +113,16 @@ class SampleConfig(Section, frozen=True):
     count: PositiveInt = 16
     sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
     """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
-    `churn` is ddim that adds noise only from a log SNR of -2 on.
+    `churn` is dpm++ that adds noise only from a log SNR of -2 on.
     """
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=2)] = 0.0
     """ddim, dpm++ and churn only: 0 is deterministic, 1 adds as much noise as the ancestral sampler, 2 more."""
-    spacing: Literal["uniform", "logsnr", "karras"] = "uniform"
-    """Which timesteps are visited: equal numbers of them, equal steps of log SNR, or of sigma^(1/7)."""
+    spacing: Literal["uniform", "logsnr", "karras", "cosine"] = "uniform"
+    """Which timesteps are visited: equal numbers of them, or equal steps of log SNR, of sigma^(1/7), or of phi^(2/3),
+    phi being the angle of the cosine schedule.
+    """
     clip: Literal["none", "static", "dynamic"] = "static"
     """What is done to each foreseen picture: nothing, as in the thesis; clipped to [-1, 1], as the code of Ho et al.
     does; or scaled by a high quantile of itself (Saharia et al. 2022). `true` and `false` of old are `static`, `none`.

@@ -96,65 +96,6 @@ def sample_ddim(
     Raises:
         UserError: eta is not in [0, 2].
     """
-    yield from _implicit(
-        model, diffusion, noise, steps, start, eta, generator, spacing, clip, noise_from=-math.inf
-    )
-
-
-def sample_churn(
-    model: Model,
-    diffusion: GaussianDiffusion,
-    noise: Tensor,
-    *,
-    steps: int | None = None,
-    start: int | None = None,
-    eta: float = 0.0,
-    generator: torch.Generator,
-    spacing: Spacing = "uniform",
-    clip: Clip = "static",
-) -> Iterator[SamplerState]:
-    """`sample_ddim` that adds noise only once something is to be seen: deterministic up to a log SNR of -2.
-
-    Noise on the way lets the network mend what it made badly, and more of it than ancestral sampling adds (an eta
-    above 1) mends more. Added early it also moves what is large, such as the areas of shapes. Karras et al. 2022 keep
-    the noise of their Algorithm 2 within such bounds too, S_tmin and S_tmax, but renew it before each step.
-
-    Args:
-        model: the network.
-        diffusion: the process; its `variance` plays no part.
-        noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
-        steps: network calls; None walks through all timesteps. The more noise, the more calls it takes.
-        start: the timestep of `noise`; None is T - 1.
-        eta: from 0 (deterministic) to 2, of the steps from a log SNR of -2 on.
-        generator: draws the noise added where eta > 0; not touched at eta = 0.
-        spacing: which timesteps are visited.
-        clip: what is done to each foreseen x0.
-
-    Yields:
-        steps + 1 states.
-
-    Raises:
-        UserError: eta is not in [0, 2].
-    """
-    yield from _implicit(
-        model, diffusion, noise, steps, start, eta, generator, spacing, clip, noise_from=CHURN_FROM
-    )
-
-
-def _implicit(
-    model: Model,
-    diffusion: GaussianDiffusion,
-    noise: Tensor,
-    steps: int | None,
-    start: int | None,
-    eta: float,
-    generator: torch.Generator,
-    spacing: Spacing,
-    clip: Clip,
-    *,
-    noise_from: float,
-) -> Iterator[SamplerState]:
-    """Song et al. 2021, eq. 12 and 16, with noise from a log SNR on; never more than the state reached has."""
     _check_eta(eta)
     xt = noise
     visited = visited_of(diffusion, steps, start, spacing)
@@ -163,9 +104,7 @@ def _implicit(
         x0 = foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
         signal_s, spread_s = diffusion.signal_and_noise(s)
-        sigma2 = 0.0
-        if 2.0 * diffusion.half_log_snr(t) >= noise_from:
-            sigma2 = min(eta**2 * diffusion.transition(t, s).beta_tilde, spread_s**2)
+        sigma2 = min(eta**2 * diffusion.transition(t, s).beta_tilde, spread_s**2)
         eps = (xt - signal * x0) / spread
         xt = signal_s * x0 + math.sqrt(spread_s**2 - sigma2) * eps
         if sigma2 > 0.0:
@@ -209,6 +148,68 @@ def sample_dpm_solver(
         UserError: eta is not in [0, 2].
     """
     _check_eta(eta)
+    yield from _multistep(
+        model, diffusion, noise, steps, start, eta, generator, spacing, clip, noise_from=-math.inf
+    )
+
+
+def sample_churn(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    *,
+    steps: int | None = None,
+    start: int | None = None,
+    eta: float = 0.0,
+    generator: torch.Generator,
+    spacing: Spacing = "uniform",
+    clip: Clip = "static",
+) -> Iterator[SamplerState]:
+    """`sample_dpm_solver` that adds noise only once something is to be seen: deterministic up to a log SNR of -2.
+
+    Noise on the way lets the network mend what it made badly, and more of it than ancestral sampling adds (an eta
+    above 1) mends more. Added early it also moves what is large, such as the areas of shapes, and so do long steps of
+    first order. Karras et al. 2022 keep the noise of their Algorithm 2 within such bounds too, S_tmin and S_tmax, but
+    renew it before each step.
+
+    Args:
+        model: the network.
+        diffusion: the process; its `variance` plays no part.
+        noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
+        steps: network calls; None walks through all timesteps. The more noise, the more calls it takes.
+        start: the timestep of `noise`; None is T - 1.
+        eta: from 0 (deterministic) to 2, of the steps from a log SNR of -2 on; as in `sample_ddim` the variance of the
+            noise grows with its square, so that it is the same in many short steps.
+        generator: draws the noise added where eta > 0; not touched at eta = 0.
+        spacing: which timesteps are visited.
+        clip: what is done to each foreseen x0, before it is extrapolated from.
+
+    Yields:
+        steps + 1 states.
+
+    Raises:
+        UserError: eta is not in [0, 2].
+    """
+    _check_eta(eta)
+    yield from _multistep(
+        model, diffusion, noise, steps, start, eta**2, generator, spacing, clip, noise_from=CHURN_FROM
+    )
+
+
+def _multistep(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    noise: Tensor,
+    steps: int | None,
+    start: int | None,
+    eta: float,
+    generator: torch.Generator,
+    spacing: Spacing,
+    clip: Clip,
+    *,
+    noise_from: float,
+) -> Iterator[SamplerState]:
+    """Lu et al. 2022, Algorithm 2, with noise in the steps that begin at a log SNR of `noise_from` or more."""
     xt = noise
     visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
@@ -219,13 +220,14 @@ def sample_dpm_solver(
         signal_s, spread_s = diffusion.signal_and_noise(s)
         # Half the growth of log SNR: infinite from pure noise, and to the finished picture.
         h = diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
+        added = eta if 2.0 * diffusion.half_log_snr(t) >= noise_from else 0.0
         foreseen = x0
         if before is not None and s >= 0 and before[1] > 0.0:
             foreseen = x0 + h / (2.0 * before[1]) * (x0 - before[0])
-        kept = math.exp(-eta * h) if eta > 0.0 else 1.0
-        xt = spread_s / spread * kept * xt - signal_s * math.expm1(-(1.0 + eta) * h) * foreseen
-        if eta > 0.0 and s >= 0:
-            xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * eta * h)) * draw(xt, generator)
+        kept = math.exp(-added * h) if added > 0.0 else 1.0
+        xt = spread_s / spread * kept * xt - signal_s * math.expm1(-(1.0 + added) * h) * foreseen
+        if added > 0.0 and s >= 0:
+            xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * added * h)) * draw(xt, generator)
         before = x0, h
         yield SamplerState(index, s, xt, x0)
 
