@@ -35,6 +35,25 @@ def open_plain(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
+def absolute(path: Path, directory: Path | None = None) -> str | None:
+    """Where a file or folder is, said so that it is found from every working directory; None where there is none.
+
+    What is absolute already stays as it is written.
+
+    Args:
+        path: absolute, or relative to `directory`.
+        directory: the working directory unless given.
+    """
+    try:
+        there = (directory or Path()).absolute() / path
+        if ".." in there.parts:  # which leads back from where a link leads to
+            there = there.resolve() if there.name == ".." else there.parent.resolve() / there.name
+        str(there).encode()  # settings are UTF-8, and could not name what is not
+        return str(there) if there.exists() else None
+    except (OSError, ValueError, RuntimeError):  # a path that no system knows
+        return None
+
+
 def read_npy(path: Path) -> NDArray[Any]:
     """The array of a `.npy` file, mapped: a header may promise more than there is memory for, or than the file has.
 

@@ -220,6 +220,8 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
     """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 
+    from core.launch.provenance import anchored, anchored_config
+
     def settled(config: "RunConfig") -> bytes:
         config = config.resolved()
         train = msgspec.structs.replace(config.train, epochs=1)
@@ -230,8 +232,8 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(
-            sorted((settled(run.file.config), run.file.config.train.epochs) for run in runs),
-            sorted((settled(config), config.train.epochs) for config in recipe.configs),
+            sorted((settled(anchored_config(run.file)), run.file.config.train.epochs) for run in runs),
+            sorted((settled(anchored(config)), config.train.epochs) for config in recipe.configs),
             strict=True,
         )
         if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):

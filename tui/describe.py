@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from core.comparison.members import dataset_titles
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.config.schema import PRESET_WIDTHS
 from core.errors import UserError
@@ -50,23 +51,24 @@ def _flat(config: RunConfig) -> dict[str, Any]:
 @functools.lru_cache(maxsize=8)
 def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
     flat = {run_id: _flat(config) for run_id, _, config in runs}
+    titles = dataset_titles(config for _, _, config in runs)
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     telling = [
         key
         for key in keys
         if key not in _NOT_TELLING and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
-    return {run_id: " ".join([label, *_details(flat[run_id], telling)]) for run_id, label, _ in runs}
+    return {run_id: " ".join([label, *_details(flat[run_id], telling, titles)]) for run_id, label, _ in runs}
 
 
-def _details(settings: dict[str, Any], telling: Iterable[str]) -> list[str]:
+def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[str, str]) -> list[str]:
     details = []
     for key in telling:
         value, name = settings.get(key), key.rpartition(".")[2]
         if isinstance(value, bool):
             details.append(name if value else f"no {name}")
         elif isinstance(value, str):
-            details.append(plain(value))
+            details.append(titles[value] if key == "data.dataset" else plain(value))
         else:
             details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
     return details
@@ -199,7 +201,7 @@ def settings_line(config: RunConfig) -> str:
     usual = config.model.width in (None, PRESET_WIDTHS[config.model.preset])
     network = config.model.preset + ("" if usual else f" width {config.model.width}")
     parts = [
-        plain(config.data.dataset),
+        plain(config.data.title),
         f"T = {config.schedule.timesteps}",
         config.diffusion.prediction_type,
         network,

@@ -80,6 +80,11 @@ class RunSnapshot:
         return plain(self.file.config.data.dataset)
 
     @property
+    def data_title(self) -> str:
+        """The dataset without the folders that lead to it."""
+        return plain(self.file.config.data.title)
+
+    @property
     def group(self) -> str:
         return self.file.group
 

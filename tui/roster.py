@@ -5,6 +5,7 @@ from typing import Final
 
 from rich.cells import cell_len
 
+from core.config import DataConfig
 from core.runs.plain import plain
 from tui.describe import labels
 from tui.live import RunSnapshot, Snapshot
@@ -58,6 +59,8 @@ class Roster:
             return f"/{plain(self.words)}: {len(self.runs):,} of {self.in_group:,}"
         if self.group is None and len(self.groups) > 1:
             return "all runs"
+        if self.group is not None and self.grouping == "dataset":
+            return f"dataset {plain(DataConfig(dataset=self.group).title)}"
         if self.group is not None and self.grouping != "start":
             return f"{self.grouping} {plain(self.group)}"
         return ", ".join(self.tally.recipes[:2])

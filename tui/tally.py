@@ -39,7 +39,7 @@ class Tally:
         return cls(
             count=len(runs),
             counts=counts,
-            datasets=tuple(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs)),
+            datasets=tuple(dict.fromkeys(run.data_title for run in runs)),
             recipes=tuple(dict.fromkeys(run.file.config.recipe for run in runs)),
             schedules=len({run.label for run in runs}),
             first=created(oldest).timestamp() if oldest is not None else 0.0,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from core.cli.output import duration, number
+from core.comparison.members import dataset_titles
 from core.config import encode_toml
 from core.imaging import sparkline
 from core.runs import EpochRecord, MetricsTail, RunInfo, plain
@@ -139,10 +140,9 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
 
 def labels(infos: Sequence[RunInfo]) -> dict[str, str]:
     """A short name for each run, by its id: the least of its configuration that tells it from the others."""
-    parts = [
-        (info.file.config.schedule.name, info.file.config.data.dataset, f"s{info.file.config.train.seed}")
-        for info in infos
-    ]
+    configs = [info.file.config for info in infos]
+    titles = dataset_titles(configs)
+    parts = [(one.schedule.name, titles[one.data.dataset], f"s{one.train.seed}") for one in configs]
     for length in range(1, 4):
         names = [plain(" ".join(part[:length])) for part in parts]
         if len(set(names)) == len(names):

@@ -19,6 +19,7 @@ from core.cli.select import chosen_runs
 from core.comparison.wording import MISSING, interval_text, sampler_in_words, title, value_text
 from core.config import Drawing
 from core.errors import EXIT_USAGE, UserError
+from core.launch.provenance import anchored_config
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
 from core.runs.judging import Say, judging
 from core.runs.results import GROUPS
@@ -193,7 +194,7 @@ class _Session:
         """Judge a run and keep what was found with it; or give what is kept already."""
         from core.evaluation.judge import evaluate_run, plan_evaluation
 
-        config = run.read().config
+        config = anchored_config(run.read())
         try:
             judge = self._judge(config.data.dataset, config.data.count)
         except UserError as error:

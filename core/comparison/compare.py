@@ -162,7 +162,7 @@ def compare(members: Sequence[Member], *, by: Sequence[str] = (), sort: str = ""
     if sort and sort not in METRICS and sort not in LOSSES:
         raise UserError(f"--sort {sort}: expected one of {', '.join([*LOSSES, *METRICS])}")
     groups = group_members(members, by)
-    titles = dataset_titles(members)
+    titles = dataset_titles(member.config for member in members)
     rows = [
         Row(
             label=label,

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -97,10 +96,9 @@ def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Mem
     return list(groups.values())
 
 
-def dataset_titles(members: Iterable[Member]) -> dict[str, str]:
+def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
     """What to call each data set: its name or the last part of its path, unless another one has that too."""
-    datasets = list(dict.fromkeys(member.config.data.dataset for member in members))
-    short = {name: plain(Path(name).stem or name if "/" in name else name) for name in datasets}
+    short = {config.data.dataset: plain(config.data.title) for config in configs}
     return {
         name: title if list(short.values()).count(title) == 1 else plain(name)
         for name, title in short.items()

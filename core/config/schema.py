@@ -5,6 +5,7 @@ The same structs check a recipe's TOML, ``--set`` on the command line, the dashb
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
@@ -16,6 +17,7 @@ NaturalInt = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 WITH_ETA: Final = ("ddim", "dpm++", "churn")
 """The samplers that take `sample.eta`."""
@@ -34,12 +36,17 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class DataConfig(Section, frozen=True):
     """Which pictures a run learns."""
 
-    dataset: Name = "high"
+    dataset: NameOrPath = "high"
     """A data recipe (`low`, `high`, `array`), the path of a recipe's TOML, or a folder of pictures."""
     count: PositiveInt | None = None
     """Training pictures; None takes the recipe's own number."""
     heldout: PositiveInt = 1000
     """Held-out pictures that are scored after each epoch (at most as many as the recipe has)."""
+
+    @property
+    def title(self) -> str:
+        """What to call the pictures: the recipe's name, or the last part of a path."""
+        return Path(self.dataset).name.removesuffix(".toml") or self.dataset
 
 
 class ScheduleConfig(Section, frozen=True):

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from core.config.load import decode, read_toml
 from core.errors import UserError
+from core.reading import absolute
 
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000
@@ -105,6 +106,26 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of pictures "
         "or a recipe's .toml"
     )
+
+
+def anchored_dataset(name_or_path: str, directory: Path | None = None) -> str:
+    """What `find_data_recipe` takes for the same set in every working directory.
+
+    The path of a recipe or of a folder becomes absolute. A name stays as it is, and so does what is not there.
+
+    Args:
+        name_or_path: as for `find_data_recipe`.
+        directory: what a relative path starts at, and where the data folder lies; the working directory unless given.
+    """
+    try:
+        path = Path(name_or_path).expanduser()
+    except RuntimeError:  # the home of nobody
+        return name_or_path
+    found = absolute(path, directory) if name_or_path else None
+    if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
+        return name_or_path
+    is_set = Path(found).is_file() if name_or_path.endswith(".toml") else Path(found).is_dir()
+    return found if is_set else name_or_path
 
 
 def _recipe_files(data_dir: Path | None) -> dict[str, Path]:

@@ -119,7 +119,8 @@ def gather(infos: Iterable[RunInfo]) -> Material:
     if not members:
         raise UserError("no runs to draw; train some with core train, or name others")
     labels = _label_all([member.config for member in members])
-    titles = {name: readable(title) for name, title in dataset_titles(members).items()}
+    named = dataset_titles(member.config for member in members)
+    titles = {name: readable(title) for name, title in named.items()}
     series: list[Series] = []
     for dataset in sorted({member.config.data.dataset for member in members}, key=_dataset_rank):
         for label, look in labels.values():

@@ -17,7 +17,7 @@ import tomli
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
-from core.launch.provenance import provenance_of_this_process
+from core.launch.provenance import anchored, anchored_config, provenance_of_this_process
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
 from core.runs.plain import plain
@@ -124,8 +124,10 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the old run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(old.config.changeable()))
-    config = decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {plain(run.id)}")
+    table = tomli.loads(encode_toml(anchored_config(old).changeable()))
+    config = anchored(
+        decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {plain(run.id)}")
+    )
     provenance = {**provenance_of_this_process(), "cloned_from": old.id}
     return RunDirectory.create(
         root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags

@@ -8,6 +8,12 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from core.config.schema import RunConfig
+from core.data.recipe import anchored_dataset
+from core.reading import absolute
+from core.runs.directory import RunFile
 from core.runs.process import host_name
 
 PACKAGE_PARENT: Final = Path(__file__).resolve().parents[2]
@@ -32,6 +38,30 @@ def provenance_of_this_process() -> dict[str, str]:
     if data := os.environ.get("DDPM_DATA"):
         provenance["data_dir"] = os.path.abspath(data)
     return provenance
+
+
+def anchored(config: RunConfig, directory: Path | None = None) -> RunConfig:
+    """The same with absolute paths of its data and betas, so that a run means the same in every working directory.
+
+    Names of recipes stay as they are, and so does what is not there.
+
+    Args:
+        config: of a run that is about to be made.
+        directory: what relative paths start at; the working directory unless given.
+    """
+    dataset, file = anchored_dataset(config.data.dataset, directory), config.schedule.file
+    betas = (absolute(Path(file), directory) or file) if file else file
+    return msgspec.structs.replace(
+        config,
+        data=msgspec.structs.replace(config.data, dataset=dataset),
+        schedule=msgspec.structs.replace(config.schedule, file=betas),
+    )
+
+
+def anchored_config(file: RunFile) -> RunConfig:
+    """A run's configuration; relative paths, which older runs have, start where the run was made."""
+    directory = file.provenance.get("directory")
+    return anchored(file.config, Path(directory)) if directory else file.config
 
 
 def _version(package: str) -> str:

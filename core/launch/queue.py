@@ -37,7 +37,7 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.launch.devices import make_plan
-from core.launch.provenance import provenance_of_this_process
+from core.launch.provenance import anchored, provenance_of_this_process
 from core.launch.runner import WORKER_MODULE, Runner, environment_for_children
 from core.launch.runner_lock import enqueueing, hold_runner_lock, read_runner
 from core.runs.directory import RunDirectory
@@ -61,7 +61,7 @@ def enqueue(
 
     Args:
         root: the runs folder; made when missing.
-        configs: one a run, in the order in which they shall start.
+        configs: one a run, in the order in which they shall start; kept `anchored`.
         group: the name that they share; see `core.runs.make_group`.
         provenance: more than what is recorded of this process anyway.
         tags: a person's own labels.
@@ -75,7 +75,9 @@ def enqueue(
     with enqueueing(root):
         try:
             for config in configs:
-                run = RunDirectory.create(root, config, group=group, provenance=everything, tags=tags)
+                run = RunDirectory.create(
+                    root, anchored(config), group=group, provenance=everything, tags=tags
+                )
                 made.append(run)
         except BaseException:
             for run in made:

@@ -3,7 +3,6 @@
 import re
 import secrets
 from datetime import UTC, datetime
-from pathlib import Path
 
 from core.config.schema import RunConfig
 
@@ -14,9 +13,8 @@ def make_run_id(config: RunConfig, created: datetime) -> str:
     For example ``20261124-101502-high-x1.5-s0-3f9a``.
     """
     stamp = created.astimezone(UTC).strftime("%Y%m%d-%H%M%S")
-    data = _slug(Path(config.data.dataset).stem if "/" in config.data.dataset else config.data.dataset)
     schedule = _slug(config.schedule.name.replace("^", ""))
-    return f"{stamp}-{data}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
+    return f"{stamp}-{_slug(config.data.title)}-{schedule}-s{config.train.seed}-{secrets.token_hex(2)}"
 
 
 def make_group(name: str, created: datetime | None = None) -> str:

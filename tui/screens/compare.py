@@ -200,7 +200,7 @@ class CompareScreen(EpochActions):
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
-        datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
+        datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
         tabs = ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
         top = title_and_tabs(
             "compare",

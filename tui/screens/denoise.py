@@ -149,7 +149,7 @@ class DenoiseScreen(ActingScreen):
                 wall.styles.height = heights[place]
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
-        datasets = ", ".join(dict.fromkeys(run.dataset.rpartition("/")[2] for run in runs))
+        datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
         told = f"{counted(len(runs), 'run')} · {datasets}" if runs else ""
         tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
         width, playing = self.size.width, self._playing is not None

@@ -21,6 +21,7 @@ from core.config import RunConfig
 from core.data.recipe import list_data_recipes
 from core.errors import UserError
 from core.recipes import list_recipes
+from core.runs.plain import plain
 from core.schedules import Schedule
 from tui.commands import NEW_RUN, bindings
 from tui.comparison import small
@@ -143,7 +144,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             summary.update(Content.styled(str(error), "$text-error"))
         else:
             epochs = self.configs[0].train.epochs
-            dataset = self.configs[0].data.dataset
+            dataset = plain(self.configs[0].data.title)
             each = " each" if len(self.configs) > 1 else ""
             summary.update(
                 Content.assemble(

@@ -165,22 +165,26 @@ class RunActions(ActingScreen):
 
     def action_clone(self) -> None:
         if run := self._need_selected():
+            from core.launch.provenance import anchored_config
             from tui.draft import Draft
             from tui.screens.new_run import NewRunScreen
 
-            self.app.push_screen(NewRunScreen(Draft.from_configs([run.file.config])), self._queue_configs)
+            draft = Draft.from_configs([anchored_config(run.file)])
+            self.app.push_screen(NewRunScreen(draft), self._queue_configs)
 
     def action_schedules(self) -> None:
+        from core.launch.provenance import anchored_config
         from tui.screens.schedules import SchedulesScreen
 
-        configs = [run.file.config for run in self.choice.chosen]
+        configs = [anchored_config(run.file) for run in self.choice.chosen]
         self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
     def action_datasets(self) -> None:
+        from core.launch.provenance import anchored_config
         from tui.screens.datasets import DatasetsScreen
 
         run = self.choice.selected
-        start = run.file.config.data.dataset if run is not None else ""
+        start = anchored_config(run.file).data.dataset if run is not None else ""
         self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
 
     def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
