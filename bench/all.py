@@ -1,13 +1,11 @@
 """All benchmarks, one after another, each in a process of its own, so that none finds what another left behind."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
 import click
 
-from core.errors import UserError
+from bench.child import run_benchmarks
 from core.runs import RunStore, State
 
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
@@ -23,18 +21,7 @@ def command(runs: Path) -> None:
 
     For other settings, call a benchmark by itself.
     """
-    failed = []
-    for arguments in commands(runs):
-        click.echo(f"\n=== {' '.join(arguments)}\n")
-        # The child writes to the same place, and lines must not change their order on the way into a file.
-        sys.stdout.flush()
-        done = subprocess.run(
-            [sys.executable, "-m", "bench", *arguments], cwd=Path(__file__).parents[1], check=False
-        )
-        if done.returncode:
-            failed.append(arguments[0])
-    if failed:
-        raise UserError(f"{', '.join(failed)}: did not work; see above")
+    run_benchmarks(commands(runs))
 
 
 def commands(runs: Path) -> list[list[str]]:

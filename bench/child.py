@@ -1,8 +1,8 @@
-"""A training in a process of its own that works when it is told to: ``python -m bench.child``.
+"""Work in processes of its own: whole benchmarks, and a training that works when it is told to.
 
-On stdin come lines: first the settings (`Settings`, JSON), then a number of seconds for each trial. On stdout goes a
-line for each: how many seconds it took to get ready, then the pictures of each trial. Between trials it waits and
-takes no time from anybody.
+The training is ``python -m bench.child``. On stdin come lines: first the settings (`Settings`, JSON), then a number of
+seconds for each trial. On stdout goes a line for each: how many seconds it took to get ready, then the pictures of each
+trial. Between trials it waits and takes no time from anybody.
 """
 
 import contextlib
@@ -11,12 +11,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
+import click
 import msgspec
 
 from core.errors import UserError
+
+_CHECKOUT: Final = Path(__file__).resolve().parents[1]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class Child:
         }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.child"],
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=_CHECKOUT,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -95,6 +99,28 @@ def children(settings: Sequence[Settings]) -> Iterator[list[Child]]:
     finally:
         for child in started:
             child.end()
+
+
+def run_benchmarks(commands: Iterable[Sequence[str]], failed: Sequence[str] = ()) -> None:
+    """Run benchmarks one after another, all of them, each in a process of its own.
+
+    Args:
+        commands: the arguments of each, its name first.
+        failed: what did not work before.
+
+    Raises:
+        UserError: something did not work; named at the end, when all have run.
+    """
+    failed = [*failed]
+    for arguments in commands:
+        click.echo(f"\n=== {' '.join(arguments)}\n")
+        # The child writes to the same place, and lines must not change their order on the way into a file.
+        sys.stdout.flush()
+        done = subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=_CHECKOUT, check=False)
+        if done.returncode:
+            failed.append(arguments[0])
+    if failed:
+        raise UserError(f"{', '.join(failed)}: did not work; see above")
 
 
 def main() -> None:

@@ -5,16 +5,14 @@ picture of each sampler. Errors are those of a whole tensor, relative to it; TF3
 """
 
 import copy
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import click
 import torch
 from torch import Tensor, nn
 
+from bench.child import run_benchmarks
 from bench.machine import Neighbours, describe
 from bench.options import network_option
 from bench.report import Row, finish, row, say
@@ -77,18 +75,10 @@ def command(network: str, device: str, seconds: float, checks_only: bool) -> Non
         notes=["Relative errors against float64 on the CPU; speeds are in the tables that follow."],
         variant=f"{network}-{where.type}",
     )
-    failed = [check.name for check in checks if not check.passed]
-    if not checks_only:
-        for arguments in commands(network, device, seconds):
-            click.echo(f"\n=== {' '.join(arguments)}\n")
-            sys.stdout.flush()
-            done = subprocess.run(
-                [sys.executable, "-m", "bench", *arguments], cwd=Path(__file__).parents[1], check=False
-            )
-            if done.returncode:
-                failed.append(arguments[0])
-    if failed:
-        raise UserError(f"{', '.join(failed)}: did not work; see above")
+    run_benchmarks(
+        () if checks_only else commands(network, device, seconds),
+        failed=[check.name for check in checks if not check.passed],
+    )
 
 
 def usable(device: str) -> torch.device:

@@ -15,7 +15,6 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from bench import peers
 from bench.machine import Neighbours, describe
@@ -27,10 +26,9 @@ from bench.whole import denoising_diffusion_pytorch_whole, diffusers_whole
 from core.config import RunConfig
 from core.data import PictureSet, load_dataset
 from core.diffusion.networks import build_network
-from core.diffusion.samplers import sample
 from core.errors import UserError
 from core.evaluation.judge import Judge
-from core.evaluation.sampling import BATCH, to_unit
+from core.evaluation.sampling import draw_by, to_unit
 from core.training.checkpoint import make_diffusion
 
 OURS: Final = "ours"
@@ -135,28 +133,8 @@ def ours(
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs
     say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
-    settings = recipe.sample
-
-    def finished(noise: Tensor, generator: torch.Generator) -> Tensor:
-        return sample(
-            settings.sampler,
-            model,
-            diffusion,
-            noise,
-            steps=settings.steps,
-            eta=settings.eta,
-            spacing=settings.spacing,
-            clip=settings.clip,
-            generator=generator,
-        )
-
-    parts = []
-    with torch.no_grad():
-        for first in range(0, count, BATCH):
-            generator = torch.Generator().manual_seed(first)
-            shape = (min(BATCH, count - first), pictures.channels, pictures.size, pictures.size)
-            parts.append(finished(torch.randn(shape, generator=generator).to(where), generator).cpu().numpy())
-    return passed, to_unit(np.concatenate(parts))
+    shape = (count, pictures.channels, pictures.size, pictures.size)
+    return passed, to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where))
 
 
 def theirs(

@@ -5,6 +5,7 @@ All draw from the same noises, a batch of one after a batch of the other, so tha
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple, cast
 
@@ -18,12 +19,13 @@ from bench.options import device_option, seconds_option, threads_option
 from bench.report import Row, finish, of_spread, row, say
 from bench.training import set_threads, synchronise
 from bench.trials import Spread, turn_of
+from core.config import Drawing
+from core.config.schema import WITH_ETA
 from core.data import load_dataset
 from core.diffusion.clipping import CLIPS, Clip
-from core.diffusion.samplers import WITH_ETA, sample
 from core.errors import UserError
 from core.evaluation.judge import Judge
-from core.evaluation.sampling import BATCH, to_unit
+from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import Estimate, RunStore
 from core.spacing import SPACINGS, Spacing
 from core.training.checkpoint import LoadedModel, load_model
@@ -62,6 +64,12 @@ class Way(NamedTuple):
         spacing = f" {self.spacing}" if self.spacing != "uniform" else ""
         clip = f" clip {self.clip}" if self.clip != "static" else ""
         return f"{self.sampler}{eta}{spacing}{clip}, {self.calls} calls"
+
+    @property
+    def drawing(self) -> Drawing:
+        """As `core sample` would be asked for it."""
+        eta = self.eta if self.sampler in WITH_ETA else None
+        return Drawing(sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip)
 
 
 @click.command("sampling")
@@ -230,7 +238,6 @@ def draw_in_turns(
 
     A batch of each way begins with the same noises.
     """
-    device = loaded.device
     drawn: dict[Way, list[NDArray[np.float32]]] = {way: [] for way in chosen}
     rates: dict[Way, list[float]] = {way: [] for way in chosen}
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
@@ -238,23 +245,11 @@ def draw_in_turns(
         # Orders differ between batches, so that no way always follows the same one.
         order = turn_of([str(index) for index in range(len(chosen))], number)
         for way in (chosen[int(index)] for index in order):
-            generator = torch.Generator().manual_seed(number)
-            noise = torch.randn((size, *loaded.shape), generator=generator).to(device)
+            as_asked = replace(loaded, config=way.drawing.applied_to(loaded.config))
             start = time.perf_counter()
-            made = sample(
-                way.sampler,
-                loaded.model,
-                loaded.diffusion,
-                noise,
-                steps=way.calls,
-                eta=way.eta,
-                spacing=way.spacing,
-                clip=way.clip,
-                generator=generator,
-            )
-            synchronise(device)
+            made = draw(as_asked, size, seed=number)
             rates[way].append(size / (time.perf_counter() - start))
-            drawn[way].append(to_unit(made.cpu().numpy()))
+            drawn[way].append(to_unit(made))
         say(f"batch {number + 1} of {len(sizes)}")
     return {way: np.concatenate(parts) for way, parts in drawn.items()}, rates
 

@@ -5,6 +5,7 @@ import math
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -12,19 +13,21 @@ from torch import nn
 
 from bench import all as everything
 from bench.__main__ import BENCHMARKS, main
-from bench.child import Settings, children
+from bench.child import Settings, children, run_benchmarks
 from bench.concurrency import groups_of, together
 from bench.finished import make_runs
 from bench.limit import operations_of_a_step
 from bench.peers import nearest, parameters_of, silently
 from bench.quality import ours, seconds_of
-from bench.sampling import Way, affordable, fewest_calls, ways
+from bench.sampling import Way, affordable, draw_in_turns, fewest_calls, ways
 from bench.scaling import AXES, label_of, points_of, rows_of
 from bench.terminal import Terminal, text_of
 from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training, with_settings
 from core.data import load_dataset
 from core.errors import UserError
+from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import MetricsTail, RunStore, State
+from core.training.checkpoint import LoadedModel, Position, make_diffusion
 
 
 def test_operations_are_counted_forwards_and_backwards():
@@ -124,6 +127,29 @@ def test_ways_that_cannot_be_are_refused(samplers, calls, message):
         ways(samplers, calls, 100)
 
 
+def test_each_way_draws_what_core_sample_would_whoever_comes_first():
+    class Net(nn.Module):
+        def forward(self, x, t):
+            return x * 0.9
+
+    config = with_settings(recipe_of("lean"), schedule={"timesteps": 6})
+    position = Position(
+        epoch=1, batch=0, step=1, losses=[], elapsed=0.0, metrics_offset=0, channels=1, size=8
+    )
+    loaded = LoadedModel(Net(), make_diffusion(config), config, position)
+    chosen = [Way("ddpm", 0.0, 3), Way("ddim", 1.0, 2, "karras", "none")]
+    drawn, rates = draw_in_turns(loaded, chosen, BATCH + 2)
+    own = {"ddpm": {}, "ddim": {"eta": 1.0}}
+    for way in chosen:
+        asked = {"sampler": way.sampler, "steps": way.calls, "spacing": way.spacing, "clip": way.clip}
+        config = with_settings(loaded.config, sample=asked | own[way.sampler])
+        run = LoadedModel(loaded.model, loaded.diffusion, config, position)
+        expected = [draw(run, size, seed=seed) for seed, size in enumerate((BATCH, 2))]
+        np.testing.assert_array_equal(drawn[way], to_unit(np.concatenate(expected)))
+        assert len(rates[way]) == 2
+        assert min(rates[way]) > 0
+
+
 def test_what_would_take_too_long_is_left_out_and_named():
     wanted = [Way("ddpm", 0.0, calls) for calls in (1, 10, 100)]
     assert affordable(wanted, 11.5, count=10, seconds_of_a_call=0.1) == (wanted[:2], wanted[2:])
@@ -157,6 +183,16 @@ def test_a_training_process_that_ends_by_itself_is_said_so():
     settings = Settings(network="lean", batch=16, size=7, count=32, threads=1, device="cpu")
     with children([settings]) as crew, pytest.raises(UserError, match="ended by itself, with 1; see above"):
         crew[0].ready()
+
+
+def test_benchmarks_that_do_not_work_are_named_when_all_have_run(capfd):
+    with pytest.raises(UserError, match=r"^check, no-such, nor-this: did not work; see above$"):
+        run_benchmarks([["no-such"], ["--help"], ["nor-this"]], failed=["check"])
+    said = capfd.readouterr()
+    places = [said.out.index(f"=== {name}\n") for name in ("no-such", "--help", "nor-this")]
+    assert places == sorted(places)
+    assert places[1] < said.out.index("throughput") < places[2]
+    run_benchmarks([["--help"]])
 
 
 def test_all_axes_share_one_point_and_their_exponents_are_found():

@@ -10,7 +10,7 @@ import torch
 from core.config import Drawing, RunConfig, SampleConfig, ScheduleConfig
 from core.diffusion.samplers import sample
 from core.errors import UserError
-from core.evaluation.sampling import BATCH, draw, to_unit
+from core.evaluation.sampling import BATCH, draw, draw_by, to_unit
 from core.training.checkpoint import LoadedModel, Position, make_diffusion
 
 
@@ -46,6 +46,13 @@ def test_pictures_are_those_of_one_call_after_the_other_with_one_generator():
     found = draw(run, BATCH + 5, seed=3)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, torch.cat(expected).numpy())
+
+
+def test_a_network_without_a_run_draws_the_same_pictures():
+    run = loaded(sampler="ddim", steps=3, eta=0.5, spacing="karras", clip="none")
+    shape = (BATCH + 1, *run.shape)
+    found = draw_by(run.model, run.diffusion, run.config.sample, shape, device=run.device, seed=2)
+    np.testing.assert_array_equal(found, draw(run, BATCH + 1, seed=2))
 
 
 @pytest.mark.parametrize("count", [1, BATCH, BATCH + 1])

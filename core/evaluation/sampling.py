@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from core.config import SampleConfig
+from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers import run_sampler
+from core.diffusion.walking import Model
 from core.training.checkpoint import LoadedModel
 
 BATCH: Final = 64
@@ -37,23 +40,47 @@ def draw(
     Raises:
         UserError: too many steps.
     """
-    sample = loaded.config.sample
-    calls = sample.steps or loaded.diffusion.timesteps
+    shape, way = (count, *loaded.shape), loaded.config.sample
+    return draw_by(loaded.model, loaded.diffusion, way, shape, device=loaded.device, seed=seed, report=report)
+
+
+def draw_by(
+    model: Model,
+    diffusion: GaussianDiffusion,
+    way: SampleConfig,
+    shape: tuple[int, ...],
+    *,
+    device: torch.device,
+    seed: int = 0,
+    report: Report | None = None,
+) -> NDArray[np.float32]:
+    """Draw pictures with a network that need not be of any run; the caller has it in eval mode.
+
+    Args:
+        model: the network, on `device`.
+        diffusion: the process that it has learnt to reverse.
+        way: sampler, steps, eta, spacing and clipping; the rest of it is not looked at.
+        shape: [count, C, H, W].
+        device: where to compute.
+        seed: as for `draw`, which gives the same pictures; likewise `report`, what is returned, and what is raised.
+    """
+    count, *picture = shape
+    calls = way.steps or diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for number, size in enumerate(sizes):
-        noise = torch.randn((size, *loaded.shape), generator=generator).to(loaded.device)
+        noise = torch.randn((size, *picture), generator=generator).to(device)
         final = noise
         for state in run_sampler(
-            sample.sampler,
-            loaded.model,
-            loaded.diffusion,
+            way.sampler,
+            model,
+            diffusion,
             noise,
-            steps=sample.steps,
-            eta=sample.eta,
-            spacing=sample.spacing,
-            clip=sample.clip,
+            steps=way.steps,
+            eta=way.eta,
+            spacing=way.spacing,
+            clip=way.clip,
             generator=generator,
         ):
             final = state.xt
