@@ -5,19 +5,18 @@ A `MachineReader` belongs to one thread. GPUs are asked through NVML where the p
 """
 
 import importlib
-import shutil
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from core.launch.nvidia import NoAnswerError, ask_smi
 from core.runs.plain import plain
 
 SMI_INTERVAL: Final = 10.0
 PATIENCE: Final = 5.0
 MEBIBYTE: Final = 1 << 20
-_QUERY: Final = "--query-gpu=name,utilization.gpu,memory.used,memory.total,temperature.gpu"
+_QUERY: Final = "name,utilization.gpu,memory.used,memory.total,temperature.gpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +70,11 @@ class MachineReader:
         """What `nvidia-smi` said last; nothing where there is none or it does not answer."""
         if self._pace() >= self._next_smi:
             self._next_smi = self._pace() + SMI_INTERVAL
-            program = shutil.which("nvidia-smi")
-            self._gpus = parse_smi(_output(program)) if program else ()
+            try:
+                self._gpus = parse_smi(ask_smi(_QUERY, PATIENCE))
+            except NoAnswerError:
+                self._gpus = ()
         return self._gpus
-
-
-def _output(program: str) -> str:
-    try:
-        answer = subprocess.run(
-            [program, _QUERY, "--format=csv,noheader,nounits"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout if answer.returncode == 0 else ""
 
 
 def parse_smi(text: str) -> tuple[GpuLoad, ...]:

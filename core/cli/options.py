@@ -46,6 +46,15 @@ json_option = click.option(
 )
 
 
+def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that changes settings; the command gets what was given as `overrides`.
+
+    Args:
+        help: what it changes in this command.
+    """
+    return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help)
+
+
 def drawing_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options that say how pictures are drawn; the command gets what they say as one `drawing`.
 

@@ -18,7 +18,14 @@ from core.cli.describe import (
     run_text,
 )
 from core.cli.follow import Follower
-from core.cli.options import device_option, json_option, no_start_option, runs_option, slots_option
+from core.cli.options import (
+    device_option,
+    json_option,
+    no_start_option,
+    runs_option,
+    set_option,
+    slots_option,
+)
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.errors import UserError
 from core.launch import control
@@ -138,13 +145,7 @@ def resume(
 
 @command.command("clone")
 @click.argument("selector", metavar="RUN")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the new run, for example --set train.seed=1; may be given again.",
-)
+@set_option("Change the new run, for example --set train.seed=1; may be given again.")
 @device_option
 @slots_option
 @click.option("--follow", is_flag=True, help="Watch the run to its end, as core train does.")

@@ -7,7 +7,14 @@ import click
 
 from core.cli.describe import epochs_of, run_json
 from core.cli.follow import Follower
-from core.cli.options import device_option, json_option, no_start_option, runs_option, slots_option
+from core.cli.options import (
+    device_option,
+    json_option,
+    no_start_option,
+    runs_option,
+    set_option,
+    slots_option,
+)
 from core.cli.output import emit, emit_json, note
 from core.config import RunConfig
 from core.data import find_data_recipe
@@ -19,13 +26,7 @@ from core.runs import RunStore, make_group
 
 @click.command("train")
 @click.argument("recipe", default="quick")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Change the recipe, for example --set train.epochs=3; a list makes a run of each value.",
-)
+@set_option("Change the recipe, for example --set train.epochs=3; a list makes a run of each value.")
 @runs_option
 @device_option
 @slots_option

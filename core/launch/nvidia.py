@@ -5,7 +5,11 @@ import subprocess
 from typing import Final, NamedTuple
 
 _PATIENCE: Final = 10.0
-_QUERY: Final = "--query-gpu=index,uuid,name,memory.total,memory.free"
+_QUERY: Final = "index,uuid,name,memory.total,memory.free"
+
+
+class NoAnswerError(Exception):
+    """`nvidia-smi` said nothing of GPUs; the text says why, and is no sentence yet."""
 
 
 class Gpu(NamedTuple):
@@ -18,26 +22,43 @@ class Gpu(NamedTuple):
     free: int
 
 
-def find_gpus() -> tuple[list[Gpu], str]:
-    """The GPUs that this process and its children may use, and a sentence where there is something to say."""
+def ask_smi(query: str, timeout: float) -> str:
+    """What `nvidia-smi` says of each GPU, a line each.
+
+    Args:
+        query: the names of what is asked, apart by commas; see ``nvidia-smi --help-query-gpu``.
+        timeout: seconds to wait for it; a driver in trouble may hang.
+
+    Raises:
+        NoAnswerError: it is not installed, does not answer in time, or fails.
+    """
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
-            ["nvidia-smi", _QUERY, "--format=csv,noheader,nounits"],
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
+            timeout=timeout,
             check=False,
         )
     except FileNotFoundError:
-        return [], "No NVIDIA GPU: nvidia-smi is not installed."
+        raise NoAnswerError("nvidia-smi is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        return [], f"No NVIDIA GPU: nvidia-smi did not answer ({error})."
+        raise NoAnswerError(f"nvidia-smi did not answer ({error})") from error
     if answer.returncode != 0:
         words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
-        return [], f"No NVIDIA GPU: nvidia-smi failed ({words})."
-    found = _parse(answer.stdout)
+        raise NoAnswerError(f"nvidia-smi failed ({words})")
+    return answer.stdout
+
+
+def find_gpus() -> tuple[list[Gpu], str]:
+    """The GPUs that this process and its children may use, and a sentence where there is something to say."""
+    try:
+        found = _parse(ask_smi(_QUERY, _PATIENCE))
+    except NoAnswerError as error:
+        return [], f"No NVIDIA GPU: {error}."
     if not found:
         return [], "No NVIDIA GPU: nvidia-smi lists none."
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
