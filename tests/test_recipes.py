@@ -239,6 +239,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             "mine.toml: grid: train: expected plain values; name the key itself",
         ),
         ("grid = 3", "mine.toml: grid = 3"),
+        (
+            '[model]\npreset = "leen"',
+            "mine.toml: model.preset = leen: expected one of thesis, lean",
+        ),
+        (
+            '[grid]\n"train.augment" = ["flips", "turns"]',
+            "mine.toml: grid: train.augment = turns: expected one of none, flips, dihedral",
+        ),
         ('[schedule]\nname = "linaer"', "mine.toml: unknown schedule 'linaer'; did you mean linear?"),
         (
             '[grid]\n"schedule.name" = ["linear", "sin"]',
@@ -263,6 +271,16 @@ def test_a_mistake_in_a_recipe_names_the_file_and_the_key(write: Write, text: st
             "--set train.epochs=[]: train.epochs = []: expected a list of at least one value",
         ),
         ("train.epochs", "--set train.epochs: expected section.key=value"),
+        (
+            "sample.sampler=chrun",
+            "--set sample.sampler=chrun: sample.sampler = chrun: "
+            "expected one of ddpm, ddim, dpm++, unipc, churn",
+        ),
+        ("sample.clip=1", "--set sample.clip=1: sample.clip = 1: expected one of none, static, dynamic"),
+        (
+            "model.preset=[lean, thesis]",
+            "model.preset = [lean, thesis]: expected one of thesis, lean",
+        ),
         ("train=3", "--set train=3: train = 3: expected `object`, got `int`"),
         ("train.seed={a=1}", "--set train.seed={a=1}: train.seed = {'a': 1}: expected `int`, got `object`"),
         ("schedule.name=linaer", "unknown schedule 'linaer'; did you mean linear?"),

@@ -151,6 +151,10 @@ def test_a_status_of_the_same_version_with_more_keys_is_read(tmp_path: Path) -> 
         ("not toml", "not valid TOML"),
         ("format_version = 9\nnovelty = 1", "newer ddpm-tui .format 9"),
         ("idd = 'x'", "unknown key idd"),
+        (
+            "id = ''\ncreated = ''\ngroup = ''\n[config.sample]\nsampler = 'chrun'",
+            r"run\.toml: config.sample.sampler = chrun: expected one of ddpm, ddim, dpm\+\+, unipc, churn$",
+        ),
     ],
 )
 def test_a_run_file_that_is_none_is_explained(tmp_path: Path, content: str, words: str) -> None:

@@ -93,6 +93,8 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
         ("train.seed", "-1", "expected a whole number >= 0"),
         ("schedule.timesteps", "100001", "expected at most 100,000"),
         ("schedule.timesteps", "9" * 300, "expected"),
+        ("diffusion.prediction_type", "eps", "expected one of epsilon, sample, v_prediction"),
+        ("model.preset", "leen", "expected one of thesis, lean"),
         ("data.dataset", "hihg", "did you mean high?"),
         ("data.dataset", "   ", "expected a value"),
     ],

@@ -65,13 +65,13 @@ def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
 
     Raises:
         UserError: an unknown key, a wrong type or a value out of bounds; the message names `source`, the key, the
-            value and, for an unknown key, the nearest valid one.
+            value and, for an unknown key, the nearest valid one; for an unknown name, those that are known.
     """
     _reject_unknown_keys(table, kind, source, prefix="")
     try:
         return msgspec.convert(_without_switches(table, kind), kind)
     except msgspec.ValidationError as error:
-        raise UserError(_explain(error, table, source)) from error
+        raise UserError(_explain(error, table, kind, source)) from error
     except UnicodeEncodeError as error:  # bytes of the command line that are no text
         raise UserError(f"{source}: {ascii(error.object)[:60]}: expected UTF-8 text") from error
 
@@ -172,20 +172,39 @@ def _without_switches(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> T
 
 
 def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
-    candidates = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    for candidate in candidates:
+    for candidate in _alternatives(annotation):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             return candidate
     return None
 
 
-def _explain(error: msgspec.ValidationError, table: Mapping[str, Any], source: str) -> str:
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    is_union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
+    return typing.get_args(annotation) if is_union else (annotation,)
+
+
+def _choices(kind: type[msgspec.Struct], dotted: str) -> list[str]:
+    """The values that a setting can have, where they can be counted."""
+    annotation: Any = kind
+    for part in dotted.split("."):
+        section = _struct_of(annotation)
+        fields = msgspec.structs.fields(section) if section is not None else ()
+        annotation = next((field.type for field in fields if field.encode_name == part), None)
+    named = [one for one in _alternatives(annotation) if typing.get_origin(one) is typing.Literal]
+    return [str(choice) for one in named for choice in typing.get_args(one)]
+
+
+def _explain(
+    error: msgspec.ValidationError, table: Mapping[str, Any], kind: type[msgspec.Struct], source: str
+) -> str:
     message, _, path = str(error).partition(" - at `")
     key = path.rstrip("`").removeprefix("$.").removeprefix("$")
     value: Any = table
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     message = message[:1].lower() + message[1:]
+    if choices := _choices(kind, key):
+        message = f"expected one of {', '.join(choices)}"
     return f"{source}: {key} = {_short(value)}: {message}" if key else f"{source}: {message}"
 
 
