@@ -1,5 +1,7 @@
 """The board: all runs of a comparison, live, with their curves and pictures."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -38,7 +40,7 @@ from tui.widgets.wall import Wall
 if TYPE_CHECKING:
     from tui.exports.folder import Piece
 
-CHART_INTERVAL: Final = 0.5
+CHART_INTERVAL: Final = 1.0
 
 
 class Board(MachineStrip):
@@ -55,6 +57,7 @@ class Board(MachineStrip):
         self._first_column = 0
         self._on_wall: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
+        self._chart_due = -math.inf
 
     def compose(self) -> ComposeResult:
         yield TopLine(id="top")
@@ -87,10 +90,11 @@ class Board(MachineStrip):
         self._tell_problems(message.snapshot)
         self._tell_ends(message.snapshot)
         self.choice.take(message.snapshot)
-        self.update(chart=False)
-        # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
-        if self._chart_timer is None:
-            self._chart_timer = self.set_timer(CHART_INTERVAL, self._update_chart)
+        # A curve that moves more often tells no more, and fills the line to a remote terminal.
+        wait = self._chart_due - time.monotonic()
+        self.update(chart=wait <= 0)
+        if wait > 0 and self._chart_timer is None:
+            self._chart_timer = self.set_timer(wait, self._update_chart)
 
     def _tell_problems(self, snapshot: Snapshot) -> None:
         """Say once of each run folder that cannot be read why that is."""
@@ -166,6 +170,7 @@ class Board(MachineStrip):
         selected = self.selected
         if self.is_current and chart.display and selected is not None:
             roster = self.choice.roster
+            self._chart_due = time.monotonic() + CHART_INTERVAL
             chart.show(series_of(runs, roster.names, self.app.theme_variables, places=roster.places))
             chart.highlight = runs.index(selected)
 
@@ -181,9 +186,9 @@ class Board(MachineStrip):
     def _tick(self) -> None:
         """Let the clock run while something trains."""
         if self.is_current and any(run.state.is_live for run in self.choice.roster.tally.pending):
-            self._update_bars()
+            self._update_top()
 
-    def _update_bars(self) -> None:
+    def _update_top(self) -> None:
         choice = self.choice
         snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(TopLine).show(
@@ -198,6 +203,11 @@ class Board(MachineStrip):
                 unread=snapshot.unread,
             )
         )
+
+    def _update_bars(self) -> None:
+        self._update_top()
+        choice = self.choice
+        snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(KeyBar).show(
             board_hints(
                 self.selected,
