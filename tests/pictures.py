@@ -20,8 +20,8 @@ from tui.control import Control
 from tui.exports.screen import Shot, screen_png
 
 SIZE: Final = (160, 50)
-FORMING: Final = 6
-"""Of the ten states that a training keeps, the one in which pictures begin to be seen under most schedules."""
+FORMING: Final = 5
+"""Of the ten states that a training keeps, the one in which pictures begin to be seen."""
 SCREENS: Final = {
     "board": (),
     "compare": ("c",),

@@ -67,4 +67,4 @@ async def test_the_reverse_process_is_drawn_where_something_forms(tmp_path: Path
     three(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press(*SCREENS["denoise"])
-        assert "t  333 of 1000" in driven.text()
+        assert "t  444 of 1000" in driven.text()
