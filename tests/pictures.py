@@ -20,10 +20,12 @@ from tui.control import Control
 from tui.exports.screen import Shot, screen_png
 
 SIZE: Final = (160, 50)
+FORMING: Final = 5
+"""Of the ten states that a training keeps, the one in which pictures begin to be seen."""
 SCREENS: Final = {
     "board": (),
     "compare": ("c",),
-    "denoise": ("d", *["right"] * 6),
+    "denoise": ("d", "home", *["right"] * FORMING),
     "schedules": ("s", *["right"] * 30),
 }
 """What is pressed on the board for each picture."""

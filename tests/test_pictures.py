@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tui_fixtures import fake_run, five
+from tui_fixtures import fake_run, five, three
+from tui_pilot import dashboard
 
 from core.runs.status import State
 from tests.pictures import SCREENS, draw, main
@@ -60,3 +61,10 @@ def test_make_hands_on_runs_and_place() -> None:
         ["make", "-n", "pictures", "ARGS=runs out"], cwd=root, capture_output=True, text=True, check=True
     )
     assert "-m tests.pictures runs out" in said.stdout
+
+
+async def test_the_reverse_process_is_drawn_where_something_forms(tmp_path: Path) -> None:
+    three(tmp_path)
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        await driven.press(*SCREENS["denoise"])
+        assert "t  444 of 1000" in driven.text()

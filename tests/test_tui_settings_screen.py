@@ -46,10 +46,10 @@ async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
         assert driven.app.drawing.mode != "ascii"
         await driven.press("down", "space", "j", "left", "down", "right")
         kept = read_settings(state)[0]
-        assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=0.2)
+        assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=0.5)
         assert driven.app.drawing.zoom == 2
         await driven.press("backspace")
-        assert read_settings(state)[0].refresh == 0.1
+        assert read_settings(state)[0].refresh == 0.2
         await driven.press("escape")
         assert driven.app.screen is driven.board
 

@@ -12,7 +12,7 @@ from tui_pilot import Driven, dashboard, make_app, ready, still
 
 from tui.commands import ALL
 from tui.parts.greeting import greeting
-from tui.parts.tour_bar import TourBar
+from tui.parts.tour_bar import LINES, TourBar
 from tui.replay.app import ReplayDashboard
 from tui.replay.tracks import find_tracks
 from tui.screens.compare import CompareScreen
@@ -22,6 +22,7 @@ from tui.screens.help import HelpScreen
 from tui.screens.new_run import NewRunScreen
 from tui.screens.schedules import SchedulesScreen
 from tui.tour import COMMANDS, FAREWELL, STEPS, steps, with_keys
+from tui.widgets.wall import Wall
 
 
 @pytest.fixture
@@ -173,3 +174,14 @@ def test_the_tour_looks_as_it_did(snap_compare: Any, runs: Path) -> None:
         await still(pilot)
 
     assert snap_compare(make_app(runs), terminal_size=(80, 24), run_before=second_step)
+
+
+async def test_the_board_takes_the_room_that_the_tour_leaves(runs: Path) -> None:
+    async with dashboard(runs, (80, 24)) as driven:
+        wall = driven.board.query_one(Wall)
+        before = wall.region
+        await driven.press("W")
+        await driven.until(lambda: wall.region.height == before.height - LINES)
+        assert wall.region.bottom == before.bottom
+        await driven.press("escape")
+        await driven.until(lambda: wall.region == before)

@@ -118,7 +118,7 @@ async def still(pilot: Pilot[Any]) -> None:
 
 
 def _chart_is_due(app: App[Any]) -> bool:
-    """Whether the board has runs that its curves will show only later; they are drawn twice a second at most."""
+    """Whether the board has runs that its curves will show only later; they are drawn once a second at most."""
     return isinstance(app, Dashboard) and app.board._chart_timer is not None
 
 

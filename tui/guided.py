@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.actions import ActionParseResult, parse
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.events import Resize
 from textual.screen import ModalScreen
 
 from tui.arrange import MIN_HEIGHT
@@ -140,8 +141,10 @@ class GuidedApp(SettledApp):
             if isinstance(screen, ModalScreen):
                 continue
             bars = screen.query(TourBar)
-            if lines or bars:
+            if (lines or bars) and screen.styles.padding.top != self.LINES_ABOVE + lines:
                 screen.styles.padding = (self.LINES_ABOVE + lines, 0, 0, 0)
+                # Its room is another one, of which Textual tells nobody: the size with its padding is the same.
+                screen.post_message(Resize(self.size, self.size))
             if not lines:
                 bars.remove()
             elif not bars:

@@ -6,6 +6,7 @@ and says the same with fewer bytes: cells that differ, and of their colours the 
 """
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from tui.kitty.placements import Placements
 
 _MOVE: Final = re.compile(r"\x1b\[(\d+);(\d+)H")
-_TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m|([^\x1b\n]+)")
+_TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m([^\x1b\n]*)(?:\x1b\[0m)?|([^\x1b\n]+)")
+"""A style with its text, and its end, as Textual writes it; or text without a style."""
 _CELLS: Final = re.compile(r"(?:\x1b\[[0-9;]*m|[^\x00-\x1f\x7f-\x9f]+)*\n?")
 _MODE: Final = re.compile(r"(?:\x1b\[\?(?:25|100\d|1015|1016|2004|2048)[hl]|\x1b\[\?\d+\$p)+")
 FEW: Final = 64
@@ -142,35 +144,44 @@ class Painted:
         )
 
     def _read(self, x: int, y: int, text: str) -> int:
-        at, look = x, PLAIN
-        for style, characters in _TOKEN.findall(text):
-            if characters:
-                at = self._put(at, y, characters, look)
-            else:
-                look = look_of(style)
-        kept = [piece for piece in self._pieces.get(y, ()) if piece[1] <= x or piece[0] >= at]
-        self._pieces[y] = [*kept, (x, at, text)] if at > x else kept
-        return at
+        cells: list[str] = []
+        looks: list[Look] = []
+        for style, styled, plain in _TOKEN.findall(text):
+            characters = styled or plain
+            if len(characters) == 1 and SIMPLE.fullmatch(characters):
+                cells.append(characters)
+                looks.append(_look(style, blank=characters == " "))
+            elif characters:
+                found = list(characters) if SIMPLE.fullmatch(characters) else _cells(characters)
+                cells += found
+                looks += [_look(style, blank=characters.isspace())] * len(found)
+        end = self._put(x, y, cells, looks)
+        kept = [piece for piece in self._pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
+        self._pieces[y] = [*kept, (x, end, text)] if end > x else kept
+        return end
 
-    def _put(self, x: int, y: int, text: str, look: Look) -> int:
-        characters, looks = self._wanted.setdefault(y, ([], []))
-        cells = list(text) if SIMPLE.fullmatch(text) else _cells(text)
+    def _put(self, x: int, y: int, cells: list[str], looks: list[Look]) -> int:
         end = x + len(cells)
-        if end > len(characters):
-            missing = end - len(characters)
-            shown = self._shown.setdefault(y, ([], []))
-            for row in ((characters, looks), shown):
-                row[0].extend([""] * missing)
-                row[1].extend([PLAIN] * missing)
-        if text.isspace():
-            look = of_space(look)
-        cell_looks = [look] * len(cells)
+        if end == x:
+            return end
+        row = self._wanted.setdefault(y, ([], []))
+        if (missing := end - len(row[0])) > 0:
+            for one in (row, self._shown.setdefault(y, ([], []))):
+                one[0].extend([""] * missing)
+                one[1].extend([PLAIN] * missing)
         if self.placements is not None:
-            self.placements.resolve(cells, cell_looks)
-        characters[x:end] = cells
-        looks[x:end] = cell_looks
+            self.placements.resolve(cells, looks)
+        row[0][x:end] = cells
+        row[1][x:end] = looks
         self._dirty.add(y)
         return end
+
+
+@lru_cache(maxsize=1 << 16)
+def _look(style: str, *, blank: bool) -> Look:
+    """How a cell of a style looks; a blank one has no colour that nobody sees."""
+    look = look_of(style)
+    return of_space(look) if blank else look
 
 
 def is_mode(data: str) -> bool:

@@ -11,7 +11,6 @@ from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from core.runs.status import State
 from tui.describe import (
@@ -28,6 +27,7 @@ from tui.describe import (
 from tui.live import RunSnapshot
 from tui.palette import series_style
 from tui.widgets.trend import trend
+from tui.widgets.true_colors import TrueColors
 
 GUTTER: Final = 3
 MIN_TREND: Final = 9
@@ -126,7 +126,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool =
     return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
 
 
-class RunTable(Widget, can_focus=False):
+class RunTable(TrueColors, can_focus=False):
     """Rows of runs under a heading, one of them selected."""
 
     ALLOW_SELECT = False
@@ -158,6 +158,7 @@ class RunTable(Widget, can_focus=False):
         self._columns = Columns((), 0)
         self._shown: dict[int, Row] = {}
         self._strips: dict[int, Strip] = {}
+        self._ground: Style | None = None
 
     def show(self, rows: RowList, cursor: int) -> None:
         """Show these rows with one of them selected; only lines in sight are made, only those that differ drawn.
@@ -210,7 +211,14 @@ class RunTable(Widget, can_focus=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        self._ground = None
         self._redraw()
+
+    def _base(self) -> Style:
+        """The style of the ground; kept, because Textual puts it together anew at each look."""
+        if self._ground is None:
+            self._ground = self.rich_style
+        return self._ground
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self._select(self._cursor + 1)
@@ -229,7 +237,7 @@ class RunTable(Widget, can_focus=False):
             self._select(self._top + event.y - 1, opened=event.chain > 1)
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self._base()
         if y == 0:
             return self._heading().adjust_cell_length(width, base)
         index = self._top + y - 1
@@ -256,7 +264,7 @@ class RunTable(Widget, can_focus=False):
 
     def _draw(self, index: int) -> Strip:
         row, selected, width = self._shown[index], index == self._cursor, self.size.width
-        base = self.rich_style
+        base = self._base()
         if selected:
             base += self.get_component_rich_style("table--cursor", partial=True)
         quiet = base + self._part("quiet")

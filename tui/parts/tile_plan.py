@@ -66,5 +66,8 @@ def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> 
     tile = tile_width(columns, zoom)
     if row_width(tile, each) > width:
         tile = max(2, (width - each + 1) // each)
+    tallest = max(2, 2 * (height - 1) * columns // rows)
+    if tile > tallest:
+        tile = tile_width(columns, tallest)
     lines = 1 + -(-max(1, round(rows * tile / columns)) // 2)
     return TilePlan(tile, max(1, tiles_in(width, tile) // each), min(MOST_ROWS, max(1, height // lines)))

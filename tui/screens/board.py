@@ -1,26 +1,26 @@
 """The board: all runs of a comparison, live, with their curves and pictures."""
 
-import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from textual import events, work
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Static
 
 from core.runs.plain import plain
-from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange, shows_machine
+from tui.arrange import MIN_HEIGHT, MIN_TILE, MIN_WIDTH, Area, Arrangement, arrange
 from tui.choice import RunChoice
 from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.control import Control
 from tui.drawing import drawing_of, follow_drawing, follow_keys
 from tui.following import follow
 from tui.live import RunSnapshot, Snapshot
-from tui.machine import MachineLoad, MachineReader
+from tui.machine import MachineLoad
 from tui.messages import SnapshotTaken
 from tui.palette import series_style
 from tui.parts.bars import KeyBar, TopLine, headline
@@ -31,40 +31,33 @@ from tui.parts.greeting import Greeting
 from tui.parts.hints import board_hints, keys_of, waiting_hint
 from tui.parts.machine_panel import MachinePanel
 from tui.parts.notices import Watch
+from tui.parts.placing import place_widget
 from tui.parts.run_table import Row, RowList, RunTable
-from tui.screens.listing import Listing
+from tui.screens.machine_strip import MachineStrip
 from tui.widgets.loss_chart import LossChart
 from tui.widgets.wall import Wall
 
 if TYPE_CHECKING:
     from tui.exports.folder import Piece
 
-CHART_INTERVAL: Final = 0.5
-MACHINE_INTERVAL: Final = 2.0
+CHART_INTERVAL: Final = 1.0
 
 
-class Board(Listing):
+class Board(MachineStrip):
     """Runs as rows, their losses as curves, their samples as a wall of pictures."""
 
     CSS_PATH = "board.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 
-    def __init__(
-        self,
-        control: Control,
-        *,
-        machine: Callable[[], MachineLoad] | None = None,
-    ) -> None:
-        super().__init__(control, RunChoice(changed=self.update))
-        self._look_at_machine = machine or MachineReader().read
-        self._machine_wanted: bool | None = None
-        self._panel_kept = (0, 0, 0)
+    def __init__(self, control: Control, *, machine: Callable[[], MachineLoad] | None = None) -> None:
+        super().__init__(control, RunChoice(changed=self.update), machine)
         self.gallery = Gallery()
         self._ends = Watch()
         self._first_column = 0
         self._on_wall: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
+        self._chart_due = -math.inf
 
     def compose(self) -> ComposeResult:
         yield TopLine(id="top")
@@ -81,7 +74,6 @@ class Board(Listing):
 
     def on_mount(self) -> None:
         self.set_interval(1.0, self._tick)
-        self.set_interval(MACHINE_INTERVAL, self._read_machine)
         follow(self, self.app.theme_changed_signal, self.update)
         follow_drawing(self, self.update)
         follow_keys(self, self.update)
@@ -98,10 +90,11 @@ class Board(Listing):
         self._tell_problems(message.snapshot)
         self._tell_ends(message.snapshot)
         self.choice.take(message.snapshot)
-        self.update(chart=False)
-        # A curve that moves ten times a second tells no more, and fills the line to a remote terminal.
-        if self._chart_timer is None:
-            self._chart_timer = self.set_timer(CHART_INTERVAL, self._update_chart)
+        # A curve that moves more often tells no more, and fills the line to a remote terminal.
+        wait = self._chart_due - time.monotonic()
+        self.update(chart=wait <= 0)
+        if wait > 0 and self._chart_timer is None:
+            self._chart_timer = self.set_timer(wait, self._update_chart)
 
     def _tell_problems(self, snapshot: Snapshot) -> None:
         """Say once of each run folder that cannot be read why that is."""
@@ -119,6 +112,9 @@ class Board(Listing):
             )
         if notices:
             self.app.bell()
+
+    def on_machine_strip_machine_changed(self) -> None:
+        self.update(chart=False)
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
         self.choice.select_run(message.run_id)
@@ -174,6 +170,7 @@ class Board(Listing):
         selected = self.selected
         if self.is_current and chart.display and selected is not None:
             roster = self.choice.roster
+            self._chart_due = time.monotonic() + CHART_INTERVAL
             chart.show(series_of(runs, roster.names, self.app.theme_variables, places=roster.places))
             chart.highlight = runs.index(selected)
 
@@ -184,54 +181,14 @@ class Board(Listing):
             ("#chart", placed.chart),
             ("#wall", placed.wall),
         ):
-            _place_widget(self.query_one(selector), area)
-
-    @property
-    def _machine_shown(self) -> bool:
-        if self._machine_wanted is None:
-            return shows_machine(*self.size)
-        return self._machine_wanted
-
-    def _update_machine(self, width: int, height: int) -> int:
-        """Show or hide how busy the machine is; the lines that this takes."""
-        panel = self.query_one(MachinePanel)
-        if not self._machine_shown:
-            panel.display = False
-            return 0
-        if panel.load is None:
-            self._read_machine()
-        roster = self.choice.roster
-        pending = self.choice.snapshot.pending if self.choice.snapshot is not None else ()
-        lines = panel.lines_at(width, pending, roster.names)
-        # It never gives a line back while the same number of runs goes on, so that nothing hops about.
-        if self._panel_kept[:2] == (width, len(pending)):
-            lines = max(lines, self._panel_kept[2])
-        self._panel_kept = (width, len(pending), lines)
-        lines = min(lines, max(1, (height - 2) // 4))
-        _place_widget(panel, Area(0, height - 2 - lines, width, lines))
-        return lines
-
-    @work(exclusive=True, group="machine")
-    async def _read_machine(self) -> None:
-        """Look how busy the machine is, away from the screen, while that is shown."""
-        if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
-            panel = self.query_one(MachinePanel)
-            load = await asyncio.to_thread(self._look_at_machine)
-            # Meanwhile the dashboard may have been left, and the panel with it.
-            if load != panel.load and panel.is_attached:
-                panel.load = load
-                self.update(chart=False)
-
-    def action_machine(self) -> None:
-        self._machine_wanted = not self._machine_shown
-        self.update()
+            place_widget(self.query_one(selector), area)
 
     def _tick(self) -> None:
         """Let the clock run while something trains."""
         if self.is_current and any(run.state.is_live for run in self.choice.roster.tally.pending):
-            self._update_bars()
+            self._update_top()
 
-    def _update_bars(self) -> None:
+    def _update_top(self) -> None:
         choice = self.choice
         snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(TopLine).show(
@@ -246,6 +203,11 @@ class Board(Listing):
                 unread=snapshot.unread,
             )
         )
+
+    def _update_bars(self) -> None:
+        self._update_top()
+        choice = self.choice
+        snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(KeyBar).show(
             board_hints(
                 self.selected,
@@ -367,14 +329,3 @@ class Board(Listing):
 
     def action_noise(self, rows: int) -> None:
         self.query_one(Wall).scroll_rows(rows)
-
-
-def _place_widget(widget: Widget, area: Area | None) -> None:
-    """Put a widget into its area, or take it off the screen."""
-    if area is None:
-        widget.display = False
-        return
-    widget.display = True
-    widget.styles.offset = (area.x, area.y)
-    widget.styles.width = area.width
-    widget.styles.height = area.height

@@ -10,13 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.recipes import load_recipe
 from tui.arrange import upper_height
 from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
 from tui.draft import Draft
@@ -29,7 +27,7 @@ from tui.parts.hints import have_digits, screen_hints
 from tui.parts.names import NameLine
 from tui.parts.schedule_table import Tried, diagnoses, terminal_table
 from tui.parts.tabs import say, title_and_tabs
-from tui.parts.trying import Trying
+from tui.screens.noise_levels import NoiseLevels
 from tui.widgets.curve_chart import CurveChart
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.wall import Wall, plan
@@ -45,12 +43,10 @@ NUMBERS_WIDTH: Final = 72
 SIZE: Final = 32
 """Pixels a side of a person's own picture where the dataset has no say."""
 ORIGIN: Final = "as tried out"
-PLAY_SECONDS: Final = 5.0
-FRAME_SECONDS: Final = 0.1
 PICTURE: Final = "picture"
 
 
-class SchedulesScreen(Screen[list[RunConfig] | None]):
+class SchedulesScreen(NoiseLevels):
     """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
 
     Args:
@@ -62,10 +58,8 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*SCHEDULES, *SCHEDULE_NUMBERS))]
 
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
-        super().__init__()
-        self.trying = Trying.of(configs or load_recipe("quick").configs)
+        super().__init__(configs)
         self.view_chosen = ""
-        self._playing: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -115,16 +109,6 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
         roomy = self.size.width >= WIDE and self.size.height >= HIGH
         return self.view_chosen or ("all" if roomy else VIEWS[0])
 
-    @property
-    def tried(self) -> list[Tried]:
-        """The schedules that are shown."""
-        return self.trying.shown(self.app.theme_variables)
-
-    @property
-    def t(self) -> int:
-        """The noise level that is looked at, from 0 to T."""
-        return self.trying.t(self.tried)
-
     def update(self) -> None:
         """Bring the screen in line with the texts, t and the size; draws only what changed."""
         if not self.is_mounted:
@@ -133,7 +117,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
         for one in ("all", *VIEWS):
             self.set_class(view == one, f"-{one}")
         self.set_class(self.size.width >= BROAD, "-broad")
-        self._update_bars(tried, t)
+        self._update_bars(tried)
         if view in ("all", "curves"):
             self._update_curves(tried, t)
         if view in ("all", "numbers"):
@@ -155,7 +139,7 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
             chart.show(lines)
             chart.cursor = t
 
-    def _update_bars(self, tried: Sequence[Tried], t: int) -> None:
+    def _update_bars(self, tried: Sequence[Tried]) -> None:
         width = self.size.width
         roomy = width >= WIDE and self.size.height >= HIGH
         tabs = [("", name) for name in (("all", *VIEWS) if roomy else VIEWS)]
@@ -170,14 +154,9 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
         ]
         self.query_one(NameLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.trouble)
         self.query_one(KeyBar).show(
-            schedule_hints(self, playing=self._playing is not None, editing=self.focused is not None)
+            schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )
-        count = self.trying.timesteps(tried)
-        head = f"t {str(t).rjust(len(str(count)))} of {count}"
-        tail = "▶ playing" if self._playing is not None else ""
-        self.query_one(Scrubber).put(
-            t, count + 1 if count else 0, head=head, tail=f"{tail:9}", lit=bool(tail)
-        )
+        super().update()
 
     @work(exclusive=True, group="pictures")
     async def look_for_pictures(self, path: str) -> None:
@@ -212,31 +191,11 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
     def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
         self.action_choose(message.place)
 
-    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place / max(1, self.trying.timesteps(self.tried)))
-
     def action_close(self) -> None:
         if self.focused is not None:
             self.set_focus(None)
         else:
             self.dismiss(None)
-
-    def action_scrub(self, hundredths: int) -> None:
-        """A hundredth of the way, or one timestep where that is more."""
-        count = max(1, self.trying.timesteps(self.tried))
-        self._go((self.t + hundredths * max(1, count // 100)) / count)
-
-    def action_go(self, share: int) -> None:
-        self._go(float(share))
-
-    def action_play(self) -> None:
-        """Play from where it stands, from the picture when at the end; or pause."""
-        if self._playing is not None:
-            self._pause()
-        else:
-            self.trying.share = 0.0 if self.trying.share >= 1.0 else self.trying.share
-            self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
-        self.update()
 
     def action_edit(self) -> None:
         self.query_one(f"#{_id(FIELDS[0].key)}").focus()
@@ -325,22 +284,6 @@ class SchedulesScreen(Screen[list[RunConfig] | None]):
             self.query_one("#numbers").scroll_relative(y=-1 if up else 1, animate=False)
         else:
             self.query_one(Wall).scroll_rows(-1 if up else 1)
-
-    def _next_frame(self) -> None:
-        self.trying.share = min(1.0, self.trying.share + FRAME_SECONDS / PLAY_SECONDS)
-        if self.trying.share >= 1.0:
-            self._pause()
-        self.update()
-
-    def _pause(self) -> None:
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
-
-    def _go(self, share: float) -> None:
-        self._pause()
-        self.trying.share = min(max(0.0, share), 1.0)
-        self.update()
 
 
 def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:

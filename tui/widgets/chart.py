@@ -1,10 +1,11 @@
 """What all charts share: they are drawn as a whole, once, and again only when something changed."""
 
 from textual.strip import Strip
-from textual.widget import Widget
+
+from tui.widgets.true_colors import TrueColors
 
 
-class Chart(Widget, can_focus=False):
+class Chart(TrueColors, can_focus=False):
     """A widget that keeps its lines until `redraw`, a resize or another theme; each kind has its own `draw`."""
 
     ALLOW_SELECT = False

@@ -282,10 +282,10 @@ class LossChart(Chart):
         return self._series[index].marker or MARKERS[index % len(MARKERS)]
 
     def _legend(self, width: int) -> Strip:
-        quiet = self.get_component_rich_style("chart--legend")
-        segments = [Segment(" ", self.rich_style)]
+        quiet, base = self.get_component_rich_style("chart--legend"), self.rich_style
+        segments = [Segment(" ", base)]
         for index, one in enumerate(self._series):
-            style = self.rich_style + Style.parse(one.color)
+            style = base + Style.parse(one.color)
             marker = self._marker(index)
             segments += [
                 Segment(f"{marker} ", style + Style(bold=True)),
@@ -297,8 +297,8 @@ class LossChart(Chart):
         words = Strip([Segment(self.describe() + " ", quiet)])
         space = width - strip.cell_length - words.cell_length
         if space >= 0:
-            return Strip.join([strip, Strip.blank(space, self.rich_style), words])
-        return strip.adjust_cell_length(width, self.rich_style)
+            return Strip.join([strip, Strip.blank(space, base), words])
+        return strip.adjust_cell_length(width, base)
 
     def _words(self, text: str) -> Strip:
         width = self.content_size.width

@@ -102,11 +102,15 @@ def _segment(pair: int, length: int, kind: Kind, lifted: bool) -> Segment:
     if pair == 0 and lifted and kind == "16":
         # A quarter of dark grey on black is about as bright as black is where it is lifted.
         return Segment(SHADE * length, Style(color=_numbered(8, "16"), bgcolor=_numbered(0, "16")))
-    if top == bottom:
-        return Segment(" " * length, Style(bgcolor=_color(bottom, kind, lifted)))
-    return Segment(
-        UPPER * length, Style(color=_color(top, kind, lifted), bgcolor=_color(bottom, kind, lifted))
-    )
+    return Segment((" " if top == bottom else UPPER) * length, _style(pair, kind, lifted))
+
+
+@lru_cache(maxsize=32768)
+def _style(pair: int, kind: Kind, lifted: bool) -> Style:
+    """One object for each look: Textual keeps with it how it is written."""
+    top, bottom = divmod(pair, LEVELS**3)
+    ground = _color(bottom, kind, lifted)
+    return Style(bgcolor=ground) if top == bottom else Style(color=_color(top, kind, lifted), bgcolor=ground)
 
 
 @lru_cache(maxsize=8192)

@@ -14,10 +14,10 @@ from textual import events
 from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from tui.drawing import Drawing, drawing_of, follow_drawing
 from tui.widgets.tiles import cell_lines, fit
+from tui.widgets.true_colors import TrueColors
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
@@ -60,7 +60,7 @@ class Layout:
     left: int
 
 
-class Wall(Widget, can_focus=False):
+class Wall(TrueColors, can_focus=False):
     """Columns of pictures under their titles, at the largest size that lets all columns be seen.
 
     Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
@@ -93,6 +93,8 @@ class Wall(Widget, can_focus=False):
         self._layout_of_tiles: Layout | None = None
         self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, Drawing], Lines]] = {}
         self._strips: dict[int, Strip] = {}
+        self._parts: dict[tuple[int, int], list[Segment]] = {}
+        """What each column has on each line, by its place among those that are seen."""
         self._ground: Style | None = None
         self.lines_drawn = 0
 
@@ -228,6 +230,7 @@ class Wall(Widget, can_focus=False):
 
     def _redraw_all(self) -> None:
         self._strips.clear()
+        self._parts.clear()
         self.refresh()
 
     def _redraw_column(self, index: int, *, title_only: bool) -> None:
@@ -238,6 +241,7 @@ class Wall(Widget, can_focus=False):
         height = int(self.titles) if title_only else self.content_size.height
         for y in range(height):
             self._strips.pop(y, None)
+            self._parts.pop((place, y), None)
         self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
 
     def _draw(self, y: int) -> Strip:
@@ -249,8 +253,12 @@ class Wall(Widget, can_focus=False):
             left = layout.left + place * layout.step
             if left > at:
                 segments.append(Segment(" " * (left - at), base))
-            line = y - self.titles
-            segments.extend(self._title(place, column) if line < 0 else self._cells(place, column, line))
+            part = self._parts.get((place, y))
+            if part is None:
+                line = y - self.titles
+                part = self._title(place, column) if line < 0 else self._cells(place, column, line)
+                self._parts[place, y] = part
+            segments.extend(part)
             at = left + layout.tile
         return Strip(segments, at).adjust_cell_length(width, base)
 
