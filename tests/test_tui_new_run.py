@@ -210,13 +210,13 @@ async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> N
             await driven.press("space", "down")
         assert screen.schedules == ["x^10"]
         await retype(driven, "#train-epochs", "3")
-        await retype(driven, "#schedule-timesteps", "50")
+        await retype(driven, "#schedule-timesteps", "10")
         await driven.until(lambda: "1 run will be queued: 3 epochs on high" in driven.text())
         screen.query_one("#start", Button).focus()
         await driven.press("enter")
         (config,) = await queued(driven, 1)
-        assert (config.schedule.name, config.schedule.timesteps) == ("x^10", 50)
-        assert (config.train.epochs, config.sample.steps) == (3, 50)
+        assert (config.schedule.name, config.schedule.timesteps) == ("x^10", 10)
+        assert (config.train.epochs, config.sample.steps) == (3, 10)
 
 
 async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_start(tmp_path: Path) -> None:
