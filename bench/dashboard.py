@@ -113,9 +113,10 @@ def hour(folder: Path) -> dict[str, list[float]]:
 
 
 def opened(name: str, folder: Path) -> Terminal:
-    """One of the programs in a terminal, just started."""
+    """One of the programs in a terminal, just started; compiled since the first visit, as whatever is installed is."""
     home = str(folder / "nobody")
-    environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT)}
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
+    environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT), **compiled}
     program = ["-c", EMPTY_APP] if name == EMPTY else ["-m", "tui", "--runs", str(folder / "runs")]
     return Terminal([sys.executable, *program], folder=folder, environment=environment)
 

@@ -26,8 +26,8 @@ from tui.describe import (
 )
 from tui.live import RunSnapshot
 from tui.palette import series_style
+from tui.widgets.drawn import Drawn
 from tui.widgets.trend import trend
-from tui.widgets.true_colors import TrueColors
 
 GUTTER: Final = 3
 MIN_TREND: Final = 9
@@ -126,7 +126,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool =
     return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
 
 
-class RunTable(TrueColors, can_focus=False):
+class RunTable(Drawn, can_focus=False):
     """Rows of runs under a heading, one of them selected."""
 
     ALLOW_SELECT = False
@@ -158,7 +158,6 @@ class RunTable(TrueColors, can_focus=False):
         self._columns = Columns((), 0)
         self._shown: dict[int, Row] = {}
         self._strips: dict[int, Strip] = {}
-        self._ground: Style | None = None
 
     def show(self, rows: RowList, cursor: int) -> None:
         """Show these rows with one of them selected; only lines in sight are made, only those that differ drawn.
@@ -211,14 +210,7 @@ class RunTable(TrueColors, can_focus=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._ground = None
         self._redraw()
-
-    def _base(self) -> Style:
-        """The style of the ground; kept, because Textual puts it together anew at each look."""
-        if self._ground is None:
-            self._ground = self.rich_style
-        return self._ground
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self._select(self._cursor + 1)
@@ -237,7 +229,7 @@ class RunTable(TrueColors, can_focus=False):
             self._select(self._top + event.y - 1, opened=event.chain > 1)
 
     def render_line(self, y: int) -> Strip:
-        width, base = self.size.width, self._base()
+        width, base = self.size.width, self.rich_style
         if y == 0:
             return self._heading().adjust_cell_length(width, base)
         index = self._top + y - 1
@@ -264,7 +256,7 @@ class RunTable(TrueColors, can_focus=False):
 
     def _draw(self, index: int) -> Strip:
         row, selected, width = self._shown[index], index == self._cursor, self.size.width
-        base = self._base()
+        base = self.rich_style
         if selected:
             base += self.get_component_rich_style("table--cursor", partial=True)
         quiet = base + self._part("quiet")

@@ -47,13 +47,14 @@ class BucketedSeries:
         self._high: Floats = np.empty(0)
         self._sum: Floats = np.empty(0)
         self._count: Floats = np.empty(0)
+        self._last: tuple[Floats, int, Buckets] | None = None
 
     def update(self, x: Floats, y: Floats) -> None:
         """Take the series as it is now; only what was appended since the last time is looked at."""
         if len(x) != len(y):
             raise ValueError(f"expected as many x as y, got {len(x)} and {len(y)}")
         if not self._continues(x, y):
-            self._blocks = 0
+            self._blocks, self._last = 0, None
         self.x, self.y = x, y
         done, ready = self._blocks, len(y) // BLOCK
         if ready <= done:
@@ -73,6 +74,8 @@ class BucketedSeries:
         Args:
             edges: ascending, [columns + 1], columns >= 1.
         """
+        if self._last is not None and self._last[1] == len(self.x) and np.array_equal(self._last[0], edges):
+            return self._last[2]
         cuts = np.searchsorted(self.x, edges, side="left")
         cuts[-1] = np.searchsorted(self.x, edges[-1], side="right")
         start, stop = cuts[:-1], cuts[1:]
@@ -108,14 +111,21 @@ class BucketedSeries:
                 )
             )
         for a, b, lows, highs, sums, counts in pieces:
-            low = np.minimum(low, _reduce(np.minimum, lows, a, b, np.inf))
-            high = np.maximum(high, _reduce(np.maximum, highs, a, b, -np.inf))
-            total += _reduce(np.add, sums, a, b, 0.0)
-            count += _reduce(np.add, counts, a, b, 0.0)
+            filled = b > a
+            if not filled.any():
+                continue
+            # reduceat takes pairs: the odd results are of what lies between two ranges and are dropped.
+            pairs = np.stack([a[filled], b[filled]], axis=1).ravel()
+            low[filled] = np.minimum(low[filled], _reduced(np.minimum, lows, pairs))
+            high[filled] = np.maximum(high[filled], _reduced(np.maximum, highs, pairs))
+            total[filled] += _reduced(np.add, sums, pairs)
+            count[filled] += _reduced(np.add, counts, pairs)
         empty = count == 0
         low[empty] = high[empty] = np.nan
         mean = np.divide(total, count, out=np.full(len(start), np.nan), where=~empty)
-        return Buckets(low, high, mean, count.astype(np.int64), stop - start)
+        found = Buckets(low, high, mean, count.astype(np.int64), stop - start)
+        self._last = edges.copy(), len(self.x), found
+        return found
 
     def _continues(self, x: Floats, y: Floats) -> bool:
         """Whether what was taken before is still the beginning of the series."""
@@ -145,15 +155,9 @@ def _gather(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[
     return np.repeat(start - begins, lengths) + np.arange(int(lengths.sum())), begins, ends
 
 
-def _reduce(
-    ufunc: np.ufunc, values: Floats, start: NDArray[np.int64], stop: NDArray[np.int64], empty: float
-) -> Floats:
-    """`ufunc` over values[start:stop] of each range; ranges ascend and do not overlap."""
-    result = np.full(len(start), empty)
-    filled = stop > start
-    if filled.any():
-        # reduceat takes pairs: the odd results are of what lies between two ranges and are dropped.
-        pairs = np.stack([start[filled], stop[filled]], axis=1).ravel()
-        padded = np.append(values[: pairs[-1]], empty)
-        result[filled] = ufunc.reduceat(padded, pairs)[::2]
-    return result
+def _reduced(ufunc: np.ufunc, values: Floats, pairs: NDArray[np.int64]) -> Floats:
+    """`ufunc` over values[start:stop] of each pair; pairs ascend, do not overlap, and none is empty."""
+    end = int(pairs[-1])
+    padded = values[: end + 1] if end < len(values) else np.append(values, 0.0)
+    results: Floats = ufunc.reduceat(padded, pairs)[::2]
+    return results

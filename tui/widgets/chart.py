@@ -2,10 +2,10 @@
 
 from textual.strip import Strip
 
-from tui.widgets.true_colors import TrueColors
+from tui.widgets.drawn import Drawn
 
 
-class Chart(TrueColors, can_focus=False):
+class Chart(Drawn, can_focus=False):
     """A widget that keeps its lines until `redraw`, a resize or another theme; each kind has its own `draw`."""
 
     ALLOW_SELECT = False

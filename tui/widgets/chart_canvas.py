@@ -170,10 +170,9 @@ class Canvas:
         high = np.fmax(band.high[0::2], band.high[1::2])
         bottom, top = self.y_range
         size = (top - bottom) / self.height
-        for column in np.flatnonzero(np.isfinite(low)).tolist():
-            first = int(np.clip(np.rint((top - high[column]) / size), 0, self.height))
-            last = int(np.clip(np.rint((top - low[column]) / size), 0, self.height))
-            self.grounds[first:last, GUTTER + column] = index + 1
+        first, last = (np.clip(np.rint((top - edge) / size), 0, self.height) for edge in (high, low))
+        rows = np.arange(self.height)[:, None]
+        self.grounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = index + 1
 
     def _clipped(self, extents: Extents) -> Extents:
         """Values above the plot run along its upper edge out of sight; those inside are left alone."""

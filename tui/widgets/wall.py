@@ -16,8 +16,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.drawing import Drawing, drawing_of, follow_drawing
+from tui.widgets.drawn import Drawn
 from tui.widgets.tiles import cell_lines, fit
-from tui.widgets.true_colors import TrueColors
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
@@ -60,7 +60,7 @@ class Layout:
     left: int
 
 
-class Wall(TrueColors, can_focus=False):
+class Wall(Drawn, can_focus=False):
     """Columns of pictures under their titles, at the largest size that lets all columns be seen.
 
     Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
@@ -95,7 +95,6 @@ class Wall(TrueColors, can_focus=False):
         self._strips: dict[int, Strip] = {}
         self._parts: dict[tuple[int, int], list[Segment]] = {}
         """What each column has on each line, by its place among those that are seen."""
-        self._ground: Style | None = None
         self.lines_drawn = 0
 
     def on_mount(self) -> None:
@@ -183,7 +182,6 @@ class Wall(TrueColors, can_focus=False):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._ground = None
         self._tiles.clear()
         self._redraw_all()
 
@@ -204,12 +202,6 @@ class Wall(TrueColors, can_focus=False):
             self.lines_drawn += 1
             strip = self._strips[y] = self._draw(y)
         return strip
-
-    def _base(self) -> Style:
-        """The style of the ground; kept, because Textual puts it together anew at each look."""
-        if self._ground is None:
-            self._ground = self.rich_style
-        return self._ground
 
     def _draw_anew(self) -> None:
         """Lay the tiles out and draw them again, at another size or in another way."""
@@ -245,7 +237,7 @@ class Wall(TrueColors, can_focus=False):
         self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
 
     def _draw(self, y: int) -> Strip:
-        width, layout, base = self.content_size.width, self.tile_layout, self._base()
+        width, layout, base = self.content_size.width, self.tile_layout, self.rich_style
         segments: list[Segment] = []
         at = 0
         first = self.first_column
@@ -268,7 +260,7 @@ class Wall(TrueColors, can_focus=False):
         before, after = self.first_column, len(self._columns) - self.first_column - layout.shown
         left = f"‹{before} " if place == 0 and before > 0 else ""
         right = f" {after}›" if place == layout.shown - 1 and after > 0 else ""
-        style = self._base() + Style(bold=True)
+        style = self.rich_style + Style(bold=True)
         if column.color is not None:
             style += Style.parse(column.color)
         space = max(0, layout.tile - len(left) - len(right))
@@ -291,7 +283,7 @@ class Wall(TrueColors, can_focus=False):
         layout = self.tile_layout
         line += self.first_line
         row, inner = self.first_row + line // layout.lines, line % layout.lines
-        blank = [Segment(" " * layout.tile, self._base())]
+        blank = [Segment(" " * layout.tile, self.rich_style)]
         if column.pictures is None:
             said = textwrap.wrap(column.empty, layout.tile)
             place_of_line = line - (layout.lines - len(said)) // 2
@@ -311,7 +303,7 @@ class Wall(TrueColors, can_focus=False):
             spot = index - self.first_column, row - self.first_row
             place = places.hang(self, spot, pictures[row], size, self.tile_layout.lines, lifted=lifted)
             if place is not None:
-                return place.drawn(self._base())
+                return place.drawn(self.rich_style)
         kept = self._tiles.get((index, row))
         if kept is not None and kept[0] is pictures and kept[1] == (size, lifted, drawing):
             return kept[2]
@@ -319,7 +311,9 @@ class Wall(TrueColors, can_focus=False):
         lines = cell_lines(scaled, lifted=lifted, mode=drawing.mode)
         spare = size - scaled.shape[1]
         if spare > 0:
-            left, right = (Segment(" " * cells, self._base()) for cells in (spare // 2, spare - spare // 2))
+            left, right = (
+                Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
+            )
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
         self._tiles[index, row] = (pictures, (size, lifted, drawing), lines)
         return lines

@@ -12,13 +12,13 @@ from tui_fixtures import comparison
 from tui_pilot import dashboard, still
 
 from tui.preferences import THEME_NAMES, PictureMode
-from tui.widgets.true_colors import TrueColors
+from tui.widgets.drawn import Drawn
 
 TRANSLATE = ANSIToTruecolor(DEFAULT_TERMINAL_THEME)
 KEYS = ("c", "escape", "s", "escape", "b")
 
 
-def drawn(widget: TrueColors) -> list[Segment]:
+def drawn(widget: Drawn) -> list[Segment]:
     return [segment for y in range(widget.size.height) for segment in widget.render_line(y)]
 
 
@@ -30,7 +30,7 @@ async def test_in_every_theme_nothing_is_left_to_translate(tmp_path: Path, theme
         for key in ("space", *KEYS):
             await driven.press(key)
             await still(driven.pilot)
-            seen = [one for one in driven.app.screen.query(TrueColors).results() if one.is_on_screen]
+            seen = [one for one in driven.app.screen.query(Drawn).results() if one.is_on_screen]
             assert seen
             for widget in seen:
                 segments = drawn(widget)
@@ -44,7 +44,7 @@ async def test_pictures_reach_the_terminal_in_the_colours_of_their_mode(
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", (160, 50), pictures=mode) as driven:
         await still(driven.pilot)
-        for widget in driven.app.screen.query(TrueColors).results():
+        for widget in driven.app.screen.query(Drawn).results():
             segments = drawn(widget)
             assert TRANSLATE.apply(segments, Color(14, 17, 22)) == segments
 
@@ -52,5 +52,5 @@ async def test_pictures_reach_the_terminal_in_the_colours_of_their_mode(
 async def test_other_filters_are_applied_as_ever(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         driven.app._filters.append(Monochrome())
-        kinds = [type(one) for one in driven.app.board.query(TrueColors).first().get_line_filters()]
+        kinds = [type(one) for one in driven.app.board.query(Drawn).first().get_line_filters()]
         assert kinds == [Monochrome]
