@@ -4,7 +4,6 @@ FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a pr
 Starting them is no part of the time, nor is measuring how fast they are, which settles how many epochs fit.
 """
 
-import os
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ import msgspec
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.launch.runner import LAUNCHER
+from core.launch.children import command_line, environment_for_training
 
 _PROBE_SECONDS: Final = 8.0
 _NEARLY: Final = 0.97
@@ -56,20 +55,10 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
     folder = Path(settings.out)
     (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
     processes = settings.device.count("+") + 1
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += [LAUNCHER, "--standalone", "--nproc-per-node", str(processes), "-m"]
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": str(max(1, settings.threads // processes)),
-        # As workers have it: a thread that spins while it waits takes the core of another process.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "GLOO_SOCKET_IFNAME": "lo0" if sys.platform == "darwin" else "lo",
-    }
     ended = subprocess.run(
-        [*command, "bench.timed", str(folder / "settings.json")],
-        cwd=Path(__file__).resolve().parents[1],
-        env=environment,
+        command_line("bench.timed", str(folder / "settings.json"), processes=processes),
+        # As workers have it: a thread that spins while it waits takes the core of another process.
+        env=environment_for_training(settings.threads, processes=processes) | {"OMP_WAIT_POLICY": "PASSIVE"},
         check=False,
     )
     if ended.returncode:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from shared_styles import share
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,6 +28,8 @@ for _name in (
     "TMUX",
 ):
     os.environ.pop(_name, None)
+
+share()
 
 Core = Callable[..., "subprocess.CompletedProcess[str]"]
 

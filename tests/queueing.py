@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from core.config.schema import RunConfig
+from core.launch.children import WORKER_MODULE, command_line
 from core.launch.queue import enqueue
 from core.launch.runner_lock import read_runner
 from core.runs import RunDirectory, RunStore, State, alive
@@ -33,6 +34,11 @@ def queue(root: Path, *behaviours: str) -> list[RunDirectory]:
 def start_runner(root: Path, *options: str, module: str = WORKER) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "core.launch.queue", str(root), *options, "--worker-module", module]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def worker_command(run: RunDirectory) -> list[str]:
+    """What trains the run on one thread."""
+    return command_line(WORKER_MODULE, str(run.path), "--device", "cpu", "--threads", "1")
 
 
 def state(run: RunDirectory) -> State:

@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from queueing import worker_command
 from tui_pilot import dashboard
 
 from core.cli.main import run as run_command
@@ -55,17 +55,7 @@ def paths(config: RunConfig) -> tuple[str, str | None]:
 
 def work(run: RunDirectory) -> None:
     """Have a real worker train the run, started from the working directory."""
-    command = [
-        sys.executable,
-        "-m",
-        "core.training.worker",
-        str(run.path),
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(worker_command(run), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -4,8 +4,8 @@ import math
 import os
 import signal
 import subprocess
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from queueing import worker_command
 from torch.testing import assert_close
 
 from core.config import (
@@ -115,6 +116,22 @@ def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(pictures: Pictur
     assert trainer.heldout_loss() == trainer.heldout_loss()
     assert all(torch.equal(value, before[name]) for name, value in trainer.tensors().items())
     assert trainer.model.training
+
+
+@pytest.mark.parametrize("levels", ["uniform", "cosine"])
+def test_before_anything_is_learnt_the_heldout_loss_is_that_of_the_training_pictures(
+    pictures: PictureSet, levels: str
+) -> None:
+    """Of grey pictures v is noise alone, by its share at each level: other levels would be another loss."""
+    grey = np.full_like(pictures.train, 128)
+    pictures = replace(pictures, train=grey, heldout=grey)
+    config = tiny(batch_size=1000, noise_levels=levels, stratified_timesteps=True)
+    config = msgspec.structs.replace(config, schedule=ScheduleConfig(timesteps=1000))
+    trainer = trainer_of(config, pictures)
+    before = trainer.heldout_loss()
+    (first, *_) = trainer.reports(lambda: trainer.step == 1)
+    assert isinstance(first, StepsReport)
+    assert before == pytest.approx(first.losses[0], rel=0.05)
 
 
 def test_a_batch_larger_than_the_set_is_one_batch_of_all(pictures: PictureSet) -> None:
@@ -234,17 +251,7 @@ def test_what_came_too_soon_for_a_heartbeat_is_said_by_the_next(tmp_path: Path) 
 
 def start_worker(run: RunDirectory, data: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DDPM_DATA": str(data)}
-    command = [
-        sys.executable,
-        "-m",
-        "core.training.worker",
-        str(run.path),
-        "--device",
-        "cpu",
-        "--threads",
-        "1",
-    ]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)
+    return subprocess.Popen(worker_command(run), env=environment, stdin=subprocess.DEVNULL)
 
 
 def wait_until(condition: object, seconds: float = 60.0) -> None:

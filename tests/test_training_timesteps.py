@@ -71,3 +71,18 @@ def test_a_single_timestep_is_drawn_always():
         9, torch.Generator().manual_seed(0)
     )
     assert t.tolist() == [0] * 9
+
+
+@pytest.mark.parametrize("levels", ["uniform", "cosine"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_timesteps_that_are_spread_are_what_is_drawn_without_the_chance(name, levels):
+    spread = source(name, levels).spread(500)
+    assert (spread.diff() >= 0).all()
+    drawn = source(name, levels).draw(40_000, torch.Generator().manual_seed(0))
+    shares = [torch.bincount(t, minlength=1000).cumsum(0) / len(t) for t in (spread, drawn)]
+    assert_close(shares[0], shares[1], rtol=0, atol=0.015)
+
+
+def test_uniform_timesteps_that_are_spread_are_each_of_them_in_turn():
+    assert source(levels="uniform").spread(1000).tolist() == list(range(1000))
+    assert source(levels="uniform").spread(10).tolist() == list(range(50, 1000, 100))

@@ -187,6 +187,15 @@ def test_facts_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
     assert "bad:" in text
 
 
+def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
+    fake_run(tmp_path, "x^10", epoch=3)
+    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    for height in (4, 5, 9):
+        lines = [line.plain.strip() for line in broad_lines(facts, 60, height)]
+        assert len(lines) <= height
+        assert lines[-1].endswith("of the picture left at T" if height < 9 else "or more timesteps")
+
+
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
 def test_the_slider_stands_where_the_epoch_is_among_those_with_pictures(at: int | None, place: int) -> None:
     bar = slider(Facts(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain

@@ -1,7 +1,9 @@
 """Fake runs for the dashboard's tests: run directories with made-up numbers and drawn triangles."""
 
+import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -45,11 +47,21 @@ def sheet(
     path: Path, share: float, *, seed: int, count: int = 16, size: int = 32, clean: bool = False
 ) -> None:
     """Write a sheet that is `share` triangles and the rest noise; `clean` is black and white alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")  # readers never see half of it
+    beside.write_bytes(_drawn(share, seed, count, size, clean))
+    beside.replace(path)
+
+
+@cache
+def _drawn(share: float, seed: int, count: int, size: int, clean: bool) -> bytes:
     noise = np.random.default_rng(7).normal(0.5, 0.35, (count, size, size))
     shapes = triangles(count, size, seed)
     mixed = np.rint(shapes) if clean else np.clip(share * shapes + (1 - share) * noise, 0, 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_sheet(path, (mixed * 255).astype(np.uint8), columns=4, meta={"seed": str(seed)})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sheet.png"
+        write_sheet(path, (mixed * 255).astype(np.uint8), columns=4, meta={"seed": str(seed)})
+        return path.read_bytes()
 
 
 def fake_run(

@@ -9,8 +9,8 @@ from typing import Final
 
 from core.config.schema import WITH_ETA
 from core.errors import UserError
+from core.launch.children import environment_for_children
 from core.launch.devices import Plan
-from core.launch.runner import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.judging import LOG_NAME, Judging, read_judging, write_judging
 from core.runs.process import ProcessIdentity

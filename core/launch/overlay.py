@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
-from core.launch.runner import environment_for_children
+from core.launch.children import environment_for_children
 from core.runs.plain import plain
 
 LOG: Final = "worker.log"

@@ -6,8 +6,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
-import sysconfig
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,8 +16,8 @@ from typing import BinaryIO, Final
 import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
+from core.launch.children import WORKER_MODULE, command_line, environment_for_training
 from core.launch.devices import Plan, Slot
-from core.launch.provenance import PACKAGE_PARENT
 from core.launch.runner_lock import RunnerLock, between_enqueueings
 from core.reading import open_plain
 from core.runs.directory import RunBusyError, RunDirectory
@@ -28,21 +26,11 @@ from core.runs.process import host_name
 from core.runs.status import State
 from core.runs.store import RunInfo, RunStore
 
-WORKER_MODULE: Final = "core.training.worker"
-LAUNCHER: Final = "torch.distributed.run"
-"""torchrun, which starts the processes of a run on several devices, and ends them all when one fails."""
-
 _POLL: Final = 0.5
 _STRIKES: Final = 3
 _LONGEST_WAIT: Final = 60.0
 _TAIL: Final = 1 << 14
 _LEFTOVER_AGE: Final = 3600.0
-_THREAD_VARIABLES: Final = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 
 
 @dataclass(frozen=True)
@@ -136,11 +124,12 @@ class Runner:
 
     def _start(self, info: RunInfo, slot: Slot) -> None:
         run = info.directory
-        command = [sys.executable, "-P", "-m"]
-        if slot.processes > 1:
-            command += [LAUNCHER, "--standalone", "--nproc-per-node", str(slot.processes), "-m"]
-        command += [self._worker_module, str(run.path)]
-        command += ["--device", slot.device, "--threads", str(slot.threads // slot.processes)]
+        command = command_line(
+            self._worker_module,
+            str(run.path),
+            *("--device", slot.device, "--threads", str(slot.threads // slot.processes)),
+            processes=slot.processes,
+        )
         folder = info.file.provenance.get("directory", "")
         try:
             signature = _signature(run)
@@ -212,28 +201,9 @@ class Runner:
         return ", ".join(device.name for device in self._plan.devices)
 
 
-def environment_for_children() -> dict[str, str]:
-    """Our environment, in which children find `core` whatever their working directory."""
-    environment = dict(os.environ)
-    if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
-        if str(PACKAGE_PARENT) not in paths:
-            environment["PYTHONPATH"] = os.pathsep.join([*paths, str(PACKAGE_PARENT)])
-    return environment
-
-
 def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
-    environment = environment_for_children()
-    environment.update(dict.fromkeys(_THREAD_VARIABLES, str(slot.threads // slot.processes)))
+    environment = environment_for_training(slot.threads, processes=slot.processes)
     environment["PYTHONUNBUFFERED"] = "1"
-    environment.pop("WORLD_SIZE", None)  # of a torchrun that we may be under: our workers are no part of that
-    if slot.processes > 1:
-        environment["PYTHONSAFEPATH"] = "1"  # torchrun hands on no -P
-        for name in (
-            "GLOO_SOCKET_IFNAME",
-            "NCCL_SOCKET_IFNAME",
-        ):  # they talk to each other on this host alone
-            environment.setdefault(name, "lo0" if sys.platform == "darwin" else "lo")
     if "CUDA_VISIBLE_DEVICES" not in environment:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, by which slots were given
     if data := info.file.provenance.get("data_dir"):

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import UserError
+from core.launch.children import environment_for_children
 from core.launch.devices import Plan
-from core.launch.runner import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, Walk, read_progress, write_progress

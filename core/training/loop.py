@@ -150,7 +150,7 @@ class Trainer:
                 self.model.train()
 
     def heldout_loss(self, tick: Callable[[], object] = lambda: None) -> float:
-        """L_simple on the held-out pictures, with timesteps and noises that are the same each time.
+        """The loss of the held-out pictures, at noise levels as training draws them, always the same, as noises are.
 
         Args:
             tick: called before each batch of them, which may take long: a sign of life.
@@ -158,13 +158,12 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(self.config.train.seed + 1)
         total = torch.zeros((), device=self.device)
         count = len(self.heldout)
+        timesteps = self.timesteps.spread(count)
         with self.evaluating():
             for start in range(0, count, _HELDOUT_BATCH):
                 tick()
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
-                # Evenly spaced over all T, so that the mean over the pictures is one over the timesteps too.
-                place = torch.arange(start, start + len(x0), device=self.device)
-                t = ((2 * place + 1) * self.diffusion.timesteps) // (2 * count)
+                t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
                 output = self.model(self.diffusion.q_sample(x0, t, eps), t)
                 total += self.diffusion.loss(output, x0, eps, t).sum()

@@ -75,6 +75,14 @@ class TimestepSource:
         place = torch.rand(count, generator=generator, device=self._device)
         if self._stratified:
             place = (place + torch.arange(count, device=self._device)) / count
+        return self._at(place)
+
+    def spread(self, count: int) -> Tensor:
+        """int64 [count], rising: spread as evenly as can be over what is drawn, and the same each time."""
+        return self._at((torch.arange(count, device=self._device) + 0.5) / count)
+
+    def _at(self, place: Tensor) -> Tensor:
+        """The timesteps at these shares of all that is drawn, float32 in [0, 1]."""
         if self._cumulative is None:
             t = (place * self._total).long()
         else:

@@ -106,9 +106,7 @@ def narrow_lines(facts: Facts, width: int) -> list[Content]:
         _pair("L_T", _short(schedule.prior_bits_per_dim()), width),
         Content(""),
     ]
-    mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
-    text = Content.assemble((f"{mark} ", tone), (brief_diagnosis(schedule), "$text-muted"))
-    return [*lines, *_wrapped(text, width)]
+    return [*lines, *_wrapped(_told_briefly(schedule), width)]
 
 
 def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
@@ -143,7 +141,10 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
         lines.insert(1, _wrapped(Content.styled(f"✖ {wrong}", "$text-error"), inner)[:2])
     elif schedule is not None:
         diagnosis = schedule.diagnosis()
-        lines.append(_wrapped(_told(diagnosis), inner))
+        told = _wrapped(_told(diagnosis), inner)
+        if sum(map(len, lines)) + len(told) > height:
+            told = [_told_briefly(schedule)]
+        lines.append(told)
     spare = height - sum(map(len, lines))
     flat: list[Content] = []
     for index, block in enumerate(lines):
@@ -170,7 +171,7 @@ def slider(facts: Facts, width: int) -> Content:
 
 
 def brief_diagnosis(schedule: Schedule) -> str:
-    """The diagnosis in a few words, for a narrow column."""
+    """The diagnosis in a few words, where there is little room."""
     left = 100.0 * math.sqrt(schedule.terminal_alpha_bar)
     if schedule.diagnosis().ok:
         return "ends in noise"
@@ -192,6 +193,11 @@ def _told(diagnosis: Diagnosis) -> Content:
     mark, tone = LEVEL_MARKS[diagnosis.level]
     level, separator, rest = diagnosis.text.partition(":")
     return Content.assemble((f"{mark} {level}{separator}", tone), (rest, "$text-muted"))
+
+
+def _told_briefly(schedule: Schedule) -> Content:
+    mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
+    return Content.assemble((f"{mark} ", tone), (brief_diagnosis(schedule), "$text-muted"))
 
 
 def _name(facts: Facts) -> Content:

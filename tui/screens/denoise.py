@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, VerticalScroll
 from textual.screen import Screen
-from textual.timer import Timer
 from textual.widgets import Static
 
 from tui.commands import DENOISE, bindings
@@ -25,6 +24,7 @@ from tui.parts.denoising import SAMPLERS, Denoising
 from tui.parts.hints import keys_of, screen_hints
 from tui.parts.tabs import say, title_and_tabs
 from tui.parts.ways import step_choices, walk_of
+from tui.playing import Player
 from tui.screens.acting import ActingScreen
 from tui.widgets.epoch_slider import moved
 from tui.widgets.scrubber import Scrubber
@@ -63,7 +63,7 @@ class DenoiseScreen(ActingScreen):
         self.view = VIEWS[0]
         self.shown = Denoising()
         self.speed = 3
-        self._playing: Timer | None = None
+        self._player = Player(self, self._advance)
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -152,7 +152,7 @@ class DenoiseScreen(ActingScreen):
         datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
         told = f"{counted(len(runs), 'run')} · {datasets}" if runs else ""
         tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
-        width, playing = self.size.width, self._playing is not None
+        width, playing = self.size.width, self._player.playing
         say(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
         facts = self.shown.facts(runs, strips=self.view == "strips", compute_key=self._compute_key())
         say(self.query_one("#facts", Static), facts.truncate(width, ellipsis=True))
@@ -193,14 +193,14 @@ class DenoiseScreen(ActingScreen):
         self._go(round((self.shown.share + tenths / 10) * (self.shown.frames(self.runs) - 1)))
 
     def action_go(self, share: int) -> None:
-        self._pause()
+        self._player.pause()
         self.shown.share = float(share)
         self.update()
 
     def action_play(self) -> None:
         """Play from where it stands, from the noise when at the end; or pause."""
-        if self._playing is not None:
-            self._pause()
+        if self._player.playing:
+            self._player.pause()
         elif self.shown.frames(self.runs) < 2:
             self.notify("there is nothing to play yet")
         else:
@@ -211,8 +211,7 @@ class DenoiseScreen(ActingScreen):
 
     def action_speed(self, faster: int) -> None:
         self.speed = min(max(0, self.speed + faster), len(SPEEDS) - 1)
-        if self._playing is not None:
-            self._pause()
+        if self._player.playing:
             self._play()
         self.update()
 
@@ -280,24 +279,22 @@ class DenoiseScreen(ActingScreen):
             self.shown.sampler = self.runs[0].file.config.sample.sampler
 
     def _play(self) -> None:
-        seconds = SPEEDS[self.speed]
-        frame = max(FRAME_SECONDS, seconds / max(1, self.shown.frames(self.runs) - 1))
-        self._playing = self.set_interval(frame, lambda: self._next_frame(frame / seconds))
+        self._player.play(self._frame_seconds)
 
-    def _next_frame(self, share: float) -> None:
-        self.shown.share = min(1.0, self.shown.share + share)
+    @property
+    def _frame_seconds(self) -> float:
+        """A frame a state, where that is not too fast."""
+        return max(FRAME_SECONDS, SPEEDS[self.speed] / max(1, self.shown.frames(self.runs) - 1))
+
+    def _advance(self) -> None:
+        self.shown.share = min(1.0, self.shown.share + self._frame_seconds / SPEEDS[self.speed])
         if self.shown.share >= 1.0 - 1e-9:
             self.shown.share = 1.0
-            self._pause()
+            self._player.pause()
         self.update()
 
-    def _pause(self) -> None:
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
-
     def _go(self, place: int) -> None:
-        self._pause()
+        self._player.pause()
         self.shown.go(self.runs, place)
         self.update()
 

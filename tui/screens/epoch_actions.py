@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from textual.timer import Timer
-
 from tui.live import RunSnapshot
 from tui.parts.curves import epoch_near, place_of_epoch
 from tui.parts.gallery import all_epochs
+from tui.playing import Player
 from tui.screens.curve_actions import CurveActions
 from tui.widgets.epoch_slider import EpochSlider, moved, position
 from tui.widgets.loss_explorer import LossExplorer
@@ -21,7 +20,7 @@ class EpochActions(CurveActions):
         super().__init__()
         self.epoch: int | None = None
         """The one that is seen; None follows the latest."""
-        self._playing: Timer | None = None
+        self._player = Player(self, self._advance)
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -31,15 +30,15 @@ class EpochActions(CurveActions):
     @property
     def playing(self) -> bool:
         """Whether the epochs go on by themselves."""
-        return self._playing is not None
+        return self._player.playing
 
     def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
-        self._pause()
+        self._player.pause()
         self._seek(message.epoch)
 
     def on_loss_explorer_pointed(self, message: LossExplorer.Pointed) -> None:
         """Show the pictures of the epoch that ended next to where somebody pointed."""
-        self._pause()
+        self._player.pause()
         epochs = all_epochs(self.runs)
         near = epoch_near(self.runs, message.place, self.chart.unit)
         if epochs and near is not None:
@@ -47,22 +46,22 @@ class EpochActions(CurveActions):
         self.update()
 
     def action_scrub(self, epochs: int) -> None:
-        self._pause()
+        self._player.pause()
         self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
 
     def action_first(self) -> None:
-        self._pause()
+        self._player.pause()
         epochs = all_epochs(self.runs)
         self._seek(epochs[0] if len(epochs) > 1 else None)
 
     def action_follow(self) -> None:
-        self._pause()
+        self._player.pause()
         self._seek(None)
 
     def action_play(self) -> None:
         """Play from where it stands, from the start when at the end; or pause."""
         if self.playing:
-            self._pause()
+            self._player.pause()
             self.update()
             return
         epochs = all_epochs(self.runs)
@@ -71,19 +70,14 @@ class EpochActions(CurveActions):
             return
         if position(epochs, self.epoch) == len(epochs) - 1:
             self._seek(epochs[0])
-        self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
+        self._player.play(FRAME_SECONDS)
         self.update()
 
-    def _next_frame(self) -> None:
+    def _advance(self) -> None:
         epoch = moved(all_epochs(self.runs), self.epoch, 1)
         if epoch is None:
-            self._pause()
+            self._player.pause()
         self._seek(epoch)
-
-    def _pause(self) -> None:
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
 
     def _seek(self, epoch: int | None) -> None:
         """Show an epoch's pictures, and put the cursor of the curves where it ended."""

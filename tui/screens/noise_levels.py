@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from textual.screen import Screen
-from textual.timer import Timer
 
 from core.config import RunConfig
 from core.recipes import load_recipe
 from tui.parts.schedule_table import Tried
 from tui.parts.trying import Trying
+from tui.playing import Player
 from tui.widgets.scrubber import Scrubber
 
 PLAY_SECONDS: Final = 5.0
@@ -26,7 +26,7 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
         super().__init__()
         self.trying = Trying.of(configs or load_recipe("quick").configs)
-        self._playing: Timer | None = None
+        self._player = Player(self, self._advance)
 
     @property
     def tried(self) -> list[Tried]:
@@ -41,7 +41,7 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
     @property
     def playing(self) -> bool:
         """Whether the noise grows by itself."""
-        return self._playing is not None
+        return self._player.playing
 
     def update(self) -> None:
         """Put the slider where the noise level is."""
@@ -66,24 +66,19 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
     def action_play(self) -> None:
         """Play from where it stands, from the picture when at the end; or pause."""
         if self.playing:
-            self._pause()
+            self._player.pause()
         else:
             self.trying.share = 0.0 if self.trying.share >= 1.0 else self.trying.share
-            self._playing = self.set_interval(FRAME_SECONDS, self._next_frame)
+            self._player.play(FRAME_SECONDS)
         self.update()
 
-    def _next_frame(self) -> None:
+    def _advance(self) -> None:
         self.trying.share = min(1.0, self.trying.share + FRAME_SECONDS / PLAY_SECONDS)
         if self.trying.share >= 1.0:
-            self._pause()
+            self._player.pause()
         self.update()
 
-    def _pause(self) -> None:
-        if self._playing is not None:
-            self._playing.stop()
-            self._playing = None
-
     def _go(self, share: float) -> None:
-        self._pause()
+        self._player.pause()
         self.trying.share = min(max(0.0, share), 1.0)
         self.update()
