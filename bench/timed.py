@@ -1,12 +1,13 @@
 """A training of our recipe that is as long as a time allows, in processes of its own: ``python -m bench.timed FILE``.
 
 FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a process for each; they train one network.
-Starting them is no part of the time, nor is measuring how fast they are, which settles how many epochs fit.
+Starting them is no part of the time. How many epochs fit is settled halfway, by the speed until then.
 """
 
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,10 @@ from core.config import RunConfig
 from core.errors import UserError
 from core.launch.children import command_line, environment_for_training
 
-_PROBE_SECONDS: Final = 8.0
-_NEARLY: Final = 0.97
+_WARM_UP_SECONDS: Final = 1.0
+_PLANNED_AT: Final = 0.5
+"""The share of the time after which it is settled how long the training is; no recipe cools down so early."""
+_NEARLY: Final = 0.99
 """The share of the time that a training is planned for, so that it ends within it."""
 
 
@@ -72,7 +75,7 @@ def main() -> None:
     settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
     import torch  # its threads are settled by the environment
 
-    from bench.training import endless, synchronise, with_settings
+    from bench.training import ENDLESS, synchronise, with_settings
     from core.data import load_dataset
     from core.training.distributed import gathered
     from core.training.loop import Trainer
@@ -82,25 +85,33 @@ def main() -> None:
         torch.set_num_threads(max(1, settings.threads // team.size))
         pictures = load_dataset(config.data.dataset, count=config.data.count)
 
-        def trained(config: RunConfig, seconds: float = float("inf")) -> tuple[Trainer, float]:
-            trainer = Trainer(config, pictures, team.device, team)
-            start = time.perf_counter()
-            for _ in trainer.reports(lambda: time.perf_counter() - start >= seconds):
-                pass
-            synchronise(team.device)
-            return trainer, time.perf_counter() - start
-
-        forever = endless(config, batch=config.train.batch_size)
-        trained(forever, min(1.0, settings.seconds / 8))  # a warm-up
-        probe, passed = trained(forever, min(_PROBE_SECONDS, settings.seconds / 4))
-        fitting = _NEARLY * settings.seconds * probe.step / passed / probe.batches
-        (epochs,) = team.agree(max(1, int(fitting)) if team.rank == 0 else 0)
-        trainer, passed = trained(with_settings(config, train={"epochs": epochs}).resolved())
+        unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
+        warm_up = Trainer(unended, pictures, team.device, team)
+        for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
+            pass
+        start = time.perf_counter()
+        trainer = Trainer(unended, pictures, team.device, team)
+        for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
+            pass
+        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches
+        (epochs,) = team.agree(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
+        trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
+        trainer.steps = epochs * trainer.batches
+        for _ in trainer.reports():
+            pass
+        synchronise(team.device)
+        passed = time.perf_counter() - start
         if team.rank == 0:
             with trainer.evaluating():
                 torch.save(trainer.model.state_dict(), out / "weights.pt")
             outcome = Outcome(epochs=epochs, seconds=passed)
             (out / "outcome.json").write_bytes(msgspec.json.encode(outcome))
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """Whether so many seconds have passed since now."""
+    end = time.perf_counter() + seconds
+    return lambda: time.perf_counter() >= end
 
 
 if __name__ == "__main__":

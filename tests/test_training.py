@@ -195,6 +195,16 @@ def test_muon_brings_all_singular_values_near_one_and_keeps_the_directions() -> 
     assert orthogonalise(torch.zeros(1, 3, 3)).abs().max() == 0
 
 
+@pytest.mark.parametrize("shape", [(12, 12), (12, 30), (30, 12), (64, 576)])
+def test_muon_s_steps_are_the_polynomial_of_each_singular_value(shape: tuple[int, int]) -> None:
+    matrix = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0))
+    u, values, v = torch.linalg.svd(matrix.double(), full_matrices=False)
+    values = values / matrix.double().norm(dim=(-2, -1))[:, None]
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    assert_close(orthogonalise(matrix).double(), u * values[:, None] @ v, rtol=0, atol=1e-4)
+
+
 def test_muon_steps_down_the_gradient_with_a_root_mean_square_of_a_fifth_of_the_rate() -> None:
     kernel = torch.nn.Parameter(torch.zeros(8, 4, 3, 3))
     kernel.grad = torch.randn(kernel.shape, generator=torch.Generator().manual_seed(0))

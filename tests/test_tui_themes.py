@@ -1,11 +1,11 @@
-"""Board and comparison in each class of themes and pictures; `pytest --snapshot-update` takes new ones."""
+"""Each screen in each class of themes and pictures; `pytest --snapshot-update` takes new ones."""
 
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from textual.pilot import Pilot
-from tui_fixtures import comparison, judge
+from tui_fixtures import comparison, judge, strip
 from tui_pilot import make_app, ready, still
 
 from tui.preferences import PictureMode
@@ -28,31 +28,44 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     for run, level in zip(comparison(root, "failed", clean=True), (0.9, 0.6), strict=False):
         judge(run, level)
+        strip(run, 36)
     return root
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("look", LOOKS)
-@pytest.mark.parametrize("screen", ["board", "compare"])
-def test_it_looks_as_it_did(
-    snap_compare: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    runs: Path,
-    screen: str,
-    look: str,
-    size: tuple[int, int],
-) -> None:
+@pytest.fixture(params=LOOKS)
+def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("COLORTERM", "truecolor")
+    name: str = request.param
+    return name
+
+
+def opened(runs: Path, look: str, *keys: str) -> dict[str, Any]:
+    """What `snap_compare` takes: the dashboard in this look, after these keys."""
     theme, pictures = LOOKS[look]
     app = make_app(runs, pictures=pictures)
     app.theme = theme
 
-    async def opened(pilot: Pilot[Any]) -> None:
+    async def until_drawn(pilot: Pilot[Any]) -> None:
         await ready(pilot)
-        # Where not all has room, curves show a theme, and pictures how they are drawn.
-        await pilot.press(
-            *{"board": ""}.get(screen, "c2" if theme == DARK.name and size == SIZES[0] else "c")
-        )
+        await pilot.press(*keys)
         await still(pilot)
 
-    assert snap_compare(app, terminal_size=size, run_before=opened)
+    return {"app": app, "run_before": until_drawn}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("screen", ["board", "compare"])
+def test_it_looks_as_it_did(
+    snap_compare: Any, runs: Path, screen: str, look: str, size: tuple[int, int]
+) -> None:
+    # Where not all has room, curves show a theme, and pictures how they are drawn.
+    view = "2" if LOOKS[look][0] == DARK.name and size == SIZES[0] else ""
+    keys = () if screen == "board" else ("c", *view)
+    assert snap_compare(**opened(runs, look, *keys), terminal_size=size)
+
+
+@pytest.mark.parametrize(
+    "key", ["d", "s", "n", "T", "question_mark"], ids=["denoise", "schedules", "new-run", "settings", "help"]
+)
+def test_other_screens_look_as_they_did(snap_compare: Any, runs: Path, look: str, key: str) -> None:
+    assert snap_compare(**opened(runs, look, key), terminal_size=(120, 36))

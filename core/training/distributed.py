@@ -80,6 +80,10 @@ class Team:
         fetched: list[float] = torch.stack(losses).tolist()
         return fetched
 
+    def total(self, part: Tensor) -> float:
+        """The sum of what each process has; waits for all of them."""
+        return float(part)
+
     def agree(self, *values: int) -> list[int]:
         """The largest of what all processes say, of each value; waits for all of them."""
         return list(values)
@@ -158,6 +162,11 @@ class _Processes(Team):
         pace = len(fetched) / max(1e-9, time.monotonic() - self._since)
         self._steps, self._left = max(1, min(2 * len(fetched), int(pace * DRAIN_SECONDS))), 0
         return fetched
+
+    def total(self, part: Tensor) -> float:
+        self.agree()  # as in `fetch`
+        dist.all_reduce(part)
+        return float(part)
 
     def agree(self, *values: int) -> list[int]:
         said = torch.tensor(values or (0,), dtype=torch.int64)

@@ -165,9 +165,11 @@ class Trainer:
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
+                mine, weight = self.team.share(len(x0))
+                whole, x0, t, eps = len(x0), x0[mine], t[mine], eps[mine]
                 output = self.model(self.diffusion.q_sample(x0, t, eps), t)
-                total += self.diffusion.loss(output, x0, eps, t).sum()
-        return float(total) / count
+                total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * whole)
+        return self.team.total(total) / count
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a continuation needs, by name; with `position`."""
@@ -274,8 +276,9 @@ class Trainer:
         losses, rate = self.epoch_losses, self.learning_rate()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
         mean = math.fsum(losses) / len(losses)
-        heldout = self.heldout_loss(tick) if self.team.rank == 0 else math.nan
-        return EpochReport(self.epoch, self.step, mean, min(losses), max(losses), heldout, rate)
+        return EpochReport(
+            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(tick), rate
+        )
 
 
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from core.training.precision import bf16_is_fast
-
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
@@ -72,24 +70,29 @@ class Muon(Optimizer):
 def orthogonalise(matrices: Tensor) -> Tensor:
     """The nearest matrices with singular values near 1, by five Newton-Schulz steps.
 
-    They are done in bfloat16 where that is faster, else in float32: a CPU without instructions for bfloat16 would spend
-    as long on them as on the network.
+    A step is a polynomial of the Gram matrix times the matrix. All five commute, so they are done on the Gram matrix
+    alone, which for a kernel is small, and the matrix is multiplied once: half of the time that it takes otherwise.
+    In float32, as the Gram matrix squares what is small.
 
     Args:
         matrices: [K, rows, columns], any scale.
 
     Returns:
-        The same shape. Singular values come between about 0.7 and 1.2, but for those far below the largest, of which a
-        square matrix has some: five steps lift them only part of the way, and zero stays zero.
+        float32, the same shape. Singular values come between about 0.7 and 1.2, but for those far below the largest, of
+        which a square matrix has some: five steps lift them only part of the way, and zero stays zero.
     """
     a, b, c = _COEFFICIENTS
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x: Tensor = matrices.mT if tall else matrices
+    x: Tensor = (matrices.mT if tall else matrices).float()
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
-    x = x.to(torch.bfloat16 if bf16_is_fast(x.device) else torch.float32)
+    gram = x @ x.mT
+    identity = torch.eye(len(gram[0]), device=x.device)
+    steps = identity
     for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        polynomial = a * identity + b * gram + c * gram @ gram
+        steps = polynomial @ steps
+        gram = polynomial @ gram @ polynomial
+    x = steps @ x
     return x.mT if tall else x
 
 
