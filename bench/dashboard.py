@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+import msgspec
 
 from bench.child import Child, Settings, children
 from bench.finished import EPOCHS, make_runs
@@ -56,10 +57,12 @@ Empty().run()
 def command(count: int, steps: int, seconds: float) -> None:
     """The dashboard with runs on disk against an empty Textual app, and all that is wanted of it."""
     machine = describe(("textual", "torch"))
-    training = Settings(
-        network="lean", batch=64, size=32, count=512, threads=os.cpu_count() or 1, device="cpu"
-    )
-    with tempfile.TemporaryDirectory() as scratch, Neighbours() as others, children([training]) as trained:
+    cores = os.cpu_count() or 1
+    alone = Settings(network="lean", batch=64, size=32, count=512, threads=cores, device="cpu")
+    settings = {"crowded": alone}
+    if cores > 1:
+        settings["slower"] = msgspec.structs.replace(alone, threads=cores - 1)
+    with tempfile.TemporaryDirectory() as scratch, Neighbours() as others:
         folder = Path(scratch)
         say(f"writing {count} runs of {steps} steps")
         make_runs(folder / "runs", count, steps)
@@ -69,33 +72,33 @@ def command(count: int, steps: int, seconds: float) -> None:
         _note(found[DASHBOARD], hour(folder / "hour"))
         for name in found:
             visit(name, folder)  # reads programs and runs from the disk for the first time
-        trained[0].ready()
-        rounds, lasted, started = 0, 0.0, datetime.now(UTC)
-        while rounds < MINIMUM_ROUNDS or lasted * (rounds + 1) / rounds < seconds:
-            measure_round(found, folder, trained[0], rounds)
-            rounds += 1
-            lasted = (datetime.now(UTC) - started).total_seconds()
-            say(f"round {rounds}, {lasted:.0f} of {seconds:.0f} s")
+        with children(list(settings.values())) as begun:
+            trainings = dict(zip(settings, begun, strict=True))
+            for training in begun:
+                training.ready()
+            rounds, lasted, started = 0, 0.0, datetime.now(UTC)
+            while rounds < MINIMUM_ROUNDS or lasted * (rounds + 1) / rounds < seconds:
+                measure_round(found, folder, trainings, rounds)
+                rounds += 1
+                lasted = (datetime.now(UTC) - started).total_seconds()
+                say(f"round {rounds}, {lasted:.0f} of {seconds:.0f} s")
     finish(
         "dashboard",
         rows_of(found),
         machine=machine,
         others=others.share,
-        settings={"runs": count, "steps": steps, "terminal": "160x50", "training threads": training.threads},
+        settings={"runs": count, "steps": steps, "terminal": "160x50", "cores": cores},
         notes=[
             "Times begin when the program is started, or the key is sent, and end when the frame has arrived."
         ],
     )
 
 
-def measure_round(found: Measured, folder: Path, training: Child, number: int) -> None:
+def measure_round(found: Measured, folder: Path, trainings: Mapping[str, Child], number: int) -> None:
     """Visit both programs, and the dashboard once more while five runs train; what was measured goes into `found`."""
     for name in turn_of(list(found), number):
         _note(found[name], visit(name, folder))
-    _note(
-        found[DASHBOARD],
-        watch(lambda: opened(DASHBOARD, folder), folder / "runs", training, closed_first=number % 2 == 1),
-    )
+    _note(found[DASHBOARD], watch(lambda: opened(DASHBOARD, folder), folder / "runs", trainings))
 
 
 def hour(folder: Path) -> dict[str, list[float]]:

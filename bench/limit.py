@@ -22,6 +22,7 @@ from bench.report import Row, finish, row, say
 from bench.training import endless, in_bulk, noise_set, recipe_of, set_threads, with_settings, work_of
 from bench.trials import Rates, Work, race, ratios
 from core.training.loop import Trainer
+from core.training.precision import bf16_is_fast
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING, MATRIX, CONVOLUTION = "training", "matrix product", "3x3 convolution"
@@ -45,7 +46,10 @@ YARDSTICKS: Final = {"cpu": Yardstick(2048, 32, 128, 32), "other": Yardstick(819
 @network_option
 @batch_option
 @click.option(
-    "--precision", type=click.Choice(tuple(DTYPES)), multiple=True, help="One of them; both unless given."
+    "--precision",
+    type=click.Choice(tuple(DTYPES)),
+    multiple=True,
+    help="One of them; fp32 unless given, and bf16 where that is fast.",
 )
 @seconds_option(90)
 @device_option
@@ -63,7 +67,7 @@ def command(
     used = set_threads(threads, machine.cores)
     recipe = recipe_of(network)
     batch = batch or recipe.train.batch_size
-    chosen = precision or tuple(DTYPES)
+    chosen = precision or (tuple(DTYPES) if bf16_is_fast(where) else ("fp32",))
     with Neighbours() as others:
         works: dict[str, Work] = {}
         trainers = {}

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -125,6 +125,15 @@ class Terminal:
         """Bytes of memory that the program has for itself or shares, by now."""
         resident: int = psutil.Process(self._process.pid).memory_info().rss
         return resident
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """The program stands still meanwhile."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """End the program, and all that it started in its group."""

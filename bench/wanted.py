@@ -28,7 +28,7 @@ LINES: Final = {
     "idle": Wanted("idle", "% of a core", 2),
     "board": Wanted("five live runs, board", "% of a core", 8),
     "compare": Wanted("five live runs, comparison", "% of a core", 8),
-    "slower": Wanted("training slower with it open", "%", 1),
+    "slower": Wanted("training slower with it open, a core left free", "%", 1),
     "board sent": Wanted("sent, five live runs, board with wall", "KB/s", 50),
     "compare sent": Wanted("sent, five live runs, comparison with wall", "KB/s", 50),
     "noise sent": Wanted("sent, noise that plays", "KB/s", 50),
@@ -39,6 +39,7 @@ TOLD: Final = {
     "first": Wanted("first frame", "ms"),
     "all": Wanted("newest runs shown", "ms"),
     "key": Wanted("key to painted frame", "ms"),
+    "crowded": Wanted("training on all cores slower with it open", "%"),
 }
 
 

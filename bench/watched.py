@@ -4,8 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,9 @@ from core.schedules import SCHEDULE_NAMES
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SECONDS: Final = 5.0
-TRAINED_SECONDS: Final = 4.0
+TRAINED_SECONDS: Final = 3.0
+PAIRS: Final = 4
+"""Comparisons a visit: a training's speed changes by more than the dashboard takes."""
 QUIET: Final = 0.15
 """Between two frames of live runs, so that a key's frame is not taken for one of theirs."""
 _KEYS: Final = ("\x1b[B", "\x1b[A") * 6
@@ -24,28 +26,28 @@ _ESCAPE: Final = "\x1b"
 
 
 def watch(
-    opened: Callable[[], Terminal], runs: Path, training: Child, *, closed_first: bool
+    opened: Callable[[], Terminal], runs: Path, trainings: Mapping[str, Child]
 ) -> dict[str, list[float]]:
     """Measure a dashboard while five runs seem to train beside those that are there.
 
     Args:
         opened: starts the dashboard.
         runs: the folder of runs, to which the five are added for the time.
-        training: a real training, which takes all cores while it is compared.
-        closed_first: whether it trains without the dashboard first, or with it.
+        trainings: real ones, which are slowed down, by what that is called.
     """
     with _live(runs):
-        closed = _trained(training, None) if closed_first else 0.0
         terminal = opened()
         try:
             terminal.seconds_until(*SCHEDULE_NAMES, "▀", "running")
             terminal.settle(1.0)
             found = _measured(terminal)
-            with_it = _trained(training, terminal)
+            for name, training in trainings.items():
+                found[name] = [
+                    _slowed(training, terminal, halted_first=pair % 2 == 1) for pair in range(PAIRS)
+                ]
         finally:
             terminal.close()
-        closed = closed or _trained(training, None)
-    return {**found, "slower": [100 * (1 - with_it / closed)]}
+    return found
 
 
 def _measured(terminal: Terminal) -> dict[str, list[float]]:
@@ -73,12 +75,16 @@ def _taken(terminal: Terminal) -> tuple[list[float], list[float]]:
     return [100 * share], [(len(terminal.painted) - before) / SECONDS / 1000]
 
 
-def _trained(training: Child, terminal: Terminal | None) -> float:
-    """Pictures that are trained on, with a dashboard whose frames are read, or without one."""
-    training.go(TRAINED_SECONDS)
-    if terminal is not None:
-        terminal.share_of_a_core(TRAINED_SECONDS, settle=False)
-    return training.done()
+def _slowed(training: Child, terminal: Terminal, *, halted_first: bool) -> float:
+    """By how many per cent a dashboard that works slows a training down, against one that stands still."""
+    pictures = {}
+    for halted in (halted_first, not halted_first):
+        with terminal.halted() if halted else nullcontext():
+            training.go(TRAINED_SECONDS)
+            if not halted:
+                terminal.share_of_a_core(TRAINED_SECONDS, settle=False)  # its frames are read
+            pictures[halted] = training.done()
+    return 100 * (1 - pictures[False] / pictures[True])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tui.settings_file import read_settings, settings_at_start, write_settings
 def test_settings_are_kept_and_nothing_else_is_left_behind(tmp_path: Path) -> None:
     state = tmp_path / "ddpm-tui"
     assert read_settings(state) == read_settings(None) == (Settings(), ())
-    chosen = Settings(theme="light", pictures="256", zoom=2, bell=False, refresh=1.0)
+    chosen = Settings(theme="light", pictures="256", zoom=2, bell=False, refresh=2.0)
     assert write_settings(state, Settings(), chosen) == ""
     assert read_settings(state) == (chosen, ())
     assert [path.name for path in state.iterdir()] == ["settings.toml"]

@@ -35,7 +35,9 @@ def open_at(driven: Driven, name: str) -> SettingsScreen:
 async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
     state = tmp_path / "state"
     comparison(tmp_path / "runs", "finished")
-    async with dashboard(tmp_path / "runs", (80, 24), remember=state, pictures="ascii") as driven:
+    async with dashboard(
+        tmp_path / "runs", (80, 24), remember=state, pictures="ascii", settings=Settings()
+    ) as driven:
         await driven.press("T")
         assert "‹ ascii ›" in driven.text()
         await driven.press("right")
@@ -46,10 +48,10 @@ async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
         assert driven.app.drawing.mode != "ascii"
         await driven.press("down", "space", "j", "left", "down", "right")
         kept = read_settings(state)[0]
-        assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=0.5)
+        assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=2.0)
         assert driven.app.drawing.zoom == 2
         await driven.press("backspace")
-        assert read_settings(state)[0].refresh == 0.2
+        assert read_settings(state)[0].refresh == 1.0
         await driven.press("escape")
         assert driven.app.screen is driven.board
 
@@ -153,7 +155,7 @@ async def test_a_broken_file_is_named_in_a_line_and_left_as_it_is(tmp_path: Path
 
 
 async def test_what_was_wrong_at_the_start_is_said_once(tmp_path: Path) -> None:
-    app = make_app(tmp_path / "runs")
+    app = make_app(tmp_path / "runs", settings=Settings())
     app.started_with = ("settings.toml: speed = 3 [b]",)
     async with app.run_test() as pilot:
         await ready(pilot)
@@ -244,4 +246,4 @@ def test_it_looks_as_it_did(snap_compare: Any, tmp_path: Path, size: tuple[int, 
         await pilot.press("T", "down", "down", "right", *["tab"] * 2, "enter", "x")
         await still(pilot)
 
-    assert snap_compare(make_app(tmp_path), terminal_size=size, run_before=changed)
+    assert snap_compare(make_app(tmp_path, settings=Settings()), terminal_size=size, run_before=changed)

@@ -18,6 +18,7 @@ from tui.control import Control
 from tui.live import RunSnapshot, Snapshot
 from tui.machine import GpuLoad, MachineLoad
 from tui.parts.machine_panel import MachinePanel
+from tui.preferences import Settings
 from tui.screens.board import Board
 
 DEADLINE = 60.0
@@ -87,7 +88,8 @@ class Driven:
 
 def make_app(root: Path, **keywords: Any) -> Dashboard:
     """A dashboard with the fixtures' clock that starts no processes."""
-    return Dashboard(QuietControl(root, now=lambda: NOW), **{"machine": lambda: LOAD, **keywords})
+    usual = {"machine": lambda: LOAD, "settings": Settings(refresh=0.1)}
+    return Dashboard(QuietControl(root, now=lambda: NOW), **{**usual, **keywords})
 
 
 async def ready(pilot: Pilot[Any]) -> None:

@@ -88,6 +88,8 @@ class Dashboard(SightApp, GuidedApp):
         self.snapshot: Snapshot | None = None
         self.is_open = False
         self._ended = threading.Event()
+        self._look = threading.Event()
+        """Set when there is a reason to look at the runs sooner than usual."""
         self._taken = threading.Event()
         self._taken.set()
         self.add_mode(OPENING, lambda: Opening(control.root))
@@ -119,6 +121,11 @@ class Dashboard(SightApp, GuidedApp):
 
     def on_unmount(self) -> None:
         self._ended.set()
+        self._look.set()
+
+    def on_runs_touched(self) -> None:
+        """Look at once what has become of them."""
+        self._look.set()
 
     def source(self) -> Source:
         """Where snapshots come from; asked for in the thread that reads them."""
@@ -143,7 +150,8 @@ class Dashboard(SightApp, GuidedApp):
                 self._taken.clear()
                 self.post_message(SnapshotTaken(snapshot))
             pause = self.settings.refresh
-            self._ended.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
+            self._look.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
+            self._look.clear()
             while not (self._taken.wait(TAKEN_SECONDS) or worker.is_cancelled or self._ended.is_set()):
                 pass
 

@@ -12,6 +12,10 @@ class BoardReady(Message, bubble=False):
     """What the board takes has been imported."""
 
 
+class RunsTouched(Message):
+    """Something was done to runs, or was tried."""
+
+
 class SnapshotTaken(Message, bubble=False):
     """The runs folder looks different now; sent to each screen that is open."""
 

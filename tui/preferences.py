@@ -35,7 +35,7 @@ class Settings:
     pictures: PictureMode = "auto"
     zoom: Literal[1, 2] = 1
     bell: bool = True
-    refresh: float = 0.2
+    refresh: float = 1.0
 
 
 def state_folder(environment: Mapping[str, str] = os.environ) -> Path:

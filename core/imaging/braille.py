@@ -51,6 +51,8 @@ def braille_chart(
     owner = np.full((height, width), NOBODY, dtype=np.int64)
     bits = np.zeros((height, width), dtype=np.uint8)
     for index, (lowest, highest) in enumerate(series):
+        if not (lowest <= highest).any():
+            continue
         drawn = _to_bits(_strokes(lowest, highest, height * DOT_ROWS, width, (low, high), log_y))
         owner[drawn > 0] = index
         bits |= drawn

@@ -141,10 +141,10 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
         lines.insert(1, _wrapped(Content.styled(f"✖ {wrong}", "$text-error"), inner)[:2])
     elif schedule is not None:
         diagnosis = schedule.diagnosis()
-        told = _wrapped(_told(diagnosis), inner)
-        if sum(map(len, lines)) + len(told) > height:
-            told = [_told_briefly(schedule)]
-        lines.append(told)
+        block = _wrapped(_told(diagnosis), inner)
+        if sum(map(len, lines)) + len(block) > height:
+            block = [_told_briefly(schedule)]
+        lines.append(block)
     spare = height - sum(map(len, lines))
     flat: list[Content] = []
     for index, block in enumerate(lines):

@@ -7,6 +7,7 @@ from textual import work
 from textual.screen import Screen
 
 from core.errors import UserError
+from tui.messages import RunsTouched
 
 
 class ActingScreen(Screen[None]):
@@ -22,3 +23,5 @@ class ActingScreen(Screen[None]):
         else:
             if said:
                 self.notify(said, markup=False, timeout=3)
+        finally:
+            self.post_message(RunsTouched())

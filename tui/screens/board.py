@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from tui.exports.folder import Piece
 
 CHART_INTERVAL: Final = 1.0
+CHART_SLACK: Final = 0.1
+"""Seconds by which it may be early, so that it is drawn with the rest."""
+CHART_REST: Final = 0.1
+"""Seconds without a key after which the chart follows the cursor; the rest of the screen does at once."""
 
 
 class Board(MachineStrip):
@@ -51,7 +55,7 @@ class Board(MachineStrip):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 
     def __init__(self, control: Control, *, machine: Callable[[], MachineLoad] | None = None) -> None:
-        super().__init__(control, RunChoice(changed=self.update), machine)
+        super().__init__(control, RunChoice(changed=self._follow_choice), machine)
         self.gallery = Gallery()
         self._ends = Watch()
         self._first_column = 0
@@ -92,9 +96,17 @@ class Board(MachineStrip):
         self.choice.take(message.snapshot)
         # A curve that moves more often tells no more, and fills the line to a remote terminal.
         wait = self._chart_due - time.monotonic()
-        self.update(chart=wait <= 0)
-        if wait > 0 and self._chart_timer is None:
+        soon = wait <= CHART_SLACK
+        self.update(chart=soon)
+        if not soon and self._chart_timer is None:
             self._chart_timer = self.set_timer(wait, self._update_chart)
+
+    def _follow_choice(self) -> None:
+        self.update(chart=False)
+        if self.is_mounted:
+            if self._chart_timer is not None:
+                self._chart_timer.stop()
+            self._chart_timer = self.set_timer(CHART_REST, self._update_chart)
 
     def _tell_problems(self, snapshot: Snapshot) -> None:
         """Say once of each run folder that cannot be read why that is."""
