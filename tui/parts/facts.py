@@ -143,7 +143,7 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
         diagnosis = schedule.diagnosis()
         block = _wrapped(_told(diagnosis), inner)
         if sum(map(len, lines)) + len(block) > height:
-            block = [_told_briefly(schedule)]
+            block = [_told_briefly(schedule, f"{diagnosis.level}: ")]
         lines.append(block)
     spare = height - sum(map(len, lines))
     flat: list[Content] = []
@@ -195,9 +195,9 @@ def _told(diagnosis: Diagnosis) -> Content:
     return Content.assemble((f"{mark} {level}{separator}", tone), (rest, "$text-muted"))
 
 
-def _told_briefly(schedule: Schedule) -> Content:
+def _told_briefly(schedule: Schedule, level: str = "") -> Content:
     mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
-    return Content.assemble((f"{mark} ", tone), (brief_diagnosis(schedule), "$text-muted"))
+    return Content.assemble((f"{mark} {level}", tone), (brief_diagnosis(schedule), "$text-muted"))
 
 
 def _name(facts: Facts) -> Content:
