@@ -64,6 +64,21 @@ async def test_the_cursor_moves_jumps_and_stops_at_the_ends(tmp_path: Path) -> N
         assert ">5" in driven.text().splitlines()[6]
 
 
+async def test_the_chart_follows_the_cursor_once_keys_rest(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        chart = driven.board.query_one(LossChart)
+        for key, place in (("3", 2), ("down", 3)):
+            await driven.press(key)
+            await driven.until(lambda place=place: chart.highlight == place)
+        for _ in range(3):
+            driven.board.action_move(-1)
+            assert driven.board.selected is not None
+            assert chart.highlight == 3
+        assert driven.board.selected.label == "linear"
+        await driven.until(lambda: chart.highlight == 0)
+
+
 async def test_the_cursor_stays_on_its_run_when_others_come_and_go(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "stopped")
     async with dashboard(tmp_path) as driven:

@@ -1,5 +1,6 @@
 """What keys do to runs: stop, resume, extend, delete, queue and clone."""
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from core.runs.directory import RunDirectory
 from core.runs.status import State
 from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES
+from tui.preferences import Settings
 from tui.screens.confirm import ConfirmScreen, NumberScreen
 from tui.screens.new_run import NewRunScreen
 
@@ -209,3 +211,12 @@ async def test_no_start_queues_nothing(tmp_path: Path) -> None:
         await driven.pilot.pause()
         assert "No runs here yet" in driven.text()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_was_done_to_a_run_is_looked_at_at_once(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, settings=Settings(refresh=10.0)) as driven:
+        started = time.monotonic()
+        await driven.press("3", "D", "y")
+        await driven.until(lambda: len(driven.board.runs) == 4)
+        assert time.monotonic() - started < 9.0

@@ -47,9 +47,8 @@ def environment_for_training(threads: int, *, processes: int = 1) -> dict[str, s
     """
     environment = environment_for_children()
     environment.update(dict.fromkeys(_THREAD_VARIABLES, str(max(1, threads // processes))))
-    environment.pop(
-        "WORLD_SIZE", None
-    )  # of a torchrun that we may be under: our children are no part of that
+    # Of a torchrun that we may be under: our children are no part of that.
+    environment.pop("WORLD_SIZE", None)
     if processes > 1:
         environment["PYTHONSAFEPATH"] = "1"  # torchrun hands on no -P
         for name in _INTERFACE_VARIABLES:
