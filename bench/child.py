@@ -1,8 +1,8 @@
 """Work in processes of its own: whole benchmarks, and a training that works when it is told to.
 
 The training is ``python -m bench.child``. On stdin come lines: first the settings (`Settings`, JSON), then a number of
-seconds for each trial. On stdout goes a line for each: how many seconds it took to get ready, then the pictures of each
-trial. Between trials it waits and takes no time from anybody.
+seconds for each trial. On stdout goes a line for each: how many seconds it took to get ready and how many parameters
+are trained, then the pictures of each trial. Between trials it waits and takes no time from anybody.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -18,13 +19,26 @@ from typing import Final
 import click
 import msgspec
 
+from bench.trials import Work
 from core.errors import UserError
+from core.launch.children import environment_for_training
 
 _CHECKOUT: Final = Path(__file__).resolve().parents[1]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child trains."""
+    """What a child trains.
+
+    Attributes:
+        network: ``lean`` or ``thesis``.
+        batch: pictures a step.
+        size: of pictures of noise; those of a data set have their own.
+        count: pictures; a whole number of batches.
+        threads: of OpenMP.
+        device: where.
+        dataset: its name; or nothing, for pictures of noise.
+        contender: whose training it is (`bench.contenders`); ours is started as a worker is, others' as scripts are.
+    """
 
     network: str
     batch: int
@@ -32,18 +46,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     threads: int
     device: str
+    dataset: str = ""
+    contender: str = "ours"
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is our own loop."""
+        return self.contender.split(",")[0] == "ours"
 
 
 class Child:
     """The parent's end of it."""
 
     def __init__(self, settings: Settings) -> None:
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": str(settings.threads),
-            # As workers have it: a thread that spins while it waits takes the core of another worker.
-            "OMP_WAIT_POLICY": "PASSIVE",
-        }
+        environment = environment_for_training(settings.threads) if settings.is_ours else dict(os.environ)
+        self.parameters = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.child"],
             cwd=_CHECKOUT,
@@ -55,8 +72,10 @@ class Child:
         self._write(msgspec.json.encode(settings).decode())
 
     def ready(self) -> float:
-        """Wait until it has trained its first steps; the seconds since its first line."""
-        return self._read()
+        """Wait until it has trained its first steps; the seconds since its first line. Then `parameters` is known."""
+        seconds, parameters = self._read().split()
+        self.parameters = int(parameters)
+        return float(seconds)
 
     def go(self, seconds: float) -> None:
         """Have it train so long."""
@@ -64,7 +83,7 @@ class Child:
 
     def done(self) -> float:
         """Wait for the end of the trial; its pictures."""
-        return self._read()
+        return float(self._read())
 
     def end(self) -> None:
         """Have it leave."""
@@ -81,11 +100,11 @@ class Child:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
-    def _read(self) -> float:
+    def _read(self) -> str:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
             raise UserError(f"a training process ended by itself, with {self._process.wait()}; see above")
-        return float(line)
+        return line
 
 
 @contextlib.contextmanager
@@ -99,6 +118,17 @@ def children(settings: Sequence[Settings]) -> Iterator[list[Child]]:
     finally:
         for child in started:
             child.end()
+
+
+def together(crew: Sequence[Child], seconds: float) -> Work:
+    """The pictures of all of a crew in one trial, which ends with the last of them."""
+
+    def work() -> float:
+        for child in crew:
+            child.go(seconds)
+        return sum(child.done() for child in crew)
+
+    return work
 
 
 def run_benchmarks(commands: Iterable[Sequence[str]], failed: Sequence[str] = ()) -> None:
@@ -129,18 +159,33 @@ def main() -> None:
     settings = msgspec.json.decode(sys.stdin.readline(), type=Settings)
     import torch  # its threads are settled by the environment
 
-    from bench.training import endless, noise_set, recipe_of, training
+    from bench import peers
+    from bench.contenders import contender, needs_peers
+    from bench.training import noise_set
+    from core.data import load_dataset
+    from core.training.memory import keep_freed_memory
 
     torch.set_num_threads(settings.threads)
-    config = endless(recipe_of(settings.network), batch=settings.batch)
-    work = training(config, noise_set(settings.count, settings.size), torch.device(settings.device))
-    work()
-    print(time.perf_counter() - began, flush=True)
-    for line in sys.stdin:
-        seconds, done, start = float(line), 0.0, time.perf_counter()
-        while time.perf_counter() - start < seconds:
-            done += work()
-        print(done, flush=True)
+    device = torch.device(settings.device)
+    if settings.is_ours:
+        keep_freed_memory()
+    if needs_peers(settings.contender):
+        peers.require_peers(device)
+    if settings.dataset:
+        pictures = load_dataset(settings.dataset, count=settings.count, heldout=1)
+    else:
+        pictures = noise_set(settings.count, settings.size)
+    with tempfile.TemporaryDirectory() as scratch:
+        work, parameters = contender(
+            settings.contender, settings.network, pictures, settings.batch, device, Path(scratch) / "peer"
+        )
+        work()
+        print(time.perf_counter() - began, parameters, flush=True)
+        for line in sys.stdin:
+            seconds, done, start = float(line), 0.0, time.perf_counter()
+            while time.perf_counter() - start < seconds:
+                done += work()
+            print(done, flush=True)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,14 @@ Runs in turn have all cores each, and one trains as fast as the next, so one sta
 of its own, as workers are; they wait while others have their turn.
 """
 
-from collections.abc import Sequence
-
 import click
 
-from bench.child import Child, Settings, children
+from bench.child import Settings, children, together
 from bench.machine import Neighbours, describe
 from bench.options import batch_option, device_option, network_option, seconds_option
 from bench.report import finish, row, say
 from bench.training import recipe_of
-from bench.trials import Work, race, ratios
+from bench.trials import race, ratios
 
 TRIAL_SECONDS = 3.0
 _BATCHES = 16
@@ -89,14 +87,3 @@ def groups_of(count: int, cores: int) -> dict[str, tuple[int, int]]:
 def threads_in_words(threads: int) -> str:
     """1 thread, 2 threads."""
     return f"{threads} thread{'s' if threads != 1 else ''}"
-
-
-def together(crew: Sequence[Child], seconds: float) -> Work:
-    """The pictures of all of a crew in one trial, which ends with the last of them."""
-
-    def work() -> float:
-        for child in crew:
-            child.go(seconds)
-        return sum(child.done() for child in crew)
-
-    return work

@@ -5,6 +5,7 @@ time. Others have no end that they cool down to: one training each, looked at as
 from anybody. All judge by the balanced pass rate and the distance of areas of `core evaluate`.
 """
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -49,10 +50,23 @@ METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
     help="One of them; several times for several.",
 )
 @click.option("--dataset", default="high", show_default=True, metavar="NAME")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Keeps the weights of ours there, for what else is to be known of them.",
+)
 @device_option
 @threads_option
 def command(
-    times: str, seeds: int, count: int, only: tuple[str, ...], dataset: str, device: str, threads: int | None
+    times: str,
+    seeds: int,
+    count: int,
+    only: tuple[str, ...],
+    dataset: str,
+    keep: Path | None,
+    device: str,
+    threads: int | None,
 ) -> None:
     """Balanced pass rate after so many seconds of training, ours beside others."""
     machine, where = describe(peers.PACKAGES), torch.device(device.split("+")[0])
@@ -70,7 +84,7 @@ def command(
                 for seconds in budgets:
                     key = f"{name}, {seconds:g} s"
                     found[key] = [
-                        ours(trained_with(dataset, seed), seconds, count, pictures, device, used)
+                        ours(trained_with(dataset, seed), seconds, count, pictures, device, used, keep)
                         for seed in range(seeds)
                     ]
             else:
@@ -110,7 +124,13 @@ def seconds_of(times: str) -> list[float]:
 
 
 def ours(
-    recipe: RunConfig, seconds: float, count: int, pictures: PictureSet, device: str, threads: int
+    recipe: RunConfig,
+    seconds: float,
+    count: int,
+    pictures: PictureSet,
+    device: str,
+    threads: int,
+    keep: Path | None = None,
 ) -> tuple[float, NDArray[np.float32]]:
     """Seconds that a training of the recipe took, made to last as long as it may, and its pictures.
 
@@ -121,6 +141,7 @@ def ours(
         pictures: the data set.
         device: one, or several joined by ``+``; the first draws.
         threads: of all processes together.
+        keep: a folder for the weights, as `torch.save` writes them.
     """
     recipe = recipe.resolved()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,6 +150,9 @@ def ours(
         where = torch.device(device.split("+")[0])
         model = build_network(recipe.model.preset, channels=pictures.channels, width=recipe.model.width)
         model.load_state_dict(torch.load(weights, map_location="cpu"))
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            shutil.copy(weights, keep / f"{recipe.train.seed}-{seconds:g}.pt")
     model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs

@@ -1,32 +1,24 @@
 """Pictures a second in training: our loop and other people's, with one network, in turns.
 
 "ours" is our loop with all that the recipe switches on; "ours, plain" is the same loop in fp32 with Adam and nothing
-else, so that beside it the loops alone differ.
+else, so that beside it the loops alone differ. Each trains in a process of its own: ours as its workers are started,
+others as a script of theirs would be. Whose turn it is not, waits.
 """
-
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import click
 import torch
-from torch import nn
 
 from bench import peers
+from bench.child import Settings, children, together
+from bench.contenders import COMPILED, NAMES, OUR_OWN, needs_peers
 from bench.machine import Neighbours, describe
 from bench.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.report import Row, finish, row, say
-from bench.training import endless, in_bulk, plain, printed_loop, recipe_of, set_threads, training
-from bench.trials import Rates, Work, race, ratios
-from core.config import RunConfig
-from core.data import PictureSet, load_dataset
-from core.diffusion.networks import build_network
+from bench.training import recipe_of
+from bench.trials import TRIAL_SECONDS, Rates, race, ratios
 
-OURS, PLAIN, PRINTED, COMPILED = "ours", "ours, plain", "the printed loop", "ours, compiled"
-PEERS = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion")
-OWN = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
-NAMES = (OURS, COMPILED, PLAIN, PRINTED, *PEERS, *OWN)
 _BATCHES = 16
+_SIZE = 32
 
 
 @click.command("throughput")
@@ -53,79 +45,39 @@ def command(
 ) -> None:
     """Pictures a second in training, our loop against others."""
     machine, where = describe(peers.PACKAGES), torch.device(device)
-    used = set_threads(threads, machine.cores)
-    recipe = recipe_of(network)
-    batch = batch or recipe.train.batch_size
-    pictures = load_dataset(dataset, count=batch * _BATCHES, heldout=1)
+    used = threads or machine.cores
+    batch = batch or recipe_of(network).train.batch_size
     chosen = only or tuple(name for name in NAMES if name != COMPILED)
-    if set(chosen) & {*PEERS, *OWN}:
+    if any(map(needs_peers, chosen)):
         peers.require_peers(where)
-    with tempfile.TemporaryDirectory() as scratch, Neighbours() as others:
-        contenders, sizes = prepare(chosen, recipe, pictures, batch, where, Path(scratch))
-        rates = race(contenders, seconds=seconds, report=say)
-        contenders.clear()  # data loaders have processes, which read the scratch folder
+    settings = [
+        Settings(
+            network=network,
+            batch=batch,
+            size=_SIZE,
+            count=batch * _BATCHES,
+            threads=used,
+            device=device,
+            dataset=dataset,
+            contender=name,
+        )
+        for name in chosen
+    ]
+    with Neighbours() as others, children(settings) as processes:
+        crews = dict(zip(chosen, processes, strict=True))
+        for name, child in crews.items():
+            say(f"{name} was ready in {child.ready():.1f} s")
+        works = {name: together([child], TRIAL_SECONDS) for name, child in crews.items()}
+        rates = race(works, seconds=seconds, report=say)
+        sizes = {name: child.parameters for name, child in crews.items()}
     finish(
         "throughput",
         rows_of(rates, sizes),
         machine=machine,
         others=others.share,
-        settings={
-            "network": network,
-            "batch": batch,
-            "size": pictures.size,
-            "device": device,
-            "threads": used,
-        },
+        settings={"network": network, "batch": batch, "size": _SIZE, "device": device, "threads": used},
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )
-
-
-def prepare(
-    names: tuple[str, ...],
-    recipe: RunConfig,
-    pictures: PictureSet,
-    batch: int,
-    device: torch.device,
-    scratch: Path,
-) -> tuple[dict[str, Work], dict[str, int]]:
-    """The contenders, and how many parameters the network of each has."""
-    channels, size = pictures.channels, pictures.size
-
-    def network() -> nn.Module:
-        torch.manual_seed(0)
-        return build_network(recipe.model.preset, channels=channels, width=recipe.model.width)
-
-    count = peers.parameters_of(network())
-    contenders: dict[str, Work] = {}
-    sizes = dict.fromkeys(names, count)
-
-    def add(name: str, loop: Callable[..., Iterator[int]], model: nn.Module, **options: Path) -> None:
-        sizes[name] = peers.parameters_of(model)
-        contenders[name] = in_bulk(peers.silently(loop(model, pictures, batch, device, **options)), device)
-
-    for index, name in enumerate(names):
-        own = scratch / str(index)
-        if name == OURS:
-            contenders[name] = training(endless(recipe, batch=batch), pictures, device)
-        elif name == COMPILED:
-            contenders[name] = training(endless(recipe, batch=batch, compile=True), pictures, device)
-        elif name == PLAIN:
-            contenders[name] = training(plain(endless(recipe, batch=batch)), pictures, device)
-        elif name == PRINTED:
-            add(name, printed_loop, network())
-        elif name == PEERS[0]:
-            wrapped = peers.WithSelfCondition(network(), channels)
-            add(name, peers.denoising_diffusion_pytorch_loop, wrapped, folder=own)
-        elif name == PEERS[1]:
-            add(name, peers.diffusers_loop, network())
-        elif name == PEERS[2]:
-            add(name, peers.smalldiffusion_loop, network())
-        elif name == OWN[0]:
-            theirs = peers.own_of_denoising_diffusion_pytorch(count, channels)
-            add(name, peers.denoising_diffusion_pytorch_loop, theirs, folder=own)
-        else:
-            add(name, peers.diffusers_loop, peers.own_of_diffusers(count, channels, size))
-    return contenders, sizes
 
 
 def rows_of(rates: Rates, sizes: dict[str, int]) -> list[Row]:
@@ -134,10 +86,10 @@ def rows_of(rates: Rates, sizes: dict[str, int]) -> list[Row]:
         row(name, "pictures/s", values, f"{sizes[name] / 1e6:.2f} M parameters")
         for name, values in rates.items()
     ]
-    for mine in (OURS, COMPILED, PLAIN):
+    for mine in OUR_OWN:
         rows += [
             row(f"{mine} / {name}", "times", ratios(rates, mine, name))
             for name in rates
-            if mine in rates and name not in (OURS, COMPILED, mine)
+            if mine in rates and (name not in OUR_OWN or name == "ours, plain") and name != mine
         ]
     return rows

@@ -60,8 +60,7 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
     processes = settings.device.count("+") + 1
     ended = subprocess.run(
         command_line("bench.timed", str(folder / "settings.json"), processes=processes),
-        # As workers have it: a thread that spins while it waits takes the core of another process.
-        env=environment_for_training(settings.threads, processes=processes) | {"OMP_WAIT_POLICY": "PASSIVE"},
+        env=environment_for_training(settings.threads, processes=processes),
         check=False,
     )
     if ended.returncode:
@@ -79,7 +78,9 @@ def main() -> None:
     from core.data import load_dataset
     from core.training.distributed import gathered
     from core.training.loop import Trainer
+    from core.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     config, out = settings.config, Path(settings.out)
     with gathered(settings.device) as team:
         torch.set_num_threads(max(1, settings.threads // team.size))

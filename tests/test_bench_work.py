@@ -13,8 +13,9 @@ from torch import nn
 
 from bench import all as everything
 from bench.__main__ import BENCHMARKS, main
-from bench.child import Settings, children, run_benchmarks
-from bench.concurrency import groups_of, together
+from bench.child import Settings, children, run_benchmarks, together
+from bench.concurrency import groups_of
+from bench.contenders import as_printed
 from bench.finished import make_runs
 from bench.limit import operations_of_a_step
 from bench.peers import nearest, parameters_of, silently
@@ -24,6 +25,8 @@ from bench.scaling import AXES, label_of, points_of, rows_of
 from bench.terminal import Terminal, text_of
 from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training, with_settings
 from core.data import load_dataset
+from core.diffusion.lean_unet import LeanUNet
+from core.diffusion.thesis_unet import ThesisUNet
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import MetricsTail, RunStore, State
@@ -175,8 +178,28 @@ def test_a_training_in_a_process_of_its_own_works_when_told_to():
     settings = Settings(network="lean", batch=16, size=8, count=32, threads=1, device="cpu")
     with children([settings]) as crew:
         assert crew[0].ready() > 0
+        assert crew[0].parameters == parameters_of(LeanUNet())
         work = together(crew, 0.05)
         assert work() % 16 == work() % 16 == 0
+
+
+def test_the_printed_loop_trains_in_a_process_like_a_script_of_its_own():
+    settings = Settings(
+        network="lean", batch=16, size=8, count=32, threads=1, device="cpu", contender="the printed loop"
+    )
+    assert not settings.is_ours
+    with children([settings]) as crew:
+        assert crew[0].ready() > 0
+        assert together(crew, 0.05)() % 16 == 0
+
+
+def test_the_printed_network_computes_the_same_with_torch_s_own_convolutions():
+    model = ThesisUNet(1, (8, 8, 8)).eval()
+    x = torch.randn((2, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0, 9])
+    expected = model(x, t)
+    assert type(as_printed(model).downs[0].conv1) is nn.Conv2d
+    torch.testing.assert_close(model(x, t), expected)
 
 
 def test_a_training_process_that_ends_by_itself_is_said_so():

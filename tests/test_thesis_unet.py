@@ -9,6 +9,7 @@ from torch.nn import functional
 from core.diffusion.thesis_unet import (
     THESIS_WIDTHS,
     TIME_SINUSOIDS,
+    Convolution,
     SinusoidalEmbedding,
     ThesisUNet,
     doubling_widths,
@@ -72,6 +73,24 @@ def test_the_wiring_is_the_one_of_the_printed_code():
     u = block(torch.cat((u, h1), dim=1), "ups.1")
     u = functional.conv_transpose2d(u, *w("ups.1.resample"), stride=2, padding=1)
     torch.testing.assert_close(network(x, t), functional.conv2d(u, *w("head")))
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (4, 2, 1), (1, 1, 0)])
+def test_a_convolution_to_a_tiny_map_is_torch_s_and_so_are_its_gradients(size, kernel, stride, padding):
+    generator = torch.Generator().manual_seed(0)
+    ours = Convolution(6, 5, kernel, stride=stride, padding=padding).double()
+    theirs = torch.nn.Conv2d(6, 5, kernel, stride=stride, padding=padding).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn((3, 6, size, size), generator=generator, dtype=torch.float64)
+    mine, other = x.clone().requires_grad_(), x.clone().requires_grad_()
+    found, expected = ours(mine), theirs(other)
+    torch.testing.assert_close(found, expected)
+    gradient = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    found.backward(gradient)
+    expected.backward(gradient)
+    for one, another in ((mine, other), (ours.weight, theirs.weight), (ours.bias, theirs.bias)):
+        torch.testing.assert_close(one.grad, another.grad)
 
 
 def test_the_embedding_is_sines_then_cosines_and_is_not_saved():

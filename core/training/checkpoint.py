@@ -302,11 +302,21 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
 
 
 def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Bring back what `optimizer_tensors` gave."""
+    """Bring back what `optimizer_tensors` gave, each moment in its parameter's memory format.
+
+    A fused optimizer walks through the memory of a parameter and its moments side by side, whatever their strides say.
+    """
     states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, index, number, key = name.split(".", 3)
             states[int(index)].setdefault(int(number), {})[key] = value
     for optimizer, state in zip(optimizers, states, strict=True):
+        parameters: list[Tensor] = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
+        for place, moments in state.items():
+            for key, value in moments.items():
+                if value.shape == parameters[place].shape:
+                    moments[key] = torch.empty_like(parameters[place], device=value.device).copy_(value)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

