@@ -48,8 +48,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def slug(self) -> str:
-        """A file name's part that tells machines apart."""
+        """A file name's part that tells machines apart; a CPU that has instructions for bfloat16 from one without."""
         what = self.gpus[0] if self.gpus else self.cpu
+        if not self.gpus and "avx512_bf16" in self.instructions:
+            what += " bf16"
         return re.sub(r"[^a-z0-9]+", "-", f"{what} {self.cores}".lower()).strip("-")
 
 

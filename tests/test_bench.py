@@ -147,6 +147,7 @@ def test_a_machine_is_described_with_what_it_runs():
 
 def test_machines_have_names_fit_for_files():
     assert machine().slug() == "a-cpu-3-ghz-2"
+    assert machine(instructions=("avx2", "avx512_bf16")).slug() == "a-cpu-3-ghz-bf16-2"
     assert machine(gpus=("NVIDIA H100",), cores=16).slug() == "nvidia-h100-16"
 
 
