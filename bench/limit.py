@@ -22,6 +22,7 @@ from bench.report import Row, finish, row, say
 from bench.training import endless, in_bulk, noise_set, recipe_of, set_threads, with_settings, work_of
 from bench.trials import Rates, Work, race, ratios
 from core.training.loop import Trainer
+from core.training.memory import keep_freed_memory
 from core.training.precision import bf16_is_fast
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -65,6 +66,7 @@ def command(
     """Achieved operations a second against what the device reaches, and a profile."""
     machine, where = describe(), torch.device(device)
     used = set_threads(threads, machine.cores)
+    keep_freed_memory()  # as workers do
     recipe = recipe_of(network)
     batch = batch or recipe.train.batch_size
     chosen = precision or (tuple(DTYPES) if bf16_is_fast(where) else ("fp32",))

@@ -3,12 +3,15 @@
 Ours is a training of the recipe that is as long as the time allows, from beginning to cool-down, once for each seed and
 time. Others have no end that they cool down to: one training each, looked at as the times pass. Looking takes no time
 from anybody. All judge by the balanced pass rate and the distance of areas of `core evaluate`.
+
+One trains after another on all cores; or, with ``--a-core-each``, as many at once as there are cores.
 """
 
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,12 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from bench import peers
+from bench.looked_at import THEIRS, looks
+from bench.looked_at import Settings as Looked
 from bench.machine import Neighbours, describe
 from bench.options import device_option, threads_option
 from bench.report import Row, finish, row, say
 from bench.timed import Settings, train_for
-from bench.training import recipe_of, set_threads, synchronise, with_settings
-from bench.whole import denoising_diffusion_pytorch_whole, diffusers_whole
+from bench.training import recipe_of, set_threads, with_settings
 from core.config import RunConfig
 from core.data import PictureSet, load_dataset
 from core.diffusion.networks import build_network
@@ -33,12 +37,15 @@ from core.evaluation.sampling import draw_by, to_unit
 from core.training.checkpoint import make_diffusion
 
 OURS: Final = "ours"
-THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
+
+Outcome = tuple[str, float, NDArray[np.float32]]
+"""Whose, after how long; the seconds that it really trained; its pictures in [0, 1]."""
 
 
 @click.command("quality")
 @click.option("--times", default="300", show_default=True, metavar="S,...", help="Seconds of training.")
+@click.option("--their-times", metavar="S,...", help="The same, of others; as ours unless given.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Of ours.")
 @click.option(
     "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Pictures judged."
@@ -56,50 +63,80 @@ METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
     metavar="FOLDER",
     help="Keeps the weights of ours there, for what else is to be known of them.",
 )
+@click.option(
+    "--a-core-each", is_flag=True, help="Trains with one thread, as many at once as there are cores."
+)
 @device_option
 @threads_option
 def command(
     times: str,
+    their_times: str | None,
     seeds: int,
     count: int,
     only: tuple[str, ...],
     dataset: str,
     keep: Path | None,
+    a_core_each: bool,
     device: str,
     threads: int | None,
 ) -> None:
     """Balanced pass rate after so many seconds of training, ours beside others."""
     machine, where = describe(peers.PACKAGES), torch.device(device.split("+")[0])
-    used = set_threads(threads, machine.cores)
+    used = set_threads(1 if a_core_each else threads, machine.cores)
     budgets = seconds_of(times)
     chosen = only or (OURS, *THEIRS)
     if set(chosen) & set(THEIRS):
         peers.require_peers(where)
     pictures = load_dataset(dataset)
     judge = Judge(pictures)
-    found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     with Neighbours() as others, tempfile.TemporaryDirectory() as scratch:
-        for name in chosen:
-            if name == OURS:
-                for seconds in budgets:
-                    key = f"{name}, {seconds:g} s"
-                    found[key] = [
-                        ours(trained_with(dataset, seed), seconds, count, pictures, device, used, keep)
-                        for seed in range(seeds)
-                    ]
-            else:
-                for seconds, passed, drawn in theirs(name, budgets, count, pictures, where, Path(scratch)):
-                    found[f"{name}, {seconds:g} s"] = [(passed, drawn)]
+        # The longest first, so that no core waits long for the last of them.
+        jobs: list[Callable[[], list[Outcome]]] = [
+            partial(
+                theirs,
+                Looked(
+                    name=name,
+                    dataset=dataset,
+                    times=seconds_of(their_times or times, "--their-times" if their_times else "--times"),
+                    count=count,
+                    device=device,
+                    threads=used,
+                    out=tempfile.mkdtemp(dir=scratch),
+                ),
+            )
+            for name in chosen
+            if name != OURS
+        ]
+        if OURS in chosen:
+            jobs += [
+                partial(ours, trained_with(dataset, seed), seconds, count, pictures, device, used, keep)
+                for seconds in reversed(budgets)
+                for seed in range(seeds)
+            ]
+        with ThreadPoolExecutor(machine.cores if a_core_each else 1) as pool:
+            outcomes = [one for job in pool.map(lambda job: job(), jobs) for one in job]
+    found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
+    for key, passed, drawn in outcomes:
+        found.setdefault(key, []).append((passed, drawn))
     finish(
         "quality",
         rows_of(found, judge),
         machine=machine,
         others=others.share,
-        settings={"dataset": dataset, "times": times, "count": count, "device": device, "threads": used},
+        settings={
+            "dataset": dataset,
+            "times": times,
+            "count": count,
+            "device": device,
+            "threads": used,
+            "at once": machine.cores if a_core_each else 1,
+        },
         notes=[
             f"real pictures: balanced_pass_rate {judge.real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
         ],
-        variant=dataset if where.type == "cpu" else f"{dataset}-{where.type}",
+        variant="-".join(
+            filter(None, (dataset, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each))
+        ),
     )
 
 
@@ -108,8 +145,8 @@ def trained_with(dataset: str, seed: int) -> RunConfig:
     return with_settings(recipe_of("lean"), data={"dataset": dataset}, train={"seed": seed})
 
 
-def seconds_of(times: str) -> list[float]:
-    """The times that were asked for, shortest first.
+def seconds_of(times: str, option: str = "--times") -> list[float]:
+    """The times that were asked for by an option, shortest first.
 
     Raises:
         UserError: something that is no time.
@@ -119,7 +156,7 @@ def seconds_of(times: str) -> list[float]:
     except ValueError:
         found = []
     if not found or not all(0 < seconds < 1e6 for seconds in found):
-        raise UserError(f"--times {times}: expected seconds above 0, such as 300,900")
+        raise UserError(f"{option} {times}: expected seconds above 0, such as 300,900")
     return found
 
 
@@ -131,8 +168,8 @@ def ours(
     device: str,
     threads: int,
     keep: Path | None = None,
-) -> tuple[float, NDArray[np.float32]]:
-    """Seconds that a training of the recipe took, made to last as long as it may, and its pictures.
+) -> list[Outcome]:
+    """A training of the recipe, made to last as long as it may.
 
     Args:
         recipe: with the data set and the seed of the training.
@@ -158,28 +195,13 @@ def ours(
     passed, epochs = outcome.seconds, outcome.epochs
     say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, pictures.channels, pictures.size, pictures.size)
-    return passed, to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where))
+    drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where))
+    return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 
-def theirs(
-    name: str, budgets: list[float], count: int, pictures: PictureSet, device: torch.device, scratch: Path
-) -> Iterator[tuple[float, float, NDArray[np.float32]]]:
-    """For each time: the time, seconds that were really trained, and pictures drawn then."""
-    torch.manual_seed(0)
-    if name == THEIRS[0]:
-        steps, draw = denoising_diffusion_pytorch_whole(pictures, device, scratch / "peer")
-    else:
-        steps, draw = diffusers_whole(pictures, device)
-    steps = peers.silently(steps)
-    trained, seen = 0.0, 0
-    for seconds in budgets:
-        start = time.perf_counter()
-        while trained + time.perf_counter() - start < seconds:
-            seen += next(steps)
-        synchronise(device)
-        trained += time.perf_counter() - start
-        say(f"{name}: {seen} pictures in {trained:.0f} s")
-        yield seconds, trained, draw(count)
+def theirs(settings: Looked) -> list[Outcome]:
+    """One of others, after each of the times."""
+    return [(f"{settings.name}, {look.seconds:g} s", look.trained, look.drawn) for look in looks(settings)]
 
 
 def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], judge: Judge) -> list[Row]:

@@ -12,6 +12,7 @@ from bench.training import endless, noise_set, recipe_of, set_threads, with_sett
 from bench.trials import Rates, Work, exponents, race
 from core.config import RunConfig
 from core.training.loop import Trainer
+from core.training.memory import keep_freed_memory
 
 BASE: Final = {"batch": 32, "size": 32, "width": 32, "T": 1000}
 AXES: Final = {
@@ -36,6 +37,7 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
     """Cost of a training step against batch, picture size, width and T."""
     machine, where = describe(), torch.device(device)
     used = set_threads(threads, machine.cores)
+    keep_freed_memory()  # as workers do
     recipe = recipe_of(network)
     with Neighbours() as others:
         points = points_of(axes or tuple(AXES))

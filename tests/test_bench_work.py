@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from bench import all as everything
+from bench import looked_at
 from bench.__main__ import BENCHMARKS, main
 from bench.child import Settings, children, run_benchmarks, together
 from bench.concurrency import groups_of
@@ -19,7 +20,7 @@ from bench.contenders import as_printed
 from bench.finished import make_runs
 from bench.limit import operations_of_a_step
 from bench.peers import nearest, parameters_of, silently
-from bench.quality import ours, seconds_of
+from bench.quality import ours, seconds_of, theirs
 from bench.sampling import Way, affordable, draw_in_turns, fewest_calls, ways
 from bench.scaling import AXES, label_of, points_of, rows_of
 from bench.terminal import Terminal, text_of
@@ -208,6 +209,43 @@ def test_a_training_process_that_ends_by_itself_is_said_so():
         crew[0].ready()
 
 
+_TRAINS_AND_DRAWS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+
+settings = json.loads(Path(sys.argv[1]).read_text())
+out = Path(settings["out"])
+for index, _ in enumerate(settings["times"]):
+    np.save(out / f"{index}.npy", np.full((settings["count"], 1, 8, 8), index, np.float32))
+(out / "trained.json").write_text(json.dumps([seconds + 0.5 for seconds in settings["times"]]))
+"""
+
+
+def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, monkeypatch):
+    settings = looked_at.Settings(
+        name=looked_at.THEIRS[1],
+        dataset="high",
+        times=[1, 2],
+        count=3,
+        device="cpu",
+        threads=1,
+        out=str(tmp_path),
+    )
+    monkeypatch.setattr(
+        looked_at, "command_line", lambda module, file: [sys.executable, "-c", _TRAINS_AND_DRAWS, file]
+    )
+    found = theirs(settings)
+    assert [(name, passed) for name, passed, _ in found] == [
+        ("diffusers, own net, 1 s", 1.5),
+        ("diffusers, own net, 2 s", 2.5),
+    ]
+    assert [drawn.mean() for *_, drawn in found] == [0, 1]
+    monkeypatch.setattr(looked_at, "command_line", lambda module, file: [sys.executable, "-c", "exit(3)"])
+    with pytest.raises(UserError, match="ended by itself, with 3; see above"):
+        theirs(settings)
+
+
 def test_benchmarks_that_do_not_work_are_named_when_all_have_run(capfd):
     with pytest.raises(UserError, match=r"^check, no-such, nor-this: did not work; see above$"):
         run_benchmarks([["no-such"], ["--help"], ["nor-this"]], failed=["check"])
@@ -311,7 +349,8 @@ def test_a_training_for_a_time_has_at_least_one_epoch_and_draws_as_many_pictures
         sample={"steps": 2},
     )
     pictures = load_dataset(recipe.data.dataset)
-    passed, drawn = ours(recipe, 0.001, 3, pictures, "cpu", threads=1)
+    [(name, passed, drawn)] = ours(recipe, 0.001, 3, pictures, "cpu", threads=1)
+    assert name == "ours, 0.001 s"
     assert passed > 0
     assert drawn.shape == (3, 1, 8, 8)
     assert 0 <= drawn.min() < drawn.max() <= 1
