@@ -51,7 +51,8 @@ def fit(picture: Pixels, size: int) -> Pixels:
     down, across = _areas(height, rows), _areas(width, size)
     scaled = np.tensordot(down, picture.astype(np.float64), axes=(1, 0))
     scaled = np.moveaxis(np.tensordot(across, scaled, axes=(1, 1)), 0, 1)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    # Sums of whole numbers are exact in any order, so that pictures are alike on all processors.
+    return np.rint(scaled / (height * width)).astype(np.uint8)
 
 
 def cell_lines(
@@ -136,10 +137,9 @@ ON_BLACK: Final = Style(color=_numbered(15, "16"), bgcolor=_numbered(0, "16"))
 
 @lru_cache(maxsize=64)
 def _areas(old: int, new: int) -> NDArray[np.float64]:
-    """The matrix [new, old] that averages `old` pixels over `new` areas of equal size."""
-    edges = np.linspace(0, old, new + 1)
-    left = np.maximum(edges[:-1, None], np.arange(old)[None])
-    right = np.minimum(edges[1:, None], np.arange(1, old + 1)[None])
-    overlap = np.maximum(right - left, 0.0)
-    areas: NDArray[np.float64] = overlap / overlap.sum(axis=1, keepdims=True)
+    """The matrix [new, old] that sums `old` pixels over `new` areas of equal size; whole numbers, `old` in each row."""
+    edges = np.arange(new + 1, dtype=np.float64) * old
+    left = np.maximum(edges[:-1, None], new * np.arange(old)[None])
+    right = np.minimum(edges[1:, None], new * np.arange(1, old + 1)[None])
+    areas: NDArray[np.float64] = np.maximum(right - left, 0.0)
     return areas
