@@ -52,7 +52,8 @@ def fit(picture: Pixels, size: int) -> Pixels:
     scaled = np.tensordot(down, picture.astype(np.float64), axes=(1, 0))
     scaled = np.moveaxis(np.tensordot(across, scaled, axes=(1, 1)), 0, 1)
     # Sums of whole numbers are exact in any order, so that pictures are alike on all processors.
-    return np.rint(scaled / (height * width)).astype(np.uint8)
+    averaged: Pixels = np.rint(scaled / (height * width)).astype(np.uint8)
+    return averaged
 
 
 def cell_lines(
