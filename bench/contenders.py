@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bench import peers
+from bench.looked_at import THEIRS
 from bench.training import endless, in_bulk, plain, printed_loop, recipe_of, training, with_settings
 from bench.trials import Work
 from core.data import PictureSet
@@ -17,7 +18,7 @@ from core.diffusion.thesis_unet import Convolution
 OURS, PLAIN, PRINTED, COMPILED = "ours", "ours, plain", "the printed loop", "ours, compiled"
 OUR_OWN: Final = (OURS, COMPILED, PLAIN)
 PEERS: Final = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion")
-OWN_NETS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+OWN_NETS: Final = THEIRS
 NAMES: Final = (OURS, COMPILED, PLAIN, PRINTED, *PEERS, *OWN_NETS)
 
 

@@ -10,7 +10,7 @@ import torch
 
 from bench import peers
 from bench.child import Settings, children, together
-from bench.contenders import COMPILED, NAMES, OUR_OWN, needs_peers
+from bench.contenders import COMPILED, NAMES, OUR_OWN, PLAIN, needs_peers
 from bench.machine import Neighbours, describe
 from bench.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.report import Row, finish, row, say
@@ -90,6 +90,6 @@ def rows_of(rates: Rates, sizes: dict[str, int]) -> list[Row]:
         rows += [
             row(f"{mine} / {name}", "times", ratios(rates, mine, name))
             for name in rates
-            if mine in rates and (name not in OUR_OWN or name == "ours, plain") and name != mine
+            if mine in rates and (name not in OUR_OWN or name == PLAIN) and name != mine
         ]
     return rows

@@ -36,7 +36,6 @@ from core.training.compiler import compile_options
 from core.training.distributed import Team
 from core.training.ema import Ema
 from core.training.loop import EpochReport, NonFiniteLossError, StepsReport, Trainer
-from core.training.muon import Muon, orthogonalise
 from core.training.worker import Worker
 
 
@@ -183,55 +182,6 @@ def test_the_mean_of_weights_is_applied_inside_the_context_only() -> None:
         assert layer.weight.item() == 2.0
     assert layer.weight.item() == 3.0
     assert ema.weights["weight"].item() == 2.0
-
-
-def test_muon_brings_all_singular_values_near_one_and_keeps_the_directions() -> None:
-    matrix = torch.randn((2, 12, 30), generator=torch.Generator().manual_seed(0))
-    given = [*matrix, *matrix.mT]
-    for one, found in zip(given, orthogonalise(given), strict=True):
-        u, _, v = torch.linalg.svd(one, full_matrices=False)
-        values = (u.mT @ found @ v.mT).diagonal()
-        assert values.min() > 0.6
-        assert values.max() < 1.3
-    assert orthogonalise([torch.zeros(3, 3)])[0].abs().max() == 0
-
-
-@pytest.mark.parametrize("shape", [(12, 12), (12, 30), (30, 12), (64, 576)])
-def test_muon_s_steps_are_the_polynomial_of_each_singular_value(shape: tuple[int, int]) -> None:
-    matrix = torch.randn((2, *shape), generator=torch.Generator().manual_seed(0))
-    u, values, v = torch.linalg.svd(matrix.double(), full_matrices=False)
-    values = values / matrix.double().norm(dim=(-2, -1))[:, None]
-    for _ in range(5):
-        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
-    found = torch.stack(orthogonalise([*matrix]))
-    assert_close(found.double(), u * values[:, None] @ v, rtol=0, atol=1e-4)
-
-
-def test_muon_treats_each_matrix_as_if_it_were_alone() -> None:
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(12, 12), (12, 30), (30, 12), (8, 12), (64, 12), (12, 31)]
-    matrices = [torch.randn(shape, generator=generator) for shape in shapes]
-    for matrix, found in zip(matrices, orthogonalise(matrices), strict=True):
-        assert_close(found, orthogonalise([matrix])[0], rtol=0, atol=1e-5)
-
-
-def test_muon_s_step_of_a_kernel_does_not_depend_on_its_memory_format() -> None:
-    gradient = torch.randn((8, 4, 3, 3), generator=torch.Generator().manual_seed(0))
-    stepped = []
-    for layout in (torch.contiguous_format, torch.channels_last):
-        kernel = torch.nn.Parameter(torch.ones(8, 4, 3, 3).to(memory_format=layout))
-        kernel.grad = gradient.to(memory_format=layout)
-        Muon([kernel], lr=0.1, weight_decay=0.01).step()
-        stepped.append(kernel.detach())
-    assert torch.equal(*stepped)
-
-
-def test_muon_steps_down_the_gradient_with_a_root_mean_square_of_a_fifth_of_the_rate() -> None:
-    kernel = torch.nn.Parameter(torch.zeros(8, 4, 3, 3))
-    kernel.grad = torch.randn(kernel.shape, generator=torch.Generator().manual_seed(0))
-    Muon([kernel], lr=0.1).step()
-    assert (kernel.detach() * kernel.grad).sum() < 0
-    assert kernel.detach().square().mean().sqrt().item() == pytest.approx(0.02, rel=0.2)
 
 
 @pytest.mark.parametrize(("channels", "size"), [(1, 32), (3, 16), (1, 64)])
