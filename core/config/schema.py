@@ -120,7 +120,7 @@ class SampleConfig(Section, frozen=True):
     count: PositiveInt = 16
     sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
     """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
-    `churn` is dpm++ that adds noise only from a log SNR of -2 on.
+    `churn` is dpm++ that adds noise only from a log SNR of -0.5 on.
     """
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""

@@ -18,7 +18,7 @@ from core.diffusion.walking import Model, SamplerState, draw, foresee, transitio
 from core.errors import UserError
 from core.spacing import Spacing
 
-CHURN_FROM: Final = -2.0
+CHURN_FROM: Final = -0.5
 """The log SNR from which on `sample_churn` adds noise."""
 
 
@@ -165,12 +165,12 @@ def sample_churn(
     spacing: Spacing = "uniform",
     clip: Clip = "static",
 ) -> Iterator[SamplerState]:
-    """`sample_dpm_solver` that adds noise only once something is to be seen: deterministic up to a log SNR of -2.
+    """`sample_dpm_solver` that adds noise only once something is to be seen: deterministic up to a log SNR of -0.5.
 
     Noise on the way lets the network mend what it made badly, and more of it than ancestral sampling adds (an eta
-    above 1) mends more. Added early it also moves what is large, such as the areas of shapes, and so do long steps of
-    first order. Karras et al. 2022 keep the noise of their Algorithm 2 within such bounds too, S_tmin and S_tmax, but
-    renew it before each step.
+    above 1) mends more. Added early, it also moves what is large, such as the areas of shapes, and in few steps it
+    erases what is small; long steps of first order move areas too. Karras et al. 2022 keep the noise of their Algorithm
+    2 within such bounds, S_tmin and S_tmax, but renew it before each step.
 
     Args:
         model: the network.
@@ -178,8 +178,8 @@ def sample_churn(
         noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
         steps: network calls; None walks through all timesteps. The more noise, the more calls it takes.
         start: the timestep of `noise`; None is T - 1.
-        eta: from 0 (deterministic) to 2, of the steps from a log SNR of -2 on; as in `sample_ddim` the variance of the
-            noise grows with its square, so that it is the same in many short steps.
+        eta: from 0 (deterministic) to 2, of the steps from a log SNR of -0.5 on; as in `sample_ddim` the variance of
+            the noise grows with its square, so that it is the same in many short steps.
         generator: draws the noise added where eta > 0; not touched at eta = 0.
         spacing: which timesteps are visited.
         clip: what is done to each foreseen x0, before it is extrapolated from.
