@@ -4,7 +4,6 @@ FILE holds `Settings` as JSON. Starting the process is no part of the times, nor
 """
 
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,8 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UserError
-from core.launch.children import command_line, environment_for_training
+from bench.apart import train_apart
 
 THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 
@@ -56,15 +54,7 @@ def looks(settings: Settings) -> list[Look]:
     Raises:
         UserError: the training ended by itself.
     """
-    folder = Path(settings.out)
-    (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
-    ended = subprocess.run(
-        command_line("bench.looked_at", str(folder / "settings.json")),
-        env=environment_for_training(settings.threads),
-        check=False,
-    )
-    if ended.returncode:
-        raise UserError(f"a training process ended by itself, with {ended.returncode}; see above")
+    folder = train_apart("bench.looked_at", settings)
     trained = json.loads((folder / "trained.json").read_text())
     return [
         Look(seconds, passed, np.load(folder / f"{index}.npy"))

@@ -4,7 +4,6 @@ FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a pr
 Starting them is no part of the time. How many epochs fit is settled halfway, by the speed until then.
 """
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -13,9 +12,8 @@ from typing import Final
 
 import msgspec
 
+from bench.apart import train_apart
 from core.config import RunConfig
-from core.errors import UserError
-from core.launch.children import command_line, environment_for_training
 
 _WARM_UP_SECONDS: Final = 1.0
 _PLANNED_AT: Final = 0.5
@@ -55,16 +53,7 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
     Raises:
         UserError: the training ended by itself.
     """
-    folder = Path(settings.out)
-    (folder / "settings.json").write_bytes(msgspec.json.encode(settings))
-    processes = settings.device.count("+") + 1
-    ended = subprocess.run(
-        command_line("bench.timed", str(folder / "settings.json"), processes=processes),
-        env=environment_for_training(settings.threads, processes=processes),
-        check=False,
-    )
-    if ended.returncode:
-        raise UserError(f"a training process ended by itself, with {ended.returncode}; see above")
+    folder = train_apart("bench.timed", settings, processes=settings.device.count("+") + 1)
     outcome = msgspec.json.decode((folder / "outcome.json").read_bytes(), type=Outcome)
     return outcome, folder / "weights.pt"
 

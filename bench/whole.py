@@ -13,7 +13,7 @@ from bench import peers
 from core.data import PictureSet
 
 BATCH: Final = 32
-"""Pictures a step, as many as in our recipe."""
+"""Pictures a step, as in the README of the first."""
 CALLS: Final = 50
 """Network calls a picture."""
 _DRAWN_AT_ONCE: Final = 64
