@@ -126,6 +126,7 @@ def command(
         settings={
             "dataset": dataset,
             "times": times,
+            "their times": their_times or times,
             "count": count,
             "device": device,
             "threads": used,

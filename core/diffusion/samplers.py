@@ -148,9 +148,7 @@ def sample_dpm_solver(
         UserError: eta is not in [0, 2].
     """
     _check_eta(eta)
-    yield from _multistep(
-        model, diffusion, noise, steps, start, eta, generator, spacing, clip, noise_from=-math.inf
-    )
+    yield from _multistep(model, diffusion, noise, steps, start, generator, spacing, clip, eta=eta)
 
 
 def sample_churn(
@@ -192,7 +190,7 @@ def sample_churn(
     """
     _check_eta(eta)
     yield from _multistep(
-        model, diffusion, noise, steps, start, eta**2, generator, spacing, clip, noise_from=CHURN_FROM
+        model, diffusion, noise, steps, start, generator, spacing, clip, eta=eta**2, noise_from=CHURN_FROM
     )
 
 
@@ -202,33 +200,48 @@ def _multistep(
     noise: Tensor,
     steps: int | None,
     start: int | None,
-    eta: float,
     generator: torch.Generator,
     spacing: Spacing,
     clip: Clip,
     *,
-    noise_from: float,
+    eta: float = 0.0,
+    noise_from: float = -math.inf,
+    corrects: bool = False,
 ) -> Iterator[SamplerState]:
-    """Lu et al. 2022, Algorithm 2, with noise in the steps that begin at a log SNR of `noise_from` or more."""
+    """Lu et al. 2022, Algorithm 2, and what is built on it.
+
+    Args:
+        model, diffusion, noise, steps, start, generator, spacing, clip: as all samplers take them.
+        eta: how much noise is added, by its variance, in the steps that begin at a log SNR of `noise_from` or more.
+        noise_from: see `eta`.
+        corrects: whether each x0 corrects the step that led to it, if that was without noise; Zhao et al. 2023,
+            Algorithm 5.
+    """
     xt = noise
     visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
-    before: tuple[Tensor, float] | None = None
+    nothing = torch.zeros_like(xt)
+    base, before, slope, h, ratio, added = xt, xt, nothing, 0.0, 0.0, 0.0
     for index, t, s in transitions(visited):
         x0 = foresee(model, diffusion, xt, t, clip)
-        _, spread = diffusion.signal_and_noise(t)
+        signal, spread = diffusion.signal_and_noise(t)
+        if corrects and h > 0.0 and added == 0.0:
+            # Of the step that led here: h is its length, `slope` the divided difference before it.
+            weight_slope, weight_new = _correction(h, ratio)
+            xt = base - signal * math.expm1(-h) * (weight_slope * slope + weight_new * (x0 - before))
         signal_s, spread_s = diffusion.signal_and_noise(s)
         # Half the growth of log SNR: infinite from pure noise, and to the finished picture.
-        h = diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
+        earlier, h = h, diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
         added = eta if 2.0 * diffusion.half_log_snr(t) >= noise_from else 0.0
-        foreseen = x0
-        if before is not None and s >= 0 and before[1] > 0.0:
-            foreseen = x0 + h / (2.0 * before[1]) * (x0 - before[0])
+        ratio = -earlier / h if s >= 0 and h > 0.0 else 0.0
+        slope = h / earlier * (x0 - before) if s >= 0 and 0.0 < earlier < math.inf else nothing
         kept = math.exp(-added * h) if added > 0.0 else 1.0
-        xt = spread_s / spread * kept * xt - signal_s * math.expm1(-(1.0 + added) * h) * foreseen
+        gained = -signal_s * math.expm1(-(1.0 + added) * h)
+        base = spread_s / spread * kept * xt + gained * x0
+        xt = base + gained * 0.5 * slope
         if added > 0.0 and s >= 0:
             xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * added * h)) * draw(xt, generator)
-        before = x0, h
+        before = x0
         yield SamplerState(index, s, xt, x0)
 
 
@@ -261,27 +274,7 @@ def sample_unipc(
     Yields:
         steps + 1 states; each as predicted, which is what the network is asked about.
     """
-    xt = noise
-    visited = visited_of(diffusion, steps, start, spacing)
-    yield SamplerState(0, visited[0], xt, None)
-    nothing = torch.zeros_like(xt)
-    corrected, base, before, slope, h, ratio = xt, xt, xt, nothing, 0.0, 0.0
-    for index, t, s in transitions(visited):
-        x0 = foresee(model, diffusion, xt, t, clip)
-        signal, spread = diffusion.signal_and_noise(t)
-        if index > 1:
-            # Of the step that led here: h is its length, `slope` the divided difference before it.
-            weight_slope, weight_new = _correction(h, ratio)
-            change = weight_slope * slope + weight_new * (x0 - before)
-            corrected = base - signal * math.expm1(-h) * change
-        signal_s, spread_s = diffusion.signal_and_noise(s)
-        earlier, h = h, diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
-        ratio = -earlier / h if s >= 0 else 0.0
-        slope = (before - x0) / ratio if ratio and math.isfinite(ratio) else nothing
-        base = spread_s / spread * corrected - signal_s * math.expm1(-h) * x0
-        xt = base - signal_s * math.expm1(-h) * 0.5 * slope
-        before = x0
-        yield SamplerState(index, s, xt, x0)
+    yield from _multistep(model, diffusion, noise, steps, start, generator, spacing, clip, corrects=True)
 
 
 def _correction(h: float, ratio: float) -> tuple[float, float]:
