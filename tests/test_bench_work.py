@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from bench import all as everything
-from bench import looked_at
+from bench import apart, looked_at
 from bench.__main__ import BENCHMARKS, main
 from bench.child import Settings, children, run_benchmarks, together
 from bench.concurrency import groups_of
@@ -232,16 +232,20 @@ def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, 
         threads=1,
         out=str(tmp_path),
     )
-    monkeypatch.setattr(
-        looked_at, "command_line", lambda module, file: [sys.executable, "-c", _TRAINS_AND_DRAWS, file]
-    )
+
+    def stands_in(code):
+        monkeypatch.setattr(
+            apart, "command_line", lambda module, file, processes: [sys.executable, "-c", code, file]
+        )
+
+    stands_in(_TRAINS_AND_DRAWS)
     found = theirs(settings)
     assert [(name, passed) for name, passed, _ in found] == [
         ("diffusers, own net, 1 s", 1.5),
         ("diffusers, own net, 2 s", 2.5),
     ]
     assert [drawn.mean() for *_, drawn in found] == [0, 1]
-    monkeypatch.setattr(looked_at, "command_line", lambda module, file: [sys.executable, "-c", "exit(3)"])
+    stands_in("exit(3)")
     with pytest.raises(UserError, match="ended by itself, with 3; see above"):
         theirs(settings)
 
