@@ -214,18 +214,18 @@ def _multistep(
         model, diffusion, noise, steps, start, generator, spacing, clip: as all samplers take them.
         eta: how much noise is added, by its variance, in the steps that begin at a log SNR of `noise_from` or more.
         noise_from: see `eta`.
-        corrects: whether each x0 corrects the step that led to it, if that was without noise; Zhao et al. 2023,
+        corrects: whether each x0 corrects the step that led to it, which must be without noise; Zhao et al. 2023,
             Algorithm 5.
     """
     xt = noise
     visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     nothing = torch.zeros_like(xt)
-    base, before, slope, h, ratio, added = xt, xt, nothing, 0.0, 0.0, 0.0
+    base, before, slope, h, ratio = xt, xt, nothing, 0.0, 0.0
     for index, t, s in transitions(visited):
         x0 = foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
-        if corrects and h > 0.0 and added == 0.0:
+        if corrects and h > 0.0:
             # Of the step that led here: h is its length, `slope` the divided difference before it.
             weight_slope, weight_new = _correction(h, ratio)
             xt = base - signal * math.expm1(-h) * (weight_slope * slope + weight_new * (x0 - before))
