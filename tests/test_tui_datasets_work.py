@@ -32,7 +32,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_pictu
         await driven.press("tab")
         assert "fitting triangles" in driven.text()
         assert "f fits it" in driven.text()
-        await driven.until(lambda: screen.fitting is None and driven.text().count("IoU ") == 16)
+        await driven.until(lambda: not screen.fitting and driven.text().count("IoU ") == 16)
         assert "fitting triangles" not in driven.text()
         for side in ("real", "samples"):
             over, alone = tiles(screen, side)[:2]
@@ -48,7 +48,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_pictu
         await driven.press("r")
         assert driven.text().count("f fits it") == 8
         await driven.press("enter")
-        await driven.until(lambda: screen.fitting is None and "f fits it" not in driven.text())
+        await driven.until(lambda: not screen.fitting and "f fits it" not in driven.text())
         await driven.press("end")
         assert "not fitted" in driven.text()
 
@@ -59,7 +59,7 @@ async def test_kept_fits_are_shown_at_once_and_nothing_is_started(tmp_path: Path
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         await driven.press("v")
-        assert screen.fitting is None
+        assert not screen.fitting
         assert driven.text().count("IoU") == 16
         await driven.press("r")
         assert driven.text().count("IoU") == 16
@@ -72,7 +72,7 @@ async def test_why_nothing_can_be_fitted_is_said(tmp_path: Path) -> None:
         await driven.press("f")
         assert screen.view == "triangles"
         await driven.until(lambda: any("cannot be written" in said for said in driven.said()))
-        assert screen.fitting is None
+        assert not screen.fitting
 
 
 async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         self.control = control
         self.shown = shown
         self.making: Making | None = None
-        self.fitting: Fitting | None = None
+        self._starting = False
+        self._fitting: Fitting | None = None
         self._waiting: Timer | None = None
 
     def on_unmount(self) -> None:
@@ -50,7 +51,12 @@ class DatasetWork(Screen[list[RunConfig] | None]):
     def work_said(self) -> list[str]:
         """What is under way, in words."""
         said = [self.making.said] if self.making is not None else []
-        return [*said, "fitting triangles"] if self.fitting is not None else said
+        return [*said, "fitting triangles"] if self.fitting else said
+
+    @property
+    def fitting(self) -> bool:
+        """Whether triangles are being fitted, from the key on: starting a process for that takes a moment."""
+        return self._starting or self._fitting is not None
 
     @work(exclusive=True, group="look")
     async def look_at(self, name: str) -> None:
@@ -61,13 +67,18 @@ class DatasetWork(Screen[list[RunConfig] | None]):
             self.shown.seen, self.shown.trouble = None, plain(str(error))
         self.update()
 
-    @work(exclusive=True, group="fit")
-    async def fit_away(self, pictures: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
-        """Start the process that fits triangles; see `Control.fit`."""
+    def fit_away(self, pictures: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
+        """Have triangles fitted in another process; see `Control.fit`. To be called while nothing is `fitting`."""
+        self._starting = True
+        self._start_fitting(pictures, kept, samples)
+
+    @work(group="fit")
+    async def _start_fitting(self, pictures: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
         try:
-            self.fitting = await asyncio.to_thread(self.control.fit, pictures, kept, samples)
+            self._fitting = await asyncio.to_thread(self.control.fit, pictures, kept, samples)
         except UserError as error:
             self.notify(plain(str(error)), severity="error", markup=False)
+        self._starting = False
         self._wait()
 
     def action_make(self) -> None:
@@ -102,11 +113,11 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         self.update()
 
     def _look_around(self) -> None:
-        if self.fitting is not None and self.fitting.ended:
-            if self.fitting.trouble:
-                self.notify(self.fitting.trouble, severity="error", markup=False)
-            self.fitting = None
-        if self.fitting is None and self.making is None and self._waiting is not None:
+        if self._fitting is not None and self._fitting.ended:
+            if self._fitting.trouble:
+                self.notify(self._fitting.trouble, severity="error", markup=False)
+            self._fitting = None
+        if not self.fitting and self.making is None and self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
         self.update()

@@ -222,7 +222,7 @@ class DatasetsScreen(DatasetChoice):
 
     def action_view(self, view: str) -> None:
         self.view = view
-        if view == "triangles" and self.fitting is None:
+        if view == "triangles" and not self.fitting:
             self._fit()
         self.update()
 
@@ -267,7 +267,7 @@ class DatasetsScreen(DatasetChoice):
     def action_fit(self) -> None:
         """Fit triangles to what has none yet, and show them."""
         self.view = "triangles"
-        if self.fitting is None and not self._fit():
+        if not self.fitting and not self._fit():
             self.notify("all of these have their triangles")
         self.update()
 
