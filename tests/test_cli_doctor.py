@@ -31,6 +31,8 @@ def test_json_has_the_documented_keys(core):
 def test_deep_computes_with_torch_in_a_process_of_its_own(core):
     found = json.loads(core("doctor", "--json", "--deep").stdout)
     assert "cpu" in found["torch"]["works_on"]
+    assert found["torch"]["cpu_precision"] in ("fp32", "bf16")
+    assert "train.precision auto is" in core("doctor", "--deep").stdout
 
 
 def test_a_folder_that_cannot_be_written_ends_with_code_2(core, tmp_path):

@@ -19,6 +19,7 @@ from core.cli.output import emit, emit_json
 from core.cli.pictures import color_mode
 from core.data import default_data_dir
 from core.errors import UserError
+from core.launch.children import environment_for_children
 from core.launch.devices import detect_machine, explain, make_plan
 from core.training.compiler import find_compiler
 
@@ -32,12 +33,16 @@ DEEP_TIMEOUT = 120
 
 _PROBE = """
 import json, torch
+from core.training.precision import bf16_is_fast, bf16_speedup, has_bf16
+cpu = torch.device("cpu")
 kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
 ones = {kind: torch.ones(64, 64, device=kind) for kind in kinds}
 sums = {kind: float((x @ x).sum()) for kind, x in ones.items()}
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": names,
-                  "works_on": [kind for kind, total in sums.items() if total == 64**3]}))
+                  "works_on": [kind for kind, total in sums.items() if total == 64**3],
+                  "cpu_bf16_speedup": round(bf16_speedup(), 2) if has_bf16(cpu) else None,
+                  "cpu_precision": "bf16" if bf16_is_fast(cpu) else "fp32"}))
 """
 
 
@@ -122,7 +127,12 @@ def _try_torch() -> dict[str, Any]:
     """Import torch and compute with it, in a process of its own, which may crash as drivers make it."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE], capture_output=True, text=True, timeout=DEEP_TIMEOUT, check=False
+            [sys.executable, "-c", _PROBE],
+            env=environment_for_children(),
+            capture_output=True,
+            text=True,
+            timeout=DEEP_TIMEOUT,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return {"error": f"torch did not answer within {DEEP_TIMEOUT} s"}
@@ -154,6 +164,7 @@ def _as_text(report: Mapping[str, Any]) -> str:
     lines += [f"  {'C++ compiler':<12} {compiles}"]
     if report["torch"] and "error" not in report["torch"]:
         lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
+        lines += [f"  {_precision(report['torch'])}"]
     lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
     for folder in report["folders"]:
         can = "can be written" if folder["writable"] else "CANNOT be written"
@@ -161,6 +172,12 @@ def _as_text(report: Mapping[str, Any]) -> str:
         made = "" if folder["exists"] else ", will be made"
         lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
     return "\n".join(lines)
+
+
+def _precision(torch: Mapping[str, Any]) -> str:
+    speedup, chosen = torch["cpu_bf16_speedup"], torch["cpu_precision"]
+    why = "it has no instructions for bf16" if speedup is None else f"bf16 is {speedup:g} times as fast as fp32"
+    return f"train.precision auto is {chosen} on the CPU: {why}"
 
 
 def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:

@@ -41,7 +41,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
     `epoch` epochs are complete, and `batch` batches of the next; `losses` are those batches' losses. `elapsed` is in
     seconds; `metrics_offset` in bytes of `metrics.jsonl`. `threads` is how many added up the numbers on a CPU, which
-    decides their last bits; 0 on other devices, and where it is not known.
+    decides their last bits; 0 on other devices, and where it is not known. `precision` is ``bf16`` or ``fp32``, or
+    nothing where it is not known.
     """
 
     format_version: int = FORMAT_VERSION
@@ -54,6 +55,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     channels: int
     size: int
     threads: int = 0
+    precision: str = ""
 
 
 class _Versioned(msgspec.Struct):

@@ -31,7 +31,7 @@ from core.training.compiler import compile_options, find_compiler
 from core.training.distributed import Team
 from core.training.ema import Ema
 from core.training.muon import Muon
-from core.training.precision import bf16_is_fast
+from core.training.precision import bf16_is_fast, has_bf16
 from core.training.symmetries import augment
 from core.training.timesteps import TimestepSource
 from core.training.weighting import loss_weights
@@ -110,7 +110,10 @@ class Trainer:
         )
         weights = loss_weights(self.diffusion, train.loss_weight)
         self.weights = None if weights is None else weights.to(device)
-        self.bf16 = train.precision == "bf16" or (train.precision == "auto" and bf16_is_fast(device))
+        self.bf16 = train.precision == "bf16" or (
+            # Where several processes train, none may take another one than the rest.
+            train.precision == "auto" and not self.team.agree(not bf16_is_fast(device))[0]
+        )
         self.batches = math.ceil(len(self.x) / train.batch_size)
         self.steps = self.batches * train.epochs
         self.epoch = self.batch = self.step = 0
@@ -190,10 +193,11 @@ class Trainer:
             channels=self.channels,
             size=self.size,
             threads=torch.get_num_threads() if self.device.type == "cpu" and self.team.size == 1 else 0,
+            precision="bf16" if self.bf16 else "fp32",
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
-        """Go on from what `tensors` and `position` gave.
+        """Go on from what `tensors` and `position` gave; on a CPU in the precision of before, if it can.
 
         Raises:
             UserError: they are of another training.
@@ -211,6 +215,15 @@ class Trainer:
             ) from error
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
+        if (
+            self.config.train.precision == "auto"
+            and position.precision
+            and self.device.type == "cpu"
+            and has_bf16(self.device)
+        ):
+            self.bf16 = (
+                position.precision == "bf16"
+            )  # a measurement may come out otherwise than it did before
 
     def weights_are_finite(self) -> bool:
         """Whether no weight is NaN or infinite."""

@@ -86,9 +86,12 @@ def _resume_and_compare(run: RunDirectory, processes: int) -> None:
 
 
 def _like_alone(run: RunDirectory) -> None:
-    """The same but for the order of summation: weights, their mean, optimizers, losses and what is held out."""
+    """The same but for the order of summation: weights, their mean, optimizers, losses and what is held out.
+
+    How far that order carries depends on the CPU; a step moves a weight by some 1e-4.
+    """
     assert tiny.state(run) is State.FINISHED
-    assert_close(_made(run), _alone(), rtol=2e-4, atol=2e-6)
+    assert_close(_made(run), _alone(), rtol=2e-4, atol=1e-5)
     assert torch.equal(_made(run)[0]["rng"], _alone()[0]["rng"])
     tiny.check_files(run)
 

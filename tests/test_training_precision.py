@@ -1,0 +1,102 @@
+"""In which precision a training runs where that is left to it, and in which it goes on."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from core.data import PictureSet
+from core.data.recipe import DataRecipe
+from core.runs import RunDirectory
+from core.training import precision
+from core.training.loop import Trainer
+from core.training.precision import bf16_is_fast, bf16_speedup
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _measured_anew() -> Iterator[None]:
+    bf16_speedup.cache_clear()
+    yield
+    bf16_speedup.cache_clear()
+
+
+def measures(monkeypatch: pytest.MonkeyPatch, *, fp32: list[float], bf16: list[float]) -> None:
+    """A CPU with instructions for bfloat16, whose convolutions take these seconds, in turns."""
+    times = {torch.float32: itertools.cycle(fp32), torch.bfloat16: itertools.cycle(bf16)}
+
+    def convolution(dtype: torch.dtype) -> Callable[[], float]:
+        return lambda: next(times[dtype])
+
+    monkeypatch.setattr(precision, "_convolution", convolution)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+
+
+def trainer(wanted: str) -> Trainer:
+    pixels = np.full((8, 1, 16, 16), 128, np.uint8)
+    recipe = DataRecipe(name="grey", kind="folder", size=16)
+    config = RunConfig(
+        data=DataConfig(heldout=1),
+        schedule=ScheduleConfig(timesteps=20),
+        model=ModelConfig(preset="lean", width=16),
+        train=TrainConfig(epochs=2, batch_size=8, precision=wanted),  # type: ignore[arg-type]
+    )
+    return Trainer(config, PictureSet("grey", pixels, pixels[:1], recipe, Path(), None, None), CPU)
+
+
+def test_the_shortest_times_are_compared_but_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures(monkeypatch, fp32=[0.1, 9.0, 2.0, 5.0], bf16=[0.1, 4.0, 1.0, 3.0])
+    monkeypatch.setattr(precision, "_ROUNDS", 2)
+    assert bf16_speedup() == 2.0
+    assert bf16_is_fast(CPU)
+
+
+def test_instructions_that_make_it_slower_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures(monkeypatch, fp32=[2.0], bf16=[2.1])
+    assert not bf16_is_fast(CPU)
+    assert not trainer("auto").bf16
+    assert trainer("bf16").bf16
+
+
+def test_without_instructions_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    measures(monkeypatch, fp32=[2.0], bf16=[1.0])
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    assert not bf16_is_fast(CPU)
+    assert bf16_speedup.cache_info().misses == 0
+
+
+def test_what_is_measured_takes_time_and_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    work = precision._convolution(torch.float32)
+    assert all(0.0 < work() < 10.0 for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1.0, 4.0), (4.0, 1.0)])
+def test_a_training_goes_on_in_its_precision_however_it_is_measured_then(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, first: float, then: float
+) -> None:
+    measures(monkeypatch, fp32=[2.0], bf16=[first])
+    begun = trainer("auto")
+    assert begun.bf16 == (first < 2.0)
+    list(begun.reports(lambda: begun.step >= 1))
+    position = begun.position(elapsed=0.0, metrics_offset=0)
+    assert position.precision == ("bf16" if begun.bf16 else "fp32")
+    bf16_speedup.cache_clear()
+    measures(monkeypatch, fp32=[2.0], bf16=[then])
+    resumed = trainer("auto")
+    assert resumed.bf16 != begun.bf16
+    resumed.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    assert resumed.bf16 == begun.bf16
+    asked = trainer("fp32")
+    asked.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    assert not asked.bf16
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    elsewhere = trainer("auto")
+    elsewhere.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    assert not elsewhere.bf16
