@@ -20,6 +20,7 @@ from core.diffusion.samplers import (
     sample_ddim,
     sample_ddpm,
     sample_dpm_solver,
+    sample_unipc,
 )
 from core.errors import UserError
 from core.schedules import make_schedule
@@ -95,6 +96,7 @@ def test_any_number_of_steps_visits_as_many_timesteps_downwards(spacing, schedul
         ("logsnr", lambda rising: rising),
         ("karras", lambda rising: -np.exp(-rising / 7)),
         ("cosine", lambda rising: np.arcsin(np.sqrt(1 / (1 + np.exp(-2 * rising)))) ** (2 / 3)),
+        ("decay", lambda rising: -np.log(0.03 + np.log(1 + np.exp(-2 * rising)))),
     ],
 )
 def test_steps_are_even_in_what_they_are_spaced_by(spacing, place):
@@ -109,7 +111,7 @@ def test_steps_are_even_in_what_they_are_spaced_by(spacing, place):
 
 def test_an_unknown_spacing_is_refused():
     with pytest.raises(
-        UserError, match="unknown spacing 'sigma'; expected one of uniform, logsnr, karras, cosine"
+        UserError, match="unknown spacing 'sigma'; expected one of uniform, logsnr, karras, cosine, decay"
     ):
         inference_timesteps(10, spacing="sigma", log_snr=np.zeros(10))
     with pytest.raises(ValueError, match="spacing karras needs log_snr"):
@@ -281,13 +283,13 @@ def test_more_noise_on_the_way_leaves_the_distribution_as_it_is(name, eta):
     assert x.std().item() == pytest.approx(0.2, rel=0.06)  # of first order
 
 
-def test_churn_is_deterministic_dpm_solver_before_its_log_snr_and_the_same_with_noise_after_it():
+def test_churn_is_unipc_before_its_log_snr_and_dpm_solver_with_noise_after_it():
     diffusion = process(timesteps=1000, name="cosine", zero_terminal_snr=True, prediction_type="sample")
     first = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM))  # the cleanest timestep without noise
     churned = list(sample_churn(network, diffusion, start(), eta=1.5, generator=seeded()))
-    quiet = list(sample_dpm_solver(network, diffusion, start(), generator=seeded()))
+    quiet = list(sample_unipc(network, diffusion, start(), generator=seeded()))
     same = [torch.equal(a.xt, b.xt) for a, b in zip(churned, quiet, strict=True)]
-    assert same == [state.timestep >= first - 1 for state in quiet[:-1]] + [False]
+    assert same == [state.timestep >= first for state in quiet[:-1]] + [False]
     late = {"start": first - 1}
     assert torch.equal(
         sample("churn", network, diffusion, start(), eta=1.25, generator=seeded(), **late),
@@ -295,9 +297,26 @@ def test_churn_is_deterministic_dpm_solver_before_its_log_snr_and_the_same_with_
     )
 
 
+def test_a_step_across_the_log_snr_of_churn_has_as_much_noise_as_lies_after_it():
+    diffusion = process(timesteps=1000, name="cosine", prediction_type="sample")
+    log_snr = diffusion.schedule.log_snr
+    for before in (0.1, 1.0, 4.0):
+        t = int(np.argmax(log_snr < CHURN_FROM - before))
+        for steps in (2, 5):
+            walk = list(
+                sample_churn(network, diffusion, start(), steps=steps, start=t, eta=1.2, generator=seeded())
+            )
+            s = walk[1].timestep
+            share = max(0.0, (log_snr[s] - CHURN_FROM) / (log_snr[s] - log_snr[t]))
+            other = sample_dpm_solver(
+                network, diffusion, start(), steps=steps, start=t, eta=1.2**2 * share, generator=seeded()
+            )
+            torch.testing.assert_close(walk[1].xt, next(itertools.islice(other, 1, None)).xt)
+
+
 def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
     diffusion = process(timesteps=4000, name="cosine", prediction_type="sample")
-    t = int(np.argmax(diffusion.schedule.log_snr < 0.0))
+    t = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM + 1.0))
 
     black = torch.zeros(4, 1, 64, 64, dtype=torch.float64)
 

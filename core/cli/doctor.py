@@ -176,7 +176,9 @@ def _as_text(report: Mapping[str, Any]) -> str:
 
 def _precision(torch: Mapping[str, Any]) -> str:
     speedup, chosen = torch["cpu_bf16_speedup"], torch["cpu_precision"]
-    why = "it has no instructions for bf16" if speedup is None else f"bf16 is {speedup:g} times as fast as fp32"
+    why = (
+        "it has no instructions for bf16" if speedup is None else f"bf16 is {speedup:g} times as fast as fp32"
+    )
     return f"train.precision auto is {chosen} on the CPU: {why}"
 
 

@@ -120,15 +120,15 @@ class SampleConfig(Section, frozen=True):
     count: PositiveInt = 16
     sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
     """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
-    `churn` is dpm++ that adds noise only from a log SNR of -0.5 on.
+    `churn` is unipc up to a log SNR of 0, and dpm++ that adds noise from there on.
     """
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=2)] = 0.0
     """ddim, dpm++ and churn only: 0 is deterministic, 1 adds as much noise as the ancestral sampler, 2 more."""
-    spacing: Literal["uniform", "logsnr", "karras", "cosine"] = "uniform"
-    """Which timesteps are visited: equal numbers of them, or equal steps of log SNR, of sigma^(1/7), or of phi^(2/3),
-    phi being the angle of the cosine schedule.
+    spacing: Literal["uniform", "logsnr", "karras", "cosine", "decay"] = "uniform"
+    """Which timesteps are visited: equal numbers of them, or equal steps of log SNR, of sigma^(1/7), of phi^(2/3), phi
+    being the angle of the cosine schedule, or of ln(0.03 - ln(abar)).
     """
     clip: Literal["none", "static", "dynamic"] = "static"
     """What is done to each foreseen picture: nothing, as in the thesis; clipped to [-1, 1], as the code of Ho et al.

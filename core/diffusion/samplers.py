@@ -18,8 +18,8 @@ from core.diffusion.walking import Model, SamplerState, draw, foresee, transitio
 from core.errors import UserError
 from core.spacing import Spacing
 
-CHURN_FROM: Final = -0.5
-"""The log SNR from which on `sample_churn` adds noise."""
+CHURN_FROM: Final = 0.0
+"""The log SNR from which on `sample_churn` adds noise: where the picture is as strong as the noise."""
 
 
 def sample_ddpm(
@@ -163,12 +163,12 @@ def sample_churn(
     spacing: Spacing = "uniform",
     clip: Clip = "static",
 ) -> Iterator[SamplerState]:
-    """`sample_dpm_solver` that adds noise only once something is to be seen: deterministic up to a log SNR of -0.5.
+    """`sample_unipc` up to a log SNR of 0, then `sample_dpm_solver` with noise; a step across has it in proportion.
 
     Noise on the way lets the network mend what it made badly, and more of it than ancestral sampling adds (an eta
     above 1) mends more. Added early, it also moves what is large, such as the areas of shapes, and in few steps it
-    erases what is small; long steps of first order move areas too. Karras et al. 2022 keep the noise of their Algorithm
-    2 within such bounds, S_tmin and S_tmax, but renew it before each step.
+    erases what is small; long steps of low order move areas too, so those before it are corrected. Karras et al. 2022
+    keep the noise of their Algorithm 2 within such bounds, S_tmin and S_tmax, but renew it before each step.
 
     Args:
         model: the network.
@@ -176,7 +176,7 @@ def sample_churn(
         noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
         steps: network calls; None walks through all timesteps. The more noise, the more calls it takes.
         start: the timestep of `noise`; None is T - 1.
-        eta: from 0 (deterministic) to 2, of the steps from a log SNR of -0.5 on; as in `sample_ddim` the variance of
+        eta: from 0 (deterministic) to 2, of the steps from a log SNR of 0 on; as in `sample_ddim` the variance of
             the noise grows with its square, so that it is the same in many short steps.
         generator: draws the noise added where eta > 0; not touched at eta = 0.
         spacing: which timesteps are visited.
@@ -190,7 +190,17 @@ def sample_churn(
     """
     _check_eta(eta)
     yield from _multistep(
-        model, diffusion, noise, steps, start, generator, spacing, clip, eta=eta**2, noise_from=CHURN_FROM
+        model,
+        diffusion,
+        noise,
+        steps,
+        start,
+        generator,
+        spacing,
+        clip,
+        eta=eta**2,
+        noise_from=CHURN_FROM,
+        corrects=True,
     )
 
 
@@ -212,27 +222,30 @@ def _multistep(
 
     Args:
         model, diffusion, noise, steps, start, generator, spacing, clip: as all samplers take them.
-        eta: how much noise is added, by its variance, in the steps that begin at a log SNR of `noise_from` or more.
+        eta: how much noise is added, by its variance, from a log SNR of `noise_from` on; in a step across it, as large
+            a part of that as lies after it.
         noise_from: see `eta`.
-        corrects: whether each x0 corrects the step that led to it, which must be without noise; Zhao et al. 2023,
+        corrects: whether each x0 corrects the step that led to it, where that had no noise; Zhao et al. 2023,
             Algorithm 5.
     """
     xt = noise
     visited = visited_of(diffusion, steps, start, spacing)
     yield SamplerState(0, visited[0], xt, None)
     nothing = torch.zeros_like(xt)
-    base, before, slope, h, ratio = xt, xt, nothing, 0.0, 0.0
+    base, before, slope, h, ratio, added = xt, xt, nothing, 0.0, 0.0, 0.0
     for index, t, s in transitions(visited):
         x0 = foresee(model, diffusion, xt, t, clip)
         signal, spread = diffusion.signal_and_noise(t)
-        if corrects and h > 0.0:
+        if corrects and h > 0.0 and added == 0.0:
             # Of the step that led here: h is its length, `slope` the divided difference before it.
             weight_slope, weight_new = _correction(h, ratio)
             xt = base - signal * math.expm1(-h) * (weight_slope * slope + weight_new * (x0 - before))
         signal_s, spread_s = diffusion.signal_and_noise(s)
         # Half the growth of log SNR: infinite from pure noise, and to the finished picture.
         earlier, h = h, diffusion.half_log_snr(s) - diffusion.half_log_snr(t)
-        added = eta if 2.0 * diffusion.half_log_snr(t) >= noise_from else 0.0
+        added = eta * _share_after(
+            noise_from, 2.0 * diffusion.half_log_snr(t), 2.0 * diffusion.half_log_snr(s)
+        )
         ratio = -earlier / h if s >= 0 and h > 0.0 else 0.0
         slope = h / earlier * (x0 - before) if s >= 0 and 0.0 < earlier < math.inf else nothing
         kept = math.exp(-added * h) if added > 0.0 else 1.0
@@ -243,6 +256,15 @@ def _multistep(
             xt = xt + spread_s * math.sqrt(-math.expm1(-2.0 * added * h)) * draw(xt, generator)
         before = x0
         yield SamplerState(index, s, xt, x0)
+
+
+def _share_after(bound: float, start: float, end: float) -> float:
+    """How much of the way from `start` to `end`, either of which may be infinite, lies after `bound`."""
+    if start >= bound or end == math.inf:
+        return 1.0
+    if end <= bound or start == -math.inf:
+        return 0.0
+    return (end - bound) / (end - start)
 
 
 def sample_unipc(

@@ -69,7 +69,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     sampler: str = ""
     steps: int = 0
     eta: float = 0.0
-    spacing: Literal["uniform", "logsnr", "karras", "cosine"] = "uniform"
+    spacing: Literal["uniform", "logsnr", "karras", "cosine", "decay"] = "uniform"
     clip: Literal["none", "static", "dynamic"] | bool = "static"
     seed: int = 0
     metrics: dict[str, Estimate]
