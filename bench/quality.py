@@ -196,7 +196,7 @@ def ours(
     passed, epochs = outcome.seconds, outcome.epochs
     say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, pictures.channels, pictures.size, pictures.size)
-    drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where))
+    drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed))
     return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 

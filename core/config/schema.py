@@ -120,7 +120,7 @@ class SampleConfig(Section, frozen=True):
     count: PositiveInt = 16
     sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
     """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
-    `churn` is unipc up to a log SNR of 0, and dpm++ that adds noise from there on.
+    `churn` is unipc up to a log SNR of 0.4, and dpm++ that adds noise from there on.
     """
     steps: PositiveInt | None = None
     """Network calls a picture; None walks through all timesteps."""

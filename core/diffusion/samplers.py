@@ -18,8 +18,8 @@ from core.diffusion.walking import Model, SamplerState, draw, foresee, transitio
 from core.errors import UserError
 from core.spacing import Spacing
 
-CHURN_FROM: Final = 0.0
-"""The log SNR from which on `sample_churn` adds noise: where the picture is as strong as the noise."""
+CHURN_FROM: Final = 0.4
+"""The log SNR from which on `sample_churn` adds noise."""
 
 
 def sample_ddpm(
@@ -163,7 +163,7 @@ def sample_churn(
     spacing: Spacing = "uniform",
     clip: Clip = "static",
 ) -> Iterator[SamplerState]:
-    """`sample_unipc` up to a log SNR of 0, then `sample_dpm_solver` with noise; a step across has it in proportion.
+    """`sample_unipc` up to a log SNR of 0.4, then `sample_dpm_solver` with noise; a step across has it in proportion.
 
     Noise on the way lets the network mend what it made badly, and more of it than ancestral sampling adds (an eta
     above 1) mends more. Added early, it also moves what is large, such as the areas of shapes, and in few steps it
@@ -176,7 +176,7 @@ def sample_churn(
         noise: x_T [N, C, H, W], standard normal; or x_t of the timestep `start`.
         steps: network calls; None walks through all timesteps. The more noise, the more calls it takes.
         start: the timestep of `noise`; None is T - 1.
-        eta: from 0 (deterministic) to 2, of the steps from a log SNR of 0 on; as in `sample_ddim` the variance of
+        eta: from 0 (deterministic) to 2, of the steps from a log SNR of 0.4 on; as in `sample_ddim` the variance of
             the noise grows with its square, so that it is the same in many short steps.
         generator: draws the noise added where eta > 0; not touched at eta = 0.
         spacing: which timesteps are visited.
