@@ -1,18 +1,23 @@
 """What the datasets screen has done elsewhere: triangles fitted, whole sets made, folders found."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from tui_datasets import browse, fitted, looked, runs, tiles
 from tui_fixtures import fake_run
-from tui_pilot import dashboard
+from tui_pilot import DEADLINE, dashboard
 
 from core.imaging import read_sheet
+from core.launch.overlay import Fitting
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.status import State
 from core.runs.store import RunStore
+from tui.control import Control
 from tui.parts.names import NameLine
 from tui.screens.datasets import DatasetsScreen
 from tui.screens.new_run import NewRunScreen
@@ -25,15 +30,28 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
 
 
-async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_picture(tmp_path: Path) -> None:
+async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_start, started = threading.Event(), []
+
+    def fit_once_it_may(*asked: Any, fit: Callable[..., Fitting] = Control.fit) -> Fitting:
+        started.append(asked)
+        assert may_start.wait(DEADLINE)
+        return fit(*asked)
+
+    monkeypatch.setattr(Control, "fit", fit_once_it_may)
     directories = runs(tmp_path / "runs")
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         await driven.press("tab")
         assert "fitting triangles" in driven.text()
         assert "f fits it" in driven.text()
+        await driven.press("f", "f")
+        may_start.set()
         await driven.until(lambda: not screen.fitting and driven.text().count("IoU ") == 16)
         assert "fitting triangles" not in driven.text()
+        assert len(started) == 1
         for side in ("real", "samples"):
             over, alone = tiles(screen, side)[:2]
             assert over.pictures.shape[3:] == (3,)
