@@ -64,8 +64,9 @@ def describe(packages: Iterable[str] = ()) -> Machine:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    name = next(device.detail.rpartition(", ")[0] for device in found.devices if device.kind == "cpu")
     return Machine(
-        cpu=next(device.detail.rpartition(", ")[0] for device in found.devices if device.kind == "cpu"),
+        cpu=with_generation(name, _cpuinfo()),
         cores=found.cores,
         instructions=_instructions(),
         memory_gib=psutil.virtual_memory().total / (1 << 30),
@@ -131,12 +132,29 @@ def _own() -> float:
     return total
 
 
+def with_generation(name: str, cpuinfo: str) -> str:
+    """The name of a CPU, with its family and model if no number is in it: virtual machines call many alike.
+
+    Args:
+        name: as the system gives it.
+        cpuinfo: the text of Linux's ``/proc/cpuinfo``.
+
+    >>> with_generation("AMD EPYC", "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
+    'AMD EPYC, family 26, model 2'
+    """
+    found = re.search(r"^cpu family\s*:\s*(\d+)\nmodel\s*:\s*(\d+)$", cpuinfo, re.MULTILINE)
+    return name if not found or re.search(r"\d", name) else f"{name}, family {found[1]}, model {found[2]}"
+
+
 def _instructions() -> tuple[str, ...]:
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16", "sve")
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ()
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpuinfo(), re.MULTILINE)
     there = set(line[1].split()) if line else set()
     return tuple(name for name in wanted if name in there)
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

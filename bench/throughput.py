@@ -17,7 +17,8 @@ from bench.report import Row, finish, row, say
 from bench.training import recipe_of
 from bench.trials import TRIAL_SECONDS, Rates, race, ratios
 
-_BATCHES = 16
+_PICTURES = 10_000
+"""About as many as an epoch has, so that its end costs what it does in a real training."""
 _SIZE = 32
 
 
@@ -55,7 +56,7 @@ def command(
             network=network,
             batch=batch,
             size=_SIZE,
-            count=batch * _BATCHES,
+            count=batch * max(1, _PICTURES // batch),
             threads=used,
             device=device,
             dataset=dataset,

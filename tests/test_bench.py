@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.machine import Machine, describe, share_of_others
+from bench.machine import Machine, describe, share_of_others, with_generation
 from bench.report import Result, finish, number, of_spread, row, table
 from bench.trials import MINIMUM_ROUNDS, Spread, exponents, race, ratios, spread, turn_of
 
@@ -149,6 +149,21 @@ def test_machines_have_names_fit_for_files():
     assert machine().slug() == "a-cpu-3-ghz-2"
     assert machine(instructions=("avx2", "avx512_bf16")).slug() == "a-cpu-3-ghz-bf16-2"
     assert machine(gpus=("NVIDIA H100",), cores=16).slug() == "nvidia-h100-16"
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("AMD EPYC", "AMD EPYC, family 26, model 2"),
+        ("Intel(R) Xeon(R) Processor", "Intel(R) Xeon(R) Processor, family 26, model 2"),
+        ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core Processor"),
+    ],
+)
+def test_a_cpu_whose_name_says_too_little_is_called_by_its_family_and_model_too(name, full):
+    cpuinfo = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: {name}\nstepping\t: 1\n"
+    assert with_generation(name, cpuinfo) == full
+    assert with_generation(name, "Features\t: fp asimd\n") == name
+    assert with_generation(name, "") == name
 
 
 @pytest.mark.parametrize(
