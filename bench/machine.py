@@ -64,11 +64,12 @@ def describe(packages: Iterable[str] = ()) -> Machine:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    cpuinfo = _cpuinfo()
     name = next(device.detail.rpartition(", ")[0] for device in found.devices if device.kind == "cpu")
     return Machine(
-        cpu=with_generation(name, _cpuinfo()),
+        cpu=with_generation(name, cpuinfo),
         cores=found.cores,
-        instructions=_instructions(),
+        instructions=_instructions(cpuinfo),
         memory_gib=psutil.virtual_memory().total / (1 << 30),
         gpus=tuple(device.detail for device in found.devices if device.kind != "cpu"),
         system=f"{platform.system()} {platform.release()}",
@@ -146,9 +147,9 @@ def with_generation(name: str, cpuinfo: str) -> str:
     return name if not found or re.search(r"\d", name) else f"{name}, family {found[1]}, model {found[2]}"
 
 
-def _instructions() -> tuple[str, ...]:
+def _instructions(cpuinfo: str) -> tuple[str, ...]:
     wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16", "sve")
-    line = re.search(r"^(?:flags|Features)\s*:(.*)$", _cpuinfo(), re.MULTILINE)
+    line = re.search(r"^(?:flags|Features)\s*:(.*)$", cpuinfo, re.MULTILINE)
     there = set(line[1].split()) if line else set()
     return tuple(name for name in wanted if name in there)
 
