@@ -59,7 +59,7 @@ bench: $(VENV)/.ready-to-bench
 	@$(BIN)/python -m bench $(if $(ARGS),$(ARGS),all)
 
 pictures: $(VENV)/.ready-to-run
-	@$(BIN)/python -m tests.pictures $(ARGS)
+	@$(BIN)/python -m tools.readme_pictures $(ARGS)
 
 $(VENV)/.ready-to-run: pyproject.toml constraints.txt
 	@if [ -z "$(PYTHON)" ]; then \

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.reading import open_plain, read_npy
+from core.files.untrusted import open_plain, read_npy
 
 Array = NDArray[np.float64]
 Level = Literal["good", "doubtful", "bad"]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from shared_styles import share
+
+from tests.support.shared_styles import share
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
-    from tui.live import Snapshot
+    from tui.state.snapshot import Snapshot
 
 PICTURES = ("auto", "kitty", "truecolor", "256", "16", "ascii")
 DEFAULT_PLACE = "localhost:8000"
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if arguments is None else arguments
         return _run(_parser().parse_args(words), words)
     except UserError as error:
-        from core.runs.plain import plain  # what is wrong may be in a file, and hold escape codes
+        from core.files.sanitize import plain
 
         print(f"error: {plain(str(error))}", file=sys.stderr)
         return EXIT_USAGE
@@ -135,27 +135,29 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         recipe = load_recipe(options.recipe, options.overrides)
     tracks = []
     if options.replay:
-        from tui.replay.tracks import find_tracks
+        from tui.replay.recording import find_tracks
 
         tracks = find_tracks(options.runs.absolute(), options.replay)
     if options.web and not in_browser():
-        from tui.serve import Place, serve
+        from tui.web import Place, serve
 
         serve(Place.of(options.at), words)
         return EXIT_OK
     if not in_browser():
         _require_terminal()
 
-    from tui.app import Dashboard
-    from tui.control import Control
-    from tui.keys import keys_file, read_keymap
-    from tui.preferences import Settings, has_settings, state_folder
-    from tui.terminal import TerminalGuard, leave_with_server, leave_with_terminal, write_in_any_encoding
+    from tui.app.dashboard import Dashboard
+    from tui.settings.keys_file import keys_file, read_keymap
+    from tui.settings.schema import Settings, has_settings, state_folder
+    from tui.state.run_controller import Control
+    from tui.terminal.encoding import write_in_any_encoding
+    from tui.terminal.lifecycle import TerminalGuard
+    from tui.terminal.watchdog import leave_with_server, leave_with_terminal
 
     state = state_folder()
     settings, troubles = Settings(), tuple[str, ...]()
     if has_settings(state):
-        from tui.settings_file import settings_at_start  # half of what the first frame would wait for
+        from tui.settings.store import settings_at_start
 
         settings, troubles = settings_at_start(state)
     own_keys = keys_file()
@@ -163,7 +165,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     placements = None
     if (options.pictures or settings.pictures) == "kitty":
-        from tui.kitty.asking import NO_TERMINAL, placements_before
+        from tui.terminal.kitty.detect import NO_TERMINAL, placements_before
 
         handles = sys.stdin.fileno(), sys.stdout.fileno()
         placements, refusal = (None, NO_TERMINAL) if in_browser() else placements_before(*handles)

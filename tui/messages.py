@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from tui.live import Snapshot
+    from tui.state.snapshot import Snapshot
 
 
 class BoardReady(Message, bubble=False):

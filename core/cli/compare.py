@@ -12,7 +12,7 @@ import msgspec
 
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note, stdout_width
-from core.cli.select import chosen_runs
+from core.cli.run_selection import chosen_runs
 from core.errors import UserError
 from core.runs import METRICS, RunStore
 
@@ -58,7 +58,7 @@ def command(
         raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
     infos = chosen_runs(RunStore(root), selectors, everything=everything)
     from core.comparison.compare import compare
-    from core.comparison.members import gather
+    from core.comparison.grouping import gather
 
     members, problems = gather(infos)
     comparison = compare(members, by=names, sort=sort)
@@ -69,7 +69,7 @@ def command(
     if as_csv:
         emit(_as_csv(comparison))
     else:
-        from core.cli.side_by_side import comparison_markdown, comparison_text
+        from core.cli.compare_text import comparison_markdown, comparison_text
 
         if as_markdown:
             emit(comparison_markdown(comparison))

@@ -22,8 +22,9 @@ from core.cli.progress import counting
 from core.config import Drawing
 from core.data import folder
 from core.errors import UserError
+from core.files.sanitize import plain
 from core.imaging import to_pixels, to_tiles, write_sheet
-from core.runs import RunStore, plain
+from core.runs import RunStore
 
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
@@ -89,7 +90,7 @@ def command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
     device = prepare_torch(device)
-    from core.evaluation.denoising import psnr, share_of_steps, timestep_of  # torch takes seconds to import
+    from core.evaluation.metrics.denoising import psnr, share_of_steps, timestep_of
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
@@ -157,8 +158,8 @@ def _denoise(
     """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
     import torch
 
-    from core.evaluation.denoising import denoise
     from core.evaluation.inputs import to_x0
+    from core.evaluation.metrics.denoising import denoise
 
     states = []
     with counting("denoising", "network calls") as report:

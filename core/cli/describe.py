@@ -7,10 +7,11 @@ from typing import Any
 import msgspec
 
 from core.cli.output import duration, number
-from core.comparison.members import dataset_titles
+from core.comparison.grouping import dataset_titles
 from core.config import encode_toml
+from core.files.sanitize import plain
 from core.imaging import sparkline
-from core.runs import EpochRecord, MetricsTail, RunInfo, plain
+from core.runs import EpochRecord, MetricsTail, RunInfo
 
 TREND_WIDTH = 16
 

@@ -19,8 +19,8 @@ from core.cli.output import emit, emit_json
 from core.cli.pictures import color_mode
 from core.data import default_data_dir
 from core.errors import UserError
-from core.launch.children import environment_for_children
 from core.launch.devices import detect_machine, explain, make_plan
+from core.launch.subprocess_env import environment_for_children
 from core.training.compiler import find_compiler
 
 PACKAGES = (

@@ -15,17 +15,18 @@ from core.cli.describe import labels
 from core.cli.options import device_option, drawing_options, json_option, prepare_torch, runs_option
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
-from core.cli.select import chosen_runs
-from core.comparison.wording import MISSING, interval_text, sampler_in_words, title, value_text
+from core.cli.run_selection import chosen_runs
+from core.comparison.formatting import MISSING, interval_text, sampler_in_words, title, value_text
 from core.config import Drawing
 from core.errors import EXIT_USAGE, UserError
+from core.files.sanitize import plain
 from core.launch.provenance import anchored_config
-from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, plain, read_evaluations
-from core.runs.judging import Say, judging
+from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
+from core.runs.progress import Say, judging
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
-    from core.evaluation.judge import Judge
+    from core.evaluation.evaluator import Judge
 
 COUNT = 500
 SEED_LIMIT = 2**63 - 1
@@ -167,8 +168,8 @@ class _Session:
 
     def judge_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
         """Judge pictures of a file against a data set."""
+        from core.evaluation.evaluator import OF_PICTURES, now
         from core.evaluation.files import read_pictures
-        from core.evaluation.judge import OF_PICTURES, now
 
         samples = read_pictures(path)[:count]
         self.label = plain(path.name)
@@ -192,7 +193,7 @@ class _Session:
 
     def judge_run(self, run: RunDirectory, count: int, drawing: Drawing, *, only_new: bool) -> Evaluation:
         """Judge a run and keep what was found with it; or give what is kept already."""
-        from core.evaluation.judge import evaluate_run, plan_evaluation
+        from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
         config = anchored_config(run.read())
         try:
@@ -220,7 +221,7 @@ class _Session:
 
     def _judge(self, dataset: str, count: int | None) -> "Judge":
         from core.data import load_dataset
-        from core.evaluation.judge import Judge
+        from core.evaluation.evaluator import Judge
 
         key = dataset, count
         if key not in self._judges:

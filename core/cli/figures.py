@@ -6,9 +6,10 @@ import click
 
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
-from core.cli.select import chosen_runs
+from core.cli.run_selection import chosen_runs
 from core.errors import UserError
-from core.runs import RunStore, plain
+from core.files.sanitize import plain
+from core.runs import RunStore
 
 FORMATS = ("png", "svg", "pdf")
 

@@ -7,7 +7,7 @@ import click
 from core.cli.figures import everything_option, make_folder, picture_option, selectors
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
-from core.cli.select import chosen_runs
+from core.cli.run_selection import chosen_runs
 from core.errors import UserError
 from core.runs import RunStore
 

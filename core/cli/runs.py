@@ -28,10 +28,11 @@ from core.cli.options import (
 )
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.errors import UserError
+from core.files.sanitize import plain
 from core.launch import control
 from core.launch.devices import make_plan
 from core.launch.queue import ensure_runner
-from core.runs import RunDirectory, RunStore, State, plain
+from core.runs import RunDirectory, RunStore, State
 
 POLL = 0.1
 LEAST_MISSED = ("trend", "time", "held out")

@@ -10,11 +10,12 @@ from typing import Final
 
 import msgspec
 
-from core.comparison.members import Member, dataset_titles, group_members, joined, row_labels, settings
+from core.comparison.grouping import Member, dataset_titles, group_members, joined, row_labels, settings
 from core.comparison.pooling import Score, difference, holm, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
-from core.runs import METRICS, Estimate, Evaluation, plain
+from core.files.sanitize import plain
+from core.runs import METRICS, Estimate, Evaluation
 from core.runs.results import GROUPS
 from core.schedules import make_schedule
 

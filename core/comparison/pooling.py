@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from core.comparison.distributions import quantile, two_sided_p
 from core.runs import Estimate
+from core.statistics.student_t import quantile, two_sided_p
 
 CONFIDENCE: Final = 0.95
 _NORMAL_QUANTILE: Final = quantile(CONFIDENCE, math.inf)

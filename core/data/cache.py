@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from core.config.load import decode, encode_toml, read_toml
 from core.data.recipe import DataRecipe
 from core.errors import UserError
-from core.reading import read_npy
+from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
 """Raise it whenever the same recipe would give other pictures: old sets are then made anew."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from core.config.load import decode, read_toml
 from core.errors import UserError
-from core.reading import absolute
+from core.files.untrusted import absolute
 
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000

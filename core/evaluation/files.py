@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.reading import read_npy
-from core.runs import plain
+from core.files.sanitize import plain
+from core.files.untrusted import read_npy
 
 _EXPECTED: Final = "expected an array [N, C, H, W] or [N, H, W] of floats from 0 to 1, or of uint8"
 

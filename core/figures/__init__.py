@@ -1,7 +1,7 @@
 """The thesis's figures, and more, drawn with matplotlib from any set of runs; and a report on one page."""
 
-from core.figures.catalogue import Drawn, Missing, draw_all
-from core.figures.material import Material, gather
+from core.figures.figure_data import Material, gather
+from core.figures.registry import Drawn, Missing, draw_all
 from core.figures.report import write_report
 from core.figures.style import save
 

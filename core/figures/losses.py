@@ -12,10 +12,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from core.comparison.members import Member
+from core.comparison.grouping import Member
 from core.figures.errors import CannotDrawError
+from core.figures.figure_data import Material, Series, seeds_in_words
 from core.figures.layout import label_rows, name_rows, number_log_axis, panels, say_nothing, showable
-from core.figures.material import Material, Series, seeds_in_words
 from core.figures.style import FAINT, INK, Look, typeset
 
 LONG: Final = 190

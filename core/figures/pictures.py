@@ -15,8 +15,8 @@ from core.data import default_data_dir, find_data_recipe
 from core.data.cache import CachedSet, fingerprint, open_set, set_folder
 from core.data.folder import NotAPictureError, load_picture, picture_files, to_grey
 from core.errors import UserError
-from core.figures.material import Material
-from core.runs import plain
+from core.figures.figure_data import Material
+from core.files.sanitize import plain
 
 OWN_SIDE: Final = 128
 _SIDE: Final = 32

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from core.comparison.members import Member
+from core.comparison.grouping import Member
 from core.errors import UserError
 from core.figures.errors import CannotDrawError
+from core.figures.figure_data import Material, Series, seeds_in_words
 from core.figures.layout import label_rows, name_rows, panels, say_nothing
-from core.figures.material import Material, Series, seeds_in_words
 from core.figures.pictures import existing_set
 from core.figures.style import FAINT, typeset
 from core.imaging import read_sheet
@@ -99,8 +99,8 @@ def judge_epochs(
     series: Sequence[Series], heldout: Greys
 ) -> dict[tuple[str, str], list[tuple[int, Estimate]]]:
     """The pass rate of each series at each epoch; all pictures of a data set are fitted in one go."""
-    from core.evaluation.shape import ShapeReference  # cv2 takes a while to import
-    from core.evaluation.triangles import fit_triangles
+    from core.evaluation.metrics.shape import ShapeReference
+    from core.evaluation.triangle_fit.fit import fit_triangles
 
     sheets = [
         ((one.dataset, one.label), epoch, pictures)

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from core.comparison.wording import sampler_in_words
+from core.comparison.formatting import sampler_in_words
 from core.figures.errors import CannotDrawError
+from core.figures.figure_data import Material, Series, seeds_in_words
 from core.figures.layout import (
     MOST,
     label_rows,
@@ -23,7 +24,6 @@ from core.figures.layout import (
     showable,
     text_width,
 )
-from core.figures.material import Material, Series, seeds_in_words
 from core.figures.style import FAINT, typeset
 from core.runs import METRICS, Estimate
 from core.runs.results import GROUPS

@@ -12,11 +12,12 @@ from typing import Final
 
 import core
 from core.figures import tables
-from core.figures.catalogue import Drawn, Missing
-from core.figures.material import Material
+from core.figures.figure_data import Material
+from core.figures.registry import Drawn, Missing
 from core.figures.style import write
 from core.figures.tables import Cell, Table
-from core.runs import METRICS, atomic_write, plain
+from core.files.sanitize import plain
+from core.runs import METRICS, atomic_write
 
 FILE_NAME: Final = "index.html"
 PIXELS_AN_INCH: Final = 120

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from core.comparison.members import Member
+from core.comparison.grouping import Member
 from core.config import RunConfig
 from core.figures.errors import CannotDrawError
+from core.figures.figure_data import Series
 from core.figures.layout import TileRow, tile_figure
-from core.figures.material import Series
 from core.imaging import Sheet, read_sheet
 from core.runs.trajectory import visited_timesteps
 

@@ -5,10 +5,10 @@ from typing import Final
 
 from matplotlib.figure import Figure
 
-from core.comparison.members import Member
+from core.comparison.grouping import Member
 from core.figures.errors import CannotDrawError
+from core.figures.figure_data import Series
 from core.figures.layout import TileRow, tile_figure
-from core.figures.material import Series
 from core.figures.reverse import after
 from core.imaging import Sheet, read_sheet
 

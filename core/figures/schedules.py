@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
+from core.figures.figure_data import Material, schedules_of
 from core.figures.layout import TileRow, label_rows, legend, legend_height, panels, tile_figure
-from core.figures.material import Material, schedules_of
 from core.figures.pictures import default_picture, load_own_picture
 from core.figures.style import Look
 from core.imaging import to_pixels, to_tiles

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.comparison.compare import Comparison, Row, compare
-from core.comparison.members import Member, settings
+from core.comparison.formatting import sampler_in_words
+from core.comparison.grouping import Member, settings
 from core.comparison.pooling import Score
-from core.comparison.wording import sampler_in_words
 from core.config import encode_toml
-from core.figures.material import Material, Series, schedules_of, telling_settings
+from core.figures.figure_data import Material, Series, schedules_of, telling_settings
 from core.figures.quality import HEADLINE
-from core.runs import METRICS, Estimate, Metric, plain
+from core.files.sanitize import plain
+from core.runs import METRICS, Estimate, Metric
 
 NOTHING: Final = "–"
 MOST_VALUES: Final = 40

@@ -17,10 +17,10 @@ import tomli
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
+from core.files.sanitize import plain
 from core.launch.provenance import anchored, anchored_config, provenance_of_this_process
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
-from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
 from core.runs.status import State, Status
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
-from core.launch.children import environment_for_children
-from core.runs.plain import plain
+from core.files.sanitize import plain
+from core.launch.subprocess_env import environment_for_children
 
 LOG: Final = "worker.log"
-MODULE: Final = "core.evaluation.overlay"
+MODULE: Final = "core.evaluation.triangle_fit.worker"
 _TAIL: Final = 4096
 _STARTED: Final[list["subprocess.Popen[bytes]"]] = []
 

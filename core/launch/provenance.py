@@ -12,7 +12,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.data.recipe import anchored_dataset
-from core.reading import absolute
+from core.files.untrusted import absolute
 from core.runs.directory import RunFile
 from core.runs.process import host_name
 

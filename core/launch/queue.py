@@ -36,11 +36,11 @@ from typing import Final
 
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
-from core.launch.children import WORKER_MODULE, environment_for_children
 from core.launch.devices import make_plan
 from core.launch.provenance import anchored, provenance_of_this_process
 from core.launch.runner import Runner
 from core.launch.runner_lock import enqueueing, hold_runner_lock, read_runner
+from core.launch.subprocess_env import WORKER_MODULE, environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import alive, send_signal
 

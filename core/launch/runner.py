@@ -16,12 +16,12 @@ from typing import BinaryIO, Final
 import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
-from core.launch.children import WORKER_MODULE, command_line, environment_for_training
+from core.files.sanitize import plain
+from core.files.untrusted import open_plain
 from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, between_enqueueings
-from core.reading import open_plain
+from core.launch.subprocess_env import WORKER_MODULE, command_line, environment_for_training
 from core.runs.directory import RunBusyError, RunDirectory
-from core.runs.plain import plain
 from core.runs.process import host_name
 from core.runs.status import State
 from core.runs.store import RunInfo, RunStore

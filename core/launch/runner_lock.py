@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.reading import open_plain
-from core.runs.files import same_file, try_flock, wait_for_flock
+from core.files.atomic import same_file, try_flock, wait_for_flock
+from core.files.untrusted import open_plain
 from core.runs.process import ProcessIdentity, alive
 
 _ACQUIRE_WAIT: Final = 5.0

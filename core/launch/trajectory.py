@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from core.errors import UserError
-from core.launch.children import environment_for_children
 from core.launch.devices import Plan
+from core.launch.subprocess_env import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, Walk, read_progress, write_progress
 
-MODULE: Final = "core.training.trajectory"
+MODULE: Final = "core.training.trajectory_worker"
 THREADS: Final = 1
 _STARTED: Final[list["subprocess.Popen[bytes]"]] = []
 

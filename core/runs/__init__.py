@@ -1,5 +1,7 @@
 """Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
 
+from core.files.atomic import atomic_path, atomic_write
+from core.files.sanitize import plain
 from core.runs.directory import (
     DISK_FULL,
     NotQueuedError,
@@ -7,22 +9,13 @@ from core.runs.directory import (
     RunDirectory,
     RunFile,
 )
-from core.runs.files import atomic_path, atomic_write
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.naming import make_group, make_run_id
-from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, alive, effective_state, silence
-from core.runs.results import (
-    METRICS,
-    Estimate,
-    Evaluation,
-    Metric,
-    add_evaluation,
-    latest_evaluation,
-    read_evaluations,
-)
+from core.runs.results import METRICS, Evaluation, Metric, add_evaluation, latest_evaluation, read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
+from core.statistics.estimate import Estimate
 
 __all__ = [
     "DISK_FULL",

@@ -23,10 +23,10 @@ import msgspec
 from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
-from core.runs.files import atomic_write, same_file, sync_folder, try_flock
+from core.files.atomic import atomic_write, same_file, sync_folder, try_flock
+from core.files.sanitize import plain
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
-from core.runs.plain import plain
 from core.runs.process import ProcessIdentity
 from core.runs.status import FORMAT_VERSION, State, Status
 

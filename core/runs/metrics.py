@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from core.files.atomic import atomic_path
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
-from core.runs.files import atomic_path
 
 _LINE_LIMIT: Final = 1 << 20
 _CHUNK: Final = 4 << 20

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.reading import open_plain
+from core.files.atomic import atomic_write
+from core.files.untrusted import open_plain
 from core.runs.directory import RunDirectory
-from core.runs.files import atomic_write
 
 FOLDER: Final = "overlays"
 _LIMIT: Final = 1 << 24
@@ -30,7 +30,7 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         of: `pixels_mark` of the pictures.
-        edge: how the pictures were taken to be drawn, see `core.evaluation.raster.coverage`.
+        edge: how the pictures were taken to be drawn, see `core.evaluation.triangle_fit.raster.coverage`.
         corners: x0, y0, x1, y1, x2, y2 in pixels of the picture; None where there was too little ink for a triangle.
         soft_iou: overlap of picture and triangle over their union, 0 to 1; None likewise.
     """

@@ -16,9 +16,10 @@ import msgspec
 
 from core.config.schema import WITH_ETA
 from core.errors import UserError
+from core.files.atomic import atomic_write, same_file, try_flock
+from core.files.sanitize import plain
 from core.runs.directory import RunDirectory
-from core.runs.files import atomic_write, same_file, try_flock
-from core.runs.plain import plain
+from core.statistics.estimate import Estimate
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "evaluation.json"
@@ -28,14 +29,6 @@ LOCK_WAIT: Final = 5.0
 """Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
 _CLIPS_OF_OLD: Final[dict[bool, Literal["none", "static"]]] = {False: "none", True: "static"}
-
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A measured value and its 95% confidence interval; None where a value is undefined or a bound unknown."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from core.errors import UserError
+from core.files.sanitize import plain
 from core.runs.directory import RunDirectory, RunFile
-from core.runs.plain import plain
 from core.runs.process import effective_state, silence
 from core.runs.status import State, Status
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.reading import open_plain
+from core.files.atomic import atomic_write
+from core.files.sanitize import plain
+from core.files.untrusted import open_plain
 from core.runs.directory import RunDirectory
-from core.runs.files import atomic_write
-from core.runs.plain import plain
 from core.runs.process import ProcessIdentity, alive
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps

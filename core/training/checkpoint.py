@@ -26,7 +26,8 @@ from core.config.schema import RunConfig
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.networks import build_network
 from core.errors import UserError
-from core.runs import DISK_FULL, RunDirectory, atomic_path, plain
+from core.files.sanitize import plain
+from core.runs import DISK_FULL, RunDirectory, atomic_path
 from core.schedules import make_schedule
 
 FORMAT_VERSION: Final = 1

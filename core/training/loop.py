@@ -20,6 +20,7 @@ from core.data import PictureSet
 from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
+from core.training.augmentation import augment
 from core.training.checkpoint import (
     Position,
     load_optimizers,
@@ -30,11 +31,10 @@ from core.training.checkpoint import (
 from core.training.compiler import compile_options, find_compiler
 from core.training.distributed import Team
 from core.training.ema import Ema
+from core.training.loss_weighting import loss_weights
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast, has_bf16
-from core.training.symmetries import augment
-from core.training.timesteps import TimestepSource
-from core.training.weighting import loss_weights
+from core.training.timestep_sampler import TimestepSource
 
 _HELDOUT_BATCH: Final = 250
 _EDGE_LAYERS: Final = ("stem", "head")

@@ -51,8 +51,8 @@ from core.training.checkpoint import (
 )
 from core.training.distributed import Team, gathered
 from core.training.loop import EpochReport, StepsReport, Trainer
-from core.training.memory import keep_freed_memory
-from core.training.pictures import draw_epoch, draw_missing, draw_noises
+from core.training.malloc import keep_freed_memory
+from core.training.sample_sheets import draw_epoch, draw_missing, draw_noises
 
 _STATUS_SECONDS = 0.5
 _RATE_SECONDS = 5.0

@@ -26,7 +26,7 @@ from core.runs import ProcessIdentity, RunDirectory, RunStore, State, alive
 from core.training.loop import Trainer
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
-from tests.queueing import cleaned, lives, queue, start_runner, wait_for
+from tests.support.queueing import cleaned, lives, queue, start_runner, wait_for
 
 
 def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:

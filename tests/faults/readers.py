@@ -16,7 +16,7 @@ from core.runs import RunDirectory, RunStore, read_evaluations
 from core.training.checkpoint import load_model, read_checkpoint
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
-from tui.live import LiveReader
+from tui.state.reader import LiveReader
 
 
 def look_at(root: Path) -> int:

@@ -15,10 +15,10 @@ from core.imaging import read_sheet, write_sheet
 from core.runs import EpochRecord, MetricsWriter, ProcessIdentity, RunDirectory, State, Status
 from tests.faults import tiny
 from tests.faults.lab import fault, tell
-from tui.app import Dashboard
-from tui.control import Control
-from tui.live import LiveReader
-from tui.preferences import Settings
+from tui.app.dashboard import Dashboard
+from tui.settings.schema import Settings
+from tui.state.reader import LiveReader
+from tui.state.run_controller import Control
 
 STEPS = 1_000_000
 STEPS_A_LINE = 8

@@ -9,16 +9,16 @@ from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
-from tui.app import Dashboard
+from tui.app.dashboard import Dashboard
 from tui.commands import REPLAY, bindings
 from tui.messages import SnapshotTaken
-from tui.parts.hints import keys_of
-from tui.preferences import PictureMode, Settings
 from tui.replay.bar import ReplayBar
 from tui.replay.clock import ReplayClock
 from tui.replay.control import REFUSAL, ReplayControl
 from tui.replay.reader import ReplayReader, Timeline
-from tui.replay.tracks import Track
+from tui.replay.recording import Track
+from tui.settings.schema import PictureMode, Settings
+from tui.widgets.key_hints import keys_of
 
 REFRESH_SECONDS: Final = 0.25
 SEEK_SHARE: Final = 0.05

@@ -4,8 +4,8 @@ from typing import Final
 
 from textual.message import Message
 
-from tui.describe import clock
 from tui.replay.clock import ReplayClock
+from tui.state.formatting import clock
 from tui.widgets.scrubber import Scrubber
 
 PLACES: Final = 1001

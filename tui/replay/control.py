@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from core.errors import UserError
-from tui.control import Control
-from tui.live import RunSnapshot
+from tui.state.run_controller import Control
+from tui.state.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
     import numpy as np

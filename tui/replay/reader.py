@@ -1,13 +1,13 @@
-"""Runs that have ended as the snapshots of a live reader: stands where `tui.live.LiveReader` does, in another time."""
+"""Runs that have ended as the snapshots of a live reader: stands where `tui.state.reader.LiveReader` does, in another time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from core.runs.status import State
-from tui.live import RunSnapshot, Snapshot
 from tui.replay.clock import ReplayClock
-from tui.replay.tracks import Track
+from tui.replay.recording import Track
+from tui.state.snapshot import RunSnapshot, Snapshot
 
 MOST_IDLE: Final = 5.0
 """Seconds of a stretch in which no run trains that are played; the rest of it is left out."""

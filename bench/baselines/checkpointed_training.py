@@ -1,0 +1,100 @@
+"""Another's training, looked at as times pass, in a process of its own: ``python -m bench.baselines.checkpointed_training FILE``.
+
+FILE holds `Settings` as JSON. Starting the process is no part of the times, nor is drawing.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.harness.subprocess_training import train_apart
+
+THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who trains on what, when it is looked at, and where what is seen goes.
+
+    Attributes:
+        name: one of `THEIRS`.
+        dataset: its name.
+        times: seconds of training, rising.
+        count: pictures that are drawn each time.
+        device: where.
+        threads: of OpenMP.
+        out: a folder.
+    """
+
+    name: str
+    dataset: str
+    times: list[float]
+    count: int
+    device: str
+    threads: int
+    out: str
+
+
+class Look(NamedTuple):
+    """What came of so many seconds of training: those that were really trained, and pictures in [0, 1]."""
+
+    seconds: float
+    trained: float
+    drawn: NDArray[np.float32]
+
+
+def looks(settings: Settings) -> list[Look]:
+    """Train in a process of its own, and look at each of the times.
+
+    Raises:
+        UserError: the training ended by itself.
+    """
+    folder = train_apart("bench.baselines.checkpointed_training", settings)
+    trained = json.loads((folder / "trained.json").read_text())
+    return [
+        Look(seconds, passed, np.load(folder / f"{index}.npy"))
+        for index, (seconds, passed) in enumerate(zip(settings.times, trained, strict=True))
+    ]
+
+
+def main() -> None:
+    """The process."""
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
+    import torch  # its threads are settled by the environment
+
+    from bench.baselines import training_loops
+    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_whole, diffusers_whole
+    from bench.harness.report import say
+    from bench.harness.workloads import synchronise
+    from core.data import load_dataset
+
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(0)
+    device, out = torch.device(settings.device), Path(settings.out)
+    training_loops.require_peers(device)
+    pictures = load_dataset(settings.dataset)
+    if settings.name == THEIRS[0]:
+        steps, draw = denoising_diffusion_pytorch_whole(pictures, device, out / "peer")
+    else:
+        steps, draw = diffusers_whole(pictures, device)
+    steps = training_loops.silently(steps)
+    passed, seen, trained = 0.0, 0, []
+    for index, seconds in enumerate(settings.times):
+        start = time.perf_counter()
+        while passed + time.perf_counter() - start < seconds:
+            seen += next(steps)
+        synchronise(device)
+        passed += time.perf_counter() - start
+        trained.append(passed)
+        say(f"{settings.name}: {seen} pictures in {passed:.0f} s")
+        np.save(out / f"{index}.npy", draw(settings.count))
+    (out / "trained.json").write_text(json.dumps(trained))
+
+
+if __name__ == "__main__":
+    main()

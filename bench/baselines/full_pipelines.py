@@ -1,0 +1,87 @@
+"""Other people's trainings as a whole: their network, their loop, their way of drawing pictures, both by DDIM."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bench.baselines import training_loops
+from core.data import PictureSet
+
+BATCH: Final = 32
+"""Pictures a step, as in the README of the first."""
+CALLS: Final = 50
+"""Network calls a picture."""
+_DRAWN_AT_ONCE: Final = 64
+
+Draw = Callable[[int], NDArray[np.float32]]
+"""A number of pictures to pictures [count, C, H, W] in [0, 1]."""
+
+
+def denoising_diffusion_pytorch_whole(
+    pictures: PictureSet, device: torch.device, folder: Path
+) -> tuple[Iterator[int], Draw]:
+    """Its U-Net of its README, half as wide (32, 64, 128 channels), its trainer, and its mean of the weights."""
+    from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+
+    network = Unet(dim=32, dim_mults=(1, 2, 4), channels=pictures.channels)
+    diffusion = GaussianDiffusion(
+        network, image_size=pictures.size, timesteps=training_loops.TIMESTEPS, sampling_timesteps=CALLS
+    ).to(device)
+    trainer = training_loops.denoising_diffusion_pytorch_trainer(diffusion, pictures, BATCH, folder)
+
+    def steps() -> Iterator[int]:
+        for step in itertools.count(1):
+            trainer.train_num_steps = step
+            trainer.train()
+            yield BATCH
+
+    def draw(count: int) -> NDArray[np.float32]:
+        torch.manual_seed(0)
+        trainer.ema.ema_model.eval()
+        drawn = [trainer.ema.ema_model.sample(batch_size=size).cpu().numpy() for size in _batches(count)]
+        return np.concatenate(drawn).clip(0, 1).astype(np.float32)
+
+    return steps(), draw
+
+
+def diffusers_whole(pictures: PictureSet, device: torch.device) -> tuple[Iterator[int], Draw]:
+    """A U-Net of its own (32, 64, 128 channels) in the loop of its tutorial."""
+    from diffusers import DDIMScheduler, UNet2DModel
+
+    model = UNet2DModel(
+        sample_size=pictures.size,
+        in_channels=pictures.channels,
+        out_channels=pictures.channels,
+        layers_per_block=2,
+        block_out_channels=(32, 64, 128),
+        down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+    ).to(device)
+    network = training_loops.FirstOfTuple(model)
+
+    def draw(count: int) -> NDArray[np.float32]:
+        scheduler = DDIMScheduler(num_train_timesteps=training_loops.TIMESTEPS)
+        scheduler.set_timesteps(CALLS)
+        generator = torch.Generator().manual_seed(0)
+        network.eval()
+        drawn = []
+        with torch.no_grad():
+            for size in _batches(count):
+                shape = (size, pictures.channels, pictures.size, pictures.size)
+                x = torch.randn(shape, generator=generator).to(device)
+                for t in scheduler.timesteps:
+                    x = scheduler.step(network(x, t.to(device).expand(size)), t, x).prev_sample
+                drawn.append(((x.cpu().numpy() + 1) / 2).clip(0, 1).astype(np.float32))
+        network.train()
+        return np.concatenate(drawn)
+
+    return training_loops.diffusers_loop(network, pictures, BATCH, device), draw
+
+
+def _batches(count: int) -> list[int]:
+    return [min(_DRAWN_AT_ONCE, count - first) for first in range(0, count, _DRAWN_AT_ONCE)]

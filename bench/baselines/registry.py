@@ -1,0 +1,81 @@
+"""Who trains in `throughput`: our loop and other people's, each as work for `bench.harness.interleaved`."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from bench.baselines import training_loops
+from bench.baselines.checkpointed_training import THEIRS
+from bench.harness.interleaved import Work
+from bench.harness.workloads import endless, in_bulk, plain, printed_loop, recipe_of, training, with_settings
+from core.data import PictureSet
+from core.diffusion.networks import build_network
+from core.diffusion.thesis_unet import Convolution
+
+OURS, PLAIN, PRINTED, COMPILED = "ours", "ours, plain", "the printed loop", "ours, compiled"
+OUR_OWN: Final = (OURS, COMPILED, PLAIN)
+PEERS: Final = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion")
+OWN_NETS: Final = THEIRS
+NAMES: Final = (OURS, COMPILED, PLAIN, PRINTED, *PEERS, *OWN_NETS)
+
+
+def needs_peers(name: str) -> bool:
+    """Whether others' packages have to be there for it."""
+    return name in (*PEERS, *OWN_NETS)
+
+
+def contender(
+    name: str, network: str, pictures: PictureSet, batch: int, device: torch.device, scratch: Path
+) -> tuple[Work, int]:
+    """The work of one of `NAMES`, and how many parameters its network has.
+
+    Args:
+        name: one of them.
+        network: ``lean`` or ``thesis``; of the last two it is the size only.
+        pictures: a whole number of batches.
+        batch: pictures a step.
+        device: where.
+        scratch: a folder that does not exist yet, for whoever wants files.
+    """
+    recipe = recipe_of(network)
+    # The thesis trained in fp32, and so does its recipe; how fast its network can be trained is another question.
+    fast = with_settings(recipe, train={"precision": "auto"})
+    channels, size = pictures.channels, pictures.size
+    torch.manual_seed(0)
+    model = build_network(recipe.model.preset, channels=channels, width=recipe.model.width)
+    count = training_loops.parameters_of(model)
+
+    def theirs(loop: Callable[..., Iterator[int]], model: nn.Module, **options: Path) -> tuple[Work, int]:
+        steps = training_loops.silently(loop(model, pictures, batch, device, **options))
+        return in_bulk(steps, device), training_loops.parameters_of(model)
+
+    if name == OURS:
+        return training(endless(fast, batch=batch), pictures, device), count
+    if name == COMPILED:
+        return training(endless(fast, batch=batch, compile=True), pictures, device), count
+    if name == PLAIN:
+        return training(plain(endless(recipe, batch=batch)), pictures, device), count
+    if name == PRINTED:
+        return theirs(printed_loop, as_printed(model))
+    if name == PEERS[0]:
+        wrapped = training_loops.WithSelfCondition(model, channels)
+        return theirs(training_loops.denoising_diffusion_pytorch_loop, wrapped, folder=scratch)
+    if name == PEERS[1]:
+        return theirs(training_loops.diffusers_loop, model)
+    if name == PEERS[2]:
+        return theirs(training_loops.smalldiffusion_loop, model)
+    if name == OWN_NETS[0]:
+        own = training_loops.own_of_denoising_diffusion_pytorch(count, channels)
+        return theirs(training_loops.denoising_diffusion_pytorch_loop, own, folder=scratch)
+    return theirs(training_loops.diffusers_loop, training_loops.own_of_diffusers(count, channels, size))
+
+
+def as_printed(model: nn.Module) -> nn.Module:
+    """The network with torch's own convolutions in place of ours, as the thesis prints it; the weights stay."""
+    for part in model.modules():
+        if isinstance(part, Convolution):
+            part.__class__ = nn.Conv2d  # type: ignore[assignment]
+    return model

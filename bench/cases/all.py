@@ -1,0 +1,35 @@
+"""All benchmarks, one after another, each in a process of its own, so that none finds what another left behind."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from bench.harness.worker_process import run_benchmarks
+from core.runs import RunStore, State
+
+WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
+
+ASKED_FOR: Final = ("gpu", "quality")
+"""Those that are run only when asked for: one is for GPUs, one takes long."""
+
+
+@click.command("all")
+@click.option("--runs", type=click.Path(path_type=Path), default="runs", show_default=True, metavar="DIR")
+def command(runs: Path) -> None:
+    """All benchmarks but `gpu` and `quality`, with their own defaults; sampling if there is a finished run.
+
+    For other settings, call a benchmark by itself.
+    """
+    run_benchmarks(commands(runs))
+
+
+def commands(runs: Path) -> list[list[str]]:
+    """The arguments of each benchmark that can be run here."""
+    chosen = [[name] for name in WITHOUT_RUN]
+    finished = [info for info in RunStore(runs).infos() if info.state is State.FINISHED]
+    if finished:
+        chosen.append(["sampling", finished[-1].id, "--runs", str(runs.absolute())])
+    else:
+        click.echo(f"sampling is left out: {runs} has no finished run; ddpm-tui quick makes five")
+    return chosen

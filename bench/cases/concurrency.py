@@ -1,0 +1,89 @@
+"""Five runs at once against five in turn: which way the whole comparison is trained sooner.
+
+Runs in turn have all cores each, and one trains as fast as the next, so one stands for all. Every training is a process
+of its own, as workers are; they wait while others have their turn.
+"""
+
+import click
+
+from bench.harness.environment import Neighbours, describe
+from bench.harness.interleaved import race, ratios
+from bench.harness.options import batch_option, device_option, network_option, seconds_option
+from bench.harness.report import finish, row, say
+from bench.harness.worker_process import Settings, children, together
+from bench.harness.workloads import recipe_of
+
+TRIAL_SECONDS = 3.0
+_BATCHES = 16
+
+
+@click.command("concurrency")
+@network_option
+@batch_option
+@click.option("--count", type=click.IntRange(2), default=5, show_default=True, metavar="N", help="Runs.")
+@seconds_option(90)
+@device_option
+def command(network: str, batch: int | None, count: int, seconds: float, device: str) -> None:
+    """Several runs at once against the same in turn: pictures a second in all."""
+    machine = describe()
+    batch = batch or recipe_of(network).train.batch_size
+    several = max(1, machine.cores // count)
+    groups = groups_of(count, machine.cores)
+    settings = {
+        name: [
+            Settings(
+                network=network,
+                batch=batch,
+                size=32,
+                count=batch * _BATCHES,
+                threads=threads,
+                device=device,
+            )
+        ]
+        * runs
+        for name, (runs, threads) in groups.items()
+    }
+    with Neighbours() as others, children([one for group in settings.values() for one in group]) as processes:
+        pool = iter(processes)
+        crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
+        for crew in crews.values():
+            for child in crew:
+                child.ready()
+        say("all are ready")
+        works = {name: together(crew, TRIAL_SECONDS) for name, crew in crews.items()}
+        rates = race(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=say)
+    in_turn, at_once = list(groups)[:2]
+    rows = [row(name, "pictures/s", values) for name, values in rates.items()]
+    rows += [row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
+    finish(
+        "concurrency",
+        rows,
+        machine=machine,
+        others=others.share,
+        settings={
+            "network": network,
+            "batch": batch,
+            "runs": count,
+            "threads at once": several,
+            "device": device,
+        },
+        notes=["Starting is left out: what a process needs to be ready, it needs once, in turn or at once."],
+        variant=f"{network}-{batch}" if device == "cpu" else f"{network}-{batch}-{device.replace(':', '')}",
+    )
+
+
+def groups_of(count: int, cores: int) -> dict[str, tuple[int, int]]:
+    """The ways to compare by name, as runs at once and threads of each: in turn, at once, and as many as cores."""
+    several = max(1, cores // count)
+    groups = {
+        f"{count} in turn, {threads_in_words(cores)}": (1, cores),
+        f"{count} at once, {threads_in_words(several)} each": (count, several),
+    }
+    if 1 < cores < count:
+        groups[f"{cores} at once, 1 thread each"] = (cores, 1)
+    return groups
+
+
+def threads_in_words(threads: int) -> str:
+    """1 thread, 2 threads."""
+    return f"{threads} thread{'s' if threads != 1 else ''}"

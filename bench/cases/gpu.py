@@ -1,0 +1,223 @@
+"""A GPU in a few minutes: whether it computes what a CPU computes in float64, then how fast it trains.
+
+What is checked: the network forwards (also in bfloat16), its gradients, what a step of the optimizer changes, and the
+picture of each sampler. Errors are those of a whole tensor, relative to it; TF32 is off meanwhile.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import click
+import torch
+from torch import Tensor, nn
+
+from bench.harness.environment import Neighbours, describe
+from bench.harness.options import network_option
+from bench.harness.report import Row, finish, row, say
+from bench.harness.worker_process import run_benchmarks
+from bench.harness.workloads import noise_set, plain, recipe_of, with_settings
+from core.diffusion.gaussian import GaussianDiffusion
+from core.diffusion.samplers import SAMPLERS, sample
+from core.diffusion.walking import Model
+from core.errors import UserError
+from core.training.loop import Trainer
+
+STEPS: Final = 10
+LIMITS: Final = {"fp32": 1e-3, "bf16": 0.05}
+"""The largest relative errors that rounding explains."""
+SHARES: Final = {"limit": 0.3, "throughput": 0.25, "concurrency": 0.2, "scaling": 0.25}
+"""The benchmarks, and how much of the time each gets."""
+_LEAST_SECONDS: Final = 2.0
+
+
+class Check(NamedTuple):
+    """One comparison with float64 on the CPU."""
+
+    name: str
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether rounding explains the error; NaN is never explained."""
+        return self.error <= self.limit
+
+
+@click.command("gpu")
+@network_option
+@click.option("--device", default="cuda", show_default=True, metavar="D", help="cuda, cuda:N, mps; or cpu.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=360,
+    show_default=True,
+    metavar="S",
+    help="For the benchmarks, without what they take to start; checks come on top.",
+)
+@click.option("--checks-only", is_flag=True, help="No benchmarks.")
+def command(network: str, device: str, seconds: float, checks_only: bool) -> None:
+    """Correctness against float64 on the CPU, then all benchmarks of training. Under 8 minutes on an H100."""
+    where = usable(device)
+    machine = describe()
+    torch.set_num_threads(machine.cores)
+    with Neighbours() as others:
+        checks = []
+        for check in checks_of(network, where):
+            say(f"{check.name}: {'agrees' if check.passed else 'DIFFERS'}")
+            checks.append(check)
+    finish(
+        "gpu",
+        rows_of(checks),
+        machine=machine,
+        others=others.share,
+        settings={"network": network, "device": device, "sampling steps": STEPS},
+        notes=["Relative errors against float64 on the CPU; speeds are in the tables that follow."],
+        variant=f"{network}-{where.type}",
+    )
+    run_benchmarks(
+        () if checks_only else commands(network, device, seconds),
+        failed=[check.name for check in checks if not check.passed],
+    )
+
+
+def usable(device: str) -> torch.device:
+    """The device, if torch can use it here.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        where = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"--device {device}: expected cuda, cuda:N, mps or cpu") from error
+    there = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+    }
+    if (where.index or 0) >= there.get(where.type, 0):
+        raise UserError(
+            f"--device {device}: torch finds none on this machine; --device cpu tries the checks there"
+        )
+    return where
+
+
+def commands(network: str, device: str, seconds: float) -> list[list[str]]:
+    """The arguments of each benchmark."""
+    return [
+        [
+            *(name, "--network", network, "--device", device),
+            *("--seconds", f"{max(_LEAST_SECONDS, share * seconds):g}"),
+            *(
+                ("--only", "ours", "--only", "ours, compiled", "--only", "the printed loop")
+                if name == "throughput"
+                else ()
+            ),
+        ]
+        for name, share in SHARES.items()
+    ]
+
+
+def checks_of(network: str, device: torch.device, *, batch: int = 16, size: int = 32) -> Iterator[Check]:
+    """All comparisons, one after the other.
+
+    Args:
+        network: ``lean`` or ``thesis``.
+        device: what is checked.
+        batch: pictures.
+        size: of a picture.
+    """
+    recipe = with_settings(plain(recipe_of(network)), train={"batch_size": batch})
+    trainer = Trainer(recipe, noise_set(batch, size), device)
+    model, diffusion = trainer.model, trainer.diffusion
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # a new network says zero to everything, which any device can
+        for p in model.parameters():
+            p.add_(0.05 * torch.randn(p.shape, generator=generator).to(device))
+    exact = copy.deepcopy(model).cpu().double()
+    x0 = torch.rand((batch, 1, size, size), generator=generator) * 2 - 1
+    eps = torch.randn(x0.shape, generator=generator)
+    t = torch.randint(diffusion.timesteps, (batch,), generator=generator)
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        yield from _forward_checks(
+            model, exact, diffusion.q_sample(x0.to(device), t.to(device), eps.to(device)), t
+        )
+        yield from _step_checks(trainer, exact, x0, eps, t)
+        for one in (model, exact):
+            one.eval()
+        noise = torch.randn((2, 1, size, size), generator=generator)
+        for name in SAMPLERS:
+            found = _drawn(name, model, diffusion, noise.to(device))
+            expected = _drawn(name, lambda xt, t: exact(xt.double(), t).float(), diffusion, noise)
+            yield Check(f"sampler {name}", error_of([found], [expected]), LIMITS["fp32"])
+
+
+def _forward_checks(model: nn.Module, exact: nn.Module, xt: Tensor, t: Tensor) -> Iterator[Check]:
+    model.eval()
+    exact.eval()
+    place = t.to(xt.device)
+    with torch.no_grad():
+        expected = exact(xt.cpu().double(), t)
+        for precision, limit in LIMITS.items():
+            with torch.autocast(xt.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                found = model(xt, place)
+            yield Check(f"forward, {precision}", error_of([found], [expected]), limit)
+    model.train()
+    exact.train()
+
+
+def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t: Tensor) -> Iterator[Check]:
+    """Loss, gradients, and how Adam moves the weights by them; both networks have moved afterwards."""
+    rate = trainer.config.train.learning_rate
+    optimizer = torch.optim.Adam(exact.parameters(), lr=rate)
+    before = [p.detach().cpu().clone() for p in trainer.model.parameters()]
+    losses = []
+    for model, device, dtype in (
+        (trainer.model, trainer.device, torch.float32),
+        (exact, torch.device("cpu"), torch.float64),
+    ):
+        pictures, noise, place = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
+        output = model(trainer.diffusion.q_sample(pictures, place, noise), place)
+        loss = trainer.diffusion.loss(output, pictures, noise, place).mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.detach())
+    yield Check("loss", error_of(losses[:1], losses[1:]), LIMITS["fp32"])
+    gradients = [[p.grad for p in one.parameters() if p.grad is not None] for one in (trainer.model, exact)]
+    yield Check("gradients", error_of(*gradients), LIMITS["fp32"])
+    for one in (*trainer.optimizers, optimizer):
+        one.step()
+    moved = [
+        [after.detach().cpu().double() - old for after, old in zip(model.parameters(), before, strict=True)]
+        for model in (trainer.model, exact)
+    ]
+    # The first step of Adam is the gradient's sign, which rounding turns where there is hardly any gradient.
+    yield Check("step of the optimizer", error_of(*moved), LIMITS["bf16"])
+
+
+def _drawn(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
+    """Ten steps from the noise, in float32 between the calls, so that the same is drawn on the way."""
+    kept: Tensor = sample(
+        name, model, diffusion, noise, steps=STEPS, eta=0.0, generator=torch.Generator().manual_seed(1)
+    )
+    return kept
+
+
+def error_of(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """The relative error of some tensors taken together; NaN if any number is."""
+    ours = torch.cat([value.detach().cpu().double().flatten() for value in found])
+    theirs = torch.cat([value.detach().cpu().double().flatten() for value in expected])
+    return float((ours - theirs).norm() / theirs.norm().clamp_min(1e-30))
+
+
+def rows_of(checks: Iterable[Check]) -> list[Row]:
+    """A line each."""
+    return [
+        row(
+            check.name,
+            "relative error",
+            [check.error],
+            f"{'agrees' if check.passed else 'DIFFERS'}, limit {check.limit:g}",
+        )
+        for check in checks
+    ]

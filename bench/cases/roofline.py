@@ -1,0 +1,210 @@
+"""How near training comes to what the device can do, and where the rest goes.
+
+Work is counted in floating-point operations of the network's forward and backward pass, by torch's own counter; what
+the optimizer, the mean of the weights and the noise cost is time without work. The yardsticks, in the same dtype and in
+turns with it, are a matrix product and a 3x3 convolution large enough that nothing but arithmetic takes time.
+"""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+import click
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.harness.environment import Neighbours, describe
+from bench.harness.interleaved import Rates, Work, race, ratios
+from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
+from bench.harness.report import Row, finish, row, say
+from bench.harness.workloads import (
+    endless,
+    in_bulk,
+    noise_set,
+    recipe_of,
+    set_threads,
+    with_settings,
+    work_of,
+)
+from core.training.loop import Trainer
+from core.training.malloc import keep_freed_memory
+from core.training.precision import bf16_is_fast
+
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+TRAINING, MATRIX, CONVOLUTION = "training", "matrix product", "3x3 convolution"
+_BATCHES: Final = 8
+_TOP: Final = 12
+
+
+class Yardstick(NamedTuple):
+    """Sizes of the large operations: a matrix of n x n, and pictures [batch, channels, size, size]."""
+
+    n: int
+    batch: int
+    channels: int
+    size: int
+
+
+YARDSTICKS: Final = {"cpu": Yardstick(2048, 32, 128, 32), "other": Yardstick(8192, 128, 256, 64)}
+
+
+@click.command("limit")
+@network_option
+@batch_option
+@click.option(
+    "--precision",
+    type=click.Choice(tuple(DTYPES)),
+    multiple=True,
+    help="One of them; fp32 unless given, and bf16 where that is fast.",
+)
+@seconds_option(90)
+@device_option
+@threads_option
+def command(
+    network: str,
+    batch: int | None,
+    precision: tuple[str, ...],
+    seconds: float,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Achieved operations a second against what the device reaches, and a profile."""
+    machine, where = describe(), torch.device(device)
+    used = set_threads(threads, machine.cores)
+    keep_freed_memory()  # as workers do
+    recipe = recipe_of(network)
+    batch = batch or recipe.train.batch_size
+    chosen = precision or (tuple(DTYPES) if bf16_is_fast(where) else ("fp32",))
+    with Neighbours() as others:
+        works: dict[str, Work] = {}
+        trainers = {}
+        for name in chosen:
+            config = endless(with_settings(recipe, train={"precision": name}), batch=batch)
+            trainers[name] = Trainer(config, noise_set(batch * _BATCHES, 32), where)
+            works |= works_of(name, trainers[name], where)
+        operations = operations_of_a_step(trainers[chosen[0]], batch)
+        rates = race(works, seconds=seconds, report=say)
+        profiles = {name: shares_of(trainers[name]) for name in chosen}
+    finish(
+        "limit",
+        [*rows_of(rates, chosen), *rows_of_profiles(profiles)],
+        machine=machine,
+        others=others.share,
+        settings={
+            "network": network,
+            "batch": batch,
+            "size": 32,
+            "GFLOP a step": round(operations / 1e9, 2),
+            "optimizer": recipe.train.optimizer,
+            "device": device,
+            "threads": used,
+        },
+        notes=[
+            "Shares of time are those of a profile, which slows small operations down more than large ones."
+        ],
+        variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
+    )
+
+
+def works_of(name: str, trainer: Trainer, device: torch.device) -> dict[str, Work]:
+    """Training and both yardsticks in one dtype; their work is counted in GFLOP."""
+    batch = trainer.config.train.batch_size
+    step = operations_of_a_step(trainer, batch) / 1e9
+    train = work_of(trainer)
+    size = YARDSTICKS.get(device.type, YARDSTICKS["other"])
+    dtype = DTYPES[name]
+    return {
+        f"{TRAINING}, {name}": lambda: train() / batch * step,
+        f"{MATRIX}, {name}": in_gflop(matrix_products(size.n, dtype, device), 2 * size.n**3, device),
+        f"{CONVOLUTION}, {name}": in_gflop(
+            convolutions(size, dtype, device),
+            2 * size.batch * size.size**2 * size.channels**2 * 9,
+            device,
+        ),
+    }
+
+
+def operations_of_a_step(trainer: Trainer, batch: int) -> int:
+    """Floating-point operations of the network, forward and backward, for a batch; a multiply-add is two.
+
+    Reference: `torch.utils.flop_counter`, which counts convolutions, matrix products and attention.
+    """
+    shape = (batch, trainer.channels, trainer.size, trainer.size)
+    xt = torch.zeros(shape, device=trainer.device)
+    t = torch.zeros(batch, dtype=torch.int64, device=trainer.device)
+    # A copy, so that neither gradients nor BatchNorm's statistics of the trained one change. Attention is
+    # counted as the matrix products that it is: the counter does not know the fused one of a CPU.
+    model = copy.deepcopy(trainer.model)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        model(xt, t).sum().backward()
+    return int(counter.get_total_flops())
+
+
+def matrix_products(n: int, dtype: torch.dtype, device: torch.device) -> Iterator[int]:
+    """Products of two n x n matrices, one after the other."""
+    generator = torch.Generator(device).manual_seed(0)
+    a, b = (torch.randn((n, n), generator=generator, device=device).to(dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    while True:
+        torch.mm(a, b, out=out)
+        yield 1
+
+
+def convolutions(size: Yardstick, dtype: torch.dtype, device: torch.device) -> Iterator[int]:
+    """3x3 convolutions of as many channels out as in, in channels_last memory, forwards only."""
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        drawn = torch.randn(shape, generator=generator, device=device)
+        return drawn.to(dtype).to(memory_format=torch.channels_last)
+
+    x = draw(size.batch, size.channels, size.size, size.size)
+    kernel = draw(size.channels, size.channels, 3, 3)
+    while True:
+        with torch.no_grad():
+            nn.functional.conv2d(x, kernel, padding=1)
+        yield 1
+
+
+def in_gflop(steps: Iterator[int], operations: int, device: torch.device) -> Work:
+    """Repeated operations as work counted in GFLOP."""
+    work = in_bulk(steps, device)
+    return lambda: work() * operations / 1e9
+
+
+def shares_of(trainer: Trainer) -> list[tuple[str, float]]:
+    """The operators that training spends most time in, and their shares of it; what they call is not theirs."""
+    work = work_of(trainer)
+    on_gpu = trainer.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as profiler:
+        work()
+    events: list[Any] = list(profiler.key_averages())
+    times = {
+        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events
+    }
+    total = sum(times.values()) or 1.0
+    most = sorted(times.items(), key=lambda item: -item[1])[:_TOP]
+    return [(name, time / total) for name, time in most]
+
+
+def rows_of(rates: Rates, chosen: tuple[str, ...]) -> list[Row]:
+    """GFLOP/s of each, then the share of the yardsticks that training reaches, round by round."""
+    rows = [row(name, "GFLOP/s", values) for name, values in rates.items()]
+    for name in chosen:
+        for yardstick in (MATRIX, CONVOLUTION):
+            of = ratios(rates, f"{TRAINING}, {name}", f"{yardstick}, {name}")
+            rows.append(row(f"{TRAINING} / {yardstick}, {name}", "times", of))
+    return rows
+
+
+def rows_of_profiles(profiles: dict[str, list[tuple[str, float]]]) -> list[Row]:
+    """The operators of each profile as lines."""
+    return [
+        row(f"{name}: {operator}", "share of time", [share])
+        for name, shares in profiles.items()
+        for operator, share in shares
+    ]

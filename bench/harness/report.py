@@ -1,0 +1,160 @@
+"""What a benchmark found: a table for a person, and JSON beside it for whoever asks later."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+
+from bench.harness.environment import QUIET, Machine
+from bench.harness.interleaved import Spread, spread
+from core.runs import atomic_write
+
+RESULTS: Final = Path(__file__).parent / "results"
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a result: the median of n measurements, and their quartiles."""
+
+    name: str
+    unit: str
+    n: int
+    median: float
+    low: float
+    high: float
+    note: str = ""
+    values: tuple[float, ...] = ()
+    """The measurements, in the order of the rounds."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of one benchmark."""
+
+    benchmark: str
+    command: str
+    created: str
+    machine: Machine
+    others: float
+    """The share of the cores that other programs took meanwhile."""
+    quiet: bool
+    """Whether that was little enough for the numbers to mean something."""
+    settings: dict[str, Any]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
+    """A line of the measurements of one thing."""
+    return of_spread(name, unit, spread(values), note, values)
+
+
+def of_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
+    """A line of what is known of a median."""
+    return Row(
+        name=name,
+        unit=unit,
+        n=found.n,
+        median=found.median,
+        low=found.low,
+        high=found.high,
+        note=note,
+        values=tuple(values),
+    )
+
+
+def table(rows: Sequence[Row]) -> list[str]:
+    """Rows in columns: name, median, quartiles, unit, n, note."""
+    cells = [("", "median", "quartiles", "", "n", "")]
+    for one in rows:
+        quartiles = f"{number(one.low)} to {number(one.high)}" if one.n > 1 else ""
+        cells.append((one.name, number(one.median), quartiles, one.unit, str(one.n), one.note))
+    widths = [max(len(line[column]) for line in cells) for column in range(6)]
+    lines = []
+    for name, median, quartiles, unit, n, note in cells:
+        left, right = name.ljust(widths[0]), median.rjust(widths[1])
+        middle = f"{quartiles.ljust(widths[2])}  {unit.ljust(widths[3])}  {n.rjust(widths[4])}"
+        lines.append(f"{left}  {right}  {middle}  {note}".rstrip())
+    return lines
+
+
+def number(value: float) -> str:
+    """Three digits or more, so that nothing looks more exact than it is.
+
+    >>> number(1234.5), number(12.345), number(0.012345)
+    ('1,234', '12.3', '0.0123')
+    """
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def show(result: Result) -> None:
+    """Write a result to stdout."""
+    for line in result.machine.lines():
+        click.echo(line)
+    click.echo(", ".join(f"{key} {value}" for key, value in result.settings.items()))
+    click.echo("")
+    for line in table(result.rows):
+        click.echo(line)
+    for note in result.notes:
+        click.echo(f"\n{note}")
+    if not result.quiet:
+        click.echo(
+            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {QUIET:.0%}): these numbers "
+            "are no measurement."
+        )
+
+
+def finish(
+    benchmark: str,
+    rows: Sequence[Row],
+    *,
+    machine: Machine,
+    others: float,
+    settings: dict[str, Any],
+    notes: Sequence[str] = (),
+    folder: Path = RESULTS,
+    variant: str = "",
+) -> Path:
+    """Show a result and keep it.
+
+    Args:
+        benchmark: its name.
+        rows: what was found.
+        machine: where.
+        others: see `Result.others`.
+        settings: what was measured.
+        notes: sentences below the table.
+        folder: where to keep it.
+        variant: what tells results of one benchmark on one machine apart, such as the network.
+
+    Returns:
+        The file: ``BENCHMARK-VARIANT-MACHINE.json``, or ``.busy.json``, which git ignores, if it was not quiet.
+    """
+    result = Result(
+        benchmark=benchmark,
+        command=shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=machine,
+        others=others,
+        quiet=others <= QUIET,
+        settings=settings,
+        rows=tuple(rows),
+        notes=tuple(notes),
+    )
+    show(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = "-".join(filter(None, (benchmark, variant, machine.slug())))
+    path = folder / f"{stem}{'' if result.quiet else '.busy'}.json"
+    atomic_write(path, msgspec.json.format(msgspec.json.encode(result), indent=1).decode() + "\n")
+    click.echo(f"\n{path}")
+    return path
+
+
+def say(line: str) -> None:
+    """Progress, on stderr."""
+    click.echo(f"  {line}", err=True)

@@ -1,0 +1,108 @@
+"""A training of our recipe that is as long as a time allows, in processes of its own: ``python -m bench.harness.timed_training FILE``.
+
+FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a process for each; they train one network.
+Starting them is no part of the time. How many epochs fit is settled halfway, by the speed until then.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from bench.harness.subprocess_training import train_apart
+from core.config import RunConfig
+
+_WARM_UP_SECONDS: Final = 1.0
+_PLANNED_AT: Final = 0.5
+"""The share of the time after which it is settled how long the training is; no recipe cools down so early."""
+_NEARLY: Final = 0.99
+"""The share of the time that a training is planned for, so that it ends within it."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is trained, where, for how long, and where the weights and the outcome go.
+
+    Attributes:
+        config: the recipe, resolved; its epochs are replaced by as many as fit.
+        seconds: of training.
+        device: one, or several joined by ``+``, each with a process of its own.
+        threads: of all processes together.
+        out: a folder.
+    """
+
+    config: RunConfig
+    seconds: float
+    device: str
+    threads: int
+    out: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it: how many epochs there were, and the seconds that they took."""
+
+    epochs: int
+    seconds: float
+
+
+def train_for(settings: Settings) -> tuple[Outcome, Path]:
+    """Train in processes of its own; the outcome, and the file of the (mean) weights, by `torch.save`.
+
+    Raises:
+        UserError: the training ended by itself.
+    """
+    folder = train_apart("bench.harness.timed_training", settings, processes=settings.device.count("+") + 1)
+    outcome = msgspec.json.decode((folder / "outcome.json").read_bytes(), type=Outcome)
+    return outcome, folder / "weights.pt"
+
+
+def main() -> None:
+    """One process of it."""
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
+    import torch  # its threads are settled by the environment
+
+    from bench.harness.workloads import ENDLESS, synchronise, with_settings
+    from core.data import load_dataset
+    from core.training.distributed import gathered
+    from core.training.loop import Trainer
+    from core.training.malloc import keep_freed_memory
+
+    keep_freed_memory()
+    config, out = settings.config, Path(settings.out)
+    with gathered(settings.device) as team:
+        torch.set_num_threads(max(1, settings.threads // team.size))
+        pictures = load_dataset(config.data.dataset, count=config.data.count)
+
+        unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
+        warm_up = Trainer(unended, pictures, team.device, team)
+        for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
+            pass
+        start = time.perf_counter()
+        trainer = Trainer(unended, pictures, team.device, team)
+        for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
+            pass
+        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches
+        (epochs,) = team.agree(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
+        trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
+        trainer.steps = epochs * trainer.batches
+        for _ in trainer.reports():
+            pass
+        synchronise(team.device)
+        passed = time.perf_counter() - start
+        if team.rank == 0:
+            with trainer.evaluating():
+                torch.save(trainer.model.state_dict(), out / "weights.pt")
+            outcome = Outcome(epochs=epochs, seconds=passed)
+            (out / "outcome.json").write_bytes(msgspec.json.encode(outcome))
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """Whether so many seconds have passed since now."""
+    end = time.perf_counter() + seconds
+    return lambda: time.perf_counter() >= end
+
+
+if __name__ == "__main__":
+    main()

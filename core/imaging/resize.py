@@ -1,0 +1,47 @@
+"""Resizing images to cells."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+
+
+LIFT: Final = 20
+"""Black of every second tile, of 255: neighbours without a gap between them stay apart."""
+
+
+def fit(picture: Pixels, size: int) -> Pixels:
+    """A picture at a width of `size` pixels, its height in proportion.
+
+    Larger pictures are averaged over areas, smaller ones repeat their pixels where that comes out even.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        size: the width wanted, at least 1.
+    """
+    height, width = picture.shape[:2]
+    if width == size:
+        return picture
+    if size > width:
+        factor = size // width
+        return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    rows = max(1, round(height * size / width))
+    down, across = _areas(height, rows), _areas(width, size)
+    scaled = np.tensordot(down, picture.astype(np.float64), axes=(1, 0))
+    scaled = np.moveaxis(np.tensordot(across, scaled, axes=(1, 1)), 0, 1)
+    # Sums of whole numbers are exact in any order, so that pictures are alike on all processors.
+    averaged: Pixels = np.rint(scaled / (height * width)).astype(np.uint8)
+    return averaged
+
+
+@lru_cache(maxsize=64)
+def _areas(old: int, new: int) -> NDArray[np.float64]:
+    """The matrix [new, old] that sums `old` pixels over `new` areas of equal size; whole numbers, `old` in each row."""
+    edges = np.arange(new + 1, dtype=np.float64) * old
+    left = np.maximum(edges[:-1, None], new * np.arange(old)[None])
+    right = np.minimum(edges[1:, None], new * np.arange(1, old + 1)[None])
+    areas: NDArray[np.float64] = np.maximum(right - left, 0.0)
+    return areas

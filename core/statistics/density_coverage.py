@@ -1,0 +1,133 @@
+"""Density and coverage: how samples lie in the neighbourhoods of real pictures.
+
+Letters of shapes: N samples, R real pictures, D numbers of a picture, k neighbours.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.runs import Estimate
+from core.statistics.intervals import proportion
+from core.statistics.nearest import Rows, parts, squared_distances
+from core.statistics.two_sample import jackknife
+
+Counts = NDArray[np.int64]
+
+NEIGHBOURS: Final = 5
+"""k; Naeem et al. 2020 recommend it."""
+
+
+def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) -> tuple[Estimate, Estimate]:
+    """How densely samples lie around real pictures, and how many of these have one near at all.
+
+    A real picture's neighbourhood is the ball that ends at its k-th nearest real one. Were samples distributed as
+    the real pictures, density would be 1 on average; coverage 1 - 2^-k, nearly, for as many samples as real
+    pictures.
+
+    Resampling with replacement would make twins, at no distance from each other, so intervals come from the
+    delete-one jackknife over samples and real pictures. Without a real picture, the balls that ended at it or
+    had it inside end at the next one. The interval of coverage is never shorter than Wilson's for a share of R.
+
+    Args:
+        samples: [N, D].
+        real: [R, D], no two of them alike: the ball of k + 1 twins is empty. Dither pictures of few levels.
+        neighbours: k.
+
+    Returns:
+        Density and coverage; undefined without samples, or unless R is at least k + 2.
+
+    Reference: Naeem et al. 2020, "Reliable Fidelity and Diversity Metrics for Generative Models", eqs. 5 and 6;
+    Efron and Stein 1981: the jackknife's variance is not too small on average.
+    """
+    if not len(samples) or len(real) < neighbours + 2:
+        return Estimate(None), Estimate(None)
+    centre = real.mean(0)
+    near = _neighbours(real - centre, neighbours + 1)
+    balls = _fill(samples - centre, real - centre, near.squares[:, -2:])
+    grown = near.order[:, :-1]
+
+    held = balls.inside.sum()
+    density = jackknife(
+        float(held / (neighbours * len(samples))),
+        (held - balls.around) / (neighbours * max(1, len(samples) - 1)),
+        _without_each(balls.inside, balls.inside_next, grown) / (neighbours * len(samples)),
+    )
+    covered, covered_next = balls.inside > 0, balls.inside_next > 0
+    alone = np.bincount(balls.tenant[balls.inside == 1], minlength=len(samples))
+    coverage = jackknife(
+        float(covered.mean()),
+        (covered.sum() - alone) / len(real),
+        _without_each(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
+    )
+    return _not_below_0(density), _no_shorter(coverage, proportion(int(covered.sum()), len(real)))
+
+
+@dataclass(frozen=True)
+class _Near:
+    order: Counts
+    """The nearest others of each real picture [R, k + 1], nearest first."""
+    squares: NDArray[np.float32]
+    """Their squared distances."""
+
+
+@dataclass(frozen=True)
+class _Balls:
+    inside: Counts
+    """Samples in each ball [R]."""
+    inside_next: Counts
+    """Samples in each ball, were it to end at the next neighbour [R]."""
+    tenant: Counts
+    """A sample in each ball [R]; 0 where there is none."""
+    around: Counts
+    """Balls around each sample [N]."""
+
+
+def _neighbours(real: Rows, count: int) -> _Near:
+    order = np.empty((len(real), count), np.int64)
+    squares = np.empty(order.shape, np.float32)
+    for part in parts(len(real), len(real)):
+        between = squared_distances(real[part], real)
+        between[np.arange(len(between)), np.arange(len(real))[part]] = np.inf
+        closest = np.argpartition(between, count - 1, axis=1)[:, :count]
+        reach = np.take_along_axis(between, closest, 1)
+        ranks = np.argsort(reach, axis=1)
+        order[part] = np.take_along_axis(closest, ranks, 1)
+        squares[part] = np.take_along_axis(reach, ranks, 1)
+    return _Near(order, squares)
+
+
+def _fill(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
+    inside, inside_next, tenant = (np.zeros(len(real), np.int64) for _ in range(3))
+    around = np.empty(len(samples), np.int64)
+    for part in parts(len(samples), len(real)):
+        squares = squared_distances(samples[part], real)
+        within = squares < reach[:, 0]
+        inside += within.sum(0)
+        inside_next += (squares < reach[:, 1]).sum(0)
+        around[part] = within.sum(1)
+        seen = within.any(0)
+        tenant[seen] = part.start + within[:, seen].argmax(0)
+    return _Balls(inside, inside_next, tenant, around)
+
+
+def _without_each(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
+    """Sums over all balls but that of one real picture [R], when balls that had it inside have grown."""
+    gained = np.bincount(grown.ravel(), np.repeat(then - now, grown.shape[1]), minlength=len(now))
+    kept = np.full(len(now), now.sum()) - now
+    return np.add(kept, gained, dtype=np.float64)
+
+
+def _not_below_0(estimate: Estimate) -> Estimate:
+    return (
+        estimate if estimate.low is None else Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
+    )
+
+
+def _no_shorter(estimate: Estimate, other: Estimate) -> Estimate:
+    """With the lower of the two lower and the higher of the two upper bounds, which are shares."""
+    lows = [bound for bound in (estimate.low, other.low) if bound is not None]
+    highs = [bound for bound in (estimate.high, other.high) if bound is not None]
+    return Estimate(estimate.value, max(0.0, min(lows)), min(1.0, max(highs)))

@@ -1,0 +1,134 @@
+"""``python -m core.training.trajectory_worker RUN... --sampler S --steps K``: computes and keeps `core.runs.trajectory`.
+
+It starts from the noises of a run's own pictures, so what it ends in are these pictures where it walks as the run does.
+Run after run, because torch takes more memory than the network. It ends with 0 when all walks are kept, and with 2 when
+one could not be, which that walk's progress then explains.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from safetensors.numpy import save_file
+
+from core.diffusion.samplers import WITH_ETA, run_sampler
+from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.imaging import to_pixels, to_tiles
+from core.runs import RunDirectory, atomic_path
+from core.runs.process import ProcessIdentity
+from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
+from core.training.checkpoint import LoadedModel, load_model
+from core.training.sample_sheets import noise_on_the_way, starting_noises
+from core.training.worker import explain
+
+NICENESS: Final = 10
+"""Whoever looks can wait a little; the training beside it should not have to."""
+_SECONDS: Final = 0.25
+
+
+def compute(
+    run: RunDirectory, loaded: LoadedModel, walk: Walk, report: Callable[[int], None] = lambda done: None
+) -> None:
+    """Walk from the run's starting noises to pictures, and keep all states with the run.
+
+    Args:
+        run: where to.
+        loaded: its network.
+        walk: how.
+        report: called with the calls of the network that are done.
+
+    Raises:
+        UserError: no such sampler, too many steps, or the run is gone.
+    """
+    sample = loaded.config.sample
+    noise = starting_noises(sample, loaded.shape)
+    own = walk == Walk(sample.sampler, sample.steps or loaded.diffusion.timesteps)
+    if not own or (walk.sampler in WITH_ETA and sample.eta == 0.0):
+        # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
+        noise = noise[: sample.reverse_count]
+    states, foreseen, timesteps = [], [], []
+    for state in run_sampler(
+        walk.sampler,
+        loaded.model,
+        loaded.diffusion,
+        noise.to(loaded.device),
+        steps=walk.steps,
+        eta=sample.eta,
+        spacing=sample.spacing,
+        clip=sample.clip,
+        generator=noise_on_the_way(sample),
+    ):
+        states.append(_tiles(state.xt, sample.reverse_count))
+        if state.x0 is not None:
+            foreseen.append(_tiles(state.x0, sample.reverse_count))
+        timesteps.append(state.timestep + 1)
+        report(state.index)
+    foreseen.append(states[-1])
+    if not run.run_file.exists():
+        raise UserError(f"{run.id}: the run was removed meanwhile")
+    notes = {
+        "epoch": str(loaded.position.epoch),
+        "sampler": walk.sampler,
+        "steps": str(walk.steps),
+        "timesteps": json.dumps(timesteps),
+    }
+    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(foreseen).numpy()}
+    walk.path(run).parent.mkdir(exist_ok=True)
+    with atomic_path(walk.path(run)) as temporary:
+        save_file(tensors, temporary, metadata=notes)
+
+
+def _tiles(pictures: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.from_numpy(to_tiles(to_pixels(pictures[:count].cpu().numpy())))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m core.training.trajectory_worker", description=__doc__)
+    parser.add_argument("runs", type=Path, nargs="+")
+    parser.add_argument("--sampler", required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args(arguments)
+    walk = Walk(options.sampler, options.steps)
+    torch.set_num_threads(options.threads)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    done = [_keep(RunDirectory(path), walk, options.device) for path in options.runs]
+    return EXIT_OK if all(done) else EXIT_USAGE
+
+
+def _keep(run: RunDirectory, walk: Walk, device: str) -> bool:
+    """Compute and keep one walk, and say how far it is; whether it is kept."""
+    me, spoken = ProcessIdentity.current(), 0.0
+
+    def say(done: int, error: str = "") -> None:
+        write_progress(run, walk, Progress(identity=me, done=done, total=walk.steps, error=error))
+
+    def report(done: int) -> None:
+        nonlocal spoken
+        if time.monotonic() - spoken >= _SECONDS:
+            spoken = time.monotonic()
+            say(done)
+
+    try:
+        compute(run, load_model(run, device), walk, report)
+    except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
+        traceback.print_exc()
+        say(0, explain(error))
+        return False
+    clear_progress(run, walk)
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""Single promises of docs/reliability.md that need no worker: pictures and settings that mean no good."""
+
+import ast
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from core.cli.main import run as core_run
+from core.config import DataConfig, RunConfig, apply_overrides, decode
+from core.data.folder import MAX_PIXELS, NotAPictureError, load_picture, picture_files
+from core.errors import UserError
+from core.imaging import read_sheet, write_sheet
+from core.runs import (
+    RunDirectory,
+    State,
+    Status,
+)
+from core.training.checkpoint import load_model
+from tests.support.fakes import make_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, pictures=False)
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+# --- pictures
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(("width", "height"), [(10_000, 10_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(bomb(width, height))
+    with pytest.raises(UserError, match="pixels"):
+        read_sheet(path)
+    with pytest.raises(NotAPictureError, match="too large"):
+        load_picture(path, 8)
+
+
+def test_a_second_header_does_not_smuggle_a_bomb_past_the_first(tmp_path: Path) -> None:
+    small, large = bomb(4, 4), bomb(12_000, 12_000)
+    path = tmp_path / "bomb.png"
+    path.write_bytes(small[:33] + large[8:])  # signature and small header, then all of the large one
+    with pytest.raises(UserError, match="more pixels than a sheet may have"):
+        read_sheet(path)
+    with pytest.raises(NotAPictureError):
+        load_picture(path, 8)
+    assert MAX_PIXELS < 12_000**2
+
+
+def test_links_in_circles_in_a_folder_of_pictures_are_passed_over(tmp_path: Path) -> None:
+    place = tmp_path / "pictures"
+    place.mkdir()
+    (place / "loop").symlink_to("loop")
+    (place / "round").symlink_to(place)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(place / "a.png")
+    assert [name for name, _, _ in picture_files(place, leave_out=tmp_path / "data")] == ["a.png"]
+
+
+def test_a_sheet_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    sync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("fsync"), sync(handle))[1])
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths))[1])
+    write_sheet(tmp_path / "a.png", np.zeros((1, 4, 4), np.uint8), columns=1)
+    assert done == ["fsync", "replace"]
+
+
+# --- nobody let in
+
+
+def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
+    return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("core/**/*.py"), *ROOT.glob("tui/**/*.py")]), ids=lambda p: p.stem
+)
+def test_nothing_unpickles_evaluates_or_runs_a_shell_on_what_it_read(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imported = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert not imported & {
+        "pickle",
+        "cPickle",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "shelve",
+        "marshal",
+        "tempfile",
+    }
+    for name, call in calls(tree):
+        assert name not in (
+            "eval",
+            "exec",
+            "os.system",
+            "torch.load",
+            "yaml.load",
+            "pickle.load",
+            "pickle.loads",
+        ), name
+        keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert keywords.get("shell", "False") == "False"
+        if name in ("np.load", "numpy.load"):
+            assert keywords.get("allow_pickle") == "False"
+
+
+def test_a_checkpoint_that_is_a_pickle_is_refused_unopened(run: RunDirectory) -> None:
+    run.checkpoint.parent.mkdir(exist_ok=True)
+    torch.save({"model.a": torch.zeros(3)}, run.checkpoint)
+    with pytest.raises(UserError, match="not a checkpoint that can be read"):
+        load_model(run)
+
+
+def test_a_data_set_name_cannot_leave_its_folder(tmp_path: Path) -> None:
+    config = RunConfig(data=DataConfig(dataset="../../../etc/passwd"), recipe="../../x")
+    made = RunDirectory.create(tmp_path / "runs", config, group="g")
+    assert made.path.parent == tmp_path / "runs"
+    for name in ("../x", "..", "a/b", "a\0b"):
+        with pytest.raises(UserError, match="expected a plain name"):
+            RunDirectory.create(tmp_path / "runs", config, group="g", run_id=name)
+
+
+def test_escape_codes_reach_the_terminal_neither_in_errors_nor_in_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
+    evil = "\x1b]0;owned\x07\x1b[2J\u202e"
+    root = tmp_path / "runs"
+    config = RunConfig(recipe=evil, data=DataConfig(dataset=evil))
+    RunDirectory.create(root, config, group=evil, tags=(evil,), provenance={evil: evil})
+    bad = make_run(root, pictures=False, run_id=f"19991124-101502-{evil}")
+    bad.status_file.write_text('{"state": "' + evil.encode("unicode_escape").decode() + '"}')
+    commands = [["runs", "list", "--runs", str(root)], ["runs", "show", "latest", "--runs", str(root)]]
+    commands += [["runs", "show", evil, "--runs", str(root)], ["train", evil], ["data", evil], [evil]]
+    for command in commands:
+        core_run(command)
+        shown = capsys.readouterr()
+        for text in (shown.out, shown.err):
+            found = set(text) & set("\x1b\x07\u202e")
+            assert not found, (command, found)
+
+
+def test_a_status_whose_error_names_a_file_that_is_not_text_can_be_written(run: RunDirectory) -> None:
+    run.write_status(Status(state=State.FAILED, error="no data set called '\udcff'"))
+    assert run.read_status().error == "no data set called '?'"
+
+
+def test_settings_that_are_not_text_are_refused_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="must be UTF-8 text"):
+        RunDirectory.create(tmp_path, RunConfig(recipe="\udcff"), group="g")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UserError, match=r"--set: '\\udcff': expected UTF-8 text"):
+        decode(apply_overrides({}, ["data.count=\udcff"]), RunConfig, source="--set")

@@ -1,0 +1,84 @@
+"""Runs that look as if they had been trained and judged, for the tests of figures and reports."""
+
+import io
+import itertools
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from core.config import RunConfig
+from core.figures import Drawn, Missing, draw_all, gather, quality, style
+from core.runs import METRICS, Estimate, Evaluation, RunDirectory, RunStore, add_evaluation
+from tests.support.fakes import CREATED, make_run
+
+
+def judgement(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
+    """A judgement by every metric and curve, with a level that is better the higher it is."""
+    rng = np.random.default_rng(seed)
+    metrics = {}
+    for name, metric in METRICS.items():
+        value = (level if metric.better != "lower" else 1 - level) + rng.normal(0, 0.002)
+        metrics[name] = Estimate(value, value - 0.01, value + 0.01)
+    x = [1.0, 10.0, 100.0, 1000.0]
+    names = [
+        name
+        for page in (quality.TIMESTEPS, quality.DECILES, quality.RECONSTRUCTION)
+        for name, *_ in page.curves
+    ]
+    curves: dict[str, list[float | None]] = {name: [level, 0.5, None, 0.1] for name in names}
+    fields = {
+        "created": "2026-11-24T12:00:00+00:00",
+        "epoch": 10,
+        "step": 400,
+        "dataset": "high",
+        "count": 1000,
+        "heldout": 1000,
+        "sampler": "ddim",
+        "steps": 50,
+        "eta": 1.0,
+        "metrics": metrics,
+        "real": {"coverage": Estimate(0.96, 0.95, 0.97), "residual": Estimate(0.02)},
+        "curves": curves | {f"{name}.x": x for name in names},
+    }
+    return Evaluation(**{**fields, **changes})  # type: ignore[arg-type]  # the fields above
+
+
+def make_cells(root: Path, *, datasets=("high",), names=("linear", "x^10"), seeds=(0,), judged=False, **each):
+    """A run for each cell of a grid."""
+    runs = []
+    for dataset, name, seed in itertools.product(datasets, names, seeds):
+        place = timedelta(milliseconds=len(runs))
+        each.setdefault("epochs", 3)
+        runs.append(
+            make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + place, **each)
+        )
+        if judged:
+            add_evaluation(
+                runs[-1], judgement(len(runs), level=0.4 if name == "x^10" else 0.9, dataset=dataset)
+            )
+    return runs
+
+
+def configured(root: Path, run_id: str, **sections: msgspec.Struct) -> RunDirectory:
+    """A finished run with settings of its own."""
+    return make_run(root, config=RunConfig(**sections), run_id=run_id, epochs=2)
+
+
+def material_of(root: Path):
+    return gather(RunStore(root).infos())
+
+
+def drawn_by(root: Path, **options) -> dict[str, Drawn | Missing]:
+    return {one.key: one for one in draw_all(material_of(root), **options)}
+
+
+def reasons(found: dict[str, Drawn | Missing]) -> dict[str, str]:
+    return {key: one.reason for key, one in found.items() if isinstance(one, Missing)}
+
+
+def in_bytes(figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    style.write(figure, buffer, kind, title="A title", caption="What to say.")
+    return buffer.getvalue()

@@ -1,0 +1,195 @@
+"""What a terminal with Kitty's graphics protocol makes of what it is sent: its screen in pixels, and its answers.
+
+It knows what the dashboard needs, and insists on the protocol: a code that a terminal could take otherwise is an error.
+"""
+
+import base64
+import codecs
+import fcntl
+import io
+import os
+import re
+import struct
+import termios
+from typing import Any, Final
+
+import numpy as np
+import pyte
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.support.terminals import Terminal
+from tui.export.rasterize import HEIGHT, WIDTH, glyph
+from tui.terminal.kitty.protocol import MARKS
+
+Pixels = NDArray[np.uint8]
+Part = tuple[int, int, int]
+"""Id of a picture, row and column in it."""
+_CODE: Final = re.compile(r"\x1b_G([^;\x1b]*)(?:;([^\x1b]*))?\x1b\\|\x1b\[c|\x1b\[6n")
+_BEGUN: Final = re.compile(r"\x1b(?:_[^\x1b]*\x1b?|\[[^a-zA-Z]*|)$")
+_NAMES: Final = {"black": "000000", "red": "aa0000", "green": "00aa00", "brown": "aa5500", "white": "aaaaaa"}
+
+
+class KittyScreen:
+    """Cells, as pyte understands them, and pictures in those that are placeholders.
+
+    Args:
+        columns: of cells.
+        lines: likewise.
+        graphics: whether it answers queries for graphics.
+        placeholders: whether it knows of virtual placements.
+    """
+
+    def __init__(self, columns: int, lines: int, *, graphics: bool = True, placeholders: bool = True) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self.stream = pyte.Stream(self.screen)
+        self.graphics, self.placeholders = graphics, placeholders
+        self.pictures: dict[int, Image.Image] = {}
+        self.placements: dict[int, tuple[int, int]] = {}
+        self.transmitted = 0
+        self._rest = ""
+        self._begun: tuple[dict[str, str], str] | None = None
+
+    def feed(self, text: str) -> str:
+        """Take what is sent; what the terminal answers."""
+        text = self._rest + text
+        begun = _BEGUN.search(text)
+        self._rest = text[begun.start() :] if begun else ""
+        text, answers, at = text[: len(text) - len(self._rest)], "", 0
+        for code in _CODE.finditer(text):
+            self.stream.feed(text[at : code.start()])
+            at = code.end()
+            answers += self._answer(code)
+        self.stream.feed(text[at:])
+        return answers
+
+    def _answer(self, code: re.Match[str]) -> str:
+        cursor = self.screen.cursor
+        if code[0] == "\x1b[c":
+            return "\x1b[?62;c"
+        if code[0] == "\x1b[6n":
+            return f"\x1b[{cursor.y + 1};{cursor.x + 1}R"
+        if not self.graphics:
+            return ""
+        keys = dict(one.split("=") for one in code[1].split(","))
+        if keys.get("a") == "q":
+            assert self._begun is None
+            return f"\x1b_Gi={keys['i']};OK\x1b\\"
+        assert keys["q"] == "2", f"{code[1]} would be answered"
+        self._do(keys, code[2] or "")
+        return ""
+
+    def _do(self, keys: dict[str, str], data: str) -> None:
+        assert len(data) <= 4096
+        if self._begun is not None:
+            assert set(keys) <= {"m", "q"}, f"{keys} amid a picture"
+            keys, data = {**self._begun[0], **keys}, self._begun[1] + data
+        if keys.get("m") == "1":
+            assert len(data) % 4 == 0
+            self._begun = keys, data
+            return
+        self._begun = None
+        if keys["a"] == "t":
+            self._transmit(keys, base64.b64decode(data, validate=True))
+        elif keys["a"] == "p":
+            self._place(int(keys["i"]), int(keys["c"]), int(keys["r"]), virtual=keys["U"] == "1")
+        elif keys["d"] == "I":
+            self._delete(int(keys["i"]))
+        else:
+            assert keys["d"] == "R", f"unknown: {keys}"
+            for identity in range(int(keys["x"]), int(keys["y"]) + 1):
+                self._delete(identity)
+
+    def _transmit(self, keys: dict[str, str], data: bytes) -> None:
+        self._delete(int(keys["i"]))
+        if keys["f"] == "100":
+            picture = Image.open(io.BytesIO(data))
+            picture.load()
+        else:
+            picture = Image.frombytes("RGBA", (int(keys["s"]), int(keys["v"])), data)
+        self.pictures[int(keys["i"])] = picture.convert("RGBA")
+        self.transmitted += 1
+
+    def _place(self, identity: int, columns: int, rows: int, *, virtual: bool) -> None:
+        assert identity in self.pictures, "a placement of no picture"
+        assert virtual
+        if self.placeholders:
+            self.placements[identity] = columns, rows
+        else:
+            self.screen.cursor.x += columns
+
+    def _delete(self, identity: int) -> None:
+        self.pictures.pop(identity, None)
+        self.placements.pop(identity, None)
+
+    def pixels(self) -> Pixels:
+        """The screen, uint8 [lines * 24, columns * 12, 3]."""
+        canvas = np.zeros((self.screen.lines * HEIGHT, self.screen.columns * WIDTH, 3), np.uint8)
+        for y in range(self.screen.lines):
+            left: Part | None = None
+            for x in range(self.screen.columns):
+                cell = self.screen.buffer[y][x]
+                place = canvas[y * HEIGHT : (y + 1) * HEIGHT, x * WIDTH : (x + 1) * WIDTH]
+                back, front = _rgb(cell.bg, "000000"), _rgb(cell.fg, "ffffff")
+                place[:] = front if cell.reverse else back
+                left = _part(cell, left) if cell.data[:1] == "\U0010eeee" else None
+                if left is not None:
+                    self._draw(place, *left)
+                elif cell.data.strip():
+                    share = glyph(cell.data, bold=cell.bold)[..., None] / 255
+                    place[:] = share * (back if cell.reverse else front) + (1 - share) * place
+        return canvas
+
+    def _draw(self, place: Pixels, identity: int, row: int, column: int) -> None:
+        """The part of a picture that belongs into a cell; nothing where there is no such picture."""
+        if identity not in self.placements:
+            return
+        columns, rows = self.placements[identity]
+        assert row < rows
+        assert column < columns
+        picture = self.pictures[identity].resize((columns * WIDTH, rows * HEIGHT), Image.Resampling.BILINEAR)
+        left, top = column * WIDTH, row * HEIGHT
+        part = np.asarray(picture.crop((left, top, left + WIDTH, top + HEIGHT))).astype(int)
+        share = part[..., 3:]
+        place[:] = (part[..., :3] * share + place * (255 - share)) // 255
+
+
+def _part(cell: pyte.screens.Char, left: Part | None) -> Part:
+    """What a placeholder says; without marks it goes on with what is left of it."""
+    identity = int(cell.fg, 16)
+    if len(cell.data) == 1:
+        assert left is not None
+        assert left[0] == identity, "goes on with another picture"
+        return identity, left[1], left[2] + 1
+    row, column = (MARKS.index(mark) for mark in cell.data[1:])
+    return identity, row, column
+
+
+def _rgb(color: str, usual: str) -> tuple[int, ...]:
+    digits = _NAMES.get(color, color if len(color) == 6 else usual)
+    return tuple(int(digits[at : at + 2], 16) for at in (0, 2, 4))
+
+
+class KittyTerminal(Terminal):
+    """A pseudo-terminal whose other end has Kitty's graphics, or some of them."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        size: tuple[int, int],
+        graphics: bool = True,
+        placeholders: bool = True,
+        **options: Any,
+    ) -> None:
+        self.kitty = KittyScreen(*size, graphics=graphics, placeholders=placeholders)
+        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        super().__init__(*arguments, size=size, **options)
+        self.screen = self.kitty.screen
+
+    def _take(self, data: bytes) -> None:
+        if answers := self.kitty.feed(self.decode(data)):
+            os.write(self.master, answers.encode())
+
+    def _set_size(self, size: tuple[int, int]) -> None:
+        pixels = (size[0] * WIDTH, size[1] * HEIGHT)
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], *pixels))

@@ -1,0 +1,135 @@
+"""Driving the dashboard in tests: an app on a folder of fake runs, and waiting for what one expects."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from textual.app import App
+from textual.pilot import Pilot
+
+from core.runs import Evaluation
+from core.runs.trajectory import Walk
+from tests.support.tui_fixtures import NOW
+from tui.app.dashboard import Dashboard
+from tui.screens.board.screen import Board
+from tui.screens.board.system_panel import MachinePanel
+from tui.settings.schema import Settings
+from tui.state.run_controller import Control
+from tui.state.snapshot import RunSnapshot, Snapshot
+from tui.state.system_load import GpuLoad, MachineLoad
+
+DEADLINE = 60.0
+LOAD = MachineLoad(
+    cpu=0.63,
+    cores=8,
+    used=3 << 30,
+    total=16 << 30,
+    gpus=(GpuLoad("A100", share=0.37, used=12 << 30, total=80 << 30, degrees=51),),
+)
+"""How busy the machine of the tests is."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietControl(Control):
+    """Does everything but start processes: says how often it would have."""
+
+    woken: list[Path] = field(default_factory=list)
+    walks: list[tuple[str, Walk]] = field(default_factory=list)
+    judged: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
+
+    def wake(self) -> None:
+        self.woken.append(self.root)
+
+    def denoise(self, runs: Sequence[RunSnapshot], walks: Sequence[Walk]) -> str:
+        self.walks.extend((run.label, walk) for run, walk in zip(runs, walks, strict=True))
+        return "computing"
+
+    def judge(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
+        self.judged.extend(([run.label for run in runs], like) for runs, like in groups)
+        return "judging"
+
+
+@dataclass
+class Driven:
+    """A running dashboard."""
+
+    app: Dashboard
+    pilot: Pilot[Any]
+    control: QuietControl
+
+    @property
+    def board(self) -> Board:
+        return self.app.board
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until the condition holds; fails when it does not come true in time."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError("waited in vain")
+            await self.pilot.pause(0.01)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    def text(self) -> str:
+        """What is on the screen."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+    def said(self) -> list[str]:
+        """What the notifications say."""
+        return [notification.message for notification in self.app._notifications]
+
+
+def make_app(root: Path, **keywords: Any) -> Dashboard:
+    """A dashboard with the fixtures' clock that starts no processes."""
+    usual = {"machine": lambda: LOAD, "settings": Settings(refresh=0.1)}
+    return Dashboard(QuietControl(root, now=lambda: NOW), **{**usual, **keywords})
+
+
+async def ready(pilot: Pilot[Any]) -> None:
+    """Wait until a snapshot of all runs is drawn and the reader has nothing new."""
+    app = pilot.app
+    assert isinstance(app, Dashboard)
+    deadline = time.monotonic() + DEADLINE
+    while not app.is_open or (app.board.choice.snapshot or Snapshot(unread=1)).unread:
+        assert time.monotonic() < deadline, "waited in vain"
+        await pilot.pause(0.01)
+    await pilot.pause()
+    panel = app.board.query_one(MachinePanel)
+    while panel.display and panel.load is None:
+        assert time.monotonic() < deadline, "waited in vain"
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+async def still(pilot: Pilot[Any]) -> None:
+    """Wait until the screen stays as it is: what threads had begun to read and draw is there."""
+    deadline = time.monotonic() + DEADLINE
+    seen, alike = "", 0
+    while alike < 4:
+        assert time.monotonic() < deadline, "the screen never came to rest"
+        await pilot.pause(0.03)
+        before, seen = seen, pilot.app.export_screenshot()
+        alike = alike + 1 if seen == before and not _chart_is_due(pilot.app) else 0
+
+
+def _chart_is_due(app: App[Any]) -> bool:
+    """Whether the board has runs that its curves will show only later; they are drawn once a second at most."""
+    return isinstance(app, Dashboard) and app.board._chart_timer is not None
+
+
+@asynccontextmanager
+async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: Any) -> AsyncIterator[Driven]:
+    """The app, running without a terminal, its first snapshot taken."""
+    app = make_app(root, **keywords)
+    async with app.run_test(size=size) as pilot:
+        assert isinstance(app.control, QuietControl)
+        driven = Driven(app, pilot, app.control)
+        await ready(pilot)
+        yield driven

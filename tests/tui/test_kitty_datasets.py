@@ -1,0 +1,116 @@
+"""Datasets where the terminal draws the pictures itself: what is sent for each key is what should be seen."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, Pixels
+from tests.support.tui_datasets import browse, looked, runs
+from tests.support.tui_pilot import DEADLINE, Driven, dashboard
+from tui.terminal.kitty.placements import Placements
+from tui.terminal.kitty.png import enlarged
+from tui.terminal.screen_buffer import Painted
+from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.render_mode import Drawing
+
+ALL = 1 << 30
+"""Room for everything."""
+
+
+@pytest.fixture(autouse=True)
+def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+
+
+class Shown:
+    """A dashboard whose pictures a terminal draws, and that terminal."""
+
+    def __init__(self, driven: Driven) -> None:
+        self.driven = driven
+        self.places = Placements()
+        self.places.cell = (WIDTH, HEIGHT)
+        self.painted = Painted()
+        self.painted.placements = self.places
+        self.kitty = KittyScreen(1, 1)
+        driven.app.draw_pictures(Drawing("truecolor", 1, self.places))
+
+    async def comes(self) -> int:
+        """Send what changes until each tile that is seen has its picture's pixels; how many those are."""
+        deadline = time.monotonic() + DEADLINE
+        while not (seen := self._look()):
+            assert time.monotonic() < deadline, "the pictures never came"
+            await self.driven.pilot.pause(0.03)
+        return seen
+
+    def _look(self) -> int:
+        """Send what the screen shows by now; how many tiles are seen, 0 where one of them has other pixels."""
+        app = self.driven.app
+        width, height = app.size
+        if (self.kitty.screen.columns, self.kitty.screen.lines) != (width, height):
+            self.kitty.screen.resize(height, width)
+            self.painted.forget()
+        for y, strip in enumerate(app.screen._compositor.render_strips()):
+            assert self.painted.take(f"\x1b[{y + 1};1H{strip.render(app.console)}")
+        codes = self.places.due(self.painted.colors, ALL) + self.painted.send(ALL)
+        assert self.kitty.feed(codes) == ""
+        pixels, tiles = self.kitty.pixels(), list(self._tiles())
+        return len(tiles) * all(self._is_shown(pixels, *tile) for tile in tiles)
+
+    def _is_shown(self, pixels: Pixels, wall: Wall, place: int, row: int) -> bool:
+        layout, picture = wall.tile_layout, wall.columns[place].pictures
+        assert picture is not None
+        x, y = wall.region.x + layout.left + place * layout.step, wall.region.y + 1 + row * layout.lines
+        size = layout.tile * WIDTH, layout.lines * HEIGHT
+        png = enlarged(picture[row], *size, lifted=(place + row) % 2 == 1)
+        with Image.open(io.BytesIO(png)) as image:
+            wanted = np.asarray(image.convert("RGB"))
+        lines = min(size[1], (self.driven.app.size.height - 1 - y) * HEIGHT)
+        found = pixels[y * HEIGHT :, x * WIDTH :][:lines, : size[0]]
+        return np.array_equal(found, wanted[:lines])
+
+    def _tiles(self) -> Iterator[tuple[Wall, int, int]]:
+        screen = self.driven.app.screen
+        for wall in screen.query(Wall).results(Wall):
+            if wall.is_on_screen and wall.size:
+                for place, column in enumerate(wall.columns):
+                    if column.pictures is not None:
+                        for row in range(min(len(column.pictures), wall.visible_rows)):
+                            yield wall, place, row
+
+    @property
+    def dangling(self) -> int:
+        """Cells that name a picture that the terminal does not have."""
+        known = {identity & 0xFFFFFF for identity in self.kitty.pictures}
+        cells = [cell for line in self.kitty.screen.buffer.values() for cell in line.values()]
+        return sum(cell.data[:1] == "\U0010eeee" and int(cell.fg, 16) not in known for cell in cells)
+
+
+async def test_each_key_shows_other_pictures_and_leaves_none_of_those_before(tmp_path: Path) -> None:
+    runs(tmp_path / "runs")
+    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
+        shown = Shown(driven)
+        on_board = await shown.comes()
+        screen = await browse(driven)
+        assert await shown.comes() == 8
+        sent = shown.kitty.transmitted
+        await driven.press("down")
+        assert await shown.comes() == 8
+        assert shown.kitty.transmitted - sent == 8
+        for keys in (("h",), ("z",), ("v", "v", "v"), ("left",), ("2",)):
+            await driven.press(*keys)
+            await looked(driven, screen)
+            await shown.comes()
+            assert shown.dangling == 0, keys
+        for size in ((80, 24), (160, 50)):
+            await driven.pilot.resize_terminal(*size)
+            await shown.comes()
+            assert shown.dangling == 0, size
+        await driven.press("escape")
+        assert await shown.comes() == on_board == len(shown.kitty.pictures)
+        assert shown.dangling == 0

@@ -1,0 +1,35 @@
+"""What is seen before the board is: one frame, which one can leave."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.tui_fixtures import comparison
+from tests.support.tui_pilot import dashboard, make_app
+from tui.app.dashboard import Dashboard
+from tui.screens.board.screen import Board
+from tui.screens.splash.screen import Opening
+
+
+async def test_before_the_board_one_can_only_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dashboard, "read_runs", lambda self: None)
+    app = make_app(tmp_path / "[runs]")
+    theme = app.theme
+    async with app.run_test(size=(60, 15)) as pilot:
+        for key in ("question_mark", "t", "colon", "c", "n"):
+            await pilot.press(key)
+        assert isinstance(app.screen, Opening)
+        assert len(app.screen_stack) == 1
+        assert app.theme == theme
+        shown = "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)
+        assert "reading [runs]" in shown
+        await pilot.press("q")
+        assert app._exit
+
+
+async def test_the_board_takes_the_place_of_the_opening(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path) as driven:
+        assert isinstance(driven.app.screen, Board)
+        assert len(driven.app.screen_stack) == 1
+        assert driven.app.is_open

@@ -1,0 +1,225 @@
+"""What the benchmarks reckon with: time, trials, statistics, machines and tables."""
+
+import itertools
+import json
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from bench.harness.environment import Machine, describe, share_of_others, with_generation
+from bench.harness.interleaved import MINIMUM_ROUNDS, Spread, exponents, race, ratios, spread, turn_of
+from bench.harness.report import Result, finish, number, of_spread, row, table
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Clock:
+    """Seconds that pass when work is done, and only then."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+    def worker(self, seconds, done=1.0):
+        def work():
+            self.now += next(times)
+            return done
+
+        times = iter(seconds) if not isinstance(seconds, float) else itertools.repeat(seconds)
+        return work
+
+
+def machine(**changes):
+    values = {
+        "cpu": "A CPU @ 3 GHz",
+        "cores": 2,
+        "instructions": ("avx2",),
+        "memory_gib": 8.0,
+        "gpus": (),
+        "system": "Linux 6",
+        "python": "3.11.7",
+        "versions": {"torch": "2.13.0"},
+        "commit": "",
+    }
+    return Machine(**{**values, **changes})
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 101])
+def test_a_spread_is_median_and_quartiles(count):
+    values = np.random.default_rng(count).lognormal(size=count)
+    found = spread(list(values))
+    assert found.n == count
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    assert (found.low, found.median, found.high) == pytest.approx((low, median, high))
+    assert spread(list(values[::-1])) == found
+
+
+def test_there_is_no_median_of_nothing():
+    with pytest.raises(ValueError, match="no measurement to take a median of"):
+        spread([])
+
+
+def test_rates_are_work_over_time_and_the_warm_up_is_in_none_of_them():
+    clock = Clock()
+    slow_at_first = clock.worker(itertools.chain([50.0], itertools.repeat(0.5)), done=10.0)
+    rates = race(
+        {"a": slow_at_first, "b": clock.worker(0.25, done=10.0)},
+        seconds=60.0,
+        trial_seconds=1.0,
+        clock=clock,
+    )
+    assert len(rates["a"]) == len(rates["b"]) >= MINIMUM_ROUNDS
+    assert rates["a"] == pytest.approx([20.0] * len(rates["a"]))
+    assert rates["b"] == pytest.approx([40.0] * len(rates["b"]))
+
+
+def test_a_race_ends_in_time_but_never_before_three_rounds():
+    for seconds, rounds in ((41.0, 19), (5.0, MINIMUM_ROUNDS), (0.1, MINIMUM_ROUNDS)):
+        clock = Clock()
+        works = {name: clock.worker(1.0) for name in "ab"}
+        rates = race(works, seconds=seconds, trial_seconds=1.0, clock=clock)
+        assert len(rates["a"]) == rounds
+        assert clock.now - 100.0 == 2 + 2 * rounds
+
+
+def test_work_longer_than_a_trial_is_done_once_a_trial():
+    clock = Clock()
+    rates = race({"a": clock.worker(8.0, done=4.0)}, seconds=1.0, trial_seconds=0.5, clock=clock)
+    assert rates == {"a": [0.5] * MINIMUM_ROUNDS}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_in_turn_everybody_works_once_a_round_and_nobody_always_follows_the_same(count):
+    names = [str(index) for index in range(count)]
+    before = {name: set() for name in names}
+    for number_of_round in range(2 * count):
+        turn = turn_of(names, number_of_round)
+        assert sorted(turn) == names
+        for first, second in itertools.pairwise(turn):
+            before[second].add(first)
+    assert all(len(others) >= min(2, count - 1) for others in before.values())
+
+
+def test_a_drift_that_both_have_leaves_their_ratio_alone():
+    drift = np.linspace(1.0, 0.3, 7)
+    rates = {"a": list(30.0 * drift), "b": list(10.0 * drift)}
+    assert ratios(rates, "a", "b") == pytest.approx([3.0] * 7)
+
+
+@pytest.mark.parametrize("power", [-1.0, 0.0, 1.0, 2.3])
+def test_the_exponent_of_a_power_law_is_found_in_each_round(power):
+    sizes = [16, 32, 64, 128]
+    costs = [[factor * size**power for factor in (0.1, 1.0, 7.0)] for size in sizes]
+    assert exponents(sizes, costs) == pytest.approx([power] * 3)
+    with pytest.raises(ValueError, match="at least two different sizes"):
+        exponents([32, 32], costs[:2])
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "seconds", "share"),
+    [
+        (20, 20, 10, 0.0),
+        (20, 0, 10, 1.0),
+        (15, 10, 10, 0.25),
+        (9, 10, 10, 0.0),
+        (99, 0, 10, 1.0),
+        (5, 1, 0, 0.0),
+    ],
+)
+def test_the_share_of_others_is_what_the_cores_did_for_nobody_of_ours(busy, own, seconds, share):
+    assert share_of_others(busy, own, seconds, cores=2) == share
+
+
+def test_a_machine_is_described_with_what_it_runs():
+    found = describe(("msgspec", "no-such-package"))
+    assert found.cores >= 1
+    assert found.memory_gib > 0
+    assert found.versions["torch"] == torch.__version__
+    assert "no-such-package" not in found.versions
+    assert f"msgspec {found.versions['msgspec']}" in found.lines()[1]
+
+
+def test_machines_have_names_fit_for_files():
+    assert machine().slug() == "a-cpu-3-ghz-2"
+    assert machine(instructions=("avx2", "avx512_bf16")).slug() == "a-cpu-3-ghz-bf16-2"
+    assert machine(gpus=("NVIDIA H100",), cores=16).slug() == "nvidia-h100-16"
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("AMD EPYC", "AMD EPYC, family 26, model 2"),
+        ("Intel(R) Xeon(R) Processor", "Intel(R) Xeon(R) Processor, family 26, model 2"),
+        ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core Processor"),
+    ],
+)
+def test_a_cpu_whose_name_says_too_little_is_called_by_its_family_and_model_too(name, full):
+    cpuinfo = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: {name}\nstepping\t: 1\n"
+    assert with_generation(name, cpuinfo) == full
+    assert with_generation(name, "Features\t: fp asimd\n") == name
+    assert with_generation(name, "") == name
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1234567.8, "1,234,568"),
+        (100, "100"),
+        (12.345, "12.3"),
+        (0.012345, "0.0123"),
+        (0, "0.00"),
+        (-2.5, "-2.50"),
+    ],
+)
+def test_numbers_have_three_digits_or_more(value, text):
+    assert number(value) == text
+    assert number(math.nan) == "nan"
+
+
+def test_columns_of_a_table_stand_below_each_other():
+    single = of_spread("longer", "", Spread(1, 1234.0, 1.0, 2.0), "x")
+    lines = table([row("a", "pictures/s", [1.0, 2.0, 3.0]), single])
+    assert [line.split() for line in lines] == [
+        ["median", "quartiles", "n"],
+        ["a", "2.00", "1.50", "to", "2.50", "pictures/s", "3"],
+        ["longer", "1,234", "1", "x"],
+    ]
+    ends = [
+        line.index(text) + len(text) for line, text in zip(lines, ("median", "2.00", "1,234"), strict=True)
+    ]
+    assert len(set(ends)) == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "name"), [(0.01, "speed-lean-a-cpu-3-ghz-2.json"), (0.3, "speed-lean-a-cpu-3-ghz-2.busy.json")]
+)
+def test_a_result_is_kept_beside_its_machine_and_a_disturbed_one_apart(tmp_path, capsys, others, name):
+    rows = [row("ours", "pictures/s", [3.0, 1.0, 2.0]), row("nothing", "", [math.nan])]
+    path = finish(
+        "speed",
+        rows,
+        machine=machine(),
+        others=others,
+        settings={"batch": 32},
+        folder=tmp_path / "new",
+        variant="lean",
+    )
+    assert path == tmp_path / "new" / name
+    kept = json.loads(path.read_text())
+    assert kept["quiet"] is (others == 0.01)
+    assert kept["rows"][0]["values"] == [3.0, 1.0, 2.0]
+    assert kept["rows"][0]["median"] == 2.0
+    assert kept["rows"][1]["median"] is None
+    kept["rows"].pop()
+    assert msgspec.convert(kept, Result).machine == machine()
+    shown = capsys.readouterr().out
+    assert "A CPU @ 3 GHz, 2 cores" in shown
+    assert "batch 32" in shown
+    assert ("these numbers are no measurement" in shown) is (others == 0.3)
+    assert "bench/results/*.busy.json" in (ROOT / ".gitignore").read_text().splitlines()

@@ -1,0 +1,272 @@
+"""The thesis's figures: what they show, what they need, and that every run, however odd, can be drawn."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
+from core.data import load_dataset
+from core.errors import UserError
+from core.figures import (
+    Drawn,
+    Missing,
+    draw_all,
+    gather,
+    losses,
+    pictures,
+    quality,
+    reverse,
+    schedules,
+    style,
+)
+from core.imaging import write_sheet
+from core.runs import EpochRecord, MetricsWriter, State
+from core.schedules import make_schedule
+from tests.support.fakes import fake_pictures, make_run, tear
+from tests.support.judged_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All three data sets, two schedules, two seeds, all judged; and all 190 epochs of one run."""
+    root = tmp_path_factory.mktemp("grid")
+    make_cells(root, datasets=("array", "high", "low"), seeds=(1, 0), judged=True)
+    make_run(root, epochs=190, steps_per_epoch=2, dataset="high", run_id="long", count=1, pictures=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def figures(grid: Path) -> dict[str, Drawn | Missing]:
+    return drawn_by(grid)
+
+
+@pytest.mark.parametrize("timesteps", [1, 10])
+def test_noising_in_numpy_is_the_forward_process_of_the_training(timesteps):
+    import torch
+
+    from core.diffusion.gaussian import GaussianDiffusion
+
+    schedule = make_schedule("x^2", timesteps=timesteps)
+    rng = np.random.default_rng(0)
+    x0, eps = rng.uniform(-1, 1, (1, 1, 4, 4)), rng.standard_normal((1, 1, 4, 4))
+    diffusion = GaussianDiffusion(schedule)
+    for t in range(1, timesteps + 1):
+        expected = diffusion.q_sample(torch.from_numpy(x0), torch.tensor([t - 1]), torch.from_numpy(eps))
+        np.testing.assert_allclose(schedules.q_sample(x0, schedule, t, eps), expected.numpy(), rtol=1e-12)
+    np.testing.assert_array_equal(schedules.q_sample(x0, schedule, 0, eps), x0)
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "steps", "shown"), [(1000, 50, 10), (300, None, 10), (10, 3, 10), (7, 7, 3), (1, 1, 10)]
+)
+def test_the_timesteps_over_a_strip_are_those_that_its_sampler_visited(timesteps, steps, shown):
+    from core.spacing import inference_timesteps
+
+    config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps), sample=SampleConfig(steps=steps))
+    # States after 0, 1, 2... calls have the noise of timestep t, counted from 0, and at last of none.
+    visited = [t + 1 for t in inference_timesteps(timesteps, steps)] + [0]
+    places = np.linspace(0, len(visited) - 1, min(shown, len(visited))).round().astype(int)
+    times = reverse.times_shown(config, shown)
+    assert times == [visited[place] for place in places]
+    assert (times[0], times[-1]) == (timesteps, 0)
+
+
+def test_runs_that_differ_in_their_seed_only_are_one_series_in_the_order_of_the_thesis(grid):
+    material = material_of(grid)
+    assert material.datasets == ("low", "high", "array")
+    assert (
+        material.labels == ("linear", "linear, epochs 190", "x^10")
+        or material.labels[0] == "linear, epochs 3"
+    )
+    for series in material.series:
+        seeds = [member.config.train.seed for member in series.members]
+        assert seeds == sorted(seeds)
+        assert len({(member.config.data.dataset, member.config.schedule) for member in series.members}) == 1
+
+
+def test_what_tells_runs_of_one_schedule_apart_is_in_their_labels(tmp_path):
+    configured(tmp_path, "a", schedule=ScheduleConfig(name="x^10"))
+    configured(tmp_path, "b", schedule=ScheduleConfig(name="x^10", zero_terminal_snr=True))
+    configured(tmp_path, "c", schedule=ScheduleConfig(name="x^10", beta_end=0.1055))
+    configured(
+        tmp_path, "d", schedule=ScheduleConfig(name="linear"), train=TrainConfig(seed=3, optimizer="muon")
+    )
+    material = material_of(tmp_path)
+    assert material.labels == ("linear", "x^10", "x^10, zero SNR", "x^10, beta end 0.1055")
+    assert len({(look.dashes, look.hollow) for label, look in material.looks.items() if "10" in label}) == 3
+    named = schedules.all_schedules(material)
+    assert [label for label, _, _ in named] == [
+        *("linear", "sine", "x^1.5", "x^2", "x^10", "x^10, zero SNR", "x^10, beta end 0.1055")
+    ]
+    assert {label: schedule.terminal_alpha_bar for label, _, schedule in named}["x^10, zero SNR"] == 0.0
+
+
+def test_data_sets_with_the_same_name_get_figures_of_their_own(tmp_path):
+    for place, dataset in enumerate(("/one/pets", "/two/pets")):
+        configured(tmp_path, f"run{place}", data=DataConfig(dataset=dataset))
+    names = [key for key in drawn_by(tmp_path) if key.startswith(("samples-", "reverse-"))]
+    assert len(names) == len(set(names)) == 4
+
+
+def test_there_is_nothing_to_draw_without_runs_or_with_too_many_kinds(tmp_path):
+    with pytest.raises(UserError, match="no runs to draw"):
+        gather([])
+    for number in range(25):
+        configured(tmp_path, f"run{number}", schedule=ScheduleConfig(name=f"x^{number + 1}"))
+    with pytest.raises(UserError, match="of 25 kinds, and a figure tells at most 24 apart; name fewer runs"):
+        material_of(tmp_path)
+
+
+def test_losses_of_several_seeds_are_taken_together_epoch_by_epoch(tmp_path):
+    runs = make_cells(tmp_path, names=("linear",), seeds=(0, 1), epochs=4)
+    (series,) = material_of(tmp_path).series
+    table = losses.loss_table(series.members)
+    epochs = [series.members[place].epochs for place in range(2)]
+    assert table[0].tolist() == [1, 2, 3, 4]
+    for column, (one, other) in enumerate(zip(*epochs, strict=True)):
+        assert table[1, column] == pytest.approx((one.mean + other.mean) / 2)
+        assert table[2, column] == min(one.min, other.min)
+        assert table[3, column] == max(one.max, other.max)
+        assert table[4, column] == pytest.approx((one.heldout + other.heldout) / 2)
+    assert losses.loss_table([]).shape == (5, 0)
+    assert len(runs) == 2
+
+
+def test_runs_of_all_data_judged_and_trained_long_give_every_figure(figures):
+    missing = reasons(figures)
+    # The held-out pictures that the epochs are judged by are not on this machine.
+    assert list(missing) == ["epochs"]
+    assert "held-out triangles of low, high, array are not here" in missing["epochs"]
+    assert list(figures)[:11] == [
+        *("5.1-schedules", "5.2-noising", "5.3-reverse-noisy", "6.1-reverse-low", "6.2-samples-low"),
+        *(
+            "6.3-reverse-high",
+            "6.4-samples-high",
+            "6.5-reverse-array",
+            "6.6-samples-array",
+            "6.7-losses",
+            "6.8-long",
+        ),
+    ]
+
+
+def test_figures_that_the_runs_cannot_give_are_left_out_for_a_reason(tmp_path):
+    make_cells(tmp_path, state=State.QUEUED, pictures=False)
+    found = drawn_by(tmp_path)
+    missing = reasons(found)
+    assert set(found) - set(missing) == {"5.1-schedules", "5.2-noising"}
+    assert missing["6.1-reverse-low"] == missing["5.3-reverse-noisy"] == "none of these runs learnt low"
+    assert missing["6.3-reverse-high"] == "no run on these data has a strip of its reverse process yet"
+    assert missing["6.4-samples-high"] == "no run on these data has drawn samples yet"
+    assert missing["6.7-losses"] == "no run has ended an epoch yet"
+    assert missing["6.8-long"] == "no run with the linear schedule has ended an epoch yet"
+    assert missing["quality"] == missing["timesteps"] == "no run has been judged; do so with core evaluate"
+
+
+def test_the_long_figure_is_of_190_epochs_or_says_that_it_is_not(figures, tmp_path):
+    assert figures["6.8-long"].title == "The linear schedule carried on to 190 epochs"
+    assert "One seed each" in figures["6.8-long"].caption
+    make_cells(tmp_path, epochs=1)
+    assert (
+        drawn_by(tmp_path)["6.8-long"].title == "The linear schedule carried on to 1 epoch (no run has 190)"
+    )
+
+
+def test_a_damaged_sheet_costs_its_own_figure_only(tmp_path):
+    runs = make_cells(tmp_path)
+    tear(runs[0].sample_sheets()[-1][1], 100)
+    missing = reasons(drawn_by(tmp_path))
+    assert "epoch-0003.png" in missing["6.4-samples-high"]
+    assert "6.3-reverse-high" not in missing
+
+
+def test_a_damaged_judgement_is_said_and_the_rest_is_drawn(tmp_path):
+    runs = make_cells(tmp_path, judged=True, pictures=False, epochs=1)
+    (runs[0].path / "evaluation.json").write_text("{")
+    material = material_of(tmp_path)
+    assert len(material.problems) == 1
+    assert "evaluation.json" in material.problems[0]
+    with style.house_style():
+        figure, _ = quality.draw_family(material, quality.families()[0])
+    assert len(figure.axes) == 3
+
+
+def test_odd_runs_can_be_drawn(tmp_path):
+    tiny = RunConfig(schedule=ScheduleConfig(timesteps=1), sample=SampleConfig(count=1, reverse_count=1))
+    make_run(tmp_path, config=tiny, run_id="one-step", epochs=1, count=1, size=8)
+    make_run(tmp_path, schedule="sine", run_id="nan", nan_from=1, epochs=2, steps_per_epoch=2)
+    make_run(tmp_path, schedule="x^2", run_id="later-nan", nan_from=50, epochs=3, size=200)
+    make_run(tmp_path, schedule="x^10", run_id="colour", colour=True, epochs=1)
+    hostile = RunConfig(
+        schedule=ScheduleConfig(name="$x_{\n"), data=DataConfig(dataset="../../$\\frac{\x1b[2J")
+    )
+    make_run(tmp_path, config=hostile, run_id="hostile", epochs=1)
+    found = drawn_by(tmp_path)
+    assert set(reasons(found).values()) == {
+        "none of these runs learnt low",
+        "none of these runs learnt array",
+        "no run has been judged; do so with core evaluate",
+        reasons(found)["epochs"],
+    }
+    for key, one in found.items():
+        assert re.fullmatch(r"[A-Za-z0-9.-]+", key)
+        if isinstance(one, Drawn):
+            assert in_bytes(one.figure, "svg")
+
+
+@pytest.mark.parametrize("loss", [None, 1e300, 1e-300, -1.0])
+def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
+    run = make_run(tmp_path, epochs=2, nan_from=1, pictures=False)
+    if loss is not None:
+        numbers = {"mean": loss, "min": loss, "max": 1.0, "heldout": loss}
+        record = EpochRecord(
+            epoch=3, step=120, elapsed=1.0, images_per_second=1.0, learning_rate=1.0, **numbers
+        )
+        with MetricsWriter(run.metrics_file) as writer:
+            writer.epoch(record)
+    material = material_of(tmp_path)
+    with style.house_style():
+        assert in_bytes(losses.draw_losses(material)[0], "png")
+        assert in_bytes(losses.draw_long(material)[0], "png")
+
+
+def test_a_picture_of_ones_own_is_noised_in_its_colours(tmp_path):
+    Image.new("RGB", (200, 100), (250, 20, 20)).save(tmp_path / "red.png")
+    pixels = pictures.load_own_picture(tmp_path / "red.png")
+    assert pixels.shape == (3, 128, 128)
+    Image.new("L", (50, 70), 9).save(tmp_path / "grey.png")
+    assert pictures.load_own_picture(tmp_path / "grey.png").shape == (1, 128, 128)
+    make_cells(tmp_path / "runs")
+    found = drawn_by(tmp_path / "runs", picture=tmp_path / "red.png")
+    assert found["5.2-noising"].caption == "x_t of a picture of yours, with the same noise in all rows."
+
+
+def test_a_picture_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
+    make_cells(tmp_path / "runs")
+    material = material_of(tmp_path / "runs")
+    (tmp_path / "text.png").write_text("no picture")
+    for name, message in (("text.png", "not a picture that can be used"), ("none.png", "no such file")):
+        with pytest.raises(UserError, match=message):
+            next(draw_all(material, tmp_path / name))
+
+
+def test_a_held_out_picture_of_the_data_is_noised_where_it_is_at_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    made = load_dataset("array", count=3, heldout=3)
+    make_cells(tmp_path / "runs", datasets=("array",))
+    pixels, words = pictures.default_picture(material_of(tmp_path / "runs"))
+    assert words == "a held-out picture of array"
+    assert any((pixels == picture).all() for picture in made.heldout)
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "elsewhere"))
+    pixels, words = pictures.default_picture(material_of(tmp_path / "runs"))
+    assert (words, pixels.shape) == ("a drawn triangle", (1, 32, 32))
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_path):
+    (run,) = make_cells(tmp_path, names=("linear",), datasets=("low",))
+    write_sheet(run.reverse_strips()[-1][1], fake_pictures(7), columns=5)
+    assert not reasons(drawn_by(tmp_path)).keys() & {"5.3-reverse-noisy", "6.1-reverse-low"}

@@ -1,0 +1,100 @@
+"""Figures of what was measured: metrics with intervals, curves, and the sheets of each epoch judged."""
+
+import numpy as np
+import pytest
+
+from core.comparison.formatting import sampler_in_words
+from core.data import load_dataset
+from core.errors import UserError
+from core.figures import layout, progress, quality, style
+from core.imaging import write_sheet
+from core.runs import METRICS, Estimate, add_evaluation
+from tests.support.judged_runs import drawn_by, judgement, make_cells, material_of, reasons
+
+
+def test_captions_say_how_many_samples_were_judged_and_how_they_were_drawn(tmp_path):
+    make_cells(tmp_path, seeds=(0, 1), judged=True, pictures=False, epochs=1)
+    series = material_of(tmp_path).series
+    assert quality.how_judged(series) == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
+    assert sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
+    assert sampler_in_words(judgement(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
+    assert sampler_in_words(judgement(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
+    odd = judgement(sampler="unipc", steps=9, spacing="karras", clip="none")
+    assert sampler_in_words(odd) == "unipc in 9 steps spaced by karras without clipping"
+
+
+def test_every_metric_is_on_one_page():
+    shown = [name for family in quality.families() for name in family.metrics]
+    assert sorted(shown) == sorted(METRICS)
+
+
+def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(tmp_path):
+    (run,) = make_cells(tmp_path, names=("linear",))
+    metrics = {"pass_rate": Estimate(0.5), "near_empty": Estimate(None), "haze": Estimate(0.1, None, 1e300)}
+    metrics |= {"soft_iou": Estimate(-1e300), "mmd": Estimate(1e300)}
+    add_evaluation(
+        run, judgement(metrics=metrics, curves={"loss_by_timestep": [1.0], "loss_by_timestep.x": []})
+    )
+    missing = reasons(drawn_by(tmp_path))
+    assert "shape" not in missing
+    assert "grey" not in missing
+    assert missing["distribution"] == missing["quality"] == "no run has been judged by these measures"
+    assert missing["timesteps"] == "no judgement has these curves"
+
+
+def test_the_epochs_are_judged_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    made = load_dataset("array", count=1, heldout=120)
+    runs = make_cells(tmp_path / "runs", names=("linear",), datasets=("array",), seeds=(0, 1), epochs=2)
+    real = made.heldout[:, 0]
+    noise = np.random.default_rng(0).integers(0, 256, real[:10].shape, dtype=np.uint8)
+    for place, run in enumerate(runs):
+        write_sheet(run.samples / "epoch-0001.png", noise, columns=8)
+        write_sheet(run.samples / "epoch-0002.png", real[place::2][:25], columns=8)
+    material = material_of(tmp_path / "runs")
+    with style.house_style():
+        figure, caption = progress.draw_progress(material)
+    ((_, of_noise), (_, of_real)) = figure.axes[0].lines[0].get_xydata()
+    assert of_noise == 0.0
+    assert of_real > 0.8
+    assert caption.endswith("2 seeds each, taken together.")
+
+
+def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
+    make_cells(tmp_path, names=("linear",), epochs=15)
+    (series,) = material_of(tmp_path).series
+    sheets = progress.sheets_of(series.members, 4, 32)
+    assert [epoch for epoch, _ in sheets] == [1, 6, 10, 15]
+    assert sheets[0][1].shape == (4, 1, 32, 32)
+    assert progress.most_epochs([series]) == progress.MOST_EPOCHS
+    with pytest.raises(UserError, match="expected grey pictures of 28 x 28 pixels"):
+        progress.sheets_of(series.members, 4, 28)
+
+
+def test_curves_of_one_seed_have_their_interval_and_of_several_the_range_of_the_seeds(tmp_path):
+    name = quality.TIMESTEPS.curves[0][0]
+    runs = make_cells(tmp_path, names=("linear",), pictures=False, epochs=1)
+    runs += make_cells(tmp_path, names=("sine",), seeds=(0, 1), pictures=False, epochs=1)
+    for place, run in enumerate(runs):
+        curves = {name: [0.3 + place, 0.5], f"{name}.x": [1.0, 9.0]}
+        curves |= {f"{name}.low": [0.2, 0.4], f"{name}.high": [0.7, 0.8]}
+        add_evaluation(run, judgement(curves=curves))
+    with style.house_style():
+        figure, _ = quality.draw_curves(material_of(tmp_path), quality.TIMESTEPS)
+    bands = [band.get_paths()[0].vertices[:, 1] for band in figure.axes[0].collections]
+    assert [(band.min(), band.max()) for band in bands] == [(0.2, 0.8), (0.5, 2.3)]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.02, "0.02"),
+        (1.0, "1"),
+        (2000.0, "2000"),
+        (1e-7, "$10^{-7}$"),
+        (5e-4, r"$5\cdot 10^{-4}$"),
+        (1e5, "$10^{5}$"),
+    ],
+)
+def test_numbers_at_logarithmic_axes_are_short(value, text):
+    assert layout.short_number(value) == text

@@ -1,0 +1,152 @@
+"""One run in several processes: who computes what, and two real ones over gloo, on a CPU. No GPU is asked for."""
+
+import itertools
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from torch import nn
+
+from core.diffusion.networks import build_network
+from core.errors import UserError
+from core.runs import MetricsTail, RunStore
+from core.training.distributed import Team, _Processes, gathered
+from tests.support.queueing import cleaned, wait_for
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPE = """
+data = {dataset = "tiny", count = 15, heldout = 4}
+schedule.timesteps = 10
+model.width = 16
+train = {epochs = 1, batch_size = 8}
+sample = {count = 2, sampler = "ddim", steps = 2, reverse_count = 1, reverse_states = 2}
+"""
+
+
+def one_of(size: int, rank: int = 0, device: str = "cpu") -> Team:
+    """A process of several, that has met no other."""
+    team = _Processes.__new__(_Processes)
+    Team.__init__(team, device)
+    team.rank, team.size = rank, size
+    return team
+
+
+def commands_about(path: Path) -> list[str]:
+    found = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
+    return [command for command in found if str(path) in command]
+
+
+def test_a_run_in_two_processes_is_the_one_in_a_single_process_whatever_befalls_them() -> None:
+    """Left alone, told to stop, orphaned, one killed, one that fails; then resumed: tests/faults/together.py."""
+    command = [sys.executable, "-m", "tests.faults", "--only", "^two processes", "--times", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2].split() == ["all", "5", "5", "0"]
+
+
+def test_core_train_has_torchrun_start_a_process_for_each_device(core, tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(
+        'name = "tiny"\ncount = 15\nheldout = 4\nsize = 8\nstorage = "array"\n'
+    )
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    environment = {"DDPM_DATA": str(tmp_path), "WORLD_SIZE": "7"}  # of a job that this one is no part of
+    with cleaned(tmp_path) as root:
+        done = core("train", "recipe.toml", "--device", "cpu+cpu", env=environment, timeout=600)
+        (run,) = RunStore(root).runs()
+        wait_for(lambda: not commands_about(run.path), "the end of all processes")
+    assert done.returncode == 0, done.stderr + run.log.read_text()
+    status = run.read_status()
+    assert (status.device, status.step) == ("cpu+cpu", 2)
+    tail = MetricsTail(run.metrics_file)
+    tail.poll()
+    assert (len(tail.losses), len(tail.epochs)) == (2, 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_shares_are_all_of_the_batch_and_weigh_one_together(size: int) -> None:
+    for count in range(1, 20):
+        shares = [(one_of(size, rank) if size > 1 else Team()).share(count) for rank in range(size)]
+        pictures = [list(range(count))[share.pictures] for share in shares]
+        if count >= size:
+            assert list(itertools.chain(*pictures)) == list(range(count))
+            assert max(map(len, pictures)) - min(map(len, pictures)) <= 1
+        else:
+            assert pictures == [list(range(count))] * size
+        for share, mine in zip(shares, pictures, strict=True):
+            whole = count if count >= size else count * size
+            assert share.weight == pytest.approx(float(Fraction(len(mine), whole)))
+        assert sum(share.weight for share in shares) == pytest.approx(1)
+
+
+def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu() -> None:
+    network = build_network("thesis", channels=1, width=2)
+    names = list(network.state_dict())
+    with pytest.raises(
+        UserError, match="BatchNorm, whose statistics several processes can share on GPUs only"
+    ):
+        one_of(2).prepare(network)
+    shared = one_of(2, device="cuda:0").prepare(network)
+    assert list(shared.state_dict()) == names
+    kinds = {type(part) for part in shared.modules()}
+    assert nn.SyncBatchNorm in kinds
+    assert nn.BatchNorm2d not in kinds
+    lean = build_network("lean", channels=1, width=16)
+    assert one_of(2).prepare(lean) is lean
+
+
+def test_a_process_alone_is_a_team_that_changes_nothing() -> None:
+    network = nn.Linear(1, 1)
+    with gathered("cpu") as team:
+        assert (team.rank, team.size, team.devices, team.device) == (0, 1, "cpu", torch.device("cpu"))
+        assert team.prepare(network) is team.connect(network) is network
+        assert team.agree(0, 3) == [0, 3]
+        assert team.fetch([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
+    assert not torch.distributed.is_initialized()
+
+
+def test_only_what_tells_of_a_lost_process_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    team = one_of(2)
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(team, "_store", store, raising=False)
+    lost = RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:36257.")
+    assert team.why(lost).startswith("one of its 2 processes was killed or crashed")
+    store.set("last words", "process 1 of 2: out of memory")
+    assert team.why(lost) == "process 1 of 2: out of memory"
+    assert team.why(torch.distributed.DistBackendError("NCCL error")) == "process 1 of 2: out of memory"
+    assert team.why(UserError("/igloo: cannot be read")) == team.why(RuntimeError("a shape")) == ""
+    assert Team().why(lost) == ""
+
+
+@pytest.mark.parametrize(
+    ("device", "environment", "words"),
+    [
+        ("cpu+cpu", {}, r"--device cpu\+cpu: expected as many devices.*processes, and that is 1; torchrun"),
+        (
+            "cpu+cpu+cpu",
+            {"WORLD_SIZE": "2"},
+            "as many devices, joined by [+], as there are processes, and that is 2",
+        ),
+        ("mps", {"WORLD_SIZE": "2"}, "--device mps: expected as many devices"),
+        ("cuda:0+cuda:0", {"WORLD_SIZE": "2"}, "expected 2 different GPUs, and torch sees"),
+        ("cuda:7+cpu", {"WORLD_SIZE": "2"}, "expected 2 different GPUs, and torch sees"),
+        ("cpu", {"WORLD_SIZE": "2"}, "do not find each other .*RANK.*; start them by torchrun"),
+        ("cpu", {"WORLD_SIZE": "2", "LOCAL_RANK": ""}, "do not find each other .*; start them by torchrun"),
+        ("cpu", {"WORLD_SIZE": "two"}, "do not find each other .*; start them by torchrun"),
+    ],
+)
+def test_processes_without_a_device_each_or_without_each_other_are_a_users_error(
+    monkeypatch: pytest.MonkeyPatch, device: str, environment: dict[str, str], words: str
+) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    if environment:
+        environment = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"} | environment
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=words) as error, gathered(device):
+        pass
+    assert "\n" not in str(error.value)

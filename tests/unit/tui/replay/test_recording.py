@@ -1,0 +1,270 @@
+"""Runs that have ended, as they were: the clock of a replay, and what there was at a time."""
+
+import inspect
+import math
+import os
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from core.errors import UserError
+from core.runs.directory import RunDirectory
+from core.runs.metrics import MetricsWriter
+from core.runs.status import State
+from tests.support.tui_fixtures import START, STEPS, fake_run, strip
+from tui.replay.clock import SPEEDS, ReplayClock, usual_speed
+from tui.replay.control import ReplayControl
+from tui.replay.reader import MOST_IDLE, ReplayReader, Timeline
+from tui.replay.recording import Track, find_tracks
+from tui.state.run_controller import Control
+
+QUEUED = START.timestamp()
+
+
+class Pace:
+    """Seconds that rise when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def ended(
+    root: Path, schedule: str = "linear", *, place: int = 0, epochs: int = 4, at: float = 60.0
+) -> RunDirectory:
+    """A run of four epochs of five seconds that ended so many seconds after it was queued."""
+    run = fake_run(root, schedule, state=State.FINISHED, epoch=epochs, epochs=epochs, place=place)
+    change(run, heartbeat=QUEUED + at)
+    return run
+
+
+def change(run: RunDirectory, **values: object) -> None:
+    run.write_status(msgspec.structs.replace(run.read_status(), **values))
+
+
+def track(root: Path) -> Track:
+    return find_tracks(root, ["latest"])[0]
+
+
+def test_the_clock_runs_at_its_speed_stands_still_and_ends_at_its_end() -> None:
+    pace = Pace()
+    clock = ReplayClock(1000.0, pace=pace)
+    assert clock.speed == 10
+    pace.now += 3.0
+    assert clock.position == 30.0
+    clock.faster(1)
+    pace.now += 1.0
+    assert clock.position == 50.0
+    clock.pause()
+    pace.now += 50.0
+    assert (clock.position, clock.playing) == (50.0, False)
+    clock.play()
+    pace.now += 1e6
+    assert (clock.position, clock.at_end, clock.playing) == (1000.0, True, False)
+    clock.play()
+    assert (clock.position, clock.playing) == (0.0, True)
+
+
+def test_the_clock_goes_where_it_is_told_within_its_bounds() -> None:
+    clock = ReplayClock(100.0, pace=Pace())
+    positions = []
+    for wanted in (50.0, -3.0, 1e9):
+        clock.seek(wanted)
+        positions.append(clock.position)
+    assert positions == [50.0, 0.0, 100.0]
+
+
+def test_the_speed_stays_within_its_bounds() -> None:
+    clock = ReplayClock(100.0, pace=Pace())
+    clock.faster(99)
+    assert clock.speed == SPEEDS[-1]
+    clock.faster(-99)
+    assert clock.speed == SPEEDS[0]
+
+
+def test_a_replay_takes_a_minute_or_a_little_more_at_its_usual_speed() -> None:
+    for length in (61.0, 600.0, 3600.0, 36000.0):
+        assert 60.0 <= length / usual_speed(length) < 60.0 * 2.5 + 1e-9
+
+
+def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> None:
+    ended(tmp_path)
+    found = track(tmp_path)
+    assert (found.queued, found.started, found.ended) == (QUEUED, QUEUED + 40, QUEUED + 60)
+    states = [found.at(QUEUED + second).state for second in (0, 39, 41, 59, 60, 99)]
+    assert states == [State.QUEUED] * 2 + [State.RUNNING] * 2 + [State.FINISHED] * 2
+    assert len(found.at(QUEUED).losses) == 0
+    assert found.at(QUEUED + 99).status == found.status
+
+
+def test_losses_epochs_and_pictures_come_when_they_came(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    strip(run, 2)
+    found = track(tmp_path)
+    for second in np.linspace(0.0, 19.9, 40):
+        seen = found.at(QUEUED + 40 + float(second))
+        whole = int(second // 5)
+        assert seen.status.epoch == len(seen.epochs) == whole
+        assert [epoch for epoch, _ in seen.sheets] == list(range(1, whole + 1))
+        assert [epoch for epoch, _ in seen.strips] == ([2] if whole >= 2 else [])
+        assert len(seen.losses) == len(seen.steps) == seen.status.step
+        assert abs(len(seen.losses) - second / 5 * STEPS) <= 1
+        assert seen.status.elapsed == pytest.approx(second, abs=1e-6)
+
+
+def test_a_picture_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    for epoch, second in ((1, 8.0), (2, 99.0), (3, 14.0), (4, 20.0)):
+        when = QUEUED + 40 + second
+        os.utime(run.samples / f"epoch-{epoch:04d}.png", (when, when))
+    assert track(tmp_path).sheet_seconds.tolist() == pytest.approx([8.0, 10.0, 15.0, 20.0], abs=1e-3)
+
+
+def test_a_run_that_stopped_within_an_epoch_shows_its_last_steps(tmp_path: Path) -> None:
+    run = ended(tmp_path, epochs=2)
+    with MetricsWriter(run.metrics_file) as writer:
+        writer.steps(2 * STEPS + 1, 3, 13.0, [0.5] * 10)
+    change(run, state=State.STOPPED, elapsed=14.0, heartbeat=QUEUED + 14.0)
+    found = track(tmp_path)
+    assert found.started == QUEUED
+    assert len(found.at(QUEUED + 10.5).losses) in range(2 * STEPS, 2 * STEPS + 3)
+    assert len(found.at(QUEUED + 13.0).losses) == 2 * STEPS + 10
+    assert found.at(QUEUED + 13.9).state is State.RUNNING
+    assert found.at(QUEUED + 14.0).state is State.STOPPED
+
+
+@pytest.mark.parametrize("heartbeat", [0.0, 1e300, QUEUED - 5, QUEUED + 3])
+def test_an_end_that_cannot_be_is_put_where_the_training_would_have_ended(
+    tmp_path: Path, heartbeat: float
+) -> None:
+    change(ended(tmp_path), heartbeat=heartbeat)
+    found = track(tmp_path)
+    assert (found.started, found.ended) == (QUEUED, QUEUED + 20)
+
+
+def test_times_that_are_no_times_do_not_stop_a_replay(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    lines = run.metrics_file.read_text(encoding="utf-8").replace('"t":10.0', '"t":1e300')
+    assert "1e300" in lines
+    run.metrics_file.write_text(lines.replace('"t":15.0', '"t":-7.0'), encoding="utf-8")
+    found = track(tmp_path)
+    assert np.isfinite(found.epoch_seconds).all()
+    assert (np.diff(found.epoch_seconds) >= 0).all()
+    assert (np.diff(found.step_seconds) >= 0).all()
+    reader = ReplayReader([found], timeline := Timeline([found]), ReplayClock(timeline.length, pace=Pace()))
+    reader.clock.seek(math.inf)
+    snapshot = reader.poll()
+    assert snapshot is not None
+    assert snapshot.runs[0].state is State.FINISHED
+
+
+def test_time_in_which_nothing_trained_is_left_out(tmp_path: Path) -> None:
+    ended(tmp_path, at=60.0)
+    ended(tmp_path, "sine", place=1, at=50_000.0)
+    timeline = Timeline(find_tracks(tmp_path, [track(tmp_path).file.group]))
+    assert timeline.length == pytest.approx(20 + 20 + 2 * MOST_IDLE, abs=0.01)
+    walls = [timeline.wall(at) - QUEUED for at in (0.0, MOST_IDLE, 24.9, 25.1, timeline.length)]
+    assert walls == pytest.approx([35.0, 40.0, 59.9, 49_975.1, 50_000.0], abs=0.01)
+
+
+def test_runs_side_by_side_are_played_side_by_side(tmp_path: Path) -> None:
+    ended(tmp_path, at=20.0)
+    ended(tmp_path, "sine", place=1, at=30.0)
+    tracks = find_tracks(tmp_path, [track(tmp_path).file.group])
+    timeline = Timeline(tracks)
+    assert timeline.length == pytest.approx(30.0, abs=0.01)
+    now = timeline.wall(15.0)
+    assert [one.at(now).state for one in tracks] == [State.RUNNING, State.RUNNING]
+
+
+def test_the_reader_says_only_what_changed_and_goes_back_too(tmp_path: Path) -> None:
+    ended(tmp_path, at=20.0)
+    ended(tmp_path, "sine", place=1, at=30.0)
+    tracks = find_tracks(tmp_path, [track(tmp_path).file.group])
+    timeline = Timeline(tracks)
+    clock = ReplayClock(timeline.length, pace=Pace())
+    clock.pause()
+    reader = ReplayReader(tracks, timeline, clock)
+    clock.seek(25.0)
+    first = reader.poll()
+    assert first is not None
+    assert reader.poll() is None
+    assert [run.state for run in first.runs] == [State.FINISHED, State.RUNNING]
+    clock.seek(27.0)
+    second = reader.poll()
+    assert second is not None
+    assert second.runs[0] is first.runs[0]
+    assert second.runs[1].version > first.runs[1].version
+    clock.seek(5.0)
+    third = reader.poll()
+    assert third is not None
+    assert third.runs[0].state is State.RUNNING
+    assert len(third.runs[0].losses) < len(first.runs[0].losses)
+    assert not third.runs[0].losses.flags.writeable
+    assert not reader.anything_live
+
+
+def test_runs_are_named_by_id_beginning_path_group_and_latest_and_each_is_played_once(tmp_path: Path) -> None:
+    one = ended(tmp_path / "runs")
+    two = ended(tmp_path / "runs", "sine", place=1)
+    other = ended(tmp_path / "elsewhere", "x^2", place=2)
+    named = [one.id, two.id[:-2], str(other.path), one.read().group, "latest"]
+    assert [one.run.id for one in find_tracks(tmp_path / "runs", named)] == [one.id, two.id, other.id]
+
+
+def test_runs_that_cannot_be_replayed_are_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are no runs here"):
+        find_tracks(tmp_path, ["latest"])
+    fake_run(tmp_path, "linear", state=State.QUEUED)
+    with pytest.raises(UserError, match="is queued; a replay shows runs that have ended"):
+        find_tracks(tmp_path, ["latest"])
+    fake_run(tmp_path, "sine", state=State.FAILED, created=START + timedelta(seconds=9), error="no memory")
+    with pytest.raises(UserError, match="no losses were recorded"):
+        find_tracks(tmp_path, ["latest"])
+    with pytest.raises(UserError, match="no run in"):
+        find_tracks(tmp_path, ["nobody"])
+
+
+def test_a_run_whose_date_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    run.write_run_file(msgspec.structs.replace(run.read(), created="yesterday"))
+    with pytest.raises(UserError, match="expected a date"):
+        track(tmp_path)
+
+
+def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
+    ended(tmp_path)
+    runs = [track(tmp_path).at(QUEUED)]
+    control = ReplayControl(tmp_path)
+    for act in (
+        lambda: control.queue([], "quick"),
+        control.wake,
+        lambda: control.stop(runs),
+        lambda: control.resume(runs),
+        lambda: control.denoise(runs, []),
+        lambda: control.delete(runs[0]),
+        lambda: control.judge([]),
+        lambda: control.fit(np.zeros((1, 8, 8), np.uint8), tmp_path / "kept.npz", []),
+    ):
+        with pytest.raises(UserError, match="this is a replay"):
+            act()
+
+
+def test_all_that_a_control_can_do_is_refused() -> None:
+    able = {name for name, value in vars(Control).items() if inspect.isfunction(value) and name[0] != "_"}
+    assert able == {name for name in vars(ReplayControl) if name in able}
+
+
+def test_a_track_is_never_written_to(tmp_path: Path) -> None:
+    ended(tmp_path)
+    found = track(tmp_path)
+    before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
+    for second in range(70):
+        replace(found.at(QUEUED + second))
+    assert sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*")) == before

@@ -1,0 +1,333 @@
+"""The board's arithmetic and its words: where parts go, what is said of runs, which hints fit."""
+
+import doctest
+import importlib
+import itertools
+import math
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+from textual.content import Content
+
+from core.errors import UserError
+from core.runs.status import State
+from core.schedules import make_schedule
+from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
+from tui.app.settings_app import SettledApp
+from tui.commands import ALL, BOARD, EVERYWHERE
+from tui.screens.board.details import Facts, broad_lines, narrow_lines, slider
+from tui.screens.board.layout import MIN_CHART, Area, arrange
+from tui.screens.board.run_table import choose_columns
+from tui.settings.keys_file import keys_file, read_keymap
+from tui.settings.schema import THEME_NAMES, Settings, state_folder
+from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
+from tui.settings.themes import THEMES, following, full_name, short_name
+from tui.state.formatting import heldout_loss, labels, placement, recent_loss, seconds_left, speed
+from tui.state.reader import LiveReader
+from tui.state.run_totals import Tally
+from tui.state.snapshot import RunSnapshot
+from tui.widgets.header import Headline, headline_content
+from tui.widgets.images.grid_layout import Tile
+from tui.widgets.key_bar import Hint, chosen
+
+SIZES = [
+    (w, h) for w in (60, 66, 79, 80, 99, 100, 119, 139, 140, 160, 200, 250, 400) for h in range(13, 90, 3)
+]
+TILES = [Tile(), Tile(64, 32), Tile(28, 14), Tile(16, 16), Tile(50, 13)]
+
+
+def read(root: Path) -> tuple[RunSnapshot, ...]:
+    snapshot = LiveReader(root, now=lambda: NOW).poll()
+    assert snapshot is not None
+    return snapshot.runs
+
+
+def overlap(a: Area, b: Area) -> bool:
+    across = a.x < b.x + b.width and b.x < a.x + a.width
+    return across and a.y < b.y + b.height and b.y < a.y + a.height
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3, 5, 7, 13, 300])
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.width}x{tile.height}")
+def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None:
+    for width, height in SIZES:
+        placed = arrange(width, height, runs, tile)
+        areas = [area for area in (placed.table, placed.info, placed.chart, placed.wall) if area is not None]
+        for area in areas:
+            assert area.x >= 0, (width, height, placed)
+            assert area.y >= 0, (width, height, placed)
+            assert area.width > 0, (width, height, placed)
+            assert area.height > 0, (width, height, placed)
+            assert area.x + area.width <= width, (width, height, placed)
+            assert area.y + area.height <= height, (width, height, placed)
+        for one, other in itertools.combinations(areas, 2):
+            assert not overlap(one, other), (width, height, placed)
+        assert placed.table.height >= min(runs + 1, 5)
+        assert placed.chart is None or placed.chart.height >= MIN_CHART
+
+
+def test_80x24_has_five_rows_and_two_pictures_at_full_size() -> None:
+    placed = arrange(80, 22, 5)
+    assert placed.table == Area(0, 0, 80, 6)
+    assert placed.wall == Area(0, 6, 65, 16)
+    assert placed.selected_only
+    assert placed.per_run == 2
+    assert placed.info is not None
+    assert placed.chart is None
+
+
+def test_160x50_has_five_columns_of_32_and_a_chart_beside_the_table() -> None:
+    placed = arrange(160, 48, 5)
+    assert placed.wall == Area(0, 15, 160, 33)
+    assert placed.chart is not None
+    assert placed.chart.x == placed.table.width + 1
+    assert not placed.selected_only
+    assert placed.per_run == 1
+
+
+def test_between_the_two_all_five_columns_are_seen_smaller() -> None:
+    placed = arrange(120, 34, 5)
+    assert placed.wall is not None
+    assert placed.wall.width // 5 >= 16
+    assert not placed.selected_only
+
+
+def test_a_single_run_fills_the_width_with_its_pictures() -> None:
+    assert arrange(250, 68, 1).per_run == 5
+    assert arrange(100, 34, 1).per_run == 3
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_table_columns_fit_and_keep_the_design_at_80(groups: bool) -> None:
+    for width in range(60, 260):
+        columns = choose_columns(width, 12, groups=groups)
+        used = 3 + sum(column.gap + column.width for column in columns.fixed) + 3 + columns.trend
+        assert used <= width
+        assert columns.trend >= 5
+    names = [column.name for column in choose_columns(80, 6, groups=False).fixed]
+    assert names == ["label", "state", "epoch", "loss", "heldout"]
+
+
+@pytest.mark.parametrize(
+    "name", ["tui.state.formatting", "tui.screens.board.details", "tui.settings.series_colors"]
+)
+def test_the_examples_in_docstrings_hold(name: str) -> None:
+    module: ModuleType = importlib.import_module(name)
+    assert doctest.testmod(module).failed == 0
+
+
+def test_elapsed_counts_parallel_runs_once_and_no_pauses(tmp_path: Path) -> None:
+    for place in range(2):
+        fake_run(tmp_path, "linear", place=place, epoch=30)
+    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
+    assert Tally.of(()).elapsed(NOW) == 0.0
+
+
+def test_elapsed_of_a_run_resumed_the_next_day_is_its_training_time(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", epoch=10, created=START - timedelta(days=1))
+    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
+
+
+def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Path) -> None:
+    comparison(tmp_path, "running")
+    runs = read(tmp_path)
+    left = (63 + 64 + 3 * 100) * STEPS * 32 / 1240
+    assert speed(runs) == 1240
+    assert seconds_left(runs) == pytest.approx(left)
+    assert seconds_left(runs[3:]) is None
+    assert placement(runs) == "cpu 3x1"
+
+
+def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", epoch=3)
+    fake_run(tmp_path, "sine", epoch=3, place=1, broken_after=100)
+    fake_run(tmp_path, "x^2", state=State.QUEUED, place=2)
+    good, broken, waiting = read(tmp_path)
+    assert recent_loss(good) == pytest.approx(good.losses[-50:].mean())
+    assert math.isnan(recent_loss(broken) or 0.0)
+    assert recent_loss(waiting) is None
+    assert heldout_loss(good) == good.epochs[-1].heldout
+    assert heldout_loss(waiting) is None
+
+
+def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
+    fake_run(tmp_path, "linear", place=0)
+    fake_run(tmp_path, "sine", place=1, seed=4)
+    runs = read(tmp_path)
+    assert list(labels(runs).values()) == ["linear", "sine"]
+    fake_run(tmp_path, "linear", place=2, dataset="array")
+    assert list(labels(read(tmp_path)).values()) == [
+        "linear high seed=0",
+        "sine high seed=4",
+        "linear array seed=0",
+    ]
+
+
+def facts_of(run: RunSnapshot, **keywords: object) -> Facts:
+    return Facts(run=run, label=run.label, marker="1", color="#56B4E9", **keywords)  # type: ignore[arg-type]  # as given
+
+
+@pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
+def test_facts_fit_their_panel(tmp_path: Path, schedule: str) -> None:
+    run = fake_run(tmp_path, "linear", epoch=3)
+    file = run.read()
+    config = msgspec.structs.replace(
+        file.config, schedule=msgspec.structs.replace(file.config.schedule, name=schedule)
+    )
+    run.write_run_file(msgspec.structs.replace(file, config=config))
+    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    for width in range(13, 44):
+        assert all(line.cell_length <= width for line in narrow_lines(facts, width))
+    for width in range(44, 200, 7):
+        assert all(line.cell_length <= width for line in broad_lines(facts, width, 9))
+
+
+def test_facts_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
+    fake_run(tmp_path, "x^10", epoch=3)
+    text = "\n".join(line.plain for line in broad_lines(facts_of(read(tmp_path)[0]), 160, 9))
+    assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
+    assert "bad:" in text
+
+
+def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
+    fake_run(tmp_path, "x^10", epoch=3)
+    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    for height in (4, 5, 9):
+        lines = [line.plain.strip() for line in broad_lines(facts, 60, height)]
+        assert len(lines) <= height
+        assert lines[-1].endswith("of the picture left at T" if height < 9 else "or more timesteps")
+
+
+@pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
+def test_the_slider_stands_where_the_epoch_is_among_those_with_pictures(at: int | None, place: int) -> None:
+    bar = slider(Facts(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain
+    assert len(bar) == 12
+    assert bar[0] + bar[-1] == "[]"
+    assert bar[1:-1].index("●") == place
+
+
+def test_the_slider_of_one_epoch_stands_at_the_end() -> None:
+    assert slider(Facts(epochs=(7,), shown=7, at=7, color="red"), 5).plain == "[━━●]"
+
+
+HEADLINE = Headline(
+    "quick",
+    ("high", "5 schedules", "cpu 2x1"),
+    ("2 running", "3 queued"),
+    ("8 min left", "1,240 img/s", "00:03:12"),
+)
+
+
+def test_the_top_line_fills_its_width_and_drops_what_matters_least() -> None:
+    for width in range(45, 200):
+        assert headline_content(HEADLINE, width).cell_length == width
+    at_80 = headline_content(HEADLINE, 80).plain
+    assert at_80.startswith(" ddpm-tui  quick · high · 5 schedules · cpu 2x1")
+    assert at_80.endswith("1,240 img/s   00:03:12 ")
+    assert "8 min left" not in at_80
+    assert "3 queued" in headline_content(HEADLINE, 120).plain
+    assert headline_content(HEADLINE, 20).cell_length <= 20
+
+
+def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:
+    hints = [
+        Hint("x", "stop", "a", 2),
+        Hint("n", "new", "b", 5),
+        Hint("?", "help", "c", 1),
+        Hint("q", "quit", "d", 0),
+    ]
+    assert chosen(hints, 200) == hints
+    assert [hint.key for hint in chosen(hints, 15)] == ["?", "q"]
+    assert [hint.key for hint in chosen(hints, 23)] == ["x", "?", "q"]
+    assert chosen(hints, 3) == []
+    assert isinstance(hints[0].content(), Content)
+
+
+def test_command_ids_and_keys_are_used_once() -> None:
+    assert len({command.id for command in ALL}) == len(ALL)
+    commands = (*BOARD, *EVERYWHERE)
+    keys = [key for command in commands for key in command.keys.split(",")]
+    assert len(set(keys)) == len(keys)
+
+
+def test_series_colours_differ_and_follow_the_theme() -> None:
+    for palette in (ON_DARK, ON_LIGHT):
+        assert len(set(palette)) == len(palette)
+    assert [series_style(index).marker for index in range(3)] == ["1", "2", "3"]
+    assert series_style(7).color == series_style(0).color
+    assert series_style(0, {"series-1": "#123456"}).color == "#123456"
+    assert series_style(0).variable == "series-1"
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2.2."""
+
+    def luminance(color: str) -> float:
+        channels = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_text_and_curves_can_be_read_in_every_theme(theme: object) -> None:
+    background = theme.background  # type: ignore[attr-defined]  # a Theme
+    variables = theme.variables  # type: ignore[attr-defined]  # a Theme
+    assert contrast(theme.foreground, background) > 7  # type: ignore[attr-defined]  # a Theme
+    for name in ("primary", "warning", "error", "success", "accent"):
+        assert contrast(getattr(theme, name), background) > 4.5, name
+    assert contrast(variables["text-muted"], background) > 4.5
+    for number in range(1, 8):
+        assert contrast(variables[f"series-{number}"], background) > 4.5, number
+
+
+def test_themes_go_round_and_start_over_from_a_stranger() -> None:
+    full = [theme.name for theme in THEMES]
+    assert full == [full_name(name) for name in THEME_NAMES]
+    assert [short_name(name) for name in full] == list(THEME_NAMES)
+    assert [following(name) for name in full] == [*THEME_NAMES[1:], THEME_NAMES[0]]
+    assert following("dracula") == short_name("dracula") == THEME_NAMES[0]
+
+
+def test_keys_toml_rebinds_by_section_or_by_dotted_name(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    assert read_keymap(file) == {}
+    file.write_text('"run.stop" = "s"\n[run]\nresume = ["r", "ctrl+r"]\n', encoding="utf-8")
+    assert read_keymap(file) == {"run.stop": "s", "run.resume": "r,ctrl+r"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('"run.stpo" = "s"', r"keys\.toml: unknown command run\.stpo; did you mean run\.stop\?"),
+        ("[run]\nstop = 3", r"run\.stop = 3: expected a key"),
+        ("[run]\nstop = []", r"run\.stop = \[\]: expected a key"),
+        ("run = {", r"keys\.toml: not valid TOML"),
+    ],
+)
+def test_a_wrong_keys_toml_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_keymap(file)
+
+
+def test_settings_are_kept_where_a_program_s_state_belongs() -> None:
+    assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/ddpm-tui")
+    assert state_folder({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui")
+
+
+def test_textual_s_variable_names_the_theme_of_a_visit_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked, theme in (("ddpm-monochrome", "ddpm-monochrome"), ("nord", "ddpm-light")):
+        monkeypatch.setenv("TEXTUAL_THEME", asked)
+        assert SettledApp(settings=Settings(theme="light")).theme == theme
+
+
+def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:
+    assert keys_file({"XDG_CONFIG_HOME": "/x"}) == Path("/x/ddpm-tui/keys.toml")
+    assert keys_file({"HOME": "/home/a"}) == Path("/home/a/.config/ddpm-tui/keys.toml")

@@ -1,0 +1,277 @@
+"""Datasets as they are looked at, before they are on a screen: words, greys, tiles, choices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from core.data import load_dataset
+from core.data.recipe import DataRecipe
+from core.errors import UserError
+from core.runs.status import State
+from tests.support.tui_datasets import real
+from tests.support.tui_fixtures import fake_run
+from tests.support.widget_bench import Bench, lines_of, noise
+from tui.screens.datasets.build_job import Making, StoppedError
+from tui.screens.datasets.grey_histogram import GROUPS, Greys, grey_bars, grey_of_each, greys_of
+from tui.screens.datasets.model import NO_RUN, Browsing, Side
+from tui.screens.datasets.preview import described, drawn, known_datasets, look, runs_on, same_dataset
+from tui.settings.schema import MOST_FOLDERS, read_folders, remember_folder
+from tui.state.reader import LiveReader
+from tui.state.snapshot import RunSnapshot
+from tui.widgets.images.grid_layout import ZOOMS, TilePlan, plan_tiles, zoom_after
+from tui.widgets.images.image_grid import PictureRows
+from tui.widgets.images.image_wall import Wall, WallColumn
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("DDPM_DATA", str(folder))
+    return folder
+
+
+def snapshots(root: Path) -> tuple[RunSnapshot, ...]:
+    snapshot = LiveReader(root).poll()
+    assert snapshot is not None
+    return snapshot.runs
+
+
+def pictures(path: Path, count: int) -> Path:
+    path.mkdir()
+    for number in range(count):
+        Image.new("RGB", (20, 30), (number * 20, 0, 99)).save(path / f"{number}.png")
+    return path
+
+
+# Greys
+
+
+def test_groups_cover_every_grey_value_once() -> None:
+    values = [value for low, high in GROUPS for value in range(low, high + 1)]
+    assert values == list(range(256))
+
+
+def test_each_value_counts_in_its_group_and_all_shares_add_up() -> None:
+    greys = greys_of(np.array([[[0, 0, 0, 0], [5, 100, 250, 255]]], np.uint8))
+    shares = dict(zip(GROUPS, greys.shares, strict=True))
+    assert shares[0, 0] == 0.5
+    assert shares[1, 12] == shares[82, 104] == shares[243, 254] == shares[255, 255] == 0.125
+    assert sum(greys.shares) == 1
+    assert (greys.between, greys.clearly, greys.pictures) == (0.375, 0.125, 1)
+
+
+def test_of_a_colour_the_lightest_channel_counts() -> None:
+    red = np.zeros((2, 4, 4, 3), np.uint8)
+    red[0, ..., 0] = 255
+    red[1, ..., 1] = 90
+    assert greys_of(red).shares[-1] == 0.5
+    assert grey_of_each(red) == [0.0, 1.0]
+
+
+def test_low_has_more_greys_than_high_and_array_has_none() -> None:
+    low, high, array = (greys_of(real(name)).between for name in ("low", "high", "array"))
+    assert low > 2 * high > 0
+    assert array == 0
+
+
+@pytest.mark.parametrize("width", [5, 40, 79, 159])
+def test_bars_fit_into_any_width_and_longer_ones_are_more(width: int) -> None:
+    few = Greys((0.9, 0.0005, *[0.0] * 10, 0.01, 0.0895), 7)
+    text = grey_bars([("a", "#ffffff", few), ("b", "#ff0000", few)], width)
+    lines = text.split("\n")
+    assert all(line.cell_length <= width for line in lines)
+    if width >= 79:
+        blocks = [line.plain.count("█") for line in lines[1:15]]
+        assert blocks[0] > blocks[13] > blocks[12] > blocks[1] > 0
+        assert blocks[2:12] == [0] * 10
+        assert "a: 1.05% neither black nor white, 0% grey · 7 pictures" in text.plain
+
+
+# What is looked at
+
+
+def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
+    (data / "small.toml").write_text('count = 300\nheldout = 9\nsize = 8\ndescription = "Small ones."\n')
+    before = look("small")
+    assert before.made is None
+    assert len(before.parts[False].pictures) == 256
+    assert "not made yet, these are its first" in described(before)
+    made = load_dataset("small")
+    after = look("small")
+    assert after.made == made.path
+    assert np.array_equal(after.parts[False].pictures, made.train[:, 0])
+    assert np.array_equal(after.parts[True].pictures, before.parts[True].pictures)
+    assert after.parts[True].mark == before.parts[True].mark, "fits that are kept hold for both"
+    assert described(after) == (
+        f"300 pictures to train on, 9 held out; kept in {made.path}. 8 x 8, grey, seed 0; drawn at 8 x 8 in "
+        "black and white, stored as PNG. Small ones."
+    )
+
+
+def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -> None:
+    mine = pictures(tmp_path / "mine", 30)
+    (mine / "notes.txt").write_text("hello")
+    assert described(look(str(mine))) == (
+        f"About one picture in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
+        "cut square and resized."
+    )
+    made = load_dataset(str(mine))
+    said = described(look(str(mine)))
+    assert said.startswith(f"{len(made.train)} pictures to train on, {len(made.heldout)} held out; kept in")
+    assert said.endswith("1 of 31 files were skipped: 1 no picture.")
+    with pytest.raises(UserError):
+        look(str(tmp_path / "none"))
+
+
+def test_how_triangles_are_drawn_is_said_of_each_way() -> None:
+    assert drawn(DataRecipe(storage="array")) == "drawn at 32 x 32 in black and white, stored as an array"
+    assert drawn(DataRecipe(canvas=99, antialias=True)) == "drawn at 99 x 99 in greys, stored as PNG"
+
+
+def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert same_dataset("high", "high")
+    assert same_dataset("./mine", str(tmp_path / "mine"))
+    assert same_dataset("sets/a.toml", str(tmp_path / "sets" / "a.toml"))
+    assert not same_dataset("high", str(tmp_path / "high"))
+    assert not same_dataset("a\0/b", "a/b")
+    for place, dataset in enumerate(("high", "other")):
+        fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, place=place, dataset=dataset)
+    known = known_datasets(snapshots(tmp_path / "runs"), ["./mine", str(tmp_path / "mine"), "other"])
+    assert known == ["array", "high", "low", "other", "./mine"]
+
+
+def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: Path) -> None:
+    for place, (dataset, epoch) in enumerate((("high", 1), ("low", 1), ("high", 2), ("high", 0))):
+        fake_run(
+            tmp_path, "linear", state=State.STOPPED, epoch=epoch, place=place, dataset=dataset, seed=place
+        )
+    runs = snapshots(tmp_path)
+    assert [run.file.config.train.seed for run in runs_on("high", runs)] == [2, 0]
+    shown = Browsing(name="high")
+    assert shown.run(runs) is runs[2]
+    assert shown.choose_run(runs, 1)
+    assert shown.run(runs) is runs[0]
+    assert shown.choose_run(runs, 1)
+    assert (shown.run_id, shown.run(runs)) == (NO_RUN, None)
+    assert shown.choose_run(runs, 1)
+    assert shown.run(runs) is runs[2]
+    shown.turn_to("array")
+    assert not shown.choose_run(runs, 1)
+
+
+def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
+    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    run.sample_sheets()[0][1].write_text("nonsense")
+    assert Browsing(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
+
+
+def test_where_only_a_handful_is_held_out_the_training_pictures_come_first(tmp_path: Path) -> None:
+    shown = Browsing(seen=look(str(pictures(tmp_path / "few", 12))))
+    assert not shown.heldout
+    shown.chosen_part = True
+    assert shown.heldout
+    assert Browsing(seen=look("array")).heldout
+
+
+def test_tiles_are_made_once_and_anew_when_they_change() -> None:
+    shown = Browsing()
+    side = Side(noise(8), None, greys_of(noise(8)))
+
+    def tiles(size: int = 32, *, triangles: bool = False, of: Side = side) -> list[WallColumn]:
+        return shown.tiles(of, 3, size, triangles=triangles, outline="#ff0000", key="f")
+
+    first = tiles()
+    assert [one.title for one in first] == ["1", "2", "3"]
+    assert all(a is b for a, b in zip(first, tiles(), strict=True))
+    assert tiles(16)[0].pictures.shape == (1, 16, 16)  # type: ignore[union-attr]  # it has pictures
+    assert [one.empty for one in tiles(triangles=True)[1::2]] == ["f fits it"] * 3
+    shown.first = 7
+    assert [one.title for one in tiles()] == ["8"]
+    again = Side(side.pictures, None, side.greys)
+    assert tiles(of=again)[0] is not tiles()[0]
+
+
+# Where tiles go
+
+
+@pytest.mark.parametrize(
+    ("shape", "width", "height", "zoom", "each", "then"),
+    [
+        ((32, 32), 160, 43, None, 1, (32, 4, 2)),
+        ((32, 32), 39, 18, None, 1, (16, 2, 2)),
+        ((32, 32), 39, 18, 32, 1, (32, 1, 1)),
+        ((32, 32), 39, 18, 64, 1, (32, 1, 1)),
+        ((32, 32), 80, 18, 64, 1, (32, 2, 1)),
+        ((32, 32), 39, 18, 16, 2, (16, 1, 2)),
+        ((32, 32), 20, 18, 16, 2, (9, 1, 3)),
+        ((28, 28), 160, 43, 64, 1, (56, 2, 1)),
+        ((64, 32), 160, 43, 16, 1, (16, 9, 2)),
+        ((32, 32), 1, 0, None, 2, (2, 1, 1)),
+    ],
+)
+def test_tiles_are_as_many_as_fit(
+    shape: tuple[int, int], width: int, height: int, zoom: int | None, each: int, then: tuple[int, int, int]
+) -> None:
+    assert plan_tiles(shape, width, height, zoom, each=each) == TilePlan(*then)
+
+
+def test_every_zoom_is_reached_and_one_that_changes_nothing_is_passed_over() -> None:
+    zoom: int | None = None
+    seen = []
+    for _ in range(3):
+        zoom = zoom_after((32, 32), 160, 43, zoom)
+        seen.append(zoom)
+    assert seen == [64, 16, 32]
+    assert zoom_after((32, 32), 8, 5, 16) in ZOOMS
+
+
+async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() -> None:
+    rows = PictureRows()
+    async with Bench(rows).run_test(size=(60, 30)) as pilot:
+        tiles = [WallColumn(f"{place}", noise(1, 16, seed=place)) for place in range(5)]
+        rows.show(tiles, 16, 3)
+        await pilot.pause()
+        walls = [wall for wall in rows.query(Wall) if wall.display]
+        assert [[one.title for one in wall.columns] for wall in walls] == [["0", "1", "2"], ["3", "4", ""]]
+        assert [wall.tile_layout.tile for wall in walls] == [16, 16]
+        assert lines_of(walls[1])[0].split() == ["3", "4"]
+        assert walls[1].region.y == walls[0].region.bottom == 9
+        drawn = walls[0].lines_drawn
+        rows.show(tiles[:4], 16, 3)
+        await pilot.pause()
+        assert walls[0].lines_drawn == drawn
+        rows.show([], 16, 3)
+        await pilot.pause()
+        assert not any(wall.display for wall in walls)
+
+
+# What is done elsewhere
+
+
+def test_a_set_that_is_stopped_leaves_nothing(data: Path) -> None:
+    (data / "long.toml").write_text("count = 10000000\nsize = 64\n")
+    making = Making("long")
+    making.stop()
+    with pytest.raises(StoppedError):
+        making.run()
+    assert making.said == "making all pictures"
+    assert [path.name for path in data.iterdir() if not path.name.startswith(".")] == ["long.toml"]
+
+
+def test_folders_are_remembered_the_latest_first_and_not_too_many(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert read_folders(state) == []
+    for number in range(12):
+        remember_folder(state, f"/pictures/{number}")
+    remember_folder(state, "/pictures/8")
+    found = read_folders(state)
+    assert found[:3] == ["/pictures/8", "/pictures/11", "/pictures/10"]
+    assert len(found) == MOST_FOLDERS
+    remember_folder(None, "/pictures")
+    assert read_folders(None) == []
+    (tmp_path / "state" / "folders").write_bytes(b"\xff")
+    assert read_folders(state) == []

@@ -1,0 +1,115 @@
+"""How busy the machine is: read from here, from nvidia-smi, from NVML; and in words at each width."""
+
+import stat
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.support.tui_fixtures import comparison
+from tui.screens.board.system_panel import panel_lines
+from tui.state.reader import LiveReader
+from tui.state.system_load import GpuLoad, MachineLoad, MachineReader, parse_smi
+
+
+@pytest.fixture(autouse=True)
+def _no_nvml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+
+
+def program(folder: Path, text: str, *, code: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    path = folder / "nvidia-smi"
+    path.write_text(f"#!/bin/sh\necho x >> {folder}/calls\nprintf '%s\\n' '{text}'\nexit {code}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def test_a_machine_without_gpus_says_nothing_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    load = MachineReader().read()
+    assert load.gpus == ()
+    assert 0.0 <= load.cpu <= 1.0
+    assert 0 < load.used <= load.total
+    assert load.cores >= 1
+
+
+def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program(tmp_path / "bin", "NVIDIA A100, 37, 2048, 40960, 51")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    moment = [0.0]
+    reader = MachineReader(pace=lambda: moment[0])
+    calls = tmp_path / "bin" / "calls"
+    for now, expected in ((0.0, 1), (5.0, 1), (11.0, 2)):
+        moment[0] = now
+        assert reader.read().gpus == (GpuLoad("A100", 0.37, 2 << 30, 40 << 30, 51),)
+        assert len(calls.read_text().splitlines()) == expected
+
+
+def test_a_nvidia_smi_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program(tmp_path / "bin", "no driver", code=9)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    assert MachineReader().read().gpus == ()
+
+
+def test_an_answer_that_is_none_is_no_gpu_and_its_escape_codes_go_nowhere() -> None:
+    assert parse_smi("NVIDIA-SMI has failed\n, , ,\n") == ()
+    (gpu,) = parse_smi("NVIDIA \x1b[31mX, [N/A], 10, 20, [N/A]")
+    assert "\x1b" not in gpu.name
+    assert (gpu.share, gpu.degrees) == (None, None)
+
+
+def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NVMLError(Exception):
+        pass
+
+    broken = [False]
+
+    def rates(handle: int) -> SimpleNamespace:
+        if handle == 1:
+            raise NVMLError
+        return SimpleNamespace(gpu=80)
+
+    def memory(handle: int) -> SimpleNamespace:
+        if broken[0]:
+            raise NVMLError
+        return SimpleNamespace(used=1 << 30, total=2 << 30)
+
+    nvml = SimpleNamespace(
+        NVMLError=NVMLError,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 2,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda handle: "NVIDIA H100" if handle else b"NVIDIA H100",
+        nvmlDeviceGetMemoryInfo=memory,
+        nvmlDeviceGetUtilizationRates=rates,
+        nvmlDeviceGetTemperature=lambda handle, kind: 40,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    reader = MachineReader()
+    known, slice_of_one = reader.read().gpus
+    assert known == GpuLoad("H100", 0.8, 1 << 30, 2 << 30, 40)
+    assert slice_of_one == GpuLoad("H100", None, 1 << 30, 2 << 30, None)
+    broken[0] = True
+    assert reader.read().gpus == ()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 160, 250])
+def test_the_panel_says_all_at_each_width_and_no_line_is_too_long(tmp_path: Path, width: int) -> None:
+    comparison(tmp_path, "running")
+    snapshot = LiveReader(tmp_path).poll()
+    assert snapshot is not None
+    gpus = tuple(GpuLoad("H100", share, 40 << 30, 80 << 30, 60) for share in (0.1, None))
+    lines = panel_lines(MachineLoad(0.5, 1, 1 << 30, 2 << 30, gpus), snapshot.pending, {}, width)
+    assert all(line.cell_length <= width for line in lines)
+    text = "\n".join(line.plain for line in lines)
+    for said in ("50% of 1 core", "1.0 of 2.0 GB", "gpu 0 H100", "gpu 1 H100", "queue 2 runs", "sine"):
+        assert said in text
+
+
+def test_the_panel_says_that_nobody_has_looked_yet_and_that_nothing_trains() -> None:
+    lines = panel_lines(None, (), {}, 80)
+    assert [line.plain.strip() for line in lines] == ["cpu ...", "nothing trains"]

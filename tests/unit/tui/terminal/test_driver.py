@@ -1,0 +1,283 @@
+"""The terminal is sent little, and shows the same."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyte
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual._ansi_sequences import SYNC_END, SYNC_START
+from textual.app import App
+from textual.driver import Driver
+
+from tui.terminal.driver import LOCAL_RATE, PICTURE_RATE, PIXEL_RATE, REMOTE_RATE, Thin, rate_of_line, thinned
+from tui.terminal.kitty.detect import NO_TERMINAL
+from tui.terminal.kitty.placements import Placements
+from tui.terminal.kitty.protocol import PLACEHOLDER, delete
+from tui.terminal.screen_buffer import Painted, is_mode
+
+WIDTH, HEIGHT = 24, 5
+LOOKS = (
+    "",
+    "1",
+    "7",
+    "4;31",
+    "38;2;10;10;10",
+    "38;2;187;187;187;48;2;0;0;0",
+    "38;2;1;200;3;48;2;90;90;90",
+    "48;5;240",
+    "91;103",
+    "1;38;2;255;255;255;48;2;128;128;128",
+    "39;49",
+)
+TEXTS = ("a", "▀▀▀", "    ", "x = 1", "⠿⣿", "é–…", "●", "e\u0301!", "─┬─")
+
+
+def painted_by(frames: list[str]) -> list[list[tuple[object, ...]]]:
+    """What a terminal shows after some frames, colours as numbers."""
+    screen = pyte.Screen(WIDTH, HEIGHT)
+    stream = pyte.Stream(screen)
+    for frame in frames:
+        stream.feed(frame)
+    return [[_seen(screen.buffer[y][x]) for x in range(WIDTH)] for y in range(HEIGHT)]
+
+
+def _seen(cell: pyte.screens.Char) -> tuple[object, ...]:
+    inked = cell.data != " " or cell.reverse or cell.underscore
+    color = _rounded(cell.fg) if inked else ""
+    bold = cell.bold if inked else False
+    return (cell.data, color, _rounded(cell.bg), bold, cell.underscore, cell.reverse)
+
+
+def _rounded(color: str) -> object:
+    """Greys that nobody tells apart are one grey; other colours are themselves."""
+    if len(color) == 6 and color[:2] == color[2:4] == color[4:]:
+        level = int(color[:2], 16)
+        return min((*range(8, 239, 10), 255), key=lambda grey: abs(grey - level)) if level > 2 else 0
+    return color
+
+
+def piece(x: int, y: int, parts: list[tuple[str, str]]) -> str:
+    """As Textual writes: a move, and each part with its look and a reset."""
+    written, at = f"\x1b[{y + 1};{x + 1}H", x
+    for text, look in parts:
+        at += cell_len(text)
+        if at > WIDTH:
+            break
+        written += f"\x1b[{look}m{text}\x1b[0m" if look else text
+    return written
+
+
+part = st.tuples(st.sampled_from(TEXTS), st.sampled_from(LOOKS))
+line = st.builds(
+    piece, st.integers(0, WIDTH - 1), st.integers(0, HEIGHT - 1), st.lists(part, min_size=1, max_size=5)
+)
+frame = st.builds("".join, st.lists(line, min_size=1, max_size=6))
+
+
+def blank() -> str:
+    return "\n".join(f"\x1b[{y + 1};1H{' ' * WIDTH}" for y in range(HEIGHT))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(frame, min_size=1, max_size=6), st.integers(0, 5))
+def test_what_is_sent_shows_what_was_written(frames: list[str], skipped: int) -> None:
+    painted, sent = Painted(), []
+    for number, one in enumerate([blank(), *frames]):
+        assert painted.take(one)
+        if number != skipped:  # a frame that waits is sent with the next
+            sent.append(painted.send())
+    sent.append(painted.send())
+    assert painted_by(sent) == painted_by([blank(), *frames])
+    assert painted.send() == ""
+
+
+def test_a_frame_that_changes_nothing_sends_nothing_but_the_cursor() -> None:
+    painted = Painted()
+    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
+    assert painted.send()
+    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
+    assert painted.send() == ""
+    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[2;1H")
+    assert painted.send() == "\x1b[2;1H"
+
+
+def test_only_cells_that_differ_are_sent_and_only_the_colour_that_differs() -> None:
+    painted = Painted()
+    assert painted.take(piece(0, 0, [("▀" * 20, "38;2;9;8;7;48;2;1;2;3")]))
+    painted.send()
+    parts = [
+        ("▀" * 10, "38;2;9;8;7;48;2;1;2;3"),
+        ("▀", "38;2;9;8;7;48;2;1;2;4"),
+        ("▀", "38;2;9;8;7;48;2;1;2;5"),
+    ]
+    assert painted.take(piece(0, 0, parts) + "\x1b[1;1H")
+    assert painted.send() == "\x1b[1;11H\x1b[38;2;9;8;7;48;2;1;2;4m▀\x1b[48;2;1;2;5m▀\x1b[m\x1b[1;1H"
+
+
+def test_wide_characters_come_and_go_whole() -> None:
+    frames = [
+        blank(),
+        piece(0, 0, [("ab漢字c", "")]),
+        piece(0, 0, [("漢b字 c", "1")]),
+        piece(0, 0, [("abcdefg", "")]),
+    ]
+    painted, sent = Painted(), []
+    for number, one in enumerate(frames, start=1):
+        assert painted.take(one)
+        sent.append(painted.send())
+        assert painted_by(sent) == painted_by(frames[:number])
+
+
+def test_noise_takes_half_of_what_textual_writes() -> None:
+    rng = random.Random(0)
+    levels = [round(level * 255 / 15) for level in range(16)]
+
+    def grey() -> str:
+        return ";".join(["2", *[str(rng.choice(levels))] * 3])
+
+    noise = piece(0, 0, [("▀", f"38;{grey()};48;{grey()}") for _ in range(12)])
+    painted = Painted()
+    assert painted.take(noise)
+    assert len(painted.send()) < len(noise) * 0.6
+
+
+@pytest.mark.parametrize(
+    "data", ["\x1b[?1049h", "\x1b[2J", "\x1b]52;c;aGk=\x07", "a\rb", "\x1b_Gq\x1b\\", "a\nb"]
+)
+def test_what_is_not_made_of_cells_is_not_taken(data: str) -> None:
+    painted = Painted()
+    assert not painted.take(data)
+    assert painted.send() == ""
+    assert not is_mode(data)
+
+
+def test_modes_of_mouse_cursor_and_paste_leave_the_cells_alone() -> None:
+    assert is_mode("\x1b[?1003h")
+    assert is_mode("\x1b[?25l")
+    assert is_mode("\x1b[?2026$p")
+    assert is_mode("\x1b[?2004h")
+
+
+class Kept(Driver):
+    """Keeps what is written, and can be busy."""
+
+    def __init__(self, app: App[None]) -> None:
+        super().__init__(app)
+        self.written: list[str] = []
+
+    def write(self, data: str) -> None:
+        self.written.append(data)
+
+    def start_application_mode(self) -> None:
+        """Nothing to start."""
+
+    def disable_input(self) -> None:
+        """Nothing to disable."""
+
+    def stop_application_mode(self) -> None:
+        """Nothing to stop."""
+
+
+@pytest.fixture
+async def driver() -> Thin:
+    made = thinned(Kept)(App())
+    assert isinstance(made, Thin)
+    return made
+
+
+def written(driver: Thin) -> list[str]:
+    assert isinstance(driver, Kept)
+    return driver.written
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
+    driver: Thin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = False
+    monkeypatch.setattr(driver, "_is_free", lambda: free)
+    for number in range(50):
+        driver.write(piece(0, 0, [(f"{number:4}", "")]))
+    assert written(driver) == []
+    free = True
+    await until(lambda: written(driver))
+    assert [" 49" in one for one in written(driver)] == [True]
+    assert "0" not in written(driver)[0].replace("\x1b[0m", "")
+
+
+async def test_no_more_is_sent_than_the_line_is_given(driver: Thin) -> None:
+    driver._rate = 50
+    driver.write(piece(0, 0, [("0" * 20, "")]))
+    driver.write(piece(0, 0, [("1" * 20, "")]))
+    driver.write(piece(0, 0, [("2" * 20, "")]))
+    assert len(written(driver)) == 1
+    await until(lambda: len(written(driver)) == 2)
+    assert "1" * 20 not in written(driver)[1]
+    assert "2" * 20 in written(driver)[1]
+
+
+async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
+    driver: Thin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = piece(0, 0, [("words", "")])
+    driver.write(text)
+    monkeypatch.setattr(driver, "_is_free", lambda: False)
+    driver.write(piece(0, 1, [("later", "")]))
+    driver.write("\x1b[?1003l")
+    driver.write("\x1b[?1049l")
+    assert ["words" in written(driver)[0], "later" in written(driver)[1]] == [True, True]
+    assert written(driver)[2:] == ["\x1b[?1003l", "\x1b[?1049l"]
+    monkeypatch.undo()
+    driver._free_at = 0.0
+    driver.write(text)
+    assert "words" in written(driver)[-1]
+
+
+async def test_pictures_come_with_the_cells_that_show_them_and_go_with_the_screen(
+    driver: Thin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.placements = places = Placements()
+    place = places.hang(driver, (0, 0), np.zeros((8, 8), np.uint8), 4, 2)
+    assert place is not None
+    driver.start_application_mode()
+    with (tmp_path / "no terminal").open("w") as file:
+        monkeypatch.setattr(driver, "fileno", file.fileno(), raising=False)
+        driver.write(piece(0, 0, [(place.rows[0], "48;5;17")]) + piece(0, 1, [(place.rows[1], "48;5;17")]))
+    assert written(driver)[-1].startswith(f"\x1b_Ga=t,t=d,f=100,i={place.identity},q=2,m=0;")
+    assert written(driver)[-1].count(PLACEHOLDER) == 8
+    driver._rate = LOCAL_RATE
+    assert driver._picture_rate == PIXEL_RATE
+    driver._rate = REMOTE_RATE
+    assert driver._picture_rate == PICTURE_RATE
+    driver.stop_application_mode()
+    assert written(driver)[-1] == delete(place.identity)
+    driver._free_at = 0.0
+    driver.write(piece(0, 2, [("words", "")]))
+    assert "words" in written(driver)[-1]
+    assert "_G" not in written(driver)[-1]
+    assert driver.ask() == NO_TERMINAL
+
+
+async def test_frames_are_whole_where_the_terminal_understands_that(driver: Thin) -> None:
+    for data in (SYNC_START, piece(0, 0, [("words", "")]), SYNC_END):
+        driver.write(data)
+    assert len(written(driver)) == 1
+    assert written(driver)[0].startswith(SYNC_START)
+    assert written(driver)[0].endswith(SYNC_END)
+
+
+def test_a_line_over_ssh_is_given_less() -> None:
+    assert rate_of_line({}) == LOCAL_RATE
+    assert rate_of_line({"SSH_TTY": ""}) == LOCAL_RATE
+    assert rate_of_line({"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}) == REMOTE_RATE

@@ -1,0 +1,236 @@
+"""The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
+
+import importlib
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import work
+from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.screen import Screen
+from textual.worker import get_current_worker
+
+from tui.app.tour_app import GuidedApp
+from tui.commands import EVERYWHERE, bindings
+from tui.messages import BoardReady, SnapshotTaken, Source
+from tui.screens.splash.screen import Opening
+from tui.settings.schema import THEME_NAMES, PictureMode, Settings
+from tui.settings.series_colors import ON_DARK, series_variables
+from tui.terminal.driver import Thin, thinned
+from tui.textual_ext.compat import SightApp
+
+if TYPE_CHECKING:
+    from core.recipes import Recipe
+    from tui.screens.board.screen import Board
+    from tui.state.run_controller import Control
+    from tui.state.snapshot import Snapshot
+    from tui.state.system_load import MachineLoad
+    from tui.terminal.kitty.placements import Placements
+    from tui.terminal.lifecycle import TerminalGuard
+
+TAKEN_SECONDS = 0.1
+IDLE_INTERVAL = 0.25
+OPENING, BOARD = "opening", "board"
+
+
+class Dashboard(SightApp, GuidedApp):
+    """Shows the runs of one folder and controls them; training never depends on it.
+
+    Args:
+        control: of the runs folder.
+        recipe: to attach to, or to queue once the screen is there; None only shows what there is.
+        start: whether the recipe may be queued; otherwise its group is only looked for.
+        keymap: keys by command id, where they differ from the usual ones.
+        keys: the file that keeps them; None forgets what is rebound.
+        remember: the folder that keeps settings, and folders of pictures; None forgets them.
+        exports: the folder that exports are written to.
+        settings: as they were kept.
+        pictures: the colours of pictures on this visit, whatever the settings say.
+        machine: says how busy the machine is; what this one says unless given.
+    """
+
+    DEFAULT_MODE = OPENING
+    TITLE = "ddpm-tui"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(EVERYWHERE),
+        Binding("ctrl+c", "quit", "Leave the dashboard", show=False, system=True),
+    ]
+
+    def __init__(
+        self,
+        control: "Control",
+        *,
+        recipe: "Recipe | None" = None,
+        start: bool = True,
+        keymap: dict[str, str] | None = None,
+        keys: Path | None = None,
+        remember: Path | None = None,
+        exports: Path = Path("exports"),
+        settings: Settings | None = None,
+        pictures: PictureMode | None = None,
+        machine: "Callable[[], MachineLoad] | None" = None,
+    ) -> None:
+        super().__init__(settings=settings, pictures=pictures, remember=remember, keymap=keymap, keys=keys)
+        self.guard: TerminalGuard | None = None
+        """Told when the screen is taken and given back; whoever runs the app sets it."""
+        self.started_with: tuple[str, ...] = ()
+        """What was wrong in the settings' file, to be said once there is a board; whoever runs the app sets it."""
+        self.exports = exports
+        self.machine = machine
+        self.control = control
+        self.recipe = recipe
+        self.start = start
+        self.snapshot: Snapshot | None = None
+        self.is_open = False
+        self._ended = threading.Event()
+        self._look = threading.Event()
+        """Set when there is a reason to look at the runs sooner than usual."""
+        self._taken = threading.Event()
+        self._taken.set()
+        self.add_mode(OPENING, lambda: Opening(control.root))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return series_variables(ON_DARK)
+
+    def get_driver_class(self) -> type[Driver]:
+        return thinned(super().get_driver_class())
+
+    def on_resize(self) -> None:
+        if isinstance(self._driver, Thin):
+            self._driver.forget()
+
+    def on_mount(self) -> None:
+        if guard := self.guard:
+            guard.taken()
+            self.app_suspend_signal.subscribe(self, lambda _: guard.given_back(), immediate=True)
+            self.app_resume_signal.subscribe(self, lambda _: guard.taken(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        if self.placements is not None:
+            self.hang_pictures(self.placements)
+        self.call_after_refresh(self.read_runs)
+
+    def hang_pictures(self, placements: "Placements") -> None:
+        super().hang_pictures(placements)
+        if self.guard is not None and self.placements is not None:
+            self.guard.draws(placements.undo_unknown())
+
+    def on_unmount(self) -> None:
+        self._ended.set()
+        self._look.set()
+
+    def on_runs_touched(self) -> None:
+        """Look at once what has become of them."""
+        self._look.set()
+
+    def source(self) -> Source:
+        """Where snapshots come from; asked for in the thread that reads them."""
+        from tui.state.reader import LiveReader
+
+        return LiveReader(self.control.root, now=self.control.now)
+
+    @work(thread=True, group="reader")
+    def read_runs(self) -> None:
+        """Poll the runs folder in a thread and post what changed, one snapshot at a time.
+
+        What draws runs is imported here too: it takes longer than Textual itself, and the first frame needs none
+        of it.
+        """
+        importlib.import_module("tui.screens.board.screen")
+        self.post_message(BoardReady())
+        reader = self.source()
+        worker = get_current_worker()
+        while not worker.is_cancelled and not self._ended.is_set():
+            snapshot = reader.poll()
+            if snapshot is not None:
+                self._taken.clear()
+                self.post_message(SnapshotTaken(snapshot))
+            pause = self.settings.refresh
+            self._look.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
+            self._look.clear()
+            while not (self._taken.wait(TAKEN_SECONDS) or worker.is_cancelled or self._ended.is_set()):
+                pass
+
+    async def on_board_ready(self) -> None:
+        """Put the board in the place of the opening."""
+        from tui.screens.board.screen import Board
+
+        self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
+        await self.switch_mode(BOARD)
+        await self.remove_mode(OPENING)
+        self.is_open = True
+        for trouble in self.started_with[:3]:
+            self.notify(trouble, title="settings", severity="warning", markup=False, timeout=10)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
+        first = (self.snapshot is None or self.snapshot.unread > 0) and not message.snapshot.unread
+        self.snapshot = message.snapshot
+        for screen in self.screen_stack:
+            screen.post_message(SnapshotTaken(message.snapshot))
+        self._taken.set()
+        if first and self.recipe is not None:
+            self.board.begin(self.recipe, message.snapshot, start=self.start)
+
+    @property
+    def board(self) -> "Board":
+        """The screen at the bottom of the stack, once `is_open`."""
+        from tui.screens.board.screen import Board
+
+        board = self.screen_stack[0]
+        assert isinstance(board, Board)  # on_board_ready put it there
+        return board
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Before there is a board, one can only leave: it takes the place of whatever is on top."""
+        return (self.is_open and super().check_action(action, parameters)) or action == "quit"
+
+    @property
+    def has_runs(self) -> bool:
+        return self.snapshot is not None and bool(self.snapshot.runs)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Everything that a key does, by name, and the themes one by one."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id and binding.action not in seen and binding.action != "command_palette":
+                seen.add(binding.action)
+                keys = self.get_key_display(binding)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"key: {keys}", run)
+        for name in THEME_NAMES:
+            yield SystemCommand(f"Theme: {name}", "colours", partial(self.use_theme, name))
+
+    def action_suspend(self) -> None:
+        """Stop, and let the shell have the terminal, until its `fg`."""
+        from tui.terminal.lifecycle import has_shell
+
+        if has_shell():
+            self.action_suspend_process()
+        else:
+            self.notify("there is no shell to go to from here", severity="warning")
+
+    def action_export(self) -> None:
+        from tui.export.runner import export
+
+        if any(worker.group == "export" and not worker.is_finished for worker in self.workers):
+            self.notify("the last export is still being written")
+        else:
+            self.run_worker(export(self, self.exports), group="export", exit_on_error=True)
+
+    def action_settings(self) -> None:
+        from tui.screens.settings.screen import SettingsScreen
+
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen(self))
+
+    def action_help(self) -> None:
+        from tui.screens.help.screen import HelpScreen, keys_of_screen
+
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(keys_of_screen(self.screen)))

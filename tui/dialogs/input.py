@@ -1,0 +1,83 @@
+"""Questions that a text or a key answers; escape answers nothing."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from tui.widgets.key_bar import Hint, KeyBar
+
+
+class TextScreen(ModalScreen[str | None]):
+    """Asks for a text.
+
+    Args:
+        question: what is asked.
+        initial: what stands there at first.
+        wrong: says what is wrong with a text; empty when nothing is.
+    """
+
+    CSS_PATH = "confirm.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
+
+    def __init__(self, question: str, initial: str, wrong: Callable[[str], str]) -> None:
+        super().__init__()
+        self.question = question
+        self.initial = initial
+        self.wrong = wrong
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(self.question, id="question", markup=False)
+            yield Input(self.initial, select_on_focus=True, compact=True, max_length=20)
+            yield Static("", id="error", markup=False)
+            yield KeyBar([Hint("⏎", "take it", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        self.query_one("#error", Static).update(self.wrong(event.value))
+
+    def on_input_submitted(self) -> None:
+        self.action_submit()
+
+    def action_submit(self) -> None:
+        text = self.query_one(Input).value
+        if not self.wrong(text):
+            self.dismiss(text)
+
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+
+class KeyScreen(ModalScreen[str | None]):
+    """Takes the next key that is pressed, whatever else it does; escape, and a click, answer None.
+
+    Args:
+        title: what the key will be for.
+        question: what is asked.
+    """
+
+    CSS_PATH = "confirm.tcss"
+    AUTO_FOCUS = ""
+
+    def __init__(self, title: str, question: str) -> None:
+        super().__init__()
+        self.text = title
+        self.question = question
+
+    def compose(self) -> ComposeResult:
+        with Vertical():
+            yield Static(self.text, id="question", markup=False)
+            yield Static(self.question, id="detail", markup=False)
+
+    def on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        self.dismiss(None if event.key == "escape" else event.key)
+
+    def on_click(self) -> None:
+        self.dismiss(None)

@@ -1,0 +1,176 @@
+"""Columns of pictures as one picture, and as an animation: each pixel of theirs a square of the same size.
+
+Letters of shapes: N pictures, H rows and W columns of pixels; a trailing 3 is colour.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from core.errors import UserError
+from core.imaging.sheet import GAP_GREY
+from tui.export.rasterize import font_of
+from tui.widgets.images.image_wall import WallColumn
+
+Pixels = NDArray[np.uint8]
+
+WANTED: Final = 1600
+"""Pixels on the longer side that a picture is enlarged to, as far as whole factors go."""
+LARGEST: Final = 8
+MOST_PIXELS: Final = 1 << 25
+MOST_PIXELS_OF_ALL: Final = 1 << 28
+MOST_FRAMES: Final = 120
+TYPE: Final = 13
+"""Pixels, of the captions."""
+CAPTION: Final = 18
+"""Pixels, of a line of captions."""
+GROUND: Final = 16
+INK: Final = 224
+FRAME_MS: Final = 200
+LAST_MS: Final = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where pictures go that are `height` x `width` at most: `rows` x `columns` of them, `factor` times as large."""
+
+    rows: int
+    columns: int
+    height: int
+    width: int
+    factor: int
+
+    @classmethod
+    def of(cls, lines: Sequence[Sequence[WallColumn]]) -> "Grid":
+        """The grid that has room for these columns, line under line.
+
+        Raises:
+            UserError: there are no pictures, or too many for one picture.
+        """
+        shapes = [column.pictures.shape for line in lines for column in line if column.pictures is not None]
+        if not shapes:
+            raise UserError("there are no pictures here to export yet")
+        rows, height, width = (max(shape[axis] for shape in shapes) for axis in range(3))
+        columns = max(len(line) for line in lines)
+        across, down = columns * (width + 1), len(lines) * rows * (height + 1)
+        if across * down > MOST_PIXELS:
+            raise UserError(f"{across} x {down} pixels are more than a picture may have; mark fewer runs")
+        factor = min(max(1, WANTED // max(across, down)), LARGEST)
+        return cls(rows, columns, height, width, factor)
+
+    @property
+    def tile(self) -> tuple[int, int]:
+        """Pixels from one picture to the next, down and across."""
+        return self.factor * self.height + 1, self.factor * self.width + 1
+
+
+def wall(lines: Sequence[Sequence[WallColumn]], grid: Grid | None = None) -> Pixels:
+    """Columns of pictures under their names, line under line: uint8 [H, W] or [H, W, 3], on nearly black.
+
+    Args:
+        lines: columns beside one another.
+        grid: with room for them; found unless given.
+
+    Raises:
+        UserError: there are no pictures, or too many for one picture.
+    """
+    grid = grid or Grid.of(lines)
+    down, across = grid.tile
+    deep = 2 * CAPTION + grid.rows * down
+    shape = (len(lines) * deep, grid.columns * across - 1)
+    colour = any(
+        column.pictures is not None and column.pictures.ndim == 4 for line in lines for column in line
+    )
+    canvas = np.full((*shape, 3) if colour else shape, GROUND, np.uint8)
+    for y, line in enumerate(lines):
+        for x, column in enumerate(line):
+            top, left = y * deep + 2 * CAPTION, x * across
+            for row, picture in enumerate(() if column.pictures is None else column.pictures):
+                large = picture.repeat(grid.factor, axis=0).repeat(grid.factor, axis=1)
+                large = large[..., None] if colour and large.ndim == 2 else large
+                place = top + row * down
+                canvas[place : place + large.shape[0], left : left + large.shape[1]] = large
+    return _captioned(canvas, lines, deep, across)
+
+
+def _captioned(canvas: Pixels, lines: Sequence[Sequence[WallColumn]], deep: int, across: int) -> Pixels:
+    """With each column's title above it, and its note, or why it is empty, in a second line."""
+    image = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(image)
+    font = font_of(size=TYPE)
+    white = INK if canvas.ndim == 2 else (INK,) * 3
+    grey = 2 * GAP_GREY if canvas.ndim == 2 else (2 * GAP_GREY,) * 3
+    for y, line in enumerate(lines):
+        for x, column in enumerate(line):
+            said = column.note if column.pictures is not None else column.empty
+            for row, (text, ink) in enumerate(((column.title, white), (said, grey))):
+                room = text
+                while room and font.getlength(room) > across - 2:
+                    room = room[:-1]
+                draw.text(
+                    (x * across + 1, y * deep + row * CAPTION + 14), room, fill=ink, font=font, anchor="ls"
+                )
+    return np.array(image)
+
+
+def gif(
+    frame: Callable[[int], Sequence[Sequence[WallColumn]]], frames: Sequence[int], frame_ms: int = FRAME_MS
+) -> bytes:
+    """An animation that repeats for ever and rests at its end.
+
+    Args:
+        frame: the columns of a frame, by what `frames` says.
+        frames: so many of them are shown, evenly chosen, as make a file of a sensible size.
+        frame_ms: how long each is seen, in milliseconds.
+
+    Raises:
+        UserError: there are no pictures, or too many.
+    """
+    chosen = evenly(frames, MOST_FRAMES)
+    grids = [Grid.of(lines) for lines in map(frame, chosen) if _has_pictures(lines)]
+    if not grids:
+        raise UserError("there are no pictures here to export yet")
+    largest = Grid(
+        max(grid.rows for grid in grids),
+        max(grid.columns for grid in grids),
+        max(grid.height for grid in grids),
+        max(grid.width for grid in grids),
+        min(grid.factor for grid in grids),
+    )
+    last = wall(frame(chosen[-1]), largest)
+    chosen = evenly(chosen, max(2, MOST_PIXELS_OF_ALL // last.size))
+    images = (Image.fromarray(wall(frame(one), largest)) for one in chosen)
+    durations = [frame_ms] * (len(chosen) - 1) + [LAST_MS]
+    first = next(images)
+    kept = io.BytesIO()
+    # Without `optimize`, Pillow keeps greys as they are. One frame alone takes no list of durations.
+    more = {"save_all": True, "append_images": images, "loop": 0} if len(chosen) > 1 else {}
+    first.save(kept, format="GIF", duration=durations if more else LAST_MS, **more)
+    return kept.getvalue()
+
+
+def evenly(places: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, the first and the last included.
+
+    >>> evenly(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    if len(places) <= most:
+        return list(places)
+    return [places[index] for index in np.linspace(0, len(places) - 1, most).round().astype(int)]
+
+
+def png(pixels: Pixels) -> bytes:
+    """Pixels as a PNG file."""
+    kept = io.BytesIO()
+    Image.fromarray(pixels).save(kept, format="PNG")
+    return kept.getvalue()
+
+
+def _has_pictures(lines: Sequence[Sequence[WallColumn]]) -> bool:
+    return any(column.pictures is not None for line in lines for column in line)

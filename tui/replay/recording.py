@@ -1,0 +1,215 @@
+"""What a run recorded, by the time at which it was there: its losses, epochs and pictures, and its states."""
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import UserError
+from core.files.sanitize import plain
+from core.runs.directory import RunDirectory, RunFile
+from core.runs.metrics import EpochRecord, MetricsTail
+from core.runs.status import State, Status
+from core.runs.store import RunInfo, RunStore
+from tui.state.snapshot import RunSnapshot
+
+Seconds = NDArray[np.float64]
+
+MOST_SECONDS: Final = 10 * 365 * 86400.0
+"""No training took longer; a time that says so is wrong."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """A run that has ended, with the times of all that it recorded.
+
+    Times of what was recorded are seconds of training, ascending; `started` and `ended` are on the wall clock.
+    When each single step was done is not recorded, only how many there were at the end of each epoch: in
+    between, steps are spread evenly.
+
+    Attributes:
+        run, file, status, state: the run as it is now.
+        queued, started, ended: when it was queued, began to train, and ended.
+        steps, losses, step_seconds: of each step [n].
+        epochs, epoch_seconds: of each epoch's end.
+        sheets, sheet_seconds, strips, strip_seconds: of the pictures.
+    """
+
+    run: RunDirectory
+    file: RunFile
+    status: Status
+    state: State
+    queued: float
+    started: float
+    ended: float
+    steps: Seconds
+    losses: Seconds
+    step_seconds: Seconds
+    epochs: tuple[EpochRecord, ...]
+    epoch_seconds: Seconds
+    sheets: tuple[tuple[int, Path], ...]
+    sheet_seconds: Seconds
+    strips: tuple[tuple[int, Path], ...]
+    strip_seconds: Seconds
+
+    def at(self, now: float) -> RunSnapshot:
+        """The run as it was at a time of the wall clock."""
+        if now >= self.ended:
+            return self._snapshot(self.status, self.state, math.inf)
+        if now < self.started:
+            status = Status(epochs=self.status.epochs, threads=self.status.threads, heartbeat=self.queued)
+            return self._snapshot(status, State.QUEUED, -math.inf)
+        gone = now - self.started
+        step = _count(self.step_seconds, gone)
+        epoch = _count(self.epoch_seconds, gone)
+        rates = self.epochs[min(epoch, len(self.epochs) - 1) :][:1]
+        status = msgspec.structs.replace(
+            self.status,
+            state=State.RUNNING,
+            epoch=self.epochs[epoch - 1].epoch if epoch else 0,
+            step=int(self.steps[step - 1]) if step else 0,
+            images_per_second=rates[0].images_per_second if rates else 0.0,
+            elapsed=gone,
+            heartbeat=now,
+            message="",
+            error="",
+        )
+        return self._snapshot(status, State.RUNNING, gone)
+
+    def _snapshot(self, status: Status, state: State, gone: float) -> RunSnapshot:
+        step = _count(self.step_seconds, gone)
+        return RunSnapshot(
+            self.run,
+            self.file,
+            status,
+            state,
+            self.steps[:step],
+            self.losses[:step],
+            self.epochs[: _count(self.epoch_seconds, gone)],
+            self.sheets[: _count(self.sheet_seconds, gone)],
+            self.strips[: _count(self.strip_seconds, gone)],
+        )
+
+
+def read_track(info: RunInfo) -> Track:
+    """Read all that a run recorded.
+
+    Raises:
+        UserError: it has not ended yet.
+    """
+    run, status = info.directory, info.status
+    if not info.state.is_ended:
+        raise UserError(f"{info.id}: is {info.state}; a replay shows runs that have ended")
+    tail = MetricsTail(run.metrics_file)
+    tail.poll()
+    epochs = tuple(tail.epochs)
+    ends = _ascending([record.elapsed for record in epochs])
+    total = max([_sensible(status.elapsed), _sensible(tail.last_elapsed), *ends.tolist()[-1:]])
+    step_ends = [0.0, *(float(record.step) for record in epochs)]
+    step_times = [0.0, *ends]
+    last = float(tail.steps[-1]) if len(tail.steps) else 0.0
+    if last > step_ends[-1]:
+        step_ends.append(last)
+        step_times.append(max(step_times[-1], _sensible(tail.last_elapsed)))
+    queued = _queued(info)
+    # Pauses between attempts are not recorded: the run is taken to have trained without one, up to its end.
+    ended = status.heartbeat
+    if not (math.isfinite(ended) and total <= ended - queued <= MOST_SECONDS):
+        ended = queued + total
+    times = {record.epoch: float(end) for record, end in zip(epochs, ends, strict=True)}
+    sheets, strips = tuple(run.sample_sheets()), tuple(run.reverse_strips())
+    return Track(
+        run=run,
+        file=info.file,
+        status=status,
+        state=info.state,
+        queued=queued,
+        started=ended - total,
+        ended=ended,
+        steps=tail.steps,
+        losses=tail.losses,
+        step_seconds=np.interp(tail.steps, np.maximum.accumulate(step_ends), step_times),
+        epochs=epochs,
+        epoch_seconds=ends,
+        sheets=sheets,
+        sheet_seconds=_when_drawn(sheets, times, total, ended - total),
+        strips=strips,
+        strip_seconds=_when_drawn(strips, times, total, ended - total),
+    )
+
+
+def find_tracks(root: Path, selectors: Sequence[str]) -> list[Track]:
+    """The runs to play back, oldest first, each once.
+
+    Args:
+        root: the runs folder.
+        selectors: a group each, or anything that `RunStore.find` takes.
+
+    Raises:
+        UserError: none or several match, one has not ended or cannot be read, or none has learnt anything.
+    """
+    store = RunStore(root)
+    groups: dict[str, list[RunInfo]] = {}
+    for info in store.infos():
+        groups.setdefault(info.file.group, []).append(info)
+    chosen: list[RunInfo] = []
+    for selector in selectors:
+        chosen += groups[selector] if selector in groups else [store.info(store.find(selector))]
+    once = {info.directory.path.resolve(): info for info in chosen}
+    tracks = [read_track(info) for info in once.values()]
+    if not any(len(track.steps) for track in tracks):
+        names = ", ".join(plain(track.run.id) for track in tracks[:3])
+        raise UserError(f"{names}: no losses were recorded, so there is nothing to replay")
+    return sorted(tracks, key=lambda track: (track.queued, track.run.id))
+
+
+def _queued(info: RunInfo) -> float:
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(info.file.created).timestamp()
+    except ValueError as error:
+        raise UserError(
+            f"{info.id}: its run.toml says it was created {plain(info.file.created)!r}; expected a date"
+        ) from error
+
+
+def _when_drawn(
+    pictures: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
+) -> Seconds:
+    """When pictures were there, in seconds of training.
+
+    Drawing takes a while after an epoch's end, and a picture's file says when it was done; where that cannot be,
+    because the files were copied, it is taken to have been at once.
+    """
+    found: list[float] = []
+    known = sorted(times)
+    for epoch, path in pictures:
+        earliest = times.get(epoch, total if epoch else 0.0)
+        following = bisect_right(known, epoch)
+        latest = times[known[following]] if following < len(known) else total
+        try:
+            drawn = path.stat().st_mtime - started
+        except OSError:
+            drawn = earliest
+        found.append(drawn if earliest <= drawn <= latest else earliest)
+    return _ascending(found)
+
+
+def _ascending(seconds: Sequence[float]) -> Seconds:
+    return np.maximum.accumulate(np.array([_sensible(one) for one in seconds], dtype=np.float64))
+
+
+def _sensible(seconds: float) -> float:
+    return min(max(0.0, seconds), MOST_SECONDS) if math.isfinite(seconds) else 0.0
+
+
+def _count(seconds: Seconds, gone: float) -> int:
+    """How many of them are not later."""
+    return int(np.searchsorted(seconds, gone, side="right"))

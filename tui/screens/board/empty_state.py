@@ -1,0 +1,48 @@
+"""What a folder without runs says: that it is empty, and what to press."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from textual.content import Content
+from textual.widgets import Static
+
+from core.files.sanitize import plain
+
+WAYS: Final = {
+    "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 pictures of triangles",
+    "tour.go": "take a tour of two minutes",
+    "board.schedules": "see what noise schedules do to pictures",
+    "board.datasets": "look at the datasets",
+    "run.new": "set up a run of your own",
+    "app.settings": "choose colours, sizes and keys",
+    "app.help": "list all keys",
+}
+"""By command, the best first."""
+KEY: Final = 5
+WIDTH: Final = 56
+
+
+class Greeting(Static):
+    """Welcomes whoever comes first."""
+
+    def greet(self, keys: Mapping[str, Sequence[str]], root: Path) -> None:
+        """Say what to press.
+
+        Args:
+            keys: by command id, as they are bound now.
+            root: the runs folder.
+        """
+        self.update(greeting(keys, root))
+
+
+def greeting(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
+    """The welcome; commands without a key are left out."""
+    parts = [Content.styled("Welcome. No runs here yet.", "bold $text-primary"), Content("")]
+    for name, text in WAYS.items():
+        if name in keys:
+            first, *rest = Content(text).wrap(WIDTH - KEY)
+            parts.append(Content.assemble((f"{keys[name][0]:{KEY}}", "bold $text-primary"), first))
+            parts += [Content(" " * KEY) + one for one in rest]
+    said = f"Runs live in {plain(str(root))} and go on training when you leave."
+    return Content("\n").join([*parts, Content(""), Content.styled(said, "$text-muted")])

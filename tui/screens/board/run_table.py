@@ -1,0 +1,340 @@
+"""The table of runs: one line a run, drawn from cached strips."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from core.runs.status import State
+from tui.settings.series_colors import series_style
+from tui.state.formatting import (
+    GLYPHS,
+    NOTHING,
+    about,
+    created,
+    heldout_loss,
+    number,
+    recent_loss,
+    seconds_left,
+    trouble,
+)
+from tui.state.snapshot import RunSnapshot
+from tui.textual_ext.strip_widget import Drawn
+from tui.widgets.charts.sparkline import trend
+
+GUTTER: Final = 3
+MIN_TREND: Final = 9
+MAX_TREND: Final = 60
+TROUBLE_TREND: Final = 6
+TROUBLE_WORDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: a run, what it is called here, its place among the runs shown, and whether it is marked."""
+
+    run: RunSnapshot
+    label: str
+    index: int
+    marked: bool = False
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowList:
+    """The rows of a table, each made when it comes into sight.
+
+    Args:
+        count: how many there are.
+        row: makes the one at an index.
+        label_width: cells of the longest label.
+        groups: whether they are of several groups.
+        judged: whether any of them has been judged.
+        empty: what to say where there is none.
+        total: how many there are without a filter.
+        key: changes when rows change places.
+    """
+
+    count: int = 0
+    row: Callable[[int], Row] = [].__getitem__
+    label_width: int = 0
+    groups: bool = False
+    judged: bool = False
+    empty: str = ""
+    total: int = 0
+    key: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of text; the trend takes what is left."""
+
+    name: str
+    heading: str
+    width: int
+    right: bool = False
+    gap: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What fits in a width."""
+
+    fixed: tuple[Column, ...]
+    trend: int
+
+
+def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool = False) -> Columns:
+    """The columns that a table `width` cells wide has room for, the most telling first.
+
+    Args:
+        width: cells.
+        label_width: of the longest label.
+        groups: whether runs of several groups are shown, which then say since when they have been there.
+        judged: whether any run has a pass rate to show.
+    """
+    label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
+    chosen = [
+        label,
+        Column("state", "state", 10, gap=1),
+        Column("epoch", "epoch", 8, right=True, gap=0),
+        Column("loss", "loss", 7, right=True),
+    ]
+    optional = [
+        (3, Column("heldout", "held-out", 8, right=True)),
+        (3, Column("passed", "pass", 6, right=True)) if judged else None,
+        (3, Column("speed", "img/s", 6, right=True)),
+        (3, Column("left", "left", 7, right=True)),
+        (1, Column("started", "started", 12)) if groups else None,
+    ]
+    used = GUTTER + sum(column.width + column.gap for column in chosen)
+    for wanted in optional:
+        if wanted is None:
+            continue
+        place, column = wanted
+        roomy = 24 if column.name in ("speed", "left") else MIN_TREND
+        if used + column.gap + column.width + 4 + roomy <= width:
+            chosen.insert(place if place == 1 else len(chosen), column)
+            used += column.gap + column.width
+    return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
+
+
+class RunTable(Drawn, can_focus=False):
+    """Rows of runs under a heading, one of them selected."""
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "table--heading",
+        "table--cursor",
+        "table--quiet",
+        "table--mark",
+        "table--trouble",
+        "table--live",
+        "table--waiting",
+        "table--halted",
+        "table--done",
+    }
+
+    class Selected(Message):
+        """A run was clicked, twice if `opened`, or the wheel came to it."""
+
+        def __init__(self, run_id: str, *, opened: bool) -> None:
+            super().__init__()
+            self.run_id = run_id
+            self.opened = opened
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._list = RowList()
+        self._cursor = 0
+        self._top = 0
+        self._columns = Columns((), 0)
+        self._shown: dict[int, Row] = {}
+        self._strips: dict[int, Strip] = {}
+
+    def show(self, rows: RowList, cursor: int) -> None:
+        """Show these rows with one of them selected; only lines in sight are made, only those that differ drawn.
+
+        Args:
+            rows: from top to bottom.
+            cursor: index of the selected one.
+        """
+        before, old_cursor, old_top, old_columns = self._list, self._cursor, self._top, self._columns
+        old_rows = self._shown
+        self._list, self._cursor = rows, cursor
+        self._plan()
+        last = min(rows.count, self._top + max(0, self.size.height - 1))
+        self._shown = {index: rows.row(index) for index in range(self._top, last)}
+        if (before.count, before.total, old_top, old_columns) != (
+            *(rows.count, rows.total, self._top, self._columns),
+        ):
+            self._redraw()
+            return
+        if old_cursor != cursor and self._hidden:
+            self.refresh(Region(0, 0, self.size.width, 1))
+        for index, new in self._shown.items():
+            old = old_rows.get(index)
+            moved = old_cursor != cursor and index in (old_cursor, cursor)
+            if moved or old is None or old.run.version != new.run.version or _look(old) != _look(new):
+                self._strips.pop(index, None)
+                self.refresh(Region(0, index - self._top + 1, self.size.width, 1))
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether there are more rows than there is room for."""
+        return self._list.count > max(1, self.size.height - 1)
+
+    def _plan(self) -> None:
+        rows = self._list
+        self._columns = choose_columns(
+            self.size.width, rows.label_width, groups=rows.groups, judged=rows.judged
+        )
+        visible = max(1, self.size.height - 1)
+        top = min(max(self._top, self._cursor - visible + 1), self._cursor)
+        self._top = max(0, min(top, rows.count - visible))
+
+    def _redraw(self) -> None:
+        self._strips.clear()
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.show(self._list, self._cursor)
+        self._redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._redraw()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._select(self._cursor + 1)
+        event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._select(self._cursor - 1)
+        event.stop()
+
+    def _select(self, index: int, *, opened: bool = False) -> None:
+        if 0 <= index < self._list.count:
+            self.post_message(self.Selected(self._list.row(index).run.id, opened=opened))
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y > 0:
+            self._select(self._top + event.y - 1, opened=event.chain > 1)
+
+    def render_line(self, y: int) -> Strip:
+        width, base = self.size.width, self.rich_style
+        if y == 0:
+            return self._heading().adjust_cell_length(width, base)
+        index = self._top + y - 1
+        if not self._list.count and y == 2:
+            said = set_cell_size(" " * GUTTER + self._list.empty, width)
+            return Strip([Segment(said, self.get_component_rich_style("table--heading"))], width)
+        if index not in self._shown:
+            return Strip.blank(width, base)
+        strip = self._strips.get(index)
+        if strip is None:
+            strip = self._strips[index] = self._draw(index)
+        return strip
+
+    def _heading(self) -> Strip:
+        style = self.get_component_rich_style("table--heading")
+        cells = [" " * GUTTER]
+        cells += [_cell(column.heading, column) for column in self._columns.fixed]
+        cells.append("   trend" if self._columns.trend >= 5 else "")
+        text = "".join(cells)
+        if self._hidden:
+            more = f"{self._cursor + 1:,} of {self._list.count:,} "
+            text = set_cell_size(text, max(0, self.size.width - len(more))) + more
+        return Strip([Segment(text, style)], cell_len(text))
+
+    def _draw(self, index: int) -> Strip:
+        row, selected, width = self._shown[index], index == self._cursor, self.size.width
+        base = self.rich_style
+        if selected:
+            base += self.get_component_rich_style("table--cursor", partial=True)
+        quiet = base + self._part("quiet")
+        series = series_style(row.index, self.app.theme_variables)
+        color = base + Style.parse(series.color)
+        jump = series.marker if row.index < 9 else " "
+        segments = [
+            Segment(">" if selected else " ", base + Style(bold=True)),
+            Segment(jump, color + Style(bold=True)),
+            Segment("✓" if row.marked else " ", base + self._part("mark")),
+        ]
+        texts = self._texts(row)
+        state_style = base + self._part(_tone(row.run.state))
+        for column in self._columns.fixed:
+            text = texts[column.name]
+            style = {"label": color + Style(bold=selected), "state": state_style}.get(column.name, base)
+            segments.append(Segment(_cell(text, column), quiet if text == NOTHING else style))
+        segments.append(Segment("   ", base))
+        segments.extend(self._history(row, color, quiet, base))
+        return Strip(segments).adjust_cell_length(width, base).simplify()
+
+    def _history(self, row: Row, color: Style, quiet: Style, base: Style) -> list[Segment]:
+        """The loss so far, and beside it what went wrong or what is being waited for."""
+        room = self._columns.trend
+        wrong = trouble(row.run)
+        said = wrong or row.hint
+        line = trend(row.run.losses, min(TROUBLE_TREND, max(0, room - TROUBLE_WORDS)) if wrong else room)
+        segments = [Segment(line, color)]
+        left = room - len(line)
+        if said and left > 6:
+            lead = "  " if line else ""
+            text = _shortened(said, left - len(lead))
+            segments.append(Segment(lead + text, base + self._part("trouble") if wrong else quiet))
+        return segments
+
+    def _texts(self, row: Row) -> dict[str, str]:
+        run = row.run
+        status = run.status
+        live = run.state.is_live
+        loss = recent_loss(run)
+        left = seconds_left([run]) if run.state is State.RUNNING else None
+        return {
+            "label": row.label,
+            "state": f"{GLYPHS[run.state]} {run.state}",
+            "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
+            "loss": number(loss),
+            "passed": f"{run.pass_rate:.1%}" if run.pass_rate is not None else NOTHING,
+            "heldout": number(heldout_loss(run)),
+            "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
+            "left": about(left) if left is not None else NOTHING,
+            "started": created(run).astimezone().strftime("%b %d %H:%M"),
+        }
+
+    def _part(self, name: str) -> Style:
+        return self.get_component_rich_style(f"table--{name}", partial=True)
+
+
+def _look(row: Row) -> tuple[object, ...]:
+    return row.run.id, row.label, row.index, row.marked, row.hint
+
+
+def _tone(state: State) -> str:
+    if state.is_live:
+        return "live"
+    return {
+        State.QUEUED: "waiting",
+        State.STOPPED: "halted",
+        State.FINISHED: "done",
+    }.get(state, "trouble")
+
+
+def _cell(text: str, column: Column) -> str:
+    text = _shortened(text, column.width)
+    space = " " * (column.width - cell_len(text))
+    return " " * column.gap + (space + text if column.right else text + space)
+
+
+def _shortened(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)) + "…" if width > 0 else ""

@@ -1,0 +1,135 @@
+"""How busy the machine is, and when the runs that it trains will be done: a strip of the board."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from textual.content import Content
+from textual.widget import Widget
+
+from core.runs.status import State
+from tui.state.formatting import about, counted, seconds_left, speed
+from tui.state.snapshot import RunSnapshot
+from tui.state.system_load import GpuLoad, MachineLoad
+
+BAR: Final = 10
+GIBIBYTE: Final = 1 << 30
+MOST_GPUS: Final = 8
+GAP: Final = "   "
+
+
+class MachinePanel(Widget, can_focus=False):
+    """As many lines as it needs at its width."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.load: MachineLoad | None = None
+        self._lines: list[Content] = []
+
+    def lines_at(self, width: int, pending: Sequence[RunSnapshot], names: Mapping[str, str]) -> int:
+        """Take in what there is to say in `width` cells, and return how many lines that is."""
+        lines = panel_lines(self.load, pending, names, width)
+        if [line.markup for line in lines] != [line.markup for line in self._lines]:
+            self._lines = lines
+            self.refresh()
+        return len(lines)
+
+    def render(self) -> Content:
+        return Content("\n").join(self._lines)
+
+
+def panel_lines(
+    load: MachineLoad | None, pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int
+) -> list[Content]:
+    """What the panel says.
+
+    Args:
+        load: of the machine; None while nobody has looked.
+        pending: the runs that train or wait.
+        names: what they are called, by id.
+        width: cells.
+    """
+    return [*_packed(_machine(load), width), *_packed(_training(pending, names, width), width)]
+
+
+def _machine(load: MachineLoad | None) -> list[Content]:
+    if load is None:
+        return [_told("cpu", "...")]
+    memory = f"{_bytes(load.used)} of {_bytes(load.total)} GB"
+    parts = [
+        _meter("cpu", load.cpu, f"of {counted(load.cores, 'core')}"),
+        _meter("memory", load.used / max(1, load.total), memory, percent=False),
+    ]
+    several = len(load.gpus) > 1
+    return parts + [_gpu(gpu, index if several else None) for index, gpu in enumerate(load.gpus[:MOST_GPUS])]
+
+
+def _gpu(gpu: GpuLoad, index: int | None) -> Content:
+    name = gpu.name if index is None else f"gpu {index} {gpu.name}"
+    said = f"{_bytes(gpu.used)} of {_bytes(gpu.total)} GB"
+    if gpu.degrees is not None:
+        said += f" {gpu.degrees}°C"
+    if gpu.share is None:
+        return _told(name, said)
+    return _meter(name, gpu.share, said)
+
+
+def _training(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int) -> list[Content]:
+    """The speed of all, the time left of each run that trains, and when all that wait will be done."""
+    live = [run for run in pending if run.state.is_live]
+    queued = [run for run in pending if run.state is State.QUEUED]
+    if not pending:
+        return [_told("nothing trains", "")]
+    parts = [_told("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
+    for run in live:
+        left = seconds_left([run])
+        said = f"{about(left)} left" if left is not None else str(run.state)
+        parts.append(_told(names.get(run.id, run.label), said))
+    room = max(1, width // 24 * 2)
+    if len(parts) > room:
+        parts = [*parts[:room], _told("and", f"{len(parts) - room} more")]
+    if queued:
+        left = seconds_left(pending)
+        after = f", all done in {about(left)}" if left is not None else ""
+        parts.append(_told("queue", f"{counted(len(queued), 'run')}{after}"))
+    return parts
+
+
+def _told(name: str, value: str) -> Content:
+    return (
+        Content.assemble((f"{name} ", "$text-muted"), value) if value else Content.styled(name, "$text-muted")
+    )
+
+
+def _meter(name: str, share: float, said: str, *, percent: bool = True) -> Content:
+    share = min(1.0, max(0.0, share))
+    full = round(share * BAR)
+    tone = "$text-error" if share > 0.95 and not percent else "$text-primary"
+    return Content.assemble(
+        (f"{name} ", "$text-muted"),
+        ("━" * full, tone),
+        ("─" * (BAR - full), "$text-disabled"),
+        f" {share:.0%} " if percent else " ",
+        (said, "" if not percent else "$text-muted"),
+    )
+
+
+def _bytes(count: int) -> str:
+    """Gibibytes, which everybody writes GB.
+
+    >>> _bytes(3 * 2**30), _bytes(80 * 2**30)
+    ('3.0', '80')
+    """
+    gigabytes = count / GIBIBYTE
+    return f"{gigabytes:.1f}" if gigabytes < 10 else f"{gigabytes:.0f}"
+
+
+def _packed(parts: Sequence[Content], width: int) -> list[Content]:
+    """Parts one after the other, as many on a line as fit."""
+    lines: list[Content] = []
+    for part in parts:
+        part = part.truncate(max(1, width - 2), ellipsis=True)
+        if lines and lines[-1].cell_length + len(GAP) + part.cell_length <= width - 1:
+            lines[-1] = Content.assemble(lines[-1], GAP, part)
+        else:
+            lines.append(Content.assemble(" ", part))
+    return lines

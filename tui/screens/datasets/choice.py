@@ -1,0 +1,89 @@
+"""Which dataset is looked at: by its place among those that are known, or among a person's files."""
+
+from pathlib import Path
+from typing import Final
+
+from tui.screens.datasets.jobs import DatasetWork
+from tui.screens.datasets.model import Browsing
+from tui.screens.datasets.preview import known_datasets, same_dataset, short_name
+from tui.settings.schema import remember_folder
+from tui.settings.series_colors import series_style
+from tui.state.run_controller import Control
+from tui.state.snapshot import Snapshot
+from tui.widgets.chip_line import NameLine
+
+MOST_NAMES: Final = 9
+NAMES_BEFORE: Final = 2
+"""Names that are seen before the one that is chosen, where there are too many for a line."""
+
+
+class DatasetChoice(DatasetWork):
+    """A screen of one dataset at a time, with a line of names to choose from.
+
+    Args:
+        control: of the runs folder.
+        shown: what is looked at.
+    """
+
+    def __init__(self, control: Control, shown: Browsing) -> None:
+        super().__init__(control, shown)
+        self.snapshot = Snapshot()
+        self.folders: list[str] = []
+        self._names: tuple[object, list[str]] | None = None
+        self._names_from = 0
+
+    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
+        self.action_choose(message.place + self._names_from)
+
+    @property
+    def names(self) -> list[str]:
+        """All that can be looked at; looked up again when there is a run on another one, or a new folder."""
+        on = frozenset(run.file.config.data.dataset for run in self.snapshot.runs)
+        key = (on, tuple(self.folders))
+        if self._names is None or self._names[0] != key:
+            self._names = (key, known_datasets(self.snapshot.runs, self.folders))
+        return self._names[1]
+
+    @property
+    def place(self) -> int:
+        """Where what is looked at is among them; 0 where it is not."""
+        found = (place for place, name in enumerate(self.names) if same_dataset(name, self.shown.name))
+        return next(found, 0)
+
+    def turn_to(self, name: str) -> None:
+        """Look at another dataset."""
+        self.shown.turn_to(name)
+        self.look_at(name)
+        self.update()
+
+    def action_further(self, datasets: int) -> None:
+        names = self.names
+        self.turn_to(names[(self.place + datasets) % len(names)])
+
+    def action_choose(self, place: int) -> None:
+        names = self.names
+        if place < len(names) and not same_dataset(names[place], self.shown.name):
+            self.turn_to(names[place])
+
+    def action_open(self) -> None:
+        """Look at a folder of one's own."""
+        from tui.dialogs.path_picker import DATASET, PickerScreen
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                if not any(same_dataset(str(path), name) for name in self.names):
+                    self.folders.insert(0, str(path))
+                remember_folder(getattr(self.app, "remember", None), str(path))
+                self.turn_to(str(path))
+
+        start = Path(self.shown.name) if "/" in self.shown.name else None
+        self.app.push_screen(PickerScreen(DATASET, start), decided)
+
+    def _update_names(self) -> None:
+        names, at = self.names, self.place
+        self._names_from = max(0, min(at - NAMES_BEFORE, len(names) - MOST_NAMES))
+        shown = [
+            (series_style(place, self.app.theme_variables), short_name(name), place == at)
+            for place, name in enumerate(names)
+        ]
+        self.query_one(NameLine).show(shown[self._names_from :])

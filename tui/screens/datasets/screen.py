@@ -1,0 +1,326 @@
+"""Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+import msgspec
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from core.config import RunConfig
+from core.recipes import load_recipe
+from core.runs.overlay import overlay_path
+from tui.commands import DATASET_NUMBERS, DATASETS, bindings
+from tui.messages import SnapshotTaken
+from tui.screens.datasets.choice import DatasetChoice
+from tui.screens.datasets.grey_histogram import grey_bars, percent
+from tui.screens.datasets.model import Browsing, Side
+from tui.screens.datasets.preview import described, short_name
+from tui.settings.schema import read_folders
+from tui.settings.series_colors import series_style
+from tui.state.formatting import short_labels
+from tui.state.run_controller import Control
+from tui.state.run_draft import Draft
+from tui.state.snapshot import RunSnapshot, Snapshot
+from tui.textual_ext.signals import follow
+from tui.widgets.chip_line import NameLine
+from tui.widgets.epoch_slider import moved
+from tui.widgets.images.gallery import all_epochs, sheet_at
+from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
+from tui.widgets.images.image_grid import PictureRows
+from tui.widgets.images.image_wall import WallColumn
+from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_hints import keys_of, screen_hints
+from tui.widgets.title_bar import say, title_and_tabs
+
+if TYPE_CHECKING:
+    from tui.export.item import Piece
+
+VIEWS: Final = ("pictures", "triangles", "greys")
+HIGH: Final = 30
+"""From this height on there is room for more of the description."""
+CHROME: Final = (6, 7)
+"""Lines around the tiles of a side: below that height, and from it on."""
+ORIGIN: Final = "as browsed"
+
+
+class DatasetsScreen(DatasetChoice):
+    """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
+
+    Args:
+        control: of the runs folder.
+        start: the dataset to begin with; empty takes the first.
+    """
+
+    CSS_PATH = "datasets.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*DATASETS, *DATASET_NUMBERS))]
+
+    def __init__(self, control: Control, start: str = "") -> None:
+        super().__init__(control, Browsing(name=start))
+        self.view = VIEWS[0]
+        self._drawn: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top")
+        yield NameLine(id="names")
+        yield Static(id="facts")
+        with Horizontal(id="body"):
+            for side in ("real", "samples"):
+                with Vertical(id=side, classes="side"):
+                    yield Static(id=f"{side}-said", classes="said")
+                    yield PictureRows(id=f"{side}-rows")
+            with VerticalScroll(id="greys", can_focus=False):
+                yield Static(id="bars")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
+        self.folders = read_folders(getattr(self.app, "remember", None))
+        follow(self, self.app.theme_changed_signal, self.update)
+        follow_keys(self, self.update)
+        self.turn_to(self.names[self.place])
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        self.snapshot = message.snapshot
+        run = self.run
+        now = (self.names, *((run.id, run.sheets) if run is not None else ()))
+        # A training tells something ten times a second, and nothing else of it is seen here.
+        if now != self._drawn:
+            self._drawn = now
+            self.update()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.action_rows(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.action_rows(-1)
+
+    @property
+    def run(self) -> RunSnapshot | None:
+        """The run whose samples are shown."""
+        return self.shown.run(self.snapshot.runs)
+
+    def update(self) -> None:
+        """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
+        if not self.is_mounted or not self.query("#top"):
+            return
+        self.set_class(self.size.height >= HIGH, "-high")
+        self._update_bars()
+        run, real = self.run, self.shown.real()
+        samples, epoch = self._samples(run)
+        self.set_class(samples is not None, "-both")
+        self.set_class(self.view == "greys", "-greys")
+        columns = []
+        if real is not None:
+            columns.append(("held out" if self.shown.heldout else "training", real))
+        if run is not None and samples is not None:
+            columns.append((f"samples of {short_labels([run])[run.id]}, epoch {epoch}", samples))
+        if self.view == "greys":
+            text = self.app.theme_variables["foreground"]
+            bars = [(said, side.color or text, side.greys) for said, side in columns]
+            width = self.size.width - 1
+            say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
+            return
+        self._update_side("real", real, *([columns[0][0]] if real is not None else [""]))
+        self._update_side("samples", samples, columns[-1][0] if columns else "")
+
+    def _samples(self, run: RunSnapshot | None) -> tuple[Side | None, int]:
+        """In the first colour; the real pictures have the text's own."""
+        color = series_style(0, self.app.theme_variables).color
+        return self.shown.samples(run, color) if run is not None else (None, 0)
+
+    def _update_side(self, name: str, side: Side | None, said: str) -> None:
+        rows, line = self.query_one(f"#{name}-rows", PictureRows), self.query_one(f"#{name}-said", Static)
+        part = self.shown.part
+        if side is None or part is None:
+            rows.show([], 1, 1)
+            say(line, Content(""))
+            return
+        plan = self._plan(side)
+        rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
+        if name == "real":
+            last = min(self.shown.first + plan.at_once, len(side.pictures))
+            total = f" of {part.total:,}" if part.total is not None else ""
+            said += f" {self.shown.first + 1}-{last}{total}"
+        grey = percent(side.greys.between)
+        bold = f"bold {side.color}" if side.color else "bold"
+        text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
+        say(line, text.truncate(self._side_width, ellipsis=True))
+
+    def _tiles(self, side: Side) -> list[WallColumn]:
+        """What is seen of a side."""
+        plan = self._plan(side)
+        return self.shown.tiles(
+            side,
+            plan.at_once,
+            plan.tile,
+            triangles=self.view == "triangles",
+            outline=series_style(1, self.app.theme_variables).color,
+            key=keys_of(self).get("datasets.fit", ["f"])[0],
+        )
+
+    @property
+    def _each(self) -> int:
+        """Tiles of each picture."""
+        return 2 if self.view == "triangles" else 1
+
+    @property
+    def _side_width(self) -> int:
+        return (self.size.width - 1) // 2 if self.has_class("-both") else self.size.width
+
+    @property
+    def _room(self) -> tuple[int, int]:
+        """Cells and lines that the tiles of a side have."""
+        return self._side_width, self.size.height - CHROME[self.size.height >= HIGH]
+
+    def _plan(self, side: Side) -> TilePlan:
+        return plan_tiles(side.pictures.shape[1:3], *self._room, self.shown.zoom, each=self._each)
+
+    def _update_bars(self) -> None:
+        width = self.size.width
+        told = " · ".join([short_name(self.shown.name), *self.work_said])
+        tabs = [("", view) for view in VIEWS]
+        say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
+        self._update_names()
+        seen, trouble = self.shown.seen, self.shown.trouble
+        words = trouble or (described(seen) if seen is not None else "looking at it")
+        say(
+            self.query_one("#facts", Static),
+            Content.styled(words, "$text-error" if trouble else "$text-muted"),
+        )
+        self.query_one(KeyBar).show(dataset_hints(self, making=self.making is not None))
+
+    def exports(self) -> "list[Piece]":
+        """The tiles that are seen, row by row, and how grey each side is."""
+        from tui.screens.datasets.export import dataset_pieces
+
+        run, real = self.run, self.shown.real()
+        samples, _ = self._samples(run)
+        if real is None:
+            return []
+        sides = [real, samples] if samples is not None else [real]
+        per_row = self._plan(real).per_row * self._each
+        tiles = [self._tiles(side) for side in sides]
+        rows = [
+            [tile for one in tiles for tile in one[start : start + per_row]]
+            for start in range(0, len(tiles[0]), per_row)
+        ]
+        names = ["real", f"samples of {run.id}" if run is not None else ""]
+        return dataset_pieces(rows, [(name, side.greys) for name, side in zip(names, sides, strict=False)])
+
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+    def action_view(self, view: str) -> None:
+        self.view = view
+        if view == "triangles" and not self.fitting:
+            self._fit()
+        self.update()
+
+    def action_next_view(self) -> None:
+        self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
+
+    def action_rows(self, rows: int) -> None:
+        real = self.shown.real()
+        if self.view == "greys":
+            self.query_one("#greys").scroll_relative(y=rows, animate=False)
+        elif real is not None:
+            self._go(self.shown.first + rows * self._plan(real).per_row)
+
+    def action_page(self, pages: int) -> None:
+        if (real := self.shown.real()) is not None:
+            self._go(self.shown.first + pages * self._plan(real).at_once)
+
+    def action_go(self, end: int) -> None:
+        if (real := self.shown.real()) is not None:
+            self._go(end * len(real.pictures))
+
+    def action_part(self) -> None:
+        self.shown.chosen_part, self.shown.first = not self.shown.heldout, 0
+        self.update()
+
+    def action_zoom(self) -> None:
+        if (real := self.shown.real()) is not None:
+            shape = real.pictures.shape[1:3]
+            self.shown.zoom = zoom_after(shape, *self._room, self.shown.zoom, each=self._each)
+            self._go(self.shown.first)
+
+    def action_run(self, further: int) -> None:
+        if not self.shown.choose_run(self.snapshot.runs, further):
+            self.notify("no run on this dataset has samples yet")
+        self.update()
+
+    def action_epoch(self, further: int) -> None:
+        if (run := self.run) is not None:
+            self.shown.epoch = moved(all_epochs([run]), self.shown.epoch, further)
+        self.update()
+
+    def action_fit(self) -> None:
+        """Fit triangles to what has none yet, and show them."""
+        self.view = "triangles"
+        if not self.fitting and not self._fit():
+            self.notify("all of these have their triangles")
+        self.update()
+
+    def action_new(self) -> None:
+        """Set up runs on this dataset."""
+        from tui.screens.new_run.screen import NewRunScreen
+
+        configs = [
+            msgspec.structs.replace(one, data=msgspec.structs.replace(one.data, dataset=self.shown.name))
+            for one in load_recipe("quick").configs
+        ]
+
+        def decided(wanted: list[RunConfig] | None) -> None:
+            if wanted:
+                self.dismiss(wanted)
+
+        self.app.push_screen(NewRunScreen(Draft.from_configs(configs), origin=ORIGIN), decided)
+
+    def _fit(self) -> bool:
+        """Have triangles fitted to what is shown; whether anything of it had none."""
+        real, part, run = self.shown.real(), self.shown.part, self.run
+        samples, epoch = self._samples(run)
+        fitted = samples is None or samples.overlay is not None
+        if real is None or part is None or (real.overlay is not None and fitted):
+            return real is None
+        found = sheet_at(run, epoch) if run is not None and samples is not None else None
+        wanted = (
+            [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
+        )
+        self.fit_away(part.fitted, part.overlay, wanted)
+        return True
+
+    def _go(self, first: int) -> None:
+        """Put a picture at the top; the last ones fill the screen."""
+        if (real := self.shown.real()) is not None:
+            self.shown.first = max(0, min(first, len(real.pictures) - self._plan(real).at_once))
+            self.update()
+
+
+def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
+    """The key bar, with the keys as they are bound now."""
+    words = {
+        "datasets.next": "dataset",
+        "datasets.view": "view",
+        "datasets.down": "scroll",
+        "datasets.run": "run",
+        "datasets.later": "epoch",
+        "datasets.part": "part",
+        "datasets.fit": "fit",
+        "datasets.zoom": "zoom",
+        "datasets.open": "folder",
+        "datasets.make": "stop making" if making else "make",
+        "datasets.new": "new run",
+        "datasets.close": "back",
+    }
+    return screen_hints(screen, DATASETS, words)

@@ -1,0 +1,153 @@
+"""What the denoise screen shows, before it is on a screen: which states, of which walk, as columns of a wall."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, get_args, get_type_hints
+
+import numpy as np
+from textual.content import Content
+
+from core.config import SampleConfig
+from core.config.schema import WITH_ETA
+from core.runs.trajectory import Walk
+from tui.state.snapshot import RunSnapshot
+from tui.state.trajectories import Way, Ways, walk_of, why_missing
+from tui.widgets.images.image_wall import MIN_TILE, WallColumn
+
+SAMPLERS: Final = ("", *get_args(get_type_hints(SampleConfig)["sampler"]))
+"""What is shown: what the training kept, or a walk of this sampler."""
+MOST_STATES: Final = 10
+"""In a strip, as in the thesis's figures."""
+
+
+@dataclass
+class Denoising:
+    """Which states of which walks are looked at.
+
+    Attributes:
+        share: how far on the way from noise to picture, 0 to 1.
+        start: which starting noise a strip shows.
+        epoch: of what the training kept; None is the latest.
+        sampler: one of `SAMPLERS`.
+        steps: network calls of a computed walk; None takes each run's own number.
+        foreseen: whether the picture that the network foresees is shown too.
+        ways: where walks come from.
+    """
+
+    share: float = 1.0
+    start: int = 0
+    epoch: int | None = None
+    sampler: str = SAMPLERS[0]
+    steps: int | None = None
+    foreseen: bool = True
+    ways: Ways = field(default_factory=Ways)
+
+    def walk(self, run: RunSnapshot) -> Walk | None:
+        """The walk that is asked for; None for what the training kept."""
+        return walk_of(run, self.sampler, self.steps) if self.sampler else None
+
+    def way(self, run: RunSnapshot) -> Way | None:
+        """What there is to show of a run."""
+        walk = self.walk(run)
+        return self.ways.kept(run, self.epoch) if walk is None else self.ways.computed(run, walk)
+
+    def longest(self, runs: Sequence[RunSnapshot]) -> Way | None:
+        """The way with the most states, by which all are played."""
+        found = [way for run in runs if (way := self.way(run))]
+        return max(found, key=lambda way: len(way.timesteps), default=None)
+
+    def frames(self, runs: Sequence[RunSnapshot]) -> int:
+        """How many states the longest way has; 0 when there is none."""
+        longest = self.longest(runs)
+        return len(longest.timesteps) if longest is not None else 0
+
+    def starts(self, runs: Sequence[RunSnapshot]) -> int:
+        """How many starting noises there are."""
+        pictures = [self.ways.picture(way, 0) for run in runs if (way := self.way(run))]
+        return max((len(one) for one in pictures if one is not None), default=0)
+
+    def place(self, way: Way) -> int:
+        """The state of a way that is looked at."""
+        return round(self.share * (len(way.timesteps) - 1))
+
+    def go(self, runs: Sequence[RunSnapshot], place: int) -> None:
+        """Look at this state of the longest way, and at those of the others that are as far."""
+        last = self.frames(runs) - 1
+        self.share = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
+
+    def stale(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
+        """The runs that have learnt more since what is shown of them was computed."""
+        if not self.sampler:
+            return []
+        return [run for run in runs if (way := self.way(run)) and way.epoch < run.status.epoch]
+
+    def beside(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
+        """A run's state for all starting noises, and in a column beside it what its network foresaw there."""
+        way = self.way(run)
+        if way is None:
+            said = WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))
+            return [said, WallColumn("", None, empty="")] if self.foreseen and self.sampler else [said]
+        index = self.place(way)
+        state = self.ways.picture(way, index)
+        columns = [WallColumn(name, state, f"t {way.timesteps[index]}", color, "cannot be read any more")]
+        foreseen = self.ways.picture(way, index, foreseen=True) if self.foreseen else None
+        if foreseen is not None:
+            columns.append(WallColumn("  foreseen x_0", foreseen, color=color))
+        return columns
+
+    def strip(
+        self, run: RunSnapshot, name: str, color: str, width: int, *, compute_key: str, both: bool
+    ) -> list[WallColumn]:
+        """A run's way from one starting noise, from left to right, as far as it has been played.
+
+        Args:
+            run: the run.
+            name: what it is called.
+            color: of its name.
+            width: cells.
+            compute_key: the key that has it computed.
+            both: whether there is room to show below each state what was foreseen there.
+        """
+        way = self.way(run)
+        if way is None:
+            return [WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))]
+        now, last = self.place(way), len(way.timesteps) - 1
+        count = max(2, min(last + 1, MOST_STATES, width // MIN_TILE))
+        columns: list[WallColumn] = []
+        reached = False
+        for index in np.linspace(0, last, count).round().astype(int).tolist():
+            if reached:
+                columns.append(WallColumn("", None, empty=""))
+                continue
+            shown, reached = min(index, now), index >= now
+            pictures = self.ways.strip_picture(way, shown, self.start, both=both and self.foreseen)
+            said = f"t {way.timesteps[shown]}"
+            if columns:
+                columns.append(WallColumn(said, pictures, empty=""))
+            else:
+                columns.append(WallColumn(name, pictures, said, color, "cannot be read any more"))
+        return columns
+
+    def facts(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
+        """Where what is shown comes from, in one line."""
+        ways = [way for run in runs if (way := self.way(run))]
+        parts = [self.sampler or "as the training kept it"]
+        if self.sampler:
+            steps = dict.fromkeys(walk.steps for run in runs if (walk := self.walk(run)))
+            parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
+        if self.sampler in WITH_ETA:
+            etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
+            parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
+        if epochs := sorted({way.epoch for way in ways}):
+            parts.append(f"epoch {epochs[0]}" + (f" to {epochs[-1]}" if len(epochs) > 1 else ""))
+        if strips and (starts := self.starts(runs)):
+            parts.append(f"noise {min(self.start, starts - 1) + 1} of {starts}")
+        text = Content.styled(f" {' · '.join(parts)}", "$text-muted")
+        if not self.stale(runs):
+            return text
+        return Content.assemble(
+            text, (f"  the training is further: {compute_key} computes it anew", "$text-warning")
+        )
+
+    def _why_missing(self, run: RunSnapshot, compute_key: str) -> str:
+        return why_missing(run, self.walk(run), compute_key)

@@ -1,0 +1,96 @@
+"""All keys, as they are bound on the screen that asked, and what the signs mean."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen, Screen
+from textual.widgets import Static
+
+from core.runs.status import State
+from tui.commands import NUMBERS
+from tui.state.formatting import GLYPHS
+from tui.widgets.key_hints import have_digits
+
+KEYS_WIDTH: Final = 12
+_TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
+STATES: Final = (
+    (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
+    (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
+    (f"{GLYPHS[State.RUNNING]} running", "trains"),
+    (f"{GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
+    (f"{GLYPHS[State.STOPPED]} stopped", "can be resumed"),
+    (f"{GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
+    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log tell; can be resumed"),
+    (
+        f"{GLYPHS[State.CRASHED]} crashed",
+        "its process is gone; goes on from its last checkpoint when resumed",
+    ),
+)
+FIGURES: Final = (
+    ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
+    ("held-out", "loss on pictures that the network never learns from"),
+    ("abar_T", "share of the picture's power left at the last noising step; sampling starts from none"),
+    ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
+    ("L_T", "what that costs in the variational bound, in bits a pixel"),
+)
+REBINDING: Final = (
+    "Every command is also found by name, with ctrl+p or a colon; in the settings each key can be changed."
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key of a screen; any of escape, q and ? closes it."""
+
+    CSS_PATH = "help.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,enter", "close", "Close the help", show=False),
+        Binding("j", "scroll(1)", "Scroll down", show=False),
+        Binding("k", "scroll(-1)", "Scroll up", show=False),
+    ]
+
+    def __init__(self, keys: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.keys = keys
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll():
+            yield Static(self._table("Keys", self.keys))
+            yield Static(self._table("States", STATES))
+            yield Static(self._table("Figures", FIGURES))
+            yield Static(REBINDING, classes="note")
+
+    def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> Table:
+        variables = self.app.theme_variables
+        table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+        table.add_column(width=KEYS_WIDTH, style="bold", no_wrap=True)
+        table.add_column(ratio=1, style=variables["text-muted"])
+        table.add_row(Text(title, style=f"bold {variables['primary']}"))
+        for sign, text in rows:
+            table.add_row(Text(sign), Text(text))
+        return table
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+
+def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
+    """Keys and what they do on a screen, keys of one action in one line, as they are bound now."""
+    lines: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
+            lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
+    for numbers, text in NUMBERS.items():
+        if have_digits(screen, numbers):
+            for command in numbers:
+                del lines[command.text]
+            lines[text] = ["1-9"]
+    return [(" ".join(dict.fromkeys(keys)), text) for text, keys in lines.items()]

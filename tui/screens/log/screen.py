@@ -1,0 +1,132 @@
+"""What a run's worker has written to its log, followed as it grows."""
+
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Log, Static
+
+from core.files.sanitize import plain
+from core.files.untrusted import open_plain
+from tui.commands import LOG, bindings
+from tui.state.reader import Signature, signature
+from tui.state.snapshot import RunSnapshot
+from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.key_bar import KeyBar
+from tui.widgets.key_hints import screen_hints
+
+TAIL_BYTES: Final = 256 * 1024
+INTERVAL: Final = 0.5
+ACROSS: Final = 8
+"""Cells that a long line moves by."""
+LINE_LIMIT: Final = 2000
+"""Characters of a line that are shown; a log of endless lines would fill the memory of whoever looks at it."""
+
+
+class LogLines(Log, inherit_bindings=False):
+    """The lines; the screen's commands scroll them."""
+
+
+class LogScreen(Screen[None]):
+    """The end of one run's `worker.log`. Scrolled to the end, it follows; scrolled up, it stays."""
+
+    CSS_PATH = "log.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(LOG)]
+
+    def __init__(self, run: RunSnapshot) -> None:
+        super().__init__()
+        self.run_shown = run
+        self._path = run.run.log
+        self._seen: Signature | None = None
+        self._offset = 0
+        self._partial = b""
+        self._at_end = True
+
+    def compose(self) -> ComposeResult:
+        run = self.run_shown
+        yield Static(
+            Content.assemble(
+                (f" {run.label}", "bold $text-primary"), "  log  ", (plain(str(self._path)), "$text-muted")
+            ),
+            id="title",
+        )
+        yield LogLines(max_lines=5000, auto_scroll=True)
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self._show_keys()
+        follow_keys(self, self._show_keys)
+        log = self.query_one(Log).focus()
+        self.watch(log, "scroll_y", self._scrolled, init=False)
+        self.call_after_refresh(self._read)
+        self.set_interval(INTERVAL, self._read)
+
+    def _show_keys(self) -> None:
+        words = {
+            "log.close": "back",
+            "log.down": "scroll",
+            "log.first": "beginning",
+            "log.last": "end, follow",
+        }
+        self.query_one(KeyBar).show(screen_hints(self, LOG, words))
+
+    def on_resize(self) -> None:
+        """Whoever follows the end still does in a terminal of another size."""
+        if self._at_end:
+            self.call_after_refresh(self.action_bottom)
+
+    def _scrolled(self) -> None:
+        self._at_end = self.query_one(Log).is_vertical_scroll_end
+
+    def _read(self) -> None:
+        """Take what was appended; start over when the file is another one."""
+        seen = signature(self._path)
+        log = self.query_one(Log)
+        if seen == self._seen and seen is not None:
+            return
+        if seen is None:
+            if self._seen is not None or not log.line_count:
+                log.clear()
+                log.write_line("no log yet")
+                self._offset, self._seen = 0, None
+            return
+        behind = seen[2] - self._offset
+        if self._seen is None or seen[0] != self._seen[0] or not 0 <= behind <= TAIL_BYTES:
+            log.clear()
+            self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
+            self.call_after_refresh(log.scroll_end, animate=False)
+        self._seen = seen
+        try:
+            with open_plain(self._path) as file:
+                file.seek(self._offset)
+                data = file.read(seen[2] - self._offset)
+        except OSError as error:
+            log.write_line(f"cannot be read ({error.strerror or error})")
+            return
+        self._offset += len(data)
+        whole, newline, rest = (self._partial + data).rpartition(b"\n")
+        self._partial = rest[:TAIL_BYTES]
+        if newline:
+            text = plain(whole.decode("utf-8", errors="replace"), lines=True)
+            log.write_lines([line[:LINE_LIMIT] for line in text.split("\n")])
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one(Log).scroll_relative(y=lines, animate=False)
+
+    def action_page(self, pages: int) -> None:
+        log = self.query_one(Log)
+        log.scroll_relative(y=pages * log.scrollable_content_region.height, animate=False)
+
+    def action_across(self, steps: int) -> None:
+        self.query_one(Log).scroll_relative(x=steps * ACROSS, animate=False)
+
+    def action_top(self) -> None:
+        self.query_one(Log).scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        self.query_one(Log).scroll_end(animate=False)

@@ -1,0 +1,314 @@
+"""A form that sets up one run, or the same run under several schedules."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.suggester import SuggestFromList
+from textual.widget import Widget
+from textual.widgets import Button, Input, OptionList, Select, SelectionList, Static
+from textual.widgets.selection_list import Selection
+
+from core.config import RunConfig
+from core.data.recipe import list_data_recipes
+from core.errors import UserError
+from core.files.sanitize import plain
+from core.recipes import list_recipes
+from core.schedules import Schedule
+from tui.commands import NEW_RUN, bindings
+from tui.state.formatting import NOTHING, counted, small
+from tui.state.run_draft import FIELDS, Draft, Field, error_of, preview
+from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_hints import keys_of, screen_hints
+
+SLIM: Final = 72
+"""Below this width only mistakes are explained."""
+CLONE: Final = "as it was"
+WIDE: Final = 120
+"""From this width on, what the schedules leave of a picture is said beside the form."""
+_WORDS: Final = {"true": "yes", "false": "no"}
+_LEVELS: Final = {"good": "$text-success", "doubtful": "$text-warning", "bad": "$text-error"}
+
+
+class NewRunScreen(Screen[list[RunConfig] | None]):
+    """Asks for a run's settings, says at once what is wrong with them, and returns the configurations.
+
+    Args:
+        given: where to start; None starts from the quick recipe.
+        origin: what the given is called among what can be started from.
+    """
+
+    CSS_PATH = "new_run.tcss"
+    AUTO_FOCUS = "#schedule-names"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(NEW_RUN)]
+
+    def __init__(self, given: Draft | None = None, *, origin: str = CLONE) -> None:
+        super().__init__()
+        self.given = given
+        self.origin = origin
+        self.draft = given or Draft.from_recipe("quick")
+        self.configs: list[RunConfig] = []
+
+    def compose(self) -> ComposeResult:
+        like = f"like {self.draft.schedules[0]}" if self.origin == CLONE else self.origin
+        title = f"new run  {like}" if self.given else "new run"
+        yield Static(Content.styled(f" {title}", "bold $text-primary"), id="top")
+        with Horizontal(id="body"):
+            with VerticalScroll(id="form", can_focus=False):
+                yield from self._recipe_row()
+                yield from self._field_row(FIELDS[0])
+                with Horizontal(classes="row", id="schedules"):
+                    yield Static("schedules", classes="label")
+                    yield ScheduleList(*self._selections(), id="schedule-names", compact=True)
+                    yield Static("space chooses; one run for each", classes="said", id="said-schedules")
+                for field in FIELDS[1:]:
+                    yield from self._field_row(field)
+            with VerticalScroll(id="aside", can_focus=False):
+                yield Static(id="notes")
+        with Vertical(id="foot"):
+            with Horizontal(id="buttons"):
+                yield Button("Start", id="start", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
+                yield Static(id="summary")
+            yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        follow_keys(self, self._say_keys)
+        self._say_keys()
+        self.check()
+
+    def _say_keys(self) -> None:
+        words = {"new.start": "start", "new.open": "folder", "new.cancel": "cancel"}
+        self.query_one(KeyBar).show(
+            [
+                Hint("tab", "next setting", "app.focus_next", 2),
+                Hint("shift+tab", "back", "app.focus_previous", 4),
+                Hint("space", "choose", "", 3),
+                *screen_hints(self, NEW_RUN, words),
+            ]
+        )
+        keys = {name: found[0] for name, found in keys_of(self).items()}
+        for name, word in (("start", "Start"), ("cancel", "Cancel")):
+            self.query_one(f"#{name}", Button).label = f"{word}  {keys.get(f'new.{name}', '')}".rstrip()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width >= WIDE, "-wide")
+        self.set_class(event.size.width < SLIM, "-slim")
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the form says, by key."""
+        found: dict[str, str] = {}
+        for field in FIELDS:
+            widget = self.query_one(f"#{_id(field)}")
+            if isinstance(widget, Input | Select):
+                found[field.key] = str(widget.value)
+        return found
+
+    @property
+    def schedules(self) -> list[str]:
+        """The chosen schedules, in the order in which they are offered."""
+        chosen = self.query_one("#schedule-names", ScheduleList).selected
+        return [name for name in self.draft.offered if name in chosen]
+
+    def check(self) -> None:
+        """Say what is wrong with each setting, what the schedules come to, and what would be queued."""
+        values = self.values
+        for field in FIELDS:
+            message = error_of(field.key, values[field.key])
+            said = self.query_one(f"#said-{_id(field)}", Static)
+            said.update(Content(message or field.hint))
+            said.set_class(bool(message), "-wrong")
+        names = self.query_one("#schedule-names", ScheduleList)
+        chosen = self.schedules
+        schedules = {name: preview(self.draft, values, name) for name in self.draft.offered}
+        for index, (name, schedule) in enumerate(schedules.items()):
+            prompt = _prompt(name, schedule, chosen=name in chosen)
+            names.replace_option_prompt_at_index(index, prompt)
+        self.query_one("#notes", Static).update(_notes([schedules[name] for name in chosen]))
+        summary = self.query_one("#summary", Static)
+        try:
+            self.configs = self.draft.build(values, self.schedules)
+        except UserError as error:
+            self.configs = []
+            summary.update(Content.styled(str(error), "$text-error"))
+        else:
+            epochs = self.configs[0].train.epochs
+            dataset = plain(self.configs[0].data.title)
+            each = " each" if len(self.configs) > 1 else ""
+            summary.update(
+                Content.assemble(
+                    (counted(len(self.configs), "run"), "bold"),
+                    f" will be queued: {counted(epochs, 'epoch')}{each} on {dataset}",
+                )
+            )
+        self.query_one("#start", Button).disabled = not self.configs
+
+    @on(Input.Changed)
+    @on(SelectionList.SelectedChanged)
+    def recheck(self) -> None:
+        self.check()
+
+    @on(Select.Changed)
+    def choose(self, event: Select.Changed) -> None:
+        if event.select.id == "recipe":
+            self._start_from(str(event.value))
+        else:
+            self.check()
+
+    @on(Input.Submitted)
+    def go_on(self) -> None:
+        self.focus_next()
+
+    @on(Button.Pressed, "#start")
+    def action_start(self) -> None:
+        self.check()
+        if self.configs:
+            self.dismiss(self.configs)
+        else:
+            self.app.bell()
+            self._focus_first_error()
+
+    def action_open(self) -> None:
+        """Choose a folder of pictures for the dataset."""
+        from tui.dialogs.path_picker import DATASET, PickerScreen
+
+        field = self.query_one(f"#{_id(FIELDS[0])}", Input)
+        text = field.value.strip()
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                field.value = str(path)
+                field.focus()
+
+        start = Path(text) if "/" in text or text.startswith("~") else None
+        self.app.push_screen(PickerScreen(DATASET, start), decided)
+
+    @on(Button.Pressed, "#cancel")
+    def action_cancel(self) -> None:
+        self.dismiss(None)
+
+    def _start_from(self, recipe: str) -> None:
+        """Fill the form anew from a recipe, or from the run that is cloned."""
+        draft = self.given if self.given and recipe == self.origin else Draft.from_recipe(recipe)
+        if draft == self.draft:
+            return
+        self.draft = draft
+        for field in FIELDS:
+            widget, value = self.query_one(f"#{_id(field)}"), draft.values()[field.key]
+            if isinstance(widget, Input | Select):
+                widget.value = value
+        names = self.query_one("#schedule-names", ScheduleList)
+        names.clear_options()
+        names.add_options(self._selections())
+        self.check()
+
+    def _selections(self) -> list[Selection[str]]:
+        return [Selection(name, name, name in self.draft.schedules) for name in self.draft.offered]
+
+    def _recipe_row(self) -> Iterator[Widget]:
+        described = dict(list_recipes())
+        names = [*([self.origin] if self.given else []), *described]
+        value = self.origin if self.given else self.draft.recipe
+        with Horizontal(classes="row"):
+            yield Static("start from", classes="label")
+            yield Select(
+                [(name, name) for name in names], value=value, allow_blank=False, compact=True, id="recipe"
+            )
+            yield Static("fills in all that is below", classes="said")
+
+    def _field_row(self, field: Field) -> Iterator[Widget]:
+        value = self.draft.values()[field.key]
+        with Horizontal(classes="row"):
+            yield Static(field.label, classes="label")
+            if field.choices:
+                options = [(_WORDS.get(choice, choice), choice) for choice in field.choices]
+                yield Select(options, value=value, allow_blank=False, compact=True, id=_id(field))
+            else:
+                names = _data_recipes() if field.key == "data.dataset" else []
+                yield Input(
+                    value,
+                    compact=True,
+                    id=_id(field),
+                    max_length=4000 if names else 10,
+                    suggester=SuggestFromList(names) if names else None,
+                    select_on_focus=True,
+                )
+            yield Static(field.hint, classes="said", id=f"said-{_id(field)}")
+
+    def _focus_first_error(self) -> None:
+        values = self.values
+        for field in FIELDS:
+            if error_of(field.key, values[field.key]):
+                self.query_one(f"#{_id(field)}").focus()
+                return
+        self.query_one("#schedule-names").focus()
+
+
+class ScheduleList(SelectionList[str]):
+    """A list of schedules whose prompts say themselves what is chosen, without the coloured X."""
+
+    def _get_left_gutter_width(self) -> int:
+        return 0
+
+    def render_line(self, y: int) -> Strip:
+        return OptionList.render_line(self, y)
+
+
+def _id(field: Field) -> str:
+    return field.key.replace(".", "-")
+
+
+def _data_recipes() -> list[str]:
+    try:
+        return [recipe.name for recipe in list_data_recipes()]
+    except UserError:
+        return []
+
+
+def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
+    """A schedule in the list: whether it is chosen, its name, abar_T, and one word on it."""
+    mark = ("[x] ", "bold $text-success") if chosen else ("[ ] ", "$text-muted")
+    if schedule is None:
+        return Content.assemble(mark, f"{name:9} ", ("abar_T", "$text-muted"), f"{NOTHING:>8}")
+    level = schedule.diagnosis().level
+    return Content.assemble(
+        mark,
+        f"{name:9} ",
+        ("abar_T ", "$text-muted"),
+        f"{small(schedule.terminal_alpha_bar):>7}  ",
+        (level, _LEVELS[level]),
+    )
+
+
+def _notes(schedules: Sequence[Schedule | None]) -> Content:
+    """What the chosen schedules leave of a picture, in numbers and in words."""
+    parts = []
+    for schedule in schedules:
+        if schedule is None:
+            continue
+        said = schedule.diagnosis()
+        snr = schedule.terminal_snr
+        decibels = f"{10 * math.log10(snr):.1f} dB" if snr > 0 else "none at all"
+        parts.append(
+            Content.assemble(
+                (schedule.name, "bold"),
+                (
+                    f"   abar_T {small(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
+                    f"L_T {small(schedule.prior_bits_per_dim())} bits a pixel\n",
+                    "$text-muted",
+                ),
+                (said.level, _LEVELS[said.level]),
+                said.text.removeprefix(said.level),
+            )
+        )
+    return Content("\n\n").join(parts)

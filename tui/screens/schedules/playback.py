@@ -1,0 +1,84 @@
+"""Going through the noise levels of schedules: keys, a slider, and playing from picture to noise."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from textual.screen import Screen
+
+from core.config import RunConfig
+from core.recipes import load_recipe
+from tui.screens.schedules.model import Trying
+from tui.screens.schedules.table import Tried
+from tui.textual_ext.playback import Player
+from tui.widgets.scrubber import Scrubber
+
+PLAY_SECONDS: Final = 5.0
+FRAME_SECONDS: Final = 0.1
+
+
+class NoiseLevels(Screen[list[RunConfig] | None]):
+    """A screen that looks at schedules at one noise level.
+
+    Args:
+        configs: of the runs that were looked at; without any, the quick recipe's.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
+        super().__init__()
+        self.trying = Trying.of(configs or load_recipe("quick").configs)
+        self._player = Player(self, self._advance)
+
+    @property
+    def tried(self) -> list[Tried]:
+        """The schedules that are shown."""
+        return self.trying.shown(self.app.theme_variables)
+
+    @property
+    def t(self) -> int:
+        """The noise level that is looked at, from 0 to T."""
+        return self.trying.t(self.tried)
+
+    @property
+    def playing(self) -> bool:
+        """Whether the noise grows by itself."""
+        return self._player.playing
+
+    def update(self) -> None:
+        """Put the slider where the noise level is."""
+        t, count = self.t, self.trying.timesteps(self.tried)
+        head = f"t {str(t).rjust(len(str(count)))} of {count}"
+        tail = "▶ playing" if self.playing else ""
+        self.query_one(Scrubber).put(
+            t, count + 1 if count else 0, head=head, tail=f"{tail:9}", lit=self.playing
+        )
+
+    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
+        self._go(message.place / max(1, self.trying.timesteps(self.tried)))
+
+    def action_scrub(self, hundredths: int) -> None:
+        """A hundredth of the way, or one timestep where that is more."""
+        count = max(1, self.trying.timesteps(self.tried))
+        self._go((self.t + hundredths * max(1, count // 100)) / count)
+
+    def action_go(self, share: int) -> None:
+        self._go(float(share))
+
+    def action_play(self) -> None:
+        """Play from where it stands, from the picture when at the end; or pause."""
+        if self.playing:
+            self._player.pause()
+        else:
+            self.trying.share = 0.0 if self.trying.share >= 1.0 else self.trying.share
+            self._player.play(FRAME_SECONDS)
+        self.update()
+
+    def _advance(self) -> None:
+        self.trying.share = min(1.0, self.trying.share + FRAME_SECONDS / PLAY_SECONDS)
+        if self.trying.share >= 1.0:
+            self._player.pause()
+        self.update()
+
+    def _go(self, share: float) -> None:
+        self._player.pause()
+        self.trying.share = min(max(0.0, share), 1.0)
+        self.update()

@@ -1,0 +1,314 @@
+"""Noise schedules tried out: their curves, what they leave of pictures, and runs set up under them."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from textual import events, on, work
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container, Horizontal, VerticalScroll
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from core.config import RunConfig
+from core.errors import UserError
+from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
+from tui.screens.schedules.noising import FIELDS, heldout_pictures, nudged, own_picture
+from tui.screens.schedules.playback import NoiseLevels
+from tui.screens.schedules.table import Tried, diagnoses, terminal_table
+from tui.settings.series_colors import series_style
+from tui.state.run_draft import Draft
+from tui.textual_ext.signals import follow
+from tui.widgets.charts.schedule_chart import CurveChart
+from tui.widgets.chip_line import NameLine
+from tui.widgets.images.grid_layout import upper_height
+from tui.widgets.images.image_wall import Wall, plan
+from tui.widgets.images.render_mode import drawing_of, follow_drawing, follow_keys
+from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_hints import have_digits, screen_hints
+from tui.widgets.scrubber import Scrubber
+from tui.widgets.title_bar import say, title_and_tabs
+
+VIEWS: Final = ("curves", "pictures", "numbers")
+WIDE: Final = 100
+HIGH: Final = 34
+BROAD: Final = 140
+"""From this width on, numbers have room beside the curves."""
+CHROME: Final = 6
+"""Lines of title, fields, names, picture, slider and keys."""
+NUMBERS_WIDTH: Final = 72
+SIZE: Final = 32
+"""Pixels a side of a person's own picture where the dataset has no say."""
+ORIGIN: Final = "as tried out"
+PICTURE: Final = "picture"
+
+
+class SchedulesScreen(NoiseLevels):
+    """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
+
+    Args:
+        configs: of the runs that were looked at; without any, the quick recipe's.
+    """
+
+    CSS_PATH = "schedules.tcss"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings((*SCHEDULES, *SCHEDULE_NUMBERS))]
+
+    def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
+        super().__init__(configs)
+        self.view_chosen = ""
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="top")
+        with Horizontal(id="fields", classes="row"):
+            yield from self._fields()
+        with Horizontal(id="source", classes="row"):
+            yield Static("picture", classes="label")
+            yield Input(
+                placeholder=f"held-out pictures of {self.trying.base.data.dataset}; or a path, then enter; o: files",
+                compact=True,
+                id=PICTURE,
+                max_length=1000,
+            )
+        yield NameLine(id="names")
+        with Container(id="body"):
+            with Horizontal(id="upper"):
+                with Horizontal(id="curves"):
+                    yield CurveChart("beta_t", id="betas", span=(0.0, 0.0), steady=True)
+                    yield CurveChart("abar_t", id="abars", span=(0.0, 1.0))
+                    yield CurveChart("SNR in dB", id="snrs")
+                with VerticalScroll(id="numbers", can_focus=False):
+                    yield Static(id="table")
+                    yield Static(id="diagnoses")
+            yield Wall(id="wall")
+        yield Scrubber(id="slider")
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        follow(self, self.app.theme_changed_signal, self.update)
+        follow_drawing(self, self.update)
+        follow_keys(self, self.update)
+        self.look_for_pictures("")
+        self.update()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update()
+
+    def on_descendant_focus(self) -> None:
+        self.update()
+
+    def on_descendant_blur(self) -> None:
+        self.update()
+
+    @property
+    def view(self) -> str:
+        """What is seen: one of `VIEWS`, or `all`."""
+        roomy = self.size.width >= WIDE and self.size.height >= HIGH
+        return self.view_chosen or ("all" if roomy else VIEWS[0])
+
+    def update(self) -> None:
+        """Bring the screen in line with the texts, t and the size; draws only what changed."""
+        if not self.is_mounted:
+            return
+        tried, t, view = self.tried, self.t, self.view
+        for one in ("all", *VIEWS):
+            self.set_class(view == one, f"-{one}")
+        self.set_class(self.size.width >= BROAD, "-broad")
+        self._update_bars(tried)
+        if view in ("all", "curves"):
+            self._update_curves(tried, t)
+        if view in ("all", "numbers"):
+            width = self.size.width if view == "numbers" else NUMBERS_WIDTH
+            say(self.query_one("#table", Static), terminal_table(tried, t, width - 1))
+            say(self.query_one("#diagnoses", Static), diagnoses(tried))
+        columns = [self.trying.column(one, t) for one in tried]
+        if view == "all":
+            lines = plan(columns, self.size.width, drawing_of(self).zoom).lines
+            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
+        else:
+            self.query_one("#upper").styles.height = "1fr"
+        if view in ("all", "pictures"):
+            self.query_one(Wall).show(columns)
+
+    def _update_curves(self, tried: Sequence[Tried], t: int) -> None:
+        for name, lines in self.trying.curves(tried).items():
+            chart = self.query_one(f"#{name}", CurveChart)
+            chart.show(lines)
+            chart.cursor = t
+
+    def _update_bars(self, tried: Sequence[Tried]) -> None:
+        width = self.size.width
+        roomy = width >= WIDE and self.size.height >= HIGH
+        tabs = [("", name) for name in (("all", *VIEWS) if roomy else VIEWS)]
+        errors = [(field.label, error) for field in FIELDS if (error := self.trying.bench.error(field.key))]
+        told = f"{len(tried)} of {len(self.trying.bench.offered)}"
+        told += " · rescaled to zero terminal SNR" if self.trying.bench.zero_terminal_snr else ""
+        say(self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width))
+        variables = self.app.theme_variables
+        names = [
+            (series_style(place, variables), name, name in self.trying.chosen)
+            for place, name in enumerate(self.trying.bench.offered)
+        ]
+        self.query_one(NameLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.trouble)
+        self.query_one(KeyBar).show(
+            schedule_hints(self, playing=self.playing, editing=self.focused is not None)
+        )
+        super().update()
+
+    @work(exclusive=True, group="pictures")
+    async def look_for_pictures(self, path: str) -> None:
+        """Take a person's own picture, or held-out pictures of the dataset where no path is given."""
+        try:
+            if path:
+                size = self.trying.pictures.shape[1] if self.trying.pictures is not None else SIZE
+                self.trying.pictures = await asyncio.to_thread(own_picture, path, size)
+            else:
+                self.trying.pictures = await asyncio.to_thread(
+                    heldout_pictures, self.trying.base.data.dataset
+                )
+            self.trying.trouble = ""
+        except UserError as error:
+            self.trying.trouble = str(error)
+        self.update()
+
+    @on(Input.Changed)
+    def take_text(self, event: Input.Changed) -> None:
+        """Each text counts as it is typed, but for a path."""
+        key = next((field.key for field in FIELDS if _id(field.key) == event.input.id), None)
+        if key is not None:
+            self.trying.take_text(key, event.value)
+            self.update()
+
+    @on(Input.Submitted)
+    def leave_field(self, event: Input.Submitted) -> None:
+        if event.input.id == PICTURE:
+            self.look_for_pictures(event.value.strip())
+        self.set_focus(None)
+
+    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
+        self.action_choose(message.place)
+
+    def action_close(self) -> None:
+        if self.focused is not None:
+            self.set_focus(None)
+        else:
+            self.dismiss(None)
+
+    def action_edit(self) -> None:
+        self.query_one(f"#{_id(FIELDS[0].key)}").focus()
+
+    def action_open(self) -> None:
+        """Choose a picture of one's own, starting at the one that there is."""
+        from tui.dialogs.path_picker import PICTURE as ONE_PICTURE
+        from tui.dialogs.path_picker import PickerScreen
+
+        field = self.query_one(f"#{PICTURE}", Input)
+        text = field.value.strip()
+
+        def decided(path: Path | None) -> None:
+            if path is not None:
+                field.value = str(path)
+                self.look_for_pictures(field.value)
+                self.set_focus(None)
+
+        self.app.push_screen(PickerScreen(ONE_PICTURE, Path(text) if text else None), decided)
+
+    def action_zero(self) -> None:
+        self.trying.toggle_zero()
+        self.update()
+
+    def action_choose(self, place: int) -> None:
+        self.trying.toggle(place)
+        self.update()
+
+    def action_down(self) -> None:
+        self._nudge_or_scroll(up=False)
+
+    def action_up(self) -> None:
+        self._nudge_or_scroll(up=True)
+
+    def action_view(self, view: str) -> None:
+        self.view_chosen = "" if view in ("all", self.view_chosen) else view
+        self.update()
+
+    def action_next_view(self) -> None:
+        roomy = self.size.width >= WIDE and self.size.height >= HIGH
+        order = [*(["all"] if roomy else []), *VIEWS]
+        following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
+        self.view_chosen = "" if following == "all" else following
+        self.update()
+
+    def action_new(self) -> None:
+        """Set up runs under the schedules that are shown."""
+        from tui.screens.new_run.screen import NewRunScreen
+
+        try:
+            configs = self.trying.configs()
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        if not configs:
+            self.notify("choose at least one schedule: their digits do")
+            return
+
+        def decided(wanted: list[RunConfig] | None) -> None:
+            if wanted:
+                self.dismiss(wanted)
+
+        self.app.push_screen(NewRunScreen(Draft.from_configs(configs), origin=ORIGIN), decided)
+
+    def _fields(self) -> Iterator[Widget]:
+        for field in FIELDS:
+            yield Static(field.label, classes="label")
+            yield Input(
+                self.trying.bench.values[field.key],
+                compact=True,
+                id=_id(field.key),
+                max_length=8,
+                restrict=r"[0-9.eE+-]*",
+                tooltip=field.hint or None,
+                select_on_focus=True,
+            )
+
+    def _nudge_or_scroll(self, *, up: bool) -> None:
+        if isinstance(self.focused, Input):
+            field = next(
+                (field for field in FIELDS if _id(field.key) == getattr(self.focused, "id", "")), None
+            )
+            if field is not None:
+                self.focused.value = nudged(field.key, self.focused.value, up)
+        elif self.view == "numbers":
+            self.query_one("#numbers").scroll_relative(y=-1 if up else 1, animate=False)
+        else:
+            self.query_one(Wall).scroll_rows(-1 if up else 1)
+
+
+def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:
+    """The key bar, with the keys as they are bound now; in a field, what can be done there."""
+    if editing:
+        return [
+            Hint("↑ ↓", "more, less", "screen.up", 0),
+            Hint("tab", "next field", "app.focus_next", 1),
+            Hint("esc", "leave the field", "screen.close", 0),
+        ]
+    words = {
+        "schedules.later": "noise",
+        "schedules.play": "pause" if playing else "play",
+        "schedules.edit": "edit",
+        "schedules.open": "picture",
+        "schedules.zero": "zero SNR",
+        "schedules.new": "new run",
+        "schedules.view": "view",
+        "schedules.down": "scroll",
+        "schedules.close": "back",
+    }
+    hints = screen_hints(screen, SCHEDULES, words)
+    digits = [Hint("1-9", "schedules", "", 3)] if have_digits(screen, SCHEDULE_NUMBERS) else []
+    return [*hints[:2], *digits, *hints[2:]]
+
+
+def _id(key: str) -> str:
+    return key.replace(".", "-")

@@ -1,0 +1,123 @@
+"""The themes: dark, light, one for every kind of colour vision, and one without colour."""
+
+from typing import Final
+
+from textual.theme import Theme
+
+from tui.settings.schema import THEME_NAMES, ThemeName
+from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_variables
+
+PREFIX: Final = "ddpm-"
+
+
+def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
+    """What steps back: small print and scroll bars.
+
+    Textual's own muted text is a share of the foreground, which needs a background to be mixed with.
+    """
+    return {
+        "text-muted": muted,
+        "text-disabled": disabled,
+        "scrollbar": bar,
+        "scrollbar-hover": muted,
+        "scrollbar-active": muted,
+        "scrollbar-background": ground,
+        "scrollbar-background-hover": ground,
+        "scrollbar-background-active": ground,
+        "scrollbar-corner-color": ground,
+    }
+
+
+DARK: Final = Theme(
+    name="ddpm-dark",
+    primary="#56B4E9",
+    secondary="#8FA7BF",
+    accent="#E69F00",
+    warning="#E8B339",
+    error="#F0764A",
+    success="#2BC295",
+    foreground="#D5DCE4",
+    background="#0E1116",
+    surface="#151A21",
+    panel="#222A34",
+    dark=True,
+    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F", "#364250", "#0E1116")},
+)
+
+LIGHT: Final = Theme(
+    name="ddpm-light",
+    primary="#0068A8",
+    secondary="#55677A",
+    accent="#A85800",
+    warning="#8A6100",
+    error="#B8380A",
+    success="#007A59",
+    foreground="#1E252D",
+    background="#FBFAF6",
+    surface="#F3F1EA",
+    panel="#E2DFD4",
+    dark=False,
+    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
+)
+
+COLOR_BLIND: Final = Theme(
+    name="ddpm-colour-blind",
+    primary="#56B4E9",
+    secondary="#9AA5B1",
+    accent="#F0E442",
+    warning="#F0E442",
+    error="#FF9A3C",
+    success="#4C9BE0",
+    foreground="#F2F4F7",
+    background="#0B0D10",
+    surface="#14181D",
+    panel="#27303A",
+    dark=True,
+    variables={
+        **_quiet("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
+        **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
+    },
+)
+"""No meaning rests on telling red from green: what is well is blue, what is wrong is orange."""
+
+MONOCHROME: Final = Theme(
+    name="ddpm-monochrome",
+    primary="#FFFFFF",
+    secondary="#B0B0B0",
+    accent="#FFFFFF",
+    warning="#E0E0E0",
+    error="#FFFFFF",
+    success="#D0D0D0",
+    foreground="#D8D8D8",
+    background="#0C0C0C",
+    surface="#161616",
+    panel="#2A2A2A",
+    dark=True,
+    variables={
+        **_quiet("#929292", "#626262", "#444444", "#0C0C0C"),
+        **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
+    },
+)
+
+THEMES: Final = (DARK, LIGHT, COLOR_BLIND, MONOCHROME)
+"""In the order in which `t` walks through them."""
+
+
+def full_name(name: ThemeName) -> str:
+    """The name by which Textual knows a theme of ours.
+
+    >>> full_name("light")
+    'ddpm-light'
+    """
+    return f"{PREFIX}{name}"
+
+
+def short_name(full: str) -> ThemeName:
+    """The name of a theme of ours as a setting; the first one's for a theme that is not ours."""
+    return next((name for name in THEME_NAMES if full == full_name(name)), THEME_NAMES[0])
+
+
+def following(full: str) -> ThemeName:
+    """The theme after one; the first one after a theme that is not ours."""
+    ours = [theme.name for theme in THEMES]
+    return THEME_NAMES[(ours.index(full) + 1) % len(ours) if full in ours else 0]

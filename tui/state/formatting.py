@@ -1,0 +1,277 @@
+"""Runs in words and numbers: what the table, the header and the facts say of them."""
+
+import functools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from core.comparison.grouping import dataset_titles
+from core.config import RunConfig, ScheduleConfig, flatten
+from core.config.schema import PRESET_WIDTHS
+from core.errors import UserError
+from core.files.sanitize import plain
+from core.runs.status import State
+from core.schedules import Schedule, make_schedule
+from tui.state.snapshot import RunSnapshot, Snapshot
+
+GLYPHS: Final = {
+    State.QUEUED: "○",
+    State.STARTING: "◔",
+    State.RUNNING: "●",
+    State.STOPPING: "◑",
+    State.STOPPED: "■",
+    State.FINISHED: "✔",
+    State.FAILED: "✖",
+    State.CRASHED: "✖",
+}
+NOTHING: Final = "–"
+RECENT_STEPS: Final = 50
+_NOT_TELLING: Final = frozenset({"schedule.name", "recipe"})
+
+
+def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
+    """What to call each run, by id: its schedule, and where that is not enough, what else sets runs apart."""
+    names = [run.label for run in runs]
+    if len(set(names)) == len(names):
+        return {run.id: run.label for run in runs}
+    known = tuple((run.id, run.label, run.file.config) for run in runs)
+    # To look very many up costs as much as to work them out, and who shows very many keeps what comes out.
+    return dict(_long_labels(known) if len(known) < 100 else _long_labels.__wrapped__(known))
+
+
+@functools.lru_cache(maxsize=4096)
+def _flat(config: RunConfig) -> dict[str, Any]:
+    return flatten(msgspec.to_builtins(config.resolved()))
+
+
+@functools.lru_cache(maxsize=8)
+def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
+    flat = {run_id: _flat(config) for run_id, _, config in runs}
+    titles = dataset_titles(config for _, _, config in runs)
+    keys = dict.fromkeys(key for settings in flat.values() for key in settings)
+    telling = [
+        key
+        for key in keys
+        if key not in _NOT_TELLING and len({repr(settings.get(key)) for settings in flat.values()}) > 1
+    ]
+    return {run_id: " ".join([label, *_details(flat[run_id], telling, titles)]) for run_id, label, _ in runs}
+
+
+def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+    details = []
+    for key in telling:
+        value, name = settings.get(key), key.rpartition(".")[2]
+        if isinstance(value, bool):
+            details.append(name if value else f"no {name}")
+        elif isinstance(value, str):
+            details.append(titles[value] if key == "data.dataset" else plain(value))
+        else:
+            details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
+    return details
+
+
+def number(value: float | None) -> str:
+    """A loss in at most seven characters; a dash for one that was not measured.
+
+    >>> number(0.02314), number(float("nan")), number(0.00012), number(None)
+    ('0.0231', 'NaN', '1.2e-04', '–')
+    """
+    if value is None:
+        return NOTHING
+    if not math.isfinite(value):
+        return "NaN"
+    if value != 0 and (abs(value) < 0.001 or abs(value) >= 1000):
+        return f"{value:.1e}"
+    return f"{value:.4f}"[:6] if abs(value) < 10 else f"{value:.2f}"
+
+
+def recent_loss(run: RunSnapshot) -> float | None:
+    """The mean of the last steps' losses; NaN when the very last was not finite, None before the first."""
+    if not len(run.losses):
+        return None
+    if not math.isfinite(run.losses[-1]):
+        return math.nan
+    tail = run.losses[-RECENT_STEPS:]
+    return float(tail[np.isfinite(tail)].mean())
+
+
+def heldout_loss(run: RunSnapshot) -> float | None:
+    """The latest held-out loss; None before the first."""
+    if not run.epochs or math.isnan(run.epochs[-1].heldout):
+        return None
+    return run.epochs[-1].heldout
+
+
+def trouble(run: RunSnapshot) -> str:
+    """What went wrong with a run, in a few words; empty when nothing did."""
+    if run.state is State.FAILED:
+        return run.status.error or "failed without a word"
+    if run.state is State.CRASHED:
+        return run.status.error or "process is gone"
+    return run.warning
+
+
+def clock(seconds: float) -> str:
+    """A duration as hours, minutes and seconds.
+
+    >>> clock(192.4), clock(-1), clock(360000)
+    ('00:03:12', '00:00:00', '100:00:00')
+    """
+    whole = max(0, int(seconds))
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def about(seconds: float) -> str:
+    """A duration that is only guessed.
+
+    >>> about(20), about(754), about(9000), about(1e6)
+    ('1 min', '13 min', '2.5 h', '12 days')
+    """
+    if not math.isfinite(seconds):
+        return NOTHING
+    minutes = max(1, math.ceil(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def training_seconds(run: RunSnapshot, now: float) -> float:
+    """Seconds of training; of a running run up to now."""
+    since = now - run.status.heartbeat
+    return run.status.elapsed + (min(max(since, 0.0), 60.0) if run.state is State.RUNNING else 0.0)
+
+
+def created(run: RunSnapshot) -> datetime:
+    """When the run was queued, in UTC."""
+    return datetime.fromisoformat(run.file.created)
+
+
+def speed(runs: Iterable[RunSnapshot]) -> float:
+    """Pictures trained on a second, all running runs together."""
+    return sum(run.status.images_per_second for run in runs if run.state is State.RUNNING)
+
+
+def seconds_left(runs: Iterable[RunSnapshot]) -> float | None:
+    """A guess at how long the live and queued runs still take; None when none is running."""
+    pending = [run for run in runs if run.state.is_live or run.state is State.QUEUED]
+    rate = speed(pending)
+    if rate <= 0:
+        return None
+    known = max((run.status.steps for run in pending), default=0)
+    steps = sum(
+        max(0, (run.status.steps or known) - run.status.step) * run.file.config.train.batch_size
+        for run in pending
+    )
+    return steps / rate
+
+
+def placement(runs: Sequence[RunSnapshot]) -> str:
+    """Where the live runs train: `cpu 2x1` is two workers with one thread each."""
+    live = [run.status for run in runs if run.state.is_live and run.status.device]
+    devices: dict[str, list[int]] = {}
+    for status in live:
+        devices.setdefault(status.device, []).append(status.threads)
+    parts = []
+    for device, threads in sorted(devices.items()):
+        each = f"x{max(threads)}" if device == "cpu" else ""
+        parts.append(f"{device} {len(threads)}{each}" if each or len(threads) > 1 else device)
+    return ", ".join(parts)
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+@functools.lru_cache(maxsize=64)
+def schedule_of(config: ScheduleConfig) -> Schedule | None:
+    """The schedule that a configuration names; None when it cannot be made, say because its file is gone."""
+    try:
+        return make_schedule(**msgspec.structs.asdict(config))
+    except UserError:
+        return None
+
+
+def settings_line(config: RunConfig) -> str:
+    """The settings that shape a run most, in one line."""
+    usual = config.model.width in (None, PRESET_WIDTHS[config.model.preset])
+    network = config.model.preset + ("" if usual else f" width {config.model.width}")
+    parts = [
+        plain(config.data.title),
+        f"T = {config.schedule.timesteps}",
+        config.diffusion.prediction_type,
+        network,
+        f"batch {config.train.batch_size}",
+        config.train.optimizer,
+        f"seed {config.train.seed}",
+    ]
+    return " · ".join(parts)
+
+
+MOST_LABEL: Final = 16
+
+
+def places(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
+    """Each run's place, which gives its colour and digit: that on the board, where the runs are of one
+    group."""
+    if len({run.group for run in runs}) == 1:
+        group = snapshot.of_group(runs[0].group)
+        found = {run.id: place for place, run in enumerate(group)}
+        return {run.id: found[run.id] for run in runs}
+    return {run.id: place for place, run in enumerate(runs)}
+
+
+def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
+    """What to call each run, by id: its schedule alone where more would be cut off; digits tell runs apart."""
+    found = labels(runs)
+    if max(map(len, found.values()), default=0) <= MOST_LABEL:
+        return found
+    return {run.id: plain(run.label) for run in runs}
+
+
+def setting(value: Any) -> str:
+    """A value of the configuration as it is written in a recipe; a dash for one that is left out.
+
+    >>> [setting(value) for value in (None, True, 0.0001, "x^2", 3)]
+    ['–', 'true', '0.0001', 'x^2', '3']
+    """
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return np.format_float_positional(value, trim="-") if 1e-4 <= abs(value) < 1e6 else f"{value:g}"
+    return plain(str(value))
+
+
+def small(value: float | None) -> str:
+    """A share that may be tiny, in at most seven characters.
+
+    >>> [small(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]
+    ['0', '4.0e-05', '0.1464', '1', '–']
+    """
+    if value == 0:
+        return "0"
+    return "1" if value == 1 else number(value)
+
+
+LEVEL_MARKS: Final = {
+    "good": ("✔", "$text-success"),
+    "doubtful": ("▲", "$text-warning"),
+    "bad": ("✖", "$text-error"),
+}
+
+
+def decibels(ratio: float) -> str:
+    """A power ratio in decibels.
+
+    >>> decibels(1.0), decibels(0.05), decibels(0.0)
+    ('0 dB', '-13 dB', '-∞ dB')
+    """
+    if ratio <= 0:
+        return "-∞ dB"
+    return f"{10 * math.log10(ratio) + 0.0:.0f} dB" if math.isfinite(ratio) else "∞ dB"

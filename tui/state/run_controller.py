@@ -1,0 +1,241 @@
+"""What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread.
+
+The first frame waits for this module, so that what it takes is imported where it is needed.
+"""
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from core.config import RunConfig
+    from core.launch.overlay import Fitting
+    from core.recipes import Recipe
+    from core.runs import Evaluation
+    from core.runs.directory import RunDirectory
+    from core.runs.trajectory import Walk
+    from tui.state.snapshot import RunSnapshot, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Queues, stops, resumes and deletes the runs of one folder.
+
+    Args:
+        root: the runs folder.
+        device: what the queue's runner is told to train on.
+        slots: how many runs at once; None leaves it to the runner.
+        now: the wall clock.
+    """
+
+    root: Path
+    device: str = "auto"
+    slots: int | None = None
+    now: Callable[[], float] = time.time
+
+    def queue(
+        self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()
+    ) -> "list[RunDirectory]":
+        """Queue runs as one new group and make sure that somebody starts them.
+
+        Args:
+            configs: one a run.
+            name: what the group's name begins with.
+            taken: the groups that there are; two groups of one second would else get the same name.
+
+        Raises:
+            UserError: the runs folder cannot be written.
+        """
+        from core.launch.queue import enqueue
+        from core.runs.directory import make_group
+
+        group = stem = make_group(name)
+        number = 1
+        while group in taken:
+            group, number = f"{stem}-{number + 1}", number + 1
+        runs = enqueue(self.root, configs, group=group)
+        self.wake()
+        return runs
+
+    def wake(self) -> None:
+        """Make sure that a runner starts what is queued."""
+        from core.launch.queue import ensure_runner
+
+        ensure_runner(self.root, self.device, self.slots)
+
+    def stop(self, runs: "Sequence[RunSnapshot]") -> str:
+        """Stop runs that are queued or live; says what came of it.
+
+        Raises:
+            UserError: one cannot be stopped; the others are.
+        """
+        from core.launch.control import stop
+        from core.runs.status import State
+        from tui.state.formatting import counted
+
+        stoppable = [run for run in runs if not run.state.is_ended]
+        if not stoppable:
+            return _nothing(runs, "to stop")
+        _each(stoppable, lambda run: stop(run.run))
+        waiting = [run for run in stoppable if run.state is State.QUEUED]
+        if len(stoppable) == 1:
+            return (
+                f"{stoppable[0].label}: {'taken from the queue' if waiting else 'stops after a checkpoint'}"
+            )
+        return f"{counted(len(stoppable), 'run')} stop; each keeps a checkpoint"
+
+    def resume(self, runs: "Sequence[RunSnapshot]", *, epochs: int | None = None) -> str:
+        """Put ended runs back into the queue; says what came of it.
+
+        Args:
+            runs: finished ones are passed over, unless `epochs` is given.
+            epochs: train up to this many in all.
+
+        Raises:
+            UserError: one cannot be resumed; the others are.
+        """
+        from core.launch.control import resume
+        from core.runs.status import State
+        from tui.state.formatting import counted
+
+        ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
+        try:
+            _each(ended, lambda run: resume(run.run, epochs=epochs))
+        finally:
+            if ended or any(run.state is State.QUEUED for run in runs):
+                self.wake()
+        if len(ended) == 1:
+            return f"{ended[0].label}: queued again"
+        if ended:
+            return f"{counted(len(ended), 'run')} queued again"
+        if any(run.state is State.QUEUED for run in runs):
+            return "already queued; the queue has been woken"
+        return _nothing(runs, "to resume")
+
+    def denoise(self, runs: "Sequence[RunSnapshot]", walks: "Sequence[Walk]") -> str:
+        """Have the way from noise to picture computed; says what came of it.
+
+        Args:
+            runs: with checkpoints.
+            walks: how each of them gets there.
+
+        Raises:
+            UserError: there is no such device, or a run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.trajectory import start_walks
+        from tui.state.formatting import counted
+
+        plan = make_plan(self.device)
+        started = 0
+        for walk in dict.fromkeys(walks):
+            started += start_walks(
+                [run.run for run, one in zip(runs, walks, strict=True) if one == walk], walk, plan
+            )
+        return f"computing it for {counted(started, 'run')}" if started else "is being computed already"
+
+    def fit(
+        self, pictures: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]
+    ) -> "Fitting":
+        """Have triangles fitted to real pictures and to samples, in a process of its own.
+
+        Args:
+            pictures: real ones, uint8 [N, H, W] or [N, H, W, 3].
+            kept: where their fits are kept.
+            samples: sheets of samples, and where their fits are kept.
+
+        Raises:
+            UserError: a folder cannot be written, or the process not started.
+        """
+        from core.imaging.sheet import write_sheet
+        from core.launch.overlay import start_fitting
+
+        sheet = kept.with_suffix(".png")
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_sheet(sheet, pictures, columns=16)
+        except OSError as error:
+            raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
+        return start_fitting([(sheet, kept), *samples])
+
+    def judge(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> str:
+        """Have runs judged; says what came of it.
+
+        Args:
+            groups: runs with checkpoints, and a judgement that theirs shall be comparable with.
+
+        Raises:
+            UserError: there is no such device, or a run cannot be written.
+        """
+        from core.launch.devices import make_plan
+        from core.launch.jobs import start_judging
+        from tui.state.formatting import counted
+
+        plan = make_plan(self.device)
+        started = sum(start_judging([run.run for run in runs], plan, like=like) for runs, like in groups)
+        return (
+            f"judging {counted(started, 'run')}, which takes minutes"
+            if started
+            else "is being judged already"
+        )
+
+    def delete(self, run: "RunSnapshot") -> str:
+        """Delete a run and all its files.
+
+        Raises:
+            UserError: it is live, or cannot be deleted.
+        """
+        from core.launch.control import remove
+
+        remove(run.run)
+        return f"{run.label}: deleted"
+
+
+def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
+    """Act on every run, and only then complain about those with which it did not work."""
+    errors = []
+    for run in runs:
+        try:
+            act(run)
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        raise UserError("\n".join(errors))
+
+
+def _nothing(runs: "Sequence[RunSnapshot]", what: str) -> str:
+    if len(runs) == 1:
+        return f"{runs[0].label} is {runs[0].state}: nothing {what}"
+    return f"nothing {what} here"
+
+
+def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
+    """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
+    import msgspec
+
+    from core.launch.provenance import anchored, anchored_config
+
+    def settled(config: "RunConfig") -> bytes:
+        config = config.resolved()
+        train = msgspec.structs.replace(config.train, epochs=1)
+        return msgspec.json.encode(msgspec.structs.replace(config, train=train))
+
+    for group in reversed(snapshot.groups):
+        runs = snapshot.of_group(group)
+        if len(runs) != len(recipe.configs):
+            continue
+        pairs = zip(
+            sorted((settled(anchored_config(run.file)), run.file.config.train.epochs) for run in runs),
+            sorted((settled(anchored(config)), config.train.epochs) for config in recipe.configs),
+            strict=True,
+        )
+        if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):
+            return group
+    return None

@@ -1,0 +1,65 @@
+"""What many runs are together, kept so that only those that still train are looked at again."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from core.runs.status import State
+from tui.state.formatting import created, training_seconds
+from tui.state.snapshot import RunSnapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over runs.
+
+    `pending` are the live and the queued ones; all else is of all runs, but `trained` (seconds of training) and
+    `last` (the latest heartbeat) only of those that have ended. `first` is when the first was queued; times are
+    in seconds since the epoch.
+    """
+
+    count: int = 0
+    counts: Mapping[State, int] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ()
+    schedules: int = 0
+    first: float = 0.0
+    pending: tuple[RunSnapshot, ...] = ()
+    trained: float = 0.0
+    last: float = 0.0
+
+    @classmethod
+    def of(cls, runs: Iterable[RunSnapshot]) -> "Tally":
+        """Look at every run once."""
+        runs = list(runs)
+        counts: dict[State, int] = {}
+        for run in runs:
+            counts[run.state] = counts.get(run.state, 0) + 1
+        ended = [run for run in runs if run.state.is_ended]
+        oldest = min(runs, key=lambda run: run.file.created, default=None)
+        return cls(
+            count=len(runs),
+            counts=counts,
+            datasets=tuple(dict.fromkeys(run.data_title for run in runs)),
+            recipes=tuple(dict.fromkeys(run.file.config.recipe for run in runs)),
+            schedules=len({run.label for run in runs}),
+            first=created(oldest).timestamp() if oldest is not None else 0.0,
+            pending=tuple(run for run in runs if not run.state.is_ended),
+            trained=sum(run.status.elapsed for run in ended),
+            last=max((run.status.heartbeat for run in ended), default=0.0),
+        )
+
+    def gone_on(self, runs: Mapping[str, RunSnapshot]) -> "Tally":
+        """The same with newer snapshots of the pending runs, by id; none of them has another state."""
+        return replace(self, pending=tuple(runs[run.id] for run in self.pending))
+
+    def elapsed(self, now: float) -> float:
+        """How long these runs have been training.
+
+        Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was
+        queued and of all training times together.
+        """
+        trained = self.trained + sum(training_seconds(run, now) for run in self.pending)
+        last = max(
+            (now if run.state.is_live else run.status.heartbeat for run in self.pending), default=self.last
+        )
+        return max(0.0, min(trained, max(last, self.last) - self.first))

@@ -1,0 +1,188 @@
+"""From noise to picture, for each run: what its training kept of it, or what was computed since."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import RunConfig
+from core.errors import UserError
+from core.imaging.sheet import Sheet
+from core.runs.trajectory import Trajectory, Walk, read_progress, visited_timesteps
+from tui.state.reader import Signature, signature
+from tui.state.sheet_cache import PictureCache
+from tui.state.snapshot import RunSnapshot
+
+Pixels = NDArray[np.uint8]
+
+STEPS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000)
+"""Numbers of network calls to choose from."""
+KEPT_PICTURES: Final = 512
+
+
+class Way(Protocol):
+    """States from noise to picture: each some pictures, uint8 [N, H, W] or [N, H, W, 3]."""
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that the network had learnt."""
+
+    @property
+    def timesteps(self) -> Sequence[int]:
+        """The noise level t of each state, from T down to 0."""
+
+    def xt(self, index: int) -> Pixels:
+        """A state."""
+
+    def x0(self, index: int) -> Pixels | None:
+        """What the network foresaw there; None where that was not kept."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strip:
+    """A way that a training kept: some of its states [S, N, H, W] or [S, N, H, W, 3], without what was foreseen."""
+
+    epoch: int
+    timesteps: tuple[int, ...]
+    states: Pixels
+
+    def xt(self, index: int) -> Pixels:
+        state: Pixels = self.states[index]
+        return state
+
+    def x0(self, index: int) -> Pixels | None:
+        return None
+
+
+def strip_of(sheet: Sheet, epoch: int, config: RunConfig) -> Strip | None:
+    """The way on a sheet, whose rows are starting noises and whose columns are states; None when it is another."""
+    starts, rest = divmod(len(sheet.pictures), sheet.columns)
+    steps = config.sample.steps or config.schedule.timesteps
+    if rest or sheet.columns < 2 or steps < sheet.columns - 1:
+        return None
+    visited = visited_timesteps(config, steps)
+    shown = np.linspace(0, steps, sheet.columns).round().astype(int)
+    states = sheet.pictures.reshape(starts, sheet.columns, *sheet.pictures.shape[1:]).swapaxes(0, 1)
+    return Strip(epoch, tuple(visited[index] for index in shown), states)
+
+
+class Ways:
+    """Finds the ways of runs; reads a file again only when it has changed."""
+
+    def __init__(self, cache: PictureCache | None = None) -> None:
+        self._sheets = cache or PictureCache()
+        self._strips: dict[Path, tuple[Sheet, Strip | None]] = {}
+        self._walks: dict[Path, tuple[Signature, Trajectory | None]] = {}
+        self._pictures: OrderedDict[tuple[object, ...], tuple[Way, Pixels | None]] = OrderedDict()
+
+    def kept(self, run: RunSnapshot, epoch: int | None) -> Strip | None:
+        """What the training kept at an epoch, or at the latest before it; None takes the latest of all."""
+        found = next((one for one in reversed(run.strips) if epoch is None or one[0] <= epoch), None)
+        sheet = self._sheets.sheet(found[1]) if found else None
+        if found is None or sheet is None:
+            return None
+        before = self._strips.get(found[1])
+        if before is None or before[0] is not sheet:
+            before = self._strips[found[1]] = (sheet, strip_of(sheet, found[0], run.file.config))
+        return before[1]
+
+    def computed(self, run: RunSnapshot, walk: Walk) -> Trajectory | None:
+        """What was computed of this walk; None when nothing was that can be read."""
+        path = walk.path(run.run)
+        seen = signature(path)
+        if seen is None:
+            self._walks.pop(path, None)
+            return None
+        before = self._walks.get(path)
+        if before is None or before[0] != seen:
+            before = self._walks[path] = (seen, _opened(path))
+        return before[1]
+
+    def picture(self, way: Way, index: int, *, foreseen: bool = False) -> Pixels | None:
+        """A state [N, H, W] or [N, H, W, 3], or what was foreseen there; the same array while it is remembered.
+
+        None is what was not kept, or cannot be read any more.
+        """
+        return self._remembered(way, (index, foreseen), lambda: _read(way, index, foreseen))
+
+    def strip_picture(self, way: Way, index: int, start: int, *, both: bool) -> Pixels | None:
+        """A state of one starting noise [1 or 2, H, W] or [1 or 2, H, W, 3], below it what was foreseen.
+
+        Args:
+            way: of which way.
+            index: which state.
+            start: which starting noise; the last one where there are not as many.
+            both: whether what was foreseen is wanted too; it is left out where it was not kept.
+        """
+
+        def cut() -> Pixels | None:
+            parts = [_read(way, index, foreseen) for foreseen in ((False, True) if both else (False,))]
+            rows = [part[min(start, len(part) - 1)] for part in parts if part is not None]
+            return np.stack(rows) if rows and parts[0] is not None else None
+
+        return self._remembered(way, (index, start, both), cut)
+
+    def _remembered(
+        self, way: Way, what: tuple[object, ...], make: Callable[[], Pixels | None]
+    ) -> Pixels | None:
+        key = (id(way), *what)
+        before = self._pictures.get(key)
+        if before is None or before[0] is not way:
+            before = self._pictures[key] = (way, make())
+        self._pictures.move_to_end(key)
+        while len(self._pictures) > KEPT_PICTURES:
+            self._pictures.popitem(last=False)
+        return before[1]
+
+
+def why_missing(run: RunSnapshot, walk: Walk | None, key: str) -> str:
+    """What to say where there is no way to show.
+
+    Args:
+        run: the run.
+        walk: the walk that is asked for; None for what the training kept.
+        key: the key that has it computed.
+    """
+    if walk is None:
+        if run.strips:
+            return "nothing that early"
+        every = run.file.config.sample.reverse_every
+        return f"its first strip comes with epoch {every}" if not run.state.is_ended else "kept no strip"
+    if progress := read_progress(run.run, walk):
+        done = f"computing: {100 * progress.done // max(1, progress.total)}%" if progress.done else ""
+        return progress.error or done or "about to be computed"
+    if not run.run.checkpoint.exists():
+        return "has no checkpoint yet"
+    if walk.steps > run.file.config.schedule.timesteps:
+        return f"has only {run.file.config.schedule.timesteps} timesteps"
+    return f"{key} computes it"
+
+
+def walk_of(run: RunSnapshot, sampler: str, steps: int | None) -> Walk:
+    """The walk of a run; None takes as many steps as the run itself does."""
+    config = run.file.config
+    return Walk(sampler, steps or config.sample.steps or config.schedule.timesteps)
+
+
+def step_choices(runs: Sequence[RunSnapshot]) -> list[int | None]:
+    """Numbers of steps that all runs can take, ascending, after None, the run's own number."""
+    most = min((run.file.config.schedule.timesteps for run in runs), default=1)
+    return [None, *(steps for steps in STEPS if steps < most), most]
+
+
+def _read(way: Way, index: int, foreseen: bool) -> Pixels | None:
+    try:
+        return way.x0(index) if foreseen else way.xt(index)
+    except UserError:
+        return None
+
+
+def _opened(path: Path) -> Trajectory | None:
+    try:
+        return Trajectory(path)
+    except (OSError, UserError):
+        return None

@@ -1,0 +1,41 @@
+"""What all charts share: they are drawn as a whole, once, and again only when something changed."""
+
+from textual.strip import Strip
+
+from tui.textual_ext.strip_widget import Drawn
+
+
+class Chart(Drawn, can_focus=False):
+    """A widget that keeps its lines until `redraw`, a resize or another theme; each kind has its own `draw`."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._strips: list[Strip] | None = None
+        self.draws = 0
+        """How often it was drawn."""
+
+    def draw(self) -> list[Strip]:
+        """The lines from the top; those that are missing are blank."""
+        return []
+
+    def redraw(self) -> None:
+        """Draw again when it is shown next."""
+        self._strips = None
+        self.refresh()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self.redraw()
+
+    def on_resize(self) -> None:
+        self.redraw()
+
+    def render_line(self, y: int) -> Strip:
+        if self._strips is None:
+            self._strips = self.draw()
+            self.draws += 1
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.content_size.width, self.rich_style)

@@ -1,0 +1,137 @@
+"""From losses to what a chart draws of them: one value, or one extent, for each column of dots."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui.widgets.charts.decimation import Buckets
+
+Floats = NDArray[np.float64]
+
+SMOOTHINGS: Final = ("none", "light", "medium", "strong")
+_SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
+HELDOUT: Final = (2, 4)
+DASHED: Final = (5, 8)
+
+
+class Extents(NamedTuple):
+    """Lowest and highest value of a line in each column of dots [columns]; NaN where there is none."""
+
+    low: Floats
+    high: Floats
+
+
+def column_edges(low: float, high: float, columns: int, *, log: bool, least: float = 1.0) -> Floats:
+    """The borders of columns between two places [columns + 1], evenly spaced to the eye.
+
+    Args:
+        low: where the first column begins.
+        high: where the last one ends.
+        columns: how many.
+        log: on a logarithmic axis.
+        least: above 0: the least span, and where a logarithmic axis begins at the earliest.
+    """
+    if log:
+        low = max(low, least)
+    high = max(high, low + least)
+    edges: Floats = np.geomspace(low, high, columns + 1) if log else np.linspace(low, high, columns + 1)
+    edges[0], edges[-1] = low, high
+    return edges
+
+
+def smoothed(buckets: Buckets, level: int) -> Floats:
+    """The mean of each column [columns] over a window that grows with `level` (an index into `SMOOTHINGS`).
+
+    Each step has the same weight, also where columns hold different numbers of steps. Columns without a
+    finite value stay NaN.
+    """
+    columns = len(buckets.mean)
+    half = int(columns * _SHARES[level] / 2)
+    if half < 1:
+        return buckets.mean
+    weights = buckets.finite.astype(np.float64)
+    sums = _window_sum(np.where(weights > 0, buckets.mean, 0.0) * weights, half)
+    counts = _window_sum(weights, half)
+    means: Floats = np.divide(sums, counts, out=np.full(columns, np.nan), where=weights > 0)
+    return means
+
+
+def bridged(values: Floats, broken: NDArray[np.bool_]) -> Floats:
+    """Fill columns that hold no step from their neighbours, but never across a `broken` one.
+
+    Args:
+        values: one a column [columns]; NaN where there is none.
+        broken: where there were losses and none was finite [columns].
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    if len(known) < 2:
+        return values
+    columns = np.arange(len(values))
+    filled = np.interp(columns, known, values[known])
+    filled[(columns < known[0]) | (columns > known[-1])] = np.nan
+    if broken.any():
+        before = np.searchsorted(known, columns, side="right") - 1
+        left = known[np.clip(before, 0, None)]
+        right = known[np.clip(before + 1, None, len(known) - 1)]
+        breaks = np.concatenate(([0], np.cumsum(broken)))
+        filled[(breaks[right + 1] > breaks[left]) & ~np.isfinite(values)] = np.nan
+    return filled
+
+
+def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
+    """A polyline through points, a value a column [columns]; NaN before the first and after the last point."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    columns = len(edges) - 1
+    if not len(x):
+        return np.full(columns, np.nan)
+    if log_x:
+        edges, x = np.log(np.maximum(edges, 1e-12)), np.log(np.maximum(x, 1e-12))
+    places = (x - edges[0]) / (edges[-1] - edges[0]) * columns - 0.5
+    # Points in the outer halves of the outer columns stand for these; those out of sight only give directions.
+    inside = (places > -1) & (places < columns)
+    places = np.where(inside, np.clip(places, 0, columns - 1), places)
+    at = np.arange(columns, dtype=np.float64)
+    line = np.interp(at, places, y)
+    line[(at < np.floor(places[0])) | (at > np.ceil(places[-1]))] = np.nan
+    return line
+
+
+def connected(values: Floats) -> Extents:
+    """A line through one value a column, without holes: each column reaches half way to its neighbours."""
+    return _joined(values, values)
+
+
+def envelope(low: Floats, high: Floats) -> Extents:
+    """From the lowest to the highest value of each column, without holes between neighbours."""
+    return _joined(low, high)
+
+
+def patterned(extents: Extents, pattern: tuple[int, int]) -> Extents:
+    """Only the first `pattern[0]` of every `pattern[1]` columns, and the last one drawn."""
+    drawn, period = pattern
+    columns = np.arange(len(extents.low))
+    keep = columns % period < drawn
+    known = np.flatnonzero(np.isfinite(extents.low))
+    if len(known):
+        keep[known[-1]] = True
+    return Extents(np.where(keep, extents.low, np.nan), np.where(keep, extents.high, np.nan))
+
+
+def _joined(low: Floats, high: Floats) -> Extents:
+    if not len(low):
+        return Extents(low, high)
+    middle = (low + high) / 2
+    halfway = (middle[1:] + middle[:-1]) / 2
+    before, after = np.append(np.nan, halfway), np.append(halfway, np.nan)
+    lowest = np.fmin(low, np.fmin(before, after))
+    highest = np.fmax(high, np.fmax(before, after))
+    known = np.isfinite(low)
+    return Extents(np.where(known, lowest, np.nan), np.where(known, highest, np.nan))
+
+
+def _window_sum(values: Floats, half: int) -> Floats:
+    sums = np.concatenate(([0.0], np.cumsum(values)))
+    columns = np.arange(len(values))
+    return sums[np.minimum(columns + half + 1, len(values))] - sums[np.maximum(columns - half, 0)]

@@ -1,0 +1,241 @@
+"""The cells of a chart: lines, bands, axes, ticks and labels, before they have colours."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from core.imaging.braille import braille_chart
+from tui.widgets.charts.binning import Extents
+from tui.widgets.charts.ticks import count_label, linear_ticks, log_ticks
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+GUTTER: Final = 8
+"""Cells left of the plot: seven for a value, one for the axis."""
+LABEL_ROOM: Final = 2
+BROKEN: Final = "✖"
+BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
+
+
+class Curve(NamedTuple):
+    """What is drawn of one series, in the units of the y axis (logarithms when it is logarithmic)."""
+
+    line: Extents
+    heldout: Extents
+    band: Extents | None
+    end: tuple[int, float] | None
+    breaks: list[tuple[int, float]]
+
+
+class Plot(NamedTuple):
+    """A finished drawing [h, w]: for each cell a character, the number of its style and that of its
+    background.
+
+    Styles are `BASE`, `AXIS`, `GRID`, `CURSOR`, then one a series from `FIRST_SERIES` on, then one a series
+    for its held-out line. Background 0 is none, then one a series for its band.
+    """
+
+    chars: NDArray[np.str_]
+    styles: Ints
+    grounds: Ints
+
+
+class Canvas:
+    """The cells of a chart: plot, axes and labels. `width` and `height` are those of the plot alone."""
+
+    def __init__(self, width: int, height: int, y_range: tuple[float, float], *, log_y: bool) -> None:
+        self.width, self.height, self.y_range, self.log_y = width, height, y_range, log_y
+        shape = (height + 2, GUTTER + width + LABEL_ROOM)
+        self.chars = np.full(shape, " ", dtype="<U1")
+        self.styles = np.full(shape, BASE, dtype=np.int64)
+        self.grounds = np.zeros(shape, dtype=np.int64)
+        self._ticks: list[tuple[int, str]] = []
+
+    def row(self, value: float) -> int:
+        """The row of cells in which a value lies, clipped to the plot."""
+        low, high = self.y_range
+        share = (high - value) / (high - low)
+        return int(np.clip(share * self.height, 0, self.height - 1))
+
+    def draw_lines(self, curves: Sequence[Curve], *, on_top: int | None = None) -> None:
+        """Bands behind, then held-out lines, then the lines of the training loss, that of `on_top` last."""
+        for index, curve in enumerate(curves):
+            if curve.band is not None:
+                self._draw_band(curve.band, index)
+        count = len(curves)
+        order = sorted(range(count), key=lambda index: index == on_top)
+        drawn = [self._clipped(curves[index].heldout) for index in order]
+        drawn += [self._clipped(curves[index].line) for index in order]
+        chars, owner = braille_chart(drawn, self.height, self.y_range, log_y=False)
+        plot = (slice(0, self.height), slice(GUTTER, GUTTER + self.width))
+        # Styles of training losses come first, those of held-out ones after them.
+        styles = np.array([*(count + index for index in order), *order]) + FIRST_SERIES
+        self.chars[plot][owner >= 0] = chars[owner >= 0]
+        self.styles[plot][owner >= 0] = styles[owner[owner >= 0]]
+
+    def draw_grid(self, ticks: Sequence[tuple[float, str]]) -> None:
+        """The y axis, its labels and a faint line across the plot at each."""
+        self.chars[: self.height, GUTTER - 1] = "│"
+        self.styles[: self.height + 2, :GUTTER] = AXIS
+        taken: set[int] = set()
+        for value, label in ticks:
+            row = self.row(value)
+            if row in taken:
+                continue
+            taken.add(row)
+            self.chars[row, GUTTER - 1] = "┤"
+            if len(label) < GUTTER:
+                self._write(row, 0, label.rjust(GUTTER - 1), AXIS)
+            across = slice(GUTTER, GUTTER + self.width)
+            empty = self.chars[row, across] == " "
+            self.chars[row, across][empty] = "┈"
+            self.styles[row, across][empty] = GRID
+
+    def draw_cursor(self, column: int) -> None:
+        """A vertical line behind the curves."""
+        if not 0 <= column < self.width:
+            return
+        down = (slice(0, self.height), GUTTER + column)
+        empty = (self.styles[down] == BASE) | (self.styles[down] == GRID)
+        self.chars[down] = np.where(empty, "┊", self.chars[down])
+        self.styles[down] = np.where(empty, CURSOR, self.styles[down])
+
+    def draw_labels(self, curves: Sequence[Curve], markers: Sequence[str]) -> None:
+        """A marker right of each line's end, pushed up or down where two would meet, and ✖ where a line
+        broke."""
+        for index, curve in enumerate(curves):
+            for column, value in curve.breaks:
+                if np.isfinite(value):
+                    self._write(self.row(value), GUTTER + column // 2, BROKEN, FIRST_SERIES + index)
+        by_column: dict[int, list[tuple[float, int]]] = {}
+        for index, curve in enumerate(curves):
+            if curve.end is not None:
+                column = min(curve.end[0] // 2 + 1, self.width)
+                if any(broken // 2 == column for broken, _ in curve.breaks):
+                    column = min(column + 1, self.width)
+                by_column.setdefault(column, []).append((curve.end[1], index))
+        for column, ends in by_column.items():
+            ends.sort(key=lambda end: -end[0])
+            rows = spread([self.row(value) for value, _ in ends], self.height)
+            for row, (_, index) in zip(rows, ends, strict=False):
+                self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
+
+    def draw_box(self, lines: Sequence[Sequence[tuple[str, int]]], *, last: int) -> None:
+        """Words over the curves, at the upper edge of the plot, where falling losses leave room.
+
+        Args:
+            lines: alike in width; of each the texts, one cell a character, and their styles.
+            last: the column of the plot in which they end.
+        """
+        width = max((sum(len(text) for text, _ in line) for line in lines), default=0)
+        first = GUTTER + max(0, last + 1 - width)
+        self.grounds[: len(lines), first : first + width] = 0
+        for row, line in enumerate(lines):
+            column = first
+            for text, style in line:
+                self._write(row, column, text, style)
+                column += len(text)
+
+    def finish(self, edges: Floats, *, log_x: bool, unit: str = "steps") -> Plot:
+        """Add the x axis, whose numbers are of this unit, and hand the cells out."""
+        axis, labels = self.height, self.height + 1
+        self.styles[axis:, :] = AXIS
+        self.chars[axis, GUTTER - 1] = "└"
+        self.chars[axis, GUTTER : GUTTER + self.width] = "─"
+        unit = f" {unit}"
+        low, high = float(edges[0]), float(edges[-1])
+        most = max(2, self.width // 12)
+        ticks = log_ticks(low, high, most) if log_x else linear_ticks(low, high, most)
+        self._write(labels, GUTTER + self.width + LABEL_ROOM - len(unit), unit, AXIS)
+        limit = GUTTER + self.width + LABEL_ROOM - len(unit)
+        filled_to = 0
+        for tick in ticks:
+            column = int(np.clip(np.searchsorted(edges, tick, side="right") - 1, 0, len(edges) - 2)) // 2
+            text = count_label(tick)
+            start = GUTTER + column - len(text) // 2
+            self.chars[axis, GUTTER + column] = "┬"
+            if start >= filled_to and start + len(text) <= limit:
+                self._write(labels, start, text, AXIS)
+                filled_to = start + len(text) + 1
+        return Plot(self.chars, self.styles, self.grounds)
+
+    def _draw_band(self, band: Extents, index: int) -> None:
+        low = np.fmin(band.low[0::2], band.low[1::2])
+        high = np.fmax(band.high[0::2], band.high[1::2])
+        bottom, top = self.y_range
+        size = (top - bottom) / self.height
+        first, last = (np.clip(np.rint((top - edge) / size), 0, self.height) for edge in (high, low))
+        rows = np.arange(self.height)[:, None]
+        self.grounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = index + 1
+
+    def _clipped(self, extents: Extents) -> Extents:
+        """Values above the plot run along its upper edge out of sight; those inside are left alone."""
+        low, high = self.y_range
+        outside = (extents.low > high) | (extents.high < low)
+        return Extents(
+            np.where(outside, np.nan, np.maximum(extents.low, low)),
+            np.where(outside, np.nan, np.minimum(extents.high, high)),
+        )
+
+    def _write(self, row: int, column: int, text: str, style: int) -> None:
+        for offset, char in enumerate(text):
+            if 0 <= column + offset < self.chars.shape[1] and 0 <= row < self.chars.shape[0]:
+                self.chars[row, column + offset] = char
+                self.styles[row, column + offset] = style
+
+
+def to_strips(plot: Plot, styles: Sequence[Style], grounds: Sequence[Style]) -> list[Strip]:
+    """A drawing as lines of segments, neighbouring cells of one look in one segment.
+
+    Args:
+        plot: the drawing.
+        styles: by the numbers of `Plot.styles`.
+        grounds: by the numbers of `Plot.grounds`.
+    """
+    made: dict[int, Style] = {}
+    strips = []
+    codes = plot.styles * len(grounds) + plot.grounds
+    for row, line in zip(codes, plot.chars, strict=True):
+        starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
+        text = "".join(line.tolist())
+        segments = []
+        for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+            code = int(row[start])
+            style = made.get(code)
+            if style is None:
+                number, behind = divmod(code, len(grounds))
+                style = made[code] = styles[number] + grounds[behind]
+            segments.append(Segment(text[start:stop], style))
+        strips.append(Strip(segments, len(row)))
+    return strips
+
+
+def spread(rows: Sequence[int], height: int) -> list[int]:
+    """Rows for labels that want these rows, ascending: each its own, in the same order, as near as can be.
+
+    >>> spread([4, 4, 4, 9], 10), spread([9, 9], 10), spread([0, 0, 0], 2)
+    ([3, 4, 5, 9], [8, 9], [0, 1])
+    """
+    blocks: list[list[int]] = []
+    for row in rows[:height]:
+        blocks.append([row])
+        while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], height):
+            last = blocks.pop()
+            blocks[-1] += last
+    return [_first_row(block, height) + place for block in blocks for place in range(len(block))]
+
+
+def _overlap(above: Sequence[int], below: Sequence[int], height: int) -> bool:
+    return _first_row(below, height) < _first_row(above, height) + len(above)
+
+
+def _first_row(block: Sequence[int], height: int) -> int:
+    """Where labels that touch begin, so that they lie around the middle of what they want."""
+    first = round(sum(block) / len(block) - (len(block) - 1) / 2)
+    return min(max(0, first), height - len(block))

@@ -1,0 +1,324 @@
+"""Losses of several runs as braille curves, drawn from one bucket a column however long the runs are."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from tui.settings.series_colors import MARKERS
+from tui.widgets.charts.base import Chart
+from tui.widgets.charts.binning import SMOOTHINGS, column_edges
+from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_ROOM, Canvas, Plot, to_strips
+from tui.widgets.charts.cursor_readout import Reading, box
+from tui.widgets.charts.decimation import BucketedSeries
+from tui.widgets.charts.loss_lines import SHOWN, Lines, View, ends_of, lines_of, unscaled
+from tui.widgets.charts.series import Series, alike
+from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
+from tui.widgets.charts.x_axis import UNITS, Span, place_text, time_unit
+
+Floats = NDArray[np.float64]
+
+BAND_STRENGTH = 0.28
+HELDOUT_STRENGTH = 0.7
+
+
+class LossChart(Chart):
+    """Loss against step for several runs: means as lines, held-out losses dashed, extents as a tinted band.
+
+    The band belongs to the highlighted series, or to the only one. Not-finite losses break a line and are
+    marked ✖. A digit at the end of each line says whose it is, so colour is not needed to tell.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "chart--axis",
+        "chart--grid",
+        "chart--cursor",
+        "chart--legend",
+        "chart--empty",
+    }
+    DEFAULT_CSS = """
+    LossChart {
+        height: 1fr;
+        width: 1fr;
+        min-height: 4;
+    }
+    LossChart > .chart--axis { color: $text-muted; }
+    LossChart > .chart--grid { color: $foreground 18%; }
+    LossChart > .chart--cursor { color: $accent; }
+    LossChart > .chart--legend { color: $text-muted; }
+    LossChart > .chart--empty { color: $text-disabled; }
+    """
+
+    log_y: reactive[bool] = reactive(True)
+    log_x: reactive[bool] = reactive(False)
+    unit: reactive[str] = reactive(UNITS[0])
+    """What runs along the x axis: one of `UNITS`; the series' scales are of it."""
+    span: reactive[Span | None] = reactive(None)
+    """The part of the x axis that is seen, in its unit; None for the whole."""
+    smoothing: reactive[int] = reactive(1)
+    shown: reactive[str] = reactive(SHOWN[0])
+    """Which losses are drawn: one of `SHOWN`."""
+    legend: reactive[bool] = reactive(True)
+    highlight: reactive[int | None] = reactive(None)
+    cursor: reactive[float | None] = reactive(None)
+    """A place on the x axis, in its unit."""
+    reads: reactive[bool] = reactive(False)
+    """Whether the values at the cursor are written beside it."""
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._series: tuple[Series, ...] = ()
+        self._buckets: list[BucketedSeries] = []
+        self._lines: Lines | None = None
+
+    @property
+    def series(self) -> tuple[Series, ...]:
+        return self._series
+
+    def show(self, series: Sequence[Series]) -> None:
+        """Show these series; nothing is drawn again when they are what is shown already."""
+        new = tuple(series)
+        if len(new) == len(self._series) and all(map(alike, self._series, new)):
+            return
+        self._series = new
+        del self._buckets[len(new) :]
+        self._buckets.extend(BucketedSeries() for _ in range(len(new) - len(self._buckets)))
+        for buckets, one in zip(self._buckets, new, strict=True):
+            buckets.update(one.steps, one.losses)
+        self.redraw()
+
+    def describe(self) -> str:
+        """The axes and the smoothing in a few words."""
+        parts = ["log y" if self.log_y else "linear y", "log x" if self.log_x else "linear x"]
+        if self.shown != "held-out":
+            parts.append(f"smoothing {SMOOTHINGS[self.smoothing]}")
+        if self.shown != "both":
+            parts.append(f"{self.shown} only")
+        if self.highlight is not None and self.highlight < len(self._series):
+            parts.append(f"{self._marker(self.highlight)} set off")
+        if self.span is not None:
+            parts.append("zoomed")
+        return " · ".join(parts)
+
+    def next_shown(self) -> None:
+        """Go on to the next of `SHOWN`."""
+        self.shown = SHOWN[(SHOWN.index(self.shown) + 1) % len(SHOWN)]
+
+    def validate_smoothing(self, level: int) -> int:
+        return level % len(SMOOTHINGS)
+
+    def watch_log_y(self) -> None:
+        self.redraw()
+
+    def watch_log_x(self) -> None:
+        self.redraw()
+
+    def watch_unit(self) -> None:
+        self.redraw()
+
+    def watch_span(self) -> None:
+        self.redraw()
+
+    def watch_smoothing(self) -> None:
+        self.redraw()
+
+    def watch_shown(self) -> None:
+        self.redraw()
+
+    def watch_legend(self) -> None:
+        self.redraw()
+
+    def watch_highlight(self) -> None:
+        self.redraw()
+
+    def watch_cursor(self) -> None:
+        self._draw_over()
+
+    def watch_reads(self) -> None:
+        self._draw_over()
+
+    def redraw(self) -> None:
+        self._lines = None
+        super().redraw()
+
+    def _draw_over(self) -> None:
+        """Draw again from the lines that are known: what is read of them has changed, not they."""
+        self._strips = None
+        self.refresh()
+
+    def whole(self) -> Span | None:
+        """All of the x axis; None when there are no losses."""
+        ends = ends_of(self._series, self.shown)
+        if ends is None:
+            return None
+        first, last, step = ends
+        if self.log_x:
+            first = max(first, step)
+        return Span(first, max(last, first + step))
+
+    @property
+    def plot_width(self) -> int:
+        """The columns of cells between the axis and the labels at the lines' ends."""
+        return max(0, self.content_size.width - GUTTER - LABEL_ROOM)
+
+    def place_at(self, column: int) -> float | None:
+        """The place on the x axis in the middle of a column of the plot; None where there is none."""
+        edges = self._edges()
+        if edges is None or not 0 <= column < len(edges) // 2:
+            return None
+        return float(edges[2 * column + 1])
+
+    def place_under(self, x: int) -> float | None:
+        """The place on the x axis under a column of the widget; None beside the plot."""
+        return self.place_at(x - GUTTER)
+
+    def column_of(self, place: float) -> int | None:
+        """The column of the plot in which a place is seen; None where it is out of sight."""
+        dot = self._dot_of(place)
+        return None if dot is None else dot // 2
+
+    def _dot_of(self, place: float | None) -> int | None:
+        """The column of dots in which a place is seen."""
+        edges = self._edges()
+        if edges is None or place is None or not edges[0] <= place <= edges[-1]:
+            return None
+        return min(int(np.searchsorted(edges, place, side="right")) - 1, len(edges) - 2)
+
+    def draw(self) -> list[Strip]:
+        width, height = self.content_size
+        legend = 1 if self.legend and height >= 6 else 0
+        plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - legend - 2
+        if plot_width < 4 or plot_height < 1:
+            return [self._words("too small for a chart")]
+        blank = [Strip.blank(width, self.rich_style)] * (height // 2)
+        if self._lines is None:
+            self._lines = self._make_lines()
+        lines = self._lines
+        if lines is None:
+            return [*blank, self._words("no losses yet")]
+        y_range = lines.y_range
+        if y_range is None:
+            return [*blank, self._words("no finite losses here" if self.span else "no finite losses yet")]
+        canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
+        canvas.draw_lines(lines.curves, on_top=self.highlight)
+        canvas.draw_grid(self._y_ticks(y_range, plot_height))
+        dot = self._dot_of(self.cursor)
+        if dot is not None:
+            canvas.draw_cursor(dot // 2)
+        canvas.draw_labels(lines.curves, [self._marker(index) for index in range(len(self._series))])
+        if self.reads and dot is not None:
+            self._draw_readings(canvas, lines, dot)
+        strips = self._to_strips(self._finish(canvas, lines))
+        return [self._legend(width), *strips] if legend else strips
+
+    def readings(self) -> list[Reading]:
+        """What the cursor reads of each series; nothing where there is no cursor, or it is out of sight."""
+        dot = self._dot_of(self.cursor)
+        return [] if self._lines is None or dot is None else self._read(self._lines, dot)
+
+    def _read(self, lines: Lines, dot: int) -> list[Reading]:
+        found = []
+        for index, one in enumerate(self._series):
+            values = [
+                unscaled(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
+                for part in (lines.means, lines.heldouts)
+            ]
+            if lines.broken[index][dot]:
+                values[0] = float("nan")
+            found.append(Reading(self._marker(index), one.name, *values))
+        return found
+
+    def _draw_readings(self, canvas: Canvas, lines: Lines, dot: int) -> None:
+        both = self.shown == "both" and any(one.heldout is not None for one in self._series)
+        readings = self._read(lines, dot)
+        if self.shown == "held-out":
+            readings = [one._replace(loss=one.heldout) for one in readings]
+        head = place_text(self.cursor or 0.0, self.unit)
+        cells = box(head, readings, canvas.width // 2, canvas.height, both=both)
+        canvas.draw_box(
+            [
+                [(text, BASE if place is None else FIRST_SERIES + place) for text, place in line]
+                for line in cells
+            ],
+            last=canvas.width - 1 if dot < canvas.width else dot // 2 - 2,
+        )
+
+    def _edges(self) -> Floats | None:
+        """The borders of the columns of dots, in the unit of the x axis; None where there is no plot."""
+        span, ends = self.span or self.whole(), ends_of(self._series, self.shown)
+        if span is None or ends is None or not self.plot_width:
+            return None
+        least = min(ends[2], span.high - span.low)
+        return column_edges(*span, 2 * self.plot_width, log=self.log_x, least=least)
+
+    def _make_lines(self) -> Lines | None:
+        edges = self._edges()
+        if edges is None:
+            return None
+        view = View(self.log_x, self.log_y, self.smoothing, self.shown, self.highlight)
+        return lines_of(self._series, self._buckets, edges, view, whole=self.span is None)
+
+    def _finish(self, canvas: Canvas, lines: Lines) -> Plot:
+        if self.unit != "time":
+            return canvas.finish(lines.edges, log_x=self.log_x, unit=self.unit)
+        seconds, name = time_unit(float(lines.edges[-1]))
+        return canvas.finish(lines.edges / seconds, log_x=self.log_x, unit=name)
+
+    def _y_ticks(self, y_range: tuple[float, float], rows: int) -> list[tuple[float, str]]:
+        """Where the ticks are on the axis' scale, and what they say."""
+        most = max(2, rows // 2)
+        if self.log_y:
+            ticks = log_ticks(10 ** y_range[0], 10 ** y_range[1], most)
+            return [(float(np.log10(tick)), value_label(tick)) for tick in ticks if tick > 0]
+        return [(tick, value_label(tick)) for tick in linear_ticks(*y_range, max(2, rows // 3))]
+
+    def _marker(self, index: int) -> str:
+        return self._series[index].marker or MARKERS[index % len(MARKERS)]
+
+    def _legend(self, width: int) -> Strip:
+        quiet, base = self.get_component_rich_style("chart--legend"), self.rich_style
+        segments = [Segment(" ", base)]
+        for index, one in enumerate(self._series):
+            style = base + Style.parse(one.color)
+            marker = self._marker(index)
+            segments += [
+                Segment(f"{marker} ", style + Style(bold=True)),
+                Segment(f"{one.name}  ", style + Style(bold=index == self.highlight)),
+            ]
+        if any(one.heldout is not None for one in self._series) and self.shown == "both":
+            segments.append(Segment("╌╌ held-out  ", quiet))
+        strip = Strip(segments)
+        words = Strip([Segment(self.describe() + " ", quiet)])
+        space = width - strip.cell_length - words.cell_length
+        if space >= 0:
+            return Strip.join([strip, Strip.blank(space, base), words])
+        return strip.adjust_cell_length(width, base)
+
+    def _words(self, text: str) -> Strip:
+        width = self.content_size.width
+        return Strip([Segment(text[:width].center(width), self.get_component_rich_style("chart--empty"))])
+
+    def _to_strips(self, plot: Plot) -> list[Strip]:
+        base = self.rich_style
+        styles = [base] + [
+            self.get_component_rich_style(f"chart--{part}") for part in ("axis", "grid", "cursor")
+        ]
+        ground = self.background_colors[1]
+        grounds: list[Style] = [Style.null()]
+        quiet = []
+        alone = self.shown == "held-out"
+        for index, one in enumerate(self._series):
+            color = Color.parse(one.color)
+            strong = Style(bold=True) if index == self.highlight else Style.null()
+            styles.append(base + Style(color=color.rich_color) + strong)
+            quiet.append(
+                base + Style(color=(color if alone else ground.blend(color, HELDOUT_STRENGTH)).rich_color)
+            )
+            grounds.append(Style(bgcolor=ground.blend(color, BAND_STRENGTH).rich_color))
+        return to_strips(plot, styles + quiet, grounds)

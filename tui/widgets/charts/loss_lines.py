@@ -1,0 +1,164 @@
+"""From losses to the lines of a chart and what a cursor reads of them, for one view of the axes."""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tui.widgets.charts.binning import (
+    DASHED,
+    HELDOUT,
+    Extents,
+    at_points,
+    bridged,
+    connected,
+    envelope,
+    patterned,
+    smoothed,
+)
+from tui.widgets.charts.canvas import Curve
+from tui.widgets.charts.decimation import LARGEST, BucketedSeries, Buckets
+from tui.widgets.charts.series import Series
+
+Floats = NDArray[np.float64]
+
+SHOWN: Final = ("both", "training", "held-out")
+
+
+class View(NamedTuple):
+    """How losses are looked at.
+
+    `shown` is one of `SHOWN`; `highlight` the place of the series that is set off, None for none.
+    """
+
+    log_x: bool
+    log_y: bool
+    smoothing: int
+    shown: str
+    highlight: int | None
+
+
+class Lines(NamedTuple):
+    """The lines of all series in columns of dots between `edges` [columns + 1], and what they are read from.
+
+    `means` and `heldouts` [columns] are on the scale of the y axis, NaN where there is none; `broken` says
+    where there were losses and none was finite. `y_range` is None where nothing finite is seen.
+    """
+
+    edges: Floats
+    curves: list[Curve]
+    means: list[Floats]
+    heldouts: list[Floats]
+    broken: list[NDArray[np.bool_]]
+    y_range: tuple[float, float] | None
+
+
+def ends_of(series: Sequence[Series], shown: str) -> tuple[float, float, float] | None:
+    """Where on the x axis the first and the last loss are, and the first step; None when there are none."""
+    ends: list[float] = []
+    least: list[float] = []
+    for one in series:
+        arrays = [one.heldout[0]] if one.heldout is not None and shown != "training" else []
+        if shown != "held-out":
+            arrays.append(one.steps)
+        for array in arrays:
+            if len(array):
+                ends += one.places(array[[0, -1]]).tolist()
+                least += one.places(np.array([1.0])).tolist()
+    if not ends:
+        return None
+    return min(ends), max(ends), min(least)
+
+
+def lines_of(
+    series: Sequence[Series], buckets: Sequence[BucketedSeries], edges: Floats, view: View, *, whole: bool
+) -> Lines:
+    """The lines of series.
+
+    Args:
+        series: what to draw.
+        buckets: of their losses.
+        edges: of the columns of dots, ascending, in the unit of the x axis.
+        view: how.
+        whole: whether the columns span the whole training, whose beginning would flatten all that follows.
+    """
+    found = Lines(edges, [], [], [], [], None)
+    for index, (one, kept) in enumerate(zip(series, buckets, strict=True)):
+        own = kept.buckets(one.steps_at(edges))
+        band = view.highlight == index or len(series) == 1
+        _add_lines(found, one, own, view, band=band)
+    return found._replace(y_range=_y_range(found.curves, view, whole=whole))
+
+
+def unscaled(value: float, *, log_y: bool) -> float:
+    """A loss from its place on the y axis."""
+    return float(10.0**value) if log_y else value
+
+
+def _add_lines(found: Lines, one: Series, buckets: Buckets, view: View, *, band: bool) -> None:
+    edges = found.edges
+    nothing = np.full(len(edges) - 1, np.nan)
+    broken = (buckets.total > 0) & (buckets.finite == 0)
+    extents, line, mean = None, Extents(nothing, nothing), nothing
+    if view.shown == "held-out":
+        broken = np.zeros_like(broken)
+    else:
+        mean = bridged(_scaled(smoothed(buckets, view.smoothing), view), broken)
+        low, high = (bridged(_scaled(part, view), broken) for part in (buckets.low, buckets.high))
+        line = connected(mean) if view.smoothing else envelope(low, high)
+        if view.smoothing and band:
+            extents = Extents(low, high)
+    heldout, through, last = Extents(nothing, nothing), nothing, mean
+    if one.heldout is not None and view.shown != "training":
+        steps, losses = one.heldout
+        through = at_points(one.places(steps), _scaled(losses, view), edges, log_x=view.log_x)
+        heldout = connected(through)
+        if view.shown == "held-out":
+            last = through
+        else:
+            heldout = patterned(heldout, HELDOUT)
+    if one.dashed:
+        line = patterned(line, DASHED)
+    known = np.flatnonzero(np.isfinite(last))
+    end = (int(known[-1]), float(last[known[-1]])) if len(known) else None
+    breaks = [
+        (int(column), float(last[known[before - 1]]) if before else float("nan"))
+        for column in np.flatnonzero(broken & ~np.append(False, broken[:-1]))
+        for before in [int(np.searchsorted(known, column))]
+    ]
+    found.curves.append(Curve(line, heldout, extents, end, breaks))
+    found.means.append(mean)
+    found.heldouts.append(through)
+    found.broken.append(broken)
+
+
+def _scaled(values: Floats, view: View) -> Floats:
+    values = np.where(np.abs(values) <= LARGEST, values, np.nan)
+    if not view.log_y:
+        return values
+    scaled: Floats = np.log10(values, out=np.full(len(values), np.nan), where=values > 1 / LARGEST)
+    return scaled
+
+
+def _y_range(curves: Sequence[Curve], view: View, *, whole: bool) -> tuple[float, float] | None:
+    """What the y axis spans. A linear axis leaves out the first steps, which would flatten all that follows."""
+    lows = [extents.low for curve in curves for extents in (curve.line, curve.heldout)]
+    highs = [extents.high for curve in curves for extents in (curve.line, curve.heldout)]
+    low_values, high_values = np.concatenate(lows), np.concatenate(highs)
+    if not np.isfinite(low_values).any():
+        return None
+    low, high = float(np.nanmin(low_values)), float(np.nanmax(high_values))
+    if not view.log_y:
+        settled = np.concatenate([array[len(array) // 12 if whole else 0 :] for array in highs])
+        if np.isfinite(settled).any():
+            high = max(float(np.nanmax(settled)), low)
+        if 0 <= low < 0.4 * high:
+            low = 0.0
+    for curve in curves:
+        if curve.band is not None and np.isfinite(curve.band.low).any():
+            low = min(low, float(np.nanpercentile(curve.band.low, 5)))
+            if view.log_y:
+                high = max(high, float(np.nanpercentile(curve.band.high, 95)))
+    pad = (high - low) * 0.04 or (0.1 if view.log_y else abs(high) * 0.1 or 1.0)
+    return (low - pad if low != 0.0 or view.log_y else 0.0), high + pad

@@ -1,0 +1,100 @@
+"""The losses of runs, as series of the chart."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from core.runs.status import State
+from tui.settings.series_colors import series_style
+from tui.state.snapshot import RunSnapshot
+from tui.widgets.charts.series import Series
+from tui.widgets.charts.x_axis import UNITS, Scale, scale_of
+
+NO_LOSSES: Final = np.empty(0)
+
+
+def series_of(
+    runs: Sequence[RunSnapshot],
+    labels: Mapping[str, str],
+    variables: Mapping[str, str],
+    *,
+    unit: str = UNITS[0],
+    places: Mapping[str, int] | None = None,
+) -> list[Series]:
+    """One series a run, in their order; those that came to a bad end are dashed.
+
+    Args:
+        runs: the runs.
+        labels: what each is called, by id.
+        variables: of the theme.
+        places: of each run among those shown, by id, which decide colours; as they come unless given.
+        unit: of the x axis, one of `UNITS`; a run of which nobody knows where its steps lie has no losses there.
+    """
+    scales = {run.id: None if unit == UNITS[0] else unit_scale(run, unit) for run in runs}
+    lost = {run.id for run in runs if unit != UNITS[0] and scales[run.id] is None}
+    return [
+        Series(
+            name=labels[run.id],
+            color=series_style(at, variables).color,
+            steps=NO_LOSSES if run.id in lost else run.steps,
+            losses=NO_LOSSES if run.id in lost else run.losses,
+            heldout=None if run.id in lost else _heldout(run),
+            dashed=run.state in (State.FAILED, State.CRASHED),
+            marker=series_style(at).marker,
+            scale=scales[run.id],
+        )
+        for at, run in ((index if places is None else places[run.id], run) for index, run in enumerate(runs))
+    ]
+
+
+def unit_scale(run: RunSnapshot, unit: str) -> Scale | None:
+    """Where a run's steps lie on an axis of epochs, or of seconds of training; None where that is not known yet."""
+    pairs = [(0.0, 0.0)]
+    if unit == "epochs":
+        pairs += [(record.step, float(record.epoch)) for record in run.epochs]
+        pairs += [(run.status.steps, float(run.status.epochs))] if not run.epochs else []
+    else:
+        pairs += [(record.step, record.elapsed) for record in run.epochs]
+        pairs += [(run.status.step, run.status.elapsed)]
+    return scale_of(pairs)
+
+
+def place_of_epoch(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
+    """Where on the x axis an epoch ended, in the first run that got that far."""
+    for run in runs:
+        for record, place in zip(run.epochs, _ends(run, unit), strict=False):
+            if record.epoch == epoch:
+                return place
+    return None
+
+
+def epoch_near(runs: Sequence[RunSnapshot], place: float, unit: str) -> int | None:
+    """The epoch whose end is nearest to a place on the x axis, in the run that got furthest."""
+    furthest = max(runs, key=lambda run: len(run.epochs), default=None)
+    if furthest is None:
+        return None
+    ends = _ends(furthest, unit)
+    return (
+        min(zip(furthest.epochs, ends, strict=False), key=lambda one: abs(one[1] - place))[0].epoch
+        if ends
+        else None
+    )
+
+
+def _ends(run: RunSnapshot, unit: str) -> list[float]:
+    """Where on the x axis the epochs of a run ended; nothing where that is not known."""
+    steps = np.array([record.step for record in run.epochs], dtype=np.float64)
+    scale = None if unit == UNITS[0] else unit_scale(run, unit)
+    if scale is None:
+        return steps.tolist() if unit == UNITS[0] else []
+    ends: list[float] = scale.of(steps).tolist()
+    return ends
+
+
+def _heldout(run: RunSnapshot) -> tuple[np.ndarray, np.ndarray] | None:
+    measured = [record for record in run.epochs if record.heldout == record.heldout]
+    if not measured:
+        return None
+    steps = np.array([record.step for record in measured], dtype=np.float64)
+    return steps, np.array([record.heldout for record in measured], dtype=np.float64)

@@ -1,0 +1,132 @@
+"""The line at the top, which says how things stand, and the line at the foot, which says what to press."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from core.runs.status import State
+from tui.state.formatting import about, clock, counted, placement, seconds_left, speed
+from tui.state.run_totals import Tally
+
+NAME: Final = "ddpm-tui"
+SEPARATOR: Final = " · "
+GAP: Final = "   "
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What the top line says: title, facts, extras and a warning on the left, figures on the right.
+
+    Where room is short, extras go first, then figures but the last two, then facts, the last of them first.
+    """
+
+    title: str = ""
+    facts: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    warning: str = ""
+
+
+class TopLine(Widget, can_focus=False):
+    """The name of the program, what is shown, and how fast and how long it has been training."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._headline = Headline()
+
+    def show(self, headline: Headline) -> None:
+        if headline != self._headline:
+            self._headline = headline
+            self.refresh()
+
+    def render(self) -> Content:
+        return headline_content(self._headline, self.size.width)
+
+
+def headline_content(headline: Headline, width: int) -> Content:
+    """The top line in `width` cells."""
+    facts = [*([headline.title] if headline.title else []), *headline.facts]
+    extras, figures, warning = list(headline.extras), list(headline.figures), headline.warning
+
+    def left() -> str:
+        return SEPARATOR.join([*facts, *extras]) + (f"  {warning}" if warning else "")
+
+    def too_wide() -> bool:
+        return len(f" {NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
+
+    while too_wide() and extras:
+        extras.pop()
+    while too_wide() and len(figures) > 2:
+        del figures[0]
+    while too_wide() and len(facts) > 1:
+        facts.pop()
+    while too_wide() and len(figures) > 1:
+        del figures[0]
+    right = GAP.join(figures)
+    told = SEPARATOR.join([*facts, *extras])
+    space = max(2, width - len(f" {NAME}  ") - cell_len(left()) - cell_len(right) - 1)
+    return Content.assemble(
+        (f" {NAME}  ", "bold $text-primary"),
+        (told, "bold"),
+        (f"  {warning}" if warning else "", "$text-warning"),
+        " " * space,
+        f"{right} ",
+    ).truncate(width)
+
+
+def headline(
+    tally: Tally,
+    *,
+    title: str,
+    now: float,
+    runner_alive: bool,
+    problems: int,
+    dated: bool = False,
+    order: str = "",
+    unread: int = 0,
+) -> Headline:
+    """The top line for some runs.
+
+    Args:
+        tally: what those shown are together.
+        title: what they are called together.
+        now: the wall clock.
+        runner_alive: whether somebody starts the queued ones.
+        problems: how many run folders cannot be read.
+        dated: whether to say when they were queued, which tells one group from another.
+        order: in which order they are shown.
+        unread: how many runs have not been read yet.
+    """
+    counts, pending = tally.counts, tally.pending
+    datasets = tally.datasets
+    facts = []
+    if tally.count:
+        facts.append(" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset"))
+        different = tally.schedules == tally.count
+        facts.append(counted(tally.count, "schedule" if different else "run"))
+    where = placement(pending)
+    if where:
+        facts.append(where)
+    told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
+    extras = [order] if order else []
+    extras += [f"{counts[state]:,} {state}" for state in told if state in counts]
+    if dated and tally.count:
+        extras.insert(0, f"{datetime.fromtimestamp(tally.first):%b %d %H:%M}")
+    rate, left = speed(pending), seconds_left(pending)
+    figures = [f"{about(left)} left"] if left is not None else []
+    if rate:
+        figures.append(f"{rate:,.0f} img/s")
+    if tally.count:
+        figures.append(clock(tally.elapsed(now)))
+    warning = ""
+    if unread:
+        warning = f"reading {unread:,} more"
+    elif State.QUEUED in counts and not runner_alive and not any(run.state.is_live for run in pending):
+        warning = "queue is idle"
+    elif problems:
+        warning = f"{counted(problems, 'run')} unreadable"
+    return Headline(title, tuple(facts), tuple(extras), tuple(figures), warning)

@@ -1,0 +1,117 @@
+"""Which pictures the wall shows: the sheets of one epoch, cut into columns of tiles."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.imaging.sheet import Sheet
+from core.runs.status import State
+from tui.settings.series_colors import series_style
+from tui.state.sheet_cache import PictureCache
+from tui.state.snapshot import RunSnapshot
+from tui.widgets.images.grid_layout import FULL, FULL_TILE, Tile
+from tui.widgets.images.image_wall import WallColumn
+
+Pixels = NDArray[np.uint8]
+
+KEPT_CUTS: Final = 256
+
+
+class Gallery:
+    """Sheets as columns of the wall. Hands out the same arrays as long as files stay the same."""
+
+    def __init__(self, cache: PictureCache | None = None) -> None:
+        self.cache = cache or PictureCache()
+        self._cuts: OrderedDict[tuple[int, int, int], tuple[Sheet, Pixels]] = OrderedDict()
+
+    def tile(self, runs: Sequence[RunSnapshot]) -> Tile:
+        """The size at which the first picture at hand is drawn in full."""
+        for run in runs:
+            found = sheet_at(run, None)
+            sheet = self.cache.sheet(found[1]) if found else None
+            if sheet is not None:
+                height, width = sheet.pictures.shape[1:3]
+                grown = max(1, FULL_TILE // width)
+                return Tile(min(64, width * grown), -(-height * grown * min(64, width) // width // 2))
+        return FULL
+
+    def columns(
+        self,
+        runs: Sequence[RunSnapshot],
+        epoch: int | None,
+        *,
+        labels: Mapping[str, str],
+        places: Mapping[str, int],
+        per_run: int,
+        variables: Mapping[str, str],
+        selected: str | None = None,
+    ) -> list[WallColumn]:
+        """Columns for the wall, `per_run` for each run.
+
+        Args:
+            runs: from left to right.
+            epoch: whose pictures; None for each run's latest. A run without that epoch shows the one before.
+            labels: what each run is called, by id.
+            places: each run's place among the runs shown, by id: its colour and number.
+            per_run: over how many columns a run's pictures are dealt.
+            variables: of the theme.
+            selected: id of the run under the cursor, where there is a cursor.
+        """
+        columns = []
+        for run in runs:
+            style = series_style(places[run.id], variables)
+            found = sheet_at(run, epoch)
+            sheet = self.cache.sheet(found[1]) if found else None
+            pointer = "" if selected is None else ">" if run.id == selected else " "
+            first = WallColumn(
+                title=f"{pointer}{style.marker} {labels[run.id]}",
+                pictures=self._cut(sheet, 0, per_run) if sheet is not None else None,
+                note=f"epoch {found[0]}" if found else "",
+                color=style.color,
+                empty=_why_empty(run, broken=found is not None),
+            )
+            others = [
+                WallColumn("", self._cut(sheet, part, per_run) if sheet is not None else None, empty="")
+                for part in range(1, per_run)
+            ]
+            columns += [first, *others]
+        return columns
+
+    def _cut(self, sheet: Sheet, part: int, parts: int) -> Pixels:
+        """Every `parts`-th picture from `part` on; the same array for the same sheet."""
+        if parts == 1:
+            return sheet.pictures
+        key = (id(sheet), part, parts)
+        kept = self._cuts.get(key)
+        if kept is None or kept[0] is not sheet:
+            kept = self._cuts[key] = (sheet, sheet.pictures[part::parts])
+        self._cuts.move_to_end(key)
+        while len(self._cuts) > KEPT_CUTS:
+            self._cuts.popitem(last=False)
+        return kept[1]
+
+
+def sheet_at(run: RunSnapshot, epoch: int | None) -> tuple[int, Path] | None:
+    """The run's sheet of an epoch, else of the latest before it; None when there is none as early as that."""
+    if epoch is None:
+        return run.sheets[-1] if run.sheets else None
+    return next((sheet for sheet in reversed(run.sheets) if sheet[0] <= epoch), None)
+
+
+def all_epochs(runs: Sequence[RunSnapshot]) -> list[int]:
+    """The epochs of which any of the runs has pictures, ascending."""
+    return sorted({epoch for run in runs for epoch, _ in run.sheets})
+
+
+def _why_empty(run: RunSnapshot, *, broken: bool) -> str:
+    if broken:
+        return "picture cannot be read"
+    if run.state is State.QUEUED:
+        return "waits for its turn"
+    if run.sheets:
+        return "no picture that early"
+    return "no picture yet" if run.state.is_live else "no pictures"

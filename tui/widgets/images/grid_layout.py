@@ -1,0 +1,119 @@
+"""How large tiles are and how many of them are seen at once, in the room that one side of a gallery has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from tui.widgets.images.image_grid import MOST_ROWS, row_width, tiles_in
+
+ZOOMS: Final = (16, 32, 64)
+"""Cells that a tile is wide."""
+ENOUGH: Final = 4
+"""Pictures that should be seen at once where nobody chose a zoom."""
+
+
+class TilePlan(NamedTuple):
+    """Cells that a tile is wide, pictures in a row, rows."""
+
+    tile: int
+    per_row: int
+    rows: int
+
+    @property
+    def at_once(self) -> int:
+        """Pictures that are seen at once."""
+        return self.per_row * self.rows
+
+
+def plan_tiles(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> TilePlan:
+    """What is seen at a zoom, or at the one that suits the room where none was chosen.
+
+    Args:
+        shape: rows and columns of pixels of a picture.
+        width: cells of the side.
+        height: lines of it.
+        zoom: one of `ZOOMS`, or None.
+        each: tiles of each picture, side by side.
+    """
+    if zoom is not None:
+        return _at(shape, width, height, zoom, each)
+    small, usual = (_at(shape, width, height, one, each) for one in ZOOMS[:2])
+    return usual if usual.at_once >= ENOUGH else small
+
+
+def zoom_after(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
+    """The next zoom that looks different from the present one; after the largest the smallest."""
+    now = plan_tiles(shape, width, height, zoom, each=each)
+    at = next(
+        place
+        for place, one in enumerate(ZOOMS)
+        if zoom in (None, one) and _at(shape, width, height, one, each) == now
+    )
+    order = [*ZOOMS[at + 1 :], *ZOOMS[: at + 1]]
+    return next((one for one in order if _at(shape, width, height, one, each) != now), order[0])
+
+
+def tile_width(columns: int, zoom: int) -> int:
+    """Cells that a tile of a picture with so many columns of pixels is wide: small ones grow by whole factors.
+
+    >>> tile_width(28, 64), tile_width(32, 16), tile_width(100, 64)
+    (56, 16, 64)
+    """
+    return zoom if columns >= zoom else columns * (zoom // columns)
+
+
+def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> TilePlan:
+    rows, columns = shape
+    tile = tile_width(columns, zoom)
+    if row_width(tile, each) > width:
+        tile = max(2, (width - each + 1) // each)
+    tallest = max(2, 2 * (height - 1) * columns // rows)
+    if tile > tallest:
+        tile = tile_width(columns, tallest)
+    lines = 1 + -(-max(1, round(rows * tile / columns)) // 2)
+    return TilePlan(tile, max(1, tiles_in(width, tile) // each), min(MOST_ROWS, max(1, height // lines)))
+
+
+MIN_TILE: Final = 16
+
+
+FULL_TILE: Final = 32
+
+
+MIN_UPPER: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """The size of one picture in cells, at its full size."""
+
+    width: int = FULL_TILE
+    height: int = FULL_TILE // 2
+
+    def lines(self, width: int) -> int:
+        """Its height when it is drawn `width` cells wide."""
+        return max(1, -(-self.height * width // self.width))
+
+    def within(self, width: int, lines: int) -> int:
+        """The greatest width, even unless full, at which it fits; 0 where that would be too small to see."""
+        for across in range(min(self.width, width), 0, -1):
+            if (across == self.width or across % 2 == 0) and self.lines(across) <= lines:
+                return across if across >= min(MIN_TILE, self.width) else 0
+        return 0
+
+
+FULL: Final = Tile()
+
+
+def upper_height(body: int, tile_lines: int) -> int:
+    """Lines for curves and numbers above a wall, so that the wall shows whole rows of pictures.
+
+    Args:
+        body: lines for both.
+        tile_lines: of one picture.
+    """
+    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
+        upper = body - 1 - rows * tile_lines
+        if upper >= MIN_UPPER:
+            return upper
+    return max(MIN_UPPER, body // 2)

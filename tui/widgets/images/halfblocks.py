@@ -1,0 +1,110 @@
+"""Pictures to runs of half-block cells, at a size that fits, through cached segments.
+
+In true colours grey is drawn in sixteen levels and colour in sixteen a channel: more cannot be told apart at
+this size, and few enough differ that nearly every segment has been made before. Neighbouring cells that look
+alike become one segment, which also spares the line to a remote terminal.
+
+Of 256 and of 16 colours the terminal is told the numbers, not what they should look like, so what was chosen
+here is what is shown.
+"""
+
+from functools import lru_cache
+from itertools import groupby
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color, ColorType
+from rich.segment import Segment
+from rich.style import Style
+
+from core.imaging import ColorMode, color_codes, to_ansi
+from core.imaging.halfblock import ASCII_RAMP
+from core.imaging.resize import LIFT, Pixels
+
+Kind = Literal["grey", "colour", "256", "16"]
+"""What the numbers of colours mean."""
+
+LEVELS: Final = 16
+UPPER: Final = "▀"
+SHADE: Final = "░"
+
+
+def cell_lines(
+    picture: Pixels, *, lifted: bool = False, mode: ColorMode = "truecolor"
+) -> list[list[Segment]]:
+    """A picture as lines of segments, W cells wide and ceil(H / 2) high.
+
+    Args:
+        picture: uint8 [H, W] or [H, W, 3].
+        lifted: draw black a little brighter, to set the tile off from its neighbours.
+        mode: what the terminal can show.
+    """
+    if picture.shape[0] % 2:
+        picture = np.concatenate([picture, np.zeros_like(picture[:1])])
+    if mode == "ascii":
+        return [[Segment(line, ON_BLACK)] for line in _letters(picture, lifted=lifted)]
+    kind: Kind
+    if mode == "truecolor":
+        codes, kind = _codes(picture), "grey" if picture.ndim == 2 else "colour"
+    else:
+        if lifted and mode == "256":
+            picture = (LIFT + picture * ((255 - LIFT) / 255)).astype(np.uint8)
+        codes, kind = color_codes(picture, mode), mode
+    pairs = codes[0::2] * LEVELS**3 + codes[1::2]
+    return [_line(row, kind=kind, lifted=lifted) for row in pairs.tolist()]
+
+
+def _letters(picture: Pixels, *, lifted: bool) -> list[str]:
+    lines = to_ansi(picture, color="ascii").split("\n")
+    return [line.replace(ASCII_RAMP[0], ASCII_RAMP[1]) for line in lines] if lifted else lines
+
+
+def _codes(picture: Pixels) -> NDArray[np.int64]:
+    """One number a pixel: 0..15 for grey, 0..4095 for colour."""
+    levels = (picture.astype(np.int64) * (LEVELS - 1) + 127) // 255
+    if picture.ndim == 2:
+        return levels
+    return levels[..., 0] * LEVELS**2 + levels[..., 1] * LEVELS + levels[..., 2]
+
+
+def _line(pairs: list[int], *, kind: Kind, lifted: bool) -> list[Segment]:
+    return [_segment(pair, len(list(alike)), kind, lifted) for pair, alike in groupby(pairs)]
+
+
+@lru_cache(maxsize=32768)
+def _segment(pair: int, length: int, kind: Kind, lifted: bool) -> Segment:
+    top, bottom = divmod(pair, LEVELS**3)
+    if pair == 0 and lifted and kind == "16":
+        # A quarter of dark grey on black is about as bright as black is where it is lifted.
+        return Segment(SHADE * length, Style(color=_numbered(8, "16"), bgcolor=_numbered(0, "16")))
+    return Segment((" " if top == bottom else UPPER) * length, _style(pair, kind, lifted))
+
+
+@lru_cache(maxsize=32768)
+def _style(pair: int, kind: Kind, lifted: bool) -> Style:
+    """One object for each look: Textual keeps with it how it is written."""
+    top, bottom = divmod(pair, LEVELS**3)
+    ground = _color(bottom, kind, lifted)
+    return Style(bgcolor=ground) if top == bottom else Style(color=_color(top, kind, lifted), bgcolor=ground)
+
+
+@lru_cache(maxsize=8192)
+def _color(code: int, kind: Kind, lifted: bool) -> Color:
+    if kind == "256" or kind == "16":
+        return _numbered(code, kind)
+    floor = LIFT if lifted else 0
+    channels = (code,) * 3 if kind == "grey" else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
+    red, green, blue = (floor + round(level * (255 - floor) / (LEVELS - 1)) for level in channels)
+    return Color.from_rgb(red, green, blue)
+
+
+def _numbered(number: int, kind: Literal["256", "16"]) -> Color:
+    """A colour that reaches the terminal as its number; with its triplet, Textual does not translate it."""
+    type_ = ColorType.EIGHT_BIT if kind == "256" else ColorType.STANDARD
+    triplet = Color(f"color({number})", type_, number=number).get_truecolor()
+    return Color(f"color({number})", type_, number=number, triplet=triplet)
+
+
+ON_BLACK: Final = Style(color=_numbered(15, "16"), bgcolor=_numbered(0, "16"))
+"""Letters are brighter the more of their cell they fill, which is only so on a dark ground."""

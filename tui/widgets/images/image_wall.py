@@ -1,0 +1,369 @@
+"""The wall of pictures: a column per run, a row per starting noise, drawn by one widget."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.strip import Strip
+
+from core.imaging.resize import fit
+from tui.textual_ext.strip_widget import Drawn
+from tui.widgets.images.halfblocks import cell_lines
+from tui.widgets.images.render_mode import Drawing, drawing_of, follow_drawing
+
+Pixels = NDArray[np.uint8]
+Lines = list[list[Segment]]
+
+MIN_TILE: Final = 16
+"""Narrower than this a triangle is no longer seen for what it is; columns that do not fit are paged
+instead."""
+MAX_TILE: Final = 64
+GROW_TO: Final = 32
+MAX_GAP: Final = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WallColumn:
+    """What one run shows.
+
+    Args:
+        title: the run's name.
+        pictures: uint8 [N, H, W] or [N, H, W, 3]; None where there are none yet.
+        note: a few words beside the title; only the last of them, or none, where there is no room.
+        color: of the title; None takes the text's own.
+        empty: what to say instead of pictures.
+    """
+
+    title: str
+    pictures: Pixels | None
+    note: str = ""
+    color: str | None = None
+    empty: str = "no pictures yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where tiles go: `tile` cells wide and `lines` high, `shown` columns `step` cells apart from `left`."""
+
+    tile: int
+    lines: int
+    shown: int
+    step: int
+    left: int
+
+
+class Wall(Drawn, can_focus=False):
+    """Columns of pictures under their titles, at the largest size that lets all columns be seen.
+
+    Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
+    many are reached with `scroll_columns`. What does not fit below is reached with `scroll_rows`, which takes a
+    picture higher than the wall in steps of half the wall.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"wall--note", "wall--empty", "wall--more"}
+    DEFAULT_CSS = """
+    Wall {
+        height: 1fr;
+        width: 1fr;
+        min-height: 2;
+    }
+    Wall > .wall--note { color: $text-muted; }
+    Wall > .wall--empty { color: $text-disabled; }
+    Wall > .wall--more { color: $text-accent; text-style: bold; }
+    """
+
+    first_row: reactive[int] = reactive(0)
+    first_line: reactive[int] = reactive(0)
+    """Lines of the picture at the top that are above the wall, where it is higher than that."""
+    first_column: reactive[int] = reactive(0)
+    titles: reactive[bool] = reactive(True)
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._columns: tuple[WallColumn, ...] = ()
+        self._layout_of_tiles: Layout | None = None
+        self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, Drawing], Lines]] = {}
+        self._strips: dict[int, Strip] = {}
+        self._parts: dict[tuple[int, int], list[Segment]] = {}
+        """What each column has on each line, by its place among those that are seen."""
+        self.lines_drawn = 0
+
+    def on_mount(self) -> None:
+        follow_drawing(self, self._draw_anew)
+
+    @property
+    def columns(self) -> tuple[WallColumn, ...]:
+        return self._columns
+
+    @property
+    def row_count(self) -> int:
+        """How many pictures the longest column has."""
+        return max((len(c.pictures) for c in self._columns if c.pictures is not None), default=0)
+
+    @property
+    def visible_rows(self) -> int:
+        """Rows of pictures that are wholly visible, at least one."""
+        return max(1, (self.content_size.height - self.titles) // max(self.tile_layout.lines, 1))
+
+    @property
+    def tile_layout(self) -> Layout:
+        """Where the tiles go at the present size."""
+        if self._layout_of_tiles is None:
+            zoom = drawing_of(self).zoom
+            self._layout_of_tiles = plan(self._columns, self.content_size.width, zoom)
+        return self._layout_of_tiles
+
+    def show(self, columns: Sequence[WallColumn], *, first_row: int | None = None) -> None:
+        """Show these columns; only what differs from what is on the screen is drawn again.
+
+        Args:
+            columns: from left to right.
+            first_row: the picture at the top; None stays where it is.
+        """
+        old, old_layout = self._columns, self.tile_layout
+        self._columns = tuple(columns)
+        self._layout_of_tiles = None
+        if first_row is not None:
+            self.first_row = first_row
+        self.first_row = min(self.first_row, max(0, self.row_count - 1))
+        self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
+        if len(old) != len(self._columns) or old_layout != self.tile_layout:
+            self.first_line = 0
+            self._tiles.clear()
+            self._leave_places(unseen=True)
+            self._redraw_all()
+            return
+        for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
+            if not _alike(before, after):
+                self._redraw_column(index, title_only=_same_pictures(before, after))
+
+    def scroll_rows(self, rows: int) -> bool:
+        """Move down by so many pictures (up where negative); whether that moved anything."""
+        room, lines = max(1, self.content_size.height - self.titles), self.tile_layout.lines
+        if lines <= room or not self.row_count:
+            top = min(max(0, self.first_row + rows), max(0, self.row_count - self.visible_rows))
+            moved = top != self.first_row
+            self.first_row = top
+            return moved
+        stops = [*range(0, lines - room, max(1, room // 2)), lines - room]
+        now = self.first_row * len(stops) + sum(stop <= self.first_line for stop in stops) - 1
+        wanted = min(max(0, now + rows), self.row_count * len(stops) - 1)
+        self.first_row, self.first_line = wanted // len(stops), stops[wanted % len(stops)]
+        return bool(wanted != now)
+
+    def scroll_columns(self, columns: int) -> bool:
+        """Move right by so many columns (left where negative); whether that moved anything."""
+        last = max(0, len(self._columns) - self.tile_layout.shown)
+        left = min(max(0, self.first_column + columns), last)
+        moved = left != self.first_column
+        self.first_column = left
+        return moved
+
+    def watch_first_row(self) -> None:
+        self._redraw_all()
+
+    def watch_first_line(self) -> None:
+        self._redraw_all()
+
+    def watch_first_column(self) -> None:
+        self._redraw_all()
+
+    def watch_titles(self) -> None:
+        self._redraw_all()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._tiles.clear()
+        self._redraw_all()
+
+    def on_resize(self) -> None:
+        self._draw_anew()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        if self.scroll_rows(1):
+            event.stop()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        if self.scroll_rows(-1):
+            event.stop()
+
+    def render_line(self, y: int) -> Strip:
+        strip = self._strips.get(y)
+        if strip is None:
+            self.lines_drawn += 1
+            strip = self._strips[y] = self._draw(y)
+        return strip
+
+    def _draw_anew(self) -> None:
+        """Lay the tiles out and draw them again, at another size or in another way."""
+        self._layout_of_tiles = None
+        self._leave_places(unseen=True)
+        self.first_line = 0
+        self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
+        self._redraw_all()
+
+    def on_unmount(self) -> None:
+        self._leave_places()
+
+    def _leave_places(self, *, unseen: bool = False) -> None:
+        """Give back the places at which the terminal draws pictures itself, or those for which there is no room."""
+        if (places := drawing_of(self).placements) is not None:
+            rows = -(-self.content_size.height // self.tile_layout.lines) + 1
+            places.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
+
+    def _redraw_all(self) -> None:
+        self._strips.clear()
+        self._parts.clear()
+        self.refresh()
+
+    def _redraw_column(self, index: int, *, title_only: bool) -> None:
+        layout = self.tile_layout
+        place = index - self.first_column
+        if not 0 <= place < layout.shown:
+            return
+        height = int(self.titles) if title_only else self.content_size.height
+        for y in range(height):
+            self._strips.pop(y, None)
+            self._parts.pop((place, y), None)
+        self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
+
+    def _draw(self, y: int) -> Strip:
+        width, layout, base = self.content_size.width, self.tile_layout, self.rich_style
+        segments: list[Segment] = []
+        at = 0
+        first = self.first_column
+        for place, column in enumerate(self._columns[first : first + layout.shown]):
+            left = layout.left + place * layout.step
+            if left > at:
+                segments.append(Segment(" " * (left - at), base))
+            part = self._parts.get((place, y))
+            if part is None:
+                line = y - self.titles
+                part = self._title(place, column) if line < 0 else self._cells(place, column, line)
+                self._parts[place, y] = part
+            segments.extend(part)
+            at = left + layout.tile
+        return Strip(segments, at).adjust_cell_length(width, base)
+
+    def _title(self, place: int, column: WallColumn) -> list[Segment]:
+        """The title, as much of the note as there is room for, and whether there are columns to either side."""
+        layout = self.tile_layout
+        before, after = self.first_column, len(self._columns) - self.first_column - layout.shown
+        left = f"‹{before} " if place == 0 and before > 0 else ""
+        right = f" {after}›" if place == layout.shown - 1 and after > 0 else ""
+        style = self.rich_style + Style(bold=True)
+        if column.color is not None:
+            style += Style.parse(column.color)
+        space = max(0, layout.tile - len(left) - len(right))
+        title = column.title
+        if cell_len(title) > space:
+            title = set_cell_size(title, space - 1) + "…" if space else ""
+        space -= cell_len(title)
+        notes = (column.note, column.note.rpartition(" ")[2], "")
+        note = next(f" {note}" for note in notes if not note or cell_len(note) + 1 < space).rstrip()
+        more = self.get_component_rich_style("wall--more")
+        parts = (
+            Segment(left, more),
+            Segment(title, style),
+            Segment(set_cell_size(note, space), self.get_component_rich_style("wall--note")),
+            Segment(right, more),
+        )
+        return [part for part in parts if part.text]
+
+    def _cells(self, place: int, column: WallColumn, line: int) -> list[Segment]:
+        layout = self.tile_layout
+        line += self.first_line
+        row, inner = self.first_row + line // layout.lines, line % layout.lines
+        blank = [Segment(" " * layout.tile, self.rich_style)]
+        if column.pictures is None:
+            said = textwrap.wrap(column.empty, layout.tile)
+            place_of_line = line - (layout.lines - len(said)) // 2
+            if not 0 <= place_of_line < len(said):
+                return blank
+            text = set_cell_size(said[place_of_line].center(layout.tile), layout.tile)
+            return [Segment(text, self.get_component_rich_style("wall--empty"))]
+        if row >= len(column.pictures):
+            return blank
+        lines = self._tile(self.first_column + place, row, column.pictures, lifted=(place + row) % 2 == 1)
+        return lines[inner] if inner < len(lines) else blank
+
+    def _tile(self, index: int, row: int, pictures: Pixels, *, lifted: bool) -> Lines:
+        """A tile's lines, made once for as long as its column shows the same array."""
+        size, drawing = self.tile_layout.tile, drawing_of(self)
+        if (places := drawing.placements) is not None:
+            spot = index - self.first_column, row - self.first_row
+            place = places.hang(self, spot, pictures[row], size, self.tile_layout.lines, lifted=lifted)
+            if place is not None:
+                return place.drawn(self.rich_style)
+        kept = self._tiles.get((index, row))
+        if kept is not None and kept[0] is pictures and kept[1] == (size, lifted, drawing):
+            return kept[2]
+        scaled = fit(pictures[row], size)
+        lines = cell_lines(scaled, lifted=lifted, mode=drawing.mode)
+        spare = size - scaled.shape[1]
+        if spare > 0:
+            left, right = (
+                Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
+            )
+            lines = [[*([left] if left.text else []), *line, right] for line in lines]
+        self._tiles[index, row] = (pictures, (size, lifted, drawing), lines)
+        return lines
+
+
+def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
+    """The largest tiles with which all columns fit beside one another, or the smallest that are worth seeing.
+
+    Tiles as wide as the pictures are preferred; small pictures grow by whole factors up to `GROW_TO` cells.
+
+    Args:
+        columns: what is shown.
+        width: cells.
+        zoom: how many times as large tiles are drawn as they would be with room for them, where `width` has
+            room for one; then only as many columns are shown as fit.
+    """
+    shapes = [c.pictures.shape[1:3] for c in columns if c.pictures is not None and len(c.pictures)]
+    height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
+    count = max(1, len(columns))
+    room = max(1, width // count)
+    tile = zoomed(native, zoom)
+    if zoom == 1 or tile > width:
+        wanted = min(native, MAX_TILE)
+        if native < GROW_TO and room > native:
+            wanted = native * max(1, min(GROW_TO, room) // native)
+        tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
+        if tile < wanted and tile > 2:
+            tile -= tile % 2
+    shown = min(count, max(1, width // tile))
+    gap = min(MAX_GAP, (width - shown * tile) // max(1, shown - 1)) if shown > 1 else 0
+    lines = -(-max(1, round(height * tile / native)) // 2)
+    left = 0
+    return Layout(tile, lines, shown, tile + gap, left)
+
+
+def zoomed(native: int, zoom: int) -> int:
+    """The width of a tile in cells, with room for it, of pictures `native` pixels wide."""
+    return zoom * (min(native, MAX_TILE) if native >= GROW_TO else native * (GROW_TO // native))
+
+
+def _alike(before: WallColumn, after: WallColumn) -> bool:
+    return (
+        before.pictures is after.pictures
+        and before.title == after.title
+        and before.note == after.note
+        and before.color == after.color
+        and before.empty == after.empty
+    )
+
+
+def _same_pictures(before: WallColumn, after: WallColumn) -> bool:
+    return before.pictures is after.pictures and before.empty == after.empty
