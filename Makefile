@@ -89,4 +89,4 @@ $(VENV)/.ready-to-bench: $(VENV)/.ready-to-run
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache snapshot_report.html
-	find core tui tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core tui tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +

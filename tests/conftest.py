@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import ROOT
 from tests.support.shared_styles import share
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Before anything imports torch: two processes with two threads each on two cores are many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"

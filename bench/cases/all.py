@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from bench.harness.worker_process import run_benchmarks
+from bench.baselines.worker_process import run_benchmarks
 from core.runs import RunStore, State
 
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")

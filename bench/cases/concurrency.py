@@ -6,11 +6,11 @@ of its own, as workers are; they wait while others have their turn.
 
 import click
 
+from bench.baselines.worker_process import Settings, children, together
 from bench.harness.environment import Neighbours, describe
 from bench.harness.interleaved import race, ratios
 from bench.harness.options import batch_option, device_option, network_option, seconds_option
 from bench.harness.report import finish, row, say
-from bench.harness.worker_process import Settings, children, together
 from bench.harness.workloads import recipe_of
 
 TRIAL_SECONDS = 3.0

@@ -15,11 +15,11 @@ from typing import Final
 import click
 import msgspec
 
+from bench.baselines.worker_process import Child, Settings, children
 from bench.harness.environment import Neighbours, describe
 from bench.harness.interleaved import MINIMUM_ROUNDS, turn_of
 from bench.harness.options import seconds_option
 from bench.harness.report import finish, say
-from bench.harness.worker_process import Child, Settings, children
 from bench.tui.chart_redraw import redraws
 from bench.tui.fake_finished_runs import EPOCHS, make_runs
 from bench.tui.probe import ROOT, watch

@@ -12,10 +12,10 @@ import click
 import torch
 from torch import Tensor, nn
 
+from bench.baselines.worker_process import run_benchmarks
 from bench.harness.environment import Neighbours, describe
 from bench.harness.options import network_option
 from bench.harness.report import Row, finish, row, say
-from bench.harness.worker_process import run_benchmarks
 from bench.harness.workloads import noise_set, plain, recipe_of, with_settings
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers import SAMPLERS, sample

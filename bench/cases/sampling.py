@@ -26,8 +26,9 @@ from core.diffusion.clipping import CLIPS, Clip
 from core.errors import UserError
 from core.evaluation.evaluator import Judge
 from core.evaluation.sampling import BATCH, draw, to_unit
-from core.runs import Estimate, RunStore
+from core.runs import RunStore
 from core.spacing import SPACINGS, Spacing
+from core.statistics.estimate import Estimate
 from core.training.checkpoint import LoadedModel, load_model
 
 SAMPLERS: Final = (

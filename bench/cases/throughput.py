@@ -10,11 +10,11 @@ import torch
 
 from bench.baselines import training_loops
 from bench.baselines.registry import COMPILED, NAMES, OUR_OWN, PLAIN, needs_peers
+from bench.baselines.worker_process import Settings, children, together
 from bench.harness.environment import Neighbours, describe
 from bench.harness.interleaved import TRIAL_SECONDS, Rates, race, ratios
 from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, row, say
-from bench.harness.worker_process import Settings, children, together
 from bench.harness.workloads import recipe_of
 
 _PICTURES = 10_000

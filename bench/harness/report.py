@@ -12,9 +12,9 @@ import msgspec
 
 from bench.harness.environment import QUIET, Machine
 from bench.harness.interleaved import Spread, spread
-from core.runs import atomic_write
+from core.files.atomic import atomic_write
 
-RESULTS: Final = Path(__file__).parent / "results"
+RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,12 +9,12 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from bench.harness.worker_process import Child
+from bench.baselines.worker_process import Child
 from bench.tui.pty_session import Terminal
 from core.errors import UserError
 from core.schedules import SCHEDULE_NAMES
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+ROOT: Final = Path(__file__).resolve().parents[2]
 SECONDS: Final = 5.0
 TRAINED_SECONDS: Final = 3.0
 PAIRS: Final = 4

@@ -11,8 +11,9 @@ from core.cli.output import format_table, number
 from core.comparison.compare import LOSSES, Comparison, Row
 from core.comparison.formatting import MISSING, bracket_text, narrow_texts, short_text, title
 from core.imaging import braille_chart
-from core.runs import METRICS, Estimate, minmax_buckets
+from core.runs import METRICS, minmax_buckets
 from core.runs.results import GROUPS
+from core.statistics.estimate import Estimate
 
 Line = tuple[str, list[str]]
 """The head of a line, and a cell a column."""

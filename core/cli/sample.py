@@ -18,9 +18,10 @@ from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
 from core.config import Drawing
 from core.errors import UserError
+from core.files.atomic import atomic_path
 from core.files.sanitize import plain
 from core.imaging import to_pixels, to_tiles, write_sheet
-from core.runs import RunStore, atomic_path
+from core.runs import RunStore
 
 COLUMNS = 8
 

@@ -15,9 +15,10 @@ from core.comparison.pooling import Score, difference, holm, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import plain
-from core.runs import METRICS, Estimate, Evaluation
+from core.runs import METRICS, Evaluation
 from core.runs.results import GROUPS
 from core.schedules import make_schedule
+from core.statistics.estimate import Estimate
 
 ALPHA: Final = 0.05
 """The chance that any of a comparison's claims is wrong."""

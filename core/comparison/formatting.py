@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.config.schema import WITH_ETA
-from core.runs import METRICS, Estimate, Evaluation
+from core.runs import METRICS, Evaluation
+from core.statistics.estimate import Estimate
 
 MISSING = "–"
 MOST_NARROW = 10

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.student_t import quantile, two_sided_p
 
 CONFIDENCE: Final = 0.95

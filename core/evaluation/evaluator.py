@@ -26,8 +26,9 @@ from core.evaluation.triangle_fit.cache import cached_edge, cached_fits, join_fi
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.sanitize import plain
-from core.runs import Estimate, Evaluation, RunDirectory
+from core.runs import Evaluation, RunDirectory
 from core.runs.results import GROUPS
+from core.statistics.estimate import Estimate
 
 Metrics = dict[str, Estimate]
 Curves = dict[str, list[float | None]]

@@ -20,7 +20,7 @@ from core.figures.layout import label_rows, name_rows, panels, say_nothing
 from core.figures.pictures import existing_set
 from core.figures.style import FAINT, typeset
 from core.imaging import read_sheet
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 
 MOST_EPOCHS: Final = 10
 LEAST_EPOCHS: Final = 4

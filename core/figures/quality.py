@@ -25,8 +25,9 @@ from core.figures.layout import (
     text_width,
 )
 from core.figures.style import FAINT, typeset
-from core.runs import METRICS, Estimate
+from core.runs import METRICS
 from core.runs.results import GROUPS
+from core.statistics.estimate import Estimate
 
 NOT_JUDGED: Final = "no run has been judged; do so with core evaluate"
 _LETTERS_UPRIGHT: Final = 6

@@ -16,8 +16,9 @@ from core.figures.figure_data import Material
 from core.figures.registry import Drawn, Missing
 from core.figures.style import write
 from core.figures.tables import Cell, Table
+from core.files.atomic import atomic_write
 from core.files.sanitize import plain
-from core.runs import METRICS, atomic_write
+from core.runs import METRICS
 
 FILE_NAME: Final = "index.html"
 PIXELS_AN_INCH: Final = 120

@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 
 import core
+from core.files.atomic import atomic_path
 from core.files.sanitize import plain
-from core.runs import atomic_path
 
 Format = Literal["png", "svg", "pdf"]
 

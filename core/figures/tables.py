@@ -13,7 +13,8 @@ from core.config import encode_toml
 from core.figures.figure_data import Material, Series, schedules_of, telling_settings
 from core.figures.quality import HEADLINE
 from core.files.sanitize import plain
-from core.runs import METRICS, Estimate, Metric
+from core.runs import METRICS, Metric
+from core.statistics.estimate import Estimate
 
 NOTHING: Final = "–"
 MOST_VALUES: Final = 40

@@ -1,7 +1,5 @@
 """Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
 
-from core.files.atomic import atomic_path, atomic_write
-from core.files.sanitize import plain
 from core.runs.directory import (
     DISK_FULL,
     NotQueuedError,
@@ -15,13 +13,11 @@ from core.runs.process import ProcessIdentity, alive, effective_state, silence
 from core.runs.results import METRICS, Evaluation, Metric, add_evaluation, latest_evaluation, read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
-from core.statistics.estimate import Estimate
 
 __all__ = [
     "DISK_FULL",
     "METRICS",
     "EpochRecord",
-    "Estimate",
     "Evaluation",
     "Metric",
     "MetricsTail",
@@ -39,14 +35,11 @@ __all__ = [
     "Status",
     "add_evaluation",
     "alive",
-    "atomic_path",
-    "atomic_write",
     "effective_state",
     "latest_evaluation",
     "make_group",
     "make_run_id",
     "minmax_buckets",
-    "plain",
     "read_evaluations",
     "silence",
 ]

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import proportion
 from core.statistics.nearest import Rows, parts, squared_distances
 from core.statistics.two_sample import jackknife

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 
 CONFIDENCE: Final = 0.95
 NORMAL_95: Final = float(stats.norm.ppf(0.5 + CONFIDENCE / 2))

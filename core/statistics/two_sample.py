@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import CONFIDENCE, NORMAL_95
 from core.statistics.nearest import parts
 

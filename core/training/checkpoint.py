@@ -26,8 +26,9 @@ from core.config.schema import RunConfig
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.networks import build_network
 from core.errors import UserError
+from core.files.atomic import atomic_path
 from core.files.sanitize import plain
-from core.runs import DISK_FULL, RunDirectory, atomic_path
+from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
 FORMAT_VERSION: Final = 1

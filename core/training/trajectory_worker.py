@@ -21,8 +21,9 @@ from safetensors.numpy import save_file
 
 from core.diffusion.samplers import WITH_ETA, run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.files.atomic import atomic_path
 from core.imaging import to_pixels, to_tiles
-from core.runs import RunDirectory, atomic_path
+from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
 from core.training.checkpoint import LoadedModel, load_model

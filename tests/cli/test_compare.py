@@ -25,8 +25,9 @@ from core.comparison.formatting import (
     value_text,
 )
 from core.comparison.grouping import gather
-from core.runs import METRICS, Estimate, Evaluation, RunStore, add_evaluation
+from core.runs import METRICS, Evaluation, RunStore, add_evaluation
 from core.runs.results import GROUPS
+from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, FIVE, make_run
 
 NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])

@@ -11,8 +11,7 @@ import click
 import pytest
 
 from core.cli.main import COMMANDS, LazyCommands, cli, run
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support import ROOT
 
 
 def leaves(command: click.Command, path: str) -> list[tuple[str, click.Command]]:

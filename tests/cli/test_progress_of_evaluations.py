@@ -17,9 +17,10 @@ from core.errors import UserError
 from core.launch import jobs
 from core.launch.devices import Device, Plan
 from core.launch.jobs import start_judging
-from core.runs import Estimate, Evaluation, RunDirectory, read_evaluations
+from core.runs import Evaluation, RunDirectory, read_evaluations
 from core.runs.process import ProcessIdentity
 from core.runs.progress import LOG_NAME, Judging, judging, read_judging, write_judging
+from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, save_checkpoint
 from tests.support.fakes import DEAD_PROCESS, make_run
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support import ROOT
+
 DATA_RECIPES = {f"core/data/recipes/{name}.toml" for name in ("array", "high", "low")}
 
 

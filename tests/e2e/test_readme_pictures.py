@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from core.runs.status import State
+from tests.support import ROOT
 from tests.support.tui_fixtures import fake_run, five, three
 from tests.support.tui_pilot import dashboard
 from tools.readme_pictures import SCREENS, draw, main
@@ -56,7 +57,7 @@ def test_a_wrong_call_says_what_was_expected(words: list[str], capsys: pytest.Ca
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_hands_on_runs_and_place() -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = ROOT
     said = subprocess.run(
         ["make", "-n", "pictures", "ARGS=runs out"], cwd=root, capture_output=True, text=True, check=True
     )

@@ -12,19 +12,12 @@ import torch
 
 from core.config.load import SIZE_LIMIT, read_toml
 from core.errors import UserError
+from core.files.atomic import atomic_path, atomic_write
 from core.imaging import read_sheet
 from core.launch import control
 from core.launch.devices import Device, Plan, Slot
 from core.launch.runner import Runner, _note_death, _open_log
-from core.runs import (
-    MetricsTail,
-    MetricsWriter,
-    RunDirectory,
-    RunStore,
-    State,
-    atomic_path,
-    atomic_write,
-)
+from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
 from core.training.worker import explain
 from tests.support.fakes import make_run
 

@@ -22,15 +22,13 @@ from core.runs import (
     Status,
 )
 from core.training.checkpoint import load_model
+from tests.support import ROOT
 from tests.support.fakes import make_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     return make_run(tmp_path / "runs", state=State.QUEUED, done=0, pictures=False)
-
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 # --- pictures

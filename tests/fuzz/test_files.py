@@ -24,7 +24,6 @@ from core.files.sanitize import plain
 from core.imaging import read_sheet, sparkline, write_sheet
 from core.imaging.sheet import LAYOUT_KEY
 from core.runs import (
-    Estimate,
     Evaluation,
     MetricsTail,
     RunDirectory,
@@ -37,6 +36,7 @@ from core.runs import (
     read_evaluations,
     silence,
 )
+from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
 from tests.support.fakes import make_run
 from tests.support.fuzzing import changed, fuzzed, odd_text, refusal

@@ -17,10 +17,11 @@ from core.errors import UserError
 from core.recipes import load_recipe
 from core.runs import RunDirectory
 from core.schedules import Schedule, make_schedule
+from tests.support import ROOT
 from tests.support.fuzzing import changed, fuzzed, odd_number, odd_text, odd_value, refusal, slowly_fuzzed
 
 KEYS = sorted(flatten(msgspec.to_builtins(RunConfig())))
-VALID = (Path(__file__).parents[1] / "core" / "recipes" / "quick.toml").read_bytes()
+VALID = (ROOT / "core" / "recipes" / "quick.toml").read_bytes()
 DATA = b'name = "mine"\nkind = "triangles"\ncount = 10\nsize = 32\nstorage = "jpeg"\nquality = 75\n'
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 
 
 def bounds(estimate: Estimate) -> tuple[float, float]:

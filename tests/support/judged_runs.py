@@ -10,7 +10,8 @@ import numpy as np
 
 from core.config import RunConfig
 from core.figures import Drawn, Missing, draw_all, gather, quality, style
-from core.runs import METRICS, Estimate, Evaluation, RunDirectory, RunStore, add_evaluation
+from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation
+from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
 
 

@@ -13,13 +13,14 @@ from safetensors.numpy import save_file
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.imaging.sheet import write_sheet
-from core.runs import METRICS, Estimate, Evaluation, add_evaluation
+from core.runs import METRICS, Evaluation, add_evaluation
 from core.runs.directory import RunDirectory
 from core.runs.metrics import EpochRecord, MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
 from core.runs.trajectory import Walk, visited_timesteps
 from core.schedules import SCHEDULE_NAMES
+from core.statistics.estimate import Estimate
 
 START = datetime(2026, 11, 24, 10, 15, 2, tzinfo=UTC)
 NOW = START.timestamp() + 192.0

@@ -1,12 +1,11 @@
 """docs/dashboard.md says every key, as it is bound."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.support import ROOT
 from tui.commands import ALL, NUMBERS, REPLAY, Command
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "dashboard.md").read_text(encoding="utf-8")
 SIGNS = {
     "left_square_bracket": "[",
     "right_square_bracket": "]",

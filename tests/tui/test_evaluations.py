@@ -7,9 +7,10 @@ import pytest
 
 from core.comparison.compare import compare as side_by_side
 from core.comparison.grouping import gather
-from core.runs import METRICS, Estimate, ProcessIdentity, RunStore
+from core.runs import METRICS, ProcessIdentity, RunStore
 from core.runs.progress import Judging, write_judging
 from core.runs.status import State
+from core.statistics.estimate import Estimate
 from tests.support.fakes import DEAD_PROCESS
 from tests.support.tui_fixtures import NOW, comparison, fake_run, judge, judged
 from tests.support.tui_pilot import dashboard, make_app

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from core.cli.main import COMMANDS
+from tests.support import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 WITH_TORCH = (
     "core.diffusion",
     "core.training",

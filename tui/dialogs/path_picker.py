@@ -121,7 +121,7 @@ class PickerScreen(ModalScreen[Path | None]):
         start: a path to start at, or near which to start.
     """
 
-    CSS_PATH = "picker.tcss"
+    CSS_PATH = "path_picker.tcss"
     AUTO_FOCUS = "FileTree"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(PICKER)]
 

@@ -36,7 +36,7 @@ class TerminalGuard:
                     sys.executable,
                     "-I",
                     "-S",
-                    str(Path(__file__).with_name("guard.py")),
+                    str(Path(__file__).with_name("restore_helper.py")),
                     modes,
                     str(os.getpgrp()),
                 ],

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from core.errors import UserError
-from core.runs import Estimate
 from core.statistics import two_sample
 from core.statistics.density_coverage import density_coverage
+from core.statistics.estimate import Estimate
 from core.statistics.nearest import LEVELS, Rows, as_rows, squared_distances
 
 Vertices = NDArray[np.floating]

@@ -15,7 +15,7 @@ from scipy import ndimage, stats
 from core.errors import UserError
 from core.evaluation.triangle_fit.fit import UNTOUCHED, TriangleFits, lightest_channel
 from core.evaluation.triangle_fit.raster import coverage, distance_to_sides
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, proportion
 
 Numbers = NDArray[np.float64]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.diffusion.bound import bound_terms, draw_timesteps
 from core.errors import UserError
 from core.evaluation.inputs import Pictures, to_x0
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean
 from core.training.checkpoint import LoadedModel
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from core.errors import UserError
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import NORMAL_95, proportion
 from core.statistics.nearest import Rows, as_rows, nearest
 

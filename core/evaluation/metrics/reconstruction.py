@@ -20,7 +20,7 @@ from core.evaluation.metrics.denoising import (
 )
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, median
 from core.training.checkpoint import LoadedModel
 

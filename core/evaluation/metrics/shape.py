@@ -22,7 +22,7 @@ from scipy import stats
 from core.errors import UserError
 from core.evaluation.triangle_fit.fit import TriangleFits, find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import NORMAL_95, mean_proportion, median, proportion
 
 Numbers = NDArray[np.float64]

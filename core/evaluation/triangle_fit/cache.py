@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from core.evaluation.triangle_fit import fit, initial_guess, raster
 from core.evaluation.triangle_fit.fit import TriangleFits, find_edge
 from core.evaluation.triangle_fit.raster import Edge
+from core.files.atomic import atomic_path, atomic_write
 from core.files.untrusted import DAMAGED_NPY
-from core.runs import atomic_path, atomic_write
 
 _NAMES: Final = tuple(field.name for field in fields(TriangleFits) if field.name != "edge")
 # zipfile raises NotImplementedError for a compression that it does not know, as a changed byte may name one.

@@ -3,13 +3,13 @@
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from bench.cases import gpu
 from core.errors import UserError
+from tests.support import ROOT
 
 NAMES = ["forward, fp32", "forward, bf16", "loss", "gradients", "step of the optimizer"]
 
@@ -18,7 +18,7 @@ NAMES = ["forward, fp32", "forward, bf16", "loss", "gradients", "step of the opt
 def test_without_a_gpu_it_says_so_in_one_line():
     done = subprocess.run(
         [sys.executable, "-m", "bench", "gpu"],
-        cwd=Path(gpu.__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

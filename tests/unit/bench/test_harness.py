@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -13,8 +12,7 @@ import torch
 from bench.harness.environment import Machine, describe, share_of_others, with_generation
 from bench.harness.interleaved import MINIMUM_ROUNDS, Spread, exponents, race, ratios, spread, turn_of
 from bench.harness.report import Result, finish, number, of_spread, row, table
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support import ROOT
 
 
 class Clock:

@@ -15,6 +15,7 @@ from bench.__main__ import BENCHMARKS, main
 from bench.baselines import checkpointed_training
 from bench.baselines.registry import as_printed
 from bench.baselines.training_loops import nearest, parameters_of, silently
+from bench.baselines.worker_process import Settings, children, run_benchmarks, together
 from bench.cases import all as everything
 from bench.cases.concurrency import groups_of
 from bench.cases.quality import ours, seconds_of, theirs
@@ -22,7 +23,6 @@ from bench.cases.roofline import operations_of_a_step
 from bench.cases.sampling import Way, affordable, draw_in_turns, fewest_calls, ways
 from bench.cases.scaling import AXES, label_of, points_of, rows_of
 from bench.harness import subprocess_training
-from bench.harness.worker_process import Settings, children, run_benchmarks, together
 from bench.harness.workloads import (
     endless,
     noise_set,

@@ -1,9 +1,12 @@
 """Where the parts of the board go at each size of the terminal: plain arithmetic, without a widget."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui.widgets.images.grid_layout import FULL, FULL_TILE, MIN_TILE, Tile
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
 
 MIN_WIDTH: Final = 60
 MIN_HEIGHT: Final = 15
@@ -188,3 +191,14 @@ def _without_pictures(width: int, height: int, table_rows: int) -> Arrangement:
 def shows_machine(width: int, height: int) -> bool:
     """Whether a terminal of this size has room to say how busy the machine is."""
     return width >= SIDE_BY_SIDE and height >= PANEL_HEIGHT
+
+
+def place_widget(widget: "Widget", area: Area | None) -> None:
+    """Put a widget into its area, or take it off the screen."""
+    if area is None:
+        widget.display = False
+        return
+    widget.display = True
+    widget.styles.offset = (area.x, area.y)
+    widget.styles.width = area.width
+    widget.styles.height = area.height

@@ -17,7 +17,7 @@ from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.board.details import Facts, FactsPanel
 from tui.screens.board.empty_state import Greeting
-from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Area, Arrangement, arrange
+from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Area, Arrangement, arrange, place_widget
 from tui.screens.board.run_table import Row, RowList, RunTable
 from tui.screens.board.system_actions import MachineStrip
 from tui.screens.board.system_panel import MachinePanel
@@ -27,7 +27,6 @@ from tui.state.run_events import Watch
 from tui.state.selection import RunChoice
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.system_load import MachineLoad
-from tui.textual_ext.placing import place_widget
 from tui.textual_ext.signals import follow
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import series_of
@@ -52,7 +51,7 @@ CHART_REST: Final = 0.1
 class Board(MachineStrip):
     """Runs as rows, their losses as curves, their samples as a wall of pictures."""
 
-    CSS_PATH = "board.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 

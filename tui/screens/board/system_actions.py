@@ -7,13 +7,12 @@ from typing import Final
 from textual import work
 from textual.message import Message
 
-from tui.screens.board.layout import Area, shows_machine
+from tui.screens.board.layout import Area, place_widget, shows_machine
 from tui.screens.board.list_actions import Listing
 from tui.screens.board.system_panel import MachinePanel
 from tui.state.run_controller import Control
 from tui.state.selection import RunChoice
 from tui.state.system_load import MachineLoad, MachineReader
-from tui.textual_ext.placing import place_widget
 
 MACHINE_INTERVAL: Final = 2.0
 

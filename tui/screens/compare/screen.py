@@ -60,7 +60,7 @@ class CompareScreen(EpochActions):
         run_ids: the runs, in the order of their columns.
     """
 
-    CSS_PATH = "compare.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 

@@ -57,7 +57,7 @@ class DatasetsScreen(DatasetChoice):
         start: the dataset to begin with; empty takes the first.
     """
 
-    CSS_PATH = "datasets.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*DATASETS, *DATASET_NUMBERS))]
 

@@ -50,7 +50,7 @@ class DenoiseScreen(ActingScreen):
         run_ids: the runs, in their order.
     """
 
-    CSS_PATH = "denoise.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DENOISE)]
 

@@ -46,7 +46,7 @@ REBINDING: Final = (
 class HelpScreen(ModalScreen[None]):
     """Every key of a screen; any of escape, q and ? closes it."""
 
-    CSS_PATH = "help.tcss"
+    CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,f1,enter", "close", "Close the help", show=False),
         Binding("j", "scroll(1)", "Scroll down", show=False),

@@ -32,7 +32,7 @@ class LogLines(Log, inherit_bindings=False):
 class LogScreen(Screen[None]):
     """The end of one run's `worker.log`. Scrolled to the end, it follows; scrolled up, it stays."""
 
-    CSS_PATH = "log.tcss"
+    CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LOG)]
 
     def __init__(self, run: RunSnapshot) -> None:

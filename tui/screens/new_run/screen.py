@@ -47,7 +47,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         origin: what the given is called among what can be started from.
     """
 
-    CSS_PATH = "new_run.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = "#schedule-names"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(NEW_RUN)]
 

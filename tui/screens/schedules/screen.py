@@ -53,7 +53,7 @@ class SchedulesScreen(NoiseLevels):
         configs: of the runs that were looked at; without any, the quick recipe's.
     """
 
-    CSS_PATH = "schedules.tcss"
+    CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*SCHEDULES, *SCHEDULE_NUMBERS))]
 

@@ -39,7 +39,7 @@ class SettingsScreen(Screen[None]):
         settled: the app, which applies and keeps what is chosen.
     """
 
-    CSS_PATH = "settings.tcss"
+    CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(SETTINGS)]
 
     def __init__(self, settled: "SettledApp") -> None:

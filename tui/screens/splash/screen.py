@@ -15,7 +15,7 @@ class Opening(Screen[None]):
         root: the runs folder.
     """
 
-    CSS_PATH = "opening.tcss"
+    CSS_PATH = "screen.tcss"
 
     def __init__(self, root: Path) -> None:
         super().__init__()

@@ -13,7 +13,8 @@ from core.comparison.grouping import gather
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
-from core.runs import Estimate, Evaluation, RunStore, add_evaluation
+from core.runs import Evaluation, RunStore, add_evaluation
+from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
 
 BARE = {"pictures": False}

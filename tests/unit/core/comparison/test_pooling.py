@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from core.comparison.pooling import Score, difference, holm, pool
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.student_t import quantile, two_sided_p
 
 Z = stats.norm.ppf(0.975)

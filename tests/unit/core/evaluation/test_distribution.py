@@ -11,9 +11,10 @@ from scipy.spatial.distance import cdist
 from core.data import DataRecipe, PictureSet, load_dataset
 from core.errors import UserError
 from core.evaluation.metrics.distribution import bandwidth, distribution_metrics, triangle_features
-from core.runs import METRICS, Estimate
+from core.runs import METRICS
 from core.statistics import nearest, two_sample
 from core.statistics.density_coverage import density_coverage
+from core.statistics.estimate import Estimate
 from tests.support.estimates import bounds, holds, minus_distance
 
 

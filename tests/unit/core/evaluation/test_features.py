@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from core.evaluation.metrics.distribution import triangle_features
-from core.runs import Estimate
 from core.statistics import two_sample
+from core.statistics.estimate import Estimate
 from tests.support.estimates import bounds, holds
 
 

@@ -13,7 +13,7 @@ from torch.distributions import Normal
 from core.diffusion.gaussian import PREDICTION_TYPES
 from core.errors import UserError
 from core.evaluation.metrics.likelihood import likelihood, timestep_strata
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from tests.support.networks import load, process
 
 LEVELS = np.arange(256) / 127.5 - 1.0

@@ -12,8 +12,9 @@ from scipy.spatial.distance import cdist
 from core.data import DataRecipe, PictureSet, load_dataset
 from core.errors import UserError
 from core.evaluation.metrics.novelty import CopyReference, CopyTest, copy_test, mann_whitney
-from core.runs import METRICS, Estimate
+from core.runs import METRICS
 from core.statistics import nearest
+from core.statistics.estimate import Estimate
 from core.statistics.nearest import as_rows, nearest
 
 

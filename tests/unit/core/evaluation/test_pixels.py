@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from core.runs import Estimate
 from core.statistics import two_sample
 from core.statistics.density_coverage import density_coverage
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import proportion
 from core.statistics.nearest import squared_distances
 from tests.support.estimates import bounds, holds, minus_distance

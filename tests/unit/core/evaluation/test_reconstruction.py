@@ -14,7 +14,8 @@ from core.diffusion.samplers import SAMPLERS, run_sampler
 from core.errors import UserError
 from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, share_of_steps, timestep_of
 from core.evaluation.metrics.reconstruction import iou, reconstruction, vertex_error
-from core.runs import METRICS, Estimate
+from core.runs import METRICS
+from core.statistics.estimate import Estimate
 from tests.support.networks import load, process
 
 CORNERS = np.array(

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.evaluation.metrics.grey import LEAST_HAZE, GreyReference, measure_grey
 from core.evaluation.metrics.shape import DECILES, ShapeJudgement, ShapeReference
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from tests.support.shapes import SIZE, blurred, ellipses, hazy, noisy, pairs, quadrilaterals, real, rectangles
 
 Numbers = NDArray[np.float64]

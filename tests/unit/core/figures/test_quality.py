@@ -8,7 +8,8 @@ from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
 from core.imaging import write_sheet
-from core.runs import METRICS, Estimate, add_evaluation
+from core.runs import METRICS, add_evaluation
+from core.statistics.estimate import Estimate
 from tests.support.judged_runs import drawn_by, judgement, make_cells, material_of, reasons
 
 

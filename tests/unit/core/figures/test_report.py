@@ -11,8 +11,9 @@ import pytest
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.figures import Missing, draw_all, gather, report, tables, write_report
-from core.runs import METRICS, Estimate, RunStore, State, add_evaluation
+from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
+from core.statistics.estimate import Estimate
 from tests.support.fakes import make_run
 from tests.support.judged_runs import configured, judgement, make_cells, material_of
 

@@ -15,17 +15,8 @@ import pytest
 
 from core.config.schema import DataConfig, RunConfig, ScheduleConfig, TrainConfig
 from core.errors import UserError
-from core.runs import (
-    NotQueuedError,
-    RunBusyError,
-    RunDirectory,
-    State,
-    Status,
-    atomic_path,
-    atomic_write,
-    make_group,
-    make_run_id,
-)
+from core.files.atomic import atomic_path, atomic_write
+from core.runs import NotQueuedError, RunBusyError, RunDirectory, State, Status, make_group, make_run_id
 from tests.support import fakes
 
 CONFIG = RunConfig(schedule=ScheduleConfig(name="x^1.5"), train=TrainConfig(epochs=7, seed=3))

@@ -17,9 +17,10 @@ from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, latest_evaluation
 from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, take_checkpoint
 from core.training.loop import Trainer
+from tests.support import ROOT
 from tui.state.reader import LiveReader
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = ROOT / "tests" / "fixtures"
 
 
 @pytest.fixture

@@ -16,17 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.runs import (
-    METRICS,
-    Estimate,
-    Evaluation,
-    RunDirectory,
-    add_evaluation,
-    latest_evaluation,
-    read_evaluations,
-)
+from core.runs import METRICS, Evaluation, RunDirectory, add_evaluation, latest_evaluation, read_evaluations
 from core.runs import results as results_module
 from core.runs.results import FILE_NAME, FORMAT_VERSION, GROUPS
+from core.statistics.estimate import Estimate
 
 
 def evaluation(**changes: Any) -> Evaluation:

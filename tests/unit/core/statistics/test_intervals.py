@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from core.runs import Estimate
+from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, mean_proportion, median, proportion, wilson
 
 

@@ -15,9 +15,9 @@ from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.runs import MetricsTail, RunStore
 from core.training.distributed import Team, _Processes, gathered
+from tests.support import ROOT
 from tests.support.queueing import cleaned, wait_for
 
-ROOT = Path(__file__).resolve().parents[1]
 RECIPE = """
 data = {dataset = "tiny", count = 15, heldout = 4}
 schedule.timesteps = 10

@@ -1,6 +1,6 @@
 """Work in processes of its own: whole benchmarks, and a training that works when it is told to.
 
-The training is ``python -m bench.harness.worker_process``. On stdin come lines: first the settings (`Settings`, JSON), then a number of
+The training is ``python -m bench.baselines.worker_process``. On stdin come lines: first the settings (`Settings`, JSON), then a number of
 seconds for each trial. On stdout goes a line for each: how many seconds it took to get ready and how many parameters
 are trained, then the pictures of each trial. Between trials it waits and takes no time from anybody.
 """
@@ -23,7 +23,7 @@ from bench.harness.interleaved import Work
 from core.errors import UserError
 from core.launch.subprocess_env import environment_for_training
 
-_CHECKOUT: Final = Path(__file__).resolve().parents[1]
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class Child:
         environment = environment_for_training(settings.threads) if settings.is_ours else dict(os.environ)
         self.parameters = 0
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "bench.harness.worker_process"],
+            [sys.executable, "-m", "bench.baselines.worker_process"],
             cwd=_CHECKOUT,
             env=environment,
             stdin=subprocess.PIPE,
