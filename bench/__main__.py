@@ -20,6 +20,9 @@ BENCHMARKS: Final = {
     "all": "All of the others but gpu and quality, one after another; sampling if there is a finished run.",
 }
 
+MODULES: Final = {"limit": "roofline"}
+"""Modules of `bench.cases` whose benchmark has another name."""
+
 
 class Benchmarks(click.Group):
     """Knows the names; imports one when it is called."""
@@ -32,7 +35,9 @@ class Benchmarks(click.Group):
         """The benchmark of a name."""
         if cmd_name not in BENCHMARKS:
             return None
-        command: click.Command = importlib.import_module(f"bench.{cmd_name}").command
+        command: click.Command = importlib.import_module(
+            f"bench.cases.{MODULES.get(cmd_name, cmd_name)}"
+        ).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

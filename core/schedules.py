@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.files.untrusted import open_plain, read_npy
+from core.files.untrusted import open_regular, read_npy
 
 Array = NDArray[np.float64]
 Level = Literal["good", "doubtful", "bad"]
@@ -347,7 +347,7 @@ def _load_npy(path: Path) -> Array:
 
 def _load_text(path: Path) -> Array:
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             data = file.read(_TEXT_LIMIT + 1)
         if len(data) > _TEXT_LIMIT:
             raise UserError(f"{path}: more than {_TEXT_LIMIT:,} bytes; expected a list of betas")

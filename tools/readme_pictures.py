@@ -13,11 +13,11 @@ from typing import Final
 from textual.pilot import Pilot
 
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import RunStore
 from tui.app.dashboard import Dashboard
-from tui.export.screenshot import Shot, screen_png
-from tui.state.run_controller import Control
+from tui.export.screenshot import Screenshot, screen_png
+from tui.state.run_controller import RunController
 
 SIZE: Final = (160, 50)
 FORMING: Final = 5
@@ -59,7 +59,7 @@ async def draw(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, keys in screens.items():
-        app = Dashboard(Control(root.absolute()), pictures="truecolor")
+        app = Dashboard(RunController(root.absolute()), images="truecolor")
         async with app.run_test(size=size) as pilot:
             try:
                 async with asyncio.timeout(PATIENCE):
@@ -72,7 +72,7 @@ async def draw(
                     f"{name}: still not drawn after {PATIENCE:.0f} s; try again when the machine is less busy"
                 ) from error
             written.append(out / f"{name}.png")
-            written[-1].write_bytes(screen_png(Shot.of(app)))
+            written[-1].write_bytes(screen_png(Screenshot.capture(app)))
     return written
 
 
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         written = asyncio.run(draw(Path(arguments[0]), Path(arguments[1])))
     except UserError as error:
-        print(f"error: {plain(str(error))}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     for path in written:
         print(path)

@@ -13,8 +13,8 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 if TYPE_CHECKING:
     from tui.state.snapshot import Snapshot
 
-PICTURES = ("auto", "kitty", "truecolor", "256", "16", "ascii")
-DEFAULT_PLACE = "localhost:8000"
+IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
+DEFAULT_ADDRESS = "localhost:8000"
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pictures",
-        choices=PICTURES,
+        choices=IMAGES_FORMS,
         help="how pictures are drawn on this visit: auto takes the colours that the terminal has, ascii draws with "
         "letters, kitty has the terminal draw them, as Kitty and Ghostty can",
     )
@@ -83,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--at",
-        default=DEFAULT_PLACE,
+        default=DEFAULT_ADDRESS,
         metavar="[HOST:]PORT",
-        help=f"where --web serves it ({DEFAULT_PLACE}); whoever reaches another host's port controls the runs",
+        help=f"where --web serves it ({DEFAULT_ADDRESS}); whoever reaches another host's port controls the runs",
     )
     parser.add_argument("--version", action="store_true", help="say which version this is")
     return parser
@@ -101,9 +101,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = sys.argv[1:] if arguments is None else arguments
         return _run(_parser().parse_args(words), words)
     except UserError as error:
-        from core.files.sanitize import plain
+        from core.files.sanitize import sanitize
 
-        print(f"error: {plain(str(error))}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 
@@ -135,13 +135,13 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         recipe = load_recipe(options.recipe, options.overrides)
     tracks = []
     if options.replay:
-        from tui.replay.recording import find_tracks
+        from tui.replay.recording import find_recordings
 
-        tracks = find_tracks(options.runs.absolute(), options.replay)
+        tracks = find_recordings(options.runs.absolute(), options.replay)
     if options.web and not in_browser():
-        from tui.web import Place, serve
+        from tui.web import Address, serve
 
-        serve(Place.of(options.at), words)
+        serve(Address.parse(options.at), words)
         return EXIT_OK
     if not in_browser():
         _require_terminal()
@@ -149,17 +149,17 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.app.dashboard import Dashboard
     from tui.settings.keys_file import keys_file, read_keymap
     from tui.settings.schema import Settings, has_settings, state_folder
-    from tui.state.run_controller import Control
-    from tui.terminal.encoding import write_in_any_encoding
+    from tui.state.run_controller import RunController
+    from tui.terminal.encoding import allow_any_encoding
     from tui.terminal.lifecycle import TerminalGuard
-    from tui.terminal.watchdog import leave_with_server, leave_with_terminal
+    from tui.terminal.watchdog import exit_with_server, exit_with_terminal
 
     state = state_folder()
-    settings, troubles = Settings(), tuple[str, ...]()
+    settings, problems = Settings(), tuple[str, ...]()
     if has_settings(state):
         from tui.settings.store import settings_at_start
 
-        settings, troubles = settings_at_start(state)
+        settings, problems = settings_at_start(state)
     own_keys = keys_file()
     if (options.pictures or settings.pictures) == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
@@ -169,8 +169,8 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
         handles = sys.stdin.fileno(), sys.stdout.fileno()
         placements, refusal = (None, NO_TERMINAL) if in_browser() else placements_before(*handles)
-        troubles = (refusal, *troubles) if refusal else troubles
-    write_in_any_encoding()
+        problems = (refusal, *problems) if refusal else problems
+    allow_any_encoding()
     root, keymap, exports = options.runs.absolute(), read_keymap(own_keys), options.exports.absolute()
     if tracks:
         from tui.replay.app import ReplayDashboard
@@ -183,11 +183,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             remember=state,
             exports=exports,
             settings=settings,
-            pictures=options.pictures,
+            image_mode=options.pictures,
         )
     else:
         app = Dashboard(
-            Control(root, device=options.device, slots=options.slots),
+            RunController(root, device=options.device, slots=options.slots),
             recipe=recipe,
             start=not options.no_start,
             keymap=keymap,
@@ -195,12 +195,14 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             remember=state,
             exports=exports,
             settings=settings,
-            pictures=options.pictures,
+            image_mode=options.pictures,
         )
-    app.started_with, app.placements = troubles, placements
-    leave = leave_with_server if in_browser() else leave_with_terminal
+    app.started_with, app.placements = problems, placements
+    leave = exit_with_server if in_browser() else exit_with_terminal
     leave(sys.stdin.fileno())
-    with contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.guard:
+    with (
+        contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.terminal_guard
+    ):
         app.run()
     if not in_browser() and not tracks and (farewell := _farewell(app.snapshot, options.runs)):
         print(farewell)

@@ -18,14 +18,14 @@ _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Address:
     """Where browsers find the dashboard."""
 
     host: str
     port: int
 
     @classmethod
-    def of(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "Address":
         """From `PORT` or `HOST:PORT`.
 
         Raises:
@@ -45,7 +45,7 @@ class Place:
         return self.host in LOOPBACK
 
 
-def refusal(place: Place, host: str, origin: str | None) -> str:
+def reject_reason(place: Address, host: str, origin: str | None) -> str:
     """Why a request is turned away; empty when it is not.
 
     Args:
@@ -62,7 +62,7 @@ def refusal(place: Place, host: str, origin: str | None) -> str:
     return ""
 
 
-def serve(place: Place, arguments: Sequence[str]) -> None:
+def serve(place: Address, arguments: Sequence[str]) -> None:
     """Serve the dashboard until ctrl+c; each browser window gets a dashboard of its own.
 
     Args:
@@ -87,7 +87,7 @@ def serve(place: Place, arguments: Sequence[str]) -> None:
     made = server._make_app
 
     async def guard(request: Any, handler: Any) -> Any:
-        if reason := refusal(place, request.host, request.headers.get("Origin")):
+        if reason := reject_reason(place, request.host, request.headers.get("Origin")):
             raise web.HTTPForbidden(text=reason)
         return await handler(request)
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.harness.subprocess_training import train_apart
+from bench.harness.subprocess_training import train_in_subprocess
 
 THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 
@@ -40,7 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     out: str
 
 
-class Look(NamedTuple):
+class Checkpoint(NamedTuple):
     """What came of so many seconds of training: those that were really trained, and pictures in [0, 1]."""
 
     seconds: float
@@ -48,16 +48,16 @@ class Look(NamedTuple):
     drawn: NDArray[np.float32]
 
 
-def looks(settings: Settings) -> list[Look]:
+def checkpoints(settings: Settings) -> list[Checkpoint]:
     """Train in a process of its own, and look at each of the times.
 
     Raises:
         UserError: the training ended by itself.
     """
-    folder = train_apart("bench.baselines.checkpointed_training", settings)
+    folder = train_in_subprocess("bench.baselines.checkpointed_training", settings)
     trained = json.loads((folder / "trained.json").read_text())
     return [
-        Look(seconds, passed, np.load(folder / f"{index}.npy"))
+        Checkpoint(seconds, passed, np.load(folder / f"{index}.npy"))
         for index, (seconds, passed) in enumerate(zip(settings.times, trained, strict=True))
     ]
 
@@ -77,11 +77,11 @@ def main() -> None:
     torch.manual_seed(0)
     device, out = torch.device(settings.device), Path(settings.out)
     training_loops.require_peers(device)
-    pictures = load_dataset(settings.dataset)
+    images = load_dataset(settings.dataset)
     if settings.name == THEIRS[0]:
-        steps, draw = denoising_diffusion_pytorch_whole(pictures, device, out / "peer")
+        steps, draw = denoising_diffusion_pytorch_whole(images, device, out / "peer")
     else:
-        steps, draw = diffusers_whole(pictures, device)
+        steps, draw = diffusers_whole(images, device)
     steps = training_loops.silently(steps)
     passed, seen, trained = 0.0, 0, []
     for index, seconds in enumerate(settings.times):

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from bench.baselines import training_loops
-from core.data import PictureSet
+from core.data import ImageSet
 
 BATCH: Final = 32
 """Pictures a step, as in the README of the first."""
@@ -23,16 +23,16 @@ Draw = Callable[[int], NDArray[np.float32]]
 
 
 def denoising_diffusion_pytorch_whole(
-    pictures: PictureSet, device: torch.device, folder: Path
+    images: ImageSet, device: torch.device, folder: Path
 ) -> tuple[Iterator[int], Draw]:
     """Its U-Net of its README, half as wide (32, 64, 128 channels), its trainer, and its mean of the weights."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
-    network = Unet(dim=32, dim_mults=(1, 2, 4), channels=pictures.channels)
+    network = Unet(dim=32, dim_mults=(1, 2, 4), channels=images.channels)
     diffusion = GaussianDiffusion(
-        network, image_size=pictures.size, timesteps=training_loops.TIMESTEPS, sampling_timesteps=CALLS
+        network, image_size=images.size, timesteps=training_loops.TIMESTEPS, sampling_timesteps=CALLS
     ).to(device)
-    trainer = training_loops.denoising_diffusion_pytorch_trainer(diffusion, pictures, BATCH, folder)
+    trainer = training_loops.denoising_diffusion_pytorch_trainer(diffusion, images, BATCH, folder)
 
     def steps() -> Iterator[int]:
         for step in itertools.count(1):
@@ -49,14 +49,14 @@ def denoising_diffusion_pytorch_whole(
     return steps(), draw
 
 
-def diffusers_whole(pictures: PictureSet, device: torch.device) -> tuple[Iterator[int], Draw]:
+def diffusers_whole(images: ImageSet, device: torch.device) -> tuple[Iterator[int], Draw]:
     """A U-Net of its own (32, 64, 128 channels) in the loop of its tutorial."""
     from diffusers import DDIMScheduler, UNet2DModel
 
     model = UNet2DModel(
-        sample_size=pictures.size,
-        in_channels=pictures.channels,
-        out_channels=pictures.channels,
+        sample_size=images.size,
+        in_channels=images.channels,
+        out_channels=images.channels,
         layers_per_block=2,
         block_out_channels=(32, 64, 128),
         down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
@@ -72,7 +72,7 @@ def diffusers_whole(pictures: PictureSet, device: torch.device) -> tuple[Iterato
         drawn = []
         with torch.no_grad():
             for size in _batches(count):
-                shape = (size, pictures.channels, pictures.size, pictures.size)
+                shape = (size, images.channels, images.size, images.size)
                 x = torch.randn(shape, generator=generator).to(device)
                 for t in scheduler.timesteps:
                     x = scheduler.step(network(x, t.to(device).expand(size)), t, x).prev_sample
@@ -80,7 +80,7 @@ def diffusers_whole(pictures: PictureSet, device: torch.device) -> tuple[Iterato
         network.train()
         return np.concatenate(drawn)
 
-    return training_loops.diffusers_loop(network, pictures, BATCH, device), draw
+    return training_loops.diffusers_loop(network, images, BATCH, device), draw
 
 
 def _batches(count: int) -> list[int]:

@@ -11,7 +11,7 @@ from bench.baselines import training_loops
 from bench.baselines.checkpointed_training import THEIRS
 from bench.harness.interleaved import Work
 from bench.harness.workloads import endless, in_bulk, plain, printed_loop, recipe_of, training, with_settings
-from core.data import PictureSet
+from core.data import ImageSet
 from core.diffusion.networks import build_network
 from core.diffusion.thesis_unet import Convolution
 
@@ -28,7 +28,7 @@ def needs_peers(name: str) -> bool:
 
 
 def contender(
-    name: str, network: str, pictures: PictureSet, batch: int, device: torch.device, scratch: Path
+    name: str, network: str, images: ImageSet, batch: int, device: torch.device, scratch: Path
 ) -> tuple[Work, int]:
     """The work of one of `NAMES`, and how many parameters its network has.
 
@@ -43,21 +43,21 @@ def contender(
     recipe = recipe_of(network)
     # The thesis trained in fp32, and so does its recipe; how fast its network can be trained is another question.
     fast = with_settings(recipe, train={"precision": "auto"})
-    channels, size = pictures.channels, pictures.size
+    channels, size = images.channels, images.size
     torch.manual_seed(0)
     model = build_network(recipe.model.preset, channels=channels, width=recipe.model.width)
     count = training_loops.parameters_of(model)
 
     def theirs(loop: Callable[..., Iterator[int]], model: nn.Module, **options: Path) -> tuple[Work, int]:
-        steps = training_loops.silently(loop(model, pictures, batch, device, **options))
+        steps = training_loops.silently(loop(model, images, batch, device, **options))
         return in_bulk(steps, device), training_loops.parameters_of(model)
 
     if name == OURS:
-        return training(endless(fast, batch=batch), pictures, device), count
+        return training(endless(fast, batch=batch), images, device), count
     if name == COMPILED:
-        return training(endless(fast, batch=batch, compile=True), pictures, device), count
+        return training(endless(fast, batch=batch, compile=True), images, device), count
     if name == PLAIN:
-        return training(plain(endless(recipe, batch=batch)), pictures, device), count
+        return training(plain(endless(recipe, batch=batch)), images, device), count
     if name == PRINTED:
         return theirs(printed_loop, as_printed(model))
     if name == PEERS[0]:

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.harness.workloads import loader
-from core.data import PictureSet
+from core.data import ImageSet
 from core.errors import UserError
 
 PACKAGES: Final = ("denoising-diffusion-pytorch", "diffusers", "smalldiffusion", "accelerate")
@@ -61,7 +61,7 @@ def _import_torchvision() -> None:
 
 
 def denoising_diffusion_pytorch_loop(
-    model: nn.Module, pictures: PictureSet, batch: int, device: torch.device, *, folder: Path
+    model: nn.Module, images: ImageSet, batch: int, device: torch.device, *, folder: Path
 ) -> Iterator[int]:
     """`denoising_diffusion_pytorch.Trainer`, with the defaults of its README.
 
@@ -70,8 +70,8 @@ def denoising_diffusion_pytorch_loop(
     """
     from denoising_diffusion_pytorch import GaussianDiffusion
 
-    diffusion = GaussianDiffusion(model, image_size=pictures.size, timesteps=TIMESTEPS).to(device)
-    trainer = denoising_diffusion_pytorch_trainer(diffusion, pictures, batch, folder)
+    diffusion = GaussianDiffusion(model, image_size=images.size, timesteps=TIMESTEPS).to(device)
+    trainer = denoising_diffusion_pytorch_trainer(diffusion, images, batch, folder)
     for step in itertools.count(1):
         trainer.train_num_steps = step
         trainer.train()
@@ -79,15 +79,15 @@ def denoising_diffusion_pytorch_loop(
 
 
 def denoising_diffusion_pytorch_trainer(
-    diffusion: nn.Module, pictures: PictureSet, batch: int, folder: Path
+    diffusion: nn.Module, images: ImageSet, batch: int, folder: Path
 ) -> Any:
     """Its trainer, on the pictures as files in `folder`, drawing and judging nothing on its way."""
     from denoising_diffusion_pytorch import Trainer
 
     files = folder / "pictures"
     files.mkdir(parents=True)
-    for number, picture in enumerate(pictures.train):
-        pixels = picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
+    for number, image in enumerate(images.train):
+        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         Image.fromarray(pixels).save(files / f"{number:06}.png")
     return Trainer(
         diffusion,
@@ -99,7 +99,7 @@ def denoising_diffusion_pytorch_trainer(
     )
 
 
-def diffusers_loop(model: nn.Module, pictures: PictureSet, batch: int, device: torch.device) -> Iterator[int]:
+def diffusers_loop(model: nn.Module, images: ImageSet, batch: int, device: torch.device) -> Iterator[int]:
     """The loop of diffusers' tutorial "Train a diffusion model", in fp32."""
     from accelerate import Accelerator
     from diffusers import DDPMScheduler
@@ -109,7 +109,7 @@ def diffusers_loop(model: nn.Module, pictures: PictureSet, batch: int, device: t
     accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=1)
     optimizer: Any = torch.optim.AdamW(model.parameters(), lr=1e-4)
     rates = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=500, num_training_steps=1 << 40)
-    model, optimizer, batches, rates = accelerator.prepare(model, optimizer, loader(pictures, batch), rates)
+    model, optimizer, batches, rates = accelerator.prepare(model, optimizer, loader(images, batch), rates)
     for _ in itertools.count():
         for clean in batches:
             noise = torch.randn(clean.shape, device=clean.device)
@@ -129,7 +129,7 @@ def diffusers_loop(model: nn.Module, pictures: PictureSet, batch: int, device: t
 
 
 def smalldiffusion_loop(
-    model: nn.Module, pictures: PictureSet, batch: int, device: torch.device
+    model: nn.Module, images: ImageSet, batch: int, device: torch.device
 ) -> Iterator[int]:
     """`smalldiffusion.training_loop`, with v-prediction and scaled inputs, both its own."""
     from smalldiffusion import ModelMixin, PredV, Scaled, ScheduleDDPM, training_loop
@@ -149,7 +149,7 @@ def smalldiffusion_loop(
             return predicted
 
     wrapped = PredV(Scaled(Wrapped))()
-    for _ in training_loop(loader(pictures, batch), wrapped, schedule, epochs=1 << 40):
+    for _ in training_loop(loader(images, batch), wrapped, schedule, epochs=1 << 40):
         yield batch
 
 

@@ -163,21 +163,21 @@ def main() -> None:
     from bench.baselines.registry import contender, needs_peers
     from bench.harness.workloads import noise_set
     from core.data import load_dataset
-    from core.training.malloc import keep_freed_memory
+    from core.training.malloc import disable_trim
 
     torch.set_num_threads(settings.threads)
     device = torch.device(settings.device)
     if settings.is_ours:
-        keep_freed_memory()
+        disable_trim()
     if needs_peers(settings.contender):
         training_loops.require_peers(device)
     if settings.dataset:
-        pictures = load_dataset(settings.dataset, count=settings.count, heldout=1)
+        images = load_dataset(settings.dataset, count=settings.count, heldout=1)
     else:
-        pictures = noise_set(settings.count, settings.size)
+        images = noise_set(settings.count, settings.size)
     with tempfile.TemporaryDirectory() as scratch:
         work, parameters = contender(
-            settings.contender, settings.network, pictures, settings.batch, device, Path(scratch) / "peer"
+            settings.contender, settings.network, images, settings.batch, device, Path(scratch) / "peer"
         )
         work()
         print(time.perf_counter() - began, parameters, flush=True)

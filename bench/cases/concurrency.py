@@ -7,7 +7,7 @@ of its own, as workers are; they wait while others have their turn.
 import click
 
 from bench.baselines.worker_process import Settings, children, together
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import race, ratios
 from bench.harness.options import batch_option, device_option, network_option, seconds_option
 from bench.harness.report import finish, row, say
@@ -43,7 +43,7 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         * runs
         for name, (runs, threads) in groups.items()
     }
-    with Neighbours() as others, children([one for group in settings.values() for one in group]) as processes:
+    with OtherLoad() as others, children([one for group in settings.values() for one in group]) as processes:
         pool = iter(processes)
         crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
         for crew in crews.values():

@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from bench.baselines.worker_process import Child, Settings, children
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import MINIMUM_ROUNDS, turn_of
 from bench.harness.options import seconds_option
 from bench.harness.report import finish, say
@@ -62,7 +62,7 @@ def command(count: int, steps: int, seconds: float) -> None:
     settings = {"crowded": alone}
     if cores > 1:
         settings["slower"] = msgspec.structs.replace(alone, threads=cores - 1)
-    with tempfile.TemporaryDirectory() as scratch, Neighbours() as others:
+    with tempfile.TemporaryDirectory() as scratch, OtherLoad() as others:
         folder = Path(scratch)
         say(f"writing {count} runs of {steps} steps")
         make_runs(folder / "runs", count, steps)

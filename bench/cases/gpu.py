@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.baselines.worker_process import run_benchmarks
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.options import network_option
 from bench.harness.report import Row, finish, row, say
 from bench.harness.workloads import noise_set, plain, recipe_of, with_settings
@@ -61,7 +61,7 @@ def command(network: str, device: str, seconds: float, checks_only: bool) -> Non
     where = usable(device)
     machine = describe()
     torch.set_num_threads(machine.cores)
-    with Neighbours() as others:
+    with OtherLoad() as others:
         checks = []
         for check in checks_of(network, where):
             say(f"{check.name}: {'agrees' if check.passed else 'DIFFERS'}")
@@ -177,9 +177,9 @@ def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t:
         (trainer.model, trainer.device, torch.float32),
         (exact, torch.device("cpu"), torch.float64),
     ):
-        pictures, noise, place = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
-        output = model(trainer.diffusion.q_sample(pictures, place, noise), place)
-        loss = trainer.diffusion.loss(output, pictures, noise, place).mean()
+        images, noise, place = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
+        output = model(trainer.diffusion.q_sample(images, place, noise), place)
+        loss = trainer.diffusion.loss(output, images, noise, place).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     yield Check("loss", error_of(losses[:1], losses[1:]), LIMITS["fp32"])

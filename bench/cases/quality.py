@@ -21,18 +21,18 @@ import torch
 from numpy.typing import NDArray
 
 from bench.baselines import training_loops
-from bench.baselines.checkpointed_training import THEIRS, looks
+from bench.baselines.checkpointed_training import THEIRS, checkpoints
 from bench.baselines.checkpointed_training import Settings as Looked
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.options import device_option, threads_option
 from bench.harness.report import Row, finish, row, say
 from bench.harness.timed_training import Settings, train_for
 from bench.harness.workloads import recipe_of, set_threads, with_settings
 from core.config import RunConfig
-from core.data import PictureSet, load_dataset
+from core.data import ImageSet, load_dataset
 from core.diffusion.networks import build_network
 from core.errors import UserError
-from core.evaluation.evaluator import Judge
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import draw_by, to_unit
 from core.training.checkpoint import make_diffusion
 
@@ -87,9 +87,9 @@ def command(
     chosen = only or (OURS, *THEIRS)
     if set(chosen) & set(THEIRS):
         training_loops.require_peers(where)
-    pictures = load_dataset(dataset)
-    judge = Judge(pictures)
-    with Neighbours() as others, tempfile.TemporaryDirectory() as scratch:
+    images = load_dataset(dataset)
+    evaluator = Evaluator(images)
+    with OtherLoad() as others, tempfile.TemporaryDirectory() as scratch:
         # The longest first, so that no core waits long for the last of them.
         jobs: list[Callable[[], list[Outcome]]] = [
             partial(
@@ -109,7 +109,7 @@ def command(
         ]
         if OURS in chosen:
             jobs += [
-                partial(ours, trained_with(dataset, seed), seconds, count, pictures, device, used, keep)
+                partial(ours, trained_with(dataset, seed), seconds, count, images, device, used, keep)
                 for seconds in reversed(budgets)
                 for seed in range(seeds)
             ]
@@ -120,7 +120,7 @@ def command(
         found.setdefault(key, []).append((passed, drawn))
     finish(
         "quality",
-        rows_of(found, judge),
+        rows_of(found, evaluator),
         machine=machine,
         others=others.share,
         settings={
@@ -133,7 +133,7 @@ def command(
             "at once": machine.cores if a_core_each else 1,
         },
         notes=[
-            f"real pictures: balanced_pass_rate {judge.real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
+            f"real pictures: balanced_pass_rate {evaluator.real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
         ],
         variant="-".join(
             filter(None, (dataset, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each))
@@ -165,7 +165,7 @@ def ours(
     recipe: RunConfig,
     seconds: float,
     count: int,
-    pictures: PictureSet,
+    images: ImageSet,
     device: str,
     threads: int,
     keep: Path | None = None,
@@ -186,7 +186,7 @@ def ours(
         settings = Settings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
         outcome, weights = train_for(settings)
         where = torch.device(device.split("+")[0])
-        model = build_network(recipe.model.preset, channels=pictures.channels, width=recipe.model.width)
+        model = build_network(recipe.model.preset, channels=images.channels, width=recipe.model.width)
         model.load_state_dict(torch.load(weights, map_location="cpu"))
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
@@ -195,26 +195,28 @@ def ours(
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs
     say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
-    shape = (count, pictures.channels, pictures.size, pictures.size)
+    shape = (count, images.channels, images.size, images.size)
     drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed))
     return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 
 def theirs(settings: Looked) -> list[Outcome]:
     """One of others, after each of the times."""
-    return [(f"{settings.name}, {look.seconds:g} s", look.trained, look.drawn) for look in looks(settings)]
+    return [
+        (f"{settings.name}, {look.seconds:g} s", look.trained, look.drawn) for look in checkpoints(settings)
+    ]
 
 
-def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], judge: Judge) -> list[Row]:
+def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
     """Each metric of each, over its seeds, and the seconds that it took."""
     rows = []
     for name, trainings in found.items():
-        judged = []
+        evaluated = []
         for number, (_, drawn) in enumerate(trainings):
             say(f"judging {name}, {number + 1} of {len(trainings)}")
-            judged.append(judge.judge(drawn, ("shape",))[0])
+            evaluated.append(evaluator.evaluate(drawn, ("shape",))[0])
         for metric, unit in METRICS.items():
-            values = [one[metric].value for one in judged]
+            values = [one[metric].value for one in evaluated]
             rows.append(row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values]))
         rows.append(row(f"{name}: took", "s", [passed for passed, _ in trainings]))
     return rows

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import Rates, Work, race, ratios
 from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, row, say
@@ -30,7 +30,7 @@ from bench.harness.workloads import (
     work_of,
 )
 from core.training.loop import Trainer
-from core.training.malloc import keep_freed_memory
+from core.training.malloc import disable_trim
 from core.training.precision import bf16_is_fast
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -74,11 +74,11 @@ def command(
     """Achieved operations a second against what the device reaches, and a profile."""
     machine, where = describe(), torch.device(device)
     used = set_threads(threads, machine.cores)
-    keep_freed_memory()  # as workers do
+    disable_trim()  # as workers do
     recipe = recipe_of(network)
     batch = batch or recipe.train.batch_size
     chosen = precision or (tuple(DTYPES) if bf16_is_fast(where) else ("fp32",))
-    with Neighbours() as others:
+    with OtherLoad() as others:
         works: dict[str, Work] = {}
         trainers = {}
         for name in chosen:

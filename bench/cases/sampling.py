@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import Spread, turn_of
 from bench.harness.options import device_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, of_spread, row, say
 from bench.harness.workloads import set_threads, synchronise
-from core.config import Drawing
+from core.config import SamplingOverrides
 from core.config.schema import WITH_ETA
 from core.data import load_dataset
 from core.diffusion.clipping import CLIPS, Clip
 from core.errors import UserError
-from core.evaluation.evaluator import Judge
+from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import RunStore
 from core.spacing import SPACINGS, Spacing
@@ -49,7 +49,7 @@ NEARLY: Final = 0.95
 _GROUPS: Final = ("shape", "distribution")
 
 
-class Way(NamedTuple):
+class SamplingConfig(NamedTuple):
     """One way of drawing pictures."""
 
     sampler: str
@@ -67,10 +67,12 @@ class Way(NamedTuple):
         return f"{self.sampler}{eta}{spacing}{clip}, {self.calls} calls"
 
     @property
-    def drawing(self) -> Drawing:
+    def overrides(self) -> SamplingOverrides:
         """As `core sample` would be asked for it."""
         eta = self.eta if self.sampler in WITH_ETA else None
-        return Drawing(sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip)
+        return SamplingOverrides(
+            sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip
+        )
 
 
 @click.command("sampling")
@@ -111,28 +113,28 @@ def command(
     used = set_threads(threads, machine.cores)
     found = RunStore(runs).find(run)
     loaded = load_model(found, device)
-    pictures = load_dataset(loaded.config.data.dataset)
+    images = load_dataset(loaded.config.data.dataset)
     own = loaded.config.sample
-    wanted = ways(
+    wanted = sampling_configs(
         samplers, calls, loaded.diffusion.timesteps, spacings=spacings or own.spacing, clips=clips or own.clip
     )
-    with Neighbours() as others:
+    with OtherLoad() as others:
         kept, left_out = affordable(wanted, seconds, count, seconds_of_a_call(loaded))
         drawn, rates = draw_in_turns(loaded, kept, count)
-    judge = Judge(pictures)
+    evaluator = Evaluator(images)
     rows = [row(f"{way.name}: speed", "pictures/s", rates[way]) for way in kept]
-    judged = {}
+    evaluated = {}
     for way in kept:
         say(f"judging {way.name}")
-        judged[way], _ = judge.judge(drawn[way], _GROUPS)
-    real = judge.real(count, _GROUPS)
+        evaluated[way], _ = evaluator.evaluate(drawn[way], _GROUPS)
+    real = evaluator.real(count, _GROUPS)
     for name, unit in METRICS.items():
-        rows += [of_estimate(f"{way.name}: {name}", unit, judged[way].get(name), count) for way in kept]
+        rows += [of_estimate(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
         rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
     notes = [
         "Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."
     ]
-    passed = {way: value for way in kept if (value := judged[way][HEADLINE].value) is not None}
+    passed = {way: value for way in kept if (value := evaluated[way][HEADLINE].value) is not None}
     if enough := fewest_calls(passed):
         notes.append(f"The fewest calls that pass at least {NEARLY:.0%} as often as the best: {enough.name}.")
     if left_out:
@@ -156,9 +158,9 @@ def command(
     )
 
 
-def ways(
+def sampling_configs(
     samplers: str, calls: str, timesteps: int, *, spacings: str = "uniform", clips: str = "static"
-) -> list[Way]:
+) -> list[SamplingConfig]:
     """What was asked for, cheapest first; numbers of calls above T are T, where spacings do not differ.
 
     Raises:
@@ -172,7 +174,7 @@ def ways(
             raise UserError(f"--calls {text}: expected numbers of at least 1, or T, such as 4,10,T")
         numbers.add(timesteps if text == "T" else min(int(text), timesteps))
     return [
-        Way(name, eta, number, cast(Spacing, spacing), cast(Clip, clip))
+        SamplingConfig(name, eta, number, cast(Spacing, spacing), cast(Clip, clip))
         for number in sorted(numbers)
         for name, eta in SAMPLERS
         if name in names
@@ -189,8 +191,8 @@ def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
 
 
 def affordable(
-    wanted: list[Way], seconds: float, count: int, seconds_of_a_call: float
-) -> tuple[list[Way], list[Way]]:
+    wanted: list[SamplingConfig], seconds: float, count: int, seconds_of_a_call: float
+) -> tuple[list[SamplingConfig], list[SamplingConfig]]:
     """Those ways, in their order, that can all be drawn in the time, and those that cannot; one is always drawn.
 
     Args:
@@ -207,7 +209,7 @@ def affordable(
     return wanted, []
 
 
-def fewest_calls(passed: dict[Way, float]) -> Way | None:
+def fewest_calls(passed: dict[SamplingConfig, float]) -> SamplingConfig | None:
     """The way of the fewest calls that is nearly as good as the best; None where nothing passes at all.
 
     Args:
@@ -233,20 +235,20 @@ def seconds_of_a_call(loaded: LoadedModel) -> float:
 
 
 def draw_in_turns(
-    loaded: LoadedModel, chosen: list[Way], count: int
-) -> tuple[dict[Way, NDArray[np.float32]], dict[Way, list[float]]]:
+    loaded: LoadedModel, chosen: list[SamplingConfig], count: int
+) -> tuple[dict[SamplingConfig, NDArray[np.float32]], dict[SamplingConfig, list[float]]]:
     """Pictures [count, C, H, W] in [0, 1] of each way, and how many a second in each batch.
 
     A batch of each way begins with the same noises.
     """
-    drawn: dict[Way, list[NDArray[np.float32]]] = {way: [] for way in chosen}
-    rates: dict[Way, list[float]] = {way: [] for way in chosen}
+    drawn: dict[SamplingConfig, list[NDArray[np.float32]]] = {way: [] for way in chosen}
+    rates: dict[SamplingConfig, list[float]] = {way: [] for way in chosen}
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     for number, size in enumerate(sizes):
         # Orders differ between batches, so that no way always follows the same one.
         order = turn_of([str(index) for index in range(len(chosen))], number)
         for way in (chosen[int(index)] for index in order):
-            as_asked = replace(loaded, config=way.drawing.applied_to(loaded.config))
+            as_asked = replace(loaded, config=way.overrides.applied_to(loaded.config))
             start = time.perf_counter()
             made = draw(as_asked, size, seed=number)
             rates[way].append(size / (time.perf_counter() - start))

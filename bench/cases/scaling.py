@@ -5,14 +5,14 @@ from typing import Any, Final
 import click
 import torch
 
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import Rates, Work, exponents, race
 from bench.harness.options import device_option, network_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, row, say
 from bench.harness.workloads import endless, noise_set, recipe_of, set_threads, with_settings, work_of
 from core.config import RunConfig
 from core.training.loop import Trainer
-from core.training.malloc import keep_freed_memory
+from core.training.malloc import disable_trim
 
 BASE: Final = {"batch": 32, "size": 32, "width": 32, "T": 1000}
 AXES: Final = {
@@ -37,9 +37,9 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
     """Cost of a training step against batch, picture size, width and T."""
     machine, where = describe(), torch.device(device)
     used = set_threads(threads, machine.cores)
-    keep_freed_memory()  # as workers do
+    disable_trim()  # as workers do
     recipe = recipe_of(network)
-    with Neighbours() as others:
+    with OtherLoad() as others:
         points = points_of(axes or tuple(AXES))
         works = {label: work_at(recipe, point, where) for label, point in points.items()}
         rates = race(works, seconds=seconds, trial_seconds=_TRIAL_SECONDS, report=say)

@@ -11,13 +11,13 @@ import torch
 from bench.baselines import training_loops
 from bench.baselines.registry import COMPILED, NAMES, OUR_OWN, PLAIN, needs_peers
 from bench.baselines.worker_process import Settings, children, together
-from bench.harness.environment import Neighbours, describe
+from bench.harness.environment import OtherLoad, describe
 from bench.harness.interleaved import TRIAL_SECONDS, Rates, race, ratios
 from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, row, say
 from bench.harness.workloads import recipe_of
 
-_PICTURES = 10_000
+_IMAGES = 10_000
 """About as many as an epoch has, so that its end costs what it does in a real training."""
 _SIZE = 32
 
@@ -56,7 +56,7 @@ def command(
             network=network,
             batch=batch,
             size=_SIZE,
-            count=batch * max(1, _PICTURES // batch),
+            count=batch * max(1, _IMAGES // batch),
             threads=used,
             device=device,
             dataset=dataset,
@@ -64,7 +64,7 @@ def command(
         )
         for name in chosen
     ]
-    with Neighbours() as others, children(settings) as processes:
+    with OtherLoad() as others, children(settings) as processes:
         crews = dict(zip(chosen, processes, strict=True))
         for name, child in crews.items():
             say(f"{name} was ready in {child.ready():.1f} s")

@@ -79,7 +79,7 @@ def describe(packages: Iterable[str] = ()) -> Machine:
     )
 
 
-class Neighbours:
+class OtherLoad:
     """Measures, between entering and leaving, how much of the machine programs other than this one took.
 
     What this process and its children took counts as its own.

@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.launch.subprocess_env import command_line, environment_for_training
 
 
-class TrainedApart(Protocol):
+class SubprocessTraining(Protocol):
     """Settings of such a training: OpenMP threads of all its processes together, and the folder that it writes into."""
 
     @property
@@ -19,7 +19,7 @@ class TrainedApart(Protocol):
     def out(self) -> str: ...
 
 
-def train_apart(module: str, settings: TrainedApart, *, processes: int = 1) -> Path:
+def train_in_subprocess(module: str, settings: SubprocessTraining, *, processes: int = 1) -> Path:
     """Run it to its end; the folder that it wrote into.
 
     Args:

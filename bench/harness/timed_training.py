@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from bench.harness.subprocess_training import train_apart
+from bench.harness.subprocess_training import train_in_subprocess
 from core.config import RunConfig
 
 _WARM_UP_SECONDS: Final = 1.0
@@ -53,7 +53,9 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
     Raises:
         UserError: the training ended by itself.
     """
-    folder = train_apart("bench.harness.timed_training", settings, processes=settings.device.count("+") + 1)
+    folder = train_in_subprocess(
+        "bench.harness.timed_training", settings, processes=settings.device.count("+") + 1
+    )
     outcome = msgspec.json.decode((folder / "outcome.json").read_bytes(), type=Outcome)
     return outcome, folder / "weights.pt"
 
@@ -65,26 +67,26 @@ def main() -> None:
 
     from bench.harness.workloads import ENDLESS, synchronise, with_settings
     from core.data import load_dataset
-    from core.training.distributed import gathered
+    from core.training.distributed import init_distributed
     from core.training.loop import Trainer
-    from core.training.malloc import keep_freed_memory
+    from core.training.malloc import disable_trim
 
-    keep_freed_memory()
+    disable_trim()
     config, out = settings.config, Path(settings.out)
-    with gathered(settings.device) as team:
+    with init_distributed(settings.device) as team:
         torch.set_num_threads(max(1, settings.threads // team.size))
-        pictures = load_dataset(config.data.dataset, count=config.data.count)
+        images = load_dataset(config.data.dataset, count=config.data.count)
 
         unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
-        warm_up = Trainer(unended, pictures, team.device, team)
+        warm_up = Trainer(unended, images, team.device, team)
         for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
             pass
         start = time.perf_counter()
-        trainer = Trainer(unended, pictures, team.device, team)
+        trainer = Trainer(unended, images, team.device, team)
         for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
             pass
         fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches
-        (epochs,) = team.agree(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
+        (epochs,) = team.all_reduce_max(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
         trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
         trainer.steps = epochs * trainer.batches
         for _ in trainer.reports():

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from bench.harness.interleaved import Work
 from core.config import RunConfig
-from core.data import PictureSet
+from core.data import ImageSet
 from core.data.recipe import DataRecipe
 from core.recipes import load_recipe
 from core.training.loop import StepsReport, Trainer
@@ -60,16 +60,16 @@ def plain(config: RunConfig) -> RunConfig:
     return with_settings(config, train=train)
 
 
-def noise_set(count: int, size: int, *, channels: int = 1, seed: int = 0) -> PictureSet:
+def noise_set(count: int, size: int, *, channels: int = 1, seed: int = 0) -> ImageSet:
     """Pictures of noise, where only their number and size matter; one is held out."""
     pixels = np.random.default_rng(seed).integers(0, 256, (count + 1, channels, size, size), dtype=np.uint8)
     recipe = DataRecipe(name="noise", kind="folder", size=size)
-    return PictureSet("noise", pixels[1:], pixels[:1], recipe, Path(), None, None)
+    return ImageSet("noise", pixels[1:], pixels[:1], recipe, Path(), None, None)
 
 
-def training(config: RunConfig, pictures: PictureSet, device: torch.device) -> Work:
+def training(config: RunConfig, images: ImageSet, device: torch.device) -> Work:
     """Our own training; its work is counted in pictures."""
-    return work_of(Trainer(config, pictures, device))
+    return work_of(Trainer(config, images, device))
 
 
 def work_of(trainer: Trainer) -> Work:
@@ -93,8 +93,8 @@ def in_bulk(steps: Iterator[int], device: torch.device) -> Work:
 
     def work() -> float:
         done, start = 0, time.perf_counter()
-        for pictures in steps:
-            done += pictures
+        for images in steps:
+            done += images
             if time.perf_counter() - start >= BULK_SECONDS:
                 break
         synchronise(device)
@@ -117,11 +117,11 @@ def set_threads(threads: int | None, cores: int) -> int:
     return threads or cores
 
 
-class Pictures(Dataset[torch.Tensor]):
+class ImagesDataset(Dataset[torch.Tensor]):
     """One picture after the other as float32 in [-1, 1], as the transforms of a tutorial make them."""
 
-    def __init__(self, pictures: PictureSet) -> None:
-        self.pixels = np.array(pictures.train)
+    def __init__(self, images: ImageSet) -> None:
+        self.pixels = np.array(images.train)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -130,14 +130,12 @@ class Pictures(Dataset[torch.Tensor]):
         return torch.from_numpy(self.pixels[index]).float() / 127.5 - 1
 
 
-def loader(pictures: PictureSet, batch: int) -> DataLoader[torch.Tensor]:
+def loader(images: ImageSet, batch: int) -> DataLoader[torch.Tensor]:
     """The data loader of a tutorial: shuffled, whole batches only, without processes of its own."""
-    return DataLoader(Pictures(pictures), batch_size=batch, shuffle=True, drop_last=True)
+    return DataLoader(ImagesDataset(images), batch_size=batch, shuffle=True, drop_last=True)
 
 
-def printed_loop(
-    model: torch.nn.Module, pictures: PictureSet, batch: int, device: torch.device
-) -> Iterator[int]:
+def printed_loop(model: torch.nn.Module, images: ImageSet, batch: int, device: torch.device) -> Iterator[int]:
     """The loop as the thesis prints it: fp32, eager, a data loader, every loss fetched at once; yields pictures."""
     betas = torch.linspace(1e-4, 0.02, 300)
     abar = torch.cumprod(1 - betas, dim=0)
@@ -146,7 +144,7 @@ def printed_loop(
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in itertools.count():
         losses = []
-        for x0 in loader(pictures, batch):
+        for x0 in loader(images, batch):
             optimizer.zero_grad()
             t = torch.randint(0, len(betas), (len(x0),))
             eps = torch.randn_like(x0)

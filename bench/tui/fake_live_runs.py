@@ -63,7 +63,7 @@ class LiveRun:
         write_sheet(self._run.reverse / "epoch-0001.png", strip, columns=10)
         for _ in range(epochs):
             self.train(steps, seconds=1.0)
-            self.end_epoch(pictures=self._epoch % 10 == 9)
+            self.end_epoch(images=self._epoch % 10 == 9)
         self.say()
 
     def train(self, steps: int, *, seconds: float) -> None:
@@ -74,7 +74,7 @@ class LiveRun:
         self._metrics.steps(self._step + 1, self._epoch + 1, self._elapsed, self._losses.tolist())
         self._step += steps
 
-    def end_epoch(self, *, pictures: bool = True) -> None:
+    def end_epoch(self, *, images: bool = True) -> None:
         """The mean of the last losses, and a sheet of pictures."""
         self._epoch += 1
         losses = self._losses
@@ -91,7 +91,7 @@ class LiveRun:
                 learning_rate=1e-3,
             )
         )
-        if pictures:
+        if images:
             path = self._run.samples / f"epoch-{self._epoch:04d}.png"
             write_sheet(path, _triangles(self._rng, 16), columns=8)
 

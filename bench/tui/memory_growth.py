@@ -18,7 +18,7 @@ from bench.tui.fake_live_runs import STEPS_A_SECOND, LiveRun
 from core.schedules import SCHEDULE_NAMES
 from tui.app.dashboard import Dashboard
 from tui.settings.schema import Settings
-from tui.state.run_controller import Control
+from tui.state.run_controller import RunController
 
 SECONDS_AN_EPOCH: Final = 20
 EPOCHS: Final = 3600 // SECONDS_AN_EPOCH
@@ -36,7 +36,7 @@ async def growth(root: Path, *, epochs: int = EPOCHS) -> float:
     steps = STEPS_A_SECOND * SECONDS_AN_EPOCH
     runs = [LiveRun(root, place, epochs=1, steps=steps) for place in range(len(SCHEDULE_NAMES))]
     app, process, before, looks = (
-        Dashboard(Control(root), settings=Settings(refresh=0.1)),
+        Dashboard(RunController(root), settings=Settings(refresh=0.1)),
         psutil.Process(),
         0,
         0,

@@ -77,14 +77,14 @@ def _taken(terminal: Terminal) -> tuple[list[float], list[float]]:
 
 def _slowed(training: Child, terminal: Terminal, *, halted_first: bool) -> float:
     """By how many per cent a dashboard that works slows a training down, against one that stands still."""
-    pictures = {}
+    images = {}
     for halted in (halted_first, not halted_first):
         with terminal.halted() if halted else nullcontext():
             training.go(TRAINED_SECONDS)
             if not halted:
                 terminal.share_of_a_core(TRAINED_SECONDS, settle=False)  # its frames are read
-            pictures[halted] = training.done()
-    return 100 * (1 - pictures[False] / pictures[True])
+            images[halted] = training.done()
+    return 100 * (1 - images[False] / images[True])
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def _row_json(row: "Row") -> dict[str, Any]:
         "schedule": row.schedule,
         "seeds": list(row.seeds),
         "runs": [member.info.id for member in row.members],
-        "judged": len(row.judged),
+        "judged": len(row.is_evaluated),
         "epochs": [len(member.epochs) for member in row.members],
         "terminal_alpha_bar": terminal.alpha_bar if terminal else None,
         "terminal_snr": terminal.snr if terminal else None,
@@ -136,7 +136,7 @@ def _as_csv(comparison: "Comparison") -> str:
     writer.writerow(heads)
     for row in comparison.rows:
         line: list[object] = [row.label, row.dataset, row.schedule, " ".join(map(str, row.seeds))]
-        line += [" ".join(member.info.id for member in row.members), len(row.judged)]
+        line += [" ".join(member.info.id for member in row.members), len(row.is_evaluated)]
         line += (
             [row.terminal.alpha_bar, row.terminal.snr, row.terminal.prior_bits] if row.terminal else [""] * 3
         )

@@ -65,10 +65,10 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 
 def _heading(dataset: str, rows: Sequence[Row]) -> str:
-    judged = [one for row in rows for one in row.judged]
-    if not judged or len({one.protocol for one in judged}) > 1:
+    evaluated = [one for row in rows for one in row.is_evaluated]
+    if not evaluated or len({one.protocol for one in evaluated}) > 1:
         return dataset
-    one = judged[0]
+    one = evaluated[0]
     return f"{dataset}: {one.count} samples ({one.sampler}, {one.steps} steps) against {one.heldout} held-out pictures"
 
 

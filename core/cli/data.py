@@ -4,11 +4,11 @@ import click
 import msgspec
 import numpy as np
 
+from core.cli.images import emit_images
 from core.cli.options import json_option
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
-from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
-from core.data import PictureSet, list_data_recipes, load_dataset
+from core.data import ImageSet, list_data_recipes, load_dataset
 from core.imaging import to_tiles
 
 DEFAULT_SHOWN = 5
@@ -34,11 +34,11 @@ def command() -> None:
 @json_option
 def make(recipe: str, count: int | None, as_json: bool) -> None:
     """Make a set of pictures, unless it is there already, and write its folder to stdout."""
-    pictures = _load(recipe, count)
+    images = _load(recipe, count)
     if as_json:
-        emit_json(_as_json(pictures))
+        emit_json(_as_json(images))
     else:
-        emit(str(pictures.path))
+        emit(str(images.path))
 
 
 @command.command("show")
@@ -55,12 +55,12 @@ def make(recipe: str, count: int | None, as_json: bool) -> None:
 @json_option
 def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
     """Show pictures of a set in the terminal, two pixels a character; with --json, describe the set."""
-    pictures = _load(recipe, None)
+    images = _load(recipe, None)
     if as_json:
-        emit_json(_as_json(pictures))
+        emit_json(_as_json(images))
         return
-    shown = to_tiles(np.asarray((pictures.heldout if heldout else pictures.train)[:count]))
-    emit_pictures(shown)
+    shown = to_tiles(np.asarray((images.heldout if heldout else images.train)[:count]))
+    emit_images(shown)
 
 
 @command.command("list")
@@ -86,23 +86,23 @@ def list_recipes(as_json: bool) -> None:
     emit(format_table(headers, rows, "llrrrl", width=stdout_width()))
 
 
-def _load(recipe: str, count: int | None) -> PictureSet:
+def _load(recipe: str, count: int | None) -> ImageSet:
     with counting(recipe, "pictures") as report:
-        pictures = load_dataset(recipe, count=count, progress=report)
-    for text in pictures.notes:
-        note(f"{pictures.name}: {text}")
-    return pictures
+        images = load_dataset(recipe, count=count, progress=report)
+    for text in images.notes:
+        note(f"{images.name}: {text}")
+    return images
 
 
-def _as_json(pictures: PictureSet) -> dict[str, object]:
+def _as_json(images: ImageSet) -> dict[str, object]:
     return {
-        "name": pictures.name,
-        "path": str(pictures.path),
-        "train": len(pictures.train),
-        "heldout": len(pictures.heldout),
-        "channels": pictures.channels,
-        "size": pictures.size,
-        "mean_square": pictures.mean_square,
-        "notes": list(pictures.notes),
-        "recipe": msgspec.to_builtins(pictures.recipe),
+        "name": images.name,
+        "path": str(images.path),
+        "train": len(images.train),
+        "heldout": len(images.heldout),
+        "channels": images.channels,
+        "size": images.size,
+        "mean_square": images.mean_square,
+        "notes": list(images.notes),
+        "recipe": msgspec.to_builtins(images.recipe),
     }

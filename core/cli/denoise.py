@@ -9,20 +9,20 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from core.cli.images import emit_images
 from core.cli.options import (
     device_option,
-    drawing_options,
     json_option,
     prepare_torch,
     runs_option,
+    sampling_options,
 )
 from core.cli.output import emit, emit_json
-from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
-from core.config import Drawing
+from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore
 
@@ -45,7 +45,7 @@ STRENGTH = 0.5
     metavar="S",
     help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
 )
-@drawing_options("Network calls from there; their share of the run's own unless given.")
+@sampling_options("Network calls from there; their share of the run's own unless given.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
@@ -60,11 +60,11 @@ STRENGTH = 0.5
 @json_option
 def command(
     run: str,
-    picture: Path,
+    image: Path,
     root: Path,
     t: int | None,
     strength: float | None,
-    drawing: Drawing,
+    drawing: SamplingOverrides,
     seed: int,
     device: str,
     out: Path | None,
@@ -81,8 +81,8 @@ def command(
         raise UserError("--t and --strength say the same; give one of them")
     if strength is not None and not 0.0 < strength <= 1.0:
         raise UserError(f"--strength {strength}: expected a share above 0 and at most 1")
-    if not picture.is_file():
-        raise UserError(f"{plain(str(picture))}: {'not a file' if picture.exists() else 'no such picture'}")
+    if not image.is_file():
+        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such picture'}")
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{found.id}.png")
     if out.suffix.lower() != ".png":
@@ -101,11 +101,11 @@ def command(
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
     level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
     calls = drawing.steps or share_of_steps(own, level, timesteps)
-    before = _read_picture(picture, loaded.shape)
+    before = _read_image(image, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     how = loaded.config.sample
-    meta = {"run": plain(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
+    meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
     try:
         write_sheet(out, to_tiles(strip), columns=3, meta=meta)
     except OSError as error:
@@ -114,8 +114,8 @@ def command(
         shown = strip.astype(np.float64) / 255.0
         emit_json(
             {
-                "run": plain(found.id),
-                "picture": plain(str(picture)),
+                "run": sanitize(found.id),
+                "picture": sanitize(str(image)),
                 "path": str(out),
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,
@@ -135,20 +135,20 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_pictures(to_tiles(strip))
+        emit_images(to_tiles(strip))
 
 
-def _read_picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """A person's picture as the network has learnt them: uint8 [1, C, S, S]."""
     channels, size, _ = shape
     try:
         with warnings.catch_warnings():
             # Pillow warns of oddities in people's pictures that do not keep it from reading them.
             warnings.filterwarnings("ignore", module="PIL")
-            colour, _ = folder.load_picture(path, size)
-    except folder.NotAPictureError as error:
+            colour, _ = folder.load_image(path, size)
+    except folder.NotAnImageError as error:
         formats = ", ".join(folder.FORMATS)
-        raise UserError(f"{plain(str(path))}: {error}; expected a picture ({formats})") from error
+        raise UserError(f"{sanitize(str(path))}: {error}; expected a picture ({formats})") from error
     return colour[None] if channels == 3 else folder.to_grey(colour[None])
 
 

@@ -9,7 +9,7 @@ import msgspec
 from core.cli.output import duration, number
 from core.comparison.grouping import dataset_titles
 from core.config import encode_toml
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.imaging import sparkline
 from core.runs import EpochRecord, MetricsTail, RunInfo
 
@@ -40,13 +40,13 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
     return {
         "id": info.id,
         "path": str(info.directory.path),
-        "group": plain(info.file.group),
-        "created": plain(info.file.created),
-        "recipe": plain(config.recipe),
-        "dataset": plain(config.data.dataset),
-        "schedule": plain(config.schedule.name),
+        "group": sanitize(info.file.group),
+        "created": sanitize(info.file.created),
+        "recipe": sanitize(config.recipe),
+        "dataset": sanitize(config.data.dataset),
+        "schedule": sanitize(config.schedule.name),
         "seed": config.train.seed,
-        "tags": [plain(tag) for tag in info.file.tags],
+        "tags": [sanitize(tag) for tag in info.file.tags],
         "state": info.state.value,
         "epoch": status.epoch,
         "epochs": status.epochs,
@@ -56,7 +56,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "heldout": last.heldout if last else None,
         "images_per_second": status.images_per_second,
         "elapsed": status.elapsed,
-        "device": plain(status.device),
+        "device": sanitize(status.device),
         "threads": status.threads,
         "message": status.message or info.warning,
         "error": status.error,
@@ -69,7 +69,7 @@ def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, 
     return {
         **run_json(info, epochs),
         "config": msgspec.to_builtins(info.file.config),
-        "provenance": {plain(key): plain(value) for key, value in info.file.provenance.items()},
+        "provenance": {sanitize(key): sanitize(value) for key, value in info.file.provenance.items()},
         "history": [msgspec.to_builtins(record) for record in epochs],
         "files": {
             "samples": [{"epoch": epoch, "path": str(path)} for epoch, path in run.sample_sheets()],
@@ -92,7 +92,7 @@ def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
         number(last.heldout if last else None),
         duration(info.status.elapsed),
         trend(epochs),
-        plain(info.status.error or info.warning),
+        sanitize(info.status.error or info.warning),
     )
 
 
@@ -125,8 +125,11 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("log", str(run.log) if run.log.exists() else ""),
         *sorted(file.provenance.items()),
     ]
-    head = [info.id, *(f"  {plain(name):<11} {plain(text).strip()}" for name, text in lines if text.strip())]
-    return "\n".join([*head, "", plain(encode_toml(file.config), lines=True).rstrip()])
+    head = [
+        info.id,
+        *(f"  {sanitize(name):<11} {sanitize(text).strip()}" for name, text in lines if text.strip()),
+    ]
+    return "\n".join([*head, "", sanitize(encode_toml(file.config), lines=True).rstrip()])
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:
@@ -145,7 +148,7 @@ def labels(infos: Sequence[RunInfo]) -> dict[str, str]:
     titles = dataset_titles(configs)
     parts = [(one.schedule.name, titles[one.data.dataset], f"s{one.train.seed}") for one in configs]
     for length in range(1, 4):
-        names = [plain(" ".join(part[:length])) for part in parts]
+        names = [sanitize(" ".join(part[:length])) for part in parts]
         if len(set(names)) == len(names):
             return dict(zip((info.id for info in infos), names, strict=True))
     return {info.id: info.id for info in infos}

@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
+from core.cli.images import color_mode
 from core.cli.options import device_option, json_option, runs_option, slots_option
 from core.cli.output import emit, emit_json
-from core.cli.pictures import color_mode
 from core.data import default_data_dir
 from core.errors import UserError
 from core.launch.devices import detect_machine, explain, make_plan

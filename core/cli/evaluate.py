@@ -12,21 +12,21 @@ import click
 import msgspec
 
 from core.cli.describe import labels
-from core.cli.options import device_option, drawing_options, json_option, prepare_torch, runs_option
+from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampling_options
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.run_selection import chosen_runs
-from core.comparison.formatting import MISSING, interval_text, sampler_in_words, title, value_text
-from core.config import Drawing
+from core.comparison.formatting import MISSING, interval_text, sampler_text, title, value_text
+from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
-from core.files.sanitize import plain
-from core.launch.provenance import anchored_config
+from core.files.sanitize import sanitize
+from core.launch.provenance import with_absolute_paths
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
-from core.runs.progress import Say, judging
+from core.runs.progress import Say, reporting_evaluation
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
-    from core.evaluation.evaluator import Judge
+    from core.evaluation.evaluator import Evaluator
 
 COUNT = 500
 SEED_LIMIT = 2**63 - 1
@@ -53,7 +53,7 @@ SEED_LIMIT = 2**63 - 1
 @click.option(
     "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
 )
-@drawing_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls a picture; the run's own unless given.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
 @click.option("--only", metavar="GROUP,...", help=f"Of {', '.join(GROUPS)}; all unless given.")
 @device_option
@@ -66,7 +66,7 @@ def command(
     dataset: str | None,
     count: int | None,
     heldout: int | None,
-    drawing: Drawing,
+    drawing: SamplingOverrides,
     seed: int,
     only: str | None,
     device: str,
@@ -87,10 +87,10 @@ def command(
     results: list[tuple[str, Evaluation]] = []
     failed = 0
     for name in files:
-        evaluation = session.judge_file(Path(name), dataset or "", count)
+        evaluation = session.evaluate_file(Path(name), dataset or "", count)
         results.append((name, evaluation))
         if not as_json:
-            emit(_text(plain(name), evaluation))
+            emit(_text(sanitize(name), evaluation))
     if selectors or everything or not files:
         infos = chosen_runs(RunStore(root), selectors, everything=everything)
         short = labels(infos)
@@ -98,8 +98,10 @@ def command(
         for info in infos:
             try:
                 session.label = short[info.id]
-                with judging(info.directory) as session.say:
-                    evaluation = session.judge_run(info.directory, count or COUNT, drawing, only_new=only_new)
+                with reporting_evaluation(info.directory) as session.say:
+                    evaluation = session.evaluate_run(
+                        info.directory, count or COUNT, drawing, only_new=only_new
+                    )
             except UserError as error:
                 if len(infos) == 1:
                     raise
@@ -130,17 +132,17 @@ def _check_options(
     runs: bool,
     dataset: str | None,
     groups: Sequence[str],
-    drawing: Drawing,
+    drawing: SamplingOverrides,
 ) -> None:
     if files and not dataset:
         raise UserError(
-            f"{plain(files[0])}: say what its pictures should look like, for example --dataset high"
+            f"{sanitize(files[0])}: say what its pictures should look like, for example --dataset high"
         )
     if dataset and not files:
         raise UserError(
             f"--dataset {dataset}: is for files; a run is measured against the data that it has learnt"
         )
-    if not runs and drawing != Drawing():
+    if not runs and drawing != SamplingOverrides():
         options = ", ".join(f"--{field.name}" for field in fields(drawing))
         raise UserError(f"{options} are for runs; the pictures of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
@@ -155,7 +157,7 @@ class _Session:
         self._seed = seed
         self._groups = groups
         self._explicit = explicit
-        self._judges: dict[tuple[str, int | None], Judge] = {}
+        self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
         self.label = ""
         self.say: Say = lambda doing, done, total: None
         self._device = "cpu"
@@ -164,53 +166,55 @@ class _Session:
         """Find out what is wrong before anything is computed that takes long."""
         self._device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
-            raise UserError(f"{plain(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
+            raise UserError(f"{sanitize(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
 
-    def judge_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
+    def evaluate_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
         """Judge pictures of a file against a data set."""
-        from core.evaluation.evaluator import OF_PICTURES, now
-        from core.evaluation.files import read_pictures
+        from core.evaluation.evaluator import IMAGE_GROUPS, now
+        from core.evaluation.files import read_images
 
-        samples = read_pictures(path)[:count]
-        self.label = plain(path.name)
-        judge = self._judge(dataset, None)
-        groups = [group for group in self._applying(judge) if group in OF_PICTURES]
+        samples = read_images(path)[:count]
+        self.label = sanitize(path.name)
+        evaluator = self._evaluate(dataset, None)
+        groups = [group for group in self._applying(evaluator) if group in IMAGE_GROUPS]
         try:
-            judge.check(samples)
-            metrics, curves = judge.judge(samples, groups)
+            evaluator.check(samples)
+            metrics, curves = evaluator.evaluate(samples, groups)
         except UserError as error:
-            raise UserError(f"{plain(str(path))}: {error}") from error
+            raise UserError(f"{sanitize(str(path))}: {error}") from error
         return Evaluation(
             created=now(),
-            dataset=judge.pictures.name,
+            dataset=evaluator.images.name,
             count=len(samples),
-            heldout=len(judge.heldout),
+            heldout=len(evaluator.heldout),
             seed=self._seed,
             metrics=metrics,
-            real=judge.real(len(samples), groups),
+            real=evaluator.real(len(samples), groups),
             curves=curves,
         )
 
-    def judge_run(self, run: RunDirectory, count: int, drawing: Drawing, *, only_new: bool) -> Evaluation:
+    def evaluate_run(
+        self, run: RunDirectory, count: int, drawing: SamplingOverrides, *, only_new: bool
+    ) -> Evaluation:
         """Judge a run and keep what was found with it; or give what is kept already."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        config = anchored_config(run.read())
+        config = with_absolute_paths(run.read())
         try:
-            judge = self._judge(config.data.dataset, config.data.count)
+            evaluator = self._evaluate(config.data.dataset, config.data.count)
         except UserError as error:
-            raise UserError(f"{plain(run.id)}: {error}") from error
-        groups = self._applying(judge)
+            raise UserError(f"{sanitize(run.id)}: {error}") from error
+        groups = self._applying(evaluator)
         if only_new:
-            planned = plan_evaluation(run, judge, count=count, drawing=drawing, seed=self._seed)
+            planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
-                    note(f"{plain(run.id)}: was judged with these options before")
+                    note(f"{sanitize(run.id)}: was judged with these options before")
                     return kept
         evaluation = evaluate_run(
             run,
-            judge,
+            evaluator,
             count=count,
             drawing=drawing,
             seed=self._seed,
@@ -219,16 +223,18 @@ class _Session:
         )
         return add_evaluation(run, evaluation)
 
-    def _judge(self, dataset: str, count: int | None) -> "Judge":
+    def _evaluate(self, dataset: str, count: int | None) -> "Evaluator":
         from core.data import load_dataset
-        from core.evaluation.evaluator import Judge
+        from core.evaluation.evaluator import Evaluator
 
         key = dataset, count
-        if key not in self._judges:
-            with counting(plain(dataset), "pictures") as report:
-                pictures = load_dataset(dataset, count=count, progress=report)
-            self._judges[key] = Judge(pictures, heldout=self._heldout, seed=self._seed, stage=self._stage)
-        return self._judges[key]
+        if key not in self._evaluators:
+            with counting(sanitize(dataset), "pictures") as report:
+                images = load_dataset(dataset, count=count, progress=report)
+            self._evaluators[key] = Evaluator(
+                images, heldout=self._heldout, seed=self._seed, stage=self._stage
+            )
+        return self._evaluators[key]
 
     @contextlib.contextmanager
     def _stage(self, doing: str, unit: str) -> Iterator[Report]:
@@ -240,19 +246,19 @@ class _Session:
 
             yield report
 
-    def _applying(self, judge: "Judge") -> tuple[str, ...]:
-        missing = [group for group in self._groups if group not in judge.groups]
+    def _applying(self, evaluator: "Evaluator") -> tuple[str, ...]:
+        missing = [group for group in self._groups if group not in evaluator.groups]
         if missing and self._explicit:
             raise UserError(
-                f"--only {', '.join(missing)}: {judge.pictures.name} is not of grey triangles; expected some of "
-                f"{', '.join(judge.groups)}"
+                f"--only {', '.join(missing)}: {evaluator.images.name} is not of grey triangles; expected some of "
+                f"{', '.join(evaluator.groups)}"
             )
-        return tuple(group for group in self._groups if group in judge.groups)
+        return tuple(group for group in self._groups if group in evaluator.groups)
 
 
 def _text(name: str, evaluation: Evaluation) -> str:
     """What was found of one run or file, group by group, beside what real pictures score."""
-    how = f" by {sampler_in_words(evaluation)}" if evaluation.sampler else ""
+    how = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
     against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
     heading = f"{name}: {epoch}{evaluation.count} samples{how} against {against}"
@@ -282,7 +288,7 @@ def _text(name: str, evaluation: Evaluation) -> str:
 
 
 def _as_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
-    table = {"run": None if is_file else plain(name), "file": plain(name) if is_file else None}
+    table = {"run": None if is_file else sanitize(name), "file": sanitize(name) if is_file else None}
     return table | {
         key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"
     }

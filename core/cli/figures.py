@@ -8,12 +8,12 @@ from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
 from core.cli.run_selection import chosen_runs
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import RunStore
 
 FORMATS = ("png", "svg", "pdf")
 
-picture_option = click.option(
+image_option = click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -36,7 +36,7 @@ selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
     help="Where to; made when missing.",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True)
-@picture_option
+@image_option
 @json_option
 def command(
     selectors: tuple[str, ...],
@@ -73,8 +73,8 @@ def command(
             written.append(
                 {
                     "figure": figure.key,
-                    "title": plain(figure.title),
-                    "caption": plain(figure.caption),
+                    "title": sanitize(figure.title),
+                    "caption": sanitize(figure.caption),
                     "path": str(path),
                 }
             )
@@ -84,14 +84,14 @@ def command(
             missing.append(figure)
     for reason in dict.fromkeys(one.reason for one in missing):
         keys = ", ".join(one.key for one in missing if one.reason == reason)
-        note(f"left out: {keys} ({plain(reason)})")
+        note(f"left out: {keys} ({sanitize(reason)})")
     if as_json:
         emit_json(
             {
                 "runs": [info.id for info in infos],
                 "figures": written,
                 "missing": [
-                    {"figure": one.key, "title": plain(one.title), "reason": plain(one.reason)}
+                    {"figure": one.key, "title": sanitize(one.title), "reason": sanitize(one.reason)}
                     for one in missing
                 ],
             }

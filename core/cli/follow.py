@@ -77,7 +77,7 @@ class Follower:
                 if info.state is State.FINISHED:
                     emit(str(info.directory.path))
         sys.stdout.flush()
-        self._judge(infos)
+        self._exit_code(infos)
 
     def _infos(self) -> list[RunInfo]:
         """All runs that are still there; a removed one is no longer ours to watch."""
@@ -126,7 +126,7 @@ class Follower:
                 control.stop(info.directory)
         self._watch(None)
 
-    def _judge(self, infos: Sequence[RunInfo]) -> None:
+    def _exit_code(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
         stopped = [info for info in infos if info.state is State.STOPPED]
         for info in failed:

@@ -9,7 +9,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import click
 
-from core.config import Drawing, SampleConfig
+from core.config import SampleConfig, SamplingOverrides
 from core.launch.devices import make_plan
 from core.spacing import SPACINGS
 
@@ -55,7 +55,7 @@ def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help)
 
 
-def drawing_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options that say how pictures are drawn; the command gets what they say as one `drawing`.
 
     Args:
@@ -85,8 +85,8 @@ def drawing_options(steps: str) -> Callable[[Callable[..., None]], Callable[...,
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_drawing(**given: Any) -> None:
-            names = (field.name for field in fields(Drawing))
-            command(drawing=Drawing(**{name: given.pop(name) for name in names}), **given)
+            names = (field.name for field in fields(SamplingOverrides))
+            command(drawing=SamplingOverrides(**{name: given.pop(name) for name in names}), **given)
 
         for option in reversed(options):
             with_drawing = option(with_drawing)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.figures import everything_option, make_folder, picture_option, selectors
+from core.cli.figures import everything_option, image_option, make_folder, selectors
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
 from core.cli.run_selection import chosen_runs
@@ -24,7 +24,7 @@ from core.runs import RunStore
     metavar="DIR",
     help="Where index.html goes; made when missing.",
 )
-@picture_option
+@image_option
 @json_option
 def command(
     selectors: tuple[str, ...],

@@ -28,7 +28,7 @@ from core.cli.options import (
 )
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.devices import make_plan
 from core.launch.queue import ensure_runner
@@ -166,7 +166,7 @@ def clone(
     old = store.find(selector)
     make_plan(device, slots)
     run = control.clone(old.path.parent, old, overrides)
-    note(f"{plain(run.id)}: queued, with the settings of {plain(old.id)}")
+    note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
     if follow:
         Follower(store, [run], device=device, slots=slots).to_the_end(as_json=as_json)
         return
@@ -188,7 +188,7 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
         _confirm(runs)
     for run in runs:
         note(control.remove(run))
-    removed = [plain(run.id) for run in runs]
+    removed = [sanitize(run.id) for run in runs]
     if as_json:
         emit_json(removed)
     else:

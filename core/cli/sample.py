@@ -6,20 +6,20 @@ from pathlib import Path
 import click
 import numpy as np
 
+from core.cli.images import emit_images
 from core.cli.options import (
     device_option,
-    drawing_options,
     json_option,
     prepare_torch,
     runs_option,
+    sampling_options,
 )
 from core.cli.output import emit, emit_json
-from core.cli.pictures import emit_pictures
 from core.cli.progress import counting
-from core.config import Drawing
+from core.config import SamplingOverrides
 from core.errors import UserError
 from core.files.atomic import atomic_path
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunStore
 
@@ -32,7 +32,7 @@ COLUMNS = 8
 @click.option(
     "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
 )
-@drawing_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls a picture; the run's own unless given.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
 )
@@ -49,7 +49,7 @@ def command(
     run: str,
     root: Path,
     count: int,
-    drawing: Drawing,
+    drawing: SamplingOverrides,
     seed: int,
     device: str,
     out: Path | None,
@@ -78,7 +78,7 @@ def command(
     how = loaded.config.sample
     pixels = to_tiles(to_pixels(values))
     meta = {
-        "run": plain(found.id),
+        "run": sanitize(found.id),
         "sampler": how.sampler,
         "eta": f"{how.eta:g}",
         "spacing": how.spacing,
@@ -96,7 +96,7 @@ def command(
     if as_json:
         emit_json(
             {
-                "run": plain(found.id),
+                "run": sanitize(found.id),
                 "path": str(out),
                 "count": count,
                 "sampler": how.sampler,
@@ -112,4 +112,4 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_pictures(pixels)
+        emit_images(pixels)

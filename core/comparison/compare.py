@@ -14,7 +14,7 @@ from core.comparison.grouping import Member, dataset_titles, group_members, join
 from core.comparison.pooling import Score, difference, holm, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import METRICS, Evaluation
 from core.runs.results import GROUPS
 from core.schedules import make_schedule
@@ -64,7 +64,7 @@ class Row:
     terminal: Terminal | None
 
     @property
-    def judged(self) -> list[Evaluation]:
+    def is_evaluated(self) -> list[Evaluation]:
         """The judgements of those members that have one."""
         return [member.evaluation for member in self.members if member.evaluation is not None]
 
@@ -108,7 +108,7 @@ class Comparison:
         return tuple(dict.fromkeys(row.dataset for row in self.rows))
 
     @property
-    def alike(self) -> bool:
+    def same_protocol(self) -> bool:
         """Whether all judgements were made in one way; nobody wins over a run that was judged in another."""
         return len(_protocols(self.rows)) < 2
 
@@ -120,7 +120,7 @@ class Comparison:
         """What training pictures scored that were judged as if they were samples; empty where nobody did."""
         found: dict[str, Estimate] = {}
         for row in self.of(dataset):
-            for evaluation in row.judged:
+            for evaluation in row.is_evaluated:
                 found = evaluation.real | found
         return found
 
@@ -169,7 +169,7 @@ def compare(members: Sequence[Member], *, by: Sequence[str] = (), sort: str = ""
         Row(
             label=label,
             dataset=joined(titles[member.config.data.dataset] for member in group),
-            schedule=joined(plain(member.config.schedule.name) for member in group),
+            schedule=joined(sanitize(member.config.schedule.name) for member in group),
             seeds=tuple(sorted({member.config.train.seed for member in group})),
             members=tuple(group),
             scores=scores,
@@ -241,7 +241,7 @@ def _pairs(rows: Sequence[Row]) -> list[Pair]:
 
 
 def _protocols(rows: Sequence[Row]) -> set[tuple[object, ...]]:
-    return {one.protocol for row in rows for one in row.judged}
+    return {one.protocol for row in rows for one in row.is_evaluated}
 
 
 def _schedules(rows: Sequence[Row]) -> set[ScheduleConfig]:
@@ -293,7 +293,7 @@ def _notes(rows: Sequence[Row], pooled: bool) -> list[str]:
         ]
         if mixed:
             notes.append(f"{row.label}: its runs differ in {', '.join(mixed)}, and not in their seed only")
-    if any(row.judged for row in rows) and all(len(row.judged) <= 1 for row in rows):
+    if any(row.is_evaluated for row in rows) and all(len(row.is_evaluated) <= 1 for row in rows):
         notes.append(
             "each column is one training: differences are between these networks; whether the settings cause them, "
             "several seeds tell" + ("" if pooled else " (--by dataset,schedule takes them together)")

@@ -21,7 +21,7 @@ def title(name: str) -> str:
     return _LOSSES.get(name, name)
 
 
-def sampler_in_words(evaluation: Evaluation) -> str:
+def sampler_text(evaluation: Evaluation) -> str:
     """What drew the samples, and in which way that is not the usual one."""
     if not evaluation.sampler:
         return "from a file"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig, flatten
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import EpochRecord, Evaluation, MetricsTail, RunInfo, read_evaluations
 
 DIMENSIONS: Final = ("dataset", "schedule", "seed")
@@ -38,28 +38,28 @@ class Member:
 def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
     """Read what a comparison needs of the runs.
 
-    Of a run's judgements one is taken: see `chosen`.
+    Of a run's judgements one is taken: see `fitting_hints`.
 
     Returns:
         The runs, and what could not be read.
     """
     infos, problems = list(infos), []
-    judged: list[list[Evaluation]] = []
+    evaluated: list[list[Evaluation]] = []
     for info in infos:
         try:
-            judged.append(read_evaluations(info.directory))
+            evaluated.append(read_evaluations(info.directory))
         except UserError as error:
-            judged.append([])
-            problems.append(plain(str(error)))
+            evaluated.append([])
+            problems.append(sanitize(str(error)))
     members = []
-    for info, evaluation in zip(infos, chosen(judged), strict=True):
+    for info, evaluation in zip(infos, chosen(evaluated), strict=True):
         tail = MetricsTail(info.directory.metrics_file)
         tail.poll()
         members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, evaluation))
     return members, problems
 
 
-def chosen(judged: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
+def chosen(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
     """One judgement of each run, so that runs can be compared; None where a run has none.
 
     That is taken whose protocol (`Evaluation.protocol`) all judged runs share; where there are several, the one that
@@ -68,8 +68,8 @@ def chosen(judged: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
     Args:
         judged: of each run, the oldest first.
     """
-    protocol = _shared_protocol(judged)
-    fit = [[one for one in found if protocol is None or one.protocol == protocol] for found in judged]
+    protocol = _shared_protocol(evaluated)
+    fit = [[one for one in found if protocol is None or one.protocol == protocol] for found in evaluated]
     return [found[-1] if found else None for found in fit]
 
 
@@ -99,16 +99,16 @@ def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Mem
 
 def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
     """What to call each data set: its name or the last part of its path, unless another one has that too."""
-    short = {config.data.dataset: plain(config.data.title) for config in configs}
+    short = {config.data.dataset: sanitize(config.data.title) for config in configs}
     return {
-        name: title if list(short.values()).count(title) == 1 else plain(name)
+        name: title if list(short.values()).count(title) == 1 else sanitize(name)
         for name, title in short.items()
     }
 
 
 def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[str]:
     """A short name for each group: its schedule, and what else tells it from others on the same data."""
-    labels = [joined(plain(member.config.schedule.name) for member in group) for group in groups]
+    labels = [joined(sanitize(member.config.schedule.name) for member in group) for group in groups]
     datasets = [joined(member.config.data.dataset for member in group) for group in groups]
     tables = [settings(group) for group in groups]
     for clash in _clashes(labels, datasets):
@@ -171,11 +171,11 @@ def _table(member: Member) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "true", False: "false"}[value]
-    return plain(f"{value:g}" if isinstance(value, float) else str(value))
+    return sanitize(f"{value:g}" if isinstance(value, float) else str(value))
 
 
-def _shared_protocol(judged: Sequence[Sequence[Evaluation]]) -> tuple[object, ...] | None:
-    found = [evaluations for evaluations in judged if evaluations]
+def _shared_protocol(evaluated: Sequence[Sequence[Evaluation]]) -> tuple[object, ...] | None:
+    found = [evaluations for evaluations in evaluated if evaluations]
     protocols = [{one.protocol for one in evaluations} for evaluations in found]
     shared = set.intersection(*protocols) if protocols else set()
 

@@ -1,7 +1,7 @@
 """The configuration of a run: frozen typed structs, read from TOML, checked in one place."""
 
 from core.config.load import apply_overrides, decode, encode_toml, flatten, read_toml
-from core.config.sampling_overrides import Drawing
+from core.config.sampling_overrides import SamplingOverrides
 from core.config.schema import (
     DataConfig,
     DiffusionConfig,
@@ -15,10 +15,10 @@ from core.config.schema import (
 __all__ = [
     "DataConfig",
     "DiffusionConfig",
-    "Drawing",
     "ModelConfig",
     "RunConfig",
     "SampleConfig",
+    "SamplingOverrides",
     "ScheduleConfig",
     "TrainConfig",
     "apply_overrides",

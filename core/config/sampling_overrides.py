@@ -9,7 +9,7 @@ from core.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Drawing:
+class SamplingOverrides:
     """What is asked for, by the names and meanings of `SampleConfig`; None leaves it to the run."""
 
     sampler: str | None = None

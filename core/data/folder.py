@@ -23,11 +23,11 @@ HELDOUT_SHARE: Final = 0.1
 _DRAFT_FACTOR: Final = 4
 
 
-class NotAPictureError(Exception):
+class NotAnImageError(Exception):
     """A file that is skipped, and why in a few words."""
 
 
-def picture_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
+def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
     """All plain files below a folder, hidden ones and those below `leave_out` excepted.
 
     Returns:
@@ -72,7 +72,7 @@ def split(files: list[str]) -> tuple[list[int], list[int]]:
     return everyone[below:], everyone[:below]
 
 
-def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
+def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
     """One file as a square colour picture: turned upright, its centre cut out, resized.
 
     Transparency is laid on black. Of an animation the first frame is taken.
@@ -86,7 +86,7 @@ def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
     try:
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise NotAPictureError("too large")
+                raise NotAnImageError("too large")
             # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
             opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
             image = _to_rgb(ImageOps.exif_transpose(opened))
@@ -97,21 +97,21 @@ def load_picture(path: Path, size: int) -> tuple[Pixels, bool]:
         square = np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
         pixels = np.asarray(middle)
         has_colour = bool((pixels != pixels[..., :1]).any())
-    except NotAPictureError:
+    except NotAnImageError:
         raise
     except UnidentifiedImageError as error:
-        raise NotAPictureError("no picture") from error
+        raise NotAnImageError("no picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAPictureError("too large") from error
+        raise NotAnImageError("too large") from error
     except Exception as error:
         # Pillow's decoders raise whatever they trip over; it is a strange file all the same, and is counted.
-        raise NotAPictureError("damaged") from error
+        raise NotAnImageError("damaged") from error
     return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour
 
 
-def to_grey(pictures: Pixels) -> Pixels:
+def to_grey(images: Pixels) -> Pixels:
     """Luma, rounded as Pillow does: uint8 [N, 3, H, W] to [N, 1, H, W]; greys stay what they are."""
-    red, green, blue = (pictures[:, channel : channel + 1].astype(np.int32) for channel in range(3))
+    red, green, blue = (images[:, channel : channel + 1].astype(np.int32) for channel in range(3))
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 
 
@@ -126,7 +126,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # Pillow would clip sixteen bits to eight instead of scaling them.
         image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
     if image.mode == "F":
-        raise NotAPictureError("numbers without a scale")
+        raise NotAnImageError("numbers without a scale")
     if image.has_transparency_data:
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)

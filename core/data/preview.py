@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache
-from core.data.folder import NotAPictureError, load_picture, picture_files, split, to_grey
+from core.data.folder import NotAnImageError, image_files, load_image, split, to_grey
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
-from core.data.sets import PictureSet, load_dataset
+from core.data.sets import ImageSet, load_dataset
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
 from core.errors import UserError
 
@@ -19,7 +19,7 @@ _CHUNK: Final = 8
 """Pictures drawn at once: each thread that has drawn keeps as much memory as that took, for ever."""
 
 
-def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> PictureSet | None:
+def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageSet | None:
     """The whole set of a recipe if it has been made; it is never made here.
 
     Raises:
@@ -28,7 +28,7 @@ def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> PictureSe
     data_dir = data_dir or default_data_dir()
     files, counts = [], (recipe.count or TRIANGLES, recipe.heldout or HELDOUT_TRIANGLES)
     if recipe.kind == "folder":
-        files, counts = picture_files(Path(recipe.path or "."), leave_out=data_dir), (1, 1)
+        files, counts = image_files(Path(recipe.path or "."), leave_out=data_dir), (1, 1)
     mark = cache.fingerprint(recipe, files)
     target = cache.set_folder(data_dir, recipe, mark)
     if cache.open_set(target, mark, count=counts[0], heldout=counts[1]) is None:
@@ -36,7 +36,7 @@ def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> PictureSe
     return load_dataset(recipe, data_dir=data_dir)
 
 
-def first_pictures(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
+def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     """The first pictures of a set, the same as those of the whole set, without making it.
 
     Of a folder whose files are not all pictures, the order is that of the whole set, but the last file that is held
@@ -68,14 +68,14 @@ def first_pictures(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
 
 def _of_folder(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     source = Path(recipe.path or ".")
-    names = [name for name, _, _ in picture_files(source, leave_out=default_data_dir())]
+    names = [name for name, _, _ in image_files(source, leave_out=default_data_dir())]
     found, colour = [], recipe.channels == 3
     for place in split(names)[heldout]:
         try:
-            picture, has_colour = load_picture(source / names[place], recipe.size)
-        except NotAPictureError:
+            image, has_colour = load_image(source / names[place], recipe.size)
+        except NotAnImageError:
             continue
-        found.append(picture)
+        found.append(image)
         colour |= has_colour and recipe.channels is None
         if len(found) == count:
             break

@@ -108,7 +108,7 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     )
 
 
-def anchored_dataset(name_or_path: str, directory: Path | None = None) -> str:
+def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
     """What `find_data_recipe` takes for the same set in every working directory.
 
     The path of a recipe or of a folder becomes absolute. A name stays as it is, and so does what is not there.

@@ -33,7 +33,7 @@ _CHUNK_NUMBERS: Final = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
-class PictureSet:
+class ImageSet:
     """Pictures to learn and pictures to be tested on: uint8 [N, C, S, S] each, mapped read-only from disk."""
 
     name: str
@@ -75,7 +75,7 @@ def load_dataset(
     heldout: int | None = None,
     progress: Progress | None = None,
     workers: int | None = None,
-) -> PictureSet:
+) -> ImageSet:
     """The set of a recipe; made if it is not there yet, which takes seconds.
 
     Args:
@@ -99,11 +99,11 @@ def load_dataset(
         if asked is not None and asked < 1:
             raise UserError(f"{name} = {asked}: expected at least 1 picture")
     ready = (_folder_set if recipe.kind == "folder" else _triangle_set)(
-        recipe, data_dir, count, heldout, _Crew(progress, workers or _cores())
+        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cores())
     )
     wanted = count or recipe.count
     tested = min(heldout or len(ready.heldout), recipe.heldout or len(ready.heldout))
-    return PictureSet(
+    return ImageSet(
         name=recipe.name,
         train=ready.train[:wanted],
         heldout=ready.heldout[:tested],
@@ -116,7 +116,7 @@ def load_dataset(
 
 
 @dataclass(frozen=True)
-class _Crew:
+class _WorkerPool:
     """Who makes pictures, and who hears of it."""
 
     progress: Progress | None
@@ -148,7 +148,7 @@ class _Crew:
 
 
 def _triangle_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _Crew
+    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _WorkerPool
 ) -> cache.CachedSet:
     whole = recipe.heldout or HELDOUT_TRIANGLES
     wanted, tested = count or recipe.count or TRIANGLES, min(heldout or whole, whole)
@@ -169,7 +169,7 @@ def _triangle_set(
 
 
 def _make_triangles(
-    recipe: DataRecipe, counts: Mapping[str, int], mark: str, crew: _Crew, scratch: Path
+    recipe: DataRecipe, counts: Mapping[str, int], mark: str, crew: _WorkerPool, scratch: Path
 ) -> cache.Record:
     channels = recipe.channels or 1
     total, done = sum(counts.values()), 0
@@ -208,10 +208,10 @@ def _make_triangles(
 
 
 def _folder_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _Crew
+    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _WorkerPool
 ) -> cache.CachedSet:
     # A folder is always made whole: how many pictures it has is known only when all have been tried.
-    files = folder.picture_files(Path(recipe.path or "."), leave_out=data_dir)
+    files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
     mark = cache.fingerprint(recipe, files)
     target = cache.set_folder(data_dir, recipe, mark)
     ready = cache.open_set(target, mark, count=1, heldout=1)
@@ -221,7 +221,9 @@ def _folder_set(
     return cache.build_set(target, mark, make, count=1, heldout=1)
 
 
-def _make_folder(recipe: DataRecipe, names: list[str], mark: str, crew: _Crew, scratch: Path) -> cache.Record:
+def _make_folder(
+    recipe: DataRecipe, names: list[str], mark: str, crew: _WorkerPool, scratch: Path
+) -> cache.Record:
     source = Path(recipe.path or ".")
     spool = scratch / "pictures.raw"
     kept: list[str] = []
@@ -230,8 +232,8 @@ def _make_folder(recipe: DataRecipe, names: list[str], mark: str, crew: _Crew, s
 
     def load(name: str) -> tuple[Pixels, bool] | str:
         try:
-            return folder.load_picture(source / name, recipe.size)
-        except folder.NotAPictureError as reason:
+            return folder.load_image(source / name, recipe.size)
+        except folder.NotAnImageError as reason:
             return str(reason)
 
     crew.report(0, len(names))
@@ -250,15 +252,15 @@ def _make_folder(recipe: DataRecipe, names: list[str], mark: str, crew: _Crew, s
     if not kept:
         raise UserError(f"{source}: none of its {len(names)} files can be used ({reasons})")
     channels = recipe.channels or (3 if any_colour else 1)
-    pictures = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
+    images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
     trained, tested = folder.split(kept)
-    length = 1 + _CHUNK_NUMBERS // pictures[0].size
+    length = 1 + _CHUNK_NUMBERS // images[0].size
     for split, chosen in (("train", trained), ("heldout", tested)):
-        parts = (pictures[chosen[part]] for part in folder.batches(len(chosen), length))
+        parts = (images[chosen[part]] for part in folder.batches(len(chosen), length))
         chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
         shape = (len(chosen), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
-    del pictures
+    del images
     spool.unlink()
     notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
     if len(kept) == 1:

@@ -64,12 +64,12 @@ def render(recipe: DataRecipe, corners: Numbers, colours: Pixels | None = None) 
         grey = _two_valued_and_resized(corners, canvas, recipe.size)
     else:
         grey = _smooth(corners, canvas) if recipe.antialias else _two_valued(corners, canvas)
-    pictures = grey[:, None] if colours is None else grey[:, None] * colours[:, :, None, None]
+    images = grey[:, None] if colours is None else grey[:, None] * colours[:, :, None, None]
     # PNG gives back what it was given, so the trip through a file would change nothing and is not made.
-    if not lossless or pictures.shape[-1] != recipe.size:
+    if not lossless or images.shape[-1] != recipe.size:
         quality = None if lossless else recipe.quality
-        pictures = np.stack([_store_and_resize(picture, quality, recipe.size) for picture in pictures])
-    return pictures
+        images = np.stack([_store_and_resize(canvas, quality, recipe.size) for canvas in images])
+    return images
 
 
 def _scanlines(corners: Numbers, lines: Numbers) -> tuple[Numbers, Numbers]:
@@ -119,10 +119,10 @@ def _smooth(corners: Numbers, canvas: int) -> Pixels:
     return grey
 
 
-def _store_and_resize(picture: Pixels, quality: int | None, size: int) -> Pixels:
+def _store_and_resize(canvas: Pixels, quality: int | None, size: int) -> Pixels:
     """[C, n, n] through a JPEG file (none if quality is None) and Pillow's resize to [C, S, S]."""
     image = Image.fromarray(
-        picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0))
+        canvas[0] if len(canvas) == 1 else np.ascontiguousarray(canvas.transpose(1, 2, 0))
     )
     if quality is not None:
         buffer = io.BytesIO()

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import Drawing
-from core.data import PictureSet
+from core.config import SamplingOverrides
+from core.data import ImageSet
 from core.errors import UserError
 from core.evaluation.metrics.distribution import distribution_metrics
 from core.evaluation.metrics.grey import GreyReference
@@ -25,7 +25,7 @@ from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits, join_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunDirectory
 from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
@@ -37,9 +37,9 @@ Stage = Callable[[str, str], AbstractContextManager[Report]]
 """Opened with what is done and what is counted, it gives a function of (done, total)."""
 
 ALL_GROUPS: Final = tuple(GROUPS)
-OF_PICTURES: Final = ("shape", "grey", "distribution", "novelty")
+IMAGE_GROUPS: Final = ("shape", "grey", "distribution", "novelty")
 """What can be measured of pictures from anywhere; the other groups need the network."""
-OWN_WAY: Final = Drawing()
+OWN_SAMPLER: Final = SamplingOverrides()
 _OF_TRIANGLES: Final = ("shape", "grey")
 _FIT_CHUNK: Final = 128
 
@@ -51,7 +51,7 @@ def silently(doing: str, unit: str) -> Iterator[Report]:
     yield lambda done, total: None
 
 
-class Judge:
+class Evaluator:
     """Measures samples against one data set; what is known of the set is computed once, when it is needed.
 
     Args:
@@ -62,14 +62,14 @@ class Judge:
     """
 
     def __init__(
-        self, pictures: PictureSet, *, heldout: int | None = None, seed: int = 0, stage: Stage = silently
+        self, images: ImageSet, *, heldout: int | None = None, seed: int = 0, stage: Stage = silently
     ) -> None:
-        self.pictures = pictures
+        self.images = images
         self.stage = stage
         self._seed = seed
         self._real: dict[tuple[int, tuple[str, ...]], Metrics] = {}
-        self.heldout = _to_unit(pictures.heldout[:heldout])
-        self.triangles = pictures.heldout_vertices is not None
+        self.heldout = _to_unit(images.heldout[:heldout])
+        self.triangles = images.heldout_vertices is not None
         """Whether there are triangles to be fitted."""
 
     @property
@@ -87,7 +87,7 @@ class Judge:
         if samples.ndim != 4 or samples.shape[1:] != wanted or not len(samples):
             shape = ", ".join(map(str, wanted))
             raise UserError(
-                f"expected pictures like those of {self.pictures.name}, [N, {shape}], got {list(samples.shape)}"
+                f"expected pictures like those of {self.images.name}, [N, {shape}], got {list(samples.shape)}"
             )
         if not np.isfinite(samples).all():
             broken = int((~np.isfinite(samples)).any(axis=(1, 2, 3)).sum())
@@ -99,14 +99,14 @@ class Judge:
                 f"expected numbers from 0 to 1, got {samples.min():g} to {samples.max():g}; scale or clip them"
             )
 
-    def judge(
-        self, samples: NDArray[np.floating], groups: Collection[str] = OF_PICTURES
+    def evaluate(
+        self, samples: NDArray[np.floating], groups: Collection[str] = IMAGE_GROUPS
     ) -> tuple[Metrics, Curves]:
         """Measure pictures.
 
         Args:
             samples: [N, C, H, W] in [0, 1].
-            groups: of `OF_PICTURES`; those that do not apply to this data are passed over.
+            groups: of `IMAGE_GROUPS`; those that do not apply to this data are passed over.
 
         Returns:
             Metrics by the names of `core.runs.METRICS`, and the curves ``pass_by_decile`` and ``area_by_decile``: the
@@ -123,7 +123,7 @@ class Judge:
             metrics |= {"copy_z": test.z, "copies": test.copies}
         return metrics, curves
 
-    def real(self, count: int, groups: Collection[str] = OF_PICTURES) -> Metrics:
+    def real(self, count: int, groups: Collection[str] = IMAGE_GROUPS) -> Metrics:
         """What training pictures score that are judged as if they were samples: how good samples can be.
 
         Of novelty, the share of near copies among held-out pictures.
@@ -132,11 +132,11 @@ class Judge:
             count: pictures; fewer where the set has fewer.
             groups: as for `judge`.
         """
-        key = count, tuple(group for group in OF_PICTURES if group in groups)
+        key = count, tuple(group for group in IMAGE_GROUPS if group in groups)
         if key not in self._real:
             rng = np.random.default_rng([self._seed, 1])
-            chosen = np.sort(rng.permutation(len(self.pictures.train))[:count])
-            samples = _to_unit(self.pictures.train[chosen])
+            chosen = np.sort(rng.permutation(len(self.images.train))[:count])
+            samples = _to_unit(self.images.train[chosen])
             fits = self._known_fit(samples, "fitting real pictures") if self._wants_fits(groups) else None
             self._real[key], _ = self._measure(samples, fits, groups)
             if "novelty" in groups:
@@ -149,11 +149,11 @@ class Judge:
         metrics: Metrics = {}
         curves: Curves = {}
         if fits is not None and "shape" in groups:
-            judgement = self._shape.judge(fits)
-            metrics |= judgement.metrics
-            curves |= _by_decile(judgement.passed, judgement.decile)
+            evaluation = self._shape.evaluate(fits)
+            metrics |= evaluation.metrics
+            curves |= _by_decile(evaluation.passed, evaluation.decile)
         if fits is not None and "grey" in groups:
-            metrics |= self._grey.judge(samples, fits)
+            metrics |= self._grey.evaluate(samples, fits)
         if "distribution" in groups:
             metrics |= distribution_metrics(
                 samples,
@@ -169,7 +169,7 @@ class Judge:
 
     @cached_property
     def _edge(self) -> Edge:
-        return cached_edge(self.pictures.path, self.heldout)
+        return cached_edge(self.images.path, self.heldout)
 
     @cached_property
     def _fits(self) -> TriangleFits:
@@ -185,40 +185,40 @@ class Judge:
 
     @cached_property
     def _copying(self) -> CopyReference:
-        return CopyReference(self.pictures.train, self.heldout)
+        return CopyReference(self.images.train, self.heldout)
 
-    def _known_fit(self, pictures: NDArray[np.float32], doing: str) -> TriangleFits:
-        fit = partial(self._fit, pictures, doing)
-        return cached_fits(self.pictures.path, pictures, self._edge, fit)
+    def _known_fit(self, images: NDArray[np.float32], doing: str) -> TriangleFits:
+        fit = partial(self._fit, images, doing)
+        return cached_fits(self.images.path, images, self._edge, fit)
 
-    def _fit(self, pictures: NDArray[np.floating], doing: str) -> TriangleFits:
+    def _fit(self, images: NDArray[np.floating], doing: str) -> TriangleFits:
         with self.stage(doing, "pictures") as report:
             parts = []
-            for start in range(0, len(pictures), _FIT_CHUNK):
-                parts.append(fit_triangles(pictures[start : start + _FIT_CHUNK], edge=self._edge))
-                report(min(start + _FIT_CHUNK, len(pictures)), len(pictures))
+            for start in range(0, len(images), _FIT_CHUNK):
+                parts.append(fit_triangles(images[start : start + _FIT_CHUNK], edge=self._edge))
+                report(min(start + _FIT_CHUNK, len(images)), len(images))
         return join_fits(parts)
 
 
-def judge_pictures(
+def evaluate_images(
     samples: NDArray[np.floating],
-    pictures: PictureSet,
+    images: ImageSet,
     *,
     heldout: int | None = None,
     seed: int = 0,
-    groups: Collection[str] = OF_PICTURES,
+    groups: Collection[str] = IMAGE_GROUPS,
     stage: Stage = silently,
 ) -> tuple[Metrics, Curves]:
-    """Measure pictures against a data set, once; see `Judge`, which measures several against the same."""
-    return Judge(pictures, heldout=heldout, seed=seed, stage=stage).judge(samples, groups)
+    """Measure pictures against a data set, once; see `Evaluator`, which measures several against the same."""
+    return Evaluator(images, heldout=heldout, seed=seed, stage=stage).evaluate(samples, groups)
 
 
 def evaluate_run(
     run: RunDirectory,
-    judge: Judge,
+    evaluator: Evaluator,
     *,
     count: int,
-    drawing: Drawing = OWN_WAY,
+    drawing: SamplingOverrides = OWN_SAMPLER,
     seed: int = 0,
     groups: Collection[str] = ALL_GROUPS,
     device: str = "cpu",
@@ -238,39 +238,39 @@ def evaluate_run(
         UserError: no checkpoint, one of pictures of another shape than the data's, a sampler that cannot draw so, or
             a network that has diverged.
     """
-    from core.evaluation.metrics.likelihood import PICTURES as FOR_LIKELIHOOD
+    from core.evaluation.metrics.likelihood import IMAGES as FOR_LIKELIHOOD
     from core.evaluation.metrics.likelihood import likelihood
-    from core.evaluation.metrics.reconstruction import PICTURES as FOR_RECONSTRUCTION
+    from core.evaluation.metrics.reconstruction import IMAGES as FOR_RECONSTRUCTION
     from core.evaluation.metrics.reconstruction import reconstruction
     from core.evaluation.sampling import draw, to_unit
     from core.training.checkpoint import load_model
 
-    loaded, data = load_model(run, device), judge.pictures
+    loaded, data = load_model(run, device), evaluator.images
     loaded = replace(loaded, config=drawing.applied_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
-            f"{plain(run.id)}: has learnt pictures of {list(loaded.shape)}, but {data.name} is of "
+            f"{sanitize(run.id)}: has learnt pictures of {list(loaded.shape)}, but {data.name} is of "
             f"{list(data.heldout.shape[1:])} by now"
         )
     metrics: Metrics = {}
     real: Metrics = {}
     curves: Curves = {}
-    if not set(OF_PICTURES).isdisjoint(groups):
-        with judge.stage("sampling", "network calls") as report:
+    if not set(IMAGE_GROUPS).isdisjoint(groups):
+        with evaluator.stage("sampling", "network calls") as report:
             drawn = draw(loaded, count, seed=seed, report=report)
         try:
-            metrics, curves = judge.judge(to_unit(drawn), groups)
+            metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
         except UserError as error:
-            raise UserError(f"{plain(run.id)}: its samples cannot be judged: {error}") from error
-        real = dict(judge.real(count, groups))
+            raise UserError(f"{sanitize(run.id)}: its samples cannot be judged: {error}") from error
+        real = dict(evaluator.real(count, groups))
     if "likelihood" in groups:
-        with judge.stage("likelihood", "pictures seen") as report:
+        with evaluator.stage("likelihood", "pictures seen") as report:
             found = likelihood(loaded, data.heldout[:FOR_LIKELIHOOD], seed=seed, progress=report)
         metrics |= found.metrics
         curves |= found.curves
     if "reconstruction" in groups:
         corners = data.heldout_vertices
-        with judge.stage("reconstruction", "pictures seen") as report:
+        with evaluator.stage("reconstruction", "pictures seen") as report:
             numbers, points = reconstruction(
                 loaded,
                 data.heldout[:FOR_RECONSTRUCTION],
@@ -280,7 +280,7 @@ def evaluate_run(
             )
         metrics |= numbers
         curves |= points
-    planned = plan_evaluation(run, judge, count=count, drawing=drawing, seed=seed)
+    planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=seed)
     position = loaded.position
     return msgspec.structs.replace(
         planned, epoch=position.epoch, step=position.step, metrics=metrics, real=real, curves=curves
@@ -289,10 +289,10 @@ def evaluate_run(
 
 def plan_evaluation(
     run: RunDirectory,
-    judge: Judge,
+    evaluator: Evaluator,
     *,
     count: int,
-    drawing: Drawing = OWN_WAY,
+    drawing: SamplingOverrides = OWN_SAMPLER,
     seed: int = 0,
 ) -> Evaluation:
     """What `evaluate_run` would give for the run's last checkpoint, but for the numbers.
@@ -309,9 +309,9 @@ def plan_evaluation(
         created=now(),
         epoch=position.epoch,
         step=position.step,
-        dataset=judge.pictures.name,
+        dataset=evaluator.images.name,
         count=count,
-        heldout=len(judge.heldout),
+        heldout=len(evaluator.heldout),
         sampler=how.sampler,
         steps=how.steps or config.schedule.timesteps,
         eta=how.eta,
@@ -327,8 +327,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _to_unit(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return pictures.astype(np.float32) / np.float32(255)
+def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return images.astype(np.float32) / np.float32(255)
 
 
 def _by_decile(passed: NDArray[np.bool_], decile: NDArray[np.integer]) -> Curves:

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.files.untrusted import read_npy
 
 _EXPECTED: Final = "expected an array [N, C, H, W] or [N, H, W] of floats from 0 to 1, or of uint8"
 
 
-def read_pictures(path: Path) -> NDArray[np.float32]:
+def read_images(path: Path) -> NDArray[np.float32]:
     """The pictures of a file, float32 [N, C, H, W]; uint8 is scaled from 0..255 to [0, 1], floats are as they are.
 
     Nothing is unpickled, and no more is read than the file has, whatever its header says.
@@ -24,7 +24,7 @@ def read_pictures(path: Path) -> NDArray[np.float32]:
     Raises:
         UserError: no such file, or none of pictures. Their size, and that floats are in [0, 1], is for the judge.
     """
-    name = plain(str(path))
+    name = sanitize(str(path))
     if not path.exists():
         raise UserError(f"{name}: no such file; {_EXPECTED} in a .npy file")
     if not path.is_file():

@@ -10,11 +10,11 @@ from torch import Tensor
 from core.errors import UserError
 from core.training.checkpoint import LoadedModel
 
-Pictures = NDArray[Any]
+Images = NDArray[Any]
 """[N, C, H, W], uint8 or float in [0, 1]."""
 
 
-def to_x0(loaded: LoadedModel, pictures: Pictures) -> Tensor:
+def to_x0(loaded: LoadedModel, images: Images) -> Tensor:
     """Pictures of 256 levels scaled to [-1, 1]: float32 [N, C, H, W], on the network's device.
 
     Args:
@@ -24,23 +24,23 @@ def to_x0(loaded: LoadedModel, pictures: Pictures) -> Tensor:
     Raises:
         UserError: no pictures, another shape than the network was trained on, or numbers outside [0, 1].
     """
-    if pictures.ndim != 4 or pictures.shape[1:] != loaded.shape or not len(pictures):
+    if images.ndim != 4 or images.shape[1:] != loaded.shape or not len(images):
         wanted = ", ".join(str(side) for side in loaded.shape)
-        came = ", ".join(str(side) for side in pictures.shape)
+        came = ", ".join(str(side) for side in images.shape)
         raise UserError(
             f"expected pictures of the shape that the run has learnt, [N, {wanted}], got [{came}]"
         )
-    if pictures.dtype != np.uint8:
-        if not np.issubdtype(pictures.dtype, np.floating) or not ((pictures >= 0) & (pictures <= 1)).all():
-            raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(pictures)}")
-        pictures = np.rint(pictures * 255.0)
-    x0 = torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
+    if images.dtype != np.uint8:
+        if not np.issubdtype(images.dtype, np.floating) or not ((images >= 0) & (images <= 1)).all():
+            raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(images)}")
+        images = np.rint(images * 255.0)
+    x0 = torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)
     return x0.to(loaded.device)
 
 
-def _range(pictures: Pictures) -> str:
-    if not np.issubdtype(pictures.dtype, np.number):
-        return str(pictures.dtype)
-    if np.isnan(pictures).any():
-        return f"{pictures.dtype} with NaN"
-    return f"{pictures.dtype} from {pictures.min():g} to {pictures.max():g}"
+def _range(images: Images) -> str:
+    if not np.issubdtype(images.dtype, np.number):
+        return str(images.dtype)
+    if np.isnan(images).any():
+        return f"{images.dtype} with NaN"
+    return f"{images.dtype} from {images.min():g} to {images.max():g}"

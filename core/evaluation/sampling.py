@@ -64,13 +64,13 @@ def draw_by(
         device: where to compute.
         seed: as for `draw`, which gives the same pictures; likewise `report`, what is returned, and what is raised.
     """
-    count, *picture = shape
+    count, *image = shape
     calls = way.steps or diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for number, size in enumerate(sizes):
-        noise = torch.randn((size, *picture), generator=generator).to(device)
+        noise = torch.randn((size, *image), generator=generator).to(device)
         final = noise
         for state in run_sampler(
             way.sampler,
@@ -87,10 +87,10 @@ def draw_by(
             if report is not None:
                 report(number * calls + state.index, len(sizes) * calls)
         drawn.append(final.cpu())
-    pictures: NDArray[np.float32] = torch.cat(drawn).numpy()
-    return pictures
+    images: NDArray[np.float32] = torch.cat(drawn).numpy()
+    return images
 
 
-def to_unit(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+def to_unit(images: NDArray[np.float32]) -> NDArray[np.float32]:
     """Pictures from [-1, 1], clipped, to [0, 1]."""
-    return ((pictures.clip(-1, 1) + 1) / 2).astype(np.float32, copy=False)
+    return ((images.clip(-1, 1) + 1) / 2).astype(np.float32, copy=False)

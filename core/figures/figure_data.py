@@ -11,8 +11,8 @@ from core.comparison.grouping import Member, dataset_titles
 from core.comparison.grouping import gather as read_members
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
-from core.figures.style import Look, look_of, readable
-from core.files.sanitize import plain
+from core.figures.style import SeriesStyle, readable, style_of
+from core.files.sanitize import sanitize
 from core.runs import Evaluation, RunInfo
 from core.schedules import ALL_NAMES, Schedule, make_schedule, parse_power
 
@@ -50,7 +50,7 @@ class Series:
     dataset: str
     title: str
     label: str
-    look: Look
+    style: SeriesStyle
     members: tuple[Member, ...]
 
     @property
@@ -65,7 +65,7 @@ class Series:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class FigureData:
     """All series, by data set in the thesis's order and then by schedule; `problems` could not be read."""
 
     series: tuple[Series, ...]
@@ -88,9 +88,9 @@ class Material:
         return tuple(sorted(ranked, key=lambda label: (ranked[label], len(label), label)))
 
     @cached_property
-    def looks(self) -> dict[str, Look]:
+    def styles(self) -> dict[str, SeriesStyle]:
         """The look of each label."""
-        found = {series.label: series.look for series in self.series}
+        found = {series.label: series.style for series in self.series}
         return {label: found[label] for label in self.labels}
 
     @property
@@ -110,7 +110,7 @@ class Material:
         return [series for series in self.series if series.dataset == dataset]
 
 
-def gather(infos: Iterable[RunInfo]) -> Material:
+def gather(infos: Iterable[RunInfo]) -> FigureData:
     """Read all that figures need of the runs, but for their pictures.
 
     Raises:
@@ -133,7 +133,7 @@ def gather(infos: Iterable[RunInfo]) -> Material:
             alike.sort(key=lambda member: (member.config.train.seed, member.info.id))
             if alike:
                 series.append(Series(dataset, titles[dataset], label, look, tuple(alike)))
-    material = Material(tuple(series), tuple(problems))
+    material = FigureData(tuple(series), tuple(problems))
     if (count := len(material.labels)) > MOST_SERIES:
         raise UserError(
             f"these runs are of {count} kinds, and a figure tells at most {MOST_SERIES} apart; name fewer runs"
@@ -141,7 +141,7 @@ def gather(infos: Iterable[RunInfo]) -> Material:
     return material
 
 
-def schedules_of(configs: Iterable[ScheduleConfig]) -> list[tuple[str, Look, Schedule]]:
+def schedules_of(configs: Iterable[ScheduleConfig]) -> list[tuple[str, SeriesStyle, Schedule]]:
     """Each schedule once, with a label that tells it from the others; those that cannot be made are left out."""
     distinct = sorted(set(configs), key=lambda config: _rank(config.name))
     found = []
@@ -153,7 +153,7 @@ def schedules_of(configs: Iterable[ScheduleConfig]) -> list[tuple[str, Look, Sch
                 schedule = make_schedule(**msgspec.structs.asdict(config))
             except UserError:  # a custom file that is gone
                 continue
-            found.append((label, look_of(name, variant), schedule))
+            found.append((label, style_of(name, variant), schedule))
     return found
 
 
@@ -171,7 +171,7 @@ def seeds_in_words(series: Sequence[Series]) -> str:
     return f"{counts[0]} seeds each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds each"
 
 
-def _label_all(configs: Sequence[RunConfig]) -> dict[str, tuple[str, Look]]:
+def _label_all(configs: Sequence[RunConfig]) -> dict[str, tuple[str, SeriesStyle]]:
     """Label and look of each kind of run, by `_kind`, in the order of their schedules."""
     kinds = {_kind(config): config for config in configs}
     found = {}
@@ -179,11 +179,11 @@ def _label_all(configs: Sequence[RunConfig]) -> dict[str, tuple[str, Look]]:
         alike = [kind for kind, config in kinds.items() if config.schedule.name == name]
         labels = _labels(name, [_telling(kinds[kind]) for kind in alike])
         for variant, (label, kind) in enumerate(sorted(zip(labels, alike, strict=True), key=_by_label)):
-            found[kind] = label, look_of(name, variant)
+            found[kind] = label, style_of(name, variant)
     return found
 
 
-def telling_settings(material: Material) -> list[str]:
+def telling_settings(material: FigureData) -> list[str]:
     """The dotted names of all settings that make kinds of runs: those alike in all of them are one series."""
     return ["data.dataset", "schedule.name", *_telling(material.members[0].config)]
 
@@ -204,7 +204,7 @@ def _labels(name: str, kinds: Sequence[dict[str, Any]]) -> list[str]:
     labels: list[str] = []
     for kind in kinds:
         details = [_detail(key, kind[key]) for key in keys if kind[key] != _DEFAULTS.get(key)]
-        label = readable(", ".join([plain(name), *details]))
+        label = readable(", ".join([sanitize(name), *details]))
         labels.append(label if label not in labels else f"{label} ({len(labels) + 1})")
     return labels
 
@@ -216,7 +216,7 @@ def _detail(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return words if value else f"no {words}"
     if isinstance(value, str):
-        return plain(value)
+        return sanitize(value)
     return f"{words} {value:g}" if isinstance(value, int | float) else f"{words} {value}"
 
 

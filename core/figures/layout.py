@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.figures.style import DPI, FAINT, PAGE_WIDTH, Look, typeset
+from core.figures.style import DPI, FAINT, PAGE_WIDTH, SeriesStyle, typeset
 
 Pixels = NDArray[np.uint8]
 
@@ -40,7 +40,7 @@ class TileRow:
 
     label: str
     tiles: Sequence[Pixels]
-    look: Look | None = None
+    style: SeriesStyle | None = None
 
 
 def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
@@ -74,10 +74,10 @@ def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
     for down, (row, lines) in enumerate(zip(rows, labels, strict=True)):
         middle = down * (cell + _GAP) + cell / 2
         axes.text(-0.1 * DPI, middle, "\n".join(lines), ha="right", va="center", linespacing=1.15)
-        if row.look is not None:
+        if row.style is not None:
             # A bar in the schedule's colour, between its name and its pictures.
             ends = [middle - 0.3 * cell, middle + 0.3 * cell]
-            axes.plot([-0.045 * DPI] * 2, ends, color=row.look.color, linewidth=2.0, clip_on=False)
+            axes.plot([-0.045 * DPI] * 2, ends, color=row.style.color, linewidth=2.0, clip_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
     for across, head in enumerate(heads):
         axes.text(
@@ -150,7 +150,7 @@ def name_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
         )
 
 
-def legend(figure: Figure, entries: Sequence[tuple[str, Look]], *, markers: bool = False) -> None:
+def legend(figure: Figure, entries: Sequence[tuple[str, SeriesStyle]], *, markers: bool = False) -> None:
     """Name the series at the top of a figure, in as many columns as fit its width."""
     handles = [
         Line2D([], [], label=typeset(label), **(look.both if markers else look.line))
@@ -160,7 +160,7 @@ def legend(figure: Figure, entries: Sequence[tuple[str, Look]], *, markers: bool
     figure.legend(handles=handles, loc="upper center", ncols=min(fit, len(handles)), borderaxespad=0.2)
 
 
-def legend_height(entries: Sequence[tuple[str, Look]], width: float = PAGE_WIDTH) -> float:
+def legend_height(entries: Sequence[tuple[str, SeriesStyle]], width: float = PAGE_WIDTH) -> float:
     """Inches that `legend` takes at the top of a figure of that width."""
     return 0.12 + 0.165 * -(-len(entries) // _entries_a_line(entries, width))
 
@@ -230,6 +230,6 @@ def short_number(value: float) -> str:
     return f"$10^{{{int(exponent)}}}$" if factor == "1" else rf"${factor}\cdot 10^{{{int(exponent)}}}$"
 
 
-def _entries_a_line(entries: Sequence[tuple[str, Look]], width: float) -> int:
+def _entries_a_line(entries: Sequence[tuple[str, SeriesStyle]], width: float) -> int:
     widest = max((text_width(typeset(label)) for label, _ in entries), default=0.0)
     return max(1, int(width / (_KEY + widest)))

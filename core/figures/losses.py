@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from core.comparison.grouping import Member
 from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Material, Series, seeds_in_words
+from core.figures.figure_data import FigureData, Series, seeds_in_words
 from core.figures.layout import label_rows, name_rows, number_log_axis, panels, say_nothing, showable
-from core.figures.style import FAINT, INK, Look, typeset
+from core.figures.style import FAINT, INK, SeriesStyle, typeset
 
 LONG: Final = 190
 """Epochs to which the thesis carried its linear schedule on."""
@@ -47,7 +47,7 @@ def loss_table(members: Sequence[Member]) -> Table:
     return np.array(columns, dtype=np.float64).T
 
 
-def draw_losses(material: Material) -> tuple[Figure, str]:
+def draw_losses(material: FigureData) -> tuple[Figure, str]:
     """Figure 6.7: a panel for each schedule and data set, with the others' means behind it.
 
     Raises:
@@ -70,7 +70,7 @@ def draw_losses(material: Material) -> tuple[Figure, str]:
             for other, table in here.items():
                 if other != label:
                     axis.plot(table[0], showable(table[1]), color=FAINT, alpha=0.45, linewidth=0.5)
-            _draw_table(axis, here[label], material.looks[label])
+            _draw_table(axis, here[label], material.styles[label])
     for axis, label in zip(axes[0], labels, strict=True):
         axis.set_title(typeset(label), pad=4)
     name_rows(axes, [material.titles[dataset] for dataset in datasets])
@@ -78,7 +78,7 @@ def draw_losses(material: Material) -> tuple[Figure, str]:
     return figure, f"{_capital(seeds_in_words(material.series))}. Thin grey lines: the other schedules."
 
 
-def draw_long(material: Material) -> tuple[Figure, str, str]:
+def draw_long(material: FigureData) -> tuple[Figure, str, str]:
     """Figure 6.8: the linear schedule carried on to 190 epochs, or as far as any run was carried.
 
     Returns:
@@ -94,7 +94,7 @@ def draw_long(material: Material) -> tuple[Figure, str, str]:
     chosen = [one for one in chosen if _length(one.first) == most]
     figure, axes = panels(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
     for axis, one in zip(axes[0], chosen, strict=True):
-        _draw_table(axis, loss_table(one.members), one.look)
+        _draw_table(axis, loss_table(one.members), one.style)
         axis.set_title(one.title, pad=4)
         if most > USUAL:
             axis.axvline(USUAL, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
@@ -120,7 +120,7 @@ def _length(member: Member) -> int:
     return member.epochs[-1].epoch if member.epochs else 0
 
 
-def _draw_table(axes: Axes, table: Table, look: Look) -> None:
+def _draw_table(axes: Axes, table: Table, look: SeriesStyle) -> None:
     epoch, mean, low, high, heldout = table[0], *map(showable, table[1:])
     alone = len(epoch) == 1
     mark: dict[str, Any] = {"marker": "o", "markersize": 3} if alone else {}

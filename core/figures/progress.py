@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from core.comparison.grouping import Member
 from core.errors import UserError
 from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Material, Series, seeds_in_words
+from core.figures.figure_data import FigureData, Series, seeds_in_words
+from core.figures.images import existing_set
 from core.figures.layout import label_rows, name_rows, panels, say_nothing
-from core.figures.pictures import existing_set
 from core.figures.style import FAINT, typeset
 from core.imaging import read_sheet
 from core.statistics.estimate import Estimate
@@ -25,15 +25,15 @@ from core.statistics.estimate import Estimate
 MOST_EPOCHS: Final = 10
 LEAST_EPOCHS: Final = 4
 """Of more epochs, so many are judged, evenly spaced and with the last."""
-MOST_PICTURES: Final = 1000
+MAX_IMAGES: Final = 1000
 """Samples of a data set that are judged, as far as `LEAST_EPOCHS` allows it: a fit takes milliseconds."""
-REFERENCE_PICTURES: Final = 500
+REFERENCE_IMAGES: Final = 500
 """Held-out pictures that set the bar; its error is in the intervals."""
 
 Greys = NDArray[np.float32]
 
 
-def draw_progress(material: Material) -> tuple[Figure, str]:
+def draw_progress(material: FigureData) -> tuple[Figure, str]:
     """A panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
 
     Returns:
@@ -43,36 +43,36 @@ def draw_progress(material: Material) -> tuple[Figure, str]:
         CannotDrawError: no run has samples, or the held-out pictures that set the bar are not here.
         UserError: a sheet is damaged.
     """
-    judged: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
+    evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
     missing = []
     for dataset in material.datasets:
         found = existing_set(material, dataset)
         if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
             missing.append(material.titles[dataset])
             continue
-        heldout = found.heldout[:REFERENCE_PICTURES].astype(np.float32) / 255.0
-        judged |= judge_epochs(material.of(dataset), heldout)
-    if not judged:
+        heldout = found.heldout[:REFERENCE_IMAGES].astype(np.float32) / 255.0
+        evaluated |= evaluate_epochs(material.of(dataset), heldout)
+    if not evaluated:
         if missing:
             names = ", ".join(missing)
             raise CannotDrawError(
                 f"the held-out triangles of {names} are not here; core data make makes them"
             )
         raise CannotDrawError("no run has drawn samples yet")
-    datasets = [name for name in material.datasets if any(key[0] == name for key in judged)]
-    labels = [label for label in material.labels if any(key[1] == label for key in judged)]
+    datasets = [name for name in material.datasets if any(key[0] == name for key in evaluated)]
+    labels = [label for label in material.labels if any(key[1] == label for key in evaluated)]
     figure, axes = panels(
         len(datasets), len(labels), height=1.1, left=0.6, right=0.3, top=0.3, across=0.1, down=0.12,
         sharex=True, sharey=True,
     )  # fmt: skip
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, label in zip(row, labels, strict=True):
-            if (dataset, label) not in judged:
+            if (dataset, label) not in evaluated:
                 say_nothing(axis)
                 continue
-            look = material.looks[label]
-            epochs = [epoch for epoch, _ in judged[dataset, label]]
-            numbers = [(one.value, one.low, one.high) for _, one in judged[dataset, label]]
+            look = material.styles[label]
+            epochs = [epoch for epoch, _ in evaluated[dataset, label]]
+            numbers = [(one.value, one.low, one.high) for _, one in evaluated[dataset, label]]
             values, lows, highs = np.array(numbers, dtype=np.float64).T
             axis.vlines(epochs, lows, highs, color=look.color, alpha=0.35, linewidth=2.5)
             axis.plot(epochs, values, **{**look.both, "markersize": 2.8, "linewidth": 1.1})
@@ -86,7 +86,7 @@ def draw_progress(material: Material) -> tuple[Figure, str]:
         axis.set_xlabel("epoch")
     label_rows(figure, axes, ["pass ↑"] * len(datasets))
     name_rows(axes, [material.titles[dataset] for dataset in datasets])
-    shown = [one for one in material.series if (one.dataset, one.label) in judged]
+    shown = [one for one in material.series if (one.dataset, one.label) in evaluated]
     note = f" Not judged, as their held-out pictures are not here: {', '.join(missing)}." if missing else ""
     caption = (
         "The sheets of samples, judged by shape; 95% intervals; dotted: real pictures; "
@@ -95,7 +95,7 @@ def draw_progress(material: Material) -> tuple[Figure, str]:
     return figure, caption
 
 
-def judge_epochs(
+def evaluate_epochs(
     series: Sequence[Series], heldout: Greys
 ) -> dict[tuple[str, str], list[tuple[int, Estimate]]]:
     """The pass rate of each series at each epoch; all pictures of a data set are fitted in one go."""
@@ -103,27 +103,27 @@ def judge_epochs(
     from core.evaluation.triangle_fit.fit import fit_triangles
 
     sheets = [
-        ((one.dataset, one.label), epoch, pictures)
+        ((one.dataset, one.label), epoch, images)
         for one in series
-        for epoch, pictures in sheets_of(one.members, most_epochs(series), heldout.shape[-1])
+        for epoch, images in sheets_of(one.members, most_epochs(series), heldout.shape[-1])
     ]
     if not sheets:
         return {}
-    reference = ShapeReference.from_pictures(heldout)
-    fits = fit_triangles(np.concatenate([pictures for *_, pictures in sheets]), edge=reference.edge)
+    reference = ShapeReference.from_images(heldout)
+    fits = fit_triangles(np.concatenate([images for *_, images in sheets]), edge=reference.edge)
     found: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
     first = 0
-    for key, epoch, pictures in sheets:
-        judgement = reference.judge(fits.select(slice(first, first + len(pictures))))
-        found.setdefault(key, []).append((epoch, judgement.metrics["pass_rate"]))
-        first += len(pictures)
+    for key, epoch, images in sheets:
+        evaluation = reference.evaluate(fits.select(slice(first, first + len(images))))
+        found.setdefault(key, []).append((epoch, evaluation.metrics["pass_rate"]))
+        first += len(images)
     return found
 
 
 def most_epochs(series: Sequence[Series]) -> int:
     """How many epochs of each series can be judged in a reasonable time."""
     an_epoch = sum(member.config.sample.count for one in series for member in one.members)
-    return min(max(MOST_PICTURES // an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
+    return min(max(MAX_IMAGES // an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
 
 
 def sheets_of(members: Sequence[Member], most: int, side: int) -> list[tuple[int, Greys]]:
@@ -140,7 +140,7 @@ def sheets_of(members: Sequence[Member], most: int, side: int) -> list[tuple[int
 
 
 def _greys(path: Path, side: int) -> Greys:
-    tiles = read_sheet(path).pictures
+    tiles = read_sheet(path).images
     if tiles.ndim != 3 or tiles.shape[1:] != (side, side):
         raise UserError(f"{path}: expected grey pictures of {side} x {side} pixels, as the data has")
     return tiles[:, None].astype(np.float32) / 255.0

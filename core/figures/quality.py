@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from core.comparison.formatting import sampler_in_words
+from core.comparison.formatting import sampler_text
 from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Material, Series, seeds_in_words
+from core.figures.figure_data import FigureData, Series, seeds_in_words
 from core.figures.layout import (
     MOST,
     label_rows,
@@ -29,7 +29,7 @@ from core.runs import METRICS
 from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
 
-NOT_JUDGED: Final = "no run has been judged; do so with core evaluate"
+NOT_EVALUATED: Final = "no run has been judged; do so with core evaluate"
 _LETTERS_UPRIGHT: Final = 6
 _SYMBOLS: Final = {"prior_bits": "$L_T$", "middle_bits": r"$\sum L_{t-1}$", "decoder_bits": "$L_0$"}
 _ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
@@ -97,7 +97,7 @@ def families() -> list[Family]:
     return pages
 
 
-def draw_family(material: Material, family: Family) -> tuple[Figure, str]:
+def draw_family(material: FigureData, family: Family) -> tuple[Figure, str]:
     """A row a metric, a column a data set; for each schedule a point and an interval a seed.
 
     Returns:
@@ -108,8 +108,8 @@ def draw_family(material: Material, family: Family) -> tuple[Figure, str]:
     """
     metrics = [name for name in family.metrics if any(_estimates(one, name) for one in material.series)]
     if not metrics:
-        judged = any(one.evaluated for one in material.series)
-        raise CannotDrawError("no run has been judged by these measures" if judged else NOT_JUDGED)
+        evaluated = any(one.evaluated for one in material.series)
+        raise CannotDrawError("no run has been judged by these measures" if evaluated else NOT_EVALUATED)
     datasets, labels = material.datasets, material.labels
     turned = max(map(len, labels)) > _LETTERS_UPRIGHT or len(datasets) > 3
     below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
@@ -134,11 +134,11 @@ def draw_family(material: Material, family: Family) -> tuple[Figure, str]:
     label_rows(figure, axes, [_title(name) for name in metrics])
     return (
         figure,
-        f"Points with 95% intervals, one a run; dashed: real pictures; {how_judged(material.series)}.",
+        f"Points with 95% intervals, one a run; dashed: real pictures; {evaluation_protocol_text(material.series)}.",
     )
 
 
-def draw_curves(material: Material, page: CurvePage) -> tuple[Figure, str]:
+def draw_curves(material: FigureData, page: CurvePage) -> tuple[Figure, str]:
     """A row a curve of the judgements, a column a data set, a line a schedule.
 
     Args:
@@ -153,11 +153,11 @@ def draw_curves(material: Material, page: CurvePage) -> tuple[Figure, str]:
     """
     present = [curve for curve in page.curves if any(_curves(one, curve[0]) for one in material.series)]
     if not present:
-        judged = any(one.evaluated for one in material.series)
-        raise CannotDrawError("no judgement has these curves" if judged else NOT_JUDGED)
+        evaluated = any(one.evaluated for one in material.series)
+        raise CannotDrawError("no judgement has these curves" if evaluated else NOT_EVALUATED)
     entries = [
         (label, look)
-        for label, look in material.looks.items()
+        for label, look in material.styles.items()
         if any(one.label == label and one.evaluated for one in material.series)
     ]
     datasets = material.datasets
@@ -182,17 +182,17 @@ def draw_curves(material: Material, page: CurvePage) -> tuple[Figure, str]:
     legend(figure, entries, markers=True)
     return figure, (
         "Means over the seeds, with a band from the lowest to the highest; of one seed, with the 95% interval; "
-        f"{how_judged(material.series)}."
+        f"{evaluation_protocol_text(material.series)}."
     )
 
 
-def how_judged(series: Iterable[Series]) -> str:
+def evaluation_protocol_text(series: Iterable[Series]) -> str:
     """What the judgements were made from, for a caption."""
     everyone = list(series)
-    judged = [evaluation for one in everyone for _, evaluation in one.evaluated]
-    counts = sorted({evaluation.count for evaluation in judged})
+    evaluated = [evaluation for one in everyone for _, evaluation in one.evaluated]
+    counts = sorted({evaluation.count for evaluation in evaluated})
     many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    ways = sorted({sampler_in_words(evaluation) for evaluation in judged})
+    ways = sorted({sampler_text(evaluation) for evaluation in evaluated})
     return f"{many} samples each, {' or '.join(ways)}, {seeds_in_words(everyone)}"
 
 
@@ -202,7 +202,7 @@ def _title(name: str) -> str:
     return _SYMBOLS.get(name, metric.title) + _ARROWS[metric.better]
 
 
-def _draw_metric(axes: Axes, material: Material, dataset: str, name: str) -> None:
+def _draw_metric(axes: Axes, material: FigureData, dataset: str, name: str) -> None:
     axes.grid(axis="x", visible=False)
     real = _real(material.of(dataset), name)
     if real is not None and real.value is not None:
@@ -225,9 +225,9 @@ def _draw_metric(axes: Axes, material: Material, dataset: str, name: str) -> Non
         say_nothing(axes)
 
 
-def _draw_estimate(axes: Axes, x: float, estimate: Estimate, material: Material, label: str) -> None:
+def _draw_estimate(axes: Axes, x: float, estimate: Estimate, material: FigureData, label: str) -> None:
     look, ends = (
-        material.looks[label],
+        material.styles[label],
         [end for end in (estimate.low, estimate.high) if end is not None and abs(end) < MOST],
     )
     axes.plot(
@@ -284,7 +284,7 @@ def _draw_curve(axes: Axes, series: Series, name: str, *, positive: bool) -> boo
     alike = showable(alike) if positive else np.where(abs(alike) < MOST, alike, np.nan)
     every = max(1, len(x) // 6)
     y = alike[:, 0]
-    axes.plot(x, y.mean(axis=0), markevery=every, markersize=3, **{**series.look.both, "linewidth": 1.1})
+    axes.plot(x, y.mean(axis=0), markevery=every, markersize=3, **{**series.style.both, "linewidth": 1.1})
     low, high = (y.min(axis=0), y.max(axis=0)) if len(y) > 1 else alike[0, 1:]
-    axes.fill_between(x, low, high, color=series.look.color, alpha=0.13, linewidth=0)
+    axes.fill_between(x, low, high, color=series.style.color, alpha=0.13, linewidth=0)
     return True

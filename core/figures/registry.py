@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from core.errors import UserError
 from core.figures import losses, progress, quality, reverse, samples, schedules
 from core.figures.errors import CannotDrawError
-from core.figures.figure_data import DATASET_ORDER, Material, Series
+from core.figures.figure_data import DATASET_ORDER, FigureData, Series
 from core.figures.style import house_style
 
 NOISY: str = "low"
@@ -45,7 +45,7 @@ class _Plan:
     """Gives figure and caption; or figure, title and caption, where the title depends on the runs."""
 
 
-def draw_all(material: Material, picture: Path | None = None) -> Iterator[Drawn | Missing]:
+def draw_all(material: FigureData, image: Path | None = None) -> Iterator[Drawn | Missing]:
     """Draw one figure after the other.
 
     Args:
@@ -55,8 +55,8 @@ def draw_all(material: Material, picture: Path | None = None) -> Iterator[Drawn 
     Raises:
         UserError: `picture` cannot be used.
     """
-    schedules.check_picture(picture)
-    for plan in _plans(material, picture):
+    schedules.check_image(image)
+    for plan in _plans(material, image):
         try:
             with house_style():
                 figure, *words = plan.draw()
@@ -67,19 +67,19 @@ def draw_all(material: Material, picture: Path | None = None) -> Iterator[Drawn 
         yield Drawn(plan.key, title, caption, figure)
 
 
-def _plans(material: Material, picture: Path | None) -> Iterator[_Plan]:
+def _plans(material: FigureData, image: Path | None) -> Iterator[_Plan]:
     yield _Plan("5.1-schedules", "The noise schedules", partial(_betas, material))
-    yield _Plan("5.2-noising", "A picture noised step by step", partial(_noising, material, picture))
+    yield _Plan("5.2-noising", "A picture noised step by step", partial(_noising, material, image))
     yield _Plan("5.3-reverse-noisy", "A reverse process learnt on noisy data", partial(_noisy, material))
     for number, dataset in zip((1, 3, 5), DATASET_ORDER, strict=True):
-        yield from _pictures(
+        yield from _images(
             material, dataset, f"6.{number}-reverse-{dataset}", f"6.{number + 1}-samples-{dataset}"
         )
     taken: set[str] = set()
     for dataset in material.datasets:
         if dataset not in DATASET_ORDER:
             name = _slug(material.titles[dataset], taken)
-            yield from _pictures(material, dataset, f"reverse-{name}", f"samples-{name}")
+            yield from _images(material, dataset, f"reverse-{name}", f"samples-{name}")
     yield _Plan("6.7-losses", "Loss per epoch", partial(losses.draw_losses, material))
     yield _Plan("6.8-long", "The linear schedule carried on", partial(losses.draw_long, material))
     for family in quality.families():
@@ -97,7 +97,7 @@ def _plans(material: Material, picture: Path | None) -> Iterator[_Plan]:
     yield _Plan("epochs", "Quality over the epochs", partial(progress.draw_progress, material))
 
 
-def _pictures(material: Material, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_Plan]:
+def _images(material: FigureData, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_Plan]:
     title = material.titles.get(dataset, dataset)
 
     def series() -> list[Series]:
@@ -111,20 +111,20 @@ def _pictures(material: Material, dataset: str, reverse_key: str, samples_key: s
     )
 
 
-def _betas(material: Material) -> tuple[Figure, str]:
+def _betas(material: FigureData) -> tuple[Figure, str]:
     named = schedules.all_schedules(material)
     return schedules.draw_betas(
         named
     ), f"Left: beta_t; right: the power that is left. {schedules.left_over(named)}."
 
 
-def _noising(material: Material, picture: Path | None) -> tuple[Figure, str]:
-    pixels, words = schedules.picture_to_noise(material, picture)
+def _noising(material: FigureData, image: Path | None) -> tuple[Figure, str]:
+    pixels, words = schedules.image_to_noise(material, image)
     named = schedules.all_schedules(material)
     return schedules.draw_noising(named, pixels), f"x_t of {words}, with the same noise in all rows."
 
 
-def _noisy(material: Material) -> tuple[Figure, str]:
+def _noisy(material: FigureData) -> tuple[Figure, str]:
     if not (found := material.of(NOISY)):
         raise CannotDrawError(f"none of these runs learnt {NOISY}")
     linear = [one for one in found if one.first.config.schedule.name == "linear"]

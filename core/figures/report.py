@@ -12,12 +12,12 @@ from typing import Final
 
 import core
 from core.figures import tables
-from core.figures.figure_data import Material
+from core.figures.figure_data import FigureData
 from core.figures.registry import Drawn, Missing
 from core.figures.style import write
 from core.figures.tables import Cell, Table
 from core.files.atomic import atomic_write
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import METRICS
 
 FILE_NAME: Final = "index.html"
@@ -28,7 +28,7 @@ _CSS: Final = Path(__file__).with_name("report.css")
 _FORBID: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(folder: Path, material: Material, figures: Iterable[Drawn | Missing]) -> Path:
+def write_report(folder: Path, material: FigureData, figures: Iterable[Drawn | Missing]) -> Path:
     """Write the page, replacing an older one as a whole.
 
     Args:
@@ -49,13 +49,13 @@ def write_report(folder: Path, material: Material, figures: Iterable[Drawn | Mis
     return path
 
 
-def page(material: Material, figures: Iterable[Drawn | Missing]) -> str:
+def page(material: FigureData, figures: Iterable[Drawn | Missing]) -> str:
     """The whole page as HTML."""
-    pictures: list[str] = []
+    images: list[str] = []
     missing: list[Missing] = []
     for figure in figures:
         if isinstance(figure, Drawn):
-            pictures.append(_figure(figure))
+            images.append(_figure(figure))
         else:
             missing.append(figure)
     groups = list(dict.fromkeys(member.info.file.group for member in material.members))
@@ -63,7 +63,7 @@ def page(material: Material, figures: Iterable[Drawn | Missing]) -> str:
     parts = [
         _section("results", "Results", *_results(material)),
         _section("schedules", "Schedules", _table(tables.schedule_table(material)), _paragraph(_SCHEDULES)),
-        _section("figures", "Figures", *pictures, _missing(missing)),
+        _section("figures", "Figures", *images, _missing(missing)),
         _section("runs", "Runs", _table(tables.run_table(material))),
         _section("settings", "Settings", *_settings(material)),
         _section("provenance", "Provenance", _table(tables.provenance_table(material.members))),
@@ -96,7 +96,7 @@ _HOW_TO_READ: Final = (
 _SECTIONS: Final = ("Results", "Schedules", "Figures", "Runs", "Settings", "Provenance")
 
 
-def _summary(material: Material) -> str:
+def _summary(material: FigureData) -> str:
     runs = len(material.members)
     data = ", ".join(material.titles[dataset] for dataset in material.datasets)
     count = len(material.labels)
@@ -109,7 +109,7 @@ def _contents() -> str:
     return f"<nav>\n{links}</nav>\n"
 
 
-def _results(material: Material) -> list[str]:
+def _results(material: FigureData) -> list[str]:
     comparison = tables.compare_series(material)
     headline = tables.headline_table(material, comparison)
     found = tables.result_tables(material, comparison)
@@ -127,7 +127,7 @@ def _results(material: Material) -> list[str]:
     return [_paragraph(_HOW_TO_READ), _table(headline), caution, *every, meaning]
 
 
-def _settings(material: Material) -> list[str]:
+def _settings(material: FigureData) -> list[str]:
     differences = tables.difference_table(material.members)
     common = tables.common_settings(material.members)
     shown = [_table(differences)] if differences.rows else [_paragraph("All runs have the same settings.")]
@@ -193,4 +193,4 @@ def _paragraph(text: str) -> str:
 
 def _text(text: str) -> str:
     """Any text as HTML, be it in an element or in a quoted attribute."""
-    return html.escape(plain(text, lines=True), quote=True)
+    return html.escape(sanitize(text, lines=True), quote=True)

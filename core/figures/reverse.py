@@ -54,7 +54,7 @@ def draw_strips(series: Sequence[Series]) -> tuple[Figure, str]:
         strip = next(filter(None, map(strip_of, one.members)), None)
         if strip is not None:
             epoch, sheet = strip
-            rows.append(TileRow(one.label, list(sheet.pictures[: sheet.columns]), one.look))
+            rows.append(TileRow(one.label, list(sheet.images[: sheet.columns]), one.style))
             epochs.append(epoch)
             times.append(times_shown(one.first.config, sheet.columns))
     if not rows:
@@ -75,8 +75,8 @@ def draw_starts(series: Series) -> tuple[Figure, str]:
     epoch, sheet = strip
     columns = sheet.columns
     rows = [
-        TileRow("", list(sheet.pictures[first : first + columns]))
-        for first in range(0, len(sheet.pictures), columns)
+        TileRow("", list(sheet.images[first : first + columns]))
+        for first in range(0, len(sheet.images), columns)
     ]
     times = [times_shown(series.first.config, columns)]
     return tile_figure(rows, _heads(times, rows)), f"One row a start, {after([epoch])}."

@@ -39,7 +39,7 @@ def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
     for one in series:
         sheet = next(filter(None, map(sheet_of, one.members)), None)
         if sheet is not None:
-            rows.append(TileRow(one.label, list(sheet[1].pictures[:STARTS]), one.look))
+            rows.append(TileRow(one.label, list(sheet[1].images[:STARTS]), one.style))
             epochs.append(sheet[0])
     if not rows:
         raise CannotDrawError("no run on these data has drawn samples yet")

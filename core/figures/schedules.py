@@ -12,17 +12,17 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
-from core.figures.figure_data import Material, schedules_of
+from core.figures.figure_data import FigureData, schedules_of
+from core.figures.images import default_image, load_own_image
 from core.figures.layout import TileRow, label_rows, legend, legend_height, panels, tile_figure
-from core.figures.pictures import default_picture, load_own_picture
-from core.figures.style import Look
+from core.figures.style import SeriesStyle
 from core.imaging import to_pixels, to_tiles
 from core.schedules import SCHEDULE_NAMES, Schedule
 
 NOISE_SEED: Final = 0
 STATES: Final = 10
 
-Named = tuple[str, Look, Schedule]
+Named = tuple[str, SeriesStyle, Schedule]
 
 
 def q_sample(
@@ -45,7 +45,7 @@ def q_sample(
     return noised
 
 
-def all_schedules(material: Material) -> list[Named]:
+def all_schedules(material: FigureData) -> list[Named]:
     """The schedules of the runs, and with them all of the thesis's five that have the same T and range."""
     configs = [member.config.schedule for member in material.members]
     usual = [config for config in configs if config.name in SCHEDULE_NAMES and not config.zero_terminal_snr]
@@ -86,14 +86,14 @@ def draw_betas(named: Sequence[Named]) -> Figure:
     return figure
 
 
-def draw_noising(named: Sequence[Named], picture: NDArray[np.uint8]) -> Figure:
+def draw_noising(named: Sequence[Named], image: NDArray[np.uint8]) -> Figure:
     """Figure 5.2: a picture noised step by step, a row a schedule, the same noise in each.
 
     Args:
         named: the schedules.
         picture: uint8 [C, S, S].
     """
-    x0 = picture / 127.5 - 1.0
+    x0 = image / 127.5 - 1.0
     eps = np.random.default_rng(NOISE_SEED).standard_normal(x0.shape)
     shares = np.linspace(0.0, 1.0, STATES)
     longest = {schedule.timesteps for _, _, schedule in named}
@@ -111,13 +111,13 @@ def draw_noising(named: Sequence[Named], picture: NDArray[np.uint8]) -> Figure:
     return tile_figure(rows, heads)
 
 
-def picture_to_noise(material: Material, own: Path | None) -> tuple[NDArray[np.uint8], str]:
+def image_to_noise(material: FigureData, own: Path | None) -> tuple[NDArray[np.uint8], str]:
     """The picture of figure 5.2, uint8 [C, S, S], and what it is, in words.
 
     Raises:
         UserError: `own` is no picture that can be read.
     """
-    return (load_own_picture(own), "a picture of yours") if own is not None else default_picture(material)
+    return (load_own_image(own), "a picture of yours") if own is not None else default_image(material)
 
 
 def _mark_ends(axes: Axes, named: Sequence[Named], *, shared: bool) -> None:
@@ -146,11 +146,11 @@ def left_over(named: Sequence[Named]) -> str:
     return f"abar_T: {', '.join(ends)}"
 
 
-def check_picture(path: Path | None) -> None:
+def check_image(path: Path | None) -> None:
     """Say at once, and not after a minute of drawing, that a picture cannot be used.
 
     Raises:
         UserError: it is no picture that can be read.
     """
     if path is not None:
-        load_own_picture(path)
+        load_own_image(path)

@@ -19,7 +19,7 @@ from matplotlib.ft2font import FT2Font
 
 import core
 from core.files.atomic import atomic_path
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 
 Format = Literal["png", "svg", "pdf"]
 
@@ -73,7 +73,7 @@ _RC: Final[dict[Any, Any]] = {
 _POWER: Final = re.compile(r"(?<!\w)x\^(\d+(?:\.\d+)?)(?![\w.^])")
 
 
-class Look(NamedTuple):
+class SeriesStyle(NamedTuple):
     """How a series is told apart: colour, marker, dashes (lengths on and off; none is a solid line).
 
     `hollow` markers tell variants of one schedule from each other.
@@ -113,26 +113,26 @@ _DASHES: Final[tuple[tuple[float, ...], ...]] = (
     (1.3, 1.3),
     (9.0, 1.6),
 )
-_LOOKS: Final = {
-    "linear": Look("#0072B2", "o", _DASHES[0]),
-    "sine": Look("#D27D00", "s", _DASHES[1]),
-    "x^1.5": Look("#009E73", "^", _DASHES[2]),
-    "x^2": Look("#CC79A7", "D", _DASHES[3]),
-    "x^10": Look("#1A1A1A", "X", _DASHES[4]),
-    "cosine": Look("#56B4E9", "v", _DASHES[1]),
-    "sigmoid": Look("#D55E00", "P", _DASHES[2]),
+_STYLES: Final = {
+    "linear": SeriesStyle("#0072B2", "o", _DASHES[0]),
+    "sine": SeriesStyle("#D27D00", "s", _DASHES[1]),
+    "x^1.5": SeriesStyle("#009E73", "^", _DASHES[2]),
+    "x^2": SeriesStyle("#CC79A7", "D", _DASHES[3]),
+    "x^10": SeriesStyle("#1A1A1A", "X", _DASHES[4]),
+    "cosine": SeriesStyle("#56B4E9", "v", _DASHES[1]),
+    "sigmoid": SeriesStyle("#D55E00", "P", _DASHES[2]),
 }
-_OTHER: Final = Look("#7F7F7F", "h", _DASHES[3])
+_OTHER: Final = SeriesStyle("#7F7F7F", "h", _DASHES[3])
 
 
-def look_of(schedule: str, variant: int = 0) -> Look:
+def style_of(schedule: str, variant: int = 0) -> SeriesStyle:
     """The look of a schedule, the same in every figure.
 
     Args:
         schedule: its name; all but the built-in ones are grey.
         variant: 0, or the place among series that have this schedule and differ in something else.
     """
-    look = _LOOKS.get(schedule, _OTHER)
+    look = _STYLES.get(schedule, _OTHER)
     if not variant:
         return look
     dashes = _DASHES[(_DASHES.index(look.dashes) + 2 * variant) % len(_DASHES)]
@@ -206,4 +206,4 @@ def _letters() -> frozenset[int]:
 
 def _printable(text: str) -> str:
     known = _letters()
-    return "".join(letter if ord(letter) in known else "?" for letter in plain(text))
+    return "".join(letter if ord(letter) in known else "?" for letter in sanitize(text))

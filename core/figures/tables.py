@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.comparison.compare import Comparison, Row, compare
-from core.comparison.formatting import sampler_in_words
+from core.comparison.formatting import sampler_text
 from core.comparison.grouping import Member, settings
 from core.comparison.pooling import Score
 from core.config import encode_toml
-from core.figures.figure_data import Material, Series, schedules_of, telling_settings
+from core.figures.figure_data import FigureData, Series, schedules_of, telling_settings
 from core.figures.quality import HEADLINE
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
 from core.statistics.estimate import Estimate
 
@@ -42,7 +42,7 @@ class Table:
     note: str = ""
 
 
-def run_table(material: Material) -> Table:
+def run_table(material: FigureData) -> Table:
     """One row a run: where it stands."""
     rows = []
     for series in material.series:
@@ -92,10 +92,10 @@ def common_settings(members: Sequence[Member]) -> str:
         key = line.partition(" = ")[0]
         if " = " not in line or section + key in shared:
             kept.append(line)
-    return plain("\n".join(kept), lines=True).strip()
+    return sanitize("\n".join(kept), lines=True).strip()
 
 
-def schedule_table(material: Material) -> Table:
+def schedule_table(material: FigureData) -> Table:
     """One row a schedule: what it leaves of a picture at its last step."""
     rows = []
     for label, _, schedule in schedules_of(member.config.schedule for member in material.members):
@@ -113,12 +113,12 @@ def schedule_table(material: Material) -> Table:
     return Table(heads, tuple(rows), frozenset({1, 2, 3, 4}))
 
 
-def compare_series(material: Material) -> Comparison:
+def compare_series(material: FigureData) -> Comparison:
     """The judgements of all series, those of several seeds taken together, as ``core compare`` does it."""
     return compare(material.members, by=telling_settings(material))
 
 
-def headline_table(material: Material, comparison: Comparison) -> Table | None:
+def headline_table(material: FigureData, comparison: Comparison) -> Table | None:
     """For each data set the few metrics that decide, one column a schedule; None where no run was judged."""
     rows = []
     for dataset in material.datasets:
@@ -132,23 +132,23 @@ def headline_table(material: Material, comparison: Comparison) -> Table | None:
     return Table(heads, tuple(rows), frozenset(range(2, len(heads))))
 
 
-def result_tables(material: Material, comparison: Comparison) -> list[Table]:
+def result_tables(material: FigureData, comparison: Comparison) -> list[Table]:
     """For each data set that was judged: one row a metric, one column a schedule, and one for real pictures."""
     found = []
     for dataset in material.datasets:
-        judged = [series for series in material.of(dataset) if series.evaluated]
-        names = [name for name in METRICS if any(_score(comparison, one, name) for one in judged)]
+        evaluated = [series for series in material.of(dataset) if series.evaluated]
+        names = [name for name in METRICS if any(_score(comparison, one, name) for one in evaluated)]
         real: dict[str, Estimate] = {}
-        for series in judged:
+        for series in evaluated:
             for _, evaluation in series.evaluated:
                 real = evaluation.real | real
         rows = []
         for name in names:
             ending = (estimate_cell(real.get(name), METRICS[name]),) if real else ()
-            rows.append((*_metric_row(comparison, name, judged), *ending))
+            rows.append((*_metric_row(comparison, name, evaluated), *ending))
         if rows:
-            heads = ("", *[series.label for series in judged], *["real pictures"] * bool(real))
-            note = "; ".join(dict.fromkeys(_settings_of(series) for series in judged))
+            heads = ("", *[series.label for series in evaluated], *["real pictures"] * bool(real))
+            note = "; ".join(dict.fromkeys(_settings_of(series) for series in evaluated))
             numbers = frozenset(range(1, len(heads)))
             found.append(Table(heads, tuple(rows), numbers, material.titles[dataset], note))
     return found
@@ -161,8 +161,8 @@ def provenance_table(members: Sequence[Member]) -> Table:
         told = {**member.info.file.provenance, "device": member.info.status.device}
         for key, value in told.items():
             if value:
-                values = counts.setdefault(plain(key), {})
-                values[plain(value)] = values.get(plain(value), 0) + 1
+                values = counts.setdefault(sanitize(key), {})
+                values[sanitize(value)] = values.get(sanitize(value), 0) + 1
     rows = []
     for key, values in sorted(counts.items()):
         words = list(values)[:MOST_VALUES]
@@ -219,7 +219,7 @@ def _settings_of(series: Series) -> str:
     """What a series was judged on."""
     ways = {
         f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out pictures, "
-        f"{sampler_in_words(evaluation)}, after epoch {evaluation.epoch}"
+        f"{sampler_text(evaluation)}, after epoch {evaluation.epoch}"
         for _, evaluation in series.evaluated
     }
     return "; ".join(sorted(ways))

@@ -20,7 +20,7 @@ _CONTROLS: Final = re.compile(
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
-def plain(text: str, *, lines: bool = False) -> str:
+def sanitize(text: str, *, lines: bool = False) -> str:
     r"""Text without escape sequences, control characters and marks that reorder it.
 
     Whatever a run's files or a folder's name hold, the result can be printed: it moves no cursor, changes no

@@ -22,7 +22,7 @@ DAMAGED_NPY: Final = (
 _MAGIC: Final = b"\x93NUMPY"
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """Open a plain file to read; a pipe in its place is not waited at.
 
     Raises:
@@ -63,7 +63,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         OSError: the file cannot be opened, or is no plain file.
         UserError: it is no `.npy` file of numbers; says why, in one line without the file's name.
     """
-    with open_plain(path) as file:
+    with open_regular(path) as file:
         magic = file.read(len(_MAGIC))
     if magic != _MAGIC:
         raise UserError("not a .npy file; expected one that numpy.save has written")

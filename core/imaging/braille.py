@@ -13,7 +13,7 @@ Extents = tuple[NDArray[np.floating], NDArray[np.floating]]
 
 DOT_COLUMNS: Final = 2
 DOT_ROWS: Final = 4
-NOBODY: Final = -1
+NO_SERIES: Final = -1
 _BLANK: Final = 0x2800
 _BITS: Final = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint8)
 # All 256 characters once, because taking from a table is faster than making a string of a number.
@@ -48,7 +48,7 @@ def braille_chart(
         raise ValueError(f"expected a range from a lower to a higher value, above 0 if log_y, got {y_range}")
     columns = max((len(lowest) for lowest, _ in series), default=0)
     width = -(-columns // DOT_COLUMNS)
-    owner = np.full((height, width), NOBODY, dtype=np.int64)
+    owner = np.full((height, width), NO_SERIES, dtype=np.int64)
     bits = np.zeros((height, width), dtype=np.uint8)
     for index, (lowest, highest) in enumerate(series):
         if not (lowest <= highest).any():

@@ -29,7 +29,7 @@ _SPREAD: Final = 0.7
 four is drawn as that one, so that what is nearly black or white does not sparkle."""
 
 
-def color_codes(picture: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArray[np.int64]:
+def color_codes(image: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArray[np.int64]:
     """Each pixel as the number of a colour.
 
     With 256 colours greys are taken from the ramp of 24 where they are nearer to it than to the cube. With 16
@@ -43,8 +43,8 @@ def color_codes(picture: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDA
         [H, W]: 0xrrggbb for truecolor, else the index of the colour.
     """
     if mode == "16":
-        return _sixteen(picture)
-    rgb = picture.astype(np.int64)
+        return _sixteen(image)
+    rgb = image.astype(np.int64)
     if rgb.ndim == 2:
         rgb = np.repeat(rgb[..., None], 3, axis=2)
     if mode == "truecolor":
@@ -60,14 +60,14 @@ def color_codes(picture: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDA
     return codes
 
 
-def _sixteen(picture: Pixels) -> NDArray[np.int64]:
-    height, width = picture.shape[:2]
+def _sixteen(image: Pixels) -> NDArray[np.int64]:
+    height, width = image.shape[:2]
     tiled = np.tile(_BAYER, (-(-height // 4), -(-width // 4)))[:height, :width]
     # Between -0.35 and 0.35 of a step, at every pixel its own.
     shift = ((tiled + 0.5) / _BAYER.size - 0.5) * _SPREAD * _STEP_16
-    if picture.ndim == 2:
-        level = np.clip(np.rint((picture + shift) / _STEP_16), 0, len(_GREYS_16) - 1)
+    if image.ndim == 2:
+        level = np.clip(np.rint((image + shift) / _STEP_16), 0, len(_GREYS_16) - 1)
         return _GREYS_16[level.astype(np.int64)]
-    rgb = np.clip(picture + shift[..., None], 0, 255)
+    rgb = np.clip(image + shift[..., None], 0, 255)
     nearest: NDArray[np.int64] = ((rgb[..., None, :] - _PALETTE_16) ** 2).sum(axis=-1).argmin(axis=-1)
     return nearest

@@ -17,7 +17,7 @@ _RESET: Final = "\x1b[0m"
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def cells(picture: Pixels) -> tuple[Pixels, Pixels]:
+def cells(image: Pixels) -> tuple[Pixels, Pixels]:
     """Split a picture into the upper and the lower pixels of its cells; below an odd last row is black.
 
     Args:
@@ -26,13 +26,13 @@ def cells(picture: Pixels) -> tuple[Pixels, Pixels]:
     Returns:
         Two arrays uint8 [ceil(H / 2), W] or [ceil(H / 2), W, 3].
     """
-    _check_picture(picture)
-    if picture.shape[0] % 2:
-        picture = np.concatenate([picture, np.zeros_like(picture[:1])])
-    return picture[0::2], picture[1::2]
+    _check_image(image)
+    if image.shape[0] % 2:
+        image = np.concatenate([image, np.zeros_like(image[:1])])
+    return image[0::2], image[1::2]
 
 
-def beside(pictures: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
+def beside(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
     """Put pictures side by side, tops level, `gap` pixels of grey `fill` between; one in colour colours all.
 
     Args:
@@ -41,23 +41,23 @@ def beside(pictures: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
     Returns:
         uint8 [largest H, sum of W + gaps] and a trailing 3 for colour.
     """
-    if not pictures:
+    if not images:
         raise ValueError("expected at least one picture")
-    for picture in pictures:
-        _check_picture(picture)
-    colour = (3,) if any(picture.ndim == 3 for picture in pictures) else ()
-    height = max(picture.shape[0] for picture in pictures)
-    width = sum(picture.shape[1] for picture in pictures) + gap * (len(pictures) - 1)
+    for image in images:
+        _check_image(image)
+    colour = (3,) if any(image.ndim == 3 for image in images) else ()
+    height = max(image.shape[0] for image in images)
+    width = sum(image.shape[1] for image in images) + gap * (len(images) - 1)
     canvas = np.full((height, width, *colour), fill, np.uint8)
     left = 0
-    for picture in pictures:
-        tile = picture[..., None] if colour and picture.ndim == 2 else picture
+    for image in images:
+        tile = image[..., None] if colour and image.ndim == 2 else image
         canvas[: tile.shape[0], left : left + tile.shape[1]] = tile
-        left += picture.shape[1] + gap
+        left += image.shape[1] + gap
     return canvas
 
 
-def to_ansi(picture: Pixels, *, color: ColorMode = "truecolor") -> str:
+def to_ansi(image: Pixels, *, color: ColorMode = "truecolor") -> str:
     """A picture as text for a terminal, one line for two rows of pixels, colours reset at each end of line.
 
     Args:
@@ -67,12 +67,12 @@ def to_ansi(picture: Pixels, *, color: ColorMode = "truecolor") -> str:
     Returns:
         ceil(H / 2) lines joined with newlines, without one at the end.
     """
-    _check_picture(picture)
+    _check_image(image)
     if color not in COLOR_MODES:
         raise ValueError(f"expected color to be one of {', '.join(COLOR_MODES)}, got {color!r}")
     if color == "ascii":
-        return _to_ascii(picture)
-    codes = color_codes(picture, color)
+        return _to_ascii(image)
+    codes = color_codes(image, color)
     lines = []
     for row in range(0, len(codes), 2):
         top = codes[row].tolist()
@@ -84,14 +84,14 @@ def to_ansi(picture: Pixels, *, color: ColorMode = "truecolor") -> str:
     return "\n".join(lines)
 
 
-def _check_picture(picture: Pixels) -> None:
-    fits = picture.ndim == 2 or (picture.ndim == 3 and picture.shape[2] == 3)
-    if not fits or picture.dtype != np.uint8 or 0 in picture.shape:
-        raise ValueError(f"expected a uint8 picture [H, W] or [H, W, 3], got {picture.dtype} {picture.shape}")
+def _check_image(image: Pixels) -> None:
+    fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+    if not fits or image.dtype != np.uint8 or 0 in image.shape:
+        raise ValueError(f"expected a uint8 picture [H, W] or [H, W, 3], got {image.dtype} {image.shape}")
 
 
-def _to_ascii(picture: Pixels) -> str:
-    grey = picture @ _LUMA if picture.ndim == 3 else picture.astype(np.float64)
+def _to_ascii(image: Pixels) -> str:
+    grey = image @ _LUMA if image.ndim == 3 else image.astype(np.float64)
     height, width = grey.shape
     if height % 2:
         grey = np.concatenate([grey, grey[-1:]])

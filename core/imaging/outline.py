@@ -12,7 +12,7 @@ _FINER: Final = 4
 """Points a pixel and side, so that a sliver of a triangle is a line and not a row of dots."""
 
 
-def outlined(picture: Pixels, corners: Sequence[float], colour: tuple[int, int, int]) -> Pixels:
+def outlined(image: Pixels, corners: Sequence[float], colour: tuple[int, int, int]) -> Pixels:
     """A picture in colour, with the outline of a triangle one pixel wide; what lies outside is cut off.
 
     Args:
@@ -20,7 +20,7 @@ def outlined(picture: Pixels, corners: Sequence[float], colour: tuple[int, int, 
         corners: x0, y0, x1, y1, x2, y2 in pixels, the left upper corner of the picture is 0, 0.
         colour: red, green, blue.
     """
-    drawn = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture.copy()
+    drawn = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
     height, width = drawn.shape[:2]
     points = np.asarray(corners, dtype=np.float64).reshape(3, 2)
     # Beyond this nothing is seen of a side, and it would take as many dots as it is long.

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 
-LIFT: Final = 20
+RAISED_BLACK: Final = 20
 """Black of every second tile, of 255: neighbours without a gap between them stay apart."""
 
 
-def fit(picture: Pixels, size: int) -> Pixels:
+def fit_image(image: Pixels, size: int) -> Pixels:
     """A picture at a width of `size` pixels, its height in proportion.
 
     Larger pictures are averaged over areas, smaller ones repeat their pixels where that comes out even.
@@ -22,15 +22,15 @@ def fit(picture: Pixels, size: int) -> Pixels:
         picture: uint8 [H, W] or [H, W, 3].
         size: the width wanted, at least 1.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if width == size:
-        return picture
+        return image
     if size > width:
         factor = size // width
-        return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+        return image.repeat(factor, axis=0).repeat(factor, axis=1)
     rows = max(1, round(height * size / width))
     down, across = _areas(height, rows), _areas(width, size)
-    scaled = np.tensordot(down, picture.astype(np.float64), axes=(1, 0))
+    scaled = np.tensordot(down, image.astype(np.float64), axes=(1, 0))
     scaled = np.moveaxis(np.tensordot(across, scaled, axes=(1, 1)), 0, 1)
     # Sums of whole numbers are exact in any order, so that pictures are alike on all processors.
     averaged: Pixels = np.rint(scaled / (height * width)).astype(np.uint8)

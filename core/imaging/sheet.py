@@ -35,7 +35,7 @@ MAX_PIXELS: Final = 1 << 26
 class Sheet:
     """What `read_sheet` found: uint8 [N, H, W] or [N, H, W, 3], the columns they lie in, and the notes."""
 
-    pictures: Pixels
+    images: Pixels
     columns: int
     meta: Mapping[str, str] = field(default_factory=dict)
 
@@ -51,18 +51,18 @@ def to_pixels(values: NDArray[np.floating]) -> Pixels:
     return pixels
 
 
-def to_tiles(pictures: Pixels) -> Pixels:
+def to_tiles(images: Pixels) -> Pixels:
     """Networks' layout to pictures': uint8 [N, 1, H, W] to [N, H, W], and [N, 3, H, W] to [N, H, W, 3].
 
     Raises:
         ValueError: C is neither 1 nor 3.
     """
-    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
-        raise ValueError(f"expected pictures [N, 1 or 3, H, W], got shape {pictures.shape}")
-    return pictures[:, 0] if pictures.shape[1] == 1 else pictures.transpose(0, 2, 3, 1)
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"expected pictures [N, 1 or 3, H, W], got shape {images.shape}")
+    return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 
-def grid(pictures: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
+def grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
     """Lay pictures out row by row, `gap` pixels of grey `fill` between them and none around them.
 
     Args:
@@ -72,14 +72,14 @@ def grid(pictures: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) 
     Returns:
         uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap] and a trailing 3 for colour.
     """
-    _check_tiles(pictures)
+    _check_tiles(images)
     if columns < 1 or gap < 0:
         raise ValueError(f"expected columns >= 1 and gap >= 0, got {columns} and {gap}")
-    count, height, width = pictures.shape[:3]
+    count, height, width = images.shape[:3]
     rows = -(-count // columns)
-    colour = pictures.shape[3:]
+    colour = images.shape[3:]
     canvas = np.full((rows * columns, height + gap, width + gap, *colour), fill, np.uint8)
-    canvas[:count, :height, :width] = pictures
+    canvas[:count, :height, :width] = images
     axes = (0, 2, 1, 3, 4)[: 4 + len(colour)]
     canvas = canvas.reshape(rows, columns, height + gap, width + gap, *colour).transpose(axes)
     canvas = canvas.reshape(rows * (height + gap), columns * (width + gap), *colour)
@@ -87,7 +87,7 @@ def grid(pictures: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) 
 
 
 def write_sheet(
-    path: Path, pictures: Pixels, *, columns: int, gap: int = 1, meta: Mapping[str, str] | None = None
+    path: Path, images: Pixels, *, columns: int, gap: int = 1, meta: Mapping[str, str] | None = None
 ) -> None:
     """Write pictures as one PNG, replacing `path` as a whole, so that a reader never sees half of it.
 
@@ -98,8 +98,8 @@ def write_sheet(
         gap: pixels between them.
         meta: notes kept inside the PNG, handed back by `read_sheet`.
     """
-    image = Image.fromarray(grid(pictures, columns=columns, gap=gap))
-    count, height, width = pictures.shape[:3]
+    image = Image.fromarray(grid(images, columns=columns, gap=gap))
+    count, height, width = images.shape[:3]
     layout = {"count": count, "columns": columns, "height": height, "width": width, "gap": gap}
     notes = PngImagePlugin.PngInfo()
     notes.add_text(LAYOUT_KEY, json.dumps(layout))
@@ -157,11 +157,11 @@ def read_sheet(path: Path) -> Sheet:
     return Sheet(tiles[:count], columns, notes)
 
 
-def _check_tiles(pictures: Pixels) -> None:
-    shape = pictures.shape
-    fits = pictures.ndim == 3 or (pictures.ndim == 4 and shape[3] == 3)
-    if not fits or pictures.dtype != np.uint8 or min(shape) < 1:
-        raise ValueError(f"expected uint8 pictures [N, H, W] or [N, H, W, 3], got {pictures.dtype} {shape}")
+def _check_tiles(images: Pixels) -> None:
+    shape = images.shape
+    fits = images.ndim == 3 or (images.ndim == 4 and shape[3] == 3)
+    if not fits or images.dtype != np.uint8 or min(shape) < 1:
+        raise ValueError(f"expected uint8 pictures [N, H, W] or [N, H, W, 3], got {images.dtype} {shape}")
 
 
 def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, int, int, int, int]:

@@ -17,8 +17,8 @@ import tomli
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
-from core.files.sanitize import plain
-from core.launch.provenance import anchored, anchored_config, provenance_of_this_process
+from core.files.sanitize import sanitize
+from core.launch.provenance import provenance_of_this_process, with_absolute_path, with_absolute_paths
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
@@ -41,7 +41,7 @@ def stop(run: RunDirectory) -> str:
     Raises:
         UserError: the run is unreadable or belongs to another user.
     """
-    name = plain(run.id)
+    name = sanitize(run.id)
     deadline = time.monotonic() + _LOCK_WAIT
     while (status := run.read_status()).state is State.QUEUED:
         try:
@@ -60,7 +60,7 @@ def stop(run: RunDirectory) -> str:
         return f"{name}: nothing to stop, it is {state}"
     if status.host != host_name():
         run.request_stop()
-        return f"{name}: asked its worker on {plain(status.host)} to stop"
+        return f"{name}: asked its worker on {sanitize(status.host)} to stop"
     try:
         if not send_signal(ProcessIdentity.from_status(status), signal.SIGTERM):
             return f"{name}: nothing to stop, its worker has just ended"
@@ -84,7 +84,7 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
     Raises:
         UserError: the run is live or queued, has nothing left to do, or `epochs` is too small.
     """
-    name = plain(run.id)
+    name = sanitize(run.id)
     _ended_state(run, _status_or_new(run))
     with run.lock(wait=_LOCK_WAIT):
         file, status = run.read(), _status_or_new(run)
@@ -124,9 +124,9 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the old run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(anchored_config(old).changeable()))
-    config = anchored(
-        decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {plain(run.id)}")
+    table = tomli.loads(encode_toml(with_absolute_paths(old).changeable()))
+    config = with_absolute_path(
+        decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
     provenance = {**provenance_of_this_process(), "cloned_from": old.id}
     return RunDirectory.create(
@@ -146,7 +146,7 @@ def remove(run: RunDirectory) -> str:
     Raises:
         UserError: the run is live, or cannot be deleted.
     """
-    name = plain(run.id)
+    name = sanitize(run.id)
     _refuse_live(run)
     with run.lock(wait=_LOCK_WAIT):
         _refuse_live(run)
@@ -175,7 +175,7 @@ def _status_or_new(run: RunDirectory) -> Status:
 def _ended_state(run: RunDirectory, status: Status) -> State:
     state = effective_state(status, now=time.time())
     if not state.is_ended:
-        raise UserError(f"{plain(run.id)}: is {state} already; only a run that has ended can be resumed")
+        raise UserError(f"{sanitize(run.id)}: is {state} already; only a run that has ended can be resumed")
     return state
 
 
@@ -185,7 +185,7 @@ def _refuse_live(run: RunDirectory) -> None:
     except UserError:
         return  # unreadable: if a worker is behind it nevertheless, the worker holds the lock
     if state.is_live:
-        raise UserError(f"{plain(run.id)}: is {state}; stop it before removing it")
+        raise UserError(f"{sanitize(run.id)}: is {state}; stop it before removing it")
 
 
 def _without_worker(status: Status, state: State, *, epochs: int) -> Status:

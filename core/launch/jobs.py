@@ -13,7 +13,12 @@ from core.launch.devices import Plan
 from core.launch.subprocess_env import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.progress import LOG_NAME, Judging, read_judging, write_judging
+from core.runs.progress import (
+    LOG_NAME,
+    EvaluationProgress,
+    read_evaluation_progress,
+    write_evaluation_progress,
+)
 from core.runs.results import Evaluation
 
 THREADS: Final = 1
@@ -22,7 +27,7 @@ NICENESS: Final = 10
 _STARTED: Final[list["subprocess.Popen[bytes]"]] = []
 
 
-def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation | None = None) -> int:
+def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation | None = None) -> int:
     """Have runs judged, one after the other, in one process.
 
     Args:
@@ -37,7 +42,7 @@ def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation 
         UserError: a run cannot be written.
     """
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]
-    wanted = [run for run in runs if not _is_judged(run)]
+    wanted = [run for run in runs if not _is_evaluated(run)]
     if not wanted:
         return 0
     command = [sys.executable, "-P", "-m", "core", "evaluate", *(str(run.path.absolute()) for run in wanted)]
@@ -62,9 +67,9 @@ def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation 
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         # It will speak for itself when it comes to each of them.
-        if identity := ProcessIdentity.of(process.pid):
+        if identity := ProcessIdentity.of_pid(process.pid):
             for run in wanted:
-                write_judging(run, Judging(identity=identity))
+                write_evaluation_progress(run, EvaluationProgress(identity=identity))
     except OSError as error:
         raise UserError(
             f"{wanted[0].path}: cannot be judged from here ({error.strerror or error})"
@@ -72,6 +77,6 @@ def start_judging(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation 
     return len(wanted)
 
 
-def _is_judged(run: RunDirectory) -> bool:
-    found = read_judging(run)
+def _is_evaluated(run: RunDirectory) -> bool:
+    found = read_evaluation_progress(run)
     return found is not None and not found.error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.launch.subprocess_env import environment_for_children
 
 LOG: Final = "worker.log"
@@ -30,14 +30,14 @@ class Fitting:
         return self.process.poll() is not None
 
     @property
-    def trouble(self) -> str:
+    def problem(self) -> str:
         """Why it failed, in a line; empty while it works and when all went well."""
         if not self.process.poll():
             return ""
         lines: list[str] = []
         with contextlib.suppress(OSError), self.log.open("rb") as file:
             lines = file.read(_TAIL).decode(errors="replace").splitlines()
-        return plain(lines[-1]) if lines else f"fitting ended with exit code {self.process.returncode}"
+        return sanitize(lines[-1]) if lines else f"fitting ended with exit code {self.process.returncode}"
 
 
 def start_fitting(sheets: Sequence[tuple[Path, Path]]) -> Fitting:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from core.config.schema import RunConfig
-from core.data.recipe import anchored_dataset
+from core.data.recipe import absolute_dataset
 from core.files.untrusted import absolute
 from core.runs.directory import RunFile
 from core.runs.process import host_name
@@ -40,7 +40,7 @@ def provenance_of_this_process() -> dict[str, str]:
     return provenance
 
 
-def anchored(config: RunConfig, directory: Path | None = None) -> RunConfig:
+def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunConfig:
     """The same with absolute paths of its data and betas, so that a run means the same in every working directory.
 
     Names of recipes stay as they are, and so does what is not there.
@@ -49,7 +49,7 @@ def anchored(config: RunConfig, directory: Path | None = None) -> RunConfig:
         config: of a run that is about to be made.
         directory: what relative paths start at; the working directory unless given.
     """
-    dataset, file = anchored_dataset(config.data.dataset, directory), config.schedule.file
+    dataset, file = absolute_dataset(config.data.dataset, directory), config.schedule.file
     betas = (absolute(Path(file), directory) or file) if file else file
     return msgspec.structs.replace(
         config,
@@ -58,10 +58,10 @@ def anchored(config: RunConfig, directory: Path | None = None) -> RunConfig:
     )
 
 
-def anchored_config(file: RunFile) -> RunConfig:
+def with_absolute_paths(file: RunFile) -> RunConfig:
     """A run's configuration; relative paths, which older runs have, start where the run was made."""
     directory = file.provenance.get("directory")
-    return anchored(file.config, Path(directory)) if directory else file.config
+    return with_absolute_path(file.config, Path(directory)) if directory else file.config
 
 
 def _version(package: str) -> str:

@@ -37,7 +37,7 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.launch.devices import make_plan
-from core.launch.provenance import anchored, provenance_of_this_process
+from core.launch.provenance import provenance_of_this_process, with_absolute_path
 from core.launch.runner import Runner
 from core.launch.runner_lock import enqueueing, hold_runner_lock, read_runner
 from core.launch.subprocess_env import WORKER_MODULE, environment_for_children
@@ -62,7 +62,7 @@ def enqueue(
 
     Args:
         root: the runs folder; made when missing.
-        configs: one a run, in the order in which they shall start; kept `anchored`.
+        configs: one a run, in the order in which they shall start; kept `with_absolute_path`.
         group: the name that they share; see `core.runs.make_group`.
         provenance: more than what is recorded of this process anyway.
         tags: a person's own labels.
@@ -77,7 +77,7 @@ def enqueue(
         try:
             for config in configs:
                 run = RunDirectory.create(
-                    root, anchored(config), group=group, provenance=everything, tags=tags
+                    root, with_absolute_path(config), group=group, provenance=everything, tags=tags
                 )
                 made.append(run)
         except BaseException:

@@ -16,8 +16,8 @@ from typing import BinaryIO, Final
 import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
-from core.files.sanitize import plain
-from core.files.untrusted import open_plain
+from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
 from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, between_enqueueings
 from core.launch.subprocess_env import WORKER_MODULE, command_line, environment_for_training
@@ -74,18 +74,18 @@ class Runner:
         with _waking_signals(self._terminate) as bell:
             while not self._terminated and self._lock.is_ours():
                 started = time.monotonic()
-                if not self._look():
+                if not self._poll():
                     self._lock.retract()
-                    if not self._look():
+                    if not self._poll():
                         break
                     self._lock.announce()
                 cost = time.monotonic() - started
                 _wait(bell, max(_POLL, 20 * cost))
         _say(f"runner {os.getpid()} ends")
 
-    def _look(self) -> bool:
+    def _poll(self) -> bool:
         """Bury, look and start once; whether there is anything to come back for."""
-        self._bury()
+        self._reap()
         with between_enqueueings(self.root) as quiet:
             infos = self._store.infos()
         own = {worker.run.path for worker in self._workers}
@@ -154,17 +154,17 @@ class Runner:
         _say(f"{run.id}: worker {process.pid} on {slot.device}, {slot.threads} threads")
         self._workers.append(_Worker(run, process, slot, signature, log_start))
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         for worker in list(self._workers):
             code = worker.process.poll()
             if code is not None:
                 self._workers.remove(worker)
                 _say(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
-                self._settle(worker, code)
+                self._handle_exit(worker, code)
                 if code < 0:
-                    _note_death(worker.run, code)
+                    _log_killed(worker.run, code)
 
-    def _settle(self, worker: _Worker, code: int) -> None:
+    def _handle_exit(self, worker: _Worker, code: int) -> None:
         """Make sure that a run whose worker never took it is not started for ever."""
         run = worker.run
         try:
@@ -217,7 +217,7 @@ def _open_log(run: RunDirectory) -> BinaryIO:
     return os.fdopen(os.open(run.log, flags, 0o666), "ab")
 
 
-def _note_death(run: RunDirectory, code: int) -> None:
+def _log_killed(run: RunDirectory, code: int) -> None:
     """Leave word in the log of a worker that was killed and could not."""
     words = f"--- {_now()} the worker was killed by {_signal_name(-code)}"
     if code == -signal.SIGKILL:
@@ -232,7 +232,7 @@ def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: s
         with run.lock():
             status = run.read_status()
             if status.state is State.QUEUED and _signature(run) == signature:
-                changes = {"state": State.FAILED, "error": plain(error), "heartbeat": time.time()}
+                changes = {"state": State.FAILED, "error": sanitize(error), "heartbeat": time.time()}
                 run.write_status(msgspec.structs.replace(status, **changes))
                 _say(f"{run.id}: failed ({error})")
     except RunBusyError:
@@ -247,7 +247,7 @@ def _last_words(worker: _Worker, code: int) -> str:
     """How a worker ended, with the last line that it wrote."""
     how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
     try:
-        with open_plain(worker.run.log) as log:
+        with open_regular(worker.run.log) as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(worker.log_start, size - _TAIL))
             lines = log.read(_TAIL).decode("utf-8", errors="replace").splitlines()
@@ -319,4 +319,4 @@ def _say(text: str) -> None:
     with contextlib.suppress(
         OSError
     ):  # a full disk must not end the runner: its log is the least that is lost
-        print(f"{_now()} {plain(text)}", flush=True)
+        print(f"{_now()} {sanitize(text)}", flush=True)

@@ -11,7 +11,7 @@ import msgspec
 
 from core.errors import UserError
 from core.files.atomic import same_file, try_flock, wait_for_flock
-from core.files.untrusted import open_plain
+from core.files.untrusted import open_regular
 from core.runs.process import ProcessIdentity, alive
 
 _ACQUIRE_WAIT: Final = 5.0
@@ -51,7 +51,7 @@ class RunnerLock:
 def read_runner(root: Path | str) -> RunnerInfo | None:
     """What the runner last wrote, alive or not (see `core.runs.alive`); None when there is none."""
     try:
-        with open_plain(Path(root) / ".queue.lock") as file:
+        with open_regular(Path(root) / ".queue.lock") as file:
             return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

@@ -10,14 +10,14 @@ from core.launch.devices import Plan
 from core.launch.subprocess_env import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.trajectory import Progress, Walk, read_progress, write_progress
+from core.runs.trajectory import Progress, TrajectorySpec, read_progress, write_progress
 
 MODULE: Final = "core.training.trajectory_worker"
 THREADS: Final = 1
 _STARTED: Final[list["subprocess.Popen[bytes]"]] = []
 
 
-def start_walks(runs: Sequence[RunDirectory], walk: Walk, plan: Plan) -> int:
+def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan: Plan) -> int:
     """Have the walks of some runs computed and kept, one after the other, in one process.
 
     Args:
@@ -32,14 +32,14 @@ def start_walks(runs: Sequence[RunDirectory], walk: Walk, plan: Plan) -> int:
         UserError: a run cannot be written.
     """
     _STARTED[:] = [process for process in _STARTED if process.poll() is None]
-    wanted = [run for run in runs if not _is_computed(run, walk)]
+    wanted = [run for run in runs if not _is_computed(run, spec)]
     if not wanted:
         return 0
     command = [sys.executable, "-P", "-m", MODULE, *(str(run.path.absolute()) for run in wanted)]
-    command += ["--sampler", walk.sampler, "--steps", str(walk.steps)]
+    command += ["--sampler", spec.sampler, "--steps", str(spec.steps)]
     command += ["--device", plan.first, "--threads", str(THREADS)]
     environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
-    folder = walk.path(wanted[0]).parent
+    folder = spec.path(wanted[0]).parent
     try:
         folder.mkdir(exist_ok=True)
         with (folder / "worker.log").open("wb") as log:
@@ -53,14 +53,14 @@ def start_walks(runs: Sequence[RunDirectory], walk: Walk, plan: Plan) -> int:
             )
         _STARTED.append(process)
         # It will speak for itself once torch is imported, which takes seconds.
-        if identity := ProcessIdentity.of(process.pid):
+        if identity := ProcessIdentity.of_pid(process.pid):
             for run in wanted:
-                write_progress(run, walk, Progress(identity=identity, total=walk.steps))
+                write_progress(run, spec, Progress(identity=identity, total=spec.steps))
     except OSError as error:
         raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
     return len(wanted)
 
 
-def _is_computed(run: RunDirectory, walk: Walk) -> bool:
-    progress = read_progress(run, walk)
+def _is_computed(run: RunDirectory, spec: TrajectorySpec) -> bool:
+    progress = read_progress(run, spec)
     return progress is not None and not progress.error

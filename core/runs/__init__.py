@@ -9,7 +9,7 @@ from core.runs.directory import (
 )
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.naming import make_group, make_run_id
-from core.runs.process import ProcessIdentity, alive, effective_state, silence
+from core.runs.process import ProcessIdentity, alive, effective_state, stall_warning
 from core.runs.results import METRICS, Evaluation, Metric, add_evaluation, latest_evaluation, read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
@@ -41,5 +41,5 @@ __all__ = [
     "make_run_id",
     "minmax_buckets",
     "read_evaluations",
-    "silence",
+    "stall_warning",
 ]

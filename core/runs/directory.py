@@ -24,7 +24,7 @@ from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
 from core.files.atomic import atomic_write, same_file, sync_folder, try_flock
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
 from core.runs.process import ProcessIdentity
@@ -121,7 +121,7 @@ class RunDirectory:
         created = created or datetime.now(UTC)
         name = run_id or make_run_id(config, created)
         if name in (".", "..") or "/" in name or "\0" in name:
-            raise UserError(f"{plain(name)}: expected a plain name for a run, without a folder in it")
+            raise UserError(f"{sanitize(name)}: expected a plain name for a run, without a folder in it")
         file = RunFile(
             id=name,
             created=created.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -144,7 +144,7 @@ class RunDirectory:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         except UnicodeEncodeError as error:
             raise UserError(
-                f"a run's settings must be UTF-8 text, and {plain(str(error.object))[:60]!r} is not"
+                f"a run's settings must be UTF-8 text, and {sanitize(str(error.object))[:60]!r} is not"
             ) from error
         finally:
             shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
@@ -166,7 +166,7 @@ class RunDirectory:
         atomic_write(self.run_file, encode_toml(file))
 
     def read_status(self) -> Status:
-        """The run's `status.json`, as its writer left it (see `effective_state`), its texts made `plain`.
+        """The run's `status.json`, as its writer left it (see `effective_state`), its texts made `sanitize`.
 
         Raises:
             DamagedStatusError: it is missing or damaged.
@@ -187,7 +187,7 @@ class RunDirectory:
             raise DamagedStatusError(
                 f"{self.status_file}: not a run's status ({error}); core runs resume makes a new one"
             ) from error
-        return msgspec.structs.replace(status, message=plain(status.message), error=plain(status.error))
+        return msgspec.structs.replace(status, message=sanitize(status.message), error=sanitize(status.error))
 
     def write_status(self, status: Status, *, fsync: bool = True) -> None:
         """Replace `status.json` as a whole; the caller holds the lock and sets the heartbeat.
@@ -204,7 +204,7 @@ class RunDirectory:
             if not abs(getattr(status, name)) < float("inf")
         }
         # An error may name a file whose name is not text.
-        words = {"message": plain(status.message), "error": plain(status.error)}
+        words = {"message": sanitize(status.message), "error": sanitize(status.error)}
         status = msgspec.structs.replace(status, **finite, **words)
         if status.state.is_ended:
             self._reserve.unlink(missing_ok=True)
@@ -239,7 +239,7 @@ class RunDirectory:
             deadline = time.monotonic() + wait
             while not try_flock(handle):
                 if time.monotonic() >= deadline:
-                    raise RunBusyError(f"{plain(self.id)}: another process writes this run; stop it first")
+                    raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
                 time.sleep(0.01)
             if not same_file(handle, self.path / ".lock"):
                 raise UserError(f"{self.path}: the run was removed meanwhile")
@@ -271,7 +271,9 @@ class RunDirectory:
         with self.lock(wait=wait):
             status = self.read_status()
             if status.state is not State.QUEUED:
-                raise NotQueuedError(f"{plain(self.id)}: is {status.state}, not queued; resume it to go on")
+                raise NotQueuedError(
+                    f"{sanitize(self.id)}: is {status.state}, not queued; resume it to go on"
+                )
             self._refuse_links()
             try:
                 status = self._take(status, device, threads)

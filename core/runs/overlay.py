@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.files.atomic import atomic_write
-from core.files.untrusted import open_plain
+from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 
 FOLDER: Final = "overlays"
@@ -41,10 +41,10 @@ class Overlay(msgspec.Struct, frozen=True, kw_only=True):
     soft_iou: list[float | None]
 
 
-def pixels_mark(pictures: NDArray[np.uint8]) -> str:
+def pixels_mark(images: NDArray[np.uint8]) -> str:
     """What names some pictures: a hash of their shape and pixels."""
-    mark = hashlib.sha256(str(pictures.shape).encode())
-    mark.update(np.ascontiguousarray(pictures).tobytes())
+    mark = hashlib.sha256(str(images.shape).encode())
+    mark.update(np.ascontiguousarray(images).tobytes())
     return mark.hexdigest()[:16]
 
 
@@ -58,14 +58,14 @@ def write_overlay(path: Path, overlay: Overlay) -> None:
     atomic_write(path, msgspec.json.encode(overlay) + b"\n", fsync=False)
 
 
-def read_overlay(path: Path, pictures: NDArray[np.uint8]) -> Overlay | None:
+def read_overlay(path: Path, images: NDArray[np.uint8]) -> Overlay | None:
     """What was kept of these pictures; None when there is none, or it is of others or damaged."""
     try:
-        with open_plain(path) as file:
+        with open_regular(path) as file:
             found = msgspec.json.decode(file.read(_LIMIT), type=Overlay)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    whole = len(found.corners) == len(found.soft_iou) == len(pictures) and found.of == pixels_mark(pictures)
+    whole = len(found.corners) == len(found.soft_iou) == len(images) and found.of == pixels_mark(images)
     near = all(abs(number) <= _FURTHEST for one in found.corners if one is not None for number in one)
     shares = all(math.isfinite(one) and 0 <= one <= 1 for one in found.soft_iou if one is not None)
     return found if whole and near and shares else None

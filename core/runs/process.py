@@ -40,12 +40,12 @@ class ProcessIdentity:
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """The process that asks."""
-        identity = cls.of(os.getpid())
+        identity = cls.of_pid(os.getpid())
         assert identity is not None  # the asking process exists
         return identity
 
     @classmethod
-    def of(cls, pid: int) -> "ProcessIdentity | None":
+    def of_pid(cls, pid: int) -> "ProcessIdentity | None":
         """The process of this host that has the pid now; None when there is none, or only a zombie."""
         started = _started(pid)
         return None if started is None else cls(host_name(), pid, started, boot_id())
@@ -85,7 +85,7 @@ def effective_state(status: Status, *, now: float) -> State:
     return status.state if lives else State.CRASHED
 
 
-def silence(status: Status, *, now: float) -> str:
+def stall_warning(status: Status, *, now: float) -> str:
     """What to tell a person of a live run that has not shown a sign of life for long; empty if it has.
 
     The run stays what it is: a suspended process, or one that waits for a slow disk, may go on.

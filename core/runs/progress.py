@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from core.files.atomic import atomic_write
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity, alive
 
@@ -26,7 +26,7 @@ Say = Callable[[str, int, int], None]
 """Takes what is being done, and how many of how many are."""
 
 
-class Judging(msgspec.Struct, frozen=True, kw_only=True):
+class EvaluationProgress(msgspec.Struct, frozen=True, kw_only=True):
     """Who judges, what is being done, and `done` of `total`; nothing is being done while other runs come first.
 
     `error` is what went wrong, and then nobody judges any more.
@@ -39,39 +39,39 @@ class Judging(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
-def write_judging(run: RunDirectory, judging: Judging) -> None:
+def write_evaluation_progress(run: RunDirectory, evaluating: EvaluationProgress) -> None:
     """Say that a run is being judged; nothing is said where the run is gone."""
     if run.run_file.exists():
-        atomic_write(run.path / FILE_NAME, msgspec.json.encode(judging) + b"\n", fsync=False)
+        atomic_write(run.path / FILE_NAME, msgspec.json.encode(evaluating) + b"\n", fsync=False)
 
 
-def read_judging(run: RunDirectory) -> Judging | None:
+def read_evaluation_progress(run: RunDirectory) -> EvaluationProgress | None:
     """How far the judging is, or why it has failed; None when nobody judges the run."""
     try:
         with (run.path / FILE_NAME).open("rb") as file:
-            found = msgspec.json.decode(file.read(_SIZE_LIMIT), type=Judging)
+            found = msgspec.json.decode(file.read(_SIZE_LIMIT), type=EvaluationProgress)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    error = plain(found.error)
+    error = sanitize(found.error)
     if not error and alive(found.identity) is False:
         error = f"its process is gone; {LOG_NAME} may say why"
-    return msgspec.structs.replace(found, doing=plain(found.doing), error=error)
+    return msgspec.structs.replace(found, doing=sanitize(found.doing), error=error)
 
 
 @contextlib.contextmanager
-def judging(run: RunDirectory) -> Iterator[Say]:
+def reporting_evaluation(run: RunDirectory) -> Iterator[Say]:
     """Say that this process judges a run while the block lasts; where it cannot be written, that is no reason to stop.
 
     Yields:
         A function that says how far it is, cheap enough to call often.
     """
     me, spoken = ProcessIdentity.current(), 0.0
-    before = read_judging(run)
+    before = read_evaluation_progress(run)
     asked = before is not None and before.identity == me
 
     def write(**what: str | int) -> None:
         with contextlib.suppress(OSError):
-            write_judging(run, Judging(identity=me, **what))  # type: ignore[arg-type]  # its own fields
+            write_evaluation_progress(run, EvaluationProgress(identity=me, **what))  # type: ignore[arg-type]  # its own fields
 
     def say(doing: str, done: int, total: int) -> None:
         nonlocal spoken
@@ -96,7 +96,7 @@ def judging(run: RunDirectory) -> Iterator[Say]:
 
 def _clear(run: RunDirectory, me: ProcessIdentity) -> None:
     """Take back what was said, unless somebody else judges the run too by now."""
-    now = read_judging(run)
+    now = read_evaluation_progress(run)
     if now is not None and now.identity == me:
         with contextlib.suppress(OSError):
             (run.path / FILE_NAME).unlink(missing_ok=True)

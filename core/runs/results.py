@@ -17,7 +17,7 @@ import msgspec
 from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.files.atomic import atomic_write, same_file, try_flock
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
 from core.statistics.estimate import Estimate
 
@@ -255,7 +255,7 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
             while len(lines) > 1 and sum(map(len, lines)) + len(lines) + 2 > SIZE_LIMIT:
                 del lines[0]
             if not same_file(handle, run.path / _LOCK_NAME):
-                raise UserError(f"{plain(run.id)}: the run was removed meanwhile")
+                raise UserError(f"{sanitize(run.id)}: the run was removed meanwhile")
             atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
         raise UserError(
@@ -272,9 +272,9 @@ def _printable(evaluation: Evaluation) -> Evaluation:
     """The same with names that a terminal can be given: whoever wrote the file is not trusted."""
     return msgspec.structs.replace(
         evaluation,
-        created=plain(evaluation.created),
-        dataset=plain(evaluation.dataset),
-        sampler=plain(evaluation.sampler),
+        created=sanitize(evaluation.created),
+        dataset=sanitize(evaluation.dataset),
+        sampler=sanitize(evaluation.sampler),
         clip=evaluation.clip if isinstance(evaluation.clip, str) else _CLIPS_OF_OLD[evaluation.clip],
     )
 
@@ -287,7 +287,9 @@ def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
         deadline = time.monotonic() + wait
         while not try_flock(handle):
             if time.monotonic() >= deadline:
-                raise UserError(f"{plain(run.id)}: another process is just keeping its evaluation; try again")
+                raise UserError(
+                    f"{sanitize(run.id)}: another process is just keeping its evaluation; try again"
+                )
             time.sleep(0.01)
         yield handle
     finally:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory, RunFile
-from core.runs.process import effective_state, silence
+from core.runs.process import effective_state, stall_warning
 from core.runs.status import State, Status
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class RunInfo:
     @property
     def id(self) -> str:
         """The run's name, fit to print."""
-        return plain(self.directory.id)
+        return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RunProblem:
     @property
     def id(self) -> str:
         """The folder's name, fit to print."""
-        return plain(self.directory.id)
+        return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class RunStore:
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = effective_state(status, now=now)
-        return RunInfo(run, file, status, state, silence(status, now=now) if state.is_live else "")
+        return RunInfo(run, file, status, state, stall_warning(status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:
         """All runs, read now, oldest first; those that cannot be read are reported, not raised."""
@@ -119,7 +119,7 @@ class RunStore:
                 infos.append(self.info(run, now=now))
             except UserError as error:
                 if run.path.exists():  # else it was removed meanwhile
-                    problems.append(RunProblem(run, plain(str(error))))
+                    problems.append(RunProblem(run, sanitize(str(error))))
         return Scan(tuple(infos), tuple(problems))
 
     def infos(self, *, now: float | None = None) -> list[RunInfo]:
@@ -148,10 +148,12 @@ class RunStore:
         matches = [run for run in runs if selector and run.id.startswith(selector)]
         if len(matches) == 1:
             return matches[0]
-        some = ", ".join(plain(run.id) for run in (matches or runs)[-5:])
+        some = ", ".join(sanitize(run.id) for run in (matches or runs)[-5:])
         if matches:
-            raise UserError(f"{plain(selector)}: matches {len(matches)} runs ({some}); give more of the name")
-        raise UserError(f"{plain(selector)}: no run in {self.root} has this name; the newest are {some}")
+            raise UserError(
+                f"{sanitize(selector)}: matches {len(matches)} runs ({some}); give more of the name"
+            )
+        raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {some}")
 
     def _created(self, run: RunDirectory) -> str:
         try:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from core.config import RunConfig
 from core.errors import UserError
 from core.files.atomic import atomic_write
-from core.files.sanitize import plain
-from core.files.untrusted import open_plain
+from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity, alive
 from core.schedules import make_schedule
@@ -40,7 +40,7 @@ _PROGRESS_LIMIT: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class TrajectorySpec:
     """How to get from noise to picture: the sampler, and how often it calls the network."""
 
     sampler: str
@@ -80,7 +80,7 @@ class Trajectory:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            file = open_plain(path)
+            file = open_regular(path)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -149,26 +149,26 @@ class Trajectory:
         return UserError(f"{self._path}: not a trajectory; delete it and compute it again")
 
 
-def write_progress(run: RunDirectory, walk: Walk, progress: Progress) -> None:
+def write_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
     """Say how far a walk is; nothing is said where the run is gone."""
     if run.run_file.exists():
-        walk.path(run).parent.mkdir(exist_ok=True)
-        atomic_write(walk.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
+        spec.path(run).parent.mkdir(exist_ok=True)
+        atomic_write(spec.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
 
 
-def clear_progress(run: RunDirectory, walk: Walk) -> None:
+def clear_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
     """The walk is done."""
-    walk.progress_path(run).unlink(missing_ok=True)
+    spec.progress_path(run).unlink(missing_ok=True)
 
 
-def read_progress(run: RunDirectory, walk: Walk) -> Progress | None:
+def read_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
     """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
     try:
-        with open_plain(walk.progress_path(run)) as file:
+        with open_regular(spec.progress_path(run)) as file:
             found = msgspec.json.decode(file.read(_PROGRESS_LIMIT), type=Progress)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    error = plain(found.error)
+    error = sanitize(found.error)
     if not error and alive(found.identity) is False:
         error = "its process is gone"
     return msgspec.structs.replace(found, error=error)

@@ -18,7 +18,7 @@ _CHUNK_NUMBERS: Final = 1 << 22
 _SHORTLIST: Final = 8
 
 
-def as_rows(pictures: NDArray[Any]) -> Rows:
+def as_rows(images: NDArray[Any]) -> Rows:
     """Pictures as rows of numbers, rounded to the 256 grey levels that data have on disk.
 
     Without the rounding, a sample that shows as blank would differ from each blank picture of the data, and the
@@ -33,9 +33,9 @@ def as_rows(pictures: NDArray[Any]) -> Rows:
     Raises:
         UserError: another number of axes, or numbers outside [0, 1].
     """
-    if pictures.ndim != 4:
-        raise UserError(f"expected pictures [N, C, H, W], got an array {list(pictures.shape)}")
-    rows = pictures.reshape(len(pictures), int(np.prod(pictures.shape[1:])))
+    if images.ndim != 4:
+        raise UserError(f"expected pictures [N, C, H, W], got an array {list(images.shape)}")
+    rows = images.reshape(len(images), int(np.prod(images.shape[1:])))
     if rows.dtype == np.uint8:
         return rows.astype(np.float32) / np.float32(LEVELS)
     # A comparison with NaN is false.

@@ -27,7 +27,7 @@ from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
@@ -177,7 +177,7 @@ def _newest_whole(
     except (FileNotFoundError, DamagedCheckpointError) as error:
         if problem is None and isinstance(error, FileNotFoundError):
             raise UserError(
-                f"{plain(run.id)}: has no checkpoint yet; train it for at least one epoch"
+                f"{sanitize(run.id)}: has no checkpoint yet; train it for at least one epoch"
             ) from None
         raise UserError(
             f"{problem or error}; no other one is whole: move {run.checkpoint.parent} away to train from the beginning"

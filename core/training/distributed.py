@@ -25,20 +25,20 @@ from torch.distributed.rendezvous import rendezvous
 
 from core.errors import EXIT_RUN_FAILED, UserError
 
-DRAIN_SECONDS: Final = 0.25
+FLUSH_SECONDS: Final = 0.25
 _PATIENCE: Final = datetime.timedelta(days=7)
 """The others wait for process 0 to draw pictures, however long that takes; should it die, they hear of it at once."""
 _WORDS: Final = "last words"
 
 
-class Share(NamedTuple):
+class Shard(NamedTuple):
     """Which pictures of a batch a process computes, and what part of the batch's mean loss is their mean's."""
 
-    pictures: slice
+    images: slice
     weight: float
 
 
-class Team:
+class SingleProcess:
     """The processes of a training: here one, which computes everything and agrees with itself.
 
     `rank` is this process's number, from 0, of `size`; `device` is its own, and `devices` names those of all processes
@@ -51,52 +51,52 @@ class Team:
         self.devices, self.device = devices, torch.device(devices.split("+")[place])
         self._since = 0.0
 
-    def prepare(self, model: nn.Module) -> nn.Module:
+    def sync_batchnorm(self, model: nn.Module) -> nn.Module:
         """The network, fit to see a share of each batch only; its tensors and their names stay."""
         return model
 
-    def connect(self, model: nn.Module) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
         """The network with a backward pass that averages the gradients over all processes."""
         return model
 
-    def share(self, count: int) -> Share:
+    def shard(self, count: int) -> Shard:
         """This process's part of a batch of `count` pictures."""
-        return Share(slice(0, count), 1.0)
+        return Shard(slice(0, count), 1.0)
 
-    def pend(self) -> None:
+    def start_window(self) -> None:
         """Losses begin to pend."""
         self._since = time.monotonic()
 
-    def stops(self, stop: Callable[[], bool]) -> bool:
+    def should_stop(self, stop: Callable[[], bool]) -> bool:
         """Whether to end before the next step; `stop` is what this process wants, and is asked each time."""
         return stop()
 
-    def drains(self, stop: Callable[[], bool]) -> bool:
+    def should_flush(self, stop: Callable[[], bool]) -> bool:
         """Whether to fetch the losses now, after a step."""
-        return stop() or time.monotonic() - self._since >= DRAIN_SECONDS
+        return stop() or time.monotonic() - self._since >= FLUSH_SECONDS
 
-    def fetch(self, losses: list[Tensor]) -> list[float]:
+    def flush(self, losses: list[Tensor]) -> list[float]:
         """The losses of whole batches, from what each process adds to each; waits for the device."""
         fetched: list[float] = torch.stack(losses).tolist()
         return fetched
 
-    def total(self, part: Tensor) -> float:
+    def all_reduce_sum(self, part: Tensor) -> float:
         """The sum of what each process has; waits for all of them."""
         return float(part)
 
-    def agree(self, *values: int) -> list[int]:
+    def all_reduce_max(self, *values: int) -> list[int]:
         """The largest of what all processes say, of each value; waits for all of them."""
         return list(values)
 
-    def why(self, error: BaseException) -> str:
+    def peer_error(self, error: BaseException) -> str:
         """In one line why another process ended, where `error` is but a sign of that; else nothing."""
         return ""
 
-    def abandon(self, words: str = "") -> None:
+    def abort(self, words: str = "") -> None:
         """After an error, leave the others, who cannot be waited for; `words` are for process 0, should it wonder."""
 
 
-class _Processes(Team):
+class ProcessGroup(SingleProcess):
     """Several processes. Each makes one, with the environment that torchrun gave it."""
 
     def __init__(self, devices: str, place: int) -> None:
@@ -135,11 +135,11 @@ class _Processes(Team):
             # Buffers need no broadcast: statistics are shared already, and all else is constant.
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
-    def share(self, count: int) -> Share:
+    def share(self, count: int) -> Shard:
         if count < self.size:  # too few to give each process one: each computes them all
-            return Share(slice(0, count), 1 / self.size)
+            return Shard(slice(0, count), 1 / self.size)
         first, end = (count * number // self.size for number in (self.rank, self.rank + 1))
-        return Share(slice(first, end), (end - first) / count)
+        return Shard(slice(first, end), (end - first) / count)
 
     def stops(self, stop: Callable[[], bool]) -> bool:
         # Without torchrun nobody would end us all when one fails.
@@ -160,7 +160,7 @@ class _Processes(Team):
         dist.all_reduce(parts)
         fetched: list[float] = parts.tolist()
         pace = len(fetched) / max(1e-9, time.monotonic() - self._since)
-        self._steps, self._left = max(1, min(2 * len(fetched), int(pace * DRAIN_SECONDS))), 0
+        self._steps, self._left = max(1, min(2 * len(fetched), int(pace * FLUSH_SECONDS))), 0
         return fetched
 
     def total(self, part: Tensor) -> float:
@@ -197,7 +197,7 @@ class _Processes(Team):
 
 
 @contextlib.contextmanager
-def gathered(asked: str) -> Iterator[Team]:
+def init_distributed(asked: str) -> Iterator[SingleProcess]:
     """This process and those that torchrun started with it; it alone, where torchrun did not start it.
 
     Args:
@@ -207,11 +207,11 @@ def gathered(asked: str) -> Iterator[Team]:
         UserError: there are not as many devices as processes, or the processes do not find each other.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield Team(_each(asked, 1))
+        yield SingleProcess(_each(asked, 1))
         return
     try:
         place, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        team = _Processes(_each(asked, count), place)
+        team = ProcessGroup(_each(asked, count), place)
     except (KeyError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split("\n")[0].split())
         raise UserError(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config.schema import RunConfig
-from core.data import PictureSet
+from core.data import ImageSet
 from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
@@ -29,12 +29,12 @@ from core.training.checkpoint import (
     optimizer_tensors,
 )
 from core.training.compiler import compile_options, find_compiler
-from core.training.distributed import Team
+from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast, has_bf16
-from core.training.timestep_sampler import TimestepSource
+from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
 _EDGE_LAYERS: Final = ("stem", "head")
@@ -80,21 +80,21 @@ class Trainer:
     """
 
     def __init__(
-        self, config: RunConfig, pictures: PictureSet, device: torch.device, team: Team | None = None
+        self, config: RunConfig, images: ImageSet, device: torch.device, team: SingleProcess | None = None
     ) -> None:
         train = config.train
-        self.config, self.device, self.team = config, device, team or Team()
-        self.channels, self.size = pictures.channels, pictures.size
-        self.x = torch.from_numpy(np.array(pictures.train)).to(device)
-        self.heldout = torch.from_numpy(np.array(pictures.heldout[: config.data.heldout])).to(device)
+        self.config, self.device, self.team = config, device, team or SingleProcess()
+        self.channels, self.size = images.channels, images.size
+        self.x = torch.from_numpy(np.array(images.train)).to(device)
+        self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
         torch.manual_seed(train.seed)
         model = build_network(config.model.preset, channels=self.channels, width=config.model.width).to(
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self.model = self.team.prepare(model)
-        self._forward: Callable[..., Tensor] = self.team.connect(self.model)
+        self.model = self.team.sync_batchnorm(model)
+        self._forward: Callable[..., Tensor] = self.team.wrap_ddp(self.model)
         compiles = train.compile and (device.type != "cpu" or find_compiler() is not None)
         if compiles:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
@@ -102,7 +102,7 @@ class Trainer:
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
-        self.timesteps = TimestepSource(
+        self.timesteps = TimestepSampler(
             self.diffusion.schedule,
             train.noise_levels,
             stratified=train.stratified_timesteps,
@@ -112,7 +112,7 @@ class Trainer:
         self.weights = None if weights is None else weights.to(device)
         self.bf16 = train.precision == "bf16" or (
             # Where several processes train, none may take another one than the rest.
-            train.precision == "auto" and not self.team.agree(not bf16_is_fast(device))[0]
+            train.precision == "auto" and not self.team.all_reduce_max(not bf16_is_fast(device))[0]
         )
         self.batches = math.ceil(len(self.x) / train.batch_size)
         self.steps = self.batches * train.epochs
@@ -131,15 +131,15 @@ class Trainer:
         while self.epoch < self.config.train.epochs:
             order = self._order()
             pending: list[Tensor] = []
-            self.team.pend()
+            self.team.start_window()
             while self.batch < self.batches:
-                if self.team.stops(stop):
+                if self.team.should_stop(stop):
                     return
                 pending.append(self._step(order))
-                if self.batch == self.batches or self.team.drains(stop):
-                    yield self._drain(pending)
+                if self.batch == self.batches or self.team.should_flush(stop):
+                    yield self._flush(pending)
                     pending = []
-                    self.team.pend()
+                    self.team.start_window()
             yield self._end_epoch(stop)
 
     @contextlib.contextmanager
@@ -168,11 +168,11 @@ class Trainer:
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
-                mine, weight = self.team.share(len(x0))
+                mine, weight = self.team.shard(len(x0))
                 whole, x0, t, eps = len(x0), x0[mine], t[mine], eps[mine]
                 output = self.model(self.diffusion.q_sample(x0, t, eps), t)
                 total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * whole)
-        return self.team.total(total) / count
+        return self.team.all_reduce_sum(total) / count
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a continuation needs, by name; with `position`."""
@@ -248,7 +248,7 @@ class Trainer:
         t = self.timesteps.draw(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
         # Every process has drawn the whole batch's, so that its generator stays where the others' are.
-        mine, weight = self.team.share(len(x0))
+        mine, weight = self.team.shard(len(x0))
         x0, t, eps = x0[mine], t[mine], eps[mine]
         xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
@@ -274,8 +274,8 @@ class Trainer:
             self.ema.update(self.step)
         return loss.detach()
 
-    def _drain(self, pending: list[Tensor]) -> StepsReport:
-        losses = self.team.fetch(pending)
+    def _flush(self, pending: list[Tensor]) -> StepsReport:
+        losses = self.team.flush(pending)
         first = self.step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):

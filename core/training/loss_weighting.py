@@ -30,12 +30,12 @@ def loss_weights(diffusion: GaussianDiffusion, weight: LossWeight) -> Tensor | N
     if weight == "none":
         return None
     snr = torch.from_numpy(diffusion.schedule.snr.copy())
-    of_picture = snr.clamp(max=_GAMMA)
+    of_image = snr.clamp(max=_GAMMA)
     match diffusion.prediction_type:
         case "epsilon":
             weights = _GAMMA / snr.clamp(min=_GAMMA)  # min(SNR, 5) / SNR, and 1 at SNR 0
         case "v_prediction":
-            weights = of_picture / (snr + 1)
+            weights = of_image / (snr + 1)
         case _:
-            weights = of_picture
+            weights = of_image
     return weights.float()

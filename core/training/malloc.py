@@ -9,7 +9,7 @@ _MMAP_MAX: Final = -4
 """Names of `mallopt`'s parameters, from glibc's malloc.h."""
 
 
-def keep_freed_memory() -> bool:
+def disable_trim() -> bool:
     """Have this process keep the memory that it frees, in place of giving it back to the system after each use.
 
     Every step frees as much as it took, some hundred maps of a megabyte and more. glibc gives such blocks back, and the

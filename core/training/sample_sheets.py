@@ -26,7 +26,7 @@ def starting_noises(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.
     return torch.randn((count, *shape), generator=torch.Generator().manual_seed(sample.seed))
 
 
-def noise_on_the_way(sample: SampleConfig) -> torch.Generator:
+def sampler_generator(sample: SampleConfig) -> torch.Generator:
     """What draws the noise that a sampler adds between a run's starting noises and its pictures."""
     return torch.Generator().manual_seed(sample.seed + 1)
 
@@ -72,7 +72,7 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
             eta=sample.eta,
             spacing=sample.spacing,
             clip=sample.clip,
-            generator=noise_on_the_way(sample),
+            generator=sampler_generator(sample),
         )
         for state in steps:
             if tick():
@@ -107,12 +107,12 @@ def _files(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
     return run.samples / f"epoch-{epoch:04d}.png", run.reverse / f"epoch-{epoch:04d}.png"
 
 
-def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, pictures: torch.Tensor) -> None:
+def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, images: torch.Tensor) -> None:
     count = trainer.config.sample.count
     run.samples.mkdir(exist_ok=True)
     write_sheet(
         _files(run, epoch)[0],
-        to_tiles(to_pixels(pictures[:count].cpu().numpy())),
+        to_tiles(to_pixels(images[:count].cpu().numpy())),
         columns=min(count, _SHEET_COLUMNS),
         meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
     )

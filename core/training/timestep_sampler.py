@@ -46,7 +46,7 @@ def cumulative_weights(schedule: Schedule) -> NDArray[np.float64]:
     return cumulative
 
 
-class TimestepSource:
+class TimestepSampler:
     """Draws the timesteps of a batch.
 
     Args:

@@ -25,9 +25,9 @@ from core.files.atomic import atomic_path
 from core.imaging import to_pixels, to_tiles
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
+from core.runs.trajectory import Progress, TrajectorySpec, clear_progress, write_progress
 from core.training.checkpoint import LoadedModel, load_model
-from core.training.sample_sheets import noise_on_the_way, starting_noises
+from core.training.sample_sheets import sampler_generator, starting_noises
 from core.training.worker import explain
 
 NICENESS: Final = 10
@@ -36,7 +36,10 @@ _SECONDS: Final = 0.25
 
 
 def compute(
-    run: RunDirectory, loaded: LoadedModel, walk: Walk, report: Callable[[int], None] = lambda done: None
+    run: RunDirectory,
+    loaded: LoadedModel,
+    spec: TrajectorySpec,
+    report: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Walk from the run's starting noises to pictures, and keep all states with the run.
 
@@ -51,44 +54,44 @@ def compute(
     """
     sample = loaded.config.sample
     noise = starting_noises(sample, loaded.shape)
-    own = walk == Walk(sample.sampler, sample.steps or loaded.diffusion.timesteps)
-    if not own or (walk.sampler in WITH_ETA and sample.eta == 0.0):
+    own = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
+    if not own or (spec.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
         noise = noise[: sample.reverse_count]
-    states, foreseen, timesteps = [], [], []
+    states, predicted, timesteps = [], [], []
     for state in run_sampler(
-        walk.sampler,
+        spec.sampler,
         loaded.model,
         loaded.diffusion,
         noise.to(loaded.device),
-        steps=walk.steps,
+        steps=spec.steps,
         eta=sample.eta,
         spacing=sample.spacing,
         clip=sample.clip,
-        generator=noise_on_the_way(sample),
+        generator=sampler_generator(sample),
     ):
         states.append(_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:
-            foreseen.append(_tiles(state.x0, sample.reverse_count))
+            predicted.append(_tiles(state.x0, sample.reverse_count))
         timesteps.append(state.timestep + 1)
         report(state.index)
-    foreseen.append(states[-1])
+    predicted.append(states[-1])
     if not run.run_file.exists():
         raise UserError(f"{run.id}: the run was removed meanwhile")
     notes = {
         "epoch": str(loaded.position.epoch),
-        "sampler": walk.sampler,
-        "steps": str(walk.steps),
+        "sampler": spec.sampler,
+        "steps": str(spec.steps),
         "timesteps": json.dumps(timesteps),
     }
-    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(foreseen).numpy()}
-    walk.path(run).parent.mkdir(exist_ok=True)
-    with atomic_path(walk.path(run)) as temporary:
+    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
+    spec.path(run).parent.mkdir(exist_ok=True)
+    with atomic_path(spec.path(run)) as temporary:
         save_file(tensors, temporary, metadata=notes)
 
 
-def _tiles(pictures: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.from_numpy(to_tiles(to_pixels(pictures[:count].cpu().numpy())))
+def _tiles(images: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.from_numpy(to_tiles(to_pixels(images[:count].cpu().numpy())))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,20 +103,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
-    walk = Walk(options.sampler, options.steps)
+    spec = TrajectorySpec(options.sampler, options.steps)
     torch.set_num_threads(options.threads)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    done = [_keep(RunDirectory(path), walk, options.device) for path in options.runs]
+    done = [_keep(RunDirectory(path), spec, options.device) for path in options.runs]
     return EXIT_OK if all(done) else EXIT_USAGE
 
 
-def _keep(run: RunDirectory, walk: Walk, device: str) -> bool:
+def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
     """Compute and keep one walk, and say how far it is; whether it is kept."""
     me, spoken = ProcessIdentity.current(), 0.0
 
     def say(done: int, error: str = "") -> None:
-        write_progress(run, walk, Progress(identity=me, done=done, total=walk.steps, error=error))
+        write_progress(run, spec, Progress(identity=me, done=done, total=spec.steps, error=error))
 
     def report(done: int) -> None:
         nonlocal spoken
@@ -122,12 +125,12 @@ def _keep(run: RunDirectory, walk: Walk, device: str) -> bool:
             say(done)
 
     try:
-        compute(run, load_model(run, device), walk, report)
+        compute(run, load_model(run, device), spec, report)
     except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
         traceback.print_exc()
         say(0, explain(error))
         return False
-    clear_progress(run, walk)
+    clear_progress(run, spec)
     return True
 
 

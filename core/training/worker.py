@@ -4,7 +4,7 @@ SIGTERM, SIGINT or a `control` file make it finish its step, write a checkpoint 
 finished or was stopped, 2 when it could not begin, 3 when the run failed.
 
 ``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, a GPU each. The
-first of them is the worker: it has the run's lock, its pid is the run's, and it alone writes. The others `assist`.
+first of them is the worker: it has the run's lock, its pid is the run's, and it alone writes. The others `run_rank`.
 """
 
 import argparse
@@ -49,9 +49,9 @@ from core.training.checkpoint import (
     save_checkpoint,
     take_checkpoint,
 )
-from core.training.distributed import Team, gathered
+from core.training.distributed import SingleProcess, init_distributed
 from core.training.loop import EpochReport, StepsReport, Trainer
-from core.training.malloc import keep_freed_memory
+from core.training.malloc import disable_trim
 from core.training.sample_sheets import draw_epoch, draw_missing, draw_noises
 
 _STATUS_SECONDS = 0.5
@@ -61,7 +61,7 @@ _RATE_SECONDS = 5.0
 class Worker:
     """Carries out one claimed run, from wherever its checkpoint stands."""
 
-    def __init__(self, run: RunDirectory, status: Status, team: Team) -> None:
+    def __init__(self, run: RunDirectory, status: Status, team: SingleProcess) -> None:
         self.run, self.status, self.team = run, status, team
         self.config = run.read().config
         self.stopping = False
@@ -82,18 +82,20 @@ class Worker:
             FINISHED or STOPPED.
         """
         config = self.config
-        self._say(message="making data", epochs=config.train.epochs)
-        pictures = load_dataset(
+        self._write_status(message="making data", epochs=config.train.epochs)
+        images = load_dataset(
             config.data.dataset,
             count=config.data.count,
-            progress=lambda done, total: self._beat(message=f"making data {100 * done // max(total, 1)}%"),
+            progress=lambda done, total: self._heartbeat(
+                message=f"making data {100 * done // max(total, 1)}%"
+            ),
         )
-        self._say(message="building the network")
-        self.team.agree(True)  # the others may begin
-        trainer = Trainer(config, pictures, self.team.device, self.team)
+        self._write_status(message="building the network")
+        self.team.all_reduce_max(True)  # the others may begin
+        trainer = Trainer(config, images, self.team.device, self.team)
         with MetricsWriter(self.run.metrics_file) as metrics:
             found = take_checkpoint(self.run) if has_checkpoint(self.run) else None
-            self.team.agree(found is not None)
+            self.team.all_reduce_max(found is not None)
             if found is not None:
                 tensors, position = found
                 self._use_threads_of(position)
@@ -104,14 +106,14 @@ class Worker:
                 metrics.truncate_to(0)
                 draw_noises(self.run, trainer)
             self._started = time.monotonic()
-            self._say(
+            self._write_status(
                 state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step
             )
             draw_missing(self.run, trainer, self._tick)
-            for report in trainer.reports(self._stop_wanted):
-                self._take(report, trainer, metrics)
+            for report in trainer.reports(self._stop_requested):
+                self._on_report(report, trainer, metrics)
             if trainer.epoch < config.train.epochs:
-                self._say(state=State.STOPPING, message="writing a checkpoint")
+                self._write_status(state=State.STOPPING, message="writing a checkpoint")
                 self._checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
@@ -127,12 +129,12 @@ class Worker:
                 )
                 return
             torch.set_num_threads(position.threads)
-            self._say(threads=position.threads)
+            self._write_status(threads=position.threads)
 
-    def _take(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+    def _on_report(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         if isinstance(report, StepsReport):
             metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
-            self._beat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
+            self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
             due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
             if due and trainer.batch < trainer.batches:
                 self._checkpoint(trainer, metrics)
@@ -150,14 +152,14 @@ class Worker:
                 learning_rate=report.learning_rate,
             )
         )
-        self._say(epoch=trainer.epoch, step=trainer.step, fsync=False)
+        self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)
         draw_epoch(self.run, trainer, self._tick)
         self._checkpoint(trainer, metrics)
         self._pace.clear()
 
     def _tick(self) -> bool:
-        self._beat()
-        return self._stop_wanted() and self.status.epoch < self.config.train.epochs
+        self._heartbeat()
+        return self._stop_requested() and self.status.epoch < self.config.train.epochs
 
     def _checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
         # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
@@ -168,8 +170,8 @@ class Worker:
         save_checkpoint(self.run, trainer.tensors(), position)
         self._checkpointed = time.monotonic()
 
-    def _stop_wanted(self) -> bool:
-        self._beat()
+    def _stop_requested(self) -> bool:
+        self._heartbeat()
         now = time.monotonic()
         if not self.stopping and now - self._control_looked >= 1.0:
             self._control_looked = now
@@ -190,7 +192,7 @@ class Worker:
         size = min(self.config.train.batch_size, len(trainer.x))
         return (trainer.step - step) * size / (now - since)
 
-    def _beat(self, **changes: Any) -> None:
+    def _heartbeat(self, **changes: Any) -> None:
         """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on.
 
         What it says is kept for the next one: with slow steps another heartbeat is always just before.
@@ -199,13 +201,13 @@ class Worker:
         if time.monotonic() - self._written < _STATUS_SECONDS:
             return
         try:
-            self._say(fsync=False)
+            self._write_status(fsync=False)
         except FileNotFoundError:
             raise  # the run's folder is gone, and there is nothing left to train for
         except OSError as error:
             print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
-    def _say(self, *, fsync: bool = True, **changes: Any) -> None:
+    def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
         self._written = time.monotonic()
         elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
         self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
@@ -213,11 +215,11 @@ class Worker:
 
     def end(self, state: State, error: str = "") -> None:
         """Write the last status."""
-        self._say(state=state, message="", error=error, images_per_second=0.0)
+        self._write_status(state=state, message="", error=error, images_per_second=0.0)
 
     def fail(self, error: Exception) -> None:
         """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
-        words = self.team.why(error)
+        words = self.team.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
             print(words, file=sys.stderr) if words else traceback.print_exception(error)
         words = words or explain(error)
@@ -259,7 +261,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    keep_freed_memory()
+    disable_trim()
     run = RunDirectory(options.run)
     asked_to_stop: list[int] = []
 
@@ -269,16 +271,16 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, early)
     try:
-        with gathered(options.device) as team:
+        with init_distributed(options.device) as team:
             if team.rank > 0:
-                return assist(run, team, asked_to_stop)
-            return lead(run, team, options.threads, asked_to_stop)
+                return run_rank(run, team, asked_to_stop)
+            return run_main(run, team, options.threads, asked_to_stop)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
 
 
-def lead(run: RunDirectory, team: Team, threads: int, asked_to_stop: list[int]) -> int:
+def run_main(run: RunDirectory, team: SingleProcess, threads: int, asked_to_stop: list[int]) -> int:
     """The work of the first process, which most often is the only one; the exit code.
 
     Args:
@@ -298,7 +300,7 @@ def lead(run: RunDirectory, team: Team, threads: int, asked_to_stop: list[int]) 
                 return EXIT_OK
             except Exception as error:  # whatever it was, the run must say that it failed, and why
                 worker.fail(error)
-        team.abandon()
+        team.abort()
         return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
         print(error)
@@ -308,7 +310,7 @@ def lead(run: RunDirectory, team: Team, threads: int, asked_to_stop: list[int]) 
         return EXIT_USAGE
 
 
-def assist(run: RunDirectory, team: Team, asked_to_stop: list[int]) -> int:
+def run_rank(run: RunDirectory, team: SingleProcess, asked_to_stop: list[int]) -> int:
     """The work of each process but the first: it computes its share and writes nothing but the log; the exit code.
 
     Args:
@@ -317,24 +319,24 @@ def assist(run: RunDirectory, team: Team, asked_to_stop: list[int]) -> int:
         asked_to_stop: signals that came already, and those that will.
     """
     try:
-        if not any(team.agree(False)):
+        if not any(team.all_reduce_max(False)):
             return EXIT_OK  # the first says why there is nothing to do
         config = run.read().config
-        pictures = load_dataset(config.data.dataset, count=config.data.count)
-        trainer = Trainer(config, pictures, team.device, team)
-        if any(team.agree(False)):
+        images = load_dataset(config.data.dataset, count=config.data.count)
+        trainer = Trainer(config, images, team.device, team)
+        if any(team.all_reduce_max(False)):
             trainer.restore(*read_checkpoint(run), run)
         for _ in trainer.reports(lambda: bool(asked_to_stop)):
             pass
         return EXIT_OK
     except Exception as error:  # whatever it was, the first must hear of it
-        words = team.why(error)
+        words = team.peer_error(error)
         with contextlib.suppress(OSError):
             if words:
                 print(f"process {team.rank} ends: {words}", file=sys.stderr)
             else:
                 traceback.print_exception(error)
-        team.abandon("" if words else explain(error))
+        team.abort("" if words else explain(error))
         return EXIT_RUN_FAILED
 
 

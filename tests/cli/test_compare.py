@@ -33,7 +33,7 @@ from tests.support.fakes import CREATED, FIVE, make_run
 NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 
 
-def judge(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
+def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
     """A grid of judged runs, each schedule worse than the one before."""
     rng = np.random.default_rng(0)
     place = 0
@@ -42,13 +42,13 @@ def judge(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int
             for rank, schedule in enumerate(FIVE):
                 created = CREATED + timedelta(seconds=place)
                 run = make_run(
-                    root, schedule=schedule, dataset=dataset, seed=seed, created=created, pictures=False
+                    root, schedule=schedule, dataset=dataset, seed=seed, created=created, images=False
                 )
-                add_evaluation(run, fake_judgement(dataset, 0.9 - 0.1 * rank, rng))
+                add_evaluation(run, fake_evaluation(dataset, 0.9 - 0.1 * rank, rng))
                 place += 1
 
 
-def fake_judgement(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
+def fake_evaluation(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
     metrics = {}
     for name, meaning in METRICS.items():
         value = (level if meaning.better == "higher" else 1 - level) + rng.normal(0, 0.005)
@@ -71,7 +71,7 @@ def fake_judgement(dataset: str, level: float, rng: np.random.Generator) -> Eval
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("grid")
-    judge(root)
+    evaluate(root)
     return root
 
 
@@ -171,17 +171,15 @@ def test_markdown_is_a_table_with_brackets_and_the_best_in_bold(command, capsys)
 
 def test_without_names_the_newest_group_is_compared_and_a_group_can_be_named(tmp_path, capsys):
     for place, group in enumerate(("first", "second", "second")):
-        make_run(
-            tmp_path, seed=place, group=group, created=CREATED + timedelta(seconds=place), pictures=False
-        )
+        make_run(tmp_path, seed=place, group=group, created=CREATED + timedelta(seconds=place), images=False)
     for arguments, count in (((), 2), (("first",), 1), (("--all",), 3), (("first", "latest"), 2)):
         assert run_command(["compare", "--runs", str(tmp_path), *arguments, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["rows"]) == count
 
 
 def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):
-    judge(tmp_path / "elsewhere", seeds=(0,))
-    judge(tmp_path / "runs", seeds=(0,))
+    evaluate(tmp_path / "elsewhere", seeds=(0,))
+    evaluate(tmp_path / "runs", seeds=(0,))
     assert (
         run_command(["compare", str(tmp_path / "elsewhere"), "--runs", str(tmp_path / "runs"), "--json"]) == 0
     )
@@ -192,7 +190,7 @@ def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):
 
 
 def test_what_a_reader_must_know_goes_to_stderr(tmp_path, capsys):
-    judge(tmp_path, seeds=(0,))
+    evaluate(tmp_path, seeds=(0,))
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert output.err.startswith("note: each column is one training")
@@ -200,7 +198,7 @@ def test_what_a_reader_must_know_goes_to_stderr(tmp_path, capsys):
 
 
 def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path, capsys):
-    judge(tmp_path, datasets=("low", "high"), seeds=(0,))
+    evaluate(tmp_path, datasets=("low", "high"), seeds=(0,))
     assert run_command(["compare", "--runs", str(tmp_path), "--by", "dataset,schedule"]) == 0
     out = capsys.readouterr().out
     assert sum(line.startswith("balanced") for line in out.splitlines()) == 2
@@ -208,8 +206,8 @@ def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path
     assert "high x^10" in out
 
 
-def test_one_run_without_a_judgement_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
-    run = make_run(tmp_path, done=0, pictures=False)
+def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
+    run = make_run(tmp_path, done=0, images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == "high"
@@ -218,8 +216,8 @@ def test_one_run_without_a_judgement_or_an_epoch_is_shown_nonetheless(tmp_path, 
 
 
 def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
-    make_run(tmp_path, nan_from=1, pictures=False)
-    make_run(tmp_path, seed=1, created=CREATED + timedelta(seconds=1), pictures=False)
+    make_run(tmp_path, nan_from=1, images=False)
+    make_run(tmp_path, seed=1, created=CREATED + timedelta(seconds=1), images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     panel = capsys.readouterr().out.splitlines()[-5:]
     assert panel[0].startswith("linear s0            –")
@@ -252,7 +250,7 @@ def test_an_empty_folder_is_one_line(tmp_path, capsys):
 
 
 def test_names_of_settings_cannot_break_a_markdown_table_or_a_terminal(tmp_path, capsys):
-    run = make_run(tmp_path, pictures=False)
+    run = make_run(tmp_path, images=False)
     file = run.read()
     data = msgspec.structs.replace(file.config.data, dataset="a|b\x1b[31m")
     run.write_run_file(msgspec.structs.replace(file, config=msgspec.structs.replace(file.config, data=data)))

@@ -28,7 +28,7 @@ def test_json_describes_the_set(core):
     assert found["mean_square"] == 1.0
 
 
-def test_pictures_are_shown_as_letters_in_a_pipe(core):
+def test_images_are_shown_as_letters_in_a_pipe(core):
     done = core("data", "show", "array", "--count", "2")
     lines = done.stdout.splitlines()
     assert len(lines) == 16
@@ -37,12 +37,12 @@ def test_pictures_are_shown_as_letters_in_a_pipe(core):
     assert set(done.stdout) <= set(" .:-=+*#%@\n")
 
 
-def test_many_pictures_continue_below(core):
+def test_many_images_continue_below(core):
     lines = core("data", "show", "array", "--count", "3").stdout.splitlines()
     assert [len(line) for line in lines] == [65] * 16 + [32] * 16
 
 
-def test_a_folder_of_pictures_is_a_set_and_what_was_skipped_is_said(core, tmp_path):
+def test_a_folder_of_images_is_a_set_and_what_was_skipped_is_said(core, tmp_path):
     folder = tmp_path / "holiday"
     folder.mkdir()
     for index in range(12):

@@ -34,7 +34,7 @@ def make_untrained(root: Path, *, channels: int = 1, timesteps: int = 8, **sampl
         model=ModelConfig(width=16),
         sample=SampleConfig(**sample),  # type: ignore[arg-type]  # whatever the test names
     )
-    run = make_run(root, done=0, pictures=False, config=config)
+    run = make_run(root, done=0, images=False, config=config)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network("lean", channels=channels, width=16)
@@ -51,10 +51,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     make_untrained(tmp_path / "runs", sampler="ddim", steps=4)
-    picture = np.zeros((60, 100, 3), np.uint8)
-    picture[:] = (0, 0, 255)
-    picture[20:40, 40:60] = (255, 0, 0)
-    Image.fromarray(picture).save(tmp_path / "mine.png")
+    image = np.zeros((60, 100, 3), np.uint8)
+    image[:] = (0, 0, 255)
+    image[20:40, 40:60] = (255, 0, 0)
+    Image.fromarray(image).save(tmp_path / "mine.png")
     return tmp_path
 
 
@@ -64,8 +64,8 @@ def denoise(*arguments: str) -> int:
 
 def strip(name: str) -> np.ndarray:
     sheet = read_sheet(Path(name))
-    assert (len(sheet.pictures), sheet.columns) == (3, 3)
-    return sheet.pictures
+    assert (len(sheet.images), sheet.columns) == (3, 3)
+    return sheet.images
 
 
 def test_before_noised_and_after_are_one_sheet(folder, capsys):
@@ -74,13 +74,13 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     run = next((folder / "runs").iterdir())
     assert output.out == f"denoised-{run.name}.png\n"
     assert "denoising: 2 of 2 network calls" in output.err
-    pictures = strip(output.out.strip())
-    assert pictures.shape == (3, SIZE, SIZE)
+    images = strip(output.out.strip())
+    assert images.shape == (3, SIZE, SIZE)
     meta = read_sheet(Path(output.out.strip())).meta
     assert meta == {"run": run.name, "t": "4", "sampler": "ddim", "seed": "5"}
 
     # The middle square of the picture, in grey: blue is 29, red is 76.
-    before, noised, after = pictures
+    before, noised, after = images
     assert before[0, 0] == 29
     assert before[8, 8] == 76
     loaded = load_model(RunDirectory(run))
@@ -93,24 +93,24 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     np.testing.assert_allclose(after, again * 255, atol=0.51)
 
 
-def test_a_run_of_colour_pictures_is_shown_the_colours(folder, capsys):
+def test_a_run_of_colour_images_is_shown_the_colours(folder, capsys):
     colour = make_untrained(folder / "colours", channels=3)
     assert denoise(str(colour.path), "mine.png", "--out", "c.png") == 0
-    pictures = strip("c.png")
-    assert pictures.shape == (3, SIZE, SIZE, 3)
-    assert pictures[0, 0, 0].tolist() == [0, 0, 255]
-    assert pictures[0, 8, 8].tolist() == [255, 0, 0]
+    images = strip("c.png")
+    assert images.shape == (3, SIZE, SIZE, 3)
+    assert images[0, 0, 0].tolist() == [0, 0, 255]
+    assert images[0, 8, 8].tolist() == [255, 0, 0]
 
 
 def test_json_says_what_was_done(folder, capsys):
     assert denoise("latest", "mine.png", "--t", "6", "--json", "--out", "j.png") == 0
     found = json.loads(capsys.readouterr().out)
-    pictures = strip("j.png").astype(float)
+    images = strip("j.png").astype(float)
     assert found.pop("alpha_bar") == pytest.approx(
         load_model(RunDirectory(folder / "runs" / found["run"])).diffusion.schedule.alphas_cumprod[5]
     )
-    for key, picture in (("psnr_noised", pictures[1]), ("psnr", pictures[2])):
-        error = np.square((pictures[0] - picture) / 255).mean()
+    for key, image in (("psnr_noised", images[1]), ("psnr", images[2])):
+        error = np.square((images[0] - image) / 255).mean()
         assert found.pop(key) == pytest.approx(-10 * np.log10(error))
     assert found == {
         "run": next((folder / "runs").iterdir()).name,
@@ -145,7 +145,7 @@ def test_the_noise_is_asked_for_as_a_timestep_or_as_a_share(folder, capsys, argu
     assert (found["t"], found["steps"]) == (t, steps)
 
 
-def test_the_same_seed_gives_the_same_picture_and_another_sampler_another(folder, capsys):
+def test_the_same_seed_gives_the_same_image_and_another_sampler_another(folder, capsys):
     sheets = []
     for change in ([], [], ["--seed", "1"], ["--sampler", "ddpm"], ["--steps", "4"], ["--eta", "1"]):
         assert denoise("latest", "mine.png", "--out", "s.png", *change) == 0
@@ -193,7 +193,7 @@ def test_what_cannot_be_denoised_is_one_line(folder, capsys, arguments, message)
     assert sorted(os.listdir(folder)) == before
 
 
-def test_a_file_that_is_no_picture_or_a_damaged_or_a_huge_one_is_one_line(folder, capsys):
+def test_a_file_that_is_no_image_or_a_damaged_or_a_huge_one_is_one_line(folder, capsys):
     (folder / "words.png").write_text("no picture")
     (folder / "empty.png").touch()
     whole = (folder / "mine.png").read_bytes()
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_picture_or_a_damaged_or_a_huge_one_is_one_line(folder
 
 
 def test_a_run_without_a_checkpoint_cannot_denoise(folder, capsys):
-    run = make_run(folder / "others", done=0, pictures=False)
+    run = make_run(folder / "others", done=0, images=False)
     assert denoise(str(run.path), "mine.png") == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
 

@@ -29,7 +29,7 @@ size = 16
 canvas = 64
 antialias = true
 """
-PICTURES = [name for group in ("shape", "grey", "distribution", "novelty") for name in GROUPS[group]]
+IMAGES = [name for group in ("shape", "grey", "distribution", "novelty") for name in GROUPS[group]]
 Command = Callable[..., int]
 
 
@@ -49,7 +49,7 @@ def untrained_run(
         model=ModelConfig(preset="lean", width=16),
         sample=SampleConfig(sampler="ddim", steps=min(2, timesteps)),
     )
-    run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, pictures=False)
+    run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, images=False)
     torch.manual_seed(seed)
     network = build_network("lean", channels=channels, width=16)
     position = Position(
@@ -62,7 +62,7 @@ def untrained_run(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the recipe `small`, made."""
+    """A data folder with the recipe `small_number`, made."""
     folder = tmp_path_factory.mktemp("data")
     (folder / "small.toml").write_text(RECIPE)
     load_dataset("small", data_dir=folder)
@@ -79,12 +79,12 @@ def command(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Comm
 
 
 def save_real(data: Path, count: int = 40) -> np.ndarray:
-    pictures = np.asarray(load_dataset("small", data_dir=data).train[:count])
-    np.save("real.npy", pictures)
-    return pictures
+    images = np.asarray(load_dataset("small", data_dir=data).train[:count])
+    np.save("real.npy", images)
+    return images
 
 
-def test_a_run_is_judged_by_everything_and_the_numbers_are_kept(command, capsys):
+def test_a_run_is_evaluated_by_everything_and_the_numbers_are_kept(command, capsys):
     run = untrained_run(Path("runs"))
     assert command("latest", "--count", "20") == 0
     output = capsys.readouterr()
@@ -97,7 +97,7 @@ def test_a_run_is_judged_by_everything_and_the_numbers_are_kept(command, capsys)
     assert set(kept.metrics) == set(METRICS)
     assert (kept.epoch, kept.step, kept.count, kept.heldout) == (1, 2, 20, 60)
     assert (kept.dataset, kept.sampler, kept.steps, kept.seed) == ("small", "ddim", 2, 0)
-    assert set(kept.real) == {*PICTURES} - {"copy_z"}
+    assert set(kept.real) == {*IMAGES} - {"copy_z"}
     assert {"bound_by_timestep", "reconstruction_psnr", "pass_by_decile"} <= set(kept.curves)
     blocks = output.out.split("\n\n")
     assert [len(block.strip().splitlines()) for block in blocks[2:8]] == [
@@ -116,7 +116,7 @@ def test_one_timestep_is_enough(command, capsys):
     assert set(found["metrics"]) == set(METRICS)
 
 
-def test_coloured_triangles_are_judged_by_their_shape_too(command, data, capsys):
+def test_coloured_triangles_are_evaluated_by_their_shape_too(command, data, capsys):
     (data / "colour.toml").write_text(RECIPE + "channels = 3\n")
     untrained_run(Path("runs"), dataset="colour", channels=3)
     assert command("latest", "--count", "3", "--json") == 0
@@ -155,7 +155,7 @@ def test_json_has_the_documented_keys_for_runs_and_files(command, data, capsys):
     assert set(found[0]["metrics"]["copies"]) == {"value", "low", "high"}
 
 
-def test_judging_again_with_new_is_left_out_until_an_option_or_the_checkpoint_changes(command, capsys):
+def test_evaluating_again_with_new_is_left_out_until_an_option_or_the_checkpoint_changes(command, capsys):
     run = untrained_run(Path("runs"))
     options = ("latest", "--count", "5", "--only", "novelty")
     assert command(*options) == 0
@@ -178,7 +178,7 @@ def test_judging_again_with_new_is_left_out_until_an_option_or_the_checkpoint_ch
     assert latest_evaluation(run).step == 4
 
 
-def test_judgements_of_samples_drawn_in_other_ways_are_kept_apart(command, capsys):
+def test_evaluations_of_samples_drawn_in_other_ways_are_kept_apart(command, capsys):
     run = untrained_run(Path("runs"))
     options = ("latest", "--count", "5", "--only", "novelty", "--json")
     ways = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
@@ -212,9 +212,9 @@ def test_several_runs_share_what_is_known_of_the_data(command, capsys):
     assert output.err.count("fitting samples: 5 of 5") == 2
 
 
-def test_one_of_several_runs_that_cannot_be_judged_does_not_keep_the_others_from_it(command, capsys):
+def test_one_of_several_runs_that_cannot_be_evaluated_does_not_keep_the_others_from_it(command, capsys):
     untrained_run(Path("runs"), seed=0)
-    make_run(Path("runs"), run_id="run-1", done=0, pictures=False)
+    make_run(Path("runs"), run_id="run-1", done=0, images=False)
     untrained_run(Path("runs"), seed=2)
     assert command("--all", "--count", "5", "--only", "novelty") == 2
     output = capsys.readouterr()
@@ -245,13 +245,13 @@ def test_a_network_that_has_diverged_is_one_line(command, capsys):
     assert read_evaluations(run) == []
 
 
-def test_real_pictures_in_a_file_score_as_real_and_noise_does_not(command, data, capsys):
+def test_real_images_in_a_file_score_as_real_and_noise_does_not(command, data, capsys):
     real = save_real(data)
     np.save("noise.npy", np.random.default_rng(0).random((40, 16, 16), dtype=np.float32))
     assert command("real.npy", "noise.npy", "--dataset", "small", "--json") == 0
     good, bad = json.loads(capsys.readouterr().out)
     assert good["count"] == len(real)
-    assert set(good["metrics"]) == {*PICTURES}
+    assert set(good["metrics"]) == {*IMAGES}
     assert good["metrics"]["pass_rate"]["high"] >= 0.95
     assert good["metrics"]["pass_rate"]["value"] > 0.8
     assert bad["metrics"]["pass_rate"]["value"] < 0.05
@@ -267,7 +267,7 @@ def test_a_table_of_a_file_names_no_sampler(command, data, capsys):
     assert [line.split("  ")[0] for line in table if line] == ["copying z", "copies %"]
 
 
-def test_judging_a_file_loads_no_torch(data, tmp_path):
+def test_evaluating_a_file_loads_no_torch(data, tmp_path):
     np.save(tmp_path / "a.npy", np.zeros((3, 16, 16), np.float32))
     program = (
         "import sys; from core.cli.main import run; "
@@ -286,7 +286,7 @@ def test_judging_a_file_loads_no_torch(data, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_pictures_of_a_folder_are_judged_without_shape(command, tmp_path, capsys):
+def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsys):
     folder = tmp_path / "holiday"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -318,7 +318,7 @@ def test_pictures_of_a_folder_are_judged_without_shape(command, tmp_path, capsys
         (np.zeros((3, 16, 16), dtype=np.int32), "got int32"),
     ],
 )
-def test_an_array_that_cannot_be_judged_is_one_line(command, capsys, array, message):
+def test_an_array_that_cannot_be_evaluated_is_one_line(command, capsys, array, message):
     np.save("a.npy", array)
     assert command("a.npy", "--dataset", "small") == 2
     output = capsys.readouterr()
@@ -356,7 +356,7 @@ def test_a_mistake_is_one_line(command, capsys, arguments, message):
 
 
 def test_a_run_without_a_checkpoint_is_one_line_before_any_data_is_made(command, capsys):
-    make_run(Path("runs"), done=0, dataset="nowhere", pictures=False)
+    make_run(Path("runs"), done=0, dataset="nowhere", images=False)
     assert command("latest") == 2
     assert capsys.readouterr().err.startswith("error: 20261124")
 
@@ -373,7 +373,7 @@ def test_data_of_another_size_than_the_run_has_learnt_are_told_of(command, capsy
     assert "has learnt pictures of [1, 32, 32], but small is of [1, 16, 16] by now" in capsys.readouterr().err
 
 
-def test_a_run_is_compared_by_what_was_judged(command, capsys):
+def test_a_run_is_compared_by_what_was_evaluated(command, capsys):
     run = untrained_run(Path("runs"))
     assert command("latest", "--count", "5", "--only", "novelty") == 0
     capsys.readouterr()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tests.support.evaluated_runs import make_cells
 
 from core.cli.main import run as run_command
 from core.runs import State
 from tests.support.fakes import CREATED, make_run
-from tests.support.judged_runs import make_cells
 from tests.unit.test_contracts import loaded_after
 
 TWO = {"5.1-schedules", "5.2-noising"}
@@ -25,7 +25,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         make_run(
             root,
             state=State.QUEUED,
-            pictures=False,
+            images=False,
             schedule=("linear", "sine", "x^2")[place],
             group=group,
             created=CREATED + timedelta(seconds=place),
@@ -81,7 +81,7 @@ def test_json_says_what_each_figure_shows_and_why_others_are_missing(runs, capsy
     assert reasons["6.1-reverse-low"] == "none of these runs learnt low"
 
 
-def test_a_picture_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
+def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
     Image.new("RGB", (64, 64), (0, 90, 200)).save(tmp_path / "own.png")
     captions = {one["figure"]: one["caption"] for one in drawn(capsys, "--picture", "own.png")["figures"]}
     assert captions["5.2-noising"].startswith("x_t of a picture of yours")
@@ -120,7 +120,7 @@ def test_a_damaged_run_is_said_and_the_others_are_drawn(runs, capsys):
 
 def test_a_report_is_one_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    make_cells(tmp_path / "runs", names=("linear",), judged=True)
+    make_cells(tmp_path / "runs", names=("linear",), evaluated=True)
     assert run_command(["report", "--out", "here"]) == 0
     assert capsys.readouterr().out == "here/index.html\n"
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["index.html"]

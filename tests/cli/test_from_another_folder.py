@@ -12,9 +12,9 @@ from PIL import Image
 
 from core.cli.main import run as run_command
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
-from core.data.recipe import anchored_dataset
+from core.data.recipe import absolute_dataset
 from core.launch import control
-from core.launch.provenance import anchored, anchored_config
+from core.launch.provenance import with_absolute_path, with_absolute_paths
 from core.launch.queue import enqueue
 from core.recipes import load_recipe
 from core.runs import RunDirectory, RunStore, State, latest_evaluation
@@ -64,7 +64,7 @@ def older(root: Path, config: RunConfig, **provenance: str) -> RunDirectory:
     return RunDirectory.create(root, config, group="g", provenance=provenance)
 
 
-def test_a_run_made_of_relative_paths_is_trained_judged_and_compared_from_elsewhere(
+def test_a_run_made_of_relative_paths_is_trained_evaluated_and_compared_from_elsewhere(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (run,) = enqueue(here / "runs", [with_paths()], group="g")
@@ -74,9 +74,9 @@ def test_a_run_made_of_relative_paths_is_trained_judged_and_compared_from_elsewh
     work(run)
     assert (run.read_status().state, run.read_status().epoch) == (State.FINISHED, 1)
     assert run_command(["evaluate", str(run.path), "--count", "4", "--only", "likelihood"]) == 0
-    judged = latest_evaluation(run)
-    assert judged is not None
-    assert (judged.dataset, judged.steps) == ("small", 4)
+    evaluated = latest_evaluation(run)
+    assert evaluated is not None
+    assert (evaluated.dataset, evaluated.steps) == ("small", 4)
     capsys.readouterr()
     assert run_command(["compare", str(run.path), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)["rows"]
@@ -109,16 +109,16 @@ def test_training_from_the_command_line_anchors_what_set_and_the_recipe_say(core
     assert kept == [(str(here / "pictures"), betas), (str(here / "small.toml"), betas)]
 
 
-def test_an_older_run_with_relative_paths_is_cloned_and_judged_by_where_it_was_made(
+def test_an_older_run_with_relative_paths_is_cloned_and_evaluated_by_where_it_was_made(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = older(here / "runs", with_paths(), directory=str(here))
     nowhere = older(here / "runs", with_paths())
     monkeypatch.chdir(here.parent / "there")
     assert paths(run.read().config) == ("small.toml", "betas.txt")
-    assert paths(anchored_config(run.read())) == (str(here / "small.toml"), str(here / "betas.txt"))
-    assert paths(control.clone("runs", run).read().config) == paths(anchored_config(run.read()))
-    assert anchored_config(nowhere.read()) == nowhere.read().config
+    assert paths(with_absolute_paths(run.read())) == (str(here / "small.toml"), str(here / "betas.txt"))
+    assert paths(control.clone("runs", run).read().config) == paths(with_absolute_paths(run.read()))
+    assert with_absolute_paths(nowhere.read()) == nowhere.read().config
 
 
 @pytest.mark.parametrize("anchors", [True, False], ids=["queued now", "queued by an older version"])
@@ -149,34 +149,34 @@ def test_the_name_of_a_recipe_stays_a_name_also_where_a_folder_is_called_so(here
     (here / "datasets" / "mine.toml").write_text("size = 8\n")
     (here / "mine").mkdir()
     for name in ("high", "low", "mine"):
-        assert anchored_dataset(name) == name
-    assert anchored_dataset("./high") == str(here / "high")
+        assert absolute_dataset(name) == name
+    assert absolute_dataset("./high") == str(here / "high")
 
 
 @pytest.mark.parametrize(
     "name", ["", "no/such/folder", "none.toml", "betas.txt", "nul\0", "~nobody-at-all/x", "x" * 5_000, "a\nb"]
 )
-def test_what_is_no_set_of_pictures_stays_as_it_was_given(here: Path, name: str) -> None:
-    assert anchored_dataset(name) == name
+def test_what_is_no_set_of_images_stays_as_it_was_given(here: Path, name: str) -> None:
+    assert absolute_dataset(name) == name
 
 
 def test_what_is_absolute_stays_as_it_is_written_links_included(here: Path) -> None:
     (here.parent / "link").symlink_to(here / "pictures")
     for given in (str(here / "pictures"), str(here.parent / "link")):
-        assert anchored_dataset(given) == given
+        assert absolute_dataset(given) == given
     (here.parent / "recipe.toml").symlink_to(here / "small.toml")
-    assert anchored_dataset("../recipe.toml") == str(here.parent / "recipe.toml")
+    assert absolute_dataset("../recipe.toml") == str(here.parent / "recipe.toml")
 
 
 def test_a_way_back_is_taken_from_where_a_link_leads_to(here: Path) -> None:
     (here.parent / "there" / "link").symlink_to(here / "pictures")
-    assert anchored_dataset("../there/link/../small.toml") == str(here / "small.toml")
-    assert anchored_dataset("pictures/..") == anchored_dataset(".") == str(here)
+    assert absolute_dataset("../there/link/../small.toml") == str(here / "small.toml")
+    assert absolute_dataset("pictures/..") == absolute_dataset(".") == str(here)
 
 
 def test_a_home_is_written_out(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(here))
-    assert anchored_dataset("~/pictures") == str(here / "pictures")
+    assert absolute_dataset("~/pictures") == str(here / "pictures")
 
 
 def test_a_folder_that_settings_cannot_name_leaves_paths_as_they_were_given(
@@ -185,7 +185,7 @@ def test_a_folder_that_settings_cannot_name_leaves_paths_as_they_were_given(
     odd = here / os.fsdecode(b"odd-\xff")
     (odd / "pictures").mkdir(parents=True)
     monkeypatch.chdir(odd)
-    assert anchored_dataset("pictures") == "pictures"
+    assert absolute_dataset("pictures") == "pictures"
 
 
 def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,11 +198,11 @@ def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pyte
 
 def test_betas_that_are_not_there_stay_as_they_were_given(here: Path) -> None:
     for file in (None, "", "none.txt"):
-        assert anchored(with_paths("high", file)) == with_paths("high", file)
+        assert with_absolute_path(with_paths("high", file)) == with_paths("high", file)
 
 
 def test_anchoring_changes_nothing_but_paths(here: Path) -> None:
     config = with_paths()
-    back = msgspec.structs.replace(anchored(config), data=config.data, schedule=config.schedule)
+    back = msgspec.structs.replace(with_absolute_path(config), data=config.data, schedule=config.schedule)
     assert back == config
-    assert anchored(anchored(config)) == anchored(config)
+    assert with_absolute_path(with_absolute_path(config)) == with_absolute_path(config)

@@ -16,10 +16,16 @@ from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.launch import jobs
 from core.launch.devices import Device, Plan
-from core.launch.jobs import start_judging
+from core.launch.jobs import start_evaluation
 from core.runs import Evaluation, RunDirectory, read_evaluations
 from core.runs.process import ProcessIdentity
-from core.runs.progress import LOG_NAME, Judging, judging, read_judging, write_judging
+from core.runs.progress import (
+    LOG_NAME,
+    EvaluationProgress,
+    read_evaluation_progress,
+    reporting_evaluation,
+    write_evaluation_progress,
+)
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, save_checkpoint
 from tests.support.fakes import DEAD_PROCESS, make_run
@@ -30,7 +36,7 @@ ME = ProcessIdentity.current()
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A data folder with the recipe `small`, made; and an empty folder to be in."""
+    """A data folder with the recipe `small_number`, made; and an empty folder to be in."""
     folder = tmp_path / "data"
     folder.mkdir()
     (folder / "small.toml").write_text("count = 60\nheldout = 30\nsize = 16\ncanvas = 64\nantialias = true\n")
@@ -48,7 +54,7 @@ def trained_run(root: Path, seed: int = 0, *, checkpoint: bool = True) -> RunDir
         model=ModelConfig(preset="lean", width=16),
         sample=SampleConfig(sampler="ddim", steps=2),
     )
-    run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, pictures=False)
+    run = make_run(root, config=config, run_id=f"run-{seed}", epochs=1, steps_per_epoch=2, images=False)
     run.checkpoint.unlink()
     if checkpoint:
         torch.manual_seed(seed)
@@ -68,43 +74,43 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_that_nobody_judges_says_nothing(tmp_path: Path) -> None:
+def test_a_run_that_nobody_evaluators_says_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert read_judging(run) is None
+    assert read_evaluation_progress(run) is None
     (run.path / "evaluating.json").write_text("[[[")
-    assert read_judging(run) is None
+    assert read_evaluation_progress(run) is None
 
 
-def test_while_it_lasts_the_run_says_who_judges_it_and_how_far(tmp_path: Path) -> None:
+def test_while_it_lasts_the_run_says_who_evaluators_it_and_how_far(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with judging(run) as say:
-        assert read_judging(run) == Judging(identity=ME, doing="getting ready")
-        until(lambda: say("sampling", 3, 10) or read_judging(run) == judged(3))
-    assert read_judging(run) is None
+    with reporting_evaluation(run) as say:
+        assert read_evaluation_progress(run) == EvaluationProgress(identity=ME, doing="getting ready")
+        until(lambda: say("sampling", 3, 10) or read_evaluation_progress(run) == evaluated(3))
+    assert read_evaluation_progress(run) is None
 
 
-def judged(done: int) -> Judging:
-    return Judging(identity=ME, doing="sampling", done=done, total=10)
+def evaluated(done: int) -> EvaluationProgress:
+    return EvaluationProgress(identity=ME, doing="sampling", done=done, total=10)
 
 
 def test_what_goes_wrong_is_left_for_whoever_asked_and_for_nobody_else(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with pytest.raises(UserError), judging(run):
+    with pytest.raises(UserError), reporting_evaluation(run):
         raise UserError("no such\ndata")
-    assert read_judging(run) is None
-    write_judging(run, Judging(identity=ME))
-    with pytest.raises(UserError), judging(run):
+    assert read_evaluation_progress(run) is None
+    write_evaluation_progress(run, EvaluationProgress(identity=ME))
+    with pytest.raises(UserError), reporting_evaluation(run):
         raise UserError("no such\ndata")
-    assert read_judging(run) == Judging(identity=ME, error="no such data")
-    with pytest.raises(KeyboardInterrupt), judging(run):
+    assert read_evaluation_progress(run) == EvaluationProgress(identity=ME, error="no such data")
+    with pytest.raises(KeyboardInterrupt), reporting_evaluation(run):
         raise KeyboardInterrupt
-    assert read_judging(run) is None
+    assert read_evaluation_progress(run) is None
 
 
 def test_a_process_that_is_gone_has_failed_and_its_words_are_made_harmless(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    write_judging(run, Judging(identity=DEAD_PROCESS, doing="samp\x1b[31mling"))
-    found = read_judging(run)
+    write_evaluation_progress(run, EvaluationProgress(identity=DEAD_PROCESS, doing="samp\x1b[31mling"))
+    found = read_evaluation_progress(run)
     assert found is not None
     assert found.doing == "sampling"
     assert "its process is gone" in found.error
@@ -112,9 +118,9 @@ def test_a_process_that_is_gone_has_failed_and_its_words_are_made_harmless(tmp_p
 
 def test_somebody_else_s_word_is_not_taken_back(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    with judging(run):
-        write_judging(run, Judging(identity=DEAD_PROCESS))
-    found = read_judging(run)
+    with reporting_evaluation(run):
+        write_evaluation_progress(run, EvaluationProgress(identity=DEAD_PROCESS))
+    found = read_evaluation_progress(run)
     assert found is not None
     assert found.identity == DEAD_PROCESS
 
@@ -122,17 +128,17 @@ def test_somebody_else_s_word_is_not_taken_back(tmp_path: Path) -> None:
 def test_a_run_that_was_removed_meanwhile_stays_removed(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     run.run_file.unlink()
-    with judging(run) as say:
+    with reporting_evaluation(run) as say:
         say("sampling", 1, 2)
     assert not (run.path / "evaluating.json").exists()
 
 
 @pytest.mark.usefixtures("data")
-def test_core_evaluate_says_that_it_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_core_evaluate_says_that_it_evaluators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained_run(tmp_path / "runs")
     seen: list[str] = []
 
-    def remember(where: RunDirectory, what: Judging) -> None:
+    def remember(where: RunDirectory, what: EvaluationProgress) -> None:
         assert where.id == run.id
         seen.append(what.doing)
 
@@ -141,11 +147,13 @@ def test_core_evaluate_says_that_it_judges(tmp_path: Path, monkeypatch: pytest.M
     assert run_command(["evaluate", "latest", "--count", "8"]) == 0
     assert seen[0] == "getting ready"
     assert {"sampling", "fitting samples", "likelihood", "reconstruction"} <= set(seen)
-    assert read_judging(run) is None
+    assert read_evaluation_progress(run) is None
 
 
 @pytest.mark.usefixtures("data")
-def test_one_process_judges_all_runs_as_one_was_judged_and_says_which_it_could_not(tmp_path: Path) -> None:
+def test_one_process_evaluators_all_runs_as_one_was_evaluated_and_says_which_it_could_not(
+    tmp_path: Path,
+) -> None:
     root = tmp_path / "runs"
     runs = [trained_run(root, 0), trained_run(root, 1, checkpoint=False)]
     like = Evaluation(
@@ -160,14 +168,14 @@ def test_one_process_judges_all_runs_as_one_was_judged_and_says_which_it_could_n
         clip="dynamic",
         metrics={"pass_rate": Estimate(0.5)},
     )
-    assert start_judging(runs, CPU, like=like) == 2
-    assert [read_judging(run) is not None for run in runs] == [True, True]
-    assert start_judging(runs, CPU) == 0
-    until(lambda: read_evaluations(runs[0]) and read_judging(runs[0]) is None)
+    assert start_evaluation(runs, CPU, like=like) == 2
+    assert [read_evaluation_progress(run) is not None for run in runs] == [True, True]
+    assert start_evaluation(runs, CPU) == 0
+    until(lambda: read_evaluations(runs[0]) and read_evaluation_progress(runs[0]) is None)
     (kept,) = read_evaluations(runs[0])
     assert kept.protocol == like.protocol
-    until(lambda: (found := read_judging(runs[1])) is not None and found.error)
-    failed = read_judging(runs[1])
+    until(lambda: (found := read_evaluation_progress(runs[1])) is not None and found.error)
+    failed = read_evaluation_progress(runs[1])
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (runs[0].path / LOG_NAME).read_text()
@@ -178,8 +186,8 @@ def test_a_run_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / LOG_NAME).mkdir()
     with pytest.raises(UserError, match=r"cannot be judged from here \(Is a directory\)"):
-        start_judging([run], CPU)
-    assert read_judging(run) is None
+        start_evaluation([run], CPU)
+    assert read_evaluation_progress(run) is None
 
 
 def test_starting_it_imports_neither_torch_nor_scipy() -> None:

@@ -25,7 +25,7 @@ RUN_KEYS = {
 def runs(tmp_path) -> list[RunDirectory]:
     """Finished, crashed, queued, stopped and failed, in the folder `runs`."""
     states = (State.FINISHED, State.CRASHED, State.QUEUED, State.STOPPED, State.FAILED)
-    return make_group(tmp_path / "runs", states, pictures=False)
+    return make_group(tmp_path / "runs", states, images=False)
 
 
 def state(run: RunDirectory) -> State:
@@ -58,7 +58,7 @@ def test_the_list_as_json_has_the_documented_keys(core, runs):
 
 
 def test_losses_that_are_not_numbers_are_null_in_json(core, tmp_path):
-    make_run(tmp_path / "runs", state=State.FAILED, nan_from=1, pictures=False)
+    make_run(tmp_path / "runs", state=State.FAILED, nan_from=1, images=False)
     (run,) = json.loads(core("runs", "list", "--json").stdout)
     assert run["loss"] is None
     assert core("runs", "list").stdout.splitlines()[1].split()[3] == "–"
@@ -129,7 +129,7 @@ def test_a_run_as_json_has_its_history_and_files(core, tmp_path):
 
 
 def test_what_a_file_of_a_run_says_cannot_reach_into_the_terminal(core, tmp_path):
-    make_run(tmp_path / "runs", state=State.FAILED, pictures=False, error="\x1b]0;owned\x07\x1b[2Jboom")
+    make_run(tmp_path / "runs", state=State.FAILED, images=False, error="\x1b]0;owned\x07\x1b[2Jboom")
     for arguments in (["list"], ["show"]):
         done = core("runs", *arguments)
         assert "\x1b" not in done.stdout
@@ -197,7 +197,7 @@ def test_deleting_needs_a_yes_where_nobody_can_be_asked(core, runs):
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 130, 1), (b"\x04", 130, 1)])
 def test_a_person_is_asked_before_a_run_is_deleted(tmp_path, answer, code, left):
-    run = make_run(tmp_path / "runs", pictures=False)
+    run = make_run(tmp_path / "runs", images=False)
     leader, follower = pty.openpty()
     done = subprocess.Popen(
         [sys.executable, "-m", "core", "runs", "rm", "latest"],
@@ -216,7 +216,7 @@ def test_a_person_is_asked_before_a_run_is_deleted(tmp_path, answer, code, left)
 
 
 def test_a_run_that_is_training_is_not_deleted(core, tmp_path):
-    run = make_run(tmp_path / "runs", state=State.RUNNING, pictures=False)
+    run = make_run(tmp_path / "runs", state=State.RUNNING, images=False)
     done = core("runs", "rm", run.id, "--yes")
     assert done.returncode == 2
     assert "stop it" in done.stderr
@@ -224,7 +224,7 @@ def test_a_run_that_is_training_is_not_deleted(core, tmp_path):
 
 
 def test_deleting_all_spares_what_is_queued_or_training(core, runs, tmp_path):
-    live = make_run(tmp_path / "runs", state=State.RUNNING, seed=1, pictures=False)
+    live = make_run(tmp_path / "runs", state=State.RUNNING, seed=1, images=False)
     done = core("runs", "rm", "--all", "--yes")
     assert done.returncode == 0
     assert [run.id for run in RunStore(tmp_path / "runs").runs()] == sorted([live.id, runs[2].id])

@@ -94,7 +94,7 @@ def test_an_array_is_float32_between_0_and_1_for_each_schedule(sample, trained):
         assert 0 <= array.min() < array.max() <= 1
 
 
-def test_another_seed_sampler_or_number_of_steps_gives_other_pictures(sample, trained):
+def test_another_seed_sampler_or_number_of_steps_gives_other_images(sample, trained):
     folder, _ = trained
     arrays = []
     changes = "--seed 6", "--sampler ddpm", "--steps 1", "--spacing karras", "--eta 1", "--clip none"
@@ -105,7 +105,7 @@ def test_another_seed_sampler_or_number_of_steps_gives_other_pictures(sample, tr
         assert np.abs(arrays[0] - other).max() > 1e-4
 
 
-def test_a_sheet_has_the_pictures_of_the_array_and_can_be_shown(sample, trained, capsys):
+def test_a_sheet_has_the_images_of_the_array_and_can_be_shown(sample, trained, capsys):
     folder, _ = trained
     assert sample("latest", *SETTINGS, "--out", "d.npy") == 0
     capsys.readouterr()
@@ -115,11 +115,11 @@ def test_a_sheet_has_the_pictures_of_the_array_and_can_be_shown(sample, trained,
     assert name == f"samples-{run.id}.png"
     sheet = read_sheet(folder / name)
     assert sheet.meta["run"] == run.id
-    np.testing.assert_allclose(sheet.pictures / 255, np.load(folder / "d.npy")[:, 0], atol=0.51 / 255)
+    np.testing.assert_allclose(sheet.images / 255, np.load(folder / "d.npy")[:, 0], atol=0.51 / 255)
     assert {len(line) for line in shown} == {65, 32}
 
 
-def test_json_says_how_the_pictures_were_drawn(sample, trained, capsys):
+def test_json_says_how_the_images_were_drawn(sample, trained, capsys):
     folder, _ = trained
     assert sample("latest", "--count", "65", "--json", "--out", "e.npy") == 0
     output = capsys.readouterr()
@@ -162,7 +162,7 @@ def test_what_cannot_be_sampled_is_one_line(sample, trained, capsys, arguments, 
 
 
 def test_a_run_without_a_checkpoint_cannot_be_sampled(sample, tmp_path, capsys):
-    run = make_run(tmp_path / "runs", done=0, pictures=False)
+    run = make_run(tmp_path / "runs", done=0, images=False)
     assert sample(str(run.path)) == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
 

@@ -103,7 +103,7 @@ def test_an_installed_wheel_works_in_an_empty_folder(python, installed, tmp_path
     assert os.listdir(tmp_path) == []
 
 
-def test_generated_pictures_appear_where_the_wheel_is_called(python, installed, tmp_path):
+def test_generated_images_appear_where_the_wheel_is_called(python, installed, tmp_path):
     before = sorted(path for path in installed.rglob("*") if "__pycache__" not in path.parts)
     folder = python("-m", "core", "data", "make", "array", "--count", "5").strip()
     assert (tmp_path / folder / "train.npy").is_file()

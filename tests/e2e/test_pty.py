@@ -112,7 +112,7 @@ def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
 ) -> None:
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
-        identity = ProcessIdentity.of(worker.pid)
+        identity = ProcessIdentity.of_pid(worker.pid)
         assert identity is not None
         run = fake_run(tmp_path / "runs", "linear", epoch=3, process=identity)
         terminal = open_terminal()
@@ -128,7 +128,7 @@ def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
     terminal.shows("nothing to stop")
 
 
-def test_from_noise_to_the_first_pictures_and_back_again(
+def test_from_noise_to_the_first_images_and_back_again(
     tmp_path: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tools.readme_images import SCREENS, draw, main
 
 from core.runs.status import State
 from tests.support import ROOT
 from tests.support.tui_fixtures import fake_run, five, three
 from tests.support.tui_pilot import dashboard
-from tools.readme_pictures import SCREENS, draw, main
 
 
-def test_each_screen_becomes_a_picture_of_its_own(tmp_path: Path) -> None:
+def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:
     five(tmp_path / "runs")
     screens = {name: SCREENS[name] for name in ("board", "compare")}
     files = asyncio.run(draw(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
     assert [path.name for path in files] == ["board.png", "compare.png"]
-    pictures = [Image.open(path) for path in files]
-    assert {picture.size for picture in pictures} == {(80 * 12, 24 * 24)}
-    assert pictures[0].tobytes() != pictures[1].tobytes()
-    assert all(len(picture.convert("RGB").getcolors(1 << 20) or []) > 20 for picture in pictures)
+    images = [Image.open(path) for path in files]
+    assert {image.size for image in images} == {(80 * 12, 24 * 24)}
+    assert images[0].tobytes() != images[1].tobytes()
+    assert all(len(image.convert("RGB").getcolors(1 << 20) or []) > 20 for image in images)
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.QUEUED])

@@ -67,7 +67,7 @@ def looks(terminal: Terminal) -> str:
     return "\n".join(line for line in terminal.text.splitlines() if " cores   memory " not in line)
 
 
-def walk(terminal: Terminal) -> None:
+def spec(terminal: Terminal) -> None:
     """Into every screen and out again; out is where the board looks as it did."""
     board = looks(terminal)
     for command in opening():
@@ -105,7 +105,7 @@ def test_a_visit_to_every_screen_at_every_size_leaves_the_terminal_as_it_was(tmp
             terminal.resize(width, height)
             terminal.shows("x^10", "q quit")
             terminal.settle()
-            walk(terminal)
+            spec(terminal)
         for width, height in (*SIZES[::-1], (20, 5), *SIZES):
             terminal.resize(width, height)
             terminal.shows("needs 60x15" if width == 20 else "q quit")

@@ -16,10 +16,10 @@ from core.errors import EXIT_USAGE, UserError
 from tests.support.tui_fixtures import comparison
 from tui.__main__ import main
 from tui.terminal.watchdog import EXIT_HUNG_UP
-from tui.web import Place, refusal
+from tui.web import Address, reject_reason
 
 DEADLINE = 60.0
-HERE = Place("localhost", 8000)
+HERE = Address("localhost", 8000)
 ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-Z]|[=>78])")
 
 
@@ -120,14 +120,14 @@ def test_a_dashboard_whose_server_is_killed_leaves(served: Served) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("8001", Place("localhost", 8001)),
-        ("127.0.0.1:80", Place("127.0.0.1", 80)),
-        ("[::1]:9", Place("::1", 9)),
-        ("gpu-7.example:8000", Place("gpu-7.example", 8000)),
+        ("8001", Address("localhost", 8001)),
+        ("127.0.0.1:80", Address("127.0.0.1", 80)),
+        ("[::1]:9", Address("::1", 9)),
+        ("gpu-7.example:8000", Address("gpu-7.example", 8000)),
     ],
 )
-def test_a_place_is_a_port_or_a_host_and_a_port(text: str, place: Place) -> None:
-    assert Place.of(text) == place
+def test_a_place_is_a_port_or_a_host_and_a_port(text: str, place: Address) -> None:
+    assert Address.parse(text) == place
     assert place.is_private == (place.host != "gpu-7.example")
 
 
@@ -163,13 +163,15 @@ def test_other_places_are_refused_in_one_line(
         (HERE, "localhost:8000", "null", False),
         (HERE, "evil.example:8000", "http://evil.example:8000", False),
         (HERE, "", None, False),
-        (Place("gpu-7", 8000), "GPU-7:8000", "http://GPU-7:8000", True),
-        (Place("gpu-7", 8000), "gpu-7:8000", "http://evil.example", False),
-        (Place("gpu-7", 8000), "evil.example:8000", None, False),
+        (Address("gpu-7", 8000), "GPU-7:8000", "http://GPU-7:8000", True),
+        (Address("gpu-7", 8000), "gpu-7:8000", "http://evil.example", False),
+        (Address("gpu-7", 8000), "evil.example:8000", None, False),
     ],
 )
-def test_only_its_own_page_may_control_it(place: Place, host: str, origin: str | None, allowed: bool) -> None:
-    assert (refusal(place, host, origin) == "") == allowed
+def test_only_its_own_page_may_control_it(
+    place: Address, host: str, origin: str | None, allowed: bool
+) -> None:
+    assert (reject_reason(place, host, origin) == "") == allowed
 
 
 def test_without_textual_serve_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for what trials start
 
 from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, together  # noqa: E402
-from tests.faults.lab import FAULTS, Tally, carry_out  # noqa: E402
+from tests.faults.lab import FAULTS, Totals, carry_out  # noqa: E402
 
 __all__ = [
     "kills",
@@ -46,23 +46,23 @@ def main() -> int:
         times = options.times or (fault.short if options.short else fault.times)
         if times == 0:
             continue
-        tally = carry_out(fault, times=times, seed=options.seed)
-        tallies.append(tally)
-        print(_row(tally, width), flush=True)
-        if tally.figures:
-            print(f"    {tally.figures}", flush=True)
-        if tally.words:
-            print(tally.words, file=sys.stderr, flush=True)
-    everything = Tally("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))
+        totals = carry_out(fault, times=times, seed=options.seed)
+        tallies.append(totals)
+        print(_row(totals, width), flush=True)
+        if totals.figures:
+            print(f"    {totals.figures}", flush=True)
+        if totals.words:
+            print(totals.words, file=sys.stderr, flush=True)
+    everything = Totals("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))
     print(_row(everything, width))
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")
     return 1 if everything.lost or not everything.tried else 0
 
 
-def _row(tally: Tally, width: int) -> str:
-    if tally.skipped and not tally.tried:
-        return f"{tally.kind:<{width}}  not possible here: {tally.skipped}"
-    return f"{tally.kind:<{width}}  {tally.tried:5}  {tally.survived:8}  {tally.lost:4}"
+def _row(totals: Totals, width: int) -> str:
+    if totals.skipped and not totals.tried:
+        return f"{totals.kind:<{width}}  not possible here: {totals.skipped}"
+    return f"{totals.kind:<{width}}  {totals.tried:5}  {totals.survived:8}  {totals.lost:4}"
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def fault(
 
 
 @dataclass
-class Tally:
+class Totals:
     """What came of the trials of one kind: `words` of the last that was lost, `figures` of the last that was not."""
 
     kind: str
@@ -69,22 +69,22 @@ class Tally:
         return self.tried - self.survived
 
 
-def carry_out(fault: Fault, *, times: int, seed: int) -> Tally:
+def carry_out(fault: Fault, *, times: int, seed: int) -> Totals:
     """Try a fault a number of times; each trial has a folder, a process and a generator of its own."""
-    tally = Tally(fault.kind)
+    totals = Totals(fault.kind)
     fault.prepare()
     for number in range(times):
         code, words = _one(fault, random.Random(f"{seed} {fault.kind} {number}"))
         if code == _SKIPPED:
-            tally.skipped = words
+            totals.skipped = words
             break
-        tally.tried += 1
+        totals.tried += 1
         if code == 0:
-            tally.survived += 1
-            tally.figures = words
+            totals.survived += 1
+            totals.figures = words
         else:
-            tally.words = f"trial {number}: {words}"
-    return tally
+            totals.words = f"trial {number}: {words}"
+    return totals
 
 
 _SKIPPED = 77

@@ -94,23 +94,23 @@ def large_batch(folder: Path, rng: random.Random) -> None:
     assert run.read_status().steps == tiny.EPOCHS
 
 
-def _folder_of(folder: Path, pictures: list[np.ndarray]) -> RunConfig:
+def _folder_of(folder: Path, images: list[np.ndarray]) -> RunConfig:
     place = folder / "pictures"
     place.mkdir()
-    for number, picture in enumerate(pictures):
-        Image.fromarray(picture).save(place / f"{number}.png")
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(place / f"{number}.png")
     recipe = folder / "mine.toml"
     recipe.write_text(f'kind = "folder"\nsize = 8\npath = "{place}"\n')
     return msgspec.structs.replace(tiny.config(), data=DataConfig(dataset=str(recipe)))
 
 
 @fault("a single picture", times=2)
-def one_picture(folder: Path, rng: random.Random) -> None:
+def one_image(folder: Path, rng: random.Random) -> None:
     _finishes(folder, _folder_of(folder, [np.arange(64, dtype=np.uint8).reshape(8, 8)]))
 
 
 @fault("pictures that are all alike, of one grey", times=3)
-def constant_pictures(folder: Path, rng: random.Random) -> None:
+def constant_images(folder: Path, rng: random.Random) -> None:
     grey = np.full((8, 8), rng.choice([0, 128, 255]), np.uint8)
     run = _finishes(folder, _folder_of(folder, [grey] * 12))
-    assert read_sheet(run.sample_sheets()[-1][1]).pictures.shape == (3, 8, 8)
+    assert read_sheet(run.sample_sheets()[-1][1]).images.shape == (3, 8, 8)

@@ -16,7 +16,7 @@ from core.runs import RunDirectory, RunStore, read_evaluations
 from core.training.checkpoint import load_model, read_checkpoint
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
-from tui.state.reader import LiveReader
+from tui.state.reader import RunsReader
 
 
 def look_at(root: Path) -> int:
@@ -36,7 +36,7 @@ def look_at(root: Path) -> int:
             read_evaluations(info.directory)
     for problem in scan.problems:
         assert len(problem.text.splitlines()) == 1, problem.text
-    assert LiveReader(root).poll() is not None
+    assert RunsReader(root).poll() is not None
     return len(scan.infos) + len(scan.problems)
 
 
@@ -61,7 +61,7 @@ def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
 def many_readers(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     root = run.path.parent
-    dashboards = [LiveReader(root) for _ in range(2)]
+    dashboards = [RunsReader(root) for _ in range(2)]
     looks: list[Callable[[], object]] = [dashboard.poll for dashboard in dashboards]
     with _readers(root, looks + [lambda: look_at(root)] * 3):
         assert tiny.finish(run) == 0

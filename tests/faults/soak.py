@@ -17,8 +17,8 @@ from tests.faults import tiny
 from tests.faults.lab import fault, tell
 from tui.app.dashboard import Dashboard
 from tui.settings.schema import Settings
-from tui.state.reader import LiveReader
-from tui.state.run_controller import Control
+from tui.state.reader import RunsReader
+from tui.state.run_controller import RunController
 
 STEPS = 1_000_000
 STEPS_A_LINE = 8
@@ -81,8 +81,8 @@ class Night:
             self.metrics.steps(first + at, epoch, elapsed, losses[at : at + STEPS_A_LINE])
         step = epoch * STEPS_AN_EPOCH
         self.metrics.epoch(_record(epoch, step))
-        picture = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
-        write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", picture, columns=8)
+        image = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
+        write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", image, columns=8)
         with self.run.log.open("a", encoding="utf-8") as log:
             log.write(f"epoch {epoch}\n" * 20)
         identity = ProcessIdentity.current()
@@ -108,7 +108,7 @@ class Night:
 def night(folder: Path, rng: random.Random) -> None:
     """Memory and file handles of writer and reader together stay flat."""
     night, gauge, epochs = Night(folder / "runs"), Gauge(), STEPS // STEPS_AN_EPOCH
-    reader, last = LiveReader(folder / "runs"), None
+    reader, last = RunsReader(folder / "runs"), None
     for epoch in range(1, epochs + 1):
         night.epoch(epoch)
         read_sheet(night.run.samples / f"epoch-{epoch:04d}.png")
@@ -142,7 +142,7 @@ def watched_night(folder: Path, rng: random.Random) -> None:
 async def _watch_night(root: Path) -> None:
     night, gauge, epochs = Night(root), Gauge(), STEPS // STEPS_AN_EPOCH
     night.epoch(1)
-    app = Dashboard(Control(root), settings=Settings(refresh=0.005))
+    app = Dashboard(RunController(root), settings=Settings(refresh=0.005))
     async with app.run_test(size=(160, 50)) as pilot:
 
         async def until(condition: Callable[[], bool]) -> None:

@@ -21,7 +21,7 @@ POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_of
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, pictures=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
 
 
 def save(run: RunDirectory, step: int) -> None:

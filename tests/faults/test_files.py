@@ -16,7 +16,7 @@ from core.files.atomic import atomic_path, atomic_write
 from core.imaging import read_sheet
 from core.launch import control
 from core.launch.devices import Device, Plan, Slot
-from core.launch.runner import Runner, _note_death, _open_log
+from core.launch.runner import Runner, _log_killed, _open_log
 from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
 from core.training.worker import explain
 from tests.support.fakes import make_run
@@ -24,7 +24,7 @@ from tests.support.fakes import make_run
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, pictures=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
 
 
 # --- files
@@ -136,7 +136,7 @@ def test_settings_of_many_megabytes_or_with_endless_numbers_are_refused_in_a_lin
 
 
 def test_removing_a_run_that_is_a_link_removes_the_link_alone(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "elsewhere", pictures=False)
+    run = make_run(tmp_path / "elsewhere", images=False)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / run.id).symlink_to(run.path)
     control.remove(RunDirectory(tmp_path / "runs" / run.id))
@@ -148,7 +148,7 @@ def test_removing_a_run_that_is_a_link_removes_the_link_alone(tmp_path: Path) ->
 
 
 def test_a_run_without_a_readable_status_is_listed_and_can_be_resumed(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "runs", pictures=False)
+    run = make_run(tmp_path / "runs", images=False)
     run.status_file.write_bytes(b"")
     (problem,) = RunStore(run.path.parent).scan().problems
     assert "core runs resume makes a new one" in problem.text
@@ -158,7 +158,7 @@ def test_a_run_without_a_readable_status_is_listed_and_can_be_resumed(tmp_path: 
 
 
 def test_a_status_of_a_newer_version_is_not_overwritten_by_resume(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "runs", pictures=False)
+    run = make_run(tmp_path / "runs", images=False)
     text = run.status_file.read_text().replace('"format_version":1', '"format_version":2')
     run.status_file.write_text(text)
     with pytest.raises(UserError, match="upgrade"):
@@ -169,7 +169,7 @@ def test_a_status_of_a_newer_version_is_not_overwritten_by_resume(tmp_path: Path
 def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    run = make_run(tmp_path / "runs", state=State.RUNNING, done=1, pictures=False, now=1_000.0)
+    run = make_run(tmp_path / "runs", state=State.RUNNING, done=1, images=False, now=1_000.0)
     info = RunStore(run.path.parent).info(run, now=1_200.0)
     assert (info.state, info.warning) == (State.RUNNING, "")
     info = RunStore(run.path.parent).info(run, now=1_400.0)
@@ -214,8 +214,8 @@ def test_each_failure_is_explained_in_one_line(error: Exception, words: str) -> 
 
 
 def test_a_worker_that_was_killed_leaves_word_of_it_in_its_log(run: RunDirectory) -> None:
-    _note_death(run, -9)
-    _note_death(run, -11)
+    _log_killed(run, -9)
+    _log_killed(run, -11)
     text = run.log.read_text()
     assert (
         "killed by SIGKILL; if nobody did that, the system ran out of memory; lower train.batch_size" in text
@@ -270,7 +270,7 @@ def test_a_resumed_run_gets_as_many_threads_as_it_had(
 def test_threads_are_remembered_from_a_cpu_and_not_from_a_gpu(tmp_path: Path) -> None:
     for device, expected in (("cpu", 2), ("cuda:0", 0)):
         run = make_run(
-            tmp_path / device[:4], state=State.STOPPED, done=1, pictures=False, device=device, threads=2
+            tmp_path / device[:4], state=State.STOPPED, done=1, images=False, device=device, threads=2
         )
         control.resume(run)
         assert run.read_status().threads == expected

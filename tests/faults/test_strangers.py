@@ -13,7 +13,7 @@ from PIL import Image
 
 from core.cli.main import run as core_run
 from core.config import DataConfig, RunConfig, apply_overrides, decode
-from core.data.folder import MAX_PIXELS, NotAPictureError, load_picture, picture_files
+from core.data.folder import MAX_PIXELS, NotAnImageError, image_files, load_image
 from core.errors import UserError
 from core.imaging import read_sheet, write_sheet
 from core.runs import (
@@ -28,7 +28,7 @@ from tests.support.fakes import make_run
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, pictures=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
 
 
 # --- pictures
@@ -57,8 +57,8 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(
     path.write_bytes(bomb(width, height))
     with pytest.raises(UserError, match="pixels"):
         read_sheet(path)
-    with pytest.raises(NotAPictureError, match="too large"):
-        load_picture(path, 8)
+    with pytest.raises(NotAnImageError, match="too large"):
+        load_image(path, 8)
 
 
 def test_a_second_header_does_not_smuggle_a_bomb_past_the_first(tmp_path: Path) -> None:
@@ -67,18 +67,18 @@ def test_a_second_header_does_not_smuggle_a_bomb_past_the_first(tmp_path: Path) 
     path.write_bytes(small[:33] + large[8:])  # signature and small header, then all of the large one
     with pytest.raises(UserError, match="more pixels than a sheet may have"):
         read_sheet(path)
-    with pytest.raises(NotAPictureError):
-        load_picture(path, 8)
+    with pytest.raises(NotAnImageError):
+        load_image(path, 8)
     assert MAX_PIXELS < 12_000**2
 
 
-def test_links_in_circles_in_a_folder_of_pictures_are_passed_over(tmp_path: Path) -> None:
+def test_links_in_circles_in_a_folder_of_images_are_passed_over(tmp_path: Path) -> None:
     place = tmp_path / "pictures"
     place.mkdir()
     (place / "loop").symlink_to("loop")
     (place / "round").symlink_to(place)
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(place / "a.png")
-    assert [name for name, _, _ in picture_files(place, leave_out=tmp_path / "data")] == ["a.png"]
+    assert [name for name, _, _ in image_files(place, leave_out=tmp_path / "data")] == ["a.png"]
 
 
 def test_a_sheet_is_on_the_disk_before_it_takes_its_name(
@@ -166,7 +166,7 @@ def test_escape_codes_reach_the_terminal_neither_in_errors_nor_in_lists(
     root = tmp_path / "runs"
     config = RunConfig(recipe=evil, data=DataConfig(dataset=evil))
     RunDirectory.create(root, config, group=evil, tags=(evil,), provenance={evil: evil})
-    bad = make_run(root, pictures=False, run_id=f"19991124-101502-{evil}")
+    bad = make_run(root, images=False, run_id=f"19991124-101502-{evil}")
     bad.status_file.write_text('{"state": "' + evil.encode("unicode_escape").decode() + '"}')
     commands = [["runs", "list", "--runs", str(root)], ["runs", "show", "latest", "--runs", str(root)]]
     commands += [["runs", "show", evil, "--runs", str(root)], ["train", evil], ["data", evil], [evil]]

@@ -73,7 +73,7 @@ def config(**train: object) -> RunConfig:
 def prepare() -> None:
     """Once, before any fork: one thread, the pictures on disk, and a checkpoint after each step."""
     torch.set_num_threads(1)
-    core.training.distributed.DRAIN_SECONDS = 0.0
+    core.training.distributed.FLUSH_SECONDS = 0.0
     data = Path(tempfile.mkdtemp(prefix="faults-data-"))
     data.chmod(0o755)
     atexit.register(shutil.rmtree, data, ignore_errors=True)
@@ -171,7 +171,7 @@ class Result:
     position: tuple[int, int, int]
     losses: tuple[float, ...]
     epochs: tuple[tuple[float, ...], ...]
-    pictures: dict[str, str]
+    images: dict[str, str]
 
 
 def result(run: RunDirectory) -> Result:
@@ -193,7 +193,7 @@ def result(run: RunDirectory) -> Result:
         tuple((r.step, r.mean, r.min, r.max, r.heldout, r.learning_rate) for r in tail.epochs),
         {
             path.relative_to(run.path).as_posix(): hashlib.sha256(
-                read_sheet(path).pictures.tobytes()
+                read_sheet(path).images.tobytes()
             ).hexdigest()
             for _, path in run.sample_sheets() + run.reverse_strips()
         },
@@ -234,7 +234,7 @@ def _calm() -> tuple[Result, float]:
         seconds = time.monotonic() - began
         made = result(run)
     assert made.position == (EPOCHS, 0, STEPS)
-    assert len(made.pictures) == 2 * EPOCHS + 1
+    assert len(made.images) == 2 * EPOCHS + 1
     return made, seconds
 
 

@@ -20,7 +20,7 @@ from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
 from tests.faults.processes import at_step
 
-PICTURES = 23
+IMAGES = 23
 """Three batches an epoch, of 8, 8 and 7, so shares of the last are unequal."""
 
 Made = tuple[dict[str, torch.Tensor], list[float], list[tuple[float, ...]]]
@@ -28,7 +28,7 @@ Made = tuple[dict[str, torch.Tensor], list[float], list[tuple[float, ...]]]
 
 def _new_run(folder: Path) -> RunDirectory:
     config = tiny.config()
-    data = msgspec.structs.replace(config.data, count=PICTURES)
+    data = msgspec.structs.replace(config.data, count=IMAGES)
     return tiny.new_run(folder, msgspec.structs.replace(config, data=data))
 
 

@@ -18,14 +18,14 @@ from safetensors.numpy import save_file
 from core.data.cache import open_set
 from core.data.sets import load_dataset
 from core.errors import UserError
-from core.evaluation.files import read_pictures
+from core.evaluation.files import read_images
 from core.evaluation.triangle_fit.cache import cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits
-from core.files.untrusted import open_plain, read_npy
+from core.files.untrusted import open_regular, read_npy
 from core.launch.runner_lock import RunnerInfo, read_runner
 from core.runs import ProcessIdentity, RunDirectory
 from core.runs.overlay import Overlay, pixels_mark, read_overlay
-from core.runs.trajectory import Progress, Trajectory, Walk, read_progress
+from core.runs.trajectory import Progress, Trajectory, TrajectorySpec, read_progress
 from core.schedules import make_schedule
 from tests.support.fuzzing import changed, fuzzed, refusal, slowly_fuzzed
 from tui.settings.keys_file import read_keymap
@@ -79,23 +79,23 @@ npy = changed(arrays()) | st.builds(
 @fuzzed
 @given(npy)
 @pytest.mark.filterwarnings("error")
-def test_any_file_of_an_array_is_pictures_betas_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
+def test_any_file_of_an_array_is_images_betas_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "a.npy"
     file.write_bytes(data)
     words = refusal(lambda: make_schedule("custom", timesteps=4, file=str(file)))
     assert not words or (str(file) in words and "\n" not in words)
-    words = refusal(lambda: read_pictures(file))
+    words = refusal(lambda: read_images(file))
     assert not words or (str(file) in words and "\n" not in words)
     if not words:
-        assert read_pictures(file).nbytes <= 4 * len(data)
+        assert read_images(file).nbytes <= 4 * len(data)
 
 
 @cache
 def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[str]]:
     """A small set of triangles in a folder that goes with the process, its mark and its files."""
     home = tempfile.TemporaryDirectory(prefix="fuzz-")
-    pictures = load_dataset("high", count=4, heldout=2, data_dir=Path(home.name), workers=1)
-    folder = pictures.path
+    images = load_dataset("high", count=4, heldout=2, data_dir=Path(home.name), workers=1)
+    folder = images.path
     record = (folder / "recipe.toml").read_text()
     mark = record.partition('fingerprint = "')[2].partition('"')[0]
     return folder, mark, tuple(sorted(folder.iterdir())), home
@@ -104,7 +104,7 @@ def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[st
 @slowly_fuzzed
 @given(st.data())
 @pytest.mark.filterwarnings("error")
-def test_a_set_of_pictures_whose_files_were_changed_is_whole_or_made_anew(data: st.DataObject) -> None:
+def test_a_set_of_images_whose_files_were_changed_is_whole_or_made_anew(data: st.DataObject) -> None:
     folder, mark, files, _ = drawn()
     assert mark
     assert open_set(folder, mark, count=4, heldout=2) is not None
@@ -122,20 +122,20 @@ def test_a_set_of_pictures_whose_files_were_changed_is_whole_or_made_anew(data: 
 @slowly_fuzzed
 @given(st.data())
 def test_fits_that_were_kept_and_changed_are_taken_or_made_anew(tmp_path: Path, data: st.DataObject) -> None:
-    pictures = np.zeros((2, 1, 4, 4), np.float32)
+    images = np.zeros((2, 1, 4, 4), np.float32)
     names = [field for field in TriangleFits.__dataclass_fields__ if field != "edge"]
     fits = TriangleFits(edge="tent", **{name: np.ones(2) for name in names})
-    cached_fits(tmp_path, pictures, "tent", lambda: fits)
+    cached_fits(tmp_path, images, "tent", lambda: fits)
     (file,) = tmp_path.glob("fits-*.npz")
     original = file.read_bytes()
     file.write_bytes(data.draw(changed((original,))))
-    found = cached_fits(tmp_path, pictures, "tent", lambda: fits)
+    found = cached_fits(tmp_path, images, "tent", lambda: fits)
     assert all(len(getattr(found, name)) == 2 for name in names)
     file.write_bytes(original)
 
 
 @cache
-def walks() -> tuple[bytes, ...]:
+def specs() -> tuple[bytes, ...]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
         states = np.arange(96, dtype=np.uint8).reshape(3, 2, 4, 4)
@@ -144,15 +144,15 @@ def walks() -> tuple[bytes, ...]:
     return whole, whole.replace(b"[3,2,4,4]", b"[3,2,4,3]"), whole.replace(b"U8", b"I8")
 
 
-def endless_walk() -> bytes:
+def endless_spec() -> bytes:
     """One whose sizes are too large for a float."""
     sizes, offsets = b"[3,2,4,4]", b',"data_offsets":[96'
-    return walks()[0].replace(sizes + offsets, b"[3,1e308,4,4]" + offsets).replace(b"    ", b"", 1)
+    return specs()[0].replace(sizes + offsets, b"[3,1e308,4,4]" + offsets).replace(b"    ", b"", 1)
 
 
 @fuzzed
-@given(changed(walks()))
-@example(endless_walk())
+@given(changed(specs()))
+@example(endless_spec())
 def test_any_trajectory_is_looked_at_or_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "ddim-2.safetensors"
     file.unlink(missing_ok=True)
@@ -167,9 +167,9 @@ def test_any_trajectory_is_looked_at_or_refused(tmp_path: Path, data: bytes) -> 
 
 
 IDENTITY = ProcessIdentity(pid=1, pid_started=2.5, host="h", boot_id="b")
-PICTURES = np.zeros((2, 4, 4), np.uint8)
+IMAGES = np.zeros((2, 4, 4), np.uint8)
 OVERLAY = Overlay(
-    of=pixels_mark(PICTURES),
+    of=pixels_mark(IMAGES),
     edge="tent",
     corners=[(0.0, 1.0, 2.0, 3.0, 1.5, 0.5), None],
     soft_iou=[0.5, None],
@@ -184,13 +184,13 @@ NOTES = (
 @fuzzed
 @given(changed(NOTES))
 def test_any_note_is_read_or_passed_over(tmp_path: Path, data: bytes) -> None:
-    run, walk = RunDirectory(tmp_path / "run"), Walk("ddim", 5)
-    walk.path(run).parent.mkdir(exist_ok=True, parents=True)
-    for file in (walk.progress_path(run), tmp_path / ".queue.lock", tmp_path / "overlay.json"):
+    run, spec = RunDirectory(tmp_path / "run"), TrajectorySpec("ddim", 5)
+    spec.path(run).parent.mkdir(exist_ok=True, parents=True)
+    for file in (spec.progress_path(run), tmp_path / ".queue.lock", tmp_path / "overlay.json"):
         file.write_bytes(data)
-    progress = read_progress(run, walk)
+    progress = read_progress(run, spec)
     assert progress is None or "\x1b" not in progress.error
-    overlay = read_overlay(tmp_path / "overlay.json", PICTURES)
+    overlay = read_overlay(tmp_path / "overlay.json", IMAGES)
     assert overlay is None or all(
         math.isfinite(number) for one in overlay.corners if one is not None for number in one
     )
@@ -218,11 +218,11 @@ def test_a_pipe_is_not_waited_at_by_any_of_them(tmp_path: Path) -> None:
             make_schedule("custom", timesteps=4, file=str(tmp_path / name))
     with pytest.raises(UserError, match="not a plain file"):
         Trajectory(tmp_path / "a.safetensors")
-    for read in (open_plain, read_npy):
+    for read in (open_regular, read_npy):
         with pytest.raises(OSError, match="not a plain file"):
             read(tmp_path / "a.npy")
     assert read_runner(tmp_path) is None
-    assert read_overlay(tmp_path / "overlay.json", PICTURES) is None
+    assert read_overlay(tmp_path / "overlay.json", IMAGES) is None
 
 
 def test_a_header_as_python_2_wrote_it_is_read_without_a_warning(tmp_path: Path) -> None:

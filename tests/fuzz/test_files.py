@@ -18,9 +18,9 @@ from PIL import Image, PngImagePlugin
 
 from core.cli.describe import epochs_of, run_details_json, run_row, run_text
 from core.cli.output import emit_json
-from core.data.folder import NotAPictureError, load_picture
+from core.data.folder import NotAnImageError, load_image
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.imaging import read_sheet, sparkline, write_sheet
 from core.imaging.sheet import LAYOUT_KEY
 from core.runs import (
@@ -34,7 +34,7 @@ from core.runs import (
     effective_state,
     minmax_buckets,
     read_evaluations,
-    silence,
+    stall_warning,
 )
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
@@ -49,7 +49,7 @@ METRICS += b'{"k":"s","s":4,"e":2,"t":4.2,"l":[0.5]}\n{"k":"new","x":1}\n'
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", pictures=False, steps_per_epoch=3, epochs=2)
+    return make_run(tmp_path / "runs", images=False, steps_per_epoch=3, epochs=2)
 
 
 def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +58,7 @@ def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     for info in scan.infos:
         epochs = epochs_of(info)
         emit_json(run_details_json(info, epochs))
-        for text in (run_text(info, epochs), *run_row(info, epochs), silence(info.status, now=1.8e9)):
+        for text in (run_text(info, epochs), *run_row(info, epochs), stall_warning(info.status, now=1.8e9)):
             text.encode()
             assert "\x1b" not in text
     for problem in scan.problems:
@@ -205,9 +205,9 @@ def refused_or_small(path: Path) -> None:
         assert str(path) in words
     else:
         sheet = read_sheet(path)
-        assert sheet.pictures.dtype == np.uint8
-        assert sheet.pictures.nbytes < 1 << 28
-        assert len(sheet.pictures) >= 1
+        assert sheet.images.dtype == np.uint8
+        assert sheet.images.nbytes < 1 << 28
+        assert len(sheet.images) >= 1
     assert time.process_time() - began < 20
 
 
@@ -246,29 +246,29 @@ def _encodes(layout: dict[str, object]) -> bool:
 @cache
 def photographs() -> tuple[bytes, ...]:
     """A small picture in each format that is read."""
-    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
     made = []
     for name in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO"):
         for mode in ("RGB", "L", "P", "RGBA"):
             buffer = io.BytesIO()
             with contextlib.suppress(OSError):
-                picture.convert(mode).save(buffer, format=name)
+                image.convert(mode).save(buffer, format=name)
                 made.append(buffer.getvalue())
     return tuple(made)
 
 
 @fuzzed
 @given(changed(photographs()) | st.binary(max_size=100))
-def test_any_file_in_a_picture_folder_is_a_picture_or_is_left_out(tmp_path: Path, data: bytes) -> None:
+def test_any_file_in_a_image_folder_is_a_image_or_is_left_out(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "picture"
     path.write_bytes(data)
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if words := refusal(lambda: load_picture(path, 8), error=NotAPictureError):
+        if words := refusal(lambda: load_image(path, 8), error=NotAnImageError):
             assert words in ("no picture", "damaged", "too large", "numbers without a scale")
         else:
-            pixels, _ = load_picture(path, 8)
+            pixels, _ = load_image(path, 8)
             assert (pixels.shape, pixels.dtype) == ((3, 8, 8), np.uint8)
     assert time.process_time() - began < 30
 
@@ -280,9 +280,9 @@ def test_any_file_in_a_picture_folder_is_a_picture_or_is_left_out(tmp_path: Path
 )
 def test_whatever_is_made_plain_can_be_printed_and_stays_so(text: str) -> None:
     for lines in (False, True):
-        made = plain(text, lines=lines)
+        made = sanitize(text, lines=lines)
         made.encode()
         assert not any(ord(c) < 32 and c != "\n" for c in made)
         assert not set(made) & set("\x1b\x7f\x9b\u202e\u2066\ufeff")
-        assert plain(made, lines=lines) == made
+        assert sanitize(made, lines=lines) == made
         assert lines or "\n" not in made

@@ -46,7 +46,7 @@ def make_run(
     count: int = 4,
     size: int = 32,
     colour: bool = False,
-    pictures: bool = True,
+    images: bool = True,
     config: RunConfig | None = None,
     **status: object,
 ) -> RunDirectory:
@@ -82,8 +82,8 @@ def make_run(
     losses = fake_losses(done * steps_per_epoch, schedule=schedule, seed=seed)
     losses[(nan_from or len(losses) + 1) - 1 :] = np.nan
     write_metrics(run, losses, steps_per_epoch=steps_per_epoch)
-    if pictures:
-        write_pictures(run, done, epochs=epochs, count=count, size=size, colour=colour, seed=seed)
+    if images:
+        write_images(run, done, epochs=epochs, count=count, size=size, colour=colour, seed=seed)
     if state is not State.QUEUED:
         run.log.write_text(f"--- {created.isoformat()} worker on cpu, 1 thread\ntraining {schedule}\n")
     if state is not State.QUEUED and done:
@@ -168,7 +168,7 @@ def write_metrics(run: RunDirectory, losses: NDArray[np.float64], *, steps_per_e
                 )
 
 
-def write_pictures(
+def write_images(
     run: RunDirectory, done: int, *, epochs: int, count: int, size: int, colour: bool, seed: int
 ) -> None:
     """A sheet for each epoch and a strip for the last, from noise to triangles as the epochs go by."""
@@ -176,18 +176,18 @@ def write_pictures(
     run.reverse.mkdir()
     meta = {"schedule": run.read().config.schedule.name}
     for epoch in range(1, done + 1):
-        tiles = fake_pictures(count, size=size, clarity=epoch / epochs, colour=colour, seed=seed)
+        tiles = fake_images(count, size=size, clarity=epoch / epochs, colour=colour, seed=seed)
         notes = {**meta, "epoch": str(epoch)}
         write_sheet(run.samples / f"epoch-{epoch:04d}.png", tiles, columns=min(count, 8), meta=notes)
     if done:
         states = [
-            fake_pictures(2, size=size, clarity=at, colour=colour, seed=seed) for at in np.linspace(0, 1, 5)
+            fake_images(2, size=size, clarity=at, colour=colour, seed=seed) for at in np.linspace(0, 1, 5)
         ]
         strip = np.stack(states, axis=1).reshape(10, *states[0].shape[1:])
         write_sheet(run.reverse / f"epoch-{done:04d}.png", strip, columns=5, meta=meta)
 
 
-def fake_pictures(
+def fake_images(
     count: int, *, size: int = 32, clarity: float = 1.0, colour: bool = False, seed: int = 0
 ) -> NDArray[np.uint8]:
     """Dark triangles on white under noise: uint8 [count, size, size], and a trailing 3 for colour."""

@@ -15,7 +15,7 @@ from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
 
 
-def judgement(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
+def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
     """A judgement by every metric and curve, with a level that is better the higher it is."""
     rng = np.random.default_rng(seed)
     metrics = {}
@@ -46,7 +46,9 @@ def judgement(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evalua
     return Evaluation(**{**fields, **changes})  # type: ignore[arg-type]  # the fields above
 
 
-def make_cells(root: Path, *, datasets=("high",), names=("linear", "x^10"), seeds=(0,), judged=False, **each):
+def make_cells(
+    root: Path, *, datasets=("high",), names=("linear", "x^10"), seeds=(0,), evaluated=False, **each
+):
     """A run for each cell of a grid."""
     runs = []
     for dataset, name, seed in itertools.product(datasets, names, seeds):
@@ -55,9 +57,9 @@ def make_cells(root: Path, *, datasets=("high",), names=("linear", "x^10"), seed
         runs.append(
             make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + place, **each)
         )
-        if judged:
+        if evaluated:
             add_evaluation(
-                runs[-1], judgement(len(runs), level=0.4 if name == "x^10" else 0.9, dataset=dataset)
+                runs[-1], evaluation(len(runs), level=0.4 if name == "x^10" else 0.9, dataset=dataset)
             )
     return runs
 

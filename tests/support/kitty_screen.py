@@ -44,7 +44,7 @@ class KittyScreen:
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.Stream(self.screen)
         self.graphics, self.placeholders = graphics, placeholders
-        self.pictures: dict[int, Image.Image] = {}
+        self.images: dict[int, Image.Image] = {}
         self.placements: dict[int, tuple[int, int]] = {}
         self.transmitted = 0
         self._rest = ""
@@ -103,15 +103,15 @@ class KittyScreen:
     def _transmit(self, keys: dict[str, str], data: bytes) -> None:
         self._delete(int(keys["i"]))
         if keys["f"] == "100":
-            picture = Image.open(io.BytesIO(data))
-            picture.load()
+            image = Image.open(io.BytesIO(data))
+            image.load()
         else:
-            picture = Image.frombytes("RGBA", (int(keys["s"]), int(keys["v"])), data)
-        self.pictures[int(keys["i"])] = picture.convert("RGBA")
+            image = Image.frombytes("RGBA", (int(keys["s"]), int(keys["v"])), data)
+        self.images[int(keys["i"])] = image.convert("RGBA")
         self.transmitted += 1
 
     def _place(self, identity: int, columns: int, rows: int, *, virtual: bool) -> None:
-        assert identity in self.pictures, "a placement of no picture"
+        assert identity in self.images, "a placement of no picture"
         assert virtual
         if self.placeholders:
             self.placements[identity] = columns, rows
@@ -119,7 +119,7 @@ class KittyScreen:
             self.screen.cursor.x += columns
 
     def _delete(self, identity: int) -> None:
-        self.pictures.pop(identity, None)
+        self.images.pop(identity, None)
         self.placements.pop(identity, None)
 
     def pixels(self) -> Pixels:
@@ -147,9 +147,9 @@ class KittyScreen:
         columns, rows = self.placements[identity]
         assert row < rows
         assert column < columns
-        picture = self.pictures[identity].resize((columns * WIDTH, rows * HEIGHT), Image.Resampling.BILINEAR)
+        image = self.images[identity].resize((columns * WIDTH, rows * HEIGHT), Image.Resampling.BILINEAR)
         left, top = column * WIDTH, row * HEIGHT
-        part = np.asarray(picture.crop((left, top, left + WIDTH, top + HEIGHT))).astype(int)
+        part = np.asarray(image.crop((left, top, left + WIDTH, top + HEIGHT))).astype(int)
         share = part[..., 3:]
         place[:] = (part[..., :3] * share + place * (255 - share)) // 255
 

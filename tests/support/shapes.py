@@ -24,9 +24,9 @@ _GAP = 45
 def real(count: int, *, dataset: str = "high", seed: int = 0) -> tuple[Numbers, Numbers]:
     """Triangles of a packaged data set: pictures [N, 1, 32, 32] in [0, 1], and corners [N, 3, 2] in pixels."""
     corners = draw_corners(count, seed=seed, split=HELDOUT)
-    pictures = render(find_data_recipe(dataset), corners) / 255
-    pictures.setflags(write=False)
-    return pictures, corners * SIZE
+    images = render(find_data_recipe(dataset), corners) / 255
+    images.setflags(write=False)
+    return images, corners * SIZE
 
 
 def ellipses(count: int, rng: np.random.Generator) -> Numbers:
@@ -55,31 +55,31 @@ def quadrilaterals(count: int, rng: np.random.Generator) -> Numbers:
 
 def pairs(count: int, rng: np.random.Generator) -> Numbers:
     """Two separate triangles that share the area of a real one, the smaller with at least a seventh of it."""
-    pictures = []
+    images = []
     areas = _real_areas()
     around = np.ones((_GAP, _GAP), np.uint8)
-    while len(pictures) < count:
+    while len(images) < count:
         area, share = rng.choice(areas), rng.uniform(0.15, 0.85)
         placed = [_place(rng.random((3, 2)), area * part, rng) for part in (share, 1 - share)]
         first, second = (_fill(corners) if corners is not None else None for corners in placed)
         if first is not None and second is not None and not (cv2.dilate(first, around) & second).any():
-            pictures.append(_shrink(first | second))
-    return np.stack(pictures)[:, None]
+            images.append(_shrink(first | second))
+    return np.stack(images)[:, None]
 
 
-def blurred(pictures: Numbers, sigma: float) -> Numbers:
+def blurred(images: Numbers, sigma: float) -> Numbers:
     """Seen through a Gaussian of so many pixels."""
-    return ndimage.gaussian_filter(pictures, (0, 0, sigma, sigma))
+    return ndimage.gaussian_filter(images, (0, 0, sigma, sigma))
 
 
-def noisy(pictures: Numbers, sigma: float, rng: np.random.Generator) -> Numbers:
+def noisy(images: Numbers, sigma: float, rng: np.random.Generator) -> Numbers:
     """With Gaussian noise of so much grey, cut off at black and white."""
-    return np.clip(pictures + rng.normal(0, sigma, pictures.shape), 0, 1)
+    return np.clip(images + rng.normal(0, sigma, images.shape), 0, 1)
 
 
-def hazy(pictures: Numbers, grey: float) -> Numbers:
+def hazy(images: Numbers, grey: float) -> Numbers:
     """Black becomes so much grey, white stays."""
-    return grey + (1 - grey) * pictures
+    return grey + (1 - grey) * images
 
 
 @cache
@@ -94,15 +94,15 @@ def _stretch(rng: np.random.Generator, most: float) -> float:
 
 
 def _drawn(count: int, rng: np.random.Generator, corners: Callable[[], Numbers]) -> Numbers:
-    pictures = []
+    images = []
     areas = _real_areas()
-    while len(pictures) < count:
+    while len(images) < count:
         turn = rng.uniform(0, 2 * np.pi)
         turned = corners() @ np.array([(np.cos(turn), -np.sin(turn)), (np.sin(turn), np.cos(turn))])
         placed = _place(turned, rng.choice(areas), rng)
         if placed is not None:
-            pictures.append(_shrink(_fill(placed)))
-    return np.stack(pictures)[:, None]
+            images.append(_shrink(_fill(placed)))
+    return np.stack(images)[:, None]
 
 
 def _place(corners: Numbers, area: float, rng: np.random.Generator) -> Numbers | None:

@@ -12,7 +12,7 @@ def process(name="linear", timesteps=20, **options):
     return GaussianDiffusion(schedule, **options)
 
 
-def pictures(count=20, dtype=torch.float64, seed=0):
+def images(count=20, dtype=torch.float64, seed=0):
     generator = torch.Generator().manual_seed(seed)
     x0 = torch.rand(count, 2, 4, 4, generator=generator, dtype=dtype) * 2 - 1
     eps = torch.randn(count, 2, 4, 4, generator=generator, dtype=dtype)

@@ -6,18 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import find_data_recipe
-from core.data.preview import first_pictures
+from core.data.preview import first_images
 from core.evaluation.triangle_fit.worker import fit_overlay
 from core.imaging import read_sheet
-from core.imaging.resize import fit
+from core.imaging.resize import fit_image
 from core.runs.directory import RunDirectory
 from core.runs.overlay import overlay_path, write_overlay
 from core.runs.status import State
 from tests.support.tui_fixtures import fake_run
 from tests.support.tui_pilot import Driven
-from tui.screens.datasets.preview import look
+from tui.screens.datasets.preview import preview_dataset
 from tui.screens.datasets.screen import DatasetsScreen
-from tui.widgets.images.image_wall import Wall, WallColumn
+from tui.widgets.images.image_wall import ImageWall, WallColumn
 
 
 def runs(root: Path) -> list[RunDirectory]:
@@ -30,7 +30,7 @@ def runs(root: Path) -> list[RunDirectory]:
 
 
 def real(dataset: str, *, heldout: bool = True) -> NDArray[np.uint8]:
-    return first_pictures(find_data_recipe(dataset), 256, heldout=heldout)[:, 0]
+    return first_images(find_data_recipe(dataset), 256, heldout=heldout)[:, 0]
 
 
 async def browse(driven: Driven) -> DatasetsScreen:
@@ -52,23 +52,23 @@ def tiles(screen: DatasetsScreen, side: str = "real") -> list[WallColumn]:
     """The tiles that are seen on a side, without the places that stay empty."""
     if not screen.query_one(f"#{side}").display:
         return []
-    walls = [wall for wall in screen.query(f"#{side} Wall").results(Wall) if wall.display]
-    return [one for wall in walls for one in wall.columns if one.title or one.pictures is not None]
+    walls = [wall for wall in screen.query(f"#{side} Wall").results(ImageWall) if wall.display]
+    return [one for wall in walls for one in wall.columns if one.title or one.images is not None]
 
 
 def fitted(directories: list[RunDirectory]) -> None:
     """Fits of what is shown first, as if they had been computed."""
     some = real("high")[:128]
-    kept = look("high").parts[True].overlay
+    kept = preview_dataset("high").splits[True].overlay
     kept.parent.mkdir()
     write_overlay(kept, fit_overlay(some, "tent"))
     for run in directories:
         for epoch, path in run.sample_sheets():
             overlay_path(run, epoch).parent.mkdir(exist_ok=True)
-            write_overlay(overlay_path(run, epoch), fit_overlay(read_sheet(path).pictures, "tent"))
+            write_overlay(overlay_path(run, epoch), fit_overlay(read_sheet(path).images, "tent"))
 
 
-def shows(tile: WallColumn, picture: NDArray[np.uint8]) -> bool:
+def shows(tile: WallColumn, image: NDArray[np.uint8]) -> bool:
     """Whether a tile shows a picture, at the tile's own size."""
-    assert tile.pictures is not None
-    return np.array_equal(tile.pictures[0], fit(picture, tile.pictures.shape[2]))
+    assert tile.images is not None
+    return np.array_equal(tile.images[0], fit_image(image, tile.images.shape[2]))

@@ -18,7 +18,7 @@ from core.runs.directory import RunDirectory
 from core.runs.metrics import EpochRecord, MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
-from core.runs.trajectory import Walk, visited_timesteps
+from core.runs.trajectory import TrajectorySpec, visited_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
 
@@ -32,16 +32,16 @@ STEPS = 40
 def triangles(count: int, size: int, seed: int) -> NDArray[np.float64]:
     """White triangles on black, smooth edges, in [0, 1]: [count, size, size]."""
     rng = np.random.default_rng(seed)
-    pictures = []
-    while len(pictures) < count:
+    images = []
+    while len(images) < count:
         points = rng.uniform(0, size * 8, (3, 2))
         (ax, ay), (bx, by), (cx, cy) = points
         if abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)) < (size * 8) ** 2 * 0.2:
             continue
         image = Image.new("L", (size * 8, size * 8))
         ImageDraw.Draw(image).polygon([tuple(point) for point in points.tolist()], fill=255)
-        pictures.append(np.asarray(image.resize((size, size), Image.Resampling.BOX)) / 255)
-    return np.stack(pictures)
+        images.append(np.asarray(image.resize((size, size), Image.Resampling.BOX)) / 255)
+    return np.stack(images)
 
 
 def sheet(
@@ -184,17 +184,19 @@ def strip(run: RunDirectory, epoch: int, *, count: int = 10, size: int = 32, see
     write_sheet(run.reverse / f"epoch-{epoch:04d}.png", rows.reshape(-1, size, size), columns=count)
 
 
-def trajectory(run: RunDirectory, walk: Walk, *, epoch: int, size: int = 32, timesteps: int = 1000) -> None:
+def trajectory(
+    run: RunDirectory, spec: TrajectorySpec, *, epoch: int, size: int = 32, timesteps: int = 1000
+) -> None:
     """Keep a walk with a run, as if it had been computed: what is foreseen is the last state, inverted."""
-    xt = states(walk.steps + 1, size=size)
+    xt = states(spec.steps + 1, size=size)
     x0 = np.repeat(255 - xt[-1:], len(xt), axis=0)
-    walk.path(run).parent.mkdir(exist_ok=True)
+    spec.path(run).parent.mkdir(exist_ok=True)
     config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps))
-    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(config, walk.steps))}
-    save_file({"xt": xt, "x0": x0}, walk.path(run), metadata=notes)
+    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(config, spec.steps))}
+    save_file({"xt": xt, "x0": x0}, spec.path(run), metadata=notes)
 
 
-def judge(run: RunDirectory, level: float, *, half: float = 0.02, **changes: object) -> Evaluation:
+def evaluate(run: RunDirectory, level: float, *, half: float = 0.02, **changes: object) -> Evaluation:
     """Keep a judgement with a run: shares of this level, better the higher it is, with intervals of half this width."""
     metrics = {}
     for name, metric in METRICS.items():
@@ -215,11 +217,11 @@ def judge(run: RunDirectory, level: float, *, half: float = 0.02, **changes: obj
     return add_evaluation(run, Evaluation(**{**fields, **changes}))  # type: ignore[arg-type]  # the fields above
 
 
-def judged(root: Path) -> list[RunDirectory]:
+def evaluated(root: Path) -> list[RunDirectory]:
     """A finished comparison of five schedules, judged: two are best, two clearly worse, and one was not judged."""
     runs = comparison(root, "finished", clean=True)
     for run, level in zip(runs, (0.94, 0.93, 0.7, 0.31), strict=False):
-        judge(run, level)
+        evaluate(run, level)
     return runs
 
 

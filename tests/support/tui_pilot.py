@@ -11,18 +11,18 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from core.runs import Evaluation
-from core.runs.trajectory import Walk
+from core.runs.trajectory import TrajectorySpec
 from tests.support.tui_fixtures import NOW
 from tui.app.dashboard import Dashboard
 from tui.screens.board.screen import Board
-from tui.screens.board.system_panel import MachinePanel
+from tui.screens.board.system_panel import SystemPanel
 from tui.settings.schema import Settings
-from tui.state.run_controller import Control
+from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.state.system_load import GpuLoad, MachineLoad
+from tui.state.system_load import GpuLoad, SystemLoad
 
 DEADLINE = 60.0
-LOAD = MachineLoad(
+LOAD = SystemLoad(
     cpu=0.63,
     cores=8,
     used=3 << 30,
@@ -33,22 +33,22 @@ LOAD = MachineLoad(
 
 
 @dataclass(frozen=True, slots=True)
-class QuietControl(Control):
+class QuietControl(RunController):
     """Does everything but start processes: says how often it would have."""
 
     woken: list[Path] = field(default_factory=list)
-    walks: list[tuple[str, Walk]] = field(default_factory=list)
-    judged: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
+    specs: list[tuple[str, TrajectorySpec]] = field(default_factory=list)
+    evaluated: list[tuple[list[str], Evaluation | None]] = field(default_factory=list)
 
     def wake(self) -> None:
         self.woken.append(self.root)
 
-    def denoise(self, runs: Sequence[RunSnapshot], walks: Sequence[Walk]) -> str:
-        self.walks.extend((run.label, walk) for run, walk in zip(runs, walks, strict=True))
+    def denoise(self, runs: Sequence[RunSnapshot], specs: Sequence[TrajectorySpec]) -> str:
+        self.walks.extend((run.label, spec) for run, spec in zip(runs, specs, strict=True))
         return "computing"
 
-    def judge(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
-        self.judged.extend(([run.label for run in runs], like) for runs, like in groups)
+    def evaluate(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
+        self.evaluated.extend(([run.label for run in runs], like) for runs, like in groups)
         return "judging"
 
 
@@ -101,7 +101,7 @@ async def ready(pilot: Pilot[Any]) -> None:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()
-    panel = app.board.query_one(MachinePanel)
+    panel = app.board.query_one(SystemPanel)
     while panel.display and panel.load is None:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)

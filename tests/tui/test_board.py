@@ -11,12 +11,12 @@ from core.runs.status import State
 from core.schedules import SCHEDULE_NAMES
 from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
 from tests.support.tui_pilot import dashboard, still
-from tui.screens.board.details import FactsPanel
+from tui.screens.board.details import DetailsPanel
 from tui.screens.board.run_table import RunTable
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.help.screen import HelpScreen
 from tui.widgets.charts.loss_chart import LossChart
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 
 
 async def test_the_five_schedules_stand_in_their_order_with_words_for_their_states(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_a_single_error_with_markup_in_it_is_shown_as_it_is(tmp_path: Path
         assert "[bold]no [/] such [file" in driven.text()
 
 
-async def test_a_run_that_may_hang_says_so_in_its_row_and_beside_the_pictures(tmp_path: Path) -> None:
+async def test_a_run_that_may_hang_says_so_in_its_row_and_beside_the_images(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=1)
     run.write_status(msgspec.structs.replace(run.read_status(), heartbeat=NOW - 3600))
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -99,7 +99,7 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
     async with dashboard(tmp_path) as driven:
         await driven.press("space", "3", "space")
         assert driven.board.choice.marked == {runs[0].id, runs[2].id}
-        assert [run.id for run in driven.board.choice.chosen] == [runs[0].id, runs[2].id]
+        assert [run.id for run in driven.board.choice.compared] == [runs[0].id, runs[2].id]
         lines = driven.text().splitlines()
         assert lines[2].startswith(" 1✓")
         assert lines[4].startswith(">3✓")
@@ -107,13 +107,13 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
         await driven.press("space")
         assert driven.board.choice.marked == {runs[0].id}
         await driven.press("1", "space")
-        assert len(driven.board.choice.chosen) == 5
+        assert len(driven.board.choice.compared) == 5
 
 
-async def test_brackets_walk_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
+async def test_brackets_spec_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=6, every=2)
     async with dashboard(tmp_path) as driven:
-        wall = driven.board.query_one(Wall)
+        wall = driven.board.query_one(ImageWall)
         shown = lambda: wall.columns[0].note  # noqa: E731
         assert shown() == "epoch 6"
         await driven.press("left_square_bracket")
@@ -137,14 +137,14 @@ async def test_an_epoch_that_a_run_never_reached_shows_the_one_before(tmp_path: 
     comparison(tmp_path, "failed")
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press("left")
-        notes = [column.note for column in driven.board.query_one(Wall).columns]
+        notes = [column.note for column in driven.board.query_one(ImageWall).columns]
         assert notes == ["epoch 36", "epoch 36", "", "epoch 12", "epoch 3"]
 
 
-async def test_new_losses_and_pictures_appear_by_themselves(tmp_path: Path) -> None:
+async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=2)
     async with dashboard(tmp_path, (160, 50)) as driven:
-        wall, chart = driven.board.query_one(Wall), driven.board.query_one(LossChart)
+        wall, chart = driven.board.query_one(ImageWall), driven.board.query_one(LossChart)
         before = chart.series[0].losses
         with MetricsWriter(run.metrics_file) as writer:
             writer.steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
@@ -154,7 +154,7 @@ async def test_new_losses_and_pictures_appear_by_themselves(tmp_path: Path) -> N
         assert "0.0100" in driven.text()
 
 
-async def test_a_picture_that_is_damaged_says_so_and_breaks_nothing(tmp_path: Path) -> None:
+async def test_a_image_that_is_damaged_says_so_and_breaks_nothing(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=1)
     (run.samples / "epoch-0002.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -212,7 +212,7 @@ async def test_many_runs_scroll_with_the_cursor(tmp_path: Path) -> None:
 async def test_nothing_is_drawn_while_nothing_happens(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (160, 50)) as driven:
-        wall, chart = driven.board.query_one(Wall), driven.board.query_one(LossChart)
+        wall, chart = driven.board.query_one(ImageWall), driven.board.query_one(LossChart)
         await still(driven.pilot)
         drawn = wall.lines_drawn, chart.draws
         for _ in range(5):
@@ -275,7 +275,7 @@ async def test_the_facts_tell_whether_the_schedule_reaches_noise(tmp_path: Path)
         assert "abar_T 0.15" in driven.text()
         await driven.pilot.resize_terminal(80, 24)
         await driven.pilot.pause()
-        assert driven.board.query_one(FactsPanel).display
+        assert driven.board.query_one(DetailsPanel).display
         assert "38% of" in driven.text()
 
 

@@ -19,7 +19,7 @@ from tui.screens.compare.screen import CompareScreen
 from tui.widgets.charts.canvas import GUTTER
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.epoch_slider import EpochSlider
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 
 
 async def compare(driven: Driven) -> CompareScreen:
@@ -32,7 +32,7 @@ async def compare(driven: Driven) -> CompareScreen:
     return screen
 
 
-async def test_a_wide_terminal_shows_curves_numbers_and_pictures_at_once(tmp_path: Path) -> None:
+async def test_a_wide_terminal_shows_curves_numbers_and_images_at_once(tmp_path: Path) -> None:
     five(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
@@ -42,7 +42,7 @@ async def test_a_wide_terminal_shows_curves_numbers_and_pictures_at_once(tmp_pat
         assert "schedule.name" in text
         assert "5 x^10 epoch 3" in text
         assert "epoch 3 of 3" in text
-        assert screen.query_one(Wall).visible_rows == 2
+        assert screen.query_one(ImageWall).visible_rows == 2
         assert screen.query_one(LossChart).size.height >= 12
 
 
@@ -103,7 +103,7 @@ async def test_only_marked_runs_are_compared_in_their_own_colours(tmp_path: Path
         screen = await compare(driven)
         assert [run.label for run in screen.runs] == ["sine", "x^2"]
         assert [one.marker for one in screen.query_one(LossChart).series] == ["2", "4"]
-        assert [column.title for column in screen.query_one(Wall).columns] == ["2 sine", "4 x^2"]
+        assert [column.title for column in screen.query_one(ImageWall).columns] == ["2 sine", "4 x^2"]
 
 
 async def test_keys_change_axes_smoothing_and_what_is_drawn(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_b_sets_off_one_run_after_the_other_and_then_none(tmp_path: Path) 
         assert "2 set off" in driven.text()
 
 
-async def test_a_click_into_the_curves_shows_the_pictures_of_that_epoch(tmp_path: Path) -> None:
+async def test_a_click_into_the_curves_shows_the_images_of_that_epoch(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
@@ -201,7 +201,7 @@ async def test_a_click_into_the_curves_shows_the_pictures_of_that_epoch(tmp_path
         assert column is not None
         await driven.pilot.click(chart, offset=(GUTTER + column, 4))
         await driven.until(lambda: screen.epoch == 6)
-        assert screen.query_one(Wall).columns[0].note == "epoch 6"
+        assert screen.query_one(ImageWall).columns[0].note == "epoch 6"
         assert chart.held == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
         await driven.pilot.click(chart, offset=(GUTTER + chart.plot_width - 1, 4))
         await driven.until(lambda: screen.epoch is None)
@@ -222,7 +222,7 @@ async def test_a_drag_along_the_slider_goes_through_the_epochs(tmp_path: Path) -
         assert screen.epoch is not None
         assert screen.epoch > first
         await driven.pilot.mouse_up(slider, offset=(40, 0))
-        await driven.until(lambda: screen.query_one(Wall).columns[0].note == f"epoch {screen.epoch}")
+        await driven.until(lambda: screen.query_one(ImageWall).columns[0].note == f"epoch {screen.epoch}")
 
 
 async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Pat
         fake_run(tmp_path, schedule, state=State.STOPPED, epoch=epoch, place=place)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
-        wall, chart = screen.query_one(Wall), screen.query_one(LossChart)
+        wall, chart = screen.query_one(ImageWall), screen.query_one(LossChart)
 
         def notes() -> list[str]:
             return [column.note for column in wall.columns]
@@ -276,7 +276,7 @@ async def test_there_is_nothing_to_play_before_the_second_sheet(tmp_path: Path) 
         assert any("no epochs to play" in message for message in driven.said())
 
 
-async def test_new_losses_and_pictures_appear_by_themselves(tmp_path: Path) -> None:
+async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=3)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
@@ -285,7 +285,7 @@ async def test_new_losses_and_pictures_appear_by_themselves(tmp_path: Path) -> N
             writer.steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
         sheet(run.samples / "epoch-0004.png", 0.9, seed=3)
         await driven.until(lambda: len(chart.series[0].losses) == 4 * STEPS)
-        await driven.until(lambda: screen.query_one(Wall).columns[0].note == "epoch 4")
+        await driven.until(lambda: screen.query_one(ImageWall).columns[0].note == "epoch 4")
 
 
 async def test_a_run_that_is_deleted_leaves_the_comparison(tmp_path: Path) -> None:
@@ -296,14 +296,14 @@ async def test_a_run_that_is_deleted_leaves_the_comparison(tmp_path: Path) -> No
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         shutil.rmtree(runs[0].path)
-        await driven.until(lambda: len(screen.query_one(Wall).columns) == 1)
+        await driven.until(lambda: len(screen.query_one(ImageWall).columns) == 1)
         shutil.rmtree(runs[1].path)
         await driven.until(lambda: "no longer here" in driven.text())
         await driven.press("space", "left", "down", "y", "2", "tab", "end", "escape")
         assert driven.app.screen is driven.board
 
 
-async def test_rows_of_pictures_and_long_lists_can_be_scrolled(tmp_path: Path) -> None:
+async def test_rows_of_images_and_long_lists_can_be_scrolled(tmp_path: Path) -> None:
     for place in range(14):
         fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2, place=place, seed=place)
     async with dashboard(tmp_path, (80, 24)) as driven:
@@ -312,7 +312,7 @@ async def test_rows_of_pictures_and_long_lists_can_be_scrolled(tmp_path: Path) -
         await driven.press("down", "down")
         assert screen.query_one("#legend").scroll_offset.y == 2
         await driven.press("2", "down", "full_stop", "full_stop")
-        wall = screen.query_one(Wall)
+        wall = screen.query_one(ImageWall)
         assert (wall.first_row, wall.first_column) == (1, 2)
         await driven.press("up", "comma")
         assert (wall.first_row, wall.first_column) == (0, 1)
@@ -330,7 +330,7 @@ async def test_the_same_comparison_fits_after_the_terminal_has_changed(tmp_path:
             await driven.pilot.resize_terminal(*size)
             await driven.pilot.pause()
             assert screen.view == ("all" if size[0] >= 140 else "curves")
-        assert screen.query_one(Wall).visible_rows == 2
+        assert screen.query_one(ImageWall).visible_rows == 2
 
 
 async def test_help_lists_every_key_of_the_comparison(tmp_path: Path) -> None:

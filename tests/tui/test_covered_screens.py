@@ -17,7 +17,7 @@ from tests.support.tui_pilot import dashboard
 from tui.screens.board.run_table import RunTable
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.help.screen import HelpScreen
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.title_bar import say
 
 
@@ -48,7 +48,7 @@ async def test_a_board_fits_a_terminal_that_changed_its_size_while_it_was_covere
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen))
         await driven.pilot.resize_terminal(80, 24)
         await driven.press("escape")
-        await driven.until(lambda: driven.board.query_one(Wall).size.width <= 80)
+        await driven.until(lambda: driven.board.query_one(ImageWall).size.width <= 80)
         await driven.until(lambda: "quit" in driven.text().splitlines()[23])
         assert driven.app.screen is driven.board
 

@@ -20,8 +20,8 @@ from tests.support.tui_pilot import DEADLINE, dashboard
 from tui.dialogs.path_picker import PickerScreen
 from tui.screens.datasets.screen import DatasetsScreen
 from tui.screens.new_run.screen import NewRunScreen
-from tui.state.run_controller import Control
-from tui.widgets.chip_line import NameLine
+from tui.state.run_controller import RunController
+from tui.widgets.chip_line import ChipLine
 
 
 @pytest.fixture(autouse=True)
@@ -30,17 +30,17 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
 
 
-async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_picture(
+async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_start, started = threading.Event(), []
 
-    def fit_once_it_may(*asked: Any, fit: Callable[..., Fitting] = Control.fit) -> Fitting:
+    def fit_once_it_may(*asked: Any, fit: Callable[..., Fitting] = RunController.fit) -> Fitting:
         started.append(asked)
         assert may_start.wait(DEADLINE)
         return fit(*asked)
 
-    monkeypatch.setattr(Control, "fit", fit_once_it_may)
+    monkeypatch.setattr(RunController, "fit", fit_once_it_may)
     directories = runs(tmp_path / "runs")
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
@@ -54,12 +54,12 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_pictu
         assert len(started) == 1
         for side in ("real", "samples"):
             over, alone = tiles(screen, side)[:2]
-            assert over.pictures.shape[3:] == (3,)
-            assert (over.pictures != over.pictures[..., :1]).any(), "an outline in colour"
+            assert over.images.shape[3:] == (3,)
+            assert (over.images != over.images[..., :1]).any(), "an outline in colour"
             assert alone.title.startswith("IoU ")
-            assert alone.pictures.max() == 255
-            assert (alone.pictures == 0).mean() > 0.5
-        sheet = read_sheet(directories[1].sample_sheets()[-1][1]).pictures
+            assert alone.images.max() == 255
+            assert (alone.images == 0).mean() > 0.5
+        sheet = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
         await driven.press("f")
         assert "all of these have their triangles" in driven.said()
@@ -157,7 +157,7 @@ async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> 
         assert "4 mine" in driven.text()
         assert "datasets  mine" in driven.text()
         assert f"from {mine}, cut square and resized" in " ".join(driven.text().split())
-        assert tiles(screen)[0].pictures.shape[3] == 3
+        assert tiles(screen)[0].images.shape[3] == 3
     async with dashboard(tmp_path / "runs", (120, 40), remember=state) as driven:
         await browse(driven)
         assert "4 mine" in driven.text()
@@ -173,11 +173,11 @@ async def test_what_cannot_be_looked_at_is_explained_and_the_others_can(tmp_path
         assert isinstance(screen, DatasetsScreen)
         await driven.press("down", "pagedown", "end", "z", "f", "m", "v", "h", "v")
         await driven.press("4")
-        await driven.until(lambda: "size" in screen.shown.trouble)
+        await driven.until(lambda: "size" in screen.shown.problem)
         await driven.press("3")
         await looked(driven, screen)
         assert screen.shown.name == "low"
-        assert screen.shown.trouble == ""
+        assert screen.shown.problem == ""
 
 
 async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
@@ -228,5 +228,5 @@ async def test_of_many_datasets_those_around_the_chosen_one_are_named_and_clicke
         line = driven.text().splitlines()[1]
         assert line.split()[0::2] == ["7", "8", "9", "a", "b", "c", "d", "e", "f"]
         assert line.split()[-1] == "set-31"
-        await driven.pilot.click(NameLine, offset=(4, 0))
+        await driven.pilot.click(ChipLine, offset=(4, 0))
         await driven.until(lambda: screen.shown.name == "set-23")

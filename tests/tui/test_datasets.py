@@ -14,7 +14,7 @@ from tests.support.tui_fixtures import fake_run
 from tests.support.tui_pilot import dashboard, make_app, ready
 from tui.commands import DATASETS
 from tui.screens.datasets.screen import DatasetsScreen
-from tui.widgets.chip_line import NameLine
+from tui.widgets.chip_line import ChipLine
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +38,11 @@ async def test_it_begins_with_the_selected_runs_dataset_and_the_newest_samples_b
             assert said in text
         for place, tile in enumerate(tiles(screen)):
             assert tile.title == f"{place + 1}"
-            assert np.array_equal(tile.pictures[0], real("high")[place])
-        sampled = read_sheet(directories[1].sample_sheets()[-1][1]).pictures
+            assert np.array_equal(tile.images[0], real("high")[place])
+        sampled = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert len(tiles(screen)) == len(tiles(screen, "samples")) == 4
         for place, tile in enumerate(tiles(screen, "samples")):
-            assert np.array_equal(tile.pictures[0], sampled[place])
+            assert np.array_equal(tile.images[0], sampled[place])
         assert not list((tmp_path / "data").iterdir()), "looking makes nothing"
 
 
@@ -73,10 +73,10 @@ async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> No
             await looked(driven, screen)
             assert screen.shown.name == name
             assert f"datasets  {name}" in driven.text()
-            assert np.array_equal(tiles(screen)[0].pictures[0], real(name)[0])
+            assert np.array_equal(tiles(screen)[0].images[0], real(name)[0])
         await driven.press("9")
         assert screen.shown.name == "high"
-        await driven.pilot.click(NameLine, offset=(2, 0))
+        await driven.pilot.click(ChipLine, offset=(2, 0))
         await driven.until(lambda: screen.shown.name == "array")
 
 
@@ -98,13 +98,13 @@ async def test_keys_scroll_both_sides_by_rows_screens_and_to_the_ends(tmp_path: 
             await driven.press(*keys)
             assert screen.shown.first == first
             assert tiles(screen)[0].title == f"{first + 1}"
-            assert np.array_equal(tiles(screen)[0].pictures[0], real("high")[first])
+            assert np.array_equal(tiles(screen)[0].images[0], real("high")[first])
         assert tiles(screen, "samples") == []
         await driven.press("home", "down")
         assert [one.title for one in tiles(screen, "samples")] == ["3", "4", "5", "6"]
 
 
-async def test_training_pictures_are_shown_instead_of_held_out_ones(tmp_path: Path) -> None:
+async def test_training_images_are_shown_instead_of_held_out_ones(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
         await driven.press("down", "h")
@@ -123,8 +123,8 @@ async def test_samples_are_those_of_any_run_and_epoch_or_of_none(tmp_path: Path)
         assert "samples of linear, epoch 4" in driven.text()
         await driven.press("left_square_bracket")
         assert "samples of linear, epoch 3" in driven.text()
-        wanted = read_sheet(directories[0].sample_sheets()[2][1]).pictures[0]
-        assert np.array_equal(tiles(screen, "samples")[0].pictures[0], wanted)
+        wanted = read_sheet(directories[0].sample_sheets()[2][1]).images[0]
+        assert np.array_equal(tiles(screen, "samples")[0].images[0], wanted)
         await driven.press("right_square_bracket")
         assert screen.shown.epoch is None
         await driven.press("r")
@@ -175,7 +175,7 @@ async def test_the_zoom_goes_round_and_every_step_looks_different(tmp_path: Path
         screen = await browse(driven)
         widths = []
         for _ in range(4):
-            widths.append(tiles(screen)[0].pictures.shape[2])
+            widths.append(tiles(screen)[0].images.shape[2])
             await driven.press("z")
         assert widths == [32, 64, 16, 32]
 

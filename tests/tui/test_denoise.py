@@ -10,13 +10,13 @@ import pytest
 from textual.pilot import Pilot
 
 from core.runs.status import State
-from core.runs.trajectory import Walk
+from core.runs.trajectory import TrajectorySpec
 from tests.support.tui_fixtures import THREE, fake_run, states, strip, three, trajectory
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.commands import DENOISE
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.denoise.screen import DenoiseScreen
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.scrubber import Scrubber
 
 
@@ -30,23 +30,23 @@ async def denoise(driven: Driven) -> DenoiseScreen:
     return screen
 
 
-def pictures(screen: DenoiseScreen) -> list[Any]:
-    return [one.pictures for one in screen.query_one("#wall", Wall).columns]
+def images(screen: DenoiseScreen) -> list[Any]:
+    return [one.images for one in screen.query_one("#wall", ImageWall).columns]
 
 
-async def test_finished_pictures_first_then_back_to_the_noise_all_runs_together(tmp_path: Path) -> None:
+async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         assert "as the training kept it · epoch 4" in driven.text()
         assert "t    0 of 1000" in driven.text()
-        for place, shown in enumerate(pictures(screen)):
+        for place, shown in enumerate(images(screen)):
             assert np.array_equal(shown, states(10, seed=3 + place)[-1])
         await driven.press("left")
         assert "t  111 of 1000" in driven.text()
         assert driven.text().count("t 111 ") == 3
         await driven.press("home")
-        assert all(np.array_equal(shown, states(10)[0]) for shown in pictures(screen))
+        assert all(np.array_equal(shown, states(10)[0]) for shown in images(screen))
         await driven.press("left", "pageup")
         assert "t 1000 of 1000" in driven.text()
         await driven.press("pagedown", "right", "right")
@@ -57,7 +57,7 @@ async def test_finished_pictures_first_then_back_to_the_noise_all_runs_together(
         await driven.until(lambda: "t  556 of 1000" in driven.text())
 
 
-async def test_it_plays_from_noise_to_picture_and_pauses_there(tmp_path: Path) -> None:
+async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await denoise(driven)
@@ -92,27 +92,30 @@ async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> 
 
 async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Path) -> None:
     directories = three(tmp_path)
-    trajectory(directories[0], Walk("ddpm", 1000), epoch=4)
+    trajectory(directories[0], TrajectorySpec("ddpm", 1000), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await denoise(driven)
         await driven.press("m")
         assert "ddpm · 1000 steps · epoch 4" in driven.text()
         assert driven.text().count("computes it") == 2
         await driven.press("enter")
-        await driven.until(lambda: len(driven.control.walks) == 2)
-        assert driven.control.walks == [("sine", Walk("ddpm", 1000)), ("x^10", Walk("ddpm", 1000))]
+        await driven.until(lambda: len(driven.control.specs) == 2)
+        assert driven.control.specs == [
+            ("sine", TrajectorySpec("ddpm", 1000)),
+            ("x^10", TrajectorySpec("ddpm", 1000)),
+        ]
         for directory in directories[1:]:
-            trajectory(directory, Walk("ddpm", 1000), epoch=4)
+            trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4)
         await driven.until(lambda: driven.text().count("foreseen x_0") == 3)
-        assert len(pictures(screen)) == 6
-        assert np.array_equal(pictures(screen)[1], 255 - pictures(screen)[0])
+        assert len(images(screen)) == 6
+        assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
         await driven.press("enter")
         assert "all of it is computed" in driven.said()
         await driven.press("p")
-        assert len(pictures(screen)) == 3
+        assert len(images(screen)) == 3
 
 
-async def test_another_number_of_steps_and_another_sampler_are_other_walks(tmp_path: Path) -> None:
+async def test_another_number_of_steps_and_another_sampler_are_other_specs(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         await denoise(driven)
@@ -120,8 +123,8 @@ async def test_another_number_of_steps_and_another_sampler_are_other_walks(tmp_p
         assert "ddpm · 1 steps" in driven.text()
         await driven.press("n", "n", "m", "enter")
         assert "ddim · 5 steps · eta 0" in driven.text()
-        await driven.until(lambda: driven.control.walks)
-        assert driven.control.walks == [(name, Walk("ddim", 5)) for name in THREE]
+        await driven.until(lambda: driven.control.specs)
+        assert driven.control.specs == [(name, TrajectorySpec("ddim", 5)) for name in THREE]
         await driven.press("N", "N", "N")
         assert "ddim · 1000 steps" in driven.text()
         await driven.press("m", "m")
@@ -137,7 +140,7 @@ async def test_another_number_of_steps_and_another_sampler_are_other_walks(tmp_p
 
 async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path) -> None:
     for directory in three(tmp_path):
-        trajectory(directory, Walk("ddpm", 50), epoch=3)
+        trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         screen.shown.sampler, screen.shown.steps = "ddpm", 50
@@ -145,7 +148,7 @@ async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path
         await driven.pilot.pause()
         assert "the training is further:" in driven.text()
         await driven.press("enter")
-        await driven.until(lambda: len(driven.control.walks) == 3)
+        await driven.until(lambda: len(driven.control.specs) == 3)
 
 
 async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> None:
@@ -155,20 +158,20 @@ async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> Non
         assert "its first strip comes with" in driven.text()
         await driven.press("space", "left", "left_square_bracket", "enter")
         assert {"there is nothing to play yet", "no run has a checkpoint yet"} <= set(driven.said())
-        assert driven.control.walks == []
+        assert driven.control.specs == []
 
 
 async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_path: Path) -> None:
     for directory in three(tmp_path):
-        trajectory(directory, Walk("ddpm", 50), epoch=4)
+        trajectory(directory, TrajectorySpec("ddpm", 50), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await denoise(driven)
         await driven.press("tab")
         assert screen.view == "strips"
-        walls = list(screen.query("#strips > Wall").results(Wall))
+        walls = list(screen.query("#strips > Wall").results(ImageWall))
 
         def shown(place: int) -> list[Any]:
-            return [one.pictures for one in walls[place].columns if one.pictures is not None]
+            return [one.images for one in walls[place].columns if one.images is not None]
 
         assert [len(shown(place)) for place in range(3)] == [10, 10, 10]
         assert "noise 1 of 5" in driven.text()
@@ -195,14 +198,14 @@ async def test_further_runs_and_noises_are_reached_in_a_small_terminal(tmp_path:
         strip(fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2, place=place, seed=place), 2)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await denoise(driven)
-        wall = screen.query_one("#wall", Wall)
+        wall = screen.query_one("#wall", ImageWall)
         await driven.press("full_stop", "down")
         assert (wall.first_column, wall.first_row) == (1, 1)
         await driven.press("comma", "up", "2", "full_stop")
         assert (wall.first_column, wall.first_row) == (0, 0)
         assert screen.query_one("#strips").scroll_offset.y > 0
         for widget in screen.query("*"):
-            if widget.display and widget.size and not isinstance(widget, Wall):
+            if widget.display and widget.size and not isinstance(widget, ImageWall):
                 assert widget.region.right <= 80
                 assert widget.region.bottom <= 24
 
@@ -230,7 +233,7 @@ async def test_back_to_the_comparison_from_which_it_was_opened(tmp_path: Path, k
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen) and driven.app.screen.runs)
         screen = await denoise(driven)
         assert [run.label for run in screen.runs] == ["linear", "x^10"]
-        assert [one.title for one in screen.query_one("#wall", Wall).columns] == ["1 linear", "3 x^10"]
+        assert [one.title for one in screen.query_one("#wall", ImageWall).columns] == ["1 linear", "3 x^10"]
         await driven.press(key)
         assert isinstance(driven.app.screen, CompareScreen)
 
@@ -278,5 +281,5 @@ def test_it_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, size: tuple[int, int], keys: tuple[str, ...]
 ) -> None:
     for directory in three(tmp_path, size=16)[:2]:
-        trajectory(directory, Walk("ddpm", 1000), epoch=4, size=16)
+        trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4, size=16)
     assert snap_compare(make_app(tmp_path), terminal_size=size, run_before=pressed(*keys))

@@ -8,47 +8,47 @@ import pytest
 from core.comparison.compare import compare as side_by_side
 from core.comparison.grouping import gather
 from core.runs import METRICS, ProcessIdentity, RunStore
-from core.runs.progress import Judging, write_judging
+from core.runs.progress import EvaluationProgress, write_evaluation_progress
 from core.runs.status import State
 from core.statistics.estimate import Estimate
 from tests.support.fakes import DEAD_PROCESS
-from tests.support.tui_fixtures import NOW, comparison, fake_run, judge, judged
+from tests.support.tui_fixtures import NOW, comparison, evaluated, evaluator, fake_run
 from tests.support.tui_pilot import dashboard, make_app
 from tests.tui.test_compare import compare, compared
-from tui.screens.compare.evaluation_table import JudgedRun, judged_table, measured
+from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, measured
 from tui.settings.series_colors import series_style
-from tui.state.evaluations import Judgements
-from tui.state.reader import LiveReader
+from tui.state.evaluations import Evaluations
+from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
 
 ME = ProcessIdentity.current()
 
 
 def read(root: Path) -> tuple[RunSnapshot, ...]:
-    snapshot = LiveReader(root, now=lambda: NOW).poll()
+    snapshot = RunsReader(root, now=lambda: NOW).poll()
     assert snapshot is not None
     return snapshot.runs
 
 
-def columns_of(runs: tuple[RunSnapshot, ...], judgements: Judgements) -> list[JudgedRun]:
-    known = judgements.of(runs)
+def columns_of(runs: tuple[RunSnapshot, ...], evaluations: Evaluations) -> list[EvaluatedRun]:
+    known = evaluations.of_run(runs)
     return [
-        JudgedRun(run.id, run.label, series_style(place), known[run.id]) for place, run in enumerate(runs)
+        EvaluatedRun(run.id, run.label, series_style(place), known[run.id]) for place, run in enumerate(runs)
     ]
 
 
 def table(root: Path, width: int = 120, **options: Any) -> list[str]:
-    runs, judgements = read(root), Judgements()
-    judgements.look(runs)
-    found = judgements.compared(runs)
+    runs, evaluations = read(root), Evaluations()
+    evaluations.refresh(runs)
+    found = evaluations.compared(runs)
     assert found is not None
-    return judged_table(
-        columns_of(runs, judgements), found, measured(found), width, **options
+    return evaluation_table(
+        columns_of(runs, evaluations), found, measured(found), width, **options
     ).plain.splitlines()
 
 
 def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
-    judged(tmp_path)
+    evaluated(tmp_path)
     rule = side_by_side(gather(RunStore(tmp_path).infos())[0])
     lines = table(tmp_path)
     order = [row.label for row in rule.rows]
@@ -66,12 +66,12 @@ def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
 def test_a_difference_that_may_be_noise_marks_nobody(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished", clean=True)
     for run, level in zip(runs, (0.90, 0.91, 0.92, 0.90, 0.91), strict=True):
-        judge(run, level, half=0.1)
+        evaluator(run, level, half=0.1)
     assert not any("*" in line for line in table(tmp_path))
 
 
-def test_values_have_their_intervals_and_real_pictures_stand_beside(tmp_path: Path) -> None:
-    judged(tmp_path)
+def test_values_have_their_intervals_and_real_images_stand_beside(tmp_path: Path) -> None:
+    evaluated(tmp_path)
     lines = table(tmp_path)
     assert lines[0].split() == [
         "1",
@@ -97,7 +97,7 @@ def test_long_numbers_keep_their_intervals_where_there_is_room(tmp_path: Path) -
     runs = comparison(tmp_path, "finished", clean=True)
     for place, run in enumerate(runs):
         value = 2.8e-5 + 1e-7 * place
-        judge(run, 0.9, metrics={"prior_bits": Estimate(value, value - 2e-8, value + 2e-8)})
+        evaluator(run, 0.9, metrics={"prior_bits": Estimate(value, value - 2e-8, value + 2e-8)})
     wide, narrow = table(tmp_path, 160)[2], table(tmp_path, 80)[2]
     assert wide.count("±") == 5
     assert "1e-6" in narrow
@@ -108,7 +108,7 @@ def test_long_numbers_keep_their_intervals_where_there_is_room(tmp_path: Path) -
 def test_the_table_fits_into_any_width_and_says_how_many_runs_have_no_room(
     tmp_path: Path, width: int
 ) -> None:
-    judged(tmp_path)
+    evaluated(tmp_path)
     for first in (0, 2, 9):
         lines = table(tmp_path, width, first=first)
         assert max(map(len, lines)) <= max(width, 31)
@@ -118,61 +118,63 @@ def test_the_table_fits_into_any_width_and_says_how_many_runs_have_no_room(
 def test_files_are_read_again_only_when_they_have_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directories = judged(tmp_path)
-    runs, judgements = read(tmp_path), Judgements()
-    assert judgements.look(runs)
-    first = judgements.compared(runs)
-    assert not judgements.look(runs)
-    assert judgements.compared(runs) is first
-    judge(directories[4], 0.5)
-    assert judgements.look(runs)
-    assert judgements.compared(runs) is not first
-    assert judgements.of(runs)[runs[4].id].evaluation is not None
+    directories = evaluated(tmp_path)
+    runs, evaluations = read(tmp_path), Evaluations()
+    assert evaluations.refresh(runs)
+    first = evaluations.compared(runs)
+    assert not evaluations.refresh(runs)
+    assert evaluations.compared(runs) is first
+    evaluator(directories[4], 0.5)
+    assert evaluations.refresh(runs)
+    assert evaluations.compared(runs) is not first
+    assert evaluations.of_run(runs)[runs[4].id].evaluation is not None
 
 
-def test_a_judgement_that_cannot_be_read_is_trouble_and_no_traceback(tmp_path: Path) -> None:
-    directories = judged(tmp_path)
+def test_a_evaluation_that_cannot_be_read_is_problem_and_no_traceback(tmp_path: Path) -> None:
+    directories = evaluated(tmp_path)
     (directories[1].path / "evaluation.json").write_text("{")
-    runs, judgements = read(tmp_path), Judgements()
-    judgements.look(runs)
-    found = judgements.of(runs)[runs[1].id]
-    assert "not an evaluation" in found.trouble
+    runs, evaluations = read(tmp_path), Evaluations()
+    evaluations.refresh(runs)
+    found = evaluations.of_run(runs)[runs[1].id]
+    assert "not an evaluation" in found.problem
     assert found.evaluation is None
 
 
-def test_what_is_wanting_is_what_was_not_judged_is_out_of_date_or_was_judged_otherwise(
+def test_what_is_wanting_is_what_was_not_evaluated_is_out_of_date_or_was_evaluated_otherwise(
     tmp_path: Path,
 ) -> None:
-    directories = judged(tmp_path)
+    directories = evaluated(tmp_path)
     for directory in directories:
         directory.checkpoint.parent.mkdir(exist_ok=True)
         directory.checkpoint.touch()
-    judge(directories[0], 0.9, epoch=30, step=1, created="2026-11-24T13:00:00+00:00")
-    runs, judgements = read(tmp_path), Judgements()
-    judgements.look(runs)
-    ((wanted, like),) = judgements.wanting(runs)
+    evaluator(directories[0], 0.9, epoch=30, step=1, created="2026-11-24T13:00:00+00:00")
+    runs, evaluations = read(tmp_path), Evaluations()
+    evaluations.refresh(runs)
+    ((wanted, like),) = evaluations.missing(runs)
     assert [run.label for run in wanted] == ["linear", "x^10"]
     assert like is not None
     assert (like.count, like.sampler, like.steps) == (500, "ddim", 50)
-    write_judging(directories[0], Judging(identity=ME, doing="sampling", done=1, total=4))
-    judge(directories[4], 0.9, count=70, created="2026-11-24T14:00:00+00:00")
-    judgements.look(runs)
-    ((wanted, like),) = judgements.wanting(runs)
+    write_evaluation_progress(
+        directories[0], EvaluationProgress(identity=ME, doing="sampling", done=1, total=4)
+    )
+    evaluator(directories[4], 0.9, count=70, created="2026-11-24T14:00:00+00:00")
+    evaluations.refresh(runs)
+    ((wanted, like),) = evaluations.missing(runs)
     assert [run.label for run in wanted] == ["sine", "x^1.5", "x^2"]
     assert like is not None
     assert like.count == 70
 
 
-def test_runs_without_a_checkpoint_cannot_be_judged(tmp_path: Path) -> None:
+def test_runs_without_a_checkpoint_cannot_be_evaluated(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", epoch=2)
-    runs, judgements = read(tmp_path), Judgements()
-    judgements.look(runs)
-    assert judgements.wanting(runs) == [([], None)]
-    assert judgements.compared(runs) is None
+    runs, evaluations = read(tmp_path), Evaluations()
+    evaluations.refresh(runs)
+    assert evaluations.missing(runs) == [([], None)]
+    assert evaluations.compared(runs) is None
 
 
-async def test_numbers_say_what_runs_were_judged_by_and_which_are_best(tmp_path: Path) -> None:
-    judged(tmp_path)
+async def test_numbers_say_what_runs_were_evaluated_by_and_which_are_best(tmp_path: Path) -> None:
+    evaluated(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         assert screen.view == "all"
@@ -185,8 +187,8 @@ async def test_numbers_say_what_runs_were_judged_by_and_which_are_best(tmp_path:
         assert "several seeds tell" in text
 
 
-async def test_columns_of_judged_runs_are_scrolled_by_keys(tmp_path: Path) -> None:
-    judged(tmp_path)
+async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) -> None:
+    evaluated(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)
         await driven.press("3", "full_stop", "full_stop")
@@ -196,7 +198,7 @@ async def test_columns_of_judged_runs_are_scrolled_by_keys(tmp_path: Path) -> No
         assert " more " not in driven.text()
 
 
-async def test_enter_has_judged_what_is_not_and_the_numbers_come_by_themselves(tmp_path: Path) -> None:
+async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselves(tmp_path: Path) -> None:
     directories = comparison(tmp_path, "finished", clean=True)
     for directory in directories[:2]:
         directory.checkpoint.parent.mkdir()
@@ -206,37 +208,39 @@ async def test_enter_has_judged_what_is_not_and_the_numbers_come_by_themselves(t
         await driven.press("3")
         assert "not judged yet: ⏎ judges all 5 runs" in driven.text()
         await driven.press("enter")
-        await driven.until(lambda: driven.control.judged)
-        assert driven.control.judged == [(["linear", "sine"], None)]
-        write_judging(directories[0], Judging(identity=ME, doing="sampling", done=20, total=50))
-        write_judging(directories[1], Judging(identity=ME))
+        await driven.until(lambda: driven.control.evaluated)
+        assert driven.control.evaluated == [(["linear", "sine"], None)]
+        write_evaluation_progress(
+            directories[0], EvaluationProgress(identity=ME, doing="sampling", done=20, total=50)
+        )
+        write_evaluation_progress(directories[1], EvaluationProgress(identity=ME))
         await driven.until(lambda: "being judged:  1 sampling 40%  2 waits" in driven.text())
-        judge(directories[0], 0.9)
+        evaluator(directories[0], 0.9)
         (directories[0].path / "evaluating.json").unlink()
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         assert "waits" in driven.text()
-        write_judging(directories[1], Judging(identity=DEAD_PROCESS))
+        write_evaluation_progress(directories[1], EvaluationProgress(identity=DEAD_PROCESS))
         await driven.until(lambda: "2 sine: its process is gone" in driven.text())
         await driven.press("enter")
-        await driven.until(lambda: len(driven.control.judged) == 2)
-        labels, like = driven.control.judged[1]
+        await driven.until(lambda: len(driven.control.evaluated) == 2)
+        labels, like = driven.control.evaluated[1]
         assert labels == ["sine"]
         assert like is not None
         assert like.count == 500
 
 
-async def test_enter_says_so_where_there_is_nothing_to_judge(tmp_path: Path) -> None:
+async def test_enter_says_so_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)
         await driven.press("3", "enter")
         assert any("no run has a checkpoint yet" in message for message in driven.said())
         (run,) = read(tmp_path)
-        judge(run.run, 0.9)
+        evaluator(run.run, 0.9)
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         await driven.press("enter")
         assert any("all of them are judged" in message for message in driven.said())
-    assert driven.control.judged == []
+    assert driven.control.evaluated == []
 
 
 @pytest.fixture
@@ -248,8 +252,8 @@ def _truecolor(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("size", "keys"), [((80, 24), ("3",)), ((120, 36), ("3",)), ((160, 50), ())], ids=str
 )
-def test_judged_runs_look_as_they_did(
+def test_evaluated_runs_look_as_they_did(
     snap_compare: Any, tmp_path: Path, size: tuple[int, int], keys: tuple[str, ...]
 ) -> None:
-    judged(tmp_path)
+    evaluated(tmp_path)
     assert snap_compare(make_app(tmp_path), terminal_size=size, run_before=compared(*keys))

@@ -8,8 +8,8 @@ from PIL import Image
 
 from tests.support.tui_fixtures import comparison, three
 from tests.support.tui_pilot import Driven, dashboard, make_app
-from tui.export.item import Piece
-from tui.export.screenshot import Shot, screen_svg
+from tui.export.item import ExportItem
+from tui.export.screenshot import Screenshot, screen_svg
 from tui.screens.board.screen import Board
 
 
@@ -89,7 +89,7 @@ async def test_keys_work_while_an_export_is_being_written(
         assert goes_on.wait(60)
         return b"done"
 
-    monkeypatch.setattr(Board, "exports", lambda self: [Piece("slow.txt", slow)])
+    monkeypatch.setattr(Board, "exports", lambda self: [ExportItem("slow.txt", slow)])
     root = tmp_path / "exports"
     async with dashboard(tmp_path / "runs", exports=root) as driven:
         try:
@@ -110,10 +110,10 @@ async def test_the_svg_is_the_one_that_textual_takes(tmp_path: Path) -> None:
     app = make_app(tmp_path)
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
-        assert screen_svg(Shot.of(app)).decode() == app.export_screenshot()
+        assert screen_svg(Screenshot.capture(app)).decode() == app.export_screenshot()
 
 
-async def test_a_notice_is_not_in_the_picture_of_the_screen(tmp_path: Path) -> None:
+async def test_a_notice_is_not_in_the_image_of_the_screen(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "stopped", clean=True)
     root = tmp_path / "exports"
     app = make_app(tmp_path / "runs", exports=root)

@@ -9,10 +9,10 @@ from textual import events
 from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
 from tui.widgets.charts import x_axis
 from tui.widgets.charts.canvas import GUTTER, LABEL_ROOM
-from tui.widgets.charts.cursor_readout import Reading, box
-from tui.widgets.charts.interactive_loss_chart import LossExplorer
+from tui.widgets.charts.cursor_readout import Reading, readout_box
+from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.series import Series
-from tui.widgets.charts.x_axis import Scale, Span, panned, place_text, scale_of, zoomed
+from tui.widgets.charts.x_axis import Scale, Span, panned, scale_of, x_text, zoomed
 
 STEPS = np.arange(1.0, 1001.0)
 EPOCHS = scale_of([(0.0, 0.0), (500.0, 5.0), (1000.0, 10.0)])
@@ -29,7 +29,7 @@ def two(scale: Scale | None = None) -> list[Series]:
     ]
 
 
-def run_chart(chart: LossExplorer, size: tuple[int, int] = (110, 20)):
+def run_chart(chart: InteractiveLossChart, size: tuple[int, int] = (110, 20)):
     chart.legend = False
     return Bench(chart).run_test(size=size)
 
@@ -78,7 +78,7 @@ def test_no_zoom_is_so_close_that_nothing_is_left() -> None:
 
 
 def test_long_times_are_told_in_hours_and_short_ones_in_seconds() -> None:
-    assert [place_text(seconds, "time") for seconds in (7.25, 59.0, 3599.0, 7500.0)] == [
+    assert [x_text(seconds, "time") for seconds in (7.25, 59.0, 3599.0, 7500.0)] == [
         "7.25 s",
         "59 s",
         "59 min 59 s",
@@ -87,7 +87,7 @@ def test_long_times_are_told_in_hours_and_short_ones_in_seconds() -> None:
 
 
 async def test_the_cursor_reads_each_line_where_it_stands() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
         chart.smoothing = 0
@@ -115,7 +115,7 @@ async def test_the_cursor_reads_each_line_where_it_stands() -> None:
 
 
 async def test_losses_that_are_not_finite_are_read_as_such_and_those_beyond_the_end_not_at_all() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         losses = np.where(STEPS < 600, 0.5, np.nan)
         chart.show(
@@ -131,7 +131,7 @@ async def test_losses_that_are_not_finite_are_read_as_such_and_those_beyond_the_
 
 @pytest.mark.parametrize(("unit", "scale", "end"), [("steps", None, "1k"), ("epochs", EPOCHS, "10")])
 async def test_the_axis_is_in_its_unit(unit: str, scale: Scale | None, end: str) -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.unit = unit
         chart.show(two(scale))
@@ -147,7 +147,7 @@ async def test_the_axis_is_in_its_unit(unit: str, scale: Scale | None, end: str)
 
 
 async def test_an_axis_of_time_is_marked_in_minutes_or_hours() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.unit = "time"
         for seconds, name in ((100.0, "s"), (1000.0, "min"), (50_000.0, "h")):
@@ -157,7 +157,7 @@ async def test_an_axis_of_time_is_marked_in_minutes_or_hours() -> None:
 
 
 async def test_runs_of_another_pace_end_elsewhere_on_an_axis_of_time() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         fast, slow = two()
         chart.unit, chart.smoothing = "time", 0
@@ -178,7 +178,7 @@ async def test_runs_of_another_pace_end_elsewhere_on_an_axis_of_time() -> None:
 
 
 async def test_the_y_axis_fits_what_is_seen() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.smoothing, chart.log_y = 0, False
         chart.show(two()[:1])
@@ -194,7 +194,7 @@ async def test_the_y_axis_fits_what_is_seen() -> None:
 
 
 async def test_held_out_losses_go_on_at_the_same_height_when_one_looks_closer() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         steps, losses = np.array([100.0, 1000.0]), np.array([1.0, 0.1])
         chart.log_y = False
@@ -207,7 +207,7 @@ async def test_held_out_losses_go_on_at_the_same_height_when_one_looks_closer() 
 
 
 async def test_the_mouse_reads_and_a_click_leaves_the_cursor_there() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
         await pilot.pause()
@@ -223,7 +223,7 @@ async def test_the_mouse_reads_and_a_click_leaves_the_cursor_there() -> None:
 
 
 async def test_a_drag_moves_the_curves_and_not_the_cursor() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
         chart.zoom(3, at=500.0)
@@ -242,21 +242,21 @@ async def test_a_drag_moves_the_curves_and_not_the_cursor() -> None:
 
 
 async def test_the_wheel_zooms_where_the_mouse_is() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
         await pilot.pause()
-        place = chart.place_under(GUTTER + 20)
+        place = chart.x_under(GUTTER + 20)
         await pilot._post_mouse_events([events.MouseScrollUp], chart, (GUTTER + 20, 5), button=0)
         assert chart.span is not None
         assert chart.span.low <= place <= chart.span.high
-        assert chart.place_under(GUTTER + 20) == pytest.approx(place, abs=10)
+        assert chart.x_under(GUTTER + 20) == pytest.approx(place, abs=10)
         await pilot._post_mouse_events([events.MouseScrollDown], chart, (GUTTER + 20, 5), button=0)
         assert chart.span is None
 
 
 async def test_the_cursor_moves_by_cells_and_comes_in_at_either_end() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.step_cursor(1)
         assert chart.held is None
@@ -274,7 +274,7 @@ async def test_the_cursor_moves_by_cells_and_comes_in_at_either_end() -> None:
 
 
 async def test_moving_the_cursor_does_not_make_the_lines_again() -> None:
-    chart = LossExplorer()
+    chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
         await pilot.pause()
@@ -289,13 +289,13 @@ async def test_moving_the_cursor_does_not_make_the_lines_again() -> None:
 
 def test_a_box_has_lines_of_one_width_and_counts_whom_it_leaves_out() -> None:
     many = [Reading(str(n), f"run number {n} of many", 0.1 * n, None) for n in range(1, 10)]
-    lines = ["".join(text for text, _ in line) for line in box("step 7", many, 60, 8, both=False)]
+    lines = ["".join(text for text, _ in line) for line in readout_box("step 7", many, 60, 8, both=False)]
     assert len({len(line) for line in lines}) == 1
     assert len(lines) == 8
     assert "and 5 more" in lines[-2]
-    assert box("step 7", many, 60, 3, both=False) == []
-    assert box("step 7", many, 12, 20, both=True) == []
-    assert box("step 7", [], 60, 20, both=True) == []
-    narrow = ["".join(text for text, _ in line) for line in box("step 7", many, 24, 20, both=False)]
+    assert readout_box("step 7", many, 60, 3, both=False) == []
+    assert readout_box("step 7", many, 12, 20, both=True) == []
+    assert readout_box("step 7", [], 60, 20, both=True) == []
+    narrow = ["".join(text for text, _ in line) for line in readout_box("step 7", many, 24, 20, both=False)]
     assert max(map(len, narrow)) <= 24
     assert "1 run numbe…" in narrow[2]

@@ -15,22 +15,22 @@ from PIL import Image
 from rich.style import Style
 from textual.strip import Strip
 
-from core.imaging.resize import LIFT
+from core.imaging.resize import RAISED_BLACK
 from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, KittyTerminal, Pixels
 from tests.support.terminals import DASHBOARD, Terminal, terminals
 from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
-from tui.export.halfblock_fallback import halved
-from tui.export.screenshot import Shot, screen_pixels
+from tui.export.halfblock_fallback import as_halfblocks
+from tui.export.screenshot import Screenshot, screen_pixels
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.terminal.kitty import detect, placements, protocol
 from tui.terminal.kitty.placements import FIRST_ID, Placement, Placements
-from tui.terminal.kitty.png import enlarged
-from tui.terminal.screen_buffer import Painted
-from tui.widgets.images.image_wall import Wall
-from tui.widgets.images.render_mode import Drawing
+from tui.terminal.kitty.png import encode_png
+from tui.terminal.screen_buffer import ScreenBuffer
+from tui.widgets.images.image_wall import ImageWall
+from tui.widgets.images.render_mode import RenderMode
 
 GROUND = Style.parse("on #102030")
 ALL = 1 << 30
@@ -42,14 +42,14 @@ def pixels_of(png: bytes) -> Pixels:
         return np.asarray(image)
 
 
-def blown_up(picture: Pixels, factor: int) -> Pixels:
-    return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+def blown_up(image: Pixels, factor: int) -> Pixels:
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 # The protocol
 
 
-def test_a_picture_is_sent_in_chunks_and_then_placed() -> None:
+def test_a_image_is_sent_in_chunks_and_then_placed() -> None:
     assert protocol.transmit(7, b"abc", 2, 1) == (
         "\x1b_Ga=t,t=d,f=100,i=7,q=2,m=0;YWJj\x1b\\\x1b_Ga=p,U=1,i=7,c=2,r=1,q=2\x1b\\"
     )
@@ -96,26 +96,26 @@ def test_tmux_hands_each_code_on_by_itself() -> None:
 def test_every_pixel_becomes_a_square_and_what_is_left_free_is_transparent(
     width: int, height: int, factor: int, colour: bool
 ) -> None:
-    picture = noise(1, colour=colour)[0]
-    found = pixels_of(enlarged(picture, width, height))
+    image = noise(1, colour=colour)[0]
+    found = pixels_of(encode_png(image, width, height))
     assert found.shape[:2] == (height, width)
     size = 32 * factor
     if size == width == height:
-        assert np.array_equal(found, blown_up(picture, factor))
+        assert np.array_equal(found, blown_up(image, factor))
         return
     top, left = (height - size) // 2, (width - size) // 2
     part = found[top : top + size, left : left + size]
-    assert np.array_equal(part[..., :-1].squeeze(), blown_up(picture, factor))
+    assert np.array_equal(part[..., :-1].squeeze(), blown_up(image, factor))
     assert np.all(part[..., -1] == 255)
     assert np.count_nonzero(found[..., -1]) == size**2
 
 
-def test_a_picture_without_room_is_averaged_and_a_lifted_one_has_no_black() -> None:
+def test_a_image_without_room_is_averaged_and_a_lifted_one_has_no_black() -> None:
     large = np.full((64, 128), 80, np.uint8)
-    found = pixels_of(enlarged(large, 40, 30))
+    found = pixels_of(encode_png(large, 40, 30))
     assert found.shape == (30, 40, 2)
     assert np.all(found[5:25] == (80, 255))
-    assert np.all(pixels_of(enlarged(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == LIFT)
+    assert np.all(pixels_of(encode_png(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == RAISED_BLACK)
 
 
 # Places, and what the terminal shows of them
@@ -127,12 +127,12 @@ class Watched:
     def __init__(self) -> None:
         self.places = Placements()
         self.places.cell = (WIDTH, HEIGHT)
-        self.painted = Painted()
+        self.painted = ScreenBuffer()
         self.painted.placements = self.places
         self.kitty = KittyScreen(40, 10)
 
-    def hang(self, at: int, picture: Pixels) -> Placement:
-        place = self.places.hang(self, (at, 0), picture, 8, 4)
+    def hang(self, at: int, image: Pixels) -> Placement:
+        place = self.places.place(self, (at, 0), image, 8, 4)
         assert place is not None
         return place
 
@@ -140,11 +140,11 @@ class Watched:
         """The cells of a place from a column on, as when something covers what is left of it."""
         for line, segments in enumerate(place.drawn(GROUND)):
             text = "".join(f"\x1b[48;2;16;32;48m{part.text}\x1b[0m" for part in Strip(segments).crop(left))
-            assert self.painted.take(f"\x1b[{y + line + 1};{x + left + 1}H{text}")
+            assert self.painted.write(f"\x1b[{y + line + 1};{x + left + 1}H{text}")
 
     def send(self, room: int = ALL) -> int:
         """Send what is due; how much that was."""
-        data = self.places.due(self.painted.colors, room) + self.painted.send()
+        data = self.places.pending(self.painted.colors, room) + self.painted.flush()
         assert self.kitty.feed(data) == ""
         return len(data)
 
@@ -153,28 +153,28 @@ class Watched:
         return self.kitty.pixels()[y * HEIGHT : (y + 4) * HEIGHT, x * WIDTH : (x + 8) * WIDTH, 0]
 
 
-def test_a_place_shows_one_picture_after_the_other_and_its_cells_are_sent_once() -> None:
-    watched, pictures = Watched(), noise(4, 24)
+def test_a_place_shows_one_image_after_the_other_and_its_cells_are_sent_once() -> None:
+    watched, images = Watched(), noise(4, 24)
     for at in range(3):
-        watched.write(10 * at, 1, watched.hang(at, pictures[at]))
+        watched.write(10 * at, 1, watched.hang(at, images[at]))
     watched.send()
     for at in range(3):
-        assert np.array_equal(watched.shown(10 * at, 1), blown_up(pictures[at], 4))
-    watched.hang(1, pictures[3])
-    codes = watched.places.due(watched.painted.colors, ALL)
-    assert watched.painted.send() == ""
+        assert np.array_equal(watched.shown(10 * at, 1), blown_up(images[at], 4))
+    watched.hang(1, images[3])
+    codes = watched.places.pending(watched.painted.colors, ALL)
+    assert watched.painted.flush() == ""
     watched.kitty.feed(codes)
-    assert np.array_equal(watched.shown(10, 1), blown_up(pictures[3], 4))
-    watched.hang(1, pictures[3].copy())
+    assert np.array_equal(watched.shown(10, 1), blown_up(images[3], 4))
+    watched.hang(1, images[3].copy())
     assert watched.send() == 0
 
 
-def test_what_covers_a_picture_and_goes_again_leaves_it_as_it_was() -> None:
-    watched, picture = Watched(), noise(1, 24)[0]
-    place, wanted = watched.hang(0, picture), blown_up(picture, 4)
+def test_what_covers_a_image_and_goes_again_leaves_it_as_it_was() -> None:
+    watched, image = Watched(), noise(1, 24)[0]
+    place, wanted = watched.hang(0, image), blown_up(image, 4)
     watched.write(0, 0, place)
     watched.send()
-    assert watched.painted.take("".join(f"\x1b[{y};3H\x1b[1mxyz\x1b[0m" for y in range(1, 5)))
+    assert watched.painted.write("".join(f"\x1b[{y};3H\x1b[1mxyz\x1b[0m" for y in range(1, 5)))
     watched.send()
     assert np.array_equal(watched.shown(0, 0)[:, : 2 * WIDTH], wanted[:, : 2 * WIDTH])
     assert not np.array_equal(watched.shown(0, 0)[:, 2 * WIDTH : 5 * WIDTH], wanted[:, 2 * WIDTH : 5 * WIDTH])
@@ -185,32 +185,30 @@ def test_what_covers_a_picture_and_goes_again_leaves_it_as_it_was() -> None:
     assert watched.kitty.transmitted == 1
 
 
-def test_pictures_without_room_wait_and_the_one_sent_longest_ago_is_next() -> None:
-    watched, pictures = Watched(), noise(9, 24)
+def test_images_without_room_wait_and_the_one_sent_longest_ago_is_next() -> None:
+    watched, images = Watched(), noise(9, 24)
     for at in range(3):
-        watched.write(10 * at, 0, watched.hang(at, pictures[at]))
+        watched.write(10 * at, 0, watched.hang(at, images[at]))
     sent = []
     for number in range(6):
-        places = [watched.hang(at, pictures[(number + at) % 9]) for at in range(3)]
+        places = [watched.hang(at, images[(number + at) % 9]) for at in range(3)]
         watched.send(room=1)
         assert watched.places.waits
-        sent += [at for at, place in enumerate(places) if not place.is_due((WIDTH, HEIGHT))]
+        sent += [at for at, place in enumerate(places) if not place.is_pending((WIDTH, HEIGHT))]
     assert sent == [0, 1, 2, 0, 1, 2]
     watched.send(room=0)
     assert watched.kitty.transmitted == 6
 
 
 def test_another_size_of_cells_sends_again_what_is_seen_and_nothing_else() -> None:
-    watched, picture = Watched(), noise(1, 24)[0]
-    seen, _ = watched.hang(0, picture), watched.hang(1, picture)
+    watched, image = Watched(), noise(1, 24)[0]
+    seen, _ = watched.hang(0, image), watched.hang(1, image)
     watched.write(0, 0, seen)
     watched.send()
     watched.places.cell = (9, 18)
     watched.send()
     assert watched.kitty.transmitted == 2
-    assert {identity: one.size for identity, one in watched.kitty.pictures.items()} == {
-        seen.identity: (72, 72)
-    }
+    assert {identity: one.size for identity, one in watched.kitty.images.items()} == {seen.identity: (72, 72)}
 
 
 def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
@@ -218,39 +216,39 @@ def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
 ) -> None:
     monkeypatch.setattr(placements, "MOST_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
     watched, held = Watched(), []
-    for at, picture in enumerate(noise(5, 24)):
-        watched.write(0, 0, watched.hang(at, picture))
+    for at, image in enumerate(noise(5, 24)):
+        watched.write(0, 0, watched.hang(at, image))
         watched.send()
-        held.append([one - FIRST_ID for one in watched.kitty.pictures])
+        held.append([one - FIRST_ID for one in watched.kitty.images])
     assert held == [[0], [0, 32], [32, 64], [64, 96], [96, 128]]
     watched.kitty.feed(watched.places.undo())
-    assert watched.kitty.pictures == watched.kitty.placements == {}
+    assert watched.kitty.images == watched.kitty.placements == {}
     watched.send()
-    assert list(watched.kitty.pictures) == [FIRST_ID + 128]
+    assert list(watched.kitty.images) == [FIRST_ID + 128]
     watched.kitty.feed(watched.places.undo_unknown())
-    assert watched.kitty.pictures == {}
+    assert watched.kitty.images == {}
 
 
 def test_places_that_are_left_are_deleted_and_others_take_their_stand_ins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(placements, "COUNT", 70)
-    watched, picture = Watched(), noise(1, 24)[0]
-    first, _ = watched.hang(0, picture), watched.hang(1, picture)
-    assert watched.places.hang("other", (0, 0), picture, 8, 4) is None
-    assert watched.places.hang("other", (0, 0), picture, 298, 1) is None
+    watched, image = Watched(), noise(1, 24)[0]
+    first, _ = watched.hang(0, image), watched.hang(1, image)
+    assert watched.places.place("other", (0, 0), image, 8, 4) is None
+    assert watched.places.place("other", (0, 0), image, 298, 1) is None
     watched.write(0, 0, first)
     watched.send()
-    assert list(watched.kitty.pictures) == [first.identity]
+    assert list(watched.kitty.images) == [first.identity]
     watched.places.release(watched)
-    other = watched.places.hang("other", (0, 0), picture, 8, 4)
+    other = watched.places.place("other", (0, 0), image, 8, 4)
     assert other is not None
     assert other.rows == first.rows
     watched.places.clear()
-    watched.painted.forget()
+    watched.painted.invalidate()
     watched.write(0, 0, first)
     watched.send()
-    assert watched.kitty.pictures == {}
+    assert watched.kitty.images == {}
     assert "".join(watched.kitty.screen.display).strip() == ""
 
 
@@ -279,8 +277,8 @@ def test_a_terminal_is_known_by_what_it_does(graphics: bool, placeholders: bool,
     kitty = KittyScreen(20, 5, graphics=graphics, placeholders=placeholders)
     kitty.feed("\x1b[3;4Hx")
     asked = Asked(kitty, typed="qj")
-    assert detect.ask(asked.write, asked.read, tmux=False) == (refusal, "qj")
-    assert kitty.pictures == kitty.placements == {}
+    assert detect.detect(asked.write, asked.read, tmux=False) == (refusal, "qj")
+    assert kitty.images == kitty.placements == {}
     assert (kitty.screen.cursor.x, kitty.screen.cursor.y) == (4, 2)
 
 
@@ -291,8 +289,8 @@ def test_tmux_answers_for_itself_so_only_the_answer_for_graphics_counts() -> Non
         assert text.startswith("\x1bPtmux;")
         asked.write(text.removeprefix("\x1bPtmux;").removesuffix("\x1b\\").replace("\x1b\x1b", "\x1b"))
 
-    assert detect.ask(passed_on, asked.read, tmux=True) == ("", "")
-    assert detect.ask(lambda text: None, asked.read, tmux=True) == (detect.SILENT_TMUX, "")
+    assert detect.detect(passed_on, asked.read, tmux=True) == ("", "")
+    assert detect.detect(lambda text: None, asked.read, tmux=True) == (detect.SILENT_TMUX, "")
     assert "allow-passthrough on" in detect.SILENT_TMUX
 
 
@@ -306,26 +304,28 @@ async def test_the_choice_is_kept_and_a_line_says_what_there_is_instead(tmp_path
         await driven.press("T", "down", "right")
         assert "‹ kitty ›" in driven.text()
         await driven.until(lambda: detect.NO_TERMINAL in driven.said())
-        assert driven.app.drawing.placements is None
+        assert driven.app.render_mode.placements is None
         await driven.press("escape")
         assert "▀" in driven.text()
-    assert read_settings(theme)[0] == Settings(pictures="kitty")
+    assert read_settings(theme)[0] == Settings(images="kitty")
 
 
-async def test_an_export_has_pictures_where_the_terminal_drew_them(tmp_path: Path) -> None:
+async def test_an_export_has_images_where_the_terminal_drew_them(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "finished", clean=True)
-    async with dashboard(tmp_path / "runs", (100, 30), pictures="truecolor") as driven:
+    async with dashboard(tmp_path / "runs", (100, 30), image_mode="truecolor") as driven:
         await still(driven.pilot)
-        before, places = Shot.of(driven.app), Placements()
-        driven.app.draw_pictures(Drawing("truecolor", 1, places))
+        before, places = Screenshot.capture(driven.app), Placements()
+        driven.app.set_render_mode(RenderMode("truecolor", 1, places))
         await still(driven.pilot)
         strips = driven.app.screen._compositor.render_strips()
         assert any(sign >= placements.FIRST for strip in strips for sign in strip.text)
-        assert not any(sign >= placements.FIRST for strip in halved(strips, places) for sign in strip.text)
-        assert np.array_equal(screen_pixels(Shot.of(driven.app)), screen_pixels(before))
-        driven.app.draw_pictures(Drawing("truecolor", 1))
+        assert not any(
+            sign >= placements.FIRST for strip in as_halfblocks(strips, places) for sign in strip.text
+        )
+        assert np.array_equal(screen_pixels(Screenshot.capture(driven.app)), screen_pixels(before))
+        driven.app.set_render_mode(RenderMode("truecolor", 1))
         await driven.pilot.pause()
-        assert driven.board.query_one(Wall).columns
+        assert driven.board.query_one(ImageWall).columns
         assert "▀" in driven.text()
 
 
@@ -358,12 +358,12 @@ def test_the_program_shows_real_pixels_and_leaves_none_behind(
     (program,) = psutil.Process(terminal.process.pid).children()
     terminal.press("\x1a")
     terminal.until(lambda: b"Stopped" in terminal.raw)
-    assert kitty.pictures == {}
+    assert kitty.images == {}
     terminal.press("fg\r")
     terminal.until(lambda: len(kitty.placements) >= 10)
     program.send_signal(signal.SIGKILL)
     terminal.until(lambda: b"ddpm-tui was killed" in terminal.raw)
-    assert kitty.pictures == kitty.placements == {}
+    assert kitty.images == kitty.placements == {}
 
 
 def test_where_the_terminal_has_no_placeholders_half_blocks_are_seen_and_a_line_says_why(
@@ -381,5 +381,5 @@ def test_where_the_terminal_has_no_placeholders_half_blocks_are_seen_and_a_line_
     terminal.shows("▀", "q quit")
     terminal.press("q")
     assert terminal.ends() == 0
-    assert terminal.kitty.pictures == {}
+    assert terminal.kitty.images == {}
     assert protocol.PLACEHOLDER.encode() not in terminal.raw

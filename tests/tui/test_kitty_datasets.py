@@ -13,10 +13,10 @@ from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, Pixels
 from tests.support.tui_datasets import browse, looked, runs
 from tests.support.tui_pilot import DEADLINE, Driven, dashboard
 from tui.terminal.kitty.placements import Placements
-from tui.terminal.kitty.png import enlarged
-from tui.terminal.screen_buffer import Painted
-from tui.widgets.images.image_wall import Wall
-from tui.widgets.images.render_mode import Drawing
+from tui.terminal.kitty.png import encode_png
+from tui.terminal.screen_buffer import ScreenBuffer
+from tui.widgets.images.image_wall import ImageWall
+from tui.widgets.images.render_mode import RenderMode
 
 ALL = 1 << 30
 """Room for everything."""
@@ -35,10 +35,10 @@ class Shown:
         self.driven = driven
         self.places = Placements()
         self.places.cell = (WIDTH, HEIGHT)
-        self.painted = Painted()
+        self.painted = ScreenBuffer()
         self.painted.placements = self.places
         self.kitty = KittyScreen(1, 1)
-        driven.app.draw_pictures(Drawing("truecolor", 1, self.places))
+        driven.app.set_render_mode(RenderMode("truecolor", 1, self.places))
 
     async def comes(self) -> int:
         """Send what changes until each tile that is seen has its picture's pixels; how many those are."""
@@ -54,44 +54,44 @@ class Shown:
         width, height = app.size
         if (self.kitty.screen.columns, self.kitty.screen.lines) != (width, height):
             self.kitty.screen.resize(height, width)
-            self.painted.forget()
+            self.painted.invalidate()
         for y, strip in enumerate(app.screen._compositor.render_strips()):
-            assert self.painted.take(f"\x1b[{y + 1};1H{strip.render(app.console)}")
-        codes = self.places.due(self.painted.colors, ALL) + self.painted.send(ALL)
+            assert self.painted.write(f"\x1b[{y + 1};1H{strip.render(app.console)}")
+        codes = self.places.pending(self.painted.colors, ALL) + self.painted.flush(ALL)
         assert self.kitty.feed(codes) == ""
         pixels, tiles = self.kitty.pixels(), list(self._tiles())
         return len(tiles) * all(self._is_shown(pixels, *tile) for tile in tiles)
 
-    def _is_shown(self, pixels: Pixels, wall: Wall, place: int, row: int) -> bool:
-        layout, picture = wall.tile_layout, wall.columns[place].pictures
-        assert picture is not None
+    def _is_shown(self, pixels: Pixels, wall: ImageWall, place: int, row: int) -> bool:
+        layout, stack = wall.tile_layout, wall.columns[place].images
+        assert stack is not None
         x, y = wall.region.x + layout.left + place * layout.step, wall.region.y + 1 + row * layout.lines
         size = layout.tile * WIDTH, layout.lines * HEIGHT
-        png = enlarged(picture[row], *size, lifted=(place + row) % 2 == 1)
+        png = encode_png(stack[row], *size, lifted=(place + row) % 2 == 1)
         with Image.open(io.BytesIO(png)) as image:
             wanted = np.asarray(image.convert("RGB"))
         lines = min(size[1], (self.driven.app.size.height - 1 - y) * HEIGHT)
         found = pixels[y * HEIGHT :, x * WIDTH :][:lines, : size[0]]
         return np.array_equal(found, wanted[:lines])
 
-    def _tiles(self) -> Iterator[tuple[Wall, int, int]]:
+    def _tiles(self) -> Iterator[tuple[ImageWall, int, int]]:
         screen = self.driven.app.screen
-        for wall in screen.query(Wall).results(Wall):
+        for wall in screen.query(ImageWall).results(ImageWall):
             if wall.is_on_screen and wall.size:
                 for place, column in enumerate(wall.columns):
-                    if column.pictures is not None:
-                        for row in range(min(len(column.pictures), wall.visible_rows)):
+                    if column.images is not None:
+                        for row in range(min(len(column.images), wall.visible_rows)):
                             yield wall, place, row
 
     @property
     def dangling(self) -> int:
         """Cells that name a picture that the terminal does not have."""
-        known = {identity & 0xFFFFFF for identity in self.kitty.pictures}
+        known = {identity & 0xFFFFFF for identity in self.kitty.images}
         cells = [cell for line in self.kitty.screen.buffer.values() for cell in line.values()]
         return sum(cell.data[:1] == "\U0010eeee" and int(cell.fg, 16) not in known for cell in cells)
 
 
-async def test_each_key_shows_other_pictures_and_leaves_none_of_those_before(tmp_path: Path) -> None:
+async def test_each_key_shows_other_images_and_leaves_none_of_those_before(tmp_path: Path) -> None:
     runs(tmp_path / "runs")
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         shown = Shown(driven)
@@ -112,5 +112,5 @@ async def test_each_key_shows_other_pictures_and_leaves_none_of_those_before(tmp
             await shown.comes()
             assert shown.dangling == 0, size
         await driven.press("escape")
-        assert await shown.comes() == on_board == len(shown.kitty.pictures)
+        assert await shown.comes() == on_board == len(shown.kitty.images)
         assert shown.dangling == 0

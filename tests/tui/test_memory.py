@@ -12,10 +12,10 @@ from textual.widget import Widget
 
 from tests.support.tui_fixtures import five
 from tests.support.tui_pilot import LOAD, dashboard
-from tui.screens.board.system_panel import MachinePanel
+from tui.screens.board.system_panel import SystemPanel
 from tui.screens.compare.screen import CompareScreen
-from tui.state.system_load import MachineLoad
-from tui.textual_ext.signals import follow
+from tui.state.system_load import SystemLoad
+from tui.textual_ext.signals import subscribe_weakly
 
 SCREENS = ("c", "d", "s", "b", "n", "T", "question_mark")
 """Keys that open one each."""
@@ -60,7 +60,7 @@ async def test_whoever_follows_a_signal_is_told_and_no_longer_when_it_is_closed(
 
         listener = Listener()
         await compare.mount(listener)
-        follow(listener, driven.app.theme_changed_signal, listener.hear)
+        subscribe_weakly(listener, driven.app.theme_changed_signal, listener.hear)
         driven.app.theme = "ddpm-light"
         await driven.until(lambda: told == [listener])
         await listener.remove()
@@ -74,7 +74,7 @@ async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_
     five(tmp_path)
     asked, answer, loads = threading.Event(), threading.Event(), [LOAD]
 
-    def look() -> MachineLoad:
+    def look() -> SystemLoad:
         if loads:
             return loads.pop()
         asked.set()
@@ -85,7 +85,7 @@ async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_
         driven.board._read_machine()
         await driven.until(asked.is_set)
         looks = [worker for worker in driven.app.workers if worker.group == "machine"]
-        await driven.board.query_one(MachinePanel).remove()
+        await driven.board.query_one(SystemPanel).remove()
         answer.set()
         await driven.until(lambda: all(worker.is_finished for worker in looks))
         assert looks

@@ -17,14 +17,14 @@ from core.schedules import SCHEDULE_NAMES, make_schedule
 from tests.support.tui_fixtures import comparison, fake_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.screens.new_run.screen import NewRunScreen, ScheduleList
-from tui.state.run_draft import FIELDS, NAMED, Draft, conflict, error_of, preview
+from tui.state.run_draft import FIELDS, NAMED, RunDraft, conflict, error_of, preview
 
 # What texts mean
 
 
 @pytest.mark.parametrize("recipe", ["quick", "thesis"])
 def test_an_untouched_form_makes_exactly_the_runs_of_its_recipe(recipe: str) -> None:
-    draft = Draft.from_recipe(recipe)
+    draft = RunDraft.from_recipe(recipe)
     assert tuple(draft.build(draft.values(), draft.schedules)) == load_recipe(recipe).configs
 
 
@@ -33,7 +33,7 @@ def test_an_untouched_clone_is_the_run_itself() -> None:
         schedule=ScheduleConfig(name="x^3.5", timesteps=17, beta_start=1.234567890123e-5),
         train=TrainConfig(learning_rate=3.0000000000000004e-4, seed=7),
     )
-    draft = Draft.from_configs([config])
+    draft = RunDraft.from_configs([config])
     assert draft.schedules == ("x^3.5",)
     assert draft.offered == (*NAMED, "x^3.5")
     assert draft.build(draft.values(), draft.schedules) == [config]
@@ -42,13 +42,13 @@ def test_an_untouched_clone_is_the_run_itself() -> None:
 def test_a_clone_that_takes_another_network_takes_its_width_too_unless_it_had_one_of_its_own() -> None:
     for width, taken in ((None, 64), (32, 64), (24, 24)):
         cloned = RunConfig(model=ModelConfig(preset="lean", width=width)).resolved()
-        draft = Draft.from_configs([cloned])
+        draft = RunDraft.from_configs([cloned])
         (config,) = draft.build({**draft.values(), "model.preset": "thesis"}, ["linear"])
         assert config.resolved().model == ModelConfig(preset="thesis", width=taken)
 
 
 def test_what_is_changed_changes_and_nothing_else_does() -> None:
-    draft = Draft.from_recipe("quick")
+    draft = RunDraft.from_recipe("quick")
     values = draft.values() | {"train.epochs": " 3 ", "train.learning_rate": "5e-4", "train.seed": "0x10"}
     before = load_recipe("quick").configs[0]
     (config,) = draft.build(values, ["cosine"])
@@ -58,7 +58,7 @@ def test_what_is_changed_changes_and_nothing_else_does() -> None:
 
 
 def test_each_schedule_makes_one_run_and_a_grid_keeps_its_other_axes() -> None:
-    draft = Draft.from_configs(load_recipe("quick", ["train.seed=[1,2]"]).configs)
+    draft = RunDraft.from_configs(load_recipe("quick", ["train.seed=[1,2]"]).configs)
     made = draft.build(draft.values(), ["linear", "cosine"])
     assert [(config.train.seed, config.schedule.name) for config in made] == [
         (1, "linear"),
@@ -71,7 +71,7 @@ def test_each_schedule_makes_one_run_and_a_grid_keeps_its_other_axes() -> None:
 
 
 def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
-    draft = Draft.from_recipe("quick")
+    draft = RunDraft.from_recipe("quick")
     (config,) = draft.build(draft.values() | {"schedule.timesteps": "5"}, ["linear"])
     assert config.sample.steps == 5
 
@@ -101,7 +101,7 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
 )
 def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str) -> None:
     assert message in error_of(key, text)
-    draft = Draft.from_recipe("quick")
+    draft = RunDraft.from_recipe("quick")
     with pytest.raises(UserError, match=key):
         draft.build(draft.values() | {key: text}, ["linear"])
 
@@ -133,7 +133,7 @@ def test_a_folder_and_a_recipe_of_ones_own_are_datasets(tmp_path: Path) -> None:
 
 
 def test_values_that_do_not_go_together_are_found() -> None:
-    draft = Draft.from_recipe("quick")
+    draft = RunDraft.from_recipe("quick")
     values = draft.values() | {
         "schedule.zero_terminal_snr": "true",
         "diffusion.prediction_type": "epsilon",
@@ -147,7 +147,7 @@ def test_values_that_do_not_go_together_are_found() -> None:
 
 
 def test_a_schedule_is_shown_as_it_would_be() -> None:
-    draft = Draft.from_recipe("quick")
+    draft = RunDraft.from_recipe("quick")
     values = draft.values() | {"schedule.timesteps": "300"}
     shown = preview(draft, values, "x^10")
     assert shown is not None
@@ -159,7 +159,7 @@ def test_a_schedule_is_shown_as_it_would_be() -> None:
 
 
 def test_every_field_is_a_setting_of_the_configuration() -> None:
-    values = Draft.from_recipe("thesis").values()
+    values = RunDraft.from_recipe("thesis").values()
     assert list(values) == [field.key for field in FIELDS]
     assert values["schedule.timesteps"] == "300"
     assert values["model.preset"] == "thesis"
@@ -234,7 +234,7 @@ async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_st
         assert "expected" not in str(screen.query_one("#said-train-epochs", Static).content)
 
 
-async def test_the_list_says_what_each_schedule_leaves_of_a_picture(tmp_path: Path) -> None:
+async def test_the_list_says_what_each_schedule_leaves_of_a_image(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         await form(driven)
         assert "[x] x^10      abar_T  0.1456  bad" in driven.text()

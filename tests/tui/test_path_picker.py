@@ -14,7 +14,7 @@ from textual.widgets import Input, Static
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.commands import PICKER
 from tui.dialogs import path_picker
-from tui.dialogs.path_picker import DATASET, PICTURE, PickerScreen, Wanted, nearest_folder
+from tui.dialogs.path_picker import DATASET, IMAGE, PickerRequest, PickerScreen, nearest_folder
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.widgets.key_hints import keys_of
@@ -22,7 +22,7 @@ from tui.widgets.key_hints import keys_of
 NOT_ASKED = Path("not asked")
 
 
-def picture(path: Path, value: int = 200) -> Path:
+def image(path: Path, value: int = 200) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (50, 40), (value, 0, 0)).save(path)
     return path
@@ -32,7 +32,7 @@ def holiday(root: Path) -> Path:
     """A folder with three pictures, a folder in it, and what is not to be listed."""
     folder = root / "holiday"
     for name in ("b.png", "A.jpg", "sub/c.png", ".hidden/d.png", ".secret.png"):
-        picture(folder / name)
+        image(folder / name)
     (folder / "notes.txt").write_text("hello")
     (folder / "set.toml").write_text("")
     return folder
@@ -41,7 +41,7 @@ def holiday(root: Path) -> Path:
 class Asked:
     """A picker on the screen, and what it answered."""
 
-    def __init__(self, driven: Driven, wanted: Wanted, start: Path | None) -> None:
+    def __init__(self, driven: Driven, wanted: PickerRequest, start: Path | None) -> None:
         self.driven, self.answer = driven, NOT_ASKED
         self.screen = PickerScreen(wanted, start)
         driven.app.push_screen(self.screen, self._decided)
@@ -65,7 +65,7 @@ class Asked:
         return str(self.screen.query_one("#said", Static).content)
 
 
-async def ask(driven: Driven, wanted: Wanted, start: Path | None, *, lines: int = 2) -> Asked:
+async def ask(driven: Driven, wanted: PickerRequest, start: Path | None, *, lines: int = 2) -> Asked:
     """A picker whose first folder has been read."""
     asked = Asked(driven, wanted, start)
     await driven.until(lambda: driven.app.screen is asked.screen and asked.screen.is_mounted)
@@ -77,7 +77,7 @@ async def ask(driven: Driven, wanted: Wanted, start: Path | None, *, lines: int 
 async def test_folders_come_first_and_hidden_ones_and_texts_are_left_out(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         assert asked.names == ["holiday", "sub", "A.jpg", "b.png"]
         await driven.press("escape")
         assert asked.answer is None
@@ -85,10 +85,10 @@ async def test_folders_come_first_and_hidden_ones_and_texts_are_left_out(tmp_pat
         assert asked.names == ["holiday", "sub", "A.jpg", "b.png", "set.toml"]
 
 
-async def test_a_picture_is_walked_to_and_taken(tmp_path: Path) -> None:
+async def test_a_image_is_speced_to_and_taken(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         assert asked.path == str(folder)
         await driven.press("down", "right")
         await driven.until(lambda: "c.png" in asked.names)
@@ -107,7 +107,7 @@ async def test_a_picture_is_walked_to_and_taken(tmp_path: Path) -> None:
 async def test_a_folder_is_taken_where_one_is_wanted_and_gone_into_where_none_is(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         await driven.press("down", "enter")
         await driven.until(lambda: asked.names == ["sub", "c.png"])
         assert asked.answer is NOT_ASKED
@@ -121,7 +121,7 @@ async def test_a_folder_is_taken_where_one_is_wanted_and_gone_into_where_none_is
         assert asked.answer == folder / "sub"
 
 
-async def test_a_recipe_is_taken_where_a_folder_of_pictures_could_be(tmp_path: Path) -> None:
+async def test_a_recipe_is_taken_where_a_folder_of_images_could_be(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, DATASET, folder)
@@ -135,7 +135,7 @@ async def test_a_path_is_typed_and_what_is_wrong_with_it_is_said(
     folder = holiday(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         field = asked.screen.query_one(Input)
         await driven.press("tab")
         assert field.has_focus
@@ -162,7 +162,7 @@ async def test_the_home_folder_is_one_key_away(tmp_path: Path, monkeypatch: pyte
     folder = holiday(tmp_path)
     monkeypatch.setenv("HOME", str(folder))
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, tmp_path)
+        asked = await ask(driven, IMAGE, tmp_path)
         await driven.press("tilde")
         await driven.until(lambda: asked.names == ["holiday", "sub", "A.jpg", "b.png"])
 
@@ -174,7 +174,7 @@ async def test_links_that_lead_in_circles_or_nowhere_are_survived(tmp_path: Path
     (folder / "gone.png").symlink_to("nowhere.png")
     os.mkfifo(folder / "pipe.png")
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         assert asked.names == ["holiday", "around", "sub", "A.jpg", "b.png", "gone.png", "pipe.png"]
         await driven.press("down")
         for depth in range(2, 5):
@@ -194,7 +194,7 @@ async def test_names_that_would_write_to_the_terminal_are_shown_harmless_and_ref
     for name in (b"b\x1b[31mred.png", b"c\xff.png", b"d\nnew.png"):
         Path(os.fsdecode(bytes(folder) + b"/" + name)).touch()
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         assert asked.names[1:] == ["[bold]a[", "bred.png", "c?.png", "d new.png"]
         assert "\x1b[31m" not in driven.text()
         for line in (2, 3, 4):
@@ -209,7 +209,7 @@ async def test_a_folder_that_may_not_be_read_is_shown_empty(tmp_path: Path) -> N
     folder = holiday(tmp_path)
     (folder / "sub").chmod(0)
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         await driven.press("down", "right", "right")
         assert asked.names == ["holiday", "sub", "A.jpg", "b.png"]
     (folder / "sub").chmod(0o700)
@@ -222,16 +222,16 @@ async def test_of_a_very_large_folder_the_first_are_listed_and_it_is_said(
     for number in range(9):
         (tmp_path / f"{number}.png").touch()
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, tmp_path, lines=4)
+        asked = await ask(driven, IMAGE, tmp_path, lines=4)
         assert asked.names[1:] == ["0.png", "1.png", "2.png"]
         await driven.press("down")
         assert asked.said == "only the first 3 of a folder are listed"
 
 
-async def test_a_click_takes_a_picture_and_opens_a_folder(tmp_path: Path) -> None:
+async def test_a_click_takes_a_image_and_opens_a_folder(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
-        asked = await ask(driven, PICTURE, folder)
+        asked = await ask(driven, IMAGE, folder)
         await driven.pilot.click("FileTree", offset=(6, 1))
         await driven.until(lambda: "c.png" in asked.names)
         await driven.pilot.click("FileTree", offset=(6, 2))
@@ -240,7 +240,7 @@ async def test_a_click_takes_a_picture_and_opens_a_folder(tmp_path: Path) -> Non
 
 def test_it_starts_at_the_nearest_folder_that_there_is(tmp_path: Path) -> None:
     assert nearest_folder(tmp_path / "a" / "b.png") == tmp_path
-    assert nearest_folder(picture(tmp_path / "c.png")) == tmp_path
+    assert nearest_folder(image(tmp_path / "c.png")) == tmp_path
     assert nearest_folder(None) == Path.cwd()
     assert nearest_folder(Path("~nobody-of-this-name")) == Path("/")
     assert nearest_folder(Path("a\0b")) == Path.cwd()
@@ -248,21 +248,21 @@ def test_it_starts_at_the_nearest_folder_that_there_is(tmp_path: Path) -> None:
 
 async def test_every_key_of_it_is_a_command(tmp_path: Path) -> None:
     async with dashboard(tmp_path) as driven:
-        await ask(driven, PICTURE, holiday(tmp_path))
+        await ask(driven, IMAGE, holiday(tmp_path))
         assert {command.id for command in PICKER} <= set(keys_of(driven.app.screen))
 
 
 # Where it is used
 
 
-async def test_a_picture_is_chosen_for_the_schedules(tmp_path: Path) -> None:
-    mine = picture(tmp_path / "pictures" / "mine.png")
+async def test_a_image_is_chosen_for_the_schedules(tmp_path: Path) -> None:
+    mine = image(tmp_path / "pictures" / "mine.png")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         await driven.press("s")
         await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
         screen = driven.app.screen
         assert isinstance(screen, SchedulesScreen)
-        await driven.until(lambda: screen.trying.pictures is not None)
+        await driven.until(lambda: screen.trying.images is not None)
         screen.query_one("#picture", Input).value = str(mine.parent)
         await driven.press("o")
         await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
@@ -271,10 +271,10 @@ async def test_a_picture_is_chosen_for_the_schedules(tmp_path: Path) -> None:
         await driven.press("e", "ctrl+o")
         await driven.until(lambda: "mine.png" in driven.text())
         await driven.press("down", "enter")
-        await driven.until(lambda: np.shape(screen.trying.pictures) == (1, 32, 32, 3))
+        await driven.until(lambda: np.shape(screen.trying.images) == (1, 32, 32, 3))
         assert driven.app.screen is screen
         assert screen.query_one("#picture", Input).value == str(mine)
-        assert (screen.trying.pictures[..., 0] == 200).all()
+        assert (screen.trying.images[..., 0] == 200).all()
 
 
 async def test_a_folder_is_chosen_for_a_new_run(tmp_path: Path) -> None:
@@ -300,7 +300,7 @@ async def test_a_folder_is_chosen_for_a_new_run(tmp_path: Path) -> None:
 
 async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
-        asked = await ask(driven, PICTURE, holiday(tmp_path))
+        asked = await ask(driven, IMAGE, holiday(tmp_path))
         for size in ((20, 5), (1, 1), (250, 70), (80, 24)):
             await driven.pilot.resize_terminal(*size)
             await driven.press("down", "pagedown", "home", "tab", "tab")
@@ -316,7 +316,7 @@ def _truecolor(monkeypatch: pytest.MonkeyPatch) -> None:
 def picking(start: Path) -> Callable[[Pilot[Any]], Any]:
     async def until_drawn(pilot: Pilot[Any]) -> None:
         await ready(pilot)
-        screen = PickerScreen(PICTURE, start)
+        screen = PickerScreen(IMAGE, start)
         await pilot.app.push_screen(screen)
         while screen.files.last_line < 3:
             await pilot.pause(0.01)

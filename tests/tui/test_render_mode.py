@@ -13,12 +13,12 @@ from core.imaging import ColorMode
 from tests.support.tui_fixtures import comparison, triangles
 from tests.support.tui_pilot import dashboard
 from tests.support.widget_bench import noise
-from tui.__main__ import PICTURES
-from tui.screens.board.layout import arrange
-from tui.settings.schema import PICTURE_MODES, Settings
-from tui.terminal.encoding import write_in_any_encoding
+from tui.__main__ import IMAGES_FORMS
+from tui.screens.board.layout import plan_layout
+from tui.settings.schema import IMAGE_MODES, Settings
+from tui.terminal.encoding import allow_any_encoding
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.image_wall import Wall, WallColumn, plan
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
 from tui.widgets.images.render_mode import color_mode
 
 SYSTEMS: dict[ColorMode, ColorSystem] = {
@@ -29,12 +29,12 @@ SYSTEMS: dict[ColorMode, ColorSystem] = {
 TRIANGLE = (triangles(1, 32, 3)[0] * 255).astype(np.uint8)
 
 
-def sent(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode) -> str:
+def sent(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode) -> str:
     """What a terminal is sent for a picture."""
     system = SYSTEMS.get(mode, ColorSystem.TRUECOLOR)
     return "".join(
         Strip.render_style(style, text, system)
-        for line in cell_lines(picture, mode=mode)
+        for line in cell_lines(image, mode=mode)
         for text, style, _ in line
         if style is not None
     )
@@ -46,7 +46,7 @@ def test_what_the_terminal_has_is_taken_unless_something_was_asked_for() -> None
     assert color_mode("auto", None, "utf-8") == "truecolor"
     assert color_mode("auto", "truecolor", "ANSI_X3.4-1968") == "ascii"
     assert color_mode("16", "truecolor", "iso8859-1") == "16"
-    assert PICTURES == PICTURE_MODES
+    assert IMAGES_FORMS == IMAGE_MODES
 
 
 def test_with_256_colours_the_grey_ramp_is_sent_by_number() -> None:
@@ -63,7 +63,7 @@ def test_with_16_colours_four_greys_are_sent_and_no_colour_is_translated() -> No
     }
 
 
-def test_letters_are_plain_ascii_and_brighter_where_the_picture_is() -> None:
+def test_letters_are_plain_ascii_and_brighter_where_the_image_is() -> None:
     lines = ["".join(text for text, _, _ in line) for line in cell_lines(TRIANGLE, mode="ascii")]
     assert "".join(lines).isascii()
     bright = TRIANGLE.reshape(16, 2, 32).mean(axis=1) > 200
@@ -78,16 +78,16 @@ def test_a_lifted_tile_differs_from_its_neighbour_in_every_mode(mode: ColorMode)
 
 
 @pytest.mark.parametrize("mode", ["truecolor", "256", "16", "ascii"])
-def test_tiles_are_as_wide_as_their_pictures_in_every_mode(mode: ColorMode) -> None:
-    for picture in (TRIANGLE, noise(1, 33, colour=True)[0]):
-        widths = {sum(len(text) for text, _, _ in line) for line in cell_lines(picture, mode=mode)}
-        assert widths == {picture.shape[1]}
+def test_tiles_are_as_wide_as_their_images_in_every_mode(mode: ColorMode) -> None:
+    for image in (TRIANGLE, noise(1, 33, colour=True)[0]):
+        widths = {sum(len(text) for text, _, _ in line) for line in cell_lines(image, mode=mode)}
+        assert widths == {image.shape[1]}
 
 
 def test_in_another_encoding_each_sign_becomes_a_letter(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr("sys.__stderr__", io.TextIOWrapper(raw, encoding="latin-1"))
-    write_in_any_encoding()
+    allow_any_encoding()
     import sys
 
     assert sys.__stderr__ is not None
@@ -108,28 +108,28 @@ def test_a_zoomed_pixel_is_two_cells_wide_and_columns_that_do_not_fit_are_paged(
     assert plan(columns, 60, 2) == plan(columns, 60)
 
 
-def test_a_zoomed_board_keeps_its_table_where_whole_pictures_are_left() -> None:
-    large = arrange(160, 48, 5, zoom=2)
+def test_a_zoomed_board_keeps_its_table_where_whole_images_are_left() -> None:
+    large = plan_layout(160, 48, 5, zoom=2)
     assert large.table is not None
     assert large.wall is not None
     assert large.wall.height == 48 - large.table.height >= 33
-    small = arrange(80, 22, 5, zoom=2)
+    small = plan_layout(80, 22, 5, zoom=2)
     assert small.table is None
     assert small.wall is not None
     assert (small.wall.width, small.wall.height, small.selected_only) == (80, 22, True)
-    assert arrange(60, 22, 5, zoom=2) == arrange(60, 22, 5)
+    assert plan_layout(60, 22, 5, zoom=2) == plan_layout(60, 22, 5)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)])
-async def test_one_key_draws_pictures_larger_on_board_comparison_and_schedules(
+async def test_one_key_draws_images_larger_on_board_comparison_and_schedules(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", size) as driven:
-        for key, pictures in (("", ""), ("c", "2"), ("s", "v" if size[0] == 80 else "")):
-            await driven.press(*([key] if key else []), *pictures)
-            wall = driven.app.screen.query_one(Wall)
-            await driven.until(lambda wall=wall: wall.columns and wall.columns[0].pictures is not None)
+        for key, images in (("", ""), ("c", "2"), ("s", "v" if size[0] == 80 else "")):
+            await driven.press(*([key] if key else []), *images)
+            wall = driven.app.screen.query_one(ImageWall)
+            await driven.until(lambda wall=wall: wall.columns and wall.columns[0].images is not None)
             before = wall.tile_layout.tile
             await driven.press("Z")
             assert wall.tile_layout.tile == 64 > before
@@ -138,10 +138,10 @@ async def test_one_key_draws_pictures_larger_on_board_comparison_and_schedules(
             await driven.press(*(["escape"] if key else []))
 
 
-async def test_a_picture_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
+async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", (80, 24), settings=Settings(zoom=2)) as driven:
-        wall = driven.board.query_one(Wall)
+        wall = driven.board.query_one(ImageWall)
         room = wall.content_size.height - 1
         await driven.press("pagedown")
         assert (wall.first_row, wall.first_line) == (0, room // 2)
@@ -154,11 +154,11 @@ async def test_a_picture_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Pa
 
 
 async def test_the_option_goes_before_the_settings(tmp_path: Path) -> None:
-    settings = Settings(pictures="16")
+    settings = Settings(images="16")
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, settings=settings) as driven:
-        assert driven.app.drawing.mode == "16"
-    async with dashboard(tmp_path, settings=settings, pictures="ascii") as driven:
-        assert driven.app.drawing.mode == "ascii"
+        assert driven.app.render_mode.mode == "16"
+    async with dashboard(tmp_path, settings=settings, image_mode="ascii") as driven:
+        assert driven.app.render_mode.mode == "ascii"
         assert "▀" not in driven.text()
         assert "@@@" in driven.text()

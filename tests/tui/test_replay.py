@@ -16,7 +16,7 @@ from tests.support.tui_pilot import LOAD, Driven, ready, still
 from tui.replay.app import ReplayDashboard
 from tui.replay.bar import ReplayBar
 from tui.replay.control import REFUSAL
-from tui.replay.recording import find_tracks
+from tui.replay.recording import find_recordings
 
 
 def recorded(root: Path, *, clean: bool = True) -> None:
@@ -30,7 +30,7 @@ def recorded(root: Path, *, clean: bool = True) -> None:
 
 def replaying(root: Path, *, at: float) -> ReplayDashboard:
     """The app, standing still at a second."""
-    app = ReplayDashboard(root, find_tracks(root, ["quick-20261124-101502"]))
+    app = ReplayDashboard(root, find_recordings(root, ["quick-20261124-101502"]))
     app.machine = lambda: LOAD  # and not how busy the tests keep theirs
     app.time.pause()
     app.time.seek(at)
@@ -164,7 +164,7 @@ async def test_runs_of_several_groups_are_all_shown(tmp_path: Path) -> None:
         fake_run(tmp_path, name, state=State.FINISHED, epoch=3, epochs=3, place=place, group=f"g{place}").id
         for place, name in enumerate(("linear", "sine"))
     ]
-    app = ReplayDashboard(tmp_path, find_tracks(tmp_path, ids))
+    app = ReplayDashboard(tmp_path, find_recordings(tmp_path, ids))
     async with app.run_test(size=(120, 36)) as pilot:
         await ready(pilot)
         driven = Driven(app, pilot, app.control)  # type: ignore[arg-type]  # a control that does nothing at all

@@ -14,7 +14,7 @@ from core.statistics.estimate import Estimate
 from tests.support.tui_fixtures import START, comparison, fake_run
 from tests.support.tui_pilot import LOAD, Driven, dashboard
 from tui.screens.board.run_table import RunTable
-from tui.screens.board.system_panel import MachinePanel
+from tui.screens.board.system_panel import SystemPanel
 from tui.settings.store import read_settings
 
 
@@ -124,14 +124,14 @@ async def test_runs_are_grouped_by_start_recipe_dataset_and_schedule(tmp_path: P
 async def test_o_sorts_by_one_thing_after_another_and_capital_o_turns_it_round(tmp_path: Path) -> None:
     runs = grid(tmp_path)
     for run, rate in ((runs[0], 0.5), (runs[2], 0.75)):
-        judged = Evaluation(
+        evaluated = Evaluation(
             created=START.isoformat(),
             dataset="low",
             count=16,
             heldout=16,
             metrics={"balanced_pass_rate": Estimate(rate)},
         )
-        add_evaluation(run, judged)
+        add_evaluation(run, evaluated)
     finish(runs[2], State.FAILED)
     async with dashboard(tmp_path, (160, 50)) as driven:
         driven.board.choice.show_group(None)
@@ -179,7 +179,7 @@ async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(
         await driven.until(lambda: label() == "linear")
         await driven.press("5")
         assert driven.app.snapshot is not None
-        driven.board.choice.take(driven.app.snapshot)
+        driven.board.choice.update(driven.app.snapshot)
         assert label() == "x^10"
         await driven.press("f")
         assert label() == "linear"
@@ -222,7 +222,7 @@ async def test_several_ends_at_once_ring_once_and_a_stop_does_not(
         assert before is not None
         ended = [replace(run, state=State.FINISHED) for run in before.runs[:2]]
         stopped = replace(before.runs[2], state=State.STOPPED)
-        driven.board._tell_ends(replace(before, runs=(*ended, stopped)))
+        driven.board._notify_ended(replace(before, runs=(*ended, stopped)))
         await driven.until(lambda: driven.app._notifications)
         assert [notification.title for notification in driven.app._notifications] == ["2 runs finished"]
         assert len(bells) == 1
@@ -249,7 +249,7 @@ async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch
 async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:
     comparison(tmp_path, "running")
     async with dashboard(tmp_path, (80, 24)) as driven:
-        assert not driven.board.query_one(MachinePanel).display
+        assert not driven.board.query_one(SystemPanel).display
         await driven.press("i")
         await driven.until(lambda: "63% of 8 cores" in driven.text())
         text = driven.text()
@@ -295,19 +295,19 @@ async def test_of_very_many_runs_only_those_in_sight_are_looked_at(tmp_path: Pat
             )
             for number in range(3000)
         )
-        driven.board.choice.take(replace(before, runs=many))
+        driven.board.choice.update(replace(before, runs=many))
         driven.board.update()
         table = driven.board.query_one(RunTable)
         await driven.press("G")
         assert "3,000 of 3,000" in driven.text()
         assert len(table._shown) < 30
-        assert len(driven.board.choice.page) <= 20
+        assert len(driven.board.choice.visible_page) <= 20
         made = []
-        roster = driven.board.choice.roster
-        roster.sift = lambda: made.append(1)  # type: ignore[method-assign]  # what must not be called
-        tally = roster.tally
+        run_list = driven.board.choice.run_list
+        run_list.apply_filter = lambda: made.append(1)  # type: ignore[method-assign]  # what must not be called
+        totals = run_list.totals
         changed = replace(many[5], version=99_999, losses=many[5].losses[:10])
-        driven.board.choice.take(replace(before, runs=(*many[:5], changed, *many[6:])))
+        driven.board.choice.update(replace(before, runs=(*many[:5], changed, *many[6:])))
         assert not made
-        assert roster.runs[5] is changed
-        assert roster.tally.count == tally.count == 3000
+        assert run_list.runs[5] is changed
+        assert run_list.totals.count == totals.count == 3000

@@ -18,11 +18,11 @@ from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
 from tui.commands import SCHEDULES
 from tui.screens.new_run.screen import NewRunScreen
-from tui.screens.schedules.noising import heldout_pictures, noised
+from tui.screens.schedules.noising import heldout_images, with_noise
 from tui.screens.schedules.screen import SchedulesScreen
-from tui.widgets.charts.schedule_chart import CurveChart, Line
-from tui.widgets.chip_line import NameLine
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.charts.schedule_chart import Line, ScheduleChart
+from tui.widgets.chip_line import ChipLine
+from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.scrubber import Scrubber
 
 
@@ -32,7 +32,7 @@ async def schedules(driven: Driven) -> SchedulesScreen:
     await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
     screen = driven.app.screen
     assert isinstance(screen, SchedulesScreen)
-    await driven.until(lambda: screen.trying.pictures is not None)
+    await driven.until(lambda: screen.trying.images is not None)
     await driven.pilot.pause()
     return screen
 
@@ -43,7 +43,7 @@ async def retype(driven: Driven, field: str, text: str) -> None:
 
 
 def columns(screen: SchedulesScreen) -> list[Any]:
-    return [one.pictures for one in screen.query_one(Wall).columns]
+    return [one.images for one in screen.query_one(ImageWall).columns]
 
 
 # The chart
@@ -56,7 +56,7 @@ def braille(lines: list[str]) -> list[tuple[int, int]]:
 
 
 async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> None:
-    chart = CurveChart("what it is")
+    chart = ScheduleChart("what it is")
     async with Bench(chart).run_test(size=(60, 16)) as pilot:
         rising = np.linspace(0.0, 1.0, 100)
         chart.show([Line("1", BLUE, rising), Line("2", ORANGE, rising[::-1])])
@@ -76,7 +76,7 @@ async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> 
 async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach() -> None:
     betas = make_schedule("cosine").betas
     for steady, top in ((False, "1"), (True, "0.0")):
-        chart = CurveChart("beta_t", span=(0.0, 0.0), steady=steady)
+        chart = ScheduleChart("beta_t", span=(0.0, 0.0), steady=steady)
         async with Bench(chart).run_test(size=(60, 16)) as pilot:
             chart.show([Line("1", BLUE, betas)])
             await pilot.pause()
@@ -89,7 +89,7 @@ async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach()
     "values", [[], [np.nan, np.nan], [1.0], [0.0, 0.0], [np.inf, 1.0, -np.inf, 2.0], [1e300, -1e300]]
 )
 async def test_no_curve_is_too_strange_to_be_drawn(values: list[float]) -> None:
-    chart = CurveChart("c")
+    chart = ScheduleChart("c")
     async with Bench(chart).run_test(size=(40, 10)) as pilot:
         chart.show([Line("1", BLUE, np.array(values))])
         for size in ((40, 10), (12, 4), (40, 3)):
@@ -118,9 +118,9 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
             "t  500 of 1000",
         ):
             assert said in text
-        pictures = heldout_pictures("high")
+        images = heldout_images("high")
         for shown, name in zip(columns(screen), SCHEDULE_NAMES, strict=True):
-            assert np.array_equal(shown, noised(pictures, make_schedule(name), 500))
+            assert np.array_equal(shown, with_noise(images, make_schedule(name), 500))
 
 
 async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> None:
@@ -130,10 +130,10 @@ async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> No
         screen = await schedules(driven)
         assert screen.trying.chosen == {"x^2", "x^3.5"}
         assert "2 of 8" in driven.text()
-        assert np.array_equal(screen.trying.pictures, heldout_pictures("array"))
+        assert np.array_equal(screen.trying.images, heldout_images("array"))
 
 
-async def test_keys_move_t_and_all_pictures_follow(tmp_path: Path) -> None:
+async def test_keys_move_t_and_all_images_follow(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await schedules(driven)
         for keys, t in (
@@ -145,7 +145,7 @@ async def test_keys_move_t_and_all_pictures_follow(tmp_path: Path) -> None:
             assert f"t {t:4} of 1000" in driven.text()
         screen.query_one(Scrubber).seek(250)
         await driven.until(lambda: screen.t == 250)
-        assert all(chart.cursor == 250 for chart in screen.query(CurveChart))
+        assert all(chart.cursor == 250 for chart in screen.query(ScheduleChart))
 
 
 async def test_few_timesteps_are_stepped_through_one_by_one(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_few_timesteps_are_stepped_through_one_by_one(tmp_path: Path) -> N
         assert "t 1 of 1" in driven.text()
 
 
-async def test_it_plays_from_picture_to_noise(tmp_path: Path) -> None:
+async def test_it_plays_from_image_to_noise(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await schedules(driven)
         await driven.press("end", "space")
@@ -177,10 +177,10 @@ async def test_digits_and_clicks_choose_schedules(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await schedules(driven)
         await driven.press("6", "1", "9")
-        assert [one.title for one in screen.query_one(Wall).columns] == [
+        assert [one.title for one in screen.query_one(ImageWall).columns] == [
             *("2 sine", "3 x^1.5", "4 x^2", "5 x^10", "6 cosine")
         ]
-        line = screen.query_one(NameLine)
+        line = screen.query_one(ChipLine)
         await driven.pilot.click(line, offset=(2, 0))
         await driven.until(lambda: "linear" in screen.trying.chosen)
         await driven.pilot.click(line, offset=(150, 0))
@@ -228,7 +228,7 @@ async def test_a_mistake_is_said_and_nothing_is_set_up(tmp_path: Path) -> None:
         assert "expected" not in driven.text()
 
 
-async def test_a_picture_of_ones_own_is_noised_and_a_wrong_path_is_said(tmp_path: Path) -> None:
+async def test_a_image_of_ones_own_is_noised_and_a_wrong_path_is_said(tmp_path: Path) -> None:
     Image.new("RGB", (50, 40), (200, 0, 0)).save(tmp_path / "mine.png")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await schedules(driven)
@@ -333,7 +333,7 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, SchedulesScreen)
-        while screen.trying.pictures is None:
+        while screen.trying.images is None:
             await pilot.pause(0.01)
         await pilot.press(*keys)
         await pilot.pause()

@@ -14,7 +14,7 @@ from tui.commands import BOARD, EVERYWHERE
 from tui.screens.log.screen import ACROSS, LINE_LIMIT, LogScreen
 from tui.settings.store import read_settings
 from tui.settings.themes import THEMES
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 
 
 async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ async def test_themes_go_round_and_redraw_the_colours(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         seen = []
         for _ in THEMES:
-            seen.append((driven.app.theme, driven.board.query_one(Wall).columns[0].color))
+            seen.append((driven.app.theme, driven.board.query_one(ImageWall).columns[0].color))
             await driven.press("t")
         assert [name for name, _ in seen] == [theme.name for theme in THEMES]
         assert seen[1][1] != seen[0][1]

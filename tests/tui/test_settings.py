@@ -14,7 +14,7 @@ from tui.dialogs.input import KeyScreen, TextScreen
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.settings.screen import SettingsScreen
-from tui.settings.keymap import clash, keys_of_command, with_key
+from tui.settings.keymap import conflict, keys_of_command, with_added_key
 from tui.settings.keys_file import read_keymap
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
@@ -44,12 +44,12 @@ async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
         assert driven.app.theme == LIGHT.name
         assert read_settings(state)[0].theme == "light"
         await driven.press("down", "right")
-        assert driven.app.pictures is None
-        assert driven.app.drawing.mode != "ascii"
+        assert driven.app.image_mode is None
+        assert driven.app.render_mode.mode != "ascii"
         await driven.press("down", "space", "j", "left", "down", "right")
         kept = read_settings(state)[0]
         assert kept == driven.app.settings == Settings(theme="light", zoom=2, bell=False, refresh=2.0)
-        assert driven.app.drawing.zoom == 2
+        assert driven.app.render_mode.zoom == 2
         await driven.press("backspace")
         assert read_settings(state)[0].refresh == 1.0
         await driven.press("escape")
@@ -146,7 +146,7 @@ async def test_a_broken_file_is_named_in_a_line_and_left_as_it_is(tmp_path: Path
         await driven.press("right")
         open_at(driven, "run.stop")
         await driven.press("enter", "K")
-        assert driven.app.drawing.zoom == 2
+        assert driven.app.render_mode.zoom == 2
         assert driven.app.keymap == {"run.stop": "K"}
         titles = [notification.title for notification in driven.app._notifications]
         assert titles == ["settings are not kept", "keys are not kept"]
@@ -196,7 +196,9 @@ async def test_the_cursor_stays_on_lines_that_can_be_chosen(tmp_path: Path) -> N
 
 def test_the_usual_keys_clash_with_nothing() -> None:
     found = {
-        (command.id, key): clash(command, key, {}) for command in ALL for key in keys_of_command(command, {})
+        (command.id, key): conflict(command, key, {})
+        for command in ALL
+        for key in keys_of_command(command, {})
     }
     assert {pair: wrong for pair, wrong in found.items() if wrong} == {}
 
@@ -228,15 +230,15 @@ def test_the_usual_keys_clash_with_nothing() -> None:
 def test_a_key_clashes_with_what_can_be_pressed_at_the_same_time(
     name: str, key: str, keymap: dict[str, str], said: str
 ) -> None:
-    wrong = clash(BY_ID[name], key, keymap)
+    wrong = conflict(BY_ID[name], key, keymap)
     assert said in wrong
     assert bool(said) == bool(wrong)
 
 
 def test_escape_stays_a_way_out() -> None:
-    assert with_key(BY_ID["compare.close"], "W", {}) == ("W", "escape")
-    assert with_key(BY_ID["run.stop"], "W", {}) == ("W",)
-    assert with_key(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
+    assert with_added_key(BY_ID["compare.close"], "W", {}) == ("W", "escape")
+    assert with_added_key(BY_ID["run.stop"], "W", {}) == ("W",)
+    assert with_added_key(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -8,7 +8,7 @@ from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, make_app
 from tui.app.dashboard import Dashboard
 from tui.screens.board.screen import Board
-from tui.screens.splash.screen import Opening
+from tui.screens.splash.screen import Splash
 
 
 async def test_before_the_board_one_can_only_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ async def test_before_the_board_one_can_only_leave(tmp_path: Path, monkeypatch: 
     async with app.run_test(size=(60, 15)) as pilot:
         for key in ("question_mark", "t", "colon", "c", "n"):
             await pilot.press(key)
-        assert isinstance(app.screen, Opening)
+        assert isinstance(app.screen, Splash)
         assert len(app.screen_stack) == 1
         assert app.theme == theme
         shown = "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)

@@ -11,40 +11,40 @@ from textual.filter import ANSIToTruecolor, Monochrome
 
 from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
-from tui.settings.schema import THEME_NAMES, PictureMode
-from tui.textual_ext.strip_widget import Drawn
+from tui.settings.schema import THEME_NAMES, ImageMode
+from tui.textual_ext.strip_widget import StripWidget
 
 TRANSLATE = ANSIToTruecolor(DEFAULT_TERMINAL_THEME)
 KEYS = ("c", "escape", "s", "escape", "b")
 
 
-def drawn(widget: Drawn) -> list[Segment]:
+def drawn(widget: StripWidget) -> list[Segment]:
     return [segment for y in range(widget.size.height) for segment in widget.render_line(y)]
 
 
 @pytest.mark.parametrize("theme", THEME_NAMES)
 async def test_in_every_theme_nothing_is_left_to_translate(tmp_path: Path, theme: str) -> None:
     comparison(tmp_path / "runs", "running")
-    async with dashboard(tmp_path / "runs", (160, 50), pictures="truecolor") as driven:
+    async with dashboard(tmp_path / "runs", (160, 50), image_mode="truecolor") as driven:
         driven.app.use_theme(theme)
         for key in ("space", *KEYS):
             await driven.press(key)
             await still(driven.pilot)
-            seen = [one for one in driven.app.screen.query(Drawn).results() if one.is_on_screen]
+            seen = [one for one in driven.app.screen.query(StripWidget).results() if one.is_on_screen]
             assert seen
             for widget in seen:
                 segments = drawn(widget)
                 assert TRANSLATE.apply(segments, Color(14, 17, 22)) == segments, widget
 
 
-@pytest.mark.parametrize("mode", [one for one in get_args(PictureMode) if one not in ("auto", "kitty")])
-async def test_pictures_reach_the_terminal_in_the_colours_of_their_mode(
-    tmp_path: Path, mode: PictureMode
+@pytest.mark.parametrize("mode", [one for one in get_args(ImageMode) if one not in ("auto", "kitty")])
+async def test_images_reach_the_terminal_in_the_colours_of_their_mode(
+    tmp_path: Path, mode: ImageMode
 ) -> None:
     comparison(tmp_path / "runs", "finished")
-    async with dashboard(tmp_path / "runs", (160, 50), pictures=mode) as driven:
+    async with dashboard(tmp_path / "runs", (160, 50), image_mode=mode) as driven:
         await still(driven.pilot)
-        for widget in driven.app.screen.query(Drawn).results():
+        for widget in driven.app.screen.query(StripWidget).results():
             segments = drawn(widget)
             assert TRANSLATE.apply(segments, Color(14, 17, 22)) == segments
 
@@ -52,5 +52,5 @@ async def test_pictures_reach_the_terminal_in_the_colours_of_their_mode(
 async def test_other_filters_are_applied_as_ever(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         driven.app._filters.append(Monochrome())
-        kinds = [type(one) for one in driven.app.board.query(Drawn).first().get_line_filters()]
+        kinds = [type(one) for one in driven.app.board.query(StripWidget).first().get_line_filters()]
         assert kinds == [Monochrome]

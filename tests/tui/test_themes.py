@@ -6,13 +6,13 @@ from typing import Any, Final
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison, judge, strip
+from tests.support.tui_fixtures import comparison, evaluator, strip
 from tests.support.tui_pilot import make_app, ready, still
-from tui.settings.schema import PictureMode
+from tui.settings.schema import ImageMode
 from tui.settings.themes import COLOR_BLIND, DARK, LIGHT, MONOCHROME
 
 SIZES: Final = ((80, 24), (120, 36), (160, 50))
-LOOKS: Final[dict[str, tuple[str, PictureMode]]] = {
+LOOKS: Final[dict[str, tuple[str, ImageMode]]] = {
     "light": (LIGHT.name, "truecolor"),
     "colour-blind": (COLOR_BLIND.name, "truecolor"),
     "monochrome": (MONOCHROME.name, "truecolor"),
@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all, which nobody writes to."""
     root = tmp_path_factory.mktemp("runs")
     for run, level in zip(comparison(root, "failed", clean=True), (0.9, 0.6), strict=False):
-        judge(run, level)
+        evaluator(run, level)
         strip(run, 36)
     return root
 
@@ -41,8 +41,8 @@ def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 def opened(runs: Path, look: str, *keys: str) -> dict[str, Any]:
     """What `snap_compare` takes: the dashboard in this look, after these keys."""
-    theme, pictures = LOOKS[look]
-    app = make_app(runs, pictures=pictures)
+    theme, images = LOOKS[look]
+    app = make_app(runs, image_mode=images)
     app.theme = theme
 
     async def until_drawn(pilot: Pilot[Any]) -> None:

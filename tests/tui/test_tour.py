@@ -12,8 +12,8 @@ from tests.support.tui_fixtures import comparison, strip
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready, still
 from tui.commands import ALL
 from tui.replay.app import ReplayDashboard
-from tui.replay.recording import find_tracks
-from tui.screens.board.empty_state import greeting
+from tui.replay.recording import find_recordings
+from tui.screens.board.empty_state import empty_state_text
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.datasets.screen import DatasetsScreen
 from tui.screens.denoise.screen import DenoiseScreen
@@ -22,7 +22,7 @@ from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.tour.bar import LINES, TourBar
 from tui.tour.steps import COMMANDS, FAREWELL, STEPS, steps, with_keys
-from tui.widgets.images.image_wall import Wall
+from tui.widgets.images.image_wall import ImageWall
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_what_has_no_room_is_left_out(runs: Path) -> None:
 
 
 async def test_a_replay_has_the_tour_below_its_own_line(runs: Path) -> None:
-    app = ReplayDashboard(runs, find_tracks(runs, ["quick-20261124-101502"]))
+    app = ReplayDashboard(runs, find_recordings(runs, ["quick-20261124-101502"]))
     async with app.run_test(size=(80, 24)) as pilot:
         await ready(pilot)
         driven = Driven(app, pilot, app.control)  # type: ignore[arg-type]  # a replay has no use for what it records
@@ -152,7 +152,7 @@ def test_the_welcome_names_the_keys_as_they_are_and_shows_a_folder_as_it_is_call
     keys = {
         command.id: ["F9" if command.id == "tour.go" else "x"] for command in ALL if command.id != "run.new"
     }
-    said = greeting(keys, Path("/[b]/\x1b[31mruns")).plain
+    said = empty_state_text(keys, Path("/[b]/\x1b[31mruns")).plain
     assert "F9   take a tour" in said
     assert "a run of your own" not in said
     assert "[b]" in said
@@ -178,7 +178,7 @@ def test_the_tour_looks_as_it_did(snap_compare: Any, runs: Path) -> None:
 
 async def test_the_board_takes_the_room_that_the_tour_leaves(runs: Path) -> None:
     async with dashboard(runs, (80, 24)) as driven:
-        wall = driven.board.query_one(Wall)
+        wall = driven.board.query_one(ImageWall)
         before = wall.region
         await driven.press("W")
         await driven.until(lambda: wall.region.height == before.height - LINES)

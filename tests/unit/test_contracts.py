@@ -19,7 +19,13 @@ WITH_TORCH = (
     "core.training",
     *(
         f"core.evaluation.{name}"
-        for name in ("denoising", "inputs", "likelihood", "reconstruction", "sampling")
+        for name in (
+            "inputs",
+            "sampling",
+            "metrics.denoising",
+            "metrics.likelihood",
+            "metrics.reconstruction",
+        )
     ),
 )
 STARTS_A_PROGRAM = ("core.__main__", "tui.__main__")
@@ -109,6 +115,7 @@ def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_and
     assert {name for name in ours if not is_in(name, ("core.diffusion",))} == {
         "core",
         "core.errors",
+        "core.files",
         "core.files.untrusted",
         "core.schedules",
         "core.spacing",

@@ -14,30 +14,30 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from tui.app.tour_app import GuidedApp
+from tui.app.tour_app import TourApp
 from tui.commands import EVERYWHERE, bindings
 from tui.messages import BoardReady, SnapshotTaken, Source
-from tui.screens.splash.screen import Opening
-from tui.settings.schema import THEME_NAMES, PictureMode, Settings
+from tui.screens.splash.screen import Splash
+from tui.settings.schema import THEME_NAMES, ImageMode, Settings
 from tui.settings.series_colors import ON_DARK, series_variables
-from tui.terminal.driver import Thin, thinned
-from tui.textual_ext.compat import SightApp
+from tui.terminal.driver import DiffDriver, with_diffing
+from tui.textual_ext.compat import CoveredScreensApp
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
     from tui.screens.board.screen import Board
-    from tui.state.run_controller import Control
+    from tui.state.run_controller import RunController
     from tui.state.snapshot import Snapshot
-    from tui.state.system_load import MachineLoad
+    from tui.state.system_load import SystemLoad
     from tui.terminal.kitty.placements import Placements
     from tui.terminal.lifecycle import TerminalGuard
 
-TAKEN_SECONDS = 0.1
+SNAPSHOT_WAIT_SECONDS = 0.1
 IDLE_INTERVAL = 0.25
 OPENING, BOARD = "opening", "board"
 
 
-class Dashboard(SightApp, GuidedApp):
+class Dashboard(CoveredScreensApp, TourApp):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:
@@ -49,7 +49,7 @@ class Dashboard(SightApp, GuidedApp):
         remember: the folder that keeps settings, and folders of pictures; None forgets them.
         exports: the folder that exports are written to.
         settings: as they were kept.
-        pictures: the colours of pictures on this visit, whatever the settings say.
+        image_mode: the colours of pictures on this visit, whatever the settings say.
         machine: says how busy the machine is; what this one says unless given.
     """
 
@@ -63,7 +63,7 @@ class Dashboard(SightApp, GuidedApp):
 
     def __init__(
         self,
-        control: "Control",
+        control: "RunController",
         *,
         recipe: "Recipe | None" = None,
         start: bool = True,
@@ -72,11 +72,13 @@ class Dashboard(SightApp, GuidedApp):
         remember: Path | None = None,
         exports: Path = Path("exports"),
         settings: Settings | None = None,
-        pictures: PictureMode | None = None,
-        machine: "Callable[[], MachineLoad] | None" = None,
+        image_mode: ImageMode | None = None,
+        machine: "Callable[[], SystemLoad] | None" = None,
     ) -> None:
-        super().__init__(settings=settings, pictures=pictures, remember=remember, keymap=keymap, keys=keys)
-        self.guard: TerminalGuard | None = None
+        super().__init__(
+            settings=settings, image_mode=image_mode, remember=remember, keymap=keymap, keys=keys
+        )
+        self.terminal_guard: TerminalGuard | None = None
         """Told when the screen is taken and given back; whoever runs the app sets it."""
         self.started_with: tuple[str, ...] = ()
         """What was wrong in the settings' file, to be said once there is a board; whoever runs the app sets it."""
@@ -88,50 +90,50 @@ class Dashboard(SightApp, GuidedApp):
         self.snapshot: Snapshot | None = None
         self.is_open = False
         self._ended = threading.Event()
-        self._look = threading.Event()
+        self._wake = threading.Event()
         """Set when there is a reason to look at the runs sooner than usual."""
-        self._taken = threading.Event()
-        self._taken.set()
-        self.add_mode(OPENING, lambda: Opening(control.root))
+        self._snapshot_handled = threading.Event()
+        self._snapshot_handled.set()
+        self.add_mode(OPENING, lambda: Splash(control.root))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
 
     def get_driver_class(self) -> type[Driver]:
-        return thinned(super().get_driver_class())
+        return with_diffing(super().get_driver_class())
 
     def on_resize(self) -> None:
-        if isinstance(self._driver, Thin):
-            self._driver.forget()
+        if isinstance(self._driver, DiffDriver):
+            self._driver.invalidate()
 
     def on_mount(self) -> None:
-        if guard := self.guard:
-            guard.taken()
-            self.app_suspend_signal.subscribe(self, lambda _: guard.given_back(), immediate=True)
-            self.app_resume_signal.subscribe(self, lambda _: guard.taken(), immediate=True)
+        if guard := self.terminal_guard:
+            guard.entered()
+            self.app_suspend_signal.subscribe(self, lambda _: guard.left(), immediate=True)
+            self.app_resume_signal.subscribe(self, lambda _: guard.entered(), immediate=True)
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if self.placements is not None:
-            self.hang_pictures(self.placements)
+            self.hang_images(self.placements)
         self.call_after_refresh(self.read_runs)
 
-    def hang_pictures(self, placements: "Placements") -> None:
-        super().hang_pictures(placements)
-        if self.guard is not None and self.placements is not None:
-            self.guard.draws(placements.undo_unknown())
+    def hang_images(self, placements: "Placements") -> None:
+        super().enable_graphics(placements)
+        if self.terminal_guard is not None and self.placements is not None:
+            self.terminal_guard.set_image_cleanup(placements.undo_unknown())
 
     def on_unmount(self) -> None:
         self._ended.set()
-        self._look.set()
+        self._wake.set()
 
     def on_runs_touched(self) -> None:
         """Look at once what has become of them."""
-        self._look.set()
+        self._wake.set()
 
     def source(self) -> Source:
         """Where snapshots come from; asked for in the thread that reads them."""
-        from tui.state.reader import LiveReader
+        from tui.state.reader import RunsReader
 
-        return LiveReader(self.control.root, now=self.control.now)
+        return RunsReader(self.control.root, now=self.control.now)
 
     @work(thread=True, group="reader")
     def read_runs(self) -> None:
@@ -147,12 +149,16 @@ class Dashboard(SightApp, GuidedApp):
         while not worker.is_cancelled and not self._ended.is_set():
             snapshot = reader.poll()
             if snapshot is not None:
-                self._taken.clear()
+                self._snapshot_handled.clear()
                 self.post_message(SnapshotTaken(snapshot))
             pause = self.settings.refresh
-            self._look.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
-            self._look.clear()
-            while not (self._taken.wait(TAKEN_SECONDS) or worker.is_cancelled or self._ended.is_set()):
+            self._wake.wait(pause if reader.anything_live else max(pause, IDLE_INTERVAL))
+            self._wake.clear()
+            while not (
+                self._snapshot_handled.wait(SNAPSHOT_WAIT_SECONDS)
+                or worker.is_cancelled
+                or self._ended.is_set()
+            ):
                 pass
 
     async def on_board_ready(self) -> None:
@@ -163,8 +169,8 @@ class Dashboard(SightApp, GuidedApp):
         await self.switch_mode(BOARD)
         await self.remove_mode(OPENING)
         self.is_open = True
-        for trouble in self.started_with[:3]:
-            self.notify(trouble, title="settings", severity="warning", markup=False, timeout=10)
+        for problem in self.started_with[:3]:
+            self.notify(problem, title="settings", severity="warning", markup=False, timeout=10)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
@@ -172,7 +178,7 @@ class Dashboard(SightApp, GuidedApp):
         self.snapshot = message.snapshot
         for screen in self.screen_stack:
             screen.post_message(SnapshotTaken(message.snapshot))
-        self._taken.set()
+        self._snapshot_handled.set()
         if first and self.recipe is not None:
             self.board.begin(self.recipe, message.snapshot, start=self.start)
 

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 
 from textual import work
 
-from tui.settings.schema import PictureMode, Settings, ThemeName
+from tui.settings.schema import ImageMode, Settings, ThemeName
 from tui.settings.themes import THEMES, following, full_name
-from tui.terminal.driver import Thin
-from tui.widgets.images.render_mode import Drawing, DrawingApp, color_mode
+from tui.terminal.driver import DiffDriver
+from tui.widgets.images.render_mode import RenderMode, RenderModeApp, color_mode
 
 if TYPE_CHECKING:
     from tui.terminal.kitty.placements import Placements
 
 
-class SettledApp(DrawingApp):
+class SettingsApp(RenderModeApp):
     """Applies what a person chooses at once, and keeps it.
 
     Args:
         settings: as they were kept.
-        pictures: the colours of pictures on this visit, whatever the settings say.
+        image_mode: the colours of pictures on this visit, whatever the settings say.
         remember: the folder that keeps settings, and folders of pictures; None forgets them.
         keymap: keys by command id, where they differ from the usual ones.
         keys: `keys.toml`; None forgets what is rebound.
@@ -34,20 +34,20 @@ class SettledApp(DrawingApp):
         self,
         *,
         settings: Settings | None = None,
-        pictures: PictureMode | None = None,
+        image_mode: ImageMode | None = None,
         remember: Path | None = None,
         keymap: Mapping[str, str] | None = None,
         keys: Path | None = None,
     ) -> None:
         super().__init__()
         self.settings = settings or Settings()
-        self.pictures = pictures
+        self.image_mode = image_mode
         self.placements: Placements | None = None
         """Where the terminal has said that it draws pictures itself, their places; whoever runs the app may set it."""
         self.remember = remember
         self.keys = keys
         self.keymap = dict(keymap or {})
-        self.drawing = self._drawing()
+        self.render_mode = self._render_mode()
         for theme in THEMES:
             self.register_theme(theme)
         asked = os.environ.get("TEXTUAL_THEME", "")
@@ -55,53 +55,55 @@ class SettledApp(DrawingApp):
         if self.keymap:
             self.set_keymap(self.keymap)
 
-    def _drawing(self) -> Drawing:
+    def _render_mode(self) -> RenderMode:
         encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
-        wanted = self.pictures or self.settings.pictures
+        wanted = self.image_mode or self.settings.pictures
         mode = color_mode(wanted, self.console.color_system, encoding)
         placements = self.placements if wanted == "kitty" and mode != "ascii" else None
-        return Drawing(mode, self.settings.zoom, placements)
+        return RenderMode(mode, self.settings.zoom, placements)
 
-    def draw_pictures(self, drawing: Drawing) -> None:
-        super().draw_pictures(drawing)
+    def set_render_mode(self, drawing: RenderMode) -> None:
+        super().draw_images(drawing)
         if drawing.placements is None and self.placements is not None:
             self.placements.clear()
 
-    def change(self, settings: Settings) -> None:
+    def apply_settings(self, settings: Settings) -> None:
         """Take other settings, at once and for the next visits."""
         from tui.settings.store import write_settings
 
         before, self.settings = self.settings, settings
-        self.draw_pictures(self._drawing())
+        self.set_render_mode(self._render_mode())
         if settings.pictures == "kitty" != before.pictures and self.placements is None:
-            self.ask_terminal()
-        self._tell(write_settings(self.remember, before, settings), "settings are not kept")
+            self.detect_graphics()
+        self._warn(write_settings(self.remember, before, settings), "settings are not kept")
 
     @work(group="terminal", exclusive=True)
-    async def ask_terminal(self) -> None:
+    async def detect_graphics(self) -> None:
         """Have the terminal draw pictures itself if it can; a line says why it cannot."""
         from tui.terminal.kitty.detect import NO_TERMINAL, in_tmux
         from tui.terminal.kitty.placements import Placements
 
         driver = self._driver
-        refusal = await asyncio.to_thread(driver.ask) if isinstance(driver, Thin) else NO_TERMINAL
+        refusal = (
+            await asyncio.to_thread(driver.detect_kitty) if isinstance(driver, DiffDriver) else NO_TERMINAL
+        )
         if not refusal:
-            self.hang_pictures(Placements(tmux=in_tmux()))
+            self.enable_graphics(Placements(tmux=in_tmux()))
         elif self.settings.pictures == "kitty":
-            self._tell(refusal, "settings")
+            self._warn(refusal, "settings")
 
-    def hang_pictures(self, placements: "Placements") -> None:
+    def enable_graphics(self, placements: "Placements") -> None:
         """Have the terminal draw pictures at these places, if that is what the settings say."""
         driver = self._driver
-        self.placements = placements if isinstance(driver, Thin) else None
-        if isinstance(driver, Thin):
+        self.placements = placements if isinstance(driver, DiffDriver) else None
+        if isinstance(driver, DiffDriver):
             driver.placements = placements
-        self.draw_pictures(self._drawing())
+        self.set_render_mode(self._render_mode())
 
     def use_theme(self, name: ThemeName) -> None:
         """Take a theme, at once and for the next visits."""
         self.theme = full_name(name)
-        self.change(replace(self.settings, theme=name))
+        self.apply_settings(replace(self.settings, theme=name))
 
     def rebind(self, changes: Mapping[str, Sequence[str] | None]) -> None:
         """Give commands other keys, at once and for the next visits.
@@ -109,17 +111,17 @@ class SettledApp(DrawingApp):
         Args:
             changes: keys by command id; None for the usual ones.
         """
-        from tui.settings.keymap import keep_keys
+        from tui.settings.keymap import save_keys
 
         for name, keys in changes.items():
             self.keymap.pop(name, None)
             if keys is not None:
                 self.keymap[name] = ",".join(keys)
         self.set_keymap(self.keymap)
-        self.keys_changed_signal.publish(None)
-        self._tell(keep_keys(self.keys, changes), "keys are not kept")
+        self.keymap_changed_signal.publish(None)
+        self._warn(save_keys(self.keys, changes), "keys are not kept")
 
-    def troubles(self) -> tuple[str, ...]:
+    def problems(self) -> tuple[str, ...]:
         """What is wrong in the files that keep settings and keys, a line each."""
         from core.errors import UserError
         from tui.settings.keys_file import read_keymap
@@ -142,14 +144,14 @@ class SettledApp(DrawingApp):
         self.use_theme(following(self.theme))
         self.notify(f"theme: {self.settings.theme}", timeout=2)
 
-    def action_zoom_pictures(self) -> None:
-        self.change(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
+    def action_zoom_images(self) -> None:
+        self.apply_settings(replace(self.settings, zoom=1 if self.settings.zoom == 2 else 2))
 
     def action_toggle_bell(self) -> None:
-        self.change(replace(self.settings, bell=not self.settings.bell))
+        self.apply_settings(replace(self.settings, bell=not self.settings.bell))
         rings = self.settings.bell
         self.notify("rings when a run ends or fails" if rings else "silent when a run ends", timeout=2)
 
-    def _tell(self, trouble: str, title: str) -> None:
-        if trouble:
-            self.notify(trouble, title=title, severity="warning", markup=False, timeout=8)
+    def _warn(self, problem: str, title: str) -> None:
+        if problem:
+            self.notify(problem, title=title, severity="warning", markup=False, timeout=8)

@@ -9,18 +9,18 @@ from textual.dom import DOMNode
 from textual.events import Resize
 from textual.screen import ModalScreen
 
-from tui.app.settings_app import SettledApp
+from tui.app.settings_app import SettingsApp
 from tui.commands import TOUR, Command
 from tui.screens.board.layout import MIN_HEIGHT
 from tui.tour.steps import COMMANDS, FAREWELL, Step, steps, with_keys
 
 if TYPE_CHECKING:
-    from tui.tour.bar import Told
+    from tui.tour.bar import TourHint
 
-WAYS_OUT = (".close", ".cancel")
+CLOSE_ACTIONS = (".close", ".cancel")
 
 
-class GuidedApp(SettledApp):
+class TourApp(SettingsApp):
     """Shows the tour over the screens, which know nothing of it.
 
     A step is done when its command is, however that came about: by its key, by a click, or from the palette. The key
@@ -68,12 +68,12 @@ class GuidedApp(SettledApp):
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
         """Do what was asked for, and see whether the tour had asked for it."""
-        wanted = self._wanted() if self.tour else None
+        wanted = self._requested_command() if self.tour else None
         done = await super().run_action(action, default_namespace, namespaces)
         if done and wanted is not None and self.tour and self.tour[0].command == wanted.id:
             asked = parse(action) if isinstance(action, str) else action
             if asked[1:] == parse(wanted.action)[1:]:
-                self._go_on()
+                self._next_step()
         return done
 
     async def action_tour(self) -> None:
@@ -84,13 +84,13 @@ class GuidedApp(SettledApp):
             self._show_tour()
             return
         step = self.tour[0]
-        while self._wanted() is None and len(self.screen_stack) > 1:
+        while self._requested_command() is None and len(self.screen_stack) > 1:
             await self.pop_screen()
-        wanted = self._wanted()
+        wanted = self._requested_command()
         if wanted is not None:
             await self.run_action(wanted.action, self.screen)
         if self.tour and self.tour[0] is step:
-            self._go_on()
+            self._next_step()
 
     def action_tour_end(self) -> None:
         """Leave the tour, and stay where one is."""
@@ -98,17 +98,17 @@ class GuidedApp(SettledApp):
         self._show_tour()
 
     def on_mount(self) -> None:
-        self.screen_change_signal.subscribe(self, lambda _: self._tell_again())
-        self.keys_changed_signal.subscribe(self, lambda _: self._tell_again())
+        self.screen_change_signal.subscribe(self, lambda _: self._refresh_tour())
+        self.keymap_changed_signal.subscribe(self, lambda _: self._refresh_tour())
 
     def on_resize(self) -> None:
-        self._tell_again()
+        self._refresh_tour()
 
-    def _tell_again(self) -> None:
+    def _refresh_tour(self) -> None:
         if self.tour:
             self.call_after_refresh(self._show_tour)
 
-    def _go_on(self) -> None:
+    def _next_step(self) -> None:
         if len(self.tour) > 1:
             self.tour = self.tour[1:]
             self.call_after_refresh(self._show_tour)
@@ -116,7 +116,7 @@ class GuidedApp(SettledApp):
             self.action_tour_end()
             self.notify(with_keys(FAREWELL, self._key), timeout=12, markup=False)
 
-    def _wanted(self) -> Command | None:
+    def _requested_command(self) -> Command | None:
         """The command that the tour asks for, where the screen that is open has it."""
         return COMMANDS[self.tour[0].command] if self.tour[0].command in self._ids() else None
 
@@ -151,18 +151,18 @@ class GuidedApp(SettledApp):
                 screen.mount(TourBar())
         if lines and not isinstance(self.screen, ModalScreen):
             for bar in self.screen.query(TourBar):
-                bar.show(self._told(), lines, self.LINES_ABOVE)
+                bar.show(self._hint(), lines, self.LINES_ABOVE)
 
-    def _told(self) -> "Told":
-        from tui.tour.bar import Told
+    def _hint(self) -> "TourHint":
+        from tui.tour.bar import TourHint
 
         step, on = self.tour[0], self._key(COMMANDS["tour.go"])
         key, what = self._key(COMMANDS[step.command]), COMMANDS[step.command].text
-        if self._wanted() is None:
-            ways = [COMMANDS[one] for one in self._ids() if one.endswith(WAYS_OUT)]
+        if self._requested_command() is None:
+            ways = [COMMANDS[one] for one in self._ids() if one.endswith(CLOSE_ACTIONS)]
             out = self._key(ways[0]) if ways else on
             key, what = (on if out == "esc" else out), f"Back, and then {key}: {what}"
-        return Told(
+        return TourHint(
             f"{self.tour_length - len(self.tour) + 1}/{self.tour_length}",
             step.title,
             with_keys(step.text, self._key),

@@ -15,9 +15,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree, Input, Static, Tree
 
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from tui.commands import PICKER, bindings
-from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
@@ -45,7 +45,7 @@ MOST_LISTED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PickerRequest:
     """What can be chosen: a picture, or a folder of pictures or the recipe of some."""
 
     title: str
@@ -56,7 +56,7 @@ class Wanted:
         ending = path.suffix.lower()
         return ending in SUFFIXES or (self.folders and ending == RECIPE)
 
-    def trouble(self, path: Path) -> str:
+    def problem(self, path: Path) -> str:
         """Why a path cannot be taken; empty when it can be."""
         try:
             if not path.exists():
@@ -68,11 +68,11 @@ class Wanted:
             return f"cannot be read ({error.strerror or error})"
         if not fits:
             return "expected a folder of pictures, or a recipe's .toml" if self.folders else "not a file"
-        return "" if plain(str(path)) == str(path) else "its name cannot be written; rename it"
+        return "" if sanitize(str(path)) == str(path) else "its name cannot be written; rename it"
 
 
-PICTURE: Final = Wanted("choose a picture", folders=False)
-DATASET: Final = Wanted("choose a folder of pictures, or a recipe's .toml", folders=True)
+IMAGE: Final = PickerRequest("choose a picture", folders=False)
+DATASET: Final = PickerRequest("choose a folder of pictures, or a recipe's .toml", folders=True)
 
 
 class FileTree(DirectoryTree, inherit_bindings=False):
@@ -85,7 +85,7 @@ class FileTree(DirectoryTree, inherit_bindings=False):
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "  "
 
-    def __init__(self, path: Path, wanted: Wanted) -> None:
+    def __init__(self, path: Path, wanted: PickerRequest) -> None:
         super().__init__(path)
         self.wanted = wanted
         self.guide_depth = 2
@@ -104,7 +104,7 @@ class FileTree(DirectoryTree, inherit_bindings=False):
         return found[:MOST_LISTED]
 
     def process_label(self, label: TextType) -> Text:
-        return Text(plain(str(label)) or "/")
+        return Text(sanitize(str(label)) or "/")
 
     @property
     def under_cursor(self) -> Path:
@@ -125,7 +125,7 @@ class PickerScreen(ModalScreen[Path | None]):
     AUTO_FOCUS = "FileTree"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(PICKER)]
 
-    def __init__(self, wanted: Wanted, start: Path | None = None) -> None:
+    def __init__(self, wanted: PickerRequest, start: Path | None = None) -> None:
         super().__init__()
         self.wanted = wanted
         self.start = nearest_folder(start)
@@ -141,7 +141,7 @@ class PickerScreen(ModalScreen[Path | None]):
 
     def on_mount(self) -> None:
         self.query_one(FileTree).cursor_line = 0
-        follow_keys(self, self._say_keys)
+        on_keymap_changed(self, self._say_keys)
         self._say_keys()
 
     def _say_keys(self) -> None:
@@ -164,14 +164,14 @@ class PickerScreen(ModalScreen[Path | None]):
     def fill_in(self) -> None:
         """The path under the cursor stands in the field, to be taken or edited."""
         path = self.files.under_cursor
-        self._filled = (plain(str(path)), path)
+        self._filled = (sanitize(str(path)), path)
         field = self.query_one(Input)
         field.value = self._filled[0]
         field.cursor_position = len(field.value)
         self._say(f"only the first {MOST_LISTED:,} of a folder are listed" if self.files.cut_short else "")
 
     @on(Input.Changed)
-    def forget_trouble(self, event: Input.Changed) -> None:
+    def clear_problem(self, event: Input.Changed) -> None:
         if event.value != self._filled[0]:
             self._say("")
 
@@ -233,8 +233,8 @@ class PickerScreen(ModalScreen[Path | None]):
         """Answer with a path, or say why it cannot be taken; a folder that nobody asked for is gone into."""
         if not self.wanted.folders and DirectoryTree._safe_is_dir(path):
             self._enter(path)
-        elif trouble := self.wanted.trouble(path):
-            self._say(trouble, wrong=True)
+        elif problem := self.wanted.problem(path):
+            self._say(problem, wrong=True)
         else:
             self.dismiss(path.absolute())
 

@@ -46,13 +46,13 @@ class Grid:
     factor: int
 
     @classmethod
-    def of(cls, lines: Sequence[Sequence[WallColumn]]) -> "Grid":
+    def of_images(cls, lines: Sequence[Sequence[WallColumn]]) -> "Grid":
         """The grid that has room for these columns, line under line.
 
         Raises:
             UserError: there are no pictures, or too many for one picture.
         """
-        shapes = [column.pictures.shape for line in lines for column in line if column.pictures is not None]
+        shapes = [column.images.shape for line in lines for column in line if column.images is not None]
         if not shapes:
             raise UserError("there are no pictures here to export yet")
         rows, height, width = (max(shape[axis] for shape in shapes) for axis in range(3))
@@ -79,19 +79,17 @@ def wall(lines: Sequence[Sequence[WallColumn]], grid: Grid | None = None) -> Pix
     Raises:
         UserError: there are no pictures, or too many for one picture.
     """
-    grid = grid or Grid.of(lines)
+    grid = grid or Grid.of_images(lines)
     down, across = grid.tile
     deep = 2 * CAPTION + grid.rows * down
     shape = (len(lines) * deep, grid.columns * across - 1)
-    colour = any(
-        column.pictures is not None and column.pictures.ndim == 4 for line in lines for column in line
-    )
+    colour = any(column.images is not None and column.images.ndim == 4 for line in lines for column in line)
     canvas = np.full((*shape, 3) if colour else shape, GROUND, np.uint8)
     for y, line in enumerate(lines):
         for x, column in enumerate(line):
             top, left = y * deep + 2 * CAPTION, x * across
-            for row, picture in enumerate(() if column.pictures is None else column.pictures):
-                large = picture.repeat(grid.factor, axis=0).repeat(grid.factor, axis=1)
+            for row, image in enumerate(() if column.images is None else column.images):
+                large = image.repeat(grid.factor, axis=0).repeat(grid.factor, axis=1)
                 large = large[..., None] if colour and large.ndim == 2 else large
                 place = top + row * down
                 canvas[place : place + large.shape[0], left : left + large.shape[1]] = large
@@ -107,7 +105,7 @@ def _captioned(canvas: Pixels, lines: Sequence[Sequence[WallColumn]], deep: int,
     grey = 2 * GAP_GREY if canvas.ndim == 2 else (2 * GAP_GREY,) * 3
     for y, line in enumerate(lines):
         for x, column in enumerate(line):
-            said = column.note if column.pictures is not None else column.empty
+            said = column.note if column.images is not None else column.empty
             for row, (text, ink) in enumerate(((column.title, white), (said, grey))):
                 room = text
                 while room and font.getlength(room) > across - 2:
@@ -132,7 +130,7 @@ def gif(
         UserError: there are no pictures, or too many.
     """
     chosen = evenly(frames, MOST_FRAMES)
-    grids = [Grid.of(lines) for lines in map(frame, chosen) if _has_pictures(lines)]
+    grids = [Grid.of_images(lines) for lines in map(frame, chosen) if _has_images(lines)]
     if not grids:
         raise UserError("there are no pictures here to export yet")
     largest = Grid(
@@ -172,5 +170,5 @@ def png(pixels: Pixels) -> bytes:
     return kept.getvalue()
 
 
-def _has_pictures(lines: Sequence[Sequence[WallColumn]]) -> bool:
-    return any(column.pictures is not None for line in lines for column in line)
+def _has_images(lines: Sequence[Sequence[WallColumn]]) -> bool:
+    return any(column.images is not None for line in lines for column in line)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 
 MOST_FOLDERS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ExportItem:
     """One file of an export: its name, and what makes its content, which may take seconds or be a `UserError`."""
 
     name: str
@@ -31,7 +31,7 @@ class Written:
     missing: tuple[str, ...]
 
 
-def write_pieces(root: Path, name: str, pieces: Sequence[Piece]) -> Written:
+def write_items(root: Path, name: str, pieces: Sequence[ExportItem]) -> Written:
     """Write an export, as a whole or not at all; pieces that cannot be made are left out.
 
     Args:
@@ -57,7 +57,7 @@ def write_pieces(root: Path, name: str, pieces: Sequence[Piece]) -> Written:
             names.append(piece.name)
         return Written(_give_number(hidden, root, name), tuple(names), tuple(missing))
     except OSError as error:
-        said = plain(f"{root}: nothing exported ({error.strerror or error})")
+        said = sanitize(f"{root}: nothing exported ({error.strerror or error})")
         raise UserError(f"{said}; --exports takes another folder") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
@@ -76,4 +76,4 @@ def _give_number(hidden: Path, root: Path, name: str) -> Path:
                 raise
             continue
         return final
-    raise UserError(f"{plain(str(root))}: has {MOST_FOLDERS:,} exports of {name} already; move some away")
+    raise UserError(f"{sanitize(str(root))}: has {MOST_FOLDERS:,} exports of {name} already; move some away")

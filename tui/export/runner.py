@@ -8,16 +8,16 @@ from textual.app import App
 from textual.widgets._toast import Toast
 
 from core.errors import UserError
-from core.files.sanitize import plain
-from tui.export.item import Piece, write_pieces
-from tui.export.screenshot import Shot, screen_png, screen_svg
+from core.files.sanitize import sanitize
+from tui.export.item import ExportItem, write_items
+from tui.export.screenshot import Screenshot, screen_png, screen_svg
 
 
 @runtime_checkable
 class Exporting(Protocol):
     """A screen that has more to export than its looks."""
 
-    def exports(self) -> list[Piece]:
+    def exports(self) -> list[ExportItem]:
         """What there is; nothing is made yet."""
 
 
@@ -26,22 +26,22 @@ async def export(app: App[Any], root: Path) -> None:
     screen = app.screen
     name = type(screen).__name__.removesuffix("Screen").lower()
     await _without_notices(app)
-    shot = Shot.of(app)
+    shot = Screenshot.capture(app)
     pieces = [
-        Piece("screen.svg", lambda: screen_svg(shot)),
-        Piece("screen.png", lambda: screen_png(shot)),
+        ExportItem("screen.svg", lambda: screen_svg(shot)),
+        ExportItem("screen.png", lambda: screen_png(shot)),
         *(screen.exports() if isinstance(screen, Exporting) else ()),
     ]
     app.notify(f"writing {', '.join(piece.name for piece in pieces)}", markup=False, timeout=2)
     try:
-        written = await asyncio.to_thread(write_pieces, root, name, pieces)
+        written = await asyncio.to_thread(write_items, root, name, pieces)
     except UserError as error:
         app.notify(str(error), severity="error", markup=False, timeout=8)
         return
-    said = f"{plain(_short(written.folder))}: {', '.join(written.names)}"
+    said = f"{sanitize(_short(written.folder))}: {', '.join(written.names)}"
     app.notify(said, title="exported", markup=False, timeout=8)
     for line in written.missing:
-        app.notify(plain(line), title="not exported", severity="warning", markup=False, timeout=8)
+        app.notify(sanitize(line), title="not exported", severity="warning", markup=False, timeout=8)
 
 
 async def _without_notices(app: App[Any]) -> None:

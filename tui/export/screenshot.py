@@ -15,16 +15,16 @@ from textual._context import visible_screen_stack
 from textual.app import App
 from textual.strip import Strip
 
-from tui.export.halfblock_fallback import halved
+from tui.export.halfblock_fallback import as_halfblocks
 from tui.export.image_files import png
 from tui.export.rasterize import HEIGHT, WIDTH, glyph
-from tui.widgets.images.render_mode import DrawingApp
+from tui.widgets.images.render_mode import RenderModeApp
 
 Rgb = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class Screenshot:
     """A screen as it was at one moment: its lines, the colours of what has none of its own, and its title."""
 
     strips: tuple[Strip, ...]
@@ -33,13 +33,13 @@ class Shot:
     title: str
 
     @classmethod
-    def of(cls, app: App[object]) -> "Shot":
+    def capture(cls, app: App[object]) -> "Screenshot":
         """What is on the screen now."""
         # What Textual itself does for its screenshots, which it writes down at once, and nobody may type meanwhile.
         visible_screen_stack.set(app._background_screens)
         strips = app.screen._compositor.render_strips()
-        if isinstance(app, DrawingApp) and app.drawing.placements is not None:
-            strips = halved(strips, app.drawing.placements)
+        if isinstance(app, RenderModeApp) and app.drawing.placements is not None:
+            strips = as_halfblocks(strips, app.drawing.placements)
         variables = app.theme_variables
         text, ground = (_rgb(Color.parse(variables[name])) for name in ("foreground", "background"))
         return cls(tuple(strips), text, ground, app.title)
@@ -50,7 +50,7 @@ class Shot:
         return max((strip.cell_length for strip in self.strips), default=0)
 
 
-def screen_svg(shot: Shot) -> bytes:
+def screen_svg(shot: Screenshot) -> bytes:
     """The screen as an SVG, as Textual draws it."""
     console = Console(
         width=max(1, shot.width),
@@ -67,12 +67,12 @@ def screen_svg(shot: Shot) -> bytes:
     return console.export_svg(title=shot.title).encode()
 
 
-def screen_png(shot: Shot) -> bytes:
+def screen_png(shot: Screenshot) -> bytes:
     """The screen as a PNG, 12 x 24 pixels a cell."""
     return png(screen_pixels(shot))
 
 
-def screen_pixels(shot: Shot) -> NDArray[np.uint8]:
+def screen_pixels(shot: Screenshot) -> NDArray[np.uint8]:
     """The screen in pixels, uint8 [lines * 24, columns * 12, 3]."""
     canvas = np.empty((max(1, len(shot.strips)) * HEIGHT, max(1, shot.width) * WIDTH, 3), np.uint8)
     canvas[:] = shot.ground
@@ -115,7 +115,7 @@ def _characters(text: str) -> Sequence[tuple[str, int]]:
     return found
 
 
-def _colors(style: Style, shot: Shot) -> tuple[Rgb, Rgb]:
+def _colors(style: Style, shot: Screenshot) -> tuple[Rgb, Rgb]:
     """The colours of the text and of what is behind it."""
     front = shot.text if style.color is None or style.color.is_default else _rgb(style.color)
     back = shot.ground if style.bgcolor is None or style.bgcolor.is_default else _rgb(style.bgcolor)

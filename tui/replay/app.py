@@ -14,10 +14,10 @@ from tui.commands import REPLAY, bindings
 from tui.messages import SnapshotTaken
 from tui.replay.bar import ReplayBar
 from tui.replay.clock import ReplayClock
-from tui.replay.control import REFUSAL, ReplayControl
+from tui.replay.control import REFUSAL, ReplayController
 from tui.replay.reader import ReplayReader, Timeline
-from tui.replay.recording import Track
-from tui.settings.schema import PictureMode, Settings
+from tui.replay.recording import Recording
+from tui.settings.schema import ImageMode, Settings
 from tui.widgets.key_hints import keys_of
 
 REFRESH_SECONDS: Final = 0.25
@@ -36,7 +36,7 @@ class ReplayDashboard(Dashboard):
         remember: the folder that keeps settings, and folders of pictures; None forgets them.
         exports: the folder that exports are written to.
         settings: as they were kept.
-        pictures: the colours of pictures on this visit.
+        image_mode: the colours of pictures on this visit.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(REPLAY)]
@@ -61,7 +61,7 @@ class ReplayDashboard(Dashboard):
     def __init__(
         self,
         root: Path,
-        tracks: Sequence[Track],
+        tracks: Sequence[Recording],
         *,
         time: ReplayClock | None = None,
         keymap: dict[str, str] | None = None,
@@ -69,12 +69,12 @@ class ReplayDashboard(Dashboard):
         remember: Path | None = None,
         exports: Path = Path("exports"),
         settings: Settings | None = None,
-        pictures: PictureMode | None = None,
+        image_mode: ImageMode | None = None,
     ) -> None:
         timeline = Timeline(tracks)
         self.time = time or ReplayClock(timeline.length)
         self.reader = ReplayReader(tracks, timeline, self.time)
-        control = ReplayControl(root, now=lambda: timeline.wall(self.time.position))
+        control = ReplayController(root, now=lambda: timeline.wall(self.time.position))
         super().__init__(
             control,
             start=False,
@@ -83,7 +83,7 @@ class ReplayDashboard(Dashboard):
             remember=remember,
             exports=exports,
             settings=settings,
-            pictures=pictures,
+            image_mode=image_mode,
         )
 
     def source(self) -> ReplayReader:

@@ -5,10 +5,10 @@ from typing import Final
 from textual.message import Message
 
 from tui.replay.clock import ReplayClock
-from tui.state.formatting import clock
+from tui.state.formatting import hms
 from tui.widgets.scrubber import Scrubber
 
-PLACES: Final = 1001
+TICKS: Final = 1001
 NARROW: Final = 76
 
 
@@ -54,12 +54,12 @@ class ReplayBar(Scrubber):
             tail += f"  {hint['pause']} {word:5}  {hint['back']} {hint['forward']} seek"
             tail += f"  {hint['slower']} {hint['faster']} speed"
         self.put(
-            round(share * (PLACES - 1)),
-            PLACES,
-            head=f"REPLAY {clock(time.position)} of {clock(time.length)}",
+            round(share * (TICKS - 1)),
+            TICKS,
+            head=f"REPLAY {hms(time.position)} of {hms(time.length)}",
             tail=tail,
             lit=playing,
         )
 
     def seek(self, place: int) -> None:
-        self.post_message(self.Sought(place / (PLACES - 1)))
+        self.post_message(self.Sought(place / (TICKS - 1)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from core.errors import UserError
-from tui.state.run_controller import Control
+from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from core.config import RunConfig
     from core.runs.results import Evaluation
-    from core.runs.trajectory import Walk
+    from core.runs.trajectory import TrajectorySpec
 
 REFUSAL: Final = "this is a replay: it shows runs and changes none"
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayControl(Control):
+class ReplayController(RunController):
     """Refuses, in one line, whatever would change a run; `now` is the time that is replayed."""
 
     def queue(self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()) -> NoReturn:
@@ -36,15 +36,13 @@ class ReplayControl(Control):
     def resume(self, runs: Sequence[RunSnapshot], *, epochs: int | None = None) -> NoReturn:
         raise UserError(REFUSAL)
 
-    def denoise(self, runs: Sequence[RunSnapshot], walks: "Sequence[Walk]") -> NoReturn:
+    def denoise(self, runs: Sequence[RunSnapshot], specs: "Sequence[TrajectorySpec]") -> NoReturn:
         raise UserError(REFUSAL)
 
-    def fit(
-        self, pictures: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]
-    ) -> NoReturn:
+    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> NoReturn:
         raise UserError(REFUSAL)
 
-    def judge(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> NoReturn:
+    def evaluate(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> NoReturn:
         raise UserError(REFUSAL)
 
     def delete(self, run: RunSnapshot) -> NoReturn:

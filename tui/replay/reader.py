@@ -6,7 +6,7 @@ from typing import Final
 
 from core.runs.status import State
 from tui.replay.clock import ReplayClock
-from tui.replay.recording import Track
+from tui.replay.recording import Recording
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 MOST_IDLE: Final = 5.0
@@ -20,7 +20,7 @@ class Timeline:
         tracks: at least one.
     """
 
-    def __init__(self, tracks: Sequence[Track]) -> None:
+    def __init__(self, tracks: Sequence[Recording]) -> None:
         self._pieces: list[tuple[float, float]] = []
         """Where each piece begins: in the replay, and on the wall clock."""
         played, until = 0.0, min(track.queued for track in tracks)
@@ -53,7 +53,7 @@ class ReplayReader:
         clock: of the replay.
     """
 
-    tracks: Sequence[Track]
+    recordings: Sequence[Recording]
     timeline: Timeline
     clock: ReplayClock
     _last: Snapshot | None = field(init=False, default=None)
@@ -65,7 +65,7 @@ class ReplayReader:
         before = self._last.runs if self._last is not None else ()
         runs = tuple(
             self._take(track.at(now), before[place] if before else None)
-            for place, track in enumerate(self.tracks)
+            for place, track in enumerate(self.recordings)
         )
         if before and all(new is old for new, old in zip(runs, before, strict=True)):
             return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.metrics import EpochRecord, MetricsTail
 from core.runs.status import State, Status
@@ -26,7 +26,7 @@ MOST_SECONDS: Final = 10 * 365 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Track:
+class Recording:
     """A run that has ended, with the times of all that it recorded.
 
     Times of what was recorded are seconds of training, ascending; `started` and `ended` are on the wall clock.
@@ -97,7 +97,7 @@ class Track:
         )
 
 
-def read_track(info: RunInfo) -> Track:
+def read_recording(info: RunInfo) -> Recording:
     """Read all that a run recorded.
 
     Raises:
@@ -124,7 +124,7 @@ def read_track(info: RunInfo) -> Track:
         ended = queued + total
     times = {record.epoch: float(end) for record, end in zip(epochs, ends, strict=True)}
     sheets, strips = tuple(run.sample_sheets()), tuple(run.reverse_strips())
-    return Track(
+    return Recording(
         run=run,
         file=info.file,
         status=status,
@@ -144,7 +144,7 @@ def read_track(info: RunInfo) -> Track:
     )
 
 
-def find_tracks(root: Path, selectors: Sequence[str]) -> list[Track]:
+def find_recordings(root: Path, selectors: Sequence[str]) -> list[Recording]:
     """The runs to play back, oldest first, each once.
 
     Args:
@@ -162,9 +162,9 @@ def find_tracks(root: Path, selectors: Sequence[str]) -> list[Track]:
     for selector in selectors:
         chosen += groups[selector] if selector in groups else [store.info(store.find(selector))]
     once = {info.directory.path.resolve(): info for info in chosen}
-    tracks = [read_track(info) for info in once.values()]
+    tracks = [read_recording(info) for info in once.values()]
     if not any(len(track.steps) for track in tracks):
-        names = ", ".join(plain(track.run.id) for track in tracks[:3])
+        names = ", ".join(sanitize(track.run.id) for track in tracks[:3])
         raise UserError(f"{names}: no losses were recorded, so there is nothing to replay")
     return sorted(tracks, key=lambda track: (track.queued, track.run.id))
 
@@ -176,12 +176,12 @@ def _queued(info: RunInfo) -> float:
         return datetime.fromisoformat(info.file.created).timestamp()
     except ValueError as error:
         raise UserError(
-            f"{info.id}: its run.toml says it was created {plain(info.file.created)!r}; expected a date"
+            f"{info.id}: its run.toml says it was created {sanitize(info.file.created)!r}; expected a date"
         ) from error
 
 
 def _when_drawn(
-    pictures: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
+    images: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
 ) -> Seconds:
     """When pictures were there, in seconds of training.
 
@@ -190,7 +190,7 @@ def _when_drawn(
     """
     found: list[float] = []
     known = sorted(times)
-    for epoch, path in pictures:
+    for epoch, path in images:
         earliest = times.get(epoch, total if epoch else 0.0)
         following = bisect_right(known, epoch)
         latest = times[known[following]] if following < len(known) else total

@@ -10,7 +10,7 @@ from textual.keys import key_to_character
 from core.errors import UserError
 from tui.commands import ALL, NEW_RUN, ON_ALL, SECTIONS, Command
 from tui.settings.keys_file import read_keymap
-from tui.settings.toml_edit import Value, keep
+from tui.settings.toml_edit import Value, set_value
 
 FIXED: Final = {"ctrl+c": "always leaves the dashboard", "ctrl+q": "always leaves the dashboard"}
 
@@ -30,7 +30,9 @@ def is_usual(command: Command, keymap: Mapping[str, str]) -> bool:
     return keys_of_command(command, keymap) == _spelled(command.keys)
 
 
-def with_key(command: Command, key: str, keymap: Mapping[str, str], *, more: bool = False) -> tuple[str, ...]:
+def with_added_key(
+    command: Command, key: str, keymap: Mapping[str, str], *, more: bool = False
+) -> tuple[str, ...]:
     """The keys of a command once it is given one; escape stays, because it always leads out.
 
     Args:
@@ -44,7 +46,7 @@ def with_key(command: Command, key: str, keymap: Mapping[str, str], *, more: boo
     return tuple(dict.fromkeys((*kept, key) if more else (key, *kept)))
 
 
-def clash(command: Command, key: str, keymap: Mapping[str, str]) -> str:
+def conflict(command: Command, key: str, keymap: Mapping[str, str]) -> str:
     """Why a command cannot have a key, in a line that does not name the key; empty when it can.
 
     A key may mean another thing on another screen, so only what can be pressed at the same time is in its way. What the
@@ -64,7 +66,7 @@ def clash(command: Command, key: str, keymap: Mapping[str, str]) -> str:
     return ""
 
 
-def keep_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) -> str:
+def save_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) -> str:
     """Write the keys of some commands into `keys.toml`; all else in it stays as it is.
 
     Args:
@@ -80,7 +82,7 @@ def keep_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) ->
         read_keymap(path)
         for name, keys in changes.items():
             value: Value | None = keys[0] if keys is not None and len(keys) == 1 else keys
-            keep(path, name, value)
+            set_value(path, name, value)
     except UserError as error:
         return str(error)
     return ""

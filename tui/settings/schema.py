@@ -14,8 +14,8 @@ THEME: Final = "theme"
 MOST_FOLDERS: Final = 9
 ThemeName = Literal["dark", "light", "colour-blind", "monochrome"]
 THEME_NAMES: Final[tuple[ThemeName, ...]] = get_args(ThemeName)
-PictureMode = Literal["auto", "kitty", "truecolor", "256", "16", "ascii"]
-PICTURE_MODES: Final[tuple[PictureMode, ...]] = get_args(PictureMode)
+ImageMode = Literal["auto", "kitty", "truecolor", "256", "16", "ascii"]
+IMAGE_MODES: Final[tuple[ImageMode, ...]] = get_args(ImageMode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Settings:
     """
 
     theme: ThemeName = "dark"
-    pictures: PictureMode = "auto"
+    pictures: ImageMode = "auto"
     zoom: Literal[1, 2] = 1
     bell: bool = True
     refresh: float = 1.0

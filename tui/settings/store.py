@@ -8,8 +8,8 @@ import msgspec
 
 from core.config.load import Table, decode, read_toml
 from core.errors import UserError
-from tui.settings.schema import SETTINGS, THEME, THEME_NAMES, PictureMode, Settings, ThemeName
-from tui.settings.toml_edit import keep
+from tui.settings.schema import SETTINGS, THEME, THEME_NAMES, ImageMode, Settings, ThemeName
+from tui.settings.toml_edit import set_value
 
 REFRESH: Final = (0.1, 10.0)
 LONGEST_NAME: Final = 40
@@ -26,7 +26,7 @@ EXPECTED: Final = {
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     theme: ThemeName = "dark"
-    pictures: PictureMode = "auto"
+    pictures: ImageMode = "auto"
     zoom: Literal[1, 2] = 1
     bell: bool = True
     refresh: Annotated[float, msgspec.Meta(ge=REFRESH[0], le=REFRESH[1])] = REFRESH[0]
@@ -40,13 +40,13 @@ def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
         table = read_toml(path)
     except UserError as error:
         return Settings(), (str(error),)
-    settings, troubles = Settings(), []
+    settings, problems = Settings(), []
     for key, value in table.items():
         try:
             settings = replace(settings, **{key: checked({key: value}, source=str(path))[key]})
         except UserError as error:
-            troubles.append(str(error))
-    return settings, tuple(troubles)
+            problems.append(str(error))
+    return settings, tuple(problems)
 
 
 def checked(table: Table, *, source: str) -> Table:
@@ -70,8 +70,8 @@ def checked(table: Table, *, source: str) -> Table:
 def settings_at_start(folder: Path) -> tuple[Settings, tuple[str, ...]]:
     """As `read_settings`, once the theme is taken over from the file of its own that first kept it."""
     wrong = _carry_theme(folder)
-    settings, troubles = read_settings(folder)
-    return settings, tuple(dict.fromkeys((*wrong, *troubles)))
+    settings, problems = read_settings(folder)
+    return settings, tuple(dict.fromkeys((*wrong, *problems)))
 
 
 def _carry_theme(folder: Path) -> tuple[str, ...]:
@@ -80,18 +80,18 @@ def _carry_theme(folder: Path) -> tuple[str, ...]:
     Returns:
         Why that could not be done, in a line; the file is as it was.
     """
-    from core.files.untrusted import open_plain
+    from core.files.untrusted import open_regular
 
     old, path = folder / THEME, folder / SETTINGS
     if not old.exists():
         return ()
     try:
         if not (path.exists() and "theme" in read_toml(path)):
-            with open_plain(old) as file:
+            with open_regular(old) as file:
                 name = file.read(LONGEST_NAME).decode(errors="replace").strip().removeprefix("ddpm-")
             if name not in THEME_NAMES:
                 return (f"{old}: {name!r}: expected {EXPECTED['theme']}; delete it, and choose a theme",)
-            keep(path, "theme", name)
+            set_value(path, "theme", name)
         old.unlink()
     except UserError as error:
         return (str(error),)
@@ -112,7 +112,7 @@ def write_settings(folder: Path | None, before: Settings, after: Settings) -> st
         for key in EXPECTED:
             value: Any = getattr(after, key)
             if value != getattr(before, key):
-                keep(folder / SETTINGS, key, value)
+                set_value(folder / SETTINGS, key, value)
     except UserError as error:
         return str(error)
     return ""

@@ -29,7 +29,7 @@ class _Statement:
     header: bool = False
 
 
-def keep(path: Path, key: str, value: Value | None) -> None:
+def set_value(path: Path, key: str, value: Value | None) -> None:
     """Set one key of a file, or take it out, and replace the file as a whole.
 
     Args:
@@ -50,7 +50,7 @@ def keep(path: Path, key: str, value: Value | None) -> None:
         else:
             read_toml(path)  # says in its own words what is wrong with it
             old = path.read_bytes().decode()
-        new = with_key(old, key, value, source=str(path))
+        new = edited(old, key, value, source=str(path))
         with atomic_path(path) as temporary:
             temporary.write_bytes(new.encode())
             if path.exists():
@@ -60,7 +60,7 @@ def keep(path: Path, key: str, value: Value | None) -> None:
         raise UserError(f"{path}: cannot be written ({said})") from error
 
 
-def with_key(text: str, key: str, value: Value | None, *, source: str) -> str:
+def edited(text: str, key: str, value: Value | None, *, source: str) -> str:
     """The text of a TOML file with one key set, or taken out.
 
     >>> with_key("# mine\\nzoom = 2  # large\\n", "zoom", 1, source="")

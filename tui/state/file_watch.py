@@ -24,7 +24,7 @@ def signature(path: Path) -> Signature | None:
 
 
 @dataclass(slots=True)
-class Folder:
+class WatchedDir:
     """A folder's listing, taken again when its modification time says so.
 
     A tick of the file system's clock can hide a file that arrives right after a listing, so a folder is
@@ -33,23 +33,23 @@ class Folder:
 
     path: Path
     seen: Signature | None = None
-    settled: bool = False
+    is_settled: bool = False
     changed_at: float = -1e18
     listed_at: float = -1e18
 
     def changed(self, moment: float, *, at_least_every: float = float("inf")) -> bool:
         current = signature(self.path)
         if current != self.seen:
-            self.changed_at, self.settled = moment, False
-        elif self.settled and moment - self.listed_at < at_least_every:
+            self.changed_at, self.is_settled = moment, False
+        elif self.is_settled and moment - self.listed_at < at_least_every:
             return False
-        self.settled = moment - self.changed_at >= SETTLE_SECONDS
+        self.is_settled = moment - self.changed_at >= SETTLE_SECONDS
         self.seen, self.listed_at = current, moment
         return True
 
 
 @dataclass(slots=True)
-class JudgedFile:
+class EvaluationFile:
     """What was found when a run was judged, read again when its file is another."""
 
     run: RunDirectory
@@ -66,10 +66,10 @@ class JudgedFile:
         if seen != self._seen:
             self._seen, self._rate = seen, None
             try:
-                judgements = read_evaluations(self.run) if seen is not None else []
+                evaluations = read_evaluations(self.run) if seen is not None else []
             except UserError:
-                judgements = []
-            for judgement in judgements:
-                if (found := judgement.metrics.get("balanced_pass_rate")) is not None:
+                evaluations = []
+            for evaluation in evaluations:
+                if (found := evaluation.metrics.get("balanced_pass_rate")) is not None:
                     self._rate = found.value
         return self._rate

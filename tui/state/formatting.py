@@ -13,7 +13,7 @@ from core.comparison.grouping import dataset_titles
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.config.schema import PRESET_WIDTHS
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.status import State
 from core.schedules import Schedule, make_schedule
 from tui.state.snapshot import RunSnapshot, Snapshot
@@ -68,7 +68,7 @@ def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[s
         if isinstance(value, bool):
             details.append(name if value else f"no {name}")
         elif isinstance(value, str):
-            details.append(titles[value] if key == "data.dataset" else plain(value))
+            details.append(titles[value] if key == "data.dataset" else sanitize(value))
         else:
             details.append(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}")
     return details
@@ -106,7 +106,7 @@ def heldout_loss(run: RunSnapshot) -> float | None:
     return run.epochs[-1].heldout
 
 
-def trouble(run: RunSnapshot) -> str:
+def problem(run: RunSnapshot) -> str:
     """What went wrong with a run, in a few words; empty when nothing did."""
     if run.state is State.FAILED:
         return run.status.error or "failed without a word"
@@ -115,7 +115,7 @@ def trouble(run: RunSnapshot) -> str:
     return run.warning
 
 
-def clock(seconds: float) -> str:
+def hms(seconds: float) -> str:
     """A duration as hours, minutes and seconds.
 
     >>> clock(192.4), clock(-1), clock(360000)
@@ -125,7 +125,7 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def about(seconds: float) -> str:
+def approx_duration(seconds: float) -> str:
     """A duration that is only guessed.
 
     >>> about(20), about(754), about(9000), about(1e6)
@@ -182,7 +182,7 @@ def placement(runs: Sequence[RunSnapshot]) -> str:
     return ", ".join(parts)
 
 
-def counted(count: int, noun: str, plural: str = "") -> str:
+def pluralize(count: int, noun: str, plural: str = "") -> str:
     """`1 run`, `2 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
@@ -201,7 +201,7 @@ def settings_line(config: RunConfig) -> str:
     usual = config.model.width in (None, PRESET_WIDTHS[config.model.preset])
     network = config.model.preset + ("" if usual else f" width {config.model.width}")
     parts = [
-        plain(config.data.title),
+        sanitize(config.data.title),
         f"T = {config.schedule.timesteps}",
         config.diffusion.prediction_type,
         network,
@@ -215,7 +215,7 @@ def settings_line(config: RunConfig) -> str:
 MOST_LABEL: Final = 16
 
 
-def places(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
+def run_indices(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
     """Each run's place, which gives its colour and digit: that on the board, where the runs are of one
     group."""
     if len({run.group for run in runs}) == 1:
@@ -230,10 +230,10 @@ def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     found = labels(runs)
     if max(map(len, found.values()), default=0) <= MOST_LABEL:
         return found
-    return {run.id: plain(run.label) for run in runs}
+    return {run.id: sanitize(run.label) for run in runs}
 
 
-def setting(value: Any) -> str:
+def setting_text(value: Any) -> str:
     """A value of the configuration as it is written in a recipe; a dash for one that is left out.
 
     >>> [setting(value) for value in (None, True, 0.0001, "x^2", 3)]
@@ -245,10 +245,10 @@ def setting(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float):
         return np.format_float_positional(value, trim="-") if 1e-4 <= abs(value) < 1e6 else f"{value:g}"
-    return plain(str(value))
+    return sanitize(str(value))
 
 
-def small(value: float | None) -> str:
+def small_number(value: float | None) -> str:
     """A share that may be tiny, in at most seven characters.
 
     >>> [small(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]

@@ -1,6 +1,6 @@
 """The runs folder as immutable snapshots: read in one thread, drawn in another.
 
-A `LiveReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
+A `RunsReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
 the arrays are read-only views whose contents never change, because metrics are only ever appended.
 
 What a poll costs: one stat of the runs folder; for a run that is queued or live six stats, plus the bytes
@@ -18,14 +18,14 @@ from pathlib import Path
 import msgspec
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
-from core.runs.process import alive, effective_state, silence
+from core.runs.process import alive, effective_state, stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
-from tui.state.file_watch import Folder, JudgedFile
+from tui.state.file_watch import EvaluationFile, WatchedDir
 from tui.state.file_watch import Signature as Signature
 from tui.state.file_watch import signature as signature
 from tui.state.snapshot import RunSnapshot, Snapshot
@@ -53,21 +53,21 @@ class _Watched:
 
     directory: RunDirectory
     tail: MetricsTail
-    samples: Folder
-    reverse: Folder
-    judged: JudgedFile
+    samples: WatchedDir
+    reverse: WatchedDir
+    evaluated: EvaluationFile
     snapshot: RunSnapshot | None = None
     problem: RunProblem | None = None
     status: Status | None = None
     status_seen: Signature | None = None
     file_seen: Signature | None = None
     quiet: bool = False
-    next_look: float = -1e18
+    next_read: float = -1e18
     next_liveness: float = -1e18
 
 
 @dataclass(slots=True)
-class LiveReader:
+class RunsReader:
     """Reads a runs folder; each `poll` says what changed since the one before.
 
     Args:
@@ -80,7 +80,7 @@ class LiveReader:
     now: Clock = time.time
     pace: Clock = time.monotonic
     _store: RunStore = field(init=False)
-    _folder: Folder = field(init=False)
+    _folder: WatchedDir = field(init=False)
     _watched: dict[str, _Watched] = field(init=False, default_factory=dict)
     _due: list[tuple[float, str]] = field(init=False, default_factory=list)
     """When each run is to be looked at next: a heap."""
@@ -94,23 +94,23 @@ class LiveReader:
     _last: Snapshot | None = field(init=False, default=None)
     _versions: int = field(init=False, default=0)
     _runner_alive: bool = field(init=False, default=False)
-    _next_runner_look: float = field(init=False, default=-1e18)
+    _next_runner_check: float = field(init=False, default=-1e18)
 
     def __post_init__(self) -> None:
         self.root = Path(self.root)
         self._store = RunStore(self.root)
-        self._folder = Folder(self.root)
+        self._folder = WatchedDir(self.root)
 
     def poll(self) -> Snapshot | None:
         """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
         moment = self.pace()
         changed = self._list() if self._folder.changed(moment, at_least_every=LIST_INTERVAL) else False
         changed |= self._read_first(moment)
-        for due, name in self._take_due(moment):
-            if (watched := self._watched.get(name)) is not None and watched.next_look == due:
-                changed |= self._look(watched, moment)
-        if moment >= self._next_runner_look:
-            self._next_runner_look = moment + LIVENESS_INTERVAL
+        for due, name in self._read_due(moment):
+            if (watched := self._watched.get(name)) is not None and watched.next_read == due:
+                changed |= self._read_run(watched, moment)
+        if moment >= self._next_runner_check:
+            self._next_runner_check = moment + LIVENESS_INTERVAL
             self._runner_alive = runner_is_alive(self.root)
         if self._last is not None and not changed and self._runner_alive == self._last.runner_alive:
             return None
@@ -131,7 +131,7 @@ class LiveReader:
         """Whether a run is queued or live, or not yet read, so that looking often is worth it."""
         return bool(self._unread) or self._ended < len(self._runs)
 
-    def _take_due(self, moment: float) -> list[tuple[float, str]]:
+    def _read_due(self, moment: float) -> list[tuple[float, str]]:
         """The runs whose turn it is, and since when."""
         taken = []
         while self._due and self._due[0][0] <= moment:
@@ -143,7 +143,7 @@ class LiveReader:
         started, any_read = self.pace(), False
         while self._unread and (not any_read or self.pace() - started < FIRST_READS):
             if (watched := self._watched.get(self._unread.pop())) is not None:
-                self._look(watched, moment)
+                self._read_run(watched, moment)
             any_read = True
         return any_read
 
@@ -161,9 +161,9 @@ class LiveReader:
                 self._watched[name] = _Watched(
                     directory,
                     MetricsTail(directory.metrics_file),
-                    Folder(directory.samples),
-                    Folder(directory.reverse),
-                    JudgedFile(directory),
+                    WatchedDir(directory.samples),
+                    WatchedDir(directory.reverse),
+                    EvaluationFile(directory),
                 )
         return True
 
@@ -178,16 +178,16 @@ class LiveReader:
         if (run := self._runs.pop(name, None)) is not None:
             self._ended -= run.state.is_ended
 
-    def _look_again(self, watched: _Watched, moment: float, *, ended: bool) -> None:
+    def _reread(self, watched: _Watched, moment: float, *, ended: bool) -> None:
         calm = max(1.0, self._ended / CALM_RUNS)
-        watched.next_look = moment + ENDED_INTERVAL * calm if ended else moment
-        heapq.heappush(self._due, (watched.next_look, watched.directory.id))
+        watched.next_read = moment + ENDED_INTERVAL * calm if ended else moment
+        heapq.heappush(self._due, (watched.next_read, watched.directory.id))
 
-    def _look(self, watched: _Watched, moment: float) -> bool:
+    def _read_run(self, watched: _Watched, moment: float) -> bool:
         """Read what is new of one run; whether anything was."""
         run, before = watched.directory, watched.snapshot
         if watched.quiet and self._untouched(watched):
-            self._look_again(watched, moment, ended=True)
+            self._reread(watched, moment, ended=True)
             return False
         try:
             status, state = self._read_status(watched, moment)
@@ -211,8 +211,8 @@ class LiveReader:
             tuple(watched.tail.epochs) if tail_changed else before.epochs,
             tuple(run.sample_sheets()) if sheets_changed else before.sheets,
             tuple(run.reverse_strips()) if strips_changed else before.strips,
-            warning=silence(status, now=self.now()) if state.is_live else "",
-            pass_rate=watched.judged.pass_rate(),
+            warning=stall_warning(status, now=self.now()) if state.is_live else "",
+            pass_rate=watched.evaluated.pass_rate(),
         )
         return self._keep(watched, after, moment)
 
@@ -222,7 +222,7 @@ class LiveReader:
         return (
             signature(run.status_file) == watched.status_seen
             and signature(run.run_file) == watched.file_seen
-            and not watched.judged.changed()
+            and not watched.evaluated.changed()
         )
 
     def _read_status(self, watched: _Watched, moment: float) -> tuple[Status, State]:
@@ -252,9 +252,9 @@ class LiveReader:
     def _keep(self, watched: _Watched, after: RunSnapshot, moment: float) -> bool:
         before, had_problem = watched.snapshot, watched.problem is not None
         ended = after.state.is_ended
-        watched.quiet = ended and watched.samples.settled and watched.reverse.settled
+        watched.quiet = ended and watched.samples.is_settled and watched.reverse.is_settled
         watched.problem = None
-        self._look_again(watched, moment, ended=ended)
+        self._reread(watched, moment, ended=ended)
         if before is not None and not had_problem and _same(before, after):
             return False
         self._versions += 1
@@ -268,14 +268,16 @@ class LiveReader:
     def _fail(self, watched: _Watched, message: str, moment: float) -> bool:
         """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
         name = watched.directory.id
-        problem = RunProblem(watched.directory, plain(message)) if watched.directory.path.is_dir() else None
+        problem = (
+            RunProblem(watched.directory, sanitize(message)) if watched.directory.path.is_dir() else None
+        )
         changed = problem != watched.problem or watched.snapshot is not None
         watched.problem, watched.snapshot, watched.quiet = problem, None, False
         self._drop(name)
         self._problems.pop(name, None)
         if problem is not None:
             self._problems[name] = problem
-        self._look_again(watched, moment, ended=True)
+        self._reread(watched, moment, ended=True)
         return changed
 
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from core.recipes import Recipe
     from core.runs import Evaluation
     from core.runs.directory import RunDirectory
-    from core.runs.trajectory import Walk
+    from core.runs.trajectory import TrajectorySpec
     from tui.state.snapshot import RunSnapshot, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class RunController:
     """Queues, stops, resumes and deletes the runs of one folder.
 
     Args:
@@ -78,7 +78,7 @@ class Control:
         """
         from core.launch.control import stop
         from core.runs.status import State
-        from tui.state.formatting import counted
+        from tui.state.formatting import pluralize
 
         stoppable = [run for run in runs if not run.state.is_ended]
         if not stoppable:
@@ -89,7 +89,7 @@ class Control:
             return (
                 f"{stoppable[0].label}: {'taken from the queue' if waiting else 'stops after a checkpoint'}"
             )
-        return f"{counted(len(stoppable), 'run')} stop; each keeps a checkpoint"
+        return f"{pluralize(len(stoppable), 'run')} stop; each keeps a checkpoint"
 
     def resume(self, runs: "Sequence[RunSnapshot]", *, epochs: int | None = None) -> str:
         """Put ended runs back into the queue; says what came of it.
@@ -103,7 +103,7 @@ class Control:
         """
         from core.launch.control import resume
         from core.runs.status import State
-        from tui.state.formatting import counted
+        from tui.state.formatting import pluralize
 
         ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
         try:
@@ -114,12 +114,12 @@ class Control:
         if len(ended) == 1:
             return f"{ended[0].label}: queued again"
         if ended:
-            return f"{counted(len(ended), 'run')} queued again"
+            return f"{pluralize(len(ended), 'run')} queued again"
         if any(run.state is State.QUEUED for run in runs):
             return "already queued; the queue has been woken"
         return _nothing(runs, "to resume")
 
-    def denoise(self, runs: "Sequence[RunSnapshot]", walks: "Sequence[Walk]") -> str:
+    def denoise(self, runs: "Sequence[RunSnapshot]", specs: "Sequence[TrajectorySpec]") -> str:
         """Have the way from noise to picture computed; says what came of it.
 
         Args:
@@ -130,20 +130,18 @@ class Control:
             UserError: there is no such device, or a run cannot be written.
         """
         from core.launch.devices import make_plan
-        from core.launch.trajectory import start_walks
-        from tui.state.formatting import counted
+        from core.launch.trajectory import start_trajectories
+        from tui.state.formatting import pluralize
 
         plan = make_plan(self.device)
         started = 0
-        for walk in dict.fromkeys(walks):
-            started += start_walks(
-                [run.run for run, one in zip(runs, walks, strict=True) if one == walk], walk, plan
+        for spec in dict.fromkeys(specs):
+            started += start_trajectories(
+                [run.run for run, one in zip(runs, specs, strict=True) if one == spec], spec, plan
             )
-        return f"computing it for {counted(started, 'run')}" if started else "is being computed already"
+        return f"computing it for {pluralize(started, 'run')}" if started else "is being computed already"
 
-    def fit(
-        self, pictures: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]
-    ) -> "Fitting":
+    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Fitting":
         """Have triangles fitted to real pictures and to samples, in a process of its own.
 
         Args:
@@ -160,12 +158,12 @@ class Control:
         sheet = kept.with_suffix(".png")
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_sheet(sheet, pictures, columns=16)
+            write_sheet(sheet, images, columns=16)
         except OSError as error:
             raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
         return start_fitting([(sheet, kept), *samples])
 
-    def judge(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> str:
+    def evaluate(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> str:
         """Have runs judged; says what came of it.
 
         Args:
@@ -175,13 +173,13 @@ class Control:
             UserError: there is no such device, or a run cannot be written.
         """
         from core.launch.devices import make_plan
-        from core.launch.jobs import start_judging
-        from tui.state.formatting import counted
+        from core.launch.jobs import start_evaluation
+        from tui.state.formatting import pluralize
 
         plan = make_plan(self.device)
-        started = sum(start_judging([run.run for run in runs], plan, like=like) for runs, like in groups)
+        started = sum(start_evaluation([run.run for run in runs], plan, like=like) for runs, like in groups)
         return (
-            f"judging {counted(started, 'run')}, which takes minutes"
+            f"judging {pluralize(started, 'run')}, which takes minutes"
             if started
             else "is being judged already"
         )
@@ -220,7 +218,7 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
     """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 
-    from core.launch.provenance import anchored, anchored_config
+    from core.launch.provenance import with_absolute_path, with_absolute_paths
 
     def settled(config: "RunConfig") -> bytes:
         config = config.resolved()
@@ -232,8 +230,8 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(
-            sorted((settled(anchored_config(run.file)), run.file.config.train.epochs) for run in runs),
-            sorted((settled(anchored(config)), config.train.epochs) for config in recipe.configs),
+            sorted((settled(with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs),
+            sorted((settled(with_absolute_path(config)), config.train.epochs) for config in recipe.configs),
             strict=True,
         )
         if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):

@@ -14,7 +14,7 @@ from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.schedules import ALL_NAMES, Schedule
-from tui.state.formatting import schedule_of, setting
+from tui.state.formatting import schedule_of, setting_text
 
 MOST_TIMESTEPS: Final = 100_000
 """More would make the form slow to answer; a recipe may have them."""
@@ -52,7 +52,7 @@ FIELDS: Final = (
 
 
 @dataclass(frozen=True)
-class Draft:
+class RunDraft:
     """Where a form starts: the configurations of a recipe, or of a run that is cloned, apart from schedules.
 
     Args:
@@ -66,7 +66,7 @@ class Draft:
     offered: tuple[str, ...]
 
     @classmethod
-    def from_recipe(cls, name: str) -> "Draft":
+    def from_recipe(cls, name: str) -> "RunDraft":
         """Start from a recipe.
 
         Raises:
@@ -75,7 +75,7 @@ class Draft:
         return cls.from_configs(load_recipe(name).configs)
 
     @classmethod
-    def from_configs(cls, configs: Sequence[RunConfig]) -> "Draft":
+    def from_configs(cls, configs: Sequence[RunConfig]) -> "RunDraft":
         """Start from configurations, at least one, that may differ in their schedules."""
         configs = [config.changeable() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
@@ -92,7 +92,7 @@ class Draft:
         found = {}
         for field in FIELDS:
             section, name = field.key.split(".")
-            found[field.key] = setting(table[section][name])
+            found[field.key] = setting_text(table[section][name])
         return found
 
     def build(self, values: Mapping[str, str], schedules: Sequence[str]) -> list[RunConfig]:
@@ -152,7 +152,7 @@ def conflict(config: RunConfig) -> str:
     return ""
 
 
-def preview(draft: Draft, values: Mapping[str, str], schedule: str) -> Schedule | None:
+def preview(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
     """A schedule as it would be with these values; None while they are wrong."""
     keys = ("schedule.timesteps", "schedule.zero_terminal_snr")
     if any(error_of(key, values[key]) for key in keys):

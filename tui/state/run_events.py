@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from core.runs.status import State
-from tui.state.formatting import counted, number, recent_loss, trouble
+from tui.state.formatting import number, pluralize, problem, recent_loss
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 TOLD: Final = (State.FINISHED, State.FAILED, State.CRASHED)
@@ -21,13 +21,13 @@ class Notice:
     severity: Literal["information", "error"]
 
 
-class Watch:
+class RunEvents:
     """Knows which runs had not ended when it last looked."""
 
     def __init__(self) -> None:
         self._last = Snapshot()
 
-    def look(self, snapshot: Snapshot) -> list[Notice]:
+    def update(self, snapshot: Snapshot) -> list[Notice]:
         """What has ended since the last look, those of a kind together; no run that was seen for the first time."""
         before, self._last = self._last, snapshot
         known = {run.id: run.state for run in before.runs if not run.state.is_ended}
@@ -44,10 +44,10 @@ class Watch:
 
 def _notice(runs: Sequence[RunSnapshot]) -> Notice:
     first, done = runs[0], runs[0].state is State.FINISHED
-    title = f"{counted(len(runs), 'run')} {'finished' if done else 'failed'}"
+    title = f"{pluralize(len(runs), 'run')} {'finished' if done else 'failed'}"
     if len(runs) == 1:
         title = f"{first.label} {first.state}"
-        said = f"loss {number(recent_loss(first))}" if done else f"{trouble(first)} - l: log"
+        said = f"loss {number(recent_loss(first))}" if done else f"{problem(first)} - l: log"
     else:
         said = ", ".join(run.label for run in runs[:5]) + (" ..." if len(runs) > 5 else "")
     return Notice(title, said, "information" if done else "error")

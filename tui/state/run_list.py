@@ -6,11 +6,11 @@ from typing import Final
 from rich.cells import cell_len
 
 from core.config import DataConfig
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from tui.state.formatting import labels
-from tui.state.run_totals import Tally
+from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.state.sorting import Order, Sorter
+from tui.state.sorting import Sorter, SortOrder
 
 GROUPINGS: Final[Mapping[str, Callable[[RunSnapshot], str]]] = {
     "start": lambda run: run.group,
@@ -21,11 +21,11 @@ GROUPINGS: Final[Mapping[str, Callable[[RunSnapshot], str]]] = {
 """By what runs are put into groups: queued together, or alike in something."""
 
 
-class Roster:
+class RunList:
     """The runs listed.
 
     `grouping` is one of `GROUPINGS`, `group` one of its `groups` or None for all; `words` must each occur in
-    what a run is called, trained on and by, or doing. `runs` are in `order`; `places` are their places by age,
+    what a run is called, trained on and by, or doing. `runs` are in `order`; `run_indices` are their places by age,
     by id, and `rows` their places on the list; `names` is what they are called, by id, `name_width` how many
     cells the longest name takes. `in_group` counts the runs without the filter, `listed` how often they were put
     in order.
@@ -36,7 +36,7 @@ class Roster:
         self.grouping = "start"
         self.group: str | None = None
         self.words = ""
-        self.order = Order()
+        self.order = SortOrder()
         self.groups: tuple[str, ...] = ()
         self.runs: tuple[RunSnapshot, ...] = ()
         self.places: dict[str, int] = {}
@@ -45,9 +45,9 @@ class Roster:
         self.name_width = 0
         self.in_group = 0
         self.many_starts = False
-        self.judged = False
+        self.evaluated = False
         self.listed = 0
-        self.tally = Tally()
+        self.totals = RunTotals()
         self._scope: dict[str, RunSnapshot] = {}
         self._sorter = Sorter()
         self._text: dict[str, str] = {}
@@ -56,16 +56,16 @@ class Roster:
     def title(self) -> str:
         """What the runs shown are together: the words that they match, or what makes them a group."""
         if self.words:
-            return f"/{plain(self.words)}: {len(self.runs):,} of {self.in_group:,}"
+            return f"/{sanitize(self.words)}: {len(self.runs):,} of {self.in_group:,}"
         if self.group is None and len(self.groups) > 1:
             return "all runs"
         if self.group is not None and self.grouping == "dataset":
-            return f"dataset {plain(DataConfig(dataset=self.group).title)}"
+            return f"dataset {sanitize(DataConfig(dataset=self.group).title)}"
         if self.group is not None and self.grouping != "start":
-            return f"{self.grouping} {plain(self.group)}"
-        return ", ".join(self.tally.recipes[:2])
+            return f"{self.grouping} {sanitize(self.group)}"
+        return ", ".join(self.totals.recipes[:2])
 
-    def take(self, snapshot: Snapshot) -> bool:
+    def update(self, snapshot: Snapshot) -> bool:
         """Look at a newer snapshot; whether it has other runs, so that `list_again` is due."""
         before, self.snapshot = self.snapshot, snapshot
         if len(before.runs) != len(snapshot.runs):
@@ -81,7 +81,7 @@ class Roster:
         key = GROUPINGS[self.grouping]
         self.groups = tuple(dict.fromkeys(key(run) for run in self.snapshot.runs))
 
-    def list_again(self) -> None:
+    def rebuild(self) -> None:
         """Work out everything anew: after another grouping, group or set of runs."""
         key = GROUPINGS[self.grouping]
         runs = [run for run in self.snapshot.runs if self.group is None or key(run) == self.group]
@@ -90,9 +90,9 @@ class Roster:
         self.names = labels(runs)
         self.name_width = max(map(cell_len, self.names.values()), default=0)
         self._text = {}
-        self.sift()
+        self.apply_filter()
 
-    def sift(self) -> None:
+    def apply_filter(self) -> None:
         """Find the runs whose words match, and sort them."""
         wanted = self.words.lower().split()
         runs = [run for run in self._scope.values() if not wanted or self._matches(run, wanted)]
@@ -100,9 +100,9 @@ class Roster:
         self.runs = tuple(self._sorter.sort(runs, self.order))
         self.rows = {run.id: row for row, run in enumerate(self.runs)}
         self.many_starts = len({run.group for run in runs}) > 1
-        self.judged = any(run.pass_rate is not None for run in runs)
+        self.evaluated = any(run.pass_rate is not None for run in runs)
         self.listed += 1
-        self.tally = Tally.of(runs)
+        self.totals = RunTotals.from_runs(runs)
 
     def _update(self, changed: list[tuple[RunSnapshot, RunSnapshot]]) -> None:
         """Some runs of the group went on."""
@@ -112,12 +112,12 @@ class Roster:
         for old, new in changed:
             self._scope[new.id] = new
             if old.pass_rate != new.pass_rate:
-                self.judged = True
+                self.evaluated = True
             if old.state is not new.state:
                 self._text.pop(new.id, None)
                 moved = True
         if (moved and self.words) or self.order.changes:
-            self.sift()
+            self.apply_filter()
             return
         runs = list(self.runs)
         shown = [new for _, new in changed if new.id in self.rows]
@@ -125,13 +125,13 @@ class Roster:
             runs[self.rows[run.id]] = run
         self.runs = tuple(runs)
         if moved or any(run.state.is_ended for run in shown):
-            self.tally = Tally.of(runs)
+            self.totals = RunTotals.from_runs(runs)
         else:
-            self.tally = self.tally.gone_on(self._scope)
+            self.totals = self.totals.with_progress(self._scope)
 
     def _matches(self, run: RunSnapshot, wanted: list[str]) -> bool:
         text = self._text.get(run.id)
         if text is None:
             parts = (run.id, self.names[run.id], run.dataset, run.state, run.group, run.file.config.recipe)
-            text = self._text[run.id] = plain("\n".join(parts)).lower()
+            text = self._text[run.id] = sanitize("\n".join(parts)).lower()
         return all(word in text for word in wanted)

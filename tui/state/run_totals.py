@@ -9,7 +9,7 @@ from tui.state.snapshot import RunSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class RunTotals:
     """Sums over runs.
 
     `pending` are the live and the queued ones; all else is of all runs, but `trained` (seconds of training) and
@@ -28,7 +28,7 @@ class Tally:
     last: float = 0.0
 
     @classmethod
-    def of(cls, runs: Iterable[RunSnapshot]) -> "Tally":
+    def from_runs(cls, runs: Iterable[RunSnapshot]) -> "RunTotals":
         """Look at every run once."""
         runs = list(runs)
         counts: dict[State, int] = {}
@@ -48,7 +48,7 @@ class Tally:
             last=max((run.status.heartbeat for run in ended), default=0.0),
         )
 
-    def gone_on(self, runs: Mapping[str, RunSnapshot]) -> "Tally":
+    def with_progress(self, runs: Mapping[str, RunSnapshot]) -> "RunTotals":
         """The same with newer snapshots of the pending runs, by id; none of them has another state."""
         return replace(self, pending=tuple(runs[run.id] for run in self.pending))
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from core.runs.status import State
-from tui.state.run_list import GROUPINGS, Roster
+from tui.state.run_list import GROUPINGS, RunList
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.state.sorting import Order
+from tui.state.sorting import SortOrder
 
 AT_ONCE: Final = 20
 """The most runs that are drawn as curves or compared without having been marked."""
 
 
-class RunChoice:
+class RunSelection:
     """A group of runs, or all, with a cursor and marks; they hold while runs come and go.
 
     `epoch` is the one whose pictures are shown; None is the latest. `row` is where the cursor is. The cursor
@@ -26,7 +26,7 @@ class RunChoice:
     def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
         self._changed = changed
         self.snapshot: Snapshot | None = None
-        self.roster = Roster()
+        self.run_list = RunList()
         self.newest_group = True
         self.following = True
         self.epoch: int | None = None
@@ -38,31 +38,31 @@ class RunChoice:
     @property
     def runs(self) -> tuple[RunSnapshot, ...]:
         """The runs shown, in the order shown."""
-        return self.roster.runs
+        return self.run_list.runs
 
     @property
     def group(self) -> str | None:
         """The group shown; None is all."""
-        return self.roster.group
+        return self.run_list.group
 
     @property
     def groups(self) -> tuple[str, ...]:
         """All groups, the one whose oldest run is newest last."""
-        return self.roster.groups
+        return self.run_list.groups
 
     @property
-    def places(self) -> Mapping[str, int]:
+    def colour_index(self) -> Mapping[str, int]:
         """The place of each run shown by age, by id: its number and its colour, in whatever order it is shown."""
-        return self.roster.places
+        return self.run_list.places
 
     @property
     def selected(self) -> RunSnapshot | None:
         """The run under the cursor; None where there are no runs."""
-        row = self.roster.rows.get(self._selected_id)
+        row = self.run_list.rows.get(self._selected_id)
         return self.runs[row] if row is not None else None
 
     @property
-    def page(self) -> tuple[RunSnapshot, ...]:
+    def visible_page(self) -> tuple[RunSnapshot, ...]:
         """All runs shown, or where they are very many, a page of them with the selected one."""
         if len(self.runs) <= AT_ONCE:
             return self.runs
@@ -70,72 +70,74 @@ class RunChoice:
         return self.runs[first : first + AT_ONCE]
 
     @property
-    def chosen(self) -> tuple[RunSnapshot, ...]:
+    def compared(self) -> tuple[RunSnapshot, ...]:
         """The marked ones of the runs shown, or where none is marked all of them, or a page of very many."""
-        marked = [run_id for run_id in self.marked if run_id in self.roster.rows]
+        marked = [run_id for run_id in self.marked if run_id in self.run_list.rows]
         if not marked:
-            return self.page
-        return tuple(self.runs[row] for row in sorted(self.roster.rows[run_id] for run_id in marked))
+            return self.visible_page
+        return tuple(self.runs[row] for row in sorted(self.run_list.rows[run_id] for run_id in marked))
 
-    def take(self, snapshot: Snapshot) -> None:
+    def update(self, snapshot: Snapshot) -> None:
         """Look at the same in a newer snapshot."""
         self.snapshot = snapshot
         if self.following and self._unread:
             # Older runs have come before the one that happened to be read first.
             self._selected_id, self.row = "", 0
         self._unread = snapshot.unread > 0
-        if self.roster.take(snapshot):
+        if self.run_list.update(snapshot):
             self.marked &= {run.id for run in snapshot.runs}
             self._list()
         self._place_cursor()
 
     def show_group(self, group: str | None, grouping: str = "start") -> None:
         """Show a group, or all runs for None, and stay there when newer groups come."""
-        self.roster.grouping, self.roster.group = grouping, group
+        self.run_list.grouping, self.run_list.group = grouping, group
         self.newest_group, self.epoch = False, None
-        self._settle()
+        self._fix_selection()
 
     def follow_newest(self) -> None:
         """Show the newest group, and newer ones as they come; the cursor goes to the newest run that trains."""
-        self.roster.grouping, self.newest_group, self.epoch, self.following = "start", True, None, True
-        self._settle()
+        self.run_list.grouping, self.newest_group, self.epoch, self.following = "start", True, None, True
+        self._fix_selection()
 
     def next_group(self) -> None:
         """From the newest group to older ones, then all runs, then the newest again."""
         order: list[str | None] = [*reversed(self.groups), None]
         place = order.index(self.group) if self.group in order else -1
         group = order[(place + 1) % len(order)]
-        self.show_group(group, self.roster.grouping)
-        self.newest_group = self.roster.grouping == "start" and group is not None and place == len(order) - 1
+        self.show_group(group, self.run_list.grouping)
+        self.newest_group = (
+            self.run_list.grouping == "start" and group is not None and place == len(order) - 1
+        )
 
     def next_grouping(self) -> None:
         """Put runs into groups by something else, and show the group of the selected run."""
         names = list(GROUPINGS)
-        grouping = names[(names.index(self.roster.grouping) + 1) % len(names)]
+        grouping = names[(names.index(self.run_list.grouping) + 1) % len(names)]
         run = self.selected
         self.show_group(GROUPINGS[grouping](run) if run is not None else None, grouping)
 
     def filter(self, words: str) -> None:
         """Show the runs of the group in which all of these words occur."""
-        if words != self.roster.words:
-            self.roster.words = words
-            self._sift()
+        if words != self.run_list.words:
+            self.run_list.words = words
+            self._apply_filter()
 
-    def sort(self, order: Order) -> None:
+    def sort(self, order: SortOrder) -> None:
         """Show the runs in another order."""
-        self.roster.order = order
-        self._sift()
+        self.run_list.order = order
+        self._apply_filter()
 
     def select(self, row: int) -> None:
         """Put the cursor on the run in this row, or on the nearest that there is."""
         if runs := self.runs:
             self.select_run(runs[min(max(0, row), len(runs) - 1)].id)
 
-    def select_place(self, place: int) -> None:
+    def select_index(self, place: int) -> None:
         """Put the cursor on the run of this place by age, or on the youngest."""
-        if self.places:
-            wanted = min(place, len(self.places) - 1)
-            self.select_run(next(run_id for run_id, at in self.places.items() if at == wanted))
+        if self.colour_index:
+            wanted = min(place, len(self.colour_index) - 1)
+            self.select_run(next(run_id for run_id, at in self.colour_index.items() if at == wanted))
 
     def select_run(self, run_id: str) -> None:
         """Put the cursor on this run, if it is shown."""
@@ -153,33 +155,33 @@ class RunChoice:
         self.epoch = epoch
         self._changed()
 
-    def _settle(self) -> None:
+    def _fix_selection(self) -> None:
         self._list()
         self._place_cursor()
         self._changed()
 
-    def _sift(self) -> None:
-        self.roster.sift()
+    def _apply_filter(self) -> None:
+        self.run_list.apply_filter()
         self._place_cursor()
         self._changed()
 
     def _list(self) -> None:
         """Bring the groups in line with the runs that there are, and list those of the group."""
-        self.roster.find_groups()
+        self.run_list.find_groups()
         groups, group = self.groups, self.group
         if self.newest_group or (group is not None and group not in groups):
-            self.roster.group = groups[-1] if groups else None
-        self.roster.list_again()
+            self.run_list.group = groups[-1] if groups else None
+        self.run_list.rebuild()
 
     def _place_cursor(self) -> None:
         """Bring the cursor in line with the runs that are shown."""
         if self.following:
-            pending = self.roster.tally.pending
+            pending = self.run_list.totals.pending
             live = [run for run in pending if run.state.is_live]
             if live:
                 running = [run for run in live if run.state is State.RUNNING]
-                self._selected_id = max(running or live, key=lambda run: self.places[run.id]).id
-        row = self.roster.rows.get(self._selected_id)
+                self._selected_id = max(running or live, key=lambda run: self.colour_index[run.id]).id
+        row = self.run_list.rows.get(self._selected_id)
         if row is not None:
             self.row = row
         elif self.runs:

@@ -12,7 +12,7 @@ KEPT_SHEETS: Final = 256
 scrubbed."""
 
 
-class PictureCache:
+class SheetCache:
     """Sheets by path and by modification time, the least recently used ones forgotten first.
 
     A damaged or missing sheet is None and is not read again until its file changes.

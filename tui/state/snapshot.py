@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.metrics import EpochRecord
 from core.runs.status import State, Status
@@ -44,16 +44,16 @@ class RunSnapshot:
     @property
     def label(self) -> str:
         """The name of the run's schedule, which is what tells the runs of a comparison apart."""
-        return plain(self.file.config.schedule.name)
+        return sanitize(self.file.config.schedule.name)
 
     @property
     def dataset(self) -> str:
-        return plain(self.file.config.data.dataset)
+        return sanitize(self.file.config.data.dataset)
 
     @property
     def data_title(self) -> str:
         """The dataset without the folders that lead to it."""
-        return plain(self.file.config.data.title)
+        return sanitize(self.file.config.data.title)
 
     @property
     def group(self) -> str:

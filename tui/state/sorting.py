@@ -42,7 +42,7 @@ KEYS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SortOrder:
     """A sort key and a direction; `changes` says whether runs can change places while they train."""
 
     key: SortKey = AGE
@@ -59,25 +59,25 @@ class Order:
             return "newest first" if self.descending else ""
         return f"by {self.key.name} {'▼' if self.descending else '▲'}"
 
-    def next(self) -> "Order":
+    def next(self) -> "SortOrder":
         """The next key, in its usual direction; oldest first and newest first are two of them."""
-        cycle = [Order(), Order(AGE, True), *(Order(key, key.descending) for key in KEYS)]
+        cycle = [SortOrder(), SortOrder(AGE, True), *(SortOrder(key, key.descending) for key in KEYS)]
         at = next(place for place, order in enumerate(cycle) if order.key is self.key)
         at += self == cycle[1]
         return cycle[(at + 1) % len(cycle)]
 
-    def reversed(self) -> "Order":
-        return Order(self.key, not self.descending)
+    def reversed(self) -> "SortOrder":
+        return SortOrder(self.key, not self.descending)
 
 
 class Sorter:
     """Sorts runs again and again; what a run is sorted by is worked out once for each of its versions."""
 
     def __init__(self) -> None:
-        self._order = Order()
+        self._order = SortOrder()
         self._values: dict[str, tuple[int, float | None]] = {}
 
-    def sort(self, runs: list[RunSnapshot], order: Order) -> list[RunSnapshot]:
+    def sort(self, runs: list[RunSnapshot], order: SortOrder) -> list[RunSnapshot]:
         """The runs in an order; those that are equal stay as they came.
 
         Args:

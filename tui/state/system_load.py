@@ -1,6 +1,6 @@
 """How busy this machine is: processor, memory and, where there are any, NVIDIA GPUs.
 
-A `MachineReader` belongs to one thread. GPUs are asked through NVML where the package `nvidia-ml-py` is installed
+A `SystemLoadReader` belongs to one thread. GPUs are asked through NVML where the package `nvidia-ml-py` is installed
 (the extra `gpu`), else through `nvidia-smi`, which takes longer and so is asked less often.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.launch.nvidia import NoAnswerError, ask_smi
 
 SMI_INTERVAL: Final = 10.0
@@ -31,7 +31,7 @@ class GpuLoad:
 
 
 @dataclass(frozen=True, slots=True)
-class MachineLoad:
+class SystemLoad:
     """The machine at one moment: `cpu` is the share of all `cores` that is busy, from 0 to 1; bytes of memory."""
 
     cpu: float
@@ -41,7 +41,7 @@ class MachineLoad:
     gpus: tuple[GpuLoad, ...] = ()
 
 
-class MachineReader:
+class SystemLoadReader:
     """Looks at this machine; the processor's share is that since the look before."""
 
     def __init__(self, pace: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class MachineReader:
         self._gpus: tuple[GpuLoad, ...] = ()
         self._next_smi = -1e18
 
-    def read(self) -> MachineLoad:
+    def read(self) -> SystemLoad:
         """How busy it is now; the first look takes a tenth of a second, to have a share to tell."""
         import psutil
 
@@ -58,7 +58,7 @@ class MachineReader:
         if self._ask is None:
             self._ask = _nvml() or self._smi
         memory = psutil.virtual_memory()
-        return MachineLoad(
+        return SystemLoad(
             cpu=psutil.cpu_percent(0.1 if first else None) / 100,
             cores=psutil.cpu_count() or 1,
             used=memory.total - memory.available,
@@ -92,7 +92,7 @@ def parse_smi(text: str) -> tuple[GpuLoad, ...]:
             share, degrees = (int(part) if part.isdecimal() else None for part in (parts[1], parts[4]))
             gpus.append(
                 GpuLoad(
-                    plain(parts[0]).removeprefix("NVIDIA "),
+                    sanitize(parts[0]).removeprefix("NVIDIA "),
                     share / 100 if share is not None else None,
                     int(parts[2]) * MEBIBYTE,
                     int(parts[3]) * MEBIBYTE,
@@ -131,4 +131,4 @@ def _gpu(nvml: Any, handle: Any, name: str) -> GpuLoad:
         degrees = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
     except nvml.NVMLError:  # a slice of a GPU tells neither
         share = degrees = None
-    return GpuLoad(plain(name).removeprefix("NVIDIA "), share, memory.used, memory.total, degrees)
+    return GpuLoad(sanitize(name).removeprefix("NVIDIA "), share, memory.used, memory.total, degrees)

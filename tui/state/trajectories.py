@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from core.config import RunConfig
 from core.errors import UserError
 from core.imaging.sheet import Sheet
-from core.runs.trajectory import Trajectory, Walk, read_progress, visited_timesteps
+from core.runs.trajectory import Trajectory, TrajectorySpec, read_progress, visited_timesteps
 from tui.state.reader import Signature, signature
-from tui.state.sheet_cache import PictureCache
+from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 
 Pixels = NDArray[np.uint8]
 
 STEPS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000)
 """Numbers of network calls to choose from."""
-KEPT_PICTURES: Final = 512
+KEPT_IMAGES: Final = 512
 
 
-class Way(Protocol):
+class ImageStates(Protocol):
     """States from noise to picture: each some pictures, uint8 [N, H, W] or [N, H, W, 3]."""
 
     @property
@@ -43,7 +43,7 @@ class Way(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strip:
+class SavedStrip:
     """A way that a training kept: some of its states [S, N, H, W] or [S, N, H, W, 3], without what was foreseen."""
 
     epoch: int
@@ -58,28 +58,28 @@ class Strip:
         return None
 
 
-def strip_of(sheet: Sheet, epoch: int, config: RunConfig) -> Strip | None:
+def saved_strip(sheet: Sheet, epoch: int, config: RunConfig) -> SavedStrip | None:
     """The way on a sheet, whose rows are starting noises and whose columns are states; None when it is another."""
-    starts, rest = divmod(len(sheet.pictures), sheet.columns)
+    starts, rest = divmod(len(sheet.images), sheet.columns)
     steps = config.sample.steps or config.schedule.timesteps
     if rest or sheet.columns < 2 or steps < sheet.columns - 1:
         return None
     visited = visited_timesteps(config, steps)
     shown = np.linspace(0, steps, sheet.columns).round().astype(int)
-    states = sheet.pictures.reshape(starts, sheet.columns, *sheet.pictures.shape[1:]).swapaxes(0, 1)
-    return Strip(epoch, tuple(visited[index] for index in shown), states)
+    states = sheet.images.reshape(starts, sheet.columns, *sheet.images.shape[1:]).swapaxes(0, 1)
+    return SavedStrip(epoch, tuple(visited[index] for index in shown), states)
 
 
-class Ways:
+class TrajectoryCache:
     """Finds the ways of runs; reads a file again only when it has changed."""
 
-    def __init__(self, cache: PictureCache | None = None) -> None:
-        self._sheets = cache or PictureCache()
-        self._strips: dict[Path, tuple[Sheet, Strip | None]] = {}
-        self._walks: dict[Path, tuple[Signature, Trajectory | None]] = {}
-        self._pictures: OrderedDict[tuple[object, ...], tuple[Way, Pixels | None]] = OrderedDict()
+    def __init__(self, cache: SheetCache | None = None) -> None:
+        self._sheets = cache or SheetCache()
+        self._strips: dict[Path, tuple[Sheet, SavedStrip | None]] = {}
+        self._specs: dict[Path, tuple[Signature, Trajectory | None]] = {}
+        self._images: OrderedDict[tuple[object, ...], tuple[ImageStates, Pixels | None]] = OrderedDict()
 
-    def kept(self, run: RunSnapshot, epoch: int | None) -> Strip | None:
+    def kept(self, run: RunSnapshot, epoch: int | None) -> SavedStrip | None:
         """What the training kept at an epoch, or at the latest before it; None takes the latest of all."""
         found = next((one for one in reversed(run.strips) if epoch is None or one[0] <= epoch), None)
         sheet = self._sheets.sheet(found[1]) if found else None
@@ -87,85 +87,85 @@ class Ways:
             return None
         before = self._strips.get(found[1])
         if before is None or before[0] is not sheet:
-            before = self._strips[found[1]] = (sheet, strip_of(sheet, found[0], run.file.config))
+            before = self._strips[found[1]] = (sheet, saved_strip(sheet, found[0], run.file.config))
         return before[1]
 
-    def computed(self, run: RunSnapshot, walk: Walk) -> Trajectory | None:
+    def computed(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
         """What was computed of this walk; None when nothing was that can be read."""
-        path = walk.path(run.run)
+        path = spec.path(run.run)
         seen = signature(path)
         if seen is None:
-            self._walks.pop(path, None)
+            self._specs.pop(path, None)
             return None
-        before = self._walks.get(path)
+        before = self._specs.get(path)
         if before is None or before[0] != seen:
-            before = self._walks[path] = (seen, _opened(path))
+            before = self._specs[path] = (seen, _opened(path))
         return before[1]
 
-    def picture(self, way: Way, index: int, *, foreseen: bool = False) -> Pixels | None:
+    def image(self, states: ImageStates, index: int, *, predicted: bool = False) -> Pixels | None:
         """A state [N, H, W] or [N, H, W, 3], or what was foreseen there; the same array while it is remembered.
 
         None is what was not kept, or cannot be read any more.
         """
-        return self._remembered(way, (index, foreseen), lambda: _read(way, index, foreseen))
+        return self._remembered(states, (index, predicted), lambda: _read(states, index, predicted))
 
-    def strip_picture(self, way: Way, index: int, start: int, *, both: bool) -> Pixels | None:
+    def strip_image(self, states: ImageStates, index: int, start: int, *, both: bool) -> Pixels | None:
         """A state of one starting noise [1 or 2, H, W] or [1 or 2, H, W, 3], below it what was foreseen.
 
         Args:
-            way: of which way.
+            states: of which states.
             index: which state.
             start: which starting noise; the last one where there are not as many.
             both: whether what was foreseen is wanted too; it is left out where it was not kept.
         """
 
         def cut() -> Pixels | None:
-            parts = [_read(way, index, foreseen) for foreseen in ((False, True) if both else (False,))]
+            parts = [_read(states, index, predicted) for predicted in ((False, True) if both else (False,))]
             rows = [part[min(start, len(part) - 1)] for part in parts if part is not None]
             return np.stack(rows) if rows and parts[0] is not None else None
 
-        return self._remembered(way, (index, start, both), cut)
+        return self._remembered(states, (index, start, both), cut)
 
     def _remembered(
-        self, way: Way, what: tuple[object, ...], make: Callable[[], Pixels | None]
+        self, states: ImageStates, what: tuple[object, ...], make: Callable[[], Pixels | None]
     ) -> Pixels | None:
-        key = (id(way), *what)
-        before = self._pictures.get(key)
-        if before is None or before[0] is not way:
-            before = self._pictures[key] = (way, make())
-        self._pictures.move_to_end(key)
-        while len(self._pictures) > KEPT_PICTURES:
-            self._pictures.popitem(last=False)
+        key = (id(states), *what)
+        before = self._images.get(key)
+        if before is None or before[0] is not states:
+            before = self._images[key] = (states, make())
+        self._images.move_to_end(key)
+        while len(self._images) > KEPT_IMAGES:
+            self._images.popitem(last=False)
         return before[1]
 
 
-def why_missing(run: RunSnapshot, walk: Walk | None, key: str) -> str:
-    """What to say where there is no way to show.
+def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> str:
+    """What to say where there is no states to show.
 
     Args:
         run: the run.
         walk: the walk that is asked for; None for what the training kept.
         key: the key that has it computed.
     """
-    if walk is None:
+    if spec is None:
         if run.strips:
             return "nothing that early"
         every = run.file.config.sample.reverse_every
         return f"its first strip comes with epoch {every}" if not run.state.is_ended else "kept no strip"
-    if progress := read_progress(run.run, walk):
+    if progress := read_progress(run.run, spec):
         done = f"computing: {100 * progress.done // max(1, progress.total)}%" if progress.done else ""
         return progress.error or done or "about to be computed"
     if not run.run.checkpoint.exists():
         return "has no checkpoint yet"
-    if walk.steps > run.file.config.schedule.timesteps:
+    if spec.steps > run.file.config.schedule.timesteps:
         return f"has only {run.file.config.schedule.timesteps} timesteps"
     return f"{key} computes it"
 
 
-def walk_of(run: RunSnapshot, sampler: str, steps: int | None) -> Walk:
+def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> TrajectorySpec:
     """The walk of a run; None takes as many steps as the run itself does."""
     config = run.file.config
-    return Walk(sampler, steps or config.sample.steps or config.schedule.timesteps)
+    return TrajectorySpec(sampler, steps or config.sample.steps or config.schedule.timesteps)
 
 
 def step_choices(runs: Sequence[RunSnapshot]) -> list[int | None]:
@@ -174,9 +174,9 @@ def step_choices(runs: Sequence[RunSnapshot]) -> list[int | None]:
     return [None, *(steps for steps in STEPS if steps < most), most]
 
 
-def _read(way: Way, index: int, foreseen: bool) -> Pixels | None:
+def _read(states: ImageStates, index: int, predicted: bool) -> Pixels | None:
     try:
-        return way.x0(index) if foreseen else way.xt(index)
+        return states.x0(index) if predicted else states.xt(index)
     except UserError:
         return None
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from tui.terminal.cell_style import PLAIN, Look, Row, change
-from tui.terminal.image_updates import Place
+from tui.terminal.cell_style import PLAIN, CellStyle, Row, sgr_delta
+from tui.terminal.image_updates import Cell
 
 SIMPLE: Final = re.compile(r"[ -~─-▟⠀-⣿]*")
 """Characters of which every terminal thinks that they take one cell."""
@@ -13,10 +13,10 @@ _REACH: Final = 3
 """So many cells that are as they should be are written again rather than leapt over: the leap is as long."""
 
 
-class Pen:
+class AnsiWriter:
     """What is written, from where the cursor stands and in the look that is set; None where that is not known."""
 
-    def __init__(self, cursor: tuple[int, int] | None, look: Look | None) -> None:
+    def __init__(self, cursor: tuple[int, int] | None, look: CellStyle | None) -> None:
         self.cursor = cursor
         self.look = look
         self.parts: list[str] = []
@@ -32,25 +32,25 @@ class Pen:
         if characters == shown[0] and looks == shown[1]:
             return
         for start, end in list(_changed(wanted, shown)):
-            self._leap(start, y)
+            self._move_to(start, y)
             at = start
             while at < end:
                 look, last = looks[at], at + 1
                 while last < end and looks[last] == look:
                     last += 1
-                self._take(look)
+                self._set_style(look)
                 self.parts.append("".join(characters[at:last]))
                 at = last
             # Behind the last column a terminal may wait or not, and about some characters it may think otherwise.
             known = end < len(characters) and SIMPLE.fullmatch("".join(characters[start:end]))
             self.cursor = (end, y) if known else None
 
-    def alike(self, look: Look, places: Iterable[Place], wanted: dict[int, Row]) -> None:
+    def write_run(self, look: CellStyle, places: Iterable[Cell], wanted: dict[int, Row]) -> None:
         """Write half-blocks and blanks that have one look, wherever they are."""
-        self._take(look)
+        self._set_style(look)
         for y, x in places:
             characters = wanted[y][0]
-            self._leap(x, y)
+            self._move_to(x, y)
             self.parts.append(characters[x])
             self.cursor = (x + 1, y) if x + 1 < len(characters) else None
 
@@ -66,12 +66,12 @@ class Pen:
             self.parts.append("\x1b[m")
             self.look = PLAIN
 
-    def _take(self, look: Look) -> None:
+    def _set_style(self, look: CellStyle) -> None:
         if look != self.look:
-            self.parts.append(change(self.look, look))
+            self.parts.append(sgr_delta(self.look, look))
             self.look = look
 
-    def _leap(self, x: int, y: int) -> None:
+    def _move_to(self, x: int, y: int) -> None:
         if self.cursor == (x, y):
             return
         if self.cursor is not None and self.cursor[1] == y and self.cursor[0] < x:

@@ -4,16 +4,16 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 
-class Look(NamedTuple):
+class CellStyle(NamedTuple):
     """How a cell looks, as parts of an SGR sequence: attributes, colour and ground; empty where plain."""
 
     attributes: str
     color: str
-    ground: str
+    background: str
 
 
-PLAIN: Final = Look("", "", "")
-Row = tuple[list[str], list[Look]]
+PLAIN: Final = CellStyle("", "", "")
+Row = tuple[list[str], list[CellStyle]]
 """Characters and looks, a cell each; no character where nothing was written, or a wide one goes on."""
 
 _INKED: Final = frozenset({"4", "7", "9", "21", "53"})
@@ -24,7 +24,7 @@ _NEAR: Final = 5
 
 
 @lru_cache(maxsize=1 << 16)
-def look_of(style: str) -> Look:
+def style_of(style: str) -> CellStyle:
     """The look after an SGR sequence from a plain one, greys by their shorter names."""
     words = iter(style.split(";"))
     attributes: list[str] = []
@@ -41,7 +41,7 @@ def look_of(style: str) -> Look:
             colors[place] = "" if word[-1] == "9" and len(word) == 2 and word[0] in "34" else word
         else:
             attributes.append(word)
-    return Look(";".join(attributes), colors["3"], colors["4"])
+    return CellStyle(";".join(attributes), colors["3"], colors["4"])
 
 
 def _short(kind: str, rest: list[str]) -> str:
@@ -54,19 +54,19 @@ def _short(kind: str, rest: list[str]) -> str:
 
 
 @lru_cache(maxsize=1 << 12)
-def of_space(look: Look) -> Look:
+def for_blank(look: CellStyle) -> CellStyle:
     """How a space looks: without a colour that nobody sees."""
     inked = _INKED.intersection(look.attributes.split(";"))
-    return look if inked else Look("", "", look.ground)
+    return look if inked else CellStyle("", "", look.background)
 
 
-def change(before: Look | None, after: Look) -> str:
+def sgr_delta(before: CellStyle | None, after: CellStyle) -> str:
     """The SGR sequence from one look to another."""
     if before is None or before.attributes != after.attributes:
         return f"\x1b[{';'.join(part for part in ('0', *after) if part)}m"
     words = []
     if before.color != after.color:
         words.append(after.color or "39")
-    if before.ground != after.ground:
-        words.append(after.ground or "49")
+    if before.background != after.background:
+        words.append(after.background or "49")
     return f"\x1b[{';'.join(words)}m"

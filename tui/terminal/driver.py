@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.driver import Driver
 
-from tui.terminal.screen_buffer import Painted, is_mode
+from tui.terminal.screen_buffer import ScreenBuffer, is_mode
 
 if TYPE_CHECKING:
     from textual.drivers.linux_driver import LinuxDriver as _Base
@@ -29,50 +29,50 @@ else:
 REMOTE_RATE: Final = 200_000
 LOCAL_RATE: Final = 3_000_000
 """Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
-PICTURE_RATE: Final = 35_000
+IMAGE_RATE: Final = 35_000
 """Bytes a second of which pictures take what texts leave: little over SSH, and enough for noise to dissolve."""
 PIXEL_RATE: Final = 1_000_000
 """Likewise where the terminal draws pictures itself and is on this machine: they are not sent in parts."""
-PICTURE_SPARE: Final = 100_000
+IMAGE_RATE_RESERVE: Final = 100_000
 """Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""
-PICTURE_SECONDS: Final = 0.1
+IMAGE_FRAME_SECONDS: Final = 0.1
 """Between the parts of a picture that is sent in parts."""
 WAITING: Final = 4
 """So many writes may wait in Textual's own queue."""
-LOOK_AGAIN: Final = 0.02
+RETRY_SECONDS: Final = 0.02
 _MOUSE: Final = re.compile(r"\x1b\[<[-\d;]*[mM]")
 
 
-def rate_of_line(environment: Mapping[str, str] = os.environ) -> int:
+def bandwidth_limit(environment: Mapping[str, str] = os.environ) -> int:
     """Bytes a second that the line to the terminal is given."""
     remote = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION"))
     return REMOTE_RATE if remote else LOCAL_RATE
 
 
-class Thin(_Base):
+class DiffDriver(_Base):
     """Mixed into one of Textual's drivers."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.painted = Painted()
-        self._rate = rate_of_line()
+        self.painted = ScreenBuffer()
+        self._rate = bandwidth_limit()
         self._has_screen = False
         self._asking = threading.RLock()  # a signal that suspends may come while the screen is given back
         self._synced = False
         self._free_at = 0.0
-        self._spare, self._counted_at = float(PICTURE_SPARE), time.monotonic()
+        self._spare, self._counted_at = float(IMAGE_RATE_RESERVE), time.monotonic()
         self._again: asyncio.TimerHandle | None = None
 
     def write(self, data: str) -> None:
         if data in (SYNC_START, SYNC_END):
             self._synced = True  # Textual has found that the terminal understands it
-        elif self.painted.take(data):
+        elif self.painted.write(data):
             self._send_or_wait()
         else:
             self._send()
             super().write(data)
             if not is_mode(data):
-                self.painted.forget()
+                self.painted.invalidate()
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -95,7 +95,7 @@ class Thin(_Base):
     def placements(self, placements: "Placements | None") -> None:
         self.painted.placements = placements
 
-    def ask(self) -> str:
+    def detect_kitty(self) -> str:
         """Ask the terminal whether it draws pictures itself, and wait for its answer; not in the loop's thread.
 
         Textual, which would take the answer for keys, does not listen meanwhile. What is typed is not lost.
@@ -115,9 +115,9 @@ class Thin(_Base):
             key_thread.join()
             self.exit_event.clear()
             try:
-                refusal, typed = detect.ask(
+                refusal, typed = detect.detect(
                     super().write,
-                    lambda seconds: detect.read_within(self.fileno, seconds),
+                    lambda seconds: detect.read_with_timeout(self.fileno, seconds),
                     tmux=detect.in_tmux(),
                 )
             finally:
@@ -129,24 +129,24 @@ class Thin(_Base):
                 super().write("\x1b[?2048h")  # says the size again, by which the mouse's pixels become cells
         return refusal
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """The terminal may have lost what it showed, as when its size changes."""
-        self.painted.forget()
+        self.painted.invalidate()
 
     def _send_or_wait(self) -> None:
         wait = self._free_at - time.monotonic()
         if wait <= 0 and self._is_free():
             self._send()
-            if self.painted.waits() or (self.placements is not None and self.placements.waits):
-                self._look_again_in(PICTURE_SECONDS)
+            if self.painted.is_dirty() or (self.placements is not None and self.placements.waits):
+                self._retry_in(IMAGE_FRAME_SECONDS)
         else:
-            self._look_again_in(max(wait, LOOK_AGAIN))
+            self._retry_in(max(wait, RETRY_SECONDS))
 
-    def _look_again_in(self, seconds: float) -> None:
+    def _retry_in(self, seconds: float) -> None:
         if self._again is None:
-            self._again = asyncio.get_running_loop().call_later(seconds, self._look_again)
+            self._again = asyncio.get_running_loop().call_later(seconds, self._retry)
 
-    def _look_again(self) -> None:
+    def _retry(self) -> None:
         self._again = None
         self._send_or_wait()
 
@@ -157,38 +157,38 @@ class Thin(_Base):
 
     def _send(self) -> None:
         room = self._room()
-        pictures = self._pictures(room)
-        if data := pictures + self.painted.send(room - len(pictures)):
+        images = self._image_updates(room)
+        if data := images + self.painted.flush(room - len(images)):
             framed = f"{SYNC_START}{data}{SYNC_END}" if self._synced else data
             taken = len(framed.encode())
             self._free_at = max(time.monotonic(), self._free_at) + taken / self._rate
-            self._spare = max(self._spare - taken, -self._picture_rate * PICTURE_SECONDS)
+            self._spare = max(self._spare - taken, -self._image_rate * IMAGE_FRAME_SECONDS)
             super().write(framed)
 
-    def _pictures(self, room: int) -> str:
+    def _image_updates(self, room: int) -> str:
         """The pictures that the terminal draws itself, as far as there is room."""
         if self.placements is None or not self._has_screen:
             return ""
         from tui.terminal.kitty.detect import cell_size
 
         self.placements.cell = cell_size(self.fileno)
-        return self.placements.due(self.painted.colors, room)
+        return self.placements.pending(self.painted.colors, room)
 
     @property
-    def _picture_rate(self) -> int:
+    def _image_rate(self) -> int:
         """Bytes a second that pictures get, of what texts leave."""
         local = self._rate == LOCAL_RATE
-        return PIXEL_RATE if local and self.placements is not None and any(self.placements) else PICTURE_RATE
+        return PIXEL_RATE if local and self.placements is not None and any(self.placements) else IMAGE_RATE
 
     def _room(self) -> int:
         """Bytes that pictures may take by now; none rather than so few that single cells would flicker."""
-        now, rate = time.monotonic(), self._picture_rate
-        self._spare = min(PICTURE_SPARE, self._spare + rate * (now - self._counted_at))
+        now, rate = time.monotonic(), self._image_rate
+        self._spare = min(IMAGE_RATE_RESERVE, self._spare + rate * (now - self._counted_at))
         self._counted_at = now
-        return int(self._spare) if self._spare >= rate * PICTURE_SECONDS / 2 else 0
+        return int(self._spare) if self._spare >= rate * IMAGE_FRAME_SECONDS / 2 else 0
 
 
 @cache
-def thinned(driver: type[Driver]) -> type[Driver]:
+def with_diffing(driver: type[Driver]) -> type[Driver]:
     """One of Textual's drivers that sends little."""
-    return type(f"Thin{driver.__name__}", (Thin, driver), {})
+    return type(f"Thin{driver.__name__}", (DiffDriver, driver), {})

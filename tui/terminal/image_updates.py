@@ -12,20 +12,20 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from tui.terminal.cell_style import Look, Row
+from tui.terminal.cell_style import CellStyle, Row
 
 HALF: Final = "▀"
 CELL_BYTES: Final = 12
 """What a cell of noise takes, about: a leap, a half-block, and its share of naming the colours."""
-Place = tuple[int, int]
+Cell = tuple[int, int]
 """Row and column of a cell."""
-_PICTURE: Final = frozenset({HALF, " "})
+_IMAGE: Final = frozenset({HALF, " "})
 _SCATTER: Final = 0x9E3779B1
 _LUMA: Final = (0.299, 0.587, 0.114)
 _DARK: Final = (0, 95, 135, 175, 215, 255)
 
 
-def picture_cells(wanted: Row, shown: Row) -> list[int]:
+def image_cells(wanted: Row, shown: Row) -> list[int]:
     """The columns in which half-blocks and blanks take the place of half-blocks and blanks that look otherwise."""
     if HALF not in wanted[0] and HALF not in shown[0]:
         return []
@@ -35,21 +35,21 @@ def picture_cells(wanted: Row, shown: Row) -> list[int]:
             zip(wanted[0], shown[0], wanted[1], shown[1], strict=True)
         )
         if (look != old or cell != before)
-        and cell in _PICTURE
-        and before in _PICTURE
+        and cell in _IMAGE
+        and before in _IMAGE
         and not (look.attributes or old.attributes)
     ]
 
 
-def most_wrong(
-    cells: Iterable[Place], wanted: dict[int, Row], shown: dict[int, Row], most: int
-) -> list[Place]:
+def largest_errors(
+    cells: Iterable[Cell], wanted: dict[int, Row], shown: dict[int, Row], most: int
+) -> list[Cell]:
     """At most so many cells, those first whose brightness is furthest from what it should be.
 
     Cells that are equally wrong are taken from all over the picture.
     """
 
-    def wrong(place: Place) -> float:
+    def wrong(place: Cell) -> float:
         y, x = place
         now, before = wanted[y], shown[y]
         top, bottom = _brightness(now[0][x], now[1][x])
@@ -60,15 +60,15 @@ def most_wrong(
     return heapq.nlargest(most, cells, key=wrong)
 
 
-def by_look(cells: Iterable[Place], wanted: dict[int, Row]) -> list[tuple[Look, list[Place]]]:
+def group_by_style(cells: Iterable[Cell], wanted: dict[int, Row]) -> list[tuple[CellStyle, list[Cell]]]:
     """Cells that look alike together, from the top left on; neighbouring looks share a colour where they can."""
-    found: dict[Look, list[Place]] = {}
+    found: dict[CellStyle, list[Cell]] = {}
     for y, x in sorted(cells):
         found.setdefault(wanted[y][1][x], []).append((y, x))
     return sorted(found.items())
 
 
-def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], pictures: int) -> int:
+def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], images: int) -> int:
     """How many cells change that are no picture's."""
     changed = 0
     for y in rows:
@@ -77,13 +77,13 @@ def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, 
             cell != old or look != old_look
             for cell, old, look, old_look in zip(now[0], before[0], now[1], before[1], strict=True)
         )
-    return changed - pictures
+    return changed - images
 
 
 @lru_cache(maxsize=1 << 14)
-def _brightness(cell: str, look: Look) -> tuple[float, float]:
+def _brightness(cell: str, look: CellStyle) -> tuple[float, float]:
     """Of the upper and the lower half of a cell, 0 to 255."""
-    bottom = _luma(look.ground)
+    bottom = _luma(look.background)
     return (_luma(look.color) if cell == HALF else bottom), bottom
 
 

@@ -9,7 +9,7 @@ import termios
 from pathlib import Path
 from typing import Self
 
-from tui.terminal.restore_helper import GIVEN_BACK, TAKEN
+from tui.terminal.restore_helper import ENTERED, LEFT
 
 
 class TerminalGuard:
@@ -50,30 +50,30 @@ class TerminalGuard:
         finally:
             os.close(reader)
 
-    def taken(self) -> None:
+    def entered(self) -> None:
         """The dashboard has the screen."""
-        self._say(TAKEN)
+        self._send(ENTERED)
 
-    def draws(self, undo: str) -> None:
+    def set_image_cleanup(self, undo: str) -> None:
         """The dashboard has the terminal draw pictures, which this code deletes."""
-        self._say(undo.encode() + b"\n")
+        self._send(undo.encode() + b"\n")
 
-    def given_back(self) -> None:
+    def left(self) -> None:
         """The dashboard has left the screen, for a while or for good."""
-        self._say(GIVEN_BACK)
+        self._send(LEFT)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         """The dashboard has left the screen for good."""
-        self.given_back()
+        self.left()
         os.close(self._pipe)
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
 
-    def _say(self, state: bytes) -> None:
+    def _send(self, state: bytes) -> None:
         if self._process is not None:
             with contextlib.suppress(OSError):  # somebody has killed the guard
                 os.write(self._pipe, state)

@@ -13,8 +13,8 @@ import sys
 import termios
 from typing import Final
 
-TAKEN: Final = b"t"
-GIVEN_BACK: Final = b"g"
+ENTERED: Final = b"t"
+LEFT: Final = b"g"
 
 _SAID: Final = re.compile(rb"\x1b[^\n]*\n|[tg]")
 _RESTORE: Final = (
@@ -29,18 +29,18 @@ def main() -> None:
     """Wait for the end of the pipe on stdin; stdout is the terminal, whose modes are the argument."""
     for number in (signal.SIGTTOU, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    state, undo = GIVEN_BACK, b""
+    state, undo = LEFT, b""
     while said := os.read(0, 1024):
         for word in _SAID.findall(said):
-            state, undo = (word, undo) if word in (TAKEN, GIVEN_BACK) else (state, word.rstrip())
-    if state == TAKEN:
+            state, undo = (word, undo) if word in (ENTERED, LEFT) else (state, word.rstrip())
+    if state == ENTERED:
         with contextlib.suppress(OSError, termios.error):  # the terminal may be gone as well
-            if not _somebody_else_has_it():
+            if not _has_other_foreground_process():
                 termios.tcsetattr(1, termios.TCSANOW, json.loads(sys.argv[1]))
             os.write(1, undo + _RESTORE)
 
 
-def _somebody_else_has_it() -> bool:
+def _has_other_foreground_process() -> bool:
     """Whether a shell has taken the terminal, and set its modes; ours is a group beside the dashboard's."""
     try:
         return os.tcgetpgrp(1) != int(sys.argv[2])

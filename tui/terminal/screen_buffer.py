@@ -1,7 +1,7 @@
 """What a terminal shows, cell by cell, so that only what changed is sent to it.
 
 Textual sends whole regions, each piece with its full colours and a reset. Over SSH that is most of what is sent: a
-chart in which one dot moves, or a column of pictures that keeps its white ground. `Painted` reads what Textual wrote,
+chart in which one dot moves, or a column of pictures that keeps its white ground. `ScreenBuffer` reads what Textual wrote,
 and says the same with fewer bytes: cells that differ, and of their colours the part that differs.
 """
 
@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
 
-from tui.terminal.ansi_writer import SIMPLE, Pen
-from tui.terminal.cell_style import PLAIN, Look, Row, look_of, of_space
-from tui.terminal.image_updates import CELL_BYTES, Place, by_look, most_wrong, picture_cells, texts_changed
+from tui.terminal.ansi_writer import SIMPLE, AnsiWriter
+from tui.terminal.cell_style import PLAIN, CellStyle, Row, for_blank, style_of
+from tui.terminal.image_updates import (
+    CELL_BYTES,
+    Cell,
+    group_by_style,
+    image_cells,
+    largest_errors,
+    texts_changed,
+)
 
 if TYPE_CHECKING:
     from tui.terminal.kitty.placements import Placements
@@ -29,15 +36,15 @@ ANOTHER_SCREEN: Final = 6
 """One cell in so many is text that changes: another screen is shown."""
 
 
-class Painted:
+class ScreenBuffer:
     """The cells that a terminal shows, and those that it should."""
 
     def __init__(self) -> None:
         self.placements: Placements | None = None
         """The places of pictures that the terminal draws itself."""
-        self.forget()
+        self.invalidate()
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """The terminal may show anything: all that comes is sent, until it is known again."""
         self._wanted: dict[int, Row] = {}
         self._shown: dict[int, Row] = {}
@@ -45,9 +52,9 @@ class Painted:
         self._dirty: set[int] = set()
         self._cursor: tuple[int, int] | None = None
         self._wanted_cursor: tuple[int, int] | None = None
-        self._look: Look | None = None
+        self._look: CellStyle | None = None
 
-    def take(self, data: str) -> bool:
+    def write(self, data: str) -> bool:
         """Read cells that were written; False for what is not made of cells alone, of which nothing is read."""
         first, *moves = _MOVE.split(data)
         x, y = self._wanted_cursor or self._cursor or (0, 0)
@@ -63,23 +70,23 @@ class Painted:
             self._wanted_cursor = (self._read(x, y, text) if end is None else end, y)
         return True
 
-    def send(self, room: int | None = None) -> str:
+    def flush(self, room: int | None = None) -> str:
         """What makes the terminal show what it should; empty when it does.
 
         Args:
             room: bytes that may be of pictures, about; what has no room waits for the next time, see `waits`. None
                 sends all.
         """
-        wanted = {y: self._as_sent(y) for y in self._dirty}
-        cells = [(y, x) for y, row in wanted.items() for x in picture_cells(row, self._shown[y])]
-        sent = self._chosen(cells, wanted, room)
+        wanted = {y: self._as_written(y) for y in self._dirty}
+        cells = [(y, x) for y, row in wanted.items() for x in image_cells(row, self._shown[y])]
+        sent = self._flush_cells(cells, wanted, room)
         waiting = set(cells).difference(sent) if len(sent) < len(cells) else set()
-        pen = self._all(wanted) if not waiting else None
+        pen = self._flush_all(wanted) if not waiting else None
         if len(sent) >= FEW or waiting:
-            apart = self._apart(cells, sent, wanted)
+            apart = self._flush_text_first(cells, sent, wanted)
             pen = apart if pen is None or apart.length < pen.length else pen
         assert pen is not None  # nothing waits, or it was written apart
-        self._settle(waiting, wanted)
+        self._commit(waiting, wanted)
         pen.reset()
         if self._wanted_cursor is not None:
             pen.move(self._wanted_cursor)
@@ -87,7 +94,7 @@ class Painted:
         self._cursor, self._look = pen.cursor, pen.look
         return "".join(pen.parts)
 
-    def waits(self) -> bool:
+    def is_dirty(self) -> bool:
         """Whether there is something left to send."""
         return bool(self._dirty)
 
@@ -95,40 +102,40 @@ class Painted:
         """The colours of all texts, among which are those of placeholders, that name pictures."""
         return {look.color for _, looks in self._wanted.values() for look in looks}
 
-    def _as_sent(self, y: int) -> Row:
+    def _as_written(self, y: int) -> Row:
         """A row as it is written, which is shorter where the terminal draws pictures itself."""
         row = self._wanted[y]
         return row if self.placements is None else (self.placements.inherited(*row), row[1])
 
-    def _chosen(self, cells: list[Place], wanted: dict[int, Row], room: int | None) -> list[Place]:
+    def _flush_cells(self, cells: list[Cell], wanted: dict[int, Row], room: int | None) -> list[Cell]:
         """The cells of pictures that are sent now."""
         if room is None or CELL_BYTES * len(cells) <= room:
             return cells
         texts = texts_changed(self._dirty, wanted, self._shown, len(cells))
         if ANOTHER_SCREEN * texts > sum(len(row[0]) for row in self._wanted.values()):
             return cells  # remains of the old screen would be in the way of the new one's texts
-        return most_wrong(cells, wanted, self._shown, room // CELL_BYTES)
+        return largest_errors(cells, wanted, self._shown, room // CELL_BYTES)
 
-    def _all(self, wanted: dict[int, Row]) -> Pen:
+    def _flush_all(self, wanted: dict[int, Row]) -> AnsiWriter:
         """All that is to be written, row by row."""
-        pen = Pen(self._cursor, self._look)
+        pen = AnsiWriter(self._cursor, self._look)
         for y in sorted(self._dirty):
             pen.row(y, wanted[y], self._shown[y])
         return pen
 
-    def _apart(self, cells: list[Place], sent: list[Place], wanted: dict[int, Row]) -> Pen:
+    def _flush_text_first(self, cells: list[Cell], sent: list[Cell], wanted: dict[int, Row]) -> AnsiWriter:
         """Texts row by row, then of the cells of pictures those that are sent, look by look."""
-        pen = Pen(self._cursor, self._look)
+        pen = AnsiWriter(self._cursor, self._look)
         texts = {y: (characters.copy(), looks.copy()) for y, (characters, looks) in wanted.items()}
         for y, x in cells:
             texts[y][0][x], texts[y][1][x] = self._shown[y][0][x], self._shown[y][1][x]
         for y in sorted(self._dirty):
             pen.row(y, texts[y], self._shown[y])
-        for look, places in by_look(sent, wanted):
-            pen.alike(look, places, wanted)
+        for look, places in group_by_style(sent, wanted):
+            pen.write_run(look, places, wanted)
         return pen
 
-    def _settle(self, waiting: set[Place], wanted: dict[int, Row]) -> None:
+    def _commit(self, waiting: set[Cell], wanted: dict[int, Row]) -> None:
         """All is shown now, but for the cells that wait."""
         kept = [(y, x, self._shown[y][0][x], self._shown[y][1][x]) for y, x in waiting]
         for y, row in wanted.items():
@@ -145,22 +152,22 @@ class Painted:
 
     def _read(self, x: int, y: int, text: str) -> int:
         cells: list[str] = []
-        looks: list[Look] = []
+        looks: list[CellStyle] = []
         for style, styled, plain in _TOKEN.findall(text):
             characters = styled or plain
             if len(characters) == 1 and SIMPLE.fullmatch(characters):
                 cells.append(characters)
-                looks.append(_look(style, blank=characters == " "))
+                looks.append(_style_of(style, blank=characters == " "))
             elif characters:
                 found = list(characters) if SIMPLE.fullmatch(characters) else _cells(characters)
                 cells += found
-                looks += [_look(style, blank=characters.isspace())] * len(found)
+                looks += [_style_of(style, blank=characters.isspace())] * len(found)
         end = self._put(x, y, cells, looks)
         kept = [piece for piece in self._pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
         self._pieces[y] = [*kept, (x, end, text)] if end > x else kept
         return end
 
-    def _put(self, x: int, y: int, cells: list[str], looks: list[Look]) -> int:
+    def _put(self, x: int, y: int, cells: list[str], looks: list[CellStyle]) -> int:
         end = x + len(cells)
         if end == x:
             return end
@@ -178,10 +185,10 @@ class Painted:
 
 
 @lru_cache(maxsize=1 << 16)
-def _look(style: str, *, blank: bool) -> Look:
+def _style_of(style: str, *, blank: bool) -> CellStyle:
     """How a cell of a style looks; a blank one has no colour that nobody sees."""
-    look = look_of(style)
-    return of_space(look) if blank else look
+    look = style_of(style)
+    return for_blank(look) if blank else look
 
 
 def is_mode(data: str) -> bool:

@@ -7,14 +7,14 @@ import threading
 import time
 from typing import Final
 
-LOOK_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
 
 
 EXIT_HUNG_UP: Final = 128 + signal.SIGHUP
 """The exit code of a shell's child that a hang-up ended."""
 
 
-def leave_with_terminal(handle: int) -> None:
+def exit_with_terminal(handle: int) -> None:
     """Look once a second whether there still is a terminal behind a file, and end the process when not.
 
     A terminal that closes sends SIGHUP to the session that it controls, but not to a dashboard under `nohup`
@@ -28,7 +28,7 @@ def leave_with_terminal(handle: int) -> None:
     threading.Thread(target=_watch, args=(handle,), name="terminal-watch", daemon=True).start()
 
 
-def leave_with_server(handle: int) -> None:
+def exit_with_server(handle: int) -> None:
     """Look once a second whether somebody still holds the other end of a pipe, and end the process when not.
 
     A server that is killed cannot say so, and the web driver goes on without anybody to draw for.
@@ -42,12 +42,12 @@ def leave_with_server(handle: int) -> None:
 def _watch_pipe(handle: int) -> None:
     poll = select.poll()
     poll.register(handle, 0)  # no event but that the other end is closed
-    while not poll.poll(1000 * LOOK_SECONDS):
+    while not poll.poll(1000 * POLL_SECONDS):
         pass
     os._exit(EXIT_HUNG_UP)
 
 
 def _watch(handle: int) -> None:
     while os.isatty(handle):
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     os._exit(EXIT_HUNG_UP)

@@ -10,11 +10,11 @@ from core.errors import UserError
 from tui.messages import RunsTouched
 
 
-class ActingScreen(Screen[None]):
+class BackgroundScreen(Screen[None]):
     """A screen that does things away from the screen, and says what came of them."""
 
     @work
-    async def perform(self, act: Callable[[], str]) -> None:
+    async def run_in_background(self, act: Callable[[], str]) -> None:
         """Do something that may block, away from the screen, and say what came of it."""
         try:
             said = await asyncio.to_thread(act)

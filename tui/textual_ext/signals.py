@@ -8,7 +8,7 @@ from textual.signal import Signal
 from textual.widget import Widget
 
 
-def follow(widget: Widget, signal: Signal[Any], act: Callable[[], object]) -> None:
+def subscribe_weakly(widget: Widget, signal: Signal[Any], act: Callable[[], object]) -> None:
     """Do something whenever a signal is given, for as long as the widget is there.
 
     Textual forgets a subscriber that nobody else knows, but what it calls it keeps, and that usually knows the

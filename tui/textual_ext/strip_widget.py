@@ -7,7 +7,7 @@ from textual.filter import ANSIToTruecolor, LineFilter
 from textual.widget import Widget
 
 
-class Drawn(Widget):
+class StripWidget(Widget):
     """A widget whose `render_line` is its own, in colours that are numbers, never those of a terminal's own sixteen.
 
     Textual looks at each segment of each line for colours to translate, which for a wall of pictures, with a segment

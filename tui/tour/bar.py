@@ -13,7 +13,7 @@ MIN_LINES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TourHint:
     """What the tour says now.
 
     Attributes:
@@ -25,12 +25,12 @@ class Told:
         ways: how to go on and how to leave.
     """
 
-    place: str
+    progress: str
     title: str
     text: str
     key: str
     what: str
-    ways: str
+    other_keys: str
 
 
 class TourBar(Widget, can_focus=False):
@@ -48,9 +48,9 @@ class TourBar(Widget, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: Told | None = None
+        self._told: TourHint | None = None
 
-    def show(self, told: Told, lines: int, above: int) -> None:
+    def show(self, told: TourHint, lines: int, above: int) -> None:
         """Say something else.
 
         Args:
@@ -68,13 +68,13 @@ class TourBar(Widget, can_focus=False):
         told, width, height = self._told, self.size.width, self.size.height
         if told is None:
             return Content("")
-        head = f" tour {told.place}  "
-        room = width - cell_len(head) - cell_len(told.title) - cell_len(told.ways) - 1
+        head = f" tour {told.progress}  "
+        room = width - cell_len(head) - cell_len(told.title) - cell_len(told.other_keys) - 1
         lines = [
             Content.assemble(
                 (head, "bold $text-accent"),
                 (told.title, "bold"),
-                (f"{' ' * room}{told.ways}" if room > 1 else "", "$text-muted"),
+                (f"{' ' * room}{told.other_keys}" if room > 1 else "", "$text-muted"),
             ).truncate(width)
         ]
         if height >= LINES:

@@ -12,12 +12,12 @@ from tui.settings.series_colors import SeriesStyle
 GAP = 2
 
 
-class NameLine(Widget, can_focus=False):
+class ChipLine(Widget, can_focus=False):
     """Names to choose from; a click on one asks for it. Something that is wrong takes their place."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
-    NameLine {
+    ChipLine {
         height: 1;
         width: 1fr;
     }

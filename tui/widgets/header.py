@@ -9,8 +9,8 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.state.formatting import about, clock, counted, placement, seconds_left, speed
-from tui.state.run_totals import Tally
+from tui.state.formatting import approx_duration, hms, placement, pluralize, seconds_left, speed
+from tui.state.run_totals import RunTotals
 
 NAME: Final = "ddpm-tui"
 SEPARATOR: Final = " · "
@@ -31,7 +31,7 @@ class Headline:
     warning: str = ""
 
 
-class TopLine(Widget, can_focus=False):
+class Header(Widget, can_focus=False):
     """The name of the program, what is shown, and how fast and how long it has been training."""
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -79,7 +79,7 @@ def headline_content(headline: Headline, width: int) -> Content:
 
 
 def headline(
-    tally: Tally,
+    totals: RunTotals,
     *,
     title: str,
     now: float,
@@ -101,32 +101,32 @@ def headline(
         order: in which order they are shown.
         unread: how many runs have not been read yet.
     """
-    counts, pending = tally.counts, tally.pending
-    datasets = tally.datasets
+    counts, pending = totals.counts, totals.pending
+    datasets = totals.datasets
     facts = []
-    if tally.count:
-        facts.append(" ".join(datasets) if len(datasets) < 3 else counted(len(datasets), "dataset"))
-        different = tally.schedules == tally.count
-        facts.append(counted(tally.count, "schedule" if different else "run"))
+    if totals.count:
+        facts.append(" ".join(datasets) if len(datasets) < 3 else pluralize(len(datasets), "dataset"))
+        different = totals.schedules == totals.count
+        facts.append(pluralize(totals.count, "schedule" if different else "run"))
     where = placement(pending)
     if where:
         facts.append(where)
     told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
     extras = [order] if order else []
     extras += [f"{counts[state]:,} {state}" for state in told if state in counts]
-    if dated and tally.count:
-        extras.insert(0, f"{datetime.fromtimestamp(tally.first):%b %d %H:%M}")
+    if dated and totals.count:
+        extras.insert(0, f"{datetime.fromtimestamp(totals.first):%b %d %H:%M}")
     rate, left = speed(pending), seconds_left(pending)
-    figures = [f"{about(left)} left"] if left is not None else []
+    figures = [f"{approx_duration(left)} left"] if left is not None else []
     if rate:
         figures.append(f"{rate:,.0f} img/s")
-    if tally.count:
-        figures.append(clock(tally.elapsed(now)))
+    if totals.count:
+        figures.append(hms(totals.elapsed(now)))
     warning = ""
     if unread:
         warning = f"reading {unread:,} more"
     elif State.QUEUED in counts and not runner_alive and not any(run.state.is_live for run in pending):
         warning = "queue is idle"
     elif problems:
-        warning = f"{counted(problems, 'run')} unreadable"
+        warning = f"{pluralize(problems, 'run')} unreadable"
     return Headline(title, tuple(facts), tuple(extras), tuple(figures), warning)

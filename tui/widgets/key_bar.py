@@ -41,19 +41,19 @@ class KeyBar(Widget, can_focus=False):
             self.refresh()
 
     def render(self) -> Content:
-        hints = chosen(self._hints, self.size.width)
+        hints = fitting_hints(self._hints, self.size.width)
         return Content.assemble(" ", Content("  ").join(hint.content() for hint in hints))
 
     async def on_click(self, event: events.Click) -> None:
         left = 1
-        for hint in chosen(self._hints, self.size.width):
+        for hint in fitting_hints(self._hints, self.size.width):
             if hint.action and left <= event.x < left + hint.width:
                 await self.run_action(hint.action)
                 return
             left += hint.width + 2
 
 
-def chosen(hints: Sequence[Hint], width: int) -> list[Hint]:
+def fitting_hints(hints: Sequence[Hint], width: int) -> list[Hint]:
     """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
     kept: list[Hint] = []
     room = width - 1

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.diffusion.samplers import run_sampler
 from core.diffusion.walking import SamplerState
 from core.errors import UserError
-from core.evaluation.inputs import Pictures, to_x0
+from core.evaluation.inputs import Images, to_x0
 from core.training.checkpoint import LoadedModel
 
 _BATCH: Final = 64
@@ -90,7 +90,7 @@ def denoise(
 
 def reconstruct(
     loaded: LoadedModel,
-    pictures: Pictures,
+    images: Images,
     t: int,
     *,
     steps: int | None = None,
@@ -112,7 +112,7 @@ def reconstruct(
     generator = torch.Generator().manual_seed(seed)
     if steps is None:
         steps = share_of_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
-    x0 = to_x0(loaded, pictures)
+    x0 = to_x0(loaded, images)
     done, finished = 0, []
     for batch in torch.split(x0, _BATCH):
         final = batch
@@ -126,12 +126,12 @@ def reconstruct(
     return values
 
 
-def psnr(truth: Numbers, pictures: Numbers) -> Numbers:
+def psnr(truth: Numbers, images: Numbers) -> Numbers:
     """Peak signal-to-noise ratio of each picture in decibels, [N]; both [N, C, H, W] in [0, 1].
 
     No error counts as less than that of rounding to 256 levels, so the best is 58.9 dB rather than infinite.
     """
-    error = np.square(truth - pictures).mean(axis=(1, 2, 3))
+    error = np.square(truth - images).mean(axis=(1, 2, 3))
     # maximum, unlike fmax, keeps the NaN of a network that has gone wrong.
     decibels: Numbers = -10.0 * np.log10(np.maximum(error, _QUANTUM))
     return decibels

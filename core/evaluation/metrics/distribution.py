@@ -18,7 +18,7 @@ from core.statistics.nearest import LEVELS, Rows, as_rows, squared_distances
 
 Vertices = NDArray[np.floating]
 
-_BANDWIDTH_PICTURES: Final = 1000
+_BANDWIDTH_IMAGES: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def bandwidth(real: Rows) -> float:
     Args:
         real: [M, D].
     """
-    few = real[:_BANDWIDTH_PICTURES]
+    few = real[:_BANDWIDTH_IMAGES]
     if len(few) < 2:
         return 1.0
     between = squared_distances(few - few.mean(0), few - few.mean(0))

@@ -72,7 +72,7 @@ class GreyReference:
             most_stray=max(LEAST_STRAY, float(np.quantile(stray, level))),
         )
 
-    def judge(self, pictures: NDArray[np.floating], fits: TriangleFits) -> dict[str, Estimate]:
+    def evaluate(self, images: NDArray[np.floating], fits: TriangleFits) -> dict[str, Estimate]:
         """Judge samples by their pixels and fits; near-empty ones are left out.
 
         Args:
@@ -82,7 +82,7 @@ class GreyReference:
         Returns:
             `grey_pass_rate`; `haze` and `stray_grey`, means over the samples.
         """
-        haze, stray = measure_grey(pictures, fits)
+        haze, stray = measure_grey(images, fits)
         known = ~np.isnan(haze)
         passed = (haze <= self.most_haze) & (stray <= self.most_stray)
         return {
@@ -92,7 +92,7 @@ class GreyReference:
         }
 
 
-def measure_grey(pictures: NDArray[np.floating], fits: TriangleFits) -> tuple[Numbers, Numbers]:
+def measure_grey(images: NDArray[np.floating], fits: TriangleFits) -> tuple[Numbers, Numbers]:
     """Haze and stray grey of each picture.
 
     Args:
@@ -106,10 +106,10 @@ def measure_grey(pictures: NDArray[np.floating], fits: TriangleFits) -> tuple[Nu
     Raises:
         ValueError: as many fits as pictures are needed.
     """
-    if len(pictures) != len(fits):
-        raise ValueError(f"expected fits of {len(pictures)} pictures, got {len(fits)}")
+    if len(images) != len(fits):
+        raise ValueError(f"expected fits of {len(images)} pictures, got {len(fits)}")
     haze, stray = np.full(len(fits), np.nan), np.full(len(fits), np.nan)
-    grey = lightest_channel(pictures)
+    grey = lightest_channel(images)
     inked = np.flatnonzero(~fits.near_empty)
     for begin in range(0, len(inked), _BATCH):
         rows = inked[begin : begin + _BATCH]

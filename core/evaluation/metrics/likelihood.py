@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 from core.diffusion.bound import bound_terms, draw_timesteps
 from core.errors import UserError
-from core.evaluation.inputs import Pictures, to_x0
+from core.evaluation.inputs import Images, to_x0
 from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean
 from core.training.checkpoint import LoadedModel
 
-PICTURES: Final = 256
+IMAGES: Final = 256
 """Pictures enough for a run."""
 TERMS: Final = 64
 """Middle terms of each picture where none are asked for."""
@@ -57,7 +57,7 @@ class Likelihood:
 
 def likelihood(
     loaded: LoadedModel,
-    pictures: Pictures,
+    images: Images,
     *,
     terms: int | None = None,
     seed: int = 0,
@@ -80,7 +80,7 @@ def likelihood(
 
     Reference: Ho et al. 2020, eq. 5 and 14.
     """
-    x0 = to_x0(loaded, pictures)
+    x0 = to_x0(loaded, images)
     middle = loaded.diffusion.timesteps - 1
     if terms is None:
         terms = min(TERMS, middle)

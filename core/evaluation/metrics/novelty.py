@@ -111,13 +111,13 @@ class CopyReference:
     def _rank(self, rows: Rows, known: Numbers) -> Numbers:
         return _nearness(rows, known, self._others, self._floor) if len(self._others) else np.empty(0)
 
-    def _rows(self, name: str, pictures: NDArray[Any]) -> Rows:
-        if pictures.shape[1:] != self._shape:
+    def _rows(self, name: str, images: NDArray[Any]) -> Rows:
+        if images.shape[1:] != self._shape:
             raise UserError(
                 f"expected {name} of the shape of the training pictures, {list(self._shape)}, "
-                f"got {list(pictures.shape[1:])}"
+                f"got {list(images.shape[1:])}"
             )
-        return as_rows(pictures)
+        return as_rows(images)
 
 
 def copy_test(samples: NDArray[Any], train: NDArray[Any], heldout: NDArray[Any]) -> CopyTest:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.inputs import Pictures, to_x0
+from core.evaluation.inputs import Images, to_x0
 from core.evaluation.metrics.denoising import (
     Numbers,
     Progress,
@@ -24,7 +24,7 @@ from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, median
 from core.training.checkpoint import LoadedModel
 
-PICTURES: Final = 64
+IMAGES: Final = 64
 """Pictures enough for a run."""
 STRENGTHS: Final = tuple(step / 8 for step in range(1, 9))
 """Shares of T that a picture is noised to."""
@@ -36,7 +36,7 @@ Curves = dict[str, list[float | None]]
 
 def reconstruction(
     loaded: LoadedModel,
-    pictures: Pictures,
+    images: Images,
     vertices: NDArray[np.floating] | None = None,
     *,
     strengths: tuple[float, ...] = STRENGTHS,
@@ -74,7 +74,7 @@ def reconstruction(
     middle = timestep_of(0.5, timesteps)
     visited = sorted({middle, *(timestep_of(strength, timesteps) for strength in strengths)})
     calls = [share_of_steps(loaded.config.sample.steps, t, timesteps) for t in visited]
-    truth = (to_x0(loaded, pictures).cpu().numpy().astype(np.float64) + 1.0) / 2.0
+    truth = (to_x0(loaded, images).cpu().numpy().astype(np.float64) + 1.0) / 2.0
     names = ["reconstruction_psnr"]
     metrics: Metrics = {}
     points: dict[str, list[tuple[int, Estimate]]] = {"reconstruction_psnr": []}
@@ -92,7 +92,7 @@ def reconstruction(
     for place, (t, count) in enumerate(zip(visited, calls, strict=True)):
         came_back = reconstruct(
             loaded,
-            pictures,
+            images,
             t,
             steps=count,
             seed=seed,
@@ -120,20 +120,20 @@ def reconstruction(
     return metrics, curves
 
 
-def iou(truth: Numbers, pictures: Numbers) -> Numbers:
+def iou(truth: Numbers, images: Numbers) -> Numbers:
     """Overlap of what is light in both, [N]: intersection over union; both [N, 1, H, W] in [0, 1].
 
     Haze is taken away first: light is what is nearer to white than to the picture's own background, its median (a
     triangle covers at most half of a square). NaN where neither picture has any light.
     """
-    light, other = _light(truth), _light(pictures)
+    light, other = _light(truth), _light(images)
     both = (light & other).sum(axis=(1, 2, 3))
     either = (light | other).sum(axis=(1, 2, 3))
     overlap: Numbers = np.where(either > 0, both / np.maximum(either, 1), np.nan)
     return overlap
 
 
-def vertex_error(pictures: Numbers, vertices: NDArray[np.floating], edge: Edge = "tent") -> Numbers:
+def vertex_error(images: Numbers, vertices: NDArray[np.floating], edge: Edge = "tent") -> Numbers:
     """Mean distance between fitted and true corners in pixels, [N], in the best of the six orders.
 
     Args:
@@ -144,21 +144,21 @@ def vertex_error(pictures: Numbers, vertices: NDArray[np.floating], edge: Edge =
     Returns:
         Infinite where a picture has no triangle.
     """
-    fitted = fit_triangles(pictures, edge=edge).vertices
+    fitted = fit_triangles(images, edge=edge).vertices
     distance = np.linalg.norm(fitted[:, _ORDERS] - vertices[:, None].astype(np.float64), axis=-1)
     best: Numbers = np.nan_to_num(distance.mean(axis=-1).min(axis=-1), nan=np.inf)
     return best
 
 
-def _grey(pictures: Numbers) -> Numbers:
+def _grey(images: Numbers) -> Numbers:
     """One channel; coloured triangles lie on black, so their brightest channel is their shape."""
-    brightest: Numbers = pictures.max(axis=1, keepdims=True)
+    brightest: Numbers = images.max(axis=1, keepdims=True)
     return brightest
 
 
-def _light(pictures: Numbers) -> NDArray[np.bool_]:
-    haze = np.median(pictures, axis=(1, 2, 3), keepdims=True)
-    light: NDArray[np.bool_] = pictures > (haze + 1.0) / 2.0
+def _light(images: Numbers) -> NDArray[np.bool_]:
+    haze = np.median(images, axis=(1, 2, 3), keepdims=True)
+    light: NDArray[np.bool_] = images > (haze + 1.0) / 2.0
     return light
 
 

@@ -43,7 +43,7 @@ _RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class ShapeJudgement:
+class ShapeEvaluation:
     """What the shapes of N samples are worth.
 
     Attributes:
@@ -80,7 +80,7 @@ class ShapeReference:
     redrawn: Numbers
 
     @classmethod
-    def from_pictures(cls, heldout: NDArray[np.floating], *, edge: Edge | None = None) -> "ShapeReference":
+    def from_images(cls, heldout: NDArray[np.floating], *, edge: Edge | None = None) -> "ShapeReference":
         """Fit held-out pictures, float [N, C, S, S] in [0, 1], and set the bars.
 
         Args:
@@ -126,7 +126,7 @@ class ShapeReference:
             redrawn=np.stack(redrawn, axis=1),
         )
 
-    def judge(self, fits: TriangleFits) -> ShapeJudgement:
+    def evaluate(self, fits: TriangleFits) -> ShapeEvaluation:
         """Judge samples by their fits.
 
         Intervals of the pass rates hold the error of the samples and that of the bars.
@@ -160,7 +160,7 @@ class ShapeReference:
             "soft_iou": median(fits.soft_iou),
             "residual": median(fits.residual),
         }
-        return ShapeJudgement(passed, decile, metrics)
+        return ShapeEvaluation(passed, decile, metrics)
 
     def _area_distance(self, counts: Integers) -> Estimate:
         """Total variation between areas, in eleven classes: near-empty, and the deciles.

@@ -25,7 +25,7 @@ _DAMAGED: Final = (OSError, *DAMAGED_NPY, NotImplementedError, zipfile.BadZipFil
 
 
 def cached_fits(
-    folder: Path, pictures: NDArray[np.float32], edge: Edge, fit: Callable[[], TriangleFits]
+    folder: Path, images: NDArray[np.float32], edge: Edge, fit: Callable[[], TriangleFits]
 ) -> TriangleFits:
     """What `fit` makes of the pictures, or made of them before.
 
@@ -38,7 +38,7 @@ def cached_fits(
         edge: how.
         fit: gives the fits; called if they are not there.
     """
-    path = folder / f"fits-{_mark(pictures, edge)}.npz"
+    path = folder / f"fits-{_mark(images, edge)}.npz"
     # Opened here, because numpy leaves a damaged one open.
     with (
         contextlib.suppress(*_DAMAGED),
@@ -46,7 +46,7 @@ def cached_fits(
         np.load(archive, allow_pickle=False) as kept,
     ):
         found = TriangleFits(edge=edge, **{name: np.asarray(kept[name], np.float64) for name in _NAMES})
-        if all(len(getattr(found, name)) == len(pictures) for name in _NAMES):
+        if all(len(getattr(found, name)) == len(images) for name in _NAMES):
             return found
     fits = fit()
     # Somebody else's data, or a full disk: it is fitted again the next time.
@@ -55,14 +55,14 @@ def cached_fits(
     return fits
 
 
-def cached_edge(folder: Path, pictures: NDArray[np.float32]) -> Edge:
+def cached_edge(folder: Path, images: NDArray[np.float32]) -> Edge:
     """How the pictures were drawn, as `core.evaluation.triangle_fit.fit.find_edge` finds it, or found it before."""
-    path = folder / f"edge-{_mark(pictures, '')}.txt"
+    path = folder / f"edge-{_mark(images, '')}.txt"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         known = path.read_text(encoding="utf-8")
         if known in get_args(Edge):
             return cast(Edge, known)
-    edge = find_edge(pictures)
+    edge = find_edge(images)
     with contextlib.suppress(OSError):
         atomic_write(path, edge)
     return edge
@@ -74,10 +74,10 @@ def join_fits(parts: list[TriangleFits]) -> TriangleFits:
     return TriangleFits(edge=parts[0].edge, **joined)
 
 
-def _mark(pictures: NDArray[np.float32], edge: str) -> str:
+def _mark(images: NDArray[np.float32], edge: str) -> str:
     mark = hashlib.sha256(edge.encode())
     for module in (raster, initial_guess, fit):
         mark.update(inspect.getsource(module).encode())
-    mark.update(str(pictures.shape).encode())
-    mark.update(pictures.tobytes())
+    mark.update(str(images.shape).encode())
+    mark.update(images.tobytes())
     return mark.hexdigest()[:16]

@@ -21,7 +21,7 @@ Mask = NDArray[np.bool_]
 
 NEAR_EMPTY: Final = 3.0
 """Pixels of ink below which a picture is not asked for its shape."""
-SETTLED: Final = 1 / 12
+CONVERGED: Final = 1 / 12
 """Greys this close to the picture's own black or white count as that: haze and grain are not matters of shape."""
 STRAY_DISTANCE: Final = 2.0
 STRAY_GREY: Final = 0.25
@@ -85,7 +85,7 @@ class TriangleFits:
         return TriangleFits(edge=self.edge, **{name: part[rows] for name, part in parts.items()})
 
 
-def fit_triangles(pictures: NDArray[np.floating], *, edge: Edge = "tent") -> TriangleFits:
+def fit_triangles(images: NDArray[np.floating], *, edge: Edge = "tent") -> TriangleFits:
     """Fit a filled triangle to each picture.
 
     Args:
@@ -95,16 +95,16 @@ def fit_triangles(pictures: NDArray[np.floating], *, edge: Edge = "tent") -> Tri
     Raises:
         ValueError: another shape or type, or NaN.
     """
-    grey = lightest_channel(pictures)
+    grey = lightest_channel(images)
     fits = [_fit(part, edge) for part in _batches(grey)]
     names = [field.name for field in fields(TriangleFits) if field.name != "edge"]
     joined = {name: np.concatenate([getattr(one, name) for one in fits]) for name in names}
     return TriangleFits(edge=edge, **joined)
 
 
-def find_edge(pictures: NDArray[np.floating], *, count: int = 200) -> Edge:
+def find_edge(images: NDArray[np.floating], *, count: int = 200) -> Edge:
     """How triangles were drawn: the edge that leaves the smaller median residual on the first `count` pictures."""
-    few = pictures[:count]
+    few = images[:count]
     tent, area = (fit_triangles(few, edge=edge) for edge in EDGES)
     inked = ~tent.near_empty
     # Without a triangle nothing can be told, and nothing depends on it.
@@ -113,17 +113,17 @@ def find_edge(pictures: NDArray[np.floating], *, count: int = 200) -> Edge:
     return "area"
 
 
-def lightest_channel(pictures: NDArray[np.floating]) -> Numbers:
+def lightest_channel(images: NDArray[np.floating]) -> Numbers:
     """Checked pictures as float64 [N, S, S] in [0, 1].
 
     Raises:
         ValueError: not float [N, C, S, S], or NaN in it.
     """
-    if pictures.ndim != 4 or pictures.shape[2] != pictures.shape[3] or not pictures.shape[1]:
-        raise ValueError(f"expected pictures [N, C, S, S], got {list(pictures.shape)}")
-    if not np.issubdtype(pictures.dtype, np.floating):
-        raise ValueError(f"expected floats from 0 to 1, got {pictures.dtype}")
-    grey = pictures.max(axis=1).astype(np.float64)
+    if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.shape[1]:
+        raise ValueError(f"expected pictures [N, C, S, S], got {list(images.shape)}")
+    if not np.issubdtype(images.dtype, np.floating):
+        raise ValueError(f"expected floats from 0 to 1, got {images.dtype}")
+    grey = images.max(axis=1).astype(np.float64)
     if np.isnan(grey).any():
         raise ValueError("expected pictures without NaN")
     clipped: Numbers = np.clip(grey, 0.0, 1.0)
@@ -167,7 +167,7 @@ def _fit_inked(grey: Numbers, ink: Numbers, edge: Edge) -> tuple[Numbers, Number
     drawn = fitter.drawn.reshape(grey.shape)
     residual = np.sqrt(((grey - background - contrast * drawn) ** 2).mean(axis=(1, 2)))
     shape = np.clip((grey - background) / np.maximum(contrast, _LEAST_CONTRAST), 0.0, 1.0)
-    left, right = _settled(shape), _settled(drawn)
+    left, right = _converged(shape), _converged(drawn)
     union = np.maximum(left, right).sum(axis=(1, 2))
     shared = np.minimum(left, right).sum(axis=(1, 2))
     soft_iou = np.divide(shared, union, out=np.zeros(count), where=union > 0)
@@ -179,8 +179,8 @@ def _fit_inked(grey: Numbers, ink: Numbers, edge: Edge) -> tuple[Numbers, Number
     return fitter.vertices, np.stack([residual, soft_iou, outline, stray, *greys])
 
 
-def _settled(shape: Numbers) -> Numbers:
-    return np.clip((shape - SETTLED) / (1 - 2 * SETTLED), 0.0, 1.0)
+def _converged(shape: Numbers) -> Numbers:
+    return np.clip((shape - CONVERGED) / (1 - 2 * CONVERGED), 0.0, 1.0)
 
 
 def _starts(grey: Numbers, ink: Numbers) -> list[Numbers]:

@@ -48,7 +48,7 @@ def coverage_and_slopes(vertices: Numbers, size: int, *, edge: Edge = "area") ->
     """
     order = _ORDER[edge]
     sides, moments = _moments(vertices, size, order)
-    pictures: Numbers = _clipped(_values(vertices, sides, moments, size, order))
+    images: Numbers = _clipped(_values(vertices, sides, moments, size, order))
     # A point of a side at s moves by (1 - s) of its first corner's step and s of its second's.
     far = _differences(_weighted(vertices, sides, moments[1:], size, order), order)
     near = _differences(_weighted(vertices, sides, moments, size, order), order) - far
@@ -57,7 +57,7 @@ def coverage_and_slopes(vertices: Numbers, size: int, *, edge: Edge = "area") ->
     slopes: Numbers = np.empty((len(vertices), 3, 2, size, size))
     slopes[:, :, 0] = dy * near + np.roll(dy * far, 1, axis=1)
     slopes[:, :, 1] = -dx * near - np.roll(dx * far, 1, axis=1)
-    return pictures, slopes.reshape(len(vertices), 6, size, size)
+    return images, slopes.reshape(len(vertices), 6, size, size)
 
 
 def _knots(size: int, order: int) -> Numbers:
@@ -127,8 +127,8 @@ def _differences(knotted: Numbers, order: int) -> Numbers:
     return knotted
 
 
-def _clipped(pictures: Numbers) -> Numbers:
-    return np.clip(pictures, 0.0, 1.0, out=pictures)
+def _clipped(images: Numbers) -> Numbers:
+    return np.clip(images, 0.0, 1.0, out=images)
 
 
 def distance_to_sides(vertices: Numbers, size: int) -> Numbers:

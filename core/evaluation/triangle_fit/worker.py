@@ -24,7 +24,7 @@ NICENESS: Final = 10
 """Whoever looks can wait a little; the training beside it should not have to."""
 
 
-def fit_overlay(pictures: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
+def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
     """Fit a triangle to each picture.
 
     Args:
@@ -34,15 +34,15 @@ def fit_overlay(pictures: NDArray[np.uint8], edge: Edge | None = None) -> Overla
     Raises:
         UserError: they are not square.
     """
-    if pictures.shape[1] != pictures.shape[2]:
-        raise UserError(f"expected square pictures, got {pictures.shape[2]} x {pictures.shape[1]}")
-    values = (pictures[:, None] if pictures.ndim == 3 else pictures.transpose(0, 3, 1, 2)) / 255
+    if images.shape[1] != images.shape[2]:
+        raise UserError(f"expected square pictures, got {images.shape[2]} x {images.shape[1]}")
+    values = (images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)) / 255
     edge = edge or find_edge(values)
     fits = fit_triangles(values, edge=edge)
     shaped = ~(fits.near_empty | np.isnan(fits.soft_iou))
     corners = fits.vertices.reshape(-1, 6)
     return Overlay(
-        of=pixels_mark(pictures),
+        of=pixels_mark(images),
         edge=edge,
         corners=[tuple(one.tolist()) if known else None for one, known in zip(corners, shaped, strict=True)],
         soft_iou=[
@@ -75,11 +75,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _keep(sheet: Path, output: Path, edge: Edge | None) -> Edge:
     """Fit one sheet unless that has been done; returns how its pictures were drawn."""
-    pictures = read_sheet(sheet).pictures
-    before = read_overlay(output, pictures)
+    images = read_sheet(sheet).images
+    before = read_overlay(output, images)
     if before is not None and edge in (None, before.edge):
         return before.edge
-    overlay = fit_overlay(pictures, edge)
+    overlay = fit_overlay(images, edge)
     try:
         write_overlay(output, overlay)
     except OSError as error:

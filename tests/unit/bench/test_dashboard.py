@@ -52,4 +52,4 @@ def test_a_run_that_seems_to_train_has_noise_to_play(tmp_path):
     (run,) = (info.directory for info in RunStore(tmp_path).infos())
     ((epoch, path),) = run.reverse_strips()
     sheet = read_sheet(path)
-    assert (epoch, sheet.columns, sheet.pictures.shape) == (1, 10, (160, 32, 32))
+    assert (epoch, sheet.columns, sheet.images.shape) == (1, 10, (160, 32, 32))

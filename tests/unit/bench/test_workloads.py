@@ -20,7 +20,7 @@ from bench.cases import all as everything
 from bench.cases.concurrency import groups_of
 from bench.cases.quality import ours, seconds_of, theirs
 from bench.cases.roofline import operations_of_a_step
-from bench.cases.sampling import Way, affordable, draw_in_turns, fewest_calls, ways
+from bench.cases.sampling import SamplingConfig, affordable, draw_in_turns, fewest_calls, sampling_configs
 from bench.cases.scaling import AXES, label_of, points_of, rows_of
 from bench.harness import subprocess_training
 from bench.harness.workloads import (
@@ -62,11 +62,11 @@ def test_operations_are_counted_forwards_and_backwards():
     assert all(layer.weight.grad is None for layer in layers)
 
 
-def test_our_training_is_work_counted_in_pictures():
+def test_our_training_is_work_counted_in_images():
     config = endless(recipe_of("lean"), batch=16)
     work = training(plain(config), noise_set(32, 8), torch.device("cpu"))
     done = [work() for _ in range(2)]
-    assert all(pictures >= 16 and pictures % 16 == 0 for pictures in done)
+    assert all(images >= 16 and images % 16 == 0 for images in done)
 
 
 def test_a_plain_configuration_has_nothing_that_the_printed_loop_has_not():
@@ -114,11 +114,11 @@ def test_what_a_peer_prints_on_its_way_is_not_seen(capsys):
 
 
 def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
-    found = ways("ddim, ddpm", "10,T,2,50", timesteps=20)
+    found = sampling_configs("ddim, ddpm", "10,T,2,50", timesteps=20)
     assert [way.calls for way in found] == [2, 2, 2, 10, 10, 10, 20, 20, 20]
     assert [way.name for way in found[:3]] == ["ddpm, 2 calls", "ddim eta 0, 2 calls", "ddim eta 1, 2 calls"]
-    assert {way.sampler for way in ways("dpm++", "1", 5)} == {"dpm++"}
-    several = ways("unipc", "2,T", timesteps=5, spacings="uniform,karras", clips="dynamic")
+    assert {way.sampler for way in sampling_configs("dpm++", "1", 5)} == {"dpm++"}
+    several = sampling_configs("unipc", "2,T", timesteps=5, spacings="uniform,karras", clips="dynamic")
     assert [way.name for way in several] == [
         "unipc clip dynamic, 2 calls",
         "unipc karras clip dynamic, 2 calls",
@@ -137,7 +137,7 @@ def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
 )
 def test_ways_that_cannot_be_are_refused(samplers, calls, message):
     with pytest.raises(UserError, match=message):
-        ways(samplers, calls, 100)
+        sampling_configs(samplers, calls, 100)
 
 
 def test_each_way_draws_what_core_sample_would_whoever_comes_first():
@@ -150,7 +150,7 @@ def test_each_way_draws_what_core_sample_would_whoever_comes_first():
         epoch=1, batch=0, step=1, losses=[], elapsed=0.0, metrics_offset=0, channels=1, size=8
     )
     loaded = LoadedModel(Net(), make_diffusion(config), config, position)
-    chosen = [Way("ddpm", 0.0, 3), Way("ddim", 1.0, 2, "karras", "none")]
+    chosen = [SamplingConfig("ddpm", 0.0, 3), SamplingConfig("ddim", 1.0, 2, "karras", "none")]
     drawn, rates = draw_in_turns(loaded, chosen, BATCH + 2)
     own = {"ddpm": {}, "ddim": {"eta": 1.0}}
     for way in chosen:
@@ -164,16 +164,19 @@ def test_each_way_draws_what_core_sample_would_whoever_comes_first():
 
 
 def test_what_would_take_too_long_is_left_out_and_named():
-    wanted = [Way("ddpm", 0.0, calls) for calls in (1, 10, 100)]
+    wanted = [SamplingConfig("ddpm", 0.0, calls) for calls in (1, 10, 100)]
     assert affordable(wanted, 11.5, count=10, seconds_of_a_call=0.1) == (wanted[:2], wanted[2:])
     assert affordable(wanted, 111.5, count=10, seconds_of_a_call=0.1) == (wanted, [])
     assert affordable(wanted, 0.1, count=10, seconds_of_a_call=0.1) == (wanted[:1], wanted[1:])
 
 
 def test_the_fewest_calls_are_the_first_that_are_nearly_as_good_as_the_best():
-    rates = {Way("ddim", 0.0, calls): rate for calls, rate in ((1, 0.1), (10, 0.77), (50, 0.8), (100, 0.79))}
-    assert fewest_calls(rates) == Way("ddim", 0.0, 10)
-    assert fewest_calls({Way("ddim", 0.0, 1): 0.0}) is None
+    rates = {
+        SamplingConfig("ddim", 0.0, calls): rate
+        for calls, rate in ((1, 0.1), (10, 0.77), (50, 0.8), (100, 0.79))
+    }
+    assert fewest_calls(rates) == SamplingConfig("ddim", 0.0, 10)
+    assert fewest_calls({SamplingConfig("ddim", 0.0, 1): 0.0}) is None
     assert fewest_calls({}) is None
 
 
@@ -351,7 +354,7 @@ def test_times_are_sorted_and_what_is_no_time_is_refused():
             seconds_of(wrong)
 
 
-def test_a_training_for_a_time_has_at_least_one_epoch_and_draws_as_many_pictures_as_asked_for(
+def test_a_training_for_a_time_has_at_least_one_epoch_and_draws_as_many_images_as_asked_for(
     tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DDPM_DATA", str(tmp_path))
@@ -363,8 +366,8 @@ def test_a_training_for_a_time_has_at_least_one_epoch_and_draws_as_many_pictures
         train={"batch_size": 16, "seed": 7},
         sample={"steps": 2},
     )
-    pictures = load_dataset(recipe.data.dataset)
-    [(name, passed, drawn)] = ours(recipe, 0.001, 3, pictures, "cpu", threads=1)
+    images = load_dataset(recipe.data.dataset)
+    [(name, passed, drawn)] = ours(recipe, 0.001, 3, images, "cpu", threads=1)
     assert name == "ours, 0.001 s"
     assert passed > 0
     assert drawn.shape == (3, 1, 8, 8)

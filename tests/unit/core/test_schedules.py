@@ -197,7 +197,7 @@ def test_the_prior_term_of_an_array_is_that_of_its_mean():
         ("x^10", 1000, "bad", "38%"),
     ],
 )
-def test_the_diagnosis_says_how_much_of_the_picture_is_left(name, timesteps, level, left):
+def test_the_diagnosis_says_how_much_of_the_image_is_left(name, timesteps, level, left):
     diagnosis = make_schedule(name, timesteps=timesteps).diagnosis()
     assert diagnosis.level == level
     assert diagnosis.ok == (level == "good")

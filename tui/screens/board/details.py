@@ -8,14 +8,14 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.schedules import Diagnosis, Schedule
-from tui.state.formatting import LEVEL_MARKS, decibels, schedule_of, settings_line, trouble
+from tui.state.formatting import LEVEL_MARKS, decibels, problem, schedule_of, settings_line
 from tui.state.snapshot import RunSnapshot
 
 NARROW: Final = 44
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunDetails:
     """What is said of one run.
 
     Args:
@@ -39,18 +39,18 @@ class Facts:
     following: bool = True
 
 
-class FactsPanel(Widget, can_focus=False):
+class DetailsPanel(Widget, can_focus=False):
     """Facts as lines, in a narrow column beside the pictures or in a broad one under the table."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._facts = Facts()
+        self._facts = RunDetails()
         self._key: tuple[object, ...] = ()
 
-    def show(self, facts: Facts) -> None:
+    def show(self, facts: RunDetails) -> None:
         """Show these facts; nothing is drawn again when they look the same."""
         run = facts.run
-        of_run = (run.id, run.file.config, run.state, trouble(run)) if run else ()
+        of_run = (run.id, run.file.config, run.state, problem(run)) if run else ()
         key = (
             *of_run,
             facts.label,
@@ -73,7 +73,7 @@ class FactsPanel(Widget, can_focus=False):
         return Content("\n").join(lines[:height])
 
 
-def narrow_lines(facts: Facts, width: int) -> list[Content]:
+def narrow_lines(facts: RunDetails, width: int) -> list[Content]:
     """The facts for a column of a dozen cells or more."""
     run = facts.run
     if run is None:
@@ -89,7 +89,7 @@ def narrow_lines(facts: Facts, width: int) -> list[Content]:
         ]
     else:
         lines += [Content.styled("no picture", "$text-muted"), Content("")]
-    wrong = trouble(run)
+    wrong = problem(run)
     if wrong:
         return [*lines, *_wrapped(Content.styled(wrong, "$text-error"), width)]
     schedule = schedule_of(run.file.config.schedule)
@@ -104,7 +104,7 @@ def narrow_lines(facts: Facts, width: int) -> list[Content]:
     return [*lines, *_wrapped(_told_briefly(schedule), width)]
 
 
-def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
+def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
     """The facts for a strip some lines high; blank lines between them where there is room."""
     run = facts.run
     if run is None:
@@ -122,7 +122,7 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
             told = Content.assemble(told, "  ", (tail, "$text-muted"))
         lines.append([told])
     schedule = schedule_of(config.schedule)
-    wrong = trouble(run)
+    wrong = problem(run)
     if schedule is not None:
         parts = []
         for label, value in (
@@ -150,7 +150,7 @@ def broad_lines(facts: Facts, width: int, height: int) -> list[Content]:
     return flat
 
 
-def slider(facts: Facts, width: int) -> Content:
+def slider(facts: RunDetails, width: int) -> Content:
     """Where among the epochs with pictures the shown one is; its ends are the keys that move it."""
     inner = max(1, width - 2)
     count = len(facts.epochs)
@@ -184,7 +184,7 @@ def _told_briefly(schedule: Schedule, level: str = "") -> Content:
     return Content.assemble((f"{mark} {level}", tone), (brief_diagnosis(schedule), "$text-muted"))
 
 
-def _name(facts: Facts) -> Content:
+def _name(facts: RunDetails) -> Content:
     return Content.styled(f"{facts.marker} {facts.label}", f"bold {facts.color}")
 
 

@@ -7,9 +7,9 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 
-WAYS: Final = {
+CHOICES: Final = {
     "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 pictures of triangles",
     "tour.go": "take a tour of two minutes",
     "board.schedules": "see what noise schedules do to pictures",
@@ -23,26 +23,26 @@ KEY: Final = 5
 WIDTH: Final = 56
 
 
-class Greeting(Static):
+class EmptyState(Static):
     """Welcomes whoever comes first."""
 
-    def greet(self, keys: Mapping[str, Sequence[str]], root: Path) -> None:
+    def show(self, keys: Mapping[str, Sequence[str]], root: Path) -> None:
         """Say what to press.
 
         Args:
             keys: by command id, as they are bound now.
             root: the runs folder.
         """
-        self.update(greeting(keys, root))
+        self.update(empty_state_text(keys, root))
 
 
-def greeting(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
+def empty_state_text(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
     """The welcome; commands without a key are left out."""
     parts = [Content.styled("Welcome. No runs here yet.", "bold $text-primary"), Content("")]
-    for name, text in WAYS.items():
+    for name, text in CHOICES.items():
         if name in keys:
             first, *rest = Content(text).wrap(WIDTH - KEY)
             parts.append(Content.assemble((f"{keys[name][0]:{KEY}}", "bold $text-primary"), first))
             parts += [Content(" " * KEY) + one for one in rest]
-    said = f"Runs live in {plain(str(root))} and go on training when you leave."
+    said = f"Runs live in {sanitize(str(root))} and go on training when you leave."
     return Content("\n").join([*parts, Content(""), Content.styled(said, "$text-muted")])

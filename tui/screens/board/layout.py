@@ -38,7 +38,7 @@ class Area:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrangement:
+class Layout:
     """Where each part goes; None is a part for which there is no room.
 
     `selected_only` says that the wall shows pictures of the selected run, not of all; `per_run` how many
@@ -54,7 +54,7 @@ class Arrangement:
     titles: bool = True
 
 
-def arrange(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1) -> Arrangement:
+def plan_layout(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1) -> Layout:
     """Place the parts in `width` x `height` cells.
 
     Args:
@@ -76,7 +76,7 @@ def arrange(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1
     return (_split if width >= SIDE_BY_SIDE else _stacked)(width, height, runs, shown, tile)
 
 
-def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, tile: Tile) -> Arrangement:
+def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, tile: Tile) -> Layout:
     """Very wide: table, facts and chart one below the other on the left, the wall on the right."""
     per_run = max(1, (width - 2 - TABLE_WIDTH + GAP) // (shown * (tile.width + GAP)))
     wall_width = shown * per_run * (tile.width + GAP) - GAP
@@ -86,22 +86,22 @@ def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, ti
     top = info.y + info.height + 1
     chart = Area(0, top, left, height - top)
     wall = Area(left + 2, 0, wall_width, 1 + (height - 1) // tile.height * tile.height)
-    return Arrangement(table, info, chart, wall, per_run=per_run)
+    return Layout(table, info, chart, wall, per_run=per_run)
 
 
-def _zoomed(width: int, height: int, runs: int, tile: Tile) -> Arrangement:
+def _zoomed(width: int, height: int, runs: int, tile: Tile) -> Layout:
     """The wall alone, below as much of the table as leaves whole pictures."""
     shown = max(1, min(runs, width // tile.width))
     per_run = max(1, (width + GAP) // (shown * (tile.width + GAP)))
     rows = (height - MIN_TABLE - 1) // tile.height
     if rows < 1:
-        return Arrangement(None, wall=Area(0, 0, width, height), selected_only=shown == 1, per_run=per_run)
+        return Layout(None, wall=Area(0, 0, width, height), selected_only=shown == 1, per_run=per_run)
     top = min(runs + 1, height - 1 - rows * tile.height)
     wall = Area(0, top, width, height - top)
-    return Arrangement(Area(0, 0, width, top), wall=wall, selected_only=shown == 1, per_run=per_run)
+    return Layout(Area(0, 0, width, top), wall=wall, selected_only=shown == 1, per_run=per_run)
 
 
-def _split(width: int, height: int, runs: int, shown: int, tile: Tile) -> Arrangement:
+def _split(width: int, height: int, runs: int, shown: int, tile: Tile) -> Layout:
     """Wide: table and facts beside the chart, below them as many rows of pictures as fit."""
     table_rows = min(runs + 1, max(6, height // 3))
     wall, per_run = _wall(width, height, shown, tile, table_rows + 1 + INFO_LINES, table_rows + 1)
@@ -111,15 +111,15 @@ def _split(width: int, height: int, runs: int, shown: int, tile: Tile) -> Arrang
     info = Area(0, table_rows + 1, left, spare - 2 if wall else spare - 1) if spare > 4 else None
     chart = Area(left + 1, 0, width - left - 1, top - (1 if wall else 0))
     table = Area(0, 0, left, table_rows)
-    return Arrangement(table, info, chart if chart.height >= MIN_CHART else None, wall, per_run=per_run)
+    return Layout(table, info, chart if chart.height >= MIN_CHART else None, wall, per_run=per_run)
 
 
-def _stacked(width: int, height: int, runs: int, shown: int, tile: Tile) -> Arrangement:
+def _stacked(width: int, height: int, runs: int, shown: int, tile: Tile) -> Layout:
     """Middling: the table, below it chart and facts, below them the wall."""
     table_rows = min(runs + 1, max(6, height // 3))
     wall, per_run = _wall(width, height, shown, tile, table_rows + MIN_CHART + 2, table_rows)
     middle = (wall.y if wall else height) - table_rows
-    result = Arrangement(Area(0, 0, width, table_rows), wall=wall, per_run=per_run)
+    result = Layout(Area(0, 0, width, table_rows), wall=wall, per_run=per_run)
     if middle >= MIN_CHART + 1:
         chart = Area(0, table_rows + 1, width - INFO_WIDTH - 2, middle - 1)
         info = Area(width - INFO_WIDTH, table_rows + 1, INFO_WIDTH, middle - 1)
@@ -155,13 +155,13 @@ def _wall(
     return Area(0, height - wall_height, wall_width, wall_height), per_run
 
 
-def _narrow(width: int, height: int, runs: int, tile: Tile) -> Arrangement:
+def _narrow(width: int, height: int, runs: int, tile: Tile) -> Layout:
     """Narrow: the table, the chart where there is room, some pictures of the selected run and its facts."""
     table_rows = min(runs + 1, max(6, height - tile.height))
     rest = height - table_rows
     across = tile.within(min(width - MIN_INFO - 2, max(FULL_TILE, width // 2 - MIN_INFO)), rest)
     if not across:
-        return _without_pictures(width, height, table_rows)
+        return _without_images(width, height, table_rows)
     lines = tile.lines(across)
     tiles = max(1, (width - MIN_INFO - 2 + GAP) // (across + GAP))
     wall_width = tiles * (across + GAP) - GAP
@@ -173,13 +173,13 @@ def _narrow(width: int, height: int, runs: int, tile: Tile) -> Arrangement:
     blank = 1 if middle > MIN_CHART else 0
     chart = Area(0, table_rows + blank, width, middle - blank) if middle >= MIN_CHART else None
     table = Area(0, 0, width, table_rows)
-    return Arrangement(table, info, chart, wall, selected_only=True, per_run=tiles, titles=False)
+    return Layout(table, info, chart, wall, selected_only=True, per_run=tiles, titles=False)
 
 
-def _without_pictures(width: int, height: int, table_rows: int) -> Arrangement:
+def _without_images(width: int, height: int, table_rows: int) -> Layout:
     """Too low for a picture: the table, and the chart or the facts in what is left."""
     rest = height - table_rows - 1
-    result = Arrangement(Area(0, 0, width, table_rows), selected_only=True)
+    result = Layout(Area(0, 0, width, table_rows), selected_only=True)
     below = Area(0, table_rows + 1, width, rest)
     if rest >= MIN_CHART + 3:
         return replace(
@@ -188,7 +188,7 @@ def _without_pictures(width: int, height: int, table_rows: int) -> Arrangement:
     return replace(result, info=below) if rest >= 1 else result
 
 
-def shows_machine(width: int, height: int) -> bool:
+def shows_system(width: int, height: int) -> bool:
     """Whether a terminal of this size has room to say how busy the machine is."""
     return width >= SIDE_BY_SIDE and height >= PANEL_HEIGHT
 

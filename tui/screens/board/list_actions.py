@@ -4,15 +4,15 @@ from textual.widgets import Input
 
 from tui.screens.board.filter_line import FilterLine
 from tui.screens.board.run_actions import RunActions
-from tui.state.formatting import counted
-from tui.state.run_controller import Control
-from tui.state.selection import RunChoice
+from tui.state.formatting import pluralize
+from tui.state.run_controller import RunController
+from tui.state.selection import RunSelection
 
 
-class Listing(RunActions):
+class ListActions(RunActions):
     """A screen with a list of runs, of which a part can be shown, in any order."""
 
-    def __init__(self, control: Control, choice: RunChoice) -> None:
+    def __init__(self, control: RunController, choice: RunSelection) -> None:
         super().__init__(control, choice)
         self._filter_line: FilterLine | None = None
 
@@ -25,15 +25,15 @@ class Listing(RunActions):
 
     def action_next_grouping(self) -> None:
         self.choice.next_grouping()
-        groups = counted(len(self.choice.groups), "group")
-        self.notify(f"runs by {self.choice.roster.grouping}: {groups}, g goes on", timeout=3)
+        groups = pluralize(len(self.choice.groups), "group")
+        self.notify(f"runs by {self.choice.run_list.grouping}: {groups}, g goes on", timeout=3)
 
     def action_filter(self) -> None:
         line = self._filter_line
         if line is None:
             self._filter_line = line = FilterLine()
             self.mount(line)
-        line.value = self.choice.roster.words
+        line.value = self.choice.run_list.words
         self.call_after_refresh(line.open)
 
     def on_input_changed(self, event: Input.Changed) -> None:
@@ -49,20 +49,20 @@ class Listing(RunActions):
         self.choice.filter("")
 
     def action_sort(self) -> None:
-        self.choice.sort(self.choice.roster.order.next())
+        self.choice.sort(self.choice.run_list.order.next())
         self._tell_order()
 
     def action_reverse(self) -> None:
-        self.choice.sort(self.choice.roster.order.reversed())
+        self.choice.sort(self.choice.run_list.order.reversed())
         self._tell_order()
 
     def _tell_order(self) -> None:
         self.app.clear_notifications()
-        self.notify(f"sorted {self.choice.roster.order.text or 'oldest first'}", timeout=2)
+        self.notify(f"sorted {self.choice.run_list.order.text or 'oldest first'}", timeout=2)
 
     def action_follow_runs(self) -> None:
         self.choice.follow_newest()
-        live = any(run.state.is_live for run in self.choice.roster.tally.pending)
+        live = any(run.state.is_live for run in self.choice.run_list.totals.pending)
         self.notify(
             "keeps to the newest run that trains" + ("" if live else ", once there is one"), timeout=2
         )

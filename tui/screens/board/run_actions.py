@@ -4,18 +4,18 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from core.runs.status import State
-from tui.state.formatting import counted
-from tui.state.run_controller import Control, matching_group
-from tui.state.selection import RunChoice
+from tui.state.formatting import pluralize
+from tui.state.run_controller import RunController, matching_group
+from tui.state.selection import RunSelection
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.background import ActingScreen
+from tui.textual_ext.background import BackgroundScreen
 
 if TYPE_CHECKING:
     from core.config import RunConfig
     from core.recipes import Recipe
 
 
-class RunActions(ActingScreen):
+class RunActions(BackgroundScreen):
     """A screen on which a run is selected and can be acted on.
 
     Args:
@@ -23,7 +23,7 @@ class RunActions(ActingScreen):
         choice: what is shown, selected and marked.
     """
 
-    def __init__(self, control: Control, choice: RunChoice) -> None:
+    def __init__(self, control: RunController, choice: RunSelection) -> None:
         super().__init__()
         self.control = control
         self.choice = choice
@@ -44,7 +44,7 @@ class RunActions(ActingScreen):
             snapshot: what there is.
             start: whether anything may be queued; otherwise the group is only shown.
         """
-        self.choice.take(snapshot)
+        self.choice.update(snapshot)
         group = matching_group(snapshot, recipe)
         if group is not None:
             self.choice.show_group(group)
@@ -56,7 +56,7 @@ class RunActions(ActingScreen):
         elif any(run.state.is_live for run in runs):
             return
         elif any(run.state is State.QUEUED for run in runs):
-            self.perform(lambda: self.control.resume(runs))
+            self.run_in_background(lambda: self.control.resume(runs))
         else:
             self._offer(recipe, runs)
 
@@ -67,27 +67,27 @@ class RunActions(ActingScreen):
 
         def start() -> str:
             runs = self.control.queue(recipe.configs, recipe.name, taken=taken)
-            return f"{counted(len(runs), 'run')} queued"
+            return f"{pluralize(len(runs), 'run')} queued"
 
         self.choice.follow_newest()
-        self.perform(start)
+        self.run_in_background(start)
 
     def _offer(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
         """A group of this recipe has ended: ask whether to go on with it or to train it anew."""
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
         unfinished = [run for run in runs if run.state is not State.FINISHED]
-        went_on = Choice("resume", "r", f"resume {counted(len(unfinished), 'run')}")
+        went_on = Choice("resume", "r", f"resume {pluralize(len(unfinished), 'run')}")
         choices = [went_on] if unfinished else []
         choices += [Choice("new", "n", "train it anew"), Choice("look", "l", "just look")]
         if unfinished:
-            said = f"{counted(len(unfinished), 'run')} of {len(runs)} stopped before the end."
+            said = f"{pluralize(len(unfinished), 'run')} of {len(runs)} stopped before the end."
         else:
-            said = f"All {counted(len(runs), 'run')} have finished."
+            said = f"All {pluralize(len(runs), 'run')} have finished."
 
         def decided(choice: str | None) -> None:
             if choice == "resume":
-                self.perform(lambda: self.control.resume(unfinished))
+                self.run_in_background(lambda: self.control.resume(unfinished))
             elif choice == "new":
                 self.queue(recipe)
 
@@ -95,15 +95,15 @@ class RunActions(ActingScreen):
 
     def action_stop(self) -> None:
         if run := self._need_selected():
-            self.perform(lambda: self.control.stop([run]))
+            self.run_in_background(lambda: self.control.stop([run]))
 
     def action_stop_all(self) -> None:
         runs = [run for run in self.choice.runs if not run.state.is_ended]
         if len(runs) < 2:
-            self.perform(lambda: self.control.stop(runs or self.choice.runs))
+            self.run_in_background(lambda: self.control.stop(runs or self.choice.runs))
             return
         self._confirm(
-            f"Stop {counted(len(runs), 'run')}?",
+            f"Stop {pluralize(len(runs), 'run')}?",
             "Each finishes its step and keeps a checkpoint; R resumes them.",
             "stop them",
             lambda: self.control.stop(runs),
@@ -116,11 +116,11 @@ class RunActions(ActingScreen):
         if run.state is State.FINISHED:
             self._ask_for_more_epochs(run)
         else:
-            self.perform(lambda: self.control.resume([run]))
+            self.run_in_background(lambda: self.control.resume([run]))
 
     def action_resume_all(self) -> None:
         runs = self.choice.runs
-        self.perform(lambda: self.control.resume(runs))
+        self.run_in_background(lambda: self.control.resume(runs))
 
     def action_delete(self) -> None:
         run = self._need_selected()
@@ -147,13 +147,13 @@ class RunActions(ActingScreen):
             self.app.push_screen(LogScreen(run))
 
     def action_compare(self) -> None:
-        if runs := self.choice.chosen:
+        if runs := self.choice.compared:
             from tui.screens.compare.screen import CompareScreen
 
             self.app.push_screen(CompareScreen(self.control, [run.id for run in runs]))
 
     def action_denoise(self) -> None:
-        if runs := self.choice.chosen:
+        if runs := self.choice.compared:
             from tui.screens.denoise.screen import DenoiseScreen
 
             self.app.push_screen(DenoiseScreen(self.control, [run.id for run in runs]))
@@ -165,26 +165,26 @@ class RunActions(ActingScreen):
 
     def action_clone(self) -> None:
         if run := self._need_selected():
-            from core.launch.provenance import anchored_config
+            from core.launch.provenance import with_absolute_paths
             from tui.screens.new_run.screen import NewRunScreen
-            from tui.state.run_draft import Draft
+            from tui.state.run_draft import RunDraft
 
-            draft = Draft.from_configs([anchored_config(run.file)])
+            draft = RunDraft.from_configs([with_absolute_paths(run.file)])
             self.app.push_screen(NewRunScreen(draft), self._queue_configs)
 
     def action_schedules(self) -> None:
-        from core.launch.provenance import anchored_config
+        from core.launch.provenance import with_absolute_paths
         from tui.screens.schedules.screen import SchedulesScreen
 
-        configs = [anchored_config(run.file) for run in self.choice.chosen]
+        configs = [with_absolute_paths(run.file) for run in self.choice.compared]
         self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
     def action_datasets(self) -> None:
-        from core.launch.provenance import anchored_config
+        from core.launch.provenance import with_absolute_paths
         from tui.screens.datasets.screen import DatasetsScreen
 
         run = self.choice.selected
-        start = anchored_config(run.file).data.dataset if run is not None else ""
+        start = with_absolute_paths(run.file).data.dataset if run is not None else ""
         self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
 
     def _queue_configs(self, configs: "list[RunConfig] | None") -> None:
@@ -204,7 +204,7 @@ class RunActions(ActingScreen):
 
         def decided(choice: str | None) -> None:
             if choice == "yes":
-                self.perform(act)
+                self.run_in_background(act)
 
         choices = (Choice("yes", "y", yes), Choice("no", "n", "leave it"))
         self.app.push_screen(ConfirmScreen(question, detail, choices), decided)
@@ -214,10 +214,10 @@ class RunActions(ActingScreen):
 
         def decided(epochs: int | None) -> None:
             if epochs is not None:
-                self.perform(lambda: self.control.resume([run], epochs=epochs))
+                self.run_in_background(lambda: self.control.resume([run], epochs=epochs))
 
         done = run.file.config.train.epochs
-        question = f"{run.label} has finished its {counted(done, 'epoch')}. Train on to how many in all?"
+        question = f"{run.label} has finished its {pluralize(done, 'epoch')}. Train on to how many in all?"
         self.app.push_screen(
             NumberScreen(question, least=done + 1, initial=done + max(1, done // 2)), decided
         )

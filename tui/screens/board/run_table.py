@@ -17,27 +17,27 @@ from tui.settings.series_colors import series_style
 from tui.state.formatting import (
     GLYPHS,
     NOTHING,
-    about,
+    approx_duration,
     created,
     heldout_loss,
     number,
+    problem,
     recent_loss,
     seconds_left,
-    trouble,
 )
 from tui.state.snapshot import RunSnapshot
-from tui.textual_ext.strip_widget import Drawn
-from tui.widgets.charts.sparkline import trend
+from tui.textual_ext.strip_widget import StripWidget
+from tui.widgets.charts.sparkline import loss_sparkline
 
 GUTTER: Final = 3
 MIN_TREND: Final = 9
 MAX_TREND: Final = 60
-TROUBLE_TREND: Final = 6
-TROUBLE_WORDS: Final = 20
+PROBLEM_TREND: Final = 6
+PROBLEM_WORDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RunRow:
     """One line: a run, what it is called here, its place among the runs shown, and whether it is marked."""
 
     run: RunSnapshot
@@ -63,10 +63,10 @@ class RowList:
     """
 
     count: int = 0
-    row: Callable[[int], Row] = [].__getitem__
+    row: Callable[[int], RunRow] = [].__getitem__
     label_width: int = 0
     groups: bool = False
-    judged: bool = False
+    evaluated: bool = False
     empty: str = ""
     total: int = 0
     key: int = 0
@@ -91,7 +91,7 @@ class Columns:
     trend: int
 
 
-def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool = False) -> Columns:
+def choose_columns(width: int, label_width: int, *, groups: bool, evaluated: bool = False) -> Columns:
     """The columns that a table `width` cells wide has room for, the most telling first.
 
     Args:
@@ -109,7 +109,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool =
     ]
     optional = [
         (3, Column("heldout", "held-out", 8, right=True)),
-        (3, Column("passed", "pass", 6, right=True)) if judged else None,
+        (3, Column("passed", "pass", 6, right=True)) if evaluated else None,
         (3, Column("speed", "img/s", 6, right=True)),
         (3, Column("left", "left", 7, right=True)),
         (1, Column("started", "started", 12)) if groups else None,
@@ -126,7 +126,7 @@ def choose_columns(width: int, label_width: int, *, groups: bool, judged: bool =
     return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
 
 
-class RunTable(Drawn, can_focus=False):
+class RunTable(StripWidget, can_focus=False):
     """Rows of runs under a heading, one of them selected."""
 
     ALLOW_SELECT = False
@@ -156,7 +156,7 @@ class RunTable(Drawn, can_focus=False):
         self._cursor = 0
         self._top = 0
         self._columns = Columns((), 0)
-        self._shown: dict[int, Row] = {}
+        self._shown: dict[int, RunRow] = {}
         self._strips: dict[int, Strip] = {}
 
     def show(self, rows: RowList, cursor: int) -> None:
@@ -182,7 +182,7 @@ class RunTable(Drawn, can_focus=False):
         for index, new in self._shown.items():
             old = old_rows.get(index)
             moved = old_cursor != cursor and index in (old_cursor, cursor)
-            if moved or old is None or old.run.version != new.run.version or _look(old) != _look(new):
+            if moved or old is None or old.run.version != new.run.version or _style(old) != _style(new):
                 self._strips.pop(index, None)
                 self.refresh(Region(0, index - self._top + 1, self.size.width, 1))
 
@@ -194,7 +194,7 @@ class RunTable(Drawn, can_focus=False):
     def _plan(self) -> None:
         rows = self._list
         self._columns = choose_columns(
-            self.size.width, rows.label_width, groups=rows.groups, judged=rows.judged
+            self.size.width, rows.label_width, groups=rows.groups, evaluated=rows.evaluated
         )
         visible = max(1, self.size.height - 1)
         top = min(max(self._top, self._cursor - visible + 1), self._cursor)
@@ -278,12 +278,14 @@ class RunTable(Drawn, can_focus=False):
         segments.extend(self._history(row, color, quiet, base))
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
-    def _history(self, row: Row, color: Style, quiet: Style, base: Style) -> list[Segment]:
+    def _history(self, row: RunRow, color: Style, quiet: Style, base: Style) -> list[Segment]:
         """The loss so far, and beside it what went wrong or what is being waited for."""
         room = self._columns.trend
-        wrong = trouble(row.run)
+        wrong = problem(row.run)
         said = wrong or row.hint
-        line = trend(row.run.losses, min(TROUBLE_TREND, max(0, room - TROUBLE_WORDS)) if wrong else room)
+        line = loss_sparkline(
+            row.run.losses, min(PROBLEM_TREND, max(0, room - PROBLEM_WORDS)) if wrong else room
+        )
         segments = [Segment(line, color)]
         left = room - len(line)
         if said and left > 6:
@@ -292,7 +294,7 @@ class RunTable(Drawn, can_focus=False):
             segments.append(Segment(lead + text, base + self._part("trouble") if wrong else quiet))
         return segments
 
-    def _texts(self, row: Row) -> dict[str, str]:
+    def _texts(self, row: RunRow) -> dict[str, str]:
         run = row.run
         status = run.status
         live = run.state.is_live
@@ -306,7 +308,7 @@ class RunTable(Drawn, can_focus=False):
             "passed": f"{run.pass_rate:.1%}" if run.pass_rate is not None else NOTHING,
             "heldout": number(heldout_loss(run)),
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
-            "left": about(left) if left is not None else NOTHING,
+            "left": approx_duration(left) if left is not None else NOTHING,
             "started": created(run).astimezone().strftime("%b %d %H:%M"),
         }
 
@@ -314,7 +316,7 @@ class RunTable(Drawn, can_focus=False):
         return self.get_component_rich_style(f"table--{name}", partial=True)
 
 
-def _look(row: Row) -> tuple[object, ...]:
+def _style(row: RunRow) -> tuple[object, ...]:
     return row.run.id, row.label, row.index, row.marked, row.hint
 
 

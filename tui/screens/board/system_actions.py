@@ -7,18 +7,18 @@ from typing import Final
 from textual import work
 from textual.message import Message
 
-from tui.screens.board.layout import Area, place_widget, shows_machine
-from tui.screens.board.list_actions import Listing
-from tui.screens.board.system_panel import MachinePanel
-from tui.state.run_controller import Control
-from tui.state.selection import RunChoice
-from tui.state.system_load import MachineLoad, MachineReader
+from tui.screens.board.layout import Area, place_widget, shows_system
+from tui.screens.board.list_actions import ListActions
+from tui.screens.board.system_panel import SystemPanel
+from tui.state.run_controller import RunController
+from tui.state.selection import RunSelection
+from tui.state.system_load import SystemLoad, SystemLoadReader
 
-MACHINE_INTERVAL: Final = 2.0
+SYSTEM_INTERVAL: Final = 2.0
 
 
-class MachineStrip(Listing):
-    """A list of runs with a `MachinePanel` that is shown where there is room, or when a person wants it.
+class SystemActions(ListActions):
+    """A list of runs with a `SystemPanel` that is shown where there is room, or when a person wants it.
 
     Args:
         control: of the runs folder.
@@ -30,31 +30,31 @@ class MachineStrip(Listing):
         """There is something else to say of the machine, or it is shown or hidden."""
 
     def __init__(
-        self, control: Control, choice: RunChoice, machine: Callable[[], MachineLoad] | None = None
+        self, control: RunController, choice: RunSelection, machine: Callable[[], SystemLoad] | None = None
     ) -> None:
         super().__init__(control, choice)
-        self._look_at_machine = machine or MachineReader().read
+        self._look_at_machine = machine or SystemLoadReader().read
         self._machine_wanted: bool | None = None
         self._panel_kept = (0, 0, 0)
 
     def on_mount(self) -> None:
-        self.set_interval(MACHINE_INTERVAL, self._read_machine)
+        self.set_interval(SYSTEM_INTERVAL, self._read_machine)
 
-    def action_machine(self) -> None:
+    def action_system(self) -> None:
         self._machine_wanted = not self._machine_shown
         self.post_message(self.MachineChanged())
 
     def _update_machine(self, width: int, height: int) -> int:
         """Show or hide how busy the machine is; the lines that this takes."""
-        panel = self.query_one(MachinePanel)
+        panel = self.query_one(SystemPanel)
         if not self._machine_shown:
             panel.display = False
             return 0
         if panel.load is None:
             self._read_machine()
-        roster = self.choice.roster
+        run_list = self.choice.run_list
         pending = self.choice.snapshot.pending if self.choice.snapshot is not None else ()
-        lines = panel.lines_at(width, pending, roster.names)
+        lines = panel.lines_at(width, pending, run_list.names)
         # It never gives a line back while the same number of runs goes on, so that nothing hops about.
         if self._panel_kept[:2] == (width, len(pending)):
             lines = max(lines, self._panel_kept[2])
@@ -66,14 +66,14 @@ class MachineStrip(Listing):
     @property
     def _machine_shown(self) -> bool:
         if self._machine_wanted is None:
-            return shows_machine(*self.size)
+            return shows_system(*self.size)
         return self._machine_wanted
 
     @work(exclusive=True, group="machine")
     async def _read_machine(self) -> None:
         """Look how busy the machine is, away from the screen, while that is shown."""
         if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
-            panel = self.query_one(MachinePanel)
+            panel = self.query_one(SystemPanel)
             load = await asyncio.to_thread(self._look_at_machine)
             # Meanwhile the dashboard may have been left, and the panel with it.
             if load != panel.load and panel.is_attached:

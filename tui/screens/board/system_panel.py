@@ -7,9 +7,9 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.state.formatting import about, counted, seconds_left, speed
+from tui.state.formatting import approx_duration, pluralize, seconds_left, speed
 from tui.state.snapshot import RunSnapshot
-from tui.state.system_load import GpuLoad, MachineLoad
+from tui.state.system_load import GpuLoad, SystemLoad
 
 BAR: Final = 10
 GIBIBYTE: Final = 1 << 30
@@ -17,12 +17,12 @@ MOST_GPUS: Final = 8
 GAP: Final = "   "
 
 
-class MachinePanel(Widget, can_focus=False):
+class SystemPanel(Widget, can_focus=False):
     """As many lines as it needs at its width."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.load: MachineLoad | None = None
+        self.load: SystemLoad | None = None
         self._lines: list[Content] = []
 
     def lines_at(self, width: int, pending: Sequence[RunSnapshot], names: Mapping[str, str]) -> int:
@@ -38,7 +38,7 @@ class MachinePanel(Widget, can_focus=False):
 
 
 def panel_lines(
-    load: MachineLoad | None, pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int
+    load: SystemLoad | None, pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int
 ) -> list[Content]:
     """What the panel says.
 
@@ -51,12 +51,12 @@ def panel_lines(
     return [*_packed(_machine(load), width), *_packed(_training(pending, names, width), width)]
 
 
-def _machine(load: MachineLoad | None) -> list[Content]:
+def _machine(load: SystemLoad | None) -> list[Content]:
     if load is None:
         return [_told("cpu", "...")]
     memory = f"{_bytes(load.used)} of {_bytes(load.total)} GB"
     parts = [
-        _meter("cpu", load.cpu, f"of {counted(load.cores, 'core')}"),
+        _meter("cpu", load.cpu, f"of {pluralize(load.cores, 'core')}"),
         _meter("memory", load.used / max(1, load.total), memory, percent=False),
     ]
     several = len(load.gpus) > 1
@@ -82,15 +82,15 @@ def _training(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: i
     parts = [_told("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
     for run in live:
         left = seconds_left([run])
-        said = f"{about(left)} left" if left is not None else str(run.state)
+        said = f"{approx_duration(left)} left" if left is not None else str(run.state)
         parts.append(_told(names.get(run.id, run.label), said))
     room = max(1, width // 24 * 2)
     if len(parts) > room:
         parts = [*parts[:room], _told("and", f"{len(parts) - room} more")]
     if queued:
         left = seconds_left(pending)
-        after = f", all done in {about(left)}" if left is not None else ""
-        parts.append(_told("queue", f"{counted(len(queued), 'run')}{after}"))
+        after = f", all done in {approx_duration(left)}" if left is not None else ""
+        parts.append(_told("queue", f"{pluralize(len(queued), 'run')}{after}"))
     return parts
 
 

@@ -5,8 +5,8 @@ from typing import Final
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.textual_ext.background import ActingScreen
-from tui.widgets.charts.interactive_loss_chart import LossExplorer
+from tui.textual_ext.background import BackgroundScreen
+from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.x_axis import UNITS
 from tui.widgets.title_bar import say
 
@@ -14,13 +14,13 @@ PAN: Final = 0.2
 """The share of what is seen by which it moves."""
 
 
-class CurveActions(ActingScreen):
-    """A screen with a `LossExplorer`."""
+class ChartActions(BackgroundScreen):
+    """A screen with a `InteractiveLossChart`."""
 
     @property
-    def chart(self) -> LossExplorer:
+    def chart(self) -> InteractiveLossChart:
         """The curves."""
-        return self.query_one(LossExplorer)
+        return self.query_one(InteractiveLossChart)
 
     def update(self) -> None:
         """Say how the curves are shown now; a screen brings the rest of itself in line too."""
@@ -33,14 +33,14 @@ class CurveActions(ActingScreen):
 
     def action_log_x(self) -> None:
         self.chart.log_x = not self.chart.log_x
-        self.action_whole()
+        self.action_reset_zoom()
 
     def action_unit(self) -> None:
         """Go on to the next unit of the x axis; the whole of the curves is seen, and the cursor is gone."""
         chart = self.chart
         chart.unit = UNITS[(UNITS.index(chart.unit) + 1) % len(UNITS)]
         chart.hold(None)
-        self.action_whole()
+        self.action_reset_zoom()
 
     def action_smoothing(self) -> None:
         self.chart.smoothing += 1
@@ -67,7 +67,7 @@ class CurveActions(ActingScreen):
         self.chart.pan(direction * PAN)
         self.update()
 
-    def action_whole(self) -> None:
+    def action_reset_zoom(self) -> None:
         self.chart.span = None
         self.update()
 

@@ -2,18 +2,18 @@
 
 from typing import Final
 
-from tui.screens.compare.chart_actions import CurveActions
+from tui.screens.compare.chart_actions import ChartActions
 from tui.state.snapshot import RunSnapshot
 from tui.textual_ext.playback import Player
-from tui.widgets.charts.interactive_loss_chart import LossExplorer
-from tui.widgets.charts.loss_series import epoch_near, place_of_epoch
+from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
+from tui.widgets.charts.loss_series import epoch_near, x_of_epoch
 from tui.widgets.epoch_slider import EpochSlider, moved, position
 from tui.widgets.images.gallery import all_epochs
 
 FRAME_SECONDS: Final = 0.2
 
 
-class EpochActions(CurveActions):
+class EpochActions(ChartActions):
     """A screen that shows the pictures of one epoch of all its runs."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class EpochActions(CurveActions):
         self._player.pause()
         self._seek(message.epoch)
 
-    def on_loss_explorer_pointed(self, message: LossExplorer.Pointed) -> None:
+    def on_interactive_loss_chart_pointed(self, message: InteractiveLossChart.Pointed) -> None:
         """Show the pictures of the epoch that ended next to where somebody pointed."""
         self._player.pause()
         epochs = all_epochs(self.runs)
@@ -82,5 +82,5 @@ class EpochActions(CurveActions):
     def _seek(self, epoch: int | None) -> None:
         """Show an epoch's pictures, and put the cursor of the curves where it ended."""
         self.epoch = epoch
-        self.chart.hold(None if epoch is None else place_of_epoch(self.runs, epoch, self.chart.unit))
+        self.chart.hold(None if epoch is None else x_of_epoch(self.runs, epoch, self.chart.unit))
         self.update()

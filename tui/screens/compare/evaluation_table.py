@@ -11,7 +11,7 @@ from core.comparison.compare import Comparison
 from core.comparison.formatting import narrow_texts, short_text, title
 from core.runs.results import GROUPS, METRICS
 from tui.settings.series_colors import SeriesStyle
-from tui.state.evaluations import Judged
+from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import NOTHING
 
 HEADLINE: Final[tuple[str, ...]] = (
@@ -30,13 +30,13 @@ _ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRun:
+class EvaluatedRun:
     """One column: the run's id, its name, how it is told apart, and what is known of it."""
 
     run_id: str
     name: str
     style: SeriesStyle
-    judged: Judged
+    evaluation: RunEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def measured(comparison: Comparison, most: int | None = None) -> list[str]:
     return chosen[:most]
 
 
-def judged_table(
-    runs: Sequence[JudgedRun], comparison: Comparison, names: Sequence[str], width: int, *, first: int = 0
+def evaluation_table(
+    runs: Sequence[EvaluatedRun], comparison: Comparison, names: Sequence[str], width: int, *, first: int = 0
 ) -> Content:
     """A line for each number, its best values marked: of all that are not clearly worse than the best one.
 
@@ -92,7 +92,7 @@ def judged_table(
 
 
 def _columns(
-    runs: Sequence[JudgedRun], comparison: Comparison, names: Sequence[str], *, narrow: bool
+    runs: Sequence[EvaluatedRun], comparison: Comparison, names: Sequence[str], *, narrow: bool
 ) -> tuple[list[str], list[_Column], _Column | None]:
     """The heads of the lines, a column a run, and one of what real pictures score beside runs of one data set.
 
@@ -113,7 +113,7 @@ def _columns(
         best.append([rows[run.run_id].label in winners[rows[run.run_id].dataset] for run in runs])
     columns = [
         _Column(
-            [f"{run.style.marker} {run.name}", _when(run.judged), *(line[place] for line in texts)],
+            [f"{run.style.marker} {run.name}", _when(run.evaluation), *(line[place] for line in texts)],
             frozenset(at + 2 for at, marks in enumerate(best) if marks[place]),
             run.style.color,
         )
@@ -150,12 +150,12 @@ def _needed(columns: Sequence[_Column]) -> int:
     return sum(column.width + GAP for column in columns)
 
 
-def _when(judged: Judged) -> str:
-    if judged.doing:
-        return judged.doing
-    if judged.evaluation is None:
-        return "failed" if judged.trouble else NOTHING
-    return f"{judged.evaluation.epoch}{', old' if judged.stale else ''}"
+def _when(evaluated: RunEvaluation) -> str:
+    if evaluated.progress:
+        return evaluated.progress
+    if evaluated.evaluation is None:
+        return "failed" if evaluated.problem else NOTHING
+    return f"{evaluated.evaluation.epoch}{', old' if evaluated.stale else ''}"
 
 
 def _right(text: str, width: int) -> str:

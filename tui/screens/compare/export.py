@@ -13,7 +13,7 @@ from core.comparison.grouping import chosen
 from core.config import flatten
 from core.errors import UserError
 from core.runs.results import METRICS, Evaluation, read_evaluations
-from tui.export.item import Piece
+from tui.export.item import ExportItem
 from tui.screens.compare.summary import differences, figures
 from tui.state.snapshot import RunSnapshot
 
@@ -21,7 +21,7 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """Text that begins so would be computed by a spreadsheet."""
 
 
-def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece:
+def table_item(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> ExportItem:
     """A line a run: its numbers, the judgement that can be compared, and the settings in which runs differ.
 
     Args:
@@ -31,10 +31,10 @@ def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece
 
     def table() -> bytes:
         telling = [difference.key for difference in differences(runs)]
-        judged = chosen([_evaluations(run) for run in runs])
+        evaluated = chosen([_evaluations(run) for run in runs])
         lines = [
             _line(run, labels[run.id], telling, evaluation)
-            for run, evaluation in zip(runs, judged, strict=True)
+            for run, evaluation in zip(runs, evaluated, strict=True)
         ]
         kept = io.StringIO()
         writer = csv.DictWriter(kept, _headings(lines), restval="")
@@ -42,7 +42,7 @@ def table_piece(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Piece
         writer.writerows(lines)
         return kept.getvalue().encode()
 
-    return Piece("table.csv", table)
+    return ExportItem("table.csv", table)
 
 
 def _line(
@@ -54,7 +54,7 @@ def _line(
         "name": label,
         **flatten(dataclasses.asdict(figures(run))),
         **{key: settings.get(key) for key in telling},
-        **_judged(evaluation),
+        **_evaluation(evaluation),
     }
     return {key: _cell(value) for key, value in cells.items()}
 
@@ -74,7 +74,7 @@ def _evaluations(run: RunSnapshot) -> list[Evaluation]:
         return []
 
 
-def _judged(evaluation: Evaluation | None) -> dict[str, object]:
+def _evaluation(evaluation: Evaluation | None) -> dict[str, object]:
     """Each measured value with the bounds of its 95% interval, and what was judged."""
     if evaluation is None:
         return {}

@@ -10,10 +10,10 @@ from textual.content import Content
 from core.runs.status import State
 from tui.screens.compare.summary import Difference, Figures
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import GLYPHS, NOTHING, number, small
+from tui.state.formatting import GLYPHS, NOTHING, number, small_number
 
 MAX_LABEL: Final = 28
-_TROUBLE: Final = (State.FAILED, State.CRASHED)
+_PROBLEM: Final = (State.FAILED, State.CRASHED)
 _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning", "bad": "$text-error"}
 
 
@@ -44,7 +44,7 @@ _COLUMNS: Final = (
     _Column("best", 6, lambda f: number(f.best), rank=4),
     _Column("at", 3, lambda f: str(f.best_epoch) if f.best_epoch else "", rank=6),
     _Column("img/s", 5, lambda f: f"{f.images_per_second:,.0f}" if f.images_per_second else NOTHING, rank=5),
-    _Column("abar_T", 7, lambda f: small(f.terminal_alpha_bar), rank=2),
+    _Column("abar_T", 7, lambda f: small_number(f.terminal_alpha_bar), rank=2),
     _Column("terminal", 8, lambda f: f.terminal, left=True, rank=1),
 )
 
@@ -134,7 +134,7 @@ def _cut(text: str, width: int) -> str:
 def _style(line: Line, column: _Column) -> str:
     text = column.text(line.figures)
     if column.heading == "state":
-        return "bold $text-error" if line.figures.state in _TROUBLE else ""
+        return "bold $text-error" if line.figures.state in _PROBLEM else ""
     if column.heading == "terminal":
         return _TERMINAL_STYLES.get(text, "")
     if text == NOTHING or column.heading in ("epoch", "at"):

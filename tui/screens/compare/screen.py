@@ -15,28 +15,28 @@ from textual.widgets import Static
 from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.compare.epoch_actions import EpochActions
-from tui.screens.compare.metrics_panel import Numbers
+from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import Line, metric_table
 from tui.screens.compare.summary import figures
 from tui.settings.series_colors import SeriesStyle, series_style
-from tui.state.evaluations import Judgements
-from tui.state.formatting import counted, labels, places, short_labels
-from tui.state.run_controller import Control
+from tui.state.evaluations import Evaluations
+from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.signals import follow
-from tui.widgets.charts.interactive_loss_chart import LossExplorer
+from tui.textual_ext.signals import subscribe_weakly
+from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.loss_series import series_of
 from tui.widgets.epoch_slider import EpochSlider
-from tui.widgets.images.gallery import Gallery, all_epochs
+from tui.widgets.images.gallery import SampleGallery, all_epochs
 from tui.widgets.images.grid_layout import upper_height
-from tui.widgets.images.image_wall import Wall, plan
-from tui.widgets.images.render_mode import drawing_of, follow_drawing, follow_keys
+from tui.widgets.images.image_wall import ImageWall, plan
+from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.title_bar import say, title_and_tabs
 
 if TYPE_CHECKING:
-    from tui.export.item import Piece
+    from tui.export.item import ExportItem
 
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 140
@@ -46,7 +46,7 @@ CHROME: Final = 3
 CLEAR_RUNS: Final = 3
 """With more runs than these, held-out losses are drawn only when asked for."""
 REFRESH_SECONDS: Final = 0.3
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 NUMBERS_WIDTH: Final = 80
 
 
@@ -64,14 +64,14 @@ class CompareScreen(EpochActions):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, control: Control, run_ids: Sequence[str]) -> None:
+    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
         super().__init__()
         self.control = control
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
         self.chosen = ""
-        self.gallery = Gallery()
-        self.judgements = Judgements()
+        self.gallery = SampleGallery()
+        self.evaluations = Evaluations()
         self.first_run = 0
         self._due: Timer | None = None
 
@@ -81,11 +81,11 @@ class CompareScreen(EpochActions):
             with Horizontal(id="upper"):
                 with Vertical(id="curves"):
                     yield Static(id="axes")
-                    yield LossExplorer(id="chart")
+                    yield InteractiveLossChart(id="chart")
                     with VerticalScroll(id="legend", can_focus=False):
                         yield Static(id="legend-lines")
-                yield Numbers(id="numbers")
-            yield Wall(id="wall")
+                yield MetricsPanel(id="numbers")
+            yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
         yield KeyBar(id="keys")
@@ -96,10 +96,10 @@ class CompareScreen(EpochActions):
         if len(self.run_ids) > CLEAR_RUNS:
             chart.shown = "training"
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
-        follow(self, self.app.theme_changed_signal, self.update)
-        self.set_interval(LOOK_SECONDS, self._look)
-        follow_drawing(self, self.update)
-        follow_keys(self, self.update)
+        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
+        self.set_interval(POLL_SECONDS, self._poll_evaluations)
+        on_render_mode_changed(self, self.update)
+        on_keymap_changed(self, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -139,7 +139,7 @@ class CompareScreen(EpochActions):
         if not runs:
             return
         variables = self.app.theme_variables
-        names, at = short_labels(runs), places(self.snapshot, runs)
+        names, at = short_labels(runs), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)
@@ -147,14 +147,14 @@ class CompareScreen(EpochActions):
             runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
         )
         if view == "all":
-            lines = plan(columns, self.size.width, drawing_of(self).zoom).lines
+            lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
             height = upper_height(self.size.height - CHROME, lines)
             self.query_one("#upper").styles.height = height
         else:
             height = None
             self.query_one("#upper").styles.height = "1fr"
         if view in ("all", "pictures"):
-            self.query_one(Wall).show(columns)
+            self.query_one(ImageWall).show(columns)
         if view in ("all", "curves"):
             self._update_chart(runs, names, styles)
         if view != "pictures":
@@ -186,17 +186,17 @@ class CompareScreen(EpochActions):
             ]
             say(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
             return
-        self.judgements.look(runs)
-        self.query_one(Numbers).show(
+        self.evaluations.refresh(runs)
+        self.query_one(MetricsPanel).show(
             runs,
             names,
             styles,
-            self.judgements.of(runs),
-            self.judgements.compared(runs),
+            self.evaluations.of_run(runs),
+            self.evaluations.compared(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
             first=self.first_run,
-            judge_key=keys_of(self).get("compare.judge", ["enter"])[0],
+            evaluate_key=keys_of(self).get("compare.judge", ["enter"])[0],
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
@@ -204,7 +204,7 @@ class CompareScreen(EpochActions):
         tabs = ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
         top = title_and_tabs(
             "compare",
-            f"{counted(len(runs), 'run')} · {datasets}" if runs else "",
+            f"{pluralize(len(runs), 'run')} · {datasets}" if runs else "",
             [(str(("all", *VIEWS).index(one)), one) for one in tabs],
             self.view,
             self.size.width,
@@ -212,23 +212,23 @@ class CompareScreen(EpochActions):
         say(self.query_one("#top", Static), top)
         self.query_one(KeyBar).show(compare_hints(self, self.view, playing=self.playing))
 
-    def exports(self) -> "list[Piece]":
+    def exports(self) -> "list[ExportItem]":
         """The table, and the wall."""
-        from tui.screens.compare.export import table_piece
-        from tui.screens.denoise.export import wall_pieces
+        from tui.screens.compare.export import table_item
+        from tui.screens.denoise.export import wall_items
 
         runs = self.runs
         if not runs:
             return []
         names = labels(runs)
-        walls = wall_pieces(
+        walls = wall_items(
             runs,
             self.epoch,
             labels=names,
-            places=places(self.snapshot, runs),
+            places=run_indices(self.snapshot, runs),
             variables=self.app.theme_variables,
         )
-        return [table_piece(runs, names), *walls]
+        return [table_item(runs, names), *walls]
 
     def action_close(self) -> None:
         self.dismiss()
@@ -255,21 +255,21 @@ class CompareScreen(EpochActions):
         elif self.view == "curves":
             self.query_one("#legend").scroll_relative(y=rows, animate=False)
         else:
-            self.query_one(Wall).scroll_rows(rows)
+            self.query_one(ImageWall).scroll_rows(rows)
 
     def action_columns(self, columns: int) -> None:
         if self.view == "numbers":
             self.first_run = min(max(0, self.first_run + columns), max(0, len(self.runs) - 1))
             self.update()
         else:
-            self.query_one(Wall).scroll_columns(columns)
+            self.query_one(ImageWall).scroll_columns(columns)
 
-    def action_judge(self) -> None:
+    def action_evaluate(self) -> None:
         """Have the runs judged that were not, or have learnt more since, or were judged in another way."""
-        wanted = self.judgements.wanting(self.runs)
+        wanted = self.evaluations.missing(self.runs)
         able = [(runs, like) for runs, like in wanted if runs]
         if able:
-            self.perform(lambda: self.control.judge(able))
+            self.run_in_background(lambda: self.control.evaluate(able))
         else:
             self.notify(
                 "no run has a checkpoint yet"
@@ -277,9 +277,9 @@ class CompareScreen(EpochActions):
                 else "all of them are judged, or are just being judged"
             )
 
-    def _look(self) -> None:
+    def _poll_evaluations(self) -> None:
         """Judgements come without a snapshot: nobody but this screen waits for them."""
-        if self.is_current and self.view in ("all", "numbers") and self.judgements.look(self.runs):
+        if self.is_current and self.view in ("all", "numbers") and self.evaluations.refresh(self.runs):
             self.update()
 
     def _catch_up(self) -> None:

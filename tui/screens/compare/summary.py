@@ -8,7 +8,7 @@ import msgspec
 
 from core.config import flatten
 from core.runs.status import State
-from tui.state.formatting import NOTHING, recent_loss, schedule_of, setting
+from tui.state.formatting import NOTHING, recent_loss, schedule_of, setting_text
 from tui.state.snapshot import RunSnapshot
 
 
@@ -74,7 +74,7 @@ def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
     for key in keys:
         places: dict[str, list[int]] = {}
         for place, table in enumerate(tables):
-            places.setdefault(setting(table.get(key)), []).append(place)
+            places.setdefault(setting_text(table.get(key)), []).append(place)
         if len(places) > 1:
             found.append(Difference(key, tuple((value, tuple(at)) for value, at in places.items())))
     return found

@@ -2,15 +2,15 @@
 
 import threading
 
-from core.data import PictureSet, load_dataset
+from core.data import ImageSet, load_dataset
 from core.errors import UserError
 
 
-class StoppedError(Exception):
+class BuildStoppedError(Exception):
     """Somebody stopped it; nothing is left of what had been made."""
 
 
-class Making:
+class DatasetBuild:
     """Makes one set; one picture after the other, because training beside it needs the other cores.
 
     Attributes:
@@ -23,7 +23,7 @@ class Making:
         self.done = self.total = 0
         self._stopped = threading.Event()
 
-    def run(self) -> PictureSet:
+    def run(self) -> ImageSet:
         """Make it; blocks.
 
         Raises:
@@ -47,5 +47,5 @@ class Making:
 
     def _report(self, done: int, total: int) -> None:
         if self._stopped.is_set():
-            raise StoppedError
+            raise BuildStoppedError
         self.done, self.total = done, total

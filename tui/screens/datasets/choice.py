@@ -3,21 +3,21 @@
 from pathlib import Path
 from typing import Final
 
-from tui.screens.datasets.jobs import DatasetWork
-from tui.screens.datasets.model import Browsing
+from tui.screens.datasets.jobs import DatasetJobs
+from tui.screens.datasets.model import DatasetBrowser
 from tui.screens.datasets.preview import known_datasets, same_dataset, short_name
 from tui.settings.schema import remember_folder
 from tui.settings.series_colors import series_style
-from tui.state.run_controller import Control
+from tui.state.run_controller import RunController
 from tui.state.snapshot import Snapshot
-from tui.widgets.chip_line import NameLine
+from tui.widgets.chip_line import ChipLine
 
 MOST_NAMES: Final = 9
 NAMES_BEFORE: Final = 2
 """Names that are seen before the one that is chosen, where there are too many for a line."""
 
 
-class DatasetChoice(DatasetWork):
+class DatasetChoice(DatasetJobs):
     """A screen of one dataset at a time, with a line of names to choose from.
 
     Args:
@@ -25,14 +25,14 @@ class DatasetChoice(DatasetWork):
         shown: what is looked at.
     """
 
-    def __init__(self, control: Control, shown: Browsing) -> None:
+    def __init__(self, control: RunController, shown: DatasetBrowser) -> None:
         super().__init__(control, shown)
         self.snapshot = Snapshot()
         self.folders: list[str] = []
         self._names: tuple[object, list[str]] | None = None
         self._names_from = 0
 
-    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
+    def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
         self.action_choose(message.place + self._names_from)
 
     @property
@@ -45,7 +45,7 @@ class DatasetChoice(DatasetWork):
         return self._names[1]
 
     @property
-    def place(self) -> int:
+    def index(self) -> int:
         """Where what is looked at is among them; 0 where it is not."""
         found = (place for place, name in enumerate(self.names) if same_dataset(name, self.shown.name))
         return next(found, 0)
@@ -53,12 +53,12 @@ class DatasetChoice(DatasetWork):
     def turn_to(self, name: str) -> None:
         """Look at another dataset."""
         self.shown.turn_to(name)
-        self.look_at(name)
+        self.preview(name)
         self.update()
 
     def action_further(self, datasets: int) -> None:
         names = self.names
-        self.turn_to(names[(self.place + datasets) % len(names)])
+        self.turn_to(names[(self.index + datasets) % len(names)])
 
     def action_choose(self, place: int) -> None:
         names = self.names
@@ -80,10 +80,10 @@ class DatasetChoice(DatasetWork):
         self.app.push_screen(PickerScreen(DATASET, start), decided)
 
     def _update_names(self) -> None:
-        names, at = self.names, self.place
+        names, at = self.names, self.index
         self._names_from = max(0, min(at - NAMES_BEFORE, len(names) - MOST_NAMES))
         shown = [
             (series_style(place, self.app.theme_variables), short_name(name), place == at)
             for place, name in enumerate(names)
         ]
-        self.query_one(NameLine).show(shown[self._names_from :])
+        self.query_one(ChipLine).show(shown[self._names_from :])

@@ -5,12 +5,14 @@ import io
 from collections.abc import Sequence
 
 from tui.export.image_files import png, wall
-from tui.export.item import Piece
-from tui.screens.datasets.grey_histogram import GROUPS, Greys
+from tui.export.item import ExportItem
+from tui.screens.datasets.grey_histogram import GROUPS, GreyShares
 from tui.widgets.images.image_wall import WallColumn
 
 
-def dataset_pieces(rows: Sequence[Sequence[WallColumn]], greys: Sequence[tuple[str, Greys]]) -> list[Piece]:
+def dataset_items(
+    rows: Sequence[Sequence[WallColumn]], greys: Sequence[tuple[str, GreyShares]]
+) -> list[ExportItem]:
     """The tiles as one picture, and the shares of pixels as CSV; nothing where there are no pictures.
 
     Args:
@@ -19,10 +21,13 @@ def dataset_pieces(rows: Sequence[Sequence[WallColumn]], greys: Sequence[tuple[s
     """
     if not rows:
         return []
-    return [Piece("pictures.png", lambda: png(wall(rows))), Piece("greys.csv", lambda: _table(greys))]
+    return [
+        ExportItem("pictures.png", lambda: png(wall(rows))),
+        ExportItem("greys.csv", lambda: _table(greys)),
+    ]
 
 
-def _table(greys: Sequence[tuple[str, Greys]]) -> bytes:
+def _table(greys: Sequence[tuple[str, GreyShares]]) -> bytes:
     """A line for each group of grey values, shares of pixels from 0 to 1."""
     kept = io.StringIO()
     lines = csv.writer(kept)

@@ -23,7 +23,7 @@ _NAMES: Final = {(0, 0): "black", (1, 12): "nearly black", (243, 254): "nearly w
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Greys:
+class GreyShares:
     """Shares of pixels, each 0 to 1, of so many pictures.
 
     Attributes:
@@ -32,7 +32,7 @@ class Greys:
     """
 
     shares: tuple[float, ...]
-    pictures: int
+    images: int
 
     @property
     def between(self) -> float:
@@ -45,26 +45,26 @@ class Greys:
         return sum(self.shares[2:-2])
 
 
-def greys_of(pictures: Pixels) -> Greys:
+def grey_shares(images: Pixels) -> GreyShares:
     """Count grey values; of a colour the lightest channel, as the judgement of samples does.
 
     Args:
         pictures: uint8 [N, H, W] or [N, H, W, 3].
     """
-    values = pictures if pictures.ndim == 3 else pictures.max(axis=3)
+    values = images if images.ndim == 3 else images.max(axis=3)
     counts = np.bincount(values.ravel(), minlength=256)
     total = max(1, int(counts.sum()))
-    return Greys(tuple(int(counts[low : high + 1].sum()) / total for low, high in GROUPS), len(pictures))
+    return GreyShares(tuple(int(counts[low : high + 1].sum()) / total for low, high in GROUPS), len(images))
 
 
-def grey_of_each(pictures: Pixels) -> list[float]:
+def grey_of_each(images: Pixels) -> list[float]:
     """Of each picture the share of pixels that are neither black nor white, 0 to 1."""
-    values = pictures if pictures.ndim == 3 else pictures.max(axis=3)
+    values = images if images.ndim == 3 else images.max(axis=3)
     share: list[float] = ((values > 0) & (values < 255)).mean(axis=(1, 2)).tolist()
     return share
 
 
-def grey_bars(columns: Sequence[tuple[str, str, Greys]], width: int) -> Content:
+def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Content:
     """A table with a line for each group and bars for each column, then what they come to.
 
     Bars are logarithmic, since most of a picture is black or white, and greys are what is looked for.
@@ -95,14 +95,14 @@ def grey_bars(columns: Sequence[tuple[str, str, Greys]], width: int) -> Content:
     return Content("\n").join([line.truncate(width) for line in lines])
 
 
-def summary(columns: Sequence[tuple[str, str, Greys]], width: int) -> list[Content]:
+def summary(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> list[Content]:
     """What the bars come to, a line for each column."""
     return [
         Content.assemble(
             (f" {title}: ", f"bold {color}"),
             (percent(greys.between), "bold"),
             f" neither black nor white, {percent(greys.clearly)} grey",
-            (f" · {greys.pictures:,} pictures", "$text-muted"),
+            (f" · {greys.images:,} pictures", "$text-muted"),
         ).truncate(width, ellipsis=True)
         for title, color, greys in columns
     ]

@@ -11,11 +11,11 @@ from textual.timer import Timer
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.files.sanitize import plain
-from tui.screens.datasets.build_job import Making, StoppedError
-from tui.screens.datasets.model import Browsing
-from tui.screens.datasets.preview import look, same_dataset
-from tui.state.run_controller import Control
+from core.files.sanitize import sanitize
+from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
+from tui.screens.datasets.model import DatasetBrowser
+from tui.screens.datasets.preview import preview_dataset, same_dataset
+from tui.state.run_controller import RunController
 
 if TYPE_CHECKING:
     from core.launch.overlay import Fitting
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WAIT_SECONDS: Final = 0.2
 
 
-class DatasetWork(Screen[list[RunConfig] | None]):
+class DatasetJobs(Screen[list[RunConfig] | None]):
     """A screen that waits for things done to the dataset that it shows.
 
     Args:
@@ -31,11 +31,11 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         shown: what is looked at.
     """
 
-    def __init__(self, control: Control, shown: Browsing) -> None:
+    def __init__(self, control: RunController, shown: DatasetBrowser) -> None:
         super().__init__()
         self.control = control
         self.shown = shown
-        self.making: Making | None = None
+        self.making: DatasetBuild | None = None
         self._starting = False
         self._fitting: Fitting | None = None
         self._waiting: Timer | None = None
@@ -48,7 +48,7 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         """Bring the screen in line with what is looked at."""
 
     @property
-    def work_said(self) -> list[str]:
+    def job_status(self) -> list[str]:
         """What is under way, in words."""
         said = [self.making.said] if self.making is not None else []
         return [*said, "fitting triangles"] if self.fitting else said
@@ -59,25 +59,25 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         return self._starting or self._fitting is not None
 
     @work(exclusive=True, group="look")
-    async def look_at(self, name: str) -> None:
+    async def preview(self, name: str) -> None:
         """Read or make the first pictures, away from the screen."""
         try:
-            self.shown.seen, self.shown.trouble = await asyncio.to_thread(look, name), ""
+            self.shown.seen, self.shown.problem = await asyncio.to_thread(preview_dataset, name), ""
         except UserError as error:
-            self.shown.seen, self.shown.trouble = None, plain(str(error))
+            self.shown.seen, self.shown.problem = None, sanitize(str(error))
         self.update()
 
-    def fit_away(self, pictures: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
-        """Have triangles fitted in another process; see `Control.fit`. To be called while nothing is `fitting`."""
+    def fit_in_background(self, images: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
+        """Have triangles fitted in another process; see `RunController.fit`. To be called while nothing is `fitting`."""
         self._starting = True
-        self._start_fitting(pictures, kept, samples)
+        self._start_fitting(images, kept, samples)
 
     @work(group="fit")
-    async def _start_fitting(self, pictures: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
+    async def _start_fitting(self, images: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
         try:
-            self._fitting = await asyncio.to_thread(self.control.fit, pictures, kept, samples)
+            self._fitting = await asyncio.to_thread(self.control.fit, images, kept, samples)
         except UserError as error:
-            self.notify(plain(str(error)), severity="error", markup=False)
+            self.notify(sanitize(str(error)), severity="error", markup=False)
         self._starting = False
         self._wait()
 
@@ -89,33 +89,33 @@ class DatasetWork(Screen[list[RunConfig] | None]):
         elif seen is not None and seen.made is not None:
             self.notify("all of its pictures are made")
         elif seen is not None:
-            self.making = Making(self.shown.name)
-            self.make_away(self.making)
+            self.making = DatasetBuild(self.shown.name)
+            self.build_in_background(self.making)
             self._wait()
 
     @work(group="make")
-    async def make_away(self, making: Making) -> None:
+    async def build_in_background(self, making: DatasetBuild) -> None:
         """Make a whole set in a thread, then look at it again."""
         try:
             await asyncio.to_thread(making.run)
-        except StoppedError:
+        except BuildStoppedError:
             self.notify("stopped; nothing of it is kept")
         except UserError as error:
-            self.notify(plain(str(error)), severity="error", markup=False)
+            self.notify(sanitize(str(error)), severity="error", markup=False)
         self.making = None
         if same_dataset(self.shown.name, making.name):
-            self.look_at(self.shown.name)
+            self.preview(self.shown.name)
 
     def _wait(self) -> None:
         """Look now and then at what is under way, for as long as anything is."""
         if self._waiting is None:
-            self._waiting = self.set_interval(WAIT_SECONDS, self._look_around)
+            self._waiting = self.set_interval(WAIT_SECONDS, self._poll)
         self.update()
 
-    def _look_around(self) -> None:
+    def _poll(self) -> None:
         if self._fitting is not None and self._fitting.ended:
-            if self._fitting.trouble:
-                self.notify(self._fitting.trouble, severity="error", markup=False)
+            if self._fitting.problem:
+                self.notify(self._fitting.problem, severity="error", markup=False)
             self._fitting = None
         if not self.fitting and self.making is None and self._waiting is not None:
             self._waiting.stop()

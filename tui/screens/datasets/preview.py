@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.preview import first_pictures, ready_dataset
+from core.data.preview import first_images, ready_dataset
 from core.data.recipe import DataRecipe, data_recipe_names, default_data_dir, find_data_recipe
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.imaging.sheet import to_tiles
 from core.runs.overlay import pixels_mark
-from tui.screens.datasets.grey_histogram import Greys, greys_of
+from tui.screens.datasets.grey_histogram import GreyShares, grey_shares
 from tui.state.snapshot import RunSnapshot
 
 Pixels = NDArray[np.uint8]
@@ -28,7 +28,7 @@ FITTED_PIXELS: Final = 128 * 32 * 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class Split:
     """The training or the held-out pictures of a set.
 
     Attributes:
@@ -39,9 +39,9 @@ class Part:
         mark: what names those.
     """
 
-    pictures: Pixels
+    images: Pixels
     total: int | None
-    greys: Greys
+    greys: GreyShares
     fitted: Pixels
     mark: str
 
@@ -52,17 +52,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class DatasetPreview:
     """A dataset: what was asked for, its recipe, its parts by whether they are held out, and its folder if made."""
 
     name: str
     recipe: DataRecipe
-    parts: dict[bool, Part]
+    splits: dict[bool, Split]
     made: Path | None
     notes: tuple[str, ...] = ()
 
 
-def look(name: str) -> Look:
+def preview_dataset(name: str) -> DatasetPreview:
     """Look at a dataset, without making it; may take a second.
 
     Raises:
@@ -72,34 +72,34 @@ def look(name: str) -> Look:
     made = ready_dataset(recipe)
     if made is not None:
         parts = {
-            heldout: _part(to_tiles(pictures), len(pictures))
-            for heldout, pictures in ((False, made.train), (True, made.heldout))
+            heldout: _split(to_tiles(images), len(images))
+            for heldout, images in ((False, made.train), (True, made.heldout))
         }
-        return Look(name, recipe, parts, made.path, made.notes)
+        return DatasetPreview(name, recipe, parts, made.path, made.notes)
     count = TRIANGLES_SHOWN if recipe.kind == "triangles" else FILES_SHOWN
     totals = {False: recipe.count, True: recipe.heldout}
     parts = {
-        heldout: _part(to_tiles(first_pictures(recipe, count, heldout=heldout)), totals[heldout])
+        heldout: _split(to_tiles(first_images(recipe, count, heldout=heldout)), totals[heldout])
         for heldout in (False, True)
     }
-    return Look(name, recipe, parts, None)
+    return DatasetPreview(name, recipe, parts, None)
 
 
-def described(seen: Look) -> str:
+def described(seen: DatasetPreview) -> str:
     """What a set is, in words: how its pictures come to be, how many there are, and where."""
-    recipe, some = seen.recipe, seen.parts[False].pictures
-    train, heldout = (seen.parts[one].total for one in (False, True))
+    recipe, some = seen.recipe, seen.splits[False].images
+    train, heldout = (seen.splits[one].total for one in (False, True))
     counts = "about one picture in ten is held out"
     if train is not None and heldout is not None:
         counts = f"{train:,} pictures to train on, {heldout:,} held out"
-    where = f"kept in {plain(str(seen.made))}" if seen.made else "not made yet, these are its first"
+    where = f"kept in {sanitize(str(seen.made))}" if seen.made else "not made yet, these are its first"
     size = f"{some.shape[2]} x {some.shape[1]}, {'grey' if some.ndim == 3 else 'colour'}"
     how = f"seed {recipe.seed}; {drawn(recipe)}"
     if recipe.kind == "folder":
-        how = f"from {plain(recipe.path or '')}, cut square and resized"
+        how = f"from {sanitize(recipe.path or '')}, cut square and resized"
     said = [f"{counts[0].upper()}{counts[1:]}; {where}.", f"{size}, {how}."]
-    said += [plain(recipe.description)] if recipe.description else []
-    return " ".join([*said, *(f"{plain(note)}." for note in seen.notes)])
+    said += [sanitize(recipe.description)] if recipe.description else []
+    return " ".join([*said, *(f"{sanitize(note)}." for note in seen.notes)])
 
 
 def drawn(recipe: DataRecipe) -> str:
@@ -141,14 +141,14 @@ def short_name(dataset: str) -> str:
     >>> short_name("high"), short_name("/home/me/cats/"), short_name("~/sets/seven.toml")
     ('high', 'cats', 'seven.toml')
     """
-    return plain(dataset.rstrip("/").rpartition("/")[2] or dataset)
+    return sanitize(dataset.rstrip("/").rpartition("/")[2] or dataset)
 
 
-def _part(pictures: Pixels, total: int | None) -> Part:
-    first = np.asarray(pictures[:COUNTED])
-    height, width = pictures.shape[1:3]
+def _split(images: Pixels, total: int | None) -> Split:
+    first = np.asarray(images[:COUNTED])
+    height, width = images.shape[1:3]
     fitted = first[: max(1, FITTED_PIXELS // (height * width))]
-    return Part(pictures, total, greys_of(first), fitted, pixels_mark(fitted))
+    return Split(images, total, grey_shares(first), fitted, pixels_mark(fitted))
 
 
 def _path(dataset: str) -> Path | str:

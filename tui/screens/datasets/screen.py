@@ -18,28 +18,28 @@ from tui.commands import DATASET_NUMBERS, DATASETS, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.datasets.choice import DatasetChoice
 from tui.screens.datasets.grey_histogram import grey_bars, percent
-from tui.screens.datasets.model import Browsing, Side
+from tui.screens.datasets.model import BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import described, short_name
 from tui.settings.schema import read_folders
 from tui.settings.series_colors import series_style
 from tui.state.formatting import short_labels
-from tui.state.run_controller import Control
-from tui.state.run_draft import Draft
+from tui.state.run_controller import RunController
+from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.signals import follow
-from tui.widgets.chip_line import NameLine
+from tui.textual_ext.signals import subscribe_weakly
+from tui.widgets.chip_line import ChipLine
 from tui.widgets.epoch_slider import moved
 from tui.widgets.images.gallery import all_epochs, sheet_at
 from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
-from tui.widgets.images.image_grid import PictureRows
+from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
-from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.title_bar import say, title_and_tabs
 
 if TYPE_CHECKING:
-    from tui.export.item import Piece
+    from tui.export.item import ExportItem
 
 VIEWS: Final = ("pictures", "triangles", "greys")
 HIGH: Final = 30
@@ -61,20 +61,20 @@ class DatasetsScreen(DatasetChoice):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*DATASETS, *DATASET_NUMBERS))]
 
-    def __init__(self, control: Control, start: str = "") -> None:
-        super().__init__(control, Browsing(name=start))
+    def __init__(self, control: RunController, start: str = "") -> None:
+        super().__init__(control, DatasetBrowser(name=start))
         self.view = VIEWS[0]
         self._drawn: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
-        yield NameLine(id="names")
+        yield ChipLine(id="names")
         yield Static(id="facts")
         with Horizontal(id="body"):
             for side in ("real", "samples"):
                 with Vertical(id=side, classes="side"):
                     yield Static(id=f"{side}-said", classes="said")
-                    yield PictureRows(id=f"{side}-rows")
+                    yield ImageGrid(id=f"{side}-rows")
             with VerticalScroll(id="greys", can_focus=False):
                 yield Static(id="bars")
         yield KeyBar(id="keys")
@@ -82,9 +82,9 @@ class DatasetsScreen(DatasetChoice):
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.folders = read_folders(getattr(self.app, "remember", None))
-        follow(self, self.app.theme_changed_signal, self.update)
-        follow_keys(self, self.update)
-        self.turn_to(self.names[self.place])
+        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
+        on_keymap_changed(self, self.update)
+        self.turn_to(self.names[self.index])
 
     def on_resize(self, event: events.Resize) -> None:
         self.update()
@@ -133,14 +133,14 @@ class DatasetsScreen(DatasetChoice):
         self._update_side("real", real, *([columns[0][0]] if real is not None else [""]))
         self._update_side("samples", samples, columns[-1][0] if columns else "")
 
-    def _samples(self, run: RunSnapshot | None) -> tuple[Side | None, int]:
+    def _samples(self, run: RunSnapshot | None) -> tuple[BrowserSide | None, int]:
         """In the first colour; the real pictures have the text's own."""
         color = series_style(0, self.app.theme_variables).color
         return self.shown.samples(run, color) if run is not None else (None, 0)
 
-    def _update_side(self, name: str, side: Side | None, said: str) -> None:
-        rows, line = self.query_one(f"#{name}-rows", PictureRows), self.query_one(f"#{name}-said", Static)
-        part = self.shown.part
+    def _update_side(self, name: str, side: BrowserSide | None, said: str) -> None:
+        rows, line = self.query_one(f"#{name}-rows", ImageGrid), self.query_one(f"#{name}-said", Static)
+        part = self.shown.split
         if side is None or part is None:
             rows.show([], 1, 1)
             say(line, Content(""))
@@ -148,7 +148,7 @@ class DatasetsScreen(DatasetChoice):
         plan = self._plan(side)
         rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
-            last = min(self.shown.first + plan.at_once, len(side.pictures))
+            last = min(self.shown.first + plan.at_once, len(side.images))
             total = f" of {part.total:,}" if part.total is not None else ""
             said += f" {self.shown.first + 1}-{last}{total}"
         grey = percent(side.greys.between)
@@ -156,7 +156,7 @@ class DatasetsScreen(DatasetChoice):
         text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
         say(line, text.truncate(self._side_width, ellipsis=True))
 
-    def _tiles(self, side: Side) -> list[WallColumn]:
+    def _tiles(self, side: BrowserSide) -> list[WallColumn]:
         """What is seen of a side."""
         plan = self._plan(side)
         return self.shown.tiles(
@@ -182,26 +182,26 @@ class DatasetsScreen(DatasetChoice):
         """Cells and lines that the tiles of a side have."""
         return self._side_width, self.size.height - CHROME[self.size.height >= HIGH]
 
-    def _plan(self, side: Side) -> TilePlan:
-        return plan_tiles(side.pictures.shape[1:3], *self._room, self.shown.zoom, each=self._each)
+    def _plan(self, side: BrowserSide) -> TilePlan:
+        return plan_tiles(side.images.shape[1:3], *self._room, self.shown.zoom, each=self._each)
 
     def _update_bars(self) -> None:
         width = self.size.width
-        told = " · ".join([short_name(self.shown.name), *self.work_said])
+        told = " · ".join([short_name(self.shown.name), *self.job_status])
         tabs = [("", view) for view in VIEWS]
         say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
         self._update_names()
-        seen, trouble = self.shown.seen, self.shown.trouble
-        words = trouble or (described(seen) if seen is not None else "looking at it")
+        seen, problem = self.shown.seen, self.shown.problem
+        words = problem or (described(seen) if seen is not None else "looking at it")
         say(
             self.query_one("#facts", Static),
-            Content.styled(words, "$text-error" if trouble else "$text-muted"),
+            Content.styled(words, "$text-error" if problem else "$text-muted"),
         )
         self.query_one(KeyBar).show(dataset_hints(self, making=self.making is not None))
 
-    def exports(self) -> "list[Piece]":
+    def exports(self) -> "list[ExportItem]":
         """The tiles that are seen, row by row, and how grey each side is."""
-        from tui.screens.datasets.export import dataset_pieces
+        from tui.screens.datasets.export import dataset_items
 
         run, real = self.run, self.shown.real()
         samples, _ = self._samples(run)
@@ -215,7 +215,7 @@ class DatasetsScreen(DatasetChoice):
             for start in range(0, len(tiles[0]), per_row)
         ]
         names = ["real", f"samples of {run.id}" if run is not None else ""]
-        return dataset_pieces(rows, [(name, side.greys) for name, side in zip(names, sides, strict=False)])
+        return dataset_items(rows, [(name, side.greys) for name, side in zip(names, sides, strict=False)])
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -242,15 +242,15 @@ class DatasetsScreen(DatasetChoice):
 
     def action_go(self, end: int) -> None:
         if (real := self.shown.real()) is not None:
-            self._go(end * len(real.pictures))
+            self._go(end * len(real.images))
 
     def action_part(self) -> None:
-        self.shown.chosen_part, self.shown.first = not self.shown.heldout, 0
+        self.shown.chosen_split, self.shown.first = not self.shown.heldout, 0
         self.update()
 
     def action_zoom(self) -> None:
         if (real := self.shown.real()) is not None:
-            shape = real.pictures.shape[1:3]
+            shape = real.images.shape[1:3]
             self.shown.zoom = zoom_after(shape, *self._room, self.shown.zoom, each=self._each)
             self._go(self.shown.first)
 
@@ -284,11 +284,11 @@ class DatasetsScreen(DatasetChoice):
             if wanted:
                 self.dismiss(wanted)
 
-        self.app.push_screen(NewRunScreen(Draft.from_configs(configs), origin=ORIGIN), decided)
+        self.app.push_screen(NewRunScreen(RunDraft.from_configs(configs), origin=ORIGIN), decided)
 
     def _fit(self) -> bool:
         """Have triangles fitted to what is shown; whether anything of it had none."""
-        real, part, run = self.shown.real(), self.shown.part, self.run
+        real, part, run = self.shown.real(), self.shown.split, self.run
         samples, epoch = self._samples(run)
         fitted = samples is None or samples.overlay is not None
         if real is None or part is None or (real.overlay is not None and fitted):
@@ -297,13 +297,13 @@ class DatasetsScreen(DatasetChoice):
         wanted = (
             [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
         )
-        self.fit_away(part.fitted, part.overlay, wanted)
+        self.fit_in_background(part.fitted, part.overlay, wanted)
         return True
 
     def _go(self, first: int) -> None:
         """Put a picture at the top; the last ones fill the screen."""
         if (real := self.shown.real()) is not None:
-            self.shown.first = max(0, min(first, len(real.pictures) - self._plan(real).at_once))
+            self.shown.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
             self.update()
 
 

@@ -7,24 +7,24 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from tui.export.image_files import gif, png, wall
-from tui.export.item import Piece
-from tui.screens.denoise.model import MOST_STATES, Denoising
+from tui.export.item import ExportItem
+from tui.screens.denoise.model import MOST_STATES, DenoiseModel
 from tui.state.snapshot import RunSnapshot
-from tui.state.trajectories import Ways
-from tui.widgets.images.gallery import Gallery, all_epochs
+from tui.state.trajectories import TrajectoryCache
+from tui.widgets.images.gallery import SampleGallery, all_epochs
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
 DENOISE_MS = 80
 
 
-def wall_pieces(
+def wall_items(
     runs: Sequence[RunSnapshot],
     epoch: int | None,
     *,
     labels: Mapping[str, str],
     places: Mapping[str, int],
     variables: Mapping[str, str],
-) -> list[Piece]:
+) -> list[ExportItem]:
     """The wall of pictures at an epoch, and through all epochs; nothing where there are no pictures.
 
     Args:
@@ -35,20 +35,20 @@ def wall_pieces(
         variables: of the theme.
     """
     epochs = all_epochs(runs)
-    gallery = Gallery()
+    gallery = SampleGallery()
 
     def columns(epoch: int | None) -> list[list[WallColumn]]:
         return [gallery.columns(runs, epoch, labels=labels, places=places, per_run=1, variables=variables)]
 
-    pieces = [Piece("wall.png", lambda: png(wall(columns(epoch))))] if epochs else []
+    pieces = [ExportItem("wall.png", lambda: png(wall(columns(epoch))))] if epochs else []
     if len(epochs) > 1:
-        pieces.append(Piece("wall.gif", lambda: gif(columns, epochs)))
+        pieces.append(ExportItem("wall.gif", lambda: gif(columns, epochs)))
     return pieces
 
 
-def process_pieces(
-    shown: Denoising, runs: Sequence[RunSnapshot], *, labels: Mapping[str, str], compute_key: str
-) -> list[Piece]:
+def process_items(
+    shown: DenoiseModel, runs: Sequence[RunSnapshot], *, labels: Mapping[str, str], compute_key: str
+) -> list[ExportItem]:
     """From noise to picture: a strip a run, and an animation of all starting noises.
 
     Args:
@@ -61,9 +61,11 @@ def process_pieces(
     if frames < 2:
         return []
 
-    kept = dataclasses.replace(shown, ways=Ways())  # as it is now, and not as it will be when that is drawn
+    kept = dataclasses.replace(
+        shown, trajectories=TrajectoryCache()
+    )  # as it is now, and not as it will be when that is drawn
 
-    def at(share: float) -> Denoising:
+    def at(share: float) -> DenoiseModel:
         return dataclasses.replace(kept, share=share)
 
     def strips() -> bytes:
@@ -88,6 +90,6 @@ def process_pieces(
         ]
 
     return [
-        Piece("denoise.png", strips),
-        Piece("denoise.gif", lambda: gif(frame, range(frames), DENOISE_MS)),
+        ExportItem("denoise.png", strips),
+        ExportItem("denoise.gif", lambda: gif(frame, range(frames), DENOISE_MS)),
     ]

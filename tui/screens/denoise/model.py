@@ -9,9 +9,9 @@ from textual.content import Content
 
 from core.config import SampleConfig
 from core.config.schema import WITH_ETA
-from core.runs.trajectory import Walk
+from core.runs.trajectory import TrajectorySpec
 from tui.state.snapshot import RunSnapshot
-from tui.state.trajectories import Way, Ways, walk_of, why_missing
+from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason, trajectory_spec
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
 SAMPLERS: Final = ("", *get_args(get_type_hints(SampleConfig)["sampler"]))
@@ -21,7 +21,7 @@ MOST_STATES: Final = 10
 
 
 @dataclass
-class Denoising:
+class DenoiseModel:
     """Which states of which walks are looked at.
 
     Attributes:
@@ -39,22 +39,24 @@ class Denoising:
     epoch: int | None = None
     sampler: str = SAMPLERS[0]
     steps: int | None = None
-    foreseen: bool = True
-    ways: Ways = field(default_factory=Ways)
+    predicted: bool = True
+    trajectories: TrajectoryCache = field(default_factory=TrajectoryCache)
 
-    def walk(self, run: RunSnapshot) -> Walk | None:
+    def spec(self, run: RunSnapshot) -> TrajectorySpec | None:
         """The walk that is asked for; None for what the training kept."""
-        return walk_of(run, self.sampler, self.steps) if self.sampler else None
+        return trajectory_spec(run, self.sampler, self.steps) if self.sampler else None
 
-    def way(self, run: RunSnapshot) -> Way | None:
+    def trajectory(self, run: RunSnapshot) -> ImageStates | None:
         """What there is to show of a run."""
-        walk = self.walk(run)
-        return self.ways.kept(run, self.epoch) if walk is None else self.ways.computed(run, walk)
+        spec = self.spec(run)
+        return (
+            self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
+        )
 
-    def longest(self, runs: Sequence[RunSnapshot]) -> Way | None:
+    def longest(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
         """The way with the most states, by which all are played."""
-        found = [way for run in runs if (way := self.way(run))]
-        return max(found, key=lambda way: len(way.timesteps), default=None)
+        found = [states for run in runs if (states := self.trajectory(run))]
+        return max(found, key=lambda states: len(states.timesteps), default=None)
 
     def frames(self, runs: Sequence[RunSnapshot]) -> int:
         """How many states the longest way has; 0 when there is none."""
@@ -63,15 +65,15 @@ class Denoising:
 
     def starts(self, runs: Sequence[RunSnapshot]) -> int:
         """How many starting noises there are."""
-        pictures = [self.ways.picture(way, 0) for run in runs if (way := self.way(run))]
-        return max((len(one) for one in pictures if one is not None), default=0)
+        images = [self.trajectories.image(states, 0) for run in runs if (states := self.trajectory(run))]
+        return max((len(one) for one in images if one is not None), default=0)
 
-    def place(self, way: Way) -> int:
+    def place(self, states: ImageStates) -> int:
         """The state of a way that is looked at."""
-        return round(self.share * (len(way.timesteps) - 1))
+        return round(self.share * (len(states.timesteps) - 1))
 
     def go(self, runs: Sequence[RunSnapshot], place: int) -> None:
-        """Look at this state of the longest way, and at those of the others that are as far."""
+        """Look at this state of the longest states, and at those of the others that are as far."""
         last = self.frames(runs) - 1
         self.share = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
 
@@ -79,20 +81,20 @@ class Denoising:
         """The runs that have learnt more since what is shown of them was computed."""
         if not self.sampler:
             return []
-        return [run for run in runs if (way := self.way(run)) and way.epoch < run.status.epoch]
+        return [run for run in runs if (states := self.trajectory(run)) and states.epoch < run.status.epoch]
 
     def beside(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
         """A run's state for all starting noises, and in a column beside it what its network foresaw there."""
-        way = self.way(run)
-        if way is None:
+        states = self.trajectory(run)
+        if states is None:
             said = WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))
-            return [said, WallColumn("", None, empty="")] if self.foreseen and self.sampler else [said]
-        index = self.place(way)
-        state = self.ways.picture(way, index)
-        columns = [WallColumn(name, state, f"t {way.timesteps[index]}", color, "cannot be read any more")]
-        foreseen = self.ways.picture(way, index, foreseen=True) if self.foreseen else None
-        if foreseen is not None:
-            columns.append(WallColumn("  foreseen x_0", foreseen, color=color))
+            return [said, WallColumn("", None, empty="")] if self.predicted and self.sampler else [said]
+        index = self.place(states)
+        state = self.trajectories.image(states, index)
+        columns = [WallColumn(name, state, f"t {states.timesteps[index]}", color, "cannot be read any more")]
+        predicted = self.trajectories.image(states, index, predicted=True) if self.predicted else None
+        if predicted is not None:
+            columns.append(WallColumn("  foreseen x_0", predicted, color=color))
         return columns
 
     def strip(
@@ -108,10 +110,10 @@ class Denoising:
             compute_key: the key that has it computed.
             both: whether there is room to show below each state what was foreseen there.
         """
-        way = self.way(run)
-        if way is None:
+        states = self.trajectory(run)
+        if states is None:
             return [WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))]
-        now, last = self.place(way), len(way.timesteps) - 1
+        now, last = self.place(states), len(states.timesteps) - 1
         count = max(2, min(last + 1, MOST_STATES, width // MIN_TILE))
         columns: list[WallColumn] = []
         reached = False
@@ -120,25 +122,25 @@ class Denoising:
                 columns.append(WallColumn("", None, empty=""))
                 continue
             shown, reached = min(index, now), index >= now
-            pictures = self.ways.strip_picture(way, shown, self.start, both=both and self.foreseen)
-            said = f"t {way.timesteps[shown]}"
+            images = self.trajectories.strip_image(states, shown, self.start, both=both and self.predicted)
+            said = f"t {states.timesteps[shown]}"
             if columns:
-                columns.append(WallColumn(said, pictures, empty=""))
+                columns.append(WallColumn(said, images, empty=""))
             else:
-                columns.append(WallColumn(name, pictures, said, color, "cannot be read any more"))
+                columns.append(WallColumn(name, images, said, color, "cannot be read any more"))
         return columns
 
     def facts(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
         """Where what is shown comes from, in one line."""
-        ways = [way for run in runs if (way := self.way(run))]
+        ways = [states for run in runs if (states := self.trajectory(run))]
         parts = [self.sampler or "as the training kept it"]
         if self.sampler:
-            steps = dict.fromkeys(walk.steps for run in runs if (walk := self.walk(run)))
+            steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
             parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
         if self.sampler in WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
-        if epochs := sorted({way.epoch for way in ways}):
+        if epochs := sorted({one.epoch for one in ways}):
             parts.append(f"epoch {epochs[0]}" + (f" to {epochs[-1]}" if len(epochs) > 1 else ""))
         if strips and (starts := self.starts(runs)):
             parts.append(f"noise {min(self.start, starts - 1) + 1} of {starts}")
@@ -150,4 +152,4 @@ class Denoising:
         )
 
     def _why_missing(self, run: RunSnapshot, compute_key: str) -> str:
-        return why_missing(run, self.walk(run), compute_key)
+        return missing_reason(run, self.spec(run), compute_key)

@@ -12,35 +12,35 @@ from textual.widgets import Static
 
 from tui.commands import DENOISE, bindings
 from tui.messages import SnapshotTaken
-from tui.screens.denoise.model import SAMPLERS, Denoising
+from tui.screens.denoise.model import SAMPLERS, DenoiseModel
 from tui.settings.series_colors import series_style
-from tui.state.formatting import counted, labels, places, short_labels
-from tui.state.run_controller import Control
+from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.state.trajectories import step_choices, walk_of
-from tui.textual_ext.background import ActingScreen
+from tui.state.trajectories import step_choices, trajectory_spec
+from tui.textual_ext.background import BackgroundScreen
 from tui.textual_ext.playback import Player
-from tui.textual_ext.signals import follow
+from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.epoch_slider import moved
-from tui.widgets.images.image_wall import Wall, plan
-from tui.widgets.images.render_mode import drawing_of, follow_drawing, follow_keys
+from tui.widgets.images.image_wall import ImageWall, plan
+from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.title_bar import say, title_and_tabs
 
 if TYPE_CHECKING:
-    from tui.export.item import Piece
+    from tui.export.item import ExportItem
 
 VIEWS: Final = ("pictures", "strips")
 SPEEDS: Final = (40.0, 20.0, 10.0, 5.0, 2.0)
 """Seconds from noise to picture."""
 FRAME_SECONDS: Final = 0.1
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 EMPTY_LINES: Final = 3
 
 
-class DenoiseScreen(ActingScreen):
+class DenoiseScreen(BackgroundScreen):
     """Plays the reverse process of several runs at the same time, from the same starting noises.
 
     Where a run has no trajectory of the sampler and the number of steps that are asked for, it can be computed.
@@ -54,13 +54,13 @@ class DenoiseScreen(ActingScreen):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(DENOISE)]
 
-    def __init__(self, control: Control, run_ids: Sequence[str]) -> None:
+    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
         super().__init__()
         self.control = control
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
         self.view = VIEWS[0]
-        self.shown = Denoising()
+        self.shown = DenoiseModel()
         self.speed = 3
         self._player = Player(self, self._advance)
 
@@ -68,20 +68,20 @@ class DenoiseScreen(ActingScreen):
         yield Static(id="top")
         yield Static(id="facts")
         with Container(id="body"):
-            yield Wall(id="wall")
+            yield ImageWall(id="wall")
             with VerticalScroll(id="strips", can_focus=False):
                 for _ in self.run_ids:
-                    yield Wall()
+                    yield ImageWall()
             yield Static("these runs are no longer here", id="gone")
         yield Scrubber(id="slider")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
-        follow(self, self.app.theme_changed_signal, self.update)
-        follow_drawing(self, self.update)
-        follow_keys(self, self.update)
-        self.set_interval(LOOK_SECONDS, self.update)
+        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
+        on_render_mode_changed(self, self.update)
+        on_keymap_changed(self, self.update)
+        self.set_interval(POLL_SECONDS, self.update)
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -113,7 +113,7 @@ class DenoiseScreen(ActingScreen):
         self._update_bars(runs)
         if not runs:
             return
-        names, at = short_labels(runs), places(self.snapshot, runs)
+        names, at = short_labels(runs), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], self.app.theme_variables) for run in runs]
         named = [
             (run, f"{style.marker} {names[run.id]}", style.color)
@@ -124,24 +124,22 @@ class DenoiseScreen(ActingScreen):
             return
         key = self._compute_key()
         columns = [column for one in named for column in self.shown.beside(*one, compute_key=key)]
-        self.query_one("#wall", Wall).show(columns)
+        self.query_one("#wall", ImageWall).show(columns)
 
     def _update_strips(self, named: Sequence[tuple[RunSnapshot, str, str]]) -> None:
         """One wall a run, each as high as its pictures; with what was foreseen where there is room for all."""
         key, width = self._compute_key(), self.size.width
         for both in (True, False):
             strips = [self.shown.strip(*one, width, compute_key=key, both=both) for one in named]
-            rows = [
-                max(0 if one.pictures is None else len(one.pictures) for one in strip) for strip in strips
-            ]
+            rows = [max(0 if one.images is None else len(one.images) for one in strip) for strip in strips]
             lines = [
-                count * plan(one, width, drawing_of(self).zoom).lines
+                count * plan(one, width, render_mode_of(self).zoom).lines
                 for one, count in zip(strips, rows, strict=True)
             ]
             heights = [1 + one if one else EMPTY_LINES for one in lines]
             if sum(heights) <= self.query_one("#strips").size.height:
                 break
-        for place, wall in enumerate(self.query("#strips > Wall").results(Wall)):
+        for place, wall in enumerate(self.query("#strips > Wall").results(ImageWall)):
             wall.display = place < len(strips)
             if wall.display:
                 wall.show(strips[place], first_row=0)
@@ -149,7 +147,7 @@ class DenoiseScreen(ActingScreen):
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
         datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
-        told = f"{counted(len(runs), 'run')} · {datasets}" if runs else ""
+        told = f"{pluralize(len(runs), 'run')} · {datasets}" if runs else ""
         tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
         width, playing = self.size.width, self._player.playing
         say(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
@@ -168,12 +166,12 @@ class DenoiseScreen(ActingScreen):
     def _compute_key(self) -> str:
         return keys_of(self).get("denoise.compute", ["enter"])[0]
 
-    def exports(self) -> "list[Piece]":
+    def exports(self) -> "list[ExportItem]":
         """The process of all runs."""
-        from tui.screens.denoise.export import process_pieces
+        from tui.screens.denoise.export import process_items
 
         names = labels(self.runs)
-        return process_pieces(self.shown, self.runs, labels=names, compute_key=self._compute_key())
+        return process_items(self.shown, self.runs, labels=names, compute_key=self._compute_key())
 
     def action_close(self) -> None:
         self.dismiss()
@@ -188,7 +186,7 @@ class DenoiseScreen(ActingScreen):
     def action_scrub(self, states: int) -> None:
         self._go(round(self.shown.share * (self.shown.frames(self.runs) - 1)) + states)
 
-    def action_leap(self, tenths: int) -> None:
+    def action_jump(self, tenths: int) -> None:
         self._go(round((self.shown.share + tenths / 10) * (self.shown.frames(self.runs) - 1)))
 
     def action_go(self, share: int) -> None:
@@ -217,7 +215,7 @@ class DenoiseScreen(ActingScreen):
     def action_start(self, further: int) -> None:
         """Other starting noises: scrolled side by side, chosen for the strips."""
         if self.view == "pictures":
-            self.query_one("#wall", Wall).scroll_rows(further)
+            self.query_one("#wall", ImageWall).scroll_rows(further)
             return
         self.shown.start = min(max(0, self.shown.start + further), max(0, self.shown.starts(self.runs) - 1))
         self.update()
@@ -225,7 +223,7 @@ class DenoiseScreen(ActingScreen):
     def action_further(self, runs: int) -> None:
         """Other runs, where not all have room."""
         if self.view == "pictures":
-            self.query_one("#wall", Wall).scroll_columns(runs)
+            self.query_one("#wall", ImageWall).scroll_columns(runs)
         else:
             strips = self.query_one("#strips", VerticalScroll)
             strips.scroll_relative(y=runs * self.query("#strips > Wall").first().size.height, animate=False)
@@ -251,8 +249,8 @@ class DenoiseScreen(ActingScreen):
             self.shown.steps = choices[(at + more) % len(choices)]
             self.update()
 
-    def action_foreseen(self) -> None:
-        self.shown.foreseen = not self.shown.foreseen
+    def action_predicted(self) -> None:
+        self.shown.predicted = not self.shown.predicted
         if not self.shown.sampler:
             self.notify("a training keeps x_t alone; enter computes the rest")
         self.update()
@@ -264,11 +262,11 @@ class DenoiseScreen(ActingScreen):
             return
         self._choose_sampler()
         stale = self.shown.stale(runs)
-        wanted = [run for run in runs if self.shown.way(run) is None or run in stale]
+        wanted = [run for run in runs if self.shown.trajectory(run) is None or run in stale]
         able = [run for run in wanted if run.run.checkpoint.exists()]
         if able:
-            walks = [walk_of(run, self.shown.sampler, self.shown.steps) for run in able]
-            self.perform(lambda: self.control.denoise(able, walks))
+            specs = [trajectory_spec(run, self.shown.sampler, self.shown.steps) for run in able]
+            self.run_in_background(lambda: self.control.denoise(able, specs))
         else:
             self.notify("no run has a checkpoint yet" if wanted else "all of it is computed")
         self.update()

@@ -8,12 +8,12 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Log, Static
 
-from core.files.sanitize import plain
-from core.files.untrusted import open_plain
+from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
 from tui.commands import LOG, bindings
 from tui.state.reader import Signature, signature
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.render_mode import follow_keys
+from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
@@ -48,7 +48,7 @@ class LogScreen(Screen[None]):
         run = self.run_shown
         yield Static(
             Content.assemble(
-                (f" {run.label}", "bold $text-primary"), "  log  ", (plain(str(self._path)), "$text-muted")
+                (f" {run.label}", "bold $text-primary"), "  log  ", (sanitize(str(self._path)), "$text-muted")
             ),
             id="title",
         )
@@ -57,7 +57,7 @@ class LogScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._show_keys()
-        follow_keys(self, self._show_keys)
+        on_keymap_changed(self, self._show_keys)
         log = self.query_one(Log).focus()
         self.watch(log, "scroll_y", self._scrolled, init=False)
         self.call_after_refresh(self._read)
@@ -99,7 +99,7 @@ class LogScreen(Screen[None]):
             self.call_after_refresh(log.scroll_end, animate=False)
         self._seen = seen
         try:
-            with open_plain(self._path) as file:
+            with open_regular(self._path) as file:
                 file.seek(self._offset)
                 data = file.read(seen[2] - self._offset)
         except OSError as error:
@@ -109,7 +109,7 @@ class LogScreen(Screen[None]):
         whole, newline, rest = (self._partial + data).rpartition(b"\n")
         self._partial = rest[:TAIL_BYTES]
         if newline:
-            text = plain(whole.decode("utf-8", errors="replace"), lines=True)
+            text = sanitize(whole.decode("utf-8", errors="replace"), lines=True)
             log.write_lines([line[:LINE_LIMIT] for line in text.split("\n")])
 
     def action_close(self) -> None:

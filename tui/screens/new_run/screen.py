@@ -20,13 +20,13 @@ from textual.widgets.selection_list import Selection
 from core.config import RunConfig
 from core.data.recipe import list_data_recipes
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from core.recipes import list_recipes
 from core.schedules import Schedule
 from tui.commands import NEW_RUN, bindings
-from tui.state.formatting import NOTHING, counted, small
-from tui.state.run_draft import FIELDS, Draft, Field, error_of, preview
-from tui.widgets.images.render_mode import follow_keys
+from tui.state.formatting import NOTHING, pluralize, small_number
+from tui.state.run_draft import FIELDS, Field, RunDraft, error_of, preview
+from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 
@@ -51,11 +51,11 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     AUTO_FOCUS = "#schedule-names"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(NEW_RUN)]
 
-    def __init__(self, given: Draft | None = None, *, origin: str = CLONE) -> None:
+    def __init__(self, given: RunDraft | None = None, *, origin: str = CLONE) -> None:
         super().__init__()
         self.given = given
         self.origin = origin
-        self.draft = given or Draft.from_recipe("quick")
+        self.draft = given or RunDraft.from_recipe("quick")
         self.configs: list[RunConfig] = []
 
     def compose(self) -> ComposeResult:
@@ -82,7 +82,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        follow_keys(self, self._say_keys)
+        on_keymap_changed(self, self._say_keys)
         self._say_keys()
         self.check()
 
@@ -143,12 +143,12 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             summary.update(Content.styled(str(error), "$text-error"))
         else:
             epochs = self.configs[0].train.epochs
-            dataset = plain(self.configs[0].data.title)
+            dataset = sanitize(self.configs[0].data.title)
             each = " each" if len(self.configs) > 1 else ""
             summary.update(
                 Content.assemble(
-                    (counted(len(self.configs), "run"), "bold"),
-                    f" will be queued: {counted(epochs, 'epoch')}{each} on {dataset}",
+                    (pluralize(len(self.configs), "run"), "bold"),
+                    f" will be queued: {pluralize(epochs, 'epoch')}{each} on {dataset}",
                 )
             )
         self.query_one("#start", Button).disabled = not self.configs
@@ -199,7 +199,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def _start_from(self, recipe: str) -> None:
         """Fill the form anew from a recipe, or from the run that is cloned."""
-        draft = self.given if self.given and recipe == self.origin else Draft.from_recipe(recipe)
+        draft = self.given if self.given and recipe == self.origin else RunDraft.from_recipe(recipe)
         if draft == self.draft:
             return
         self.draft = draft
@@ -285,7 +285,7 @@ def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
         mark,
         f"{name:9} ",
         ("abar_T ", "$text-muted"),
-        f"{small(schedule.terminal_alpha_bar):>7}  ",
+        f"{small_number(schedule.terminal_alpha_bar):>7}  ",
         (level, _LEVELS[level]),
     )
 
@@ -303,8 +303,8 @@ def _notes(schedules: Sequence[Schedule | None]) -> Content:
             Content.assemble(
                 (schedule.name, "bold"),
                 (
-                    f"   abar_T {small(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
-                    f"L_T {small(schedule.prior_bits_per_dim())} bits a pixel\n",
+                    f"   abar_T {small_number(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
+                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits a pixel\n",
                     "$text-muted",
                 ),
                 (said.level, _LEVELS[said.level]),

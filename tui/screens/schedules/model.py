@@ -8,15 +8,15 @@ import numpy as np
 
 from core.config import RunConfig, ScheduleConfig
 from core.schedules import Schedule
-from tui.screens.schedules.noising import POWER, Bench, Pixels, decibels, noised
-from tui.screens.schedules.table import Tried, percent
+from tui.screens.schedules.noising import POWER, Pixels, ScheduleSet, decibels, with_noise
+from tui.screens.schedules.table import ScheduleEntry, percent
 from tui.settings.series_colors import series_style
 from tui.widgets.charts.schedule_chart import Line
 from tui.widgets.images.image_wall import WallColumn
 
 
 @dataclass
-class Trying:
+class ScheduleExplorer:
     """Schedules that are tried out.
 
     Attributes:
@@ -29,59 +29,61 @@ class Trying:
     """
 
     base: RunConfig
-    bench: Bench
+    schedule_set: ScheduleSet
     chosen: frozenset[str]
     share: float = 0.5
-    pictures: Pixels | None = None
-    trouble: str = ""
-    _made: tuple[tuple[Bench, frozenset[str], dict[str, str]], list[Tried]] | None = None
+    images: Pixels | None = None
+    problem: str = ""
+    _made: tuple[tuple[ScheduleSet, frozenset[str], dict[str, str]], list[ScheduleEntry]] | None = None
     _noised: dict[str, tuple[tuple[Schedule, Pixels], int, Pixels]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, configs: Sequence[RunConfig]) -> "Trying":
+    def from_config(cls, configs: Sequence[RunConfig]) -> "ScheduleExplorer":
         """Start with the schedules of runs, at least one."""
         return cls(
             base=configs[0],
-            bench=Bench.of([config.schedule for config in configs]),
+            schedule_set=ScheduleSet.from_config([config.schedule for config in configs]),
             chosen=frozenset(config.schedule.name for config in configs),
         )
 
-    def shown(self, variables: Mapping[str, str]) -> list[Tried]:
+    def shown(self, variables: Mapping[str, str]) -> list[ScheduleEntry]:
         """The schedules that are chosen, in the theme's colours; the same list while nothing changes."""
-        key = (self.bench, self.chosen, dict(variables))
+        key = (self.schedule_set, self.chosen, dict(variables))
         if self._made is None or self._made[0][0] is not key[0] or self._made[0][1:] != key[1:]:
             found = [
-                Tried(series_style(place, variables), name, self.bench.schedule(name))
-                for place, name in enumerate(self.bench.offered)
+                ScheduleEntry(series_style(place, variables), name, self.schedule_set.schedule(name))
+                for place, name in enumerate(self.schedule_set.offered)
                 if name in self.chosen
             ]
             self._made = (key, found)
         return self._made[1]
 
-    def timesteps(self, tried: Sequence[Tried]) -> int:
+    def timesteps(self, tried: Sequence[ScheduleEntry]) -> int:
         """T, or 0 where no schedule can be made."""
         return next((one.schedule.timesteps for one in tried if one.schedule), 0)
 
-    def t(self, tried: Sequence[Tried]) -> int:
+    def t(self, tried: Sequence[ScheduleEntry]) -> int:
         """The noise level that is looked at, from 0 to T."""
         return round(self.share * self.timesteps(tried))
 
     def toggle(self, place: int) -> None:
         """Show the schedule at this place, or do not any more."""
-        if place < len(self.bench.offered):
-            self.chosen ^= {self.bench.offered[place]}
+        if place < len(self.schedule_set.offered):
+            self.chosen ^= {self.schedule_set.offered[place]}
 
     def take_text(self, key: str, text: str) -> None:
         """Another number; a schedule that a power adds is shown at once."""
-        before = self.bench.offered
-        self.bench = replace(self.bench, values={**self.bench.values, key: text})
-        if key == POWER and self.bench.offered != before:
-            self.chosen = frozenset(name for name in self.chosen if name in self.bench.offered)
-            self.chosen |= set(self.bench.offered) - set(before)
+        before = self.schedule_set.offered
+        self.schedule_set = replace(self.schedule_set, values={**self.schedule_set.values, key: text})
+        if key == POWER and self.schedule_set.offered != before:
+            self.chosen = frozenset(name for name in self.chosen if name in self.schedule_set.offered)
+            self.chosen |= set(self.schedule_set.offered) - set(before)
 
     def toggle_zero(self) -> None:
         """Rescale all schedules to zero terminal SNR, or do not any more."""
-        self.bench = replace(self.bench, zero_terminal_snr=not self.bench.zero_terminal_snr)
+        self.schedule_set = replace(
+            self.schedule_set, zero_terminal_snr=not self.schedule_set.zero_terminal_snr
+        )
 
     def configs(self) -> list[RunConfig]:
         """The runs that these schedules make.
@@ -90,11 +92,11 @@ class Trying:
             UserError: a number is wrong.
         """
         schedules: list[ScheduleConfig] = [
-            self.bench.config(name) for name in self.bench.offered if name in self.chosen
+            self.schedule_set.config(name) for name in self.schedule_set.offered if name in self.chosen
         ]
         return [msgspec.structs.replace(self.base, schedule=schedule) for schedule in schedules]
 
-    def curves(self, tried: Sequence[Tried]) -> dict[str, list[Line]]:
+    def curves(self, tried: Sequence[ScheduleEntry]) -> dict[str, list[Line]]:
         """The lines of each chart: betas, abars, and signal-to-noise ratios in decibels."""
         made = [(style, schedule) for style, _, schedule in tried if schedule is not None]
         return {
@@ -103,16 +105,16 @@ class Trying:
             "snrs": [Line(style.marker, style.color, decibels(schedule)) for style, schedule in made],
         }
 
-    def column(self, one: Tried, t: int) -> WallColumn:
+    def column(self, one: ScheduleEntry, t: int) -> WallColumn:
         """The pictures at t under one schedule."""
         title, color = f"{one.style.marker} {one.name}", one.style.color
         if one.schedule is None:
             return WallColumn(title, None, color=color, empty="cannot be made")
-        if self.pictures is None:
-            return WallColumn(title, None, color=color, empty=self.trouble or "looks for pictures")
+        if self.images is None:
+            return WallColumn(title, None, color=color, empty=self.problem or "looks for pictures")
         left = 1.0 if t == 0 else float(np.sqrt(one.schedule.alphas_cumprod[t - 1]))
-        of = (one.schedule, self.pictures)
+        of = (one.schedule, self.images)
         before = self._noised.get(one.name)
         if before is None or before[1] != t or any(a is not b for a, b in zip(before[0], of, strict=True)):
-            before = self._noised[one.name] = (of, t, noised(self.pictures, one.schedule, t))
+            before = self._noised[one.name] = (of, t, with_noise(self.images, one.schedule, t))
         return WallColumn(title, before[2], f"left {percent(left)}", color)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from core.config import ScheduleConfig
 from core.config.load import decode, set_key
 from core.config.schema import Section
-from core.data.folder import NotAPictureError, load_picture, to_grey
-from core.data.preview import first_pictures
+from core.data.folder import NotAnImageError, load_image, to_grey
+from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.imaging.sheet import to_pixels, to_tiles
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
-from tui.state.formatting import schedule_of, setting
+from tui.state.formatting import schedule_of, setting_text
 from tui.state.run_draft import Field, error_of, parsed
 
 Pixels = NDArray[np.uint8]
@@ -34,7 +34,7 @@ FIELDS: Final = (
 )
 """What can be edited. `power` is no setting of its own: it names a schedule."""
 MOST_POWER: Final = 100.0
-SHOWN_PICTURES: Final = 4
+SHOWN_IMAGES: Final = 4
 NOISE_SEED: Final = 0
 
 
@@ -43,7 +43,7 @@ class _Holder(Section, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class ScheduleSet:
     """Schedules side by side: all share what the texts say, each has its own name.
 
     Attributes:
@@ -59,12 +59,12 @@ class Bench:
     file: str | None = None
 
     @classmethod
-    def of(cls, configs: Iterable[ScheduleConfig]) -> "Bench":
+    def from_config(cls, configs: Iterable[ScheduleConfig]) -> "ScheduleSet":
         """Start from schedules, the first of which gives the numbers; from the defaults where there are none."""
         configs = list(configs)
         first = configs[0] if configs else ScheduleConfig()
         table = msgspec.to_builtins(first)
-        values = {field.key: setting(table[field.key.split(".")[1]]) for field in FIELDS[:-1]}
+        values = {field.key: setting_text(table[field.key.split(".")[1]]) for field in FIELDS[:-1]}
         names = dict.fromkeys((*SCHEDULE_NAMES, "cosine", "sigmoid", *(config.name for config in configs)))
         file = next((config.file for config in configs if config.file), None)
         return cls(values | {POWER: ""}, tuple(names), first.zero_terminal_snr, file)
@@ -126,7 +126,7 @@ def nudged(key: str, text: str, up: bool) -> str:
     return f"{max(0.5, value + (0.5 if up else -0.5)):g}"
 
 
-def noised(pictures: Pixels, schedule: Schedule, t: int) -> Pixels:
+def with_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
     """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, always from the same noises.
 
     Args:
@@ -135,9 +135,9 @@ def noised(pictures: Pixels, schedule: Schedule, t: int) -> Pixels:
         t: from 0, the pictures themselves, to T.
     """
     if t == 0:
-        return pictures
-    x0 = pictures / 127.5 - 1.0
-    eps = np.random.default_rng(NOISE_SEED).standard_normal(pictures.shape)
+        return images
+    x0 = images / 127.5 - 1.0
+    eps = np.random.default_rng(NOISE_SEED).standard_normal(images.shape)
     abar, rest = schedule.alphas_cumprod[t - 1], schedule.one_minus_alphas_cumprod[t - 1]
     return to_pixels(np.sqrt(abar) * x0 + np.sqrt(rest) * eps)
 
@@ -148,25 +148,25 @@ def decibels(schedule: Schedule) -> Array:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def heldout_pictures(dataset: str, count: int = SHOWN_PICTURES) -> Pixels:
+def heldout_images(dataset: str, count: int = SHOWN_IMAGES) -> Pixels:
     """The first held-out pictures of a dataset, uint8 [N, H, W] or [N, H, W, 3], without making the whole set.
 
     Raises:
         UserError: there is no such dataset, or none of its pictures can be read.
     """
-    return to_tiles(first_pictures(find_data_recipe(dataset), count, heldout=True))
+    return to_tiles(first_images(find_data_recipe(dataset), count, heldout=True))
 
 
-def own_picture(path: str, size: int) -> Pixels:
+def own_image(path: str, size: int) -> Pixels:
     """A person's own picture, cut square and made `size` pixels a side: uint8 [1, S, S] or [1, S, S, 3].
 
     Raises:
         UserError: it cannot be read.
     """
     try:
-        picture, colour = load_picture(Path(path).expanduser(), size)
-    except NotAPictureError as reason:
+        image, colour = load_image(Path(path).expanduser(), size)
+    except NotAnImageError as reason:
         file = Path(path).expanduser()
         said = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
         raise UserError(f"{path}: {said}; expected a picture") from reason
-    return to_tiles(picture[None] if colour else to_grey(picture[None]))
+    return to_tiles(image[None] if colour else to_grey(image[None]))

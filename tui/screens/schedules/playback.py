@@ -7,8 +7,8 @@ from textual.screen import Screen
 
 from core.config import RunConfig
 from core.recipes import load_recipe
-from tui.screens.schedules.model import Trying
-from tui.screens.schedules.table import Tried
+from tui.screens.schedules.model import ScheduleExplorer
+from tui.screens.schedules.table import ScheduleEntry
 from tui.textual_ext.playback import Player
 from tui.widgets.scrubber import Scrubber
 
@@ -16,7 +16,7 @@ PLAY_SECONDS: Final = 5.0
 FRAME_SECONDS: Final = 0.1
 
 
-class NoiseLevels(Screen[list[RunConfig] | None]):
+class NoisePlayback(Screen[list[RunConfig] | None]):
     """A screen that looks at schedules at one noise level.
 
     Args:
@@ -25,18 +25,18 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
 
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
         super().__init__()
-        self.trying = Trying.of(configs or load_recipe("quick").configs)
+        self.trying = ScheduleExplorer.from_config(configs or load_recipe("quick").configs)
         self._player = Player(self, self._advance)
 
     @property
-    def tried(self) -> list[Tried]:
+    def explorer(self) -> list[ScheduleEntry]:
         """The schedules that are shown."""
         return self.trying.shown(self.app.theme_variables)
 
     @property
     def t(self) -> int:
         """The noise level that is looked at, from 0 to T."""
-        return self.trying.t(self.tried)
+        return self.trying.t(self.explorer)
 
     @property
     def playing(self) -> bool:
@@ -45,7 +45,7 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
 
     def update(self) -> None:
         """Put the slider where the noise level is."""
-        t, count = self.t, self.trying.timesteps(self.tried)
+        t, count = self.t, self.trying.timesteps(self.explorer)
         head = f"t {str(t).rjust(len(str(count)))} of {count}"
         tail = "▶ playing" if self.playing else ""
         self.query_one(Scrubber).put(
@@ -53,11 +53,11 @@ class NoiseLevels(Screen[list[RunConfig] | None]):
         )
 
     def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place / max(1, self.trying.timesteps(self.tried)))
+        self._go(message.place / max(1, self.trying.timesteps(self.explorer)))
 
     def action_scrub(self, hundredths: int) -> None:
         """A hundredth of the way, or one timestep where that is more."""
-        count = max(1, self.trying.timesteps(self.tried))
+        count = max(1, self.trying.timesteps(self.explorer))
         self._go((self.t + hundredths * max(1, count // 100)) / count)
 
     def action_go(self, share: int) -> None:

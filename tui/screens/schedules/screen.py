@@ -16,17 +16,17 @@ from textual.widgets import Input, Static
 from core.config import RunConfig
 from core.errors import UserError
 from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
-from tui.screens.schedules.noising import FIELDS, heldout_pictures, nudged, own_picture
-from tui.screens.schedules.playback import NoiseLevels
-from tui.screens.schedules.table import Tried, diagnoses, terminal_table
+from tui.screens.schedules.noising import FIELDS, heldout_images, nudged, own_image
+from tui.screens.schedules.playback import NoisePlayback
+from tui.screens.schedules.table import ScheduleEntry, diagnoses, terminal_table
 from tui.settings.series_colors import series_style
-from tui.state.run_draft import Draft
-from tui.textual_ext.signals import follow
-from tui.widgets.charts.schedule_chart import CurveChart
-from tui.widgets.chip_line import NameLine
+from tui.state.run_draft import RunDraft
+from tui.textual_ext.signals import subscribe_weakly
+from tui.widgets.charts.schedule_chart import ScheduleChart
+from tui.widgets.chip_line import ChipLine
 from tui.widgets.images.grid_layout import upper_height
-from tui.widgets.images.image_wall import Wall, plan
-from tui.widgets.images.render_mode import drawing_of, follow_drawing, follow_keys
+from tui.widgets.images.image_wall import ImageWall, plan
+from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import have_digits, screen_hints
 from tui.widgets.scrubber import Scrubber
@@ -43,10 +43,10 @@ NUMBERS_WIDTH: Final = 72
 SIZE: Final = 32
 """Pixels a side of a person's own picture where the dataset has no say."""
 ORIGIN: Final = "as tried out"
-PICTURE: Final = "picture"
+IMAGE: Final = "picture"
 
 
-class SchedulesScreen(NoiseLevels):
+class SchedulesScreen(NoisePlayback):
     """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
 
     Args:
@@ -70,28 +70,28 @@ class SchedulesScreen(NoiseLevels):
             yield Input(
                 placeholder=f"held-out pictures of {self.trying.base.data.dataset}; or a path, then enter; o: files",
                 compact=True,
-                id=PICTURE,
+                id=IMAGE,
                 max_length=1000,
             )
-        yield NameLine(id="names")
+        yield ChipLine(id="names")
         with Container(id="body"):
             with Horizontal(id="upper"):
                 with Horizontal(id="curves"):
-                    yield CurveChart("beta_t", id="betas", span=(0.0, 0.0), steady=True)
-                    yield CurveChart("abar_t", id="abars", span=(0.0, 1.0))
-                    yield CurveChart("SNR in dB", id="snrs")
+                    yield ScheduleChart("beta_t", id="betas", span=(0.0, 0.0), steady=True)
+                    yield ScheduleChart("abar_t", id="abars", span=(0.0, 1.0))
+                    yield ScheduleChart("SNR in dB", id="snrs")
                 with VerticalScroll(id="numbers", can_focus=False):
                     yield Static(id="table")
                     yield Static(id="diagnoses")
-            yield Wall(id="wall")
+            yield ImageWall(id="wall")
         yield Scrubber(id="slider")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        follow(self, self.app.theme_changed_signal, self.update)
-        follow_drawing(self, self.update)
-        follow_keys(self, self.update)
-        self.look_for_pictures("")
+        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
+        on_render_mode_changed(self, self.update)
+        on_keymap_changed(self, self.update)
+        self.load_images("")
         self.update()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -113,7 +113,7 @@ class SchedulesScreen(NoiseLevels):
         """Bring the screen in line with the texts, t and the size; draws only what changed."""
         if not self.is_mounted:
             return
-        tried, t, view = self.tried, self.t, self.view
+        tried, t, view = self.explorer, self.t, self.view
         for one in ("all", *VIEWS):
             self.set_class(view == one, f"-{one}")
         self.set_class(self.size.width >= BROAD, "-broad")
@@ -126,52 +126,52 @@ class SchedulesScreen(NoiseLevels):
             say(self.query_one("#diagnoses", Static), diagnoses(tried))
         columns = [self.trying.column(one, t) for one in tried]
         if view == "all":
-            lines = plan(columns, self.size.width, drawing_of(self).zoom).lines
+            lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
             self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"
         if view in ("all", "pictures"):
-            self.query_one(Wall).show(columns)
+            self.query_one(ImageWall).show(columns)
 
-    def _update_curves(self, tried: Sequence[Tried], t: int) -> None:
+    def _update_curves(self, tried: Sequence[ScheduleEntry], t: int) -> None:
         for name, lines in self.trying.curves(tried).items():
-            chart = self.query_one(f"#{name}", CurveChart)
+            chart = self.query_one(f"#{name}", ScheduleChart)
             chart.show(lines)
             chart.cursor = t
 
-    def _update_bars(self, tried: Sequence[Tried]) -> None:
+    def _update_bars(self, tried: Sequence[ScheduleEntry]) -> None:
         width = self.size.width
         roomy = width >= WIDE and self.size.height >= HIGH
         tabs = [("", name) for name in (("all", *VIEWS) if roomy else VIEWS)]
-        errors = [(field.label, error) for field in FIELDS if (error := self.trying.bench.error(field.key))]
-        told = f"{len(tried)} of {len(self.trying.bench.offered)}"
-        told += " · rescaled to zero terminal SNR" if self.trying.bench.zero_terminal_snr else ""
+        errors = [
+            (field.label, error) for field in FIELDS if (error := self.trying.schedule_set.error(field.key))
+        ]
+        told = f"{len(tried)} of {len(self.trying.schedule_set.offered)}"
+        told += " · rescaled to zero terminal SNR" if self.trying.schedule_set.zero_terminal_snr else ""
         say(self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width))
         variables = self.app.theme_variables
         names = [
             (series_style(place, variables), name, name in self.trying.chosen)
-            for place, name in enumerate(self.trying.bench.offered)
+            for place, name in enumerate(self.trying.schedule_set.offered)
         ]
-        self.query_one(NameLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.trouble)
+        self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.problem)
         self.query_one(KeyBar).show(
             schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )
         super().update()
 
     @work(exclusive=True, group="pictures")
-    async def look_for_pictures(self, path: str) -> None:
+    async def load_images(self, path: str) -> None:
         """Take a person's own picture, or held-out pictures of the dataset where no path is given."""
         try:
             if path:
-                size = self.trying.pictures.shape[1] if self.trying.pictures is not None else SIZE
-                self.trying.pictures = await asyncio.to_thread(own_picture, path, size)
+                size = self.trying.images.shape[1] if self.trying.images is not None else SIZE
+                self.trying.images = await asyncio.to_thread(own_image, path, size)
             else:
-                self.trying.pictures = await asyncio.to_thread(
-                    heldout_pictures, self.trying.base.data.dataset
-                )
-            self.trying.trouble = ""
+                self.trying.images = await asyncio.to_thread(heldout_images, self.trying.base.data.dataset)
+            self.trying.problem = ""
         except UserError as error:
-            self.trying.trouble = str(error)
+            self.trying.problem = str(error)
         self.update()
 
     @on(Input.Changed)
@@ -184,11 +184,11 @@ class SchedulesScreen(NoiseLevels):
 
     @on(Input.Submitted)
     def leave_field(self, event: Input.Submitted) -> None:
-        if event.input.id == PICTURE:
-            self.look_for_pictures(event.value.strip())
+        if event.input.id == IMAGE:
+            self.load_images(event.value.strip())
         self.set_focus(None)
 
-    def on_name_line_clicked(self, message: NameLine.Clicked) -> None:
+    def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
         self.action_choose(message.place)
 
     def action_close(self) -> None:
@@ -202,19 +202,19 @@ class SchedulesScreen(NoiseLevels):
 
     def action_open(self) -> None:
         """Choose a picture of one's own, starting at the one that there is."""
-        from tui.dialogs.path_picker import PICTURE as ONE_PICTURE
+        from tui.dialogs.path_picker import IMAGE as ONE_IMAGE
         from tui.dialogs.path_picker import PickerScreen
 
-        field = self.query_one(f"#{PICTURE}", Input)
+        field = self.query_one(f"#{IMAGE}", Input)
         text = field.value.strip()
 
         def decided(path: Path | None) -> None:
             if path is not None:
                 field.value = str(path)
-                self.look_for_pictures(field.value)
+                self.load_images(field.value)
                 self.set_focus(None)
 
-        self.app.push_screen(PickerScreen(ONE_PICTURE, Path(text) if text else None), decided)
+        self.app.push_screen(PickerScreen(ONE_IMAGE, Path(text) if text else None), decided)
 
     def action_zero(self) -> None:
         self.trying.toggle_zero()
@@ -258,13 +258,13 @@ class SchedulesScreen(NoiseLevels):
             if wanted:
                 self.dismiss(wanted)
 
-        self.app.push_screen(NewRunScreen(Draft.from_configs(configs), origin=ORIGIN), decided)
+        self.app.push_screen(NewRunScreen(RunDraft.from_configs(configs), origin=ORIGIN), decided)
 
     def _fields(self) -> Iterator[Widget]:
         for field in FIELDS:
             yield Static(field.label, classes="label")
             yield Input(
-                self.trying.bench.values[field.key],
+                self.trying.schedule_set.values[field.key],
                 compact=True,
                 id=_id(field.key),
                 max_length=8,
@@ -283,7 +283,7 @@ class SchedulesScreen(NoiseLevels):
         elif self.view == "numbers":
             self.query_one("#numbers").scroll_relative(y=-1 if up else 1, animate=False)
         else:
-            self.query_one(Wall).scroll_rows(-1 if up else 1)
+            self.query_one(ImageWall).scroll_rows(-1 if up else 1)
 
 
 def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:

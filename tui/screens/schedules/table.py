@@ -9,13 +9,13 @@ from textual.content import Content
 
 from core.schedules import Schedule
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels, small
+from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels, small_number
 
 MIN_WIDTH = 52
 """Of the table with all its columns."""
 
 
-class Tried(NamedTuple):
+class ScheduleEntry(NamedTuple):
     """A schedule that is being tried: how it is told apart, its name, and itself; None where it cannot be made."""
 
     style: SeriesStyle
@@ -23,7 +23,7 @@ class Tried(NamedTuple):
     schedule: Schedule | None
 
 
-def terminal_table(tried: Sequence[Tried], t: int, width: int) -> Content:
+def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Content:
     """One line a schedule: abar_T, SNR_T, L_T, what is left at t and at T of the amplitude, and the diagnosis.
 
     Args:
@@ -47,8 +47,8 @@ def terminal_table(tried: Sequence[Tried], t: int, width: int) -> Content:
         left = 1.0 if t == 0 else math.sqrt(schedule.alphas_cumprod[t - 1])
         mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
         parts.append(
-            f" {small(schedule.terminal_alpha_bar):>8} {decibels(schedule.terminal_snr):>7}"
-            f" {small(schedule.prior_bits_per_dim()):>7}"
+            f" {small_number(schedule.terminal_alpha_bar):>8} {decibels(schedule.terminal_snr):>7}"
+            f" {small_number(schedule.prior_bits_per_dim()):>7}"
         )
         if wide:
             parts.append(f" {percent(left):>10} {percent(math.sqrt(schedule.terminal_alpha_bar)):>6}")
@@ -56,7 +56,7 @@ def terminal_table(tried: Sequence[Tried], t: int, width: int) -> Content:
     return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
-def diagnoses(tried: Sequence[Tried]) -> Content:
+def diagnoses(tried: Sequence[ScheduleEntry]) -> Content:
     """The diagnoses in words: of those that do not end in noise one by one, and then of the others together."""
     parts = []
     good: list[Content] = []

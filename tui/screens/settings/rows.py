@@ -8,20 +8,20 @@ from textual.content import Content
 
 from tui.commands import SECTIONS, Command
 from tui.settings.keymap import is_usual, keys_of_command
-from tui.settings.schema import PICTURE_MODES, THEME_NAMES, Settings
+from tui.settings.schema import IMAGE_MODES, THEME_NAMES, Settings
 
 LABEL: Final = 18
 """Cells of a setting's name, and of a command's keys."""
 VALUE: Final = 13
 OFFERED: Final[Mapping[str, Sequence[object]]] = {
     "theme": THEME_NAMES,
-    "pictures": PICTURE_MODES,
+    "pictures": IMAGE_MODES,
     "zoom": (1, 2),
     "bell": (True, False),
     "refresh": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
 """The settings and the values that left and right go through."""
-USUAL: Final = {name: getattr(Settings(), name) for name in OFFERED}
+DEFAULTS: Final = {name: getattr(Settings(), name) for name in OFFERED}
 HINTS: Final = {
     "theme": "colours of the dashboard",
     "pictures": "colours of half-blocks, or Kitty's graphics",
@@ -32,7 +32,7 @@ HINTS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SettingRow:
     """A line: a setting, a command, or the heading of some commands."""
 
     setting: str = ""
@@ -40,16 +40,16 @@ class Row:
     heading: str = ""
 
 
-def rows() -> list[Row]:
+def rows() -> list[SettingRow]:
     """All lines, in order."""
-    return [Row(heading="settings"), *(Row(setting=name) for name in OFFERED), *_command_rows()]
+    return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in OFFERED), *_command_rows()]
 
 
-def _command_rows() -> Iterator[Row]:
+def _command_rows() -> Iterator[SettingRow]:
     for name, commands in SECTIONS.items():
-        yield Row()
-        yield Row(heading=f"keys {'' if name == 'everywhere' else 'of '}{name}")
-        yield from (Row(command=command) for command in commands)
+        yield SettingRow()
+        yield SettingRow(heading=f"keys {'' if name == 'everywhere' else 'of '}{name}")
+        yield from (SettingRow(command=command) for command in commands)
 
 
 def shown(name: str, value: object) -> str:
@@ -78,7 +78,7 @@ def turned(name: str, value: object, steps: int) -> object:
 
 
 def line(
-    row: Row,
+    row: SettingRow,
     value: object,
     keymap: Mapping[str, str],
     display: Callable[[str], str],
@@ -96,7 +96,7 @@ def line(
     """
     sign = "›" if current else " "
     if row.setting:
-        changed = value != USUAL[row.setting]
+        changed = value != DEFAULTS[row.setting]
         told = shown(row.setting, value)
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),

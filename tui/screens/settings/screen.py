@@ -12,20 +12,20 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from core.errors import UserError
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 from tui.commands import ALL, SETTINGS, Command, bindings
 from tui.dialogs.input import KeyScreen, TextScreen
-from tui.screens.settings.rows import USUAL, Row, line, rows, shown, turned
-from tui.settings.keymap import clash, is_usual, with_key
+from tui.screens.settings.rows import DEFAULTS, SettingRow, line, rows, shown, turned
+from tui.settings.keymap import conflict, is_usual, with_added_key
 from tui.settings.themes import short_name
-from tui.textual_ext.signals import follow
+from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
 if TYPE_CHECKING:
-    from tui.app.settings_app import SettledApp
+    from tui.app.settings_app import SettingsApp
 
-MOST_TROUBLES: Final = 3
+MAX_PROBLEMS: Final = 3
 
 
 class SettingsList(OptionList, can_focus=True, inherit_bindings=False):
@@ -42,7 +42,7 @@ class SettingsScreen(Screen[None]):
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(SETTINGS)]
 
-    def __init__(self, settled: "SettledApp") -> None:
+    def __init__(self, settled: "SettingsApp") -> None:
         super().__init__()
         self.settled = settled
         self.rows = rows()
@@ -62,9 +62,9 @@ class SettingsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._list.highlighted = 1
-        follow(self, self.settled.theme_changed_signal, self.update)
-        follow(self, self.settled.drawing_changed_signal, self.update)
-        follow(self, self.settled.keys_changed_signal, self.update)
+        subscribe_weakly(self, self.settled.theme_changed_signal, self.update)
+        subscribe_weakly(self, self.settled.render_mode_changed_signal, self.update)
+        subscribe_weakly(self, self.settled.keymap_changed_signal, self.update)
         self.update()
 
     def on_screen_resume(self) -> None:
@@ -79,7 +79,7 @@ class SettingsScreen(Screen[None]):
         self.action_change()
 
     @property
-    def row(self) -> Row:
+    def row(self) -> SettingRow:
         """The line under the cursor."""
         return self.rows[self._list.highlighted or 0]
 
@@ -91,8 +91,8 @@ class SettingsScreen(Screen[None]):
         """What a setting is now."""
         if name == "theme":
             return short_name(self.settled.theme)
-        if name == "pictures" and self.settled.pictures:
-            return self.settled.pictures
+        if name == "pictures" and self.settled.image_mode:
+            return self.settled.image_mode
         return getattr(self.settled.settings, name)
 
     def update(self, *, files: bool = True) -> None:
@@ -104,7 +104,7 @@ class SettingsScreen(Screen[None]):
         if not self.is_mounted:
             return
         if files:
-            self._show_troubles()
+            self._show_problems()
         lines = [
             line(
                 row,
@@ -132,11 +132,11 @@ class SettingsScreen(Screen[None]):
         del words["settings.right" if self.row.command else "settings.add"]
         self.query_one(KeyBar).show(screen_hints(self, SETTINGS, words))
 
-    def _show_troubles(self) -> None:
-        troubles = [plain(one) for one in self.settled.troubles()[:MOST_TROUBLES]]
+    def _show_problems(self) -> None:
+        problems = [sanitize(one) for one in self.settled.problems()[:MAX_PROBLEMS]]
         line = self.query_one("#troubles", Static)
-        line.display = bool(troubles)
-        line.update(Content("\n").join(Content(f"! {one}") for one in troubles))
+        line.display = bool(problems)
+        line.update(Content("\n").join(Content(f"! {one}") for one in problems))
 
     def _said(self) -> Content:
         """Why a key was refused, else a word on what is under the cursor."""
@@ -146,11 +146,11 @@ class SettingsScreen(Screen[None]):
         if row.command is not None:
             return Content.assemble(("name in keys.toml: ", "$text-muted"), row.command.id)
         if row.setting == "pictures":
-            drawing = self.settled.drawing
+            drawing = self.settled.render_mode
             drawn = "its own pixels" if drawing.placements is not None else drawing.mode
             return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
-            return Content.styled(f"usually {shown(row.setting, USUAL[row.setting])}", "$text-muted")
+            return Content.styled(f"usually {shown(row.setting, DEFAULTS[row.setting])}", "$text-muted")
         return Content("")
 
     def display_of(self, key: str) -> str:
@@ -198,10 +198,10 @@ class SettingsScreen(Screen[None]):
         """Back to the usual value or keys, unless something else has taken one of them."""
         row = self.row
         if row.setting:
-            self._set(row.setting, USUAL[row.setting])
+            self._set(row.setting, DEFAULTS[row.setting])
         elif row.command is not None and not is_usual(row.command, self.settled.keymap):
             for key in row.command.keys.split(","):
-                if wrong := clash(row.command, key, self.settled.keymap):
+                if wrong := conflict(row.command, key, self.settled.keymap):
                     self._refuse(key, wrong)
                     return
             self.settled.rebind({row.command.id: None})
@@ -229,8 +229,8 @@ class SettingsScreen(Screen[None]):
             self.settled.use_theme(value)
         else:
             if name == "pictures":
-                self.settled.pictures = None  # who chooses here no longer means what the command line said
-            self.settled.change(replace(self.settled.settings, **{name: value}))
+                self.settled.image_mode = None  # who chooses here no longer means what the command line said
+            self.settled.apply_settings(replace(self.settled.settings, **{name: value}))
         self.update()
 
     def _ask_refresh(self) -> None:
@@ -263,10 +263,10 @@ class SettingsScreen(Screen[None]):
             if key is None:
                 self.update()
                 return
-            if wrong := clash(command, key, self.settled.keymap):
+            if wrong := conflict(command, key, self.settled.keymap):
                 self._refuse(key, wrong)
                 return
-            keys: Sequence[str] | None = with_key(command, key, self.settled.keymap, more=more)
+            keys: Sequence[str] | None = with_added_key(command, key, self.settled.keymap, more=more)
             self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
 
         question = f"Press {'one more' if more else 'the new'} key; escape leaves it as it is."

@@ -8,7 +8,7 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 
-class Opening(Screen[None]):
+class Splash(Screen[None]):
     """The board's top and bottom lines, and that the runs are being read; the board takes its place.
 
     Args:

@@ -33,7 +33,7 @@ NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {INSTEAD}"
 _ID: Final = 1 << 24
 _QUERY: Final = f"\x1b_Ga=q,t=d,f=24,s=1,v=1,i={_ID};AAAA\x1b\\"
 _WHO: Final = "\x1b[c"
-_PLACE: Final = (
+_PLACE_QUERY: Final = (
     f"\x1b7\x1b[H\x1b_Ga=t,t=d,f=32,s=1,v=1,i={_ID},q=2;AAAAAA==\x1b\\\x1b_Ga=p,U=1,i={_ID},c=2,r=1,q=2\x1b\\"
     f"\x1b[6n\x1b_Ga=d,d=I,i={_ID},q=2\x1b\\\x1b8"
 )
@@ -51,7 +51,7 @@ def in_tmux(environment: Mapping[str, str] = os.environ) -> bool:
     return bool(environment.get("TMUX"))
 
 
-def ask(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
+def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
     """Ask the terminal.
 
     Args:
@@ -63,14 +63,14 @@ def ask(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
         Why it does not show pictures, empty where it does; and what was typed meanwhile.
     """
     write(through_tmux(_QUERY) if tmux else _QUERY + _WHO)
-    heard = _hear(read, _ANSWER if tmux else _WHO_ANSWER, TMUX_SECONDS if tmux else SECONDS)
+    heard = _read_answers(read, _ANSWER if tmux else _WHO_ANSWER, TMUX_SECONDS if tmux else SECONDS)
     answer = _ANSWER.search(heard)
     refusal = ""
     if answer is None or answer[1] != "OK":
         refusal = SILENT_TMUX if tmux else SILENT
     elif not tmux:
-        write(_PLACE)
-        more = _hear(read, _PLACE_ANSWER, SECONDS)
+        write(_PLACE_QUERY)
+        more = _read_answers(read, _PLACE_ANSWER, SECONDS)
         where = _PLACE_ANSWER.search(more)
         refusal = "" if where and where[1] == "1" else WITHOUT_PLACEHOLDERS
         heard += _PLACE_ANSWER.sub("", more, count=1)
@@ -94,7 +94,7 @@ def placements_before(source: int, target: int) -> tuple[Placements | None, str]
     modes, tmux = termios.tcgetattr(source), in_tmux()
     try:
         tty.setcbreak(source, termios.TCSANOW)
-        refusal, _ = ask(write, lambda seconds: read_within(source, seconds), tmux=tmux)
+        refusal, _ = detect(write, lambda seconds: read_with_timeout(source, seconds), tmux=tmux)
     finally:
         termios.tcsetattr(source, termios.TCSANOW, modes)
     return (None, refusal) if refusal else (Placements(tmux=tmux), "")
@@ -112,14 +112,14 @@ def cell_size(handle: int) -> tuple[int, int]:
     return width // columns, height // lines
 
 
-def read_within(handle: int, seconds: float) -> str:
+def read_with_timeout(handle: int, seconds: float) -> str:
     """What comes within so many seconds, or as soon as something does."""
     if not select.select([handle], [], [], max(0.0, seconds))[0]:
         return ""
     return os.read(handle, 4096).decode(errors="replace")
 
 
-def _hear(read: Read, awaited: re.Pattern[str], seconds: float) -> str:
+def _read_answers(read: Read, awaited: re.Pattern[str], seconds: float) -> str:
     """What comes until the awaited answer does, or the time is over."""
     heard, deadline = "", time.monotonic() + seconds
     while not awaited.search(heard):

@@ -18,8 +18,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from core.imaging.resize import Pixels
-from tui.terminal.cell_style import Look
-from tui.terminal.kitty.png import enlarged
+from tui.terminal.cell_style import CellStyle
+from tui.terminal.kitty.png import encode_png
 from tui.terminal.kitty.protocol import (
     MARKS,
     color,
@@ -60,7 +60,7 @@ class Placement:
         self.first, self.columns, self.lines = first, columns, lines
         self.identity = FIRST_ID + first
         self.color = color(self.identity)
-        self.picture: Pixels = np.zeros((1, 1), np.uint8)
+        self.image: Pixels = np.zeros((1, 1), np.uint8)
         self.lifted = False
         self.sent: tuple[Pixels, bool, Cell] | None = None
         """What the terminal has for it: a picture, lifted or not, and for cells of which size."""
@@ -92,21 +92,21 @@ class Placement:
             self._drawn = ground, [[Segment(row, ground)] for row in self.rows]
         return self._drawn[1]
 
-    def is_due(self, cell: Cell) -> bool:
+    def is_pending(self, cell: Cell) -> bool:
         """Whether the terminal has another picture for it, or none."""
         if self.sent is None or self.sent[1:] != (self.lifted, cell):
             return True
-        if self.sent[0] is not self.picture:
-            if not np.array_equal(self.sent[0], self.picture):
+        if self.sent[0] is not self.image:
+            if not np.array_equal(self.sent[0], self.image):
                 return True
-            self.sent = (self.picture, *self.sent[1:])
+            self.sent = (self.image, *self.sent[1:])
         return False
 
     def transmission(self, cell: Cell) -> str:
         """The codes that send the picture."""
-        self.sent = self.picture, self.lifted, cell
+        self.sent = self.image, self.lifted, cell
         width, height = self.columns * cell[0], self.lines * cell[1]
-        png = enlarged(self.picture, width, height, lifted=self.lifted)
+        png = encode_png(self.image, width, height, lifted=self.lifted)
         return transmit(self.identity, png, self.columns, self.lines)
 
 
@@ -131,8 +131,8 @@ class Placements:
     def __iter__(self) -> Iterator[Placement]:
         return (place for spots in self._spots.values() for place in spots.values())
 
-    def hang(
-        self, owner: object, spot: Spot, picture: Pixels, columns: int, lines: int, *, lifted: bool = False
+    def place(
+        self, owner: object, spot: Spot, image: Pixels, columns: int, lines: int, *, lifted: bool = False
     ) -> Placement | None:
         """Show a picture somewhere from now on.
 
@@ -156,7 +156,7 @@ class Placements:
             if place is None:
                 return None
             spots[spot] = place
-        place.picture, place.lifted = picture, lifted
+        place.image, place.lifted = image, lifted
         return place
 
     def release(self, owner: object, *, beyond: Spot = (0, 0)) -> None:
@@ -172,18 +172,18 @@ class Placements:
         for owner in list(self._spots):
             self.release(owner)
 
-    def resolve(self, cells: list[str], looks: list[Look]) -> None:
+    def resolve(self, cells: list[str], looks: list[CellStyle]) -> None:
         """Put placeholders and their colours where stand-ins are; nothing is where a place has been taken back."""
         for at, character in enumerate(cells):
             if character >= FIRST:
                 cells[at], front = self._cells.get(character, (" ", ""))
-                looks[at] = Look("", front, looks[at].ground)
+                looks[at] = CellStyle("", front, looks[at].background)
 
-    def inherited(self, cells: list[str], looks: list[Look]) -> list[str]:
+    def inherited(self, cells: list[str], looks: list[CellStyle]) -> list[str]:
         """The cells of a row without the marks that the terminal knows by itself."""
         return inherited(cells, [look.color for look in looks])
 
-    def due(self, seen: Callable[[], Collection[str]], room: float) -> str:
+    def pending(self, seen: Callable[[], Collection[str]], room: float) -> str:
         """The codes that bring the terminal's pictures in line with the places.
 
         Args:
@@ -193,7 +193,7 @@ class Placements:
         codes = [delete(identity) for identity in self._left]
         self._left.clear()
         self.waits = False
-        due = [place for place in self if place.is_due(self.cell)]
+        due = [place for place in self if place.is_pending(self.cell)]
         if due:
             colors = seen()
             for place in sorted((one for one in due if one.color in colors), key=lambda one: one.turn):

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from core.imaging.resize import LIFT, Pixels, fit
+from core.imaging.resize import RAISED_BLACK, Pixels, fit_image
 
 _SUB: Final = 1
 _UP: Final = 2
@@ -19,7 +19,7 @@ _COLOR_TYPES: Final = {1: 0, 2: 4, 3: 2, 4: 6}
 """PNG's numbers of grey and colour, without and with transparency, by the bytes of a pixel."""
 
 
-def enlarged(picture: Pixels, width: int, height: int, *, lifted: bool = False) -> bytes:
+def encode_png(image: Pixels, width: int, height: int, *, lifted: bool = False) -> bytes:
     """A PNG of that size with the picture in its middle, as large as whole factors let it be.
 
     What the picture leaves free is transparent. A picture that has no room is averaged over areas until it has.
@@ -30,15 +30,15 @@ def enlarged(picture: Pixels, width: int, height: int, *, lifted: bool = False) 
         height: likewise.
         lifted: draw black a little brighter, as half-blocks do.
     """
-    rows, columns = picture.shape[:2]
+    rows, columns = image.shape[:2]
     if rows > height or columns > width:
-        picture = fit(picture, max(1, min(width, height * columns // rows)))[:height]
-        rows, columns = picture.shape[:2]
+        image = fit_image(image, max(1, min(width, height * columns // rows)))[:height]
+        rows, columns = image.shape[:2]
     if lifted:
-        picture = (LIFT + picture * ((255 - LIFT) / 255)).astype(np.uint8)
+        image = (RAISED_BLACK + image * ((255 - RAISED_BLACK) / 255)).astype(np.uint8)
     factor = min(width // columns, height // rows)
     left, top = (width - factor * columns) // 2, (height - factor * rows) // 2
-    colored = np.atleast_3d(picture).repeat(factor, axis=1)
+    colored = np.atleast_3d(image).repeat(factor, axis=1)
     if factor * columns == width and factor * rows == height:
         lines = colored
     else:

@@ -41,12 +41,12 @@ MARKS: Final = tuple(_marks())
 _NEXT: Final = dict(pairwise(MARKS))
 
 
-def transmit(identity: int, picture: bytes, columns: int, rows: int) -> str:
+def transmit(identity: int, image: bytes, columns: int, rows: int) -> str:
     """The codes that send a PNG, in the place of what had its id before, for cells to show.
 
     The placement is a code of its own: Kitty looks again at the cells when it comes, which must be after the picture.
     """
-    data = base64.standard_b64encode(picture).decode()
+    data = base64.standard_b64encode(image).decode()
     chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
     codes = [
         _code(

@@ -2,10 +2,10 @@
 
 from textual.strip import Strip
 
-from tui.textual_ext.strip_widget import Drawn
+from tui.textual_ext.strip_widget import StripWidget
 
 
-class Chart(Drawn, can_focus=False):
+class Chart(StripWidget, can_focus=False):
     """A widget that keeps its lines until `redraw`, a resize or another theme; each kind has its own `draw`."""
 
     ALLOW_SELECT = False

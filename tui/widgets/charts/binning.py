@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.widgets.charts.decimation import Buckets
+from tui.widgets.charts.decimation import MinMaxBuckets
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +40,7 @@ def column_edges(low: float, high: float, columns: int, *, log: bool, least: flo
     return edges
 
 
-def smoothed(buckets: Buckets, level: int) -> Floats:
+def smoothed(buckets: MinMaxBuckets, level: int) -> Floats:
     """The mean of each column [columns] over a window that grows with `level` (an index into `SMOOTHINGS`).
 
     Each step has the same weight, also where columns hold different numbers of steps. Columns without a
@@ -57,7 +57,7 @@ def smoothed(buckets: Buckets, level: int) -> Floats:
     return means
 
 
-def bridged(values: Floats, broken: NDArray[np.bool_]) -> Floats:
+def interpolate_gaps(values: Floats, broken: NDArray[np.bool_]) -> Floats:
     """Fill columns that hold no step from their neighbours, but never across a `broken` one.
 
     Args:
@@ -108,7 +108,7 @@ def envelope(low: Floats, high: Floats) -> Extents:
     return _joined(low, high)
 
 
-def patterned(extents: Extents, pattern: tuple[int, int]) -> Extents:
+def dashed(extents: Extents, pattern: tuple[int, int]) -> Extents:
     """Only the first `pattern[0]` of every `pattern[1]` columns, and the last one drawn."""
     drawn, period = pattern
     columns = np.arange(len(extents.low))

@@ -26,7 +26,9 @@ Cell = tuple[str, int | None]
 """Text, and the place of the run in whose colour it is; None for words of the box."""
 
 
-def box(head: str, readings: Sequence[Reading], width: int, height: int, *, both: bool) -> list[list[Cell]]:
+def readout_box(
+    head: str, readings: Sequence[Reading], width: int, height: int, *, both: bool
+) -> list[list[Cell]]:
     """The lines of a box, all of one width; none where it would not fit.
 
     Args:

@@ -16,7 +16,7 @@ LARGEST: Final = 1e30
 """A loss beyond it has run away, and counts as not finite: sums would overflow, and no axis could show it."""
 
 
-class Buckets(NamedTuple):
+class MinMaxBuckets(NamedTuple):
     """A series in columns: arrays [columns].
 
     `low`, `high` and `mean` are over the finite values of a column, NaN where there are none; `finite` is how
@@ -47,7 +47,7 @@ class BucketedSeries:
         self._high: Floats = np.empty(0)
         self._sum: Floats = np.empty(0)
         self._count: Floats = np.empty(0)
-        self._last: tuple[Floats, int, Buckets] | None = None
+        self._last: tuple[Floats, int, MinMaxBuckets] | None = None
 
     def update(self, x: Floats, y: Floats) -> None:
         """Take the series as it is now; only what was appended since the last time is looked at."""
@@ -68,7 +68,7 @@ class BucketedSeries:
         self._count[done:ready] = finite.sum(axis=1)
         self._blocks = ready
 
-    def buckets(self, edges: Floats) -> Buckets:
+    def buckets(self, edges: Floats) -> MinMaxBuckets:
         """The series in columns [edges[i], edges[i + 1]); the last column includes its right edge.
 
         Args:
@@ -123,7 +123,7 @@ class BucketedSeries:
         empty = count == 0
         low[empty] = high[empty] = np.nan
         mean = np.divide(total, count, out=np.full(len(start), np.nan), where=~empty)
-        found = Buckets(low, high, mean, count.astype(np.int64), stop - start)
+        found = MinMaxBuckets(low, high, mean, count.astype(np.int64), stop - start)
         self._last = edges.copy(), len(self.x), found
         return found
 

@@ -12,7 +12,7 @@ STEP: Final = 1.5
 """How much closer a step of zooming is."""
 
 
-class LossExplorer(LossChart):
+class InteractiveLossChart(LossChart):
     """A `LossChart` whose cursor reads.
 
     The mouse reads what it points at; a click leaves the cursor there, a drag moves the curves, and the wheel
@@ -46,15 +46,15 @@ class LossExplorer(LossChart):
         span = self.span or whole
         if at is None:
             inside = self.held is not None and span.low <= self.held <= span.high
-            at = self.held if inside else self.place_at(self.plot_width // 2)
+            at = self.held if inside else self.x_at(self.plot_width // 2)
         if at is not None:
-            self._look(zoomed(span, whole, STEP**steps, at, log=self.log_x), whole)
+            self._set_cursor(zoomed(span, whole, STEP**steps, at, log=self.log_x), whole)
 
     def pan(self, share: float) -> None:
         """Move what is seen by a share of its width, to later places where it is positive."""
         whole = self.whole()
         if whole is not None and self.span is not None:
-            self._look(panned(self.span, whole, share, log=self.log_x), whole)
+            self._set_cursor(panned(self.span, whole, share, log=self.log_x), whole)
 
     def step_cursor(self, columns: int) -> None:
         """Move the cursor by columns of cells; it comes in at the end it is moved away from."""
@@ -62,7 +62,7 @@ class LossExplorer(LossChart):
         column = None if self.held is None else self.column_of(self.held)
         if column is None:
             column = width if columns < 0 else -1
-        place = self.place_at(min(max(0, column + columns), width - 1))
+        place = self.x_at(min(max(0, column + columns), width - 1))
         if place is not None:
             self.hold(place)
 
@@ -72,11 +72,11 @@ class LossExplorer(LossChart):
             self._dragged |= event.x != column
             whole = self.whole()
             if self._dragged and whole is not None and self.span is not None:
-                self._look(
+                self._set_cursor(
                     panned(span, whole, (column - event.x) / max(1, self.plot_width), log=self.log_x), whole
                 )
             return
-        place = self.place_under(event.x)
+        place = self.x_under(event.x)
         self.cursor = self.held if place is None else place
 
     def on_leave(self, event: events.Leave) -> None:
@@ -91,20 +91,20 @@ class LossExplorer(LossChart):
     def on_mouse_up(self, event: events.MouseUp) -> None:
         grabbed, self._grabbed = self._grabbed, None
         self.release_mouse()
-        place = self.place_under(event.x)
+        place = self.x_under(event.x)
         if grabbed is not None and not self._dragged and place is not None:
             self.hold(place)
             self.post_message(self.Pointed(place))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
-        self.zoom(1, self.place_under(event.x))
+        self.zoom(1, self.x_under(event.x))
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
-        self.zoom(-1, self.place_under(event.x))
+        self.zoom(-1, self.x_under(event.x))
 
-    def _look(self, span: Span, whole: Span) -> None:
+    def _set_cursor(self, span: Span, whole: Span) -> None:
         near = (whole.high - whole.low) * 1e-9
         everything = span.low <= whole.low + near and span.high >= whole.high - near
         self.span = None if everything else span

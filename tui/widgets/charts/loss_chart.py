@@ -15,12 +15,12 @@ from tui.settings.series_colors import MARKERS
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import SMOOTHINGS, column_edges
 from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_ROOM, Canvas, Plot, to_strips
-from tui.widgets.charts.cursor_readout import Reading, box
+from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.decimation import BucketedSeries
 from tui.widgets.charts.loss_lines import SHOWN, Lines, View, ends_of, lines_of, unscaled
-from tui.widgets.charts.series import Series, alike
+from tui.widgets.charts.series import Series, same_series
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
-from tui.widgets.charts.x_axis import UNITS, Span, place_text, time_unit
+from tui.widgets.charts.x_axis import UNITS, Span, time_unit, x_text
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ class LossChart(Chart):
     def show(self, series: Sequence[Series]) -> None:
         """Show these series; nothing is drawn again when they are what is shown already."""
         new = tuple(series)
-        if len(new) == len(self._series) and all(map(alike, self._series, new)):
+        if len(new) == len(self._series) and all(map(same_series, self._series, new)):
             return
         self._series = new
         del self._buckets[len(new) :]
@@ -167,16 +167,16 @@ class LossChart(Chart):
         """The columns of cells between the axis and the labels at the lines' ends."""
         return max(0, self.content_size.width - GUTTER - LABEL_ROOM)
 
-    def place_at(self, column: int) -> float | None:
+    def x_at(self, column: int) -> float | None:
         """The place on the x axis in the middle of a column of the plot; None where there is none."""
         edges = self._edges()
         if edges is None or not 0 <= column < len(edges) // 2:
             return None
         return float(edges[2 * column + 1])
 
-    def place_under(self, x: int) -> float | None:
+    def x_under(self, x: int) -> float | None:
         """The place on the x axis under a column of the widget; None beside the plot."""
-        return self.place_at(x - GUTTER)
+        return self.x_at(x - GUTTER)
 
     def column_of(self, place: float) -> int | None:
         """The column of the plot in which a place is seen; None where it is out of sight."""
@@ -239,8 +239,8 @@ class LossChart(Chart):
         readings = self._read(lines, dot)
         if self.shown == "held-out":
             readings = [one._replace(loss=one.heldout) for one in readings]
-        head = place_text(self.cursor or 0.0, self.unit)
-        cells = box(head, readings, canvas.width // 2, canvas.height, both=both)
+        head = x_text(self.cursor or 0.0, self.unit)
+        cells = readout_box(head, readings, canvas.width // 2, canvas.height, both=both)
         canvas.draw_box(
             [
                 [(text, BASE if place is None else FIRST_SERIES + place) for text, place in line]

@@ -11,14 +11,14 @@ from tui.widgets.charts.binning import (
     HELDOUT,
     Extents,
     at_points,
-    bridged,
     connected,
+    dashed,
     envelope,
-    patterned,
+    interpolate_gaps,
     smoothed,
 )
 from tui.widgets.charts.canvas import Curve
-from tui.widgets.charts.decimation import LARGEST, BucketedSeries, Buckets
+from tui.widgets.charts.decimation import LARGEST, BucketedSeries, MinMaxBuckets
 from tui.widgets.charts.series import Series
 
 Floats = NDArray[np.float64]
@@ -64,8 +64,8 @@ def ends_of(series: Sequence[Series], shown: str) -> tuple[float, float, float] 
             arrays.append(one.steps)
         for array in arrays:
             if len(array):
-                ends += one.places(array[[0, -1]]).tolist()
-                least += one.places(np.array([1.0])).tolist()
+                ends += one.xs(array[[0, -1]]).tolist()
+                least += one.xs(np.array([1.0])).tolist()
     if not ends:
         return None
     return min(ends), max(ends), min(least)
@@ -96,7 +96,7 @@ def unscaled(value: float, *, log_y: bool) -> float:
     return float(10.0**value) if log_y else value
 
 
-def _add_lines(found: Lines, one: Series, buckets: Buckets, view: View, *, band: bool) -> None:
+def _add_lines(found: Lines, one: Series, buckets: MinMaxBuckets, view: View, *, band: bool) -> None:
     edges = found.edges
     nothing = np.full(len(edges) - 1, np.nan)
     broken = (buckets.total > 0) & (buckets.finite == 0)
@@ -104,22 +104,22 @@ def _add_lines(found: Lines, one: Series, buckets: Buckets, view: View, *, band:
     if view.shown == "held-out":
         broken = np.zeros_like(broken)
     else:
-        mean = bridged(_scaled(smoothed(buckets, view.smoothing), view), broken)
-        low, high = (bridged(_scaled(part, view), broken) for part in (buckets.low, buckets.high))
+        mean = interpolate_gaps(_scaled(smoothed(buckets, view.smoothing), view), broken)
+        low, high = (interpolate_gaps(_scaled(part, view), broken) for part in (buckets.low, buckets.high))
         line = connected(mean) if view.smoothing else envelope(low, high)
         if view.smoothing and band:
             extents = Extents(low, high)
     heldout, through, last = Extents(nothing, nothing), nothing, mean
     if one.heldout is not None and view.shown != "training":
         steps, losses = one.heldout
-        through = at_points(one.places(steps), _scaled(losses, view), edges, log_x=view.log_x)
+        through = at_points(one.xs(steps), _scaled(losses, view), edges, log_x=view.log_x)
         heldout = connected(through)
         if view.shown == "held-out":
             last = through
         else:
-            heldout = patterned(heldout, HELDOUT)
+            heldout = dashed(heldout, HELDOUT)
     if one.dashed:
-        line = patterned(line, DASHED)
+        line = dashed(line, DASHED)
     known = np.flatnonzero(np.isfinite(last))
     end = (int(known[-1]), float(last[known[-1]])) if len(known) else None
     breaks = [

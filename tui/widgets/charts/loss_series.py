@@ -60,7 +60,7 @@ def unit_scale(run: RunSnapshot, unit: str) -> Scale | None:
     return scale_of(pairs)
 
 
-def place_of_epoch(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
+def x_of_epoch(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
     """Where on the x axis an epoch ended, in the first run that got that far."""
     for run in runs:
         for record, place in zip(run.epochs, _ends(run, unit), strict=False):

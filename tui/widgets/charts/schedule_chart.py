@@ -31,7 +31,7 @@ class Line:
     values: Floats
 
 
-class CurveChart(Chart):
+class ScheduleChart(Chart):
     """Lines over t on a linear axis, each with its marker at the end, and a cursor at one t.
 
     Args:
@@ -48,16 +48,16 @@ class CurveChart(Chart):
         "curves--empty",
     }
     DEFAULT_CSS = """
-    CurveChart {
+    ScheduleChart {
         height: 1fr;
         width: 1fr;
         min-height: 4;
     }
-    CurveChart > .curves--title { color: $text-muted; }
-    CurveChart > .curves--axis { color: $text-muted; }
-    CurveChart > .curves--grid { color: $foreground 18%; }
-    CurveChart > .curves--cursor { color: $accent; }
-    CurveChart > .curves--empty { color: $text-disabled; }
+    ScheduleChart > .curves--title { color: $text-muted; }
+    ScheduleChart > .curves--axis { color: $text-muted; }
+    ScheduleChart > .curves--grid { color: $foreground 18%; }
+    ScheduleChart > .curves--cursor { color: $accent; }
+    ScheduleChart > .curves--empty { color: $text-disabled; }
     """
 
     cursor: reactive[int] = reactive(0)

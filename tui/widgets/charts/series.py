@@ -34,7 +34,7 @@ class Series:
     marker: str = ""
     scale: Scale | None = None
 
-    def places(self, steps: Floats) -> Floats:
+    def xs(self, steps: Floats) -> Floats:
         """Where steps lie on the x axis."""
         return steps if self.scale is None else self.scale.of(steps)
 
@@ -43,7 +43,7 @@ class Series:
         return places if self.scale is None else self.scale.back(places)
 
 
-def alike(before: Series, after: Series) -> bool:
+def same_series(before: Series, after: Series) -> bool:
     """Whether two series would be drawn in the same way; long arrays are not looked into."""
     return (
         before.steps is after.steps

@@ -11,7 +11,7 @@ SAMPLES: Final = 256
 """Losses that are looked at for each character; more would not change which of eight bars is drawn."""
 
 
-def trend(losses: NDArray[np.floating], width: int) -> str:
+def loss_sparkline(losses: NDArray[np.floating], width: int) -> str:
     """Draw a loss history on a logarithmic scale, its last value always in sight.
 
     Long histories are sampled evenly, so the cost does not grow with the length of the training; only the

@@ -92,7 +92,7 @@ def time_unit(longest: float) -> tuple[float, str]:
     return next(one for one in reversed(_TIMES) if longest >= _LONG * one[0] or one[0] == 1.0)
 
 
-def place_text(value: float, unit: str) -> str:
+def x_text(value: float, unit: str) -> str:
     """A place on the axis in words.
 
     >>> [place_text(1234.4, "steps"), place_text(3.25, "epochs"), place_text(192.0, "time")]

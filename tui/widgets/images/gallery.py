@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.imaging.sheet import Sheet
 from core.runs.status import State
 from tui.settings.series_colors import series_style
-from tui.state.sheet_cache import PictureCache
+from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.grid_layout import FULL, FULL_TILE, Tile
 from tui.widgets.images.image_wall import WallColumn
@@ -21,11 +21,11 @@ Pixels = NDArray[np.uint8]
 KEPT_CUTS: Final = 256
 
 
-class Gallery:
+class SampleGallery:
     """Sheets as columns of the wall. Hands out the same arrays as long as files stay the same."""
 
-    def __init__(self, cache: PictureCache | None = None) -> None:
-        self.cache = cache or PictureCache()
+    def __init__(self, cache: SheetCache | None = None) -> None:
+        self.cache = cache or SheetCache()
         self._cuts: OrderedDict[tuple[int, int, int], tuple[Sheet, Pixels]] = OrderedDict()
 
     def tile(self, runs: Sequence[RunSnapshot]) -> Tile:
@@ -34,7 +34,7 @@ class Gallery:
             found = sheet_at(run, None)
             sheet = self.cache.sheet(found[1]) if found else None
             if sheet is not None:
-                height, width = sheet.pictures.shape[1:3]
+                height, width = sheet.images.shape[1:3]
                 grown = max(1, FULL_TILE // width)
                 return Tile(min(64, width * grown), -(-height * grown * min(64, width) // width // 2))
         return FULL
@@ -69,7 +69,7 @@ class Gallery:
             pointer = "" if selected is None else ">" if run.id == selected else " "
             first = WallColumn(
                 title=f"{pointer}{style.marker} {labels[run.id]}",
-                pictures=self._cut(sheet, 0, per_run) if sheet is not None else None,
+                images=self._cut(sheet, 0, per_run) if sheet is not None else None,
                 note=f"epoch {found[0]}" if found else "",
                 color=style.color,
                 empty=_why_empty(run, broken=found is not None),
@@ -84,11 +84,11 @@ class Gallery:
     def _cut(self, sheet: Sheet, part: int, parts: int) -> Pixels:
         """Every `parts`-th picture from `part` on; the same array for the same sheet."""
         if parts == 1:
-            return sheet.pictures
+            return sheet.images
         key = (id(sheet), part, parts)
         kept = self._cuts.get(key)
         if kept is None or kept[0] is not sheet:
-            kept = self._cuts[key] = (sheet, sheet.pictures[part::parts])
+            kept = self._cuts[key] = (sheet, sheet.images[part::parts])
         self._cuts.move_to_end(key)
         while len(self._cuts) > KEPT_CUTS:
             self._cuts.popitem(last=False)

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from tui.widgets.images.image_grid import MOST_ROWS, row_width, tiles_in
-
 ZOOMS: Final = (16, 32, 64)
 """Cells that a tile is wide."""
 ENOUGH: Final = 4
@@ -117,3 +115,26 @@ def upper_height(body: int, tile_lines: int) -> int:
         if upper >= MIN_UPPER:
             return upper
     return max(MIN_UPPER, body // 2)
+
+
+GAP: Final = 1
+MOST_ROWS: Final = 16
+"""Rows that are ever shown at once."""
+
+
+def row_width(tile: int, per_row: int) -> int:
+    """Cells of a row of tiles with gaps between them.
+
+    >>> row_width(16, 2), row_width(32, 1)
+    (33, 32)
+    """
+    return per_row * tile + (per_row - 1) * GAP
+
+
+def tiles_in(width: int, tile: int) -> int:
+    """How many tiles fit beside one another, at least one.
+
+    >>> tiles_in(33, 16), tiles_in(32, 16), tiles_in(5, 16)
+    (2, 1, 1)
+    """
+    return max(1, (width + GAP) // (tile + GAP))

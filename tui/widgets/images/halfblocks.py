@@ -20,7 +20,7 @@ from rich.style import Style
 
 from core.imaging import ColorMode, color_codes, to_ansi
 from core.imaging.halfblock import ASCII_RAMP
-from core.imaging.resize import LIFT, Pixels
+from core.imaging.resize import RAISED_BLACK, Pixels
 
 Kind = Literal["grey", "colour", "256", "16"]
 """What the numbers of colours mean."""
@@ -30,9 +30,7 @@ UPPER: Final = "▀"
 SHADE: Final = "░"
 
 
-def cell_lines(
-    picture: Pixels, *, lifted: bool = False, mode: ColorMode = "truecolor"
-) -> list[list[Segment]]:
+def cell_lines(image: Pixels, *, lifted: bool = False, mode: ColorMode = "truecolor") -> list[list[Segment]]:
     """A picture as lines of segments, W cells wide and ceil(H / 2) high.
 
     Args:
@@ -40,30 +38,30 @@ def cell_lines(
         lifted: draw black a little brighter, to set the tile off from its neighbours.
         mode: what the terminal can show.
     """
-    if picture.shape[0] % 2:
-        picture = np.concatenate([picture, np.zeros_like(picture[:1])])
+    if image.shape[0] % 2:
+        image = np.concatenate([image, np.zeros_like(image[:1])])
     if mode == "ascii":
-        return [[Segment(line, ON_BLACK)] for line in _letters(picture, lifted=lifted)]
+        return [[Segment(line, ON_BLACK)] for line in _letters(image, lifted=lifted)]
     kind: Kind
     if mode == "truecolor":
-        codes, kind = _codes(picture), "grey" if picture.ndim == 2 else "colour"
+        codes, kind = _codes(image), "grey" if image.ndim == 2 else "colour"
     else:
         if lifted and mode == "256":
-            picture = (LIFT + picture * ((255 - LIFT) / 255)).astype(np.uint8)
-        codes, kind = color_codes(picture, mode), mode
+            image = (RAISED_BLACK + image * ((255 - RAISED_BLACK) / 255)).astype(np.uint8)
+        codes, kind = color_codes(image, mode), mode
     pairs = codes[0::2] * LEVELS**3 + codes[1::2]
     return [_line(row, kind=kind, lifted=lifted) for row in pairs.tolist()]
 
 
-def _letters(picture: Pixels, *, lifted: bool) -> list[str]:
-    lines = to_ansi(picture, color="ascii").split("\n")
+def _letters(image: Pixels, *, lifted: bool) -> list[str]:
+    lines = to_ansi(image, color="ascii").split("\n")
     return [line.replace(ASCII_RAMP[0], ASCII_RAMP[1]) for line in lines] if lifted else lines
 
 
-def _codes(picture: Pixels) -> NDArray[np.int64]:
+def _codes(image: Pixels) -> NDArray[np.int64]:
     """One number a pixel: 0..15 for grey, 0..4095 for colour."""
-    levels = (picture.astype(np.int64) * (LEVELS - 1) + 127) // 255
-    if picture.ndim == 2:
+    levels = (image.astype(np.int64) * (LEVELS - 1) + 127) // 255
+    if image.ndim == 2:
         return levels
     return levels[..., 0] * LEVELS**2 + levels[..., 1] * LEVELS + levels[..., 2]
 
@@ -93,7 +91,7 @@ def _style(pair: int, kind: Kind, lifted: bool) -> Style:
 def _color(code: int, kind: Kind, lifted: bool) -> Color:
     if kind == "256" or kind == "16":
         return _numbered(code, kind)
-    floor = LIFT if lifted else 0
+    floor = RAISED_BLACK if lifted else 0
     channels = (code,) * 3 if kind == "grey" else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
     red, green, blue = (floor + round(level * (255 - floor) / (LEVELS - 1)) for level in channels)
     return Color.from_rgb(red, green, blue)

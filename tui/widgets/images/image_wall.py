@@ -15,10 +15,10 @@ from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 
-from core.imaging.resize import fit
-from tui.textual_ext.strip_widget import Drawn
+from core.imaging.resize import fit_image
+from tui.textual_ext.strip_widget import StripWidget
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.render_mode import Drawing, drawing_of, follow_drawing
+from tui.widgets.images.render_mode import RenderMode, on_render_mode_changed, render_mode_of
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
@@ -44,7 +44,7 @@ class WallColumn:
     """
 
     title: str
-    pictures: Pixels | None
+    images: Pixels | None
     note: str = ""
     color: str | None = None
     empty: str = "no pictures yet"
@@ -61,7 +61,7 @@ class Layout:
     left: int
 
 
-class Wall(Drawn, can_focus=False):
+class ImageWall(StripWidget, can_focus=False):
     """Columns of pictures under their titles, at the largest size that lets all columns be seen.
 
     Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
@@ -72,14 +72,14 @@ class Wall(Drawn, can_focus=False):
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"wall--note", "wall--empty", "wall--more"}
     DEFAULT_CSS = """
-    Wall {
+    ImageWall {
         height: 1fr;
         width: 1fr;
         min-height: 2;
     }
-    Wall > .wall--note { color: $text-muted; }
-    Wall > .wall--empty { color: $text-disabled; }
-    Wall > .wall--more { color: $text-accent; text-style: bold; }
+    ImageWall > .wall--note { color: $text-muted; }
+    ImageWall > .wall--empty { color: $text-disabled; }
+    ImageWall > .wall--more { color: $text-accent; text-style: bold; }
     """
 
     first_row: reactive[int] = reactive(0)
@@ -92,14 +92,14 @@ class Wall(Drawn, can_focus=False):
         super().__init__(name=name, id=id, classes=classes)
         self._columns: tuple[WallColumn, ...] = ()
         self._layout_of_tiles: Layout | None = None
-        self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, Drawing], Lines]] = {}
+        self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, RenderMode], Lines]] = {}
         self._strips: dict[int, Strip] = {}
         self._parts: dict[tuple[int, int], list[Segment]] = {}
         """What each column has on each line, by its place among those that are seen."""
         self.lines_drawn = 0
 
     def on_mount(self) -> None:
-        follow_drawing(self, self._draw_anew)
+        on_render_mode_changed(self, self._redraw)
 
     @property
     def columns(self) -> tuple[WallColumn, ...]:
@@ -108,7 +108,7 @@ class Wall(Drawn, can_focus=False):
     @property
     def row_count(self) -> int:
         """How many pictures the longest column has."""
-        return max((len(c.pictures) for c in self._columns if c.pictures is not None), default=0)
+        return max((len(c.images) for c in self._columns if c.images is not None), default=0)
 
     @property
     def visible_rows(self) -> int:
@@ -119,7 +119,7 @@ class Wall(Drawn, can_focus=False):
     def tile_layout(self) -> Layout:
         """Where the tiles go at the present size."""
         if self._layout_of_tiles is None:
-            zoom = drawing_of(self).zoom
+            zoom = render_mode_of(self).zoom
             self._layout_of_tiles = plan(self._columns, self.content_size.width, zoom)
         return self._layout_of_tiles
 
@@ -140,12 +140,12 @@ class Wall(Drawn, can_focus=False):
         if len(old) != len(self._columns) or old_layout != self.tile_layout:
             self.first_line = 0
             self._tiles.clear()
-            self._leave_places(unseen=True)
+            self._release_placements(unseen=True)
             self._redraw_all()
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
             if not _alike(before, after):
-                self._redraw_column(index, title_only=_same_pictures(before, after))
+                self._redraw_column(index, title_only=_same_images(before, after))
 
     def scroll_rows(self, rows: int) -> bool:
         """Move down by so many pictures (up where negative); whether that moved anything."""
@@ -187,7 +187,7 @@ class Wall(Drawn, can_focus=False):
         self._redraw_all()
 
     def on_resize(self) -> None:
-        self._draw_anew()
+        self._redraw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         if self.scroll_rows(1):
@@ -204,20 +204,20 @@ class Wall(Drawn, can_focus=False):
             strip = self._strips[y] = self._draw(y)
         return strip
 
-    def _draw_anew(self) -> None:
+    def _redraw(self) -> None:
         """Lay the tiles out and draw them again, at another size or in another way."""
         self._layout_of_tiles = None
-        self._leave_places(unseen=True)
+        self._release_placements(unseen=True)
         self.first_line = 0
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
         self._redraw_all()
 
     def on_unmount(self) -> None:
-        self._leave_places()
+        self._release_placements()
 
-    def _leave_places(self, *, unseen: bool = False) -> None:
+    def _release_placements(self, *, unseen: bool = False) -> None:
         """Give back the places at which the terminal draws pictures itself, or those for which there is no room."""
-        if (places := drawing_of(self).placements) is not None:
+        if (places := render_mode_of(self).placements) is not None:
             rows = -(-self.content_size.height // self.tile_layout.lines) + 1
             places.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
 
@@ -285,30 +285,30 @@ class Wall(Drawn, can_focus=False):
         line += self.first_line
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self.rich_style)]
-        if column.pictures is None:
+        if column.images is None:
             said = textwrap.wrap(column.empty, layout.tile)
             place_of_line = line - (layout.lines - len(said)) // 2
             if not 0 <= place_of_line < len(said):
                 return blank
             text = set_cell_size(said[place_of_line].center(layout.tile), layout.tile)
             return [Segment(text, self.get_component_rich_style("wall--empty"))]
-        if row >= len(column.pictures):
+        if row >= len(column.images):
             return blank
-        lines = self._tile(self.first_column + place, row, column.pictures, lifted=(place + row) % 2 == 1)
+        lines = self._tile(self.first_column + place, row, column.images, lifted=(place + row) % 2 == 1)
         return lines[inner] if inner < len(lines) else blank
 
-    def _tile(self, index: int, row: int, pictures: Pixels, *, lifted: bool) -> Lines:
+    def _tile(self, index: int, row: int, images: Pixels, *, lifted: bool) -> Lines:
         """A tile's lines, made once for as long as its column shows the same array."""
-        size, drawing = self.tile_layout.tile, drawing_of(self)
+        size, drawing = self.tile_layout.tile, render_mode_of(self)
         if (places := drawing.placements) is not None:
             spot = index - self.first_column, row - self.first_row
-            place = places.hang(self, spot, pictures[row], size, self.tile_layout.lines, lifted=lifted)
+            place = places.place(self, spot, images[row], size, self.tile_layout.lines, lifted=lifted)
             if place is not None:
                 return place.drawn(self.rich_style)
         kept = self._tiles.get((index, row))
-        if kept is not None and kept[0] is pictures and kept[1] == (size, lifted, drawing):
+        if kept is not None and kept[0] is images and kept[1] == (size, lifted, drawing):
             return kept[2]
-        scaled = fit(pictures[row], size)
+        scaled = fit_image(images[row], size)
         lines = cell_lines(scaled, lifted=lifted, mode=drawing.mode)
         spare = size - scaled.shape[1]
         if spare > 0:
@@ -316,7 +316,7 @@ class Wall(Drawn, can_focus=False):
                 Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
             )
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
-        self._tiles[index, row] = (pictures, (size, lifted, drawing), lines)
+        self._tiles[index, row] = (images, (size, lifted, drawing), lines)
         return lines
 
 
@@ -331,7 +331,7 @@ def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
         zoom: how many times as large tiles are drawn as they would be with room for them, where `width` has
             room for one; then only as many columns are shown as fit.
     """
-    shapes = [c.pictures.shape[1:3] for c in columns if c.pictures is not None and len(c.pictures)]
+    shapes = [c.images.shape[1:3] for c in columns if c.images is not None and len(c.images)]
     height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
     count = max(1, len(columns))
     room = max(1, width // count)
@@ -357,7 +357,7 @@ def zoomed(native: int, zoom: int) -> int:
 
 def _alike(before: WallColumn, after: WallColumn) -> bool:
     return (
-        before.pictures is after.pictures
+        before.images is after.images
         and before.title == after.title
         and before.note == after.note
         and before.color == after.color
@@ -365,5 +365,5 @@ def _alike(before: WallColumn, after: WallColumn) -> bool:
     )
 
 
-def _same_pictures(before: WallColumn, after: WallColumn) -> bool:
-    return before.pictures is after.pictures and before.empty == after.empty
+def _same_images(before: WallColumn, after: WallColumn) -> bool:
+    return before.images is after.images and before.empty == after.empty

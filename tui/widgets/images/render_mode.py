@@ -8,16 +8,16 @@ from textual.app import App
 from textual.signal import Signal
 from textual.widget import Widget
 
-from tui.textual_ext.signals import follow
+from tui.textual_ext.signals import subscribe_weakly
 
 if TYPE_CHECKING:
     from core.imaging import ColorMode
-    from tui.settings.schema import PictureMode
+    from tui.settings.schema import ImageMode
     from tui.terminal.kitty.placements import Placements
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class RenderMode:
     """How pictures are drawn.
 
     Attributes:
@@ -31,43 +31,43 @@ class Drawing:
     placements: "Placements | None" = None
 
 
-class DrawingApp(App[None]):
+class RenderModeApp(App[None]):
     """An app whose pictures can be drawn otherwise while it runs, and whose keys can be others."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.drawing = Drawing()
-        self.drawing_changed_signal: Signal[Drawing] = Signal(self, "drawing changed")
-        self.keys_changed_signal: Signal[None] = Signal(self, "keys changed")
+        self.drawing = RenderMode()
+        self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
+        self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
 
-    def draw_pictures(self, drawing: Drawing) -> None:
+    def draw_images(self, drawing: RenderMode) -> None:
         """Draw all pictures like this from now on."""
         if drawing != self.drawing:
             self.drawing = drawing
-            self.drawing_changed_signal.publish(drawing)
+            self.render_mode_changed_signal.publish(drawing)
 
 
-def drawing_of(widget: Widget) -> Drawing:
+def render_mode_of(widget: Widget) -> RenderMode:
     """How pictures are drawn where the widget is."""
     app = widget.app
-    return app.drawing if isinstance(app, DrawingApp) else Drawing()
+    return app.drawing if isinstance(app, RenderModeApp) else RenderMode()
 
 
-def follow_drawing(widget: Widget, act: Callable[[], object]) -> None:
+def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever pictures are drawn otherwise."""
     app = widget.app
-    if isinstance(app, DrawingApp):
-        follow(widget, app.drawing_changed_signal, act)
+    if isinstance(app, RenderModeApp):
+        subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
-def follow_keys(widget: Widget, act: Callable[[], object]) -> None:
+def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever commands have other keys, which the screens name."""
     app = widget.app
-    if isinstance(app, DrawingApp):
-        follow(widget, app.keys_changed_signal, act)
+    if isinstance(app, RenderModeApp):
+        subscribe_weakly(widget, app.keymap_changed_signal, act)
 
 
-def color_mode(wanted: "PictureMode", color_system: str | None, encoding: str) -> "ColorMode":
+def color_mode(wanted: "ImageMode", color_system: str | None, encoding: str) -> "ColorMode":
     """The colours to draw with.
 
     Args:

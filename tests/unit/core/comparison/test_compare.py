@@ -20,7 +20,7 @@ from tests.support.fakes import CREATED, make_run
 BARE = {"pictures": False}
 
 
-def judgement(metrics: dict[str, Estimate], **changes: object) -> Evaluation:
+def evaluation(metrics: dict[str, Estimate], **changes: object) -> Evaluation:
     made = Evaluation(
         created="2026-11-24T10:00:00+00:00",
         epoch=10,
@@ -40,14 +40,14 @@ def share(successes: int, trials: int) -> Estimate:
     return Estimate(successes / trials, float(interval.low), float(interval.high))
 
 
-def judged_run(
+def evaluated_run(
     root: Path, schedule: str, rate: float, *, seed: int = 0, place: int = 0, **more: object
 ) -> None:
     run = make_run(
-        root, schedule=schedule, seed=seed, created=CREATED + timedelta(seconds=place), pictures=False, **more
+        root, schedule=schedule, seed=seed, created=CREATED + timedelta(seconds=place), images=False, **more
     )
     add_evaluation(
-        run, judgement({"pass_rate": share(round(500 * rate), 500)}, dataset=run.read().config.data.dataset)
+        run, evaluation({"pass_rate": share(round(500 * rate), 500)}, dataset=run.read().config.data.dataset)
     )
 
 
@@ -59,7 +59,7 @@ def comparison(root: Path, **options: object) -> Comparison:
 
 def test_a_clear_winner_is_alone_and_ties_are_named_together(tmp_path):
     for place, (schedule, rate) in enumerate((("x^10", 0.1), ("linear", 0.9), ("sine", 0.89))):
-        judged_run(tmp_path, schedule, rate, place=place)
+        evaluated_run(tmp_path, schedule, rate, place=place)
     found = comparison(tmp_path)
     assert [row.label for row in found.rows] == ["x^10", "linear", "sine"]
     assert found.best("high", "pass_rate") == ["linear", "sine"]
@@ -77,7 +77,7 @@ def test_nobody_wins_where_differences_are_noise_or_no_direction_is_better(tmp_p
             "near_empty": share(10 + 300 * place, 500),
             "mmd": Estimate(float(place)),
         }
-        add_evaluation(run, judgement(metrics))
+        add_evaluation(run, evaluation(metrics))
     found = comparison(tmp_path)
     for metric in ("pass_rate", "near_empty", "mmd", "loss"):
         assert found.best("high", metric) == []
@@ -87,7 +87,7 @@ def test_nobody_wins_where_differences_are_noise_or_no_direction_is_better(tmp_p
 def test_ten_equal_runs_have_no_winner(tmp_path):
     rng = np.random.default_rng(3)
     for place in range(10):
-        judged_run(tmp_path, "linear", rng.binomial(500, 0.5) / 500, seed=place, place=place)
+        evaluated_run(tmp_path, "linear", rng.binomial(500, 0.5) / 500, seed=place, place=place)
     found = comparison(tmp_path)
     assert len(found.pairs) == 45
     assert min(pair.p for pair in found.pairs) < 0.05
@@ -95,18 +95,18 @@ def test_ten_equal_runs_have_no_winner(tmp_path):
 
 
 def test_runs_on_other_data_are_not_compared(tmp_path):
-    judged_run(tmp_path, "linear", 0.9)
-    judged_run(tmp_path, "linear", 0.1, place=1, dataset="low")
+    evaluated_run(tmp_path, "linear", 0.9)
+    evaluated_run(tmp_path, "linear", 0.1, place=1, dataset="low")
     found = comparison(tmp_path)
     assert found.pairs == ()
     assert found.datasets == ("high", "low")
     assert [row.label for row in found.rows] == ["linear", "linear"]
 
 
-def test_runs_judged_otherwise_are_not_compared_and_it_is_said(tmp_path):
-    judged_run(tmp_path, "linear", 0.9)
+def test_runs_evaluated_otherwise_are_not_compared_and_it_is_said(tmp_path):
+    evaluated_run(tmp_path, "linear", 0.9)
     run = make_run(tmp_path, schedule="sine", **BARE)
-    add_evaluation(run, judgement({"pass_rate": share(5, 100)}, count=100))
+    add_evaluation(run, evaluation({"pass_rate": share(5, 100)}, count=100))
     found = comparison(tmp_path)
     assert found.pairs == ()
     assert "not all runs were judged alike" in found.notes[0]
@@ -118,7 +118,7 @@ def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_p
         run = make_run(tmp_path, schedule=schedule, seed=seed, created=created, **BARE)
         decibels = 20.0 + 5 * place
         add_evaluation(
-            run, judgement({"reconstruction_psnr": Estimate(decibels, decibels - 0.1, decibels + 0.1)})
+            run, evaluation({"reconstruction_psnr": Estimate(decibels, decibels - 0.1, decibels + 0.1)})
         )
     found = comparison(tmp_path)
     assert [(pair.better, pair.worse) for pair in found.pairs] == [("linear s1", "linear s0")]
@@ -130,10 +130,10 @@ def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_p
 
 
 def test_the_protocol_that_all_runs_share_is_taken_rather_than_a_newer_one(tmp_path):
-    judged_run(tmp_path, "linear", 0.9)
-    judged_run(tmp_path, "sine", 0.5, place=1)
+    evaluated_run(tmp_path, "linear", 0.9)
+    evaluated_run(tmp_path, "sine", 0.5, place=1)
     newer = {"count": 10, "created": "2026-11-30T10:00:00+00:00"}
-    add_evaluation(RunStore(tmp_path).runs()[0], judgement({"pass_rate": share(1, 10)}, **newer))
+    add_evaluation(RunStore(tmp_path).runs()[0], evaluation({"pass_rate": share(1, 10)}, **newer))
     found = comparison(tmp_path)
     assert [row.scores["pass_rate"].estimate.value for row in found.rows] == [0.9, 0.5]
     assert found.best("high", "pass_rate") == ["linear"]
@@ -142,9 +142,9 @@ def test_the_protocol_that_all_runs_share_is_taken_rather_than_a_newer_one(tmp_p
 def test_of_several_shared_protocols_that_with_most_numbers_is_taken_and_then_the_newest(tmp_path):
     run = make_run(tmp_path, **BARE)
     full = {"pass_rate": share(400, 500), "haze": Estimate(0.1)}
-    add_evaluation(run, judgement(full, created="2026-11-24T10:00:00+00:00"))
-    add_evaluation(run, judgement(full, steps=50, created="2026-11-25T10:00:00+00:00"))
-    add_evaluation(run, judgement({"haze": Estimate(0.2)}, steps=10, created="2026-11-26T10:00:00+00:00"))
+    add_evaluation(run, evaluation(full, created="2026-11-24T10:00:00+00:00"))
+    add_evaluation(run, evaluation(full, steps=50, created="2026-11-25T10:00:00+00:00"))
+    add_evaluation(run, evaluation({"haze": Estimate(0.2)}, steps=10, created="2026-11-26T10:00:00+00:00"))
     (member,), _ = gather(RunStore(tmp_path).infos())
     assert member.evaluation is not None
     assert member.evaluation.steps == 50
@@ -153,7 +153,7 @@ def test_of_several_shared_protocols_that_with_most_numbers_is_taken_and_then_th
 def test_pooled_rows_are_means_over_seeds_with_wider_intervals(tmp_path):
     for seed, rates in enumerate(((0.9, 0.3), (0.8, 0.4))):
         for place, (schedule, rate) in enumerate(zip(("linear", "x^10"), rates, strict=True)):
-            judged_run(tmp_path, schedule, rate, seed=seed, place=2 * seed + place)
+            evaluated_run(tmp_path, schedule, rate, seed=seed, place=2 * seed + place)
     found = comparison(tmp_path, by=("dataset", "schedule"))
     assert [(row.label, row.seeds, len(row.members)) for row in found.rows] == [
         ("linear", (0, 1), 2),
@@ -170,8 +170,8 @@ def test_pooled_rows_are_means_over_seeds_with_wider_intervals(tmp_path):
 
 
 def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_told_of(tmp_path):
-    judged_run(tmp_path, "linear", 0.9, epochs=10)
-    judged_run(tmp_path, "linear", 0.9, epochs=12, seed=1, place=1)
+    evaluated_run(tmp_path, "linear", 0.9, epochs=10)
+    evaluated_run(tmp_path, "linear", 0.9, epochs=12, seed=1, place=1)
     found = comparison(tmp_path, by=("schedule",))
     assert "linear: its runs differ in train.epochs, and not in their seed only" in found.notes
 
@@ -261,16 +261,16 @@ def test_two_folders_of_one_name_are_two_data_sets(tmp_path):
 def test_rows_are_sorted_best_first_and_those_without_a_value_last(tmp_path, sort, order):
     rates = {"x^10": 0.2, "linear": 0.9, "sine": 0.8}
     for place, (schedule, rate) in enumerate(rates.items()):
-        judged_run(tmp_path, schedule, rate, place=place)
+        evaluated_run(tmp_path, schedule, rate, place=place)
     make_run(tmp_path, schedule="x^2", created=CREATED + timedelta(seconds=9), **BARE)
     for run, haze in zip(RunStore(tmp_path).runs()[1:3], (0.2, 0.1), strict=True):
-        add_evaluation(run, judgement({"haze": Estimate(haze)}))
+        add_evaluation(run, evaluation({"haze": Estimate(haze)}))
     assert [row.label for row in comparison(tmp_path, sort=sort).rows] == order
 
 
 def test_sorting_keeps_the_data_sets_apart(tmp_path):
     for place, (dataset, rate) in enumerate((("low", 0.5), ("high", 0.9), ("low", 0.6))):
-        judged_run(tmp_path, "linear", rate, seed=place, place=place, dataset=dataset)
+        evaluated_run(tmp_path, "linear", rate, seed=place, place=place, dataset=dataset)
     found = comparison(tmp_path, sort="pass_rate")
     assert [(row.dataset, row.scores["pass_rate"].estimate.value) for row in found.rows] == [
         ("low", 0.6),
@@ -298,13 +298,13 @@ def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
     assert custom.terminal is None
 
 
-def test_a_run_trained_on_after_its_judgement_is_told_of(tmp_path):
+def test_a_run_trained_on_after_its_evaluation_is_told_of(tmp_path):
     run = make_run(tmp_path, epochs=10, **BARE)
-    add_evaluation(run, judgement({"haze": Estimate(0.1)}, epoch=4))
+    add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4))
     assert f"trained further since they were judged: {run.id} at epoch 4" in comparison(tmp_path).notes
 
 
-def test_runs_that_nobody_judged_are_compared_by_their_losses(tmp_path):
+def test_runs_that_nobody_evaluated_are_compared_by_their_losses(tmp_path):
     for place in range(5):
         make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
     found = comparison(tmp_path)
@@ -322,18 +322,18 @@ def test_a_run_without_an_epoch_has_no_loss(tmp_path):
     assert row.scores == {}
 
 
-def test_what_real_pictures_score_is_gathered_from_the_judgements(tmp_path):
+def test_what_real_images_score_is_gathered_from_the_evaluations(tmp_path):
     for place, name in enumerate(("haze", "pass_rate")):
         run = make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
-        add_evaluation(run, judgement({name: Estimate(0.5)}, real={name: Estimate(0.9)}))
+        add_evaluation(run, evaluation({name: Estimate(0.5)}, real={name: Estimate(0.9)}))
     found = comparison(tmp_path)
     assert found.real("high") == {"haze": Estimate(0.9), "pass_rate": Estimate(0.9)}
     assert found.real("low") == {}
 
 
-def test_a_damaged_judgement_is_reported_and_the_others_are_compared(tmp_path):
-    judged_run(tmp_path, "linear", 0.9)
-    judged_run(tmp_path, "sine", 0.9, place=1)
+def test_a_damaged_evaluation_is_reported_and_the_others_are_compared(tmp_path):
+    evaluated_run(tmp_path, "linear", 0.9)
+    evaluated_run(tmp_path, "sine", 0.9, place=1)
     damaged = RunStore(tmp_path).runs()[1]
     (damaged.path / "evaluation.json").write_text("[{}]")
     members, problems = gather(RunStore(tmp_path).infos())

@@ -53,7 +53,7 @@ def test_seeds_of_one_group_give_students_interval():
     assert score.df == 2
 
 
-def test_groups_without_picture_noise_have_the_pooled_error_of_a_one_way_analysis():
+def test_groups_without_image_noise_have_the_pooled_error_of_a_one_way_analysis():
     groups = [[1.0, 2.0], [5.0, 5.5, 6.2], [9.0]]
     scores = pool([[Estimate(value) for value in group] for group in groups])
     squares = sum(((np.array(group) - np.mean(group)) ** 2).sum() for group in groups)
@@ -64,13 +64,13 @@ def test_groups_without_picture_noise_have_the_pooled_error_of_a_one_way_analysi
         assert score.estimate.low == pytest.approx(np.mean(group) - half)
 
 
-def test_seeds_closer_than_their_pictures_noise_allows_leave_the_noise_of_the_pictures():
+def test_seeds_closer_than_their_images_noise_allows_leave_the_noise_of_the_images():
     (score,) = pool([[Estimate(1.0, 0.0, 2.0), Estimate(1.01, 0.01, 2.01)]])
     assert score is not None
     assert score.up == pytest.approx(1 / Z / math.sqrt(2))
 
 
-def test_the_noise_of_pictures_is_not_counted_twice():
+def test_the_noise_of_images_is_not_counted_twice():
     within, spread = 0.3, 1.0
     pair = [Estimate(v, v - Z * within, v + Z * within) for v in (0.0, spread)]
     (score,) = pool([pair])

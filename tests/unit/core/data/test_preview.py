@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data import find_data_recipe, load_dataset
-from core.data.preview import first_pictures, ready_dataset
+from core.data.preview import first_images, ready_dataset
 from core.data.recipe import DataRecipe, data_recipe_names
 from core.errors import UserError
 
@@ -27,29 +27,29 @@ def folder_of(path: Path, count: int, *, colour: bool = False) -> Path:
 def test_the_first_triangles_are_those_of_the_whole_set(tmp_path: Path, heldout: bool) -> None:
     made = load_dataset(COLOURED, data_dir=tmp_path)
     whole = made.heldout if heldout else made.train
-    assert np.array_equal(first_pictures(COLOURED, 66, heldout=heldout), whole[:66])
-    assert first_pictures(COLOURED, 1, heldout=heldout).shape == (1, 3, 12, 12)
+    assert np.array_equal(first_images(COLOURED, 66, heldout=heldout), whole[:66])
+    assert first_images(COLOURED, 1, heldout=heldout).shape == (1, 3, 12, 12)
 
 
 @pytest.mark.parametrize("heldout", [False, True])
 @pytest.mark.parametrize("colour", [False, True])
-def test_the_first_pictures_of_a_folder_are_those_of_the_whole_set(
+def test_the_first_images_of_a_folder_are_those_of_the_whole_set(
     tmp_path: Path, heldout: bool, colour: bool
 ) -> None:
     recipe = find_data_recipe(str(folder_of(tmp_path / "mine", 40, colour=colour)))
     made = load_dataset(recipe, data_dir=tmp_path / "data")
     whole = made.heldout if heldout else made.train
-    assert np.array_equal(first_pictures(recipe, 3, heldout=heldout), whole[:3])
+    assert np.array_equal(first_images(recipe, 3, heldout=heldout), whole[:3])
 
 
-def test_files_that_are_no_pictures_are_passed_over(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "mine", 12)
     (folder / "notes.txt").write_text("hello")
-    assert len(first_pictures(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
+    assert len(first_images(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
     for path in folder.iterdir():
         path.write_text("hello")
     with pytest.raises(UserError, match="none of its training files is a picture"):
-        first_pictures(find_data_recipe(str(folder)), 3, heldout=False)
+        first_images(find_data_recipe(str(folder)), 3, heldout=False)
 
 
 def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Pa
         (data / ".locks").rmdir()
 
 
-def test_a_set_that_was_made_with_fewer_pictures_is_not_the_whole_one(tmp_path: Path) -> None:
+def test_a_set_that_was_made_with_fewer_images_is_not_the_whole_one(tmp_path: Path) -> None:
     load_dataset(COLOURED, data_dir=tmp_path, count=3)
     assert ready_dataset(COLOURED, tmp_path) is None
 

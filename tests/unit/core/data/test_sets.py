@@ -12,19 +12,19 @@ import msgspec
 import numpy as np
 import pytest
 
-from core.data import DataRecipe, PictureSet, find_data_recipe, load_dataset
+from core.data import DataRecipe, ImageSet, find_data_recipe, load_dataset
 from core.errors import UserError
 
 MEAN_AREA = 11 / 144
 
 
 @pytest.fixture(scope="session")
-def high(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def high(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     """The real thing: 10,000 and 2,000 pictures."""
     return load_dataset("high", data_dir=tmp_path_factory.mktemp("data"))
 
 
-def small(data_dir: Path, name: str = "high", *, count: int = 60, heldout: int = 20) -> PictureSet:
+def small(data_dir: Path, name: str = "high", *, count: int = 60, heldout: int = 20) -> ImageSet:
     return load_dataset(name, data_dir=data_dir, count=count, heldout=heldout)
 
 
@@ -41,48 +41,48 @@ def python(program: str, *arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-def test_the_recipes_that_come_along_make_ten_thousand_pictures(high: PictureSet) -> None:
+def test_the_recipes_that_come_along_make_ten_thousand_images(high: ImageSet) -> None:
     assert high.train.shape == (10_000, 1, 32, 32)
     assert high.heldout.shape == (2_000, 1, 32, 32)
     assert high.train.dtype == high.heldout.dtype == np.uint8
     assert (high.name, high.channels, high.size, high.notes) == ("high", 1, 32, ())
 
 
-def test_the_mean_ink_is_the_expected_area_of_a_random_triangle(high: PictureSet) -> None:
+def test_the_mean_ink_is_the_expected_area_of_a_random_triangle(high: ImageSet) -> None:
     deviation = np.sqrt(1 / 96 - MEAN_AREA**2)
-    for pictures in (high.train, high.heldout):
-        assert abs(pictures.mean() / 255 - MEAN_AREA) < 3 * deviation / np.sqrt(len(pictures))
+    for images in (high.train, high.heldout):
+        assert abs(images.mean() / 255 - MEAN_AREA) < 3 * deviation / np.sqrt(len(images))
 
 
-def test_no_held_out_picture_is_among_the_learnt_ones(high: PictureSet) -> None:
-    learnt = {picture.tobytes() for picture in high.train}
-    assert sum(picture.tobytes() in learnt for picture in high.heldout) == 0
+def test_no_held_out_picture_is_among_the_learnt_ones(high: ImageSet) -> None:
+    learnt = {image.tobytes() for image in high.train}
+    assert sum(image.tobytes() in learnt for image in high.heldout) == 0
 
 
-def test_the_corners_are_those_of_the_pictures(high: PictureSet) -> None:
+def test_the_corners_are_those_of_the_images(high: ImageSet) -> None:
     assert high.train_vertices is not None
     assert high.heldout_vertices is not None
-    for pictures, corners in ((high.train, high.train_vertices), (high.heldout, high.heldout_vertices)):
-        assert corners.shape == (len(pictures), 3, 2)
+    for images, corners in ((high.train, high.train_vertices), (high.heldout, high.heldout_vertices)):
+        assert corners.shape == (len(images), 3, 2)
         assert corners.dtype == np.float32
         x, y = corners[..., 0].astype(float), corners[..., 1].astype(float)
         areas = np.abs((x * (np.roll(y, -1, 1) - np.roll(y, 1, 1))).sum(1)) / 2
-        np.testing.assert_allclose(pictures.mean(axis=(1, 2, 3)) / 255, areas / 32**2, atol=0.012)
+        np.testing.assert_allclose(images.mean(axis=(1, 2, 3)) / 255, areas / 32**2, atol=0.012)
 
 
-def test_the_mean_square_is_that_of_the_scaled_pictures(high: PictureSet) -> None:
+def test_the_mean_square_is_that_of_the_scaled_images(high: ImageSet) -> None:
     scaled = high.train / np.float64(127.5) - 1
     np.testing.assert_allclose(high.mean_square, (scaled**2).mean(), rtol=1e-12)
 
 
-def test_arrays_are_mapped_and_cannot_be_written(high: PictureSet) -> None:
+def test_arrays_are_mapped_and_cannot_be_written(high: ImageSet) -> None:
     assert isinstance(high.train, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         high.train[0] = 0
 
 
 @pytest.mark.parametrize("name", ["low", "high", "array"])
-def test_pictures_do_not_depend_on_the_number_of_workers(tmp_path: Path, name: str) -> None:
+def test_images_do_not_depend_on_the_number_of_workers(tmp_path: Path, name: str) -> None:
     sets = [
         load_dataset(name, data_dir=tmp_path / str(workers), count=300, heldout=70, workers=workers)
         for workers in (1, 2, 5)
@@ -92,7 +92,7 @@ def test_pictures_do_not_depend_on_the_number_of_workers(tmp_path: Path, name: s
         np.testing.assert_array_equal(sets[0].heldout, other.heldout)
 
 
-def test_another_process_makes_the_same_pictures(tmp_path: Path) -> None:
+def test_another_process_makes_the_same_images(tmp_path: Path) -> None:
     program = """
         import sys, hashlib
         from pathlib import Path
@@ -125,7 +125,7 @@ def test_a_set_is_made_once_and_then_only_read(tmp_path: Path) -> None:
     assert calls == []
 
 
-def test_fewer_pictures_are_a_prefix_and_nothing_is_made(tmp_path: Path) -> None:
+def test_fewer_images_are_a_prefix_and_nothing_is_made(tmp_path: Path) -> None:
     whole = small(tmp_path)
     inode = (whole.path / "train.npy").stat().st_ino
     part = small(tmp_path, count=7, heldout=3)
@@ -136,7 +136,7 @@ def test_fewer_pictures_are_a_prefix_and_nothing_is_made(tmp_path: Path) -> None
     assert (part.path / "train.npy").stat().st_ino == inode
 
 
-def test_more_pictures_are_made_anew_and_continue_the_old_ones(tmp_path: Path) -> None:
+def test_more_images_are_made_anew_and_continue_the_old_ones(tmp_path: Path) -> None:
     part = small(tmp_path, count=7, heldout=30)
     whole = small(tmp_path, count=70, heldout=3)
     np.testing.assert_array_equal(part.train, whole.train[:7])
@@ -158,17 +158,17 @@ def test_there_can_be_more_triangles_than_the_recipe_says(tmp_path: Path) -> Non
     assert len(load_dataset("array", data_dir=tmp_path, count=10_500).train) == 10_500
 
 
-def test_held_out_pictures_are_at_most_those_of_the_recipe(tmp_path: Path) -> None:
+def test_held_out_images_are_at_most_those_of_the_recipe(tmp_path: Path) -> None:
     assert len(load_dataset("array", data_dir=tmp_path, count=5, heldout=9_999).heldout) == 2_000
 
 
-def test_one_picture_is_a_set(tmp_path: Path) -> None:
+def test_one_image_is_a_set(tmp_path: Path) -> None:
     one = small(tmp_path, count=1, heldout=1)
     assert one.train.shape == one.heldout.shape == (1, 1, 32, 32)
 
 
 @pytest.mark.parametrize("asked", [{"count": 0}, {"count": -1}, {"heldout": 0}])
-def test_no_picture_is_no_set(tmp_path: Path, asked: dict[str, int]) -> None:
+def test_no_image_is_no_set(tmp_path: Path, asked: dict[str, int]) -> None:
     with pytest.raises(UserError, match="expected at least 1 picture"):
         load_dataset("high", data_dir=tmp_path, **asked)
 
@@ -273,7 +273,7 @@ def test_what_killed_processes_left_is_cleared_away(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_a_recipe_that_means_other_pictures_has_a_folder_of_its_own(tmp_path: Path) -> None:
+def test_a_recipe_that_means_other_images_has_a_folder_of_its_own(tmp_path: Path) -> None:
     plain = find_data_recipe("low")
     changes = [{}, {"seed": 1}, {"quality": 74}, {"size": 16}, {"channels": 3}, {"antialias": False}]
     recipes = [msgspec.structs.replace(plain, **change) for change in changes]
@@ -281,7 +281,7 @@ def test_a_recipe_that_means_other_pictures_has_a_folder_of_its_own(tmp_path: Pa
     assert len(folders) == len(changes)
 
 
-def test_a_recipe_that_means_the_same_pictures_shares_their_folder(tmp_path: Path) -> None:
+def test_a_recipe_that_means_the_same_images_shares_their_folder(tmp_path: Path) -> None:
     plain = find_data_recipe("high")
     changes = [{}, {"description": "other words"}, {"quality": 30}, {"count": 99}, {"heldout": 5}]
     recipes = [msgspec.structs.replace(plain, **change) for change in changes]
@@ -335,7 +335,7 @@ def test_where_files_cannot_be_locked_the_loser_takes_the_winners_set(
         raise OSError("no locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    winners: list[PictureSet] = []
+    winners: list[ImageSet] = []
 
     def overtake(done: int, total: int) -> None:
         if done == total:

@@ -72,15 +72,15 @@ def test_seeds_and_splits_are_streams_of_their_own() -> None:
 @pytest.mark.parametrize("size", [1, 8, 32, 100])
 def test_an_array_is_white_exactly_where_a_pixel_centre_is_inside(size: int) -> None:
     corners = draw_corners(200, seed=1, split=TRAIN)
-    pictures = render(recipe("array", size=size), corners)
-    assert pictures.shape == (200, 1, size, size)
-    np.testing.assert_array_equal(pictures[:, 0], inside(corners, size) * 255)
+    images = render(recipe("array", size=size), corners)
+    assert images.shape == (200, 1, size, size)
+    np.testing.assert_array_equal(images[:, 0], inside(corners, size) * 255)
 
 
 def test_an_array_has_the_area_of_its_triangle() -> None:
     corners = draw_corners(200, seed=2, split=TRAIN)
-    pictures = render(recipe("array", size=256), corners)
-    pixels = (pictures == 255).sum(axis=(1, 2, 3))
+    images = render(recipe("array", size=256), corners)
+    pixels = (images == 255).sum(axis=(1, 2, 3))
     edges = np.roll(corners, -1, axis=1) - corners
     around = np.hypot(edges[..., 0], edges[..., 1]).sum(axis=1) * 256
     # Only pixels that the outline passes can be counted wrongly, and those go both ways.
@@ -90,18 +90,18 @@ def test_an_array_has_the_area_of_its_triangle() -> None:
 
 def test_smooth_edges_are_covered_areas() -> None:
     corners = draw_corners(200, seed=3, split=TRAIN)
-    pictures = render(recipe("low", storage="png"), corners)
-    ink = pictures.mean(axis=(1, 2, 3)) / 255
+    images = render(recipe("low", storage="png"), corners)
+    ink = images.mean(axis=(1, 2, 3)) / 255
     np.testing.assert_allclose(ink, shoelace(corners), atol=5e-4)
 
 
-def test_high_is_what_pillow_makes_of_the_large_picture() -> None:
+def test_high_is_what_pillow_makes_of_the_large_image() -> None:
     corners = draw_corners(40, seed=4, split=TRAIN)
     for canvas, size in ((720, 32), (100, 33), (64, 32), (32, 31), (720, 1)):
         large = render(recipe("array", size=canvas), corners)[:, 0]
         expected = [
-            np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR))
-            for picture in large
+            np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+            for image in large
         ]
         made = render(recipe("high", canvas=canvas, size=size), corners)
         np.testing.assert_array_equal(made[:, 0], np.stack(expected))
@@ -145,7 +145,7 @@ def test_only_the_array_is_strictly_two_valued() -> None:
     assert len(np.unique(render(recipe("low"), corners))) > 200
 
 
-def test_jpeg_of_a_higher_quality_is_nearer_to_the_picture() -> None:
+def test_jpeg_of_a_higher_quality_is_nearer_to_the_image() -> None:
     corners = draw_corners(50, seed=9, split=TRAIN)
     plain = render(recipe("low", storage="png"), corners).astype(float)
     errors = [
@@ -162,7 +162,7 @@ def test_a_large_canvas_can_go_through_a_jpeg_too() -> None:
     assert 0 < np.abs(through - plain).mean() < 3
 
 
-def test_pictures_in_colour_have_one_full_colour_each() -> None:
+def test_images_in_colour_have_one_full_colour_each() -> None:
     corners, colours = (draw(60, seed=11, split=TRAIN) for draw in (draw_corners, draw_colours))
     assert len(np.unique(colours, axis=0)) == 7
     assert (colours.max(axis=1) == 1).all()
@@ -173,7 +173,7 @@ def test_pictures_in_colour_have_one_full_colour_each() -> None:
     assert render(recipe("low"), corners, colours).shape == (60, 3, 32, 32)
 
 
-def test_a_triangle_without_area_is_an_empty_picture() -> None:
+def test_a_triangle_without_area_is_an_empty_image() -> None:
     for corners in ([[0.5, 0.5]] * 3, [[0.1, 0.1], [0.5, 0.5], [0.9, 0.9]], [[0, 0.5], [0.5, 0.5], [1, 0.5]]):
         for name in ("low", "high", "array"):
             assert render(recipe(name), np.array([corners], np.float64)).max() <= 12, (name, corners)
@@ -181,6 +181,6 @@ def test_a_triangle_without_area_is_an_empty_picture() -> None:
 
 def test_the_canvas_as_a_whole_is_white_all_over_below_its_diagonal() -> None:
     corners = np.array([[[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]]])
-    picture = render(recipe("array"), corners)[0, 0] == 255
-    assert np.tril(np.ones((32, 32), bool), -1)[picture].sum() == 32 * 31 / 2
-    assert not picture[np.triu_indices(32, 1)].any()
+    image = render(recipe("array"), corners)[0, 0] == 255
+    assert np.tril(np.ones((32, 32), bool), -1)[image].sum() == 32 * 31 / 2
+    assert not image[np.triu_indices(32, 1)].any()

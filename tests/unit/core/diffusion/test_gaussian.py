@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
 from core.errors import UserError
 from core.schedules import Schedule, make_schedule
-from tests.support.small_processes import pictures, process
+from tests.support.small_processes import images, process
 
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
@@ -28,7 +28,7 @@ def oracle(diffusion, dtype, **options):
 @pytest.mark.parametrize("name", ["linear", "sine", "x^10", "cosine", "sigmoid"])
 def test_noising_and_velocity_agree_with_diffusers(name, dtype):
     diffusion = process(name, prediction_type="v_prediction")
-    x0, eps, t = pictures(dtype=dtype)
+    x0, eps, t = images(dtype=dtype)
     scheduler = oracle(diffusion, dtype)
     close = {"rtol": 0, "atol": TOLERANCE[dtype]}
     torch.testing.assert_close(diffusion.q_sample(x0, t, eps), scheduler.add_noise(x0, eps, t), **close)
@@ -37,9 +37,9 @@ def test_noising_and_velocity_agree_with_diffusers(name, dtype):
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_a_perfect_output_gives_back_the_picture_and_the_noise_at_no_loss(prediction_type, dtype):
+def test_a_perfect_output_gives_back_the_image_and_the_noise_at_no_loss(prediction_type, dtype):
     diffusion = process(prediction_type=prediction_type)
-    x0, eps, t = pictures(dtype=dtype)
+    x0, eps, t = images(dtype=dtype)
     xt, output = diffusion.q_sample(x0, t, eps), diffusion.target(x0, eps, t)
     close = {"rtol": 0, "atol": TOLERANCE[dtype]}
     torch.testing.assert_close(diffusion.predict_x0(output, xt, t), x0, **close)
@@ -48,9 +48,9 @@ def test_a_perfect_output_gives_back_the_picture_and_the_noise_at_no_loss(predic
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
-def test_the_loss_is_the_mean_squared_error_of_each_picture(prediction_type):
+def test_the_loss_is_the_mean_squared_error_of_each_image(prediction_type):
     diffusion = process(prediction_type=prediction_type)
-    x0, eps, t = pictures()
+    x0, eps, t = images()
     errors = torch.arange(20, dtype=torch.float64)
     output = diffusion.target(x0, eps, t) + errors[:, None, None, None]
     torch.testing.assert_close(diffusion.loss(output, x0, eps, t), errors**2)
@@ -58,7 +58,7 @@ def test_the_loss_is_the_mean_squared_error_of_each_picture(prediction_type):
 
 def test_the_posterior_obeys_the_rule_of_bayes():
     diffusion = process()
-    x0, eps, _ = pictures(count=19)
+    x0, eps, _ = images(count=19)
     t = torch.arange(1, 20)
     xt = diffusion.q_sample(x0, t, eps)
     mean, variance = diffusion.posterior(x0, xt, t)
@@ -77,9 +77,9 @@ def test_the_posterior_obeys_the_rule_of_bayes():
     torch.testing.assert_close(Normal(mean, variance.sqrt()).log_prob(before), expected)
 
 
-def test_the_posterior_of_the_first_step_is_the_picture_itself():
+def test_the_posterior_of_the_first_step_is_the_image_itself():
     diffusion = process()
-    x0, eps, _ = pictures(count=3)
+    x0, eps, _ = images(count=3)
     mean, variance = diffusion.posterior(x0, eps, torch.zeros(3, dtype=torch.int64))
     torch.testing.assert_close(mean, x0)
     assert variance.flatten().tolist() == [0.0] * 3
@@ -87,7 +87,7 @@ def test_the_posterior_of_the_first_step_is_the_picture_itself():
 
 def test_a_transition_to_the_step_before_is_the_posterior():
     diffusion = process()
-    x0, xt, _ = pictures(count=1)
+    x0, xt, _ = images(count=1)
     for t in range(20):
         step = diffusion.transition(t, t - 1)
         mean, variance = diffusion.posterior(x0, xt, torch.tensor([t]))
@@ -124,7 +124,7 @@ def test_transitions_survive_abars_that_underflow():
 @pytest.mark.parametrize("timesteps", [1, 2, 20])
 def test_pure_noise_at_the_last_step_makes_no_nan(prediction_type, timesteps):
     diffusion = process(timesteps=timesteps, zero_terminal_snr=True, prediction_type=prediction_type)
-    x0, eps, _ = pictures(count=1, dtype=torch.float32)
+    x0, eps, _ = images(count=1, dtype=torch.float32)
     t = torch.tensor([timesteps - 1])
     xt = diffusion.q_sample(x0, t, eps)
     torch.testing.assert_close(xt, eps)
@@ -144,7 +144,7 @@ def test_epsilon_with_pure_noise_at_the_last_step_is_refused():
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 def test_one_timestep_is_a_process_too(prediction_type):
     diffusion = process(timesteps=1, prediction_type=prediction_type)
-    x0, eps, _ = pictures(count=1)
+    x0, eps, _ = images(count=1)
     t = torch.zeros(1, dtype=torch.int64)
     xt = diffusion.q_sample(x0, t, eps)
     torch.testing.assert_close(diffusion.predict_x0(diffusion.target(x0, eps, t), xt, t), x0)
@@ -158,11 +158,11 @@ def test_unknown_words_are_refused():
         process(variance="learned")
 
 
-def test_the_memory_format_of_pictures_is_kept():
+def test_the_memory_format_of_images_is_kept():
     diffusion = process(prediction_type="v_prediction")
     x0, eps, t = (
         value.contiguous(memory_format=torch.channels_last) if value.ndim == 4 else value
-        for value in pictures(dtype=torch.float32)
+        for value in images(dtype=torch.float32)
     )
     for result in (diffusion.q_sample(x0, t, eps), diffusion.target(x0, eps, t)):
         assert result.is_contiguous(memory_format=torch.channels_last)
@@ -171,7 +171,7 @@ def test_the_memory_format_of_pictures_is_kept():
 
 def test_an_output_in_half_precision_is_scored_in_full():
     diffusion = process()
-    x0, eps, t = pictures(dtype=torch.float32)
+    x0, eps, t = images(dtype=torch.float32)
     output = eps.to(torch.bfloat16)
     assert diffusion.loss(output, x0, eps, t).dtype == torch.float32
     assert diffusion.predict_x0(output, x0, t).dtype == torch.float32
@@ -183,7 +183,7 @@ def test_an_output_in_half_precision_is_scored_in_full():
 def test_coefficients_first_needed_in_inference_mode_serve_training_later():
     diffusion = process(prediction_type="v_prediction").to("cpu")
     fresh = process(prediction_type="v_prediction")
-    x0, eps, t = pictures(dtype=torch.float32)
+    x0, eps, t = images(dtype=torch.float32)
     with torch.inference_mode():
         fresh.predict_x0(eps, x0, t)
     assert not fresh._table("signal", torch.float32, x0.device).is_inference()

@@ -42,15 +42,15 @@ def test_up_to_two_steps_of_dpm_solver_are_those_of_ddim(prediction_type, zero_t
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_from_pure_noise_dpm_solver_starts_anew_at_its_second_step(eta):
     diffusion, draws = process(zero_terminal_snr=True, prediction_type="v_prediction"), seeded()
-    walk = sample_dpm_solver(network, diffusion, start(), eta=eta, generator=draws)
-    _, second = next(walk), next(walk)
+    spec = sample_dpm_solver(network, diffusion, start(), eta=eta, generator=draws)
+    _, second = next(spec), next(spec)
     signal, spread = diffusion.signal_and_noise(T - 2)
     z = torch.randn(start().shape, generator=seeded(), dtype=torch.float64) if eta else start()
     torch.testing.assert_close(second.xt, signal * second.x0 + spread * z)
     rest = torch.Generator()
     rest.set_state(draws.get_state())
     anew = list(sample_dpm_solver(network, diffusion, second.xt, start=T - 2, eta=eta, generator=rest))[1:]
-    for expected, state in zip(anew, walk, strict=True):
+    for expected, state in zip(anew, spec, strict=True):
         torch.testing.assert_close(state.xt, expected.xt)
 
 
@@ -69,8 +69,8 @@ def test_twice_the_steps_make_the_error_smaller_by_the_order_of_the_sampler(name
     near = 0.05 if order < 3 else 0.1
     errors = []
     for steps in (50, 100, 200):
-        walk = run_sampler(name, model, diffusion, noise, steps=steps, generator=seeded(), clip="none")
-        there = next(state.xt for state in walk if state.timestep == at)
+        spec = run_sampler(name, model, diffusion, noise, steps=steps, generator=seeded(), clip="none")
+        there = next(state.xt for state in spec if state.timestep == at)
         errors.append((there - expected).abs().max().item())
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=near)
     assert errors[1] / errors[2] == pytest.approx(2**order, rel=near)
@@ -118,7 +118,7 @@ def test_an_unknown_spacing_is_refused():
         inference_timesteps(10, spacing="karras")
 
 
-def test_dynamic_clipping_scales_each_picture_by_what_is_large_in_it():
+def test_dynamic_clipping_scales_each_image_by_what_is_large_in_it():
     ramp = torch.linspace(0.0, 3.0, 1001, dtype=torch.float64).view(1, 1, 7, 143)
     both = clip_x0(torch.cat([ramp, ramp / 6]), "dynamic")
     s = 3 * 0.995
@@ -138,7 +138,7 @@ def test_an_unknown_clipping_is_refused():
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim"])
-def test_a_walk_begun_half_way_is_the_rest_of_the_whole_walk(name):
+def test_a_spec_begun_half_way_is_the_rest_of_the_whole_spec(name):
     draws, rest = seeded(), None
     whole = run_sampler(name, network, process(), start(), eta=0.5, generator=draws)
     for state in whole:
@@ -153,7 +153,7 @@ def test_a_walk_begun_half_way_is_the_rest_of_the_whole_walk(name):
 
 
 @pytest.mark.parametrize(("begin", "steps"), [(0, None), (0, 1), (9, 3), (T - 1, 5)])
-def test_a_walk_begins_where_it_is_told_and_ends_at_the_picture(begin, steps):
+def test_a_spec_begins_where_it_is_told_and_ends_at_the_image(begin, steps):
     visited = inference_timesteps(T, steps, begin)
     assert visited[0] == begin
     assert visited == inference_timesteps(begin + 1, steps)
@@ -182,7 +182,7 @@ def test_a_number_of_steps_that_cannot_be_is_refused(name, steps):
 
 @pytest.mark.parametrize("steps", [T, 5, 1])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_states_run_from_the_starting_noise_to_the_picture(name, steps):
+def test_states_run_from_the_starting_noise_to_the_image(name, steps):
     noise = start()
     states = list(run_sampler(name, network, process(), noise, steps=steps, eta=0.5, generator=seeded()))
     assert [state.index for state in states] == list(range(steps + 1))
@@ -194,14 +194,14 @@ def test_states_run_from_the_starting_noise_to_the_picture(name, steps):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_one_timestep_and_one_picture_are_enough(name):
+def test_one_timestep_and_one_image_are_enough(name):
     diffusion = process(timesteps=1)
     states = list(run_sampler(name, network, diffusion, start(count=1), generator=seeded()))
     assert [state.timestep for state in states] == [0, -1]
     assert torch.isfinite(states[-1].xt).all()
 
 
-def test_the_network_is_told_the_timestep_as_int64_for_each_picture():
+def test_the_network_is_told_the_timestep_as_int64_for_each_image():
     told = []
 
     def model(xt, t):
@@ -261,7 +261,7 @@ def test_a_perfect_network_samples_the_distribution_that_it_knows(name):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_pictures_repeat_with_the_seed_and_leave_the_global_one_alone(name):
+def test_images_repeat_with_the_seed_and_leave_the_global_one_alone(name):
     before = torch.get_rng_state()
     first, second, other = (
         sample(name, network, process(), start(), eta=1.0, generator=seeded(seed)) for seed in (7, 7, 8)
@@ -303,15 +303,15 @@ def test_a_step_across_the_log_snr_of_churn_has_as_much_noise_as_lies_after_it()
     for before in (0.1, 1.0, 4.0):
         t = int(np.argmax(log_snr < CHURN_FROM - before))
         for steps in (2, 5):
-            walk = list(
+            spec = list(
                 sample_churn(network, diffusion, start(), steps=steps, start=t, eta=1.2, generator=seeded())
             )
-            s = walk[1].timestep
+            s = spec[1].timestep
             share = max(0.0, (log_snr[s] - CHURN_FROM) / (log_snr[s] - log_snr[t]))
             other = sample_dpm_solver(
                 network, diffusion, start(), steps=steps, start=t, eta=1.2**2 * share, generator=seeded()
             )
-            torch.testing.assert_close(walk[1].xt, next(itertools.islice(other, 1, None)).xt)
+            torch.testing.assert_close(spec[1].xt, next(itertools.islice(other, 1, None)).xt)
 
 
 def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
@@ -336,7 +336,7 @@ def test_at_eta_zero_nothing_is_drawn(name):
     assert torch.equal(generator.get_state(), before)
 
 
-def test_clipping_bounds_every_foreseen_picture():
+def test_clipping_bounds_every_predicted_image():
     for clip in ("static", "dynamic", "none"):
         states = list(sample_ddpm(lambda xt, t: 3 * xt, process(), start(), generator=seeded(), clip=clip))
         largest = max(state.x0.abs().max().item() for state in states[1:])

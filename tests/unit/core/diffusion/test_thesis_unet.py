@@ -37,7 +37,7 @@ def test_only_stem_and_head_grow_with_the_channels():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (2, 3, 8, 12), (3, 2, 32, 32)])
-def test_the_output_has_the_shape_of_the_pictures(shape):
+def test_the_output_has_the_shape_of_the_images(shape):
     x = torch.zeros(shape)
     assert tiny(shape[1])(x, torch.zeros(shape[0], dtype=torch.int64)).shape == shape
 
@@ -111,7 +111,7 @@ def test_every_parameter_takes_part():
 
 
 @pytest.mark.parametrize(("size", "text"), [((30, 32), "32 x 30"), ((32, 8), "8 x 32")])
-def test_a_picture_that_cannot_be_halved_four_times_is_refused(size, text):
+def test_a_image_that_cannot_be_halved_four_times_is_refused(size, text):
     network = ThesisUNet(widths=(1, 1, 1, 1, 1))
     with pytest.raises(UserError, match=f"halves a picture 4 times.* multiples of 16; got {text}"):
         network(torch.zeros(1, 1, *size), torch.zeros(1, dtype=torch.int64))

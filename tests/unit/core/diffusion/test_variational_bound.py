@@ -18,7 +18,7 @@ from core.diffusion.bound import (
     variational_bound,
 )
 from core.errors import UserError
-from tests.support.small_processes import pictures, process
+from tests.support.small_processes import images, process
 
 LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1.0
 
@@ -27,16 +27,17 @@ LEVELS = torch.arange(256, dtype=torch.float64) / 127.5 - 1.0
 @pytest.mark.parametrize("zero_terminal_snr", [False, True])
 def test_the_middle_terms_are_divergences_of_two_gaussians(variance, zero_terminal_snr):
     diffusion = process(variance=variance, prediction_type="sample", zero_terminal_snr=zero_terminal_snr)
-    x0, eps, _ = pictures(count=2)
+    x0, eps, _ = images(count=2)
     predicted = (x0 + 0.1 * eps.flip(0)).clamp(-1, 1)
     for t in range(1, 20):
         steps = torch.full((2,), t)
         xt = diffusion.q_sample(x0, steps, eps)
         mean, beta_tilde = diffusion.posterior(x0, xt, steps)
-        foreseen, _ = diffusion.posterior(predicted, xt, steps)
+        predicted_x0, _ = diffusion.posterior(predicted, xt, steps)
         sigma = math.sqrt(diffusion.schedule.betas[t]) if variance == "beta" else beta_tilde.sqrt()
         expected = kl_divergence(
-            Normal(mean, beta_tilde.sqrt().expand_as(mean)), Normal(foreseen, sigma * torch.ones_like(mean))
+            Normal(mean, beta_tilde.sqrt().expand_as(mean)),
+            Normal(predicted_x0, sigma * torch.ones_like(mean)),
         )
         torch.testing.assert_close(kl_term(diffusion, x0, predicted, t), expected.flatten(1).mean(1))
 
@@ -44,7 +45,7 @@ def test_the_middle_terms_are_divergences_of_two_gaussians(variance, zero_termin
 @pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
 def test_the_middle_terms_weigh_the_error_in_the_noise_as_the_thesis_says(variance):
     diffusion = process(variance=variance)
-    x0, eps, _ = pictures(count=2)
+    x0, eps, _ = images(count=2)
     guess = eps + 0.2 * x0
     for t in range(1, 20):
         steps = torch.full((2,), t)
@@ -59,7 +60,7 @@ def test_the_middle_terms_weigh_the_error_in_the_noise_as_the_thesis_says(varian
 
 def test_the_prior_term_is_a_divergence_and_agrees_with_the_schedule():
     diffusion = process()
-    x0, _, _ = pictures(count=3)
+    x0, _, _ = images(count=3)
     abar = diffusion.schedule.terminal_alpha_bar
     qT = Normal(math.sqrt(abar) * x0, math.sqrt(1 - abar))
     expected = kl_divergence(qT, Normal(torch.zeros_like(x0), 1.0)).flatten(1).mean(1)
@@ -176,15 +177,15 @@ def test_the_bound_of_a_wrong_network_is_worse_and_repeats_with_the_seed():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_each_picture_may_have_its_own_timesteps():
+def test_each_image_may_have_its_own_timesteps():
     diffusion = process(prediction_type="sample", variance="beta_tilde")
-    x0, _, _ = pictures(count=3)
+    x0, _, _ = images(count=3)
     model = known(diffusion, x0, 0.1)
     timesteps = torch.tensor([[1, 7], [19, 8], [4, 4]])
     found = bound_terms(model, diffusion, x0, timesteps, generator=torch.Generator(), clip="none")
-    for row, (picture, steps) in enumerate(zip(x0.split(1), timesteps.tolist(), strict=True)):
+    for row, (image, steps) in enumerate(zip(x0.split(1), timesteps.tolist(), strict=True)):
         for column, t in enumerate(steps):
-            expected = kl_term(diffusion, picture, picture + 0.1 * (t + 1) / 20, t)
+            expected = kl_term(diffusion, image, image + 0.1 * (t + 1) / 20, t)
             torch.testing.assert_close(found.l_t[row, column], expected[0])
             assert found.losses[row, 1 + column].item() == pytest.approx((0.1 * (t + 1) / 20) ** 2)
     torch.testing.assert_close(found.l_0, decoder_nll(diffusion, x0, x0 + 0.1 / 20))
@@ -192,7 +193,7 @@ def test_each_picture_may_have_its_own_timesteps():
     torch.testing.assert_close(found.losses[:, 0], torch.full((3,), (0.1 / 20) ** 2, dtype=torch.float64))
 
 
-def test_timesteps_are_drawn_evenly_from_each_stratum_and_apart_for_each_picture():
+def test_timesteps_are_drawn_evenly_from_each_stratum_and_apart_for_each_image():
     strata = [np.arange(1, 2), np.arange(2, 6), np.arange(6, 20)]
     drawn = draw_timesteps(strata, 7000, torch.Generator().manual_seed(2))
     assert drawn.shape == (7000, 3)

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from core.data import DataRecipe, PictureSet, load_dataset
+from core.data import DataRecipe, ImageSet, load_dataset
 from core.errors import UserError
 from core.evaluation.metrics.distribution import bandwidth, distribution_metrics, triangle_features
 from core.runs import METRICS
@@ -30,7 +30,7 @@ PIXEL_KEYS = {"density", "coverage", "mmd", "sliced_wasserstein"}
 
 
 @pytest.fixture(scope="module")
-def little(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def little(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     recipe = DataRecipe(name="little", size=16, antialias=True)
     return load_dataset(recipe, data_dir=tmp_path_factory.mktemp("data"), count=400, heldout=400)
 
@@ -38,7 +38,7 @@ def little(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
 # All together
 
 
-def test_pictures_in_small_parts_give_the_same_numbers(
+def test_images_in_small_parts_give_the_same_numbers(
     monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
     x = rng.normal(size=(37, 8)).astype(np.float32)
@@ -53,7 +53,7 @@ def test_pictures_in_small_parts_give_the_same_numbers(
         assert msgspec.structs.astuple(one) == pytest.approx(msgspec.structs.astuple(other), rel=1e-5)
 
 
-def test_training_pictures_are_distributed_as_held_out_ones(little: PictureSet) -> None:
+def test_training_images_are_distributed_as_held_out_ones(little: ImageSet) -> None:
     found = distribution_metrics(
         little.train,
         little.heldout,
@@ -71,7 +71,7 @@ def test_training_pictures_are_distributed_as_held_out_ones(little: PictureSet) 
     assert all(type(bound) is float for one in found.values() for bound in msgspec.structs.astuple(one))
 
 
-def test_small_triangles_differ_in_area_and_pixels(little: PictureSet) -> None:
+def test_small_triangles_differ_in_area_and_pixels(little: ImageSet) -> None:
     assert little.train_vertices is not None
     area = triangle_features(little.train_vertices).area
     small = area < np.median(area)
@@ -89,7 +89,7 @@ def test_small_triangles_differ_in_area_and_pixels(little: PictureSet) -> None:
     assert bounds(found["coverage"])[1] < 1 - 2**-5
 
 
-def test_noisy_pictures_are_in_no_neighbourhood(little: PictureSet, rng: np.random.Generator) -> None:
+def test_noisy_images_are_in_no_neighbourhood(little: ImageSet, rng: np.random.Generator) -> None:
     noisy = np.clip(little.train / 255 + rng.normal(0, 0.3, little.train.shape), 0, 1)
     found = distribution_metrics(noisy, little.heldout, None, None, rng=rng)
     assert set(found) == PIXEL_KEYS
@@ -99,8 +99,8 @@ def test_noisy_pictures_are_in_no_neighbourhood(little: PictureSet, rng: np.rand
     assert bounds(found["sliced_wasserstein"])[0] > 0
 
 
-def test_many_blank_pictures_on_both_sides_count_as_they_should(
-    little: PictureSet, rng: np.random.Generator
+def test_many_blank_images_on_both_sides_count_as_they_should(
+    little: ImageSet, rng: np.random.Generator
 ) -> None:
     samples, heldout = np.array(little.train), np.array(little.heldout)
     samples[:100] = heldout[:100] = 0
@@ -109,8 +109,8 @@ def test_many_blank_pictures_on_both_sides_count_as_they_should(
     assert found["coverage"].value == pytest.approx(1 - 2**-5, abs=0.05)
 
 
-def test_more_samples_than_held_out_pictures_or_fewer_do_not_change_what_coverage_means(
-    little: PictureSet,
+def test_more_samples_than_held_out_images_or_fewer_do_not_change_what_coverage_means(
+    little: ImageSet,
 ) -> None:
     for samples, heldout in ((400, 100), (100, 400)):
         found = distribution_metrics(
@@ -123,14 +123,14 @@ def test_more_samples_than_held_out_pictures_or_fewer_do_not_change_what_coverag
         assert holds(found["coverage"], 1 - 2**-5)
 
 
-def test_floats_and_bytes_are_the_same_pictures_and_one_seed_gives_one_answer(
-    little: PictureSet,
+def test_floats_and_bytes_are_the_same_images_and_one_seed_gives_one_answer(
+    little: ImageSet,
 ) -> None:
-    def measured(pictures: NDArray[Any], drawn_before: int) -> dict[str, Estimate]:
+    def measured(images: NDArray[Any], drawn_before: int) -> dict[str, Estimate]:
         rng = np.random.default_rng(7)
         rng.random(drawn_before)
         return distribution_metrics(
-            pictures, little.heldout, little.train_vertices, little.heldout_vertices, rng=rng
+            images, little.heldout, little.train_vertices, little.heldout_vertices, rng=rng
         )
 
     whole = measured(little.train, 0)
@@ -145,8 +145,8 @@ def test_the_bandwidth_is_the_median_distance_and_never_0(rng: np.random.Generat
 
 
 @pytest.mark.parametrize(("samples", "heldout"), [(0, 20), (1, 20), (20, 0), (20, 1), (1, 1)])
-def test_too_few_pictures_leave_numbers_undefined_without_a_warning(
-    samples: int, heldout: int, little: PictureSet, rng: np.random.Generator
+def test_too_few_images_leave_numbers_undefined_without_a_warning(
+    samples: int, heldout: int, little: ImageSet, rng: np.random.Generator
 ) -> None:
     nothing = np.full((samples, 3, 2), np.nan, np.float32)
     assert little.heldout_vertices is not None
@@ -163,8 +163,8 @@ def test_too_few_pictures_leave_numbers_undefined_without_a_warning(
     assert found["mmd"] == Estimate(None)
 
 
-def test_pictures_that_cannot_be_compared_are_refused_in_one_line(
-    little: PictureSet, rng: np.random.Generator
+def test_images_that_cannot_be_compared_are_refused_in_one_line(
+    little: ImageSet, rng: np.random.Generator
 ) -> None:
     real = little.heldout[:10]
     broken = real / 255

@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.data import PictureSet, load_dataset
+from core.data import ImageSet, load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
-from core.evaluation import evaluator as judge_module
-from core.evaluation.evaluator import OF_PICTURES, Judge, Report, judge_pictures
+from core.evaluation import evaluator as evaluate_module
+from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, Report, evaluate_images
 from core.runs import METRICS
 from core.runs.results import GROUPS
 
@@ -22,22 +22,22 @@ SMALL = DataRecipe(
 )
 
 
-def unit(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return pictures.astype(np.float32) / 255
+def unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return images.astype(np.float32) / 255
 
 
 @pytest.fixture(scope="module")
-def triangles(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def triangles(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return load_dataset(SMALL, data_dir=tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")
-def judge(triangles: PictureSet) -> Judge:
-    return Judge(triangles)
+def evaluate(triangles: ImageSet) -> Evaluator:
+    return Evaluator(triangles)
 
 
 @pytest.fixture(scope="module")
-def holiday(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def holiday(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     folder = tmp_path_factory.mktemp("holiday")
     rng = np.random.default_rng(0)
     for number in range(60):
@@ -70,9 +70,9 @@ class Recorder:
         yield lambda done, total: self.seen.setdefault(doing, []).append((done, total))
 
 
-def test_real_triangles_score_as_real_in_everything(judge, triangles):
-    metrics, curves = judge.judge(unit(triangles.train[:100]))
-    assert set(metrics) == {name for group in OF_PICTURES for name in GROUPS[group]}
+def test_real_triangles_score_as_real_in_everything(evaluator, triangles):
+    metrics, curves = evaluator.evaluate(unit(triangles.train[:100]))
+    assert set(metrics) == {name for group in IMAGE_GROUPS for name in GROUPS[group]}
     for name in ("balanced_pass_rate", "pass_rate", "grey_pass_rate"):
         estimate = metrics[name]
         assert estimate.high is not None
@@ -88,62 +88,62 @@ def test_real_triangles_score_as_real_in_everything(judge, triangles):
     assert sum(counted) + near_empty == pytest.approx(1.0)
 
 
-def test_ellipses_are_not_triangles(judge):
-    metrics, curves = judge.judge(ellipses(60))
+def test_ellipses_are_not_triangles(evaluator):
+    metrics, curves = evaluator.evaluate(ellipses(60))
     assert metrics["pass_rate"].value < 0.05
     assert metrics["balanced_pass_rate"].value < 0.05
     assert metrics["area_distance"].value > 0.3
     assert [share for share in curves["pass_by_decile"] if share is not None and share > 0.2] == []
 
 
-def test_copies_of_training_pictures_are_caught(judge, triangles):
-    metrics, _ = judge.judge(unit(triangles.train[:80]), ["novelty"])
+def test_copies_of_training_images_are_caught(evaluator, triangles):
+    metrics, _ = evaluator.evaluate(unit(triangles.train[:80]), ["novelty"])
     assert metrics["copy_z"].value < -3
     assert metrics["copies"].value > 0.9
-    new, _ = judge.judge(unit(triangles.heldout[:80]), ["novelty"])
+    new, _ = evaluator.evaluate(unit(triangles.heldout[:80]), ["novelty"])
     assert abs(new["copy_z"].value) < 3
 
 
-@pytest.mark.parametrize("group", OF_PICTURES)
-def test_each_group_alone_gives_its_numbers_as_all_together_do(judge, triangles, group):
+@pytest.mark.parametrize("group", IMAGE_GROUPS)
+def test_each_group_alone_gives_its_numbers_as_all_together_do(evaluator, triangles, group):
     samples = unit(triangles.train[:40])
-    everything, _ = judge.judge(samples)
-    alone, _ = judge.judge(samples, [group])
+    everything, _ = evaluator.evaluate(samples)
+    alone, _ = evaluator.evaluate(samples, [group])
     assert alone == {name: everything[name] for name in GROUPS[group]}
 
 
-def test_judging_again_gives_the_same_numbers_and_another_seed_nearly_so(triangles):
+def test_evaluating_again_gives_the_same_numbers_and_another_seed_nearly_so(triangles):
     samples = unit(triangles.train[:40])
-    first, _ = judge_pictures(samples, triangles, groups=["distribution"], seed=1)
-    assert judge_pictures(samples, triangles, groups=["distribution"], seed=1)[0] == first
-    other, _ = judge_pictures(samples, triangles, groups=["distribution"], seed=2)
+    first, _ = evaluate_images(samples, triangles, groups=["distribution"], seed=1)
+    assert evaluate_images(samples, triangles, groups=["distribution"], seed=1)[0] == first
+    other, _ = evaluate_images(samples, triangles, groups=["distribution"], seed=2)
     assert other != first
     assert other["mmd"] == first["mmd"]
 
 
-def test_real_pictures_are_judged_as_if_they_were_samples(judge):
-    real = judge.real(100)
-    assert set(real) == {name for group in OF_PICTURES for name in GROUPS[group]} - {"copy_z"}
+def test_real_images_are_evaluated_as_if_they_were_samples(evaluator):
+    real = evaluator.real(100)
+    assert set(real) == {name for group in IMAGE_GROUPS for name in GROUPS[group]} - {"copy_z"}
     assert real["pass_rate"].high >= 0.95
     assert real["copies"].value < 0.5
-    assert judge.real(100) is real
-    assert set(judge.real(100, ["grey"])) == set(GROUPS["grey"])
+    assert evaluator.real(100) is real
+    assert set(evaluator.real(100, ["grey"])) == set(GROUPS["grey"])
 
 
-def test_fewer_held_out_pictures_can_be_enough(triangles):
-    few = Judge(triangles, heldout=30)
+def test_fewer_held_out_images_can_be_enough(triangles):
+    few = Evaluator(triangles, heldout=30)
     assert len(few.heldout) == 30
-    assert few.judge(unit(triangles.train[:5]), ["shape"])[0]["pass_rate"].value is not None
-    assert len(Judge(triangles, heldout=10_000).heldout) == 150
+    assert few.evaluate(unit(triangles.train[:5]), ["shape"])[0]["pass_rate"].value is not None
+    assert len(Evaluator(triangles, heldout=10_000).heldout) == 150
 
 
-def test_one_picture_can_be_judged(judge, triangles):
-    metrics, _ = judge.judge(unit(triangles.train[:1]))
+def test_one_image_can_be_evaluated(evaluator, triangles):
+    metrics, _ = evaluator.evaluate(unit(triangles.train[:1]))
     assert metrics["near_empty"].value in (0.0, 1.0)
 
 
-def test_pictures_without_ink_are_near_empty_and_pass_nothing(judge):
-    metrics, curves = judge.judge(np.zeros((20, 1, 16, 16), np.float32))
+def test_images_without_ink_are_near_empty_and_pass_nothing(evaluator):
+    metrics, curves = evaluator.evaluate(np.zeros((20, 1, 16, 16), np.float32))
     assert metrics["near_empty"].value == 1.0
     assert metrics["balanced_pass_rate"].value == 0.0
     assert metrics["pass_rate"].value is None
@@ -151,13 +151,13 @@ def test_pictures_without_ink_are_near_empty_and_pass_nothing(judge):
     assert curves["area_by_decile"] == [0.0] * 10
 
 
-def test_held_out_pictures_are_fitted_once_for_all_judges_and_their_damaged_fits_again(
+def test_held_out_images_are_fitted_once_for_all_evaluators_and_their_damaged_fits_again(
     triangles, monkeypatch
 ):
     samples = unit(triangles.train[:10])
-    before, _ = Judge(triangles).judge(samples, ["shape"])
+    before, _ = Evaluator(triangles).evaluate(samples, ["shape"])
     recorder = Recorder()
-    again, _ = Judge(triangles, stage=recorder).judge(samples, ["shape"])
+    again, _ = Evaluator(triangles, stage=recorder).evaluate(samples, ["shape"])
     assert again == before
     assert recorder.seen == {"fitting samples": [(10, 10)]}
     kept = sorted(triangles.path.glob("fits-*.npz"))
@@ -165,12 +165,12 @@ def test_held_out_pictures_are_fitted_once_for_all_judges_and_their_damaged_fits
     for file in kept:
         file.write_bytes(file.read_bytes()[:-9])
     recorder = Recorder()
-    assert Judge(triangles, stage=recorder).judge(samples, ["shape"])[0] == before
+    assert Evaluator(triangles, stage=recorder).evaluate(samples, ["shape"])[0] == before
     assert recorder.seen["fitting held-out pictures"][-1] == (150, 150)
 
 
 def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_path):
-    elsewhere = PictureSet(
+    elsewhere = ImageSet(
         name="small",
         train=triangles.train,
         heldout=triangles.heldout,
@@ -180,17 +180,19 @@ def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_
         heldout_vertices=triangles.heldout_vertices,
     )
     samples = unit(triangles.train[:10])
-    assert judge_pictures(samples, elsewhere, groups=["shape"], heldout=40)[0]["near_empty"].value is not None
+    assert (
+        evaluate_images(samples, elsewhere, groups=["shape"], heldout=40)[0]["near_empty"].value is not None
+    )
     assert not (tmp_path / "gone").exists()
 
 
-def test_pictures_of_other_things_have_no_shape_but_a_distribution(holiday):
-    judge = Judge(holiday)
-    assert judge.groups == ("distribution", "novelty", "likelihood", "reconstruction")
-    metrics, curves = judge.judge(unit(holiday.train[:20]))
+def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
+    evaluator = Evaluator(holiday)
+    assert evaluator.groups == ("distribution", "novelty", "likelihood", "reconstruction")
+    metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
     assert set(metrics) == {"density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"}
     assert curves == {}
-    assert set(judge.real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
+    assert set(evaluator.real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
     assert not list(holiday.path.glob("fits-*"))
 
 
@@ -210,21 +212,21 @@ def test_pictures_of_other_things_have_no_shape_but_a_distribution(holiday):
         (np.full((3, 1, 16, 16), -0.5), "expected numbers from 0 to 1, got -0.5 to -0.5"),
     ],
 )
-def test_what_cannot_be_judged_is_explained(judge, samples, message):
+def test_what_cannot_be_evaluated_is_explained(evaluator, samples, message):
     with pytest.raises(UserError, match=message):
-        judge.judge(samples)
+        evaluator.evaluate(samples)
 
 
-def test_groups_are_those_of_the_metrics(judge):
-    assert judge.groups == tuple(GROUPS) == judge_module.ALL_GROUPS
-    assert set(OF_PICTURES) < set(GROUPS)
+def test_groups_are_those_of_the_metrics(evaluator):
+    assert evaluator.groups == tuple(GROUPS) == evaluate_module.ALL_GROUPS
+    assert set(IMAGE_GROUPS) < set(GROUPS)
     assert {name for names in GROUPS.values() for name in names} == set(METRICS)
 
 
-def test_where_real_pictures_are_all_empty_nothing_can_be_said_of_shape(tmp_path: Path):
+def test_where_real_images_are_all_empty_nothing_can_be_said_of_shape(tmp_path: Path):
     blank = np.zeros((20, 1, 16, 16), np.uint8)
     corners = np.zeros((20, 3, 2), np.float32)
-    pictures = PictureSet(
+    images = ImageSet(
         name="blank",
         train=blank,
         heldout=blank,
@@ -234,4 +236,4 @@ def test_where_real_pictures_are_all_empty_nothing_can_be_said_of_shape(tmp_path
         heldout_vertices=corners,
     )
     with pytest.raises(UserError, match="has a shape to compare with"):
-        judge_pictures(unit(blank), pictures)
+        evaluate_images(unit(blank), images)

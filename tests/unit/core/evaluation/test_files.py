@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.evaluation.files import read_pictures
+from core.evaluation.files import read_images
 
 
 def saved(path: Path, array: object, **options: object) -> Path:
@@ -22,27 +22,27 @@ def saved(path: Path, array: object, **options: object) -> Path:
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8", "<f2"])
 def test_floats_of_any_width_and_order_are_taken_as_they_are(tmp_path, dtype):
     values = np.linspace(0, 1, 2 * 3 * 4 * 4).reshape(2, 3, 4, 4).astype(dtype)
-    found = read_pictures(saved(tmp_path / "a.npy", values))
+    found = read_images(saved(tmp_path / "a.npy", values))
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, values.astype(np.float32))
 
 
 def test_bytes_are_scaled_to_1(tmp_path):
     values = np.array([0, 51, 255], np.uint8).reshape(3, 1, 1, 1)
-    found = read_pictures(saved(tmp_path / "a.npy", values))
+    found = read_images(saved(tmp_path / "a.npy", values))
     np.testing.assert_allclose(found.ravel(), [0, 0.2, 1], rtol=1e-6)
 
 
-def test_grey_pictures_need_no_axis_of_channels(tmp_path):
+def test_grey_images_need_no_axis_of_channels(tmp_path):
     values = np.random.default_rng(0).random((3, 4, 5))
     np.testing.assert_array_equal(
-        read_pictures(saved(tmp_path / "a.npy", values))[:, 0], values.astype(np.float32)
+        read_images(saved(tmp_path / "a.npy", values))[:, 0], values.astype(np.float32)
     )
 
 
-def test_numbers_outside_0_to_1_and_nan_are_left_to_the_judge(tmp_path):
+def test_numbers_outside_0_to_1_and_nan_are_left_to_the_evaluate(tmp_path):
     values = np.array([np.nan, -3.0, 7.0, 1e300]).reshape(1, 1, 2, 2)
-    found = read_pictures(saved(tmp_path / "a.npy", values)).ravel()
+    found = read_images(saved(tmp_path / "a.npy", values)).ravel()
     assert np.isnan(found[0])
     assert found[1:].tolist() == [-3.0, 7.0, np.inf]
 
@@ -62,9 +62,9 @@ def test_numbers_outside_0_to_1_and_nan_are_left_to_the_judge(tmp_path):
     ],
     ids=lambda array: f"{array.dtype}-{list(array.shape)}",
 )
-def test_arrays_that_are_no_pictures_are_refused(tmp_path, array):
+def test_arrays_that_are_no_images_are_refused(tmp_path, array):
     with pytest.raises(UserError, match=r"a\.npy: (expected an array|not a \.npy)"):
-        read_pictures(saved(tmp_path / "a.npy", array))
+        read_images(saved(tmp_path / "a.npy", array))
 
 
 class Trap:
@@ -83,7 +83,7 @@ def test_nothing_is_unpickled(tmp_path):
     (tmp_path / "b.npy").write_bytes(pickle.dumps(Trap(trap)))
     for name in ("a.npy", "b.npy"):
         with pytest.raises(UserError, match=r"not a \.npy file"):
-            read_pictures(tmp_path / name)
+            read_images(tmp_path / name)
     assert not trap.exists()
 
 
@@ -94,7 +94,7 @@ def test_a_header_that_promises_more_than_the_file_has_costs_no_memory(tmp_path)
     assert b"2000000000" in huge
     (tmp_path / "a.npy").write_bytes(huge)
     with pytest.raises(UserError, match=r"not a \.npy file of numbers"):
-        read_pictures(tmp_path / "a.npy")
+        read_images(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_header_that_promises_more_than_the_file_has_costs_no_memory(tmp_path)
 def test_what_is_no_npy_file_is_one_line(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.npy: not a \.npy file") as caught:
-        read_pictures(tmp_path / "a.npy")
+        read_images(tmp_path / "a.npy")
     assert "\n" not in str(caught.value)
 
 
@@ -111,17 +111,17 @@ def test_an_archive_of_several_arrays_is_told_of(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, a=np.zeros((2, 4, 4)), b=np.zeros(3))
     with pytest.raises(UserError, match=r"not a \.npy file"):
-        read_pictures(tmp_path / "a.npy")
+        read_images(tmp_path / "a.npy")
 
 
 def test_what_is_not_there_or_no_file_is_told_of(tmp_path):
     with pytest.raises(UserError, match="no such file"):
-        read_pictures(tmp_path / "a.npy")
+        read_images(tmp_path / "a.npy")
     with pytest.raises(UserError, match="found something else"):
-        read_pictures(tmp_path)
+        read_images(tmp_path)
     os.mkfifo(tmp_path / "pipe.npy")
     with pytest.raises(UserError, match="found something else"):
-        read_pictures(tmp_path / "pipe.npy")
+        read_images(tmp_path / "pipe.npy")
 
 
 @given(place=st.integers(0, 200), byte=st.integers(0, 255), length=st.integers(0, 300))
@@ -138,7 +138,7 @@ def test_a_file_with_a_wrong_byte_or_cut_short_is_read_or_explained(tmp_path, pl
     data[place % len(data)] = byte
     (tmp_path / "a.npy").write_bytes(data[: max(length, 1)] if length < 280 else data)
     try:
-        found = read_pictures(tmp_path / "a.npy")
+        found = read_images(tmp_path / "a.npy")
     except UserError as error:
         found = str(error)
     assert "a.npy" in found if isinstance(found, str) else found.ndim == 4

@@ -186,13 +186,13 @@ def test_the_bound_agrees_with_paths_drawn_step_by_step(zero_terminal_snr, varia
     def network(xt, t):
         return torch.tanh(2 * xt.flip(3)) - 0.7 * xt + 0.05 * t.view(-1, 1, 1, 1)
 
-    picture = np.random.default_rng(3).integers(0, 256, (1, 1, 2, 2)).astype(np.uint8)
+    image = np.random.default_rng(3).integers(0, 256, (1, 1, 2, 2)).astype(np.uint8)
     found = likelihood(
-        load(diffusion, network, size=2, clip=clip), np.repeat(picture, 4000, axis=0), terms=4
+        load(diffusion, network, size=2, clip=clip), np.repeat(image, 4000, axis=0), terms=4
     ).metrics["bits_per_dim"]
 
     generator = torch.Generator().manual_seed(11)
-    x0 = torch.from_numpy(picture / 127.5 - 1.0).expand(40_000, -1, -1, -1)
+    x0 = torch.from_numpy(image / 127.5 - 1.0).expand(40_000, -1, -1, -1)
     states, forward = [x0], torch.zeros(len(x0), dtype=torch.float64)
     for beta in betas:
         step = Normal((1 - beta).sqrt() * states[-1], beta.sqrt())
@@ -203,19 +203,19 @@ def test_the_bound_agrees_with_paths_drawn_step_by_step(zero_terminal_snr, varia
     for t in reversed(range(5)):
         xt = states[t + 1]
         v = network(xt, torch.full((len(xt),), t))
-        foreseen = abar[t].sqrt() * xt - (1 - abar[t]).sqrt() * v
+        predicted = abar[t].sqrt() * xt - (1 - abar[t]).sqrt() * v
         if clip == "static":
-            foreseen = foreseen.clamp(-1, 1)
+            predicted = predicted.clamp(-1, 1)
         tilde = betas[t] * (1 - abar[t - 1]) / (1 - abar[t]) if t else betas[0]
         if t:
-            mean = abar[t - 1].sqrt() * betas[t] * foreseen + (1 - betas[t]).sqrt() * (1 - abar[t - 1]) * xt
+            mean = abar[t - 1].sqrt() * betas[t] * predicted + (1 - betas[t]).sqrt() * (1 - abar[t - 1]) * xt
             sigma2 = betas[t] if variance == "beta" else tilde
             density = Normal(mean / (1 - abar[t]), sigma2.sqrt()).log_prob(states[t])
         else:
             sigma2 = (
                 betas[0] if variance == "beta" else betas[1] * (1 - abar[0]) / (1 - abar[1])
             )  # the second step's, where the first has none
-            density = torch.from_numpy(log_share(x0.numpy(), foreseen.numpy(), math.sqrt(sigma2)))
+            density = torch.from_numpy(log_share(x0.numpy(), predicted.numpy(), math.sqrt(sigma2)))
         backward += density.sum(dim=(1, 2, 3))
     paths = ((forward - backward) * BITS / 4).numpy()
     error = math.hypot(paths.std() / math.sqrt(len(paths)), standard_error(found))
@@ -267,17 +267,17 @@ def test_numbers_repeat_with_the_seed_and_leave_the_global_one_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_grey_from_0_to_1_and_bytes_are_the_same_pictures():
+def test_grey_from_0_to_1_and_bytes_are_the_same_images():
     diffusion = process(prediction_type="sample")
     known = Known(diffusion)
-    pictures = known.draw(3)
+    images = known.draw(3)
     loaded = load(diffusion, known.network)
-    expected = likelihood(loaded, pictures).totals
-    for other in (pictures / 255.0, (pictures / 255.0).astype(np.float32)):
+    expected = likelihood(loaded, images).totals
+    for other in (images / 255.0, (images / 255.0).astype(np.float32)):
         np.testing.assert_array_equal(likelihood(loaded, other).totals, expected)
 
 
-def test_one_picture_has_a_value_and_no_interval():
+def test_one_image_has_a_value_and_no_interval():
     diffusion = process(prediction_type="sample")
     known = Known(diffusion)
     bits = likelihood(load(diffusion, known.network), known.draw(1)).metrics["bits_per_dim"]
@@ -294,7 +294,7 @@ def test_a_network_that_has_gone_wrong_has_no_bits():
     assert msgspec.json.decode(msgspec.json.encode(found.curves)) == found.curves
 
 
-def test_progress_is_counted_in_pictures_through_the_network():
+def test_progress_is_counted_in_images_through_the_network():
     diffusion = process(prediction_type="sample")
     known, heard = Known(diffusion), []
     likelihood(
@@ -326,10 +326,10 @@ def test_a_number_of_terms_that_cannot_be_is_refused(terms):
         (np.zeros((1, 1, 4, 4), bool), "got bool"),
     ],
 )
-def test_pictures_that_the_network_cannot_take_are_refused(pictures, message):
+def test_images_that_the_network_cannot_take_are_refused(images, message):
     diffusion = process(prediction_type="sample")
     with pytest.raises(UserError, match=message):
-        likelihood(load(diffusion, Known(diffusion).network), pictures)
+        likelihood(load(diffusion, Known(diffusion).network), images)
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)

@@ -9,11 +9,10 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import cdist
 
-from core.data import DataRecipe, PictureSet, load_dataset
+from core.data import DataRecipe, ImageSet, load_dataset
 from core.errors import UserError
 from core.evaluation.metrics.novelty import CopyReference, CopyTest, copy_test, mann_whitney
 from core.runs import METRICS
-from core.statistics import nearest
 from core.statistics.estimate import Estimate
 from core.statistics.nearest import as_rows, nearest
 
@@ -24,7 +23,7 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(scope="module")
-def little(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def little(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     recipe = DataRecipe(name="little", size=16, antialias=True)
     return load_dataset(recipe, data_dir=tmp_path_factory.mktemp("data"), count=1500, heldout=1000)
 
@@ -49,7 +48,7 @@ def length(estimate: Estimate) -> float:
 def test_the_nearest_rows_are_those_of_brute_force(
     chunk: int, size: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(nearest, "_CHUNK_NUMBERS", chunk)
+    monkeypatch.setattr("core.statistics.nearest._CHUNK_NUMBERS", chunk)
     rows, reference = rng.random((23, 7), np.float32), rng.random((size, 7), np.float32)
     index, distance = nearest(rows, reference, 3)
     all_distances = cdist(rows.astype(np.float64), reference.astype(np.float64))
@@ -57,7 +56,7 @@ def test_the_nearest_rows_are_those_of_brute_force(
     np.testing.assert_allclose(distance, np.sort(all_distances, axis=1)[:, :3], rtol=1e-12)
 
 
-def test_a_picture_is_at_no_distance_from_its_twin_and_the_first_of_two_twins_is_taken(
+def test_a_image_is_at_no_distance_from_its_twin_and_the_first_of_two_twins_is_taken(
     rng: np.random.Generator,
 ) -> None:
     reference = as_rows(rng.random((50, 3, 4, 4)))
@@ -71,7 +70,7 @@ def test_a_picture_is_at_no_distance_from_its_twin_and_the_first_of_two_twins_is
     assert (distance[[10, 20], 1] == 0).all()
 
 
-def test_there_are_no_more_neighbours_than_pictures() -> None:
+def test_there_are_no_more_neighbours_than_images() -> None:
     index, distance = nearest(np.ones((2, 4), np.float32), np.zeros((1, 4), np.float32), 5)
     np.testing.assert_array_equal(index, [[0], [0]])
     np.testing.assert_array_equal(distance, [[2], [2]])
@@ -113,7 +112,7 @@ def test_z_of_nothing_is_undefined(n: int, m: int) -> None:
     assert mann_whitney(np.ones(n), np.ones(m)) == Estimate(None)
 
 
-def test_z_is_0_where_all_are_tied_and_as_uncertain_as_it_can_be_for_one_picture() -> None:
+def test_z_is_0_where_all_are_tied_and_as_uncertain_as_it_can_be_for_one_image() -> None:
     normal = 2 * stats.norm.ppf(0.975)
     for n, m in ((30, 20), (1, 1)):
         tied = mann_whitney(np.zeros(n), np.zeros(m))
@@ -127,9 +126,7 @@ def test_z_is_0_where_all_are_tied_and_as_uncertain_as_it_can_be_for_one_picture
 # Pictures
 
 
-def test_training_pictures_with_a_little_noise_are_copies(
-    little: PictureSet, rng: np.random.Generator
-) -> None:
+def test_training_images_with_a_little_noise_are_copies(little: ImageSet, rng: np.random.Generator) -> None:
     noisy = np.clip(little.train[:200] / 255 + rng.normal(0, 0.01, little.train[:200].shape), 0, 1)
     found = copy_test(noisy, little.train, little.heldout)
     assert value(found.z) < -10
@@ -145,14 +142,14 @@ def test_training_pictures_with_a_little_noise_are_copies(
     )
 
 
-def test_a_tenth_of_copies_among_honest_samples_is_noticed(little: PictureSet) -> None:
+def test_a_tenth_of_copies_among_honest_samples_is_noticed(little: ImageSet) -> None:
     mixed = np.concatenate([little.train[:100], little.heldout[:400]])
     found = copy_test(mixed, little.train, little.heldout[400:])
     assert value(found.z) < -3
     assert value(found.copies) == pytest.approx(0.2, abs=0.03)
 
 
-def test_held_out_pictures_are_no_copies_of_training_pictures(little: PictureSet) -> None:
+def test_held_out_images_are_no_copies_of_training_images(little: ImageSet) -> None:
     half = np.arange(len(little.heldout)) % 2 == 0
     found = copy_test(little.heldout[half], little.train, little.heldout[~half])
     assert abs(value(found.z)) < 3
@@ -162,8 +159,8 @@ def test_held_out_pictures_are_no_copies_of_training_pictures(little: PictureSet
 
 
 @pytest.mark.parametrize("kind", ["blurred", "noisy", "averaged"])
-def test_bad_samples_are_not_copies_but_unlike_held_out_pictures(
-    kind: str, little: PictureSet, rng: np.random.Generator
+def test_bad_samples_are_not_copies_but_unlike_held_out_images(
+    kind: str, little: ImageSet, rng: np.random.Generator
 ) -> None:
     samples = little.heldout[:200] / 255
     if kind == "blurred":
@@ -178,7 +175,7 @@ def test_bad_samples_are_not_copies_but_unlike_held_out_pictures(
 
 
 @pytest.mark.parametrize("kind", ["a little blurred", "hazy", "small"])
-def test_honest_samples_that_are_nearer_to_everything_are_no_copies(kind: str, little: PictureSet) -> None:
+def test_honest_samples_that_are_nearer_to_everything_are_no_copies(kind: str, little: ImageSet) -> None:
     # In each of them the plain distance to the nearest training picture would cry wolf.
     samples, rest = little.heldout[:400] / 255, little.heldout[400:]
     if kind == "a little blurred":
@@ -197,9 +194,7 @@ def test_honest_samples_that_are_nearer_to_everything_are_no_copies(kind: str, l
 
 
 @pytest.mark.parametrize("blank", [0, 150, 350])
-def test_more_or_fewer_blank_pictures_than_real_ones_have_are_no_copies(
-    blank: int, little: PictureSet
-) -> None:
+def test_more_or_fewer_blank_images_than_real_ones_have_are_no_copies(blank: int, little: ImageSet) -> None:
     train, heldout = np.array(little.train), np.array(little.heldout)
     train[:30] = heldout[:150] = 0
     samples = np.concatenate([np.zeros_like(heldout[:blank]), heldout[600:]])
@@ -210,19 +205,19 @@ def test_more_or_fewer_blank_pictures_than_real_ones_have_are_no_copies(
     assert value(found.copies) < 0.02
 
 
-def test_a_sampler_of_nothing_but_blank_pictures_cannot_be_ranked(little: PictureSet) -> None:
+def test_a_sampler_of_nothing_but_blank_images_cannot_be_ranked(little: ImageSet) -> None:
     blank = np.zeros_like(little.heldout[:50])
     found = copy_test(blank, np.concatenate([little.train, blank[:1]]), little.heldout)
     assert found.z == Estimate(None)
     assert (found.distance == 0).all()
 
 
-def test_the_held_out_pictures_themselves_are_not_called_unlike_themselves(little: PictureSet) -> None:
+def test_the_held_out_images_themselves_are_not_called_unlike_themselves(little: ImageSet) -> None:
     found = copy_test(little.heldout / 255, little.train, little.heldout)
     assert abs(value(found.z)) < 3
 
 
-def test_colour_pictures_and_a_single_training_picture_are_compared_too(rng: np.random.Generator) -> None:
+def test_colour_images_and_a_single_training_image_are_compared_too(rng: np.random.Generator) -> None:
     train = rng.random((1, 3, 4, 4))
     found = copy_test(rng.random((6, 3, 4, 4)), train, rng.random((5, 3, 4, 4)))
     assert (found.index == 0).all()
@@ -230,7 +225,7 @@ def test_colour_pictures_and_a_single_training_picture_are_compared_too(rng: np.
     length(found.z)
 
 
-def test_a_reference_serves_several_samples_and_a_test_by_itself_is_the_same(little: PictureSet) -> None:
+def test_a_reference_serves_several_samples_and_a_test_by_itself_is_the_same(little: ImageSet) -> None:
     reference = CopyReference(little.train[:100], little.heldout[:50])
     for samples in (little.heldout[50:80], little.train[:30]):
         once, again = copy_test(samples, little.train[:100], little.heldout[:50]), reference.test(samples)
@@ -239,7 +234,7 @@ def test_a_reference_serves_several_samples_and_a_test_by_itself_is_the_same(lit
         np.testing.assert_array_equal(once.index, again.index)
 
 
-def test_no_samples_or_no_held_out_pictures_leave_z_undefined(little: PictureSet) -> None:
+def test_no_samples_or_no_held_out_images_leave_z_undefined(little: ImageSet) -> None:
     def between(samples: NDArray[Any], heldout: NDArray[Any]) -> CopyTest:
         return copy_test(samples, little.train[:20], heldout)
 
@@ -255,7 +250,7 @@ def test_no_samples_or_no_held_out_pictures_leave_z_undefined(little: PictureSet
     length(between(little.heldout[5:6], little.heldout[:2]).z)
 
 
-def test_pictures_that_cannot_be_compared_are_refused_in_one_line(little: PictureSet) -> None:
+def test_images_that_cannot_be_compared_are_refused_in_one_line(little: ImageSet) -> None:
     train, heldout = little.train[:10], little.heldout[:10]
     with pytest.raises(
         UserError, match=r"expected samples of the shape of the training pictures, \[1, 16, 16\]"

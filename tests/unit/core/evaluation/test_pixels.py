@@ -168,7 +168,7 @@ def test_density_and_coverage_are_those_of_the_paper(
     assert coverage.value == pytest.approx(wanted_coverage)
 
 
-def test_their_intervals_are_those_of_leaving_out_each_picture_in_turn(rng: np.random.Generator) -> None:
+def test_their_intervals_are_those_of_leaving_out_each_image_in_turn(rng: np.random.Generator) -> None:
     samples = rng.normal(size=(12, 2)).astype(np.float32)
     real = rng.normal(size=(40, 2)).astype(np.float32)
     found = density_coverage(samples, real, 3)

@@ -27,15 +27,15 @@ SLIVER = np.array([[[4.0, 4.0], [4.0, 4.01], [4.01, 4.0]]])
 NAMES = ["reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"]
 
 
-def scaled(pictures):
-    return torch.from_numpy(pictures.astype(np.float32) / 127.5 - 1.0)
+def scaled(images):
+    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)
 
 
-def knowing(pictures, timesteps=20, **sample):
+def knowing(images, timesteps=20, **sample):
     """A run that foresees these very pictures, whatever it sees."""
-    x0 = scaled(pictures)
+    x0 = scaled(images)
     return load(
-        process(timesteps, prediction_type="sample"), lambda xt, t: x0, size=pictures.shape[-1], **sample
+        process(timesteps, prediction_type="sample"), lambda xt, t: x0, size=images.shape[-1], **sample
     )
 
 
@@ -46,7 +46,7 @@ def shrinking(xt, t):
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.7)])
 @pytest.mark.parametrize("t", [0, 7, 19])
-def test_a_picture_is_noised_and_then_walked_back_by_the_runs_own_sampler(sampler, eta, t):
+def test_a_image_is_noised_and_then_speced_back_by_the_runs_own_sampler(sampler, eta, t):
     loaded = load(
         process(prediction_type="sample"), shrinking, size=32, sampler=sampler, eta=eta, clip="static"
     )
@@ -63,9 +63,9 @@ def test_a_picture_is_noised_and_then_walked_back_by_the_runs_own_sampler(sample
         sampler, shrinking, loaded.diffusion, noised, start=t, eta=eta, clip="static", generator=by_hand
     )
     torch.testing.assert_close(states[-1].xt, last.xt)
-    pictures = reconstruct(loaded, TRIANGLES, t, seed=4)
-    assert pictures.dtype == np.float32
-    np.testing.assert_allclose(pictures, (last.xt.clamp(-1, 1).numpy() + 1) / 2, atol=1e-6)
+    images = reconstruct(loaded, TRIANGLES, t, seed=4)
+    assert images.dtype == np.float32
+    np.testing.assert_allclose(images, (last.xt.clamp(-1, 1).numpy() + 1) / 2, atol=1e-6)
 
 
 def test_another_sampler_or_number_of_steps_may_be_asked_for():
@@ -91,11 +91,11 @@ def test_another_sampler_or_number_of_steps_may_be_asked_for():
         (7, 3, 8, 4),
     ],
 )
-def test_a_shorter_walk_makes_its_share_of_the_steps(whole, t, timesteps, calls):
+def test_a_shorter_spec_makes_its_share_of_the_steps(whole, t, timesteps, calls):
     assert share_of_steps(whole, t, timesteps) == calls
 
 
-def test_every_share_of_the_steps_can_be_walked():
+def test_every_share_of_the_steps_can_be_speced():
     for timesteps, whole in itertools.product((1, 2, 8, 13), (None, 1, 2, 5, 8, 13)):
         if whole is None or whole <= timesteps:
             for t in range(timesteps):
@@ -141,7 +141,7 @@ def test_the_noise_is_the_same_for_each_timestep_and_leaves_the_global_generator
 
 @pytest.mark.parametrize("timesteps", [1, 20])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_run_that_knows_the_pictures_brings_them_back(sampler, timesteps):
+def test_a_run_that_knows_the_images_brings_them_back(sampler, timesteps):
     metrics, curves = reconstruction(knowing(TRIANGLES, timesteps, sampler=sampler), TRIANGLES, CORNERS)
     assert list(metrics) == NAMES
     assert set(metrics) <= set(METRICS)
@@ -174,7 +174,7 @@ def test_one_timestep_is_visited_once():
     assert curves["reconstruction_vertex.x"] == [0.0, 1.0]
 
 
-def test_more_noise_leaves_less_of_the_picture():
+def test_more_noise_leaves_less_of_the_image():
     diffusion = process(prediction_type="sample")
     abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy()).float()
 
@@ -187,7 +187,7 @@ def test_more_noise_leaves_less_of_the_picture():
         assert np.all(np.diff(curves[name])[:4] < 0), name
 
 
-def test_pictures_of_other_things_have_only_a_psnr():
+def test_images_of_other_things_have_only_a_psnr():
     metrics, curves = reconstruction(knowing(TRIANGLES), TRIANGLES)
     assert list(metrics) == ["reconstruction_psnr"]
     assert set(curves) == {f"reconstruction_psnr{end}" for end in ("", ".x", ".low", ".high")}
@@ -224,14 +224,14 @@ def test_a_run_that_has_gone_wrong_has_no_psnr():
     assert metrics["reconstruction_iou"].value == 0.0
 
 
-def test_an_empty_picture_is_measured_by_psnr_alone():
+def test_an_empty_image_is_measured_by_psnr_alone():
     metrics, _ = reconstruction(knowing(NOTHING), NOTHING, SLIVER, strengths=(0.5,))
     assert metrics["reconstruction_psnr"].value == pytest.approx(58.9, abs=0.1)
     assert metrics["reconstruction_iou"] == Estimate(None)
     assert metrics["reconstruction_vertex"] == Estimate(None)
 
 
-def test_progress_is_counted_in_pictures_through_the_network():
+def test_progress_is_counted_in_images_through_the_network():
     heard = []
     reconstruction(
         knowing(TRIANGLES, steps=10),
@@ -242,7 +242,7 @@ def test_progress_is_counted_in_pictures_through_the_network():
     assert heard == [(done, 45) for done in range(3, 46, 3)]
 
 
-def test_pictures_of_another_shape_are_refused():
+def test_images_of_another_shape_are_refused():
     with pytest.raises(UserError, match=r"\[N, 1, 32, 32\], got \[2, 1, 8, 8\]"):
         reconstruction(knowing(TRIANGLES), np.zeros((2, 1, 8, 8), np.uint8))
 
@@ -276,11 +276,11 @@ def test_overlap_of_nothing_with_nothing_is_undefined():
 
 
 def test_corners_are_matched_in_whatever_order_they_come():
-    pictures = TRIANGLES / 255
-    exact = vertex_error(pictures, CORNERS)
+    images = TRIANGLES / 255
+    exact = vertex_error(images, CORNERS)
     assert exact.max() < 0.05
     for order in itertools.permutations(range(3)):
-        np.testing.assert_allclose(vertex_error(pictures, CORNERS[:, order]), exact, rtol=1e-9)
+        np.testing.assert_allclose(vertex_error(images, CORNERS[:, order]), exact, rtol=1e-9)
 
 
 def test_corners_that_are_off_by_a_known_way_are_off_by_that():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import Drawing, RunConfig, SampleConfig, ScheduleConfig
+from core.config import RunConfig, SampleConfig, SamplingOverrides, ScheduleConfig
 from core.diffusion.samplers import sample
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, draw_by, to_unit
@@ -36,7 +36,7 @@ def loaded(timesteps: int = 6, **settings: object) -> LoadedModel:
     return LoadedModel(Shrinking(), make_diffusion(config), config, position)
 
 
-def test_pictures_are_those_of_one_call_after_the_other_with_one_generator():
+def test_images_are_those_of_one_call_after_the_other_with_one_generator():
     run = loaded()
     generator = torch.Generator().manual_seed(3)
     expected = []
@@ -48,7 +48,7 @@ def test_pictures_are_those_of_one_call_after_the_other_with_one_generator():
     np.testing.assert_array_equal(found, torch.cat(expected).numpy())
 
 
-def test_a_network_without_a_run_draws_the_same_pictures():
+def test_a_network_without_a_run_draws_the_same_images():
     run = loaded(sampler="ddim", steps=3, eta=0.5, spacing="karras", clip="none")
     shape = (BATCH + 1, *run.shape)
     found = draw_by(run.model, run.diffusion, run.config.sample, shape, device=run.device, seed=2)
@@ -56,7 +56,7 @@ def test_a_network_without_a_run_draws_the_same_pictures():
 
 
 @pytest.mark.parametrize("count", [1, BATCH, BATCH + 1])
-def test_as_many_pictures_are_drawn_as_were_asked_for(count):
+def test_as_many_images_are_drawn_as_were_asked_for(count):
     assert draw(loaded(), count).shape == (count, 1, 8, 8)
 
 
@@ -67,20 +67,20 @@ def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_
     options = {"steps": 2, "eta": 0.5, "clip": "none", "generator": generator}
     expected = sample("ddim", own.model, own.diffusion, noise, **options)
     np.testing.assert_array_equal(draw(own, 3), expected.numpy())
-    asked = Drawing(sampler="ddpm", steps=3, spacing="karras", clip="static")
+    asked = SamplingOverrides(sampler="ddpm", steps=3, spacing="karras", clip="static")
     other = dataclasses.replace(own, config=asked.applied_to(own.config))
     np.testing.assert_array_equal(draw(other, 3), draw(loaded(steps=3, spacing="karras"), 3))
 
 
 def test_an_eta_is_for_samplers_that_take_one():
     config = RunConfig(sample=SampleConfig(sampler="ddpm"))
-    assert Drawing(sampler="ddim", eta=0.5).applied_to(config).sample.eta == 0.5
-    assert Drawing().applied_to(config) == config
+    assert SamplingOverrides(sampler="ddim", eta=0.5).applied_to(config).sample.eta == 0.5
+    assert SamplingOverrides().applied_to(config) == config
     with pytest.raises(UserError, match=r"eta 0\.5: the sampler ddpm takes none; expected one of ddim"):
-        Drawing(eta=0.5).applied_to(config)
+        SamplingOverrides(eta=0.5).applied_to(config)
 
 
-def test_a_seed_means_the_same_pictures_each_time_and_another_means_others():
+def test_a_seed_means_the_same_images_each_time_and_another_means_others():
     np.testing.assert_array_equal(draw(loaded(), 2, seed=1), draw(loaded(), 2, seed=1))
     assert np.abs(draw(loaded(), 2, seed=1) - draw(loaded(), 2, seed=2)).max() > 1e-3
 
@@ -102,7 +102,7 @@ def test_what_no_sampler_can_do_is_explained(options):
         draw(loaded(**options), 1)
 
 
-def test_pictures_are_clipped_into_0_to_1():
+def test_images_are_clipped_into_0_to_1():
     found = to_unit(np.array([-3.0, -1.0, 0.0, 1.0, 3.0], np.float32))
     assert found.dtype == np.float32
     assert found.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]

@@ -36,7 +36,7 @@ def corner_errors(found: Numbers, true: Numbers) -> Numbers:
 def supersampled(vertices: Numbers, edge: Edge) -> Numbers:
     """The share of 16 x 16 points inside, under a pixel's square or the tent around it."""
     x, y = np.meshgrid(GRID, GRID)
-    pictures = []
+    images = []
     for triangle in vertices:
         sides = np.roll(triangle, -1, axis=0) - triangle
         turned = [
@@ -48,8 +48,8 @@ def supersampled(vertices: Numbers, edge: Edge) -> Numbers:
             # A square twice is a tent; the second one, over whole pixels, is below.
             square = np.array([0.5, *np.ones(15), 0.5]) / 16
             fine = ndimage.convolve1d(fine, square, axis=axis, mode="constant")
-        pictures.append(fine.reshape(SIZE, 16, SIZE, 16).mean(axis=(1, 3)))
-    return np.stack(pictures)
+        images.append(fine.reshape(SIZE, 16, SIZE, 16).mean(axis=(1, 3)))
+    return np.stack(images)
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -68,8 +68,8 @@ def test_covered_areas_add_up_to_the_triangles() -> None:
 
 
 def test_the_tent_is_how_high_is_drawn() -> None:
-    pictures, vertices = real(200)
-    difference = coverage(vertices, SIZE, edge="tent") - pictures[:, 0]
+    images, vertices = real(200)
+    difference = coverage(vertices, SIZE, edge="tent") - images[:, 0]
     # Pillow keeps whole grey levels after each of two passes, and the canvas has 22.5 pixels for each of ours.
     assert np.sqrt((difference**2).mean()) < 0.001
     assert np.abs(difference).max() < 0.03
@@ -84,7 +84,7 @@ def test_neither_the_first_corner_nor_the_turning_matters(edge: Edge) -> None:
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_triangles_may_reach_out_of_the_picture(edge: Edge) -> None:
+def test_triangles_may_reach_out_of_the_image(edge: Edge) -> None:
     large = coverage(corners(30, size=48) - 8, SIZE, edge="area")
     wide = coverage(corners(30, size=48) - 8 + 16, SIZE + 32, edge="area")
     np.testing.assert_allclose(large, wide[:, 16:-16, 16:-16], atol=1e-9)
@@ -97,8 +97,8 @@ def test_triangles_may_reach_out_of_the_picture(edge: Edge) -> None:
 def test_triangles_without_area_are_black(edge: Edge) -> None:
     point, line = np.full((3, 2), 7.5), np.array([(1.0, 2.0), (5.0, 10.0), (9.0, 18.0)])
     upright = np.array([(4.0, 1.0), (4.0, 9.0), (4.0, 30.0)])
-    pictures, slopes = coverage_and_slopes(np.stack([point, line, upright]), SIZE, edge=edge)
-    assert not pictures.any()
+    images, slopes = coverage_and_slopes(np.stack([point, line, upright]), SIZE, edge=edge)
+    assert not images.any()
     assert np.isfinite(slopes).all()
 
 
@@ -108,13 +108,13 @@ def test_whole_pixels_are_covered_exactly(edge: Edge) -> None:
     expected = np.zeros((16, 16))
     steps = np.add.outer(np.arange(8), np.arange(8))
     expected[4:12, 4:12] = np.where(steps < 7, 1.0, np.where(steps == 7, 0.5, 0.0))
-    picture = coverage(half_square, 16, edge=edge)[0]
+    image = coverage(half_square, 16, edge=edge)[0]
     if edge == "tent":
         # Inside, a tent sees nothing of the edge; half of it sees each straight side.
-        assert picture[6, 6] == pytest.approx(1)
-        assert picture[7, 4] + picture[7, 3] == pytest.approx(1)
+        assert image[6, 6] == pytest.approx(1)
+        assert image[7, 4] + image[7, 3] == pytest.approx(1)
     else:
-        np.testing.assert_allclose(picture, expected, atol=1e-12)
+        np.testing.assert_allclose(image, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -162,8 +162,8 @@ def test_the_largest_piece_keeps_its_soft_edge_and_nothing_else() -> None:
 
 
 def test_corners_of_high_are_found() -> None:
-    pictures, vertices = real(250)
-    fits = fit_triangles(pictures)
+    images, vertices = real(250)
+    fits = fit_triangles(images)
     errors = corner_errors(fits.vertices, vertices)
     large = areas(vertices) > 30
     assert np.median(errors[large]) < 0.01
@@ -176,21 +176,21 @@ def test_corners_of_high_are_found() -> None:
 
 
 def test_corners_of_low_are_found_through_its_jpeg() -> None:
-    pictures, vertices = real(120, dataset="low")
-    fits = fit_triangles(pictures, edge="area")
+    images, vertices = real(120, dataset="low")
+    fits = fit_triangles(images, edge="area")
     assert np.median(corner_errors(fits.vertices, vertices)[areas(vertices) > 30]) < 0.1
 
 
 def test_corners_of_array_are_found_within_a_pixel() -> None:
-    pictures, vertices = real(120, dataset="array")
-    fits = fit_triangles(pictures, edge="area")
+    images, vertices = real(120, dataset="array")
+    fits = fit_triangles(images, edge="area")
     assert np.median(corner_errors(fits.vertices, vertices)[areas(vertices) > 30]) < 0.6
 
 
 def test_haze_and_a_grey_triangle_are_no_matter_of_shape() -> None:
-    pictures, vertices = real(100)
-    clean = fit_triangles(pictures)
-    veiled = fit_triangles(0.05 + 0.8 * pictures)
+    images, vertices = real(100)
+    clean = fit_triangles(images)
+    veiled = fit_triangles(0.05 + 0.8 * images)
     clear = areas(vertices) > 30
     assert np.abs(veiled.soft_iou - clean.soft_iou)[clear].max() < 0.03
     np.testing.assert_allclose(veiled.background[clear], 0.05, atol=0.002)
@@ -199,17 +199,17 @@ def test_haze_and_a_grey_triangle_are_no_matter_of_shape() -> None:
 
 
 def test_a_faint_haze_changes_no_soft_iou() -> None:
-    pictures, _ = real(100)
-    clean, veiled = fit_triangles(pictures), fit_triangles(hazy(pictures, 0.02))
+    images, _ = real(100)
+    clean, veiled = fit_triangles(images), fit_triangles(hazy(images, 0.02))
     inked = ~clean.near_empty
     assert np.abs(veiled.soft_iou - clean.soft_iou)[inked].max() < 0.01
 
 
-def test_turned_and_mirrored_pictures_fit_as_well() -> None:
-    pictures = ellipses(40, np.random.default_rng(0))
-    expected = fit_triangles(pictures)
-    turned = fit_triangles(np.ascontiguousarray(np.rot90(pictures, axes=(2, 3))))
-    mirrored = fit_triangles(np.ascontiguousarray(pictures.swapaxes(2, 3)))
+def test_turned_and_mirrored_images_fit_as_well() -> None:
+    images = ellipses(40, np.random.default_rng(0))
+    expected = fit_triangles(images)
+    turned = fit_triangles(np.ascontiguousarray(np.rot90(images, axes=(2, 3))))
+    mirrored = fit_triangles(np.ascontiguousarray(images.swapaxes(2, 3)))
     inked = ~expected.near_empty
     for other in (turned, mirrored):
         # A disc has no best triangle but a circle of them, so the overlap is compared, not the corners.
@@ -242,26 +242,26 @@ def test_the_triangle_nearest_to_a_disc_overlaps_as_geometry_says() -> None:
 
 
 def test_of_two_pieces_the_triangle_is_one_and_the_other_is_stray() -> None:
-    pictures = pairs(30, np.random.default_rng(1))
-    fits = fit_triangles(pictures)
+    images = pairs(30, np.random.default_rng(1))
+    fits = fit_triangles(images)
     assert (fits.stray[~fits.near_empty] > 1).mean() > 0.7
     assert fit_triangles(real(50)[0]).stray[:10].max() == 0
 
 
 def test_noise_leaves_corners_where_they_are() -> None:
-    pictures, vertices = real(100)
-    fits = fit_triangles(noisy(pictures, 0.05, np.random.default_rng(2)))
+    images, vertices = real(100)
+    fits = fit_triangles(noisy(images, 0.05, np.random.default_rng(2)))
     clear = areas(vertices) > 30
     assert np.median(corner_errors(fits.vertices, vertices)[clear]) < 0.3
     np.testing.assert_allclose(np.nanmedian(fits.residual), 0.031, atol=0.003)  # half of the noise is cut off
 
 
-def test_pictures_with_too_little_ink_have_no_triangle() -> None:
-    pictures = np.zeros((4, 1, SIZE, SIZE))
-    pictures[1, 0, 3, 3:5] = 1
-    pictures[2] = 0.02
-    pictures[3, 0, 10:20, 10:20] = 1
-    fits = fit_triangles(pictures)
+def test_images_with_too_little_ink_have_no_triangle() -> None:
+    images = np.zeros((4, 1, SIZE, SIZE))
+    images[1, 0, 3, 3:5] = 1
+    images[2] = 0.02
+    images[3, 0, 10:20, 10:20] = 1
+    fits = fit_triangles(images)
     np.testing.assert_array_equal(fits.near_empty, [True, True, True, False])
     np.testing.assert_allclose(fits.ink, [0, 2, 0, 100])
     for part in (fits.vertices, fits.residual, fits.soft_iou, fits.outline, fits.stray, fits.background):
@@ -271,14 +271,14 @@ def test_pictures_with_too_little_ink_have_no_triangle() -> None:
 
 
 @pytest.mark.parametrize("grey", [0.4, 0.6, 1.0])
-def test_a_plain_picture_is_no_triangle(grey: float) -> None:
+def test_a_plain_image_is_no_triangle(grey: float) -> None:
     fits = fit_triangles(np.full((1, 1, SIZE, SIZE), grey))
     assert fits.near_empty[0] or fits.soft_iou[0] < 0.7
 
 
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize("size", [1, 2, 3, 8, 48])
-def test_pictures_of_any_size_are_fitted(size: int, edge: Edge) -> None:
+def test_images_of_any_size_are_fitted(size: int, edge: Edge) -> None:
     vertices = np.array([[(0.1, 0.1), (0.9, 0.3), (0.4, 0.95)]]) * size
     fits = fit_triangles(coverage(vertices, size, edge=edge)[:, None], edge=edge)
     if size < 8:
@@ -301,22 +301,22 @@ def test_noise_of_all_kinds_is_fitted_without_a_word() -> None:
     assert fits.soft_iou[inked][:20].max() < 0.8
 
 
-def test_no_pictures_have_no_fits() -> None:
+def test_no_images_have_no_fits() -> None:
     fits = fit_triangles(np.zeros((0, 1, SIZE, SIZE)))
     assert len(fits) == 0
     assert fits.vertices.shape == (0, 3, 2)
 
 
-def test_a_picture_is_fitted_alike_alone_and_among_others() -> None:
-    pictures, _ = real(80)
-    together, alone = fit_triangles(pictures), fit_triangles(pictures[70:71])
+def test_a_image_is_fitted_alike_alone_and_among_others() -> None:
+    images, _ = real(80)
+    together, alone = fit_triangles(images), fit_triangles(images[70:71])
     np.testing.assert_allclose(alone.vertices, together.select(slice(70, 71)).vertices, atol=1e-6)
 
 
 def test_coloured_triangles_are_fitted_by_their_lightest_channel() -> None:
-    pictures, _ = real(20)
-    coloured = np.concatenate([pictures * 0, pictures, pictures], axis=1)
-    np.testing.assert_array_equal(fit_triangles(coloured).vertices, fit_triangles(pictures).vertices)
+    images, _ = real(20)
+    coloured = np.concatenate([images * 0, images, images], axis=1)
+    np.testing.assert_array_equal(fit_triangles(coloured).vertices, fit_triangles(images).vertices)
 
 
 def test_fits_are_selected_as_numpy_would() -> None:
@@ -337,9 +337,9 @@ def test_fits_are_selected_as_numpy_would() -> None:
         (np.full((2, 1, 32, 32), np.nan), "expected pictures without NaN"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(pictures: NDArray[np.floating], message: str) -> None:
+def test_what_cannot_be_fitted_is_refused(images: NDArray[np.floating], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        fit_triangles(pictures)
+        fit_triangles(images)
 
 
 @pytest.mark.parametrize(("dataset", "edge"), [("high", "tent"), ("low", "area"), ("array", "area")])
@@ -347,5 +347,5 @@ def test_the_edge_of_each_data_set_is_found(dataset: str, edge: Edge) -> None:
     assert find_edge(real(60, dataset=dataset)[0]) == edge
 
 
-def test_pictures_without_triangles_have_the_default_edge() -> None:
+def test_images_without_triangles_have_the_default_edge() -> None:
     assert find_edge(np.zeros((3, 1, SIZE, SIZE))) == "tent"

@@ -22,7 +22,7 @@ RED = (200, 20, 30)
 DEADLINE = 120.0
 
 
-def pictures(count: int = 6, dataset: str = "high") -> NDArray[np.uint8]:
+def images(count: int = 6, dataset: str = "high") -> NDArray[np.uint8]:
     return (real(count, dataset=dataset)[0][:, 0] * 255).astype(np.uint8)
 
 
@@ -32,9 +32,9 @@ def by_nearest(corners: Any, wanted: NDArray[np.float64]) -> float:
     return float(np.linalg.norm(wanted[:, None] - found[None], axis=2).min(axis=1).max())
 
 
-def test_the_triangle_of_a_picture_is_the_one_that_was_drawn() -> None:
+def test_the_triangle_of_a_image_is_the_one_that_was_drawn() -> None:
     _, corners = real(6)
-    overlay = fit_overlay(pictures())
+    overlay = fit_overlay(images())
     assert overlay.edge == "tent"
     fitted = [
         (one, iou, wanted)
@@ -48,8 +48,8 @@ def test_the_triangle_of_a_picture_is_the_one_that_was_drawn() -> None:
         assert by_nearest(one, wanted) < 1.0
 
 
-def test_pictures_in_colour_are_fitted_and_empty_ones_are_not() -> None:
-    some = pictures(3)
+def test_images_in_colour_are_fitted_and_empty_ones_are_not() -> None:
+    some = images(3)
     some[1] = 0
     colour = np.stack([some, np.zeros_like(some), np.zeros_like(some)], axis=3)
     grey, red = fit_overlay(some, "tent"), fit_overlay(colour, "tent")
@@ -66,31 +66,31 @@ def test_what_is_no_square_is_refused() -> None:
 
 def test_fits_are_kept_beside_their_sheets_and_not_made_again(tmp_path: Path) -> None:
     real_sheet, run = tmp_path / "real.png", make_run(tmp_path, schedule="linear", done=1, epochs=1)
-    write_sheet(real_sheet, pictures(6, "array"), columns=3)
+    write_sheet(real_sheet, images(6, "array"), columns=3)
     sampled = run.samples / "epoch-0001.png"
-    write_sheet(sampled, pictures(4), columns=2)
+    write_sheet(sampled, images(4), columns=2)
     output = overlay_path(run, 1)
     output.parent.mkdir()
     arguments = [str(path) for path in (real_sheet, tmp_path / "real.json", sampled, output)]
     assert main(arguments) == EXIT_OK
-    overlay = read_overlay(output, pictures(4))
+    overlay = read_overlay(output, images(4))
     assert overlay is not None
     assert overlay.edge == "area", "as the real ones are drawn, not as the samples happen to be"
     seen = output.stat()
     assert main(arguments) == EXIT_OK
     assert output.stat().st_ino == seen.st_ino
-    write_sheet(sampled, pictures(3), columns=3)
-    assert read_overlay(output, pictures(3)) is None
+    write_sheet(sampled, images(3), columns=3)
+    assert read_overlay(output, images(3)) is None
     assert main(arguments) == EXIT_OK
-    assert read_overlay(output, pictures(3)) is not None
+    assert read_overlay(output, images(3)) is not None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"of": 1}', "\xff"])
 def test_what_is_no_overlay_is_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "epoch-0001.json"
-    assert read_overlay(path, pictures(2)) is None
+    assert read_overlay(path, images(2)) is None
     path.write_bytes(text.encode("latin-1"))
-    assert read_overlay(path, pictures(2)) is None
+    assert read_overlay(path, images(2)) is None
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_what_is_no_overlay_is_none(tmp_path: Path, text: str) -> None:
 def test_an_overlay_of_others_or_with_numbers_that_cannot_be_is_none(
     tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    path, some = tmp_path / "kept.json", pictures(2)
+    path, some = tmp_path / "kept.json", images(2)
     write_overlay(path, fit_overlay(some, "tent"))
     assert read_overlay(path, some) is not None
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -118,7 +118,7 @@ def test_an_overlay_of_others_or_with_numbers_that_cannot_be_is_none(
 
 
 def test_a_mark_knows_shape_and_pixels() -> None:
-    some = pictures(2)
+    some = images(2)
     assert pixels_mark(some) == pixels_mark(some.copy())
     assert pixels_mark(some) != pixels_mark(some[::-1])
     assert pixels_mark(some) != pixels_mark(some.reshape(2, 16, 64))
@@ -133,23 +133,23 @@ def test_without_pairs_of_paths_it_says_how_it_is_used(
 
 
 def test_an_output_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_sheet(tmp_path / "a.png", pictures(1), columns=1)
+    write_sheet(tmp_path / "a.png", images(1), columns=1)
     assert main([str(tmp_path / "a.png"), str(tmp_path / "none" / "a.json")]) == EXIT_USAGE
     assert "cannot be written" in capsys.readouterr().err
 
 
 def test_a_process_of_its_own_fits_and_says_what_went_wrong(tmp_path: Path) -> None:
     sheet, output = tmp_path / "a.png", tmp_path / "new" / "folder" / "a.json"
-    write_sheet(sheet, pictures(2), columns=2)
+    write_sheet(sheet, images(2), columns=2)
     good = start_fitting([(sheet, output)])
     bad = start_fitting([(tmp_path / "none.png", tmp_path / "none.json")])
     deadline = time.monotonic() + DEADLINE
     while not (good.ended and bad.ended):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert good.trouble == ""
-    assert read_overlay(output, pictures(2)) is not None
-    assert bad.trouble == f"{tmp_path / 'none.png'}: no such picture"
+    assert good.problem == ""
+    assert read_overlay(output, images(2)) is not None
+    assert bad.problem == f"{tmp_path / 'none.png'}: no such picture"
     with pytest.raises(UserError, match="cannot be fitted"):
         start_fitting([(sheet, sheet / "a.json")])
 
@@ -157,7 +157,7 @@ def test_a_process_of_its_own_fits_and_says_what_went_wrong(tmp_path: Path) -> N
 # Drawn
 
 
-def test_an_outline_is_drawn_over_a_grey_and_over_a_coloured_picture() -> None:
+def test_an_outline_is_drawn_over_a_grey_and_over_a_coloured_image() -> None:
     grey = np.full((8, 10), 7, np.uint8)
     drawn = outlined(grey, (1.5, 1.5, 8.5, 1.5, 1.5, 6.5), RED)
     assert drawn.shape == (8, 10, 3)

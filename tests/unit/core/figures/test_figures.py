@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.evaluated_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.data import load_dataset
@@ -15,8 +16,8 @@ from core.figures import (
     Missing,
     draw_all,
     gather,
+    images,
     losses,
-    pictures,
     quality,
     reverse,
     schedules,
@@ -25,16 +26,15 @@ from core.figures import (
 from core.imaging import write_sheet
 from core.runs import EpochRecord, MetricsWriter, State
 from core.schedules import make_schedule
-from tests.support.fakes import fake_pictures, make_run, tear
-from tests.support.judged_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
+from tests.support.fakes import fake_images, make_run, tear
 
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All three data sets, two schedules, two seeds, all judged; and all 190 epochs of one run."""
     root = tmp_path_factory.mktemp("grid")
-    make_cells(root, datasets=("array", "high", "low"), seeds=(1, 0), judged=True)
-    make_run(root, epochs=190, steps_per_epoch=2, dataset="high", run_id="long", count=1, pictures=False)
+    make_cells(root, datasets=("array", "high", "low"), seeds=(1, 0), evaluated=True)
+    make_run(root, epochs=190, steps_per_epoch=2, dataset="high", run_id="long", count=1, images=False)
     return root
 
 
@@ -96,7 +96,7 @@ def test_what_tells_runs_of_one_schedule_apart_is_in_their_labels(tmp_path):
     )
     material = material_of(tmp_path)
     assert material.labels == ("linear", "x^10", "x^10, zero SNR", "x^10, beta end 0.1055")
-    assert len({(look.dashes, look.hollow) for label, look in material.looks.items() if "10" in label}) == 3
+    assert len({(look.dashes, look.hollow) for label, look in material.styles.items() if "10" in label}) == 3
     named = schedules.all_schedules(material)
     assert [label for label, _, _ in named] == [
         *("linear", "sine", "x^1.5", "x^2", "x^10", "x^10, zero SNR", "x^10, beta end 0.1055")
@@ -135,7 +135,7 @@ def test_losses_of_several_seeds_are_taken_together_epoch_by_epoch(tmp_path):
     assert len(runs) == 2
 
 
-def test_runs_of_all_data_judged_and_trained_long_give_every_figure(figures):
+def test_runs_of_all_data_evaluated_and_trained_long_give_every_figure(figures):
     missing = reasons(figures)
     # The held-out pictures that the epochs are judged by are not on this machine.
     assert list(missing) == ["epochs"]
@@ -154,7 +154,7 @@ def test_runs_of_all_data_judged_and_trained_long_give_every_figure(figures):
 
 
 def test_figures_that_the_runs_cannot_give_are_left_out_for_a_reason(tmp_path):
-    make_cells(tmp_path, state=State.QUEUED, pictures=False)
+    make_cells(tmp_path, state=State.QUEUED, images=False)
     found = drawn_by(tmp_path)
     missing = reasons(found)
     assert set(found) - set(missing) == {"5.1-schedules", "5.2-noising"}
@@ -183,8 +183,8 @@ def test_a_damaged_sheet_costs_its_own_figure_only(tmp_path):
     assert "6.3-reverse-high" not in missing
 
 
-def test_a_damaged_judgement_is_said_and_the_rest_is_drawn(tmp_path):
-    runs = make_cells(tmp_path, judged=True, pictures=False, epochs=1)
+def test_a_damaged_evaluation_is_said_and_the_rest_is_drawn(tmp_path):
+    runs = make_cells(tmp_path, evaluated=True, images=False, epochs=1)
     (runs[0].path / "evaluation.json").write_text("{")
     material = material_of(tmp_path)
     assert len(material.problems) == 1
@@ -219,7 +219,7 @@ def test_odd_runs_can_be_drawn(tmp_path):
 
 @pytest.mark.parametrize("loss", [None, 1e300, 1e-300, -1.0])
 def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
-    run = make_run(tmp_path, epochs=2, nan_from=1, pictures=False)
+    run = make_run(tmp_path, epochs=2, nan_from=1, images=False)
     if loss is not None:
         numbers = {"mean": loss, "min": loss, "max": 1.0, "heldout": loss}
         record = EpochRecord(
@@ -233,18 +233,18 @@ def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
         assert in_bytes(losses.draw_long(material)[0], "png")
 
 
-def test_a_picture_of_ones_own_is_noised_in_its_colours(tmp_path):
+def test_a_image_of_ones_own_is_noised_in_its_colours(tmp_path):
     Image.new("RGB", (200, 100), (250, 20, 20)).save(tmp_path / "red.png")
-    pixels = pictures.load_own_picture(tmp_path / "red.png")
+    pixels = images.load_own_image(tmp_path / "red.png")
     assert pixels.shape == (3, 128, 128)
     Image.new("L", (50, 70), 9).save(tmp_path / "grey.png")
-    assert pictures.load_own_picture(tmp_path / "grey.png").shape == (1, 128, 128)
+    assert images.load_own_image(tmp_path / "grey.png").shape == (1, 128, 128)
     make_cells(tmp_path / "runs")
-    found = drawn_by(tmp_path / "runs", picture=tmp_path / "red.png")
+    found = drawn_by(tmp_path / "runs", image=tmp_path / "red.png")
     assert found["5.2-noising"].caption == "x_t of a picture of yours, with the same noise in all rows."
 
 
-def test_a_picture_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
+def test_a_image_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
     make_cells(tmp_path / "runs")
     material = material_of(tmp_path / "runs")
     (tmp_path / "text.png").write_text("no picture")
@@ -253,20 +253,20 @@ def test_a_picture_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
             next(draw_all(material, tmp_path / name))
 
 
-def test_a_held_out_picture_of_the_data_is_noised_where_it_is_at_hand(tmp_path, monkeypatch):
+def test_a_held_out_image_of_the_data_is_noised_where_it_is_at_hand(tmp_path, monkeypatch):
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
     made = load_dataset("array", count=3, heldout=3)
     make_cells(tmp_path / "runs", datasets=("array",))
-    pixels, words = pictures.default_picture(material_of(tmp_path / "runs"))
+    pixels, words = images.default_image(material_of(tmp_path / "runs"))
     assert words == "a held-out picture of array"
-    assert any((pixels == picture).all() for picture in made.heldout)
+    assert any((pixels == image).all() for image in made.heldout)
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "elsewhere"))
-    pixels, words = pictures.default_picture(material_of(tmp_path / "runs"))
+    pixels, words = images.default_image(material_of(tmp_path / "runs"))
     assert (words, pixels.shape) == ("a drawn triangle", (1, 32, 32))
     assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_path):
     (run,) = make_cells(tmp_path, names=("linear",), datasets=("low",))
-    write_sheet(run.reverse_strips()[-1][1], fake_pictures(7), columns=5)
+    write_sheet(run.reverse_strips()[-1][1], fake_images(7), columns=5)
     assert not reasons(drawn_by(tmp_path)).keys() & {"5.3-reverse-noisy", "6.1-reverse-low"}

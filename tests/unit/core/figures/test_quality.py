@@ -2,26 +2,29 @@
 
 import numpy as np
 import pytest
+from tests.support.evaluated_runs import drawn_by, evaluation, make_cells, material_of, reasons
 
-from core.comparison.formatting import sampler_in_words
+from core.comparison.formatting import sampler_text
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
 from core.imaging import write_sheet
 from core.runs import METRICS, add_evaluation
 from core.statistics.estimate import Estimate
-from tests.support.judged_runs import drawn_by, judgement, make_cells, material_of, reasons
 
 
-def test_captions_say_how_many_samples_were_judged_and_how_they_were_drawn(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), judged=True, pictures=False, epochs=1)
+def test_captions_say_how_many_samples_were_evaluated_and_how_they_were_drawn(tmp_path):
+    make_cells(tmp_path, seeds=(0, 1), evaluated=True, images=False, epochs=1)
     series = material_of(tmp_path).series
-    assert quality.how_judged(series) == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
-    assert sampler_in_words(judgement(sampler="", steps=0)) == "from a file"
-    assert sampler_in_words(judgement(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
-    assert sampler_in_words(judgement(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
-    odd = judgement(sampler="unipc", steps=9, spacing="karras", clip="none")
-    assert sampler_in_words(odd) == "unipc in 9 steps spaced by karras without clipping"
+    assert (
+        quality.evaluation_protocol_text(series)
+        == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
+    )
+    assert sampler_text(evaluation(sampler="", steps=0)) == "from a file"
+    assert sampler_text(evaluation(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
+    assert sampler_text(evaluation(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
+    odd = evaluation(sampler="unipc", steps=9, spacing="karras", clip="none")
+    assert sampler_text(odd) == "unipc in 9 steps spaced by karras without clipping"
 
 
 def test_every_metric_is_on_one_page():
@@ -34,7 +37,7 @@ def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(t
     metrics = {"pass_rate": Estimate(0.5), "near_empty": Estimate(None), "haze": Estimate(0.1, None, 1e300)}
     metrics |= {"soft_iou": Estimate(-1e300), "mmd": Estimate(1e300)}
     add_evaluation(
-        run, judgement(metrics=metrics, curves={"loss_by_timestep": [1.0], "loss_by_timestep.x": []})
+        run, evaluation(metrics=metrics, curves={"loss_by_timestep": [1.0], "loss_by_timestep.x": []})
     )
     missing = reasons(drawn_by(tmp_path))
     assert "shape" not in missing
@@ -43,7 +46,7 @@ def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(t
     assert missing["timesteps"] == "no judgement has these curves"
 
 
-def test_the_epochs_are_judged_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
+def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
     made = load_dataset("array", count=1, heldout=120)
     runs = make_cells(tmp_path / "runs", names=("linear",), datasets=("array",), seeds=(0, 1), epochs=2)
@@ -74,12 +77,12 @@ def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
 
 def test_curves_of_one_seed_have_their_interval_and_of_several_the_range_of_the_seeds(tmp_path):
     name = quality.TIMESTEPS.curves[0][0]
-    runs = make_cells(tmp_path, names=("linear",), pictures=False, epochs=1)
-    runs += make_cells(tmp_path, names=("sine",), seeds=(0, 1), pictures=False, epochs=1)
+    runs = make_cells(tmp_path, names=("linear",), images=False, epochs=1)
+    runs += make_cells(tmp_path, names=("sine",), seeds=(0, 1), images=False, epochs=1)
     for place, run in enumerate(runs):
         curves = {name: [0.3 + place, 0.5], f"{name}.x": [1.0, 9.0]}
         curves |= {f"{name}.low": [0.2, 0.4], f"{name}.high": [0.7, 0.8]}
-        add_evaluation(run, judgement(curves=curves))
+        add_evaluation(run, evaluation(curves=curves))
     with style.house_style():
         figure, _ = quality.draw_curves(material_of(tmp_path), quality.TIMESTEPS)
     bands = [band.get_paths()[0].vertices[:, 1] for band in figure.axes[0].collections]

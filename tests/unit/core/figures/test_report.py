@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from tests.support.evaluated_runs import configured, evaluation, make_cells, material_of
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.figures import Missing, draw_all, gather, report, tables, write_report
@@ -15,7 +16,6 @@ from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 from tests.support.fakes import make_run
-from tests.support.judged_runs import configured, judgement, make_cells, material_of
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
 FEW = 7
@@ -60,7 +60,7 @@ def rename(run, **changes):
 
 
 def test_a_page_holds_together_and_needs_no_other_file(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), judged=True)
+    make_cells(tmp_path, seeds=(0, 1), evaluated=True)
     material = material_of(tmp_path)
     path = write_report(tmp_path / "a" / "report", material, islice(draw_all(material), FEW))
     text = path.read_text(encoding="utf-8")
@@ -93,7 +93,7 @@ def test_the_same_runs_give_the_same_page(tmp_path):
 
 
 def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
-    (run,) = make_cells(tmp_path, names=("linear",), pictures=False)
+    (run,) = make_cells(tmp_path, names=("linear",), images=False)
     config = msgspec.structs.replace(
         run.read().config,
         recipe=HOSTILE,
@@ -103,7 +103,7 @@ def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
     rename(
         run, group=HOSTILE, provenance={HOSTILE: HOSTILE, "host": "</td></table><img src=x>"}, config=config
     )
-    add_evaluation(run, judgement(sampler=HOSTILE))
+    add_evaluation(run, evaluation(sampler=HOSTILE))
     material = material_of(tmp_path)
     page = Page(report.page(material, islice(draw_all(material), FEW)))
     assert page.wrong == []
@@ -116,7 +116,7 @@ def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
 
 
 def test_figures_that_are_missing_are_listed_with_their_reasons(tmp_path):
-    make_cells(tmp_path, pictures=False, state=State.QUEUED)
+    make_cells(tmp_path, images=False, state=State.QUEUED)
     material = material_of(tmp_path)
     text = report.page(material, [Missing("6.8-long", "The long one", "no run is <long> enough")])
     assert "<li>The long one: no run is &lt;long&gt; enough</li>" in text
@@ -135,7 +135,7 @@ def test_a_winner_is_marked_only_where_it_is_clear(tmp_path):
             name: Estimate(values[place], values[place] - 0.02, values[place] + 0.02)
             for name, values in levels.items()
         }
-        add_evaluation(run, judgement(metrics=metrics, real={}))
+        add_evaluation(run, evaluation(metrics=metrics, real={}))
     material = material_of(tmp_path)
     table = tables.headline_table(material, tables.compare_series(material))
     assert table.heads == ("data", "", "linear", "sine", "x^10")
@@ -147,8 +147,8 @@ def test_a_winner_is_marked_only_where_it_is_clear(tmp_path):
     }
 
 
-def test_results_have_a_column_a_schedule_and_one_for_real_pictures(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), judged=True)
+def test_results_have_a_column_a_schedule_and_one_for_real_images(tmp_path):
+    make_cells(tmp_path, seeds=(0, 1), evaluated=True)
     material = material_of(tmp_path)
     (table,) = tables.result_tables(material, tables.compare_series(material))
     assert table.heads == ("", "linear", "x^10", "real pictures")
@@ -196,8 +196,8 @@ def test_settings_are_told_apart_from_those_that_all_share(tmp_path):
     assert tables.difference_table(members[:1]).rows == ()
 
 
-def test_schedules_are_listed_with_what_they_leave_of_a_picture(tmp_path):
-    make_cells(tmp_path, datasets=("high", "low"), pictures=False)
+def test_schedules_are_listed_with_what_they_leave_of_a_image(tmp_path):
+    make_cells(tmp_path, datasets=("high", "low"), images=False)
     linear, steep = texts(tables.schedule_table(material_of(tmp_path)))
     schedule = make_schedule("x^10")
     assert linear[:3] == ("linear", "1,000", "4.04e−05")
@@ -216,7 +216,7 @@ def test_runs_are_listed_with_where_they_stand(tmp_path):
 
 def test_provenance_says_how_many_runs_each_value_is_of(tmp_path):
     for place, version in enumerate(("2.12", "2.13", "2.13")):
-        run = make_run(tmp_path, run_id=f"run{place}", config=RunConfig(), epochs=1, pictures=False)
+        run = make_run(tmp_path, run_id=f"run{place}", config=RunConfig(), epochs=1, images=False)
         rename(run, provenance={"torch": version, "python": "3.11.7"} | ({"commit": "abc"} if place else {}))
     assert texts(tables.provenance_table(material_of(tmp_path).members)) == [
         ("commit", "abc (2 runs)"),

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
+from tests.support.evaluated_runs import in_bytes, make_cells, material_of
 
 from core.figures import layout, quality, samples, save, style
 from core.schedules import SCHEDULE_NAMES
-from tests.support.fakes import fake_pictures
-from tests.support.judged_runs import in_bytes, make_cells, material_of
+from tests.support.fakes import fake_images
 
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -48,16 +48,16 @@ def lab(color: str, vision: str) -> np.ndarray:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_the_colours_of_the_five_schedules_stay_apart_for_every_kind_of_eye(vision):
-    seen = [lab(style.look_of(name).color, vision) for name in SCHEDULE_NAMES]
+    seen = [lab(style.style_of(name).color, vision) for name in SCHEDULE_NAMES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15
     # And each from the white paper.
     assert max(colour[0] for colour in seen) < 70
 
 
 def test_colour_is_not_the_only_sign_of_a_schedule():
-    looks = [style.look_of(name) for name in SCHEDULE_NAMES]
+    looks = [style.style_of(name) for name in SCHEDULE_NAMES]
     assert len({look.dashes for look in looks}) == len({look.marker for look in looks}) == len(looks)
-    variants = [style.look_of("linear", variant) for variant in range(3)]
+    variants = [style.style_of("linear", variant) for variant in range(3)]
     assert len({look.color for look in variants}) == 1
     assert len({(look.dashes, look.hollow) for look in variants}) == 3
 
@@ -73,7 +73,7 @@ def test_powers_are_raised_and_nothing_else_is_taken_for_mathematics():
 @pytest.mark.parametrize("name", ["$", r"\$x^{", "_^{}%#&~", "漢字 x^2 $y$", "", "x^1.5.5"])
 def test_any_text_can_be_drawn_and_measured(name):
     with style.house_style():
-        figure = layout.tile_figure([layout.TileRow(name, [fake_pictures(1)[0]])])
+        figure = layout.tile_figure([layout.TileRow(name, [fake_images(1)[0]])])
         assert layout.text_width(style.typeset(name)) >= 0
         assert in_bytes(figure, "svg").startswith(b"<?xml")
 
@@ -87,8 +87,8 @@ def test_a_persons_matplotlib_settings_are_neither_used_nor_changed():
         assert matplotlib.rcParams["font.size"] == 30.0
 
 
-def test_pictures_are_laid_on_whole_pixels_so_that_none_is_blurred():
-    tiles = fake_pictures(2, clarity=0.5)
+def test_images_are_laid_on_whole_pixels_so_that_none_is_blurred():
+    tiles = fake_images(2, clarity=0.5)
     with style.house_style():
         figure = layout.tile_figure(
             [layout.TileRow("linear", list(tiles)), layout.TileRow("sine", list(tiles))], ["a", "b"]
@@ -103,7 +103,7 @@ def test_pictures_are_laid_on_whole_pixels_so_that_none_is_blurred():
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_the_same_runs_give_the_same_bytes_and_nothing_tells_the_day(tmp_path, kind):
-    make_cells(tmp_path, names=("linear",), judged=True, epochs=1)
+    make_cells(tmp_path, names=("linear",), evaluated=True, epochs=1)
 
     def draw() -> list[bytes]:
         material = material_of(tmp_path)
@@ -123,7 +123,7 @@ def test_the_same_runs_give_the_same_bytes_and_nothing_tells_the_day(tmp_path, k
 
 def test_a_file_says_what_it_shows_and_what_made_it(tmp_path):
     with style.house_style():
-        figure = layout.tile_figure([layout.TileRow("linear", list(fake_pictures(1)))])
+        figure = layout.tile_figure([layout.TileRow("linear", list(fake_images(1)))])
     save(figure, tmp_path / "one.png", title="A triangle", caption="After 3 epochs. Not a good one.")
     with Image.open(tmp_path / "one.png") as image:
         notes = image.info

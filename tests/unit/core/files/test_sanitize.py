@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.files.sanitize import plain
+from core.files.sanitize import sanitize
 
 
 @pytest.mark.parametrize(
@@ -30,17 +30,17 @@ from core.files.sanitize import plain
     ],
 )
 def test_control_and_escape_codes_are_taken_out(text: str, expected: str) -> None:
-    assert plain(text) == expected
+    assert sanitize(text) == expected
 
 
 def test_a_log_keeps_its_lines() -> None:
-    assert plain("one\r\n\ttwo\rthree\n", lines=True) == "one\n    two\nthree\n"
+    assert sanitize("one\r\n\ttwo\rthree\n", lines=True) == "one\n    two\nthree\n"
 
 
 def test_what_is_left_always_prints() -> None:
     everything = "".join(map(chr, range(0x3000))) + "\ud800\udfff"
     for lines in (False, True):
-        left = plain(everything, lines=lines)
+        left = sanitize(everything, lines=lines)
         left.encode()
         assert all(
             character.isprintable() or character in " \n" for character in left if ord(character) < 0xA0

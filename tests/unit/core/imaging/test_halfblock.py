@@ -16,11 +16,11 @@ def noise(*shape: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def seen(picture: NDArray[np.uint8], color: ColorMode) -> list[list[pyte.screens.Char]]:
+def seen(image: NDArray[np.uint8], color: ColorMode) -> list[list[pyte.screens.Char]]:
     """What a terminal shows of a picture, cell by cell."""
-    height, width = -(-picture.shape[0] // 2), picture.shape[1]
+    height, width = -(-image.shape[0] // 2), image.shape[1]
     screen = pyte.Screen(width + 1, height + 1)
-    pyte.Stream(screen).feed(to_ansi(picture, color=color).replace("\n", "\r\n") + "x")
+    pyte.Stream(screen).feed(to_ansi(image, color=color).replace("\n", "\r\n") + "x")
     assert screen.buffer[height - 1][width].fg == "default", "colours run on behind the picture"
     return [[screen.buffer[row][column] for column in range(width)] for row in range(height)]
 
@@ -31,9 +31,9 @@ def hexadecimal(pixel: NDArray[np.uint8]) -> str:
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (2, 1), (2, 1, 3)])
 def test_cells_hold_an_upper_and_a_lower_pixel(shape: tuple[int, ...]) -> None:
-    picture = noise(*shape)
-    top, bottom = cells(picture)
-    np.testing.assert_array_equal(np.stack([top, bottom], axis=1).reshape(shape), picture)
+    image = noise(*shape)
+    top, bottom = cells(image)
+    np.testing.assert_array_equal(np.stack([top, bottom], axis=1).reshape(shape), image)
 
 
 def test_below_an_odd_last_row_is_black() -> None:
@@ -44,21 +44,21 @@ def test_below_an_odd_last_row_is_black() -> None:
 
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (32, 32)])
 def test_a_terminal_with_true_colours_shows_each_pixel_as_it_is(shape: tuple[int, ...]) -> None:
-    picture = noise(*shape)
-    for row, line in enumerate(seen(picture, "truecolor")):
+    image = noise(*shape)
+    for row, line in enumerate(seen(image, "truecolor")):
         for column, cell in enumerate(line):
             assert cell.data == "▀"
-            assert cell.fg == hexadecimal(picture[2 * row, column])
-            assert cell.bg == hexadecimal(picture[2 * row + 1, column])
+            assert cell.fg == hexadecimal(image[2 * row, column])
+            assert cell.bg == hexadecimal(image[2 * row + 1, column])
 
 
 def test_with_256_colours_no_pixel_is_far_from_its_own_colour() -> None:
     greys = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    for picture, limit in ((greys, 10), (noise(16, 16, 3), 48)):
-        for row, line in enumerate(seen(picture, "256")):
+    for image, limit in ((greys, 10), (noise(16, 16, 3), 48)):
+        for row, line in enumerate(seen(image, "256")):
             for column, cell in enumerate(line):
                 shown = np.array([int(cell.fg[i : i + 2], 16) for i in (0, 2, 4)])
-                assert np.abs(shown - picture[2 * row, column].astype(int)).max() <= limit
+                assert np.abs(shown - image[2 * row, column].astype(int)).max() <= limit
 
 
 def test_with_256_colours_black_and_white_are_black_and_white() -> None:
@@ -116,7 +116,7 @@ def test_an_odd_last_row_shows_the_terminal_below_it(color: ColorMode) -> None:
 
 
 @pytest.mark.parametrize("color", COLOR_MODES)
-def test_every_line_is_as_wide_as_the_picture(color: ColorMode) -> None:
+def test_every_line_is_as_wide_as_the_image(color: ColorMode) -> None:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", to_ansi(noise(9, 13, 3), color=color))
     assert [len(line) for line in plain.split("\n")] == [13] * 5
 
@@ -125,7 +125,7 @@ def test_neighbours_of_one_colour_share_their_escapes() -> None:
     assert to_ansi(np.zeros((2, 50), np.uint8)) == "\x1b[38;2;0;0;0;48;2;0;0;0m" + "▀" * 50 + "\x1b[0m"
 
 
-def test_pictures_stand_side_by_side_tops_level() -> None:
+def test_images_stand_side_by_side_tops_level() -> None:
     joined = beside([noise(2, 2), noise(3, 1)], gap=2, fill=7)
     assert joined.shape == (3, 5)
     np.testing.assert_array_equal(joined[:2, :2], noise(2, 2))
@@ -133,7 +133,7 @@ def test_pictures_stand_side_by_side_tops_level() -> None:
     assert joined[2, :4].tolist() == [7, 7, 7, 7]
 
 
-def test_one_picture_in_colour_colours_its_neighbours() -> None:
+def test_one_image_in_colour_colours_its_neighbours() -> None:
     joined = beside([np.full((2, 2), 9, np.uint8), noise(2, 3, 3)], gap=0)
     assert joined.shape == (2, 5, 3)
     assert joined[0, 0].tolist() == [9, 9, 9]
@@ -144,10 +144,10 @@ def test_one_picture_in_colour_colours_its_neighbours() -> None:
     [noise(2), noise(0, 4), noise(2, 2, 4), np.zeros((2, 2))],
     ids=["a row", "nothing", "four channels", "floats"],
 )
-def test_only_a_picture_can_be_drawn(picture: NDArray[np.uint8]) -> None:
+def test_only_a_image_can_be_drawn(image: NDArray[np.uint8]) -> None:
     for draw in (cells, to_ansi, lambda one: beside([one])):
         with pytest.raises(ValueError, match="expected a uint8 picture"):
-            draw(picture)
+            draw(image)
 
 
 def test_an_unknown_way_to_colour_is_refused() -> None:

@@ -40,11 +40,11 @@ def sheet_or_reason(path: Path) -> Sheet | str:
 @pytest.mark.parametrize("columns", [1, 3, 20])
 @pytest.mark.parametrize("gap", [0, 1, 4])
 def test_what_is_written_comes_back(tmp_path: Path, shape: tuple[int, ...], columns: int, gap: int) -> None:
-    pictures = noise(*shape)
-    write_sheet(tmp_path / "s.png", pictures, columns=columns, gap=gap)
+    images = noise(*shape)
+    write_sheet(tmp_path / "s.png", images, columns=columns, gap=gap)
     sheet = read_sheet(tmp_path / "s.png")
-    np.testing.assert_array_equal(sheet.pictures, pictures)
-    assert sheet.pictures.dtype == np.uint8
+    np.testing.assert_array_equal(sheet.images, images)
+    assert sheet.images.dtype == np.uint8
     assert sheet.columns == columns
 
 
@@ -54,7 +54,7 @@ def test_notes_come_back_also_those_beyond_latin_letters(tmp_path: Path) -> None
     assert read_sheet(tmp_path / "s.png").meta == notes
 
 
-def test_a_sheet_is_an_ordinary_png_with_grey_between_the_pictures(tmp_path: Path) -> None:
+def test_a_sheet_is_an_ordinary_png_with_grey_between_the_images(tmp_path: Path) -> None:
     write_sheet(tmp_path / "s.png", np.zeros((3, 2, 2), np.uint8), columns=2)
     with Image.open(tmp_path / "s.png") as image:
         pixels = np.asarray(image)
@@ -93,9 +93,9 @@ def test_a_sheet_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
     [noise(4, 4), noise(2, 4, 4, 4), noise(0, 4, 4), noise(2, 0, 4), np.zeros((2, 4, 4))],
     ids=["one picture", "four channels", "none", "no height", "floats"],
 )
-def test_only_a_batch_of_pictures_makes_a_sheet(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+def test_only_a_batch_of_images_makes_a_sheet(tmp_path: Path, images: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match="expected uint8 pictures"):
-        write_sheet(tmp_path / "s.png", pictures, columns=2)
+        write_sheet(tmp_path / "s.png", images, columns=2)
 
 
 @pytest.mark.parametrize(("columns", "gap"), [(0, 1), (-1, 1), (2, -1)])
@@ -111,17 +111,17 @@ def test_a_note_needs_a_name_that_png_can_hold(tmp_path: Path, key: str) -> None
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_a_foreign_png_is_one_picture(tmp_path: Path, mode: str) -> None:
+def test_a_foreign_png_is_one_image(tmp_path: Path, mode: str) -> None:
     Image.fromarray(noise(5, 7, 3)).convert(mode).save(tmp_path / "f.png")
     sheet = read_sheet(tmp_path / "f.png")
     colour = () if mode in ("1", "L") else (3,)
-    assert sheet.pictures.shape == (1, 5, 7, *colour)
+    assert sheet.images.shape == (1, 5, 7, *colour)
     assert sheet.columns == 1
 
 
 def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "f.png")
-    assert read_sheet(tmp_path / "f.png").pictures.tolist() == [[[0, 128, 255]]]
+    assert read_sheet(tmp_path / "f.png").images.tolist() == [[[0, 128, 255]]]
 
 
 def test_a_missing_sheet_is_said_in_one_line(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_sheet_cut_off_anywhere_is_read_whole_or_refused_in_one_line(tmp_path:
         if isinstance(read, str):
             assert "\n" not in read
         else:
-            np.testing.assert_array_equal(read.pictures, noise(3, 4, 4))
+            np.testing.assert_array_equal(read.images, noise(3, 4, 4))
 
 
 def test_a_sheet_with_changed_bytes_never_ends_in_a_traceback(tmp_path: Path) -> None:

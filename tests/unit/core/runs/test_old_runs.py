@@ -18,7 +18,7 @@ from core.runs import MetricsTail, RunDirectory, RunStore, State, latest_evaluat
 from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, take_checkpoint
 from core.training.loop import Trainer
 from tests.support import ROOT
-from tui.state.reader import LiveReader
+from tui.state.reader import RunsReader
 
 FIXTURES = ROOT / "tests" / "fixtures"
 
@@ -45,20 +45,20 @@ def test_a_run_of_version_one_is_listed_and_shown(run: RunDirectory) -> None:
     assert run_row(info, epochs)[1:3] == ("finished", "2/2")
     assert "x^1.5" in run_text(info, epochs)
     assert run_details_json(info, epochs)["files"]["checkpoint"]
-    snapshot = LiveReader(run.path.parent).poll()
+    snapshot = RunsReader(run.path.parent).poll()
     assert snapshot is not None
     assert snapshot.runs[0].losses.shape == (6,)
 
 
-def test_its_numbers_pictures_and_judgement_are_read(run: RunDirectory) -> None:
+def test_its_numbers_images_and_evaluation_are_read(run: RunDirectory) -> None:
     tail = MetricsTail(run.metrics_file)
     assert tail.poll()
     assert tail.steps.tolist() == [1, 2, 3, 4, 5, 6]
     assert np.isfinite(tail.losses).all()
     assert tail.damaged == 0
     assert [epoch for epoch, _ in run.sample_sheets()] == [0, 1, 2]
-    assert read_sheet(run.sample_sheets()[2][1]).pictures.shape == (3, 32, 32)
-    assert read_sheet(run.reverse_strips()[0][1]).pictures.shape == (6, 32, 32)
+    assert read_sheet(run.sample_sheets()[2][1]).images.shape == (3, 32, 32)
+    assert read_sheet(run.reverse_strips()[0][1]).images.shape == (6, 32, 32)
     evaluation = latest_evaluation(run)
     assert evaluation is not None
     assert evaluation.metrics["balanced_pass_rate"].low == 0.1
@@ -81,14 +81,14 @@ def test_its_training_can_go_on(run: RunDirectory, tmp_path: Path) -> None:
     assert run.read_status().state is State.QUEUED
     assert has_checkpoint(run)
     tensors, position = take_checkpoint(run)
-    pictures = FakePictures(np.zeros((24, 1, 32, 32), np.uint8), np.zeros((8, 1, 32, 32), np.uint8))
-    trainer = Trainer(run.read().config, pictures, torch.device("cpu"))  # type: ignore[arg-type]  # all it looks at
+    images = FakeImages(np.zeros((24, 1, 32, 32), np.uint8), np.zeros((8, 1, 32, 32), np.uint8))
+    trainer = Trainer(run.read().config, images, torch.device("cpu"))  # type: ignore[arg-type]  # all it looks at
     trainer.restore(tensors, position, run)
     assert len(list(trainer.reports())) >= 2
     assert (trainer.epoch, trainer.step) == (3, 9)
 
 
-class FakePictures(msgspec.Struct):
+class FakeImages(msgspec.Struct):
     train: np.ndarray
     heldout: np.ndarray
     channels: int = 1

@@ -41,7 +41,7 @@ def wait_until_zombie(pid: int) -> None:
 def test_this_process_is_alive() -> None:
     assert alive(ME) is True
     assert ME.pid == os.getpid()
-    assert ProcessIdentity.of(os.getpid()) == ME
+    assert ProcessIdentity.of_pid(os.getpid()) == ME
 
 
 def test_an_identity_survives_being_written_to_a_status() -> None:
@@ -50,7 +50,7 @@ def test_an_identity_survives_being_written_to_a_status() -> None:
 
 
 def test_a_reused_pid_is_somebody_else(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity is not None
     assert alive(identity) is True
     assert alive(replace(identity, pid_started=identity.pid_started - 5)) is False
@@ -71,13 +71,13 @@ def test_pids_that_nobody_has_are_dead(pid: int) -> None:
 
 
 def test_a_zombie_is_dead(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity is not None
     child.send_signal(signal.SIGKILL)
     wait_until_zombie(child.pid)
     assert psutil.pid_exists(child.pid)
     assert alive(identity) is False
-    assert ProcessIdentity.of(child.pid) is None
+    assert ProcessIdentity.of_pid(child.pid) is None
     assert effective_state(status_of(identity), now=0.0) is State.CRASHED
 
 
@@ -87,7 +87,7 @@ def test_a_process_with_brackets_in_its_name_is_read_right(tmp_path_factory: pyt
     process = subprocess.Popen([odd, "-S", "-c", "print(1, flush=True); input()"], stdin=-1, stdout=-1)
     assert process.stdout is not None
     process.stdout.readline()
-    identity = ProcessIdentity.of(process.pid)
+    identity = ProcessIdentity.of_pid(process.pid)
     assert identity is not None
     assert alive(identity) is True
     process.communicate(b"\n")
@@ -98,7 +98,7 @@ def test_both_ways_to_ask_for_the_start_agree_on_who_lives(
     child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PROC", False)  # as on macOS
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity is not None
     assert alive(identity) is True
     assert identity.pid_started == pytest.approx(psutil.Process(child.pid).create_time())
@@ -130,7 +130,7 @@ def test_on_another_host_the_heartbeat_decides() -> None:
 
 
 def test_a_signal_reaches_the_process_and_no_stranger(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity is not None
     assert not send_signal(replace(identity, pid_started=1.0), signal.SIGKILL)
     assert not send_signal(replace(identity, boot_id="another"), signal.SIGKILL)
@@ -145,7 +145,7 @@ def test_signals_are_sent_where_there_are_no_handles_for_processes(
     child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
-    identity = ProcessIdentity.of(child.pid)
+    identity = ProcessIdentity.of_pid(child.pid)
     assert identity is not None
     assert not send_signal(replace(identity, pid_started=1.0), signal.SIGKILL)
     assert send_signal(identity, signal.SIGTERM)

@@ -66,7 +66,7 @@ def test_every_metric_has_a_short_title_of_its_own_and_a_sentence():
     assert all(metric.text.endswith(".") for metric in METRICS.values())
 
 
-def test_a_run_that_nobody_has_judged_has_no_evaluations(run):
+def test_a_run_that_nobody_has_evaluated_has_no_evaluations(run):
     assert read_evaluations(run) == []
     assert latest_evaluation(run) is None
 
@@ -117,7 +117,7 @@ def test_numbers_that_are_not_finite_come_back_as_none(run):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_judgement_of_other_settings_is_kept_beside_the_first(run, change):
+def test_a_evaluation_of_other_settings_is_kept_beside_the_first(run, change):
     add_evaluation(run, evaluation())
     add_evaluation(run, evaluation(**change))
     assert read_evaluations(run) == [evaluation(), evaluation(**change)]
@@ -143,7 +143,7 @@ def test_the_same_settings_again_replace_the_numbers_and_keep_those_not_measured
     assert [one.seed for one in read_evaluations(run)] == [1, 0]
 
 
-def test_runs_judged_alike_have_the_same_protocol_whatever_their_seed_and_step():
+def test_runs_evaluated_alike_have_the_same_protocol_whatever_their_seed_and_step():
     assert evaluation().protocol == evaluation(seed=4, step=9, dataset="low").protocol
     assert evaluation(sampler="ddpm", eta=0.5).protocol == evaluation(sampler="ddpm").protocol
     assert evaluation().protocol != evaluation(steps=10).protocol
@@ -182,7 +182,7 @@ def test_a_run_that_is_gone_does_not_come_back_as_one_file(run):
     assert not run.path.exists()
 
 
-def test_a_run_removed_while_its_judgement_is_kept_stays_removed(run, monkeypatch):
+def test_a_run_removed_while_its_evaluation_is_kept_stays_removed(run, monkeypatch):
     def remove(_: RunDirectory) -> list[Evaluation]:
         os.rename(run.path, run.path.with_name(".trash"))
         return []

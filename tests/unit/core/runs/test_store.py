@@ -26,7 +26,7 @@ def test_no_folder_is_an_empty_store(tmp_path: Path) -> None:
 
 
 def test_runs_come_in_the_order_in_which_they_were_queued(tmp_path: Path) -> None:
-    made = fakes.make_group(tmp_path, pictures=False)
+    made = fakes.make_group(tmp_path, images=False)
     assert [run.id for run in made] != sorted(run.id for run in made)
     assert RunStore(tmp_path).runs() == made
 
@@ -40,7 +40,7 @@ def test_the_state_of_each_run_is_the_effective_one(tmp_path: Path) -> None:
 
 
 def test_folders_that_are_no_runs_are_passed_over(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, pictures=False)
+    run = fakes.make_run(tmp_path, images=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "readme.txt").touch()
     (tmp_path / "file").touch()
@@ -53,7 +53,7 @@ def test_folders_that_are_no_runs_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_reported_in_one_printable_line(tmp_path: Path) -> None:
-    good = fakes.make_run(tmp_path, pictures=False)
+    good = fakes.make_run(tmp_path, images=False)
     for seed, break_it in enumerate(
         (
             lambda run: run.run_file.unlink(),
@@ -64,7 +64,7 @@ def test_what_cannot_be_read_is_reported_in_one_printable_line(tmp_path: Path) -
         ),
         start=1,
     ):
-        break_it(fakes.make_run(tmp_path, seed=seed, pictures=False))
+        break_it(fakes.make_run(tmp_path, seed=seed, images=False))
     scan = RunStore(tmp_path).scan()
     assert [info.directory for info in scan.infos] == [good]
     assert len(scan.problems) == 5
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_reported_in_one_printable_line(tmp_path: Path) -
 
 
 def test_a_folders_name_cannot_carry_escape_codes_to_the_terminal(tmp_path: Path) -> None:
-    fakes.make_run(tmp_path, run_id="evil\x1b[2Jname", pictures=False)
+    fakes.make_run(tmp_path, run_id="evil\x1b[2Jname", images=False)
     store = RunStore(tmp_path)
     assert store.infos()[0].id == "evilname"
     with pytest.raises(UserError, match="evilname") as caught:
@@ -84,7 +84,7 @@ def test_a_folders_name_cannot_carry_escape_codes_to_the_terminal(tmp_path: Path
 
 
 def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = fakes.make_group(tmp_path, pictures=False)
+    runs = fakes.make_group(tmp_path, images=False)
     reads: list[str] = []
     real_file, real_status = RunDirectory.read, RunDirectory.read_status
 
@@ -110,7 +110,7 @@ def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch
 
 
 def test_what_was_unreadable_is_read_again_when_it_changed(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, pictures=False)
+    run = fakes.make_run(tmp_path, images=False)
     whole = run.status_file.read_bytes()
     run.status_file.write_bytes(whole[:20])
     store = RunStore(tmp_path)
@@ -122,7 +122,7 @@ def test_what_was_unreadable_is_read_again_when_it_changed(tmp_path: Path) -> No
 
 
 def test_a_removed_run_is_forgotten(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, pictures=False)
+    run = fakes.make_run(tmp_path, images=False)
     store = RunStore(tmp_path)
     assert len(store.infos()) == 1
     run.discard()
@@ -133,7 +133,7 @@ def test_a_run_that_ended_between_two_looks_has_not_crashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker writes `finished` and leaves after the status was read and before its pid is looked for."""
-    run = fakes.make_run(tmp_path, state=State.RUNNING, pictures=False)
+    run = fakes.make_run(tmp_path, state=State.RUNNING, images=False)
     real = module.effective_state
     looks = 0
 
@@ -152,7 +152,7 @@ def test_a_run_that_ended_between_two_looks_has_not_crashed(
 
 
 def test_a_killed_worker_is_seen_as_crashed_at_the_next_look(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, state=State.QUEUED, pictures=False)
+    run = fakes.make_run(tmp_path, state=State.QUEUED, images=False)
     program = (
         "import sys\nfrom core.runs import RunDirectory\n"
         "with RunDirectory(sys.argv[1]).claim(device='cpu', threads=1):\n"
@@ -173,8 +173,8 @@ def test_a_killed_worker_is_seen_as_crashed_at_the_next_look(tmp_path: Path) -> 
 
 
 def test_a_run_is_found_by_id_prefix_path_and_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = fakes.make_group(tmp_path / "runs", pictures=False)
-    elsewhere = fakes.make_run(tmp_path / "other", seed=9, pictures=False)
+    runs = fakes.make_group(tmp_path / "runs", images=False)
+    elsewhere = fakes.make_run(tmp_path / "other", seed=9, images=False)
     store = RunStore(tmp_path / "runs")
     assert store.find(runs[1].id) == runs[1]
     assert store.find("20261124-101502-high-si") == runs[1]
@@ -189,14 +189,14 @@ def test_a_run_is_found_by_id_prefix_path_and_latest(tmp_path: Path, monkeypatch
 
 def test_an_id_that_begins_another_is_found_all_the_same(tmp_path: Path) -> None:
     for name in ("one", "one-more", "latest"):
-        fakes.make_run(tmp_path, run_id=name, pictures=False)
+        fakes.make_run(tmp_path, run_id=name, images=False)
     store = RunStore(tmp_path)
     assert store.find("one").id == "one"
     assert store.find("latest").id == "latest"
 
 
 def test_an_unreadable_run_can_be_found_so_that_it_can_be_removed(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, pictures=False)
+    run = fakes.make_run(tmp_path, images=False)
     run.run_file.write_text("broken")
     assert RunStore(tmp_path).find(run.id) == run
 
@@ -212,17 +212,17 @@ def test_an_unreadable_run_can_be_found_so_that_it_can_be_removed(tmp_path: Path
     ],
 )
 def test_a_selector_that_fits_none_or_several_says_so(tmp_path: Path, selector: str, words: str) -> None:
-    fakes.make_group(tmp_path, pictures=False)
+    fakes.make_group(tmp_path, images=False)
     with pytest.raises(UserError, match=words):
         RunStore(tmp_path).find(selector)
 
 
 def test_an_unreadable_run_is_ordered_by_the_time_in_its_name(tmp_path: Path) -> None:
     old, broken, new = (
-        fakes.make_run(tmp_path, seed=seed, created=fakes.CREATED + timedelta(days=seed), pictures=False)
+        fakes.make_run(tmp_path, seed=seed, created=fakes.CREATED + timedelta(days=seed), images=False)
         for seed in (0, 1, 2)
     )
     broken.run_file.write_text("broken")
-    nameless = fakes.make_run(tmp_path, run_id="aaa", pictures=False)
+    nameless = fakes.make_run(tmp_path, run_id="aaa", images=False)
     nameless.run_file.unlink()
     assert RunStore(tmp_path).runs() == [nameless, old, broken, new]

@@ -14,7 +14,7 @@ from torch import nn
 from core.diffusion.networks import build_network
 from core.errors import UserError
 from core.runs import MetricsTail, RunStore
-from core.training.distributed import Team, _Processes, gathered
+from core.training.distributed import ProcessGroup, SingleProcess, init_distributed
 from tests.support import ROOT
 from tests.support.queueing import cleaned, wait_for
 
@@ -27,10 +27,10 @@ sample = {count = 2, sampler = "ddim", steps = 2, reverse_count = 1, reverse_sta
 """
 
 
-def one_of(size: int, rank: int = 0, device: str = "cpu") -> Team:
+def one_of(size: int, rank: int = 0, device: str = "cpu") -> SingleProcess:
     """A process of several, that has met no other."""
-    team = _Processes.__new__(_Processes)
-    Team.__init__(team, device)
+    team = ProcessGroup.__new__(ProcessGroup)
+    SingleProcess.__init__(team, device)
     team.rank, team.size = rank, size
     return team
 
@@ -69,14 +69,14 @@ def test_core_train_has_torchrun_start_a_process_for_each_device(core, tmp_path:
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_shares_are_all_of_the_batch_and_weigh_one_together(size: int) -> None:
     for count in range(1, 20):
-        shares = [(one_of(size, rank) if size > 1 else Team()).share(count) for rank in range(size)]
-        pictures = [list(range(count))[share.pictures] for share in shares]
+        shares = [(one_of(size, rank) if size > 1 else SingleProcess()).shard(count) for rank in range(size)]
+        images = [list(range(count))[share.images] for share in shares]
         if count >= size:
-            assert list(itertools.chain(*pictures)) == list(range(count))
-            assert max(map(len, pictures)) - min(map(len, pictures)) <= 1
+            assert list(itertools.chain(*images)) == list(range(count))
+            assert max(map(len, images)) - min(map(len, images)) <= 1
         else:
-            assert pictures == [list(range(count))] * size
-        for share, mine in zip(shares, pictures, strict=True):
+            assert images == [list(range(count))] * size
+        for share, mine in zip(shares, images, strict=True):
             whole = count if count >= size else count * size
             assert share.weight == pytest.approx(float(Fraction(len(mine), whole)))
         assert sum(share.weight for share in shares) == pytest.approx(1)
@@ -88,23 +88,23 @@ def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu(
     with pytest.raises(
         UserError, match="BatchNorm, whose statistics several processes can share on GPUs only"
     ):
-        one_of(2).prepare(network)
-    shared = one_of(2, device="cuda:0").prepare(network)
+        one_of(2).sync_batchnorm(network)
+    shared = one_of(2, device="cuda:0").sync_batchnorm(network)
     assert list(shared.state_dict()) == names
     kinds = {type(part) for part in shared.modules()}
     assert nn.SyncBatchNorm in kinds
     assert nn.BatchNorm2d not in kinds
     lean = build_network("lean", channels=1, width=16)
-    assert one_of(2).prepare(lean) is lean
+    assert one_of(2).sync_batchnorm(lean) is lean
 
 
 def test_a_process_alone_is_a_team_that_changes_nothing() -> None:
     network = nn.Linear(1, 1)
-    with gathered("cpu") as team:
+    with init_distributed("cpu") as team:
         assert (team.rank, team.size, team.devices, team.device) == (0, 1, "cpu", torch.device("cpu"))
-        assert team.prepare(network) is team.connect(network) is network
-        assert team.agree(0, 3) == [0, 3]
-        assert team.fetch([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
+        assert team.sync_batchnorm(network) is team.wrap_ddp(network) is network
+        assert team.all_reduce_max(0, 3) == [0, 3]
+        assert team.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
     assert not torch.distributed.is_initialized()
 
 
@@ -113,12 +113,16 @@ def test_only_what_tells_of_a_lost_process_is_taken_for_one(monkeypatch: pytest.
     store = torch.distributed.HashStore()
     monkeypatch.setattr(team, "_store", store, raising=False)
     lost = RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:36257.")
-    assert team.why(lost).startswith("one of its 2 processes was killed or crashed")
+    assert team.peer_error(lost).startswith("one of its 2 processes was killed or crashed")
     store.set("last words", "process 1 of 2: out of memory")
-    assert team.why(lost) == "process 1 of 2: out of memory"
-    assert team.why(torch.distributed.DistBackendError("NCCL error")) == "process 1 of 2: out of memory"
-    assert team.why(UserError("/igloo: cannot be read")) == team.why(RuntimeError("a shape")) == ""
-    assert Team().why(lost) == ""
+    assert team.peer_error(lost) == "process 1 of 2: out of memory"
+    assert (
+        team.peer_error(torch.distributed.DistBackendError("NCCL error")) == "process 1 of 2: out of memory"
+    )
+    assert (
+        team.peer_error(UserError("/igloo: cannot be read")) == team.peer_error(RuntimeError("a shape")) == ""
+    )
+    assert SingleProcess().peer_error(lost) == ""
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,6 @@ def test_processes_without_a_device_each_or_without_each_other_are_a_users_error
         environment = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"} | environment
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(UserError, match=words) as error, gathered(device):
+    with pytest.raises(UserError, match=words) as error, init_distributed(device):
         pass
     assert "\n" not in str(error.value)

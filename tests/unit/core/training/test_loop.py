@@ -24,7 +24,7 @@ from core.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from core.data import PictureSet, load_dataset
+from core.data import ImageSet, load_dataset
 from core.diffusion.lean_unet import LeanUNet
 from core.diffusion.networks import build_network
 from core.errors import UserError
@@ -32,7 +32,7 @@ from core.imaging import read_sheet
 from core.runs import MetricsTail, RunDirectory, State, effective_state
 from core.training.checkpoint import load_model, read_checkpoint
 from core.training.compiler import compile_options
-from core.training.distributed import Team
+from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loop import EpochReport, NonFiniteLossError, StepsReport, Trainer
 from core.training.worker import Worker
@@ -59,23 +59,23 @@ def tiny(**train: object) -> RunConfig:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> PictureSet:
+def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return load_dataset("array", data_dir=tmp_path_factory.mktemp("data"), count=40)
 
 
-def trainer_of(config: RunConfig, pictures: PictureSet) -> Trainer:
+def trainer_of(config: RunConfig, images: ImageSet) -> Trainer:
     torch.set_num_threads(1)
-    return Trainer(config, pictures, torch.device("cpu"))
+    return Trainer(config, images, torch.device("cpu"))
 
 
 def test_training_continued_from_any_step_is_the_uninterrupted_one_bit_for_bit(
-    pictures: PictureSet, tmp_path: Path
+    images: ImageSet, tmp_path: Path
 ) -> None:
     config = tiny()
-    whole = trainer_of(config, pictures)
+    whole = trainer_of(config, images)
     straight = list(whole.reports())
     for broken_after in (1, 4, 5, 7):
-        first = trainer_of(config, pictures)
+        first = trainer_of(config, images)
         losses = [
             loss
             for report in first.reports(lambda first=first, n=broken_after: first.step >= n)
@@ -85,7 +85,7 @@ def test_training_continued_from_any_step_is_the_uninterrupted_one_bit_for_bit(
         assert first.step == broken_after
         position = first.position(elapsed=0.0, metrics_offset=0)
         tensors = {name: value.clone() for name, value in first.tensors().items()}
-        second = trainer_of(config, pictures)
+        second = trainer_of(config, images)
         second.restore(tensors, position, RunDirectory(tmp_path))
         reports = list(second.reports())
         losses += [loss for r in reports if isinstance(r, StepsReport) for loss in r.losses]
@@ -95,8 +95,8 @@ def test_training_continued_from_any_step_is_the_uninterrupted_one_bit_for_bit(
             assert torch.equal(value, second.tensors()[name]), name
 
 
-def test_an_epoch_reports_mean_minimum_and_maximum_of_its_batches(pictures: PictureSet) -> None:
-    reports = list(trainer_of(tiny(epochs=1), pictures).reports())
+def test_an_epoch_reports_mean_minimum_and_maximum_of_its_batches(images: ImageSet) -> None:
+    reports = list(trainer_of(tiny(epochs=1), images).reports())
     losses = [loss for r in reports if isinstance(r, StepsReport) for loss in r.losses]
     end = reports[-1]
     assert isinstance(end, EpochReport)
@@ -106,11 +106,11 @@ def test_an_epoch_reports_mean_minimum_and_maximum_of_its_batches(pictures: Pict
     assert math.isfinite(end.heldout)
 
 
-def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(pictures: PictureSet) -> None:
+def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(images: ImageSet) -> None:
     config = msgspec.structs.replace(
         tiny(optimizer="adam", ema_decay=0.0), model=ModelConfig(preset="thesis", width=2)
     )
-    trainer = trainer_of(config, pictures)
+    trainer = trainer_of(config, images)
     before = {name: value.clone() for name, value in trainer.tensors().items()}
     assert trainer.heldout_loss() == trainer.heldout_loss()
     assert all(torch.equal(value, before[name]) for name, value in trainer.tensors().items())
@@ -119,29 +119,29 @@ def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(pictures: Pictur
 
 @pytest.mark.parametrize("levels", ["uniform", "cosine"])
 def test_before_anything_is_learnt_the_heldout_loss_is_that_of_the_training_pictures(
-    pictures: PictureSet, levels: str
+    images: ImageSet, levels: str
 ) -> None:
     """Of grey pictures v is noise alone, by its share at each level: other levels would be another loss."""
-    grey = np.full_like(pictures.train, 128)
-    pictures = replace(pictures, train=grey, heldout=grey)
+    grey = np.full_like(images.train, 128)
+    images = replace(images, train=grey, heldout=grey)
     config = tiny(batch_size=1000, noise_levels=levels, stratified_timesteps=True)
     config = msgspec.structs.replace(config, schedule=ScheduleConfig(timesteps=1000))
-    trainer = trainer_of(config, pictures)
+    trainer = trainer_of(config, images)
     before = trainer.heldout_loss()
     (first, *_) = trainer.reports(lambda: trainer.step == 1)
     assert isinstance(first, StepsReport)
     assert before == pytest.approx(first.losses[0], rel=0.05)
 
 
-def test_a_batch_larger_than_the_set_is_one_batch_of_all(pictures: PictureSet) -> None:
-    trainer = trainer_of(tiny(epochs=1, batch_size=1000), pictures)
+def test_a_batch_larger_than_the_set_is_one_batch_of_all(images: ImageSet) -> None:
+    trainer = trainer_of(tiny(epochs=1, batch_size=1000), images)
     list(trainer.reports())
     assert trainer.step == 1
 
 
 @pytest.mark.filterwarnings("ignore:.*overflow.*")
-def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(pictures: PictureSet) -> None:
-    trainer = trainer_of(tiny(), pictures)
+def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(images: ImageSet) -> None:
+    trainer = trainer_of(tiny(), images)
     with torch.no_grad():
         next(trainer.model.parameters()).fill_(math.nan)
     with pytest.raises(NonFiniteLossError, match=r"became nan at step 1; a lower train\.learning_rate"):
@@ -150,20 +150,20 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(picture
 
 
 def test_on_a_gpu_a_compiled_step_is_a_cuda_graph_that_is_told_of_each_step(
-    pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert compile_options("cuda")["mode"] == "reduce-overhead"
     assert compile_options("cpu") == {}
     begun: list[int] = []
-    trainer = trainer_of(tiny(epochs=1), pictures)
+    trainer = trainer_of(tiny(epochs=1), images)
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(trainer.step))
     trainer._replays = True  # as it would on a GPU
     list(trainer.reports())
     assert begun == list(range(5))
 
 
-def test_the_learning_rate_warms_up_stays_and_cools_down_to_almost_nothing(pictures: PictureSet) -> None:
-    trainer = trainer_of(tiny(epochs=4, warmup_steps=4, cooldown=0.5, learning_rate=1.0), pictures)
+def test_the_learning_rate_warms_up_stays_and_cools_down_to_almost_nothing(images: ImageSet) -> None:
+    trainer = trainer_of(tiny(epochs=4, warmup_steps=4, cooldown=0.5, learning_rate=1.0), images)
     rates = []
     for step in range(20):
         trainer.step = step
@@ -208,8 +208,8 @@ def test_a_run_writes_out_the_width_that_its_network_has_by_default(
     }
 
 
-def test_the_lean_networks_prediction_depends_on_picture_and_timestep(pictures: PictureSet) -> None:
-    trainer = trainer_of(tiny(epochs=1), pictures)
+def test_the_lean_networks_prediction_depends_on_image_and_timestep(images: ImageSet) -> None:
+    trainer = trainer_of(tiny(epochs=1), images)
     list(trainer.reports())
     x = torch.randn((1, 1, 32, 32), generator=torch.Generator().manual_seed(0))
     with trainer.evaluating():
@@ -221,12 +221,12 @@ def test_the_lean_networks_prediction_depends_on_picture_and_timestep(pictures: 
 def test_what_came_too_soon_for_a_heartbeat_is_said_by_the_next(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "runs", tiny(), group="g")
     with run.claim(device="cpu", threads=1) as status:
-        worker = Worker(run, status, Team())
-        worker._beat(step=1)
-        worker._beat(step=2)
+        worker = Worker(run, status, SingleProcess())
+        worker._heartbeat(step=1)
+        worker._heartbeat(step=2)
         assert run.read_status().step == 1
         time.sleep(0.6)
-        worker._beat()
+        worker._heartbeat()
         assert run.read_status().step == 2
 
 
@@ -287,8 +287,8 @@ def test_a_finished_run_has_every_documented_file_and_samples_from_the_same_nois
     )
     assert [epoch for epoch, _ in run.sample_sheets()] == [0, 1]
     assert [epoch for epoch, _ in run.reverse_strips()] == [1]
-    assert read_sheet(run.sample_sheets()[1][1]).pictures.shape == (3, 32, 32)
-    assert read_sheet(run.reverse_strips()[0][1]).pictures.shape == (6, 32, 32)
+    assert read_sheet(run.sample_sheets()[1][1]).images.shape == (3, 32, 32)
+    assert read_sheet(run.reverse_strips()[0][1]).images.shape == (6, 32, 32)
     loaded = load_model(run)
     assert loaded.shape == (1, 32, 32)
     assert not loaded.model.training
@@ -331,24 +331,22 @@ def test_a_checkpoint_of_another_network_or_a_damaged_one_is_one_clear_line(tmp_
         load_model(run)
 
 
-def first_losses(pictures: PictureSet, config: RunConfig, count: int = 3) -> list[float]:
+def first_losses(images: ImageSet, config: RunConfig, count: int = 3) -> list[float]:
     losses: list[float] = []
-    trainer = Trainer(config, pictures, torch.device("cpu"))
+    trainer = Trainer(config, images, torch.device("cpu"))
     for report in trainer.reports(lambda: trainer.step >= count):
         losses += report.losses if isinstance(report, StepsReport) else []
     return losses
 
 
 def test_without_a_compiler_a_training_that_asks_for_one_is_the_plain_one(
-    pictures: PictureSet, monkeypatch: pytest.MonkeyPatch
+    images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert first_losses(pictures, tiny(compile=True)) == first_losses(pictures, tiny())
+    assert first_losses(images, tiny(compile=True)) == first_losses(images, tiny())
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the compiler's own
-def test_a_compiled_training_learns_the_same(pictures: PictureSet) -> None:
-    assert_close(
-        first_losses(pictures, tiny(compile=True)), first_losses(pictures, tiny()), rtol=1e-3, atol=0
-    )
+def test_a_compiled_training_learns_the_same(images: ImageSet) -> None:
+    assert_close(first_losses(images, tiny(compile=True)), first_losses(images, tiny()), rtol=1e-3, atol=0)

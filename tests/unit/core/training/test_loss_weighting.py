@@ -35,13 +35,13 @@ def test_min_snr_is_what_diffusers_training_scripts_weigh_by(prediction_type, di
     assert_close(loss_weights(process(prediction_type), "min_snr"), expected, rtol=2e-3, atol=1e-6)
 
 
-def test_of_a_foreseen_picture_it_is_the_snr_itself_up_to_five():
+def test_of_a_predicted_image_it_is_the_snr_itself_up_to_five():
     weights, snr = loss_weights(process("sample"), "min_snr"), process("sample").schedule.snr
     assert_close(weights, torch.from_numpy(snr.clip(max=5.0)).float())
 
 
 @pytest.mark.parametrize("prediction_type", ["sample", "v_prediction"])
-def test_weights_are_finite_where_nothing_of_the_picture_is_left(prediction_type):
+def test_weights_are_finite_where_nothing_of_the_image_is_left(prediction_type):
     weights = loss_weights(process(prediction_type, zero_terminal_snr=True), "min_snr")
     assert weights.isfinite().all()
     assert weights[-1] == 0
@@ -56,7 +56,7 @@ def test_the_settings_name_the_weights_there_are():
 
 
 def test_the_weights_change_what_is_learnt_and_not_what_is_reported(tmp_path: Path):
-    pictures = load_dataset("array", data_dir=tmp_path, count=40)
+    images = load_dataset("array", data_dir=tmp_path, count=40)
     losses = {}
     for weight in ("none", "min_snr"):
         config = RunConfig(
@@ -67,7 +67,7 @@ def test_the_weights_change_what_is_learnt_and_not_what_is_reported(tmp_path: Pa
             model=ModelConfig(preset="lean", width=16),
             train=TrainConfig(epochs=1, batch_size=8, loss_weight=weight),
         )
-        trainer = Trainer(config, pictures, torch.device("cpu"))
+        trainer = Trainer(config, images, torch.device("cpu"))
         reports = [report for report in trainer.reports() if isinstance(report, StepsReport)]
         losses[weight] = [loss for report in reports for loss in report.losses]
     assert losses["none"][0] == losses["min_snr"][0]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from core.training.malloc import keep_freed_memory
+from core.training.malloc import disable_trim
 
 _PROBE = """
 import resource, sys
@@ -43,4 +43,4 @@ def test_blocks_that_come_again_are_not_fetched_from_the_system_anew() -> None:
 
 def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not keep_freed_memory()
+    assert not disable_trim()

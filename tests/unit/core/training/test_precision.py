@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
-from core.data import PictureSet
+from core.data import ImageSet
 from core.data.recipe import DataRecipe
 from core.runs import RunDirectory
 from core.training import precision
@@ -46,7 +46,7 @@ def trainer(wanted: str) -> Trainer:
         model=ModelConfig(preset="lean", width=16),
         train=TrainConfig(epochs=2, batch_size=8, precision=wanted),  # type: ignore[arg-type]
     )
-    return Trainer(config, PictureSet("grey", pixels, pixels[:1], recipe, Path(), None, None), CPU)
+    return Trainer(config, ImageSet("grey", pixels, pixels[:1], recipe, Path(), None, None), CPU)
 
 
 def test_the_shortest_times_are_compared_but_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

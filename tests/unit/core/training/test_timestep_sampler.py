@@ -7,14 +7,16 @@ from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
 from core.schedules import Schedule, make_schedule
-from core.training.timestep_sampler import TimestepSource, cumulative_weights
+from core.training.timestep_sampler import TimestepSampler, cumulative_weights
 
 CPU = torch.device("cpu")
 SCHEDULES = ("linear", "sine", "x^1.5", "x^10", "cosine", "sigmoid")
 
 
 def source(name: str = "linear", levels: str = "cosine", *, timesteps: int = 1000, stratified: bool = False):
-    return TimestepSource(make_schedule(name, timesteps=timesteps), levels, stratified=stratified, device=CPU)
+    return TimestepSampler(
+        make_schedule(name, timesteps=timesteps), levels, stratified=stratified, device=CPU
+    )
 
 
 def test_stratified_uniform_timesteps_fall_one_into_each_stratum():
@@ -67,7 +69,7 @@ def test_pure_noise_at_the_end_is_looked_at_too():
 
 def test_a_single_timestep_is_drawn_always():
     schedule = Schedule("one", np.array([0.3]))
-    t = TimestepSource(schedule, "cosine", stratified=True, device=CPU).draw(
+    t = TimestepSampler(schedule, "cosine", stratified=True, device=CPU).draw(
         9, torch.Generator().manual_seed(0)
     )
     assert t.tolist() == [0] * 9

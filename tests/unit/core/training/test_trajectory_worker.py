@@ -23,19 +23,19 @@ from core.config import (
     ScheduleConfig,
     TrainConfig,
 )
-from core.data import PictureSet
+from core.data import ImageSet
 from core.data.recipe import DataRecipe
 from core.diffusion.samplers import sample_ddim
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
-from core.launch.trajectory import start_walks
+from core.launch.trajectory import start_trajectories
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity, boot_id, host_name
 from core.runs.trajectory import (
     Progress,
     Trajectory,
-    Walk,
+    TrajectorySpec,
     clear_progress,
     read_progress,
     visited_timesteps,
@@ -71,7 +71,7 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
         pixels = np.random.default_rng(0).integers(0, 256, (12, channels, 16, 16), dtype=np.uint8)
         trainer = Trainer(
             config,
-            PictureSet("made", pixels[:8], pixels[8:], DataRecipe(name="made"), tmp_path, None, None),
+            ImageSet("made", pixels[:8], pixels[8:], DataRecipe(name="made"), tmp_path, None, None),
             torch.device("cpu"),
         )
         list(trainer.reports())
@@ -95,35 +95,35 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
         ("churn", 4, 1.0),
     ],
 )
-def test_a_walk_like_the_run_s_own_ends_in_the_run_s_own_pictures(
+def test_a_spec_like_the_run_s_own_ends_in_the_run_s_own_images(
     trained: Callable[..., RunDirectory], sampler: str, steps: int | None, eta: float, channels: int
 ) -> None:
     run = trained(sampler=sampler, steps=steps, eta=eta, channels=channels)
-    walk = Walk(sampler, steps or 12)
-    compute(run, load_model(run), walk)
-    kept = Trajectory(walk.path(run))
+    spec = TrajectorySpec(sampler, steps or 12)
+    compute(run, load_model(run), spec)
+    kept = Trajectory(spec.path(run))
     assert kept.epoch == 1
-    assert list(kept.timesteps) == visited_timesteps(run.read().config, walk.steps)
+    assert list(kept.timesteps) == visited_timesteps(run.read().config, spec.steps)
     assert kept.shape == (2, 16, 16) + (3,) * (channels == 3)
     strip = read_sheet(run.reverse / "epoch-0001.png")
-    states = strip.pictures.reshape(2, strip.columns, *kept.shape[1:])
-    shown = np.linspace(0, walk.steps, strip.columns).round().astype(int)
+    states = strip.images.reshape(2, strip.columns, *kept.shape[1:])
+    shown = np.linspace(0, spec.steps, strip.columns).round().astype(int)
     for place, index in enumerate(shown):
         # Batches of other sizes may round the last bit of a float another way.
         difference = kept.xt(index).astype(int) - states[:, place]
         assert np.abs(difference).max() <= 1, index
-    sheet = read_sheet(run.samples / "epoch-0001.png").pictures
-    assert np.abs(kept.xt(walk.steps).astype(int) - sheet[:2]).max() <= 1
-    assert np.array_equal(kept.x0(walk.steps), kept.xt(walk.steps))
+    sheet = read_sheet(run.samples / "epoch-0001.png").images
+    assert np.abs(kept.xt(spec.steps).astype(int) - sheet[:2]).max() <= 1
+    assert np.array_equal(kept.x0(spec.steps), kept.xt(spec.steps))
 
 
-def test_the_first_picture_foreseen_is_what_one_step_makes(trained: Callable[..., RunDirectory]) -> None:
+def test_the_first_image_predicted_is_what_one_step_makes(trained: Callable[..., RunDirectory]) -> None:
     run = trained(eta=0.0)
     loaded = load_model(run)
     calls: list[int] = []
     for steps in (1, 12):
-        compute(run, loaded, Walk("ddim", steps), calls.append)
-    one, all_of_them = (Trajectory(Walk("ddim", steps).path(run)) for steps in (1, 12))
+        compute(run, loaded, TrajectorySpec("ddim", steps), calls.append)
+    one, all_of_them = (Trajectory(TrajectorySpec("ddim", steps).path(run)) for steps in (1, 12))
     assert calls == [*range(2), *range(13)]
     assert np.array_equal(one.xt(0), all_of_them.xt(0))
     assert np.array_equal(one.xt(1), one.x0(0))
@@ -141,10 +141,10 @@ def test_the_timesteps_are_those_that_samplers_visit(timesteps: int, steps: int)
         )
         diffusion = make_diffusion(config)
         noise = torch.zeros(1, 1, 2, 2)
-        walk = sample_ddim(
+        spec = sample_ddim(
             lambda xt, t: xt, diffusion, noise, steps=steps, spacing=spacing, generator=torch.Generator()
         )
-        expected = [state.timestep + 1 for state in walk]
+        expected = [state.timestep + 1 for state in spec]
         assert visited_timesteps(config) == visited_timesteps(config, steps) == expected
 
 
@@ -226,26 +226,26 @@ def test_one_that_is_cut_off_while_it_is_looked_at_is_said_to_be_damaged(tmp_pat
 
 
 def test_progress_is_told_while_its_process_lives(tmp_path: Path) -> None:
-    run, walk = RunDirectory.create(tmp_path, RunConfig(), group="g"), Walk("ddpm", 1000)
-    assert read_progress(run, walk) is None
+    run, spec = RunDirectory.create(tmp_path, RunConfig(), group="g"), TrajectorySpec("ddpm", 1000)
+    assert read_progress(run, spec) is None
     me = ProcessIdentity.current()
-    write_progress(run, walk, Progress(identity=me, done=3, total=1000))
-    assert read_progress(run, walk) == Progress(identity=me, done=3, total=1000)
-    assert read_progress(run, Walk("ddpm", 999)) is None
-    write_progress(run, walk, Progress(identity=me, total=1000, error="no\x1b[1m way"))
-    said = read_progress(run, walk)
+    write_progress(run, spec, Progress(identity=me, done=3, total=1000))
+    assert read_progress(run, spec) == Progress(identity=me, done=3, total=1000)
+    assert read_progress(run, TrajectorySpec("ddpm", 999)) is None
+    write_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
+    said = read_progress(run, spec)
     assert said is not None
     assert "\x1b" not in said.error
     dead = ProcessIdentity(host_name(), 2**22 + 1, 1.0, boot_id())
-    write_progress(run, walk, Progress(identity=dead, done=3, total=1000))
-    said = read_progress(run, walk)
+    write_progress(run, spec, Progress(identity=dead, done=3, total=1000))
+    said = read_progress(run, spec)
     assert said is not None
     assert said.error == "its process is gone"
-    walk.progress_path(run).write_text("{")
-    assert read_progress(run, walk) is None
-    clear_progress(run, walk)
-    clear_progress(run, walk)
-    assert not walk.progress_path(run).exists()
+    spec.progress_path(run).write_text("{")
+    assert read_progress(run, spec) is None
+    clear_progress(run, spec)
+    clear_progress(run, spec)
+    assert not spec.progress_path(run).exists()
 
 
 def test_a_run_that_is_gone_is_not_made_anew(
@@ -255,7 +255,7 @@ def test_a_run_that_is_gone_is_not_made_anew(
     loaded = load_model(run)
     run.path.rename(run.path.with_name(".trash"))
     with pytest.raises(UserError, match="was removed meanwhile"):
-        compute(run, loaded, Walk("ddim", 2))
+        compute(run, loaded, TrajectorySpec("ddim", 2))
     assert main([str(run.path), "--sampler", "ddim", "--steps", "2"]) == 2
     assert not run.path.exists()
     assert "UserError" in capsys.readouterr().err
@@ -275,28 +275,28 @@ def test_why_it_cannot_be_computed_is_in_its_progress(
     monkeypatch.setattr(os, "nice", lambda _: 0)
     run = trained()
     assert main([str(run.path), "--sampler", sampler, "--steps", str(steps)]) == 2
-    progress = read_progress(run, Walk(sampler, steps))
+    progress = read_progress(run, TrajectorySpec(sampler, steps))
     assert progress is not None
     assert said in progress.error
-    assert not Walk(sampler, steps).path(run).exists()
+    assert not TrajectorySpec(sampler, steps).path(run).exists()
 
 
 def test_one_process_computes_them_for_all_runs_and_says_which_it_could_not(
     trained: Callable[..., RunDirectory], tmp_path: Path
 ) -> None:
-    walk = Walk("ddpm", 3)
+    spec = TrajectorySpec("ddpm", 3)
     untrained = RunDirectory.create(tmp_path / "runs", RunConfig(), group="g")
     runs = [untrained, trained()]
-    assert start_walks(runs, walk, CPU) == 2
-    assert all(read_progress(run, walk) is not None for run in runs)
-    assert start_walks(runs, walk, CPU) == 0
+    assert start_trajectories(runs, spec, CPU) == 2
+    assert all(read_progress(run, spec) is not None for run in runs)
+    assert start_trajectories(runs, spec, CPU) == 0
     deadline = time.monotonic() + 120
-    while (progress := read_progress(runs[1], walk)) is not None:
+    while (progress := read_progress(runs[1], spec)) is not None:
         assert not progress.error, progress
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
-    assert Trajectory(walk.path(runs[1])).timesteps == (12, 8, 4, 0)
-    failed = read_progress(untrained, walk)
+    assert Trajectory(spec.path(runs[1])).timesteps == (12, 8, 4, 0)
+    failed = read_progress(untrained, spec)
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (untrained.path / "trajectories" / "worker.log").read_text()

@@ -17,10 +17,10 @@ from core.statistics.estimate import Estimate
 from tests.support.tui_fixtures import fake_run
 from tui.export import image_files
 from tui.export.image_files import CAPTION, Grid, evenly, gif, png, wall
-from tui.export.item import Piece, write_pieces
-from tui.screens.compare.export import _cell, table_piece
-from tui.screens.denoise.export import wall_pieces
-from tui.state.reader import LiveReader
+from tui.export.item import ExportItem, write_items
+from tui.screens.compare.export import _cell, table_item
+from tui.screens.denoise.export import wall_items
+from tui.state.reader import RunsReader
 from tui.widgets.images.image_wall import WallColumn
 
 
@@ -36,32 +36,32 @@ def opened(data: bytes) -> Image.Image:
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_pixel_of_a_wall_is_a_square_of_that_colour(colour: bool) -> None:
     columns = [WallColumn("1 linear", tiles(3, colour=colour)), WallColumn("2 sine", tiles(2))]
-    grid = Grid.of([columns])
+    grid = Grid.of_images([columns])
     found = np.asarray(opened(png(wall([columns]))))
     down, across = grid.tile
     for x, column in enumerate(columns):
-        assert column.pictures is not None
-        for y, picture in enumerate(column.pictures):
+        assert column.images is not None
+        for y, image in enumerate(column.images):
             top, left = 2 * CAPTION + y * down, x * across
             for row in range(grid.factor):
                 seen = found[top + row : top + down - 1 : grid.factor, left : left + across - 1 : grid.factor]
-                wanted = picture[..., None].repeat(3, 2) if colour and picture.ndim == 2 else picture
+                wanted = image[..., None].repeat(3, 2) if colour and image.ndim == 2 else image
                 assert np.array_equal(seen, wanted)
 
 
-def test_pictures_grow_by_whole_factors_as_far_as_they_are_wanted_large() -> None:
-    assert Grid.of([[WallColumn("", tiles(1, 8))]]).factor == image_files.LARGEST
-    assert Grid.of([[WallColumn("", tiles(16, 32))]]).factor == 3
-    assert Grid.of([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
+def test_images_grow_by_whole_factors_as_far_as_they_are_wanted_large() -> None:
+    assert Grid.of_images([[WallColumn("", tiles(1, 8))]]).factor == image_files.LARGEST
+    assert Grid.of_images([[WallColumn("", tiles(16, 32))]]).factor == 3
+    assert Grid.of_images([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
 
 
-def test_a_column_without_pictures_says_why() -> None:
+def test_a_column_without_images_says_why() -> None:
     with_word = wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="waits")]])
     without = wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="")]])
     assert not np.array_equal(with_word, without)
 
 
-def test_no_pictures_and_far_too_many_are_refused_in_one_line() -> None:
+def test_no_images_and_far_too_many_are_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="no pictures here"):
         wall([[WallColumn("a", None)]])
     with pytest.raises(UserError, match="more than a picture may have"):
@@ -79,13 +79,13 @@ def test_an_animation_shows_each_frame_and_rests_at_the_last() -> None:
     assert image.info["loop"] == 0
 
 
-def test_an_animation_whose_first_pictures_are_missing_keeps_its_size() -> None:
+def test_an_animation_whose_first_images_are_missing_keeps_its_size() -> None:
     def frame(place: int) -> list[list[WallColumn]]:
         return [[WallColumn("a", tiles(2) if place else None), WallColumn("b", tiles(1 + place))]]
 
     assert opened(gif(frame, range(2))).size == (
-        Grid.of(frame(1)).tile[1] * 2 - 1,
-        2 * CAPTION + 2 * Grid.of(frame(1)).tile[0],
+        Grid.of_images(frame(1)).tile[1] * 2 - 1,
+        2 * CAPTION + 2 * Grid.of_images(frame(1)).tile[0],
     )
 
 
@@ -100,7 +100,7 @@ def test_an_export_never_takes_the_place_of_anything(tmp_path: Path) -> None:
     (tmp_path / "board-1").mkdir()
     (tmp_path / "board-2").write_text("mine", encoding="utf-8")
     (tmp_path / "board-3").symlink_to("nowhere")
-    written = [write_pieces(tmp_path, "board", [Piece("a.txt", lambda: b"data")]) for _ in range(2)]
+    written = [write_items(tmp_path, "board", [ExportItem("a.txt", lambda: b"data")]) for _ in range(2)]
     assert [one.folder.name for one in written] == ["board-4", "board-5"]
     assert (tmp_path / "board-4" / "a.txt").read_bytes() == b"data"
     assert list((tmp_path / "board-1").iterdir()) == []
@@ -112,7 +112,7 @@ def test_what_cannot_be_made_is_left_out_and_told(tmp_path: Path) -> None:
     def broken() -> bytes:
         raise UserError("cannot be read")
 
-    written = write_pieces(tmp_path / "new", "board", [Piece("a", broken), Piece("b", lambda: b"b")])
+    written = write_items(tmp_path / "new", "board", [ExportItem("a", broken), ExportItem("b", lambda: b"b")])
     assert written.names == ("b",)
     assert written.missing == ("a: cannot be read",)
     assert [path.name for path in written.folder.iterdir()] == ["b"]
@@ -121,7 +121,7 @@ def test_what_cannot_be_made_is_left_out_and_told(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"nothing exported .*--exports takes another folder") as caught:
-        write_pieces(tmp_path / "file", "board", [])
+        write_items(tmp_path / "file", "board", [])
     assert "\n" not in str(caught.value)
 
 
@@ -131,17 +131,17 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left on device"):
-        write_pieces(tmp_path, "board", [Piece("a", lambda: b"data")])
+        write_items(tmp_path, "board", [ExportItem("a", lambda: b"data")])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_table_has_a_line_a_run_with_its_numbers_and_what_sets_it_apart(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.FINISHED, epoch=3, epochs=3)
     fake_run(tmp_path, "x^2", place=1, state=State.QUEUED)
-    snapshot = LiveReader(tmp_path).poll()
+    snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
     names = {run.id: run.label for run in snapshot.runs}
-    piece = table_piece(snapshot.runs, names)
+    piece = table_item(snapshot.runs, names)
     rows = list(csv.DictReader(io.StringIO(piece.make().decode())))
     assert [row["name"] for row in rows] == ["linear", "x^2"]
     assert [row["state"] for row in rows] == ["finished", "queued"]
@@ -150,7 +150,7 @@ def test_the_table_has_a_line_a_run_with_its_numbers_and_what_sets_it_apart(tmp_
     assert rows[1]["heldout"] == ""
 
 
-def judged(epoch: int, count: int = 100, **metrics: Estimate) -> Evaluation:
+def evaluated(epoch: int, count: int = 100, **metrics: Estimate) -> Evaluation:
     created = "2026-11-24T12:00:00+00:00"
     return Evaluation(created=created, epoch=epoch, dataset="high", count=count, heldout=50, metrics=metrics)
 
@@ -160,14 +160,14 @@ def test_the_table_has_what_evaluate_measured_with_its_intervals(tmp_path: Path)
         fake_run(tmp_path, name, place=place, state=State.FINISHED, epoch=3, epochs=3)
         for place, name in enumerate(("linear", "sine", "x^2", "x^10"))
     ]
-    add_evaluation(runs[0], judged(3, residual=Estimate(0.1, 0.05, 0.2)))
-    add_evaluation(runs[1], judged(3, residual=Estimate(0.7), count=7))
-    add_evaluation(runs[1], judged(2, residual=Estimate(0.3), pass_rate=Estimate(0.5, 0.4, 0.6)))
-    add_evaluation(runs[2], judged(9, residual=Estimate(0.9)))
+    add_evaluation(runs[0], evaluated(3, residual=Estimate(0.1, 0.05, 0.2)))
+    add_evaluation(runs[1], evaluated(3, residual=Estimate(0.7), count=7))
+    add_evaluation(runs[1], evaluated(2, residual=Estimate(0.3), pass_rate=Estimate(0.5, 0.4, 0.6)))
+    add_evaluation(runs[2], evaluated(9, residual=Estimate(0.9)))
     (runs[3].path / "evaluation.json").write_text("damaged", encoding="utf-8")
-    snapshot = LiveReader(tmp_path).poll()
+    snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
-    table = table_piece(snapshot.runs, {run.id: run.label for run in snapshot.runs}).make().decode()
+    table = table_item(snapshot.runs, {run.id: run.label for run in snapshot.runs}).make().decode()
     rows = list(csv.DictReader(io.StringIO(table)))
     assert [row["residual"] for row in rows] == ["0.1", "0.3", "", ""]
     assert [row["residual.low"] for row in rows] == ["0.05", "", "", ""]
@@ -185,12 +185,12 @@ def test_a_damaged_sheet_spoils_only_its_own_column(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
     spoilt = fake_run(tmp_path, "sine", place=1, state=State.FINISHED, epoch=2, epochs=2)
     (spoilt.samples / "epoch-0002.png").write_bytes(b"no picture")
-    snapshot = LiveReader(tmp_path).poll()
+    snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
     named = {run.id: run.label for run in snapshot.runs}
     placed = {run.id: place for place, run in enumerate(snapshot.runs)}
     variables = {f"series-{number}": "#ffffff" for number in range(1, 9)}
-    pieces = wall_pieces(snapshot.runs, None, labels=named, places=placed, variables=variables)
+    pieces = wall_items(snapshot.runs, None, labels=named, places=placed, variables=variables)
     assert [piece.name for piece in pieces] == ["wall.png", "wall.gif"]
     assert opened(pieces[0].make()).height > 16 * 32
     assert opened(pieces[1].make()).n_frames == 2

@@ -10,7 +10,7 @@ from textual.strip import Strip
 
 from tui.export import rasterize
 from tui.export.rasterize import HEIGHT, WIDTH, font_of, glyph
-from tui.export.screenshot import Shot, screen_pixels
+from tui.export.screenshot import Screenshot, screen_pixels
 
 RED, BLUE, WHITE, BLACK = (255, 0, 0), (0, 0, 255), (250, 250, 250), (5, 5, 5)
 
@@ -101,8 +101,8 @@ def test_without_its_face_text_is_set_in_another(monkeypatch: pytest.MonkeyPatch
     assert rasterize._type("A", 1, font).any()
 
 
-def shot(*strips: Strip) -> Shot:
-    return Shot(strips, WHITE, BLACK, "title")
+def shot(*strips: Strip) -> Screenshot:
+    return Screenshot(strips, WHITE, BLACK, "title")
 
 
 def test_a_cell_has_the_colours_of_its_text_and_of_its_ground() -> None:

@@ -17,10 +17,10 @@ from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from tests.support.tui_fixtures import START, STEPS, fake_run, strip
 from tui.replay.clock import SPEEDS, ReplayClock, usual_speed
-from tui.replay.control import ReplayControl
+from tui.replay.control import ReplayController
 from tui.replay.reader import MOST_IDLE, ReplayReader, Timeline
-from tui.replay.recording import Track, find_tracks
-from tui.state.run_controller import Control
+from tui.replay.recording import Recording, find_recordings
+from tui.state.run_controller import RunController
 
 QUEUED = START.timestamp()
 
@@ -48,8 +48,8 @@ def change(run: RunDirectory, **values: object) -> None:
     run.write_status(msgspec.structs.replace(run.read_status(), **values))
 
 
-def track(root: Path) -> Track:
-    return find_tracks(root, ["latest"])[0]
+def track(root: Path) -> Recording:
+    return find_recordings(root, ["latest"])[0]
 
 
 def test_the_clock_runs_at_its_speed_stands_still_and_ends_at_its_end() -> None:
@@ -103,7 +103,7 @@ def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> N
     assert found.at(QUEUED + 99).status == found.status
 
 
-def test_losses_epochs_and_pictures_come_when_they_came(tmp_path: Path) -> None:
+def test_losses_epochs_and_images_come_when_they_came(tmp_path: Path) -> None:
     run = ended(tmp_path)
     strip(run, 2)
     found = track(tmp_path)
@@ -118,7 +118,7 @@ def test_losses_epochs_and_pictures_come_when_they_came(tmp_path: Path) -> None:
         assert seen.status.elapsed == pytest.approx(second, abs=1e-6)
 
 
-def test_a_picture_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_path: Path) -> None:
+def test_a_image_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_path: Path) -> None:
     run = ended(tmp_path)
     for epoch, second in ((1, 8.0), (2, 99.0), (3, 14.0), (4, 20.0)):
         when = QUEUED + 40 + second
@@ -167,7 +167,7 @@ def test_times_that_are_no_times_do_not_stop_a_replay(tmp_path: Path) -> None:
 def test_time_in_which_nothing_trained_is_left_out(tmp_path: Path) -> None:
     ended(tmp_path, at=60.0)
     ended(tmp_path, "sine", place=1, at=50_000.0)
-    timeline = Timeline(find_tracks(tmp_path, [track(tmp_path).file.group]))
+    timeline = Timeline(find_recordings(tmp_path, [track(tmp_path).file.group]))
     assert timeline.length == pytest.approx(20 + 20 + 2 * MOST_IDLE, abs=0.01)
     walls = [timeline.wall(at) - QUEUED for at in (0.0, MOST_IDLE, 24.9, 25.1, timeline.length)]
     assert walls == pytest.approx([35.0, 40.0, 59.9, 49_975.1, 50_000.0], abs=0.01)
@@ -176,7 +176,7 @@ def test_time_in_which_nothing_trained_is_left_out(tmp_path: Path) -> None:
 def test_runs_side_by_side_are_played_side_by_side(tmp_path: Path) -> None:
     ended(tmp_path, at=20.0)
     ended(tmp_path, "sine", place=1, at=30.0)
-    tracks = find_tracks(tmp_path, [track(tmp_path).file.group])
+    tracks = find_recordings(tmp_path, [track(tmp_path).file.group])
     timeline = Timeline(tracks)
     assert timeline.length == pytest.approx(30.0, abs=0.01)
     now = timeline.wall(15.0)
@@ -186,7 +186,7 @@ def test_runs_side_by_side_are_played_side_by_side(tmp_path: Path) -> None:
 def test_the_reader_says_only_what_changed_and_goes_back_too(tmp_path: Path) -> None:
     ended(tmp_path, at=20.0)
     ended(tmp_path, "sine", place=1, at=30.0)
-    tracks = find_tracks(tmp_path, [track(tmp_path).file.group])
+    tracks = find_recordings(tmp_path, [track(tmp_path).file.group])
     timeline = Timeline(tracks)
     clock = ReplayClock(timeline.length, pace=Pace())
     clock.pause()
@@ -215,20 +215,20 @@ def test_runs_are_named_by_id_beginning_path_group_and_latest_and_each_is_played
     two = ended(tmp_path / "runs", "sine", place=1)
     other = ended(tmp_path / "elsewhere", "x^2", place=2)
     named = [one.id, two.id[:-2], str(other.path), one.read().group, "latest"]
-    assert [one.run.id for one in find_tracks(tmp_path / "runs", named)] == [one.id, two.id, other.id]
+    assert [one.run.id for one in find_recordings(tmp_path / "runs", named)] == [one.id, two.id, other.id]
 
 
 def test_runs_that_cannot_be_replayed_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs here"):
-        find_tracks(tmp_path, ["latest"])
+        find_recordings(tmp_path, ["latest"])
     fake_run(tmp_path, "linear", state=State.QUEUED)
     with pytest.raises(UserError, match="is queued; a replay shows runs that have ended"):
-        find_tracks(tmp_path, ["latest"])
+        find_recordings(tmp_path, ["latest"])
     fake_run(tmp_path, "sine", state=State.FAILED, created=START + timedelta(seconds=9), error="no memory")
     with pytest.raises(UserError, match="no losses were recorded"):
-        find_tracks(tmp_path, ["latest"])
+        find_recordings(tmp_path, ["latest"])
     with pytest.raises(UserError, match="no run in"):
-        find_tracks(tmp_path, ["nobody"])
+        find_recordings(tmp_path, ["nobody"])
 
 
 def test_a_run_whose_date_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_run_whose_date_is_none_is_refused_in_one_line(tmp_path: Path) -> None
 def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
     ended(tmp_path)
     runs = [track(tmp_path).at(QUEUED)]
-    control = ReplayControl(tmp_path)
+    control = ReplayController(tmp_path)
     for act in (
         lambda: control.queue([], "quick"),
         control.wake,
@@ -249,7 +249,7 @@ def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
         lambda: control.resume(runs),
         lambda: control.denoise(runs, []),
         lambda: control.delete(runs[0]),
-        lambda: control.judge([]),
+        lambda: control.evaluate([]),
         lambda: control.fit(np.zeros((1, 8, 8), np.uint8), tmp_path / "kept.npz", []),
     ):
         with pytest.raises(UserError, match="this is a replay"):
@@ -257,8 +257,10 @@ def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
 
 
 def test_all_that_a_control_can_do_is_refused() -> None:
-    able = {name for name, value in vars(Control).items() if inspect.isfunction(value) and name[0] != "_"}
-    assert able == {name for name in vars(ReplayControl) if name in able}
+    able = {
+        name for name, value in vars(RunController).items() if inspect.isfunction(value) and name[0] != "_"
+    }
+    assert able == {name for name in vars(ReplayController) if name in able}
 
 
 def test_a_track_is_never_written_to(tmp_path: Path) -> None:

@@ -16,22 +16,22 @@ from core.errors import UserError
 from core.runs.status import State
 from core.schedules import make_schedule
 from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
-from tui.app.settings_app import SettledApp
+from tui.app.settings_app import SettingsApp
 from tui.commands import ALL, BOARD, EVERYWHERE
-from tui.screens.board.details import Facts, broad_lines, narrow_lines, slider
-from tui.screens.board.layout import MIN_CHART, Area, arrange
+from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
+from tui.screens.board.layout import MIN_CHART, Area, plan_layout
 from tui.screens.board.run_table import choose_columns
 from tui.settings.keys_file import keys_file, read_keymap
 from tui.settings.schema import THEME_NAMES, Settings, state_folder
 from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
 from tui.settings.themes import THEMES, following, full_name, short_name
 from tui.state.formatting import heldout_loss, labels, placement, recent_loss, seconds_left, speed
-from tui.state.reader import LiveReader
-from tui.state.run_totals import Tally
+from tui.state.reader import RunsReader
+from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.header import Headline, headline_content
 from tui.widgets.images.grid_layout import Tile
-from tui.widgets.key_bar import Hint, chosen
+from tui.widgets.key_bar import Hint, fitting_hints
 
 SIZES = [
     (w, h) for w in (60, 66, 79, 80, 99, 100, 119, 139, 140, 160, 200, 250, 400) for h in range(13, 90, 3)
@@ -40,7 +40,7 @@ TILES = [Tile(), Tile(64, 32), Tile(28, 14), Tile(16, 16), Tile(50, 13)]
 
 
 def read(root: Path) -> tuple[RunSnapshot, ...]:
-    snapshot = LiveReader(root, now=lambda: NOW).poll()
+    snapshot = RunsReader(root, now=lambda: NOW).poll()
     assert snapshot is not None
     return snapshot.runs
 
@@ -54,7 +54,7 @@ def overlap(a: Area, b: Area) -> bool:
 @pytest.mark.parametrize("tile", TILES, ids=lambda tile: f"{tile.width}x{tile.height}")
 def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None:
     for width, height in SIZES:
-        placed = arrange(width, height, runs, tile)
+        placed = plan_layout(width, height, runs, tile)
         areas = [area for area in (placed.table, placed.info, placed.chart, placed.wall) if area is not None]
         for area in areas:
             assert area.x >= 0, (width, height, placed)
@@ -69,8 +69,8 @@ def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None
         assert placed.chart is None or placed.chart.height >= MIN_CHART
 
 
-def test_80x24_has_five_rows_and_two_pictures_at_full_size() -> None:
-    placed = arrange(80, 22, 5)
+def test_80x24_has_five_rows_and_two_images_at_full_size() -> None:
+    placed = plan_layout(80, 22, 5)
     assert placed.table == Area(0, 0, 80, 6)
     assert placed.wall == Area(0, 6, 65, 16)
     assert placed.selected_only
@@ -80,7 +80,7 @@ def test_80x24_has_five_rows_and_two_pictures_at_full_size() -> None:
 
 
 def test_160x50_has_five_columns_of_32_and_a_chart_beside_the_table() -> None:
-    placed = arrange(160, 48, 5)
+    placed = plan_layout(160, 48, 5)
     assert placed.wall == Area(0, 15, 160, 33)
     assert placed.chart is not None
     assert placed.chart.x == placed.table.width + 1
@@ -89,15 +89,15 @@ def test_160x50_has_five_columns_of_32_and_a_chart_beside_the_table() -> None:
 
 
 def test_between_the_two_all_five_columns_are_seen_smaller() -> None:
-    placed = arrange(120, 34, 5)
+    placed = plan_layout(120, 34, 5)
     assert placed.wall is not None
     assert placed.wall.width // 5 >= 16
     assert not placed.selected_only
 
 
-def test_a_single_run_fills_the_width_with_its_pictures() -> None:
-    assert arrange(250, 68, 1).per_run == 5
-    assert arrange(100, 34, 1).per_run == 3
+def test_a_single_run_fills_the_width_with_its_images() -> None:
+    assert plan_layout(250, 68, 1).per_run == 5
+    assert plan_layout(100, 34, 1).per_run == 3
 
 
 @pytest.mark.parametrize("groups", [False, True])
@@ -122,13 +122,13 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
 def test_elapsed_counts_parallel_runs_once_and_no_pauses(tmp_path: Path) -> None:
     for place in range(2):
         fake_run(tmp_path, "linear", place=place, epoch=30)
-    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
-    assert Tally.of(()).elapsed(NOW) == 0.0
+    assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
+    assert RunTotals.from_runs(()).elapsed(NOW) == 0.0
 
 
 def test_elapsed_of_a_run_resumed_the_next_day_is_its_training_time(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", epoch=10, created=START - timedelta(days=1))
-    assert Tally.of(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
+    assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
 
 
 def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
     ]
 
 
-def facts_of(run: RunSnapshot, **keywords: object) -> Facts:
-    return Facts(run=run, label=run.label, marker="1", color="#56B4E9", **keywords)  # type: ignore[arg-type]  # as given
+def facts_of(run: RunSnapshot, **keywords: object) -> RunDetails:
+    return RunDetails(run=run, label=run.label, marker="1", color="#56B4E9", **keywords)  # type: ignore[arg-type]  # as given
 
 
 @pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
@@ -202,15 +202,15 @@ def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
-def test_the_slider_stands_where_the_epoch_is_among_those_with_pictures(at: int | None, place: int) -> None:
-    bar = slider(Facts(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain
+def test_the_slider_stands_where_the_epoch_is_among_those_with_images(at: int | None, place: int) -> None:
+    bar = slider(RunDetails(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain
     assert len(bar) == 12
     assert bar[0] + bar[-1] == "[]"
     assert bar[1:-1].index("●") == place
 
 
 def test_the_slider_of_one_epoch_stands_at_the_end() -> None:
-    assert slider(Facts(epochs=(7,), shown=7, at=7, color="red"), 5).plain == "[━━●]"
+    assert slider(RunDetails(epochs=(7,), shown=7, at=7, color="red"), 5).plain == "[━━●]"
 
 
 HEADLINE = Headline(
@@ -239,10 +239,10 @@ def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:
         Hint("?", "help", "c", 1),
         Hint("q", "quit", "d", 0),
     ]
-    assert chosen(hints, 200) == hints
-    assert [hint.key for hint in chosen(hints, 15)] == ["?", "q"]
-    assert [hint.key for hint in chosen(hints, 23)] == ["x", "?", "q"]
-    assert chosen(hints, 3) == []
+    assert fitting_hints(hints, 200) == hints
+    assert [hint.key for hint in fitting_hints(hints, 15)] == ["?", "q"]
+    assert [hint.key for hint in fitting_hints(hints, 23)] == ["x", "?", "q"]
+    assert fitting_hints(hints, 3) == []
     assert isinstance(hints[0].content(), Content)
 
 
@@ -325,7 +325,7 @@ def test_settings_are_kept_where_a_program_s_state_belongs() -> None:
 def test_textual_s_variable_names_the_theme_of_a_visit_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, theme in (("ddpm-monochrome", "ddpm-monochrome"), ("nord", "ddpm-light")):
         monkeypatch.setenv("TEXTUAL_THEME", asked)
-        assert SettledApp(settings=Settings(theme="light")).theme == theme
+        assert SettingsApp(settings=Settings(theme="light")).theme == theme
 
 
 def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:

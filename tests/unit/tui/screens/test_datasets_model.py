@@ -13,16 +13,23 @@ from core.runs.status import State
 from tests.support.tui_datasets import real
 from tests.support.tui_fixtures import fake_run
 from tests.support.widget_bench import Bench, lines_of, noise
-from tui.screens.datasets.build_job import Making, StoppedError
-from tui.screens.datasets.grey_histogram import GROUPS, Greys, grey_bars, grey_of_each, greys_of
-from tui.screens.datasets.model import NO_RUN, Browsing, Side
-from tui.screens.datasets.preview import described, drawn, known_datasets, look, runs_on, same_dataset
+from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
+from tui.screens.datasets.grey_histogram import GROUPS, GreyShares, grey_bars, grey_of_each, grey_shares
+from tui.screens.datasets.model import NO_RUN, BrowserSide, DatasetBrowser
+from tui.screens.datasets.preview import (
+    described,
+    drawn,
+    known_datasets,
+    preview_dataset,
+    runs_on,
+    same_dataset,
+)
 from tui.settings.schema import MOST_FOLDERS, read_folders, remember_folder
-from tui.state.reader import LiveReader
+from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.grid_layout import ZOOMS, TilePlan, plan_tiles, zoom_after
-from tui.widgets.images.image_grid import PictureRows
-from tui.widgets.images.image_wall import Wall, WallColumn
+from tui.widgets.images.image_grid import ImageGrid
+from tui.widgets.images.image_wall import ImageWall, WallColumn
 
 
 @pytest.fixture(autouse=True)
@@ -34,12 +41,12 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def snapshots(root: Path) -> tuple[RunSnapshot, ...]:
-    snapshot = LiveReader(root).poll()
+    snapshot = RunsReader(root).poll()
     assert snapshot is not None
     return snapshot.runs
 
 
-def pictures(path: Path, count: int) -> Path:
+def images(path: Path, count: int) -> Path:
     path.mkdir()
     for number in range(count):
         Image.new("RGB", (20, 30), (number * 20, 0, 99)).save(path / f"{number}.png")
@@ -55,31 +62,31 @@ def test_groups_cover_every_grey_value_once() -> None:
 
 
 def test_each_value_counts_in_its_group_and_all_shares_add_up() -> None:
-    greys = greys_of(np.array([[[0, 0, 0, 0], [5, 100, 250, 255]]], np.uint8))
+    greys = grey_shares(np.array([[[0, 0, 0, 0], [5, 100, 250, 255]]], np.uint8))
     shares = dict(zip(GROUPS, greys.shares, strict=True))
     assert shares[0, 0] == 0.5
     assert shares[1, 12] == shares[82, 104] == shares[243, 254] == shares[255, 255] == 0.125
     assert sum(greys.shares) == 1
-    assert (greys.between, greys.clearly, greys.pictures) == (0.375, 0.125, 1)
+    assert (greys.between, greys.clearly, greys.images) == (0.375, 0.125, 1)
 
 
 def test_of_a_colour_the_lightest_channel_counts() -> None:
     red = np.zeros((2, 4, 4, 3), np.uint8)
     red[0, ..., 0] = 255
     red[1, ..., 1] = 90
-    assert greys_of(red).shares[-1] == 0.5
+    assert grey_shares(red).shares[-1] == 0.5
     assert grey_of_each(red) == [0.0, 1.0]
 
 
 def test_low_has_more_greys_than_high_and_array_has_none() -> None:
-    low, high, array = (greys_of(real(name)).between for name in ("low", "high", "array"))
+    low, high, array = (grey_shares(real(name)).between for name in ("low", "high", "array"))
     assert low > 2 * high > 0
     assert array == 0
 
 
 @pytest.mark.parametrize("width", [5, 40, 79, 159])
 def test_bars_fit_into_any_width_and_longer_ones_are_more(width: int) -> None:
-    few = Greys((0.9, 0.0005, *[0.0] * 10, 0.01, 0.0895), 7)
+    few = GreyShares((0.9, 0.0005, *[0.0] * 10, 0.01, 0.0895), 7)
     text = grey_bars([("a", "#ffffff", few), ("b", "#ff0000", few)], width)
     lines = text.split("\n")
     assert all(line.cell_length <= width for line in lines)
@@ -95,16 +102,16 @@ def test_bars_fit_into_any_width_and_longer_ones_are_more(width: int) -> None:
 
 def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
     (data / "small.toml").write_text('count = 300\nheldout = 9\nsize = 8\ndescription = "Small ones."\n')
-    before = look("small")
+    before = preview_dataset("small")
     assert before.made is None
-    assert len(before.parts[False].pictures) == 256
+    assert len(before.splits[False].images) == 256
     assert "not made yet, these are its first" in described(before)
     made = load_dataset("small")
-    after = look("small")
+    after = preview_dataset("small")
     assert after.made == made.path
-    assert np.array_equal(after.parts[False].pictures, made.train[:, 0])
-    assert np.array_equal(after.parts[True].pictures, before.parts[True].pictures)
-    assert after.parts[True].mark == before.parts[True].mark, "fits that are kept hold for both"
+    assert np.array_equal(after.splits[False].images, made.train[:, 0])
+    assert np.array_equal(after.splits[True].images, before.splits[True].images)
+    assert after.splits[True].mark == before.splits[True].mark, "fits that are kept hold for both"
     assert described(after) == (
         f"300 pictures to train on, 9 held out; kept in {made.path}. 8 x 8, grey, seed 0; drawn at 8 x 8 in "
         "black and white, stored as PNG. Small ones."
@@ -112,18 +119,18 @@ def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
 
 
 def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -> None:
-    mine = pictures(tmp_path / "mine", 30)
+    mine = images(tmp_path / "mine", 30)
     (mine / "notes.txt").write_text("hello")
-    assert described(look(str(mine))) == (
+    assert described(preview_dataset(str(mine))) == (
         f"About one picture in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
         "cut square and resized."
     )
     made = load_dataset(str(mine))
-    said = described(look(str(mine)))
+    said = described(preview_dataset(str(mine)))
     assert said.startswith(f"{len(made.train)} pictures to train on, {len(made.heldout)} held out; kept in")
     assert said.endswith("1 of 31 files were skipped: 1 no picture.")
     with pytest.raises(UserError):
-        look(str(tmp_path / "none"))
+        preview_dataset(str(tmp_path / "none"))
 
 
 def test_how_triangles_are_drawn_is_said_of_each_way() -> None:
@@ -151,7 +158,7 @@ def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: 
         )
     runs = snapshots(tmp_path)
     assert [run.file.config.train.seed for run in runs_on("high", runs)] == [2, 0]
-    shown = Browsing(name="high")
+    shown = DatasetBrowser(name="high")
     assert shown.run(runs) is runs[2]
     assert shown.choose_run(runs, 1)
     assert shown.run(runs) is runs[0]
@@ -166,32 +173,32 @@ def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: 
 def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     run.sample_sheets()[0][1].write_text("nonsense")
-    assert Browsing(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
+    assert DatasetBrowser(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
 
 
-def test_where_only_a_handful_is_held_out_the_training_pictures_come_first(tmp_path: Path) -> None:
-    shown = Browsing(seen=look(str(pictures(tmp_path / "few", 12))))
+def test_where_only_a_handful_is_held_out_the_training_images_come_first(tmp_path: Path) -> None:
+    shown = DatasetBrowser(seen=preview_dataset(str(images(tmp_path / "few", 12))))
     assert not shown.heldout
-    shown.chosen_part = True
+    shown.chosen_split = True
     assert shown.heldout
-    assert Browsing(seen=look("array")).heldout
+    assert DatasetBrowser(seen=preview_dataset("array")).heldout
 
 
 def test_tiles_are_made_once_and_anew_when_they_change() -> None:
-    shown = Browsing()
-    side = Side(noise(8), None, greys_of(noise(8)))
+    shown = DatasetBrowser()
+    side = BrowserSide(noise(8), None, grey_shares(noise(8)))
 
-    def tiles(size: int = 32, *, triangles: bool = False, of: Side = side) -> list[WallColumn]:
+    def tiles(size: int = 32, *, triangles: bool = False, of: BrowserSide = side) -> list[WallColumn]:
         return shown.tiles(of, 3, size, triangles=triangles, outline="#ff0000", key="f")
 
     first = tiles()
     assert [one.title for one in first] == ["1", "2", "3"]
     assert all(a is b for a, b in zip(first, tiles(), strict=True))
-    assert tiles(16)[0].pictures.shape == (1, 16, 16)  # type: ignore[union-attr]  # it has pictures
+    assert tiles(16)[0].images.shape == (1, 16, 16)  # type: ignore[union-attr]  # it has pictures
     assert [one.empty for one in tiles(triangles=True)[1::2]] == ["f fits it"] * 3
     shown.first = 7
     assert [one.title for one in tiles()] == ["8"]
-    again = Side(side.pictures, None, side.greys)
+    again = BrowserSide(side.images, None, side.greys)
     assert tiles(of=again)[0] is not tiles()[0]
 
 
@@ -230,12 +237,12 @@ def test_every_zoom_is_reached_and_one_that_changes_nothing_is_passed_over() -> 
 
 
 async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() -> None:
-    rows = PictureRows()
+    rows = ImageGrid()
     async with Bench(rows).run_test(size=(60, 30)) as pilot:
         tiles = [WallColumn(f"{place}", noise(1, 16, seed=place)) for place in range(5)]
         rows.show(tiles, 16, 3)
         await pilot.pause()
-        walls = [wall for wall in rows.query(Wall) if wall.display]
+        walls = [wall for wall in rows.query(ImageWall) if wall.display]
         assert [[one.title for one in wall.columns] for wall in walls] == [["0", "1", "2"], ["3", "4", ""]]
         assert [wall.tile_layout.tile for wall in walls] == [16, 16]
         assert lines_of(walls[1])[0].split() == ["3", "4"]
@@ -254,9 +261,9 @@ async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() ->
 
 def test_a_set_that_is_stopped_leaves_nothing(data: Path) -> None:
     (data / "long.toml").write_text("count = 10000000\nsize = 64\n")
-    making = Making("long")
+    making = DatasetBuild("long")
     making.stop()
-    with pytest.raises(StoppedError):
+    with pytest.raises(BuildStoppedError):
         making.run()
     assert making.said == "making all pictures"
     assert [path.name for path in data.iterdir() if not path.name.startswith(".")] == ["long.toml"]

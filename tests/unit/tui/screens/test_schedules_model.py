@@ -15,23 +15,23 @@ from core.data import load_dataset
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.schedules import SCHEDULE_NAMES, make_schedule
-from tui.screens.schedules.model import Trying
+from tui.screens.schedules.model import ScheduleExplorer
 from tui.screens.schedules.noising import (
     POWER,
-    Bench,
+    ScheduleSet,
     decibels,
-    heldout_pictures,
-    noised,
+    heldout_images,
     nudged,
-    own_picture,
+    own_image,
+    with_noise,
 )
-from tui.screens.schedules.table import Tried, diagnoses, terminal_table
+from tui.screens.schedules.table import ScheduleEntry, diagnoses, terminal_table
 from tui.settings.series_colors import ON_DARK, series_style, series_variables
 
 VARIABLES = series_variables(ON_DARK)
 
 
-def typed(bench: Bench, **texts: str) -> Bench:
+def typed(bench: ScheduleSet, **texts: str) -> ScheduleSet:
     keys = {key: f"schedule.{key}" if key != POWER else POWER for key in texts}
     return replace(bench, values={**bench.values, **{keys[key]: text for key, text in texts.items()}})
 
@@ -40,7 +40,7 @@ def typed(bench: Bench, **texts: str) -> Bench:
 
 
 def test_without_runs_the_thesis_schedules_are_tried_with_their_usual_numbers() -> None:
-    bench = Bench.of([])
+    bench = ScheduleSet.from_config([])
     assert bench.offered[:5] == SCHEDULE_NAMES
     for name in bench.offered:
         made, usual = bench.schedule(name), make_schedule(name)
@@ -52,7 +52,7 @@ def test_the_numbers_and_names_of_runs_are_where_it_starts() -> None:
     config = ScheduleConfig(
         name="x^3.5", timesteps=17, beta_start=1.5e-5, beta_end=0.3, zero_terminal_snr=True
     )
-    bench = Bench.of([config, ScheduleConfig()])
+    bench = ScheduleSet.from_config([config, ScheduleConfig()])
     assert bench.offered == (*SCHEDULE_NAMES, "cosine", "sigmoid", "x^3.5")
     assert bench.config("x^3.5") == config
     assert bench.config("linear") == msgspec.structs.replace(config, name="linear")
@@ -63,7 +63,7 @@ def test_a_schedule_from_a_file_keeps_its_file_and_can_be_made_only_with_as_many
 ) -> None:
     file = tmp_path / "betas.txt"
     file.write_text("0.1 0.2 0.3")
-    bench = Bench.of([ScheduleConfig(name="custom", timesteps=3, file=str(file))])
+    bench = ScheduleSet.from_config([ScheduleConfig(name="custom", timesteps=3, file=str(file))])
     assert bench.schedule("custom").timesteps == 3  # type: ignore[union-attr]  # it can be made
     assert bench.config("linear").file is None
     assert typed(bench, timesteps="4").schedule("custom") is None
@@ -72,7 +72,12 @@ def test_a_schedule_from_a_file_keeps_its_file_and_can_be_made_only_with_as_many
 
 def test_every_number_that_is_typed_counts() -> None:
     bench = typed(
-        Bench.of([]), timesteps="300", beta_start="2e-4", beta_end="0.03", periods="2.5", power="0.5"
+        ScheduleSet.from_config([]),
+        timesteps="300",
+        beta_start="2e-4",
+        beta_end="0.03",
+        periods="2.5",
+        power="0.5",
     )
     assert bench.offered[-1] == "x^0.5"
     expected = make_schedule("sine", timesteps=300, beta_start=2e-4, beta_end=0.03, periods=2.5)
@@ -99,18 +104,18 @@ def test_every_number_that_is_typed_counts() -> None:
     ],
 )
 def test_a_number_that_cannot_be_is_explained_and_makes_no_schedule(key: str, text: str, said: str) -> None:
-    bench = typed(Bench.of([]), **{key: text})
+    bench = typed(ScheduleSet.from_config([]), **{key: text})
     assert bench.error(key if key == POWER else f"schedule.{key}") == said
     if key == POWER:
-        assert bench.offered == Bench.of([]).offered
+        assert bench.offered == ScheduleSet.from_config([]).offered
         assert bench.schedule("linear") is not None
     else:
         assert bench.schedule("linear") is None
 
 
 def test_a_power_that_is_there_already_adds_nothing() -> None:
-    assert typed(Bench.of([]), power=" 2 ").offered == Bench.of([]).offered
-    assert typed(Bench.of([]), power="").offered == Bench.of([]).offered
+    assert typed(ScheduleSet.from_config([]), power=" 2 ").offered == ScheduleSet.from_config([]).offered
+    assert typed(ScheduleSet.from_config([]), power="").offered == ScheduleSet.from_config([]).offered
 
 
 @pytest.mark.parametrize(
@@ -135,13 +140,13 @@ def test_a_number_goes_up_and_down(key: str, text: str, up: bool, then: str) -> 
 # Pictures
 
 
-def test_held_out_pictures_are_the_first_of_the_set_without_making_it(tmp_path: Path) -> None:
+def test_held_out_images_are_the_first_of_the_set_without_making_it(tmp_path: Path) -> None:
     for name in ("high", "low", "array"):
         made = load_dataset(name, data_dir=tmp_path, count=1, heldout=4).heldout[:4, 0]
-        assert np.array_equal(heldout_pictures(name), made)
+        assert np.array_equal(heldout_images(name), made)
 
 
-def test_held_out_pictures_of_a_folder_are_those_that_a_training_would_be_tested_on(tmp_path: Path) -> None:
+def test_held_out_images_of_a_folder_are_those_that_a_training_would_be_tested_on(tmp_path: Path) -> None:
     source = tmp_path / "pictures"
     source.mkdir()
     rng = np.random.default_rng(0)
@@ -149,26 +154,26 @@ def test_held_out_pictures_of_a_folder_are_those_that_a_training_would_be_tested
         pixels = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(source / f"{number}.png")
     made = load_dataset(str(source), data_dir=tmp_path / "data").heldout
-    found = heldout_pictures(str(source))
+    found = heldout_images(str(source))
     assert 1 <= len(found) <= 4
     assert np.array_equal(found, made[:4].transpose(0, 2, 3, 1))
     for path in source.iterdir():
         path.write_bytes(b"nonsense")
     with pytest.raises(UserError, match="none of its held-out files is a picture"):
-        heldout_pictures(str(source))
+        heldout_images(str(source))
 
 
 def test_a_dataset_that_does_not_exist_is_said_to_be_none() -> None:
     with pytest.raises(UserError):
-        heldout_pictures("hihg")
+        heldout_images("hihg")
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_a_picture_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
+def test_a_image_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
     image = Image.new(mode, (80, 40), 0 if mode == "L" else (0, 0, 0))
     image.paste(255 if mode == "L" else (255, 0, 0), (20, 0, 60, 40))
     image.save(tmp_path / "mine.png")
-    found = own_picture(str(tmp_path / "mine.png"), 16)
+    found = own_image(str(tmp_path / "mine.png"), 16)
     assert found.shape == (1, 16, 16) + (3,) * (mode == "RGB")
     assert found.reshape(1, 256, -1)[0, :, 0].min() == 255
 
@@ -176,17 +181,17 @@ def test_a_picture_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize(
     ("name", "said"), [("none.png", "no such file"), (".", "a folder"), ("text.png", "no picture")]
 )
-def test_what_is_no_picture_is_said_to_be_none(tmp_path: Path, name: str, said: str) -> None:
+def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(UserError, match=f"{said}; expected a picture"):
-        own_picture(str(tmp_path / name), 16)
+        own_image(str(tmp_path / name), 16)
 
 
 @pytest.mark.parametrize("t", [1, 100, 300, 1000])
-def test_noise_takes_as_much_of_a_picture_as_the_schedule_says(t: int) -> None:
+def test_noise_takes_as_much_of_a_image_as_the_schedule_says(t: int) -> None:
     schedule = make_schedule("linear", timesteps=1000)
     dark, grey, light = (
-        noised(np.full((1, 64, 64), value, np.uint8), schedule, t) for value in (78, 128, 178)
+        with_noise(np.full((1, 64, 64), value, np.uint8), schedule, t) for value in (78, 128, 178)
     )
     between = (dark > 0) & (light < 255)
     # The noises are the same, so what differs is what is left of the difference.
@@ -198,12 +203,12 @@ def test_noise_takes_as_much_of_a_picture_as_the_schedule_says(t: int) -> None:
     )
 
 
-def test_without_noise_a_picture_is_itself_and_pure_noise_is_the_same_for_all() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+def test_without_noise_a_image_is_itself_and_pure_noise_is_the_same_for_all() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     linear, tenth = (make_schedule(name, zero_terminal_snr=True) for name in ("linear", "x^10"))
-    assert noised(pictures, linear, 0) is pictures
-    assert np.array_equal(noised(pictures, linear, 1000), noised(255 - pictures, tenth, 1000))
-    assert not np.array_equal(noised(pictures, linear, 500), noised(pictures, tenth, 500))
+    assert with_noise(images, linear, 0) is images
+    assert np.array_equal(with_noise(images, linear, 1000), with_noise(255 - images, tenth, 1000))
+    assert not np.array_equal(with_noise(images, linear, 500), with_noise(images, tenth, 500))
 
 
 def test_a_ratio_of_one_is_zero_decibels_and_no_signal_is_none() -> None:
@@ -216,9 +221,9 @@ def test_a_ratio_of_one_is_zero_decibels_and_no_signal_is_none() -> None:
 # What is said
 
 
-def tried(*names: str, **settings: float) -> list[Tried]:
+def tried(*names: str, **settings: float) -> list[ScheduleEntry]:
     return [
-        Tried(series_style(place, VARIABLES), name, make_schedule(name, **settings))  # type: ignore[arg-type]  # numbers
+        ScheduleEntry(series_style(place, VARIABLES), name, make_schedule(name, **settings))  # type: ignore[arg-type]  # numbers
         for place, name in enumerate(names)
     ]
 
@@ -233,7 +238,7 @@ def test_the_table_says_what_is_left_at_t_and_at_the_end() -> None:
 
 @pytest.mark.parametrize("width", [10, 30, 46, 60, 200])
 def test_the_table_fits_into_any_width(width: int) -> None:
-    some = [*tried(*SCHEDULE_NAMES, "cosine"), Tried(series_style(7, VARIABLES), "custom", None)]
+    some = [*tried(*SCHEDULE_NAMES, "cosine"), ScheduleEntry(series_style(7, VARIABLES), "custom", None)]
     for line in terminal_table(some, 3, width).split("\n"):
         assert line.cell_length <= width
     if width >= 46:
@@ -253,7 +258,7 @@ def test_diagnoses_begin_with_what_is_wrong_and_put_together_what_is_not() -> No
 
 
 def test_what_is_shown_is_made_once_and_anew_when_something_changes() -> None:
-    trying = Trying.of(load_recipe("quick").configs)
+    trying = ScheduleExplorer.from_config(load_recipe("quick").configs)
     first = trying.shown(VARIABLES)
     assert [one.name for one in first] == list(SCHEDULE_NAMES)
     assert trying.shown(VARIABLES) is first
@@ -270,7 +275,7 @@ def test_what_is_shown_is_made_once_and_anew_when_something_changes() -> None:
 
 
 def test_a_typed_power_is_shown_while_it_is_typed_and_goes_with_the_text() -> None:
-    trying = Trying.of(load_recipe("quick").configs)
+    trying = ScheduleExplorer.from_config(load_recipe("quick").configs)
     for text, name in (("4", "x^4"), ("4.", "x^4."), ("4.5", "x^4.5")):
         trying.take_text(POWER, text)
         assert name in trying.chosen
@@ -281,7 +286,7 @@ def test_a_typed_power_is_shown_while_it_is_typed_and_goes_with_the_text() -> No
 
 def test_the_runs_that_are_set_up_differ_in_their_schedules_alone() -> None:
     base = RunConfig(data=DataConfig(dataset="low"), schedule=ScheduleConfig(timesteps=50))
-    trying = Trying.of([base])
+    trying = ScheduleExplorer.from_config([base])
     trying.toggle(3)
     trying.toggle_zero()
     trying.take_text("schedule.beta_end", "0.5")

@@ -49,11 +49,11 @@ def test_what_is_wrong_in_the_file_is_named_in_a_line_and_the_rest_counts(
 ) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(f"{text}\n" + ("" if text == "zoom =" else "[zoom2]\n"), encoding="utf-8")
-    settings, troubles = read_settings(tmp_path)
+    settings, problems = read_settings(tmp_path)
     assert settings == Settings()
-    assert len(troubles) == (1 if text == "zoom =" else 2)
-    assert troubles[0].startswith(str(file))
-    assert said in troubles[0]
+    assert len(problems) == (1 if text == "zoom =" else 2)
+    assert problems[0].startswith(str(file))
+    assert said in problems[0]
 
 
 async def test_zoom_is_remembered(tmp_path: Path) -> None:
@@ -93,8 +93,8 @@ def test_an_old_theme_file_that_is_broken_gives_one_line(tmp_path: Path, content
 def test_settings_that_are_no_toml_are_named_once_and_an_old_theme_waits_for_them(tmp_path: Path) -> None:
     (tmp_path / "theme").write_text("ddpm-light\n", encoding="utf-8")
     (tmp_path / "settings.toml").write_text("zoom =", encoding="utf-8")
-    settings, troubles = settings_at_start(tmp_path)
+    settings, problems = settings_at_start(tmp_path)
     assert settings == Settings()
-    assert len(troubles) == 1
+    assert len(problems) == 1
     (tmp_path / "settings.toml").write_text("zoom = 2\n", encoding="utf-8")
     assert settings_at_start(tmp_path)[0] == Settings(theme="light", zoom=2)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from core.config.load import flatten
 from core.errors import UserError
-from tui.settings.toml_edit import keep, with_key
+from tui.settings.toml_edit import edited, set_value
 
 MINE = """\
 # my keys
@@ -40,7 +40,7 @@ def test_one_line_changes_and_all_others_stay_as_they_are(
     key: str, value: object, old: str, new: str
 ) -> None:
     assert old in MINE
-    assert with_key(MINE, key, value, source="") == MINE.replace(old, new)  # type: ignore[arg-type]  # a parameter
+    assert edited(MINE, key, value, source="") == MINE.replace(old, new)  # type: ignore[arg-type]  # a parameter
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ def test_one_line_changes_and_all_others_stay_as_they_are(
     ],
 )
 def test_a_new_key_goes_where_no_header_claims_it(text: str, expected: str) -> None:
-    assert with_key(text, "zoom", 2, source="") == expected
+    assert edited(text, "zoom", 2, source="") == expected
 
 
 def test_what_cannot_be_changed_by_itself_is_refused() -> None:
     text = 'run = { stop = "s", resume = "r" }'
     with pytest.raises(UserError, match=r"keys\.toml: run\.stop stands there together"):
-        with_key(text, "run.stop", "x", source="keys.toml")
+        edited(text, "run.stop", "x", source="keys.toml")
 
 
 NAMES = st.sampled_from(["a", "b", "c.d", "c.e", "f.g.h"])
@@ -77,8 +77,8 @@ def test_whatever_is_set_reads_back_and_the_rest_with_it(
 ) -> None:
     text = "# first\n"
     for name, old in table.items():
-        text = with_key(text, name, old, source="")  # type: ignore[arg-type]  # one of the values above
-    new = with_key(text, key, value, source="")  # type: ignore[arg-type]  # one of the values above
+        text = edited(text, name, old, source="")  # type: ignore[arg-type]  # one of the values above
+    new = edited(text, key, value, source="")  # type: ignore[arg-type]  # one of the values above
     assert new.startswith("# first\n")
     expected = {name: old for name, old in table.items() if name != key}
     assert flatten(tomli.loads(new)) == (expected if value is None else expected | {key: value})
@@ -89,7 +89,7 @@ def test_a_link_stays_a_link_and_the_file_keeps_its_mode(tmp_path: Path) -> None
     file.write_text("a = 1\n", encoding="utf-8")
     file.chmod(0o600)
     link.symlink_to(file)
-    keep(link, "b", 2)
+    set_value(link, "b", 2)
     assert link.is_symlink()
     assert file.read_text(encoding="utf-8") == "a = 1\nb = 2\n"
     assert file.stat().st_mode & 0o777 == 0o600
@@ -97,9 +97,9 @@ def test_a_link_stays_a_link_and_the_file_keeps_its_mode(tmp_path: Path) -> None
 
 
 def test_taking_a_key_out_of_no_file_makes_none(tmp_path: Path) -> None:
-    keep(tmp_path / "new" / "keys.toml", "a", None)
+    set_value(tmp_path / "new" / "keys.toml", "a", None)
     assert not (tmp_path / "new").exists()
-    keep(tmp_path / "new" / "keys.toml", "a", "b")
+    set_value(tmp_path / "new" / "keys.toml", "a", "b")
     assert (tmp_path / "new" / "keys.toml").read_text(encoding="utf-8") == 'a = "b"\n'
 
 
@@ -108,7 +108,7 @@ def test_a_damaged_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None
     file = tmp_path / "keys.toml"
     file.write_bytes(content)
     with pytest.raises(UserError, match=r"keys\.toml: not valid TOML"):
-        keep(file, "a", 1)
+        set_value(file, "a", 1)
     assert file.read_bytes() == content
 
 
@@ -117,4 +117,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     loop.symlink_to(loop)
     for path in (Path("/proc/nowhere/keys.toml"), loop):
         with pytest.raises(UserError, match="cannot be"):
-            keep(path, "a", 1)
+            set_value(path, "a", 1)

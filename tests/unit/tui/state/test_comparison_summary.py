@@ -15,15 +15,15 @@ from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
 from tui.screens.compare.metrics_table import Line, difference_table, metric_table
 from tui.screens.compare.summary import cautions, differences, figures
 from tui.settings.series_colors import series_style
-from tui.state.formatting import places, settings_line, short_labels
-from tui.state.reader import LiveReader
+from tui.state.formatting import run_indices, settings_line, short_labels
+from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
-from tui.widgets.charts.loss_series import epoch_near, place_of_epoch, series_of, unit_scale
+from tui.widgets.charts.loss_series import epoch_near, series_of, unit_scale, x_of_epoch
 from tui.widgets.images.grid_layout import upper_height
 
 
 def read(root: Path) -> Snapshot:
-    snapshot = LiveReader(root, now=lambda: NOW).poll()
+    snapshot = RunsReader(root, now=lambda: NOW).poll()
     assert snapshot is not None
     return snapshot
 
@@ -33,7 +33,7 @@ def configured(root: Path, number: int, config: RunConfig, *, group: str = "g") 
         root,
         config=config,
         epochs=2,
-        pictures=False,
+        images=False,
         group=group,
         run_id=f"run-{number}",
         created=CREATED + timedelta(seconds=number),
@@ -129,14 +129,14 @@ def test_a_run_keeps_the_colour_and_digit_that_it_has_on_the_board(tmp_path: Pat
     five(tmp_path)
     snapshot = read(tmp_path)
     chosen = [snapshot.runs[3], snapshot.runs[1]]
-    assert list(places(snapshot, chosen).values()) == [3, 1]
+    assert list(run_indices(snapshot, chosen).values()) == [3, 1]
 
 
 def test_runs_of_several_groups_are_numbered_as_they_come(tmp_path: Path) -> None:
     configured(tmp_path, 0, config(), group="a")
     configured(tmp_path, 1, config(), group="b")
     snapshot = read(tmp_path)
-    assert list(places(snapshot, snapshot.runs[::-1]).values()) == [0, 1]
+    assert list(run_indices(snapshot, snapshot.runs[::-1]).values()) == [0, 1]
 
 
 def test_labels_that_would_be_cut_off_give_way_to_the_schedule(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Pa
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
     for unit, place in (("steps", 30.0 * STEPS), ("epochs", 30.0), ("time", 150.0)):
-        assert place_of_epoch(runs, 30, unit) == pytest.approx(place)
-        assert place_of_epoch(runs, 99, unit) is None
+        assert x_of_epoch(runs, 30, unit) == pytest.approx(place)
+        assert x_of_epoch(runs, 99, unit) is None
         assert epoch_near(runs, place * 1.01, unit) == 30
         assert epoch_near(runs, place * 99, unit) == 37
     assert epoch_near([], 1.0, "steps") is None
@@ -219,7 +219,7 @@ def test_values_wrap_and_long_ones_are_cut(tmp_path: Path) -> None:
     assert "the same" in difference_table([], styles, 80, runs=2).plain
 
 
-def test_curves_and_pictures_share_the_height_in_whole_rows_of_pictures() -> None:
+def test_curves_and_images_share_the_height_in_whole_rows_of_images() -> None:
     for body, tile in itertools.product(range(20, 80), (4, 8, 16, 32)):
         upper = upper_height(body, tile)
         assert 10 <= upper < body

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 
-import tui.state.reader
 from core.launch.runner_lock import hold_runner_lock
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
@@ -18,7 +17,7 @@ from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
 from core.schedules import SCHEDULE_NAMES
 from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run, sheet
-from tui.state.reader import ENDED_INTERVAL, LIST_INTERVAL, LiveReader
+from tui.state.reader import ENDED_INTERVAL, LIST_INTERVAL, RunsReader
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 
@@ -51,7 +50,7 @@ def only(snapshot: Snapshot | None) -> RunSnapshot:
 
 
 def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_silence(tmp_path: Path, clock: Clock) -> None:
-    reader = LiveReader(tmp_path / "nowhere", now=clock, pace=clock)
+    reader = RunsReader(tmp_path / "nowhere", now=clock, pace=clock)
     first = reader.poll()
     assert first is not None
     assert (first.runs, first.problems, first.runner_alive, first.taken_at) == ((), (), False, NOW)
@@ -59,9 +58,9 @@ def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_silence(tmp_path: P
     assert reader.poll() is None
 
 
-def test_a_run_is_read_with_all_its_numbers_and_pictures(tmp_path: Path, clock: Clock) -> None:
+def test_a_run_is_read_with_all_its_numbers_and_images(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "x^1.5", epoch=3)
-    run = only(LiveReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
     assert run.id == made.id
     assert (run.label, run.dataset, run.group) == ("x^1.5", "high", "quick-20261124-101502")
     assert run.state is State.RUNNING
@@ -75,7 +74,7 @@ def test_a_run_is_read_with_all_its_numbers_and_pictures(tmp_path: Path, clock: 
 def test_runs_are_oldest_first_and_groups_newest_last(tmp_path: Path, clock: Clock) -> None:
     comparison(tmp_path, "finished")
     late = fake_run(tmp_path, "cosine", state=State.QUEUED, place=9, group="later")
-    snapshot = LiveReader(tmp_path, now=clock, pace=clock).poll()
+    snapshot = RunsReader(tmp_path, now=clock, pace=clock).poll()
     assert snapshot is not None
     assert [run.label for run in snapshot.runs] == ["linear", "sine", "x^1.5", "x^2", "x^10", "cosine"]
     assert snapshot.groups == ("quick-20261124-101502", "later")
@@ -87,7 +86,7 @@ def test_runs_are_oldest_first_and_groups_newest_last(tmp_path: Path, clock: Clo
 
 def test_nothing_new_is_none(tmp_path: Path, clock: Clock) -> None:
     comparison(tmp_path, "running")
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     assert reader.poll() is not None
     for _ in range(20):
         clock.tick(0.1)
@@ -96,7 +95,7 @@ def test_nothing_new_is_none(tmp_path: Path, clock: Clock) -> None:
 
 def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     before = only(reader.poll())
     kept = before.losses.copy()
     with MetricsWriter(made.metrics_file) as writer:
@@ -111,7 +110,7 @@ def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, cl
 
 def test_what_was_handed_out_cannot_be_written_to(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", epoch=1)
-    run = only(LiveReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
     with pytest.raises(ValueError, match="read-only"):
         run.losses[0] = 0.0
 
@@ -119,7 +118,7 @@ def test_what_was_handed_out_cannot_be_written_to(tmp_path: Path, clock: Clock) 
 def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Path, clock: Clock) -> None:
     elsewhere = ProcessIdentity(host="elsewhere", pid=7, pid_started=1.0, boot_id="x")
     made = fake_run(tmp_path, "linear", epoch=1, process=elsewhere)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     assert only(reader.poll()).state is State.RUNNING
     for _ in range(10):
         clock.tick(30)
@@ -134,7 +133,7 @@ def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
     replace_status(made, heartbeat=clock.now)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     assert only(reader.poll()).warning == ""
     clock.tick(299)
     assert reader.poll() is None
@@ -148,7 +147,7 @@ def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_
 
 def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     replace_status(made, elapsed=5.4)
     assert reader.poll() is None
@@ -158,7 +157,7 @@ def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> Non
 
 def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", state=State.CRASHED, epoch=2)
-    run = only(LiveReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
     assert run.status.state is State.RUNNING
     assert run.state is State.CRASHED
 
@@ -166,7 +165,7 @@ def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
 def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Clock) -> None:
     process = ProcessIdentity.current()
     made = fake_run(tmp_path, "linear", epoch=2, process=process)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     assert only(reader.poll()).state is State.RUNNING
     dead = msgspec.json.decode(made.status_file.read_bytes(), type=Status)
     stamp = made.status_file.stat()
@@ -182,7 +181,7 @@ def test_last_words_between_two_looks_are_no_crash(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=2)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
 
     def dies_while_we_look(status: Status, *, now: float) -> State:
@@ -197,11 +196,11 @@ def test_last_words_between_two_looks_are_no_crash(
 
 
 @pytest.mark.parametrize("folder", ["samples", "reverse"])
-def test_new_pictures_are_seen_even_within_one_tick_of_the_file_systems_clock(
+def test_new_images_are_seen_even_within_one_tick_of_the_file_systems_clock(
     tmp_path: Path, clock: Clock, folder: str
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     where = made.path / folder
     sheet(where / "epoch-0002.png", 0.5, seed=1)
@@ -215,7 +214,7 @@ def test_new_pictures_are_seen_even_within_one_tick_of_the_file_systems_clock(
 
 def test_a_new_run_appears_and_a_deleted_one_goes(tmp_path: Path, clock: Clock) -> None:
     first = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     second = fake_run(tmp_path, "sine", state=State.QUEUED, place=1)
     snapshot = reader.poll()
@@ -231,7 +230,7 @@ def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clo
     fake_run(tmp_path, "sine", epoch=1, place=1)
     good = made.status_file.read_bytes()
     made.status_file.write_bytes(b"{")
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     snapshot = reader.poll()
     assert snapshot is not None
     assert [run.label for run in snapshot.runs] == ["sine"]
@@ -250,7 +249,7 @@ def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clo
 
 def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     file = made.read()
     train = msgspec.structs.replace(file.config.train, epochs=5)
@@ -265,7 +264,7 @@ def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
 
 def test_a_living_queue_runner_is_seen_and_a_dead_one_is_not(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", state=State.QUEUED)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     first = reader.poll()
     assert first is not None
     assert not first.runner_alive
@@ -297,7 +296,7 @@ def test_ended_runs_are_looked_at_once_a_second(
 ) -> None:
     for place in range(20):
         fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=place)
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     for _ in range(4):
         clock.tick(ENDED_INTERVAL)
@@ -315,7 +314,7 @@ def test_ended_runs_are_looked_at_once_a_second(
 def test_a_wall_clock_that_is_set_back_does_not_blind_the_reader(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
     wall = Clock()
-    reader = LiveReader(tmp_path, now=wall, pace=clock)
+    reader = RunsReader(tmp_path, now=wall, pace=clock)
     reader.poll()
     wall.tick(-3600)
     clock.tick(ENDED_INTERVAL)
@@ -331,7 +330,7 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name="x\x1b[31m^2")
     )
     made.write_run_file(msgspec.structs.replace(file, config=evil))
-    snapshot = LiveReader(tmp_path, now=clock, pace=clock).poll()
+    snapshot = RunsReader(tmp_path, now=clock, pace=clock).poll()
     assert snapshot is not None
     assert snapshot.runs[1].label == "x^2"
 
@@ -339,12 +338,12 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
 def test_many_runs_come_bit_by_bit_the_newest_first(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tui.live, "FIRST_READS", 0.0)
+    monkeypatch.setattr("tui.state.reader.FIRST_READS", 0.0)
     runs = [
         fake_run(tmp_path, name, state=State.FINISHED, created=START + timedelta(seconds=second))
         for second, name in enumerate(SCHEDULE_NAMES[:5])
     ]
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     for read in range(1, 6):
         snapshot = reader.poll()
         assert snapshot is not None
@@ -357,9 +356,9 @@ def test_many_runs_come_bit_by_bit_the_newest_first(
 def test_with_very_many_ended_runs_each_is_looked_at_less_often(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tui.live, "CALM_RUNS", 1)
+    monkeypatch.setattr("tui.state.reader.CALM_RUNS", 1)
     runs = comparison(tmp_path, "finished")
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     for _ in range(4):
         reader.poll()
         clock.tick(ENDED_INTERVAL * 5)
@@ -376,7 +375,7 @@ def test_a_run_that_goes_and_comes_again_is_read_anew(tmp_path: Path, clock: Clo
         fake_run(tmp_path, name, state=State.FINISHED, epoch=1, place=n)
         for n, name in enumerate(["linear", "sine"])
     )
-    reader = LiveReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, pace=clock)
     reader.poll()
     away = tmp_path.with_name("away")
     shutil.move(run.path, away)

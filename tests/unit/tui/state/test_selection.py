@@ -8,8 +8,8 @@ import pytest
 
 from core.runs.status import State
 from tests.support.tui_fixtures import NOW, START, fake_run
-from tui.state.reader import LiveReader
-from tui.state.selection import RunChoice
+from tui.state.reader import RunsReader
+from tui.state.selection import RunSelection
 from tui.state.snapshot import Snapshot
 
 
@@ -19,7 +19,7 @@ def snapshot(tmp_path: Path) -> Snapshot:
     for place, group in enumerate(("old", "old", "new", "new", "new")):
         created = START + timedelta(minutes=place)
         fake_run(tmp_path, "linear", state=State.STOPPED, place=place, group=group, created=created)
-    taken = LiveReader(tmp_path, now=lambda: NOW).poll()
+    taken = RunsReader(tmp_path, now=lambda: NOW).poll()
     assert taken is not None
     return taken
 
@@ -31,21 +31,21 @@ def without(snapshot: Snapshot, *places: int) -> Snapshot:
 
 
 def test_before_there_is_anything_to_choose_from_nothing_is_chosen() -> None:
-    choice = RunChoice()
+    choice = RunSelection()
     for snapshot in (None, Snapshot()):
         if snapshot is not None:
-            choice.take(snapshot)
+            choice.update(snapshot)
         choice.select(3)
         choice.next_group()
         choice.follow_newest()
-        assert (choice.runs, choice.selected, choice.chosen, choice.row) == ((), None, (), 0)
+        assert (choice.runs, choice.selected, choice.compared, choice.row) == ((), None, (), 0)
 
 
 def test_the_newest_group_is_shown_until_a_person_chooses_another(snapshot: Snapshot) -> None:
-    choice = RunChoice()
-    choice.take(without(snapshot, 2, 3, 4))
+    choice = RunSelection()
+    choice.update(without(snapshot, 2, 3, 4))
     assert choice.group == "old"
-    choice.take(snapshot)
+    choice.update(snapshot)
     assert choice.group == "new"
     shown = []
     for _ in range(3):
@@ -54,44 +54,44 @@ def test_the_newest_group_is_shown_until_a_person_chooses_another(snapshot: Snap
     assert shown == ["old", None, "new"]
     assert choice.newest_group
     choice.show_group("old")
-    choice.take(snapshot)
+    choice.update(snapshot)
     assert choice.group == "old"
-    choice.take(without(snapshot, 0, 1))
+    choice.update(without(snapshot, 0, 1))
     assert choice.group == "new"
 
 
 def test_the_cursor_follows_its_run_and_stays_in_its_row_when_the_run_is_gone(snapshot: Snapshot) -> None:
-    choice = RunChoice()
-    choice.take(snapshot)
+    choice = RunSelection()
+    choice.update(snapshot)
     choice.show_group(None)
     choice.select(3)
-    choice.take(without(snapshot, 0, 1))
+    choice.update(without(snapshot, 0, 1))
     assert choice.selected is snapshot.runs[3]
     assert choice.row == 1
-    choice.take(without(snapshot, 0, 1, 3))
+    choice.update(without(snapshot, 0, 1, 3))
     assert choice.selected is snapshot.runs[4]
-    choice.take(without(snapshot, 1, 2, 3, 4))
+    choice.update(without(snapshot, 1, 2, 3, 4))
     assert choice.selected is snapshot.runs[0]
     choice.select(99)
     assert choice.row == 0
 
 
 def test_marks_are_forgotten_with_their_runs_and_all_runs_are_meant_without_any(snapshot: Snapshot) -> None:
-    choice = RunChoice()
-    choice.take(snapshot)
-    assert choice.chosen == snapshot.runs[2:]
+    choice = RunSelection()
+    choice.update(snapshot)
+    assert choice.compared == snapshot.runs[2:]
     for place in (2, 3, 3, 0):
         choice.mark(snapshot.runs[place].id)
-    assert choice.chosen == (snapshot.runs[2],)
-    choice.take(without(snapshot, 2))
+    assert choice.compared == (snapshot.runs[2],)
+    choice.update(without(snapshot, 2))
     assert choice.marked == {snapshot.runs[0].id}
-    assert choice.chosen == snapshot.runs[3:]
+    assert choice.compared == snapshot.runs[3:]
 
 
 def test_each_wish_is_told_once_and_a_new_snapshot_is_not(snapshot: Snapshot) -> None:
     told: list[int | None] = []
-    choice = RunChoice(changed=lambda: told.append(choice.epoch))
-    choice.take(snapshot)
+    choice = RunSelection(changed=lambda: told.append(choice.epoch))
+    choice.update(snapshot)
     assert told == []
     choice.select(1)
     choice.select_run(snapshot.runs[2].id)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.tui_fixtures import comparison
 from tui.screens.board.system_panel import panel_lines
-from tui.state.reader import LiveReader
-from tui.state.system_load import GpuLoad, MachineLoad, MachineReader, parse_smi
+from tui.state.reader import RunsReader
+from tui.state.system_load import GpuLoad, SystemLoad, SystemLoadReader, parse_smi
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,7 @@ def program(folder: Path, text: str, *, code: int = 0) -> None:
 
 def test_a_machine_without_gpus_says_nothing_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    load = MachineReader().read()
+    load = SystemLoadReader().read()
     assert load.gpus == ()
     assert 0.0 <= load.cpu <= 1.0
     assert 0 < load.used <= load.total
@@ -40,7 +40,7 @@ def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
     program(tmp_path / "bin", "NVIDIA A100, 37, 2048, 40960, 51")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     moment = [0.0]
-    reader = MachineReader(pace=lambda: moment[0])
+    reader = SystemLoadReader(pace=lambda: moment[0])
     calls = tmp_path / "bin" / "calls"
     for now, expected in ((0.0, 1), (5.0, 1), (11.0, 2)):
         moment[0] = now
@@ -51,7 +51,7 @@ def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
 def test_a_nvidia_smi_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program(tmp_path / "bin", "no driver", code=9)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    assert MachineReader().read().gpus == ()
+    assert SystemLoadReader().read().gpus == ()
 
 
 def test_an_answer_that_is_none_is_no_gpu_and_its_escape_codes_go_nowhere() -> None:
@@ -89,7 +89,7 @@ def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) ->
         nvmlDeviceGetTemperature=lambda handle, kind: 40,
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    reader = MachineReader()
+    reader = SystemLoadReader()
     known, slice_of_one = reader.read().gpus
     assert known == GpuLoad("H100", 0.8, 1 << 30, 2 << 30, 40)
     assert slice_of_one == GpuLoad("H100", None, 1 << 30, 2 << 30, None)
@@ -100,10 +100,10 @@ def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("width", [60, 80, 120, 160, 250])
 def test_the_panel_says_all_at_each_width_and_no_line_is_too_long(tmp_path: Path, width: int) -> None:
     comparison(tmp_path, "running")
-    snapshot = LiveReader(tmp_path).poll()
+    snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
     gpus = tuple(GpuLoad("H100", share, 40 << 30, 80 << 30, 60) for share in (0.1, None))
-    lines = panel_lines(MachineLoad(0.5, 1, 1 << 30, 2 << 30, gpus), snapshot.pending, {}, width)
+    lines = panel_lines(SystemLoad(0.5, 1, 1 << 30, 2 << 30, gpus), snapshot.pending, {}, width)
     assert all(line.cell_length <= width for line in lines)
     text = "\n".join(line.plain for line in lines)
     for said in ("50% of 1 core", "1.0 of 2.0 GB", "gpu 0 H100", "gpu 1 H100", "queue 2 runs", "sine"):

@@ -15,11 +15,19 @@ from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import App
 from textual.driver import Driver
 
-from tui.terminal.driver import LOCAL_RATE, PICTURE_RATE, PIXEL_RATE, REMOTE_RATE, Thin, rate_of_line, thinned
+from tui.terminal.driver import (
+    IMAGE_RATE,
+    LOCAL_RATE,
+    PIXEL_RATE,
+    REMOTE_RATE,
+    DiffDriver,
+    bandwidth_limit,
+    with_diffing,
+)
 from tui.terminal.kitty.detect import NO_TERMINAL
 from tui.terminal.kitty.placements import Placements
 from tui.terminal.kitty.protocol import PLACEHOLDER, delete
-from tui.terminal.screen_buffer import Painted, is_mode
+from tui.terminal.screen_buffer import ScreenBuffer, is_mode
 
 WIDTH, HEIGHT = 24, 5
 LOOKS = (
@@ -87,37 +95,37 @@ def blank() -> str:
 @settings(max_examples=30, deadline=None)
 @given(st.lists(frame, min_size=1, max_size=6), st.integers(0, 5))
 def test_what_is_sent_shows_what_was_written(frames: list[str], skipped: int) -> None:
-    painted, sent = Painted(), []
+    painted, sent = ScreenBuffer(), []
     for number, one in enumerate([blank(), *frames]):
-        assert painted.take(one)
+        assert painted.write(one)
         if number != skipped:  # a frame that waits is sent with the next
-            sent.append(painted.send())
-    sent.append(painted.send())
+            sent.append(painted.flush())
+    sent.append(painted.flush())
     assert painted_by(sent) == painted_by([blank(), *frames])
-    assert painted.send() == ""
+    assert painted.flush() == ""
 
 
 def test_a_frame_that_changes_nothing_sends_nothing_but_the_cursor() -> None:
-    painted = Painted()
-    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
-    assert painted.send()
-    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
-    assert painted.send() == ""
-    assert painted.take(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[2;1H")
-    assert painted.send() == "\x1b[2;1H"
+    painted = ScreenBuffer()
+    assert painted.write(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
+    assert painted.flush()
+    assert painted.write(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[1;1H")
+    assert painted.flush() == ""
+    assert painted.write(piece(0, 0, [("▀▀▀", LOOKS[5])]) + "\x1b[2;1H")
+    assert painted.flush() == "\x1b[2;1H"
 
 
 def test_only_cells_that_differ_are_sent_and_only_the_colour_that_differs() -> None:
-    painted = Painted()
-    assert painted.take(piece(0, 0, [("▀" * 20, "38;2;9;8;7;48;2;1;2;3")]))
-    painted.send()
+    painted = ScreenBuffer()
+    assert painted.write(piece(0, 0, [("▀" * 20, "38;2;9;8;7;48;2;1;2;3")]))
+    painted.flush()
     parts = [
         ("▀" * 10, "38;2;9;8;7;48;2;1;2;3"),
         ("▀", "38;2;9;8;7;48;2;1;2;4"),
         ("▀", "38;2;9;8;7;48;2;1;2;5"),
     ]
-    assert painted.take(piece(0, 0, parts) + "\x1b[1;1H")
-    assert painted.send() == "\x1b[1;11H\x1b[38;2;9;8;7;48;2;1;2;4m▀\x1b[48;2;1;2;5m▀\x1b[m\x1b[1;1H"
+    assert painted.write(piece(0, 0, parts) + "\x1b[1;1H")
+    assert painted.flush() == "\x1b[1;11H\x1b[38;2;9;8;7;48;2;1;2;4m▀\x1b[48;2;1;2;5m▀\x1b[m\x1b[1;1H"
 
 
 def test_wide_characters_come_and_go_whole() -> None:
@@ -127,10 +135,10 @@ def test_wide_characters_come_and_go_whole() -> None:
         piece(0, 0, [("漢b字 c", "1")]),
         piece(0, 0, [("abcdefg", "")]),
     ]
-    painted, sent = Painted(), []
+    painted, sent = ScreenBuffer(), []
     for number, one in enumerate(frames, start=1):
-        assert painted.take(one)
-        sent.append(painted.send())
+        assert painted.write(one)
+        sent.append(painted.flush())
         assert painted_by(sent) == painted_by(frames[:number])
 
 
@@ -142,18 +150,18 @@ def test_noise_takes_half_of_what_textual_writes() -> None:
         return ";".join(["2", *[str(rng.choice(levels))] * 3])
 
     noise = piece(0, 0, [("▀", f"38;{grey()};48;{grey()}") for _ in range(12)])
-    painted = Painted()
-    assert painted.take(noise)
-    assert len(painted.send()) < len(noise) * 0.6
+    painted = ScreenBuffer()
+    assert painted.write(noise)
+    assert len(painted.flush()) < len(noise) * 0.6
 
 
 @pytest.mark.parametrize(
     "data", ["\x1b[?1049h", "\x1b[2J", "\x1b]52;c;aGk=\x07", "a\rb", "\x1b_Gq\x1b\\", "a\nb"]
 )
 def test_what_is_not_made_of_cells_is_not_taken(data: str) -> None:
-    painted = Painted()
-    assert not painted.take(data)
-    assert painted.send() == ""
+    painted = ScreenBuffer()
+    assert not painted.write(data)
+    assert painted.flush() == ""
     assert not is_mode(data)
 
 
@@ -185,13 +193,13 @@ class Kept(Driver):
 
 
 @pytest.fixture
-async def driver() -> Thin:
-    made = thinned(Kept)(App())
-    assert isinstance(made, Thin)
+async def driver() -> DiffDriver:
+    made = with_diffing(Kept)(App())
+    assert isinstance(made, DiffDriver)
     return made
 
 
-def written(driver: Thin) -> list[str]:
+def written(driver: DiffDriver) -> list[str]:
     assert isinstance(driver, Kept)
     return driver.written
 
@@ -203,7 +211,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
-    driver: Thin, monkeypatch: pytest.MonkeyPatch
+    driver: DiffDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = False
     monkeypatch.setattr(driver, "_is_free", lambda: free)
@@ -216,7 +224,7 @@ async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
     assert "0" not in written(driver)[0].replace("\x1b[0m", "")
 
 
-async def test_no_more_is_sent_than_the_line_is_given(driver: Thin) -> None:
+async def test_no_more_is_sent_than_the_line_is_given(driver: DiffDriver) -> None:
     driver._rate = 50
     driver.write(piece(0, 0, [("0" * 20, "")]))
     driver.write(piece(0, 0, [("1" * 20, "")]))
@@ -228,7 +236,7 @@ async def test_no_more_is_sent_than_the_line_is_given(driver: Thin) -> None:
 
 
 async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
-    driver: Thin, monkeypatch: pytest.MonkeyPatch
+    driver: DiffDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = piece(0, 0, [("words", "")])
     driver.write(text)
@@ -244,11 +252,11 @@ async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
     assert "words" in written(driver)[-1]
 
 
-async def test_pictures_come_with_the_cells_that_show_them_and_go_with_the_screen(
-    driver: Thin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_images_come_with_the_cells_that_show_them_and_go_with_the_screen(
+    driver: DiffDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver.placements = places = Placements()
-    place = places.hang(driver, (0, 0), np.zeros((8, 8), np.uint8), 4, 2)
+    place = places.place(driver, (0, 0), np.zeros((8, 8), np.uint8), 4, 2)
     assert place is not None
     driver.start_application_mode()
     with (tmp_path / "no terminal").open("w") as file:
@@ -257,19 +265,19 @@ async def test_pictures_come_with_the_cells_that_show_them_and_go_with_the_scree
     assert written(driver)[-1].startswith(f"\x1b_Ga=t,t=d,f=100,i={place.identity},q=2,m=0;")
     assert written(driver)[-1].count(PLACEHOLDER) == 8
     driver._rate = LOCAL_RATE
-    assert driver._picture_rate == PIXEL_RATE
+    assert driver._image_rate == PIXEL_RATE
     driver._rate = REMOTE_RATE
-    assert driver._picture_rate == PICTURE_RATE
+    assert driver._image_rate == IMAGE_RATE
     driver.stop_application_mode()
     assert written(driver)[-1] == delete(place.identity)
     driver._free_at = 0.0
     driver.write(piece(0, 2, [("words", "")]))
     assert "words" in written(driver)[-1]
     assert "_G" not in written(driver)[-1]
-    assert driver.ask() == NO_TERMINAL
+    assert driver.detect_kitty() == NO_TERMINAL
 
 
-async def test_frames_are_whole_where_the_terminal_understands_that(driver: Thin) -> None:
+async def test_frames_are_whole_where_the_terminal_understands_that(driver: DiffDriver) -> None:
     for data in (SYNC_START, piece(0, 0, [("words", "")]), SYNC_END):
         driver.write(data)
     assert len(written(driver)) == 1
@@ -278,6 +286,6 @@ async def test_frames_are_whole_where_the_terminal_understands_that(driver: Thin
 
 
 def test_a_line_over_ssh_is_given_less() -> None:
-    assert rate_of_line({}) == LOCAL_RATE
-    assert rate_of_line({"SSH_TTY": ""}) == LOCAL_RATE
-    assert rate_of_line({"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}) == REMOTE_RATE
+    assert bandwidth_limit({}) == LOCAL_RATE
+    assert bandwidth_limit({"SSH_TTY": ""}) == LOCAL_RATE
+    assert bandwidth_limit({"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}) == REMOTE_RATE

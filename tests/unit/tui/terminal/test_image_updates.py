@@ -6,10 +6,10 @@ import pytest
 from textual.app import App
 
 from tests.unit.tui.terminal.test_driver import HEIGHT, WIDTH, Kept, blank, painted_by, piece, until
-from tui.terminal.cell_style import Look
-from tui.terminal.driver import PICTURE_RATE, PICTURE_SPARE, Thin, thinned
-from tui.terminal.image_updates import CELL_BYTES, by_look, most_wrong, picture_cells
-from tui.terminal.screen_buffer import Painted
+from tui.terminal.cell_style import CellStyle
+from tui.terminal.driver import IMAGE_RATE, IMAGE_RATE_RESERVE, DiffDriver, with_diffing
+from tui.terminal.image_updates import CELL_BYTES, group_by_style, image_cells, largest_errors
+from tui.terminal.screen_buffer import ScreenBuffer
 
 LEVELS = [round(level * 255 / 15) for level in range(16)]
 
@@ -33,57 +33,57 @@ def noise(seed: int, levels: list[int] = LEVELS) -> str:
 
 @pytest.mark.parametrize("room", [30, 200, 700])
 def test_noise_that_has_no_room_follows_in_parts_and_is_exact_at_rest(room: int) -> None:
-    painted = Painted()
+    painted = ScreenBuffer()
     sent = []
     for frame in (noise(1), noise(2)):
-        painted.take(frame)
-        sent.append(painted.send(None if not sent else room))
-    assert painted.waits()
+        painted.write(frame)
+        sent.append(painted.flush(None if not sent else room))
+    assert painted.is_dirty()
     assert len(sent[1].encode()) < 2 * (room + 2 * CELL_BYTES)
     rounds = 0
-    while painted.waits():
+    while painted.is_dirty():
         rounds += 1
-        sent.append(painted.send(room))
+        sent.append(painted.flush(room))
     assert rounds >= WIDTH * HEIGHT * CELL_BYTES // room // 2
     assert painted_by(sent) == painted_by([noise(2)])
-    assert painted.send(room) == ""
+    assert painted.flush(room) == ""
 
 
 def test_parts_are_of_what_is_wanted_by_then_and_words_never_wait() -> None:
-    painted = Painted()
-    painted.take(blank() + noise(1))
-    sent = [painted.send()]
-    painted.take(noise(2))
-    sent.append(painted.send(100))
-    painted.take(noise(3) + piece(0, 2, [("words", "1")]))
-    sent.append(painted.send(0))
+    painted = ScreenBuffer()
+    painted.write(blank() + noise(1))
+    sent = [painted.flush()]
+    painted.write(noise(2))
+    sent.append(painted.flush(100))
+    painted.write(noise(3) + piece(0, 2, [("words", "1")]))
+    sent.append(painted.flush(0))
     assert "words" in sent[-1]
     assert "▀" not in sent[-1]
-    while painted.waits():
-        sent.append(painted.send(100))
+    while painted.is_dirty():
+        sent.append(painted.flush(100))
     assert painted_by(sent) == painted_by([noise(3), piece(0, 2, [("words", "1")])])
 
 
 def test_another_screen_comes_whole() -> None:
-    painted = Painted()
-    painted.take(noise(1))
-    painted.send()
+    painted = ScreenBuffer()
+    painted.write(noise(1))
+    painted.flush()
     page = [piece(0, y, [("word " * 2, ""), (" " * (WIDTH - 10), "48;2;1;2;3")]) for y in range(HEIGHT)]
-    painted.take("".join(page))
-    sent = painted.send(0)
-    assert not painted.waits()
+    painted.write("".join(page))
+    sent = painted.flush(0)
+    assert not painted.is_dirty()
     assert painted_by([noise(1), sent]) == painted_by(page)
 
 
 def test_cells_that_are_furthest_from_what_they_should_be_go_first() -> None:
-    def row(levels: list[int]) -> tuple[list[str], list[Look]]:
-        return ["▀"] * len(levels), [Look("", f"38;{grey(level)}", "48;5;231") for level in levels]
+    def row(levels: list[int]) -> tuple[list[str], list[CellStyle]]:
+        return ["▀"] * len(levels), [CellStyle("", f"38;{grey(level)}", "48;5;231") for level in levels]
 
     wanted, shown = {0: row([0, 100, 0, 255])}, {0: row([0, 0, 255, 250])}
-    cells = [(0, x) for x in picture_cells(wanted[0], shown[0])]
+    cells = [(0, x) for x in image_cells(wanted[0], shown[0])]
     assert cells == [(0, 1), (0, 2), (0, 3)]
-    assert most_wrong(cells, wanted, shown, 2) == [(0, 2), (0, 1)]
-    assert by_look(cells, wanted)[0] == (Look("", f"38;{grey(0)}", "48;5;231"), [(0, 2)])
+    assert largest_errors(cells, wanted, shown, 2) == [(0, 2), (0, 1)]
+    assert group_by_style(cells, wanted)[0] == (CellStyle("", f"38;{grey(0)}", "48;5;231"), [(0, 2)])
 
 
 @pytest.mark.parametrize(
@@ -91,34 +91,34 @@ def test_cells_that_are_furthest_from_what_they_should_be_go_first() -> None:
     [("38;2;0;0;9", "38;5;244"), ("38;5;16", "38;5;123"), ("30", "97"), ("38;5;1", "38;5;15"), ("", "37")],
 )
 def test_brightness_is_known_of_all_kinds_of_colours(color: str, brighter: str) -> None:
-    def row(*colors: str) -> tuple[list[str], list[Look]]:
-        return ["▀"] * len(colors), [Look("", one, "") for one in colors]
+    def row(*colors: str) -> tuple[list[str], list[CellStyle]]:
+        return ["▀"] * len(colors), [CellStyle("", one, "") for one in colors]
 
     wanted, shown = {0: row(color, brighter)}, {0: row("38;2;0;0;0", "38;2;0;0;0")}
-    assert most_wrong([(0, 0), (0, 1)], wanted, shown, 1) == [(0, 1)]
+    assert largest_errors([(0, 0), (0, 1)], wanted, shown, 1) == [(0, 1)]
 
 
 def test_cells_that_look_alike_are_sent_together_where_that_is_shorter() -> None:
-    painted = Painted()
-    painted.take(noise(1, [0, 255]))
-    painted.send()
-    painted.take(noise(2, [0, 255]))
-    sent = painted.send()
+    painted = ScreenBuffer()
+    painted.write(noise(1, [0, 255]))
+    painted.flush()
+    painted.write(noise(2, [0, 255]))
+    sent = painted.flush()
     assert sent.count("m") < 6 + WIDTH * HEIGHT // 10
     assert painted_by([noise(1, [0, 255]), sent]) == painted_by([noise(2, [0, 255])])
 
 
-async def test_pictures_take_what_is_spare_and_the_rest_comes_by_itself() -> None:
-    driver = thinned(Kept)(App())
-    assert isinstance(driver, Thin)
+async def test_images_take_what_is_spare_and_the_rest_comes_by_itself() -> None:
+    driver = with_diffing(Kept)(App())
+    assert isinstance(driver, DiffDriver)
     assert isinstance(driver, Kept)
     driver.write(noise(1))
     driver.write(noise(2))
-    await until(lambda: not driver.painted.waits())
-    assert driver._spare < PICTURE_SPARE
-    driver._spare = -0.05 * PICTURE_RATE
+    await until(lambda: not driver.painted.is_dirty())
+    assert driver._spare < IMAGE_RATE_RESERVE
+    driver._spare = -0.05 * IMAGE_RATE
     driver._free_at = 0.0
     driver.write(noise(3))
-    assert driver.painted.waits()
-    await until(lambda: not driver.painted.waits())
+    assert driver.painted.is_dirty()
+    await until(lambda: not driver.painted.is_dirty())
     assert painted_by(driver.written) == painted_by([noise(3)])

@@ -11,16 +11,16 @@ from core.imaging.sparkline import sparkline
 from core.runs.decimate import minmax_buckets
 from tui.widgets.charts.binning import (
     at_points,
-    bridged,
     column_edges,
     connected,
+    dashed,
     envelope,
-    patterned,
+    interpolate_gaps,
     smoothed,
 )
 from tui.widgets.charts.canvas import GUTTER, spread
 from tui.widgets.charts.decimation import BLOCK, BucketedSeries
-from tui.widgets.charts.sparkline import trend
+from tui.widgets.charts.sparkline import loss_sparkline
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
 
 
@@ -104,10 +104,10 @@ def test_smoothing_leaves_a_constant_alone_and_gives_each_step_the_same_weight()
 def test_gaps_without_steps_are_bridged_and_losses_that_were_not_finite_are_not() -> None:
     values = np.array([np.nan, 1.0, np.nan, 3.0, np.nan, np.nan, 6.0, np.nan])
     broken = np.zeros(8, dtype=np.bool_)
-    np.testing.assert_allclose(bridged(values, broken), [np.nan, 1, 2, 3, 4, 5, 6, np.nan])
+    np.testing.assert_allclose(interpolate_gaps(values, broken), [np.nan, 1, 2, 3, 4, 5, 6, np.nan])
     broken[4] = True
-    np.testing.assert_allclose(bridged(values, broken), [np.nan, 1, 2, 3, np.nan, np.nan, 6, np.nan])
-    np.testing.assert_array_equal(bridged(np.full(3, np.nan), broken[:3]), np.full(3, np.nan))
+    np.testing.assert_allclose(interpolate_gaps(values, broken), [np.nan, 1, 2, 3, np.nan, np.nan, 6, np.nan])
+    np.testing.assert_array_equal(interpolate_gaps(np.full(3, np.nan), broken[:3]), np.full(3, np.nan))
 
 
 def test_a_connected_line_has_no_holes_between_neighbours() -> None:
@@ -131,7 +131,7 @@ def test_points_become_a_line_from_the_first_to_the_last() -> None:
 
 
 def test_a_pattern_keeps_the_last_column_that_is_drawn() -> None:
-    dotted = patterned(connected(np.array([1.0] * 8 + [np.nan])), (1, 3))
+    dotted = dashed(connected(np.array([1.0] * 8 + [np.nan])), (1, 3))
     assert np.flatnonzero(np.isfinite(dotted.low)).tolist() == [0, 3, 6, 7]
 
 
@@ -177,15 +177,15 @@ def test_labels_are_spread_in_order_without_meeting() -> None:
 
 def test_a_short_history_is_the_sparkline_itself() -> None:
     losses = np.array([1.0, 0.5, 0.2, 0.1])
-    assert trend(losses, 10) == sparkline(losses, 10)
-    assert trend(np.array([]), 10) == ""
+    assert loss_sparkline(losses, 10) == sparkline(losses, 10)
+    assert loss_sparkline(np.array([]), 10) == ""
 
 
 def test_a_trend_falls_and_shows_that_the_last_loss_was_not_a_number() -> None:
     losses = np.exp(-np.linspace(0, 5, 1_000_000))
-    text = trend(losses, 20)
+    text = loss_sparkline(losses, 20)
     assert len(text) == 20
     assert list(text) == sorted(text, reverse=True)
     losses[-1] = np.nan
-    assert trend(losses, 20)[-1] == "·"
-    assert "·" not in trend(losses, 20)[:-1]
+    assert loss_sparkline(losses, 20)[-1] == "·"
+    assert "·" not in loss_sparkline(losses, 20)[:-1]

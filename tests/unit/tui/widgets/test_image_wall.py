@@ -5,7 +5,7 @@ import pytest
 from textual.geometry import Region
 
 from tests.support.widget_bench import BLUE, Bench, lines_of, noise, pixels_of
-from tui.widgets.images.image_wall import Wall, WallColumn, plan
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
 
 
 def columns(count: int, *, size: int = 32, rows: int = 4) -> list[WallColumn]:
@@ -38,12 +38,12 @@ def test_tiles_are_as_large_as_lets_all_columns_be_seen(
     assert layout.left + (shown - 1) * layout.step + layout.tile <= width
 
 
-def test_a_plan_without_columns_or_pictures_is_one_empty_tile() -> None:
+def test_a_plan_without_columns_or_images_is_one_empty_tile() -> None:
     assert plan([], 80).shown == 1
     assert plan([WallColumn("a", None)], 80).tile == 32
 
 
-class RecordingWall(Wall):
+class RecordingWall(ImageWall):
     """Remembers what it asked to be drawn again."""
 
     def __init__(self) -> None:
@@ -58,13 +58,13 @@ class RecordingWall(Wall):
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
 
-async def test_a_wall_shows_titles_notes_and_pictures() -> None:
-    wall = Wall()
+async def test_a_wall_shows_titles_notes_and_images() -> None:
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(70, 20)) as pilot:
         wall.show(columns(2))
         await pilot.pause()
         assert wall.render_line(0).text.startswith("run 0 epoch 3")
-        first = wall.columns[0].pictures
+        first = wall.columns[0].images
         assert first is not None
         cells = list(wall.render_line(1).crop(0, 32))
         assert np.abs(np.array(pixels_of([cells]))[:, :, 0] - first[0][:2].astype(int)).max() <= 9
@@ -79,13 +79,13 @@ async def test_only_the_column_that_changed_is_drawn_again() -> None:
         await pilot.pause()
         wall.asked.clear()
         wall.show(shown)
-        wall.show([WallColumn(c.title, c.pictures, c.note, c.color) for c in shown])
+        wall.show([WallColumn(c.title, c.images, c.note, c.color) for c in shown])
         assert wall.asked == []
         shown[2] = WallColumn("run 2", noise(4, seed=99), "epoch 4", BLUE)
         wall.show(shown)
         assert wall.asked == [(Region(64, 0, 32, 40),)]
         wall.asked.clear()
-        shown[1] = WallColumn("run 1", shown[1].pictures, "epoch 9", BLUE)
+        shown[1] = WallColumn("run 1", shown[1].images, "epoch 9", BLUE)
         wall.show(shown)
         assert wall.asked == [(Region(32, 0, 32, 1),)]
         await pilot.pause()
@@ -93,7 +93,7 @@ async def test_only_the_column_that_changed_is_drawn_again() -> None:
 
 
 async def test_lines_are_drawn_once_and_then_come_from_the_cache() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(160, 40)) as pilot:
         wall.show(columns(5))
         await pilot.pause()
@@ -104,7 +104,7 @@ async def test_lines_are_drawn_once_and_then_come_from_the_cache() -> None:
 
 
 async def test_rows_scroll_and_stop_at_both_ends() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(64, 35)) as pilot:
         wall.show(columns(2, rows=5))
         await pilot.pause()
@@ -122,7 +122,7 @@ async def test_rows_scroll_and_stop_at_both_ends() -> None:
 
 
 async def test_columns_that_do_not_fit_are_paged_and_said_to_be_there() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(80, 20)) as pilot:
         wall.show(columns(8))
         await pilot.pause()
@@ -141,8 +141,8 @@ async def test_columns_that_do_not_fit_are_paged_and_said_to_be_there() -> None:
         assert wall.first_column == 0
 
 
-async def test_a_column_without_pictures_says_why_on_as_many_lines_as_it_needs() -> None:
-    wall = Wall()
+async def test_a_column_without_images_says_why_on_as_many_lines_as_it_needs() -> None:
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(80, 12)) as pilot:
         wall.show([*columns(4), WallColumn("late", None, empty="waits for its turn to come")])
         await pilot.pause()
@@ -152,10 +152,10 @@ async def test_a_column_without_pictures_says_why_on_as_many_lines_as_it_needs()
 
 
 async def test_a_note_gives_way_to_its_last_word_and_then_to_nothing_before_a_title_does() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(48, 12)) as pilot:
-        pictures = noise()
-        wall.show([WallColumn(title, pictures, "epoch 12") for title in ("ab", "abcdefghij", "a" * 40)])
+        images = noise()
+        wall.show([WallColumn(title, images, "epoch 12") for title in ("ab", "abcdefghij", "a" * 40)])
         await pilot.pause()
         text = wall.render_line(0).text
         assert [text[at : at + 16].rstrip() for at in (0, 16, 32)] == [
@@ -166,7 +166,7 @@ async def test_a_note_gives_way_to_its_last_word_and_then_to_nothing_before_a_ti
 
 
 async def test_a_wall_with_nothing_to_show_is_blank_and_grey_and_colour_stand_side_by_side() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(80, 12)) as pilot:
         assert all(not line.strip() for line in lines_of(wall))
         wall.show([WallColumn("grey", noise()), WallColumn("colour", noise(colour=True))])
@@ -178,7 +178,7 @@ async def test_a_wall_with_nothing_to_show_is_blank_and_grey_and_colour_stand_si
 
 
 async def test_a_wall_lays_itself_out_anew_when_its_size_changes() -> None:
-    wall = Wall()
+    wall = ImageWall()
     async with Bench(wall).run_test(size=(160, 40)) as pilot:
         wall.show(columns(5))
         await pilot.resize_terminal(80, 24)

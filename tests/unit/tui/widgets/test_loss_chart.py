@@ -141,7 +141,7 @@ async def test_axes_smoothing_and_what_is_shown_can_be_changed() -> None:
         chart.show([series_of(falling(), heldout=True)])
         await pilot.pause()
         assert "held-out" in lines_of(chart)[0]
-        pictures = [lines_of(chart)]
+        images = [lines_of(chart)]
         for change in (
             lambda: setattr(chart, "log_y", False),
             lambda: setattr(chart, "log_x", True),
@@ -151,9 +151,9 @@ async def test_axes_smoothing_and_what_is_shown_can_be_changed() -> None:
         ):
             change()
             await pilot.pause()
-            pictures.append(lines_of(chart))
-        assert len({"\n".join(lines) for lines in pictures}) == len(pictures)
-        assert "linear y · log x · held-out only" in pictures[-1][0]
+            images.append(lines_of(chart))
+        assert len({"\n".join(lines) for lines in images}) == len(images)
+        assert "linear y · log x · held-out only" in images[-1][0]
         assert chart.smoothing == 0
         chart.next_shown()
         assert chart.shown == "both"

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.imaging.resize import LIFT, fit
+from core.imaging.resize import RAISED_BLACK, fit_image
 from core.imaging.sheet import write_sheet
 from tests.support.widget_bench import noise, pixels_of
-from tui.state.sheet_cache import PictureCache
+from tui.state.sheet_cache import SheetCache
 from tui.widgets.images.halfblocks import cell_lines
 
 
 def test_a_sheet_is_the_same_object_until_its_file_changes(tmp_path: Path) -> None:
-    path, cache = tmp_path / "epoch-0001.png", PictureCache()
+    path, cache = tmp_path / "epoch-0001.png", SheetCache()
     write_sheet(path, noise(), columns=2)
     first = cache.sheet(path)
     assert first is not None
@@ -23,11 +23,11 @@ def test_a_sheet_is_the_same_object_until_its_file_changes(tmp_path: Path) -> No
     write_sheet(path, noise(5), columns=2)
     second = cache.sheet(path)
     assert second is not None
-    assert len(second.pictures) == 5
+    assert len(second.images) == 5
 
 
 def test_a_damaged_sheet_is_none_and_is_read_once(tmp_path: Path) -> None:
-    path, cache = tmp_path / "epoch-0001.png", PictureCache()
+    path, cache = tmp_path / "epoch-0001.png", SheetCache()
     path.write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
     assert cache.sheet(path) is None
     assert cache.sheet(path) is None
@@ -37,7 +37,7 @@ def test_a_damaged_sheet_is_none_and_is_read_once(tmp_path: Path) -> None:
 
 
 def test_a_missing_sheet_is_none_and_one_that_comes_is_found(tmp_path: Path) -> None:
-    path, cache = tmp_path / "epoch-0001.png", PictureCache()
+    path, cache = tmp_path / "epoch-0001.png", SheetCache()
     assert cache.sheet(path) is None
     write_sheet(path, noise(), columns=2)
     assert cache.sheet(path) is not None
@@ -46,7 +46,7 @@ def test_a_missing_sheet_is_none_and_one_that_comes_is_found(tmp_path: Path) -> 
 
 
 def test_the_least_recently_used_sheet_is_forgotten_first(tmp_path: Path) -> None:
-    cache = PictureCache(capacity=2)
+    cache = SheetCache(capacity=2)
     paths = [tmp_path / f"epoch-000{number}.png" for number in range(3)]
     for path in paths:
         write_sheet(path, noise(1, 4), columns=1)
@@ -59,7 +59,7 @@ def test_the_least_recently_used_sheet_is_forgotten_first(tmp_path: Path) -> Non
     cache.sheet(paths[1])
     assert cache.reads == 4
     with pytest.raises(ValueError, match="capacity of at least 1"):
-        PictureCache(0)
+        SheetCache(0)
 
 
 # Pictures as cells
@@ -67,18 +67,18 @@ def test_the_least_recently_used_sheet_is_forgotten_first(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("colour", [False, True])
 def test_cells_show_every_pixel_in_sixteen_levels(colour: bool) -> None:
-    picture = noise(1, 12, colour=colour)[0]
-    shown = np.array(pixels_of(cell_lines(picture)))
+    image = noise(1, 12, colour=colour)[0]
+    shown = np.array(pixels_of(cell_lines(image)))
     assert shown.shape == (12, 12, 3)
-    wanted = picture if colour else np.stack([picture] * 3, axis=-1)
+    wanted = image if colour else np.stack([image] * 3, axis=-1)
     assert np.abs(shown - wanted.astype(int)).max() <= 9
     assert len(np.unique(shown)) <= 16
 
 
 def test_black_and_white_stay_black_and_white_and_lifted_black_is_a_little_brighter() -> None:
-    picture = np.array([[0, 255], [255, 0]], dtype=np.uint8)
-    assert pixels_of(cell_lines(picture)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
-    assert pixels_of(cell_lines(picture, lifted=True))[0] == [(LIFT,) * 3, (255,) * 3]
+    image = np.array([[0, 255], [255, 0]], dtype=np.uint8)
+    assert pixels_of(cell_lines(image)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
+    assert pixels_of(cell_lines(image, lifted=True))[0] == [(RAISED_BLACK,) * 3, (255,) * 3]
 
 
 def test_an_odd_last_row_stands_on_black() -> None:
@@ -93,22 +93,22 @@ def test_cells_that_look_alike_are_one_segment() -> None:
 
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize("size", [1, 7, 16, 31])
-def test_a_shrunk_picture_keeps_its_mean(size: int, colour: bool) -> None:
-    picture = noise(1, 32, colour=colour)[0]
-    small = fit(picture, size)
-    assert small.shape == (size, size, *picture.shape[2:])
-    assert small.mean() == pytest.approx(picture.mean(), abs=0.6)
+def test_a_shrunk_image_keeps_its_mean(size: int, colour: bool) -> None:
+    image = noise(1, 32, colour=colour)[0]
+    small = fit_image(image, size)
+    assert small.shape == (size, size, *image.shape[2:])
+    assert small.mean() == pytest.approx(image.mean(), abs=0.6)
 
 
-def test_a_picture_shrunk_by_half_is_the_mean_of_squares() -> None:
-    picture = noise(1, 8)[0]
-    squares = picture.reshape(4, 2, 4, 2).mean(axis=(1, 3))
-    assert np.abs(fit(picture, 4) - squares).max() <= 0.5
+def test_a_image_shrunk_by_half_is_the_mean_of_squares() -> None:
+    image = noise(1, 8)[0]
+    squares = image.reshape(4, 2, 4, 2).mean(axis=(1, 3))
+    assert np.abs(fit_image(image, 4) - squares).max() <= 0.5
 
 
-def test_a_picture_of_the_right_size_is_left_alone_and_a_small_one_repeats_its_pixels() -> None:
-    picture = noise(1, 8)[0]
-    assert fit(picture, 8) is picture
-    assert np.array_equal(fit(picture, 17), picture.repeat(2, axis=0).repeat(2, axis=1))
+def test_a_image_of_the_right_size_is_left_alone_and_a_small_one_repeats_its_pixels() -> None:
+    image = noise(1, 8)[0]
+    assert fit_image(image, 8) is image
+    assert np.array_equal(fit_image(image, 17), image.repeat(2, axis=0).repeat(2, axis=1))
     wide = np.zeros((4, 8), dtype=np.uint8)
-    assert fit(wide, 4).shape == (2, 4)
+    assert fit_image(wide, 4).shape == (2, 4)

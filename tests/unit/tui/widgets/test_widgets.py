@@ -12,7 +12,7 @@ from tui.widgets.epoch_slider import EpochSlider
 @pytest.mark.parametrize(
     "name",
     [
-        "tui.screens.compare.summary",
+        "tui.state.formatting",
         "tui.state.run_draft",
         "tui.screens.schedules.noising",
         "tui.screens.schedules.table",

@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
 from core.data.cache import CachedSet, fingerprint, open_set, set_folder
-from core.data.folder import NotAPictureError, load_picture, picture_files, to_grey
+from core.data.folder import NotAnImageError, image_files, load_image, to_grey
 from core.errors import UserError
-from core.figures.figure_data import Material
-from core.files.sanitize import plain
+from core.figures.figure_data import FigureData
+from core.files.sanitize import sanitize
 
 OWN_SIDE: Final = 128
 _SIDE: Final = 32
@@ -26,22 +26,24 @@ _TRIANGLE: Final = ((0.16, 0.8), (0.86, 0.66), (0.44, 0.12))
 Pixels = NDArray[np.uint8]
 
 
-def load_own_picture(path: Path) -> Pixels:
+def load_own_image(path: Path) -> Pixels:
     """A person's picture, its middle cut out as a square: uint8 [C, 128, 128].
 
     Raises:
         UserError: there is no such file, or it is no picture that can be read.
     """
     if not path.is_file():
-        raise UserError(f"--picture {plain(str(path))}: no such file")
+        raise UserError(f"--picture {sanitize(str(path))}: no such file")
     try:
-        pixels, has_colour = load_picture(path, OWN_SIDE)
-    except NotAPictureError as error:
-        raise UserError(f"--picture {plain(str(path))}: not a picture that can be used ({error})") from error
+        pixels, has_colour = load_image(path, OWN_SIDE)
+    except NotAnImageError as error:
+        raise UserError(
+            f"--picture {sanitize(str(path))}: not a picture that can be used ({error})"
+        ) from error
     return pixels if has_colour else to_grey(pixels[None])[0]
 
 
-def default_picture(material: Material) -> tuple[Pixels, str]:
+def default_image(material: FigureData) -> tuple[Pixels, str]:
     """A held-out picture of the runs' data with some ink, uint8 [C, S, S], or a drawn triangle; and its name."""
     for dataset in material.datasets:
         found = existing_set(material, dataset)
@@ -52,14 +54,12 @@ def default_picture(material: Material) -> tuple[Pixels, str]:
     return drawn_triangle(), "a drawn triangle"
 
 
-def existing_set(material: Material, dataset: str) -> CachedSet | None:
+def existing_set(material: FigureData, dataset: str) -> CachedSet | None:
     """A set of pictures that some run learnt, if it lies in a data folder of ours or of the runs; else None."""
     for folder in _data_folders(material):
         try:
             recipe = find_data_recipe(dataset, folder)
-            files = (
-                picture_files(Path(recipe.path or "."), leave_out=folder) if recipe.kind == "folder" else []
-            )
+            files = image_files(Path(recipe.path or "."), leave_out=folder) if recipe.kind == "folder" else []
         except UserError:
             continue
         mark = fingerprint(recipe, files)
@@ -77,11 +77,11 @@ def drawn_triangle(side: int = _SIDE) -> Pixels:
     return np.asarray(image.resize((side, side), Image.Resampling.BOX))[None]
 
 
-def _ink(picture: Pixels) -> float:
-    return float(picture.mean()) / 255.0
+def _ink(image: Pixels) -> float:
+    return float(image.mean()) / 255.0
 
 
-def _data_folders(material: Material) -> Iterator[Path]:
+def _data_folders(material: FigureData) -> Iterator[Path]:
     """Where the runs' data may lie: where ours would, and where their makers' was."""
     folders = [default_data_dir()]
     for member in material.members:

@@ -23,7 +23,7 @@ def color_mode() -> ColorMode:
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 
 
-def emit_pictures(tiles: NDArray[np.uint8]) -> None:
+def emit_images(tiles: NDArray[np.uint8]) -> None:
     """Write pictures to stdout as half-blocks, as many side by side as the terminal is wide.
 
     Args:
