@@ -26,8 +26,8 @@ from bench.scaling import AXES, label_of, points_of, rows_of
 from bench.terminal import Terminal, text_of
 from bench.training import endless, noise_set, plain, printed_loop, recipe_of, training, with_settings
 from core.data import load_dataset
-from core.diffusion.lean_unet import LeanUNet
-from core.diffusion.thesis_unet import ThesisUNet
+from core.diffusion.models.lean_unet import LeanUNet
+from core.diffusion.models.thesis_unet import ThesisUNet
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import MetricsTail, RunStore, State
