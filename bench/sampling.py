@@ -20,14 +20,12 @@ from bench.report import Row, finish, of_spread, row, say
 from bench.training import set_threads, synchronise
 from bench.trials import Spread, turn_of
 from core.config import Drawing
-from core.config.schema import WITH_ETA
 from core.data import load_dataset
-from core.diffusion.clipping import CLIPS, Clip
 from core.errors import UserError
 from core.evaluation.judge import Judge
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import Estimate, RunStore
-from core.spacing import SPACINGS, Spacing
+from core.sampling_names import CLIPS, SPACINGS, WITH_ETA, Clip, Spacing
 from core.training.checkpoint import LoadedModel, load_model
 
 SAMPLERS: Final = (

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import sample
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import sample
 from core.schedules import make_schedule
 
 FIXTURE = Path(__file__).parent / "fixtures" / "sampler-draws.safetensors"
@@ -74,11 +75,9 @@ def draw(case: Case) -> Tensor:
         model,
         process(case),
         noise,
-        steps=case.steps,
-        start=case.start,
-        eta=case.eta,
-        spacing=case.spacing,
-        clip=case.clip,
+        SamplerOptions(
+            steps=case.steps, start=case.start, eta=case.eta, spacing=case.spacing, clip=case.clip
+        ),
         generator=torch.Generator().manual_seed(7),
     )
 

@@ -9,7 +9,7 @@ import torch
 from small_processes import pictures, process
 from torch.distributions import Normal, kl_divergence
 
-from core.diffusion.bound import (
+from core.diffusion.variational_bound import (
     bound_terms,
     decoder_nll,
     discretized_log_likelihood,

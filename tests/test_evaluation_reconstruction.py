@@ -10,7 +10,8 @@ import torch
 
 from core.data import DataRecipe
 from core.data.triangles import render
-from core.diffusion.samplers import SAMPLERS, run_sampler
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import SAMPLERS, run_sampler
 from core.errors import UserError
 from core.evaluation.denoising import denoise, psnr, reconstruct, share_of_steps, timestep_of
 from core.evaluation.reconstruction import iou, reconstruction, vertex_error
@@ -59,7 +60,12 @@ def test_a_picture_is_noised_and_then_walked_back_by_the_runs_own_sampler(sample
     noised = math.sqrt(abar) * scaled(TRIANGLES) + math.sqrt(1 - abar) * eps
     torch.testing.assert_close(states[0].xt, noised)
     *_, last = run_sampler(
-        sampler, shrinking, loaded.diffusion, noised, start=t, eta=eta, clip="static", generator=by_hand
+        sampler,
+        shrinking,
+        loaded.diffusion,
+        noised,
+        SamplerOptions(start=t, eta=eta, clip="static"),
+        generator=by_hand,
     )
     torch.testing.assert_close(states[-1].xt, last.xt)
     pictures = reconstruct(loaded, TRIANGLES, t, seed=4)
@@ -132,8 +138,8 @@ def test_the_noise_is_the_same_for_each_timestep_and_leaves_the_global_generator
         loaded = load(process(prediction_type="sample"), shrinking, size=32)
         generator = torch.Generator().manual_seed(1)
         first = next(denoise(loaded, scaled(TRIANGLES), t, generator=generator)).xt
-        signal, noise = loaded.diffusion.signal_and_noise(t)
-        noises.append((first - signal * scaled(TRIANGLES)) / noise)
+        alpha_t, sigma_t = loaded.diffusion.alpha_sigma(t)
+        noises.append((first - alpha_t * scaled(TRIANGLES)) / sigma_t)
     torch.testing.assert_close(*noises, rtol=1e-4, atol=1e-4)
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.launch.children import environment_for_children
 from core.launch.devices import Plan
@@ -15,6 +14,7 @@ from core.runs.directory import RunDirectory
 from core.runs.judging import LOG_NAME, Judging, read_judging, write_judging
 from core.runs.process import ProcessIdentity
 from core.runs.results import Evaluation
+from core.sampling_names import WITH_ETA
 
 THREADS: Final = 1
 NICENESS: Final = 10

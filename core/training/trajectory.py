@@ -19,12 +19,14 @@ from typing import Final
 import torch
 from safetensors.numpy import save_file
 
-from core.diffusion.samplers import WITH_ETA, run_sampler
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.imaging import to_pixels, to_tiles
 from core.runs import RunDirectory, atomic_path
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, Walk, clear_progress, write_progress
+from core.sampling_names import WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
 from core.training.pictures import noise_on_the_way, starting_noises
 from core.training.worker import explain
@@ -54,24 +56,22 @@ def compute(
     if not own or (walk.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
         noise = noise[: sample.reverse_count]
-    states, foreseen, timesteps = [], [], []
+    options = SamplerOptions(steps=walk.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
+    states, predicted, timesteps = [], [], []
     for state in run_sampler(
         walk.sampler,
         loaded.model,
         loaded.diffusion,
         noise.to(loaded.device),
-        steps=walk.steps,
-        eta=sample.eta,
-        spacing=sample.spacing,
-        clip=sample.clip,
+        options,
         generator=noise_on_the_way(sample),
     ):
         states.append(_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:
-            foreseen.append(_tiles(state.x0, sample.reverse_count))
+            predicted.append(_tiles(state.x0, sample.reverse_count))
         timesteps.append(state.timestep + 1)
         report(state.index)
-    foreseen.append(states[-1])
+    predicted.append(states[-1])
     if not run.run_file.exists():
         raise UserError(f"{run.id}: the run was removed meanwhile")
     notes = {
@@ -80,7 +80,7 @@ def compute(
         "steps": str(walk.steps),
         "timesteps": json.dumps(timesteps),
     }
-    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(foreseen).numpy()}
+    tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
     walk.path(run).parent.mkdir(exist_ok=True)
     with atomic_path(walk.path(run)) as temporary:
         save_file(tensors, temporary, metadata=notes)
