@@ -1,4 +1,4 @@
-"""Noise schedules: the betas of the forward process in float64 numpy, and what they leave of a picture.
+"""Noise schedules: the betas of the forward process in float64 numpy, and the signal that they leave of an image.
 
 ``T`` timesteps are numbered 1..T as in Ho et al. 2020; arrays hold timestep t at index t - 1. Below,
 u = (t - 1) / (T - 1) runs from 0 to 1 (u = 0 when T = 1).
@@ -23,12 +23,12 @@ Array = NDArray[np.float64]
 Level = Literal["good", "doubtful", "bad"]
 
 SCHEDULE_NAMES: Final = ("linear", "sine", "x^1.5", "x^2", "x^10")
-"""The five schedules that the thesis compares."""
+"""The five schedules compared in the thesis."""
 ALL_NAMES: Final = (*SCHEDULE_NAMES, "cosine", "sigmoid", "custom")
 """Every built-in name; ``x^P`` works for any other positive P too."""
 
 TRIANGLES_MEAN_SQUARE: Final = 0.96
-"""E[x_0^2] of triangle pictures in [-1, 1]: 0.96 for `low` and `high`, with grey edges; 1 for `array`."""
+"""E[x_0^2] of triangle images in [-1, 1]: 0.96 for `low` and `high`, with grey edges; 1 for `array`."""
 
 GOOD_AMPLITUDE: Final = 0.05
 DOUBTFUL_AMPLITUDE: Final = 0.30
@@ -42,12 +42,12 @@ _TEXT_LIMIT = 1 << 24
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Whether sampling from N(0, I) starts where training has been, in plain words.
+    """A verdict, in plain words, on starting to sample from N(0, I) with a network trained on this schedule.
 
     Attributes:
-        ok: no more than 5% of the picture's amplitude, sqrt(abar_T), is left at the last step.
+        ok: no more than 5% of the image's amplitude, sqrt(abar_T), is left at the last step.
         level: ``good`` (at most 5%), ``doubtful`` (at most 30%) or ``bad``.
-        text: one sentence that begins with the level.
+        text: one sentence, which begins with the level.
     """
 
     ok: bool
@@ -60,8 +60,8 @@ class Schedule:
     """The betas of a forward process q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I).
 
     Args:
-        name: what it is called.
-        betas: [T], each in (0, 1]; only the last may be 1, which makes abar_T zero. Copied, read-only.
+        name: its name, used in error messages.
+        betas: [T], each in (0, 1]; only the last may be 1, which makes abar_T zero. Kept as a read-only copy.
 
     Raises:
         UserError: no betas, one that is not finite or out of bounds, or a 1 before the last step.
@@ -94,7 +94,7 @@ class Schedule:
 
     @cached_property
     def alphas_cumprod(self) -> Array:
-        """abar_t, [T], the product of alpha_1..alpha_t: how much of the picture's power is left in x_t."""
+        """abar_t, [T], the product of alpha_1..alpha_t: the share of the image's power left in x_t."""
         abar: Array = np.exp(self.log_alphas_cumprod)
         return abar
 
@@ -124,11 +124,11 @@ class Schedule:
         return float(self.snr[-1])
 
     def prior_bits_per_dim(self, mean_square: float | Array = TRIANGLES_MEAN_SQUARE) -> float:
-        """L_T = KL(q(x_T | x_0) || N(0, I)), in bits a dimension, exact given the data's mean square.
+        """Compute L_T = KL(q(x_T | x_0) || N(0, I)) in bits a dimension, exact given the data's mean square.
 
         Args:
-            mean_square: E[x_0^2] over data in [-1, 1]; an array is averaged, which is exact, as L_T is
-                linear in it.
+            mean_square: E[x_0^2] over data in [-1, 1]. An array is averaged, which is exact because L_T is linear
+                in it.
 
         Reference: Ho et al. 2020, eq. 5, first term.
         """
@@ -137,12 +137,12 @@ class Schedule:
         return max(nats, 0.0) / math.log(2.0)
 
     def rescaled_to_zero_terminal_snr(self) -> "Schedule":
-        """The schedule shifted and scaled in sqrt(abar) so that abar_1 stays and abar_T becomes exactly 0.
+        """Shift and scale the schedule in sqrt(abar) so that abar_1 stays and abar_T becomes exactly 0.
 
-        With T = 1 nothing can stay, and the single beta becomes 1.
+        With T = 1 abar_1 cannot stay, and the single beta becomes 1.
 
         Raises:
-            UserError: the betas are too small to tell abar_1 from abar_T.
+            UserError: the betas are so small that abar_1 equals abar_T in float64.
 
         Reference: Lin et al. 2023, Algorithm 1.
         """
@@ -164,9 +164,9 @@ class Schedule:
         return Schedule(self.name, betas)
 
     def diagnosis(self) -> Diagnosis:
-        """Judge the schedule by the share of the picture's amplitude, sqrt(abar_T), left at the last step.
+        """Evaluate the schedule by the share of the image's amplitude, sqrt(abar_T), left at the last step.
 
-        Training never sees less of the picture than that, yet sampling starts from N(0, I), which has none.
+        The network is never trained with less of the image than that, but sampling starts from N(0, I), which has none.
         """
         amplitude = math.sqrt(self.terminal_alpha_bar)
         if amplitude == 0.0:
@@ -197,20 +197,21 @@ def make_schedule(
     file: str | None = None,
     zero_terminal_snr: bool = False,
 ) -> Schedule:
-    """A schedule by its name; the keywords are those of the configuration's ``[schedule]``.
+    """Make a schedule by its name; the keywords are those of the configuration's ``[schedule]``.
 
     Args:
         name: ``linear``, ``sine``, ``x^P`` with any positive P, ``cosine``, ``sigmoid`` or ``custom``.
         timesteps: T. For ``custom`` it must be the number of betas in the file.
-        beta_start: beta_1 (unused by ``cosine`` and ``custom``; ``sigmoid`` ends 0.25% of the range short of
+        beta_start: beta_1 (unused by ``cosine`` and ``custom``; ``sigmoid`` stays 0.25% of the range short of
             both ends).
         beta_end: beta_T, likewise.
-        periods: of ``sine``; 0.5 rises once.
-        file: of ``custom``: ``.npy``, or text with betas apart by space, comma or line; ``#`` comments.
+        periods: periods of ``sine``; 0.5 rises once.
+        file: the betas of ``custom``: ``.npy``, or text in which betas are separated by spaces, commas or lines and
+            ``#`` begins a comment.
         zero_terminal_snr: rescale so that the last step is pure noise.
 
     Raises:
-        UserError: an unknown name, a number out of bounds, or a file that cannot be used.
+        UserError: an unknown name, a number out of bounds, or a file that cannot be read as betas.
     """
     if timesteps < 1:
         raise UserError(f"schedule {name}: expected timesteps of at least 1, got {timesteps}")
@@ -257,9 +258,9 @@ def make_schedule(
 
 
 def matched_terminal(schedule: Schedule, target_alpha_bar: float) -> Schedule:
-    """The schedule with its betas scaled by one factor so that abar_T is the target, say another schedule's.
+    """Scale all betas by one factor so that abar_T is the target, for example another schedule's.
 
-    Keeps the shape of the betas, where `Schedule.rescaled_to_zero_terminal_snr` bends it.
+    This keeps the shape of the betas, but `Schedule.rescaled_to_zero_terminal_snr` bends it.
 
     Args:
         schedule: the schedule to scale.
@@ -275,7 +276,7 @@ def matched_terminal(schedule: Schedule, target_alpha_bar: float) -> Schedule:
         )
     goal = math.log(target_alpha_bar)
     low, high = 0.0, 1.0 / float(schedule.betas.max())
-    # ln abar_T falls strictly from 0 to -inf as the factor goes from low to high, so bisection always ends.
+    # ln abar_T falls strictly from 0 to -inf as the factor goes from low to high, so bisection always converges.
     for _ in range(200):
         factor = 0.5 * (low + high)
         with np.errstate(divide="ignore"):
@@ -285,10 +286,10 @@ def matched_terminal(schedule: Schedule, target_alpha_bar: float) -> Schedule:
 
 
 def parse_power(name: str) -> float | None:
-    """The P of a name ``x^P``, or None when the name is no power.
+    """Parse the P of a name ``x^P``; None for a name that does not begin with ``x^``.
 
     Raises:
-        UserError: the name begins with ``x^`` but no positive number follows.
+        UserError: no positive number follows ``x^``.
     """
     if not name.startswith("x^"):
         return None

@@ -1,34 +1,32 @@
-"""Which timesteps a sampler visits; without torch, so that figures and the dashboard can name them too."""
+"""Spacing of the timesteps at which a sampler evaluates the network; torch-free, for figures and the dashboard."""
 
 import math
 from collections.abc import Callable
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.sampling_names import SPACINGS, Spacing
 
-Spacing = Literal["uniform", "logsnr", "karras", "cosine", "decay"]
-SPACINGS: Final[tuple[str, ...]] = get_args(Spacing)
 _RHO: Final = 7.0
-"""How much Karras et al. 2022 shorten the steps near the picture, eq. 5."""
-_LEAST: Final = -math.log(160.0)
-"""Half the log SNR where they begin: sigma of 80 for pictures with a deviation of 0.5."""
-_DECAYED: Final = 0.03
+"""The rho of Karras et al. 2022, eq. 5: the larger it is, the shorter are the steps near the clean image."""
+_MIN_HALF_LOG_SNR: Final = -math.log(160.0)
+"""Half the log SNR at which Karras et al. begin: a sigma of 80 for images with a standard deviation of 0.5."""
+_MIN_DECAY: Final = 0.03
 """The -ln(abar) below which steps of ``decay`` do not become shorter: a log SNR of 3.5, where shapes are settled."""
 
-
-_PLACES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+_COORDINATES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "logsnr": lambda half_log_snr: half_log_snr,
     "karras": lambda half_log_snr: -np.exp(-half_log_snr / _RHO),
     "cosine": lambda half_log_snr: np.arctan(np.exp(half_log_snr)) ** (2 / 3),
-    # -ln(abar) is ln(1 + 1 / SNR); next to pure noise all count as one place.
+    # -ln(abar) is ln(1 + 1 / SNR). All timesteps next to pure noise have the same coordinate.
     "decay": lambda half_log_snr: (
-        -np.log(_DECAYED + np.logaddexp(0.0, -2.0 * np.maximum(half_log_snr, _LEAST)))
+        -np.log(_MIN_DECAY + np.logaddexp(0.0, -2.0 * np.maximum(half_log_snr, _MIN_HALF_LOG_SNR)))
     ),
 }
-"""What steps are even in, of half the log SNR."""
+"""The coordinate in which the steps of each spacing are even, as a function of half the log SNR."""
 
 
 def inference_timesteps(
@@ -39,19 +37,23 @@ def inference_timesteps(
     spacing: Spacing = "uniform",
     log_snr: NDArray[np.float64] | None = None,
 ) -> list[int]:
-    """The timesteps visited, downwards from `start`; `steps` None visits all.
+    """Choose the timesteps at which a sampler evaluates the network, descending from `start`.
 
-    All begin at the very timestep of the starting state; from T - 1, which is where it begins unless told otherwise,
-    that is where training has seen the least of the picture. ``uniform`` takes equal numbers of timesteps, the
-    "trailing" spacing of Lin et al. 2023, table 2. ``logsnr`` takes equal steps of log SNR (Lu et al. 2022, section
-    3.4), and ``karras`` equal steps of sigma^(1/7), sigma being the noise beside a signal of 1. ``cosine`` takes equal
-    steps of phi^(2/3), where phi = atan(sqrt(SNR)) is the angle that the cosine schedule divides evenly: most steps
-    are where shapes are decided, and yet the first are short. ``decay`` takes equal steps of ln(0.03 + D), where
-    D = -ln(abar) is how far the picture has decayed, the integral of beta: each step of the noisy part undoes as large
-    a share of it as the one before, so that few steps get from pure noise to where shapes are decided, and most are
-    there. These four fit any schedule. Where more steps are asked for than they have different timesteps, the nearest
-    free ones are taken. Where a schedule ends next to pure noise, the second timestep of ``logsnr`` and ``karras`` is
-    the one where sigma is 160, and of ``decay`` all before that one counts as one place.
+    Every spacing begins exactly at the timestep of the starting state. From T - 1, the default, that is where the
+    network was trained with the least of the image left.
+
+    - ``uniform``: equal numbers of timesteps, the "trailing" spacing of Lin et al. 2023, table 2.
+    - ``logsnr``: equal steps of log SNR (Lu et al. 2022, section 3.4).
+    - ``karras``: equal steps of sigma^(1/7), where sigma is the noise beside a signal of 1.
+    - ``cosine``: equal steps of phi^(2/3), where phi = atan(sqrt(SNR)) is the angle that the cosine schedule divides
+      evenly. Most steps are where shapes are decided, but the first steps are short too.
+    - ``decay``: equal steps of ln(0.03 + D), where D = -ln(abar), the integral of beta, is the decay of the image.
+      Each step of the noisy part undoes as large a share of D as the step before. So few steps lead from pure noise to
+      where shapes are decided, and most steps are there.
+
+    The last four fit any schedule. Where they map several steps to one timestep, the nearest free timesteps are taken.
+    Where a schedule ends next to pure noise, the second timestep of ``logsnr`` and ``karras`` is the one where sigma is
+    160, and ``decay`` treats all timesteps before that one as equal.
 
     >>> inference_timesteps(1000, 5)
     [999, 799, 599, 399, 199]
@@ -60,13 +62,17 @@ def inference_timesteps(
 
     Args:
         timesteps: T.
-        steps: network calls.
-        start: the first of them; None is T - 1.
+        steps: network evaluations; None evaluates at all timesteps.
+        start: the first timestep; None is T - 1.
         spacing: one of `SPACINGS`.
-        log_snr: [T], ln(abar / (1 - abar)), which only ``uniform`` can do without; -inf for pure noise.
+        log_snr: [T], ln(abar / (1 - abar)), required by all but ``uniform``; -inf for pure noise.
+
+    Returns:
+        `steps` timesteps.
 
     Raises:
-        UserError: not 0 <= start < T, not 1 <= steps <= start + 1, or no such spacing.
+        UserError: not 0 <= start < T, not 1 <= steps <= start + 1, or an unknown spacing.
+        ValueError: log_snr is missing.
     """
     if start is not None:
         if not 0 <= start < timesteps:
@@ -80,7 +86,7 @@ def inference_timesteps(
     if spacing not in SPACINGS:
         raise UserError(f"unknown spacing {spacing!r}; expected one of {', '.join(SPACINGS)}")
     if spacing == "uniform":
-        # The very expression of diffusers, so that halves round alike; rounding can make it one too long.
+        # The same expression as in diffusers, so that halves round alike. Rounding can make it one too long.
         spaced = np.round(np.arange(timesteps, 0, -timesteps / steps))[:steps]
         return [int(t) - 1 for t in spaced]
     if log_snr is None:
@@ -89,23 +95,23 @@ def inference_timesteps(
 
 
 def _evenly(half_log_snr: NDArray[np.float64], steps: int, spacing: Spacing) -> list[int]:
-    """`steps` timesteps from the last of `half_log_snr` [T] down, evenly spaced in a function of it."""
+    """Choose `steps` timesteps from the last of `half_log_snr` [T] down, evenly spaced in the spacing's coordinate."""
     last = len(half_log_snr) - 1
     first, head, count = last, [], steps
-    if spacing in ("logsnr", "karras") and half_log_snr[last] < _LEAST:
-        # Next to pure noise, even steps would all be spent where there is nothing to see: one leads out of there.
+    if spacing in ("logsnr", "karras") and half_log_snr[last] < _MIN_HALF_LOG_SNR:
+        # Next to pure noise, even steps would all be spent where nothing of the image is left. One step leaves there.
         head, count = [last], steps - 1
-        first = max(int(np.searchsorted(-half_log_snr, -_LEAST, side="right")) - 1, count - 1)
+        first = max(int(np.searchsorted(-half_log_snr, -_MIN_HALF_LOG_SNR, side="right")) - 1, count - 1)
     if count == 0:
         return head
     rising = half_log_snr[first::-1]
-    place = _PLACES[spacing](rising)
-    # The end of the last step is the picture, so one more than is visited is spaced.
-    targets = np.linspace(place[0], place[-1], count + 1)[:count]
-    wanted = np.round(np.interp(targets, place, np.arange(first, -1, -1))).astype(int).tolist()
-    wanted[0] = first  # where several have its place too
-    visited: list[int] = []
-    for index, t in enumerate(wanted):
-        highest = visited[-1] - 1 if visited else first
-        visited.append(max(min(t, highest), count - 1 - index))
-    return head + visited
+    coordinate = _COORDINATES[spacing](rising)
+    # The last step ends at timestep 0, in place of the clean image, so one more timestep is spaced than evaluated.
+    targets = np.linspace(coordinate[0], coordinate[-1], count + 1)[:count]
+    nearest = np.round(np.interp(targets, coordinate, np.arange(first, -1, -1))).astype(int).tolist()
+    nearest[0] = first  # because other timesteps may have the same coordinate
+    chosen: list[int] = []
+    for index, t in enumerate(nearest):
+        highest = chosen[-1] - 1 if chosen else first
+        chosen.append(max(min(t, highest), count - 1 - index))
+    return head + chosen

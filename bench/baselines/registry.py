@@ -12,8 +12,8 @@ from bench.baselines.checkpointed_training import THEIRS
 from bench.harness.interleaved import Work
 from bench.harness.workloads import endless, in_bulk, plain, printed_loop, recipe_of, training, with_settings
 from core.data import ImageSet
-from core.diffusion.networks import build_network
-from core.diffusion.thesis_unet import Convolution
+from core.diffusion.models.registry import build_network
+from core.diffusion.models.thesis_unet import Convolution
 
 OURS, PLAIN, PRINTED, COMPILED = "ours", "ours, plain", "the printed loop", "ours, compiled"
 OUR_OWN: Final = (OURS, COMPILED, PLAIN)

@@ -18,8 +18,8 @@ from bench.harness.options import network_option
 from bench.harness.report import Row, finish, row, say
 from bench.harness.workloads import noise_set, plain, recipe_of, with_settings
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import SAMPLERS, sample
-from core.diffusion.walking import Model
+from core.diffusion.samplers.base import Model, SamplerOptions
+from core.diffusion.samplers.registry import SAMPLERS, sample
 from core.errors import UserError
 from core.training.loop import Trainer
 
@@ -197,10 +197,8 @@ def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t:
 
 def _drawn(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
     """Ten steps from the noise, in float32 between the calls, so that the same is drawn on the way."""
-    kept: Tensor = sample(
-        name, model, diffusion, noise, steps=STEPS, eta=0.0, generator=torch.Generator().manual_seed(1)
-    )
-    return kept
+    generator = torch.Generator().manual_seed(1)
+    return sample(name, model, diffusion, noise, SamplerOptions(steps=STEPS), generator=generator)
 
 
 def error_of(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:

@@ -30,7 +30,7 @@ from bench.harness.timed_training import Settings, train_for
 from bench.harness.workloads import recipe_of, set_threads, with_settings
 from core.config import RunConfig
 from core.data import ImageSet, load_dataset
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import draw_by, to_unit

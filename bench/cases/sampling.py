@@ -20,14 +20,12 @@ from bench.harness.options import device_option, seconds_option, threads_option
 from bench.harness.report import Row, finish, of_spread, row, say
 from bench.harness.workloads import set_threads, synchronise
 from core.config import SamplingOverrides
-from core.config.schema import WITH_ETA
 from core.data import load_dataset
-from core.diffusion.clipping import CLIPS, Clip
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import RunStore
-from core.spacing import SPACINGS, Spacing
+from core.sampling_names import CLIPS, SPACINGS, WITH_ETA, Clip, Spacing
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import LoadedModel, load_model
 

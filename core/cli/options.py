@@ -5,16 +5,13 @@ import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any
 
 import click
 
-from core.config import SampleConfig, SamplingOverrides
+from core.config import SamplingOverrides
 from core.launch.devices import make_plan
-from core.spacing import SPACINGS
-
-_KINDS: Final = get_type_hints(SampleConfig)
-SAMPLERS: Final = get_args(_KINDS["sampler"])
+from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
 runs_option = click.option(
     "--runs",
@@ -62,7 +59,7 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         steps: what a number of steps means to this command.
     """
     options = (
-        click.option("--sampler", type=click.Choice(SAMPLERS), help="The run's own unless given."),
+        click.option("--sampler", type=click.Choice(SAMPLER_NAMES), help="The run's own unless given."),
         click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
         click.option(
             "--eta",
@@ -77,7 +74,7 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         ),
         click.option(
             "--clip",
-            type=click.Choice(get_args(_KINDS["clip"])),
+            type=click.Choice(CLIPS),
             help="What is done to each foreseen picture; the run's own unless given.",
         ),
     )

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from core.config.schema import WITH_ETA
 from core.runs import METRICS, Evaluation
+from core.sampling_names import WITH_ETA
 from core.statistics.estimate import Estimate
 
 MISSING = "–"

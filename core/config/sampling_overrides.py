@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 
 import msgspec
 
-from core.config.schema import WITH_ETA, RunConfig
+from core.config.schema import RunConfig
 from core.errors import UserError
+from core.sampling_names import WITH_ETA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

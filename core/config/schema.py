@@ -11,6 +11,8 @@ from typing import Annotated, ClassVar, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from core.sampling_names import Clip, SamplerName, Spacing
+
 # Upper bounds far above what anybody needs, and below what overflows somewhere after the run was queued.
 PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
 NaturalInt = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
@@ -18,9 +20,6 @@ PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
-
-WITH_ETA: Final = ("ddim", "dpm++", "churn")
-"""The samplers that take `sample.eta`."""
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
 """Channels of the finest level of each network, where none are asked for."""
@@ -118,7 +117,7 @@ class SampleConfig(Section, frozen=True):
     every: PositiveInt = 1
     """Epochs between two sheets of samples; the last epoch always has one."""
     count: PositiveInt = 16
-    sampler: Literal["ddpm", "ddim", "dpm++", "unipc", "churn"] = "ddpm"
+    sampler: SamplerName = "ddpm"
     """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
     `churn` is unipc up to a log SNR of 0.4, and dpm++ that adds noise from there on.
     """
@@ -126,11 +125,11 @@ class SampleConfig(Section, frozen=True):
     """Network calls a picture; None walks through all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=2)] = 0.0
     """ddim, dpm++ and churn only: 0 is deterministic, 1 adds as much noise as the ancestral sampler, 2 more."""
-    spacing: Literal["uniform", "logsnr", "karras", "cosine", "decay"] = "uniform"
+    spacing: Spacing = "uniform"
     """Which timesteps are visited: equal numbers of them, or equal steps of log SNR, of sigma^(1/7), of phi^(2/3), phi
     being the angle of the cosine schedule, or of ln(0.03 - ln(abar)).
     """
-    clip: Literal["none", "static", "dynamic"] = "static"
+    clip: Clip = "static"
     """What is done to each foreseen picture: nothing, as in the thesis; clipped to [-1, 1], as the code of Ho et al.
     does; or scaled by a high quantile of itself (Saharia et al. 2022). `true` and `false` of old are `static`, `none`.
     """

@@ -1,1 +1,1 @@
-"""Denoising diffusion: the Gaussian process, its bound, the samplers and the networks. Imports torch."""
+"""Denoising diffusion: the Gaussian process, its variational bound, the samplers and the networks; imports torch."""

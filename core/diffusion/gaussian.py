@@ -1,8 +1,8 @@
-"""The Gaussian forward process, its posterior, and what a network may predict of it.
+"""The Gaussian forward process, its posterior, and the conversions between the quantities a network may predict.
 
-Letters: N pictures, C channels, H x W pixels; x0 the clean picture in [-1, 1], xt the picture after noising,
-eps the standard normal noise, T the number of timesteps. A timestep ``t`` is an int64 tensor [N] in 0..T-1:
-t = 0 is the papers' t = 1. abar is ``alphas_cumprod``.
+Letters: N images, C channels, H x W pixels; x0 the clean image in [-1, 1], xt the noised image, eps the standard
+normal noise, T the number of timesteps. A timestep ``t`` is an int64 tensor [N] in 0..T-1: t = 0 is the papers'
+t = 1. abar is ``alphas_cumprod``.
 """
 
 import math
@@ -20,15 +20,21 @@ Variance = Literal["beta", "beta_tilde"]
 PREDICTION_TYPES: Final = ("epsilon", "sample", "v_prediction")
 VARIANCES: Final = ("beta", "beta_tilde")
 
-# Below this abar_T, sqrt(abar_T) x0 vanishes beside the noise even in float32, and eps says nothing of x0.
+# Below this abar_T, sqrt(abar_T) x0 vanishes beside the noise even in float32, and x0 cannot be computed from eps.
 _SMALLEST_ALPHA_BAR = float(np.finfo(np.float32).tiny)
 
 
 class Transition(NamedTuple):
     """The posterior q(x_s | x_t, x0) = N(x0_scale x0 + xt_scale xt, beta_tilde I) of a jump from t to s < t.
 
-    With s = t - 1 it is Ho et al. 2020, eq. 7. A longer jump is one step of the respaced process that has
-    only the timesteps visited, with beta = 1 - abar_t / abar_s.
+    With s = t - 1 it is Ho et al. 2020, eq. 7. A longer jump is one step of the respaced process, which has only the
+    timesteps at which a sampler evaluates the network.
+
+    Attributes:
+        x0_scale: coefficient of x0 in the mean.
+        xt_scale: coefficient of xt in the mean.
+        beta: 1 - abar_t / abar_s, the forward variance of the jump.
+        beta_tilde: the posterior's variance.
     """
 
     x0_scale: float
@@ -38,14 +44,14 @@ class Transition(NamedTuple):
 
 
 class GaussianDiffusion:
-    """A schedule together with what the network predicts and the variance of the reverse process.
+    """A schedule, the network's prediction type, and the variance of the reverse process.
 
-    Coefficients are computed once in float64 and kept per dtype and device, so a call costs one gather.
+    Coefficients are computed once in float64 and cached per dtype and device, so a call costs one gather.
 
     Args:
         schedule: the betas.
-        prediction_type: what the network's output stands for: ``epsilon`` the noise, ``sample`` the picture
-            x0, ``v_prediction`` v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022).
+        prediction_type: meaning of the network's output: ``epsilon`` the noise, ``sample`` the image x0,
+            ``v_prediction`` v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans & Ho 2022).
         variance: sigma_t^2 of the reverse process: ``beta``, or ``beta_tilde``, the posterior's own (the two
             extremes of Ho et al. 2020, section 3.2).
 
@@ -78,15 +84,15 @@ class GaussianDiffusion:
         self.variance: Variance = variance
 
         beta, alpha = schedule.betas, schedule.alphas
-        abar, noise = schedule.alphas_cumprod, schedule.one_minus_alphas_cumprod
-        abar_before = np.concatenate(([1.0], abar[:-1]))
-        noise_before = np.concatenate(([0.0], noise[:-1]))
-        beta_tilde = noise_before * beta / noise
+        abar, one_minus_abar = schedule.alphas_cumprod, schedule.one_minus_alphas_cumprod
+        abar_prev = np.concatenate(([1.0], abar[:-1]))
+        one_minus_abar_prev = np.concatenate(([0.0], one_minus_abar[:-1]))
+        beta_tilde = one_minus_abar_prev * beta / one_minus_abar
         self._float64 = {
-            "signal": np.sqrt(abar),
-            "noise": np.sqrt(noise),
-            "posterior_x0": np.sqrt(abar_before) * beta / noise,
-            "posterior_xt": np.sqrt(alpha) * noise_before / noise,
+            "sqrt_alphas_cumprod": np.sqrt(abar),
+            "sqrt_one_minus_alphas_cumprod": np.sqrt(one_minus_abar),
+            "posterior_x0": np.sqrt(abar_prev) * beta / one_minus_abar,
+            "posterior_xt": np.sqrt(alpha) * one_minus_abar_prev / one_minus_abar,
             "beta": beta,
             "beta_tilde": beta_tilde,
         }
@@ -98,13 +104,13 @@ class GaussianDiffusion:
         return self.schedule.timesteps
 
     def to(self, device: torch.device | str, dtype: torch.dtype = torch.float32) -> Self:
-        """Make the coefficients ready on a device; the first call with a tensor there would do it too."""
+        """Cache the coefficients for a device, as the first call with a tensor there would; returns self."""
         for name in self._float64:
             self._table(name, dtype, torch.device(device))
         return self
 
     def q_sample(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Noise pictures in one jump: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
+        """Noise images in one jump: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
 
         Args:
             x0: [N, C, H, W] in [-1, 1].
@@ -116,10 +122,19 @@ class GaussianDiffusion:
 
         Reference: Ho et al. 2020, eq. 4.
         """
-        return self._at("signal", t, x0) * x0 + self._at("noise", t, x0) * eps
+        alpha_t, sigma_t = self._alpha_sigma(t, x0)
+        return alpha_t * x0 + sigma_t * eps
 
     def posterior(self, x0: Tensor, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean, like xt, and variance, [N, 1, 1, 1], of q(x_{t-1} | xt, x0); the variance is 0 at t = 0.
+        """Compute mean and variance of q(x_{t-1} | xt, x0).
+
+        Args:
+            x0: [N, C, H, W].
+            xt: like x0.
+            t: [N] timesteps.
+
+        Returns:
+            The mean, like xt, and the variance, [N, 1, 1, 1], which is 0 at t = 0.
 
         Reference: Ho et al. 2020, eq. 6 and 7.
         """
@@ -127,35 +142,36 @@ class GaussianDiffusion:
         return mean, self._at("beta_tilde", t, xt)
 
     def predict_x0(self, output: Tensor, xt: Tensor, t: Tensor) -> Tensor:
-        """The picture, like xt, that the network's output stands for; not clipped."""
+        """Compute x0, like xt, from the network's output for xt at timesteps t [N]; without thresholding."""
         output = output.to(xt.dtype)
         if self.prediction_type == "sample":
             return output
-        signal, noise = self._at("signal", t, xt), self._at("noise", t, xt)
+        alpha_t, sigma_t = self._alpha_sigma(t, xt)
         if self.prediction_type == "epsilon":
-            return (xt - noise * output) / signal
-        return signal * xt - noise * output
+            return (xt - sigma_t * output) / alpha_t
+        return alpha_t * xt - sigma_t * output
 
     def predict_eps(self, output: Tensor, xt: Tensor, t: Tensor) -> Tensor:
-        """The noise, like xt, that the network's output stands for."""
+        """Compute eps, like xt, from the network's output for xt at timesteps t [N]."""
         output = output.to(xt.dtype)
         if self.prediction_type == "epsilon":
             return output
-        signal, noise = self._at("signal", t, xt), self._at("noise", t, xt)
+        alpha_t, sigma_t = self._alpha_sigma(t, xt)
         if self.prediction_type == "sample":
-            return (xt - signal * output) / noise
-        return signal * output + noise * xt
+            return (xt - alpha_t * output) / sigma_t
+        return alpha_t * output + sigma_t * xt
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """What the network should have said for xt = q_sample(x0, t, eps); like x0."""
+        """Compute the output, like x0, that the network is trained towards for xt = q_sample(x0, t, eps)."""
         if self.prediction_type == "epsilon":
             return eps
         if self.prediction_type == "sample":
             return x0
-        return self._at("signal", t, x0) * eps - self._at("noise", t, x0) * x0
+        alpha_t, sigma_t = self._alpha_sigma(t, x0)
+        return alpha_t * eps - sigma_t * x0
 
     def loss(self, output: Tensor, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """L_simple: the mean squared error of each picture, [N], over its dimensions and unweighted over t.
+        """Compute L_simple of each image, [N]: the mean squared error over its dimensions, unweighted over t.
 
         Reference: Ho et al. 2020, eq. 14.
         """
@@ -163,7 +179,7 @@ class GaussianDiffusion:
         return error.square().flatten(start_dim=1).mean(dim=1)
 
     def transition(self, t: int, s: int) -> Transition:
-        """The posterior's coefficients for a jump from timestep t to s < t; s = -1 is the clean picture.
+        """Compute the posterior's coefficients for a jump from timestep t to s < t; s = -1 is the clean image.
 
         Raises:
             ValueError: not -1 <= s < t < T.
@@ -174,29 +190,38 @@ class GaussianDiffusion:
         log_abar_s = float(log_abar[s]) if s >= 0 else 0.0
         # A ratio of two abars that both underflow is still exact as a difference of logarithms.
         log_alpha = float(log_abar[t]) - log_abar_s
-        beta, noise, noise_s = -math.expm1(log_alpha), -math.expm1(log_abar[t]), -math.expm1(log_abar_s)
+        beta = -math.expm1(log_alpha)
+        one_minus_abar, one_minus_abar_s = -math.expm1(log_abar[t]), -math.expm1(log_abar_s)
         return Transition(
-            x0_scale=math.exp(0.5 * log_abar_s) * beta / noise,
-            xt_scale=math.exp(0.5 * log_alpha) * noise_s / noise,
+            x0_scale=math.exp(0.5 * log_abar_s) * beta / one_minus_abar,
+            xt_scale=math.exp(0.5 * log_alpha) * one_minus_abar_s / one_minus_abar,
             beta=beta,
-            beta_tilde=noise_s * beta / noise,
+            beta_tilde=one_minus_abar_s * beta / one_minus_abar,
         )
 
-    def signal_and_noise(self, t: int) -> tuple[float, float]:
-        """sqrt(abar_t) and sqrt(1 - abar_t); t = -1 is the clean picture, (1, 0)."""
+    def alpha_sigma(self, t: int) -> tuple[float, float]:
+        """Return alpha_t = sqrt(abar_t) and sigma_t = sqrt(1 - abar_t); t = -1 is the clean image, (1, 0).
+
+        These are the letters of Lu et al. 2022. Their alpha_t is not the alpha_t = 1 - beta_t of Ho et al. 2020.
+        """
         if t < 0:
             return 1.0, 0.0
-        return float(self._float64["signal"][t]), float(self._float64["noise"][t])
+        table = self._float64
+        return float(table["sqrt_alphas_cumprod"][t]), float(table["sqrt_one_minus_alphas_cumprod"][t])
 
     def half_log_snr(self, t: int) -> float:
-        """ln sqrt(abar_t / (1 - abar_t)), the lambda of Lu et al. 2022.
+        """Return ln sqrt(abar_t / (1 - abar_t)), the lambda_t of Lu et al. 2022.
 
-        It is -inf where nothing of the picture is left, and inf for the clean picture, t = -1.
+        It is -inf where nothing of the image is left, and inf for the clean image, t = -1.
         """
         return 0.5 * float(self.schedule.log_snr[t]) if t >= 0 else math.inf
 
+    def _alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """`alpha_sigma` at each image's timestep, each [N, 1, ...] with as many axes as `like`."""
+        return self._at("sqrt_alphas_cumprod", t, like), self._at("sqrt_one_minus_alphas_cumprod", t, like)
+
     def _at(self, name: str, t: Tensor, like: Tensor) -> Tensor:
-        """A coefficient at each picture's timestep, [N, 1, ...] with as many axes as `like`."""
+        """Gather a coefficient at each image's timestep, [N, 1, ...] with as many axes as `like`."""
         values = self._table(name, like.dtype, like.device).index_select(0, t)
         return values.view(-1, *(1,) * (like.ndim - 1))
 
@@ -204,7 +229,7 @@ class GaussianDiffusion:
         key = (name, dtype, device)
         table = self._tables.get(key)
         if table is None:
-            # Not in inference mode: a table first needed while sampling must serve training's backward later.
+            # Outside inference mode, because a table first needed in sampling is used in training's backward later.
             with torch.inference_mode(False):
                 table = torch.from_numpy(self._float64[name].copy()).to(dtype).to(device)
             self._tables[key] = table

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import run_sampler
-from core.diffusion.walking import Model
+from core.diffusion.samplers.base import Model, SamplerOptions
+from core.diffusion.samplers.registry import run_sampler
 from core.training.checkpoint import LoadedModel
 
 BATCH: Final = 64
@@ -65,6 +65,7 @@ def draw_by(
         seed: as for `draw`, which gives the same pictures; likewise `report`, what is returned, and what is raised.
     """
     count, *image = shape
+    options = SamplerOptions(steps=way.steps, eta=way.eta, spacing=way.spacing, clip=way.clip)
     calls = way.steps or diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
@@ -72,17 +73,7 @@ def draw_by(
     for number, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
         final = noise
-        for state in run_sampler(
-            way.sampler,
-            model,
-            diffusion,
-            noise,
-            steps=way.steps,
-            eta=way.eta,
-            spacing=way.spacing,
-            clip=way.clip,
-            generator=generator,
-        ):
+        for state in run_sampler(way.sampler, model, diffusion, noise, options, generator=generator):
             final = state.xt
             if report is not None:
                 report(number * calls + state.index, len(sizes) * calls)

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.launch.devices import Plan
 from core.launch.subprocess_env import environment_for_children
@@ -20,6 +19,7 @@ from core.runs.progress import (
     write_evaluation_progress,
 )
 from core.runs.results import Evaluation
+from core.sampling_names import WITH_ETA
 
 THREADS: Final = 1
 NICENESS: Final = 10

@@ -14,11 +14,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from core.config.schema import WITH_ETA
 from core.errors import UserError
 from core.files.atomic import atomic_write, same_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
+from core.sampling_names import WITH_ETA, Clip, Spacing
 from core.statistics.estimate import Estimate
 
 FORMAT_VERSION: Final = 1
@@ -28,7 +28,7 @@ SIZE_LIMIT: Final = 1 << 24
 LOCK_WAIT: Final = 5.0
 """Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
-_CLIPS_OF_OLD: Final[dict[bool, Literal["none", "static"]]] = {False: "none", True: "static"}
+_CLIPS_OF_OLD: Final[dict[bool, Clip]] = {False: "none", True: "static"}
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +62,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     sampler: str = ""
     steps: int = 0
     eta: float = 0.0
-    spacing: Literal["uniform", "logsnr", "karras", "cosine", "decay"] = "uniform"
-    clip: Literal["none", "static", "dynamic"] | bool = "static"
+    spacing: Spacing = "uniform"
+    clip: Clip | bool = "static"
     seed: int = 0
     metrics: dict[str, Estimate]
     real: dict[str, Estimate] = {}

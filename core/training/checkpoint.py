@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from core.config.schema import RunConfig
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize

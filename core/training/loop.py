@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from core.config.schema import RunConfig
 from core.data import ImageSet
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment

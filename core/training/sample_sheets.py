@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from core.config.schema import SampleConfig
-from core.diffusion.samplers import run_sampler
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import run_sampler
 from core.imaging import to_pixels, to_tiles, write_sheet
 from core.runs import RunDirectory
 from core.training.loop import Trainer
@@ -62,16 +63,14 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
     if not sheet_due:
         return
     states = []
+    options = SamplerOptions(steps=sample.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
     with trainer.evaluating():
         steps = run_sampler(
             sample.sampler,
             trainer.model,
             trainer.diffusion,
             trainer_noise(trainer),
-            steps=sample.steps,
-            eta=sample.eta,
-            spacing=sample.spacing,
-            clip=sample.clip,
+            options,
             generator=sampler_generator(sample),
         )
         for state in steps:

@@ -19,13 +19,15 @@ from typing import Final
 import torch
 from safetensors.numpy import save_file
 
-from core.diffusion.samplers import WITH_ETA, run_sampler
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
 from core.imaging import to_pixels, to_tiles
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, TrajectorySpec, clear_progress, write_progress
+from core.sampling_names import WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
 from core.training.sample_sheets import sampler_generator, starting_noises
 from core.training.worker import explain
@@ -58,16 +60,14 @@ def compute(
     if not own or (spec.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
         noise = noise[: sample.reverse_count]
+    options = SamplerOptions(steps=spec.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
     states, predicted, timesteps = [], [], []
     for state in run_sampler(
         spec.sampler,
         loaded.model,
         loaded.diffusion,
         noise.to(loaded.device),
-        steps=spec.steps,
-        eta=sample.eta,
-        spacing=sample.spacing,
-        clip=sample.clip,
+        options,
         generator=sampler_generator(sample),
     ):
         states.append(_tiles(state.xt, sample.reverse_count))

@@ -14,7 +14,7 @@ from PIL import Image
 
 from core.cli.main import run as run_command
 from core.config.schema import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.evaluation.metrics.denoising import reconstruct
 from core.imaging import read_sheet, to_pixels
 from core.runs import RunDirectory

@@ -16,7 +16,7 @@ from PIL import Image
 from core.cli.main import run as run_command
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
 from core.data import load_dataset
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.runs import METRICS, RunDirectory, RunStore, latest_evaluation, read_evaluations
 from core.runs.results import GROUPS
 from core.training.checkpoint import Position, save_checkpoint

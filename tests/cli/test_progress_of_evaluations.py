@@ -12,7 +12,7 @@ import torch
 from core.cli.main import run as run_command
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
 from core.data import load_dataset
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.launch import jobs
 from core.launch.devices import Device, Plan

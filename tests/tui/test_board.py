@@ -110,7 +110,7 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
         assert len(driven.board.choice.compared) == 5
 
 
-async def test_brackets_spec_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
+async def test_brackets_trajectory_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=6, every=2)
     async with dashboard(tmp_path) as driven:
         wall = driven.board.query_one(ImageWall)

@@ -115,7 +115,7 @@ async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Pa
         assert len(images(screen)) == 3
 
 
-async def test_another_number_of_steps_and_another_sampler_are_other_specs(tmp_path: Path) -> None:
+async def test_another_number_of_steps_and_another_sampler_are_other_trajectories(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         await denoise(driven)

@@ -109,7 +109,7 @@ def test_the_rooms_without_a_star_never_load_torch() -> None:
     assert not [name for name in loaded if is_in(name, ("torch", "safetensors"))]
 
 
-def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_and_errors() -> None:
+def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_names_and_errors() -> None:
     loaded = loaded_by_importing(modules_of("core.diffusion"))
     ours = {name for name in loaded if is_in(name, ("core",))}
     assert {name for name in ours if not is_in(name, ("core.diffusion",))} == {
@@ -117,6 +117,7 @@ def test_the_science_loads_nothing_of_core_but_schedules_their_files_spacing_and
         "core.errors",
         "core.files",
         "core.files.untrusted",
+        "core.sampling_names",
         "core.schedules",
         "core.spacing",
     }
@@ -143,7 +144,8 @@ SAMPLERS = {
     *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"),
     *("normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"),
 }
-ALWAYS_GLOBAL = {"rand_like", "randn_like", "randint_like"}
+# torch's own draw from the global generator; only `core.diffusion.samplers.base.randn_like` takes another.
+LIKE = {"rand_like", "randn_like", "randint_like"}
 SEEDABLE = {
     "default_rng",
     "Generator",
@@ -173,13 +175,13 @@ def unseeded_calls(source: str) -> list[str]:
         module, _, function = name.rpartition(".")
         given = {keyword.arg: keyword.value for keyword in node.keywords}
         generator = given.get("generator")
-        if function in ALWAYS_GLOBAL:
-            wrong = True
-        elif module in ("np.random", "numpy.random", "random") or function == "default_rng":
+        if module in ("np.random", "numpy.random", "random") or function == "default_rng":
             first = node.args[0] if node.args else next(iter(given.values()), None)
             seeded = first is not None and not (isinstance(first, ast.Constant) and first.value is None)
             wrong = not (function in SEEDABLE and seeded)
-        elif function in SAMPLERS and (module in ("", "torch") or function.endswith("_")):
+        elif function in LIKE or (
+            function in SAMPLERS and (module in ("", "torch") or function.endswith("_"))
+        ):
             wrong = generator is None or (isinstance(generator, ast.Constant) and generator.value is None)
         else:
             wrong = False
@@ -202,6 +204,8 @@ def test_all_randomness_in_core_comes_from_a_passed_generator(path: Path) -> Non
         ("torch.randn(3, generator=None)", True),
         ("torch.randn(3, generator=g)", False),
         ("torch.randn_like(x)", True),
+        ("randn_like(x)", True),
+        ("randn_like(x, generator=g)", False),
         ("randperm(5)", True),
         ("weights.normal_(0, 0.1)", True),
         ("weights.normal_(0, 0.1, generator=g)", False),

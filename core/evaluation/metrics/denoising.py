@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.diffusion.samplers import run_sampler
-from core.diffusion.walking import SamplerState
+from core.diffusion.samplers.base import SamplerOptions, SamplerState
+from core.diffusion.samplers.registry import run_sampler
 from core.errors import UserError
 from core.evaluation.inputs import Images, to_x0
 from core.training.checkpoint import LoadedModel
@@ -79,11 +79,13 @@ def denoise(
         loaded.model,
         loaded.diffusion,
         xt,
-        steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
-        start=t,
-        eta=own.eta,
-        spacing=own.spacing,
-        clip=own.clip,
+        SamplerOptions(
+            steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
+            start=t,
+            eta=own.eta,
+            spacing=own.spacing,
+            clip=own.clip,
+        ),
         generator=generator,
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.diffusion.bound import bound_terms, draw_timesteps
+from core.diffusion.variational_bound import bound_terms, draw_timesteps
 from core.errors import UserError
 from core.evaluation.inputs import Images, to_x0
 from core.statistics.estimate import Estimate

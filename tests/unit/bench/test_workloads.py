@@ -35,8 +35,8 @@ from bench.harness.workloads import (
 from bench.tui.fake_finished_runs import make_runs
 from bench.tui.pty_session import Terminal, text_of
 from core.data import load_dataset
-from core.diffusion.lean_unet import LeanUNet
-from core.diffusion.thesis_unet import ThesisUNet
+from core.diffusion.models.lean_unet import LeanUNet
+from core.diffusion.models.thesis_unet import ThesisUNet
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, to_unit
 from core.runs import MetricsTail, RunStore, State

@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, get_args, get_type_hints
+from typing import Final
 
 import numpy as np
 from textual.content import Content
 
-from core.config import SampleConfig
-from core.config.schema import WITH_ETA
 from core.runs.trajectory import TrajectorySpec
+from core.sampling_names import SAMPLER_NAMES, WITH_ETA
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason, trajectory_spec
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
-SAMPLERS: Final = ("", *get_args(get_type_hints(SampleConfig)["sampler"]))
+SAMPLERS: Final = ("", *SAMPLER_NAMES)
 """What is shown: what the training kept, or a walk of this sampler."""
 MOST_STATES: Final = 10
 """In a strip, as in the thesis's figures."""

@@ -186,7 +186,7 @@ def test_coefficients_first_needed_in_inference_mode_serve_training_later():
     x0, eps, t = images(dtype=torch.float32)
     with torch.inference_mode():
         fresh.predict_x0(eps, x0, t)
-    assert not fresh._table("signal", torch.float32, x0.device).is_inference()
+    assert not fresh._table("sqrt_alphas_cumprod", torch.float32, x0.device).is_inference()
     for each in (diffusion, fresh):
         output = eps.clone().requires_grad_()
         each.predict_x0(output, x0, t).sum().backward()

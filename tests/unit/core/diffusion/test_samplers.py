@@ -7,23 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from core.diffusion.clipping import clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers import (
-    CHURN_FROM,
-    SAMPLERS,
-    WITH_ETA,
-    run_sampler,
-    sample,
-    sample_churn,
-    sample_ddim,
-    sample_ddpm,
-    sample_dpm_solver,
-    sample_unipc,
-)
+from core.diffusion.samplers.ancestral import sample_ddpm
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.churn import NOISE_START_LOG_SNR, sample_churn
+from core.diffusion.samplers.ddim import sample_ddim
+from core.diffusion.samplers.dpm_solver import sample_dpm_solver
+from core.diffusion.samplers.registry import SAMPLERS, run_sampler, sample
+from core.diffusion.samplers.thresholding import threshold_x0
+from core.diffusion.samplers.unipc import sample_unipc
 from core.errors import UserError
+from core.sampling_names import SPACINGS, WITH_ETA
 from core.schedules import make_schedule
-from core.spacing import SPACINGS, inference_timesteps
+from core.spacing import inference_timesteps
 from tests.support.samplers import PROCESSES, T, network, process, seeded, start
 
 
@@ -33,7 +29,7 @@ from tests.support.samplers import PROCESSES, T, network, process, seeded, start
 def test_up_to_two_steps_of_dpm_solver_are_those_of_ddim(prediction_type, zero_terminal_snr, steps, eta):
     diffusion = process(prediction_type=prediction_type, zero_terminal_snr=zero_terminal_snr)
     first, second = (
-        sample(name, network, diffusion, start(), steps=steps, eta=eta, generator=seeded())
+        sample(name, network, diffusion, start(), SamplerOptions(steps=steps, eta=eta), generator=seeded())
         for name in ("dpm++", "ddim")
     )
     torch.testing.assert_close(first, second)
@@ -42,15 +38,17 @@ def test_up_to_two_steps_of_dpm_solver_are_those_of_ddim(prediction_type, zero_t
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_from_pure_noise_dpm_solver_starts_anew_at_its_second_step(eta):
     diffusion, draws = process(zero_terminal_snr=True, prediction_type="v_prediction"), seeded()
-    spec = sample_dpm_solver(network, diffusion, start(), eta=eta, generator=draws)
-    _, second = next(spec), next(spec)
-    signal, spread = diffusion.signal_and_noise(T - 2)
+    trajectory = sample_dpm_solver(network, diffusion, start(), SamplerOptions(eta=eta), generator=draws)
+    _, second = next(trajectory), next(trajectory)
+    alpha_t, sigma_t = diffusion.alpha_sigma(T - 2)
     z = torch.randn(start().shape, generator=seeded(), dtype=torch.float64) if eta else start()
-    torch.testing.assert_close(second.xt, signal * second.x0 + spread * z)
+    torch.testing.assert_close(second.xt, alpha_t * second.x0 + sigma_t * z)
     rest = torch.Generator()
     rest.set_state(draws.get_state())
-    anew = list(sample_dpm_solver(network, diffusion, second.xt, start=T - 2, eta=eta, generator=rest))[1:]
-    for expected, state in zip(anew, spec, strict=True):
+    anew = list(
+        sample_dpm_solver(network, diffusion, second.xt, SamplerOptions(start=T - 2, eta=eta), generator=rest)
+    )[1:]
+    for expected, state in zip(anew, trajectory, strict=True):
         torch.testing.assert_close(state.xt, expected.xt)
 
 
@@ -61,16 +59,18 @@ def test_twice_the_steps_make_the_error_smaller_by_the_order_of_the_sampler(name
     model, noise, at = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2), start(), 99
 
     def centre_and_width(t):
-        signal, spread = diffusion.signal_and_noise(t)
-        return 0.4 * signal, math.hypot(0.2 * signal, spread)
+        alpha_t, sigma_t = diffusion.alpha_sigma(t)
+        return 0.4 * alpha_t, math.hypot(0.2 * alpha_t, sigma_t)
 
     (first, first_width), (centre, width) = centre_and_width(999), centre_and_width(at)
     expected = centre + width * (noise - first) / first_width
     near = 0.05 if order < 3 else 0.1
     errors = []
     for steps in (50, 100, 200):
-        spec = run_sampler(name, model, diffusion, noise, steps=steps, generator=seeded(), clip="none")
-        there = next(state.xt for state in spec if state.timestep == at)
+        trajectory = run_sampler(
+            name, model, diffusion, noise, SamplerOptions(steps=steps, clip="none"), generator=seeded()
+        )
+        there = next(state.xt for state in trajectory if state.timestep == at)
         errors.append((there - expected).abs().max().item())
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=near)
     assert errors[1] / errors[2] == pytest.approx(2**order, rel=near)
@@ -120,7 +120,7 @@ def test_an_unknown_spacing_is_refused():
 
 def test_dynamic_clipping_scales_each_image_by_what_is_large_in_it():
     ramp = torch.linspace(0.0, 3.0, 1001, dtype=torch.float64).view(1, 1, 7, 143)
-    both = clip_x0(torch.cat([ramp, ramp / 6]), "dynamic")
+    both = threshold_x0(torch.cat([ramp, ramp / 6]), "dynamic")
     s = 3 * 0.995
     torch.testing.assert_close(both[:1], ramp.clamp_max(s) / s)
     torch.testing.assert_close(both[1:], ramp / 6, rtol=0, atol=0)
@@ -129,31 +129,33 @@ def test_dynamic_clipping_scales_each_image_by_what_is_large_in_it():
 def test_dynamic_clipping_takes_more_numbers_than_torch_takes_quantiles_of():
     x0 = torch.full((3, 1, 2900, 2900), 4.0)
     assert x0.numel() > 1 << 24
-    assert torch.equal(clip_x0(x0, "dynamic"), torch.ones_like(x0))
+    assert torch.equal(threshold_x0(x0, "dynamic"), torch.ones_like(x0))
 
 
 def test_an_unknown_clipping_is_refused():
     with pytest.raises(UserError, match="unknown clipping 'hard'; expected one of none, static, dynamic"):
-        clip_x0(start(), "hard")
+        threshold_x0(start(), "hard")
 
 
 @pytest.mark.parametrize("name", ["ddpm", "ddim"])
-def test_a_spec_begun_half_way_is_the_rest_of_the_whole_spec(name):
+def test_a_trajectory_begun_half_way_is_the_rest_of_the_whole_one(name):
     draws, rest = seeded(), None
-    whole = run_sampler(name, network, process(), start(), eta=0.5, generator=draws)
+    whole = run_sampler(name, network, process(), start(), SamplerOptions(eta=0.5), generator=draws)
     for state in whole:
         if state.timestep == 9:
             rest = torch.Generator()
             rest.set_state(draws.get_state())
             middle = state.xt
-    states = list(run_sampler(name, network, process(), middle, start=9, eta=0.5, generator=rest))
+    states = list(
+        run_sampler(name, network, process(), middle, SamplerOptions(start=9, eta=0.5), generator=rest)
+    )
     assert [(one.index, one.timestep) for one in states] == [(i, 9 - i) for i in range(11)]
     assert states[0].xt is middle
     torch.testing.assert_close(states[-1].xt, state.xt, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("begin", "steps"), [(0, None), (0, 1), (9, 3), (T - 1, 5)])
-def test_a_spec_begins_where_it_is_told_and_ends_at_the_image(begin, steps):
+def test_a_trajectory_begins_where_it_is_told_and_ends_at_the_picture(begin, steps):
     visited = inference_timesteps(T, steps, begin)
     assert visited[0] == begin
     assert visited == inference_timesteps(begin + 1, steps)
@@ -170,21 +172,25 @@ def test_a_spec_begins_where_it_is_told_and_ends_at_the_image(begin, steps):
 )
 def test_a_beginning_that_cannot_be_is_refused(name, begin, steps, message):
     with pytest.raises(UserError, match=message):
-        sample(name, network, process(), start(), start=begin, steps=steps, generator=seeded())
+        sample(
+            name, network, process(), start(), SamplerOptions(start=begin, steps=steps), generator=seeded()
+        )
 
 
 @pytest.mark.parametrize("steps", [0, -1, T + 1])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_number_of_steps_that_cannot_be_is_refused(name, steps):
     with pytest.raises(UserError, match=rf"expected from 1 to {T} sampling steps .* got {steps}"):
-        sample(name, network, process(), start(), steps=steps, generator=seeded())
+        sample(name, network, process(), start(), SamplerOptions(steps=steps), generator=seeded())
 
 
 @pytest.mark.parametrize("steps", [T, 5, 1])
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_states_run_from_the_starting_noise_to_the_image(name, steps):
     noise = start()
-    states = list(run_sampler(name, network, process(), noise, steps=steps, eta=0.5, generator=seeded()))
+    states = list(
+        run_sampler(name, network, process(), noise, SamplerOptions(steps=steps, eta=0.5), generator=seeded())
+    )
     assert [state.index for state in states] == list(range(steps + 1))
     assert [state.timestep for state in states] == [*inference_timesteps(T, steps), -1]
     assert states[0].xt is noise
@@ -208,7 +214,7 @@ def test_the_network_is_told_the_timestep_as_int64_for_each_image():
         told.append(t)
         return xt
 
-    sample("ddpm", model, process(), start(count=3), steps=2, generator=seeded())
+    sample("ddpm", model, process(), start(count=3), SamplerOptions(steps=2), generator=seeded())
     assert [t.tolist() for t in told] == [[23, 23, 23], [11, 11, 11]]
     assert told[0].dtype == torch.int64
 
@@ -223,16 +229,19 @@ def test_ddpm_without_clipping_is_algorithm_2():
         xt = (xt - beta / math.sqrt(1 - abar) * eps) / math.sqrt(alpha)
         if t > 0:
             xt = xt + math.sqrt(beta) * torch.randn(xt.shape, generator=draws, dtype=xt.dtype)
-    torch.testing.assert_close(sample("ddpm", network, diffusion, noise, generator=seeded(), clip="none"), xt)
+    torch.testing.assert_close(
+        sample("ddpm", network, diffusion, noise, SamplerOptions(clip="none"), generator=seeded()), xt
+    )
 
 
 @pytest.mark.parametrize("clip", ["none", "static"])
 @pytest.mark.parametrize("steps", [T, 5])
 def test_ddim_with_full_noise_is_ddpm_with_the_posterior_variance(steps, clip):
     diffusion = process(variance="beta_tilde")
-    options = {"steps": steps, "clip": clip}
-    ddpm = sample("ddpm", network, diffusion, start(), generator=seeded(), **options)
-    ddim = sample("ddim", network, diffusion, start(), eta=1.0, generator=seeded(), **options)
+    options = SamplerOptions(steps=steps, clip=clip)
+    ddpm = sample("ddpm", network, diffusion, start(), options, generator=seeded())
+    options = SamplerOptions(steps=steps, clip=clip, eta=1.0)
+    ddim = sample("ddim", network, diffusion, start(), options, generator=seeded())
     torch.testing.assert_close(ddim, ddpm)
 
 
@@ -255,7 +264,7 @@ def test_a_perfect_network_samples_the_distribution_that_it_knows(name):
     )
     model = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2)
     noise = torch.randn(25, 1, 20, 20, generator=seeded(), dtype=torch.float64)
-    x = sample(name, model, diffusion, noise, generator=seeded(8), clip="none")
+    x = sample(name, model, diffusion, noise, SamplerOptions(clip="none"), generator=seeded(8))
     assert x.mean().item() == pytest.approx(0.4, abs=0.01)
     assert x.std().item() == pytest.approx(0.2, rel=0.04)
 
@@ -264,7 +273,8 @@ def test_a_perfect_network_samples_the_distribution_that_it_knows(name):
 def test_images_repeat_with_the_seed_and_leave_the_global_one_alone(name):
     before = torch.get_rng_state()
     first, second, other = (
-        sample(name, network, process(), start(), eta=1.0, generator=seeded(seed)) for seed in (7, 7, 8)
+        sample(name, network, process(), start(), SamplerOptions(eta=1.0), generator=seeded(seed))
+        for seed in (7, 7, 8)
     )
     assert torch.equal(first, second)
     assert torch.equal(first, other) == (name == "unipc")
@@ -278,22 +288,36 @@ def test_more_noise_on_the_way_leaves_the_distribution_as_it_is(name, eta):
     )
     model = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2)
     noise = torch.randn(25, 1, 20, 20, generator=seeded(), dtype=torch.float64)
-    x = sample(name, model, diffusion, noise, eta=eta, generator=seeded(8), clip="none")
+    x = sample(name, model, diffusion, noise, SamplerOptions(eta=eta, clip="none"), generator=seeded(8))
     assert x.mean().item() == pytest.approx(0.4, abs=0.01)
     assert x.std().item() == pytest.approx(0.2, rel=0.06)  # of first order
 
 
 def test_churn_is_unipc_before_its_log_snr_and_dpm_solver_with_noise_after_it():
     diffusion = process(timesteps=1000, name="cosine", zero_terminal_snr=True, prediction_type="sample")
-    first = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM))  # the cleanest timestep without noise
-    churned = list(sample_churn(network, diffusion, start(), eta=1.5, generator=seeded()))
+    log_snr = diffusion.schedule.log_snr
+    first = int(np.argmax(log_snr < NOISE_START_LOG_SNR))  # the cleanest timestep without noise
+    churned = list(sample_churn(network, diffusion, start(), SamplerOptions(eta=1.5), generator=seeded()))
     quiet = list(sample_unipc(network, diffusion, start(), generator=seeded()))
     same = [torch.equal(a.xt, b.xt) for a, b in zip(churned, quiet, strict=True)]
     assert same == [state.timestep >= first for state in quiet[:-1]] + [False]
-    late = {"start": first - 1}
     assert torch.equal(
-        sample("churn", network, diffusion, start(), eta=1.25, generator=seeded(), **late),
-        sample("dpm++", network, diffusion, start(), eta=1.25**2, generator=seeded(), **late),
+        sample(
+            "churn",
+            network,
+            diffusion,
+            start(),
+            SamplerOptions(start=first - 1, eta=1.25),
+            generator=seeded(),
+        ),
+        sample(
+            "dpm++",
+            network,
+            diffusion,
+            start(),
+            SamplerOptions(start=first - 1, eta=1.25**2),
+            generator=seeded(),
+        ),
     )
 
 
@@ -301,27 +325,39 @@ def test_a_step_across_the_log_snr_of_churn_has_as_much_noise_as_lies_after_it()
     diffusion = process(timesteps=1000, name="cosine", prediction_type="sample")
     log_snr = diffusion.schedule.log_snr
     for before in (0.1, 1.0, 4.0):
-        t = int(np.argmax(log_snr < CHURN_FROM - before))
+        t = int(np.argmax(log_snr < NOISE_START_LOG_SNR - before))
         for steps in (2, 5):
-            spec = list(
-                sample_churn(network, diffusion, start(), steps=steps, start=t, eta=1.2, generator=seeded())
+            trajectory = list(
+                sample_churn(
+                    network,
+                    diffusion,
+                    start(),
+                    SamplerOptions(steps=steps, start=t, eta=1.2),
+                    generator=seeded(),
+                )
             )
-            s = spec[1].timestep
-            share = max(0.0, (log_snr[s] - CHURN_FROM) / (log_snr[s] - log_snr[t]))
+            s = trajectory[1].timestep
+            share = max(0.0, (log_snr[s] - NOISE_START_LOG_SNR) / (log_snr[s] - log_snr[t]))
             other = sample_dpm_solver(
-                network, diffusion, start(), steps=steps, start=t, eta=1.2**2 * share, generator=seeded()
+                network,
+                diffusion,
+                start(),
+                SamplerOptions(steps=steps, start=t, eta=1.2**2 * share),
+                generator=seeded(),
             )
-            torch.testing.assert_close(spec[1].xt, next(itertools.islice(other, 1, None)).xt)
+            torch.testing.assert_close(trajectory[1].xt, next(itertools.islice(other, 1, None)).xt)
 
 
 def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
     diffusion = process(timesteps=4000, name="cosine", prediction_type="sample")
-    t = int(np.argmax(diffusion.schedule.log_snr < CHURN_FROM + 1.0))
+    t = int(np.argmax(diffusion.schedule.log_snr < NOISE_START_LOG_SNR + 1.0))
 
     black = torch.zeros(4, 1, 64, 64, dtype=torch.float64)
 
     def noise_added(sampler, eta):
-        states = sampler(lambda xt, t: 0 * xt, diffusion, black, start=t, eta=eta, generator=seeded())
+        states = sampler(
+            lambda xt, t: 0 * xt, diffusion, black, SamplerOptions(start=t, eta=eta), generator=seeded()
+        )
         return next(itertools.islice(states, 1, None)).xt.std().item()
 
     for eta in (0.5, 1.0, 2.0):
@@ -336,9 +372,13 @@ def test_at_eta_zero_nothing_is_drawn(name):
     assert torch.equal(generator.get_state(), before)
 
 
-def test_clipping_bounds_every_predicted_image():
+def test_clipping_bounds_every_predicted_x0():
     for clip in ("static", "dynamic", "none"):
-        states = list(sample_ddpm(lambda xt, t: 3 * xt, process(), start(), generator=seeded(), clip=clip))
+        states = list(
+            sample_ddpm(
+                lambda xt, t: 3 * xt, process(), start(), SamplerOptions(clip=clip), generator=seeded()
+            )
+        )
         largest = max(state.x0.abs().max().item() for state in states[1:])
         assert (largest <= 1.0) == (clip != "none")
 
@@ -346,7 +386,9 @@ def test_clipping_bounds_every_predicted_image():
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_gradients_stay_on_for_the_caller_between_states(name):
     layer = torch.nn.Conv2d(1, 1, 1, dtype=torch.float64)
-    for state in run_sampler(name, lambda xt, t: layer(xt), process(), start(), steps=3, generator=seeded()):
+    for state in run_sampler(
+        name, lambda xt, t: layer(xt), process(), start(), SamplerOptions(steps=3), generator=seeded()
+    ):
         assert torch.is_grad_enabled()
         assert not state.xt.requires_grad
 
@@ -355,7 +397,7 @@ def test_gradients_stay_on_for_the_caller_between_states(name):
 @pytest.mark.parametrize("name", WITH_ETA)
 def test_an_eta_out_of_bounds_is_refused(name, eta):
     with pytest.raises(UserError, match=f"expected eta from 0 to 2, got {eta}"):
-        sample(name, network, process(), start(), eta=eta, generator=seeded())
+        sample(name, network, process(), start(), SamplerOptions(eta=eta), generator=seeded())
 
 
 def test_an_unknown_sampler_is_refused():
@@ -369,7 +411,14 @@ def test_sampling_from_pure_noise_makes_no_nan_in_single_precision(name, predict
     for schedule in ("linear", "cosine", "x^10"):
         for timesteps in (1, 2, 50):
             diffusion = process(timesteps, schedule, True, prediction_type=prediction_type)
-            x = sample(name, network, diffusion, start(dtype=torch.float32), eta=0.5, generator=seeded())
+            x = sample(
+                name,
+                network,
+                diffusion,
+                start(dtype=torch.float32),
+                SamplerOptions(eta=0.5),
+                generator=seeded(),
+            )
             assert x.dtype == torch.float32
             assert torch.isfinite(x).all()
             assert np.abs(x.numpy()).max() <= 1.0

@@ -10,12 +10,11 @@ from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultist
 from diffusers.schedulers.scheduling_unipc_multistep import UniPCMultistepScheduler
 
 from core.diffusion.gaussian import PREDICTION_TYPES, GaussianDiffusion
-from core.diffusion.samplers import (
-    sample_ddim,
-    sample_ddpm,
-    sample_dpm_solver,
-    sample_unipc,
-)
+from core.diffusion.samplers.ancestral import sample_ddpm
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.ddim import sample_ddim
+from core.diffusion.samplers.dpm_solver import sample_dpm_solver
+from core.diffusion.samplers.unipc import sample_unipc
 from core.schedules import Schedule, make_schedule
 from core.spacing import inference_timesteps
 from tests.support.samplers import PROCESSES, T, network, process, seeded, start
@@ -69,7 +68,9 @@ def test_ddpm_agrees_with_diffusers(prediction_type, variance, steps, clip, zero
             DDPMScheduler, diffusion, dtype, variance_type=FIXED[variance], clip_sample=clip == "static"
         )
         noise = start(dtype=dtype)
-        ours = list(sample_ddpm(network, diffusion, noise, steps=steps, generator=seeded(), clip=clip))[1:]
+        ours = list(
+            sample_ddpm(network, diffusion, noise, SamplerOptions(steps=steps, clip=clip), generator=seeded())
+        )[1:]
         theirs = list(their_states(scheduler, noise, steps))
         assert len(ours) == len(theirs) == steps
         for state, (xt, x0) in zip(ours, theirs, strict=True):
@@ -89,7 +90,9 @@ def test_ddim_agrees_with_diffusers(prediction_type, steps, eta, clip, zero_term
         scheduler = with_betas(DDIMScheduler, diffusion, dtype, clip_sample=clip == "static")
         noise = start(dtype=dtype)
         ours = list(
-            sample_ddim(network, diffusion, noise, steps=steps, eta=eta, generator=seeded(), clip=clip)
+            sample_ddim(
+                network, diffusion, noise, SamplerOptions(steps=steps, eta=eta, clip=clip), generator=seeded()
+            )
         )[1:]
         theirs = list(their_states(scheduler, noise, steps, eta=eta, use_clipped_model_output=True))
         assert len(ours) == len(theirs) == steps
@@ -134,7 +137,9 @@ def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, mak
     scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
     noise, draws = start(), seeded()
     states = list(
-        sample_dpm_solver(network, diffusion, noise, steps=steps, eta=eta, generator=seeded(), clip=clip)
+        sample_dpm_solver(
+            network, diffusion, noise, SamplerOptions(steps=steps, eta=eta, clip=clip), generator=seeded()
+        )
     )
     for before, after in itertools.pairwise(states):
         output = network(before.xt, torch.full((2,), before.timestep))
@@ -168,7 +173,9 @@ def test_unipc_agrees_with_diffusers(prediction_type, steps, clip, make):
     assert scheduler.timesteps.tolist() == visited
     abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[visited]
     scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
-    states = list(sample_unipc(network, diffusion, start(), steps=steps, generator=seeded(), clip=clip))
+    states = list(
+        sample_unipc(network, diffusion, start(), SamplerOptions(steps=steps, clip=clip), generator=seeded())
+    )
     xt = start()
     for state in states[1:]:
         t = states[state.index - 1].timestep

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from core.diffusion.thesis_unet import (
+from core.diffusion.models.thesis_unet import (
     THESIS_WIDTHS,
     TIME_SINUSOIDS,
     Convolution,

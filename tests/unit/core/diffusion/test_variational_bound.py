@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from core.diffusion.bound import (
+from core.diffusion.variational_bound import (
     bound_terms,
     decoder_nll,
     discretized_log_likelihood,

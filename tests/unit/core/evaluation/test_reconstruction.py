@@ -10,7 +10,8 @@ import torch
 
 from core.data import DataRecipe
 from core.data.triangles import render
-from core.diffusion.samplers import SAMPLERS, run_sampler
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import SAMPLERS, run_sampler
 from core.errors import UserError
 from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, share_of_steps, timestep_of
 from core.evaluation.metrics.reconstruction import iou, reconstruction, vertex_error
@@ -60,7 +61,12 @@ def test_a_image_is_noised_and_then_speced_back_by_the_runs_own_sampler(sampler,
     noised = math.sqrt(abar) * scaled(TRIANGLES) + math.sqrt(1 - abar) * eps
     torch.testing.assert_close(states[0].xt, noised)
     *_, last = run_sampler(
-        sampler, shrinking, loaded.diffusion, noised, start=t, eta=eta, clip="static", generator=by_hand
+        sampler,
+        shrinking,
+        loaded.diffusion,
+        noised,
+        SamplerOptions(start=t, eta=eta, clip="static"),
+        generator=by_hand,
     )
     torch.testing.assert_close(states[-1].xt, last.xt)
     images = reconstruct(loaded, TRIANGLES, t, seed=4)
@@ -91,7 +97,7 @@ def test_another_sampler_or_number_of_steps_may_be_asked_for():
         (7, 3, 8, 4),
     ],
 )
-def test_a_shorter_spec_makes_its_share_of_the_steps(whole, t, timesteps, calls):
+def test_a_shorter_trajectory_makes_its_share_of_the_steps(whole, t, timesteps, calls):
     assert share_of_steps(whole, t, timesteps) == calls
 
 
@@ -133,8 +139,8 @@ def test_the_noise_is_the_same_for_each_timestep_and_leaves_the_global_generator
         loaded = load(process(prediction_type="sample"), shrinking, size=32)
         generator = torch.Generator().manual_seed(1)
         first = next(denoise(loaded, scaled(TRIANGLES), t, generator=generator)).xt
-        signal, noise = loaded.diffusion.signal_and_noise(t)
-        noises.append((first - signal * scaled(TRIANGLES)) / noise)
+        alpha_t, sigma_t = loaded.diffusion.alpha_sigma(t)
+        noises.append((first - alpha_t * scaled(TRIANGLES)) / sigma_t)
     torch.testing.assert_close(*noises, rtol=1e-4, atol=1e-4)
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from core.config import RunConfig, SampleConfig, SamplingOverrides, ScheduleConfig
-from core.diffusion.samplers import sample
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import sample
 from core.errors import UserError
 from core.evaluation.sampling import BATCH, draw, draw_by, to_unit
 from core.training.checkpoint import LoadedModel, Position, make_diffusion
@@ -64,8 +65,8 @@ def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_
     own = loaded(sampler="ddim", steps=2, eta=0.5, clip="none")
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((3, 1, 8, 8), generator=generator)
-    options = {"steps": 2, "eta": 0.5, "clip": "none", "generator": generator}
-    expected = sample("ddim", own.model, own.diffusion, noise, **options)
+    options = SamplerOptions(steps=2, eta=0.5, clip="none")
+    expected = sample("ddim", own.model, own.diffusion, noise, options, generator=generator)
     np.testing.assert_array_equal(draw(own, 3), expected.numpy())
     asked = SamplingOverrides(sampler="ddpm", steps=3, spacing="karras", clip="static")
     other = dataclasses.replace(own, config=asked.applied_to(own.config))

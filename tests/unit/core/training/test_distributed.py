@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.diffusion.networks import build_network
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import MetricsTail, RunStore
 from core.training.distributed import ProcessGroup, SingleProcess, init_distributed

@@ -25,8 +25,8 @@ from core.config import (
     TrainConfig,
 )
 from core.data import ImageSet, load_dataset
-from core.diffusion.lean_unet import LeanUNet
-from core.diffusion.networks import build_network
+from core.diffusion.models.lean_unet import LeanUNet
+from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.runs import MetricsTail, RunDirectory, State, effective_state

@@ -25,7 +25,8 @@ from core.config import (
 )
 from core.data import ImageSet
 from core.data.recipe import DataRecipe
-from core.diffusion.samplers import sample_ddim
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.ddim import sample_ddim
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
@@ -41,7 +42,7 @@ from core.runs.trajectory import (
     visited_timesteps,
     write_progress,
 )
-from core.spacing import SPACINGS
+from core.sampling_names import SPACINGS
 from core.training.checkpoint import load_model, make_diffusion, save_checkpoint
 from core.training.loop import Trainer
 from core.training.sample_sheets import draw_epoch
@@ -95,7 +96,7 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
         ("churn", 4, 1.0),
     ],
 )
-def test_a_spec_like_the_run_s_own_ends_in_the_run_s_own_images(
+def test_a_trajectory_like_the_run_s_own_ends_in_the_run_s_own_images(
     trained: Callable[..., RunDirectory], sampler: str, steps: int | None, eta: float, channels: int
 ) -> None:
     run = trained(sampler=sampler, steps=steps, eta=eta, channels=channels)
@@ -142,7 +143,11 @@ def test_the_timesteps_are_those_that_samplers_visit(timesteps: int, steps: int)
         diffusion = make_diffusion(config)
         noise = torch.zeros(1, 1, 2, 2)
         spec = sample_ddim(
-            lambda xt, t: xt, diffusion, noise, steps=steps, spacing=spacing, generator=torch.Generator()
+            lambda xt, t: xt,
+            diffusion,
+            noise,
+            SamplerOptions(steps=steps, spacing=spacing),
+            generator=torch.Generator(),
         )
         expected = [state.timestep + 1 for state in spec]
         assert visited_timesteps(config) == visited_timesteps(config, steps) == expected

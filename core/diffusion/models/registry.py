@@ -1,22 +1,22 @@
-"""The networks by name."""
+"""Networks by name."""
 
 from torch import nn
 
-from core.diffusion.lean_unet import LEAN_WIDTH, LeanUNet
-from core.diffusion.thesis_unet import THESIS_WIDTHS, ThesisUNet, doubling_widths
+from core.diffusion.models.lean_unet import LEAN_WIDTH, LeanUNet
+from core.diffusion.models.thesis_unet import THESIS_WIDTHS, ThesisUNet, doubling_widths
 from core.errors import UserError
 
 
 def build_network(preset: str, *, channels: int, width: int | None = None) -> nn.Module:
-    """A network with fresh weights, drawn from torch's global generator.
+    """Build a network with fresh weights, drawn from torch's global generator.
 
     Args:
         preset: ``thesis`` or ``lean``.
-        channels: C of the pictures.
-        width: channels of the finest level; None takes the preset's own.
+        channels: C of the images.
+        width: channels of the finest level; None is the preset's own.
 
     Raises:
-        UserError: no such preset, or a width that it cannot have.
+        UserError: an unknown preset, or a width that it does not support.
     """
     if preset == "thesis":
         return ThesisUNet(channels, THESIS_WIDTHS if width is None else doubling_widths(width))

@@ -1,6 +1,6 @@
 """The exact variational bound of Ho et al. 2020, eq. 5: L_T + sum over t = 2..T of L_{t-1} + L_0.
 
-Every term is in nats a dimension: averaged, not summed, over a picture's C x H x W numbers. Letters as in
+Every term is in nats a dimension: averaged, not summed, over an image's C x H x W numbers. Letters as in
 `core.diffusion.gaussian`: t = 0 is the paper's t = 1, so L_1 of the paper is the term at timestep 1 here.
 """
 
@@ -12,23 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.diffusion.clipping import Clip, clip_x0
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.walking import Model
+from core.diffusion.samplers.base import Model
+from core.diffusion.samplers.thresholding import threshold_x0
 from core.errors import UserError
+from core.sampling_names import Clip
 
 _LEVELS = 256
 
 
 @dataclass(frozen=True, eq=False)
 class Bound:
-    """The bound on -log p(x0) and its terms, in nats a dimension, averaged over the pictures.
+    """The bound on -log p(x0) and its terms, in nats a dimension, averaged over the images.
 
     Attributes:
         l_T: KL(q(x_T | x0) || N(0, I)), which no training can lower.
         timesteps: [K] the timesteps (1..T-1) whose terms were computed.
         l_t: [K] KL(q(x_{t-1} | x_t, x0) || p(x_{t-1} | x_t)) at each of them.
-        weights: [K] how many timesteps each of them stands for; they add up to T - 1.
+        weights: [K] number of timesteps that each of them represents; they add up to T - 1.
         l_0: -log p(x0 | x_1) of the discretised decoder over 256 grey levels.
     """
 
@@ -73,16 +74,16 @@ def variational_bound(
     terms: int | None = None,
     clip: Clip = "static",
 ) -> Bound:
-    """The bound of a batch, with one draw of xt for each picture and timestep.
+    """Compute the bound of a batch, with one draw of xt for each image and timestep.
 
     Args:
         model: the network, in eval mode.
         diffusion: the process; its `variance` is that of the reverse process.
-        x0: [N, C, H, W] pictures of 256 levels scaled to [-1, 1].
+        x0: [N, C, H, W] images of 256 levels scaled to [-1, 1].
         generator: draws the noise and the subset.
-        terms: how many of the T - 1 middle terms to compute, one drawn from each of as many strata; None
-            computes all. One network call for each, and one for L_0.
-        clip: what is done to each predicted x0, as the samplers do.
+        terms: number of the T - 1 middle terms to compute, one drawn from each of as many strata; None
+            computes all. The network is evaluated once for each, and once for L_0.
+        clip: thresholding of each predicted x0, as in the samplers.
 
     Raises:
         UserError: not 1 <= terms <= T - 1.
@@ -90,27 +91,27 @@ def variational_bound(
     Reference: Ho et al. 2020, eq. 5 and section 3.3.
     """
     strata = _strata(diffusion.timesteps, terms)
-    visited = draw_timesteps(strata, 1, generator)
-    found = bound_terms(model, diffusion, x0, visited.expand(len(x0), -1), generator=generator, clip=clip)
+    t = draw_timesteps(strata, 1, generator)
+    each = bound_terms(model, diffusion, x0, t.expand(len(x0), -1), generator=generator, clip=clip)
     return Bound(
-        l_T=float(found.l_T.mean()),
-        timesteps=visited[0].numpy(),
-        l_t=found.l_t.mean(dim=0).numpy(),
+        l_T=float(each.l_T.mean()),
+        timesteps=t[0].numpy(),
+        l_t=each.l_t.mean(dim=0).numpy(),
         weights=np.array([len(stratum) for stratum in strata], dtype=np.float64),
-        l_0=float(found.l_0.mean()),
+        l_0=float(each.l_0.mean()),
     )
 
 
 @dataclass(frozen=True, eq=False)
 class BoundTerms:
-    """The terms of each picture by itself, in nats a dimension; float64 on the CPU.
+    """The terms of each single image, in nats a dimension; float64 on the CPU.
 
     Attributes:
         l_T: [N], the prior's.
         l_t: [N, K], one for each timestep asked for.
         l_0: [N], the decoder's.
-        losses: [N, 1 + K], L_simple (`GaussianDiffusion.loss`) from the same network calls: at timestep 0, then
-            at each of those asked for.
+        losses: [N, 1 + K], L_simple (`GaussianDiffusion.loss`) from the same network evaluations: at timestep 0,
+            then at each timestep asked for.
     """
 
     l_T: Tensor
@@ -128,15 +129,15 @@ def bound_terms(
     generator: torch.Generator,
     clip: Clip = "static",
 ) -> BoundTerms:
-    """Terms of the bound at timesteps of one's own choice, which may differ from picture to picture.
+    """Compute terms of the bound at given timesteps, which may differ from image to image.
 
     Args:
         model: the network, in eval mode.
         diffusion: the process.
-        x0: [N, C, H, W] pictures of 256 levels scaled to [-1, 1].
-        timesteps: int64 [N, K] from 1 to T - 1; K may be 0. K + 1 network calls are made.
+        x0: [N, C, H, W] images of 256 levels scaled to [-1, 1].
+        timesteps: int64 [N, K] from 1 to T - 1; K may be 0. The network is evaluated K + 1 times.
         generator: draws the noise.
-        clip: what is done to each predicted x0.
+        clip: thresholding of each predicted x0.
     """
     l_t, losses = [], []
     for t in timesteps.unbind(dim=1):
@@ -154,40 +155,48 @@ def bound_terms(
 
 
 def draw_timesteps(strata: list[NDArray[np.int64]], count: int, generator: torch.Generator) -> Tensor:
-    """One timestep of each stratum for each of `count` pictures, independently: int64 [count, K] on the CPU.
+    """Draw one timestep of each stratum for each of `count` images, independently.
 
-    Where the strata cut 1..T-1 into pieces, sum over k of len(stratum_k) l_t[:, k] is an unbiased estimate of
-    the sum of all middle terms, and of each picture's own.
+    Where the strata partition 1..T-1, the sum over k of len(stratum_k) l_t[:, k] is an unbiased estimate of the sum
+    of all middle terms, for each image too.
+
+    Args:
+        strata: K arrays of consecutive timesteps.
+        count: images.
+        generator: draws the timesteps.
+
+    Returns:
+        int64 [count, K] on the CPU.
     """
     draws = torch.rand(count, len(strata), generator=generator, device=generator.device, dtype=torch.float32)
     lengths = np.array([len(stratum) for stratum in strata], dtype=np.int64)
     # In single precision a draw just below 1 times a length may round up to the length.
-    place = np.minimum((draws.cpu().double().numpy() * lengths).astype(np.int64), lengths - 1)
+    index = np.minimum((draws.cpu().double().numpy() * lengths).astype(np.int64), lengths - 1)
     starts = np.array([stratum[0] for stratum in strata], dtype=np.int64)
-    return torch.from_numpy(starts + place)
+    return torch.from_numpy(starts + index)
 
 
 def prior_kl(diffusion: GaussianDiffusion, x0: Tensor) -> Tensor:
-    """L_T of each picture, float64 [N]: KL(q(x_T | x0) || N(0, I)) in nats a dimension."""
+    """Compute L_T of each image, float64 [N]: KL(q(x_T | x0) || N(0, I)) in nats a dimension."""
     schedule = diffusion.schedule
     log_noise = math.log(schedule.one_minus_alphas_cumprod[-1])
     divergence = 0.5 * (schedule.terminal_alpha_bar * (_mean_square(x0) - 1.0) - log_noise)
-    # Where abar_T is lost beside 1, rounding could leave it a hair below zero.
+    # Where abar_T is lost beside 1, rounding could leave the divergence slightly below zero.
     return divergence.clamp_min(0.0)
 
 
 def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int | Tensor) -> Tensor:
-    """L_{t-1} of each picture, float64 [N], in nats a dimension.
+    """Compute L_{t-1} of each image, float64 [N], in nats a dimension.
 
-    Both Gaussians share xt and have a mean that is linear in their x0, so the divergence needs only the error
-    in x0: (ln(sigma^2 / beta_tilde) + beta_tilde / sigma^2 - 1 + a^2 (x0 - predicted)^2 / sigma^2) / 2, with
-    the posterior's coefficient a of x0.
+    Both Gaussians share xt and have a mean that is linear in their x0, so the divergence needs only the error in x0.
+    It is (ln(sigma^2 / beta_tilde) + beta_tilde / sigma^2 - 1 + a^2 (x0 - predicted)^2 / sigma^2) / 2, where a is the
+    posterior's coefficient of x0.
 
     Args:
         diffusion: the process.
-        x0: [N, C, H, W], the pictures.
-        predicted: like x0, what the network foresaw.
-        t: from 1 to T - 1; one for all pictures, or int64 [N].
+        x0: [N, C, H, W], the images.
+        predicted: predicted x0, like x0.
+        t: from 1 to T - 1; one for all images, or int64 [N].
     """
     steps = [t] * len(x0) if isinstance(t, int) else t.tolist()
     known = {step: _kl_line(diffusion, step) for step in set(steps)}
@@ -196,7 +205,7 @@ def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int 
 
 
 def _kl_line(diffusion: GaussianDiffusion, t: int) -> tuple[float, float]:
-    """L_{t-1} as a straight line in the mean squared error of x0: its slope, and its value without an error."""
+    """L_{t-1} as a linear function of the mean squared error of x0: its slope and its intercept."""
     step = diffusion.transition(t, t - 1)
     sigma2 = step.beta if diffusion.variance == "beta" else step.beta_tilde
     ratio = step.beta_tilde / sigma2
@@ -204,10 +213,15 @@ def _kl_line(diffusion: GaussianDiffusion, t: int) -> tuple[float, float]:
 
 
 def decoder_nll(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor) -> Tensor:
-    """L_0 of each picture, float64 [N], in nats a dimension: -log of the probability of its grey levels.
+    """Compute L_0 of each image, float64 [N], in nats a dimension: -log of the probability of its grey levels.
 
-    The mean is the predicted x0 itself. The posterior's variance is 0 at the first step; with ``beta_tilde``
-    the second step's stands in, as in the code of Ho et al.
+    The mean is the predicted x0 itself. The posterior's variance is 0 at the first step. With ``beta_tilde`` the
+    second step's is used instead, as in the code of Ho et al.
+
+    Args:
+        diffusion: the process.
+        x0: [N, C, H, W] images of 256 levels scaled to [-1, 1].
+        predicted: x0 predicted at timestep 0, like x0.
     """
     schedule = diffusion.schedule
     sigma2 = float(schedule.betas[0])
@@ -217,26 +231,26 @@ def decoder_nll(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor) -> 
 
 
 def discretized_log_likelihood(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
-    """Log-probability of each grey level under a Gaussian cut into 256 bins; float64, like x.
+    """Compute the log-probability of each grey level under a Gaussian cut into 256 bins; float64, like x.
 
-    The bins are 2/255 wide and centred on the levels; the first and the last reach to infinity, so the
-    probabilities of the 256 levels add up to 1. Computed in logarithms, exact even far out in the tails.
+    The bins are 2/255 wide and centred on the levels. The first and the last reach to infinity, so the probabilities
+    of the 256 levels add up to 1. The computation is in logarithms, and so exact even far out in the tails.
 
     Args:
-        x: pictures of 256 levels scaled to [-1, 1].
+        x: images of 256 levels scaled to [-1, 1].
         mean: like x.
         sigma: standard deviation.
 
     Reference: Ho et al. 2020, eq. 13.
     """
-    # float64 on the CPU: not every accelerator has it, and this is computed once a bound.
+    # float64 on the CPU, because not every accelerator has it, and this is computed once a bound.
     x, mean = x.detach().cpu().double(), mean.detach().cpu().double()
     level = ((x + 1.0) * ((_LEVELS - 1) / 2)).round()
     centre = level * (2.0 / (_LEVELS - 1)) - 1.0
     half = 1.0 / (_LEVELS - 1)
     lower = torch.where(level <= 0, -math.inf, (centre - half - mean) / sigma)
     upper = torch.where(level >= _LEVELS - 1, math.inf, (centre + half - mean) / sigma)
-    # Mirrored into the left tail, where the logarithm of the normal distribution function keeps its digits.
+    # Mirror into the left tail, where the logarithm of the normal distribution function keeps its digits.
     mirror = lower > 0
     lower, upper = torch.where(mirror, -upper, lower), torch.where(mirror, -lower, upper)
     log_lower, log_upper = torch.special.log_ndtr(lower), torch.special.log_ndtr(upper)
@@ -245,7 +259,7 @@ def discretized_log_likelihood(x: Tensor, mean: Tensor, sigma: float) -> Tensor:
 
 
 def _strata(timesteps: int, terms: int | None) -> list[NDArray[np.int64]]:
-    """1..T-1 in as many equal pieces as there are terms; None gives each timestep its own."""
+    """Split 1..T-1 into as many equal strata as there are terms; None makes each timestep its own stratum."""
     middle = np.arange(1, timesteps)
     if terms is None:
         terms = len(middle)
@@ -262,7 +276,7 @@ def _predict(
     generator: torch.Generator,
     clip: Clip,
 ) -> tuple[Tensor, Tensor]:
-    """What the network foresees of pictures noised to their timesteps [N], and L_simple of each, float64 [N]."""
+    """Predict x0, thresholded, from images noised to timesteps t [N]; and compute L_simple of each, float64 [N]."""
     eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
     timestep = t.to(x0.device)
     xt = diffusion.q_sample(x0, timestep, eps)
@@ -270,7 +284,7 @@ def _predict(
         output = model(xt, timestep)
         predicted = diffusion.predict_x0(output, xt, timestep)
         loss = diffusion.loss(output, x0, eps, timestep).cpu().double()
-    return clip_x0(predicted, clip), loss
+    return threshold_x0(predicted, clip), loss
 
 
 def _mean_square(x: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
-"""The lean network: a small residual U-Net that learns triangles on a laptop's CPU.
+"""The lean network: a small residual U-Net that can be trained on triangles with a laptop's CPU.
 
-Pictures are folded into patches of 2x2 first, so the finest level has a quarter of the pixels; three levels (w, 2w, 2w
-channels at 1/2, 1/4 and 1/8 of the picture's size) hold residual blocks, and the two coarser ones attention, since what
-is hard about a triangle is its coarse structure: three corners, straight sides, one piece. Linear maps over pixels are
-written as 1x1 convolutions, which keep channels_last memory and on a CPU in float32 can beat a matrix product.
+Images are first folded into patches of 2x2, so the finest level has a quarter of the pixels. Three levels of w, 2w and
+2w channels, at 1/2, 1/4 and 1/8 of the image's size, hold residual blocks. The two coarser levels hold attention too,
+because the hard part of a triangle is its coarse structure: three corners, straight sides, one piece. Linear maps over
+pixels are written as 1x1 convolutions, which keep channels_last memory and on a CPU in float32 can beat a matrix
+product.
 
-Letters: N pictures, C channels, H x W pixels, D channels of a feature map, E numbers of a time embedding.
+Letters: N images, C channels, H x W pixels, D channels of a feature map, E numbers of a time embedding.
 """
 
 from typing import Final
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.diffusion.thesis_unet import SinusoidalEmbedding
+from core.diffusion.models.thesis_unet import SinusoidalEmbedding
 from core.errors import UserError
 
 LEAN_WIDTH: Final = 32
@@ -28,7 +29,7 @@ class LeanUNet(nn.Module):
     """A residual U-Net over 2x2 patches with attention at its coarser levels.
 
     Args:
-        channels: C of the pictures.
+        channels: C of the images.
         width: D of the finest level; a multiple of 16.
 
     Raises:
@@ -65,7 +66,7 @@ class LeanUNet(nn.Module):
         nn.init.zeros_(_bias(self.head))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict from noised pictures.
+        """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
             x: [N, C, H, W], H and W multiples of 8.
@@ -75,7 +76,7 @@ class LeanUNet(nn.Module):
             [N, C, H, W], in x's dtype.
 
         Raises:
-            UserError: the pictures' size does not fit.
+            UserError: H or W is not a multiple of 8.
         """
         if x.shape[-1] % self.divisor or x.shape[-2] % self.divisor:
             raise UserError(
@@ -88,13 +89,15 @@ class LeanUNet(nn.Module):
         coarse = self.bottom(self.to_coarse(middle), e)
         h = self.up_middle(middle + _double(self.from_coarse(coarse)), e)
         h = self.up_fine(fine + _double(self.from_middle(h)), e)
-        with torch.autocast(x.device.type, enabled=False):  # the last map decides the pictures' precision
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # because the last map decides the images' precision
             h = self.head(F.silu(_normalise(h.to(self.head.weight.dtype))))
         return F.pixel_shuffle(h, 2).to(x.dtype)
 
 
 class _Level(nn.Module):
-    """Residual blocks of one resolution, each followed by attention where asked for."""
+    """Residual blocks of one resolution, each followed by attention if `attention` is set."""
 
     def __init__(self, channels: int, embedding: int, *, blocks: int, attention: bool) -> None:
         super().__init__()
@@ -155,9 +158,10 @@ class _Attention(nn.Module):
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention, [N, heads, H W, D / heads] each; written out where torch's own kernel is several times slower.
+    """Compute attention; query, key, value and the result are [N, heads, H W, D / heads].
 
-    That is on a CPU in bfloat16, for maps as small as these; and there is nothing to save in memory.
+    It is written out on a CPU in bfloat16, where torch's own kernel is several times slower for maps as small as these.
+    For such maps that kernel saves no memory either.
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, key, value)
@@ -166,7 +170,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _normalise(x: Tensor) -> Tensor:
-    """Layer norm over the channels of each pixel, in channels_last memory throughout."""
+    """Apply layer norm over the channels of each pixel, in channels_last memory throughout."""
     return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
 
 

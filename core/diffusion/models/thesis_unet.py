@@ -1,7 +1,7 @@
 """The thesis's network: a U-Net of strided convolutions with BatchNorm, 62.7 M parameters.
 
-It is built as the code printed in the thesis is, not as its figure shows, so that a run of the preset
-``thesis`` repeats what was run. Letters: N pictures, C channels, H x W pixels, D sinusoids.
+It follows the code printed in the thesis, not the thesis's figure, so that a run of the preset ``thesis`` repeats the
+runs of the thesis. Letters: N images, C channels, H x W pixels, D sinusoids.
 """
 
 import itertools
@@ -17,11 +17,11 @@ from core.errors import UserError
 THESIS_WIDTHS: Final = (64, 128, 256, 512, 1024)
 TIME_SINUSOIDS: Final = 128
 _FEW_PIXELS: Final = 4
-"""Of a map; for so few, a convolution of many channels is several times faster as a matrix product on a CPU."""
+"""Pixels of a map up to which a convolution of many channels is several times faster as a matrix product on a CPU."""
 
 
 class SinusoidalEmbedding(nn.Module):
-    """Timesteps as D/2 sines, then D/2 cosines, of frequencies exp(-k ln 10000 / (D/2 - 1)), k = 0..D/2-1.
+    """Embedding of timesteps as D/2 sines, then D/2 cosines, of frequencies exp(-k ln 10000 / (D/2 - 1)), k = 0..D/2-1.
 
     Args:
         dim: D, even and at least 4.
@@ -36,20 +36,20 @@ class SinusoidalEmbedding(nn.Module):
         self.register_buffer("frequencies", frequencies.float(), persistent=False)
 
     def forward(self, t: Tensor) -> Tensor:
-        """[N] timesteps to [N, D]."""
+        """Embed timesteps [N] as [N, D]."""
         angles = t[:, None].to(self.frequencies.dtype) * self.frequencies[None, :]
         return torch.cat((angles.sin(), angles.cos()), dim=1)
 
 
 class Convolution(nn.Conv2d):
-    """torch's convolution, with the same weights; on a CPU a matrix product where the map that comes out is tiny.
+    """torch's convolution, with the same weights, computed on a CPU as a matrix product where the output map is tiny.
 
-    oneDNN's backward pass is slow there: of the network's coarsest one, 1024 to 1024 channels, it takes a sixth of a
-    whole step.
+    There oneDNN's backward pass is slow: that of the network's coarsest convolution, 1024 to 1024 channels, takes a
+    sixth of a whole step.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, in, H, W] to [N, out, H', W']."""
+        """Convolve [N, in, H, W] to [N, out, H', W']."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
         pad = int(self.padding[0])
         height, width = ((side + 2 * pad - kernel) // stride + 1 for side in x.shape[-2:])
@@ -65,12 +65,12 @@ class Convolution(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Two convolutions with the time added between them, then a change of resolution by a factor of 2.
+    """Two convolutions with the time embedding added between them, then a change of resolution by a factor of 2.
 
     Args:
-        in_channels: channels of the map that comes in (of an up block: with the joined map).
-        out_channels: channels of the map that goes out.
-        resample: the 4x4 convolution, plain or transposed, of stride 2 that ends the block.
+        in_channels: channels of the input map (of an up block: including the skip connection).
+        out_channels: channels of the output map.
+        resample: the last layer, a plain or transposed 4x4 convolution of stride 2.
     """
 
     def __init__(self, in_channels: int, out_channels: int, resample: nn.Module) -> None:
@@ -83,7 +83,7 @@ class Block(nn.Module):
         self.resample = resample
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """x [N, in, H, W] and time [N, D] to [N, out, H/2, W/2] (down) or [N, out, 2H, 2W] (up)."""
+        """Map x [N, in, H, W] and time [N, D] to [N, out, H/2, W/2] (down) or [N, out, 2H, 2W] (up)."""
         h = self.norm1(functional.relu(self.conv1(x)))
         h = h + functional.relu(self.time(time))[:, :, None, None]
         h = self.norm2(functional.relu(self.conv2(h)))
@@ -97,7 +97,7 @@ class ThesisUNet(nn.Module):
     With one channel and the default widths it has 62,713,025 parameters.
 
     Args:
-        channels: C of the pictures, in and out.
+        channels: C of the images, in and out.
         widths: channels of the maps from the finest to the coarsest resolution; one down and one up block lie
             between each two.
     """
@@ -105,7 +105,7 @@ class ThesisUNet(nn.Module):
     def __init__(self, channels: int = 1, widths: tuple[int, ...] = THESIS_WIDTHS) -> None:
         super().__init__()
         self.divisor = 2 ** (len(widths) - 1)
-        """Picture sides must be multiples of this: 16 with the default widths."""
+        """H and W must be multiples of this: 16 with the default widths."""
         pairs = list(itertools.pairwise(widths))
         self.embedding = SinusoidalEmbedding(TIME_SINUSOIDS)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
@@ -119,14 +119,14 @@ class ThesisUNet(nn.Module):
         self.head = nn.Conv2d(widths[0], channels, 1)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """Predict from noised pictures.
+        """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
             x: [N, C, H, W].
             t: [N] int64 timesteps.
 
         Returns:
-            Like x: noise, picture or v, as it was trained.
+            Like x.
 
         Raises:
             UserError: H or W is not a multiple of `divisor`.
@@ -139,19 +139,19 @@ class ThesisUNet(nn.Module):
             )
         time = self.embedding(t)
         h = self.stem(x)
-        joined: list[Tensor] = []
+        skips: list[Tensor] = []
         for down in self.downs:
             h = down(h, time)
-            joined.append(h)
-        # Maps are kept after downsampling, as in the thesis: the first up block joins a map with itself.
+            skips.append(h)
+        # Skips are taken after downsampling, as in the thesis, so the first up block joins a map with itself.
         for up in self.ups:
-            h = up(torch.cat((h, joined.pop()), dim=1), time)
+            h = up(torch.cat((h, skips.pop()), dim=1), time)
         predicted: Tensor = self.head(h)
         return predicted
 
 
 def doubling_widths(finest: int) -> tuple[int, ...]:
-    """The five widths of a thesis-like network whose finest level has this many channels; 64 is the thesis's.
+    """Compute the five widths of a thesis-like network from the channels of its finest level; 64 is the thesis's.
 
     >>> doubling_widths(64) == THESIS_WIDTHS
     True

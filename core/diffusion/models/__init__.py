@@ -1,0 +1,1 @@
+"""Networks that predict noise, image or v from a noised image."""

@@ -1,0 +1,19 @@
+"""Names of samplers, timestep spacings and x0 thresholdings, spelled as in the configuration.
+
+Imports neither torch nor numpy, so that the configuration, the command line and the dashboard start quickly.
+"""
+
+from typing import Final, Literal, get_args
+
+SamplerName = Literal["ddpm", "ddim", "dpm++", "unipc", "churn"]
+SAMPLER_NAMES: Final[tuple[SamplerName, ...]] = get_args(SamplerName)
+WITH_ETA: Final[tuple[SamplerName, ...]] = ("ddim", "dpm++", "churn")
+"""Samplers that take `eta`: the variance of ``ddpm`` is the process's own, and ``unipc`` adds no noise."""
+
+Spacing = Literal["uniform", "logsnr", "karras", "cosine", "decay"]
+"""Choice of the timesteps at which a sampler evaluates the network; see `core.spacing`."""
+SPACINGS: Final[tuple[Spacing, ...]] = get_args(Spacing)
+
+Clip = Literal["none", "static", "dynamic"]
+"""Treatment of predicted x0 outside [-1, 1]; see `core.diffusion.samplers.thresholding`."""
+CLIPS: Final[tuple[Clip, ...]] = get_args(Clip)
