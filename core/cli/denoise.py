@@ -60,7 +60,7 @@ STRENGTH = 0.5
 @json_option
 def command(
     run: str,
-    image: Path,
+    picture: Path,
     root: Path,
     t: int | None,
     strength: float | None,
@@ -81,8 +81,10 @@ def command(
         raise UserError("--t and --strength say the same; give one of them")
     if strength is not None and not 0.0 < strength <= 1.0:
         raise UserError(f"--strength {strength}: expected a share above 0 and at most 1")
-    if not image.is_file():
-        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such picture'}")
+    if not picture.is_file():
+        raise UserError(
+            f"{sanitize(str(picture))}: {'not a file' if picture.exists() else 'no such picture'}"
+        )
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{found.id}.png")
     if out.suffix.lower() != ".png":
@@ -101,7 +103,7 @@ def command(
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
     level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
     calls = drawing.steps or share_of_steps(own, level, timesteps)
-    before = _read_image(image, loaded.shape)
+    before = _read_image(picture, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     how = loaded.config.sample
@@ -115,7 +117,7 @@ def command(
         emit_json(
             {
                 "run": sanitize(found.id),
-                "picture": sanitize(str(image)),
+                "picture": sanitize(str(picture)),
                 "path": str(out),
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,

@@ -117,7 +117,7 @@ class ProcessGroup(SingleProcess):
         )
         self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
-    def prepare(self, model: nn.Module) -> nn.Module:
+    def sync_batchnorm(self, model: nn.Module) -> nn.Module:
         if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
             return model
         if self.device.type != "cuda":
@@ -128,34 +128,34 @@ class ProcessGroup(SingleProcess):
         shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return shared
 
-    def connect(self, model: nn.Module) -> nn.Module:
+    def wrap_ddp(self, model: nn.Module) -> nn.Module:
         ids = [self.device] if self.device.type == "cuda" else None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of a new name, which PyTorch 2.9 does not know
             # Buffers need no broadcast: statistics are shared already, and all else is constant.
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
-    def share(self, count: int) -> Shard:
+    def shard(self, count: int) -> Shard:
         if count < self.size:  # too few to give each process one: each computes them all
             return Shard(slice(0, count), 1 / self.size)
         first, end = (count * number // self.size for number in (self.rank, self.rank + 1))
         return Shard(slice(first, end), (end - first) / count)
 
-    def stops(self, stop: Callable[[], bool]) -> bool:
+    def should_stop(self, stop: Callable[[], bool]) -> bool:
         # Without torchrun nobody would end us all when one fails.
         wanted = stop() or os.getppid() != self._launcher
         if self._left:
             return False
         self._since = time.monotonic()
-        stopping, self._left = self.agree(wanted, self._steps if self.rank == 0 else 1)
+        stopping, self._left = self.all_reduce_max(wanted, self._steps if self.rank == 0 else 1)
         return bool(stopping)
 
-    def drains(self, stop: Callable[[], bool]) -> bool:
+    def should_flush(self, stop: Callable[[], bool]) -> bool:
         self._left -= 1
         return self._left == 0
 
-    def fetch(self, losses: list[Tensor]) -> list[float]:
-        self.agree()  # a process that is gone is noticed here; the sum on a GPU would wait for it
+    def flush(self, losses: list[Tensor]) -> list[float]:
+        self.all_reduce_max()  # a process that is gone is noticed here; the sum on a GPU would wait for it
         parts = torch.stack(losses)
         dist.all_reduce(parts)
         fetched: list[float] = parts.tolist()
@@ -163,18 +163,18 @@ class ProcessGroup(SingleProcess):
         self._steps, self._left = max(1, min(2 * len(fetched), int(pace * FLUSH_SECONDS))), 0
         return fetched
 
-    def total(self, part: Tensor) -> float:
-        self.agree()  # as in `fetch`
+    def all_reduce_sum(self, part: Tensor) -> float:
+        self.all_reduce_max()  # as in `fetch`
         dist.all_reduce(part)
         return float(part)
 
-    def agree(self, *values: int) -> list[int]:
+    def all_reduce_max(self, *values: int) -> list[int]:
         said = torch.tensor(values or (0,), dtype=torch.int64)
         dist.all_reduce(said, dist.ReduceOp.MAX, group=self._control)
         found: list[int] = said.tolist()
         return found
 
-    def why(self, error: BaseException) -> str:
+    def peer_error(self, error: BaseException) -> str:
         of_gloo = isinstance(error, RuntimeError) and "gloo" in str(error)
         if not (of_gloo or isinstance(error, dist.DistError)):
             return ""
@@ -187,7 +187,7 @@ class ProcessGroup(SingleProcess):
             "resume, and it goes on from its last checkpoint"
         )
 
-    def abandon(self, words: str = "") -> None:
+    def abort(self, words: str = "") -> None:
         if words:
             with contextlib.suppress(RuntimeError):
                 self._store.set(_WORDS, f"process {self.rank} of {self.size}: {words}")
@@ -219,7 +219,7 @@ def init_distributed(asked: str) -> Iterator[SingleProcess]:
         ) from error
     yield team
     with contextlib.suppress(RuntimeError):  # others may have left already
-        team.agree()
+        team.all_reduce_max()
         dist.destroy_process_group()
 
 

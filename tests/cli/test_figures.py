@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.support.evaluated_runs import make_cells
 
 from core.cli.main import run as run_command
 from core.runs import State
+from tests.support.evaluated_runs import make_cells
 from tests.support.fakes import CREATED, make_run
 from tests.unit.test_contracts import loaded_after
 

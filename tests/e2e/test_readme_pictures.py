@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tools.readme_images import SCREENS, draw, main
 
 from core.runs.status import State
 from tests.support import ROOT
 from tests.support.tui_fixtures import fake_run, five, three
 from tests.support.tui_pilot import dashboard
+from tools.readme_pictures import SCREENS, draw, main
 
 
 def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def resume_and_compare(run: RunDirectory) -> None:
 def same_as_undisturbed(run: RunDirectory) -> None:
     assert state(run) is State.FINISHED
     found, expected = result(run), reference()
-    for field in ("position", "losses", "epochs", "tensors", "pictures"):
+    for field in ("position", "losses", "epochs", "tensors", "images"):
         assert getattr(found, field) == getattr(expected, field), f"another {field} than the undisturbed run"
     leftovers = [path.name for path in run.path.rglob(".*") if path.name not in (".lock", ".evaluation.lock")]
     assert not leftovers, f"left behind: {leftovers}"

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison, evaluator, strip
+from tests.support.tui_fixtures import comparison, strip
 from tests.support.tui_pilot import make_app, ready, still
 from tui.settings.schema import ImageMode
 from tui.settings.themes import COLOR_BLIND, DARK, LIGHT, MONOCHROME
@@ -27,7 +27,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all, which nobody writes to."""
     root = tmp_path_factory.mktemp("runs")
     for run, level in zip(comparison(root, "failed", clean=True), (0.9, 0.6), strict=False):
-        evaluator(run, level)
+        evaluate(run, level)
         strip(run, 36)
     return root
 

@@ -113,10 +113,10 @@ class Dashboard(CoveredScreensApp, TourApp):
             self.app_resume_signal.subscribe(self, lambda _: guard.entered(), immediate=True)
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         if self.placements is not None:
-            self.hang_images(self.placements)
+            self.enable_graphics(self.placements)
         self.call_after_refresh(self.read_runs)
 
-    def hang_images(self, placements: "Placements") -> None:
+    def enable_graphics(self, placements: "Placements") -> None:
         super().enable_graphics(placements)
         if self.terminal_guard is not None and self.placements is not None:
             self.terminal_guard.set_image_cleanup(placements.undo_unknown())

@@ -63,7 +63,7 @@ class SettingsApp(RenderModeApp):
         return RenderMode(mode, self.settings.zoom, placements)
 
     def set_render_mode(self, drawing: RenderMode) -> None:
-        super().draw_images(drawing)
+        super().set_render_mode(drawing)
         if drawing.placements is None and self.placements is not None:
             self.placements.clear()
 

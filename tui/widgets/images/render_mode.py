@@ -40,7 +40,7 @@ class RenderModeApp(App[None]):
         self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
         self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
 
-    def draw_images(self, drawing: RenderMode) -> None:
+    def set_render_mode(self, drawing: RenderMode) -> None:
         """Draw all pictures like this from now on."""
         if drawing != self.drawing:
             self.drawing = drawing

@@ -32,7 +32,7 @@ def triangles(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
 
 
 @pytest.fixture(scope="module")
-def evaluate(triangles: ImageSet) -> Evaluator:
+def evaluator(triangles: ImageSet) -> Evaluator:
     return Evaluator(triangles)
 
 

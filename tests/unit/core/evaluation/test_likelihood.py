@@ -315,7 +315,7 @@ def test_a_number_of_terms_that_cannot_be_is_refused(terms):
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (np.zeros((0, 1, 4, 4), np.uint8), r"expected pictures .* \[N, 1, 4, 4\], got \[0, 1, 4, 4\]"),
         (np.zeros((2, 3, 4, 4), np.uint8), r"got \[2, 3, 4, 4\]"),

@@ -328,7 +328,7 @@ def test_fits_are_selected_as_numpy_would() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pictures", "message"),
+    ("images", "message"),
     [
         (np.zeros((2, 32, 32)), r"expected pictures \[N, C, S, S\], got \[2, 32, 32\]"),
         (np.zeros((2, 1, 32, 16)), r"got \[2, 1, 32, 16\]"),

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.evaluated_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.data import load_dataset
@@ -26,6 +25,7 @@ from core.figures import (
 from core.imaging import write_sheet
 from core.runs import EpochRecord, MetricsWriter, State
 from core.schedules import make_schedule
+from tests.support.evaluated_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
 from tests.support.fakes import fake_images, make_run, tear
 
 

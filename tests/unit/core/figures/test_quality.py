@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.support.evaluated_runs import drawn_by, evaluation, make_cells, material_of, reasons
 
 from core.comparison.formatting import sampler_text
 from core.data import load_dataset
@@ -11,6 +10,7 @@ from core.figures import layout, progress, quality, style
 from core.imaging import write_sheet
 from core.runs import METRICS, add_evaluation
 from core.statistics.estimate import Estimate
+from tests.support.evaluated_runs import drawn_by, evaluation, make_cells, material_of, reasons
 
 
 def test_captions_say_how_many_samples_were_evaluated_and_how_they_were_drawn(tmp_path):

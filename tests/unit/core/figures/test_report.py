@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
-from tests.support.evaluated_runs import configured, evaluation, make_cells, material_of
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.figures import Missing, draw_all, gather, report, tables, write_report
 from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
+from tests.support.evaluated_runs import configured, evaluation, make_cells, material_of
 from tests.support.fakes import make_run
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"

@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from tests.support.evaluated_runs import in_bytes, make_cells, material_of
 
 from core.figures import layout, quality, samples, save, style
 from core.schedules import SCHEDULE_NAMES
+from tests.support.evaluated_runs import in_bytes, make_cells, material_of
 from tests.support.fakes import fake_images
 
 TO_XYZ = np.array(

@@ -140,7 +140,7 @@ def test_one_image_in_colour_colours_its_neighbours() -> None:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [noise(2), noise(0, 4), noise(2, 2, 4), np.zeros((2, 2))],
     ids=["a row", "nothing", "four channels", "floats"],
 )

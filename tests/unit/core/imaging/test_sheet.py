@@ -89,7 +89,7 @@ def test_a_sheet_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "pictures",
+    "images",
     [noise(4, 4), noise(2, 4, 4, 4), noise(0, 4, 4), noise(2, 0, 4), np.zeros((2, 4, 4))],
     ids=["one picture", "four channels", "none", "no height", "floats"],
 )
