@@ -64,14 +64,14 @@ BOARD: Final = (
     Command("board.sort", "o", "sort", "Sort by age, losses, state, speed or pass rate"),
     Command("board.reverse", "O", "reverse", "Sort the other way round"),
     Command("board.follow_runs", "f", "follow_runs", "Keep to the newest run that trains"),
-    Command("board.machine", "i", "machine", "Show or hide how busy the machine is, and time left"),
+    Command("board.machine", "i", "system", "Show or hide how busy the machine is, and time left"),
     Command("board.bell", "m", "app.toggle_bell", "Ring when a run ends or fails, or be silent"),
 )
 
 EVERYWHERE: Final = (
     Command("app.export", "E,f4", "export", "Write the screen into files: SVG, PNG, GIF, CSV"),
     Command("app.theme", "t", "next_theme", "Change the theme: dark, light, colour-blind, mono"),
-    Command("app.zoom", "Z", "zoom_pictures", "Draw pictures twice as large, or as before"),
+    Command("app.zoom", "Z", "zoom_images", "Draw pictures twice as large, or as before"),
     Command("app.settings", "T,f3", "settings", "Change settings and keys"),
     Command("app.palette", "ctrl+p,colon", "command_palette", "Find a command by name"),
     Command("app.help", "question_mark,f1", "help", "List all keys", 1),
@@ -96,7 +96,7 @@ COMPARE: Final = (
         "compare.zoom_in", "plus,equals_sign", "zoom(1)", "Look closer at the curves, around the cursor", 3
     ),
     Command("compare.zoom_out", "minus", "zoom(-1)", "Look at more of the curves"),
-    Command("compare.whole", "z", "whole", "See the whole of the curves again"),
+    Command("compare.whole", "z", "reset_zoom", "See the whole of the curves again"),
     Command(
         "compare.pan_on", "right_curly_bracket,shift+right", "pan(1)", "See later parts of the curves", 5
     ),
@@ -113,7 +113,7 @@ COMPARE: Final = (
     Command("compare.down", "down,j,pagedown", "rows(1)", "Show pictures from further starting noises", 6),
     Command("compare.up", "up,k,pageup", "rows(-1)", "Show pictures from earlier starting noises"),
     Command("compare.denoise", "d", "denoise", "Watch noise become pictures, in the same runs", 6),
-    Command("compare.judge", "enter", "judge", "Judge the samples of runs that were not judged yet", 4),
+    Command("compare.judge", "enter", "evaluate", "Judge the samples of runs that were not judged yet", 4),
     Command("compare.right", "full_stop,greater_than_sign", "columns(1)", "Show runs further right"),
     Command("compare.left", "comma,less_than_sign", "columns(-1)", "Show runs further left"),
 )
@@ -123,8 +123,8 @@ DENOISE: Final = (
     Command("denoise.play", "space", "play", "Play from noise to picture, or pause", 1),
     Command("denoise.forward", "right", "scrub(1)", "Go one state on, towards the picture", 2),
     Command("denoise.back", "left", "scrub(-1)", "Go one state back, towards the noise", 2),
-    Command("denoise.leap", "pagedown", "leap(1)", "Go a tenth of the way on"),
-    Command("denoise.leap_back", "pageup", "leap(-1)", "Go a tenth of the way back"),
+    Command("denoise.leap", "pagedown", "jump(1)", "Go a tenth of the way on"),
+    Command("denoise.leap_back", "pageup", "jump(-1)", "Go a tenth of the way back"),
     Command("denoise.first", "home", "go(0)", "Go to the noise that it starts from"),
     Command("denoise.last", "end", "go(1)", "Go to the finished picture"),
     Command("denoise.faster", "plus,equals_sign", "speed(1)", "Play faster", 7),
@@ -144,7 +144,7 @@ DENOISE: Final = (
     Command("denoise.steps", "n", "steps(1)", "More sampling steps", 4),
     Command("denoise.fewer", "N", "steps(-1)", "Fewer sampling steps", 4),
     Command("denoise.compute", "enter", "compute", "Compute what is missing, beside the training", 2),
-    Command("denoise.foreseen", "p", "foreseen", "Show the picture that the network foresees beside x_t", 6),
+    Command("denoise.foreseen", "p", "predicted", "Show the picture that the network foresees beside x_t", 6),
 )
 
 SCHEDULES: Final = (

@@ -81,7 +81,7 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
         uint8 [3, size, size], and whether it has colour.
 
     Raises:
-        NotAPictureError: it is none, or is damaged or too large.
+        NotAnImageError: it is none, or is damaged or too large.
     """
     try:
         with Image.open(path, formats=FORMATS) as opened:

@@ -31,7 +31,7 @@ def sanitize(text: str, *, lines: bool = False) -> str:
         lines: keep line ends (as ``\n``) and turn tabs into four spaces, for a log; otherwise each becomes
             one space.
 
-    >>> plain("\x1b[31mred\x1b[0m\nnext\x07")
+    >>> sanitize("\x1b[31mred\x1b[0m\nnext\x07")
     'red next'
     """
     text = _ESCAPES.sub("", text)

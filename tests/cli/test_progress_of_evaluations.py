@@ -74,14 +74,14 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_that_nobody_evaluators_says_nothing(tmp_path: Path) -> None:
+def test_a_run_that_nobody_evaluates_says_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert read_evaluation_progress(run) is None
     (run.path / "evaluating.json").write_text("[[[")
     assert read_evaluation_progress(run) is None
 
 
-def test_while_it_lasts_the_run_says_who_evaluators_it_and_how_far(tmp_path: Path) -> None:
+def test_while_it_lasts_the_run_says_who_evaluates_it_and_how_far(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with reporting_evaluation(run) as say:
         assert read_evaluation_progress(run) == EvaluationProgress(identity=ME, doing="getting ready")
@@ -134,7 +134,7 @@ def test_a_run_that_was_removed_meanwhile_stays_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("data")
-def test_core_evaluate_says_that_it_evaluators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_core_evaluate_reports_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = trained_run(tmp_path / "runs")
     seen: list[str] = []
 
@@ -142,7 +142,7 @@ def test_core_evaluate_says_that_it_evaluators(tmp_path: Path, monkeypatch: pyte
         assert where.id == run.id
         seen.append(what.doing)
 
-    monkeypatch.setattr("core.runs.progress.write_judging", remember)
+    monkeypatch.setattr("core.runs.progress.write_evaluation_progress", remember)
     monkeypatch.setattr("core.runs.progress._SECONDS", 0.0)
     assert run_command(["evaluate", "latest", "--count", "8"]) == 0
     assert seen[0] == "getting ready"
@@ -151,7 +151,7 @@ def test_core_evaluate_says_that_it_evaluators(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("data")
-def test_one_process_evaluators_all_runs_as_one_was_evaluated_and_says_which_it_could_not(
+def test_one_process_evaluates_all_runs_as_one_was_evaluated_and_says_which_it_could_not(
     tmp_path: Path,
 ) -> None:
     root = tmp_path / "runs"

@@ -52,7 +52,7 @@ def tiles(screen: DatasetsScreen, side: str = "real") -> list[WallColumn]:
     """The tiles that are seen on a side, without the places that stay empty."""
     if not screen.query_one(f"#{side}").display:
         return []
-    walls = [wall for wall in screen.query(f"#{side} Wall").results(ImageWall) if wall.display]
+    walls = [wall for wall in screen.query(f"#{side} ImageWall").results(ImageWall) if wall.display]
     return [one for wall in walls for one in wall.columns if one.title or one.images is not None]
 
 

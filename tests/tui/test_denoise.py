@@ -168,7 +168,7 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
         screen = await denoise(driven)
         await driven.press("tab")
         assert screen.view == "strips"
-        walls = list(screen.query("#strips > Wall").results(ImageWall))
+        walls = list(screen.query("#strips > ImageWall").results(ImageWall))
 
         def shown(place: int) -> list[Any]:
             return [one.images for one in walls[place].columns if one.images is not None]
@@ -216,7 +216,7 @@ async def test_runs_that_are_deleted_leave_the_screen(tmp_path: Path) -> None:
         screen = await denoise(driven)
         await driven.press("2")
         shutil.rmtree(directories[0].path)
-        await driven.until(lambda: sum(wall.display for wall in screen.query("#strips > Wall")) == 2)
+        await driven.until(lambda: sum(wall.display for wall in screen.query("#strips > ImageWall")) == 2)
         for directory in directories[1:]:
             shutil.rmtree(directory.path)
         await driven.until(lambda: "no longer here" in driven.text())

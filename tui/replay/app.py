@@ -50,7 +50,7 @@ class ReplayDashboard(Dashboard):
             "new",
             "clone",
             "compute",
-            "judge",
+            "evaluate",
             "fit",
             "make",
         )

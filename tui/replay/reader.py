@@ -1,4 +1,4 @@
-"""Runs that have ended as the snapshots of a live reader: stands where `tui.state.reader.LiveReader` does, in another time."""
+"""Runs that have ended as the snapshots of a live reader: stands where `tui.state.reader.RunsReader` does, in another time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

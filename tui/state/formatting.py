@@ -118,7 +118,7 @@ def problem(run: RunSnapshot) -> str:
 def hms(seconds: float) -> str:
     """A duration as hours, minutes and seconds.
 
-    >>> clock(192.4), clock(-1), clock(360000)
+    >>> hms(192.4), hms(-1), hms(360000)
     ('00:03:12', '00:00:00', '100:00:00')
     """
     whole = max(0, int(seconds))
@@ -128,7 +128,7 @@ def hms(seconds: float) -> str:
 def approx_duration(seconds: float) -> str:
     """A duration that is only guessed.
 
-    >>> about(20), about(754), about(9000), about(1e6)
+    >>> approx_duration(20), approx_duration(754), approx_duration(9000), approx_duration(1e6)
     ('1 min', '13 min', '2.5 h', '12 days')
     """
     if not math.isfinite(seconds):
@@ -236,7 +236,7 @@ def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
 def setting_text(value: Any) -> str:
     """A value of the configuration as it is written in a recipe; a dash for one that is left out.
 
-    >>> [setting(value) for value in (None, True, 0.0001, "x^2", 3)]
+    >>> [setting_text(value) for value in (None, True, 0.0001, "x^2", 3)]
     ['–', 'true', '0.0001', 'x^2', '3']
     """
     if value is None:
@@ -251,7 +251,7 @@ def setting_text(value: Any) -> str:
 def small_number(value: float | None) -> str:
     """A share that may be tiny, in at most seven characters.
 
-    >>> [small(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]
+    >>> [small_number(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]
     ['0', '4.0e-05', '0.1464', '1', '–']
     """
     if value == 0:

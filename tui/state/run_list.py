@@ -66,7 +66,7 @@ class RunList:
         return ", ".join(self.totals.recipes[:2])
 
     def update(self, snapshot: Snapshot) -> bool:
-        """Look at a newer snapshot; whether it has other runs, so that `list_again` is due."""
+        """Look at a newer snapshot; whether it has other runs, so that `rebuild` is due."""
         before, self.snapshot = self.snapshot, snapshot
         if len(before.runs) != len(snapshot.runs):
             return True

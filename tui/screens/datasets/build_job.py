@@ -27,7 +27,7 @@ class DatasetBuild:
         """Make it; blocks.
 
         Raises:
-            StoppedError: it was stopped.
+            BuildStoppedError: it was stopped.
             UserError: it cannot be made.
         """
         try:

@@ -46,7 +46,7 @@ class DatasetBrowser:
         name: of the dataset, or its path.
         seen: what came of looking at it; None until that is there.
         trouble: why it cannot be looked at; empty when it can.
-        chosen_part: whether the held-out pictures are shown, instead of those for training; None shows them where
+        chosen_split: whether the held-out pictures are shown, instead of those for training; None shows them where
             there is more than a handful.
         first: the picture at the top, from 0.
         run_id: whose samples are shown; empty takes the newest run, `NO_RUN` shows none.

@@ -139,7 +139,7 @@ class DenoiseScreen(BackgroundScreen):
             heights = [1 + one if one else EMPTY_LINES for one in lines]
             if sum(heights) <= self.query_one("#strips").size.height:
                 break
-        for place, wall in enumerate(self.query("#strips > Wall").results(ImageWall)):
+        for place, wall in enumerate(self.query("#strips > ImageWall").results(ImageWall)):
             wall.display = place < len(strips)
             if wall.display:
                 wall.show(strips[place], first_row=0)
@@ -226,7 +226,9 @@ class DenoiseScreen(BackgroundScreen):
             self.query_one("#wall", ImageWall).scroll_columns(runs)
         else:
             strips = self.query_one("#strips", VerticalScroll)
-            strips.scroll_relative(y=runs * self.query("#strips > Wall").first().size.height, animate=False)
+            strips.scroll_relative(
+                y=runs * self.query("#strips > ImageWall").first().size.height, animate=False
+            )
 
     def action_epoch(self, further: int) -> None:
         if self.shown.sampler:

@@ -95,7 +95,7 @@ def time_unit(longest: float) -> tuple[float, str]:
 def x_text(value: float, unit: str) -> str:
     """A place on the axis in words.
 
-    >>> [place_text(1234.4, "steps"), place_text(3.25, "epochs"), place_text(192.0, "time")]
+    >>> [x_text(1234.4, "steps"), x_text(3.25, "epochs"), x_text(192.0, "time")]
     ['step 1,234', 'epoch 3.25', '3 min 12 s']
     """
     if unit == "steps":

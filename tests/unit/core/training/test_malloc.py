@@ -10,9 +10,9 @@ from core.training.malloc import disable_trim
 _PROBE = """
 import resource, sys
 import torch
-from core.training.malloc import keep_freed_memory
+from core.training.malloc import disable_trim
 
-kept = keep_freed_memory() if sys.argv[1] == "keep" else False
+kept = disable_trim() if sys.argv[1] == "keep" else False
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
