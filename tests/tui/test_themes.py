@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison, strip
+from tests.support.tui_fixtures import comparison, evaluate, strip
 from tests.support.tui_pilot import make_app, ready, still
 from tui.settings.schema import ImageMode
 from tui.settings.themes import COLOR_BLIND, DARK, LIGHT, MONOCHROME
