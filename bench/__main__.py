@@ -20,7 +20,7 @@ BENCHMARKS: Final = {
     "all": "All of the others but gpu and quality, one after another; sampling if there is a finished run.",
 }
 
-MODULES: Final = {"limit": "roofline"}
+MODULE_NAMES: Final = {"limit": "roofline"}
 """Modules of `bench.cases` whose benchmark has another name."""
 
 
@@ -36,7 +36,7 @@ class Benchmarks(click.Group):
         if cmd_name not in BENCHMARKS:
             return None
         command: click.Command = importlib.import_module(
-            f"bench.cases.{MODULES.get(cmd_name, cmd_name)}"
+            f"bench.cases.{MODULE_NAMES.get(cmd_name, cmd_name)}"
         ).command
         return command
 

@@ -20,21 +20,21 @@ from tui.export.screenshot import Screenshot, screen_png
 from tui.state.run_controller import RunController
 
 SIZE: Final = (160, 50)
-FORMING: Final = 5
+VISIBLE_STATE: Final = 5
 """Of the ten states that a training keeps, the one in which pictures begin to be seen."""
 SCREENS: Final = {
     "board": (),
     "compare": ("c",),
-    "denoise": ("d", "home", *["right"] * FORMING),
+    "denoise": ("d", "home", *["right"] * VISIBLE_STATE),
     "schedules": ("s", *["right"] * 30),
 }
 """What is pressed on the board for each picture."""
-PATIENCE: Final = 60.0
-ALIKE: Final = 5
+TIMEOUT: Final = 60.0
+STABLE_FRAMES: Final = 5
 """Looks at a screen between which it must not change; screens read their pictures in threads."""
 
 
-async def draw(
+async def draw_screens(
     root: Path,
     out: Path,
     *,
@@ -59,17 +59,17 @@ async def draw(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, keys in screens.items():
-        app = Dashboard(RunController(root.absolute()), images="truecolor")
+        app = Dashboard(RunController(root.absolute()), image_mode="truecolor")
         async with app.run_test(size=size) as pilot:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     while not app.is_open or app.snapshot is None or app.snapshot.unread:
                         await pilot.pause(0.05)
                     await pilot.press(*keys)
-                    await _rest(pilot)
+                    await _wait_until_stable(pilot)
             except TimeoutError as error:
                 raise UserError(
-                    f"{name}: still not drawn after {PATIENCE:.0f} s; try again when the machine is less busy"
+                    f"{name}: still not drawn after {TIMEOUT:.0f} s; try again when the machine is less busy"
                 ) from error
             written.append(out / f"{name}.png")
             written[-1].write_bytes(screen_png(Screenshot.capture(app)))
@@ -88,9 +88,9 @@ def _require_finished(root: Path) -> None:
             )
 
 
-async def _rest(pilot: Pilot[None]) -> None:
+async def _wait_until_stable(pilot: Pilot[None]) -> None:
     seen, alike = "", 0
-    while alike < ALIKE:
+    while alike < STABLE_FRAMES:
         await pilot.pause(0.05)
         before, seen = seen, pilot.app.export_screenshot()
         alike = alike + 1 if seen == before else 0
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str]) -> int:
         print('expected: make pictures ARGS="RUNS OUT", with a folder of finished runs', file=sys.stderr)
         return EXIT_USAGE
     try:
-        written = asyncio.run(draw(Path(arguments[0]), Path(arguments[1])))
+        written = asyncio.run(draw_screens(Path(arguments[0]), Path(arguments[1])))
     except UserError as error:
         print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bench.harness.subprocess_training import train_in_subprocess
 
-THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+PEER_PIPELINES: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class CheckpointedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who trains on what, when it is looked at, and where what is seen goes.
 
     Attributes:
@@ -45,10 +45,10 @@ class Checkpoint(NamedTuple):
 
     seconds: float
     trained: float
-    drawn: NDArray[np.float32]
+    images: NDArray[np.float32]
 
 
-def checkpoints(settings: Settings) -> list[Checkpoint]:
+def train_with_checkpoints(settings: CheckpointedSettings) -> list[Checkpoint]:
     """Train in a process of its own, and look at each of the times.
 
     Raises:
@@ -64,12 +64,12 @@ def checkpoints(settings: Settings) -> list[Checkpoint]:
 
 def main() -> None:
     """The process."""
-    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=CheckpointedSettings)
     import torch  # its threads are settled by the environment
 
     from bench.baselines import training_loops
-    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_whole, diffusers_whole
-    from bench.harness.report import say
+    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_pipeline, diffusers_pipeline
+    from bench.harness.report import log_progress
     from bench.harness.workloads import synchronise
     from core.data import load_dataset
 
@@ -78,11 +78,11 @@ def main() -> None:
     device, out = torch.device(settings.device), Path(settings.out)
     training_loops.require_peers(device)
     images = load_dataset(settings.dataset)
-    if settings.name == THEIRS[0]:
-        steps, draw = denoising_diffusion_pytorch_whole(images, device, out / "peer")
+    if settings.name == PEER_PIPELINES[0]:
+        steps, draw = denoising_diffusion_pytorch_pipeline(images, device, out / "peer")
     else:
-        steps, draw = diffusers_whole(images, device)
-    steps = training_loops.silently(steps)
+        steps, draw = diffusers_pipeline(images, device)
+    steps = training_loops.without_output(steps)
     passed, seen, trained = 0.0, 0, []
     for index, seconds in enumerate(settings.times):
         start = time.perf_counter()
@@ -91,7 +91,7 @@ def main() -> None:
         synchronise(device)
         passed += time.perf_counter() - start
         trained.append(passed)
-        say(f"{settings.name}: {seen} pictures in {passed:.0f} s")
+        log_progress(f"{settings.name}: {seen} pictures in {passed:.0f} s")
         np.save(out / f"{index}.npy", draw(settings.count))
     (out / "trained.json").write_text(json.dumps(trained))
 

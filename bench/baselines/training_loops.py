@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.harness.workloads import loader
+from bench.harness.workloads import data_loader
 from core.data import ImageSet
 from core.errors import UserError
 
@@ -109,7 +109,9 @@ def diffusers_loop(model: nn.Module, images: ImageSet, batch: int, device: torch
     accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=1)
     optimizer: Any = torch.optim.AdamW(model.parameters(), lr=1e-4)
     rates = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=500, num_training_steps=1 << 40)
-    model, optimizer, batches, rates = accelerator.prepare(model, optimizer, loader(images, batch), rates)
+    model, optimizer, batches, rates = accelerator.prepare(
+        model, optimizer, data_loader(images, batch), rates
+    )
     for _ in itertools.count():
         for clean in batches:
             noise = torch.randn(clean.shape, device=clean.device)
@@ -149,11 +151,11 @@ def smalldiffusion_loop(
             return predicted
 
     wrapped = PredV(Scaled(Wrapped))()
-    for _ in training_loop(loader(images, batch), wrapped, schedule, epochs=1 << 40):
+    for _ in training_loop(data_loader(images, batch), wrapped, schedule, epochs=1 << 40):
         yield batch
 
 
-def silently(steps: Iterator[int]) -> Iterator[int]:
+def without_output(steps: Iterator[int]) -> Iterator[int]:
     """The same steps, without their progress bars on the screen."""
     while True:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -190,16 +192,16 @@ class FirstOfTuple(nn.Module):
         return predicted
 
 
-def own_of_denoising_diffusion_pytorch(parameters: int, channels: int) -> nn.Module:
+def denoising_diffusion_pytorch_unet(parameters: int, channels: int) -> nn.Module:
     """Its own U-Net, three levels, as near to so many parameters as its width allows."""
     from denoising_diffusion_pytorch import Unet
 
-    return nearest(
+    return nearest_size(
         lambda width: Unet(dim=width, dim_mults=(1, 2, 4), channels=channels), range(8, 257, 8), parameters
     )
 
 
-def own_of_diffusers(parameters: int, channels: int, size: int) -> nn.Module:
+def diffusers_unet(parameters: int, channels: int, size: int) -> nn.Module:
     """Its own U-Net, three levels, the two coarser ones with attention, as near as its width allows."""
     from diffusers import UNet2DModel
 
@@ -216,24 +218,28 @@ def own_of_diffusers(parameters: int, channels: int, size: int) -> nn.Module:
         )
         return made
 
-    return FirstOfTuple(nearest(build, range(8, 513, 8), parameters))
+    return FirstOfTuple(nearest_size(build, range(8, 513, 8), parameters))
 
 
-def nearest(build: Callable[[int], nn.Module], widths: range, parameters: int) -> nn.Module:
+def nearest_size(build: Callable[[int], nn.Module], widths: range, parameters: int) -> nn.Module:
     """The network of that width that has the nearest number of parameters; they must grow with the width."""
     low, high = 0, len(widths) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _size(build, widths[middle]) <= parameters else (low, middle)
-    best = min((widths[low], widths[high]), key=lambda width: abs(_size(build, width) - parameters))
+        low, high = (
+            (middle, high) if _count_without_memory(build, widths[middle]) <= parameters else (low, middle)
+        )
+    best = min(
+        (widths[low], widths[high]), key=lambda width: abs(_count_without_memory(build, width) - parameters)
+    )
     return build(best)
 
 
-def _size(build: Callable[[int], nn.Module], width: int) -> int:
+def _count_without_memory(build: Callable[[int], nn.Module], width: int) -> int:
     with torch.device("meta"):
-        return parameters_of(build(width))
+        return count_parameters(build(width))
 
 
-def parameters_of(model: nn.Module) -> int:
+def count_parameters(model: nn.Module) -> int:
     """How many numbers a network has learnt."""
     return sum(p.numel() for p in model.parameters())

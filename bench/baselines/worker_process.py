@@ -26,7 +26,7 @@ from core.launch.subprocess_env import environment_for_training
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a child trains.
 
     Attributes:
@@ -55,10 +55,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.contender.split(",")[0] == "ours"
 
 
-class Child:
+class WorkerProcess:
     """The parent's end of it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         environment = environment_for_training(settings.threads) if settings.is_ours else dict(os.environ)
         self.parameters = 0
         self._process = subprocess.Popen(
@@ -71,21 +71,21 @@ class Child:
         )
         self._write(msgspec.json.encode(settings).decode())
 
-    def ready(self) -> float:
+    def wait_until_ready(self) -> float:
         """Wait until it has trained its first steps; the seconds since its first line. Then `parameters` is known."""
         seconds, parameters = self._read().split()
         self.parameters = int(parameters)
         return float(seconds)
 
-    def go(self, seconds: float) -> None:
+    def start_trial(self, seconds: float) -> None:
         """Have it train so long."""
         self._write(json.dumps(seconds))
 
-    def done(self) -> float:
+    def finish_trial(self) -> float:
         """Wait for the end of the trial; its pictures."""
         return float(self._read())
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Have it leave."""
         with contextlib.suppress(OSError):
             if self._process.stdin:
@@ -108,25 +108,25 @@ class Child:
 
 
 @contextlib.contextmanager
-def children(settings: Sequence[Settings]) -> Iterator[list[Child]]:
+def start_workers(settings: Sequence[WorkerSettings]) -> Iterator[list[WorkerProcess]]:
     """Processes that start at once, and end with the context."""
-    started: list[Child] = []
+    started: list[WorkerProcess] = []
     try:
         for one in settings:
-            started.append(Child(one))  # noqa: PERF401 (those begun are ended even if the next cannot begin)
+            started.append(WorkerProcess(one))  # noqa: PERF401 (those begun are ended even if the next cannot begin)
         yield started
     finally:
         for child in started:
-            child.end()
+            child.close()
 
 
-def together(crew: Sequence[Child], seconds: float) -> Work:
+def combined_work(crew: Sequence[WorkerProcess], seconds: float) -> Work:
     """The pictures of all of a crew in one trial, which ends with the last of them."""
 
     def work() -> float:
         for child in crew:
-            child.go(seconds)
-        return sum(child.done() for child in crew)
+            child.start_trial(seconds)
+        return sum(child.finish_trial() for child in crew)
 
     return work
 
@@ -156,11 +156,11 @@ def run_benchmarks(commands: Iterable[Sequence[str]], failed: Sequence[str] = ()
 def main() -> None:
     """The child's end."""
     began = time.perf_counter()
-    settings = msgspec.json.decode(sys.stdin.readline(), type=Settings)
+    settings = msgspec.json.decode(sys.stdin.readline(), type=WorkerSettings)
     import torch  # its threads are settled by the environment
 
     from bench.baselines import training_loops
-    from bench.baselines.registry import contender, needs_peers
+    from bench.baselines.registry import build_contender, needs_peers
     from bench.harness.workloads import noise_set
     from core.data import load_dataset
     from core.training.malloc import disable_trim
@@ -176,7 +176,7 @@ def main() -> None:
     else:
         images = noise_set(settings.count, settings.size)
     with tempfile.TemporaryDirectory() as scratch:
-        work, parameters = contender(
+        work, parameters = build_contender(
             settings.contender, settings.network, images, settings.batch, device, Path(scratch) / "peer"
         )
         work()

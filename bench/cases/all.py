@@ -10,7 +10,7 @@ from core.runs import RunStore, State
 
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
 
-ASKED_FOR: Final = ("gpu", "quality")
+ONLY_ON_REQUEST: Final = ("gpu", "quality")
 """Those that are run only when asked for: one is for GPUs, one takes long."""
 
 
@@ -21,10 +21,10 @@ def command(runs: Path) -> None:
 
     For other settings, call a benchmark by itself.
     """
-    run_benchmarks(commands(runs))
+    run_benchmarks(benchmark_commands(runs))
 
 
-def commands(runs: Path) -> list[list[str]]:
+def benchmark_commands(runs: Path) -> list[list[str]]:
     """The arguments of each benchmark that can be run here."""
     chosen = [[name] for name in WITHOUT_RUN]
     finished = [info for info in RunStore(runs).infos() if info.state is State.FINISHED]

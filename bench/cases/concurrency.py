@@ -6,12 +6,12 @@ of its own, as workers are; they wait while others have their turn.
 
 import click
 
-from bench.baselines.worker_process import Settings, children, together
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import race, ratios
+from bench.baselines.worker_process import WorkerSettings, combined_work, start_workers
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import ratios, run_interleaved
 from bench.harness.options import batch_option, device_option, network_option, seconds_option
-from bench.harness.report import finish, row, say
-from bench.harness.workloads import recipe_of
+from bench.harness.report import log_progress, make_row, report_result
+from bench.harness.workloads import recipe_config
 
 TRIAL_SECONDS = 3.0
 _BATCHES = 16
@@ -25,13 +25,13 @@ _BATCHES = 16
 @device_option
 def command(network: str, batch: int | None, count: int, seconds: float, device: str) -> None:
     """Several runs at once against the same in turn: pictures a second in all."""
-    machine = describe()
-    batch = batch or recipe_of(network).train.batch_size
+    machine = describe_machine()
+    batch = batch or recipe_config(network).train.batch_size
     several = max(1, machine.cores // count)
-    groups = groups_of(count, machine.cores)
+    groups = thread_groups(count, machine.cores)
     settings = {
         name: [
-            Settings(
+            WorkerSettings(
                 network=network,
                 batch=batch,
                 size=32,
@@ -43,19 +43,22 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         * runs
         for name, (runs, threads) in groups.items()
     }
-    with OtherLoad() as others, children([one for group in settings.values() for one in group]) as processes:
+    with (
+        OtherLoad() as others,
+        start_workers([one for group in settings.values() for one in group]) as processes,
+    ):
         pool = iter(processes)
         crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
         for crew in crews.values():
             for child in crew:
-                child.ready()
-        say("all are ready")
-        works = {name: together(crew, TRIAL_SECONDS) for name, crew in crews.items()}
-        rates = race(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=say)
+                child.wait_until_ready()
+        log_progress("all are ready")
+        works = {name: combined_work(crew, TRIAL_SECONDS) for name, crew in crews.items()}
+        rates = run_interleaved(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=log_progress)
     in_turn, at_once = list(groups)[:2]
-    rows = [row(name, "pictures/s", values) for name, values in rates.items()]
-    rows += [row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
-    finish(
+    rows = [make_row(name, "pictures/s", values) for name, values in rates.items()]
+    rows += [make_row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
+    report_result(
         "concurrency",
         rows,
         machine=machine,
@@ -72,18 +75,18 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
     )
 
 
-def groups_of(count: int, cores: int) -> dict[str, tuple[int, int]]:
+def thread_groups(count: int, cores: int) -> dict[str, tuple[int, int]]:
     """The ways to compare by name, as runs at once and threads of each: in turn, at once, and as many as cores."""
     several = max(1, cores // count)
     groups = {
-        f"{count} in turn, {threads_in_words(cores)}": (1, cores),
-        f"{count} at once, {threads_in_words(several)} each": (count, several),
+        f"{count} in turn, {thread_count_text(cores)}": (1, cores),
+        f"{count} at once, {thread_count_text(several)} each": (count, several),
     }
     if 1 < cores < count:
         groups[f"{cores} at once, 1 thread each"] = (cores, 1)
     return groups
 
 
-def threads_in_words(threads: int) -> str:
+def thread_count_text(threads: int) -> str:
     """1 thread, 2 threads."""
     return f"{threads} thread{'s' if threads != 1 else ''}"

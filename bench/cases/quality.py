@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from bench.baselines import training_loops
-from bench.baselines.checkpointed_training import THEIRS, checkpoints
-from bench.baselines.checkpointed_training import Settings as Looked
-from bench.harness.environment import OtherLoad, describe
+from bench.baselines.checkpointed_training import PEER_PIPELINES, train_with_checkpoints
+from bench.baselines.checkpointed_training import CheckpointedSettings as Looked
+from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.options import device_option, threads_option
-from bench.harness.report import Row, finish, row, say
-from bench.harness.timed_training import Settings, train_for
-from bench.harness.workloads import recipe_of, set_threads, with_settings
+from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.timed_training import TimedSettings, train_for_seconds
+from bench.harness.workloads import recipe_config, set_threads, with_settings
 from core.config import RunConfig
 from core.data import ImageSet, load_dataset
 from core.diffusion.models.registry import build_network
@@ -53,7 +53,7 @@ Outcome = tuple[str, float, NDArray[np.float32]]
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice((OURS, *THEIRS)),
+    type=click.Choice((OURS, *PEER_PIPELINES)),
     help="One of them; several times for several.",
 )
 @click.option("--dataset", default="high", show_default=True, metavar="NAME")
@@ -81,11 +81,11 @@ def command(
     threads: int | None,
 ) -> None:
     """Balanced pass rate after so many seconds of training, ours beside others."""
-    machine, where = describe(training_loops.PACKAGES), torch.device(device.split("+")[0])
+    machine, where = describe_machine(training_loops.PACKAGES), torch.device(device.split("+")[0])
     used = set_threads(1 if a_core_each else threads, machine.cores)
-    budgets = seconds_of(times)
-    chosen = only or (OURS, *THEIRS)
-    if set(chosen) & set(THEIRS):
+    budgets = parse_times(times)
+    chosen = only or (OURS, *PEER_PIPELINES)
+    if set(chosen) & set(PEER_PIPELINES):
         training_loops.require_peers(where)
     images = load_dataset(dataset)
     evaluator = Evaluator(images)
@@ -93,11 +93,11 @@ def command(
         # The longest first, so that no core waits long for the last of them.
         jobs: list[Callable[[], list[Outcome]]] = [
             partial(
-                theirs,
+                train_peer,
                 Looked(
                     name=name,
                     dataset=dataset,
-                    times=seconds_of(their_times or times, "--their-times" if their_times else "--times"),
+                    times=parse_times(their_times or times, "--their-times" if their_times else "--times"),
                     count=count,
                     device=device,
                     threads=used,
@@ -109,7 +109,9 @@ def command(
         ]
         if OURS in chosen:
             jobs += [
-                partial(ours, trained_with(dataset, seed), seconds, count, images, device, used, keep)
+                partial(
+                    train_ours, training_config(dataset, seed), seconds, count, images, device, used, keep
+                )
                 for seconds in reversed(budgets)
                 for seed in range(seeds)
             ]
@@ -118,9 +120,9 @@ def command(
     found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
     for key, passed, drawn in outcomes:
         found.setdefault(key, []).append((passed, drawn))
-    finish(
+    report_result(
         "quality",
-        rows_of(found, evaluator),
+        result_rows(found, evaluator),
         machine=machine,
         others=others.share,
         settings={
@@ -141,12 +143,12 @@ def command(
     )
 
 
-def trained_with(dataset: str, seed: int) -> RunConfig:
+def training_config(dataset: str, seed: int) -> RunConfig:
     """The recipe of the lean network, on a data set, from a seed."""
-    return with_settings(recipe_of("lean"), data={"dataset": dataset}, train={"seed": seed})
+    return with_settings(recipe_config("lean"), data={"dataset": dataset}, train={"seed": seed})
 
 
-def seconds_of(times: str, option: str = "--times") -> list[float]:
+def parse_times(times: str, option: str = "--times") -> list[float]:
     """The times that were asked for by an option, shortest first.
 
     Raises:
@@ -161,7 +163,7 @@ def seconds_of(times: str, option: str = "--times") -> list[float]:
     return found
 
 
-def ours(
+def train_ours(
     recipe: RunConfig,
     seconds: float,
     count: int,
@@ -183,8 +185,8 @@ def ours(
     """
     recipe = recipe.resolved()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
-        outcome, weights = train_for(settings)
+        settings = TimedSettings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
+        outcome, weights = train_for_seconds(settings)
         where = torch.device(device.split("+")[0])
         model = build_network(recipe.model.preset, channels=images.channels, width=recipe.model.width)
         model.load_state_dict(torch.load(weights, map_location="cpu"))
@@ -194,29 +196,32 @@ def ours(
     model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs
-    say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
+    log_progress(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, images.channels, images.size, images.size)
     drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed))
     return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 
-def theirs(settings: Looked) -> list[Outcome]:
+def train_peer(settings: Looked) -> list[Outcome]:
     """One of others, after each of the times."""
     return [
-        (f"{settings.name}, {look.seconds:g} s", look.trained, look.drawn) for look in checkpoints(settings)
+        (f"{settings.name}, {look.seconds:g} s", look.trained, look.images)
+        for look in train_with_checkpoints(settings)
     ]
 
 
-def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
+def result_rows(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
     """Each metric of each, over its seeds, and the seconds that it took."""
     rows = []
     for name, trainings in found.items():
         evaluated = []
         for number, (_, drawn) in enumerate(trainings):
-            say(f"judging {name}, {number + 1} of {len(trainings)}")
+            log_progress(f"judging {name}, {number + 1} of {len(trainings)}")
             evaluated.append(evaluator.evaluate(drawn, ("shape",))[0])
         for metric, unit in METRICS.items():
             values = [one[metric].value for one in evaluated]
-            rows.append(row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values]))
-        rows.append(row(f"{name}: took", "s", [passed for passed, _ in trainings]))
+            rows.append(
+                make_row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values])
+            )
+        rows.append(make_row(f"{name}: took", "s", [passed for passed, _ in trainings]))
     return rows

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import Spread, turn_of
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import Spread, turn_order
 from bench.harness.options import device_option, seconds_option, threads_option
-from bench.harness.report import Row, finish, of_spread, row, say
+from bench.harness.report import Row, log_progress, make_row, report_result, row_from_spread
 from bench.harness.workloads import set_threads, synchronise
 from core.config import SamplingOverrides
 from core.data import load_dataset
@@ -42,7 +42,7 @@ SAMPLERS: Final = (
 CALLS: Final = "1,2,4,8,10,20,50,250,T"
 HEADLINE: Final = "balanced_pass_rate"
 METRICS: Final = {HEADLINE: "share", "area_distance": "", "mmd": ""}
-NEARLY: Final = 0.95
+GOOD_ENOUGH: Final = 0.95
 """The share of the best that counts as good enough."""
 _GROUPS: Final = ("shape", "distribution")
 
@@ -107,7 +107,7 @@ def command(
 
     Chains too long for --seconds are left out, and are named. Judging comes on top of that time.
     """
-    machine = describe()
+    machine = describe_machine()
     used = set_threads(threads, machine.cores)
     found = RunStore(runs).find(run)
     loaded = load_model(found, device)
@@ -117,28 +117,30 @@ def command(
         samplers, calls, loaded.diffusion.timesteps, spacings=spacings or own.spacing, clips=clips or own.clip
     )
     with OtherLoad() as others:
-        kept, left_out = affordable(wanted, seconds, count, seconds_of_a_call(loaded))
-        drawn, rates = draw_in_turns(loaded, kept, count)
+        kept, left_out = within_budget(wanted, seconds, count, seconds_per_call(loaded))
+        drawn, rates = sample_interleaved(loaded, kept, count)
     evaluator = Evaluator(images)
-    rows = [row(f"{way.name}: speed", "pictures/s", rates[way]) for way in kept]
+    rows = [make_row(f"{way.name}: speed", "pictures/s", rates[way]) for way in kept]
     evaluated = {}
     for way in kept:
-        say(f"judging {way.name}")
+        log_progress(f"judging {way.name}")
         evaluated[way], _ = evaluator.evaluate(drawn[way], _GROUPS)
     real = evaluator.real(count, _GROUPS)
     for name, unit in METRICS.items():
-        rows += [of_estimate(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
-        rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
+        rows += [estimate_row(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
+        rows.append(estimate_row(f"real pictures: {name}", unit, real.get(name), count))
     notes = [
         "Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."
     ]
     passed = {way: value for way in kept if (value := evaluated[way][HEADLINE].value) is not None}
     if enough := fewest_calls(passed):
-        notes.append(f"The fewest calls that pass at least {NEARLY:.0%} as often as the best: {enough.name}.")
+        notes.append(
+            f"The fewest calls that pass at least {GOOD_ENOUGH:.0%} as often as the best: {enough.name}."
+        )
     if left_out:
         names = ", ".join(way.name for way in left_out)
         notes.append(f"Left out, because they would take longer than --seconds {seconds:g}: {names}.")
-    finish(
+    report_result(
         "sampling",
         rows,
         machine=machine,
@@ -164,8 +166,8 @@ def sampling_configs(
     Raises:
         UserError: an unknown sampler, spacing or clipping, or something that is no number of calls.
     """
-    names = _names("--samplers", samplers, dict.fromkeys(name for name, _ in SAMPLERS))
-    spaced, clipped = _names("--spacings", spacings, SPACINGS), _names("--clips", clips, CLIPS)
+    names = _parse_names("--samplers", samplers, dict.fromkeys(name for name, _ in SAMPLERS))
+    spaced, clipped = _parse_names("--spacings", spacings, SPACINGS), _parse_names("--clips", clips, CLIPS)
     numbers = set()
     for text in (part.strip() for part in calls.split(",")):
         if text != "T" and not (text.isascii() and text.isdecimal() and int(text)):
@@ -181,14 +183,14 @@ def sampling_configs(
     ]
 
 
-def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
+def _parse_names(option: str, text: str, known: Iterable[str]) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"{option} {unknown[0]}: expected some of {', '.join(known)}")
     return names
 
 
-def affordable(
+def within_budget(
     wanted: list[SamplingConfig], seconds: float, count: int, seconds_of_a_call: float
 ) -> tuple[list[SamplingConfig], list[SamplingConfig]]:
     """Those ways, in their order, that can all be drawn in the time, and those that cannot; one is always drawn.
@@ -214,10 +216,10 @@ def fewest_calls(passed: dict[SamplingConfig, float]) -> SamplingConfig | None:
         passed: the pass rate of each way, cheapest first.
     """
     best = max(passed.values(), default=0.0)
-    return next((way for way, rate in passed.items() if best > 0 and rate >= NEARLY * best), None)
+    return next((way for way, rate in passed.items() if best > 0 and rate >= GOOD_ENOUGH * best), None)
 
 
-def seconds_of_a_call(loaded: LoadedModel) -> float:
+def seconds_per_call(loaded: LoadedModel) -> float:
     """What a call of the network takes for each picture of a batch: the fastest of a few, after one to warm up."""
     device = loaded.device
     xt = torch.zeros((BATCH, *loaded.shape), device=device)
@@ -232,7 +234,7 @@ def seconds_of_a_call(loaded: LoadedModel) -> float:
     return min(times[1:]) / BATCH
 
 
-def draw_in_turns(
+def sample_interleaved(
     loaded: LoadedModel, chosen: list[SamplingConfig], count: int
 ) -> tuple[dict[SamplingConfig, NDArray[np.float32]], dict[SamplingConfig, list[float]]]:
     """Pictures [count, C, H, W] in [0, 1] of each way, and how many a second in each batch.
@@ -244,18 +246,18 @@ def draw_in_turns(
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     for number, size in enumerate(sizes):
         # Orders differ between batches, so that no way always follows the same one.
-        order = turn_of([str(index) for index in range(len(chosen))], number)
+        order = turn_order([str(index) for index in range(len(chosen))], number)
         for way in (chosen[int(index)] for index in order):
             as_asked = replace(loaded, config=way.overrides.applied_to(loaded.config))
             start = time.perf_counter()
             made = draw(as_asked, size, seed=number)
             rates[way].append(size / (time.perf_counter() - start))
             drawn[way].append(to_unit(made))
-        say(f"batch {number + 1} of {len(sizes)}")
+        log_progress(f"batch {number + 1} of {len(sizes)}")
     return {way: np.concatenate(parts) for way, parts in drawn.items()}, rates
 
 
-def of_estimate(name: str, unit: str, estimate: Estimate | None, count: int) -> Row:
+def estimate_row(name: str, unit: str, estimate: Estimate | None, count: int) -> Row:
     """A metric as a line; NaN where it could not be measured."""
     nan = float("nan")
     numbers = (
@@ -263,4 +265,4 @@ def of_estimate(name: str, unit: str, estimate: Estimate | None, count: int) -> 
         if estimate is None
         else tuple(nan if value is None else value for value in (estimate.value, estimate.low, estimate.high))
     )
-    return of_spread(name, unit, Spread(count, *numbers))
+    return row_from_spread(name, unit, Spread(count, *numbers))

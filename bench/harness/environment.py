@@ -17,7 +17,7 @@ from core.launch.devices import detect_machine
 from core.launch.provenance import provenance_of_this_process
 
 PACKAGES: Final = ("ddpm-tui", "torch", "numpy")
-QUIET: Final = 0.05
+MAX_OTHER_LOAD: Final = 0.05
 """The share of the cores that other programs may take before a measurement counts as disturbed."""
 
 
@@ -55,7 +55,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return re.sub(r"[^a-z0-9]+", "-", f"{what} {self.cores}".lower()).strip("-")
 
 
-def describe(packages: Iterable[str] = ()) -> Machine:
+def describe_machine(packages: Iterable[str] = ()) -> Machine:
     """The machine, and the versions of what is always measured with, and of `packages`."""
     found = detect_machine()
     versions = {}
@@ -67,7 +67,7 @@ def describe(packages: Iterable[str] = ()) -> Machine:
     cpuinfo = _cpuinfo()
     name = next(device.detail.rpartition(", ")[0] for device in found.devices if device.kind == "cpu")
     return Machine(
-        cpu=with_generation(name, cpuinfo),
+        cpu=cpu_name_with_model(name, cpuinfo),
         cores=found.cores,
         instructions=_instructions(cpuinfo),
         memory_gib=psutil.virtual_memory().total / (1 << 30),
@@ -86,7 +86,7 @@ class OtherLoad:
     """
 
     def __enter__(self) -> Self:
-        self._start = time.monotonic(), _busy(), _own()
+        self._start = time.monotonic(), _busy_seconds(), _own_seconds()
         self.share = 0.0
         return self
 
@@ -95,24 +95,26 @@ class OtherLoad:
     ) -> None:
         began, busy, own = self._start
         passed = time.monotonic() - began
-        self.share = share_of_others(_busy() - busy, _own() - own, passed, psutil.cpu_count() or 1)
+        self.share = other_load_share(
+            _busy_seconds() - busy, _own_seconds() - own, passed, psutil.cpu_count() or 1
+        )
 
     @property
     def quiet(self) -> bool:
         """Whether they left this program alone."""
-        return self.share <= QUIET
+        return self.share <= MAX_OTHER_LOAD
 
 
-def share_of_others(busy: float, own: float, seconds: float, cores: int) -> float:
+def other_load_share(busy: float, own: float, seconds: float, cores: int) -> float:
     """The share of `cores` that others kept busy; all in seconds. Rounding of the clocks can make it no less than 0.
 
-    >>> share_of_others(busy=15.0, own=10.0, seconds=10.0, cores=2)
+    >>> other_load_share(busy=15.0, own=10.0, seconds=10.0, cores=2)
     0.25
     """
     return min(1.0, max(0.0, (busy - own) / (seconds * cores))) if seconds > 0 else 0.0
 
 
-def _busy() -> float:
+def _busy_seconds() -> float:
     """Seconds that all cores together have worked."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
@@ -121,7 +123,7 @@ def _busy() -> float:
     return float(sum(times) - idle - guests)
 
 
-def _own() -> float:
+def _own_seconds() -> float:
     """Seconds that this process worked, and its children, those that have ended as well."""
     total = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
@@ -133,14 +135,14 @@ def _own() -> float:
     return total
 
 
-def with_generation(name: str, cpuinfo: str) -> str:
+def cpu_name_with_model(name: str, cpuinfo: str) -> str:
     """The name of a CPU, with its family and model if no number is in it: virtual machines call many alike.
 
     Args:
         name: as the system gives it.
         cpuinfo: the text of Linux's ``/proc/cpuinfo``.
 
-    >>> with_generation("AMD EPYC", "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
+    >>> cpu_name_with_model("AMD EPYC", "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
     'AMD EPYC, family 26, model 2'
     """
     found = re.search(r"^cpu family\s*:\s*(\d+)\nmodel\s*:\s*(\d+)$", cpuinfo, re.MULTILINE)

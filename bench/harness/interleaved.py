@@ -18,7 +18,7 @@ Work = Callable[[], float]
 Rates = dict[str, list[float]]
 """Work a second of each contender, a number a round: as many for each, those of one round at the same place."""
 
-MINIMUM_ROUNDS: Final = 3
+MIN_ROUNDS: Final = 3
 TRIAL_SECONDS: Final = 0.7
 
 
@@ -32,10 +32,10 @@ class Spread:
     high: float
 
 
-def spread(values: Sequence[float]) -> Spread:
+def summarize(values: Sequence[float]) -> Spread:
     """What is printed of repeated measurements.
 
-    >>> spread([1.0, 2.0, 3.0, 4.0, 100.0])
+    >>> summarize([1.0, 2.0, 3.0, 4.0, 100.0])
     Spread(n=5, median=3.0, low=2.0, high=4.0)
 
     Raises:
@@ -47,7 +47,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(len(values), median, low, high)
 
 
-def race(
+def run_interleaved(
     contenders: Mapping[str, Work],
     *,
     seconds: float,
@@ -81,15 +81,15 @@ def race(
     while True:
         now = clock()
         longest = (now - rounds_start) / rounds if rounds else 0.0
-        if rounds >= MINIMUM_ROUNDS and now + longest - start > seconds:
+        if rounds >= MIN_ROUNDS and now + longest - start > seconds:
             return rates
-        for name in turn_of(names, rounds):
+        for name in turn_order(names, rounds):
             rates[name].append(_trial(contenders[name], trial_seconds, clock))
         rounds += 1
         report(f"round {rounds}, {clock() - start:.0f} of {seconds:.0f} s")
 
 
-def turn_of(names: Sequence[str], number: int) -> list[str]:
+def turn_order(names: Sequence[str], number: int) -> list[str]:
     """Who works in which order in a round, counted from 0."""
     shift = number // 2 % len(names) if names else 0
     turn = [*names[shift:], *names[:shift]]

@@ -10,8 +10,8 @@ from typing import Any, Final
 import click
 import msgspec
 
-from bench.harness.environment import QUIET, Machine
-from bench.harness.interleaved import Spread, spread
+from bench.harness.environment import MAX_OTHER_LOAD, Machine
+from bench.harness.interleaved import Spread, summarize
 from core.files.atomic import atomic_write
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
@@ -47,12 +47,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
+def make_row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
     """A line of the measurements of one thing."""
-    return of_spread(name, unit, spread(values), note, values)
+    return row_from_spread(name, unit, summarize(values), note, values)
 
 
-def of_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
+def row_from_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
     """A line of what is known of a median."""
     return Row(
         name=name,
@@ -66,12 +66,12 @@ def of_spread(name: str, unit: str, found: Spread, note: str = "", values: Seque
     )
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def format_table(rows: Sequence[Row]) -> list[str]:
     """Rows in columns: name, median, quartiles, unit, n, note."""
     cells = [("", "median", "quartiles", "", "n", "")]
     for one in rows:
-        quartiles = f"{number(one.low)} to {number(one.high)}" if one.n > 1 else ""
-        cells.append((one.name, number(one.median), quartiles, one.unit, str(one.n), one.note))
+        quartiles = f"{format_number(one.low)} to {format_number(one.high)}" if one.n > 1 else ""
+        cells.append((one.name, format_number(one.median), quartiles, one.unit, str(one.n), one.note))
     widths = [max(len(line[column]) for line in cells) for column in range(6)]
     lines = []
     for name, median, quartiles, unit, n, note in cells:
@@ -81,10 +81,10 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three digits or more, so that nothing looks more exact than it is.
 
-    >>> number(1234.5), number(12.345), number(0.012345)
+    >>> format_number(1234.5), format_number(12.345), format_number(0.012345)
     ('1,234', '12.3', '0.0123')
     """
     if abs(value) >= 100:
@@ -92,24 +92,24 @@ def number(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def show(result: Result) -> None:
+def print_result(result: Result) -> None:
     """Write a result to stdout."""
     for line in result.machine.lines():
         click.echo(line)
     click.echo(", ".join(f"{key} {value}" for key, value in result.settings.items()))
     click.echo("")
-    for line in table(result.rows):
+    for line in format_table(result.rows):
         click.echo(line)
     for note in result.notes:
         click.echo(f"\n{note}")
     if not result.quiet:
         click.echo(
-            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {QUIET:.0%}): these numbers "
+            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {MAX_OTHER_LOAD:.0%}): these numbers "
             "are no measurement."
         )
 
 
-def finish(
+def report_result(
     benchmark: str,
     rows: Sequence[Row],
     *,
@@ -141,12 +141,12 @@ def finish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
         others=others,
-        quiet=others <= QUIET,
+        quiet=others <= MAX_OTHER_LOAD,
         settings=settings,
         rows=tuple(rows),
         notes=tuple(notes),
     )
-    show(result)
+    print_result(result)
     folder.mkdir(parents=True, exist_ok=True)
     stem = "-".join(filter(None, (benchmark, variant, machine.slug())))
     path = folder / f"{stem}{'' if result.quiet else '.busy'}.json"
@@ -155,6 +155,6 @@ def finish(
     return path
 
 
-def say(line: str) -> None:
+def log_progress(line: str) -> None:
     """Progress, on stderr."""
     click.echo(f"  {line}", err=True)

@@ -16,13 +16,13 @@ from bench.harness.subprocess_training import train_in_subprocess
 from core.config import RunConfig
 
 _WARM_UP_SECONDS: Final = 1.0
-_PLANNED_AT: Final = 0.5
+_PLAN_AFTER_SHARE: Final = 0.5
 """The share of the time after which it is settled how long the training is; no recipe cools down so early."""
-_NEARLY: Final = 0.99
+_PLANNED_SHARE: Final = 0.99
 """The share of the time that a training is planned for, so that it ends within it."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class TimedSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What is trained, where, for how long, and where the weights and the outcome go.
 
     Attributes:
@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-def train_for(settings: Settings) -> tuple[Outcome, Path]:
+def train_for_seconds(settings: TimedSettings) -> tuple[Outcome, Path]:
     """Train in processes of its own; the outcome, and the file of the (mean) weights, by `torch.save`.
 
     Raises:
@@ -62,7 +62,7 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
 
 def main() -> None:
     """One process of it."""
-    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TimedSettings)
     import torch  # its threads are settled by the environment
 
     from bench.harness.workloads import ENDLESS, synchronise, with_settings
@@ -79,13 +79,13 @@ def main() -> None:
 
         unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
         warm_up = Trainer(unended, images, team.device, team)
-        for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
+        for _ in warm_up.reports(deadline_passed(min(_WARM_UP_SECONDS, settings.seconds / 8))):
             pass
         start = time.perf_counter()
         trainer = Trainer(unended, images, team.device, team)
-        for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
+        for _ in trainer.reports(deadline_passed(_PLAN_AFTER_SHARE * settings.seconds)):
             pass
-        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches
+        fitting = _PLANNED_SHARE * trainer.step / _PLAN_AFTER_SHARE / trainer.batches
         (epochs,) = team.all_reduce_max(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
         trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
         trainer.steps = epochs * trainer.batches
@@ -100,7 +100,7 @@ def main() -> None:
             (out / "outcome.json").write_bytes(msgspec.json.encode(outcome))
 
 
-def after(seconds: float) -> Callable[[], bool]:
+def deadline_passed(seconds: float) -> Callable[[], bool]:
     """Whether so many seconds have passed since now."""
     end = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= end

@@ -20,13 +20,13 @@ from core.training.loop import StepsReport, Trainer
 
 ENDLESS: Final = 1_000_000
 """Epochs that no benchmark reaches the end of."""
-BULK_SECONDS: Final = 0.25
+SYNC_SECONDS: Final = 0.25
 """As often a loop is asked to wait for the device, so that none looks fast by leaving work behind."""
 
 _RECIPES: Final = {"lean": "quick", "thesis": "thesis"}
 
 
-def recipe_of(network: str) -> RunConfig:
+def recipe_config(network: str) -> RunConfig:
     """The first configuration of the recipe that is made for a network."""
     return load_recipe(_RECIPES[network]).configs[0]
 
@@ -39,13 +39,13 @@ def with_settings(config: RunConfig, **sections: dict[str, Any]) -> RunConfig:
     return msgspec.structs.replace(config, **changed)
 
 
-def endless(config: RunConfig, *, batch: int, **train: Any) -> RunConfig:
+def endless_config(config: RunConfig, *, batch: int, **train: Any) -> RunConfig:
     """A configuration that trains for ever, scoring next to nothing in between."""
     own = {"epochs": ENDLESS, "batch_size": batch, **train}
     return with_settings(config, train=own, data={"heldout": 1})
 
 
-def plain(config: RunConfig) -> RunConfig:
+def plain_config(config: RunConfig) -> RunConfig:
     """A configuration without anything that a plain loop does not do: fp32, Adam, no mean of weights, no symmetries."""
     train = {
         "optimizer": "adam",
@@ -67,12 +67,12 @@ def noise_set(count: int, size: int, *, channels: int = 1, seed: int = 0) -> Ima
     return ImageSet("noise", pixels[1:], pixels[:1], recipe, Path(), None, None)
 
 
-def training(config: RunConfig, images: ImageSet, device: torch.device) -> Work:
+def training_work(config: RunConfig, images: ImageSet, device: torch.device) -> Work:
     """Our own training; its work is counted in pictures."""
-    return work_of(Trainer(config, images, device))
+    return work_from_trainer(Trainer(config, images, device))
 
 
-def work_of(trainer: Trainer) -> Work:
+def work_from_trainer(trainer: Trainer) -> Work:
     """The training of a trainer that is endless and whose pictures are a whole number of batches."""
     reports = trainer.reports()
     batch = trainer.config.train.batch_size
@@ -88,14 +88,14 @@ def work_of(trainer: Trainer) -> Work:
     return work
 
 
-def in_bulk(steps: Iterator[int], device: torch.device) -> Work:
+def work_from_steps(steps: Iterator[int], device: torch.device) -> Work:
     """A loop that yields the pictures of each step, as work that ends when the device has done it."""
 
     def work() -> float:
         done, start = 0, time.perf_counter()
         for images in steps:
             done += images
-            if time.perf_counter() - start >= BULK_SECONDS:
+            if time.perf_counter() - start >= SYNC_SECONDS:
                 break
         synchronise(device)
         return float(done)
@@ -130,12 +130,12 @@ class ImagesDataset(Dataset[torch.Tensor]):
         return torch.from_numpy(self.pixels[index]).float() / 127.5 - 1
 
 
-def loader(images: ImageSet, batch: int) -> DataLoader[torch.Tensor]:
+def data_loader(images: ImageSet, batch: int) -> DataLoader[torch.Tensor]:
     """The data loader of a tutorial: shuffled, whole batches only, without processes of its own."""
     return DataLoader(ImagesDataset(images), batch_size=batch, shuffle=True, drop_last=True)
 
 
-def printed_loop(model: torch.nn.Module, images: ImageSet, batch: int, device: torch.device) -> Iterator[int]:
+def thesis_loop(model: torch.nn.Module, images: ImageSet, batch: int, device: torch.device) -> Iterator[int]:
     """The loop as the thesis prints it: fp32, eager, a data loader, every loss fetched at once; yields pictures."""
     betas = torch.linspace(1e-4, 0.02, 300)
     abar = torch.cumprod(1 - betas, dim=0)
@@ -144,7 +144,7 @@ def printed_loop(model: torch.nn.Module, images: ImageSet, batch: int, device: t
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in itertools.count():
         losses = []
-        for x0 in loader(images, batch):
+        for x0 in data_loader(images, batch):
             optimizer.zero_grad()
             t = torch.randint(0, len(betas), (len(x0),))
             eps = torch.randn_like(x0)

@@ -12,30 +12,30 @@ from tui.widgets.charts.series import Series
 
 RUNS: Final = 5
 POINTS: Final = 1_000_000
-GROWN: Final = 10
+NEW_POINTS: Final = 10
 REPEATS: Final = 30
 
 
-class _Charted(App[None]):
+class _ChartApp(App[None]):
     def compose(self) -> ComposeResult:
         yield LossChart()
 
 
-def redraws(points: int = POINTS, repeats: int = REPEATS) -> list[float]:
+def measure_redraws(points: int = POINTS, repeats: int = REPEATS) -> list[float]:
     """Milliseconds of each drawing, of curves that have grown since the last."""
-    return asyncio.run(_redraws(points, repeats))
+    return asyncio.run(_measure_redraws(points, repeats))
 
 
-async def _redraws(points: int, repeats: int) -> list[float]:
+async def _measure_redraws(points: int, repeats: int) -> list[float]:
     rng = np.random.default_rng(0)
-    most = points + (repeats + 1) * GROWN
+    most = points + (repeats + 1) * NEW_POINTS
     steps = np.arange(1.0, most + 1)
     losses = [0.02 + np.exp(-steps / 3000) + 0.002 * np.abs(rng.standard_normal(most)) for _ in range(RUNS)]
-    app, found = _Charted(), []
+    app, found = _ChartApp(), []
     async with app.run_test(size=(160, 50)):
         chart = app.query_one(LossChart)
         for turn in range(repeats + 1):
-            seen = points + turn * GROWN
+            seen = points + turn * NEW_POINTS
             start = time.perf_counter()
             chart.show(
                 [

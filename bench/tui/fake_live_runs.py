@@ -18,10 +18,10 @@ from core.schedules import SCHEDULE_NAMES
 
 GROUP: Final = "live"
 EPOCHS: Final = 1000
-STEPS_A_SECOND: Final = 20
-LINES_A_SECOND: Final = 2
+STEPS_PER_SECOND: Final = 20
+LINES_PER_SECOND: Final = 2
 """A worker fetches its losses, and replaces its status, so often."""
-SECONDS_AN_EPOCH: Final = 5
+SECONDS_PER_EPOCH: Final = 5
 _CREATED: Final = datetime(2026, 6, 1, tzinfo=UTC)
 
 
@@ -49,7 +49,7 @@ class LiveRun:
         self._status = Status(
             state=State.RUNNING,
             epochs=EPOCHS,
-            steps=EPOCHS * STEPS_A_SECOND * SECONDS_AN_EPOCH,
+            steps=EPOCHS * STEPS_PER_SECOND * SECONDS_PER_EPOCH,
             attempt=1,
             device="cpu",
             threads=1,
@@ -64,7 +64,7 @@ class LiveRun:
         for _ in range(epochs):
             self.train(steps, seconds=1.0)
             self.end_epoch(images=self._epoch % 10 == 9)
-        self.say()
+        self.write_status()
 
     def train(self, steps: int, *, seconds: float) -> None:
         """So many losses more."""
@@ -95,7 +95,7 @@ class LiveRun:
             path = self._run.samples / f"epoch-{self._epoch:04d}.png"
             write_sheet(path, _triangles(self._rng, 16), columns=8)
 
-    def say(self) -> None:
+    def write_status(self) -> None:
         """Where it stands."""
         self._status = msgspec.structs.replace(
             self._status,
@@ -132,12 +132,12 @@ def main(arguments: Sequence[str]) -> None:
     while True:
         turn += 1
         for place, run in enumerate(runs):
-            run.train(STEPS_A_SECOND // LINES_A_SECOND, seconds=1 / LINES_A_SECOND)
+            run.train(STEPS_PER_SECOND // LINES_PER_SECOND, seconds=1 / LINES_PER_SECOND)
             # Runs that train side by side do not end their epochs at one moment.
-            if (turn + 2 * place) % (SECONDS_AN_EPOCH * LINES_A_SECOND) == 0:
+            if (turn + 2 * place) % (SECONDS_PER_EPOCH * LINES_PER_SECOND) == 0:
                 run.end_epoch()
-            run.say()
-        time.sleep(max(0.0, start + turn / LINES_A_SECOND - time.monotonic()))
+            run.write_status()
+        time.sleep(max(0.0, start + turn / LINES_PER_SECOND - time.monotonic()))
 
 
 if __name__ == "__main__":

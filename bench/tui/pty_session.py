@@ -19,23 +19,23 @@ import psutil
 
 from core.errors import UserError
 
-PATIENCE: Final = 60.0
-QUIET_SECONDS: Final = 0.04
+TIMEOUT: Final = 60.0
+FRAME_GAP_SECONDS: Final = 0.04
 """A frame is over when nothing was written for so long; frames are written in one go."""
 
 _ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-Z]|[=>78])")
 
 
-def text_of(painted: bytes) -> str:
+def visible_text(painted: bytes) -> str:
     """What was written, without colours and cursor movements.
 
-    >>> text_of(b"\\x1b[1;32mq\\x1b[0m quit")
+    >>> visible_text(b"\\x1b[1;32mq\\x1b[0m quit")
     'q quit'
     """
     return _ESCAPES.sub(b"", painted).decode(errors="replace")
 
 
-class Terminal:
+class PtySession:
     """Runs a program in a pseudo-terminal; the clock starts with the program.
 
     Args:
@@ -55,7 +55,7 @@ class Terminal:
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        self.painted = b""
+        self.output = b""
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
             command,
@@ -75,17 +75,17 @@ class Terminal:
             UserError: it did not, or ended before.
         """
         while True:
-            text = text_of(self.painted)
+            text = visible_text(self.output)
             if all(wanted in text for wanted in texts):
                 return time.perf_counter() - self.started
-            if not self._read(PATIENCE):
+            if not self._read(TIMEOUT):
                 raise UserError(f"waited in vain for {', '.join(texts)}; the last words: {text[-200:]!r}")
 
     def press(self, key: str) -> None:
         """Press a key."""
         os.write(self._master, key.encode())
 
-    def seconds_to_answer(self, key: str, *, quiet: float = 0.3) -> float:
+    def key_latency(self, key: str, *, quiet: float = 0.3) -> float:
         """Press a key once nothing was painted for a while; seconds until the frame that follows was written whole.
 
         Raises:
@@ -94,20 +94,20 @@ class Terminal:
         self.settle(quiet)
         start = time.perf_counter()
         self.press(key)
-        if not self._read(PATIENCE):
+        if not self._read(TIMEOUT):
             raise UserError(f"nothing was painted after the key {key!r}")
         last = time.perf_counter()
-        while self._read(QUIET_SECONDS):
+        while self._read(FRAME_GAP_SECONDS):
             last = time.perf_counter()
         return last - start
 
     def settle(self, seconds: float = 0.3) -> None:
         """Wait until nothing was painted for so long, a few seconds at most."""
-        deadline = time.perf_counter() + PATIENCE / 10
+        deadline = time.perf_counter() + TIMEOUT / 10
         while time.perf_counter() < deadline and self._read(seconds):
             pass
 
-    def share_of_a_core(self, seconds: float, *, settle: bool = True) -> float:
+    def cpu_share(self, seconds: float, *, settle: bool = True) -> float:
         """How much of one core the program, with its children, takes while nobody does anything.
 
         Args:
@@ -116,10 +116,10 @@ class Terminal:
         """
         if settle:
             self.settle()
-        before, start = self._worked(), time.perf_counter()
+        before, start = self._cpu_seconds(), time.perf_counter()
         while (left := start + seconds - time.perf_counter()) > 0:
             self._read(left)
-        return (self._worked() - before) / (time.perf_counter() - start)
+        return (self._cpu_seconds() - before) / (time.perf_counter() - start)
 
     def memory(self) -> int:
         """Bytes of memory that the program has for itself or shares, by now."""
@@ -127,7 +127,7 @@ class Terminal:
         return resident
 
     @contextlib.contextmanager
-    def halted(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """The program stands still meanwhile."""
         os.killpg(self._process.pid, signal.SIGSTOP)
         try:
@@ -142,7 +142,7 @@ class Terminal:
         self._process.wait()
         os.close(self._master)
 
-    def _worked(self) -> float:
+    def _cpu_seconds(self) -> float:
         process = psutil.Process(self._process.pid)
         times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
         return sum(one.user + one.system for one in times)
@@ -155,5 +155,5 @@ class Terminal:
             data = os.read(self._master, 1 << 16)
         except OSError:  # the program has ended
             return False
-        self.painted += data
+        self.output += data
         return bool(data)

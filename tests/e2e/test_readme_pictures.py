@@ -12,13 +12,13 @@ from core.runs.status import State
 from tests.support import ROOT
 from tests.support.tui_fixtures import fake_run, five, three
 from tests.support.tui_pilot import dashboard
-from tools.readme_pictures import SCREENS, draw, main
+from tools.readme_pictures import SCREENS, draw_screens, main
 
 
 def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:
     five(tmp_path / "runs")
     screens = {name: SCREENS[name] for name in ("board", "compare")}
-    files = asyncio.run(draw(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
+    files = asyncio.run(draw_screens(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
     assert [path.name for path in files] == ["board.png", "compare.png"]
     images = [Image.open(path) for path in files]
     assert {image.size for image in images} == {(80 * 12, 24 * 24)}

@@ -15,7 +15,7 @@ for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for what trials start
 
 from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, together  # noqa: E402
-from tests.faults.lab import FAULTS, Totals, carry_out  # noqa: E402
+from tests.faults.lab import FAULTS, Totals, run_trials  # noqa: E402
 
 __all__ = [
     "kills",
@@ -46,13 +46,13 @@ def main() -> int:
         times = options.times or (fault.short if options.short else fault.times)
         if times == 0:
             continue
-        totals = carry_out(fault, times=times, seed=options.seed)
+        totals = run_trials(fault, times=times, seed=options.seed)
         tallies.append(totals)
         print(_row(totals, width), flush=True)
         if totals.figures:
             print(f"    {totals.figures}", flush=True)
-        if totals.words:
-            print(totals.words, file=sys.stderr, flush=True)
+        if totals.message:
+            print(totals.message, file=sys.stderr, flush=True)
     everything = Totals("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))
     print(_row(everything, width))
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")

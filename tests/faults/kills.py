@@ -17,17 +17,17 @@ from core.runs import MetricsWriter, State
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
 
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 
 
 def _killed_at_random(folder: Path, rng: random.Random) -> None:
     """One kill at an instant spread evenly over the whole life of a worker; earlier or later if it missed."""
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         run = tiny.new_run(folder / str(attempt))
         if tiny.kill_after(tiny.start(run), rng.uniform(0, tiny.duration())) == -signal.SIGKILL:
             tiny.resume_and_compare(run)
             return
-    raise AssertionError(f"no worker was caught alive in {MOST_ATTEMPTS} attempts")
+    raise AssertionError(f"no worker was caught alive in {MAX_ATTEMPTS} attempts")
 
 
 @fault("kill -9 at a random instant", times=130, short=1)

@@ -61,7 +61,7 @@ class Totals:
     tried: int = 0
     survived: int = 0
     skipped: str = ""
-    words: str = ""
+    message: str = ""
     figures: str = ""
 
     @property
@@ -69,12 +69,12 @@ class Totals:
         return self.tried - self.survived
 
 
-def carry_out(fault: Fault, *, times: int, seed: int) -> Totals:
+def run_trials(fault: Fault, *, times: int, seed: int) -> Totals:
     """Try a fault a number of times; each trial has a folder, a process and a generator of its own."""
     totals = Totals(fault.kind)
     fault.prepare()
     for number in range(times):
-        code, words = _one(fault, random.Random(f"{seed} {fault.kind} {number}"))
+        code, words = _run_trial(fault, random.Random(f"{seed} {fault.kind} {number}"))
         if code == _SKIPPED:
             totals.skipped = words
             break
@@ -83,14 +83,14 @@ def carry_out(fault: Fault, *, times: int, seed: int) -> Totals:
             totals.survived += 1
             totals.figures = words
         else:
-            totals.words = f"trial {number}: {words}"
+            totals.message = f"trial {number}: {words}"
     return totals
 
 
 _SKIPPED = 77
 
 
-def _one(fault: Fault, rng: random.Random) -> tuple[int, str]:
+def _run_trial(fault: Fault, rng: random.Random) -> tuple[int, str]:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     folder.chmod(0o755)  # some trials go on as another user
     output = folder / "output"
@@ -98,18 +98,18 @@ def _one(fault: Fault, rng: random.Random) -> tuple[int, str]:
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        os._exit(_inside(fault, folder, output, rng))
+        os._exit(_trial_process(fault, folder, output, rng))
     try:
         code = wait_for_exit(pid, fault.seconds)
         if code is None:
             return 1, f"hung for {fault.seconds:.0f} s\n{_tail(output)}"
         return code, _tail(output) if code else _figures(output)
     finally:
-        end_group(pid)
+        kill_group(pid)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inside(fault: Fault, folder: Path, output: Path, rng: random.Random) -> int:
+def _trial_process(fault: Fault, folder: Path, output: Path, rng: random.Random) -> int:
     os.setpgid(0, 0)  # so that all that it starts can be ended at once
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
@@ -137,7 +137,7 @@ def wait_for_exit(pid: int, seconds: float) -> int | None:
     return None
 
 
-def end_group(pid: int) -> None:
+def kill_group(pid: int) -> None:
     """Kill whatever is left of a trial."""
     try:
         os.killpg(pid, signal.SIGKILL)
@@ -149,7 +149,7 @@ def end_group(pid: int) -> None:
 _FIGURES = "figures: "
 
 
-def tell(figures: str) -> None:
+def report_figures(figures: str) -> None:
     """Called in a trial: numbers to print beside the table."""
     print(f"{_FIGURES}{figures}", flush=True)
 

@@ -56,7 +56,7 @@ def suspended(folder: Path, rng: random.Random) -> None:
     assert state.is_live or state is State.FINISHED
     os.kill(pid, signal.SIGCONT)
     assert wait_for_exit(pid, 60.0) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("worker hangs", times=6, short=1)
@@ -116,7 +116,7 @@ def pid_reused(folder: Path, rng: random.Random) -> None:
     assert tiny.kill_after(tiny.start(run), rng.uniform(0.4, 0.8) * tiny.duration()) in (-signal.SIGKILL, 0)
     other: dict[str, Any] = msgspec.to_builtins(ProcessIdentity.current())
     other |= rng.choice([{"boot_id": "another"}, {"pid_started": other["pid_started"] - 5.0}])
-    tiny.status_of(run, state=State.RUNNING, **other)
+    tiny.change_status(run, state=State.RUNNING, **other)
     assert tiny.state(run) is State.CRASHED
     assert "nothing to stop" in control.stop(run)
     tiny.resume_and_compare(run)
@@ -139,7 +139,7 @@ def clock_jumps(folder: Path, rng: random.Random) -> None:
         states.add(tiny.state(run))
     assert code == 0
     assert State.CRASHED not in states - {State.FINISHED} or tiny.state(run) is State.FINISHED
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 def _command(run: RunDirectory, rng: random.Random) -> None:
@@ -261,7 +261,7 @@ def terminal_closed(folder: Path, rng: random.Random) -> None:
     os.close(master)
     _wait_for_end(run)
     assert wait_for_exit(pid, 60.0) is not None
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("core train suspended while its worker trains (Ctrl-Z)", times=2, seconds=700)
@@ -273,7 +273,7 @@ def command_suspended(folder: Path, rng: random.Random) -> None:
     while (code := wait_for_exit(pid, 0.05)) is None:
         _drain(master)
     assert code == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("dashboard killed with kill -9", times=3, seconds=700)

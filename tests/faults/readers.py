@@ -19,7 +19,7 @@ from tests.faults.lab import fault, wait_for_exit
 from tui.state.reader import RunsReader
 
 
-def look_at(root: Path) -> int:
+def read_everything(root: Path) -> int:
     """Read a runs folder as the dashboard and the command line do; how many runs were listed."""
     scan = RunStore(root).scan()
     for info in scan.infos:
@@ -63,12 +63,12 @@ def many_readers(folder: Path, rng: random.Random) -> None:
     root = run.path.parent
     dashboards = [RunsReader(root) for _ in range(2)]
     looks: list[Callable[[], object]] = [dashboard.poll for dashboard in dashboards]
-    with _readers(root, looks + [lambda: look_at(root)] * 3):
+    with _readers(root, looks + [lambda: read_everything(root)] * 3):
         assert tiny.finish(run) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
-def _strange_things(root: Path, rng: random.Random) -> None:
+def _add_foreign_files(root: Path, rng: random.Random) -> None:
     """What else may lie in a runs folder."""
     (root / "notes.txt").write_text("mine")
     (root / "loop").symlink_to("loop")
@@ -106,11 +106,11 @@ def _strange_things(root: Path, rng: random.Random) -> None:
 def foreign_files(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     assert tiny.finish(run) == 0
-    _strange_things(run.path.parent, rng)
-    assert look_at(run.path.parent) >= 6
-    assert tiny.listed(run) == "finished"
-    assert "upgrade" in tiny.listed(RunDirectory(run.path.with_name("20991231-000000-future")))
-    tiny.same_as_undisturbed(run)
+    _add_foreign_files(run.path.parent, rng)
+    assert read_everything(run.path.parent) >= 6
+    assert tiny.listing(run) == "finished"
+    assert "upgrade" in tiny.listing(RunDirectory(run.path.with_name("20991231-000000-future")))
+    tiny.assert_undisturbed(run)
 
 
 def _mutate(data: bytes, rng: random.Random) -> bytes:
@@ -144,9 +144,9 @@ def mutated(folder: Path, rng: random.Random) -> None:
         path = rng.choice(files)
         kept = path.read_bytes()
         path.write_bytes(_mutate(kept, rng))
-        look_at(run.path.parent)
+        read_everything(run.path.parent)
         for read in (read_checkpoint, load_model):
             with contextlib.suppress(UserError):
                 read(run)
         path.write_bytes(kept)
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)

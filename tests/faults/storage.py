@@ -117,7 +117,7 @@ def read_only(folder: Path, rng: random.Random) -> None:
         tiny.resume(run)
         _give_to_nobody(run.path.parent)
         assert tiny.finish(run, _as_nobody) == 0, run.log.read_text()
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("folder that cannot be written from the start", times=3)
@@ -190,7 +190,7 @@ def slow_disk(folder: Path, rng: random.Random) -> None:
         os.fsync = slow
 
     assert tiny.finish(run, sabotage) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 def _refuse(number: int) -> Any:
@@ -272,7 +272,7 @@ def damaged_checkpoint(folder: Path, rng: random.Random) -> None:
     tiny.resume(run)
     assert tiny.finish(run) == 0, run.log.read_text()
     assert "taking the previous checkpoint" in run.log.read_text()
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("status lost or cut off by a power cut", times=12, short=1)
@@ -284,10 +284,10 @@ def lost_status(folder: Path, rng: random.Random) -> None:
         run.status_file.unlink()
     else:
         run.status_file.write_bytes(data[: rng.randrange(len(data) - 2)])
-    assert "core runs resume" in tiny.listed(run)
+    assert "core runs resume" in tiny.listing(run)
     tiny.control.resume(run)
     assert tiny.finish(run) == 0, (code, run.log.read_text())
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("metrics cut off by a power cut", times=12)

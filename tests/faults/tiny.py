@@ -80,11 +80,11 @@ def prepare() -> None:
     (data / "tiny.toml").write_text(_SET)
     os.environ["DDPM_DATA"] = str(data)
     load_dataset("tiny", data_dir=data, workers=1)
-    _import_what_a_worker_does()
+    _import_worker_modules()
     reference()
 
 
-def _import_what_a_worker_does() -> None:
+def _import_worker_modules() -> None:
     """torch imports much of itself when first used; here once, so that not each fork has to."""
     before = set(sys.modules)
     with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
@@ -226,7 +226,7 @@ def check_files(run: RunDirectory) -> None:
 
 
 @functools.cache
-def _calm() -> tuple[Result, float]:
+def _undisturbed() -> tuple[Result, float]:
     with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
         run = new_run(Path(folder))
         began = time.monotonic()
@@ -240,12 +240,12 @@ def _calm() -> tuple[Result, float]:
 
 def reference() -> Result:
     """What the tiny training makes when nothing disturbs it."""
-    return _calm()[0]
+    return _undisturbed()[0]
 
 
 def duration() -> float:
     """Seconds that an undisturbed worker took."""
-    return _calm()[1]
+    return _undisturbed()[1]
 
 
 def resume(run: RunDirectory) -> None:
@@ -260,10 +260,10 @@ def resume_and_compare(run: RunDirectory) -> None:
     if state(run) is not State.FINISHED:
         resume(run)
         assert finish(run) == 0, run.log.read_text()
-    same_as_undisturbed(run)
+    assert_undisturbed(run)
 
 
-def same_as_undisturbed(run: RunDirectory) -> None:
+def assert_undisturbed(run: RunDirectory) -> None:
     assert state(run) is State.FINISHED
     found, expected = result(run), reference()
     for field in ("position", "losses", "epochs", "tensors", "images"):
@@ -272,14 +272,14 @@ def same_as_undisturbed(run: RunDirectory) -> None:
     assert not leftovers, f"left behind: {leftovers}"
 
 
-def status_of(run: RunDirectory, **changes: object) -> Status:
+def change_status(run: RunDirectory, **changes: object) -> Status:
     """Write the status with some changes, as a test may."""
     status = msgspec.structs.replace(run.read_status(), **changes)
     run.write_status(status)
     return status
 
 
-def listed(run: RunDirectory) -> str:
+def listing(run: RunDirectory) -> str:
     """How the runs folder lists the run: its state, or why it cannot be read."""
     scan = RunStore(run.path.parent).scan()
     for problem in scan.problems:

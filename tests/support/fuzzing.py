@@ -55,7 +55,7 @@ _TOKENS: Final = [
 
 
 @st.composite
-def changed(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
+def mutated(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
     """One of the originals with some changes: flipped bits, cuts, repetitions, and tokens that are hard to parse."""
     data = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
@@ -76,7 +76,7 @@ def changed(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
     return bytes(data)
 
 
-def refusal(call: Callable[[], object], *, error: type[Exception] = UserError) -> str:
+def error_message(call: Callable[[], object], *, error: type[Exception] = UserError) -> str:
     """The one line with which a call was refused; empty when it was not."""
     try:
         call()

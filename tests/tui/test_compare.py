@@ -13,7 +13,7 @@ from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from tests.support.tui_fixtures import STEPS, comparison, fake_run, five, sheet
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
-from tests.support.widget_bench import lines_of
+from tests.support.widget_bench import rendered_lines
 from tui.commands import ALL, COMPARE
 from tui.screens.compare.screen import CompareScreen
 from tui.widgets.charts.canvas import GUTTER
@@ -131,9 +131,9 @@ async def test_u_goes_through_the_units_of_the_x_axis(tmp_path: Path) -> None:
         for unit, end in (("epochs", "epochs"), ("time", " s"), ("steps", "steps")):
             await driven.press("right_parenthesis", "u")
             assert chart.unit == unit
-            assert chart.held is None
-            assert lines_of(chart)[-1].endswith(end)
-            whole = chart.whole()
+            assert chart.placed_cursor is None
+            assert rendered_lines(chart)[-1].endswith(end)
+            whole = chart.full_span()
             assert whole is not None
             assert whole.high == pytest.approx({"epochs": 3, "time": 15, "steps": 3 * STEPS}[unit])
 
@@ -167,9 +167,9 @@ async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
         screen = await compare(driven)
         chart = screen.chart
         await driven.press("right_parenthesis", "ctrl+right", "right_parenthesis")
-        assert chart.column_of(chart.held or 0.0) == 2
+        assert chart.column_at(chart.placed_cursor or 0.0) == 2
         await driven.press("left_parenthesis", "ctrl+left")
-        assert chart.column_of(chart.held or 0.0) == 0
+        assert chart.column_at(chart.placed_cursor or 0.0) == 0
         text = driven.text()
         assert "│ step 2" in text
         for reading in chart.readings():
@@ -197,12 +197,12 @@ async def test_a_click_into_the_curves_shows_the_images_of_that_epoch(tmp_path: 
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         chart = screen.chart
-        column = chart.column_of(6.2 * STEPS)
+        column = chart.column_at(6.2 * STEPS)
         assert column is not None
         await driven.pilot.click(chart, offset=(GUTTER + column, 4))
         await driven.until(lambda: screen.epoch == 6)
         assert screen.query_one(ImageWall).columns[0].note == "epoch 6"
-        assert chart.held == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
+        assert chart.placed_cursor == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
         await driven.pilot.click(chart, offset=(GUTTER + chart.plot_width - 1, 4))
         await driven.until(lambda: screen.epoch is None)
 
@@ -248,7 +248,7 @@ async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Pat
         assert notes() == ["epoch 3", "epoch 3"]
         await driven.press("end")
         assert (screen.epoch, notes()) == (None, ["epoch 12", "epoch 5"])
-        screen.query_one(EpochSlider).post_message(EpochSlider.Sought(4))
+        screen.query_one(EpochSlider).post_message(EpochSlider.EpochRequested(4))
         await driven.until(lambda: screen.epoch == 4)
 
 

@@ -18,7 +18,7 @@ from tui.screens.board.run_table import RunTable
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.help.screen import HelpScreen
 from tui.widgets.images.image_wall import ImageWall
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 
 async def test_a_board_that_is_covered_is_drawn_once_it_is_seen_again(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_only_a_text_of_another_size_has_its_screen_laid_out(
         layouts: list[Screen[None]] = []
         app.screen.screen_layout_refresh_signal.subscribe(app.screen, layouts.append, immediate=True)
         above = app.query_one("#above", Static)
-        say(above, Content(text))
+        update_static(above, Content(text))
         await painted(pilot, above)
         assert bool(layouts) is laid_out
         assert app.query_one("#below").region.y == above.region.height == lines
@@ -112,6 +112,6 @@ async def test_texts_that_are_wrapped_are_laid_out_whenever_they_change() -> Non
     async with app.run_test(size=(40, 10)) as pilot:
         above = app.query_one("#above", Static)
         for text, lines in (("aaaaaaa bbbbbbbb", 2), ("a bbbbbbbbbbbb c", 3)):
-            say(above, Content(text))
+            update_static(above, Content(text))
             await painted(pilot, above)
             assert app.query_one("#below").region.y == above.region.height == lines

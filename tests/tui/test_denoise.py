@@ -53,7 +53,7 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
         assert "t  667 of 1000" in driven.text()
         await driven.press("end", "right")
         assert screen.shown.share == 1.0
-        screen.query_one(Scrubber).seek(4)
+        screen.query_one(Scrubber).request_index(4)
         await driven.until(lambda: "t  556 of 1000" in driven.text())
 
 

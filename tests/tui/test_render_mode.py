@@ -18,7 +18,7 @@ from tui.screens.board.layout import plan_layout
 from tui.settings.schema import IMAGE_MODES, Settings
 from tui.terminal.encoding import allow_any_encoding
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan_wall
 from tui.widgets.images.render_mode import color_mode
 
 SYSTEMS: dict[ColorMode, ColorSystem] = {
@@ -101,11 +101,11 @@ def test_in_another_encoding_each_sign_becomes_a_letter(monkeypatch: pytest.Monk
 
 def test_a_zoomed_pixel_is_two_cells_wide_and_columns_that_do_not_fit_are_paged() -> None:
     columns = [WallColumn(f"run {number}", noise(4)) for number in range(5)]
-    layout = plan(columns, 160, 2)
+    layout = plan_wall(columns, 160, 2)
     assert (layout.tile, layout.lines, layout.shown) == (64, 32, 2)
     small = [WallColumn("run", noise(4, 8))]
-    assert plan(small, 160, 2).tile == 64
-    assert plan(columns, 60, 2) == plan(columns, 60)
+    assert plan_wall(small, 160, 2).tile == 64
+    assert plan_wall(columns, 60, 2) == plan_wall(columns, 60)
 
 
 def test_a_zoomed_board_keeps_its_table_where_whole_images_are_left() -> None:

@@ -53,7 +53,7 @@ class ReplayBar(Scrubber):
         if self.app.size.width >= NARROW:
             tail += f"  {hint['pause']} {word:5}  {hint['back']} {hint['forward']} seek"
             tail += f"  {hint['slower']} {hint['faster']} speed"
-        self.put(
+        self.show_index(
             round(share * (TICKS - 1)),
             TICKS,
             head=f"REPLAY {hms(time.position)} of {hms(time.length)}",

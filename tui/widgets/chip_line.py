@@ -28,7 +28,7 @@ class ChipLine(Widget, can_focus=False):
 
         def __init__(self, place: int) -> None:
             super().__init__()
-            self.place = place
+            self.index = place
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)

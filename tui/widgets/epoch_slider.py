@@ -11,7 +11,7 @@ from tui.widgets.scrubber import Scrubber
 class EpochSlider(Scrubber):
     """Shows which epoch's pictures are seen, of those that there are; a click or a drag asks for another."""
 
-    class Sought(Message):
+    class EpochRequested(Message):
         """Somebody asked for an epoch; None is the latest, whatever it will be."""
 
         def __init__(self, epoch: int | None) -> None:
@@ -33,22 +33,22 @@ class EpochSlider(Scrubber):
         """
         self._epochs = tuple(epochs)
         if not epochs:
-            self.put(0, 0, head="no pictures yet")
+            self.show_index(0, 0, head="no pictures yet")
             return
-        place, last = position(epochs, epoch), epochs[-1]
+        place, last = epoch_index(epochs, epoch), epochs[-1]
         mode = "▶ playing" if playing else "latest" if epoch is None else "held"
         head = f"epoch {str(epochs[place]).rjust(len(str(last)))} of {last}"
-        self.put(place, len(epochs), head=head, tail=f"{mode:9}", lit=playing)
+        self.show_index(place, len(epochs), head=head, tail=f"{mode:9}", lit=playing)
 
     def seek(self, place: int) -> None:
         last = place == len(self._epochs) - 1
-        self.post_message(self.Sought(None if last else self._epochs[place]))
+        self.post_message(self.EpochRequested(None if last else self._epochs[place]))
 
 
-def position(epochs: Sequence[int], epoch: int | None) -> int:
+def epoch_index(epochs: Sequence[int], epoch: int | None) -> int:
     """The place of the epoch that is seen among those that there are: the last one that is not later.
 
-    >>> position((1, 5, 10), None), position((1, 5, 10), 7), position((1, 5, 10), 0)
+    >>> epoch_index((1, 5, 10), None), epoch_index((1, 5, 10), 7), epoch_index((1, 5, 10), 0)
     (2, 1, 0)
     """
     if epoch is None:
@@ -56,7 +56,7 @@ def position(epochs: Sequence[int], epoch: int | None) -> int:
     return max(0, bisect_right(epochs, epoch) - 1)
 
 
-def moved(epochs: Sequence[int], epoch: int | None, places: int) -> int | None:
+def step_epoch(epochs: Sequence[int], epoch: int | None, places: int) -> int | None:
     """The epoch so many places on; None, which follows the latest, from the last one on.
 
     >>> moved((1, 5, 10), None, -1), moved((1, 5, 10), 1, -1), moved((1, 5, 10), 5, 1)
@@ -64,5 +64,5 @@ def moved(epochs: Sequence[int], epoch: int | None, places: int) -> int | None:
     """
     if not epochs:
         return None
-    place = max(0, position(epochs, epoch) + places)
+    place = max(0, epoch_index(epochs, epoch) + places)
     return None if place >= len(epochs) - 1 else epochs[place]

@@ -12,7 +12,7 @@ from core.runs.status import State
 from tui.state.formatting import approx_duration, hms, placement, pluralize, seconds_left, speed
 from tui.state.run_totals import RunTotals
 
-NAME: Final = "ddpm-tui"
+PROGRAM_NAME: Final = "ddpm-tui"
 SEPARATOR: Final = " · "
 GAP: Final = "   "
 
@@ -56,7 +56,7 @@ def headline_content(headline: Headline, width: int) -> Content:
         return SEPARATOR.join([*facts, *extras]) + (f"  {warning}" if warning else "")
 
     def too_wide() -> bool:
-        return len(f" {NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
+        return len(f" {PROGRAM_NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
 
     while too_wide() and extras:
         extras.pop()
@@ -68,9 +68,9 @@ def headline_content(headline: Headline, width: int) -> Content:
         del figures[0]
     right = GAP.join(figures)
     told = SEPARATOR.join([*facts, *extras])
-    space = max(2, width - len(f" {NAME}  ") - cell_len(left()) - cell_len(right) - 1)
+    space = max(2, width - len(f" {PROGRAM_NAME}  ") - cell_len(left()) - cell_len(right) - 1)
     return Content.assemble(
-        (f" {NAME}  ", "bold $text-primary"),
+        (f" {PROGRAM_NAME}  ", "bold $text-primary"),
         (told, "bold"),
         (f"  {warning}" if warning else "", "$text-warning"),
         " " * space,
@@ -78,7 +78,7 @@ def headline_content(headline: Headline, width: int) -> Content:
     ).truncate(width)
 
 
-def headline(
+def make_headline(
     totals: RunTotals,
     *,
     title: str,

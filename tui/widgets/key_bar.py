@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class KeyHint:
     """A key and what it does, also when clicked; the key bar leaves out high ranks first for want of room."""
 
     key: str
@@ -31,11 +31,11 @@ class Hint:
 class KeyBar(Widget, can_focus=False):
     """What matters now, as `key word`; each can be clicked."""
 
-    def __init__(self, hints: Sequence[Hint] = (), *, id: str | None = None) -> None:
+    def __init__(self, hints: Sequence[KeyHint] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._hints = tuple(hints)
 
-    def show(self, hints: Sequence[Hint]) -> None:
+    def show(self, hints: Sequence[KeyHint]) -> None:
         if tuple(hints) != self._hints:
             self._hints = tuple(hints)
             self.refresh()
@@ -53,9 +53,9 @@ class KeyBar(Widget, can_focus=False):
             left += hint.width + 2
 
 
-def fitting_hints(hints: Sequence[Hint], width: int) -> list[Hint]:
+def fitting_hints(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
     """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
-    kept: list[Hint] = []
+    kept: list[KeyHint] = []
     room = width - 1
     for hint in sorted(hints, key=lambda hint: hint.rank):
         needed = hint.width + (2 if kept else 0)

@@ -8,11 +8,11 @@ from textual.screen import Screen
 from core.runs.status import State
 from tui.commands import BOARD, EVERYWHERE, TOUR, Command
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.key_bar import Hint
+from tui.widgets.key_bar import KeyHint
 
-PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
+KEY_PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
 """Keys that are shown with the one that does the contrary."""
-COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE, *TOUR)}
+COMMANDS_BY_ID: Final = {command.id: command for command in (*BOARD, *EVERYWHERE, *TOUR)}
 
 
 def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
@@ -37,7 +37,7 @@ def board_hints(
     screen: Screen[Any],
     filtered: bool = False,
     any_runs: bool = False,
-) -> list[Hint]:
+) -> list[KeyHint]:
     """The key bar of the board.
 
     Args:
@@ -48,10 +48,10 @@ def board_hints(
         filtered: whether only runs with some words are shown.
         any_runs: whether there are runs at all, shown or not.
     """
-    keys = keys_of(screen)
+    keys = keys_by_command(screen)
     wanted = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
     if selected is None and any_runs:
-        return _hints({"board.unfilter": "all runs", "board.filter": "filter"} | wanted, keys)
+        return _key_hints({"board.unfilter": "all runs", "board.filter": "filter"} | wanted, keys)
     if selected is None:
         ways = {
             "run.start": "start quick",
@@ -59,7 +59,7 @@ def board_hints(
             "board.schedules": "schedules",
             "board.datasets": "datasets",
         }
-        return _hints(ways | wanted, keys)
+        return _key_hints(ways | wanted, keys)
     said: dict[str, str] = {}
     if not selected.state.is_ended:
         said["run.stop"] = "stop"
@@ -78,10 +78,10 @@ def board_hints(
     if filtered:
         said["board.unfilter"] = "all runs"
     said["board.filter"] = "filter"
-    return _hints(said | wanted, keys)
+    return _key_hints(said | wanted, keys)
 
 
-def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
+def keys_by_command(screen: Screen[Any]) -> dict[str, list[str]]:
     """The keys of each command as they are bound now, by its id, in the way they are written."""
     keys: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
@@ -90,13 +90,13 @@ def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
     return keys
 
 
-def have_digits(screen: Screen[Any], numbers: Iterable[Command]) -> bool:
+def digits_are_bound(screen: Screen[Any], numbers: Iterable[Command]) -> bool:
     """Whether the commands of the digits are on a screen, each with its digit and no other key."""
-    keys = keys_of(screen)
+    keys = keys_by_command(screen)
     return all(keys.get(command.id) == [command.keys] for command in numbers)
 
 
-def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[Hint]:
+def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[KeyHint]:
     """The key bar of a screen: a key, as it is bound now, and a word for each of some commands.
 
     Args:
@@ -104,23 +104,25 @@ def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mappin
         commands: its commands.
         words: by the commands' ids, in the order of the bar.
     """
-    known, keys = {command.id: command for command in commands}, keys_of(screen)
+    known, keys = {command.id: command for command in commands}, keys_by_command(screen)
     hints = []
     for name, text in words.items():
         if name in keys:
             first = keys[name][0]
             hints.append(
-                Hint(PAIRS.get(first, first), text, f"screen.{known[name].action}", known[name].rank)
+                KeyHint(KEY_PAIRS.get(first, first), text, f"screen.{known[name].action}", known[name].rank)
             )
     return hints
 
 
-def _hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[Hint]:
+def _key_hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[KeyHint]:
     hints = []
     for command_id, text in wanted.items():
-        command = COMMANDS[command_id]
+        command = COMMANDS_BY_ID[command_id]
         if command_id in keys:
             where = "app" if command in (*EVERYWHERE, *TOUR) else "screen"
             first = keys[command_id][0]
-            hints.append(Hint(PAIRS.get(first, first), text, f"{where}.{command.action}", command.rank))
+            hints.append(
+                KeyHint(KEY_PAIRS.get(first, first), text, f"{where}.{command.action}", command.rank)
+            )
     return hints

@@ -22,13 +22,13 @@ class Scrubber(Widget, can_focus=False):
     }
     """
 
-    class Sought(Message):
+    class IndexRequested(Message):
         """Somebody asked for a place."""
 
         def __init__(self, scrubber: "Scrubber", place: int) -> None:
             super().__init__()
             self.scrubber = scrubber
-            self.place = place
+            self.index = place
 
         @property
         def control(self) -> "Scrubber":
@@ -39,7 +39,7 @@ class Scrubber(Widget, can_focus=False):
         self._state: tuple[int, int, str, str, bool] = (0, 0, "", "", False)
         self._track = (0, 0)
 
-    def put(self, place: int, count: int, *, head: str, tail: str = "", lit: bool = False) -> None:
+    def show_index(self, place: int, count: int, *, head: str, tail: str = "", lit: bool = False) -> None:
         """Show a place.
 
         Args:
@@ -75,21 +75,21 @@ class Scrubber(Widget, can_focus=False):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self.capture_mouse()
-        self._seek(event.x)
+        self._request_at(event.x)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if event.button:
-            self._seek(event.x)
+            self._request_at(event.x)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         self.release_mouse()
 
-    def seek(self, place: int) -> None:
+    def request_index(self, place: int) -> None:
         """Ask for a place."""
-        self.post_message(self.Sought(self, place))
+        self.post_message(self.IndexRequested(self, place))
 
-    def _seek(self, x: int) -> None:
+    def _request_at(self, x: int) -> None:
         (start, room), count = self._track, self._state[1]
         if room and count:
             share = min(max(0.0, (x - start) / max(1, room - 1)), 1.0)
-            self.seek(round(share * (count - 1)))
+            self.request_index(round(share * (count - 1)))

@@ -31,16 +31,16 @@ def title_and_tabs(
     return Content.assemble(left, " " * max(0, width - left.cell_length - right.cell_length), right)
 
 
-def say(widget: Static, content: Content) -> None:
+def update_static(widget: Static, content: Content) -> None:
     """Update a text only when it says something else, and lay the screen out anew only when its size may differ."""
     before = widget.content
     if not isinstance(before, Content):
         widget.update(content)
     elif not before.is_same(content):
-        widget.update(content, layout=not _fills_alike(before, content, widget.size.width))
+        widget.update(content, layout=not _has_same_layout(before, content, widget.size.width))
 
 
-def _fills_alike(before: Content, after: Content, width: int) -> bool:
+def _has_same_layout(before: Content, after: Content, width: int) -> bool:
     """Whether two texts take the same cells: lines of the same widths, none of which is wrapped."""
     lines, old = after.split(), before.split()
     return len(lines) == len(old) and all(

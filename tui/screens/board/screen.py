@@ -29,14 +29,14 @@ from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.system_load import SystemLoad
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.loss_chart import LossChart
-from tui.widgets.charts.loss_series import series_of
-from tui.widgets.header import Header, headline
+from tui.widgets.charts.loss_series import loss_series
+from tui.widgets.header import Header, make_headline
 from tui.widgets.images.gallery import SampleGallery, all_epochs, sheet_at
 from tui.widgets.images.grid_layout import MIN_TILE
 from tui.widgets.images.image_wall import ImageWall
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
 from tui.widgets.key_bar import KeyBar
-from tui.widgets.key_hints import board_hints, keys_of, waiting_hint
+from tui.widgets.key_hints import board_hints, keys_by_command, waiting_hint
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -163,12 +163,12 @@ class Board(SystemActions):
         self._update_bars()
         below = self._update_machine(width, height)
         if not runs:
-            self.query_one(EmptyState).show(keys_of(self), self.control.root)
+            self.query_one(EmptyState).show(keys_by_command(self), self.control.root)
             self._apply_layout(Layout(Area(0, 0, width, max(1, height - 2 - below))))
             self._update_table()
             return
-        tile = self.gallery.tile(self.choice.visible_page)
-        placed = plan_layout(width, height - 2 - below, len(runs), tile, render_mode_of(self).zoom)
+        tile = self.gallery.full_tile(self.choice.visible_page)
+        placed = plan_layout(width, height - 2 - below, len(runs), tile, current_render_mode(self).zoom)
         self._apply_layout(placed)
         self._update_table()
         self._update_images(placed)
@@ -184,7 +184,7 @@ class Board(SystemActions):
         if self.is_current and chart.display and selected is not None:
             run_list = self.choice.run_list
             self._chart_due = time.monotonic() + CHART_INTERVAL
-            chart.show(series_of(runs, run_list.names, self.app.theme_variables, places=run_list.places))
+            chart.show(loss_series(runs, run_list.names, self.app.theme_variables, places=run_list.places))
             chart.highlight = runs.index(selected)
 
     def _apply_layout(self, placed: Layout) -> None:
@@ -205,7 +205,7 @@ class Board(SystemActions):
         choice = self.choice
         snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(Header).show(
-            headline(
+            make_headline(
                 choice.run_list.totals,
                 title=choice.run_list.title,
                 now=self.control.now(),
@@ -300,8 +300,8 @@ class Board(SystemActions):
         )
 
     def _least_tile(self, runs: Sequence[RunSnapshot]) -> int:
-        zoom = render_mode_of(self).zoom
-        return MIN_TILE if zoom == 1 else zoom * self.gallery.tile(runs).width
+        zoom = current_render_mode(self).zoom
+        return MIN_TILE if zoom == 1 else zoom * self.gallery.full_tile(runs).width
 
     def _window(self, runs: Sequence[RunSnapshot], most: int) -> Sequence[RunSnapshot]:
         """As many neighbouring runs as there are columns, the selected one among them."""

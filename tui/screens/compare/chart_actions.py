@@ -8,7 +8,7 @@ from textual.widgets import Static
 from tui.textual_ext.background import BackgroundScreen
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.x_axis import UNITS
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 PAN: Final = 0.2
 """The share of what is seen by which it moves."""
@@ -25,7 +25,7 @@ class ChartActions(BackgroundScreen):
     def update(self) -> None:
         """Say how the curves are shown now; a screen brings the rest of itself in line too."""
         dots = "   ╌╌ held-out" if self.chart.shown == "both" else ""
-        say(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
+        update_static(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
 
     def action_log_y(self) -> None:
         self.chart.log_y = not self.chart.log_y
@@ -39,7 +39,7 @@ class ChartActions(BackgroundScreen):
         """Go on to the next unit of the x axis; the whole of the curves is seen, and the cursor is gone."""
         chart = self.chart
         chart.unit = UNITS[(UNITS.index(chart.unit) + 1) % len(UNITS)]
-        chart.hold(None)
+        chart.place_cursor(None)
         self.action_reset_zoom()
 
     def action_smoothing(self) -> None:
@@ -47,7 +47,7 @@ class ChartActions(BackgroundScreen):
         self.update()
 
     def action_heldout(self) -> None:
-        self.chart.next_shown()
+        self.chart.cycle_shown()
         self.update()
 
     def action_band(self) -> None:

@@ -6,8 +6,8 @@ from tui.screens.compare.chart_actions import ChartActions
 from tui.state.snapshot import RunSnapshot
 from tui.textual_ext.playback import Player
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
-from tui.widgets.charts.loss_series import epoch_near, x_of_epoch
-from tui.widgets.epoch_slider import EpochSlider, moved, position
+from tui.widgets.charts.loss_series import epoch_to_x, x_to_epoch
+from tui.widgets.epoch_slider import EpochSlider, epoch_index, step_epoch
 from tui.widgets.images.gallery import all_epochs
 
 FRAME_SECONDS: Final = 0.2
@@ -32,22 +32,22 @@ class EpochActions(ChartActions):
         """Whether the epochs go on by themselves."""
         return self._player.playing
 
-    def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
+    def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:
         self._player.pause()
         self._seek(message.epoch)
 
-    def on_interactive_loss_chart_pointed(self, message: InteractiveLossChart.Pointed) -> None:
+    def on_interactive_loss_chart_cursor_placed(self, message: InteractiveLossChart.CursorPlaced) -> None:
         """Show the pictures of the epoch that ended next to where somebody pointed."""
         self._player.pause()
         epochs = all_epochs(self.runs)
-        near = epoch_near(self.runs, message.place, self.chart.unit)
+        near = x_to_epoch(self.runs, message.x, self.chart.unit)
         if epochs and near is not None:
-            self.epoch = None if position(epochs, near) == len(epochs) - 1 else near
+            self.epoch = None if epoch_index(epochs, near) == len(epochs) - 1 else near
         self.update()
 
     def action_scrub(self, epochs: int) -> None:
         self._player.pause()
-        self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
+        self._seek(step_epoch(all_epochs(self.runs), self.epoch, epochs))
 
     def action_first(self) -> None:
         self._player.pause()
@@ -68,13 +68,13 @@ class EpochActions(ChartActions):
         if len(epochs) < 2:
             self.notify("there are no epochs to play through yet")
             return
-        if position(epochs, self.epoch) == len(epochs) - 1:
+        if epoch_index(epochs, self.epoch) == len(epochs) - 1:
             self._seek(epochs[0])
         self._player.play(FRAME_SECONDS)
         self.update()
 
     def _advance(self) -> None:
-        epoch = moved(all_epochs(self.runs), self.epoch, 1)
+        epoch = step_epoch(all_epochs(self.runs), self.epoch, 1)
         if epoch is None:
             self._player.pause()
         self._seek(epoch)
@@ -82,5 +82,5 @@ class EpochActions(ChartActions):
     def _seek(self, epoch: int | None) -> None:
         """Show an epoch's pictures, and put the cursor of the curves where it ended."""
         self.epoch = epoch
-        self.chart.hold(None if epoch is None else x_of_epoch(self.runs, epoch, self.chart.unit))
+        self.chart.place_cursor(None if epoch is None else epoch_to_x(self.runs, epoch, self.chart.unit))
         self.update()

@@ -16,7 +16,7 @@ from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import pluralize
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 MIN_EVALUATION_LINES: Final = 2
 EVALUATION_HEADINGS: Final = 2
@@ -56,7 +56,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             judge_key: has runs judged.
         """
         lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
-        say(self.query_one("#metrics", Static), metric_table(lines, width))
+        update_static(self.query_one("#metrics", Static), metric_table(lines, width))
         found = differences(runs)
         columns = [
             EvaluatedRun(run.id, names[run.id], style, known[run.id])
@@ -79,10 +79,12 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             for run in columns
             if run.evaluation.problem
         ]
-        say(self.query_one("#judged", Static), Content("\n").join(evaluated))
-        say(self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs)))
+        update_static(self.query_one("#judged", Static), Content("\n").join(evaluated))
+        update_static(
+            self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs))
+        )
         said = [*cautions(runs), *(_notes(comparison) if comparison is not None else [])]
-        say(self.query_one("#cautions", Static), Content("\n".join(said)))
+        update_static(self.query_one("#cautions", Static), Content("\n".join(said)))
 
 
 def _asked(columns: Sequence[EvaluatedRun], key: str) -> Content:

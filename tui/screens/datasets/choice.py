@@ -33,7 +33,7 @@ class DatasetChoice(DatasetJobs):
         self._names_from = 0
 
     def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
-        self.action_choose(message.place + self._names_from)
+        self.action_choose(message.index + self._names_from)
 
     @property
     def names(self) -> list[str]:

@@ -28,15 +28,15 @@ from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.chip_line import ChipLine
-from tui.widgets.epoch_slider import moved
+from tui.widgets.epoch_slider import step_epoch
 from tui.widgets.images.gallery import all_epochs, sheet_at
-from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
+from tui.widgets.images.grid_layout import TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
 from tui.widgets.images.render_mode import on_keymap_changed
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -128,7 +128,7 @@ class DatasetsScreen(DatasetChoice):
             text = self.app.theme_variables["foreground"]
             bars = [(said, side.color or text, side.greys) for said, side in columns]
             width = self.size.width - 1
-            say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
+            update_static(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
             return
         self._update_side("real", real, *([columns[0][0]] if real is not None else [""]))
         self._update_side("samples", samples, columns[-1][0] if columns else "")
@@ -143,29 +143,29 @@ class DatasetsScreen(DatasetChoice):
         part = self.shown.split
         if side is None or part is None:
             rows.show([], 1, 1)
-            say(line, Content(""))
+            update_static(line, Content(""))
             return
         plan = self._plan(side)
         rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
-            last = min(self.shown.first + plan.at_once, len(side.images))
+            last = min(self.shown.first + plan.visible, len(side.images))
             total = f" of {part.total:,}" if part.total is not None else ""
             said += f" {self.shown.first + 1}-{last}{total}"
         grey = percent(side.greys.between)
         bold = f"bold {side.color}" if side.color else "bold"
         text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
-        say(line, text.truncate(self._side_width, ellipsis=True))
+        update_static(line, text.truncate(self._side_width, ellipsis=True))
 
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
         """What is seen of a side."""
         plan = self._plan(side)
         return self.shown.tiles(
             side,
-            plan.at_once,
+            plan.visible,
             plan.tile,
             triangles=self.view == "triangles",
             outline=series_style(1, self.app.theme_variables).color,
-            key=keys_of(self).get("datasets.fit", ["f"])[0],
+            key=keys_by_command(self).get("datasets.fit", ["f"])[0],
         )
 
     @property
@@ -189,11 +189,13 @@ class DatasetsScreen(DatasetChoice):
         width = self.size.width
         told = " · ".join([short_name(self.shown.name), *self.job_status])
         tabs = [("", view) for view in VIEWS]
-        say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
+        update_static(
+            self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width)
+        )
         self._update_names()
         seen, problem = self.shown.seen, self.shown.problem
         words = problem or (described(seen) if seen is not None else "looking at it")
-        say(
+        update_static(
             self.query_one("#facts", Static),
             Content.styled(words, "$text-error" if problem else "$text-muted"),
         )
@@ -238,7 +240,7 @@ class DatasetsScreen(DatasetChoice):
 
     def action_page(self, pages: int) -> None:
         if (real := self.shown.real()) is not None:
-            self._go(self.shown.first + pages * self._plan(real).at_once)
+            self._go(self.shown.first + pages * self._plan(real).visible)
 
     def action_go(self, end: int) -> None:
         if (real := self.shown.real()) is not None:
@@ -251,7 +253,7 @@ class DatasetsScreen(DatasetChoice):
     def action_zoom(self) -> None:
         if (real := self.shown.real()) is not None:
             shape = real.images.shape[1:3]
-            self.shown.zoom = zoom_after(shape, *self._room, self.shown.zoom, each=self._each)
+            self.shown.zoom = next_zoom(shape, *self._room, self.shown.zoom, each=self._each)
             self._go(self.shown.first)
 
     def action_run(self, further: int) -> None:
@@ -261,7 +263,7 @@ class DatasetsScreen(DatasetChoice):
 
     def action_epoch(self, further: int) -> None:
         if (run := self.run) is not None:
-            self.shown.epoch = moved(all_epochs([run]), self.shown.epoch, further)
+            self.shown.epoch = step_epoch(all_epochs([run]), self.shown.epoch, further)
         self.update()
 
     def action_fit(self) -> None:
@@ -303,11 +305,11 @@ class DatasetsScreen(DatasetChoice):
     def _go(self, first: int) -> None:
         """Put a picture at the top; the last ones fill the screen."""
         if (real := self.shown.real()) is not None:
-            self.shown.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
+            self.shown.first = max(0, min(first, len(real.images) - self._plan(real).visible))
             self.update()
 
 
-def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
+def dataset_hints(screen: Screen[Any], *, making: bool) -> list[KeyHint]:
     """The key bar, with the keys as they are bound now."""
     words = {
         "datasets.next": "dataset",

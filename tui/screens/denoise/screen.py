@@ -21,13 +21,13 @@ from tui.state.trajectories import step_choices, trajectory_spec
 from tui.textual_ext.background import BackgroundScreen
 from tui.textual_ext.playback import Player
 from tui.textual_ext.signals import subscribe_weakly
-from tui.widgets.epoch_slider import moved
-from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
+from tui.widgets.epoch_slider import step_epoch
+from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.scrubber import Scrubber
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -93,8 +93,8 @@ class DenoiseScreen(BackgroundScreen):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
 
-    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place)
+    def on_scrubber_index_requested(self, message: Scrubber.IndexRequested) -> None:
+        self._go(message.index)
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -133,7 +133,7 @@ class DenoiseScreen(BackgroundScreen):
             strips = [self.shown.strip(*one, width, compute_key=key, both=both) for one in named]
             rows = [max(0 if one.images is None else len(one.images) for one in strip) for strip in strips]
             lines = [
-                count * plan(one, width, render_mode_of(self).zoom).lines
+                count * plan_wall(one, width, current_render_mode(self).zoom).lines
                 for one, count in zip(strips, rows, strict=True)
             ]
             heights = [1 + one if one else EMPTY_LINES for one in lines]
@@ -150,21 +150,21 @@ class DenoiseScreen(BackgroundScreen):
         told = f"{pluralize(len(runs), 'run')} · {datasets}" if runs else ""
         tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
         width, playing = self.size.width, self._player.playing
-        say(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
+        update_static(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
         facts = self.shown.facts(runs, strips=self.view == "strips", compute_key=self._compute_key())
-        say(self.query_one("#facts", Static), facts.truncate(width, ellipsis=True))
+        update_static(self.query_one("#facts", Static), facts.truncate(width, ellipsis=True))
         self.query_one(KeyBar).show(denoise_hints(self, playing=playing))
         slider, longest = self.query_one(Scrubber), self.shown.longest(runs)
         if longest is None:
-            slider.put(0, 0, head="nothing to play yet")
+            slider.show_index(0, 0, head="nothing to play yet")
             return
         place, most = self.shown.place(longest), longest.timesteps[0]
         head = f"t {str(longest.timesteps[place]).rjust(len(str(most)))} of {most}"
         tail = f"{'▶' if playing else ' '} in {SPEEDS[self.speed]:g} s"
-        slider.put(place, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
+        slider.show_index(place, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
 
     def _compute_key(self) -> str:
-        return keys_of(self).get("denoise.compute", ["enter"])[0]
+        return keys_by_command(self).get("denoise.compute", ["enter"])[0]
 
     def exports(self) -> "list[ExportItem]":
         """The process of all runs."""
@@ -235,7 +235,7 @@ class DenoiseScreen(BackgroundScreen):
             self.notify("only the last checkpoint can be computed; what the training kept has more (m)")
             return
         epochs = sorted({epoch for run in self.runs for epoch, _ in run.strips})
-        self.shown.epoch = moved(epochs, self.shown.epoch, further)
+        self.shown.epoch = step_epoch(epochs, self.shown.epoch, further)
         self.update()
 
     def action_sampler(self) -> None:
@@ -298,7 +298,7 @@ class DenoiseScreen(BackgroundScreen):
         self.update()
 
 
-def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
+def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[KeyHint]:
     """The key bar, with the keys as they are bound now."""
     words = {
         "denoise.play": "pause" if playing else "play",

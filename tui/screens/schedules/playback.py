@@ -48,12 +48,12 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
         t, count = self.t, self.trying.timesteps(self.explorer)
         head = f"t {str(t).rjust(len(str(count)))} of {count}"
         tail = "▶ playing" if self.playing else ""
-        self.query_one(Scrubber).put(
+        self.query_one(Scrubber).show_index(
             t, count + 1 if count else 0, head=head, tail=f"{tail:9}", lit=self.playing
         )
 
-    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place / max(1, self.trying.timesteps(self.explorer)))
+    def on_scrubber_index_requested(self, message: Scrubber.IndexRequested) -> None:
+        self._go(message.index / max(1, self.trying.timesteps(self.explorer)))
 
     def action_scrub(self, hundredths: int) -> None:
         """A hundredth of the way, or one timestep where that is more."""

@@ -24,13 +24,13 @@ from tui.state.run_draft import RunDraft
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.schedule_chart import ScheduleChart
 from tui.widgets.chip_line import ChipLine
-from tui.widgets.images.grid_layout import upper_height
-from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import have_digits, screen_hints
+from tui.widgets.images.grid_layout import height_above_wall
+from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import digits_are_bound, screen_hints
 from tui.widgets.scrubber import Scrubber
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 100
@@ -122,12 +122,12 @@ class SchedulesScreen(NoisePlayback):
             self._update_curves(tried, t)
         if view in ("all", "numbers"):
             width = self.size.width if view == "numbers" else NUMBERS_WIDTH
-            say(self.query_one("#table", Static), terminal_table(tried, t, width - 1))
-            say(self.query_one("#diagnoses", Static), diagnoses(tried))
+            update_static(self.query_one("#table", Static), terminal_table(tried, t, width - 1))
+            update_static(self.query_one("#diagnoses", Static), diagnoses(tried))
         columns = [self.trying.column(one, t) for one in tried]
         if view == "all":
-            lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
+            lines = plan_wall(columns, self.size.width, current_render_mode(self).zoom).lines
+            self.query_one("#upper").styles.height = height_above_wall(self.size.height - CHROME, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"
         if view in ("all", "pictures"):
@@ -148,7 +148,9 @@ class SchedulesScreen(NoisePlayback):
         ]
         told = f"{len(tried)} of {len(self.trying.schedule_set.offered)}"
         told += " · rescaled to zero terminal SNR" if self.trying.schedule_set.zero_terminal_snr else ""
-        say(self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width))
+        update_static(
+            self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width)
+        )
         variables = self.app.theme_variables
         names = [
             (series_style(place, variables), name, name in self.trying.chosen)
@@ -189,7 +191,7 @@ class SchedulesScreen(NoisePlayback):
         self.set_focus(None)
 
     def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
-        self.action_choose(message.place)
+        self.action_choose(message.index)
 
     def action_close(self) -> None:
         if self.focused is not None:
@@ -286,13 +288,13 @@ class SchedulesScreen(NoisePlayback):
             self.query_one(ImageWall).scroll_rows(-1 if up else 1)
 
 
-def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:
+def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[KeyHint]:
     """The key bar, with the keys as they are bound now; in a field, what can be done there."""
     if editing:
         return [
-            Hint("↑ ↓", "more, less", "screen.up", 0),
-            Hint("tab", "next field", "app.focus_next", 1),
-            Hint("esc", "leave the field", "screen.close", 0),
+            KeyHint("↑ ↓", "more, less", "screen.up", 0),
+            KeyHint("tab", "next field", "app.focus_next", 1),
+            KeyHint("esc", "leave the field", "screen.close", 0),
         ]
     words = {
         "schedules.later": "noise",
@@ -306,7 +308,7 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.close": "back",
     }
     hints = screen_hints(screen, SCHEDULES, words)
-    digits = [Hint("1-9", "schedules", "", 3)] if have_digits(screen, SCHEDULE_NUMBERS) else []
+    digits = [KeyHint("1-9", "schedules", "", 3)] if digits_are_bound(screen, SCHEDULE_NUMBERS) else []
     return [*hints[:2], *digits, *hints[2:]]
 
 

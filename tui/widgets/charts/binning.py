@@ -10,9 +10,9 @@ from tui.widgets.charts.decimation import MinMaxBuckets
 Floats = NDArray[np.float64]
 
 SMOOTHINGS: Final = ("none", "light", "medium", "strong")
-_SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
-HELDOUT: Final = (2, 4)
-DASHED: Final = (5, 8)
+_WINDOW_SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
+HELDOUT_DASHES: Final = (2, 4)
+FAILED_DASHES: Final = (5, 8)
 
 
 class Extents(NamedTuple):
@@ -47,7 +47,7 @@ def smoothed(buckets: MinMaxBuckets, level: int) -> Floats:
     finite value stay NaN.
     """
     columns = len(buckets.mean)
-    half = int(columns * _SHARES[level] / 2)
+    half = int(columns * _WINDOW_SHARES[level] / 2)
     if half < 1:
         return buckets.mean
     weights = buckets.finite.astype(np.float64)
@@ -79,7 +79,7 @@ def interpolate_gaps(values: Floats, broken: NDArray[np.bool_]) -> Floats:
     return filled
 
 
-def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
+def interpolate_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
     """A polyline through points, a value a column [columns]; NaN before the first and after the last point."""
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
@@ -100,12 +100,12 @@ def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
 
 def connected(values: Floats) -> Extents:
     """A line through one value a column, without holes: each column reaches half way to its neighbours."""
-    return _joined(values, values)
+    return _join_columns(values, values)
 
 
 def envelope(low: Floats, high: Floats) -> Extents:
     """From the lowest to the highest value of each column, without holes between neighbours."""
-    return _joined(low, high)
+    return _join_columns(low, high)
 
 
 def dashed(extents: Extents, pattern: tuple[int, int]) -> Extents:
@@ -119,7 +119,7 @@ def dashed(extents: Extents, pattern: tuple[int, int]) -> Extents:
     return Extents(np.where(keep, extents.low, np.nan), np.where(keep, extents.high, np.nan))
 
 
-def _joined(low: Floats, high: Floats) -> Extents:
+def _join_columns(low: Floats, high: Floats) -> Extents:
     if not len(low):
         return Extents(low, high)
     middle = (low + high) / 2

@@ -18,8 +18,8 @@ Ints = NDArray[np.int64]
 
 GUTTER: Final = 8
 """Cells left of the plot: seven for a value, one for the axis."""
-LABEL_ROOM: Final = 2
-BROKEN: Final = "✖"
+LABEL_MARGIN: Final = 2
+BREAK_MARK: Final = "✖"
 BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
 
 
@@ -43,7 +43,7 @@ class Plot(NamedTuple):
 
     chars: NDArray[np.str_]
     styles: Ints
-    grounds: Ints
+    backgrounds: Ints
 
 
 class Canvas:
@@ -51,10 +51,10 @@ class Canvas:
 
     def __init__(self, width: int, height: int, y_range: tuple[float, float], *, log_y: bool) -> None:
         self.width, self.height, self.y_range, self.log_y = width, height, y_range, log_y
-        shape = (height + 2, GUTTER + width + LABEL_ROOM)
+        shape = (height + 2, GUTTER + width + LABEL_MARGIN)
         self.chars = np.full(shape, " ", dtype="<U1")
         self.styles = np.full(shape, BASE, dtype=np.int64)
-        self.grounds = np.zeros(shape, dtype=np.int64)
+        self.backgrounds = np.zeros(shape, dtype=np.int64)
         self._ticks: list[tuple[int, str]] = []
 
     def row(self, value: float) -> int:
@@ -112,7 +112,7 @@ class Canvas:
         for index, curve in enumerate(curves):
             for column, value in curve.breaks:
                 if np.isfinite(value):
-                    self._write(self.row(value), GUTTER + column // 2, BROKEN, FIRST_SERIES + index)
+                    self._write(self.row(value), GUTTER + column // 2, BREAK_MARK, FIRST_SERIES + index)
         by_column: dict[int, list[tuple[float, int]]] = {}
         for index, curve in enumerate(curves):
             if curve.end is not None:
@@ -122,7 +122,7 @@ class Canvas:
                 by_column.setdefault(column, []).append((curve.end[1], index))
         for column, ends in by_column.items():
             ends.sort(key=lambda end: -end[0])
-            rows = spread([self.row(value) for value, _ in ends], self.height)
+            rows = spread_labels([self.row(value) for value, _ in ends], self.height)
             for row, (_, index) in zip(rows, ends, strict=False):
                 self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
 
@@ -135,7 +135,7 @@ class Canvas:
         """
         width = max((sum(len(text) for text, _ in line) for line in lines), default=0)
         first = GUTTER + max(0, last + 1 - width)
-        self.grounds[: len(lines), first : first + width] = 0
+        self.backgrounds[: len(lines), first : first + width] = 0
         for row, line in enumerate(lines):
             column = first
             for text, style in line:
@@ -152,8 +152,8 @@ class Canvas:
         low, high = float(edges[0]), float(edges[-1])
         most = max(2, self.width // 12)
         ticks = log_ticks(low, high, most) if log_x else linear_ticks(low, high, most)
-        self._write(labels, GUTTER + self.width + LABEL_ROOM - len(unit), unit, AXIS)
-        limit = GUTTER + self.width + LABEL_ROOM - len(unit)
+        self._write(labels, GUTTER + self.width + LABEL_MARGIN - len(unit), unit, AXIS)
+        limit = GUTTER + self.width + LABEL_MARGIN - len(unit)
         filled_to = 0
         for tick in ticks:
             column = int(np.clip(np.searchsorted(edges, tick, side="right") - 1, 0, len(edges) - 2)) // 2
@@ -163,7 +163,7 @@ class Canvas:
             if start >= filled_to and start + len(text) <= limit:
                 self._write(labels, start, text, AXIS)
                 filled_to = start + len(text) + 1
-        return Plot(self.chars, self.styles, self.grounds)
+        return Plot(self.chars, self.styles, self.backgrounds)
 
     def _draw_band(self, band: Extents, index: int) -> None:
         low = np.fmin(band.low[0::2], band.low[1::2])
@@ -172,7 +172,9 @@ class Canvas:
         size = (top - bottom) / self.height
         first, last = (np.clip(np.rint((top - edge) / size), 0, self.height) for edge in (high, low))
         rows = np.arange(self.height)[:, None]
-        self.grounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = index + 1
+        self.backgrounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = (
+            index + 1
+        )
 
     def _clipped(self, extents: Extents) -> Extents:
         """Values above the plot run along its upper edge out of sight; those inside are left alone."""
@@ -200,7 +202,7 @@ def to_strips(plot: Plot, styles: Sequence[Style], grounds: Sequence[Style]) -> 
     """
     made: dict[int, Style] = {}
     strips = []
-    codes = plot.styles * len(grounds) + plot.grounds
+    codes = plot.styles * len(grounds) + plot.backgrounds
     for row, line in zip(codes, plot.chars, strict=True):
         starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
         text = "".join(line.tolist())
@@ -216,10 +218,10 @@ def to_strips(plot: Plot, styles: Sequence[Style], grounds: Sequence[Style]) -> 
     return strips
 
 
-def spread(rows: Sequence[int], height: int) -> list[int]:
+def spread_labels(rows: Sequence[int], height: int) -> list[int]:
     """Rows for labels that want these rows, ascending: each its own, in the same order, as near as can be.
 
-    >>> spread([4, 4, 4, 9], 10), spread([9, 9], 10), spread([0, 0, 0], 2)
+    >>> spread_labels([4, 4, 4, 9], 10), spread_labels([9, 9], 10), spread_labels([0, 0, 0], 2)
     ([3, 4, 5, 9], [8, 9], [0, 1])
     """
     blocks: list[list[int]] = []
@@ -228,14 +230,14 @@ def spread(rows: Sequence[int], height: int) -> list[int]:
         while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], height):
             last = blocks.pop()
             blocks[-1] += last
-    return [_first_row(block, height) + place for block in blocks for place in range(len(block))]
+    return [_first_label_row(block, height) + place for block in blocks for place in range(len(block))]
 
 
 def _overlap(above: Sequence[int], below: Sequence[int], height: int) -> bool:
-    return _first_row(below, height) < _first_row(above, height) + len(above)
+    return _first_label_row(below, height) < _first_label_row(above, height) + len(above)
 
 
-def _first_row(block: Sequence[int], height: int) -> int:
+def _first_label_row(block: Sequence[int], height: int) -> int:
     """Where labels that touch begin, so that they lie around the middle of what they want."""
     first = round(sum(block) / len(block) - (len(block) - 1) / 2)
     return min(max(0, first), height - len(block))

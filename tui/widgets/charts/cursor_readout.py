@@ -8,8 +8,8 @@ from rich.cells import cell_len
 from tui.state.formatting import NOTHING
 from tui.widgets.charts.ticks import value_label
 
-MOST_NAME: Final = 16
-FRAME: Final = 2
+MAX_NAME: Final = 16
+FRAME_SIZE: Final = 2
 """Lines, and cells, that the frame of a box takes."""
 
 
@@ -38,26 +38,26 @@ def readout_box(
         height: lines likewise.
         both: whether training and held-out losses are told apart, in two columns.
     """
-    room = height - FRAME - (2 if both else 1)
+    room = height - FRAME_SIZE - (2 if both else 1)
     if room < 1 or not readings:
         return []
     shown = list(readings if len(readings) <= room else readings[: room - 1])
-    name = min(MOST_NAME, max((cell_len(one.name) for one in shown), default=0))
+    name = min(MAX_NAME, max((cell_len(one.name) for one in shown), default=0))
     columns = 2 if both else 1
     inner = max(2 + name + 8 * columns, len(head))
-    if inner + FRAME + 2 > width:
-        name = max(0, width - FRAME - 2 - 2 - 8 * columns)
+    if inner + FRAME_SIZE + 2 > width:
+        name = max(0, width - FRAME_SIZE - 2 - 2 - 8 * columns)
         inner = max(2 + name + 8 * columns, len(head))
-        if inner + FRAME + 2 > width:
+        if inner + FRAME_SIZE + 2 > width:
             return []
     lines: list[list[Cell]] = [[(head.ljust(inner), None)]]
     if both:
         lines.append([("train held-out".rjust(inner), None)])
     for place, one in enumerate(shown):
-        values = [_text(one.loss), _text(one.heldout)] if both else [_text(one.loss)]
+        values = [_loss_text(one.loss), _loss_text(one.heldout)] if both else [_loss_text(one.loss)]
         text = "".join(value.rjust(8) for value in values)
         space = inner - 2 - 8 * columns
-        lines.append([(f"{one.marker} {_fitted(one.name, space)}", place), (text, None)])
+        lines.append([(f"{one.marker} {_fit_name(one.name, space)}", place), (text, None)])
     if len(shown) < len(readings):
         lines.append([(f"and {len(readings) - len(shown)} more".ljust(inner), None)])
     framed: list[list[Cell]] = [[("╭" + "─" * (inner + 2) + "╮", None)]]
@@ -65,13 +65,13 @@ def readout_box(
     return [*framed, [("╰" + "─" * (inner + 2) + "╯", None)]]
 
 
-def _text(value: float | None) -> str:
+def _loss_text(value: float | None) -> str:
     if value is None:
         return NOTHING
     return value_label(value) if value == value else "NaN"
 
 
-def _fitted(name: str, width: int) -> str:
+def _fit_name(name: str, width: int) -> str:
     """A name in so many cells, one a character, as a chart has them."""
     name = "".join(char if cell_len(char) == 1 else "?" for char in name)
     return name.ljust(width) if len(name) <= width else name[: max(0, width - 1)] + "…"[:width]

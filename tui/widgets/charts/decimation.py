@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BLOCK: Final = 64
-LARGEST: Final = 1e30
+MAX_LOSS: Final = 1e30
 """A loss beyond it has run away, and counts as not finite: sums would overflow, and no axis could show it."""
 
 
@@ -53,7 +53,7 @@ class BucketedSeries:
         """Take the series as it is now; only what was appended since the last time is looked at."""
         if len(x) != len(y):
             raise ValueError(f"expected as many x as y, got {len(x)} and {len(y)}")
-        if not self._continues(x, y):
+        if not self._is_extended_by(x, y):
             self._blocks, self._last = 0, None
         self.x, self.y = x, y
         done, ready = self._blocks, len(y) // BLOCK
@@ -61,7 +61,7 @@ class BucketedSeries:
             return
         self._reserve(ready)
         fresh = y[done * BLOCK : ready * BLOCK].reshape(-1, BLOCK)
-        finite = np.abs(fresh) <= LARGEST
+        finite = np.abs(fresh) <= MAX_LOSS
         self._low[done:ready] = np.where(finite, fresh, np.inf).min(axis=1)
         self._high[done:ready] = np.where(finite, fresh, -np.inf).max(axis=1)
         self._sum[done:ready] = np.where(finite, fresh, 0.0).sum(axis=1)
@@ -97,9 +97,9 @@ class BucketedSeries:
             (start, np.where(spans, first * BLOCK, stop)),
             (np.where(spans, last * BLOCK, stop), stop),
         ):
-            picked, a, b = _gather(a, b)
+            picked, a, b = _gather_ranges(a, b)
             values = self.y[picked]
-            finite = np.abs(values) <= LARGEST
+            finite = np.abs(values) <= MAX_LOSS
             pieces.append(
                 (
                     a,
@@ -116,10 +116,10 @@ class BucketedSeries:
                 continue
             # reduceat takes pairs: the odd results are of what lies between two ranges and are dropped.
             pairs = np.stack([a[filled], b[filled]], axis=1).ravel()
-            low[filled] = np.minimum(low[filled], _reduced(np.minimum, lows, pairs))
-            high[filled] = np.maximum(high[filled], _reduced(np.maximum, highs, pairs))
-            total[filled] += _reduced(np.add, sums, pairs)
-            count[filled] += _reduced(np.add, counts, pairs)
+            low[filled] = np.minimum(low[filled], _reduce_ranges(np.minimum, lows, pairs))
+            high[filled] = np.maximum(high[filled], _reduce_ranges(np.maximum, highs, pairs))
+            total[filled] += _reduce_ranges(np.add, sums, pairs)
+            count[filled] += _reduce_ranges(np.add, counts, pairs)
         empty = count == 0
         low[empty] = high[empty] = np.nan
         mean = np.divide(total, count, out=np.full(len(start), np.nan), where=~empty)
@@ -127,7 +127,7 @@ class BucketedSeries:
         self._last = edges.copy(), len(self.x), found
         return found
 
-    def _continues(self, x: Floats, y: Floats) -> bool:
+    def _is_extended_by(self, x: Floats, y: Floats) -> bool:
         """Whether what was taken before is still the beginning of the series."""
         seen = len(self.y)
         if not 0 < seen <= len(y):
@@ -147,7 +147,7 @@ class BucketedSeries:
             setattr(self, name, grown)
 
 
-def _gather(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def _gather_ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     """Indices of all ranges one after the other, and where each range begins and ends among them."""
     lengths = stop - start
     ends = np.cumsum(lengths)
@@ -155,7 +155,7 @@ def _gather(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[
     return np.repeat(start - begins, lengths) + np.arange(int(lengths.sum())), begins, ends
 
 
-def _reduced(ufunc: np.ufunc, values: Floats, pairs: NDArray[np.int64]) -> Floats:
+def _reduce_ranges(ufunc: np.ufunc, values: Floats, pairs: NDArray[np.int64]) -> Floats:
     """`ufunc` over values[start:stop] of each pair; pairs ascend, do not overlap, and none is empty."""
     end = int(pairs[-1])
     padded = values[: end + 1] if end < len(values) else np.append(values, 0.0)

@@ -14,11 +14,11 @@ from textual.strip import Strip
 from tui.settings.series_colors import MARKERS
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import SMOOTHINGS, column_edges
-from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_ROOM, Canvas, Plot, to_strips
+from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_MARGIN, Canvas, Plot, to_strips
 from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.decimation import BucketedSeries
-from tui.widgets.charts.loss_lines import SHOWN, Lines, View, ends_of, lines_of, unscaled
-from tui.widgets.charts.series import Series, same_series
+from tui.widgets.charts.loss_lines import SHOWN_LOSSES, LossLines, View, loss_at, make_loss_lines, x_extent
+from tui.widgets.charts.series import Series, is_same_series
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
 from tui.widgets.charts.x_axis import UNITS, Span, time_unit, x_text
 
@@ -62,20 +62,20 @@ class LossChart(Chart):
     span: reactive[Span | None] = reactive(None)
     """The part of the x axis that is seen, in its unit; None for the whole."""
     smoothing: reactive[int] = reactive(1)
-    shown: reactive[str] = reactive(SHOWN[0])
+    shown: reactive[str] = reactive(SHOWN_LOSSES[0])
     """Which losses are drawn: one of `SHOWN`."""
     legend: reactive[bool] = reactive(True)
     highlight: reactive[int | None] = reactive(None)
     cursor: reactive[float | None] = reactive(None)
     """A place on the x axis, in its unit."""
-    reads: reactive[bool] = reactive(False)
+    show_readout: reactive[bool] = reactive(False)
     """Whether the values at the cursor are written beside it."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._series: tuple[Series, ...] = ()
         self._buckets: list[BucketedSeries] = []
-        self._lines: Lines | None = None
+        self._lines: LossLines | None = None
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -84,7 +84,7 @@ class LossChart(Chart):
     def show(self, series: Sequence[Series]) -> None:
         """Show these series; nothing is drawn again when they are what is shown already."""
         new = tuple(series)
-        if len(new) == len(self._series) and all(map(same_series, self._series, new)):
+        if len(new) == len(self._series) and all(map(is_same_series, self._series, new)):
             return
         self._series = new
         del self._buckets[len(new) :]
@@ -106,9 +106,9 @@ class LossChart(Chart):
             parts.append("zoomed")
         return " · ".join(parts)
 
-    def next_shown(self) -> None:
+    def cycle_shown(self) -> None:
         """Go on to the next of `SHOWN`."""
-        self.shown = SHOWN[(SHOWN.index(self.shown) + 1) % len(SHOWN)]
+        self.shown = SHOWN_LOSSES[(SHOWN_LOSSES.index(self.shown) + 1) % len(SHOWN_LOSSES)]
 
     def validate_smoothing(self, level: int) -> int:
         return level % len(SMOOTHINGS)
@@ -138,23 +138,23 @@ class LossChart(Chart):
         self.redraw()
 
     def watch_cursor(self) -> None:
-        self._draw_over()
+        self._redraw_cursor()
 
-    def watch_reads(self) -> None:
-        self._draw_over()
+    def watch_show_readout(self) -> None:
+        self._redraw_cursor()
 
     def redraw(self) -> None:
         self._lines = None
         super().redraw()
 
-    def _draw_over(self) -> None:
+    def _redraw_cursor(self) -> None:
         """Draw again from the lines that are known: what is read of them has changed, not they."""
         self._strips = None
         self.refresh()
 
-    def whole(self) -> Span | None:
+    def full_span(self) -> Span | None:
         """All of the x axis; None when there are no losses."""
-        ends = ends_of(self._series, self.shown)
+        ends = x_extent(self._series, self.shown)
         if ends is None:
             return None
         first, last, step = ends
@@ -165,7 +165,7 @@ class LossChart(Chart):
     @property
     def plot_width(self) -> int:
         """The columns of cells between the axis and the labels at the lines' ends."""
-        return max(0, self.content_size.width - GUTTER - LABEL_ROOM)
+        return max(0, self.content_size.width - GUTTER - LABEL_MARGIN)
 
     def x_at(self, column: int) -> float | None:
         """The place on the x axis in the middle of a column of the plot; None where there is none."""
@@ -174,16 +174,16 @@ class LossChart(Chart):
             return None
         return float(edges[2 * column + 1])
 
-    def x_under(self, x: int) -> float | None:
+    def x_at_offset(self, x: int) -> float | None:
         """The place on the x axis under a column of the widget; None beside the plot."""
         return self.x_at(x - GUTTER)
 
-    def column_of(self, place: float) -> int | None:
+    def column_at(self, place: float) -> int | None:
         """The column of the plot in which a place is seen; None where it is out of sight."""
-        dot = self._dot_of(place)
+        dot = self._dot_column_at(place)
         return None if dot is None else dot // 2
 
-    def _dot_of(self, place: float | None) -> int | None:
+    def _dot_column_at(self, place: float | None) -> int | None:
         """The column of dots in which a place is seen."""
         edges = self._edges()
         if edges is None or place is None or not edges[0] <= place <= edges[-1]:
@@ -193,40 +193,40 @@ class LossChart(Chart):
     def draw(self) -> list[Strip]:
         width, height = self.content_size
         legend = 1 if self.legend and height >= 6 else 0
-        plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - legend - 2
+        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - legend - 2
         if plot_width < 4 or plot_height < 1:
-            return [self._words("too small for a chart")]
+            return [self._message("too small for a chart")]
         blank = [Strip.blank(width, self.rich_style)] * (height // 2)
         if self._lines is None:
             self._lines = self._make_lines()
         lines = self._lines
         if lines is None:
-            return [*blank, self._words("no losses yet")]
+            return [*blank, self._message("no losses yet")]
         y_range = lines.y_range
         if y_range is None:
-            return [*blank, self._words("no finite losses here" if self.span else "no finite losses yet")]
+            return [*blank, self._message("no finite losses here" if self.span else "no finite losses yet")]
         canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
         canvas.draw_lines(lines.curves, on_top=self.highlight)
         canvas.draw_grid(self._y_ticks(y_range, plot_height))
-        dot = self._dot_of(self.cursor)
+        dot = self._dot_column_at(self.cursor)
         if dot is not None:
             canvas.draw_cursor(dot // 2)
         canvas.draw_labels(lines.curves, [self._marker(index) for index in range(len(self._series))])
-        if self.reads and dot is not None:
-            self._draw_readings(canvas, lines, dot)
+        if self.show_readout and dot is not None:
+            self._draw_readout(canvas, lines, dot)
         strips = self._to_strips(self._finish(canvas, lines))
         return [self._legend(width), *strips] if legend else strips
 
     def readings(self) -> list[Reading]:
         """What the cursor reads of each series; nothing where there is no cursor, or it is out of sight."""
-        dot = self._dot_of(self.cursor)
+        dot = self._dot_column_at(self.cursor)
         return [] if self._lines is None or dot is None else self._read(self._lines, dot)
 
-    def _read(self, lines: Lines, dot: int) -> list[Reading]:
+    def _read(self, lines: LossLines, dot: int) -> list[Reading]:
         found = []
         for index, one in enumerate(self._series):
             values = [
-                unscaled(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
+                loss_at(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
                 for part in (lines.means, lines.heldouts)
             ]
             if lines.broken[index][dot]:
@@ -234,7 +234,7 @@ class LossChart(Chart):
             found.append(Reading(self._marker(index), one.name, *values))
         return found
 
-    def _draw_readings(self, canvas: Canvas, lines: Lines, dot: int) -> None:
+    def _draw_readout(self, canvas: Canvas, lines: LossLines, dot: int) -> None:
         both = self.shown == "both" and any(one.heldout is not None for one in self._series)
         readings = self._read(lines, dot)
         if self.shown == "held-out":
@@ -251,20 +251,20 @@ class LossChart(Chart):
 
     def _edges(self) -> Floats | None:
         """The borders of the columns of dots, in the unit of the x axis; None where there is no plot."""
-        span, ends = self.span or self.whole(), ends_of(self._series, self.shown)
+        span, ends = self.span or self.full_span(), x_extent(self._series, self.shown)
         if span is None or ends is None or not self.plot_width:
             return None
         least = min(ends[2], span.high - span.low)
         return column_edges(*span, 2 * self.plot_width, log=self.log_x, least=least)
 
-    def _make_lines(self) -> Lines | None:
+    def _make_lines(self) -> LossLines | None:
         edges = self._edges()
         if edges is None:
             return None
         view = View(self.log_x, self.log_y, self.smoothing, self.shown, self.highlight)
-        return lines_of(self._series, self._buckets, edges, view, whole=self.span is None)
+        return make_loss_lines(self._series, self._buckets, edges, view, whole=self.span is None)
 
-    def _finish(self, canvas: Canvas, lines: Lines) -> Plot:
+    def _finish(self, canvas: Canvas, lines: LossLines) -> Plot:
         if self.unit != "time":
             return canvas.finish(lines.edges, log_x=self.log_x, unit=self.unit)
         seconds, name = time_unit(float(lines.edges[-1]))
@@ -300,7 +300,7 @@ class LossChart(Chart):
             return Strip.join([strip, Strip.blank(space, base), words])
         return strip.adjust_cell_length(width, base)
 
-    def _words(self, text: str) -> Strip:
+    def _message(self, text: str) -> Strip:
         width = self.content_size.width
         return Strip([Segment(text[:width].center(width), self.get_component_rich_style("chart--empty"))])
 

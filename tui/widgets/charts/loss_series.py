@@ -14,7 +14,7 @@ from tui.widgets.charts.x_axis import UNITS, Scale, scale_of
 NO_LOSSES: Final = np.empty(0)
 
 
-def series_of(
+def loss_series(
     runs: Sequence[RunSnapshot],
     labels: Mapping[str, str],
     variables: Mapping[str, str],
@@ -60,21 +60,21 @@ def unit_scale(run: RunSnapshot, unit: str) -> Scale | None:
     return scale_of(pairs)
 
 
-def x_of_epoch(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
+def epoch_to_x(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
     """Where on the x axis an epoch ended, in the first run that got that far."""
     for run in runs:
-        for record, place in zip(run.epochs, _ends(run, unit), strict=False):
+        for record, place in zip(run.epochs, _epoch_ends(run, unit), strict=False):
             if record.epoch == epoch:
                 return place
     return None
 
 
-def epoch_near(runs: Sequence[RunSnapshot], place: float, unit: str) -> int | None:
+def x_to_epoch(runs: Sequence[RunSnapshot], place: float, unit: str) -> int | None:
     """The epoch whose end is nearest to a place on the x axis, in the run that got furthest."""
     furthest = max(runs, key=lambda run: len(run.epochs), default=None)
     if furthest is None:
         return None
-    ends = _ends(furthest, unit)
+    ends = _epoch_ends(furthest, unit)
     return (
         min(zip(furthest.epochs, ends, strict=False), key=lambda one: abs(one[1] - place))[0].epoch
         if ends
@@ -82,13 +82,13 @@ def epoch_near(runs: Sequence[RunSnapshot], place: float, unit: str) -> int | No
     )
 
 
-def _ends(run: RunSnapshot, unit: str) -> list[float]:
+def _epoch_ends(run: RunSnapshot, unit: str) -> list[float]:
     """Where on the x axis the epochs of a run ended; nothing where that is not known."""
     steps = np.array([record.step for record in run.epochs], dtype=np.float64)
     scale = None if unit == UNITS[0] else unit_scale(run, unit)
     if scale is None:
         return steps.tolist() if unit == UNITS[0] else []
-    ends: list[float] = scale.of(steps).tolist()
+    ends: list[float] = scale.to_axis(steps).tolist()
     return ends
 
 

@@ -12,13 +12,13 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.widgets.charts.base import Chart
-from tui.widgets.charts.binning import Extents, at_points, column_edges, connected
-from tui.widgets.charts.canvas import GUTTER, LABEL_ROOM, Canvas, Curve, to_strips
+from tui.widgets.charts.binning import Extents, column_edges, connected, interpolate_points
+from tui.widgets.charts.canvas import GUTTER, LABEL_MARGIN, Canvas, Curve, to_strips
 from tui.widgets.charts.ticks import linear_ticks, value_label
 
 Floats = NDArray[np.float64]
 
-OUTSTANDING: Final = 2.0
+OUTLIER_FACTOR: Final = 2.0
 """Times the 95th percentile of a line; what lies above it few timesteps reach."""
 
 
@@ -83,7 +83,7 @@ class ScheduleChart(Chart):
     def show(self, lines: Sequence[Line]) -> None:
         """Show these lines; nothing is drawn again when they are what is shown already."""
         new = tuple(lines)
-        if len(new) != len(self._lines) or not all(map(_alike, self._lines, new)):
+        if len(new) != len(self._lines) or not all(map(_is_same_line, self._lines, new)):
             self._lines = new
             self.redraw()
 
@@ -94,7 +94,7 @@ class ScheduleChart(Chart):
         width, height = self.content_size
         title = Strip([Segment(f" {self.title}", self.get_component_rich_style("curves--title"))])
         title = title.adjust_cell_length(width, self.rich_style)
-        plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - 3
+        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - 3
         y_range = self._y_range()
         if plot_width < 4 or plot_height < 1 or y_range is None:
             said = "too small for a chart" if y_range is not None else "nothing to draw"
@@ -125,7 +125,7 @@ class ScheduleChart(Chart):
         low, high = min(ends), max(ends)
         if self.steady:
             high = min(
-                high, OUTSTANDING * max(float(np.quantile(part, 0.95)) for part in values if len(part))
+                high, OUTLIER_FACTOR * max(float(np.quantile(part, 0.95)) for part in values if len(part))
             )
         pad = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
         return (low if low == 0.0 else low - pad), high + pad
@@ -133,13 +133,13 @@ class ScheduleChart(Chart):
 
 def _curve(values: Floats, edges: Floats) -> Curve:
     """What is drawn of one line."""
-    through = at_points(np.arange(1.0, len(values) + 1), values, edges, log_x=False)
+    through = interpolate_points(np.arange(1.0, len(values) + 1), values, edges, log_x=False)
     known = np.flatnonzero(np.isfinite(through))
     end = (int(known[-1]), float(through[known[-1]])) if len(known) else None
     nothing = np.full(len(edges) - 1, np.nan)
     return Curve(connected(through), Extents(nothing, nothing), None, end, [])
 
 
-def _alike(before: Line, after: Line) -> bool:
+def _is_same_line(before: Line, after: Line) -> bool:
     same = before.values is after.values or np.array_equal(before.values, after.values, equal_nan=True)
     return same and (before.marker, before.color) == (after.marker, after.color)

@@ -34,28 +34,28 @@ class Series:
     marker: str = ""
     scale: Scale | None = None
 
-    def xs(self, steps: Floats) -> Floats:
+    def steps_to_x(self, steps: Floats) -> Floats:
         """Where steps lie on the x axis."""
-        return steps if self.scale is None else self.scale.of(steps)
+        return steps if self.scale is None else self.scale.to_axis(steps)
 
-    def steps_at(self, places: Floats) -> Floats:
+    def x_to_steps(self, places: Floats) -> Floats:
         """The steps at places on the x axis."""
-        return places if self.scale is None else self.scale.back(places)
+        return places if self.scale is None else self.scale.to_steps(places)
 
 
-def same_series(before: Series, after: Series) -> bool:
+def is_same_series(before: Series, after: Series) -> bool:
     """Whether two series would be drawn in the same way; long arrays are not looked into."""
     return (
         before.steps is after.steps
         and before.losses is after.losses
-        and _same(before.heldout, after.heldout)
-        and _same(before.scale, after.scale)
+        and _is_same(before.heldout, after.heldout)
+        and _is_same(before.scale, after.scale)
         and (before.name, before.color, before.dashed, before.marker)
         == (after.name, after.color, after.dashed, after.marker)
     )
 
 
-def _same(before: tuple[Floats, ...] | None, after: tuple[Floats, ...] | None) -> bool:
+def _is_same(before: tuple[Floats, ...] | None, after: tuple[Floats, ...] | None) -> bool:
     if before is after:
         return True
     if before is None or after is None:

@@ -13,12 +13,12 @@ from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.grid_layout import FULL, FULL_TILE, Tile
+from tui.widgets.images.grid_layout import FULL_SIZE_TILE, FULL_TILE, Tile
 from tui.widgets.images.image_wall import WallColumn
 
 Pixels = NDArray[np.uint8]
 
-KEPT_CUTS: Final = 256
+MAX_CACHED_CUTS: Final = 256
 
 
 class SampleGallery:
@@ -28,7 +28,7 @@ class SampleGallery:
         self.cache = cache or SheetCache()
         self._cuts: OrderedDict[tuple[int, int, int], tuple[Sheet, Pixels]] = OrderedDict()
 
-    def tile(self, runs: Sequence[RunSnapshot]) -> Tile:
+    def full_tile(self, runs: Sequence[RunSnapshot]) -> Tile:
         """The size at which the first picture at hand is drawn in full."""
         for run in runs:
             found = sheet_at(run, None)
@@ -37,7 +37,7 @@ class SampleGallery:
                 height, width = sheet.images.shape[1:3]
                 grown = max(1, FULL_TILE // width)
                 return Tile(min(64, width * grown), -(-height * grown * min(64, width) // width // 2))
-        return FULL
+        return FULL_SIZE_TILE
 
     def columns(
         self,
@@ -69,19 +69,19 @@ class SampleGallery:
             pointer = "" if selected is None else ">" if run.id == selected else " "
             first = WallColumn(
                 title=f"{pointer}{style.marker} {labels[run.id]}",
-                images=self._cut(sheet, 0, per_run) if sheet is not None else None,
+                images=self._every_nth(sheet, 0, per_run) if sheet is not None else None,
                 note=f"epoch {found[0]}" if found else "",
                 color=style.color,
-                empty=_why_empty(run, broken=found is not None),
+                empty=_empty_message(run, broken=found is not None),
             )
             others = [
-                WallColumn("", self._cut(sheet, part, per_run) if sheet is not None else None, empty="")
+                WallColumn("", self._every_nth(sheet, part, per_run) if sheet is not None else None, empty="")
                 for part in range(1, per_run)
             ]
             columns += [first, *others]
         return columns
 
-    def _cut(self, sheet: Sheet, part: int, parts: int) -> Pixels:
+    def _every_nth(self, sheet: Sheet, part: int, parts: int) -> Pixels:
         """Every `parts`-th picture from `part` on; the same array for the same sheet."""
         if parts == 1:
             return sheet.images
@@ -90,7 +90,7 @@ class SampleGallery:
         if kept is None or kept[0] is not sheet:
             kept = self._cuts[key] = (sheet, sheet.images[part::parts])
         self._cuts.move_to_end(key)
-        while len(self._cuts) > KEPT_CUTS:
+        while len(self._cuts) > MAX_CACHED_CUTS:
             self._cuts.popitem(last=False)
         return kept[1]
 
@@ -107,7 +107,7 @@ def all_epochs(runs: Sequence[RunSnapshot]) -> list[int]:
     return sorted({epoch for run in runs for epoch, _ in run.sheets})
 
 
-def _why_empty(run: RunSnapshot, *, broken: bool) -> str:
+def _empty_message(run: RunSnapshot, *, broken: bool) -> str:
     if broken:
         return "picture cannot be read"
     if run.state is State.QUEUED:

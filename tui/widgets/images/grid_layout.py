@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 ZOOMS: Final = (16, 32, 64)
 """Cells that a tile is wide."""
-ENOUGH: Final = 4
+MIN_VISIBLE_IMAGES: Final = 4
 """Pictures that should be seen at once where nobody chose a zoom."""
 
 
@@ -18,7 +18,7 @@ class TilePlan(NamedTuple):
     rows: int
 
     @property
-    def at_once(self) -> int:
+    def visible(self) -> int:
         """Pictures that are seen at once."""
         return self.per_row * self.rows
 
@@ -34,21 +34,21 @@ def plan_tiles(shape: Sequence[int], width: int, height: int, zoom: int | None, 
         each: tiles of each picture, side by side.
     """
     if zoom is not None:
-        return _at(shape, width, height, zoom, each)
-    small, usual = (_at(shape, width, height, one, each) for one in ZOOMS[:2])
-    return usual if usual.at_once >= ENOUGH else small
+        return _plan_at(shape, width, height, zoom, each)
+    small, usual = (_plan_at(shape, width, height, one, each) for one in ZOOMS[:2])
+    return usual if usual.visible >= MIN_VISIBLE_IMAGES else small
 
 
-def zoom_after(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
+def next_zoom(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
     """The next zoom that looks different from the present one; after the largest the smallest."""
     now = plan_tiles(shape, width, height, zoom, each=each)
     at = next(
         place
         for place, one in enumerate(ZOOMS)
-        if zoom in (None, one) and _at(shape, width, height, one, each) == now
+        if zoom in (None, one) and _plan_at(shape, width, height, one, each) == now
     )
     order = [*ZOOMS[at + 1 :], *ZOOMS[: at + 1]]
-    return next((one for one in order if _at(shape, width, height, one, each) != now), order[0])
+    return next((one for one in order if _plan_at(shape, width, height, one, each) != now), order[0])
 
 
 def tile_width(columns: int, zoom: int) -> int:
@@ -60,7 +60,7 @@ def tile_width(columns: int, zoom: int) -> int:
     return zoom if columns >= zoom else columns * (zoom // columns)
 
 
-def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> TilePlan:
+def _plan_at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> TilePlan:
     rows, columns = shape
     tile = tile_width(columns, zoom)
     if row_width(tile, each) > width:
@@ -69,7 +69,7 @@ def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> 
     if tile > tallest:
         tile = tile_width(columns, tallest)
     lines = 1 + -(-max(1, round(rows * tile / columns)) // 2)
-    return TilePlan(tile, max(1, tiles_in(width, tile) // each), min(MOST_ROWS, max(1, height // lines)))
+    return TilePlan(tile, max(1, tiles_per_row(width, tile) // each), min(MAX_ROWS, max(1, height // lines)))
 
 
 MIN_TILE: Final = 16
@@ -88,22 +88,22 @@ class Tile:
     width: int = FULL_TILE
     height: int = FULL_TILE // 2
 
-    def lines(self, width: int) -> int:
+    def height_at(self, width: int) -> int:
         """Its height when it is drawn `width` cells wide."""
         return max(1, -(-self.height * width // self.width))
 
-    def within(self, width: int, lines: int) -> int:
+    def width_within(self, width: int, lines: int) -> int:
         """The greatest width, even unless full, at which it fits; 0 where that would be too small to see."""
         for across in range(min(self.width, width), 0, -1):
-            if (across == self.width or across % 2 == 0) and self.lines(across) <= lines:
+            if (across == self.width or across % 2 == 0) and self.height_at(across) <= lines:
                 return across if across >= min(MIN_TILE, self.width) else 0
         return 0
 
 
-FULL: Final = Tile()
+FULL_SIZE_TILE: Final = Tile()
 
 
-def upper_height(body: int, tile_lines: int) -> int:
+def height_above_wall(body: int, tile_lines: int) -> int:
     """Lines for curves and numbers above a wall, so that the wall shows whole rows of pictures.
 
     Args:
@@ -118,7 +118,7 @@ def upper_height(body: int, tile_lines: int) -> int:
 
 
 GAP: Final = 1
-MOST_ROWS: Final = 16
+MAX_ROWS: Final = 16
 """Rows that are ever shown at once."""
 
 
@@ -131,10 +131,10 @@ def row_width(tile: int, per_row: int) -> int:
     return per_row * tile + (per_row - 1) * GAP
 
 
-def tiles_in(width: int, tile: int) -> int:
+def tiles_per_row(width: int, tile: int) -> int:
     """How many tiles fit beside one another, at least one.
 
-    >>> tiles_in(33, 16), tiles_in(32, 16), tiles_in(5, 16)
+    >>> tiles_per_row(33, 16), tiles_per_row(32, 16), tiles_per_row(5, 16)
     (2, 1, 1)
     """
     return max(1, (width + GAP) // (tile + GAP))

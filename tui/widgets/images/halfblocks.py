@@ -26,7 +26,7 @@ Kind = Literal["grey", "colour", "256", "16"]
 """What the numbers of colours mean."""
 
 LEVELS: Final = 16
-UPPER: Final = "▀"
+UPPER_HALF: Final = "▀"
 SHADE: Final = "░"
 
 
@@ -41,10 +41,10 @@ def cell_lines(image: Pixels, *, lifted: bool = False, mode: ColorMode = "trueco
     if image.shape[0] % 2:
         image = np.concatenate([image, np.zeros_like(image[:1])])
     if mode == "ascii":
-        return [[Segment(line, ON_BLACK)] for line in _letters(image, lifted=lifted)]
+        return [[Segment(line, WHITE_ON_BLACK)] for line in _ascii_lines(image, lifted=lifted)]
     kind: Kind
     if mode == "truecolor":
-        codes, kind = _codes(image), "grey" if image.ndim == 2 else "colour"
+        codes, kind = _truecolor_codes(image), "grey" if image.ndim == 2 else "colour"
     else:
         if lifted and mode == "256":
             image = (RAISED_BLACK + image * ((255 - RAISED_BLACK) / 255)).astype(np.uint8)
@@ -53,12 +53,12 @@ def cell_lines(image: Pixels, *, lifted: bool = False, mode: ColorMode = "trueco
     return [_line(row, kind=kind, lifted=lifted) for row in pairs.tolist()]
 
 
-def _letters(image: Pixels, *, lifted: bool) -> list[str]:
+def _ascii_lines(image: Pixels, *, lifted: bool) -> list[str]:
     lines = to_ansi(image, color="ascii").split("\n")
     return [line.replace(ASCII_RAMP[0], ASCII_RAMP[1]) for line in lines] if lifted else lines
 
 
-def _codes(image: Pixels) -> NDArray[np.int64]:
+def _truecolor_codes(image: Pixels) -> NDArray[np.int64]:
     """One number a pixel: 0..15 for grey, 0..4095 for colour."""
     levels = (image.astype(np.int64) * (LEVELS - 1) + 127) // 255
     if image.ndim == 2:
@@ -75,8 +75,8 @@ def _segment(pair: int, length: int, kind: Kind, lifted: bool) -> Segment:
     top, bottom = divmod(pair, LEVELS**3)
     if pair == 0 and lifted and kind == "16":
         # A quarter of dark grey on black is about as bright as black is where it is lifted.
-        return Segment(SHADE * length, Style(color=_numbered(8, "16"), bgcolor=_numbered(0, "16")))
-    return Segment((" " if top == bottom else UPPER) * length, _style(pair, kind, lifted))
+        return Segment(SHADE * length, Style(color=_palette_color(8, "16"), bgcolor=_palette_color(0, "16")))
+    return Segment((" " if top == bottom else UPPER_HALF) * length, _style(pair, kind, lifted))
 
 
 @lru_cache(maxsize=32768)
@@ -90,19 +90,19 @@ def _style(pair: int, kind: Kind, lifted: bool) -> Style:
 @lru_cache(maxsize=8192)
 def _color(code: int, kind: Kind, lifted: bool) -> Color:
     if kind == "256" or kind == "16":
-        return _numbered(code, kind)
+        return _palette_color(code, kind)
     floor = RAISED_BLACK if lifted else 0
     channels = (code,) * 3 if kind == "grey" else (code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS)
     red, green, blue = (floor + round(level * (255 - floor) / (LEVELS - 1)) for level in channels)
     return Color.from_rgb(red, green, blue)
 
 
-def _numbered(number: int, kind: Literal["256", "16"]) -> Color:
+def _palette_color(number: int, kind: Literal["256", "16"]) -> Color:
     """A colour that reaches the terminal as its number; with its triplet, Textual does not translate it."""
     type_ = ColorType.EIGHT_BIT if kind == "256" else ColorType.STANDARD
     triplet = Color(f"color({number})", type_, number=number).get_truecolor()
     return Color(f"color({number})", type_, number=number, triplet=triplet)
 
 
-ON_BLACK: Final = Style(color=_numbered(15, "16"), bgcolor=_numbered(0, "16"))
+WHITE_ON_BLACK: Final = Style(color=_palette_color(15, "16"), bgcolor=_palette_color(0, "16"))
 """Letters are brighter the more of their cell they fill, which is only so on a dark ground."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from tui.widgets.images.grid_layout import MOST_ROWS, row_width
-from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
+from tui.widgets.images.grid_layout import MAX_ROWS, row_width
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan_wall
 
 
 class ImageGrid(Vertical, can_focus=False):
@@ -21,7 +21,7 @@ class ImageGrid(Vertical, can_focus=False):
     """
 
     def compose(self) -> ComposeResult:
-        for _ in range(MOST_ROWS):
+        for _ in range(MAX_ROWS):
             yield ImageWall()
 
     def show(self, tiles: Sequence[WallColumn], tile: int, per_row: int) -> None:
@@ -40,5 +40,5 @@ class ImageGrid(Vertical, can_focus=False):
                 row = [*row, *[WallColumn("", None, empty="")] * (per_row - len(row))]
                 width = row_width(tile, per_row)
                 wall.styles.width = width
-                wall.styles.height = 1 + plan(row, width).lines
+                wall.styles.height = 1 + plan_wall(row, width).lines
                 wall.show(row, first_row=0)

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from core.imaging.resize import fit_image
 from tui.textual_ext.strip_widget import StripWidget
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.render_mode import RenderMode, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import RenderMode, current_render_mode, on_render_mode_changed
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
@@ -27,7 +27,7 @@ MIN_TILE: Final = 16
 """Narrower than this a triangle is no longer seen for what it is; columns that do not fit are paged
 instead."""
 MAX_TILE: Final = 64
-GROW_TO: Final = 32
+SMALL_IMAGE_TILE: Final = 32
 MAX_GAP: Final = 3
 
 
@@ -51,7 +51,7 @@ class WallColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class WallLayout:
     """Where tiles go: `tile` cells wide and `lines` high, `shown` columns `step` cells apart from `left`."""
 
     tile: int
@@ -91,15 +91,15 @@ class ImageWall(StripWidget, can_focus=False):
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._columns: tuple[WallColumn, ...] = ()
-        self._layout_of_tiles: Layout | None = None
+        self._tile_layout: WallLayout | None = None
         self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, RenderMode], Lines]] = {}
         self._strips: dict[int, Strip] = {}
-        self._parts: dict[tuple[int, int], list[Segment]] = {}
+        self._segments: dict[tuple[int, int], list[Segment]] = {}
         """What each column has on each line, by its place among those that are seen."""
         self.lines_drawn = 0
 
     def on_mount(self) -> None:
-        on_render_mode_changed(self, self._redraw)
+        on_render_mode_changed(self, self._lay_out_again)
 
     @property
     def columns(self) -> tuple[WallColumn, ...]:
@@ -116,12 +116,12 @@ class ImageWall(StripWidget, can_focus=False):
         return max(1, (self.content_size.height - self.titles) // max(self.tile_layout.lines, 1))
 
     @property
-    def tile_layout(self) -> Layout:
+    def tile_layout(self) -> WallLayout:
         """Where the tiles go at the present size."""
-        if self._layout_of_tiles is None:
-            zoom = render_mode_of(self).zoom
-            self._layout_of_tiles = plan(self._columns, self.content_size.width, zoom)
-        return self._layout_of_tiles
+        if self._tile_layout is None:
+            zoom = current_render_mode(self).zoom
+            self._tile_layout = plan_wall(self._columns, self.content_size.width, zoom)
+        return self._tile_layout
 
     def show(self, columns: Sequence[WallColumn], *, first_row: int | None = None) -> None:
         """Show these columns; only what differs from what is on the screen is drawn again.
@@ -132,7 +132,7 @@ class ImageWall(StripWidget, can_focus=False):
         """
         old, old_layout = self._columns, self.tile_layout
         self._columns = tuple(columns)
-        self._layout_of_tiles = None
+        self._tile_layout = None
         if first_row is not None:
             self.first_row = first_row
         self.first_row = min(self.first_row, max(0, self.row_count - 1))
@@ -144,8 +144,8 @@ class ImageWall(StripWidget, can_focus=False):
             self._redraw_all()
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
-            if not _alike(before, after):
-                self._redraw_column(index, title_only=_same_images(before, after))
+            if not _is_same_column(before, after):
+                self._redraw_column(index, title_only=_has_same_images(before, after))
 
     def scroll_rows(self, rows: int) -> bool:
         """Move down by so many pictures (up where negative); whether that moved anything."""
@@ -187,7 +187,7 @@ class ImageWall(StripWidget, can_focus=False):
         self._redraw_all()
 
     def on_resize(self) -> None:
-        self._redraw()
+        self._lay_out_again()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         if self.scroll_rows(1):
@@ -204,9 +204,9 @@ class ImageWall(StripWidget, can_focus=False):
             strip = self._strips[y] = self._draw(y)
         return strip
 
-    def _redraw(self) -> None:
+    def _lay_out_again(self) -> None:
         """Lay the tiles out and draw them again, at another size or in another way."""
-        self._layout_of_tiles = None
+        self._tile_layout = None
         self._release_placements(unseen=True)
         self.first_line = 0
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
@@ -217,13 +217,13 @@ class ImageWall(StripWidget, can_focus=False):
 
     def _release_placements(self, *, unseen: bool = False) -> None:
         """Give back the places at which the terminal draws pictures itself, or those for which there is no room."""
-        if (places := render_mode_of(self).placements) is not None:
+        if (places := current_render_mode(self).placements) is not None:
             rows = -(-self.content_size.height // self.tile_layout.lines) + 1
             places.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
 
     def _redraw_all(self) -> None:
         self._strips.clear()
-        self._parts.clear()
+        self._segments.clear()
         self.refresh()
 
     def _redraw_column(self, index: int, *, title_only: bool) -> None:
@@ -234,7 +234,7 @@ class ImageWall(StripWidget, can_focus=False):
         height = int(self.titles) if title_only else self.content_size.height
         for y in range(height):
             self._strips.pop(y, None)
-            self._parts.pop((place, y), None)
+            self._segments.pop((place, y), None)
         self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
 
     def _draw(self, y: int) -> Strip:
@@ -246,11 +246,11 @@ class ImageWall(StripWidget, can_focus=False):
             left = layout.left + place * layout.step
             if left > at:
                 segments.append(Segment(" " * (left - at), base))
-            part = self._parts.get((place, y))
+            part = self._segments.get((place, y))
             if part is None:
                 line = y - self.titles
                 part = self._title(place, column) if line < 0 else self._cells(place, column, line)
-                self._parts[place, y] = part
+                self._segments[place, y] = part
             segments.extend(part)
             at = left + layout.tile
         return Strip(segments, at).adjust_cell_length(width, base)
@@ -299,7 +299,7 @@ class ImageWall(StripWidget, can_focus=False):
 
     def _tile(self, index: int, row: int, images: Pixels, *, lifted: bool) -> Lines:
         """A tile's lines, made once for as long as its column shows the same array."""
-        size, drawing = self.tile_layout.tile, render_mode_of(self)
+        size, drawing = self.tile_layout.tile, current_render_mode(self)
         if (places := drawing.placements) is not None:
             spot = index - self.first_column, row - self.first_row
             place = places.place(self, spot, images[row], size, self.tile_layout.lines, lifted=lifted)
@@ -320,7 +320,7 @@ class ImageWall(StripWidget, can_focus=False):
         return lines
 
 
-def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
+def plan_wall(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> WallLayout:
     """The largest tiles with which all columns fit beside one another, or the smallest that are worth seeing.
 
     Tiles as wide as the pictures are preferred; small pictures grow by whole factors up to `GROW_TO` cells.
@@ -335,11 +335,11 @@ def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
     height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
     count = max(1, len(columns))
     room = max(1, width // count)
-    tile = zoomed(native, zoom)
+    tile = zoomed_tile(native, zoom)
     if zoom == 1 or tile > width:
         wanted = min(native, MAX_TILE)
-        if native < GROW_TO and room > native:
-            wanted = native * max(1, min(GROW_TO, room) // native)
+        if native < SMALL_IMAGE_TILE and room > native:
+            wanted = native * max(1, min(SMALL_IMAGE_TILE, room) // native)
         tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
         if tile < wanted and tile > 2:
             tile -= tile % 2
@@ -347,15 +347,17 @@ def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
     gap = min(MAX_GAP, (width - shown * tile) // max(1, shown - 1)) if shown > 1 else 0
     lines = -(-max(1, round(height * tile / native)) // 2)
     left = 0
-    return Layout(tile, lines, shown, tile + gap, left)
+    return WallLayout(tile, lines, shown, tile + gap, left)
 
 
-def zoomed(native: int, zoom: int) -> int:
+def zoomed_tile(native: int, zoom: int) -> int:
     """The width of a tile in cells, with room for it, of pictures `native` pixels wide."""
-    return zoom * (min(native, MAX_TILE) if native >= GROW_TO else native * (GROW_TO // native))
+    return zoom * (
+        min(native, MAX_TILE) if native >= SMALL_IMAGE_TILE else native * (SMALL_IMAGE_TILE // native)
+    )
 
 
-def _alike(before: WallColumn, after: WallColumn) -> bool:
+def _is_same_column(before: WallColumn, after: WallColumn) -> bool:
     return (
         before.images is after.images
         and before.title == after.title
@@ -365,5 +367,5 @@ def _alike(before: WallColumn, after: WallColumn) -> bool:
     )
 
 
-def _same_images(before: WallColumn, after: WallColumn) -> bool:
+def _has_same_images(before: WallColumn, after: WallColumn) -> bool:
     return before.images is after.images and before.empty == after.empty

@@ -36,21 +36,21 @@ class RenderModeApp(App[None]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.drawing = RenderMode()
+        self.render_mode = RenderMode()
         self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
         self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
 
     def set_render_mode(self, drawing: RenderMode) -> None:
         """Draw all pictures like this from now on."""
-        if drawing != self.drawing:
-            self.drawing = drawing
+        if drawing != self.render_mode:
+            self.render_mode = drawing
             self.render_mode_changed_signal.publish(drawing)
 
 
-def render_mode_of(widget: Widget) -> RenderMode:
+def current_render_mode(widget: Widget) -> RenderMode:
     """How pictures are drawn where the widget is."""
     app = widget.app
-    return app.drawing if isinstance(app, RenderModeApp) else RenderMode()
+    return app.render_mode if isinstance(app, RenderModeApp) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:

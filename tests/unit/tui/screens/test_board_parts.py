@@ -31,7 +31,7 @@ from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.header import Headline, headline_content
 from tui.widgets.images.grid_layout import Tile
-from tui.widgets.key_bar import Hint, fitting_hints
+from tui.widgets.key_bar import KeyHint, fitting_hints
 
 SIZES = [
     (w, h) for w in (60, 66, 79, 80, 99, 100, 119, 139, 140, 160, 200, 250, 400) for h in range(13, 90, 3)
@@ -234,10 +234,10 @@ def test_the_top_line_fills_its_width_and_drops_what_matters_least() -> None:
 
 def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:
     hints = [
-        Hint("x", "stop", "a", 2),
-        Hint("n", "new", "b", 5),
-        Hint("?", "help", "c", 1),
-        Hint("q", "quit", "d", 0),
+        KeyHint("x", "stop", "a", 2),
+        KeyHint("n", "new", "b", 5),
+        KeyHint("?", "help", "c", 1),
+        KeyHint("q", "quit", "d", 0),
     ]
     assert fitting_hints(hints, 200) == hints
     assert [hint.key for hint in fitting_hints(hints, 15)] == ["?", "q"]

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.runs.status import State
 from tests.support.tui_datasets import real
 from tests.support.tui_fixtures import fake_run
-from tests.support.widget_bench import Bench, lines_of, noise
+from tests.support.widget_bench import WidgetApp, noise, rendered_lines
 from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
 from tui.screens.datasets.grey_histogram import GROUPS, GreyShares, grey_bars, grey_of_each, grey_shares
 from tui.screens.datasets.model import NO_RUN, BrowserSide, DatasetBrowser
@@ -27,7 +27,7 @@ from tui.screens.datasets.preview import (
 from tui.settings.schema import MOST_FOLDERS, read_folders, remember_folder
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.grid_layout import ZOOMS, TilePlan, plan_tiles, zoom_after
+from tui.widgets.images.grid_layout import ZOOMS, TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import ImageWall, WallColumn
 
@@ -230,22 +230,22 @@ def test_every_zoom_is_reached_and_one_that_changes_nothing_is_passed_over() -> 
     zoom: int | None = None
     seen = []
     for _ in range(3):
-        zoom = zoom_after((32, 32), 160, 43, zoom)
+        zoom = next_zoom((32, 32), 160, 43, zoom)
         seen.append(zoom)
     assert seen == [64, 16, 32]
-    assert zoom_after((32, 32), 8, 5, 16) in ZOOMS
+    assert next_zoom((32, 32), 8, 5, 16) in ZOOMS
 
 
 async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() -> None:
     rows = ImageGrid()
-    async with Bench(rows).run_test(size=(60, 30)) as pilot:
+    async with WidgetApp(rows).run_test(size=(60, 30)) as pilot:
         tiles = [WallColumn(f"{place}", noise(1, 16, seed=place)) for place in range(5)]
         rows.show(tiles, 16, 3)
         await pilot.pause()
         walls = [wall for wall in rows.query(ImageWall) if wall.display]
         assert [[one.title for one in wall.columns] for wall in walls] == [["0", "1", "2"], ["3", "4", ""]]
         assert [wall.tile_layout.tile for wall in walls] == [16, 16]
-        assert lines_of(walls[1])[0].split() == ["3", "4"]
+        assert rendered_lines(walls[1])[0].split() == ["3", "4"]
         assert walls[1].region.y == walls[0].region.bottom == 9
         drawn = walls[0].lines_drawn
         rows.show(tiles[:4], 16, 3)

@@ -8,7 +8,7 @@ import pytest
 
 from core.imaging.resize import RAISED_BLACK, fit_image
 from core.imaging.sheet import write_sheet
-from tests.support.widget_bench import noise, pixels_of
+from tests.support.widget_bench import noise, rendered_pixels
 from tui.state.sheet_cache import SheetCache
 from tui.widgets.images.halfblocks import cell_lines
 
@@ -68,7 +68,7 @@ def test_the_least_recently_used_sheet_is_forgotten_first(tmp_path: Path) -> Non
 @pytest.mark.parametrize("colour", [False, True])
 def test_cells_show_every_pixel_in_sixteen_levels(colour: bool) -> None:
     image = noise(1, 12, colour=colour)[0]
-    shown = np.array(pixels_of(cell_lines(image)))
+    shown = np.array(rendered_pixels(cell_lines(image)))
     assert shown.shape == (12, 12, 3)
     wanted = image if colour else np.stack([image] * 3, axis=-1)
     assert np.abs(shown - wanted.astype(int)).max() <= 9
@@ -77,14 +77,14 @@ def test_cells_show_every_pixel_in_sixteen_levels(colour: bool) -> None:
 
 def test_black_and_white_stay_black_and_white_and_lifted_black_is_a_little_brighter() -> None:
     image = np.array([[0, 255], [255, 0]], dtype=np.uint8)
-    assert pixels_of(cell_lines(image)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
-    assert pixels_of(cell_lines(image, lifted=True))[0] == [(RAISED_BLACK,) * 3, (255,) * 3]
+    assert rendered_pixels(cell_lines(image)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
+    assert rendered_pixels(cell_lines(image, lifted=True))[0] == [(RAISED_BLACK,) * 3, (255,) * 3]
 
 
 def test_an_odd_last_row_stands_on_black() -> None:
     lines = cell_lines(np.full((3, 2), 255, dtype=np.uint8))
     assert len(lines) == 2
-    assert pixels_of(lines)[3] == [(0, 0, 0), (0, 0, 0)]
+    assert rendered_pixels(lines)[3] == [(0, 0, 0), (0, 0, 0)]
 
 
 def test_cells_that_look_alike_are_one_segment() -> None:

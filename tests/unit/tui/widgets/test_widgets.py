@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from tests.support.widget_bench import Bench
+from tests.support.widget_bench import WidgetApp
 from tui.widgets.epoch_slider import EpochSlider
 
 
@@ -32,8 +32,8 @@ async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another(
     slider = EpochSlider()
     asked: list[int | None] = []
 
-    class Listening(Bench):
-        def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
+    class Listening(WidgetApp):
+        def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:
             asked.append(message.epoch)
 
     async with Listening(slider).run_test(size=(80, 3)) as pilot:
@@ -56,7 +56,7 @@ async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another(
 
 async def test_a_slider_with_one_epoch_or_little_room_still_says_it() -> None:
     slider = EpochSlider()
-    async with Bench(slider).run_test(size=(24, 1)) as pilot:
+    async with WidgetApp(slider).run_test(size=(24, 1)) as pilot:
         slider.show([7], None)
         await pilot.pause()
         assert str(slider.render()).strip().startswith("epoch 7 of 7")
