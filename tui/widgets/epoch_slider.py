@@ -59,7 +59,7 @@ def epoch_index(epochs: Sequence[int], epoch: int | None) -> int:
 def step_epoch(epochs: Sequence[int], epoch: int | None, places: int) -> int | None:
     """The epoch so many places on; None, which follows the latest, from the last one on.
 
-    >>> moved((1, 5, 10), None, -1), moved((1, 5, 10), 1, -1), moved((1, 5, 10), 5, 1)
+    >>> step_epoch((1, 5, 10), None, -1), step_epoch((1, 5, 10), 1, -1), step_epoch((1, 5, 10), 5, 1)
     (5, 1, None)
     """
     if not epochs:
