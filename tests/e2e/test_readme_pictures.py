@@ -10,13 +10,14 @@ from PIL import Image
 
 from core.runs.status import State
 from tests.support import ROOT
-from tests.support.tui_fixtures import fake_run, five, three
+from tests.support.fake_groups import five_runs, three_runs
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import dashboard
 from tools.readme_pictures import SCREENS, draw_screens, main
 
 
 def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:
-    five(tmp_path / "runs")
+    five_runs(tmp_path / "runs")
     screens = {name: SCREENS[name] for name in ("board", "compare")}
     files = asyncio.run(draw_screens(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
     assert [path.name for path in files] == ["board.png", "compare.png"]
@@ -31,8 +32,8 @@ def test_a_run_that_is_not_finished_is_named_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], state: State
 ) -> None:
     root, out = tmp_path / "runs", tmp_path / "out"
-    five(root)
-    run = fake_run(root, "cosine", state=state, place=7)
+    five_runs(root)
+    run = dashboard_run(root, "cosine", state=state, index=7)
     assert main([str(root), str(out)]) == 2
     said = capsys.readouterr().err
     assert said == (
@@ -65,7 +66,7 @@ def test_make_hands_on_runs_and_place() -> None:
 
 
 async def test_the_reverse_process_is_drawn_where_something_forms(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press(*SCREENS["denoise"])
         assert "t  444 of 1000" in driven.text()

@@ -14,14 +14,14 @@ from core.runs import (
     State,
 )
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint, take_checkpoint
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_offset=9, channels=1, size=8)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
 
 
 def save(run: RunDirectory, step: int) -> None:

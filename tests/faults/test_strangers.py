@@ -23,12 +23,12 @@ from core.runs import (
 )
 from core.training.checkpoint import load_model
 from tests.support import ROOT
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
 
 
 # --- pictures

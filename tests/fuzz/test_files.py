@@ -38,7 +38,7 @@ from core.runs import (
 )
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 from tests.support.fuzzing import error_message, fuzzed, mutated, odd_text
 
 STATUS = b'{"format_version":1,"state":"running","epoch":3,"epochs":10,"step":120,"steps":400,"elapsed":12.5,'

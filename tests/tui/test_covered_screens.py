@@ -12,7 +12,8 @@ from textual.widgets import Static
 
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
-from tests.support.tui_fixtures import STEPS, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import STEPS, dashboard_run
 from tests.support.tui_pilot import dashboard
 from tui.screens.board.run_table import RunTable
 from tui.screens.compare.screen import CompareScreen
@@ -22,7 +23,7 @@ from tui.widgets.title_bar import update_static
 
 
 async def test_a_board_that_is_covered_is_drawn_once_it_is_seen_again(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=2, epochs=40)
+    run = dashboard_run(tmp_path, "linear", epoch=2, epochs=40)
     async with dashboard(tmp_path, (120, 36)) as driven:
         await driven.press("c")
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen))
@@ -54,7 +55,7 @@ async def test_a_board_fits_a_terminal_that_changed_its_size_while_it_was_covere
 
 
 async def test_a_board_that_shines_through_help_stays_alive(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=2, epochs=40)
+    run = dashboard_run(tmp_path, "linear", epoch=2, epochs=40)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press("question_mark")
         await driven.until(lambda: isinstance(driven.app.screen, HelpScreen))

@@ -16,9 +16,9 @@ from rich.style import Style
 from textual.strip import Strip
 
 from core.imaging.resize import RAISED_BLACK
+from tests.support.fake_groups import comparison
 from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, KittyTerminal, Pixels
 from tests.support.terminals import DASHBOARD, Terminal, terminals
-from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
 from tui.export.halfblock_fallback import as_halfblocks

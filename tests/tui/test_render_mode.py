@@ -10,7 +10,8 @@ from rich.color import ColorSystem
 from textual.strip import Strip
 
 from core.imaging import ColorMode
-from tests.support.tui_fixtures import comparison, triangles
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import triangles
 from tests.support.tui_pilot import dashboard
 from tests.support.widget_bench import noise
 from tui.__main__ import IMAGES_FORMS

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from core.runs.status import State
 from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES, make_schedule
-from tests.support.tui_fixtures import fake_run
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tests.support.widget_bench import BLUE, ORANGE, WidgetApp, rendered_lines
 from tui.commands import SCHEDULES
@@ -125,7 +125,7 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
 
 async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> None:
     for place, schedule in enumerate(("x^2", "x^3.5")):
-        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=1, place=place, dataset="array")
+        dashboard_run(tmp_path, schedule, state=State.STOPPED, epoch=1, index=place, dataset="array")
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await schedules(driven)
         assert screen.trying.chosen == {"x^2", "x^3.5"}
@@ -251,7 +251,7 @@ async def test_a_image_of_ones_own_is_noised_and_a_wrong_path_is_said(tmp_path: 
 
 
 async def test_a_dataset_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="hihg")
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="hihg")
     async with dashboard(tmp_path, (120, 40)) as driven:
         await driven.press("s")
         await driven.until(lambda: "no data set called 'hihg'" in driven.text())

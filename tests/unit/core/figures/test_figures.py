@@ -26,7 +26,8 @@ from core.imaging import write_sheet
 from core.runs import EpochRecord, MetricsWriter, State
 from core.schedules import make_schedule
 from tests.support.evaluated_runs import configured, drawn_by, in_bytes, make_cells, material_of, reasons
-from tests.support.fakes import fake_images, make_run, tear
+from tests.support.fake_images import fake_images
+from tests.support.fake_runs import make_run, tear
 
 
 @pytest.fixture(scope="module")

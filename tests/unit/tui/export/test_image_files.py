@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.runs.results import Evaluation, add_evaluation
 from core.runs.status import State
 from core.statistics.estimate import Estimate
-from tests.support.tui_fixtures import fake_run
+from tests.support.fake_runs import dashboard_run
 from tui.export import image_files
 from tui.export.image_files import CAPTION, Grid, evenly, gif, png, wall
 from tui.export.item import ExportItem, write_items
@@ -136,8 +136,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_table_has_a_line_a_run_with_its_numbers_and_what_sets_it_apart(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=3, epochs=3)
-    fake_run(tmp_path, "x^2", place=1, state=State.QUEUED)
+    dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=3, epochs=3)
+    dashboard_run(tmp_path, "x^2", index=1, state=State.QUEUED)
     snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
     names = {run.id: run.label for run in snapshot.runs}
@@ -157,7 +157,7 @@ def evaluated(epoch: int, count: int = 100, **metrics: Estimate) -> Evaluation:
 
 def test_the_table_has_what_evaluate_measured_with_its_intervals(tmp_path: Path) -> None:
     runs = [
-        fake_run(tmp_path, name, place=place, state=State.FINISHED, epoch=3, epochs=3)
+        dashboard_run(tmp_path, name, index=place, state=State.FINISHED, epoch=3, epochs=3)
         for place, name in enumerate(("linear", "sine", "x^2", "x^10"))
     ]
     add_evaluation(runs[0], evaluated(3, residual=Estimate(0.1, 0.05, 0.2)))
@@ -182,8 +182,8 @@ def test_text_that_a_spreadsheet_would_compute_stays_text() -> None:
 
 
 def test_a_damaged_sheet_spoils_only_its_own_column(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
-    spoilt = fake_run(tmp_path, "sine", place=1, state=State.FINISHED, epoch=2, epochs=2)
+    dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
+    spoilt = dashboard_run(tmp_path, "sine", index=1, state=State.FINISHED, epoch=2, epochs=2)
     (spoilt.samples / "epoch-0002.png").write_bytes(b"no picture")
     snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None

@@ -15,7 +15,8 @@ from textual.content import Content
 from core.errors import UserError
 from core.runs.status import State
 from core.schedules import make_schedule
-from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
 from tui.app.settings_app import SettingsApp
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
@@ -121,13 +122,13 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
 
 def test_elapsed_counts_parallel_runs_once_and_no_pauses(tmp_path: Path) -> None:
     for place in range(2):
-        fake_run(tmp_path, "linear", place=place, epoch=30)
+        dashboard_run(tmp_path, "linear", index=place, epoch=30)
     assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
     assert RunTotals.from_runs(()).elapsed(NOW) == 0.0
 
 
 def test_elapsed_of_a_run_resumed_the_next_day_is_its_training_time(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=10, created=START - timedelta(days=1))
+    dashboard_run(tmp_path, "linear", epoch=10, created=CREATED - timedelta(days=1))
     assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
 
 
@@ -142,9 +143,9 @@ def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Pa
 
 
 def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=3)
-    fake_run(tmp_path, "sine", epoch=3, place=1, broken_after=100)
-    fake_run(tmp_path, "x^2", state=State.QUEUED, place=2)
+    dashboard_run(tmp_path, "linear", epoch=3)
+    dashboard_run(tmp_path, "sine", epoch=3, index=1, nan_from=101)
+    dashboard_run(tmp_path, "x^2", state=State.QUEUED, index=2)
     good, broken, waiting = read(tmp_path)
     assert recent_loss(good) == pytest.approx(good.losses[-50:].mean())
     assert math.isnan(recent_loss(broken) or 0.0)
@@ -154,11 +155,11 @@ def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path)
 
 
 def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", place=0)
-    fake_run(tmp_path, "sine", place=1, seed=4)
+    dashboard_run(tmp_path, "linear", index=0)
+    dashboard_run(tmp_path, "sine", index=1, seed=4)
     runs = read(tmp_path)
     assert list(labels(runs).values()) == ["linear", "sine"]
-    fake_run(tmp_path, "linear", place=2, dataset="array")
+    dashboard_run(tmp_path, "linear", index=2, dataset="array")
     assert list(labels(read(tmp_path)).values()) == [
         "linear high seed=0",
         "sine high seed=4",
@@ -172,7 +173,7 @@ def facts_of(run: RunSnapshot, **keywords: object) -> RunDetails:
 
 @pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
 def test_facts_fit_their_panel(tmp_path: Path, schedule: str) -> None:
-    run = fake_run(tmp_path, "linear", epoch=3)
+    run = dashboard_run(tmp_path, "linear", epoch=3)
     file = run.read()
     config = msgspec.structs.replace(
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name=schedule)
@@ -186,14 +187,14 @@ def test_facts_fit_their_panel(tmp_path: Path, schedule: str) -> None:
 
 
 def test_facts_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", epoch=3)
+    dashboard_run(tmp_path, "x^10", epoch=3)
     text = "\n".join(line.plain for line in broad_lines(facts_of(read(tmp_path)[0]), 160, 9))
     assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
     assert "bad:" in text
 
 
 def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", epoch=3)
+    dashboard_run(tmp_path, "x^10", epoch=3)
     facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
     for height in (4, 5, 9):
         lines = [line.plain.strip() for line in broad_lines(facts, 60, height)]

@@ -10,8 +10,8 @@ from core.data import load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.runs.status import State
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_datasets import real
-from tests.support.tui_fixtures import fake_run
 from tests.support.widget_bench import WidgetApp, noise, rendered_lines
 from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
 from tui.screens.datasets.grey_histogram import GROUPS, GreyShares, grey_bars, grey_of_each, grey_shares
@@ -146,15 +146,17 @@ def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pyt
     assert not same_dataset("high", str(tmp_path / "high"))
     assert not same_dataset("a\0/b", "a/b")
     for place, dataset in enumerate(("high", "other")):
-        fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, place=place, dataset=dataset)
+        dashboard_run(
+            tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, index=place, dataset=dataset
+        )
     known = known_datasets(snapshots(tmp_path / "runs"), ["./mine", str(tmp_path / "mine"), "other"])
     assert known == ["array", "high", "low", "other", "./mine"]
 
 
 def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: Path) -> None:
     for place, (dataset, epoch) in enumerate((("high", 1), ("low", 1), ("high", 2), ("high", 0))):
-        fake_run(
-            tmp_path, "linear", state=State.STOPPED, epoch=epoch, place=place, dataset=dataset, seed=place
+        dashboard_run(
+            tmp_path, "linear", state=State.STOPPED, epoch=epoch, index=place, dataset=dataset, seed=place
         )
     runs = snapshots(tmp_path)
     assert [run.file.config.train.seed for run in runs_on("high", runs)] == [2, 0]
@@ -171,7 +173,7 @@ def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: 
 
 
 def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     run.sample_sheets()[0][1].write_text("nonsense")
     assert DatasetBrowser(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
 

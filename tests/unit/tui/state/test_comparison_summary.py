@@ -10,8 +10,8 @@ import pytest
 
 from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.runs.status import State
-from tests.support.fakes import CREATED, make_run
-from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
+from tests.support.fake_groups import comparison, five_runs
+from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run, make_run
 from tui.screens.compare.metrics_table import Line, difference_table, metric_table
 from tui.screens.compare.summary import cautions, differences, figures
 from tui.settings.series_colors import series_style
@@ -52,7 +52,7 @@ def config(
 
 
 def test_figures_are_of_the_last_whole_epoch_and_know_the_best_one(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
+    dashboard_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
     (run,) = read(tmp_path).runs
     said = figures(run)
     assert (said.state, said.epoch, said.epochs) == (State.FINISHED, 5, 5)
@@ -126,7 +126,7 @@ def test_the_reader_is_warned_where_losses_cannot_be_compared(tmp_path: Path) ->
 
 
 def test_a_run_keeps_the_colour_and_digit_that_it_has_on_the_board(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     snapshot = read(tmp_path)
     chosen = [snapshot.runs[3], snapshot.runs[1]]
     assert list(run_indices(snapshot, chosen).values()) == [3, 1]
@@ -161,7 +161,7 @@ def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Pa
 
 
 def test_steps_since_the_last_epoch_have_a_place_too(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=3)
+    dashboard_run(tmp_path, "linear", epoch=3)
     (run,) = read(tmp_path).runs
     epochs, seconds = unit_scale(run, "epochs"), unit_scale(run, "time")
     assert epochs is not None
@@ -195,7 +195,7 @@ def test_the_table_fits_into_any_width(tmp_path: Path, width: int) -> None:
 
 
 def test_at_eighty_columns_the_table_says_everything(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     runs = read(tmp_path).runs
     lines = [Line(run.label, series_style(place), figures(run)) for place, run in enumerate(runs)]
     heading, first, *_ = metric_table(lines, 79).plain.splitlines()

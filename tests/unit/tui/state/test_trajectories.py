@@ -12,7 +12,9 @@ from core.imaging.sheet import write_sheet
 from core.runs.process import ProcessIdentity
 from core.runs.status import State
 from core.runs.trajectory import Progress, TrajectorySpec, visited_timesteps, write_progress
-from tests.support.tui_fixtures import NOW, fake_run, states, strip, three, trajectory
+from tests.support.fake_groups import three_runs
+from tests.support.fake_images import states, write_strip
+from tests.support.fake_runs import NOW, dashboard_run, write_trajectory
 from tui.screens.denoise.model import DenoiseModel
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
@@ -35,7 +37,7 @@ def column(denoising: DenoiseModel, run: RunSnapshot) -> tuple[str, str, Any]:
 
 
 def test_a_strip_is_taken_apart_into_states_with_their_timesteps(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     run = runs_of(tmp_path)[0]
     kept = TrajectoryCache().kept(run, None)
     assert kept is not None
@@ -48,40 +50,40 @@ def test_a_strip_is_taken_apart_into_states_with_their_timesteps(tmp_path: Path)
 
 
 def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
     file = run.read()
     sample = msgspec.structs.replace(file.config.sample, steps=4, sampler="ddim")
     run.write_run_file(
         msgspec.structs.replace(file, config=msgspec.structs.replace(file.config, sample=sample))
     )
-    strip(run, 2, count=5)
+    write_strip(run, 2, count=5)
     kept = TrajectoryCache().kept(runs_of(tmp_path)[0], None)
     assert kept is not None
     assert list(kept.timesteps) == visited_timesteps(RunConfig(), 4)
-    strip(run, 2, count=6)
+    write_strip(run, 2, count=6)
     assert TrajectoryCache().kept(runs_of(tmp_path)[0], None) is None
 
 
 @pytest.mark.parametrize("columns", [1, 3, 7])
 def test_a_sheet_that_is_no_strip_is_none(tmp_path: Path, columns: int) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
     run.reverse.mkdir()
     write_sheet(run.reverse / "epoch-0002.png", np.zeros((10, 8, 8), np.uint8), columns=columns)
     assert TrajectoryCache().kept(runs_of(tmp_path)[0], None) is None
 
 
 def test_what_was_computed_is_found_anew_when_its_file_changes(tmp_path: Path) -> None:
-    directory = three(tmp_path)[0]
+    directory = three_runs(tmp_path)[0]
     run, ways, spec = runs_of(tmp_path)[0], TrajectoryCache(), TrajectorySpec("ddim", 4)
     assert ways.computed(run, spec) is None
-    trajectory(directory, spec, epoch=3)
+    write_trajectory(directory, spec, epoch=3)
     found = ways.computed(run, spec)
     assert found is not None
     assert ways.computed(run, spec) is found
     first = ways.image(found, 2)
     assert first is ways.image(found, 2)
     assert first is not ways.image(found, 2, predicted=True)
-    trajectory(directory, spec, epoch=4)
+    write_trajectory(directory, spec, epoch=4)
     again = ways.computed(run, spec)
     assert again is not None
     assert (found.epoch, again.epoch) == (3, 4)
@@ -92,8 +94,8 @@ def test_what_was_computed_is_found_anew_when_its_file_changes(tmp_path: Path) -
 
 
 def test_strips_cut_out_one_noise_and_hold_to_the_last_where_there_are_fewer(tmp_path: Path) -> None:
-    directory, spec = three(tmp_path)[0], TrajectorySpec("ddim", 4)
-    trajectory(directory, spec, epoch=4)
+    directory, spec = three_runs(tmp_path)[0], TrajectorySpec("ddim", 4)
+    write_trajectory(directory, spec, epoch=4)
     ways, run = TrajectoryCache(), runs_of(tmp_path)[0]
     way = ways.computed(run, spec)
     assert way is not None
@@ -111,9 +113,9 @@ def test_strips_cut_out_one_noise_and_hold_to_the_last_where_there_are_fewer(tmp
 
 
 def test_each_reason_for_having_nothing_to_show_is_said(tmp_path: Path) -> None:
-    directories = three(tmp_path)
+    directories = three_runs(tmp_path)
     spec = TrajectorySpec("ddpm", 50)
-    live = fake_run(tmp_path, "x^2", epoch=1, place=8)
+    live = dashboard_run(tmp_path, "x^2", epoch=1, index=8)
     runs = runs_of(tmp_path)
     kept, computed = DenoiseModel(epoch=1), DenoiseModel(sampler="ddpm", steps=50)
     assert column(kept, runs[0]) == ("r", "nothing that early", None)
@@ -129,7 +131,7 @@ def test_each_reason_for_having_nothing_to_show_is_said(tmp_path: Path) -> None:
 
 
 def test_numbers_of_steps_are_those_that_all_runs_can_take(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     runs = runs_of(tmp_path)
     assert step_choices(runs) == [None, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000]
     assert step_choices([]) == [None, 1]
