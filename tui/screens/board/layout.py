@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tui.widgets.images.grid_layout import FULL_SIZE_TILE, FULL_TILE, MIN_TILE, Tile
+from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, MIN_TILE, Tile
 
 if TYPE_CHECKING:
     from textual.widget import Widget

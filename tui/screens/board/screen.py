@@ -32,9 +32,9 @@ from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.header import Header, make_headline
 from tui.widgets.images.gallery import SampleGallery, all_epochs, sheet_at
-from tui.widgets.images.grid_layout import MIN_TILE
 from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
+from tui.widgets.images.tile_size import MIN_TILE
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import board_hints, keys_by_command, waiting_hint
 

@@ -28,9 +28,9 @@ from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.images.gallery import SampleGallery, all_epochs
-from tui.widgets.images.grid_layout import height_above_wall
 from tui.widgets.images.image_wall import ImageWall, plan_wall
 from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
+from tui.widgets.images.tile_size import height_above_wall
 from tui.widgets.key_bar import KeyBar, KeyHint
 from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.title_bar import title_and_tabs, update_static

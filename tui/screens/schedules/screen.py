@@ -24,9 +24,9 @@ from tui.state.run_draft import RunDraft
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.schedule_chart import ScheduleChart
 from tui.widgets.chip_line import ChipLine
-from tui.widgets.images.grid_layout import height_above_wall
 from tui.widgets.images.image_wall import ImageWall, plan_wall
 from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
+from tui.widgets.images.tile_size import height_above_wall
 from tui.widgets.key_bar import KeyBar, KeyHint
 from tui.widgets.key_hints import digits_are_bound, screen_hints
 from tui.widgets.scrubber import Scrubber

@@ -13,8 +13,8 @@ from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.grid_layout import FULL_SIZE_TILE, FULL_TILE, Tile
 from tui.widgets.images.image_wall import WallColumn
+from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, Tile
 
 Pixels = NDArray[np.uint8]
 

@@ -1,9 +1,11 @@
 """How large tiles are and how many of them are seen at once, in the room that one side of a gallery has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+GAP: Final = 1
+MAX_ROWS: Final = 16
+"""Rows that are ever shown at once."""
 ZOOMS: Final = (16, 32, 64)
 """Cells that a tile is wide."""
 MIN_VISIBLE_IMAGES: Final = 4
@@ -70,56 +72,6 @@ def _plan_at(shape: Sequence[int], width: int, height: int, zoom: int, each: int
         tile = tile_width(columns, tallest)
     lines = 1 + -(-max(1, round(rows * tile / columns)) // 2)
     return TilePlan(tile, max(1, tiles_per_row(width, tile) // each), min(MAX_ROWS, max(1, height // lines)))
-
-
-MIN_TILE: Final = 16
-
-
-FULL_TILE: Final = 32
-
-
-MIN_UPPER: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """The size of one picture in cells, at its full size."""
-
-    width: int = FULL_TILE
-    height: int = FULL_TILE // 2
-
-    def height_at(self, width: int) -> int:
-        """Its height when it is drawn `width` cells wide."""
-        return max(1, -(-self.height * width // self.width))
-
-    def width_within(self, width: int, lines: int) -> int:
-        """The greatest width, even unless full, at which it fits; 0 where that would be too small to see."""
-        for across in range(min(self.width, width), 0, -1):
-            if (across == self.width or across % 2 == 0) and self.height_at(across) <= lines:
-                return across if across >= min(MIN_TILE, self.width) else 0
-        return 0
-
-
-FULL_SIZE_TILE: Final = Tile()
-
-
-def height_above_wall(body: int, tile_lines: int) -> int:
-    """Lines for curves and numbers above a wall, so that the wall shows whole rows of pictures.
-
-    Args:
-        body: lines for both.
-        tile_lines: of one picture.
-    """
-    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
-        upper = body - 1 - rows * tile_lines
-        if upper >= MIN_UPPER:
-            return upper
-    return max(MIN_UPPER, body // 2)
-
-
-GAP: Final = 1
-MAX_ROWS: Final = 16
-"""Rows that are ever shown at once."""
 
 
 def row_width(tile: int, per_row: int) -> int:

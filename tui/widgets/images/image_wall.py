@@ -19,13 +19,11 @@ from core.imaging.resize import fit_image
 from tui.textual_ext.strip_widget import StripWidget
 from tui.widgets.images.halfblocks import cell_lines
 from tui.widgets.images.render_mode import RenderMode, current_render_mode, on_render_mode_changed
+from tui.widgets.images.tile_size import MIN_TILE
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
 
-MIN_TILE: Final = 16
-"""Narrower than this a triangle is no longer seen for what it is; columns that do not fit are paged
-instead."""
 MAX_TILE: Final = 64
 SMALL_IMAGE_TILE: Final = 32
 MAX_GAP: Final = 3

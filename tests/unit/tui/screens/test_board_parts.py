@@ -31,7 +31,7 @@ from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.header import Headline, headline_content
-from tui.widgets.images.grid_layout import Tile
+from tui.widgets.images.tile_size import Tile
 from tui.widgets.key_bar import KeyHint, fitting_hints
 
 SIZES = [

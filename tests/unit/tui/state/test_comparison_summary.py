@@ -19,7 +19,7 @@ from tui.state.formatting import run_indices, settings_line, short_labels
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
 from tui.widgets.charts.loss_series import epoch_to_x, loss_series, unit_scale, x_to_epoch
-from tui.widgets.images.grid_layout import height_above_wall
+from tui.widgets.images.tile_size import height_above_wall
 
 
 def read(root: Path) -> Snapshot:
