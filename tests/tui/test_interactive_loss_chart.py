@@ -12,10 +12,10 @@ from tui.widgets.charts.canvas import GUTTER, LABEL_MARGIN
 from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.series import Series
-from tui.widgets.charts.x_axis import Scale, Span, panned, scale_of, x_text, zoomed
+from tui.widgets.charts.x_axis import Scale, Span, panned, scale_from_pairs, x_text, zoomed
 
 STEPS = np.arange(1.0, 1001.0)
-EPOCHS = scale_of([(0.0, 0.0), (500.0, 5.0), (1000.0, 10.0)])
+EPOCHS = scale_from_pairs([(0.0, 0.0), (500.0, 5.0), (1000.0, 10.0)])
 
 
 def two(scale: Scale | None = None) -> list[Series]:
@@ -39,7 +39,7 @@ def test_the_arithmetic_of_the_axis_is_as_its_examples_say() -> None:
 
 
 def test_a_scale_goes_there_and_back() -> None:
-    scale = scale_of([(0.0, 0.0), (40.0, 4.0), (80.0, 16.0)])
+    scale = scale_from_pairs([(0.0, 0.0), (40.0, 4.0), (80.0, 16.0)])
     assert scale is not None
     steps = np.array([0.0, 10.0, 40.0, 60.0, 80.0, 100.0])
     assert scale.to_axis(steps).tolist() == [0.0, 1.0, 4.0, 10.0, 16.0, 22.0]
@@ -47,9 +47,9 @@ def test_a_scale_goes_there_and_back() -> None:
 
 
 def test_points_that_do_not_rise_are_passed_over_and_one_alone_is_no_scale() -> None:
-    assert scale_of([]) is None
-    assert scale_of([(0.0, 0.0), (10.0, 0.0), (0.0, 5.0), (float("nan"), 5.0)]) is None
-    scale = scale_of([(0.0, 0.0), (10.0, 0.0), (10.0, 5.0), (20.0, float("nan"))])
+    assert scale_from_pairs([]) is None
+    assert scale_from_pairs([(0.0, 0.0), (10.0, 0.0), (0.0, 5.0), (float("nan"), 5.0)]) is None
+    scale = scale_from_pairs([(0.0, 0.0), (10.0, 0.0), (10.0, 5.0), (20.0, float("nan"))])
     assert scale is not None
     assert [scale.steps.tolist(), scale.values.tolist()] == [[0.0, 10.0], [0.0, 5.0]]
 
@@ -151,7 +151,7 @@ async def test_an_axis_of_time_is_marked_in_minutes_or_hours() -> None:
     async with run_chart(chart) as pilot:
         chart.unit = "time"
         for seconds, name in ((100.0, "s"), (1000.0, "min"), (50_000.0, "h")):
-            chart.show(two(scale_of([(0.0, 0.0), (1000.0, seconds)])))
+            chart.show(two(scale_from_pairs([(0.0, 0.0), (1000.0, seconds)])))
             await pilot.pause()
             assert rendered_lines(chart)[-1].endswith(f" {name}")
 
@@ -163,9 +163,19 @@ async def test_runs_of_another_pace_end_elsewhere_on_an_axis_of_time() -> None:
         chart.unit, chart.smoothing = "time", 0
         chart.show(
             [
-                Series("fast", BLUE, fast.steps, fast.losses, scale=scale_of([(0.0, 0.0), (1000.0, 100.0)])),
                 Series(
-                    "slow", ORANGE, slow.steps, slow.losses, scale=scale_of([(0.0, 0.0), (1000.0, 200.0)])
+                    "fast",
+                    BLUE,
+                    fast.steps,
+                    fast.losses,
+                    scale=scale_from_pairs([(0.0, 0.0), (1000.0, 100.0)]),
+                ),
+                Series(
+                    "slow",
+                    ORANGE,
+                    slow.steps,
+                    slow.losses,
+                    scale=scale_from_pairs([(0.0, 0.0), (1000.0, 200.0)]),
                 ),
             ]
         )

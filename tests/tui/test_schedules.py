@@ -76,7 +76,7 @@ async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> 
 async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach() -> None:
     betas = make_schedule("cosine").betas
     for steady, top in ((False, "1"), (True, "0.0")):
-        chart = ScheduleChart("beta_t", span=(0.0, 0.0), steady=steady)
+        chart = ScheduleChart("beta_t", span=(0.0, 0.0), clip_outliers=steady)
         async with WidgetApp(chart).run_test(size=(60, 16)) as pilot:
             chart.show([Line("1", BLUE, betas)])
             await pilot.pause()

@@ -1,4 +1,4 @@
-"""Key bar: one line of keys and what they do, at the foot of each screen."""
+"""Key bar: one line of keys and their actions, at the foot of each screen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 @dataclass(frozen=True, slots=True)
 class KeyHint:
-    """A key and what it does, also when clicked; the key bar leaves out high ranks first for want of room."""
+    """A key and its action, which a click runs too. The key bar omits high ranks first if it is too narrow."""
 
     key: str
     text: str
@@ -20,7 +20,7 @@ class KeyHint:
 
     @property
     def width(self) -> int:
-        """Cells."""
+        """The width in cells."""
         return cell_len(self.key) + 1 + cell_len(self.text)
 
     def content(self) -> Content:
@@ -29,7 +29,7 @@ class KeyHint:
 
 
 class KeyBar(Widget, can_focus=False):
-    """What matters now, as `key word`; each can be clicked."""
+    """Clickable hints, each written as `key word`."""
 
     def __init__(self, hints: Sequence[KeyHint] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -54,7 +54,7 @@ class KeyBar(Widget, can_focus=False):
 
 
 def fitting_hints(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
-    """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
+    """The hints that fit into a width, in their order; low ranks are kept first."""
     kept: list[KeyHint] = []
     room = width - 1
     for hint in sorted(hints, key=lambda hint: hint.rank):

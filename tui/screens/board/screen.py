@@ -31,7 +31,7 @@ from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.header import Header, make_headline
-from tui.widgets.images.gallery import SampleGallery, all_epochs, sheet_at
+from tui.widgets.images.gallery import SampleGallery, all_epochs, latest_sheet
 from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.images.render_mode import current_render_mode, on_keymap_changed, on_render_mode_changed
 from tui.widgets.images.tile_size import MIN_TILE
@@ -284,7 +284,7 @@ class Board(SystemActions):
                     variables=variables,
                 )
             )
-        shown = sheet_at(selected, self.choice.epoch)
+        shown = latest_sheet(selected, self.choice.epoch)
         style = series_style(run_list.places[selected.id], variables)
         self.query_one(DetailsPanel).show(
             RunDetails(

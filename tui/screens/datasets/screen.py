@@ -29,7 +29,7 @@ from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.epoch_slider import step_epoch
-from tui.widgets.images.gallery import all_epochs, sheet_at
+from tui.widgets.images.gallery import all_epochs, latest_sheet
 from tui.widgets.images.grid_layout import TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
@@ -295,7 +295,7 @@ class DatasetsScreen(DatasetChoice):
         fitted = samples is None or samples.overlay is not None
         if real is None or part is None or (real.overlay is not None and fitted):
             return real is None
-        found = sheet_at(run, epoch) if run is not None and samples is not None else None
+        found = latest_sheet(run, epoch) if run is not None and samples is not None else None
         wanted = (
             [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
         )

@@ -77,7 +77,7 @@ class SchedulesScreen(NoisePlayback):
         with Container(id="body"):
             with Horizontal(id="upper"):
                 with Horizontal(id="curves"):
-                    yield ScheduleChart("beta_t", id="betas", span=(0.0, 0.0), steady=True)
+                    yield ScheduleChart("beta_t", id="betas", span=(0.0, 0.0), clip_outliers=True)
                     yield ScheduleChart("abar_t", id="abars", span=(0.0, 1.0))
                     yield ScheduleChart("SNR in dB", id="snrs")
                 with VerticalScroll(id="numbers", can_focus=False):
@@ -156,7 +156,7 @@ class SchedulesScreen(NoisePlayback):
             (series_style(place, variables), name, name in self.trying.chosen)
             for place, name in enumerate(self.trying.schedule_set.offered)
         ]
-        self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.problem)
+        self.query_one(ChipLine).show(names, error=": ".join(errors[0]) if errors else self.trying.problem)
         self.query_one(KeyBar).show(
             schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )

@@ -1,4 +1,4 @@
-"""The chart of losses to look closer into: pan, zoom, and a cursor that reads every line, by keys and by mouse."""
+"""Loss chart with pan, zoom and a cursor that reads every line, by keys and by mouse."""
 
 from typing import Final
 
@@ -9,37 +9,36 @@ from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.x_axis import Span, panned, zoomed
 
 ZOOM_STEP: Final = 1.5
-"""How much closer a step of zooming is."""
+"""Magnification of one step of zooming."""
 
 
 class InteractiveLossChart(LossChart):
-    """A `LossChart` whose cursor reads.
+    """A `LossChart` with a readout at the cursor.
 
-    The mouse reads what it points at; a click leaves the cursor there, a drag moves the curves, and the wheel
-    zooms where the mouse is.
+    The cursor follows the mouse. A click leaves the cursor in place, a drag pans, and the wheel zooms around the mouse.
     """
 
     class CursorPlaced(Message):
-        """Somebody put the cursor somewhere with the mouse: a place on the x axis, in its unit."""
+        """Posted when a click places the cursor: x is in the unit of the x axis."""
 
-        def __init__(self, place: float) -> None:
+        def __init__(self, x: float) -> None:
             super().__init__()
-            self.x = place
+            self.x = x
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.show_readout = True
         self.placed_cursor: float | None = None
-        """Where the cursor is while the mouse is elsewhere."""
+        """The x of the cursor while the mouse is elsewhere."""
         self._drag_start: tuple[int, Span] | None = None
         self._dragged = False
 
-    def place_cursor(self, place: float | None) -> None:
-        """Put the cursor at a place; None takes it away."""
-        self.placed_cursor = self.cursor = place
+    def place_cursor(self, x: float | None) -> None:
+        """Place the cursor at x; None removes it."""
+        self.placed_cursor = self.cursor = x
 
     def zoom(self, steps: float, at: float | None = None) -> None:
-        """Look closer, or from further away where `steps` is negative; around a place, else around the cursor."""
+        """Zoom in, or out if `steps` is negative, around x = `at`, else around the cursor."""
         whole = self.full_span()
         if whole is None:
             return
@@ -51,20 +50,20 @@ class InteractiveLossChart(LossChart):
             self._set_span(zoomed(span, whole, ZOOM_STEP**steps, at, log=self.log_x), whole)
 
     def pan(self, share: float) -> None:
-        """Move what is seen by a share of its width, to later places where it is positive."""
+        """Move the visible span by a share of its width, to the right if positive."""
         whole = self.full_span()
         if whole is not None and self.span is not None:
             self._set_span(panned(self.span, whole, share, log=self.log_x), whole)
 
     def step_cursor(self, columns: int) -> None:
-        """Move the cursor by columns of cells; it comes in at the end it is moved away from."""
+        """Move the cursor by columns of cells; a cursor out of sight enters at the end that it moves away from."""
         width = self.plot_width
         column = None if self.placed_cursor is None else self.column_at(self.placed_cursor)
         if column is None:
             column = width if columns < 0 else -1
-        place = self.x_at(min(max(0, column + columns), width - 1))
-        if place is not None:
-            self.place_cursor(place)
+        x = self.x_at(min(max(0, column + columns), width - 1))
+        if x is not None:
+            self.place_cursor(x)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self._drag_start is not None and event.button:
@@ -76,8 +75,8 @@ class InteractiveLossChart(LossChart):
                     panned(span, whole, (column - event.x) / max(1, self.plot_width), log=self.log_x), whole
                 )
             return
-        place = self.x_at_offset(event.x)
-        self.cursor = self.placed_cursor if place is None else place
+        x = self.x_at_offset(event.x)
+        self.cursor = self.placed_cursor if x is None else x
 
     def on_leave(self, event: events.Leave) -> None:
         self.cursor = self.placed_cursor
@@ -89,12 +88,12 @@ class InteractiveLossChart(LossChart):
             self.capture_mouse()
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
-        grabbed, self._drag_start = self._drag_start, None
+        drag_start, self._drag_start = self._drag_start, None
         self.release_mouse()
-        place = self.x_at_offset(event.x)
-        if grabbed is not None and not self._dragged and place is not None:
-            self.place_cursor(place)
-            self.post_message(self.CursorPlaced(place))
+        x = self.x_at_offset(event.x)
+        if drag_start is not None and not self._dragged and x is not None:
+            self.place_cursor(x)
+            self.post_message(self.CursorPlaced(x))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
@@ -105,6 +104,6 @@ class InteractiveLossChart(LossChart):
         self.zoom(-1, self.x_at_offset(event.x))
 
     def _set_span(self, span: Span, whole: Span) -> None:
-        near = (whole.high - whole.low) * 1e-9
-        everything = span.low <= whole.low + near and span.high >= whole.high - near
-        self.span = None if everything else span
+        tolerance = (whole.high - whole.low) * 1e-9
+        is_whole = span.low <= whole.low + tolerance and span.high >= whole.high - tolerance
+        self.span = None if is_whole else span

@@ -1,4 +1,4 @@
-"""Losses of several runs as braille curves, drawn from one bucket a column however long the runs are."""
+"""Chart of the losses of several runs as braille curves, drawn from one bucket per column."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -31,8 +31,8 @@ HELDOUT_STRENGTH = 0.7
 class LossChart(Chart):
     """Loss against step for several runs: means as lines, held-out losses dashed, extents as a tinted band.
 
-    The band belongs to the highlighted series, or to the only one. Not-finite losses break a line and are
-    marked ✖. A digit at the end of each line says whose it is, so colour is not needed to tell.
+    The band belongs to the highlighted series, or to the only one. Losses that are not finite break a line and are
+    marked ✖. A digit at the end of each line identifies its run without colour.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -58,18 +58,18 @@ class LossChart(Chart):
     log_y: reactive[bool] = reactive(True)
     log_x: reactive[bool] = reactive(False)
     unit: reactive[str] = reactive(UNITS[0])
-    """What runs along the x axis: one of `UNITS`; the series' scales are of it."""
+    """The unit of the x axis, one of `UNITS`; the scales of the series convert to it."""
     span: reactive[Span | None] = reactive(None)
-    """The part of the x axis that is seen, in its unit; None for the whole."""
+    """The visible part of the x axis, in its unit; None for the whole."""
     smoothing: reactive[int] = reactive(1)
     shown: reactive[str] = reactive(SHOWN_LOSSES[0])
-    """Which losses are drawn: one of `SHOWN`."""
+    """The losses that are drawn, one of `SHOWN_LOSSES`."""
     legend: reactive[bool] = reactive(True)
     highlight: reactive[int | None] = reactive(None)
     cursor: reactive[float | None] = reactive(None)
-    """A place on the x axis, in its unit."""
+    """The x of the cursor, in the unit of the axis."""
     show_readout: reactive[bool] = reactive(False)
-    """Whether the values at the cursor are written beside it."""
+    """Show the values at the cursor in a box."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -82,7 +82,7 @@ class LossChart(Chart):
         return self._series
 
     def show(self, series: Sequence[Series]) -> None:
-        """Show these series; nothing is drawn again when they are what is shown already."""
+        """Show these series; nothing is drawn again if they are shown already."""
         new = tuple(series)
         if len(new) == len(self._series) and all(map(is_same_series, self._series, new)):
             return
@@ -94,7 +94,7 @@ class LossChart(Chart):
         self.redraw()
 
     def describe(self) -> str:
-        """The axes and the smoothing in a few words."""
+        """The axes, the smoothing and the selection in a few words."""
         parts = ["log y" if self.log_y else "linear y", "log x" if self.log_x else "linear x"]
         if self.shown != "held-out":
             parts.append(f"smoothing {SMOOTHINGS[self.smoothing]}")
@@ -107,7 +107,7 @@ class LossChart(Chart):
         return " · ".join(parts)
 
     def cycle_shown(self) -> None:
-        """Go on to the next of `SHOWN`."""
+        """Switch to the next of `SHOWN_LOSSES`."""
         self.shown = SHOWN_LOSSES[(SHOWN_LOSSES.index(self.shown) + 1) % len(SHOWN_LOSSES)]
 
     def validate_smoothing(self, level: int) -> int:
@@ -148,12 +148,12 @@ class LossChart(Chart):
         super().redraw()
 
     def _redraw_cursor(self) -> None:
-        """Draw again from the lines that are known: what is read of them has changed, not they."""
+        """Draw again from the computed lines, because only the cursor changed."""
         self._strips = None
         self.refresh()
 
     def full_span(self) -> Span | None:
-        """All of the x axis; None when there are no losses."""
+        """The whole x axis; None if there are no losses."""
         ends = x_extent(self._series, self.shown)
         if ends is None:
             return None
@@ -164,31 +164,31 @@ class LossChart(Chart):
 
     @property
     def plot_width(self) -> int:
-        """The columns of cells between the axis and the labels at the lines' ends."""
+        """The number of columns of cells between the axis and the labels at the ends of lines."""
         return max(0, self.content_size.width - GUTTER - LABEL_MARGIN)
 
     def x_at(self, column: int) -> float | None:
-        """The place on the x axis in the middle of a column of the plot; None where there is none."""
+        """The x in the middle of a column of the plot; None outside the plot."""
         edges = self._edges()
         if edges is None or not 0 <= column < len(edges) // 2:
             return None
         return float(edges[2 * column + 1])
 
-    def x_at_offset(self, x: int) -> float | None:
-        """The place on the x axis under a column of the widget; None beside the plot."""
-        return self.x_at(x - GUTTER)
+    def x_at_offset(self, offset: int) -> float | None:
+        """The x under a column of the widget; None beside the plot."""
+        return self.x_at(offset - GUTTER)
 
-    def column_at(self, place: float) -> int | None:
-        """The column of the plot in which a place is seen; None where it is out of sight."""
-        dot = self._dot_column_at(place)
+    def column_at(self, x: float) -> int | None:
+        """The column of the plot that contains x; None if x is out of sight."""
+        dot = self._dot_column_at(x)
         return None if dot is None else dot // 2
 
-    def _dot_column_at(self, place: float | None) -> int | None:
-        """The column of dots in which a place is seen."""
+    def _dot_column_at(self, x: float | None) -> int | None:
+        """The column of dots that contains x."""
         edges = self._edges()
-        if edges is None or place is None or not edges[0] <= place <= edges[-1]:
+        if edges is None or x is None or not edges[0] <= x <= edges[-1]:
             return None
-        return min(int(np.searchsorted(edges, place, side="right")) - 1, len(edges) - 2)
+        return min(int(np.searchsorted(edges, x, side="right")) - 1, len(edges) - 2)
 
     def draw(self) -> list[Strip]:
         width, height = self.content_size
@@ -218,7 +218,7 @@ class LossChart(Chart):
         return [self._legend(width), *strips] if legend else strips
 
     def readings(self) -> list[Reading]:
-        """What the cursor reads of each series; nothing where there is no cursor, or it is out of sight."""
+        """The values of each series at the cursor; empty if there is no cursor, or it is out of sight."""
         dot = self._dot_column_at(self.cursor)
         return [] if self._lines is None or dot is None else self._read(self._lines, dot)
 
@@ -243,19 +243,19 @@ class LossChart(Chart):
         cells = readout_box(head, readings, canvas.width // 2, canvas.height, both=both)
         canvas.draw_box(
             [
-                [(text, BASE if place is None else FIRST_SERIES + place) for text, place in line]
+                [(text, BASE if series is None else FIRST_SERIES + series) for text, series in line]
                 for line in cells
             ],
             last=canvas.width - 1 if dot < canvas.width else dot // 2 - 2,
         )
 
     def _edges(self) -> Floats | None:
-        """The borders of the columns of dots, in the unit of the x axis; None where there is no plot."""
+        """The edges of the columns of dots, in the unit of the x axis; None if there is no plot."""
         span, ends = self.span or self.full_span(), x_extent(self._series, self.shown)
         if span is None or ends is None or not self.plot_width:
             return None
-        least = min(ends[2], span.high - span.low)
-        return column_edges(*span, 2 * self.plot_width, log=self.log_x, least=least)
+        min_span = min(ends[2], span.high - span.low)
+        return column_edges(*span, 2 * self.plot_width, log=self.log_x, min_span=min_span)
 
     def _make_lines(self) -> LossLines | None:
         edges = self._edges()
@@ -271,10 +271,9 @@ class LossChart(Chart):
         return canvas.finish(lines.edges / seconds, log_x=self.log_x, unit=name)
 
     def _y_ticks(self, y_range: tuple[float, float], rows: int) -> list[tuple[float, str]]:
-        """Where the ticks are on the axis' scale, and what they say."""
-        most = max(2, rows // 2)
+        """The positions of the ticks on the y axis, and their labels."""
         if self.log_y:
-            ticks = log_ticks(10 ** y_range[0], 10 ** y_range[1], most)
+            ticks = log_ticks(10 ** y_range[0], 10 ** y_range[1], max(2, rows // 2))
             return [(float(np.log10(tick)), value_label(tick)) for tick in ticks if tick > 0]
         return [(tick, value_label(tick)) for tick in linear_ticks(*y_range, max(2, rows // 3))]
 
@@ -309,16 +308,15 @@ class LossChart(Chart):
         styles = [base] + [
             self.get_component_rich_style(f"chart--{part}") for part in ("axis", "grid", "cursor")
         ]
-        ground = self.background_colors[1]
-        grounds: list[Style] = [Style.null()]
-        quiet = []
-        alone = self.shown == "held-out"
+        background = self.background_colors[1]
+        band_styles: list[Style] = [Style.null()]
+        heldout_styles = []
+        only_heldout = self.shown == "held-out"
         for index, one in enumerate(self._series):
             color = Color.parse(one.color)
-            strong = Style(bold=True) if index == self.highlight else Style.null()
-            styles.append(base + Style(color=color.rich_color) + strong)
-            quiet.append(
-                base + Style(color=(color if alone else ground.blend(color, HELDOUT_STRENGTH)).rich_color)
-            )
-            grounds.append(Style(bgcolor=ground.blend(color, BAND_STRENGTH).rich_color))
-        return to_strips(plot, styles + quiet, grounds)
+            bold = Style(bold=True) if index == self.highlight else Style.null()
+            styles.append(base + Style(color=color.rich_color) + bold)
+            heldout = color if only_heldout else background.blend(color, HELDOUT_STRENGTH)
+            heldout_styles.append(base + Style(color=heldout.rich_color))
+            band_styles.append(Style(bgcolor=background.blend(color, BAND_STRENGTH).rich_color))
+        return to_strips(plot, styles + heldout_styles, band_styles)

@@ -1,4 +1,4 @@
-"""From losses to the lines of a chart and what a cursor reads of them, for one view of the axes."""
+"""Computation of a chart's lines, and of the values that its cursor reads, from losses and a view of the axes."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -27,9 +27,9 @@ SHOWN_LOSSES: Final = ("both", "training", "held-out")
 
 
 class View(NamedTuple):
-    """How losses are looked at.
+    """Axes, smoothing and selection of a chart.
 
-    `shown` is one of `SHOWN`; `highlight` the place of the series that is set off, None for none.
+    `shown` is one of `SHOWN_LOSSES`; `highlight` is the index of the emphasised series, None for none.
     """
 
     log_x: bool
@@ -40,10 +40,10 @@ class View(NamedTuple):
 
 
 class LossLines(NamedTuple):
-    """The lines of all series in columns of dots between `edges` [columns + 1], and what they are read from.
+    """The lines of all series in columns of dots between `edges` [columns + 1], and the values for the readout.
 
-    `means` and `heldouts` [columns] are on the scale of the y axis, NaN where there is none; `broken` says
-    where there were losses and none was finite. `y_range` is None where nothing finite is seen.
+    `means` and `heldouts` [columns] are on the scale of the y axis, NaN if there is none. `broken` marks columns with
+    losses of which none is finite. `y_range` is None if nothing finite is visible.
     """
 
     edges: Floats
@@ -55,9 +55,9 @@ class LossLines(NamedTuple):
 
 
 def x_extent(series: Sequence[Series], shown: str) -> tuple[float, float, float] | None:
-    """Where on the x axis the first and the last loss are, and the first step; None when there are none."""
+    """The x of the first loss, of the last loss and of the first step; None if there are no losses."""
     ends: list[float] = []
-    least: list[float] = []
+    first_steps: list[float] = []
     for one in series:
         arrays = [one.heldout[0]] if one.heldout is not None and shown != "training" else []
         if shown != "held-out":
@@ -65,23 +65,23 @@ def x_extent(series: Sequence[Series], shown: str) -> tuple[float, float, float]
         for array in arrays:
             if len(array):
                 ends += one.steps_to_x(array[[0, -1]]).tolist()
-                least += one.steps_to_x(np.array([1.0])).tolist()
+                first_steps += one.steps_to_x(np.array([1.0])).tolist()
     if not ends:
         return None
-    return min(ends), max(ends), min(least)
+    return min(ends), max(ends), min(first_steps)
 
 
 def make_loss_lines(
     series: Sequence[Series], buckets: Sequence[BucketedSeries], edges: Floats, view: View, *, whole: bool
 ) -> LossLines:
-    """The lines of series.
+    """Compute the lines of series.
 
     Args:
-        series: what to draw.
-        buckets: of their losses.
-        edges: of the columns of dots, ascending, in the unit of the x axis.
-        view: how.
-        whole: whether the columns span the whole training, whose beginning would flatten all that follows.
+        series: the series to draw.
+        buckets: their losses.
+        edges: edges of the columns of dots, ascending, in the unit of the x axis.
+        view: axes, smoothing and selection.
+        whole: the columns span the whole training, so a linear y axis leaves out its beginning.
     """
     found = LossLines(edges, [], [], [], [], None)
     for index, (one, kept) in enumerate(zip(series, buckets, strict=True)):
@@ -92,7 +92,7 @@ def make_loss_lines(
 
 
 def loss_at(value: float, *, log_y: bool) -> float:
-    """A loss from its place on the y axis."""
+    """The loss at a position on the y axis."""
     return float(10.0**value) if log_y else value
 
 
@@ -142,7 +142,7 @@ def _on_y_axis(values: Floats, view: View) -> Floats:
 
 
 def _y_range(curves: Sequence[Curve], view: View, *, whole: bool) -> tuple[float, float] | None:
-    """What the y axis spans. A linear axis leaves out the first steps, which would flatten all that follows."""
+    """The range of the y axis. A linear axis omits the first steps, which would flatten all that follows."""
     lows = [extents.low for curve in curves for extents in (curve.line, curve.heldout)]
     highs = [extents.high for curve in curves for extents in (curve.line, curve.heldout)]
     low_values, high_values = np.concatenate(lows), np.concatenate(highs)

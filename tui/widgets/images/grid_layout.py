@@ -1,19 +1,19 @@
-"""How large tiles are and how many of them are seen at once, in the room that one side of a gallery has."""
+"""Layout of a gallery's grid: the zoom of its tiles and the number of them that fit into a side."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 GAP: Final = 1
 MAX_ROWS: Final = 16
-"""Rows that are ever shown at once."""
+"""Maximum number of rows shown at once."""
 ZOOMS: Final = (16, 32, 64)
-"""Cells that a tile is wide."""
+"""Possible widths of a tile in cells."""
 MIN_VISIBLE_IMAGES: Final = 4
-"""Pictures that should be seen at once where nobody chose a zoom."""
+"""Images that should be visible at once if no zoom was chosen."""
 
 
 class TilePlan(NamedTuple):
-    """Cells that a tile is wide, pictures in a row, rows."""
+    """Width of a tile in cells, images per row, rows."""
 
     tile: int
     per_row: int
@@ -21,19 +21,19 @@ class TilePlan(NamedTuple):
 
     @property
     def visible(self) -> int:
-        """Pictures that are seen at once."""
+        """Number of images visible at once."""
         return self.per_row * self.rows
 
 
 def plan_tiles(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> TilePlan:
-    """What is seen at a zoom, or at the one that suits the room where none was chosen.
+    """Plan the grid at a zoom, or at the largest suitable one of the first two if none was chosen.
 
     Args:
-        shape: rows and columns of pixels of a picture.
-        width: cells of the side.
-        height: lines of it.
+        shape: rows and columns of pixels of an image.
+        width: width of the side in cells.
+        height: height of the side in lines.
         zoom: one of `ZOOMS`, or None.
-        each: tiles of each picture, side by side.
+        each: tiles of each image, side by side.
     """
     if zoom is not None:
         return _plan_at(shape, width, height, zoom, each)
@@ -42,11 +42,11 @@ def plan_tiles(shape: Sequence[int], width: int, height: int, zoom: int | None, 
 
 
 def next_zoom(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
-    """The next zoom that looks different from the present one; after the largest the smallest."""
+    """The next zoom that gives another plan than the present one; after the largest comes the smallest."""
     now = plan_tiles(shape, width, height, zoom, each=each)
     at = next(
-        place
-        for place, one in enumerate(ZOOMS)
+        index
+        for index, one in enumerate(ZOOMS)
         if zoom in (None, one) and _plan_at(shape, width, height, one, each) == now
     )
     order = [*ZOOMS[at + 1 :], *ZOOMS[: at + 1]]
@@ -54,7 +54,7 @@ def next_zoom(shape: Sequence[int], width: int, height: int, zoom: int | None, *
 
 
 def tile_width(columns: int, zoom: int) -> int:
-    """Cells that a tile of a picture with so many columns of pixels is wide: small ones grow by whole factors.
+    """The width in cells of an image with that many columns of pixels; small images grow by whole factors.
 
     >>> tile_width(28, 64), tile_width(32, 16), tile_width(100, 64)
     (56, 16, 64)
@@ -75,7 +75,7 @@ def _plan_at(shape: Sequence[int], width: int, height: int, zoom: int, each: int
 
 
 def row_width(tile: int, per_row: int) -> int:
-    """Cells of a row of tiles with gaps between them.
+    """The width in cells of a row of tiles with gaps between them.
 
     >>> row_width(16, 2), row_width(32, 1)
     (33, 32)
@@ -84,7 +84,7 @@ def row_width(tile: int, per_row: int) -> int:
 
 
 def tiles_per_row(width: int, tile: int) -> int:
-    """How many tiles fit beside one another, at least one.
+    """The number of tiles that fit side by side, at least one.
 
     >>> tiles_per_row(33, 16), tiles_per_row(32, 16), tiles_per_row(5, 16)
     (2, 1, 1)

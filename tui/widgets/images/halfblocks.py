@@ -1,11 +1,11 @@
-"""Pictures to runs of half-block cells, at a size that fits, through cached segments.
+"""Conversion of images to segments of half-block cells, through cached segments.
 
-In true colours grey is drawn in sixteen levels and colour in sixteen a channel: more cannot be told apart at
-this size, and few enough differ that nearly every segment has been made before. Neighbouring cells that look
-alike become one segment, which also spares the line to a remote terminal.
+In true colours, grey is drawn in sixteen levels and colour in sixteen levels per channel. More levels are
+indistinguishable at this size, and so few make nearly every segment a cache hit. Neighbouring cells that look alike
+become one segment, which also saves bandwidth to a remote terminal.
 
-Of 256 and of 16 colours the terminal is told the numbers, not what they should look like, so what was chosen
-here is what is shown.
+With 256 and with 16 colours the terminal receives palette numbers instead of RGB values, so it shows exactly the chosen
+colours.
 """
 
 from functools import lru_cache
@@ -23,7 +23,7 @@ from core.imaging.halfblock import ASCII_RAMP
 from core.imaging.resize import RAISED_BLACK, Pixels
 
 Kind = Literal["grey", "colour", "256", "16"]
-"""What the numbers of colours mean."""
+"""The encoding of colour codes."""
 
 LEVELS: Final = 16
 UPPER_HALF: Final = "▀"
@@ -31,12 +31,12 @@ SHADE: Final = "░"
 
 
 def cell_lines(image: Pixels, *, lifted: bool = False, mode: ColorMode = "truecolor") -> list[list[Segment]]:
-    """A picture as lines of segments, W cells wide and ceil(H / 2) high.
+    """Convert an image to lines of segments, W cells wide and ceil(H / 2) high.
 
     Args:
-        picture: uint8 [H, W] or [H, W, 3].
+        image: uint8 [H, W] or [H, W, 3].
         lifted: draw black a little brighter, to set the tile off from its neighbours.
-        mode: what the terminal can show.
+        mode: the colours that the terminal can show.
     """
     if image.shape[0] % 2:
         image = np.concatenate([image, np.zeros_like(image[:1])])
@@ -59,7 +59,7 @@ def _ascii_lines(image: Pixels, *, lifted: bool) -> list[str]:
 
 
 def _truecolor_codes(image: Pixels) -> NDArray[np.int64]:
-    """One number a pixel: 0..15 for grey, 0..4095 for colour."""
+    """One number per pixel: 0..15 for grey, 0..4095 for colour."""
     levels = (image.astype(np.int64) * (LEVELS - 1) + 127) // 255
     if image.ndim == 2:
         return levels
@@ -74,17 +74,17 @@ def _line(pairs: list[int], *, kind: Kind, lifted: bool) -> list[Segment]:
 def _segment(pair: int, length: int, kind: Kind, lifted: bool) -> Segment:
     top, bottom = divmod(pair, LEVELS**3)
     if pair == 0 and lifted and kind == "16":
-        # A quarter of dark grey on black is about as bright as black is where it is lifted.
+        # A quarter of dark grey on black is about as bright as lifted black.
         return Segment(SHADE * length, Style(color=_palette_color(8, "16"), bgcolor=_palette_color(0, "16")))
     return Segment((" " if top == bottom else UPPER_HALF) * length, _style(pair, kind, lifted))
 
 
 @lru_cache(maxsize=32768)
 def _style(pair: int, kind: Kind, lifted: bool) -> Style:
-    """One object for each look: Textual keeps with it how it is written."""
+    """One object per style, because Textual caches its escape sequence by object."""
     top, bottom = divmod(pair, LEVELS**3)
-    ground = _color(bottom, kind, lifted)
-    return Style(bgcolor=ground) if top == bottom else Style(color=_color(top, kind, lifted), bgcolor=ground)
+    lower = _color(bottom, kind, lifted)
+    return Style(bgcolor=lower) if top == bottom else Style(color=_color(top, kind, lifted), bgcolor=lower)
 
 
 @lru_cache(maxsize=8192)
@@ -98,11 +98,11 @@ def _color(code: int, kind: Kind, lifted: bool) -> Color:
 
 
 def _palette_color(number: int, kind: Literal["256", "16"]) -> Color:
-    """A colour that reaches the terminal as its number; with its triplet, Textual does not translate it."""
+    """A colour that is sent as its palette number; because it has a triplet, Textual does not translate it."""
     type_ = ColorType.EIGHT_BIT if kind == "256" else ColorType.STANDARD
     triplet = Color(f"color({number})", type_, number=number).get_truecolor()
     return Color(f"color({number})", type_, number=number, triplet=triplet)
 
 
 WHITE_ON_BLACK: Final = Style(color=_palette_color(15, "16"), bgcolor=_palette_color(0, "16"))
-"""Letters are brighter the more of their cell they fill, which is only so on a dark ground."""
+"""Style of ASCII images: the more of its cell a letter fills the brighter it looks, but only on a dark background."""

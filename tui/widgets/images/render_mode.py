@@ -1,4 +1,4 @@
-"""How pictures are drawn: with which colours, and how large. What all screens follow when a person changes it."""
+"""Render mode: the colours and zoom of all images, and the signal of its changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RenderMode:
-    """How pictures are drawn.
+    """Colours and zoom of images.
 
     Attributes:
-        mode: with true colours, 256 or 16 of them as half-blocks, or with letters.
-        zoom: how many cells wide a pixel is; at 1 it is half a line high, at 2 a line.
-        placements: where the terminal draws pictures itself, their places; `mode` is for what has none.
+        mode: half-blocks with true colours, 256 or 16 colours, or letters.
+        zoom: width of a pixel in cells; at 1 it is half a line high, at 2 a line.
+        placements: placements of images that the terminal draws itself; `mode` applies to images without one.
     """
 
     mode: "ColorMode" = "truecolor"
@@ -32,36 +32,36 @@ class RenderMode:
 
 
 class RenderModeApp(App[None]):
-    """An app whose pictures can be drawn otherwise while it runs, and whose keys can be others."""
+    """An app whose render mode and keymap can change while it runs."""
 
     def __init__(self) -> None:
         super().__init__()
         self.render_mode = RenderMode()
-        self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
-        self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
+        self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "render mode changed")
+        self.keymap_changed_signal: Signal[None] = Signal(self, "keymap changed")
 
-    def set_render_mode(self, drawing: RenderMode) -> None:
-        """Draw all pictures like this from now on."""
-        if drawing != self.render_mode:
-            self.render_mode = drawing
-            self.render_mode_changed_signal.publish(drawing)
+    def set_render_mode(self, render_mode: RenderMode) -> None:
+        """Draw all images in this mode from now on."""
+        if render_mode != self.render_mode:
+            self.render_mode = render_mode
+            self.render_mode_changed_signal.publish(render_mode)
 
 
 def current_render_mode(widget: Widget) -> RenderMode:
-    """How pictures are drawn where the widget is."""
+    """The render mode of the widget's app, else the default."""
     app = widget.app
     return app.render_mode if isinstance(app, RenderModeApp) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Do something whenever pictures are drawn otherwise."""
+    """Call `act` whenever the render mode changes."""
     app = widget.app
     if isinstance(app, RenderModeApp):
         subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
 def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Do something whenever commands have other keys, which the screens name."""
+    """Call `act` whenever the keys of commands change, because screens show them."""
     app = widget.app
     if isinstance(app, RenderModeApp):
         subscribe_weakly(widget, app.keymap_changed_signal, act)
@@ -71,10 +71,10 @@ def color_mode(wanted: "ImageMode", color_system: str | None, encoding: str) -> 
     """The colours to draw with.
 
     Args:
-        wanted: what was asked for; `auto` takes what the terminal has, and so does `kitty` for what it cannot draw.
-        color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where that
-            is unknown, which Textual takes for true colours.
-        encoding: in which the terminal is written to; half-blocks are in Unicode alone.
+        wanted: the setting; `auto` takes the colours of the terminal, and so does `kitty` for images without placement.
+        color_system: of the terminal, as Rich detected it from COLORTERM and TERM; None if unknown, which Textual
+            treats as true colours.
+        encoding: the encoding of the terminal's output; half-blocks exist in Unicode only.
 
     >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
     ('256', 'ascii')
