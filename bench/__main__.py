@@ -1,4 +1,4 @@
-"""``python -m bench NAME``: see docs/speed.md."""
+"""Command line of the benchmarks, ``python -m bench NAME``: see docs/speed.md."""
 
 import importlib
 import sys
@@ -21,27 +21,26 @@ BENCHMARKS: Final = {
 }
 
 MODULE_NAMES: Final = {"limit": "roofline"}
-"""Modules of `bench.cases` whose benchmark has another name."""
+"""Modules of `bench.cases` that differ in name from their benchmark."""
 
 
 class Benchmarks(click.Group):
-    """Knows the names; imports one when it is called."""
+    """Lists the benchmarks by name, and imports one only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in their order."""
+        """The names in their order."""
         return list(BENCHMARKS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The benchmark of a name."""
+        """Import the benchmark of a name."""
         if cmd_name not in BENCHMARKS:
             return None
-        command: click.Command = importlib.import_module(
-            f"bench.cases.{MODULE_NAMES.get(cmd_name, cmd_name)}"
-        ).command
+        module = importlib.import_module(f"bench.cases.{MODULE_NAMES.get(cmd_name, cmd_name)}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Without importing any."""
+        """Write the list of benchmarks without importing any."""
         with formatter.section("Benchmarks"):
             formatter.write_dl(list(BENCHMARKS.items()))
 

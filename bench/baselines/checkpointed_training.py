@@ -1,6 +1,7 @@
-"""Another's training, looked at as times pass, in a process of its own: ``python -m bench.baselines.checkpointed_training FILE``.
+"""Training of a peer's pipeline that samples at given times, in a process of its own.
 
-FILE holds `Settings` as JSON. Starting the process is no part of the times, nor is drawing.
+``python -m bench.baselines.checkpointed_training FILE``: FILE holds `CheckpointedSettings` as JSON. The times include
+neither the start of the process nor sampling.
 """
 
 import json
@@ -19,16 +20,16 @@ PEER_PIPELINES: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own
 
 
 class CheckpointedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who trains on what, when it is looked at, and where what is seen goes.
+    """Settings of one training.
 
     Attributes:
-        name: one of `THEIRS`.
-        dataset: its name.
-        times: seconds of training, rising.
-        count: pictures that are drawn each time.
-        device: where.
-        threads: of OpenMP.
-        out: a folder.
+        name: one of `PEER_PIPELINES`.
+        dataset: the name of the data set.
+        times: seconds of training after which to sample, rising.
+        count: number of samples each time.
+        device: the device.
+        threads: number of OpenMP threads.
+        out: the folder for samples and times.
     """
 
     name: str
@@ -41,7 +42,7 @@ class CheckpointedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(NamedTuple):
-    """What came of so many seconds of training: those that were really trained, and pictures in [0, 1]."""
+    """Samples after some seconds of training: the seconds asked for, those trained, and images in [0, 1]."""
 
     seconds: float
     trained: float
@@ -49,7 +50,7 @@ class Checkpoint(NamedTuple):
 
 
 def train_with_checkpoints(settings: CheckpointedSettings) -> list[Checkpoint]:
-    """Train in a process of its own, and look at each of the times.
+    """Train in a process of its own, and sample at each of the times.
 
     Raises:
         UserError: the training ended by itself.
@@ -63,9 +64,9 @@ def train_with_checkpoints(settings: CheckpointedSettings) -> list[Checkpoint]:
 
 
 def main() -> None:
-    """The process."""
+    """Train in this process."""
     settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=CheckpointedSettings)
-    import torch  # its threads are settled by the environment
+    import torch  # the environment sets its number of threads
 
     from bench.baselines import training_loops
     from bench.baselines.full_pipelines import denoising_diffusion_pytorch_pipeline, diffusers_pipeline

@@ -1,4 +1,4 @@
-"""Other people's trainings as a whole: their network, their loop, their way of drawing pictures, both by DDIM."""
+"""Peers' complete pipelines: their network, their training loop and their DDIM sampling."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -13,19 +13,19 @@ from bench.baselines import training_loops
 from core.data import ImageSet
 
 BATCH: Final = 32
-"""Pictures a step, as in the README of the first."""
+"""Images per step, as in the README of denoising-diffusion-pytorch."""
 NETWORK_CALLS: Final = 50
-"""Network calls a picture."""
+"""Network calls per sample."""
 _SAMPLING_BATCH: Final = 64
 
 Draw = Callable[[int], NDArray[np.float32]]
-"""A number of pictures to pictures [count, C, H, W] in [0, 1]."""
+"""Sampling: from a count to images [count, C, H, W] in [0, 1]."""
 
 
 def denoising_diffusion_pytorch_pipeline(
     images: ImageSet, device: torch.device, folder: Path
 ) -> tuple[Iterator[int], Draw]:
-    """Its U-Net of its README, half as wide (32, 64, 128 channels), its trainer, and its mean of the weights."""
+    """The U-Net of its README, half as wide (32, 64, 128 channels), with its trainer and its EMA of the weights."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
     network = Unet(dim=32, dim_mults=(1, 2, 4), channels=images.channels)
@@ -50,7 +50,7 @@ def denoising_diffusion_pytorch_pipeline(
 
 
 def diffusers_pipeline(images: ImageSet, device: torch.device) -> tuple[Iterator[int], Draw]:
-    """A U-Net of its own (32, 64, 128 channels) in the loop of its tutorial."""
+    """A U-Net of diffusers (32, 64, 128 channels) in the loop of its tutorial."""
     from diffusers import DDIMScheduler, UNet2DModel
 
     model = UNet2DModel(

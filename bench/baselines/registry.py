@@ -1,4 +1,4 @@
-"""Who trains in `throughput`: our loop and other people's, each as work for `bench.harness.interleaved`."""
+"""Contenders of `throughput`: our training loop and peers', each as work for `bench.harness.interleaved`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,25 +31,25 @@ CONTENDERS: Final = (OURS, COMPILED, PLAIN, THESIS_LOOP, *PEERS, *PEERS_OWN_NETW
 
 
 def needs_peers(name: str) -> bool:
-    """Whether others' packages have to be there for it."""
+    """Return whether a contender needs the packages of peers."""
     return name in (*PEERS, *PEERS_OWN_NETWORK)
 
 
 def build_contender(
     name: str, network: str, images: ImageSet, batch: int, device: torch.device, scratch: Path
 ) -> tuple[Work, int]:
-    """The work of one of `NAMES`, and how many parameters its network has.
+    """The work of one of `CONTENDERS`, and the number of parameters of its network.
 
     Args:
         name: one of them.
-        network: ``lean`` or ``thesis``; of the last two it is the size only.
-        pictures: a whole number of batches.
-        batch: pictures a step.
-        device: where.
-        scratch: a folder that does not exist yet, for whoever wants files.
+        network: ``lean`` or ``thesis``; for the last two contenders only its size is taken.
+        images: a whole number of batches.
+        batch: images per step.
+        device: the device.
+        scratch: a folder that does not exist yet, for contenders that read files.
     """
     recipe = recipe_config(network)
-    # The thesis trained in fp32, and so does its recipe; how fast its network can be trained is another question.
+    # The recipe of the thesis trains in fp32, but here the question is how fast its network can be trained.
     fast = with_settings(recipe, train={"precision": "auto"})
     channels, size = images.channels, images.size
     torch.manual_seed(0)
@@ -82,7 +82,7 @@ def build_contender(
 
 
 def with_torch_convolutions(model: nn.Module) -> nn.Module:
-    """The network with torch's own convolutions in place of ours, as the thesis prints it; the weights stay."""
+    """Replace our convolutions by those of torch, as the thesis prints the network; the weights stay."""
     for part in model.modules():
         if isinstance(part, Convolution):
             part.__class__ = nn.Conv2d  # type: ignore[assignment]

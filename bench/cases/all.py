@@ -1,4 +1,4 @@
-"""All benchmarks, one after another, each in a process of its own, so that none finds what another left behind."""
+"""All benchmarks, one after another, each in a process of its own so that none affects the next."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from core.runs import RunStore, State
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
 
 ONLY_ON_REQUEST: Final = ("gpu", "quality")
-"""Those that are run only when asked for: one is for GPUs, one takes long."""
+"""Benchmarks that run only on request: one needs a GPU, one takes long."""
 
 
 @click.command("all")

@@ -1,7 +1,7 @@
-"""Five runs at once against five in turn: which way the whole comparison is trained sooner.
+"""Throughput of five runs at once against five in turn.
 
-Runs in turn have all cores each, and one trains as fast as the next, so one stands for all. Every training is a process
-of its own, as workers are; they wait while others have their turn.
+Runs in turn have all cores each and train equally fast, so one of them represents all. Every training is a process of
+its own, as workers are, and waits during the trials of others.
 """
 
 import click
@@ -48,12 +48,11 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         start_workers([one for group in settings.values() for one in group]) as processes,
     ):
         pool = iter(processes)
-        crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
-        for crew in crews.values():
-            for child in crew:
-                child.wait_until_ready()
+        workers = {name: [next(pool) for _ in group] for name, group in settings.items()}
+        for process in processes:
+            process.wait_until_ready()
         log_progress("all are ready")
-        works = {name: combined_work(crew, TRIAL_SECONDS) for name, crew in crews.items()}
+        works = {name: combined_work(group, TRIAL_SECONDS) for name, group in workers.items()}
         rates = run_interleaved(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=log_progress)
     in_turn, at_once = list(groups)[:2]
     rows = [make_row(name, "pictures/s", values) for name, values in rates.items()]
@@ -76,7 +75,7 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
 
 
 def thread_groups(count: int, cores: int) -> dict[str, tuple[int, int]]:
-    """The ways to compare by name, as runs at once and threads of each: in turn, at once, and as many as cores."""
+    """Ways to share the cores by name, as runs at once and threads each: in turn, at once, and as many as cores."""
     several = max(1, cores // count)
     groups = {
         f"{count} in turn, {thread_count_text(cores)}": (1, cores),
@@ -88,5 +87,5 @@ def thread_groups(count: int, cores: int) -> dict[str, tuple[int, int]]:
 
 
 def thread_count_text(threads: int) -> str:
-    """1 thread, 2 threads."""
+    """Format a number of threads: 1 thread, 2 threads."""
     return f"{threads} thread{'s' if threads != 1 else ''}"

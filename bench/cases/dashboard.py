@@ -1,6 +1,6 @@
-"""How soon the dashboard is there, how soon it answers a key, and what it takes, each beside what was wanted.
+"""Latency and cost of the dashboard: first frame, key presses, processor, bytes and memory, each beside its target.
 
-Beside it runs an empty Textual app, which shows what Python, Textual and the terminal take by themselves.
+An empty Textual app is measured too, because it shows the share of Python, Textual and the terminal.
 """
 
 import os
@@ -95,7 +95,7 @@ def command(count: int, steps: int, seconds: float) -> None:
 
 
 def measure_round(found: Measured, folder: Path, trainings: Mapping[str, WorkerProcess], number: int) -> None:
-    """Visit both programs, and the dashboard once more while five runs train; what was measured goes into `found`."""
+    """Measure both programs, and the dashboard again with five live runs; measurements are added to `found`."""
     for name in turn_order(list(found), number):
         _extend_all(found[name], measure_visit(name, folder))
     _extend_all(
@@ -105,10 +105,10 @@ def measure_round(found: Measured, folder: Path, trainings: Mapping[str, WorkerP
 
 
 def memory_growth(folder: Path) -> dict[str, list[float]]:
-    """By how many MB a dashboard grows while five runs train for an hour, all of which happens in less than a minute.
+    """MB by which a dashboard grows during an hour of five runs, which is simulated in less than a minute.
 
     Raises:
-        UserError: it ended by itself.
+        UserError: the process ended by itself.
     """
     done = subprocess.run(
         [sys.executable, "-m", "bench.tui.memory_growth", str(folder)],
@@ -122,7 +122,7 @@ def memory_growth(folder: Path) -> dict[str, list[float]]:
 
 
 def open_program(name: str, folder: Path) -> PtySession:
-    """One of the programs in a terminal, just started; compiled since the first visit, as whatever is installed is."""
+    """Start a program in a terminal. Its bytecode is cached since the first start, as if it were installed."""
     home = str(folder / "nobody")
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT), **compiled}
@@ -131,7 +131,7 @@ def open_program(name: str, folder: Path) -> PtySession:
 
 
 def measure_visit(name: str, folder: Path) -> dict[str, list[float]]:
-    """Open a program, press keys, leave it alone for a while, and end it; milliseconds and per cent."""
+    """Open a program, press keys, leave it idle, and end it. Return milliseconds and per cent of a core."""
     first = "nothing here yet" if name == EMPTY else "quit"
     terminal = open_program(name, folder)
     try:
@@ -139,7 +139,7 @@ def measure_visit(name: str, folder: Path) -> dict[str, list[float]]:
         if name == DASHBOARD:
             found["all"] = [1000 * terminal.seconds_until(*SCHEDULE_NAMES, "▀")]
         terminal.settle(1.0)
-        if name == EMPTY:  # the dashboard is asked while five runs train
+        if name == EMPTY:  # the dashboard's keys are measured while five runs train
             found["key"] = [1000 * terminal.key_latency(key) for key in _KEYS]
         found["idle"] = [100 * terminal.cpu_share(_IDLE_SECONDS)]
         return found

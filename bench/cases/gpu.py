@@ -1,7 +1,7 @@
-"""A GPU in a few minutes: whether it computes what a CPU computes in float64, then how fast it trains.
+"""GPU check in a few minutes: correctness against float64 on the CPU, then training speed.
 
-What is checked: the network forwards (also in bfloat16), its gradients, what a step of the optimizer changes, and the
-picture of each sampler. Errors are those of a whole tensor, relative to it; TF32 is off meanwhile.
+The checks cover the forward pass (also in bfloat16), its gradients, the update of an optimizer step and the sample of
+each sampler. Errors are of a whole tensor, relative to its norm. TF32 is off during the checks.
 """
 
 import copy
@@ -25,9 +25,9 @@ from core.training.loop import Trainer
 
 STEPS: Final = 10
 MAX_RELATIVE_ERROR: Final = {"fp32": 1e-3, "bf16": 0.05}
-"""The largest relative errors that rounding explains."""
+"""Largest relative errors that rounding explains."""
 TIME_SHARES: Final = {"limit": 0.3, "throughput": 0.25, "concurrency": 0.2, "scaling": 0.25}
-"""The benchmarks, and how much of the time each gets."""
+"""Share of the time of each benchmark."""
 _MIN_SECONDS: Final = 2.0
 
 
@@ -40,7 +40,7 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether rounding explains the error; NaN is never explained."""
+        """True if rounding explains the error; never for NaN."""
         return self.error <= self.limit
 
 
@@ -82,7 +82,7 @@ def command(network: str, device: str, seconds: float, checks_only: bool) -> Non
 
 
 def parse_device(device: str) -> torch.device:
-    """The device, if torch can use it here.
+    """Parse a device and check that torch can use it here.
 
     Raises:
         UserError: it cannot.
@@ -120,19 +120,19 @@ def benchmark_commands(network: str, device: str, seconds: float) -> list[list[s
 
 
 def run_checks(network: str, device: torch.device, *, batch: int = 16, size: int = 32) -> Iterator[Check]:
-    """All comparisons, one after the other.
+    """Run all comparisons, one after the other.
 
     Args:
         network: ``lean`` or ``thesis``.
-        device: what is checked.
-        batch: pictures.
-        size: of a picture.
+        device: the device to check.
+        batch: number of images.
+        size: size of an image.
     """
     recipe = with_settings(plain_config(recipe_config(network)), train={"batch_size": batch})
     trainer = Trainer(recipe, noise_set(batch, size), device)
     model, diffusion = trainer.model, trainer.diffusion
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # a new network says zero to everything, which any device can
+    with torch.no_grad():  # a new network outputs zero for every input, which any device gets right
         for p in model.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=generator).to(device))
     exact = copy.deepcopy(model).cpu().double()
@@ -148,27 +148,27 @@ def run_checks(network: str, device: torch.device, *, batch: int = 16, size: int
             one.eval()
         noise = torch.randn((2, 1, size, size), generator=generator)
         for name in SAMPLERS:
-            found = _sample(name, model, diffusion, noise.to(device))
+            actual = _sample(name, model, diffusion, noise.to(device))
             expected = _sample(name, lambda xt, t: exact(xt.double(), t).float(), diffusion, noise)
-            yield Check(f"sampler {name}", relative_error([found], [expected]), MAX_RELATIVE_ERROR["fp32"])
+            yield Check(f"sampler {name}", relative_error([actual], [expected]), MAX_RELATIVE_ERROR["fp32"])
 
 
 def _forward_checks(model: nn.Module, exact: nn.Module, xt: Tensor, t: Tensor) -> Iterator[Check]:
     model.eval()
     exact.eval()
-    place = t.to(xt.device)
+    t_on_device = t.to(xt.device)
     with torch.no_grad():
         expected = exact(xt.cpu().double(), t)
         for precision, limit in MAX_RELATIVE_ERROR.items():
             with torch.autocast(xt.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                found = model(xt, place)
-            yield Check(f"forward, {precision}", relative_error([found], [expected]), limit)
+                actual = model(xt, t_on_device)
+            yield Check(f"forward, {precision}", relative_error([actual], [expected]), limit)
     model.train()
     exact.train()
 
 
 def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t: Tensor) -> Iterator[Check]:
-    """Loss, gradients, and how Adam moves the weights by them; both networks have moved afterwards."""
+    """Check loss, gradients and an Adam step, which updates the weights of both networks."""
     rate = trainer.config.train.learning_rate
     optimizer = torch.optim.Adam(exact.parameters(), lr=rate)
     before = [p.detach().cpu().clone() for p in trainer.model.parameters()]
@@ -177,9 +177,9 @@ def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t:
         (trainer.model, trainer.device, torch.float32),
         (exact, torch.device("cpu"), torch.float64),
     ):
-        images, noise, place = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
-        output = model(trainer.diffusion.q_sample(images, place, noise), place)
-        loss = trainer.diffusion.loss(output, images, noise, place).mean()
+        images, noise, timesteps = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
+        output = model(trainer.diffusion.q_sample(images, timesteps, noise), timesteps)
+        loss = trainer.diffusion.loss(output, images, noise, timesteps).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
     yield Check("loss", relative_error(losses[:1], losses[1:]), MAX_RELATIVE_ERROR["fp32"])
@@ -191,25 +191,25 @@ def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t:
         [after.detach().cpu().double() - old for after, old in zip(model.parameters(), before, strict=True)]
         for model in (trainer.model, exact)
     ]
-    # The first step of Adam is the gradient's sign, which rounding turns where there is hardly any gradient.
+    # The first step of Adam is the gradient's sign, which rounding can flip for gradients close to zero.
     yield Check("step of the optimizer", relative_error(*moved), MAX_RELATIVE_ERROR["bf16"])
 
 
 def _sample(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
-    """Ten steps from the noise, in float32 between the calls, so that the same is drawn on the way."""
+    """Sample in ten steps, with float32 between the network calls so that random draws are the same."""
     generator = torch.Generator().manual_seed(1)
     return sample(name, model, diffusion, noise, SamplerOptions(steps=STEPS), generator=generator)
 
 
-def relative_error(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """The relative error of some tensors taken together; NaN if any number is."""
-    ours = torch.cat([value.detach().cpu().double().flatten() for value in found])
-    theirs = torch.cat([value.detach().cpu().double().flatten() for value in expected])
-    return float((ours - theirs).norm() / theirs.norm().clamp_min(1e-30))
+def relative_error(actual: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """The relative error of all tensors concatenated; NaN if any value is NaN."""
+    ours = torch.cat([value.detach().cpu().double().flatten() for value in actual])
+    exact = torch.cat([value.detach().cpu().double().flatten() for value in expected])
+    return float((ours - exact).norm() / exact.norm().clamp_min(1e-30))
 
 
 def result_rows(checks: Iterable[Check]) -> list[Row]:
-    """A line each."""
+    """One row per check."""
     return [
         make_row(
             check.name,

@@ -1,10 +1,10 @@
-"""Time to quality: what samples are worth after so many seconds of training, ours beside others.
+"""Time to quality: sample quality after a given time of training, ours beside peers'.
 
-Ours is a training of the recipe that is as long as the time allows, from beginning to cool-down, once for each seed and
-time. Others have no end that they cool down to: one training each, looked at as the times pass. Looking takes no time
-from anybody. All judge by the balanced pass rate and the distance of areas of `core evaluate`.
+Ours is a training of the recipe that fills the time, from the start to the cool-down, once for each seed and time.
+Peers have no cool-down, so each trains once and is sampled at each of the times. Sampling is not training time.
+The metrics are the balanced pass rate and the area distance of `core evaluate`.
 
-One trains after another on all cores; or, with ``--a-core-each``, as many at once as there are cores.
+Trainings run one after another on all cores, or with ``--a-core-each`` as many at once as there are cores.
 """
 
 import shutil
@@ -40,7 +40,7 @@ OURS: Final = "ours"
 METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
 
 Outcome = tuple[str, float, NDArray[np.float32]]
-"""Whose, after how long; the seconds that it really trained; its pictures in [0, 1]."""
+"""Name with the time asked for; the seconds trained; the samples in [0, 1]."""
 
 
 @click.command("quality")
@@ -90,7 +90,7 @@ def command(
     images = load_dataset(dataset)
     evaluator = Evaluator(images)
     with OtherLoad() as others, tempfile.TemporaryDirectory() as scratch:
-        # The longest first, so that no core waits long for the last of them.
+        # The longest first, so that no core idles for long at the end.
         jobs: list[Callable[[], list[Outcome]]] = [
             partial(
                 train_peer,
@@ -118,8 +118,8 @@ def command(
         with ThreadPoolExecutor(machine.cores if a_core_each else 1) as pool:
             outcomes = [one for job in pool.map(lambda job: job(), jobs) for one in job]
     found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
-    for key, passed, drawn in outcomes:
-        found.setdefault(key, []).append((passed, drawn))
+    for key, seconds, samples in outcomes:
+        found.setdefault(key, []).append((seconds, samples))
     report_result(
         "quality",
         result_rows(found, evaluator),
@@ -144,15 +144,15 @@ def command(
 
 
 def training_config(dataset: str, seed: int) -> RunConfig:
-    """The recipe of the lean network, on a data set, from a seed."""
+    """The recipe of the lean network with this data set and seed."""
     return with_settings(recipe_config("lean"), data={"dataset": dataset}, train={"seed": seed})
 
 
 def parse_times(times: str, option: str = "--times") -> list[float]:
-    """The times that were asked for by an option, shortest first.
+    """Parse the times of an option, shortest first.
 
     Raises:
-        UserError: something that is no time.
+        UserError: the text contains anything but times.
     """
     try:
         found = sorted({float(part) for part in times.split(",")})
@@ -172,14 +172,14 @@ def train_ours(
     threads: int,
     keep: Path | None = None,
 ) -> list[Outcome]:
-    """A training of the recipe, made to last as long as it may.
+    """Train the recipe for as many epochs as fit into the time, and sample.
 
     Args:
         recipe: with the data set and the seed of the training.
         seconds: of training.
-        count: pictures to draw.
-        pictures: the data set.
-        device: one, or several joined by ``+``; the first draws.
+        count: number of samples.
+        images: the data set.
+        device: one, or several joined by ``+``; the first one samples.
         threads: of all processes together.
         keep: a folder for the weights, as `torch.save` writes them.
     """
@@ -203,15 +203,15 @@ def train_ours(
 
 
 def train_peer(settings: Looked) -> list[Outcome]:
-    """One of others, after each of the times."""
+    """Train one of the peers, with an outcome for each of the times."""
     return [
-        (f"{settings.name}, {look.seconds:g} s", look.trained, look.images)
-        for look in train_with_checkpoints(settings)
+        (f"{settings.name}, {checkpoint.seconds:g} s", checkpoint.trained, checkpoint.images)
+        for checkpoint in train_with_checkpoints(settings)
     ]
 
 
 def result_rows(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
-    """Each metric of each, over its seeds, and the seconds that it took."""
+    """Rows of each metric over the seeds, and of the seconds that the training took."""
     rows = []
     for name, trainings in found.items():
         evaluated = []

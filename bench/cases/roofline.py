@@ -1,8 +1,8 @@
-"""How near training comes to what the device can do, and where the rest goes.
+"""Roofline: achieved operations per second against those that the device reaches, and a profile of the rest.
 
-Work is counted in floating-point operations of the network's forward and backward pass, by torch's own counter; what
-the optimizer, the mean of the weights and the noise cost is time without work. The yardsticks, in the same dtype and in
-turns with it, are a matrix product and a 3x3 convolution large enough that nothing but arithmetic takes time.
+Work is the floating-point operations of the network's forward and backward pass, counted by torch. The optimizer, the
+EMA of the weights and the noise take time but count as no work. The references are a matrix product and a 3x3
+convolution in the same dtype, interleaved with training, and so large that only arithmetic takes time.
 """
 
 import copy
@@ -40,7 +40,7 @@ _MAX_OPERATORS: Final = 12
 
 
 class ReferenceSize(NamedTuple):
-    """Sizes of the large operations: a matrix of n x n, and pictures [batch, channels, size, size]."""
+    """Sizes of the reference operations: an n x n matrix, and images [batch, channels, size, size]."""
 
     n: int
     batch: int
@@ -110,7 +110,7 @@ def command(
 
 
 def roofline_work(name: str, trainer: Trainer, device: torch.device) -> dict[str, Work]:
-    """Training and both yardsticks in one dtype; their work is counted in GFLOP."""
+    """Training and both references in one dtype; their work is in GFLOP."""
     batch = trainer.config.train.batch_size
     step = step_flops(trainer, batch) / 1e9
     train = work_from_trainer(trainer)
@@ -128,15 +128,15 @@ def roofline_work(name: str, trainer: Trainer, device: torch.device) -> dict[str
 
 
 def step_flops(trainer: Trainer, batch: int) -> int:
-    """Floating-point operations of the network, forward and backward, for a batch; a multiply-add is two.
+    """Floating-point operations of the network, forward and backward, for a batch; a multiply-add counts as two.
 
     Reference: `torch.utils.flop_counter`, which counts convolutions, matrix products and attention.
     """
     shape = (batch, trainer.channels, trainer.size, trainer.size)
     xt = torch.zeros(shape, device=trainer.device)
     t = torch.zeros(batch, dtype=torch.int64, device=trainer.device)
-    # A copy, so that neither gradients nor BatchNorm's statistics of the trained one change. Attention is
-    # counted as the matrix products that it is: the counter does not know the fused one of a CPU.
+    # A copy, so that neither the gradients nor the BatchNorm statistics of the trained network change. Attention is
+    # counted as plain matrix products, because the counter does not know the fused kernel of a CPU.
     model = copy.deepcopy(trainer.model)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(xt, t).sum().backward()
@@ -154,7 +154,7 @@ def matrix_products(n: int, dtype: torch.dtype, device: torch.device) -> Iterato
 
 
 def convolutions(size: ReferenceSize, dtype: torch.dtype, device: torch.device) -> Iterator[int]:
-    """3x3 convolutions of as many channels out as in, in channels_last memory, forwards only."""
+    """3x3 convolutions with as many output as input channels, in channels_last memory, forward only."""
     generator = torch.Generator(device).manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -170,13 +170,13 @@ def convolutions(size: ReferenceSize, dtype: torch.dtype, device: torch.device) 
 
 
 def gflop_work(steps: Iterator[int], operations: int, device: torch.device) -> Work:
-    """Repeated operations as work counted in GFLOP."""
+    """Repeated operations as work in GFLOP."""
     work = work_from_steps(steps, device)
     return lambda: work() * operations / 1e9
 
 
 def operator_shares(trainer: Trainer) -> list[tuple[str, float]]:
-    """The operators that training spends most time in, and their shares of it; what they call is not theirs."""
+    """The operators with the largest shares of training time, without the time of the operators that they call."""
     work = work_from_trainer(trainer)
     on_gpu = trainer.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -187,22 +187,22 @@ def operator_shares(trainer: Trainer) -> list[tuple[str, float]]:
         event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events
     }
     total = sum(times.values()) or 1.0
-    most = sorted(times.items(), key=lambda item: -item[1])[:_MAX_OPERATORS]
-    return [(name, time / total) for name, time in most]
+    largest = sorted(times.items(), key=lambda item: -item[1])[:_MAX_OPERATORS]
+    return [(name, time / total) for name, time in largest]
 
 
 def result_rows(rates: Rates, chosen: tuple[str, ...]) -> list[Row]:
-    """GFLOP/s of each, then the share of the yardsticks that training reaches, round by round."""
+    """GFLOP/s of each, then the ratio of training to each reference, round by round."""
     rows = [make_row(name, "GFLOP/s", values) for name, values in rates.items()]
     for name in chosen:
-        for yardstick in (MATRIX, CONVOLUTION):
-            of = ratios(rates, f"{TRAINING}, {name}", f"{yardstick}, {name}")
-            rows.append(make_row(f"{TRAINING} / {yardstick}, {name}", "times", of))
+        for reference in (MATRIX, CONVOLUTION):
+            shares = ratios(rates, f"{TRAINING}, {name}", f"{reference}, {name}")
+            rows.append(make_row(f"{TRAINING} / {reference}, {name}", "times", shares))
     return rows
 
 
 def profile_rows(profiles: dict[str, list[tuple[str, float]]]) -> list[Row]:
-    """The operators of each profile as lines."""
+    """Rows of the operators of each profile."""
     return [
         make_row(f"{name}: {operator}", "share of time", [share])
         for name, shares in profiles.items()

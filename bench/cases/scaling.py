@@ -1,4 +1,4 @@
-"""What a training step costs as batch, picture size, width or T grow, and the exponents of that."""
+"""Cost of a training step against batch, image size, width and T, with fitted exponents."""
 
 from typing import Any, Final
 
@@ -64,7 +64,7 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
 
 
 def scaling_points(axes: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """What is measured, by name; the common point of all axes once."""
+    """The measured points by name, with the common point of all axes once."""
     points = {point_label("batch", BASE_POINT["batch"]): dict(BASE_POINT)}
     for axis in axes:
         for value in AXES[axis]:
@@ -74,12 +74,12 @@ def scaling_points(axes: tuple[str, ...]) -> dict[str, dict[str, int]]:
 
 
 def point_label(axis: str, value: int) -> str:
-    """The name of a point; the one that all axes have is ``base``."""
+    """The name of a point; the common point of all axes is ``base``."""
     return "base" if value == BASE_POINT[axis] else f"{axis} {value}"
 
 
 def scaling_work(recipe: RunConfig, point: dict[str, int], device: torch.device) -> Work:
-    """Training at one point; its work is counted in steps."""
+    """Training at one point; its work is in steps."""
     batch = point["batch"]
     changed: dict[str, dict[str, Any]] = {
         "model": {"width": point["width"]},
@@ -91,7 +91,7 @@ def scaling_work(recipe: RunConfig, point: dict[str, int], device: torch.device)
 
 
 def result_rows(rates: Rates, axes: tuple[str, ...]) -> list[Row]:
-    """Milliseconds a step of each point, then the exponent of each axis."""
+    """Milliseconds per step of each point, then the exponent of each axis."""
     costs = {label: [1.0 / rate for rate in values] for label, values in rates.items()}
     rows = [make_row(label, "ms a step", [1000 * cost for cost in values]) for label, values in costs.items()]
     for axis in axes:

@@ -1,8 +1,8 @@
-"""Pictures a second in training: our loop and other people's, with one network, in turns.
+"""Images per second in training: our loop and peers', with one network, interleaved.
 
-"ours" is our loop with all that the recipe switches on; "ours, plain" is the same loop in fp32 with Adam and nothing
-else, so that beside it the loops alone differ. Each trains in a process of its own: ours as its workers are started,
-others as a script of theirs would be. Whose turn it is not, waits.
+"ours" is our loop with all features of the recipe. "ours, plain" is the same loop in fp32 with Adam and nothing else,
+so that it differs from peers only in the loop. Each trains in a process of its own, ours started as workers are and
+peers' as scripts. Processes wait outside their turn.
 """
 
 import click
@@ -18,7 +18,7 @@ from bench.harness.report import Row, log_progress, make_row, report_result
 from bench.harness.workloads import recipe_config
 
 _IMAGES = 10_000
-"""About as many as an epoch has, so that its end costs what it does in a real training."""
+"""About the size of an epoch, so that the end of an epoch costs as much as in a real training."""
 _SIZE = 32
 
 
@@ -65,12 +65,12 @@ def command(
         for name in chosen
     ]
     with OtherLoad() as others, start_workers(settings) as processes:
-        crews = dict(zip(chosen, processes, strict=True))
-        for name, child in crews.items():
-            log_progress(f"{name} was ready in {child.wait_until_ready():.1f} s")
-        works = {name: combined_work([child], TRIAL_SECONDS) for name, child in crews.items()}
+        workers = dict(zip(chosen, processes, strict=True))
+        for name, worker in workers.items():
+            log_progress(f"{name} was ready in {worker.wait_until_ready():.1f} s")
+        works = {name: combined_work([worker], TRIAL_SECONDS) for name, worker in workers.items()}
         rates = run_interleaved(works, seconds=seconds, report=log_progress)
-        sizes = {name: child.parameters for name, child in crews.items()}
+        sizes = {name: worker.parameters for name, worker in workers.items()}
     report_result(
         "throughput",
         result_rows(rates, sizes),
@@ -82,7 +82,7 @@ def command(
 
 
 def result_rows(rates: Rates, sizes: dict[str, int]) -> list[Row]:
-    """Pictures a second of each, then how many times faster ours are than the others, round by round."""
+    """Images per second of each, then the ratio of ours to the others, round by round."""
     rows = [
         make_row(name, "pictures/s", values, f"{sizes[name] / 1e6:.2f} M parameters")
         for name, values in rates.items()

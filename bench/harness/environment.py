@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and how much of the machine other programs took meanwhile."""
+"""Environment of a benchmark: hardware, versions, and the load of other programs."""
 
 import importlib.metadata
 import os
@@ -18,27 +18,27 @@ from core.launch.provenance import provenance_of_this_process
 
 PACKAGES: Final = ("ddpm-tui", "torch", "numpy")
 MAX_OTHER_LOAD: Final = 0.05
-"""The share of the cores that other programs may take before a measurement counts as disturbed."""
+"""Share of the cores above which the load of other programs disturbs a measurement."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Hardware and versions, as they are printed with every number."""
+    """Hardware and versions, printed with every result."""
 
     cpu: str
     cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     instructions: tuple[str, ...]
-    """Those that decide how fast small numbers are multiplied."""
+    """Instruction sets that determine the speed of low-precision arithmetic."""
     memory_gib: float
     gpus: tuple[str, ...]
     system: str
     python: str
     versions: dict[str, str]
     commit: str
-    """Of the checkout, with ``+changes`` if files differ from it."""
+    """The commit of the checkout, with ``+changes`` if files differ from it."""
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Describe the machine in two lines of text."""
         extra = f" ({', '.join(self.instructions)})" if self.instructions else ""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
@@ -48,15 +48,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def slug(self) -> str:
-        """A file name's part that tells machines apart; a CPU that has instructions for bfloat16 from one without."""
-        what = self.gpus[0] if self.gpus else self.cpu
+        """The part of a file name that identifies the machine, with a mark for CPUs with bfloat16 instructions."""
+        name = self.gpus[0] if self.gpus else self.cpu
         if not self.gpus and "avx512_bf16" in self.instructions:
-            what += " bf16"
-        return re.sub(r"[^a-z0-9]+", "-", f"{what} {self.cores}".lower()).strip("-")
+            name += " bf16"
+        return re.sub(r"[^a-z0-9]+", "-", f"{name} {self.cores}".lower()).strip("-")
 
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
-    """The machine, and the versions of what is always measured with, and of `packages`."""
+    """Describe this machine, with the versions of `PACKAGES` and of `packages`."""
     found = detect_machine()
     versions = {}
     for name in (*PACKAGES, *packages):
@@ -80,9 +80,9 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
 
 
 class OtherLoad:
-    """Measures, between entering and leaving, how much of the machine programs other than this one took.
+    """Context that measures the load of other programs.
 
-    What this process and its children took counts as its own.
+    This process and its children do not count as other programs.
     """
 
     def __enter__(self) -> Self:
@@ -101,12 +101,12 @@ class OtherLoad:
 
     @property
     def quiet(self) -> bool:
-        """Whether they left this program alone."""
+        """True if the load of other programs is small enough."""
         return self.share <= MAX_OTHER_LOAD
 
 
 def other_load_share(busy: float, own: float, seconds: float, cores: int) -> float:
-    """The share of `cores` that others kept busy; all in seconds. Rounding of the clocks can make it no less than 0.
+    """The share of `cores` that other programs kept busy, from times in seconds; clock rounding is clamped to 0..1.
 
     >>> other_load_share(busy=15.0, own=10.0, seconds=10.0, cores=2)
     0.25
@@ -115,16 +115,16 @@ def other_load_share(busy: float, own: float, seconds: float, cores: int) -> flo
 
 
 def _busy_seconds() -> float:
-    """Seconds that all cores together have worked."""
+    """Busy seconds of all cores together."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    # Linux counts what guests take in `user` too.
+    # Linux includes guest time in `user`.
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
     return float(sum(times) - idle - guests)
 
 
 def _own_seconds() -> float:
-    """Seconds that this process worked, and its children, those that have ended as well."""
+    """Busy seconds of this process and its children, including those that have ended."""
     total = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         try:
@@ -136,7 +136,7 @@ def _own_seconds() -> float:
 
 
 def cpu_name_with_model(name: str, cpuinfo: str) -> str:
-    """The name of a CPU, with its family and model if no number is in it: virtual machines call many alike.
+    """Add family and model to a CPU name without digits, because virtual machines give many CPUs the same name.
 
     Args:
         name: as the system gives it.

@@ -1,4 +1,4 @@
-"""Options that several benchmarks have."""
+"""Command-line options shared by several benchmarks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def seconds_option(default: float) -> Decorator:
-    """How long the benchmark may take."""
+    """The option for the total time of a benchmark."""
     return click.option(
         "--seconds",
         type=click.FloatRange(min=0, min_open=True),

@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for a person, and JSON beside it for whoever asks later."""
+"""Report of a benchmark: a table on stdout, and JSON in bench/results."""
 
 import shlex
 import sys
@@ -18,7 +18,7 @@ RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a result: the median of n measurements, and their quartiles."""
+    """One row of a result: the median of n measurements, and their quartiles."""
 
     name: str
     unit: str
@@ -39,21 +39,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     machine: Machine
     others: float
-    """The share of the cores that other programs took meanwhile."""
+    """Share of the cores that other programs took during the benchmark."""
     quiet: bool
-    """Whether that was little enough for the numbers to mean something."""
+    """True if that share was small enough for a valid measurement."""
     settings: dict[str, Any]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
 
 def make_row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
-    """A line of the measurements of one thing."""
+    """A row from measurements."""
     return row_from_spread(name, unit, summarize(values), note, values)
 
 
 def row_from_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
-    """A line of what is known of a median."""
+    """A row from a median and its quartiles."""
     return Row(
         name=name,
         unit=unit,
@@ -82,7 +82,7 @@ def format_table(rows: Sequence[Row]) -> list[str]:
 
 
 def format_number(value: float) -> str:
-    """Three digits or more, so that nothing looks more exact than it is.
+    """Format a number with three significant digits, or as a whole number from 100 on.
 
     >>> format_number(1234.5), format_number(12.345), format_number(0.012345)
     ('1,234', '12.3', '0.0123')
@@ -93,7 +93,7 @@ def format_number(value: float) -> str:
 
 
 def print_result(result: Result) -> None:
-    """Write a result to stdout."""
+    """Print a result to stdout."""
     for line in result.machine.lines():
         click.echo(line)
     click.echo(", ".join(f"{key} {value}" for key, value in result.settings.items()))
@@ -104,8 +104,8 @@ def print_result(result: Result) -> None:
         click.echo(f"\n{note}")
     if not result.quiet:
         click.echo(
-            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {MAX_OTHER_LOAD:.0%}): these numbers "
-            "are no measurement."
+            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {MAX_OTHER_LOAD:.0%}): "
+            "these numbers are no measurement."
         )
 
 
@@ -120,17 +120,17 @@ def report_result(
     folder: Path = RESULTS,
     variant: str = "",
 ) -> Path:
-    """Show a result and keep it.
+    """Print a result and save it.
 
     Args:
         benchmark: its name.
-        rows: what was found.
-        machine: where.
+        rows: the measurements.
+        machine: the machine.
         others: see `Result.others`.
-        settings: what was measured.
+        settings: settings of the benchmark.
         notes: sentences below the table.
-        folder: where to keep it.
-        variant: what tells results of one benchmark on one machine apart, such as the network.
+        folder: the folder of results.
+        variant: distinguishes results of one benchmark on one machine, for example by the network.
 
     Returns:
         The file: ``BENCHMARK-VARIANT-MACHINE.json``, or ``.busy.json``, which git ignores, if it was not quiet.
@@ -156,5 +156,5 @@ def report_result(
 
 
 def log_progress(line: str) -> None:
-    """Progress, on stderr."""
+    """Print a line of progress to stderr."""
     click.echo(f"  {line}", err=True)

@@ -1,7 +1,8 @@
-"""A training of our recipe that is as long as a time allows, in processes of its own: ``python -m bench.harness.timed_training FILE``.
+"""Training of our recipe for a given time, in processes of its own.
 
-FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a process for each; they train one network.
-Starting them is no part of the time. How many epochs fit is settled halfway, by the speed until then.
+``python -m bench.harness.timed_training FILE``: FILE holds `TimedSettings` as JSON. On a device such as cpu+cpu,
+torchrun starts a process for each part, and all train one network. The time excludes the start of processes. The number
+of epochs is chosen halfway, from the speed until then.
 """
 
 import sys
@@ -17,20 +18,20 @@ from core.config import RunConfig
 
 _WARM_UP_SECONDS: Final = 1.0
 _PLAN_AFTER_SHARE: Final = 0.5
-"""The share of the time after which it is settled how long the training is; no recipe cools down so early."""
+"""Share of the time after which the number of epochs is chosen; no recipe cools down so early."""
 _PLANNED_SHARE: Final = 0.99
-"""The share of the time that a training is planned for, so that it ends within it."""
+"""Share of the time that a training is planned for, so that it ends within the time."""
 
 
 class TimedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is trained, where, for how long, and where the weights and the outcome go.
+    """Settings of one training.
 
     Attributes:
         config: the recipe, resolved; its epochs are replaced by as many as fit.
         seconds: of training.
         device: one, or several joined by ``+``, each with a process of its own.
         threads: of all processes together.
-        out: a folder.
+        out: the folder for the weights and the outcome.
     """
 
     config: RunConfig
@@ -41,14 +42,14 @@ class TimedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: how many epochs there were, and the seconds that they took."""
+    """Number of epochs, and the seconds that they took."""
 
     epochs: int
     seconds: float
 
 
 def train_for_seconds(settings: TimedSettings) -> tuple[Outcome, Path]:
-    """Train in processes of its own; the outcome, and the file of the (mean) weights, by `torch.save`.
+    """Train in subprocesses. Return the outcome, and the file of the (EMA) weights, written by `torch.save`.
 
     Raises:
         UserError: the training ended by itself.
@@ -61,9 +62,9 @@ def train_for_seconds(settings: TimedSettings) -> tuple[Outcome, Path]:
 
 
 def main() -> None:
-    """One process of it."""
+    """Train in this process, alone or as one of several."""
     settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TimedSettings)
-    import torch  # its threads are settled by the environment
+    import torch  # the environment sets its number of threads
 
     from bench.harness.workloads import ENDLESS, synchronise, with_settings
     from core.data import load_dataset
@@ -101,7 +102,7 @@ def main() -> None:
 
 
 def deadline_passed(seconds: float) -> Callable[[], bool]:
-    """Whether so many seconds have passed since now."""
+    """A function that returns whether that many seconds have passed since this call."""
     end = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= end
 

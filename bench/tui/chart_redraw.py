@@ -1,4 +1,4 @@
-"""How long the curves of five very long runs take to be drawn again when each has grown."""
+"""Time to redraw the curves of five very long runs when each has grown."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ class _ChartApp(App[None]):
 
 
 def measure_redraws(points: int = POINTS, repeats: int = REPEATS) -> list[float]:
-    """Milliseconds of each drawing, of curves that have grown since the last."""
+    """Milliseconds of each redraw, for curves that have grown since the last one."""
     return asyncio.run(_measure_redraws(points, repeats))
 
 
@@ -39,12 +39,12 @@ async def _measure_redraws(points: int, repeats: int) -> list[float]:
             start = time.perf_counter()
             chart.show(
                 [
-                    Series(name=f"run {place}", color="#56B4E9", steps=steps[:seen], losses=loss[:seen])
-                    for place, loss in enumerate(losses)
+                    Series(name=f"run {index}", color="#56B4E9", steps=steps[:seen], losses=loss[:seen])
+                    for index, loss in enumerate(losses)
                 ]
             )
             lines = [chart.render_line(y) for y in range(chart.size.height)]
             found.append(1000 * (time.perf_counter() - start))
             if not any("⣀" <= character <= "⣿" for line in lines for character in line.text):
                 raise RuntimeError("no curve was drawn")
-    return found[1:]  # the first time, all points are looked at
+    return found[1:]  # the first redraw processes all points

@@ -1,4 +1,4 @@
-"""Finished runs for a dashboard to find: written as workers leave them, without training anything."""
+"""Finished runs for the dashboard, written as workers leave them but without training."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ _CREATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def write_finished_runs(root: Path, count: int, steps: int) -> None:
-    """Finished runs, five a group, with a loss for each step and a sheet of pictures for each epoch."""
+    """Write finished runs, five per group, with a loss for each step and a sheet of samples for each epoch."""
     rng = np.random.default_rng(0)
     tiles = rng.integers(0, 256, (16, 32, 32), dtype=np.uint8)
     for number in range(count):
@@ -53,7 +53,7 @@ def write_finished_runs(root: Path, count: int, steps: int) -> None:
 
 
 def write_losses(run: RunDirectory, losses: list[float]) -> None:
-    """As a worker writes them: a line for a few steps, and one for each epoch."""
+    """Write losses as a worker does: a line for every few steps, and one for each epoch."""
     with MetricsWriter(run.metrics_file) as metrics:
         edges = np.linspace(0, len(losses), EPOCHS + 1).astype(int).tolist()
         for epoch, (first, last) in enumerate(itertools.pairwise(edges), start=1):

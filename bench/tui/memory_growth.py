@@ -1,8 +1,8 @@
-"""An hour before the dashboard in short: ``python -m bench.tui.memory_growth FOLDER`` prints by how many MB its memory grew.
+"""Memory growth of the dashboard during a simulated hour.
 
-Five runs grow by as many steps, epochs and sheets of pictures as an hour brings, while the dashboard draws them and
-its screens are opened and closed. What is compared is the end of the first third, when all caches are warm, with the
-end. The arrays of losses, and the room in them for more, are not counted.
+``python -m bench.tui.memory_growth FOLDER`` prints the growth in MB. Five runs grow by the steps, epochs and sheets of
+an hour, while the dashboard draws them and its screens are opened and closed. The end is compared with the end of the
+first third, when all caches are warm. The arrays of losses, with their spare capacity, are not counted.
 """
 
 import asyncio
@@ -31,16 +31,12 @@ async def measure_growth(root: Path, *, epochs: int = EPOCHS) -> float:
     """MB by which the memory of this process grows after the first third.
 
     Raises:
-        TimeoutError: the dashboard does not see what is written.
+        TimeoutError: the dashboard does not show what is written.
     """
     steps = STEPS_PER_SECOND * SECONDS_PER_EPOCH
-    runs = [LiveRun(root, place, epochs=1, steps=steps) for place in range(len(SCHEDULE_NAMES))]
-    app, process, before, looks = (
-        Dashboard(RunController(root), settings=Settings(refresh=0.1)),
-        psutil.Process(),
-        0,
-        0,
-    )
+    runs = [LiveRun(root, index, epochs=1, steps=steps) for index in range(len(SCHEDULE_NAMES))]
+    app = Dashboard(RunController(root), settings=Settings(refresh=0.1))
+    process, before, presses = psutil.Process(), 0, 0
     async with app.run_test(size=(160, 50)) as pilot:
         for epoch in range(2, epochs + 1):
             for run in runs:
@@ -51,10 +47,10 @@ async def measure_growth(root: Path, *, epochs: int = EPOCHS) -> float:
                 deadline = time.monotonic() + TIMEOUT
                 while not _has_drawn(app, epoch):
                     if time.monotonic() > deadline:
-                        raise TimeoutError("the dashboard does not see what is written")
+                        raise TimeoutError("the dashboard does not show what is written")
                     await pilot.pause(0.005)
-                await pilot.press(KEYS[looks % len(KEYS)])
-                looks += 1
+                await pilot.press(KEYS[presses % len(KEYS)])
+                presses += 1
             if epoch == max(2, epochs // 3):
                 before = _memory_used(app, process)
         for run in runs:
@@ -63,7 +59,7 @@ async def measure_growth(root: Path, *, epochs: int = EPOCHS) -> float:
 
 
 def _memory_used(app: Dashboard, process: psutil.Process) -> int:
-    """Bytes of memory, but for losses, of which a covered screen may keep the shorter arrays of before."""
+    """Bytes of memory without losses; a covered screen may still hold their previous, shorter arrays."""
     gc.collect()
     arrays = [array for run in app.snapshot.runs for array in (run.steps, run.losses)] if app.snapshot else []
     whole = [array if array.base is None else array.base for array in arrays]

@@ -1,4 +1,4 @@
-"""The dashboard while five runs seem to train: keys, processor, bytes, memory, and what it takes from a training."""
+"""Measurements of the dashboard with five live runs: keys, processor, bytes, memory, and slowdown of a training."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 CPU_SECONDS: Final = 5.0
 TRAINING_SECONDS: Final = 3.0
 PAIRS: Final = 4
-"""Comparisons a visit: a training's speed changes by more than the dashboard takes."""
+"""Comparisons per measurement, because the speed of a training varies by more than the dashboard costs."""
 QUIET_SECONDS: Final = 0.15
-"""Between two frames of live runs, so that a key's frame is not taken for one of theirs."""
+"""Pause between two frames of live runs before a key is pressed, so that its frame is not confused with theirs."""
 _KEYS: Final = ("\x1b[B", "\x1b[A") * 6
 _ESCAPE: Final = "\x1b"
 
@@ -28,12 +28,12 @@ _ESCAPE: Final = "\x1b"
 def measure_with_live_runs(
     opened: Callable[[], PtySession], runs: Path, trainings: Mapping[str, WorkerProcess]
 ) -> dict[str, list[float]]:
-    """Measure a dashboard while five runs seem to train beside those that are there.
+    """Measure a dashboard while five more runs seem to train.
 
     Args:
         opened: starts the dashboard.
-        runs: the folder of runs, to which the five are added for the time.
-        trainings: real ones, which are slowed down, by what that is called.
+        runs: the folder of runs, to which the five are added temporarily.
+        trainings: real trainings whose slowdown is measured, by the name of the measurement.
     """
     with _live_runs(runs):
         terminal = opened()
@@ -69,20 +69,20 @@ def _measure_dashboard(terminal: PtySession) -> dict[str, list[float]]:
 
 
 def _cpu_and_bytes(terminal: PtySession) -> tuple[list[float], list[float]]:
-    """Per cent of a core, and KB a second."""
+    """Per cent of a core, and KB per second."""
     before = len(terminal.output)
     share = terminal.cpu_share(CPU_SECONDS, settle=False)
     return [100 * share], [(len(terminal.output) - before) / CPU_SECONDS / 1000]
 
 
 def _slowdown(training: WorkerProcess, terminal: PtySession, *, halted_first: bool) -> float:
-    """By how many per cent a dashboard that works slows a training down, against one that stands still."""
+    """Slowdown of a training in per cent by a running dashboard, against a suspended one."""
     images = {}
     for halted in (halted_first, not halted_first):
         with terminal.suspended() if halted else nullcontext():
             training.start_trial(TRAINING_SECONDS)
             if not halted:
-                terminal.cpu_share(TRAINING_SECONDS, settle=False)  # its frames are read
+                terminal.cpu_share(TRAINING_SECONDS, settle=False)  # reads its frames meanwhile
             images[halted] = training.finish_trial()
     return 100 * (1 - images[False] / images[True])
 

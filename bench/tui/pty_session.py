@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal, and when it painted what."""
+"""Program in a pseudo-terminal, with the times of its output."""
 
 import contextlib
 import fcntl
@@ -21,13 +21,13 @@ from core.errors import UserError
 
 TIMEOUT: Final = 60.0
 FRAME_GAP_SECONDS: Final = 0.04
-"""A frame is over when nothing was written for so long; frames are written in one go."""
+"""Silence after which a frame is complete; each frame is written at once."""
 
 _ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-Z]|[=>78])")
 
 
 def visible_text(painted: bytes) -> str:
-    """What was written, without colours and cursor movements.
+    """Remove colours and cursor movements from output.
 
     >>> visible_text(b"\\x1b[1;32mq\\x1b[0m quit")
     'q quit'
@@ -36,12 +36,12 @@ def visible_text(painted: bytes) -> str:
 
 
 class PtySession:
-    """Runs a program in a pseudo-terminal; the clock starts with the program.
+    """A program in a pseudo-terminal; the clock starts with the program.
 
     Args:
-        command: the program.
-        folder: where it runs.
-        environment: added to this process's own.
+        command: the program and its arguments.
+        folder: its working directory.
+        environment: variables added to those of this process.
         size: columns and rows.
     """
 
@@ -69,10 +69,10 @@ class PtySession:
         os.close(slave)
 
     def seconds_until(self, *texts: str) -> float:
-        """Seconds since the program's start until it has painted all these.
+        """Seconds from the start of the program until it has written all these texts.
 
         Raises:
-            UserError: it did not, or ended before.
+            UserError: the program did not write them in time, or ended before.
         """
         while True:
             text = visible_text(self.output)
@@ -86,10 +86,10 @@ class PtySession:
         os.write(self._master, key.encode())
 
     def key_latency(self, key: str, *, quiet: float = 0.3) -> float:
-        """Press a key once nothing was painted for a while; seconds until the frame that follows was written whole.
+        """Press a key after a pause in the output; return the seconds until the next frame is complete.
 
         Raises:
-            UserError: nothing follows.
+            UserError: no frame follows.
         """
         self.settle(quiet)
         start = time.perf_counter()
@@ -102,17 +102,17 @@ class PtySession:
         return last - start
 
     def settle(self, seconds: float = 0.3) -> None:
-        """Wait until nothing was painted for so long, a few seconds at most."""
+        """Wait until the output pauses for that long, a few seconds at most."""
         deadline = time.perf_counter() + TIMEOUT / 10
         while time.perf_counter() < deadline and self._read(seconds):
             pass
 
     def cpu_share(self, seconds: float, *, settle: bool = True) -> float:
-        """How much of one core the program, with its children, takes while nobody does anything.
+        """The share of one core that the program takes with its children, without user input.
 
         Args:
-            seconds: for which it is watched.
-            settle: whether to wait before that until it has painted what it was about to.
+            seconds: duration of the measurement.
+            settle: wait for a pause in the output first.
         """
         if settle:
             self.settle()
@@ -122,13 +122,13 @@ class PtySession:
         return (self._cpu_seconds() - before) / (time.perf_counter() - start)
 
     def memory(self) -> int:
-        """Bytes of memory that the program has for itself or shares, by now."""
+        """Resident memory of the program in bytes, including shared memory."""
         resident: int = psutil.Process(self._process.pid).memory_info().rss
         return resident
 
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
-        """The program stands still meanwhile."""
+        """Suspend the program during the context."""
         os.killpg(self._process.pid, signal.SIGSTOP)
         try:
             yield
@@ -136,7 +136,7 @@ class PtySession:
             os.killpg(self._process.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End the program, and all that it started in its group."""
+        """End the program and its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -148,7 +148,7 @@ class PtySession:
         return sum(one.user + one.system for one in times)
 
     def _read(self, seconds: float) -> bool:
-        """Read what is there, or comes in so many seconds; whether something was."""
+        """Read available output, or wait for it that many seconds. Return whether there was any."""
         if not select.select([self._master], [], [], seconds)[0]:
             return False
         try:

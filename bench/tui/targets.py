@@ -1,4 +1,4 @@
-"""What is wanted of the dashboard, and whether it was met by what was measured."""
+"""Targets of the dashboard's benchmark, and rows that compare measurements with them."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -9,11 +9,11 @@ from bench.harness.report import Row, format_number, make_row
 
 EMPTY, DASHBOARD = "empty app", "dashboard"
 Measured = dict[str, dict[str, list[float]]]
-"""Of each program, what was measured of it, by short names."""
+"""Measurements of each program, by short names."""
 
 
 class Target(NamedTuple):
-    """A line: what it is called, its unit, and the most that is wanted; None where it is only told."""
+    """A row's name, its unit, and the largest acceptable median; None for a row without target."""
 
     name: str
     unit: str
@@ -44,7 +44,7 @@ REPORTED: Final = {
 
 
 def result_rows(found: Measured) -> list[Row]:
-    """A line for each that is wanted, then what the two programs took by themselves."""
+    """A row for each target, then the measurements of each program."""
     empty, ours = found[EMPTY], found[DASHBOARD]
     base = float(np.median(empty["key"]))
     above = [key - base for key in ours["key"]]
@@ -64,7 +64,7 @@ def result_rows(found: Measured) -> list[Row]:
 
 
 def target_row(wanted: Target, values: Sequence[float]) -> Row:
-    """A line with what was wanted, and whether its median is no more than that."""
+    """A row with its target, and whether the median meets it."""
     if wanted.limit is None:
         return make_row(wanted.name, wanted.unit, values)
     met = "met" if float(np.median(values)) <= wanted.limit else "NOT MET"

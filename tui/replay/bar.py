@@ -61,5 +61,5 @@ class ReplayBar(Scrubber):
             lit=playing,
         )
 
-    def seek(self, place: int) -> None:
-        self.post_message(self.Sought(place / (TICKS - 1)))
+    def request_index(self, index: int) -> None:
+        self.post_message(self.Sought(index / (TICKS - 1)))
