@@ -9,15 +9,15 @@ import click
 from core.errors import UserError
 
 BENCHMARKS: Final = {
-    "throughput": "Pictures a second in training: our loop and other people's.",
-    "quality": "What samples are worth after so many seconds of training, ours beside others'.",
-    "sampling": "What samples of a trained run are worth after how many network calls.",
+    "throughput": "Images per second in training, our loop against other libraries.",
+    "quality": "Sample quality after a given time of training, ours against other libraries.",
+    "sampling": "Sample quality of a trained run against the number of network calls.",
     "concurrency": "Five runs at once against five in turn.",
-    "scaling": "What batch, picture size, width and T cost, with exponents.",
-    "limit": "How near training comes to what the device can do, and where the rest goes.",
-    "gpu": "A GPU in under 8 minutes: correct against float64 on the CPU, and all of training.",
-    "dashboard": "How soon the dashboard is there and answers a key, what it takes, and whether that is as wanted.",
-    "all": "All of the others but gpu and quality, one after another; sampling if there is a finished run.",
+    "scaling": "Cost of batch, image size, width and T, with exponents.",
+    "limit": "Training speed against the limits of the device, and a profile of the rest.",
+    "gpu": "Check a GPU in under 8 minutes: correctness against float64 on the CPU, and training speed.",
+    "dashboard": "Latency and cost of the dashboard, against their targets.",
+    "all": "All benchmarks but gpu and quality, one after another; sampling if there is a finished run.",
 }
 
 MODULE_NAMES: Final = {"limit": "roofline"}
@@ -47,7 +47,7 @@ class Benchmarks(click.Group):
 
 @click.command(cls=Benchmarks, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Measure how fast this is, on this machine. Each result is printed and kept in bench/results/."""
+    """Measure speed and quality on this machine. Each result is printed and saved in bench/results/."""
 
 
 if __name__ == "__main__":

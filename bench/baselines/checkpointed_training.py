@@ -92,7 +92,7 @@ def main() -> None:
         synchronise(device)
         passed += time.perf_counter() - start
         trained.append(passed)
-        log_progress(f"{settings.name}: {seen} pictures in {passed:.0f} s")
+        log_progress(f"{settings.name}: {seen} images in {passed:.0f} s")
         np.save(out / f"{index}.npy", draw(settings.count))
     (out / "trained.json").write_text(json.dumps(trained))
 

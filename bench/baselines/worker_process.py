@@ -151,7 +151,7 @@ def run_benchmarks(commands: Iterable[Sequence[str]], failed: Sequence[str] = ()
         if done.returncode:
             failed.append(arguments[0])
     if failed:
-        raise UserError(f"{', '.join(failed)}: did not work; see above")
+        raise UserError(f"{', '.join(failed)}: failed; see above")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ _BATCHES = 16
 @seconds_option(90)
 @device_option
 def command(network: str, batch: int | None, count: int, seconds: float, device: str) -> None:
-    """Several runs at once against the same in turn: pictures a second in all."""
+    """Several runs at once against the same runs in turn: total images per second."""
     machine = describe_machine()
     batch = batch or recipe_config(network).train.batch_size
     several = max(1, machine.cores // count)
@@ -69,7 +69,7 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
             "threads at once": several,
             "device": device,
         },
-        notes=["Starting is left out: what a process needs to be ready, it needs once, in turn or at once."],
+        notes=["The start of processes is left out, because each needs it once, in turn or at once."],
         variant=f"{network}-{batch}" if device == "cpu" else f"{network}-{batch}-{device.replace(':', '')}",
     )
 

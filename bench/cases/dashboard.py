@@ -55,7 +55,7 @@ Empty().run()
 @click.option("--steps", type=click.IntRange(EPOCHS), default=10_000, show_default=True, metavar="N")
 @seconds_option(150)
 def command(count: int, steps: int, seconds: float) -> None:
-    """The dashboard with runs on disk against an empty Textual app, and all that is wanted of it."""
+    """The dashboard with runs on disk against an empty Textual app, and against its targets."""
     machine = describe_machine(("textual", "torch"))
     cores = os.cpu_count() or 1
     alone = WorkerSettings(network="lean", batch=64, size=32, count=512, threads=cores, device="cpu")
@@ -88,9 +88,7 @@ def command(count: int, steps: int, seconds: float) -> None:
         machine=machine,
         others=others.share,
         settings={"runs": count, "steps": steps, "terminal": "160x50", "cores": cores},
-        notes=[
-            "Times begin when the program is started, or the key is sent, and end when the frame has arrived."
-        ],
+        notes=["Times start with the program, or when a key is sent, and end when the frame has arrived."],
     )
 
 

@@ -48,7 +48,7 @@ Outcome = tuple[str, float, NDArray[np.float32]]
 @click.option("--their-times", metavar="S,...", help="The same, of others; as ours unless given.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Of ours.")
 @click.option(
-    "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Pictures judged."
+    "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Evaluated images."
 )
 @click.option(
     "--only",
@@ -61,10 +61,10 @@ Outcome = tuple[str, float, NDArray[np.float32]]
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Keeps the weights of ours there, for what else is to be known of them.",
+    help="Save the weights of ours in this folder.",
 )
 @click.option(
-    "--a-core-each", is_flag=True, help="Trains with one thread, as many at once as there are cores."
+    "--a-core-each", is_flag=True, help="Train with one thread each, as many at once as there are cores."
 )
 @device_option
 @threads_option
@@ -80,7 +80,7 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Balanced pass rate after so many seconds of training, ours beside others."""
+    """Balanced pass rate after a given time of training, ours against other libraries."""
     machine, where = describe_machine(training_loops.PACKAGES), torch.device(device.split("+")[0])
     used = set_threads(1 if a_core_each else threads, machine.cores)
     budgets = parse_times(times)
@@ -216,7 +216,7 @@ def result_rows(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evalu
     for name, trainings in found.items():
         evaluated = []
         for number, (_, drawn) in enumerate(trainings):
-            log_progress(f"judging {name}, {number + 1} of {len(trainings)}")
+            log_progress(f"evaluating {name}, {number + 1} of {len(trainings)}")
             evaluated.append(evaluator.evaluate(drawn, ("shape",))[0])
         for metric, unit in METRICS.items():
             values = [one[metric].value for one in evaluated]

@@ -71,7 +71,7 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Achieved operations a second against what the device reaches, and a profile."""
+    """Achieved operations per second against those that the device reaches, and a profile."""
     machine, where = describe_machine(), torch.device(device)
     used = set_threads(threads, machine.cores)
     disable_trim()  # as workers do
@@ -103,7 +103,7 @@ def command(
             "threads": used,
         },
         notes=[
-            "Shares of time are those of a profile, which slows small operations down more than large ones."
+            "Shares of time come from a profiler, which slows small operations down more than large ones."
         ],
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )

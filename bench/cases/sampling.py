@@ -82,7 +82,7 @@ class SamplingConfig(NamedTuple):
     default=4 * BATCH,
     show_default=True,
     metavar="N",
-    help="Pictures each.",
+    help="Images each.",
 )
 @click.option("--calls", default=CALLS, show_default=True, metavar="N,...", help="Network calls; T is all.")
 @click.option("--samplers", default="ddpm,ddim,dpm++,unipc,churn", show_default=True, metavar="NAME,...")
@@ -103,9 +103,9 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Quality of a run's samples against network calls, and pictures a second.
+    """Quality of a run's samples against network calls, and images per second.
 
-    Chains too long for --seconds are left out, and are named. Judging comes on top of that time.
+    Chains too long for --seconds are left out and named. Evaluation comes on top of that time.
     """
     machine = describe_machine()
     used = set_threads(threads, machine.cores)
@@ -133,7 +133,7 @@ def command(
         ]
         rows.append(estimate_row(f"real pictures: {name}", unit, real.get(name), count))
     notes = [
-        "Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."
+        "For quality, the two numbers beside the value are its 95% interval, and n is the number of evaluated images."
     ]
     passed = {config: value for config in kept if (value := evaluated[config][HEADLINE].value) is not None}
     if enough := fewest_calls(passed):

@@ -41,7 +41,7 @@ _TRIAL_SECONDS: Final = 0.3
 @device_option
 @threads_option
 def command(network: str, axes: tuple[str, ...], seconds: float, device: str, threads: int | None) -> None:
-    """Cost of a training step against batch, picture size, width and T."""
+    """Cost of a training step against batch, image size, width and T."""
     machine, where = describe_machine(), torch.device(device)
     used = set_threads(threads, machine.cores)
     disable_trim()  # as workers do
@@ -57,7 +57,7 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
         others=others.share,
         settings={"network": network, **BASE_POINT, "device": device, "threads": used},
         notes=[
-            "One thing is changed at a time; the others are as above. An exponent is fitted in each round."
+            "One setting is changed at a time; the others are as above. An exponent is fitted in each round."
         ],
         variant=network if where.type == "cpu" else f"{network}-{where.type}",
     )

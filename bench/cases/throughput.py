@@ -29,7 +29,7 @@ _SIZE = 32
     "--only",
     multiple=True,
     type=click.Choice(CONTENDERS),
-    help="One of the contenders; several times for several. All but the compiled one unless given.",
+    help="A contender; repeat for several. All but the compiled one unless given.",
 )
 @click.option("--dataset", default="high", show_default=True, metavar="NAME")
 @seconds_option(120)
@@ -44,7 +44,7 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Pictures a second in training, our loop against others."""
+    """Images per second in training, our loop against other libraries."""
     machine, where = describe_machine(training_loops.PACKAGES), torch.device(device)
     used = threads or machine.cores
     batch = batch or recipe_config(network).train.batch_size

@@ -16,7 +16,7 @@ def seconds_option(default: float) -> Decorator:
         default=default,
         show_default=True,
         metavar="S",
-        help="Time for all of it, warm-up included; a few rounds are run in any case.",
+        help="Total time, warm-up included; a few rounds are run in any case.",
     )
 
 
@@ -25,7 +25,7 @@ device_option = click.option(
 )
 
 threads_option = click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="OpenMP threads; one a core unless given."
+    "--threads", type=click.IntRange(1), metavar="N", help="OpenMP threads; one per core unless given."
 )
 
 network_option = click.option(
@@ -33,5 +33,5 @@ network_option = click.option(
 )
 
 batch_option = click.option(
-    "--batch", type=click.IntRange(16), metavar="N", help="Pictures a step; the recipe's unless given."
+    "--batch", type=click.IntRange(16), metavar="N", help="Images per step; the recipe's unless given."
 )

@@ -274,7 +274,7 @@ def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, 
 
 
 def test_benchmarks_that_do_not_work_are_named_when_all_have_run(capfd):
-    with pytest.raises(UserError, match=r"^check, no-such, nor-this: did not work; see above$"):
+    with pytest.raises(UserError, match=r"^check, no-such, nor-this: failed; see above$"):
         run_benchmarks([["no-such"], ["--help"], ["nor-this"]], failed=["check"])
     said = capfd.readouterr()
     places = [said.out.index(f"=== {name}\n") for name in ("no-such", "--help", "nor-this")]
