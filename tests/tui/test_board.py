@@ -160,7 +160,7 @@ async def test_a_image_that_is_damaged_says_so_and_breaks_nothing(tmp_path: Path
     run = dashboard_run(tmp_path, "linear", epoch=1)
     (run.samples / "epoch-0002.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     async with dashboard(tmp_path, (160, 50)) as driven:
-        assert "picture cannot be read" in driven.text()
+        assert "image cannot be read" in driven.text()
 
 
 async def test_groups_come_one_after_the_other_then_all_then_the_newest(tmp_path: Path) -> None:

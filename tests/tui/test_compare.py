@@ -191,7 +191,7 @@ async def test_b_sets_off_one_run_after_the_other_and_then_none(tmp_path: Path) 
             seen.append(screen.chart.highlight)
         assert seen == [0, 1, 2, 3, 4, None]
         await driven.press("b", "b")
-        assert "2 set off" in driven.text()
+        assert "2 highlighted" in driven.text()
 
 
 async def test_a_click_into_the_curves_shows_the_images_of_that_epoch(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from tui.settings.schema import Settings
 async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tmp_path: Path) -> None:
     run = dashboard_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path) as driven:
-        assert "waits for its turn" in driven.text()
+        assert "waiting in the queue" in driven.text()
         await driven.press("x")
         await driven.until(lambda: run.read_status().state is State.STOPPED)
         await driven.until(lambda: "■ stopped" in driven.text())
-        assert "no pictures" in driven.text()
-        assert "waits for its turn" not in driven.text()
+        assert "no images" in driven.text()
+        assert "waiting in the queue" not in driven.text()
         assert not driven.control.woken
         await driven.press("r")
         await driven.until(lambda: run.read_status().state is State.QUEUED)
@@ -38,7 +38,7 @@ async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tm
 async def test_resume_on_a_queued_run_wakes_the_queue(tmp_path: Path) -> None:
     dashboard_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path) as driven:
-        assert "nobody serves the queue" in driven.text()
+        assert "the queue is not running" in driven.text()
         assert "queue is idle" in driven.text()
         await driven.press("r")
         await driven.until(lambda: driven.control.woken == [tmp_path])

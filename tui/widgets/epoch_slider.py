@@ -33,7 +33,7 @@ class EpochSlider(Scrubber):
         """
         self._epochs = tuple(epochs)
         if not epochs:
-            self.show_index(0, 0, head="no pictures yet")
+            self.show_index(0, 0, head="no images yet")
             return
         index, last = epoch_index(epochs, epoch), epochs[-1]
         mode = "▶ playing" if playing else "latest" if epoch is None else "held"

@@ -101,7 +101,7 @@ class LossChart(Chart):
         if self.shown != "both":
             parts.append(f"{self.shown} only")
         if self.highlight is not None and self.highlight < len(self._series):
-            parts.append(f"{self._marker(self.highlight)} set off")
+            parts.append(f"{self._marker(self.highlight)} highlighted")
         if self.span is not None:
             parts.append("zoomed")
         return " · ".join(parts)

@@ -109,9 +109,9 @@ def all_epochs(runs: Sequence[RunSnapshot]) -> list[int]:
 
 def _empty_message(run: RunSnapshot, *, broken: bool) -> str:
     if broken:
-        return "picture cannot be read"
+        return "image cannot be read"
     if run.state is State.QUEUED:
-        return "waits for its turn"
+        return "waiting in the queue"
     if run.sheets:
-        return "no picture that early"
-    return "no picture yet" if run.state.is_live else "no pictures"
+        return "no image that early"
+    return "no images yet" if run.state.is_live else "no images"

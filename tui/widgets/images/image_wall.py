@@ -45,7 +45,7 @@ class WallColumn:
     images: Pixels | None
     note: str = ""
     color: str | None = None
-    empty: str = "no pictures yet"
+    empty: str = "no images yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another(
             asked.append(message.epoch)
 
     async with Listening(slider).run_test(size=(80, 3)) as pilot:
-        assert "no pictures yet" in str(slider.render())
+        assert "no images yet" in str(slider.render())
         slider.show(range(10, 110, 10), 30)
         await pilot.pause()
         assert "epoch  30 of 100" in str(slider.render())
