@@ -1,4 +1,4 @@
-"""The pictures of the documents are drawn from runs, and a wrong call says what was expected."""
+"""Images of the documents, drawn from runs, and the errors of wrong calls."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ from tests.support.tui_pilot import dashboard
 from tools.readme_pictures import SCREENS, draw_screens, main
 
 
-def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:
+def test_each_screen_becomes_an_image_of_its_own(tmp_path: Path) -> None:
     five_runs(tmp_path / "runs")
     screens = {name: SCREENS[name] for name in ("board", "compare")}
     files = asyncio.run(draw_screens(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
@@ -57,7 +57,7 @@ def test_a_wrong_call_says_what_was_expected(words: list[str], capsys: pytest.Ca
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_make_hands_on_runs_and_place() -> None:
+def test_make_passes_on_its_arguments() -> None:
     root = ROOT
     said = subprocess.run(
         ["make", "-n", "pictures", "ARGS=runs out"], cwd=root, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Readers among strange files, beside a live worker, and on damaged ones."""
+"""Faults of readers: foreign files, files beside a live worker, and damaged files."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from tui.state.reader import RunsReader
 
 
 def read_everything(root: Path) -> int:
-    """Read a runs folder as the dashboard and the command line do; how many runs were listed."""
+    """Read a runs folder as the dashboard and the command line do. Return the number of listed runs."""
     scan = RunStore(root).scan()
     for info in scan.infos:
         epochs = epochs_of(info)
@@ -42,7 +42,7 @@ def read_everything(root: Path) -> int:
 
 @contextlib.contextmanager
 def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
-    """Processes that look again and again until the block ends; one that raised has ended before."""
+    """Processes that read repeatedly until the block ends, and must not raise."""
     pids = []
     for look in looks:
         pid = os.fork()
@@ -54,7 +54,7 @@ def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
         pids.append(pid)
     yield
     (root / "enough").touch()
-    assert [wait_for_exit(pid, 30.0) for pid in pids] == [0] * len(pids), "a reader stumbled"
+    assert [wait_for_exit(pid, 30.0) for pid in pids] == [0] * len(pids), "a reader failed"
 
 
 @fault("two dashboards and three commands read one live run", times=6)
@@ -69,7 +69,7 @@ def many_readers(folder: Path, rng: random.Random) -> None:
 
 
 def _add_foreign_files(root: Path, rng: random.Random) -> None:
-    """What else may lie in a runs folder."""
+    """Fill a runs folder with files and folders that are not runs, or broken ones."""
     (root / "notes.txt").write_text("mine")
     (root / "loop").symlink_to("loop")
     (root / "round").symlink_to(root)
@@ -102,7 +102,7 @@ def _add_foreign_files(root: Path, rng: random.Random) -> None:
                 os.truncate(victim, 1 << 24)  # a sparse file of zeros: one endless line
 
 
-@fault("foreign files, links in circles, pipes, futures in runs/", times=12, short=1)
+@fault("foreign files, circular links, pipes, newer formats in runs/", times=12, short=1)
 def foreign_files(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     assert tiny.finish(run) == 0
@@ -114,7 +114,7 @@ def foreign_files(folder: Path, rng: random.Random) -> None:
 
 
 def _mutate(data: bytes, rng: random.Random) -> bytes:
-    """A few changes of bytes, a cut, a repetition or something else's bytes."""
+    """Change bytes, truncate, repeat a part, or insert other bytes, a few times."""
     changed = bytearray(data)
     for _ in range(rng.randint(1, 8)):
         place = rng.randrange(len(changed) + 1)
@@ -136,7 +136,7 @@ def _mutate(data: bytes, rng: random.Random) -> bytes:
 
 @fault("a run's files changed at random, 100 times each", times=20)
 def mutated(folder: Path, rng: random.Random) -> None:
-    """Readers say what is wrong in one line, or read what is there; nothing else, and never an endless time."""
+    """Readers report the problem in one line, or read the rest; they raise nothing else and never hang."""
     run = tiny.new_run(folder)
     assert tiny.finish(run) == 0
     files = [path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith(".")]

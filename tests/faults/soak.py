@@ -1,4 +1,4 @@
-"""A night in minutes: as many steps, epochs and pictures as eight hours bring, through the code that meets them all."""
+"""Soak tests: the steps, epochs and images of eight hours, written and read in minutes."""
 
 import asyncio
 import gc
@@ -25,13 +25,13 @@ STEPS_PER_LINE = 8
 STEPS_PER_EPOCH = 1000
 WARM_UP_SHARE = 0.3
 MAX_GROWTH = 8 << 20
-"""Bytes that memory may grow by after the first third, but for the losses themselves."""
+"""Maximum growth of memory in bytes after the first third, without the losses themselves."""
 LOSS_ARRAYS = 3 * 16 * STEPS // 2
-"""Steps and losses, 16 bytes each together, and an array of half that length that something still shows."""
+"""Steps and losses, 16 bytes per step together, and an array of half that length that a widget may still show."""
 
 
 class ResourceGauge:
-    """Memory and open files of this process, and how much they have grown."""
+    """Growth of memory and open files of this process."""
 
     def __init__(self) -> None:
         self.process = psutil.Process()
@@ -65,7 +65,7 @@ def _record(epoch: int, step: int) -> EpochRecord:
 
 
 class GrowingRun:
-    """A run that grows by an epoch of steps, a line of numbers and a sheet whenever told to."""
+    """A run that grows by an epoch of steps, a metrics record and a sheet per call."""
 
     def __init__(self, root: Path) -> None:
         self.run = RunDirectory.create(root, tiny.config(epochs=STEPS // STEPS_PER_EPOCH), group="g")
@@ -74,7 +74,7 @@ class GrowingRun:
         self.rng = np.random.default_rng(0)
 
     def epoch(self, epoch: int, state: State = State.RUNNING) -> None:
-        """Write all that a worker writes in an epoch."""
+        """Write all files that a worker writes in an epoch."""
         first, elapsed = (epoch - 1) * STEPS_PER_EPOCH + 1, epoch * STEPS_PER_EPOCH * 0.03
         losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_PER_EPOCH)).tolist()
         for at in range(0, STEPS_PER_EPOCH, STEPS_PER_LINE):
@@ -104,14 +104,14 @@ class GrowingRun:
         )
 
 
-@fault("a night's million steps, written and read", times=1, seconds=1800)
+@fault("a million steps, written and read", times=1, seconds=1800)
 def growing_run(folder: Path, rng: random.Random) -> None:
-    """Memory and file handles of writer and reader together stay flat."""
-    night, gauge, epochs = GrowingRun(folder / "runs"), ResourceGauge(), STEPS // STEPS_PER_EPOCH
+    """Memory and file handles of writer and reader together do not grow."""
+    run, gauge, epochs = GrowingRun(folder / "runs"), ResourceGauge(), STEPS // STEPS_PER_EPOCH
     reader, last = RunsReader(folder / "runs"), None
     for epoch in range(1, epochs + 1):
-        night.epoch(epoch)
-        read_sheet(night.run.samples / f"epoch-{epoch:04d}.png")
+        run.epoch(epoch)
+        read_sheet(run.run.samples / f"epoch-{epoch:04d}.png")
         last = reader.poll() or last
         if epoch == int(WARM_UP_SHARE * epochs):
             gauge.start()
@@ -125,7 +125,7 @@ def growing_run(folder: Path, rng: random.Random) -> None:
 
 
 EPOCHS_PER_KEY = 5
-"""Epochs that are written before the dashboard is waited for and a key pressed."""
+"""Epochs written between two key presses."""
 KEYS = (
     *("c", "escape", "l", "escape", "s", "escape", "d", "escape"),
     *("left_square_bracket", "end", "question_mark", "escape"),
@@ -133,29 +133,29 @@ KEYS = (
 """Keys pressed over and over: through the screens and back."""
 
 
-@fault("a night's million steps before the dashboard, screens opened and closed", times=1, seconds=3000)
+@fault("a million steps in the dashboard, screens opened and closed", times=1, seconds=3000)
 def growing_run_in_dashboard(folder: Path, rng: random.Random) -> None:
-    """The dashboard itself, drawing all night: whatever was closed leaves nothing behind."""
+    """A drawing dashboard does not grow: closed screens are freed."""
     asyncio.run(_run_dashboard(folder / "runs"))
 
 
 async def _run_dashboard(root: Path) -> None:
-    night, gauge, epochs = GrowingRun(root), ResourceGauge(), STEPS // STEPS_PER_EPOCH
-    night.epoch(1)
+    run, gauge, epochs = GrowingRun(root), ResourceGauge(), STEPS // STEPS_PER_EPOCH
+    run.epoch(1)
     app = Dashboard(RunController(root), settings=Settings(refresh=0.005))
     async with app.run_test(size=(160, 50)) as pilot:
 
         async def until(condition: Callable[[], bool]) -> None:
             deadline = time.monotonic() + 60
             while not condition():
-                assert time.monotonic() < deadline, "the dashboard does not see it"
+                assert time.monotonic() < deadline, "the dashboard does not show it"
                 await pilot.pause(0.002)
 
         def seen(epoch: int) -> bool:
             return app.snapshot is not None and len(app.snapshot.runs[0].sheets) == epoch
 
         for epoch in range(2, epochs + 1):
-            night.epoch(epoch)
+            run.epoch(epoch)
             if epoch % EPOCHS_PER_KEY == 0:
                 await until(lambda epoch=epoch: seen(epoch))  # type: ignore[misc]
                 await pilot.press(KEYS[epoch // EPOCHS_PER_KEY % len(KEYS)])
@@ -167,9 +167,9 @@ async def _run_dashboard(root: Path) -> None:
         gauge.check(MAX_GROWTH + LOSS_ARRAYS)
 
 
-@fault("a worker's 400 epochs with pictures and checkpoints", times=1, seconds=3000)
+@fault("a worker's 400 epochs with images and checkpoints", times=1, seconds=3000)
 def long_training(folder: Path, rng: random.Random) -> None:
-    """A real training in this process: what it holds after a hundred epochs it holds after all."""
+    """A real training in this process holds no more memory after all epochs than after a hundred."""
     epochs, gauge = 400, ResourceGauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
     real = tiny.worker.draw_epoch

@@ -1,4 +1,4 @@
-"""Single promises of docs/reliability.md that need no worker: files, states, and the words for them."""
+"""Guarantees of docs/reliability.md about files, states and messages that need no worker."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Arrays, trajectories and small notes that others left, changed at random: read, or refused in a line."""
+"""Arrays, trajectories and small JSON files, changed at random: read, or rejected in one line."""
 
 import contextlib
 import io
@@ -73,7 +73,7 @@ npy = mutated(arrays()) | st.builds(
     st.sampled_from(HEADERS) | mutated(tuple(HEADERS)),
     st.binary(max_size=64),
 )
-"""Files of arrays, whole, changed, or with a header of the worst kind."""
+"""Array files: intact, changed, or with a malicious header."""
 
 
 @fuzzed
@@ -92,7 +92,7 @@ def test_any_file_of_an_array_is_images_betas_or_a_line_of_words(tmp_path: Path,
 
 @cache
 def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[str]]:
-    """A small set of triangles in a folder that goes with the process, its mark and its files."""
+    """A small set of triangles in a temporary folder, its fingerprint and its files."""
     home = tempfile.TemporaryDirectory(prefix="fuzz-")
     images = load_dataset("high", count=4, heldout=2, data_dir=Path(home.name), workers=1)
     folder = images.path
@@ -104,7 +104,7 @@ def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[st
 @slowly_fuzzed
 @given(st.data())
 @pytest.mark.filterwarnings("error")
-def test_a_set_of_images_whose_files_were_changed_is_whole_or_made_anew(data: st.DataObject) -> None:
+def test_a_set_of_images_with_changed_files_is_complete_or_made_again(data: st.DataObject) -> None:
     folder, mark, files, _ = drawn()
     assert mark
     assert open_set(folder, mark, count=4, heldout=2) is not None
@@ -115,13 +115,13 @@ def test_a_set_of_images_whose_files_were_changed_is_whole_or_made_anew(data: st
         found = open_set(folder, mark, count=4, heldout=2)
         assert found is None or (found.train.shape, found.heldout.dtype) == ((4, 1, 32, 32), np.uint8)
     finally:
-        file.unlink()  # never written in place: what is mapped must not shrink under its reader
+        file.unlink()  # never written in place, because a mapped file must not shrink under its reader
         file.write_bytes(original)
 
 
 @slowly_fuzzed
 @given(st.data())
-def test_fits_that_were_kept_and_changed_are_taken_or_made_anew(tmp_path: Path, data: st.DataObject) -> None:
+def test_cached_fits_that_were_changed_are_used_or_made_again(tmp_path: Path, data: st.DataObject) -> None:
     images = np.zeros((2, 1, 4, 4), np.float32)
     names = [field for field in TriangleFits.__dataclass_fields__ if field != "edge"]
     fits = TriangleFits(edge="tent", **{name: np.ones(2) for name in names})

@@ -1,4 +1,4 @@
-"""A run's files and people's pictures, changed at random: read, or refused in a line; never a traceback or a hang."""
+"""Files of runs and images, changed at random: read, or rejected in one line, without a traceback or a hang."""
 
 import contextlib
 import io
@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the command line shows a run."""
+    """Show a run as the command line does."""
     scan = RunStore(run.path.parent).scan()
     for info in scan.infos:
         epochs = epochs_of(info)
@@ -177,7 +177,7 @@ def test_a_changed_checkpoint_is_found_out_whatever_was_changed(tmp_path: Path, 
         assert str(run.checkpoint) in words
         return
     tensors, position = read_checkpoint(run)
-    # What is believed is what was written: a change hit a place without meaning, such as a blank.
+    # The accepted content is the written one: the change hit a byte without meaning, such as a blank.
     assert (position.step, position.metrics_offset, sorted(tensors)) == (
         7,
         40,
@@ -245,7 +245,7 @@ def _encodes(layout: dict[str, object]) -> bool:
 
 @cache
 def photographs() -> tuple[bytes, ...]:
-    """A small picture in each format that is read."""
+    """A small image in each supported format."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
     made = []
     for name in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO"):
@@ -260,7 +260,7 @@ def photographs() -> tuple[bytes, ...]:
 @fuzzed
 @given(mutated(photographs()) | st.binary(max_size=100))
 def test_any_file_in_a_image_folder_is_a_image_or_is_left_out(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     began = time.process_time()
     with warnings.catch_warnings():

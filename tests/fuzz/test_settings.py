@@ -1,4 +1,4 @@
-"""Settings of all kinds made of nonsense: one line that says what is wrong, or settings that work."""
+"""Nonsense settings of all kinds: an error of one line, or settings that work."""
 
 import contextlib
 from pathlib import Path

@@ -48,8 +48,8 @@ DEAD_PROCESS: Final = ProcessIdentity(host_name(), 2**22 + 1, 1.0, boot_id())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """The invented numbers of a fake run. Snapshots show the ones of `DASHBOARD`, so they must not change."""
+class RunProfile:
+    """Invented numbers of a fake run. Snapshots show those of `DASHBOARD`, so they must not change."""
 
     losses: Callable[[int, str, int, int], NDArray[np.float64]]
     """From steps, schedule, seed and index to float64 [steps]."""
@@ -146,7 +146,7 @@ def _dashboard_status(state: State, epoch: int, heartbeat: float) -> dict[str, A
     return fields if epoch else {**fields, "steps": 0}
 
 
-CLI: Final = Look(
+CLI: Final = RunProfile(
     losses=_cli_losses,
     write_images=_write_cli_images,
     write_log=_write_cli_log,
@@ -160,7 +160,7 @@ CLI: Final = Look(
     has_checkpoint=True,
     provenance={"host": host_name()},
 )
-DASHBOARD: Final = Look(
+DASHBOARD: Final = RunProfile(
     losses=_dashboard_losses,
     write_images=_write_dashboard_images,
     write_log=_write_dashboard_log,
@@ -180,7 +180,7 @@ def make_run(
     root: Path,
     schedule: str = "linear",
     *,
-    look: Look = CLI,
+    profile: RunProfile = CLI,
     state: State = State.FINISHED,
     epoch: int | None = None,
     epochs: int = 10,
@@ -208,16 +208,16 @@ def make_run(
     Args:
         root: the runs folder.
         schedule: the name of its noise schedule.
-        look: its invented numbers.
+        profile: its invented numbers.
         state: CRASHED is written as running with a dead process behind it, as a kill -9 leaves it.
         epoch: whole epochs trained; all of them when finished, none when queued, and else half, unless given.
         index: among its siblings: it was queued so many milliseconds after `created`.
         run_id: the folder's name; made from `created`, the data and the schedule unless given.
         nan_from: the step from which on all losses are NaN.
-        now: the last heartbeat; unless given, that of the look.
+        now: the last heartbeat; unless given, that of the profile.
         process: the process behind it; this test for a live state, a dead one for CRASHED, unless given.
         every: epochs between sheets.
-        count: images on a sheet; as many as the look has unless given.
+        count: images on a sheet; as many as the profile has unless given.
         size: pixels a side.
         clean: draw images without greys, which makes small snapshots.
         config: instead of what the other arguments would make.
@@ -226,15 +226,15 @@ def make_run(
     if epoch is None:
         epoch = {State.FINISHED: epochs, State.QUEUED: 0, State.STARTING: 0}.get(state, epochs // 2)
     created += timedelta(milliseconds=index)
-    count = look.sample_count if count is None else count
+    count = profile.sample_count if count is None else count
     config = config or RunConfig(
         recipe="quick",
         data=DataConfig(dataset=dataset),
         schedule=ScheduleConfig(name=schedule, timesteps=1000),
-        train=TrainConfig(epochs=epochs, batch_size=look.batch_size, seed=seed),
+        train=TrainConfig(epochs=epochs, batch_size=profile.batch_size, seed=seed),
         sample=SampleConfig(count=count, every=every),
     )
-    number = seed if look.numbered_by_seed else index
+    number = seed if profile.numbered_by_seed else index
     name = f"{created:%Y%m%d-%H%M%S}-{dataset}-{schedule.replace('^', '')}-s{seed}-{number:04x}"
     run = RunDirectory.create(
         root,
@@ -242,15 +242,15 @@ def make_run(
         group=group,
         created=created,
         run_id=run_id or name,
-        provenance=look.provenance,
+        provenance=profile.provenance,
     )
     steps = epoch * steps_per_epoch
-    losses = look.losses(steps, schedule, seed, index)
+    losses = profile.losses(steps, schedule, seed, index)
     losses[(nan_from or steps + 1) - 1 :] = np.nan
-    if epoch or look.has_checkpoint:
-        write_metrics(run, losses, steps_per_epoch=steps_per_epoch, look=look)
+    if epoch or profile.has_checkpoint:
+        write_metrics(run, losses, steps_per_epoch=steps_per_epoch, profile=profile)
     if images:
-        look.write_images(
+        profile.write_images(
             run,
             epoch,
             epochs=epochs,
@@ -261,22 +261,22 @@ def make_run(
             clean=clean,
             seed=seed,
         )
-    look.write_log(run, state, schedule, created)
-    if look.has_checkpoint and epoch and state is not State.QUEUED:
+    profile.write_log(run, state, schedule, created)
+    if profile.has_checkpoint and epoch and state is not State.QUEUED:
         run.checkpoint.parent.mkdir()
         run.checkpoint.write_bytes(b"")
     if process is None and (state.is_live or state is State.CRASHED):
         process = DEAD_PROCESS if state is State.CRASHED else LIVE_PROCESS
-    elapsed = steps * look.seconds_per_step
+    elapsed = steps * profile.seconds_per_step
     values = {
         "state": State.RUNNING if state is State.CRASHED else state,
         "epoch": epoch,
         "epochs": epochs,
         "step": steps,
         "steps": epochs * steps_per_epoch,
-        "images_per_second": look.images_per_second if state is State.RUNNING else 0.0,
+        "images_per_second": profile.images_per_second if state is State.RUNNING else 0.0,
         "elapsed": elapsed,
-        **look.status(state, epoch, created.timestamp() + elapsed),
+        **profile.status(state, epoch, created.timestamp() + elapsed),
         **({} if now is None else {"heartbeat": now}),
         **({} if process is None else msgspec.to_builtins(process)),
     }
@@ -284,19 +284,19 @@ def make_run(
     return run
 
 
-dashboard_run = partial(make_run, look=DASHBOARD, state=State.RUNNING, epoch=0, epochs=100)
+dashboard_run = partial(make_run, profile=DASHBOARD, state=State.RUNNING, epoch=0, epochs=100)
 """A run as the dashboard's tests have them: one that has just begun to train, unless more is said."""
 
 
 def write_metrics(
-    run: RunDirectory, losses: NDArray[np.float64], *, steps_per_epoch: int, look: Look = CLI
+    run: RunDirectory, losses: NDArray[np.float64], *, steps_per_epoch: int, profile: RunProfile = CLI
 ) -> None:
     """Append losses, and the end of each whole epoch, as a worker does."""
     with MetricsWriter(run.metrics_file) as writer:
         for first in range(0, len(losses), steps_per_epoch):
             part = losses[first : first + steps_per_epoch]
             epoch, last = first // steps_per_epoch + 1, first + len(part)
-            elapsed = last * look.seconds_per_step
+            elapsed = last * profile.seconds_per_step
             writer.steps(first + 1, epoch, elapsed, part.tolist())
             if len(part) < steps_per_epoch:
                 continue
@@ -314,8 +314,8 @@ def write_metrics(
                     mean=mean,
                     min=low,
                     max=high,
-                    heldout=mean * look.heldout_ratio,
-                    images_per_second=look.images_per_second,
+                    heldout=mean * profile.heldout_ratio,
+                    images_per_second=profile.images_per_second,
                     learning_rate=1e-3,
                 )
             )

@@ -1,4 +1,4 @@
-"""One widget on a screen by itself, for tests, and pictures to show on it."""
+"""A widget on a screen by itself, and images to show on it."""
 
 from collections.abc import Iterable
 
@@ -33,7 +33,7 @@ def noise(count: int = 4, size: int = 32, *, colour: bool = False, seed: int = 0
 
 
 def rendered_pixels(lines: Iterable[list[Segment]]) -> list[list[tuple[int, int, int]]]:
-    """The colours of all pixels that segments of half-blocks show, two rows a line."""
+    """The colours of all pixels in segments of half-blocks, two rows per line."""
     rows: list[list[tuple[int, int, int]]] = []
     for line in lines:
         top: list[tuple[int, int, int]] = []

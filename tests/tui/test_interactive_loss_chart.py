@@ -1,4 +1,4 @@
-"""The chart that is looked closer into: its axes, pan, zoom, and the cursor that reads."""
+"""Interactive loss chart: axes, pan, zoom, and the readout at the cursor."""
 
 import doctest
 
@@ -203,7 +203,7 @@ async def test_the_y_axis_fits_what_is_seen() -> None:
         assert any("no finite losses here" in line for line in rendered_lines(chart))
 
 
-async def test_held_out_losses_go_on_at_the_same_height_when_one_looks_closer() -> None:
+async def test_held_out_losses_stay_at_the_same_height_when_zoomed_in() -> None:
     chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         steps, losses = np.array([100.0, 1000.0]), np.array([1.0, 0.1])
@@ -256,11 +256,11 @@ async def test_the_wheel_zooms_where_the_mouse_is() -> None:
     async with run_chart(chart) as pilot:
         chart.show(two())
         await pilot.pause()
-        place = chart.x_at_offset(GUTTER + 20)
+        x = chart.x_at_offset(GUTTER + 20)
         await pilot._post_mouse_events([events.MouseScrollUp], chart, (GUTTER + 20, 5), button=0)
         assert chart.span is not None
-        assert chart.span.low <= place <= chart.span.high
-        assert chart.x_at_offset(GUTTER + 20) == pytest.approx(place, abs=10)
+        assert chart.span.low <= x <= chart.span.high
+        assert chart.x_at_offset(GUTTER + 20) == pytest.approx(x, abs=10)
         await pilot._post_mouse_events([events.MouseScrollDown], chart, (GUTTER + 20, 5), button=0)
         assert chart.span is None
 
@@ -283,7 +283,7 @@ async def test_the_cursor_moves_by_cells_and_comes_in_at_either_end() -> None:
         assert chart.column_at(chart.placed_cursor or 0.0) == 110 - GUTTER - LABEL_MARGIN - 1
 
 
-async def test_moving_the_cursor_does_not_make_the_lines_again() -> None:
+async def test_moving_the_cursor_does_not_compute_the_lines_again() -> None:
     chart = InteractiveLossChart()
     async with run_chart(chart) as pilot:
         chart.show(two())
@@ -297,7 +297,7 @@ async def test_moving_the_cursor_does_not_make_the_lines_again() -> None:
         assert chart._lines is not lines
 
 
-def test_a_box_has_lines_of_one_width_and_counts_whom_it_leaves_out() -> None:
+def test_a_box_has_lines_of_one_width_and_counts_the_runs_that_it_leaves_out() -> None:
     many = [Reading(str(n), f"run number {n} of many", 0.1 * n, None) for n in range(1, 10)]
     lines = ["".join(text for text, _ in line) for line in readout_box("step 7", many, 60, 8, both=False)]
     assert len({len(line) for line in lines}) == 1

@@ -1,4 +1,4 @@
-"""Pictures in every kind of terminal, and twice as large."""
+"""Render modes: images in every kind of terminal, and twice as large."""
 
 import io
 import re
@@ -31,7 +31,7 @@ TRIANGLE = (triangles(1, 32, 3)[0] * 255).astype(np.uint8)
 
 
 def sent(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode) -> str:
-    """What a terminal is sent for a picture."""
+    """The output to a terminal for an image."""
     system = SYSTEMS.get(mode, ColorSystem.TRUECOLOR)
     return "".join(
         Strip.render_style(style, text, system)
@@ -41,7 +41,7 @@ def sent(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode
     )
 
 
-def test_what_the_terminal_has_is_taken_unless_something_was_asked_for() -> None:
+def test_the_colours_of_the_terminal_are_used_unless_the_user_chose_others() -> None:
     assert color_mode("auto", "truecolor", "utf-8") == "truecolor"
     assert color_mode("auto", "standard", "UTF8") == "16"
     assert color_mode("auto", None, "utf-8") == "truecolor"
@@ -75,7 +75,7 @@ def test_letters_are_plain_ascii_and_brighter_where_the_image_is() -> None:
 @pytest.mark.parametrize("mode", ["truecolor", "256", "16", "ascii"])
 def test_a_lifted_tile_differs_from_its_neighbour_in_every_mode(mode: ColorMode) -> None:
     black = np.zeros((2, 4), np.uint8)
-    assert cell_lines(black, lifted=True, mode=mode) != cell_lines(black, mode=mode)
+    assert cell_lines(black, raised_black=True, mode=mode) != cell_lines(black, mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["truecolor", "256", "16", "ascii"])
@@ -139,7 +139,7 @@ async def test_one_key_draws_images_larger_on_board_comparison_and_schedules(
             await driven.press(*(["escape"] if key else []))
 
 
-async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
+async def test_an_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", (80, 24), settings=Settings(zoom=2)) as driven:
         wall = driven.board.query_one(ImageWall)
@@ -154,7 +154,7 @@ async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path
         assert (wall.first_row, wall.first_line) == (0, 0)
 
 
-async def test_the_option_goes_before_the_settings(tmp_path: Path) -> None:
+async def test_the_option_overrides_the_settings(tmp_path: Path) -> None:
     settings = Settings(pictures="16")
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, settings=settings) as driven:

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU, of which the logic runs on a CPU too."""
+"""The GPU benchmark, whose logic runs on a CPU too."""
 
 import math
 import subprocess
@@ -40,7 +40,7 @@ def test_a_cpu_agrees_with_itself_within_rounding():
     checks = list(gpu.run_checks("lean", torch.device("cpu"), batch=2, size=16))
     assert [check.name for check in checks] == NAMES + [f"sampler {name}" for name in gpu.SAMPLERS]
     assert [check.name for check in checks if not check.passed] == []
-    # Nothing was compared with itself: single precision leaves an error.
+    # No result was compared with itself, because single precision leaves an error.
     assert all(check.error > 0 for check in checks)
 
 

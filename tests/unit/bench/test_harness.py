@@ -1,4 +1,4 @@
-"""What the benchmarks reckon with: time, trials, statistics, machines and tables."""
+"""The harness of benchmarks: time, trials, statistics, machines and tables."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from tests.support import ROOT
 
 
 class Clock:
-    """Seconds that pass when work is done, and only then."""
+    """A clock that advances only when work is done."""
 
     def __init__(self):
         self.now = 100.0
@@ -101,7 +101,7 @@ def test_work_longer_than_a_trial_is_done_once_a_trial():
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_in_turn_everybody_works_once_a_round_and_nobody_always_follows_the_same(count):
+def test_each_contender_runs_once_a_round_and_none_always_follows_the_same(count):
     names = [str(index) for index in range(count)]
     before = {name: set() for name in names}
     for number_of_round in range(2 * count):
@@ -138,7 +138,7 @@ def test_the_exponent_of_a_power_law_is_found_in_each_round(power):
         (5, 1, 0, 0.0),
     ],
 )
-def test_the_share_of_others_is_what_the_cores_did_for_nobody_of_ours(busy, own, seconds, share):
+def test_the_load_of_other_programs_is_the_busy_time_without_our_own(busy, own, seconds, share):
     assert other_load_share(busy, own, seconds, cores=2) == share
 
 
@@ -165,7 +165,7 @@ def test_machines_have_names_fit_for_files():
         ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core Processor"),
     ],
 )
-def test_a_cpu_whose_name_says_too_little_is_called_by_its_family_and_model_too(name, full):
+def test_a_cpu_name_without_a_number_gets_its_family_and_model(name, full):
     cpuinfo = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: {name}\nstepping\t: 1\n"
     assert cpu_name_with_model(name, cpuinfo) == full
     assert cpu_name_with_model(name, "Features\t: fp asimd\n") == name

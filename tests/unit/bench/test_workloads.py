@@ -1,4 +1,4 @@
-"""The benchmarks' work: trainings, samplers, the dashboard; none of it says how fast anything is."""
+"""Workloads of the benchmarks: trainings, samplers, the dashboard. No test depends on speed."""
 
 import itertools
 import math
@@ -107,7 +107,7 @@ def test_the_network_of_the_nearest_size_is_taken():
     assert count_parameters(nn.Linear(3, 4)) == 16
 
 
-def test_what_a_peer_prints_on_its_way_is_not_seen(capsys):
+def test_the_output_of_a_peer_is_hidden(capsys):
     def loop():
         for done in (1, 2):
             print("out")
@@ -119,7 +119,7 @@ def test_what_a_peer_prints_on_its_way_is_not_seen(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
+def test_sampling_configurations_are_the_requested_ones_cheapest_first():
     found = sampling_configs("ddim, ddpm", "10,T,2,50", timesteps=20)
     assert [way.calls for way in found] == [2, 2, 2, 10, 10, 10, 20, 20, 20]
     assert [way.name for way in found[:3]] == ["ddpm, 2 calls", "ddim eta 0, 2 calls", "ddim eta 1, 2 calls"]
@@ -141,12 +141,12 @@ def test_ways_of_sampling_are_what_was_asked_for_cheapest_first():
         ("ddim", "-3", "--calls -3: expected numbers"),
     ],
 )
-def test_ways_that_cannot_be_are_refused(samplers, calls, message):
+def test_invalid_sampling_configurations_are_refused(samplers, calls, message):
     with pytest.raises(UserError, match=message):
         sampling_configs(samplers, calls, 100)
 
 
-def test_each_way_draws_what_core_sample_would_whoever_comes_first():
+def test_each_configuration_samples_like_core_sample_in_any_order():
     class Net(nn.Module):
         def forward(self, x, t):
             return x * 0.9
@@ -193,12 +193,12 @@ def test_runs_at_once_share_the_cores_that_runs_in_turn_have_to_themselves(cores
     assert list(thread_groups(5, cores).values()) == groups
 
 
-def test_a_training_in_a_process_of_its_own_works_when_told_to():
+def test_a_training_in_a_worker_process_runs_trials_on_request():
     settings = WorkerSettings(network="lean", batch=16, size=8, count=32, threads=1, device="cpu")
-    with start_workers([settings]) as crew:
-        assert crew[0].wait_until_ready() > 0
-        assert crew[0].parameters == count_parameters(LeanUNet())
-        work = combined_work(crew, 0.05)
+    with start_workers([settings]) as workers:
+        assert workers[0].wait_until_ready() > 0
+        assert workers[0].parameters == count_parameters(LeanUNet())
+        work = combined_work(workers, 0.05)
         assert work() % 16 == work() % 16 == 0
 
 
@@ -207,9 +207,9 @@ def test_the_printed_loop_trains_in_a_process_like_a_script_of_its_own():
         network="lean", batch=16, size=8, count=32, threads=1, device="cpu", contender="the printed loop"
     )
     assert not settings.is_ours
-    with start_workers([settings]) as crew:
-        assert crew[0].wait_until_ready() > 0
-        assert combined_work(crew, 0.05)() % 16 == 0
+    with start_workers([settings]) as workers:
+        assert workers[0].wait_until_ready() > 0
+        assert combined_work(workers, 0.05)() % 16 == 0
 
 
 def test_the_printed_network_computes_the_same_with_torch_s_own_convolutions():
@@ -243,7 +243,7 @@ for index, _ in enumerate(settings["times"]):
 """
 
 
-def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, monkeypatch):
+def test_samples_of_a_peers_training_are_named_by_their_time(tmp_path, monkeypatch):
     settings = checkpointed_training.CheckpointedSettings(
         name=checkpointed_training.PEER_PIPELINES[1],
         dataset="high",
@@ -273,13 +273,13 @@ def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, 
         train_peer(settings)
 
 
-def test_benchmarks_that_do_not_work_are_named_when_all_have_run(capfd):
+def test_benchmarks_that_fail_are_named_when_all_have_run(capfd):
     with pytest.raises(UserError, match=r"^check, no-such, nor-this: failed; see above$"):
         run_benchmarks([["no-such"], ["--help"], ["nor-this"]], failed=["check"])
-    said = capfd.readouterr()
-    places = [said.out.index(f"=== {name}\n") for name in ("no-such", "--help", "nor-this")]
-    assert places == sorted(places)
-    assert places[1] < said.out.index("throughput") < places[2]
+    output = capfd.readouterr().out
+    offsets = [output.index(f"=== {name}\n") for name in ("no-such", "--help", "nor-this")]
+    assert offsets == sorted(offsets)
+    assert offsets[1] < output.index("throughput") < offsets[2]
     run_benchmarks([["--help"]])
 
 

@@ -292,29 +292,31 @@ class ImageWall(StripWidget, can_focus=False):
             return [Segment(text, self.get_component_rich_style("wall--empty"))]
         if row >= len(column.images):
             return blank
-        lines = self._tile(self.first_column + index, row, column.images, lifted=(index + row) % 2 == 1)
+        lines = self._tile(self.first_column + index, row, column.images, raised_black=(index + row) % 2 == 1)
         return lines[inner] if inner < len(lines) else blank
 
-    def _tile(self, index: int, row: int, images: Pixels, *, lifted: bool) -> Lines:
+    def _tile(self, index: int, row: int, images: Pixels, *, raised_black: bool) -> Lines:
         """The lines of a tile, cached as long as its column shows the same array."""
         size, render_mode = self.tile_layout.tile, current_render_mode(self)
         if (placements := render_mode.placements) is not None:
             spot = index - self.first_column, row - self.first_row
-            placement = placements.place(self, spot, images[row], size, self.tile_layout.lines, lifted=lifted)
+            placement = placements.place(
+                self, spot, images[row], size, self.tile_layout.lines, lifted=raised_black
+            )
             if placement is not None:
                 return placement.drawn(self.rich_style)
         cached = self._tiles.get((index, row))
-        if cached is not None and cached[0] is images and cached[1] == (size, lifted, render_mode):
+        if cached is not None and cached[0] is images and cached[1] == (size, raised_black, render_mode):
             return cached[2]
         scaled = fit_image(images[row], size)
-        lines = cell_lines(scaled, lifted=lifted, mode=render_mode.mode)
+        lines = cell_lines(scaled, raised_black=raised_black, mode=render_mode.mode)
         spare = size - scaled.shape[1]
         if spare > 0:
             left, right = (
                 Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
             )
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
-        self._tiles[index, row] = (images, (size, lifted, render_mode), lines)
+        self._tiles[index, row] = (images, (size, raised_black, render_mode), lines)
         return lines
 
 

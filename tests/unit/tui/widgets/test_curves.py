@@ -1,4 +1,4 @@
-"""From losses to curves: exact buckets, lines through them, ticks, and the trend in one line."""
+"""Curves from losses: exact buckets, lines through them, ticks, and the sparkline."""
 
 import itertools
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
 def brute_force(
     x: NDArray[np.float64], y: NDArray[np.float64], edges: NDArray[np.float64]
 ) -> list[list[float]]:
-    """What buckets must say, one column at a time: low, high, mean, finite, total."""
+    """The expected buckets, one column at a time: low, high, mean, finite, total."""
     rows = []
     for column, (left, right) in enumerate(itertools.pairwise(edges)):
         inside = (x >= left) & ((x < right) | ((column == len(edges) - 2) & (x == right)))
@@ -65,7 +65,7 @@ def test_buckets_agree_with_those_of_the_run_reader() -> None:
     np.testing.assert_allclose(ours.mean, mean)
 
 
-def test_a_series_that_was_replaced_is_taken_anew() -> None:
+def test_a_series_that_was_replaced_is_processed_again() -> None:
     series, edges = BucketedSeries(), np.array([0.0, 5000.0])
     x = np.arange(1.0, 4001)
     series.update(x, np.ones(4000))
@@ -172,7 +172,7 @@ def test_labels_are_spread_in_order_without_meeting() -> None:
         assert all(a < b for a, b in itertools.pairwise(rows))
 
 
-# The trend
+# Sparkline
 
 
 def test_a_short_history_is_the_sparkline_itself() -> None:

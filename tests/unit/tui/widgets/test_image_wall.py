@@ -1,4 +1,4 @@
-"""The wall of pictures: where its tiles go, and what of it is drawn again."""
+"""Image wall: the layout of its tiles, and the parts that are drawn again."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_a_plan_without_columns_or_images_is_one_empty_tile() -> None:
 
 
 class RecordingWall(ImageWall):
-    """Remembers what it asked to be drawn again."""
+    """Records the regions that it refreshes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ async def test_rows_scroll_and_stop_at_both_ends() -> None:
         assert wall.first_row == 0
 
 
-async def test_columns_that_do_not_fit_are_paged_and_said_to_be_there() -> None:
+async def test_columns_that_do_not_fit_are_paged_and_counted() -> None:
     wall = ImageWall()
     async with WidgetApp(wall).run_test(size=(80, 20)) as pilot:
         wall.show(columns(8))
@@ -177,7 +177,7 @@ async def test_a_wall_with_nothing_to_show_is_blank_and_grey_and_colour_stand_si
         assert all(not line.strip() for line in rendered_lines(wall))
 
 
-async def test_a_wall_lays_itself_out_anew_when_its_size_changes() -> None:
+async def test_a_wall_is_laid_out_again_when_its_size_changes() -> None:
     wall = ImageWall()
     async with WidgetApp(wall).run_test(size=(160, 40)) as pilot:
         wall.show(columns(5))

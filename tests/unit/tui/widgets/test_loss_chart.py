@@ -1,4 +1,4 @@
-"""The chart of losses, as cells."""
+"""Loss chart, as cells."""
 
 import itertools
 from collections.abc import Iterable
@@ -160,7 +160,7 @@ async def test_axes_smoothing_and_what_is_shown_can_be_changed() -> None:
 
 
 async def test_the_band_is_behind_the_highlighted_series_and_the_only_one() -> None:
-    def grounds(strips: Iterable[Strip]) -> int:
+    def backgrounds(strips: Iterable[Strip]) -> int:
         return len({segment.style.bgcolor for strip in strips for segment in strip if segment.style})
 
     chart = LossChart()
@@ -169,14 +169,14 @@ async def test_the_band_is_behind_the_highlighted_series_and_the_only_one() -> N
     async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
         chart.show(noisy)
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 1
+        assert backgrounds(map(chart.render_line, range(20))) == 1
         chart.highlight = 1
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 2
+        assert backgrounds(map(chart.render_line, range(20))) == 2
         chart.highlight = None
         chart.show(noisy[:1])
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 2
+        assert backgrounds(map(chart.render_line, range(20))) == 2
 
 
 async def test_the_cursor_stands_at_its_step() -> None:
@@ -192,7 +192,7 @@ async def test_the_cursor_stands_at_its_step() -> None:
 
 
 async def test_a_million_steps_look_like_the_thousand_means_they_are() -> None:
-    """The chart never looks at each step: what it draws is what it would draw of the means of equal parts."""
+    """A chart of many steps looks like one of the means of equal parts."""
     chart = LossChart()
     losses = np.repeat(falling(1000), 1000)
     async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:

@@ -1,4 +1,4 @@
-"""The examples in docstrings, and the slider of epochs."""
+"""Examples in docstrings, and the epoch slider."""
 
 import doctest
 import importlib
@@ -28,13 +28,13 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
     assert result.attempted > 0
 
 
-async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another() -> None:
+async def test_the_slider_shows_the_current_epoch_and_a_click_requests_another() -> None:
     slider = EpochSlider()
-    asked: list[int | None] = []
+    requested: list[int | None] = []
 
     class Listening(WidgetApp):
         def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:
-            asked.append(message.epoch)
+            requested.append(message.epoch)
 
     async with Listening(slider).run_test(size=(80, 3)) as pilot:
         assert "no images yet" in str(slider.render())
@@ -50,11 +50,11 @@ async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another(
         await pilot.click(slider, offset=(19, 0))
         await pilot.click(slider, offset=(79, 0))
         await pilot.pause()
-        assert asked[0] == 10
-        assert asked[-1] is None
+        assert requested[0] == 10
+        assert requested[-1] is None
 
 
-async def test_a_slider_with_one_epoch_or_little_room_still_says_it() -> None:
+async def test_a_slider_with_one_epoch_or_little_room_still_shows_it() -> None:
     slider = EpochSlider()
     async with WidgetApp(slider).run_test(size=(24, 1)) as pilot:
         slider.show([7], None)
