@@ -35,8 +35,8 @@ def test_a_run_that_is_not_finished_is_named_in_a_line(
     five_runs(root)
     run = dashboard_run(root, "cosine", state=state, index=7)
     assert main([str(root), str(out)]) == 2
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         f"error: {run.id} is not finished ({state.value}); wait for it, "
         f"or stop it: core runs stop {run.id} --runs {root}\n"
     )
@@ -59,10 +59,10 @@ def test_a_wrong_call_says_what_was_expected(words: list[str], capsys: pytest.Ca
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 def test_make_passes_on_its_arguments() -> None:
     root = ROOT
-    said = subprocess.run(
+    output = subprocess.run(
         ["make", "-n", "pictures", "ARGS=runs out"], cwd=root, capture_output=True, text=True, check=True
     )
-    assert "-m tools.readme_pictures runs out" in said.stdout
+    assert "-m tools.readme_pictures runs out" in output.stdout
 
 
 async def test_the_reverse_process_is_drawn_where_something_forms(tmp_path: Path) -> None:

@@ -285,7 +285,7 @@ def make_run(
 
 
 dashboard_run = partial(make_run, profile=DASHBOARD, state=State.RUNNING, epoch=0, epochs=100)
-"""A run as the dashboard's tests have them: one that has just begun to train, unless more is said."""
+"""A run as the dashboard's tests have them: by default one that has just started to train."""
 
 
 def write_metrics(
