@@ -97,7 +97,7 @@ async def ready(pilot: Pilot[Any]) -> None:
     app = pilot.app
     assert isinstance(app, Dashboard)
     deadline = time.monotonic() + DEADLINE
-    while not app.is_open or (app.board.choice.snapshot or Snapshot(unread=1)).unread:
+    while not app.is_open or (app.board.selection.snapshot or Snapshot(unread=1)).unread:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()

@@ -98,16 +98,16 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished")
     async with dashboard(tmp_path) as driven:
         await driven.press("space", "3", "space")
-        assert driven.board.choice.marked == {runs[0].id, runs[2].id}
-        assert [run.id for run in driven.board.choice.compared] == [runs[0].id, runs[2].id]
+        assert driven.board.selection.marked == {runs[0].id, runs[2].id}
+        assert [run.id for run in driven.board.selection.compared] == [runs[0].id, runs[2].id]
         lines = driven.text().splitlines()
         assert lines[2].startswith(" 1✓")
         assert lines[4].startswith(">3✓")
         assert "compare 2" in lines[-1]
         await driven.press("space")
-        assert driven.board.choice.marked == {runs[0].id}
+        assert driven.board.selection.marked == {runs[0].id}
         await driven.press("1", "space")
-        assert len(driven.board.choice.compared) == 5
+        assert len(driven.board.selection.compared) == 5
 
 
 async def test_brackets_trajectory_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ async def test_brackets_trajectory_through_the_epochs_and_the_end_follows_again(
         assert shown() == "epoch 2"
         await driven.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
         assert shown() == "epoch 8"
-        assert driven.board.choice.epoch == 8
+        assert driven.board.selection.epoch == 8
         await driven.press("right_square_bracket")
-        assert driven.board.choice.epoch is None
+        assert driven.board.selection.epoch is None
         await driven.press("left")
         await driven.press("end")
         assert shown() == "epoch 8"

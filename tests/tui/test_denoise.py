@@ -52,7 +52,7 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
         await driven.press("pagedown", "right", "right")
         assert "t  667 of 1000" in driven.text()
         await driven.press("end", "right")
-        assert screen.shown.share == 1.0
+        assert screen.model.fraction == 1.0
         screen.query_one(Scrubber).seek(4)
         await driven.until(lambda: "t  556 of 1000" in driven.text())
 
@@ -65,16 +65,16 @@ async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> 
         assert "in 2 s" in driven.text()
         await driven.press("space")
         assert "▶ in 2 s" in driven.text()
-        assert screen.shown.share < 1.0
-        await driven.until(lambda: 0.2 < screen.shown.share < 1.0)
+        assert screen.model.fraction < 1.0
+        await driven.until(lambda: 0.2 < screen.model.fraction < 1.0)
         await driven.press("minus")
         assert "▶ in 5 s" in driven.text()
         await driven.press("equals_sign")
-        await driven.until(lambda: screen.shown.share == 1.0)
+        await driven.until(lambda: screen.model.fraction == 1.0)
         assert "▶" not in driven.text()
         await driven.press("space", "space")
         assert "▶" not in driven.text()
-        assert screen.shown.share < 1.0
+        assert screen.model.fraction < 1.0
 
 
 async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> None:
@@ -83,9 +83,9 @@ async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> 
         screen = await denoise(driven)
         await driven.press("left_square_bracket")
         assert "epoch 2" in driven.text()
-        assert screen.shown.epoch == 2
+        assert screen.model.epoch == 2
         await driven.press("right_square_bracket")
-        assert screen.shown.epoch is None
+        assert screen.model.epoch is None
         await driven.press("m", "left_square_bracket")
         assert any("only the last checkpoint can be computed" in said for said in driven.said())
 
@@ -143,7 +143,7 @@ async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path
         trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
-        screen.shown.sampler, screen.shown.steps = "ddpm", 50
+        screen.model.sampler, screen.model.steps = "ddpm", 50
         screen.update()
         await driven.pilot.pause()
         assert "the training is further:" in driven.text()
@@ -181,7 +181,7 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
         await driven.press("down", "down")
         assert "noise 3 of 5" in driven.text()
         assert np.array_equal(shown(1)[-1], states(10, seed=4)[6][2:3])
-        screen.shown.sampler, screen.shown.steps = "ddpm", 50
+        screen.model.sampler, screen.model.steps = "ddpm", 50
         await driven.press("end")
         assert shown(0)[0].shape == (1, 32, 32)
         assert "t 120" in driven.text()

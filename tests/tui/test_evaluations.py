@@ -15,7 +15,7 @@ from tests.support.fakes import DEAD_PROCESS
 from tests.support.tui_fixtures import NOW, comparison, evaluate, evaluated, fake_run
 from tests.support.tui_pilot import dashboard, make_app
 from tests.tui.test_compare import compare, compared
-from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, measured
+from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
 from tui.settings.series_colors import series_style
 from tui.state.evaluations import Evaluations
 from tui.state.reader import RunsReader
@@ -43,7 +43,7 @@ def table(root: Path, width: int = 120, **options: Any) -> list[str]:
     found = evaluations.compared(runs)
     assert found is not None
     return evaluation_table(
-        columns_of(runs, evaluations), found, measured(found), width, **options
+        columns_of(runs, evaluations), found, metric_names(found), width, **options
     ).plain.splitlines()
 
 
@@ -55,7 +55,7 @@ def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
     assert rule.best("high", "balanced_pass_rate") == ["linear", "sine"]
     assert rule.best("high", "reconstruction_psnr") == []
     told = {line.split("  ")[0].strip(" ↑↓%"): line for line in lines[2:]}
-    for name in measured(rule):
+    for name in metric_names(rule):
         line = told[METRICS[name].title]
         assert line.count("*") == len(rule.best("high", name))
         cells = line[19:].split(" ±")

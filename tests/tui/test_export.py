@@ -96,7 +96,7 @@ async def test_keys_work_while_an_export_is_being_written(
             await driven.press("E")
             await driven.until(begun.is_set)
             await driven.press("3")
-            assert driven.board.choice.row == 2
+            assert driven.board.selection.row == 2
             assert list(root.glob("board*")) == []
             await driven.press("E")
             await driven.until(lambda: any("still being written" in said for said in driven.said()))

@@ -11,7 +11,7 @@ from core.schedules import Diagnosis, Schedule
 from tui.state.formatting import LEVEL_MARKS, decibels, problem, schedule_of, settings_line
 from tui.state.snapshot import RunSnapshot
 
-NARROW: Final = 44
+NARROW_WIDTH: Final = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class RunDetails:
     marker: str = ""
     color: str = ""
     epochs: tuple[int, ...] = ()
-    shown: int | None = None
-    at: int | None = None
+    shown_epoch: int | None = None
+    requested_epoch: int | None = None
     following: bool = True
 
 
@@ -44,7 +44,7 @@ class DetailsPanel(Widget, can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._facts = RunDetails()
+        self._details = RunDetails()
         self._key: tuple[object, ...] = ()
 
     def show(self, facts: RunDetails) -> None:
@@ -57,19 +57,19 @@ class DetailsPanel(Widget, can_focus=False):
             facts.marker,
             facts.color,
             facts.epochs,
-            facts.shown,
-            facts.at,
+            facts.shown_epoch,
+            facts.requested_epoch,
             facts.following,
         )
         if key != self._key:
-            self._facts, self._key = facts, key
+            self._details, self._key = facts, key
             self.refresh()
 
     def render(self) -> Content:
-        facts, (width, height) = self._facts, self.size
+        facts, (width, height) = self._details, self.size
         if facts.run is None or not width or not height:
             return Content("")
-        lines = narrow_lines(facts, width) if width < NARROW else broad_lines(facts, width, height)
+        lines = narrow_lines(facts, width) if width < NARROW_WIDTH else broad_lines(facts, width, height)
         return Content("\n").join(lines[:height])
 
 
@@ -79,10 +79,10 @@ def narrow_lines(facts: RunDetails, width: int) -> list[Content]:
     if run is None:
         return []
     width -= 1
-    lines = [_name(facts).truncate(width, ellipsis=True), Content("")]
-    if facts.shown is not None:
+    lines = [_title(facts).truncate(width, ellipsis=True), Content("")]
+    if facts.shown_epoch is not None:
         lines += [
-            Content.assemble(("epoch ", "$text-muted"), str(facts.shown)),
+            Content.assemble(("epoch ", "$text-muted"), str(facts.shown_epoch)),
             slider(facts, min(width, 20)),
             Content.styled("latest" if facts.following else "held, end:go", "$text-muted"),
             Content(""),
@@ -96,12 +96,12 @@ def narrow_lines(facts: RunDetails, width: int) -> list[Content]:
     if schedule is None:
         return lines
     lines += [
-        _pair("abar_T", _short(schedule.terminal_alpha_bar), width),
-        _pair("SNR_T", decibels(schedule.terminal_snr), width),
-        _pair("L_T", _short(schedule.prior_bits_per_dim()), width),
+        _name_value("abar_T", _compact_number(schedule.terminal_alpha_bar), width),
+        _name_value("SNR_T", decibels(schedule.terminal_snr), width),
+        _name_value("L_T", _compact_number(schedule.prior_bits_per_dim()), width),
         Content(""),
     ]
-    return [*lines, *_wrapped(_told_briefly(schedule), width)]
+    return [*lines, *_wrapped(_brief_diagnosis_content(schedule), width)]
 
 
 def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
@@ -112,12 +112,12 @@ def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
     config = run.file.config
     indent = Content("   ")
     inner = width - 4
-    name = Content.assemble(_name(facts), "  ", (settings_line(config), "$text-muted"))
+    name = Content.assemble(_title(facts), "  ", (settings_line(config), "$text-muted"))
     lines = [[name.truncate(inner, ellipsis=True)]]
-    if facts.shown is not None:
+    if facts.shown_epoch is not None:
         tail = "follows the latest" if facts.following else "held; end follows again"
         bar = slider(facts, min(28, inner - 22))
-        told = Content.assemble(("pictures  ", "$text-muted"), f"epoch {facts.shown:<5} ", bar)
+        told = Content.assemble(("pictures  ", "$text-muted"), f"epoch {facts.shown_epoch:<5} ", bar)
         if told.cell_length + 2 + len(tail) <= inner:
             told = Content.assemble(told, "  ", (tail, "$text-muted"))
         lines.append([told])
@@ -126,9 +126,9 @@ def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
     if schedule is not None:
         parts = []
         for label, value in (
-            ("abar_T", _short(schedule.terminal_alpha_bar)),
+            ("abar_T", _compact_number(schedule.terminal_alpha_bar)),
             ("SNR_T", decibels(schedule.terminal_snr)),
-            ("L_T", f"{_short(schedule.prior_bits_per_dim())} bits/dim"),
+            ("L_T", f"{_compact_number(schedule.prior_bits_per_dim())} bits/dim"),
         ):
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))
         lines.append([Content("   ").join(parts).truncate(inner, ellipsis=True)])
@@ -136,9 +136,9 @@ def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
         lines.insert(1, _wrapped(Content.styled(f"✖ {wrong}", "$text-error"), inner)[:2])
     elif schedule is not None:
         diagnosis = schedule.diagnosis()
-        block = _wrapped(_told(diagnosis), inner)
+        block = _wrapped(_diagnosis_content(diagnosis), inner)
         if sum(map(len, lines)) + len(block) > height:
-            block = [_told_briefly(schedule, f"{diagnosis.level}: ")]
+            block = [_brief_diagnosis_content(schedule, f"{diagnosis.level}: ")]
         lines.append(block)
     spare = height - sum(map(len, lines))
     flat: list[Content] = []
@@ -154,7 +154,7 @@ def slider(facts: RunDetails, width: int) -> Content:
     """Where among the epochs with pictures the shown one is; its ends are the keys that move it."""
     inner = max(1, width - 2)
     count = len(facts.epochs)
-    place = facts.epochs.index(facts.at) if facts.at in facts.epochs else count - 1
+    place = facts.epochs.index(facts.requested_epoch) if facts.requested_epoch in facts.epochs else count - 1
     at = round(place * (inner - 1) / (count - 1)) if count > 1 else inner - 1
     return Content.assemble(
         ("[", "bold $text-primary"),
@@ -173,27 +173,27 @@ def brief_diagnosis(schedule: Schedule) -> str:
     return f"{left:.2g}% of the picture left at T"
 
 
-def _told(diagnosis: Diagnosis) -> Content:
+def _diagnosis_content(diagnosis: Diagnosis) -> Content:
     mark, tone = LEVEL_MARKS[diagnosis.level]
     level, separator, rest = diagnosis.text.partition(":")
     return Content.assemble((f"{mark} {level}{separator}", tone), (rest, "$text-muted"))
 
 
-def _told_briefly(schedule: Schedule, level: str = "") -> Content:
+def _brief_diagnosis_content(schedule: Schedule, level: str = "") -> Content:
     mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
     return Content.assemble((f"{mark} {level}", tone), (brief_diagnosis(schedule), "$text-muted"))
 
 
-def _name(facts: RunDetails) -> Content:
+def _title(facts: RunDetails) -> Content:
     return Content.styled(f"{facts.marker} {facts.label}", f"bold {facts.color}")
 
 
-def _pair(name: str, value: str, width: int) -> Content:
+def _name_value(name: str, value: str, width: int) -> Content:
     space = " " * max(1, min(width, 20) - len(name) - len(value))
     return Content.assemble((name, "$text-muted"), space, value)
 
 
-def _short(value: float) -> str:
+def _compact_number(value: float) -> str:
     return "0" if value == 0 else f"{value:.2g}" if value >= 1e-3 else f"{value:.0e}"
 
 

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from core.files.sanitize import sanitize
 
-CHOICES: Final = {
+SUGGESTIONS: Final = {
     "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 pictures of triangles",
     "tour.go": "take a tour of two minutes",
     "board.schedules": "see what noise schedules do to pictures",
@@ -19,8 +19,8 @@ CHOICES: Final = {
     "app.help": "list all keys",
 }
 """By command, the best first."""
-KEY: Final = 5
-WIDTH: Final = 56
+KEY_WIDTH: Final = 5
+TEXT_WIDTH: Final = 56
 
 
 class EmptyState(Static):
@@ -39,10 +39,10 @@ class EmptyState(Static):
 def empty_state_text(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
     """The welcome; commands without a key are left out."""
     parts = [Content.styled("Welcome. No runs here yet.", "bold $text-primary"), Content("")]
-    for name, text in CHOICES.items():
+    for name, text in SUGGESTIONS.items():
         if name in keys:
-            first, *rest = Content(text).wrap(WIDTH - KEY)
-            parts.append(Content.assemble((f"{keys[name][0]:{KEY}}", "bold $text-primary"), first))
-            parts += [Content(" " * KEY) + one for one in rest]
+            first, *rest = Content(text).wrap(TEXT_WIDTH - KEY_WIDTH)
+            parts.append(Content.assemble((f"{keys[name][0]:{KEY_WIDTH}}", "bold $text-primary"), first))
+            parts += [Content(" " * KEY_WIDTH) + one for one in rest]
     said = f"Runs live in {sanitize(str(root))} and go on training when you leave."
     return Content("\n").join([*parts, Content(""), Content.styled(said, "$text-muted")])

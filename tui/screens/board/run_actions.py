@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.recipes import Recipe
 
 
-class RunActions(BackgroundScreen):
+class RunActionsMixin(BackgroundScreen):
     """A screen on which a run is selected and can be acted on.
 
     Args:
@@ -26,17 +26,17 @@ class RunActions(BackgroundScreen):
     def __init__(self, control: RunController, choice: RunSelection) -> None:
         super().__init__()
         self.control = control
-        self.choice = choice
+        self.selection = choice
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return not self.choice.runs if action == "start_quick" else True
+        return not self.selection.runs if action == "start_quick" else True
 
     def action_start_quick(self) -> None:
         from core.recipes import load_recipe
 
         self.queue(load_recipe("quick"))
 
-    def begin(self, recipe: "Recipe", snapshot: Snapshot, *, start: bool) -> None:
+    def attach(self, recipe: "Recipe", snapshot: Snapshot, *, start: bool) -> None:
         """Come back to a recipe's group where there is one already; otherwise, or when asked to, queue it.
 
         Args:
@@ -44,10 +44,10 @@ class RunActions(BackgroundScreen):
             snapshot: what there is.
             start: whether anything may be queued; otherwise the group is only shown.
         """
-        self.choice.update(snapshot)
+        self.selection.update(snapshot)
         group = matching_group(snapshot, recipe)
         if group is not None:
-            self.choice.show_group(group)
+            self.selection.show_group(group)
         if not start:
             return
         runs = snapshot.of_group(group) if group is not None else ()
@@ -58,21 +58,21 @@ class RunActions(BackgroundScreen):
         elif any(run.state is State.QUEUED for run in runs):
             self.run_in_background(lambda: self.control.resume(runs))
         else:
-            self._offer(recipe, runs)
+            self._ask_resume_or_retrain(recipe, runs)
 
     def queue(self, recipe: "Recipe") -> None:
         """Queue a recipe's runs; the board goes to them once they are there."""
-        snapshot = self.choice.snapshot
+        snapshot = self.selection.snapshot
         taken = snapshot.groups if snapshot is not None else ()
 
         def start() -> str:
             runs = self.control.queue(recipe.configs, recipe.name, taken=taken)
             return f"{pluralize(len(runs), 'run')} queued"
 
-        self.choice.follow_newest()
+        self.selection.follow_newest()
         self.run_in_background(start)
 
-    def _offer(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
+    def _ask_resume_or_retrain(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
         """A group of this recipe has ended: ask whether to go on with it or to train it anew."""
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
@@ -94,13 +94,13 @@ class RunActions(BackgroundScreen):
         self.app.push_screen(ConfirmScreen(f"{recipe.name} is here already", said, choices), decided)
 
     def action_stop(self) -> None:
-        if run := self._need_selected():
+        if run := self._require_selected():
             self.run_in_background(lambda: self.control.stop([run]))
 
     def action_stop_all(self) -> None:
-        runs = [run for run in self.choice.runs if not run.state.is_ended]
+        runs = [run for run in self.selection.runs if not run.state.is_ended]
         if len(runs) < 2:
-            self.run_in_background(lambda: self.control.stop(runs or self.choice.runs))
+            self.run_in_background(lambda: self.control.stop(runs or self.selection.runs))
             return
         self._confirm(
             f"Stop {pluralize(len(runs), 'run')}?",
@@ -110,7 +110,7 @@ class RunActions(BackgroundScreen):
         )
 
     def action_resume(self) -> None:
-        run = self._need_selected()
+        run = self._require_selected()
         if run is None:
             return
         if run.state is State.FINISHED:
@@ -119,11 +119,11 @@ class RunActions(BackgroundScreen):
             self.run_in_background(lambda: self.control.resume([run]))
 
     def action_resume_all(self) -> None:
-        runs = self.choice.runs
+        runs = self.selection.runs
         self.run_in_background(lambda: self.control.resume(runs))
 
     def action_delete(self) -> None:
-        run = self._need_selected()
+        run = self._require_selected()
         if run is None:
             return
         if run.state.is_live:
@@ -137,23 +137,23 @@ class RunActions(BackgroundScreen):
         )
 
     def action_mark(self) -> None:
-        if run := self._need_selected():
-            self.choice.mark(run.id)
+        if run := self._require_selected():
+            self.selection.mark(run.id)
 
     def action_log(self) -> None:
-        if run := self._need_selected():
+        if run := self._require_selected():
             from tui.screens.log.screen import LogScreen
 
             self.app.push_screen(LogScreen(run))
 
     def action_compare(self) -> None:
-        if runs := self.choice.compared:
+        if runs := self.selection.compared:
             from tui.screens.compare.screen import CompareScreen
 
             self.app.push_screen(CompareScreen(self.control, [run.id for run in runs]))
 
     def action_denoise(self) -> None:
-        if runs := self.choice.compared:
+        if runs := self.selection.compared:
             from tui.screens.denoise.screen import DenoiseScreen
 
             self.app.push_screen(DenoiseScreen(self.control, [run.id for run in runs]))
@@ -164,7 +164,7 @@ class RunActions(BackgroundScreen):
         self.app.push_screen(NewRunScreen(), self._queue_configs)
 
     def action_clone(self) -> None:
-        if run := self._need_selected():
+        if run := self._require_selected():
             from core.launch.provenance import with_absolute_paths
             from tui.screens.new_run.screen import NewRunScreen
             from tui.state.run_draft import RunDraft
@@ -176,14 +176,14 @@ class RunActions(BackgroundScreen):
         from core.launch.provenance import with_absolute_paths
         from tui.screens.schedules.screen import SchedulesScreen
 
-        configs = [with_absolute_paths(run.file) for run in self.choice.compared]
+        configs = [with_absolute_paths(run.file) for run in self.selection.compared]
         self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
     def action_datasets(self) -> None:
         from core.launch.provenance import with_absolute_paths
         from tui.screens.datasets.screen import DatasetsScreen
 
-        run = self.choice.selected
+        run = self.selection.selected
         start = with_absolute_paths(run.file).data.dataset if run is not None else ""
         self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
 
@@ -193,8 +193,8 @@ class RunActions(BackgroundScreen):
 
             self.queue(Recipe(configs[0].recipe, "", tuple(configs)))
 
-    def _need_selected(self) -> RunSnapshot | None:
-        run = self.choice.selected
+    def _require_selected(self) -> RunSnapshot | None:
+        run = self.selection.selected
         if run is None:
             self.notify("there is no run here yet")
         return run

@@ -156,7 +156,7 @@ class RunTable(StripWidget, can_focus=False):
         self._cursor = 0
         self._top = 0
         self._columns = Columns((), 0)
-        self._shown: dict[int, RunRow] = {}
+        self._visible_rows: dict[int, RunRow] = {}
         self._strips: dict[int, Strip] = {}
 
     def show(self, rows: RowList, cursor: int) -> None:
@@ -167,11 +167,11 @@ class RunTable(StripWidget, can_focus=False):
             cursor: index of the selected one.
         """
         before, old_cursor, old_top, old_columns = self._list, self._cursor, self._top, self._columns
-        old_rows = self._shown
+        old_rows = self._visible_rows
         self._list, self._cursor = rows, cursor
-        self._plan()
+        self._fit()
         last = min(rows.count, self._top + max(0, self.size.height - 1))
-        self._shown = {index: rows.row(index) for index in range(self._top, last)}
+        self._visible_rows = {index: rows.row(index) for index in range(self._top, last)}
         if (before.count, before.total, old_top, old_columns) != (
             *(rows.count, rows.total, self._top, self._columns),
         ):
@@ -179,10 +179,15 @@ class RunTable(StripWidget, can_focus=False):
             return
         if old_cursor != cursor and self._hidden:
             self.refresh(Region(0, 0, self.size.width, 1))
-        for index, new in self._shown.items():
+        for index, new in self._visible_rows.items():
             old = old_rows.get(index)
             moved = old_cursor != cursor and index in (old_cursor, cursor)
-            if moved or old is None or old.run.version != new.run.version or _style(old) != _style(new):
+            if (
+                moved
+                or old is None
+                or old.run.version != new.run.version
+                or _appearance(old) != _appearance(new)
+            ):
                 self._strips.pop(index, None)
                 self.refresh(Region(0, index - self._top + 1, self.size.width, 1))
 
@@ -191,7 +196,7 @@ class RunTable(StripWidget, can_focus=False):
         """Whether there are more rows than there is room for."""
         return self._list.count > max(1, self.size.height - 1)
 
-    def _plan(self) -> None:
+    def _fit(self) -> None:
         rows = self._list
         self._columns = choose_columns(
             self.size.width, rows.label_width, groups=rows.groups, evaluated=rows.evaluated
@@ -236,7 +241,7 @@ class RunTable(StripWidget, can_focus=False):
         if not self._list.count and y == 2:
             said = set_cell_size(" " * GUTTER + self._list.empty, width)
             return Strip([Segment(said, self.get_component_rich_style("table--heading"))], width)
-        if index not in self._shown:
+        if index not in self._visible_rows:
             return Strip.blank(width, base)
         strip = self._strips.get(index)
         if strip is None:
@@ -255,30 +260,30 @@ class RunTable(StripWidget, can_focus=False):
         return Strip([Segment(text, style)], cell_len(text))
 
     def _draw(self, index: int) -> Strip:
-        row, selected, width = self._shown[index], index == self._cursor, self.size.width
+        row, selected, width = self._visible_rows[index], index == self._cursor, self.size.width
         base = self.rich_style
         if selected:
             base += self.get_component_rich_style("table--cursor", partial=True)
-        quiet = base + self._part("quiet")
+        quiet = base + self._component_style("quiet")
         series = series_style(row.index, self.app.theme_variables)
         color = base + Style.parse(series.color)
         jump = series.marker if row.index < 9 else " "
         segments = [
             Segment(">" if selected else " ", base + Style(bold=True)),
             Segment(jump, color + Style(bold=True)),
-            Segment("✓" if row.marked else " ", base + self._part("mark")),
+            Segment("✓" if row.marked else " ", base + self._component_style("mark")),
         ]
         texts = self._texts(row)
-        state_style = base + self._part(_tone(row.run.state))
+        state_style = base + self._component_style(_state_component(row.run.state))
         for column in self._columns.fixed:
             text = texts[column.name]
             style = {"label": color + Style(bold=selected), "state": state_style}.get(column.name, base)
             segments.append(Segment(_cell(text, column), quiet if text == NOTHING else style))
         segments.append(Segment("   ", base))
-        segments.extend(self._history(row, color, quiet, base))
+        segments.extend(self._trend(row, color, quiet, base))
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
-    def _history(self, row: RunRow, color: Style, quiet: Style, base: Style) -> list[Segment]:
+    def _trend(self, row: RunRow, color: Style, quiet: Style, base: Style) -> list[Segment]:
         """The loss so far, and beside it what went wrong or what is being waited for."""
         room = self._columns.trend
         wrong = problem(row.run)
@@ -291,7 +296,7 @@ class RunTable(StripWidget, can_focus=False):
         if said and left > 6:
             lead = "  " if line else ""
             text = _shortened(said, left - len(lead))
-            segments.append(Segment(lead + text, base + self._part("trouble") if wrong else quiet))
+            segments.append(Segment(lead + text, base + self._component_style("trouble") if wrong else quiet))
         return segments
 
     def _texts(self, row: RunRow) -> dict[str, str]:
@@ -312,15 +317,15 @@ class RunTable(StripWidget, can_focus=False):
             "started": created(run).astimezone().strftime("%b %d %H:%M"),
         }
 
-    def _part(self, name: str) -> Style:
+    def _component_style(self, name: str) -> Style:
         return self.get_component_rich_style(f"table--{name}", partial=True)
 
 
-def _style(row: RunRow) -> tuple[object, ...]:
+def _appearance(row: RunRow) -> tuple[object, ...]:
     return row.run.id, row.label, row.index, row.marked, row.hint
 
 
-def _tone(state: State) -> str:
+def _state_component(state: State) -> str:
     if state.is_live:
         return "live"
     return {

@@ -19,7 +19,7 @@ from tui.screens.board.details import DetailsPanel, RunDetails
 from tui.screens.board.empty_state import EmptyState
 from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Area, Layout, place_widget, plan_layout
 from tui.screens.board.run_table import RowList, RunRow, RunTable
-from tui.screens.board.system_actions import SystemActions
+from tui.screens.board.system_actions import SystemActionsMixin
 from tui.screens.board.system_panel import SystemPanel
 from tui.settings.series_colors import series_style
 from tui.state.run_controller import RunController
@@ -48,7 +48,7 @@ CHART_REST: Final = 0.1
 """Seconds without a key after which the chart follows the cursor; the rest of the screen does at once."""
 
 
-class Board(SystemActions):
+class Board(SystemActionsMixin):
     """Runs as rows, their losses as curves, their samples as a wall of pictures."""
 
     CSS_PATH = "screen.tcss"
@@ -58,9 +58,9 @@ class Board(SystemActions):
     def __init__(self, control: RunController, *, machine: Callable[[], SystemLoad] | None = None) -> None:
         super().__init__(control, RunSelection(changed=self._apply_selection), machine)
         self.gallery = SampleGallery()
-        self._ends = RunEvents()
+        self._run_events = RunEvents()
         self._first_column = 0
-        self._on_wall: tuple[RunSnapshot, ...] = ()
+        self._wall_runs: tuple[RunSnapshot, ...] = ()
         self._chart_timer: Timer | None = None
         self._chart_due = -math.inf
 
@@ -94,7 +94,7 @@ class Board(SystemActions):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self._notify_problems(message.snapshot)
         self._notify_ended(message.snapshot)
-        self.choice.update(message.snapshot)
+        self.selection.update(message.snapshot)
         # A curve that moves more often tells no more, and fills the line to a remote terminal.
         wait = self._chart_due - time.monotonic()
         soon = wait <= CHART_SLACK
@@ -111,14 +111,14 @@ class Board(SystemActions):
 
     def _notify_problems(self, snapshot: Snapshot) -> None:
         """Say once of each run folder that cannot be read why that is."""
-        known = self.choice.snapshot.problems if self.choice.snapshot is not None else ()
+        known = self.selection.snapshot.problems if self.selection.snapshot is not None else ()
         for problem in snapshot.problems[:3]:
             if problem not in known:
                 self.notify(problem.text, title="cannot be read", severity="warning", markup=False)
 
     def _notify_ended(self, snapshot: Snapshot) -> None:
         """Say which runs ended, on whatever screen is open, and ring."""
-        notices = self._ends.update(snapshot)
+        notices = self._run_events.update(snapshot)
         for notice in notices:
             self.app.notify(
                 notice.text, title=notice.title, severity=notice.severity, markup=False, timeout=10
@@ -130,19 +130,19 @@ class Board(SystemActions):
         self.update(chart=False)
 
     def on_run_table_selected(self, message: RunTable.Selected) -> None:
-        self.choice.select_run(message.run_id)
+        self.selection.select_run(message.run_id)
         if message.opened:
             self.action_compare()
 
     @property
     def runs(self) -> tuple[RunSnapshot, ...]:
         """The runs shown."""
-        return self.choice.runs
+        return self.selection.runs
 
     @property
     def selected(self) -> RunSnapshot | None:
         """The run under the cursor."""
-        return self.choice.selected
+        return self.selection.selected
 
     def update(self, *, chart: bool = True) -> None:
         """Bring the screen in line with the snapshot, the selection and the size; draws only what changed.
@@ -155,19 +155,19 @@ class Board(SystemActions):
         runs = self.runs
         width, height = self.size
         self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-small")
-        self.set_class(self.choice.snapshot is not None and not self.choice.snapshot.runs, "-empty")
+        self.set_class(self.selection.snapshot is not None and not self.selection.snapshot.runs, "-empty")
         if self.has_class("-small"):
             said = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
             self.query_one("#too-small", Static).update(said)
             return
         self._update_bars()
-        below = self._update_machine(width, height)
+        below = self._update_system(width, height)
         if not runs:
             self.query_one(EmptyState).show(keys_of(self), self.control.root)
             self._apply_layout(Layout(Area(0, 0, width, max(1, height - 2 - below))))
             self._update_table()
             return
-        tile = self.gallery.tile(self.choice.visible_page)
+        tile = self.gallery.tile(self.selection.visible_page)
         placed = plan_layout(width, height - 2 - below, len(runs), tile, render_mode_of(self).zoom)
         self._apply_layout(placed)
         self._update_table()
@@ -179,10 +179,10 @@ class Board(SystemActions):
         if self._chart_timer is not None:
             self._chart_timer.stop()
             self._chart_timer = None
-        chart, runs = self.query_one(LossChart), self.choice.visible_page
+        chart, runs = self.query_one(LossChart), self.selection.visible_page
         selected = self.selected
         if self.is_current and chart.display and selected is not None:
-            run_list = self.choice.run_list
+            run_list = self.selection.run_list
             self._chart_due = time.monotonic() + CHART_INTERVAL
             chart.show(series_of(runs, run_list.names, self.app.theme_variables, places=run_list.places))
             chart.highlight = runs.index(selected)
@@ -190,7 +190,7 @@ class Board(SystemActions):
     def _apply_layout(self, placed: Layout) -> None:
         for selector, area in (
             ("#table", placed.table),
-            ("#facts", placed.info),
+            ("#facts", placed.details),
             ("#chart", placed.chart),
             ("#wall", placed.wall),
         ):
@@ -198,11 +198,11 @@ class Board(SystemActions):
 
     def _tick(self) -> None:
         """Let the clock run while something trains."""
-        if self.is_current and any(run.state.is_live for run in self.choice.run_list.totals.pending):
+        if self.is_current and any(run.state.is_live for run in self.selection.run_list.totals.pending):
             self._update_top()
 
     def _update_top(self) -> None:
-        choice = self.choice
+        choice = self.selection
         snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(Header).show(
             headline(
@@ -219,7 +219,7 @@ class Board(SystemActions):
 
     def _update_bars(self) -> None:
         self._update_top()
-        choice = self.choice
+        choice = self.selection
         snapshot, groups = choice.snapshot or Snapshot(), choice.groups
         self.query_one(KeyBar).show(
             board_hints(
@@ -233,7 +233,7 @@ class Board(SystemActions):
         )
 
     def _update_table(self) -> None:
-        choice, run_list = self.choice, self.choice.run_list
+        choice, run_list = self.selection, self.selection.run_list
         alive = choice.snapshot is not None and choice.snapshot.runner_alive
         served = alive or any(run.state.is_live for run in run_list.totals.pending)
 
@@ -260,15 +260,15 @@ class Board(SystemActions):
         self.query_one(RunTable).show(rows, choice.row)
 
     def _update_images(self, placed: Layout) -> None:
-        runs, run_list = self.runs, self.choice.run_list
-        selected, names = runs[self.choice.row], run_list.names
+        runs, run_list = self.runs, self.selection.run_list
+        selected, names = runs[self.selection.row], run_list.names
         if placed.selected_only or placed.wall is None:
             window: Sequence[RunSnapshot] = [selected]
         else:
-            window = self._window(
-                runs, max(1, placed.wall.width // self._least_tile(self.choice.visible_page))
+            window = self._visible_window(
+                runs, max(1, placed.wall.width // self._min_tile_width(self.selection.visible_page))
             )
-        self._on_wall = tuple(window)
+        self._wall_runs = tuple(window)
         variables = self.app.theme_variables
         if placed.wall is not None:
             wall = self.query_one(ImageWall)
@@ -276,7 +276,7 @@ class Board(SystemActions):
             wall.show(
                 self.gallery.columns(
                     window,
-                    self.choice.epoch,
+                    self.selection.epoch,
                     labels=names,
                     selected=selected.id,
                     places=run_list.places,
@@ -284,7 +284,7 @@ class Board(SystemActions):
                     variables=variables,
                 )
             )
-        shown = sheet_at(selected, self.choice.epoch)
+        shown = sheet_at(selected, self.selection.epoch)
         style = series_style(run_list.places[selected.id], variables)
         self.query_one(DetailsPanel).show(
             RunDetails(
@@ -293,20 +293,24 @@ class Board(SystemActions):
                 marker=style.marker,
                 color=style.color,
                 epochs=tuple(all_epochs(window)),
-                shown=shown[0] if shown else None,
-                at=self.choice.epoch if self.choice.epoch is not None else shown and shown[0],
-                following=self.choice.epoch is None,
+                shown_epoch=shown[0] if shown else None,
+                requested_epoch=self.selection.epoch
+                if self.selection.epoch is not None
+                else shown and shown[0],
+                following=self.selection.epoch is None,
             )
         )
 
-    def _least_tile(self, runs: Sequence[RunSnapshot]) -> int:
+    def _min_tile_width(self, runs: Sequence[RunSnapshot]) -> int:
         zoom = render_mode_of(self).zoom
         return MIN_TILE if zoom == 1 else zoom * self.gallery.tile(runs).width
 
-    def _window(self, runs: Sequence[RunSnapshot], most: int) -> Sequence[RunSnapshot]:
+    def _visible_window(self, runs: Sequence[RunSnapshot], most: int) -> Sequence[RunSnapshot]:
         """As many neighbouring runs as there are columns, the selected one among them."""
         first = min(
-            max(self._first_column, self.choice.row - most + 1), self.choice.row, max(0, len(runs) - most)
+            max(self._first_column, self.selection.row - most + 1),
+            self.selection.row,
+            max(0, len(runs) - most),
         )
         self._first_column = first
         return runs[first : first + most]
@@ -315,32 +319,32 @@ class Board(SystemActions):
         """The wall of the marked runs, else of those whose pictures are on the screen."""
         from tui.screens.denoise.export import wall_items
 
-        runs, marked = self.runs, self.choice.marked
+        runs, marked = self.runs, self.selection.marked
         return wall_items(
-            [run for run in runs if run.id in marked] or self._on_wall,
-            self.choice.epoch,
-            labels=self.choice.run_list.names,
-            places=self.choice.colour_index,
+            [run for run in runs if run.id in marked] or self._wall_runs,
+            self.selection.epoch,
+            labels=self.selection.run_list.names,
+            places=self.selection.colour_index,
             variables=self.app.theme_variables,
         )
 
     def action_move(self, rows: int) -> None:
-        self.choice.select(self.choice.row + rows)
+        self.selection.select(self.selection.row + rows)
 
     def action_jump(self, row: int) -> None:
-        self.choice.select_index(row)
+        self.selection.select_index(row)
 
     def action_scrub(self, steps: int) -> None:
         """Go through the epochs that have pictures; past the last one, follow the latest again."""
-        epochs, epoch = all_epochs(self.choice.visible_page), self.choice.epoch
+        epochs, epoch = all_epochs(self.selection.visible_page), self.selection.epoch
         if not epochs:
             return
         now = len(epochs) - 1 if epoch is None else sum(one <= epoch for one in epochs) - 1
         wanted = now + steps
-        self.choice.show_epoch(None if wanted >= len(epochs) else epochs[max(0, wanted)])
+        self.selection.show_epoch(None if wanted >= len(epochs) else epochs[max(0, wanted)])
 
     def action_follow(self) -> None:
-        self.choice.show_epoch(None)
+        self.selection.show_epoch(None)
 
     def action_noise(self, rows: int) -> None:
         self.query_one(ImageWall).scroll_rows(rows)

@@ -7,8 +7,8 @@ from typing import Final
 from textual import work
 from textual.message import Message
 
-from tui.screens.board.layout import Area, place_widget, shows_system
-from tui.screens.board.list_actions import ListActions
+from tui.screens.board.layout import Area, place_widget, has_room_for_system
+from tui.screens.board.list_actions import ListActionsMixin
 from tui.screens.board.system_panel import SystemPanel
 from tui.state.run_controller import RunController
 from tui.state.selection import RunSelection
@@ -17,7 +17,7 @@ from tui.state.system_load import SystemLoad, SystemLoadReader
 SYSTEM_INTERVAL: Final = 2.0
 
 
-class SystemActions(ListActions):
+class SystemActionsMixin(ListActionsMixin):
     """A list of runs with a `SystemPanel` that is shown where there is room, or when a person wants it.
 
     Args:
@@ -33,48 +33,48 @@ class SystemActions(ListActions):
         self, control: RunController, choice: RunSelection, machine: Callable[[], SystemLoad] | None = None
     ) -> None:
         super().__init__(control, choice)
-        self._look_at_machine = machine or SystemLoadReader().read
-        self._machine_wanted: bool | None = None
-        self._panel_kept = (0, 0, 0)
+        self._read_load = machine or SystemLoadReader().read
+        self._system_wanted: bool | None = None
+        self._kept_lines = (0, 0, 0)
 
     def on_mount(self) -> None:
-        self.set_interval(SYSTEM_INTERVAL, self._read_machine)
+        self.set_interval(SYSTEM_INTERVAL, self._refresh_system)
 
     def action_system(self) -> None:
-        self._machine_wanted = not self._machine_shown
+        self._system_wanted = not self._system_shown
         self.post_message(self.MachineChanged())
 
-    def _update_machine(self, width: int, height: int) -> int:
+    def _update_system(self, width: int, height: int) -> int:
         """Show or hide how busy the machine is; the lines that this takes."""
         panel = self.query_one(SystemPanel)
-        if not self._machine_shown:
+        if not self._system_shown:
             panel.display = False
             return 0
         if panel.load is None:
-            self._read_machine()
-        run_list = self.choice.run_list
-        pending = self.choice.snapshot.pending if self.choice.snapshot is not None else ()
-        lines = panel.lines_at(width, pending, run_list.names)
+            self._refresh_system()
+        run_list = self.selection.run_list
+        pending = self.selection.snapshot.pending if self.selection.snapshot is not None else ()
+        lines = panel.update_lines(width, pending, run_list.names)
         # It never gives a line back while the same number of runs goes on, so that nothing hops about.
-        if self._panel_kept[:2] == (width, len(pending)):
-            lines = max(lines, self._panel_kept[2])
-        self._panel_kept = (width, len(pending), lines)
+        if self._kept_lines[:2] == (width, len(pending)):
+            lines = max(lines, self._kept_lines[2])
+        self._kept_lines = (width, len(pending), lines)
         lines = min(lines, max(1, (height - 2) // 4))
         place_widget(panel, Area(0, height - 2 - lines, width, lines))
         return lines
 
     @property
-    def _machine_shown(self) -> bool:
-        if self._machine_wanted is None:
-            return shows_system(*self.size)
-        return self._machine_wanted
+    def _system_shown(self) -> bool:
+        if self._system_wanted is None:
+            return has_room_for_system(*self.size)
+        return self._system_wanted
 
     @work(exclusive=True, group="machine")
-    async def _read_machine(self) -> None:
+    async def _refresh_system(self) -> None:
         """Look how busy the machine is, away from the screen, while that is shown."""
-        if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
+        if self.app.screen is self and self._system_shown and not self.has_class("-small"):
             panel = self.query_one(SystemPanel)
-            load = await asyncio.to_thread(self._look_at_machine)
+            load = await asyncio.to_thread(self._read_load)
             # Meanwhile the dashboard may have been left, and the panel with it.
             if load != panel.load and panel.is_attached:
                 panel.load = load

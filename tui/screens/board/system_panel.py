@@ -11,9 +11,9 @@ from tui.state.formatting import approx_duration, pluralize, seconds_left, speed
 from tui.state.snapshot import RunSnapshot
 from tui.state.system_load import GpuLoad, SystemLoad
 
-BAR: Final = 10
+BAR_WIDTH: Final = 10
 GIBIBYTE: Final = 1 << 30
-MOST_GPUS: Final = 8
+MAX_GPUS: Final = 8
 GAP: Final = "   "
 
 
@@ -25,7 +25,7 @@ class SystemPanel(Widget, can_focus=False):
         self.load: SystemLoad | None = None
         self._lines: list[Content] = []
 
-    def lines_at(self, width: int, pending: Sequence[RunSnapshot], names: Mapping[str, str]) -> int:
+    def update_lines(self, width: int, pending: Sequence[RunSnapshot], names: Mapping[str, str]) -> int:
         """Take in what there is to say in `width` cells, and return how many lines that is."""
         lines = panel_lines(self.load, pending, names, width)
         if [line.markup for line in lines] != [line.markup for line in self._lines]:
@@ -48,19 +48,19 @@ def panel_lines(
         names: what they are called, by id.
         width: cells.
     """
-    return [*_packed(_machine(load), width), *_packed(_training(pending, names, width), width)]
+    return [*_flowed(_system_parts(load), width), *_flowed(_training_parts(pending, names, width), width)]
 
 
-def _machine(load: SystemLoad | None) -> list[Content]:
+def _system_parts(load: SystemLoad | None) -> list[Content]:
     if load is None:
-        return [_told("cpu", "...")]
+        return [_labelled("cpu", "...")]
     memory = f"{_bytes(load.used)} of {_bytes(load.total)} GB"
     parts = [
         _meter("cpu", load.cpu, f"of {pluralize(load.cores, 'core')}"),
         _meter("memory", load.used / max(1, load.total), memory, percent=False),
     ]
     several = len(load.gpus) > 1
-    return parts + [_gpu(gpu, index if several else None) for index, gpu in enumerate(load.gpus[:MOST_GPUS])]
+    return parts + [_gpu(gpu, index if several else None) for index, gpu in enumerate(load.gpus[:MAX_GPUS])]
 
 
 def _gpu(gpu: GpuLoad, index: int | None) -> Content:
@@ -69,32 +69,32 @@ def _gpu(gpu: GpuLoad, index: int | None) -> Content:
     if gpu.degrees is not None:
         said += f" {gpu.degrees}°C"
     if gpu.share is None:
-        return _told(name, said)
+        return _labelled(name, said)
     return _meter(name, gpu.share, said)
 
 
-def _training(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int) -> list[Content]:
+def _training_parts(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int) -> list[Content]:
     """The speed of all, the time left of each run that trains, and when all that wait will be done."""
     live = [run for run in pending if run.state.is_live]
     queued = [run for run in pending if run.state is State.QUEUED]
     if not pending:
-        return [_told("nothing trains", "")]
-    parts = [_told("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
+        return [_labelled("nothing trains", "")]
+    parts = [_labelled("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
     for run in live:
         left = seconds_left([run])
         said = f"{approx_duration(left)} left" if left is not None else str(run.state)
-        parts.append(_told(names.get(run.id, run.label), said))
+        parts.append(_labelled(names.get(run.id, run.label), said))
     room = max(1, width // 24 * 2)
     if len(parts) > room:
-        parts = [*parts[:room], _told("and", f"{len(parts) - room} more")]
+        parts = [*parts[:room], _labelled("and", f"{len(parts) - room} more")]
     if queued:
         left = seconds_left(pending)
         after = f", all done in {approx_duration(left)}" if left is not None else ""
-        parts.append(_told("queue", f"{pluralize(len(queued), 'run')}{after}"))
+        parts.append(_labelled("queue", f"{pluralize(len(queued), 'run')}{after}"))
     return parts
 
 
-def _told(name: str, value: str) -> Content:
+def _labelled(name: str, value: str) -> Content:
     return (
         Content.assemble((f"{name} ", "$text-muted"), value) if value else Content.styled(name, "$text-muted")
     )
@@ -102,12 +102,12 @@ def _told(name: str, value: str) -> Content:
 
 def _meter(name: str, share: float, said: str, *, percent: bool = True) -> Content:
     share = min(1.0, max(0.0, share))
-    full = round(share * BAR)
+    full = round(share * BAR_WIDTH)
     tone = "$text-error" if share > 0.95 and not percent else "$text-primary"
     return Content.assemble(
         (f"{name} ", "$text-muted"),
         ("━" * full, tone),
-        ("─" * (BAR - full), "$text-disabled"),
+        ("─" * (BAR_WIDTH - full), "$text-disabled"),
         f" {share:.0%} " if percent else " ",
         (said, "" if not percent else "$text-muted"),
     )
@@ -123,7 +123,7 @@ def _bytes(count: int) -> str:
     return f"{gigabytes:.1f}" if gigabytes < 10 else f"{gigabytes:.0f}"
 
 
-def _packed(parts: Sequence[Content], width: int) -> list[Content]:
+def _flowed(parts: Sequence[Content], width: int) -> list[Content]:
     """Parts one after the other, as many on a line as fit."""
     lines: list[Content] = []
     for part in parts:

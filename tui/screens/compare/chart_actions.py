@@ -14,7 +14,7 @@ PAN: Final = 0.2
 """The share of what is seen by which it moves."""
 
 
-class ChartActions(BackgroundScreen):
+class ChartActionsMixin(BackgroundScreen):
     """A screen with a `InteractiveLossChart`."""
 
     @property

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tui.screens.compare.chart_actions import ChartActions
+from tui.screens.compare.chart_actions import ChartActionsMixin
 from tui.state.snapshot import RunSnapshot
 from tui.textual_ext.playback import Player
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
@@ -13,7 +13,7 @@ from tui.widgets.images.gallery import all_epochs
 FRAME_SECONDS: Final = 0.2
 
 
-class EpochActions(ChartActions):
+class EpochActionsMixin(ChartActionsMixin):
     """A screen that shows the pictures of one epoch of all its runs."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import NOTHING
 
-HEADLINE: Final[tuple[str, ...]] = (
+HEADLINE_METRICS: Final[tuple[str, ...]] = (
     "balanced_pass_rate",
     "grey_pass_rate",
     "coverage",
@@ -23,8 +23,8 @@ HEADLINE: Final[tuple[str, ...]] = (
     "copies",
 )
 """What is shown where there is not room for all, in this order."""
-BEST: Final = "*"
-MOST_LABEL: Final = 14
+BEST_MARK: Final = "*"
+MAX_LABEL: Final = 14
 GAP: Final = 1
 _ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
 
@@ -49,15 +49,17 @@ class _Column:
 
     @property
     def width(self) -> int:
-        return max(min(cell_len(self.cells[0]), MOST_LABEL), *(cell_len(cell) + 1 for cell in self.cells[1:]))
+        return max(min(cell_len(self.cells[0]), MAX_LABEL), *(cell_len(cell) + 1 for cell in self.cells[1:]))
 
 
-def measured(comparison: Comparison, most: int | None = None) -> list[str]:
+def metric_names(comparison: Comparison, most: int | None = None) -> list[str]:
     """The names of what any run was judged by: all, group by group, or at most so many of the headlines."""
     found = {name for row in comparison.rows for name in row.scores}
     if most is None:
         return [name for names in GROUPS.values() for name in names if name in found]
-    chosen = [name for name in HEADLINE if name in found] or [name for name in METRICS if name in found]
+    chosen = [name for name in HEADLINE_METRICS if name in found] or [
+        name for name in METRICS if name in found
+    ]
     return chosen[:most]
 
 
@@ -76,10 +78,10 @@ def evaluation_table(
     for narrow in (False, True):
         heads, columns, reference = _columns(runs, comparison, names, narrow=narrow)
         head_width = max(map(cell_len, heads)) + 1
-        shown, hidden = _fitting(columns, head_width, width, first)
+        shown, hidden = _visible_columns(columns, head_width, width, first)
         if len(shown) == len(columns):
             break
-    if reference is not None and not hidden and _needed([*shown, reference]) + head_width <= width:
+    if reference is not None and not hidden and _total_width([*shown, reference]) + head_width <= width:
         shown = [*shown, reference]
     heads[0] = f"{hidden} more" if hidden else ""
     lines = []
@@ -113,7 +115,7 @@ def _columns(
         best.append([rows[run.run_id].label in winners[rows[run.run_id].dataset] for run in runs])
     columns = [
         _Column(
-            [f"{run.style.marker} {run.name}", _when(run.evaluation), *(line[place] for line in texts)],
+            [f"{run.style.marker} {run.name}", _epoch_text(run.evaluation), *(line[place] for line in texts)],
             frozenset(at + 2 for at, marks in enumerate(best) if marks[place]),
             run.style.color,
         )
@@ -130,27 +132,27 @@ def _cell(column: _Column, at: int) -> tuple[str, str]:
     if at == 1 or text == NOTHING or not column.color:
         return _right(f"{text} ", width), "$text-muted"
     mark = at in column.best
-    return _right(text + (BEST if mark else " "), width), "bold" if mark else ""
+    return _right(text + (BEST_MARK if mark else " "), width), "bold" if mark else ""
 
 
-def _fitting(
+def _visible_columns(
     columns: Sequence[_Column], head_width: int, width: int, first: int
 ) -> tuple[list[_Column], int]:
     """As many columns from `first` on as have room, at least one, and how many have not."""
     first = min(max(0, first), max(0, len(columns) - 1))
     shown: list[_Column] = []
     for column in columns[first:]:
-        if shown and head_width + _needed([*shown, column]) > width:
+        if shown and head_width + _total_width([*shown, column]) > width:
             break
         shown.append(column)
     return shown, len(columns) - len(shown)
 
 
-def _needed(columns: Sequence[_Column]) -> int:
+def _total_width(columns: Sequence[_Column]) -> int:
     return sum(column.width + GAP for column in columns)
 
 
-def _when(evaluated: RunEvaluation) -> str:
+def _epoch_text(evaluated: RunEvaluation) -> str:
     if evaluated.progress:
         return evaluated.progress
     if evaluated.evaluation is None:

@@ -14,10 +14,10 @@ from core.config import flatten
 from core.errors import UserError
 from core.runs.results import METRICS, Evaluation, read_evaluations
 from tui.export.item import ExportItem
-from tui.screens.compare.summary import differences, figures
+from tui.screens.compare.summary import setting_differences, run_metrics
 from tui.state.snapshot import RunSnapshot
 
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")
 """Text that begins so would be computed by a spreadsheet."""
 
 
@@ -30,14 +30,14 @@ def table_item(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Export
     """
 
     def table() -> bytes:
-        telling = [difference.key for difference in differences(runs)]
+        telling = [difference.key for difference in setting_differences(runs)]
         evaluated = chosen([_evaluations(run) for run in runs])
         lines = [
-            _line(run, labels[run.id], telling, evaluation)
+            _row(run, labels[run.id], telling, evaluation)
             for run, evaluation in zip(runs, evaluated, strict=True)
         ]
         kept = io.StringIO()
-        writer = csv.DictWriter(kept, _headings(lines), restval="")
+        writer = csv.DictWriter(kept, _column_names(lines), restval="")
         writer.writeheader()
         writer.writerows(lines)
         return kept.getvalue().encode()
@@ -45,21 +45,21 @@ def table_item(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Export
     return ExportItem("table.csv", table)
 
 
-def _line(
+def _row(
     run: RunSnapshot, label: str, telling: Sequence[str], evaluation: Evaluation | None
 ) -> dict[str, object]:
     settings = flatten(msgspec.to_builtins(run.file.config.resolved()))
     cells = {
         "run": run.id,
         "name": label,
-        **flatten(dataclasses.asdict(figures(run))),
+        **flatten(dataclasses.asdict(run_metrics(run))),
         **{key: settings.get(key) for key in telling},
-        **_evaluation(evaluation),
+        **_evaluation_cells(evaluation),
     }
     return {key: _cell(value) for key, value in cells.items()}
 
 
-def _headings(lines: Sequence[dict[str, object]]) -> list[str]:
+def _column_names(lines: Sequence[dict[str, object]]) -> list[str]:
     """The columns of all lines; of judgements in the order of `METRICS`, whichever run has which."""
     found = dict.fromkeys(key for line in lines for key in line)
     metrics = [key for name in METRICS for key in (name, f"{name}.low", f"{name}.high") if key in found]
@@ -74,7 +74,7 @@ def _evaluations(run: RunSnapshot) -> list[Evaluation]:
         return []
 
 
-def _evaluation(evaluation: Evaluation | None) -> dict[str, object]:
+def _evaluation_cells(evaluation: Evaluation | None) -> dict[str, object]:
     """Each measured value with the bounds of its 95% interval, and what was judged."""
     if evaluation is None:
         return {}
@@ -89,6 +89,6 @@ def _cell(value: object) -> object:
     """A value of a table; text stays text in whatever opens the file."""
     if isinstance(value, Enum):
         value = str(value.value)
-    if isinstance(value, str) and value.startswith(FORMULA):
+    if isinstance(value, str) and value.startswith(FORMULA_PREFIXES):
         return f"'{value}"
     return "" if value is None else value

@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.comparison.compare import Comparison
-from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, measured
-from tui.screens.compare.metrics_table import Line, difference_table, metric_table
-from tui.screens.compare.summary import cautions, differences, figures
+from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
+from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
+from tui.screens.compare.summary import cautions, setting_differences, run_metrics
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import pluralize
@@ -55,9 +55,12 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             first: the column of judged runs to begin with.
             judge_key: has runs judged.
         """
-        lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
+        lines = [
+            MetricsRow(names[run.id], style, run_metrics(run))
+            for run, style in zip(runs, styles, strict=True)
+        ]
         say(self.query_one("#metrics", Static), metric_table(lines, width))
-        found = differences(runs)
+        found = setting_differences(runs)
         columns = [
             EvaluatedRun(run.id, names[run.id], style, known[run.id])
             for run, style in zip(runs, styles, strict=True)
@@ -67,13 +70,13 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             most = max(
                 MIN_EVALUATION_LINES, height - (1 + len(runs)) - 1 - EVALUATION_HEADINGS - 1 - len(found)
             )
-        evaluated = [_asked(columns, evaluate_key)] if comparison is None else []
+        evaluated = [_evaluate_prompt(columns, evaluate_key)] if comparison is None else []
         if comparison is not None:
             evaluated.append(
-                evaluation_table(columns, comparison, measured(comparison, most), width, first=first)
+                evaluation_table(columns, comparison, metric_names(comparison, most), width, first=first)
             )
             if most is None:
-                evaluated.append(Content.styled(" " + _protocol(comparison), "$text-muted"))
+                evaluated.append(Content.styled(" " + _protocol_text(comparison), "$text-muted"))
         evaluated += [
             Content.styled(f" {run.style.marker} {run.name}: {run.evaluation.problem}", "$text-error")
             for run in columns
@@ -81,11 +84,11 @@ class MetricsPanel(VerticalScroll, can_focus=False):
         ]
         say(self.query_one("#judged", Static), Content("\n").join(evaluated))
         say(self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs)))
-        said = [*cautions(runs), *(_notes(comparison) if comparison is not None else [])]
+        said = [*cautions(runs), *(_comparison_cautions(comparison) if comparison is not None else [])]
         say(self.query_one("#cautions", Static), Content("\n".join(said)))
 
 
-def _asked(columns: Sequence[EvaluatedRun], key: str) -> Content:
+def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
     """What to say while nothing has been judged."""
     doing = [
         Content.assemble(
@@ -100,7 +103,7 @@ def _asked(columns: Sequence[EvaluatedRun], key: str) -> Content:
     return Content.styled(f" not judged yet: {key} judges {whom}, beside the training", "$text-muted")
 
 
-def _protocol(comparison: Comparison) -> str:
+def _protocol_text(comparison: Comparison) -> str:
     """How runs were judged, and what a mark means."""
     marks = "* best, or not clearly worse (5% for all together)"
     evaluated = [one for row in comparison.rows for one in row.is_evaluated]
@@ -110,7 +113,7 @@ def _protocol(comparison: Comparison) -> str:
     return f"{one.count} samples, {one.sampler} in {one.steps} steps; ± half a 95% interval; {marks}"
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _comparison_cautions(comparison: Comparison) -> list[str]:
     """What a reader of the judgements should know before believing them."""
     notes = []
     if not comparison.same_protocol:

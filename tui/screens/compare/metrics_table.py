@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from core.runs.status import State
-from tui.screens.compare.summary import Difference, Figures
+from tui.screens.compare.summary import SettingDifference, RunMetrics
 from tui.settings.series_colors import SeriesStyle
 from tui.state.formatting import GLYPHS, NOTHING, number, small_number
 
@@ -18,19 +18,19 @@ _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning",
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MetricsRow:
     """One run: its name, how it is told apart, and its numbers."""
 
     label: str
     style: SeriesStyle
-    figures: Figures
+    metrics: RunMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     heading: str
     width: int
-    text: Callable[[Figures], str]
+    text: Callable[[RunMetrics], str]
     left: bool = False
     rank: int = 0
     """Columns of high rank are the first to go where room is short."""
@@ -49,7 +49,7 @@ _COLUMNS: Final = (
 )
 
 
-def metric_table(lines: Sequence[Line], width: int) -> Content:
+def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
     """The runs as a table that fits into `width` cells; nobody wins by losses, which schedules put on other scales.
 
     Args:
@@ -59,10 +59,10 @@ def metric_table(lines: Sequence[Line], width: int) -> Content:
     wanted = min(MAX_LABEL, max((cell_len(line.label) for line in lines), default=0))
     wanted = max(8, wanted)
     columns = list(_COLUMNS)
-    while 3 + wanted + _needed(columns) > width and any(column.rank for column in columns):
+    while 3 + wanted + _total_width(columns) > width and any(column.rank for column in columns):
         columns.remove(max(columns, key=lambda column: column.rank))
-    label = max(1, min(wanted, width - 3 - _needed(columns)))
-    spare = width - 3 - label - _needed(columns)
+    label = max(1, min(wanted, width - 3 - _total_width(columns)))
+    spare = width - 3 - label - _total_width(columns)
     gap = 2 if spare >= len(columns) else 1
     heading = f"   {'schedule':{label}}"[: 3 + label]
     heading += "".join(" " * gap + _aligned(c.heading, c) for c in columns)
@@ -73,13 +73,13 @@ def metric_table(lines: Sequence[Line], width: int) -> Content:
             (_cut(line.label, label), line.style.color),
         ]
         for column in columns:
-            parts += [" " * gap, (_aligned(column.text(line.figures), column), _style(line, column))]
+            parts += [" " * gap, (_aligned(column.text(line.metrics), column), _cell_style(line, column))]
         rows.append(Content.assemble(*parts))
     return Content("\n").join(rows)
 
 
 def difference_table(
-    found: Sequence[Difference], styles: Sequence[SeriesStyle], width: int, *, runs: int
+    found: Sequence[SettingDifference], styles: Sequence[SeriesStyle], width: int, *, runs: int
 ) -> Content:
     """The settings that differ, each value after the digits of the runs that have it.
 
@@ -95,12 +95,12 @@ def difference_table(
     key_width = min(max(len(one.key) for one in found), 26)
     rows = []
     for one in found:
-        groups = [_group(value, [styles[place] for place in at]) for value, at in one.values]
+        groups = [_value_group(value, [styles[place] for place in at]) for value, at in one.values]
         rows += _wrapped(Content.styled(f" {_cut(one.key, key_width)}  ", "$text-muted"), groups, width)
     return Content("\n").join(rows)
 
 
-def _group(value: str, styles: Sequence[SeriesStyle]) -> Content:
+def _value_group(value: str, styles: Sequence[SeriesStyle]) -> Content:
     markers = [Content.styled(style.marker, f"bold {style.color}") for style in styles]
     return Content.assemble(*markers, f" {value}")
 
@@ -117,7 +117,7 @@ def _wrapped(head: Content, groups: Sequence[Content], width: int) -> list[Conte
     return [line.truncate(width, ellipsis=True) for line in lines]
 
 
-def _needed(columns: Sequence[_Column]) -> int:
+def _total_width(columns: Sequence[_Column]) -> int:
     return sum(column.width + 1 for column in columns)
 
 
@@ -131,10 +131,10 @@ def _cut(text: str, width: int) -> str:
     return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
-def _style(line: Line, column: _Column) -> str:
-    text = column.text(line.figures)
+def _cell_style(line: MetricsRow, column: _Column) -> str:
+    text = column.text(line.metrics)
     if column.heading == "state":
-        return "bold $text-error" if line.figures.state in _PROBLEM else ""
+        return "bold $text-error" if line.metrics.state in _PROBLEM else ""
     if column.heading == "terminal":
         return _TERMINAL_STYLES.get(text, "")
     if text == NOTHING or column.heading in ("epoch", "at"):

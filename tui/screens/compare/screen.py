@@ -14,10 +14,10 @@ from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
-from tui.screens.compare.epoch_actions import EpochActions
+from tui.screens.compare.epoch_actions import EpochActionsMixin
 from tui.screens.compare.metrics_panel import MetricsPanel
-from tui.screens.compare.metrics_table import Line, metric_table
-from tui.screens.compare.summary import figures
+from tui.screens.compare.metrics_table import MetricsRow, metric_table
+from tui.screens.compare.summary import run_metrics
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
 from tui.state.formatting import labels, pluralize, run_indices, short_labels
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 VIEWS: Final = ("curves", "pictures", "numbers")
 WIDE: Final = 140
 HIGH: Final = 36
-CHROME: Final = 3
+CHROME_LINES: Final = 3
 """Lines of the title, the slider and the keys."""
-CLEAR_RUNS: Final = 3
+MAX_RUNS_WITH_HELDOUT: Final = 3
 """With more runs than these, held-out losses are drawn only when asked for."""
 REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
 NUMBERS_WIDTH: Final = 80
 
 
-class CompareScreen(EpochActions):
+class CompareScreen(EpochActionsMixin):
     """Compares runs while they train and after.
 
     Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
@@ -69,11 +69,11 @@ class CompareScreen(EpochActions):
         self.control = control
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
-        self.chosen = ""
+        self.chosen_view = ""
         self.gallery = SampleGallery()
         self.evaluations = Evaluations()
-        self.first_run = 0
-        self._due: Timer | None = None
+        self.first_column = 0
+        self._redraw_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -93,7 +93,7 @@ class CompareScreen(EpochActions):
     def on_mount(self) -> None:
         chart = self.chart
         chart.legend = False
-        if len(self.run_ids) > CLEAR_RUNS:
+        if len(self.run_ids) > MAX_RUNS_WITH_HELDOUT:
             chart.shown = "training"
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         subscribe_weakly(self, self.app.theme_changed_signal, self.update)
@@ -112,8 +112,8 @@ class CompareScreen(EpochActions):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Draw what is new, but not more often than anybody can read it: training wants the processor too."""
         self.snapshot = message.snapshot
-        if self._due is None:
-            self._due = self.set_timer(REFRESH_SECONDS, self._catch_up)
+        if self._redraw_timer is None:
+            self._redraw_timer = self.set_timer(REFRESH_SECONDS, self._redraw)
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -125,7 +125,7 @@ class CompareScreen(EpochActions):
     def view(self) -> str:
         """What is seen: one of `VIEWS`, or `all`."""
         roomy = self.size.width >= WIDE and self.size.height >= HIGH
-        return self.chosen or ("all" if roomy else VIEWS[0])
+        return self.chosen_view or ("all" if roomy else VIEWS[0])
 
     def update(self) -> None:
         """Bring the screen in line with the runs, the view and the size; draws only what changed."""
@@ -148,7 +148,7 @@ class CompareScreen(EpochActions):
         )
         if view == "all":
             lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            height = upper_height(self.size.height - CHROME, lines)
+            height = upper_height(self.size.height - CHROME_LINES, lines)
             self.query_one("#upper").styles.height = height
         else:
             height = None
@@ -182,7 +182,8 @@ class CompareScreen(EpochActions):
     ) -> None:
         if self.view == "curves":
             lines = [
-                Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)
+                MetricsRow(names[run.id], style, run_metrics(run))
+                for run, style in zip(runs, styles, strict=True)
             ]
             say(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
             return
@@ -195,7 +196,7 @@ class CompareScreen(EpochActions):
             self.evaluations.compared(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
-            first=self.first_run,
+            first=self.first_column,
             evaluate_key=keys_of(self).get("compare.judge", ["enter"])[0],
         )
 
@@ -240,13 +241,13 @@ class CompareScreen(EpochActions):
 
     def action_view(self, view: str) -> None:
         """Show one part alone; asked for again, or with `all`, what is usual at this size."""
-        self.chosen = "" if view in ("all", self.chosen) else view
+        self.chosen_view = "" if view in ("all", self.chosen_view) else view
         self.update()
 
     def action_next_view(self) -> None:
         order = [*(["all"] if self.size.width >= WIDE and self.size.height >= HIGH else []), *VIEWS]
         following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
-        self.chosen = "" if following == "all" else following
+        self.chosen_view = "" if following == "all" else following
         self.update()
 
     def action_rows(self, rows: int) -> None:
@@ -259,7 +260,7 @@ class CompareScreen(EpochActions):
 
     def action_columns(self, columns: int) -> None:
         if self.view == "numbers":
-            self.first_run = min(max(0, self.first_run + columns), max(0, len(self.runs) - 1))
+            self.first_column = min(max(0, self.first_column + columns), max(0, len(self.runs) - 1))
             self.update()
         else:
             self.query_one(ImageWall).scroll_columns(columns)
@@ -282,8 +283,8 @@ class CompareScreen(EpochActions):
         if self.is_current and self.view in ("all", "numbers") and self.evaluations.refresh(self.runs):
             self.update()
 
-    def _catch_up(self) -> None:
-        self._due = None
+    def _redraw(self) -> None:
+        self._redraw_timer = None
         self.update()
 
 

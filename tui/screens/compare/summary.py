@@ -13,7 +13,7 @@ from tui.state.snapshot import RunSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class RunMetrics:
     """One run's line in the table: numbers are None where there are none yet, NaN where they are not finite.
 
     `train` and `heldout` are of the last whole epoch; `best` is the lowest held-out loss, `best_epoch` its
@@ -33,14 +33,14 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SettingDifference:
     """A setting in which runs differ: its dotted key, and each value with the places of its runs."""
 
     key: str
     values: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def figures(run: RunSnapshot) -> Figures:
+def run_metrics(run: RunSnapshot) -> RunMetrics:
     """The numbers of one run as they stand."""
     last = run.epochs[-1] if run.epochs else None
     measured = [record for record in run.epochs if math.isfinite(record.heldout)]
@@ -52,7 +52,7 @@ def figures(run: RunSnapshot) -> Figures:
     speed = run.status.images_per_second if run.state is State.RUNNING else 0.0
     if not speed and last is not None:
         speed = last.images_per_second
-    return Figures(
+    return RunMetrics(
         state=run.state,
         epoch=run.status.epoch,
         epochs=run.status.epochs,
@@ -66,7 +66,7 @@ def figures(run: RunSnapshot) -> Figures:
     )
 
 
-def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
+def setting_differences(runs: Sequence[RunSnapshot]) -> list[SettingDifference]:
     """The settings whose values are not the same in all runs, in the order of the configuration."""
     tables = [flatten(msgspec.to_builtins(run.file.config.resolved())) for run in runs]
     keys = dict.fromkeys(key for table in tables for key in table)
@@ -76,7 +76,7 @@ def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
         for place, table in enumerate(tables):
             places.setdefault(setting_text(table.get(key)), []).append(place)
         if len(places) > 1:
-            found.append(Difference(key, tuple((value, tuple(at)) for value, at in places.items())))
+            found.append(SettingDifference(key, tuple((value, tuple(at)) for value, at in places.items())))
     return found
 
 
@@ -87,12 +87,12 @@ def cautions(runs: Sequence[RunSnapshot]) -> list[str]:
         said.append("Losses of different prediction types are on different scales.")
     if len({run.dataset for run in runs}) > 1:
         said.append("Losses on different data are not comparable.")
-    if len({_noise(run) for run in runs}) > 1:
+    if len({_schedule_key(run) for run in runs}) > 1:
         said.append("Losses under different schedules weigh noise differently: see the pictures.")
-    if any(figures(run).terminal == "bad" for run in runs):
+    if any(run_metrics(run).terminal == "bad" for run in runs):
         said.append("Bad: sampling starts where training never was; abar_T is far from 0.")
     return said
 
 
-def _noise(run: RunSnapshot) -> tuple[object, ...]:
+def _schedule_key(run: RunSnapshot) -> tuple[object, ...]:
     return msgspec.structs.astuple(run.file.config.schedule)

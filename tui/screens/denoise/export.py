@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from tui.export.image_files import gif, png, wall
 from tui.export.item import ExportItem
-from tui.screens.denoise.model import MOST_STATES, DenoiseModel
+from tui.screens.denoise.model import MAX_STATES, DenoiseModel
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import TrajectoryCache
 from tui.widgets.images.gallery import SampleGallery, all_epochs
@@ -57,7 +57,7 @@ def process_items(
         labels: what each run is called, by id.
         compute_key: the key that has what is missing computed.
     """
-    frames = shown.frames(runs)
+    frames = shown.frame_count(runs)
     if frames < 2:
         return []
 
@@ -65,15 +65,15 @@ def process_items(
         shown, trajectories=TrajectoryCache()
     )  # as it is now, and not as it will be when that is drawn
 
-    def at(share: float) -> DenoiseModel:
-        return dataclasses.replace(kept, share=share)
+    def at(fraction: float) -> DenoiseModel:
+        return dataclasses.replace(kept, fraction=fraction)
 
     def strips() -> bytes:
-        done, width = at(1.0), MOST_STATES * MIN_TILE
+        done, width = at(1.0), MAX_STATES * MIN_TILE
         return png(
             wall(
                 [
-                    done.strip(run, labels[run.id], "", width, compute_key=compute_key, both=True)
+                    done.strip_columns(run, labels[run.id], "", width, compute_key=compute_key, both=True)
                     for run in runs
                 ]
             )
@@ -85,7 +85,7 @@ def process_items(
             [
                 column
                 for run in runs
-                for column in now.beside(run, labels[run.id], "", compute_key=compute_key)
+                for column in now.columns(run, labels[run.id], "", compute_key=compute_key)
             ]
         ]
 

@@ -15,7 +15,7 @@ from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
 SAMPLERS: Final = ("", *SAMPLER_NAMES)
 """What is shown: what the training kept, or a walk of this sampler."""
-MOST_STATES: Final = 10
+MAX_STATES: Final = 10
 """In a strip, as in the thesis's figures."""
 
 
@@ -33,8 +33,8 @@ class DenoiseModel:
         ways: where walks come from.
     """
 
-    share: float = 1.0
-    start: int = 0
+    fraction: float = 1.0
+    noise_index: int = 0
     epoch: int | None = None
     sampler: str = SAMPLERS[0]
     steps: int | None = None
@@ -52,43 +52,43 @@ class DenoiseModel:
             self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
         )
 
-    def longest(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
+    def longest_trajectory(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
         """The way with the most states, by which all are played."""
         found = [states for run in runs if (states := self.trajectory(run))]
         return max(found, key=lambda states: len(states.timesteps), default=None)
 
-    def frames(self, runs: Sequence[RunSnapshot]) -> int:
+    def frame_count(self, runs: Sequence[RunSnapshot]) -> int:
         """How many states the longest way has; 0 when there is none."""
-        longest = self.longest(runs)
+        longest = self.longest_trajectory(runs)
         return len(longest.timesteps) if longest is not None else 0
 
-    def starts(self, runs: Sequence[RunSnapshot]) -> int:
+    def noise_count(self, runs: Sequence[RunSnapshot]) -> int:
         """How many starting noises there are."""
         images = [self.trajectories.image(states, 0) for run in runs if (states := self.trajectory(run))]
         return max((len(one) for one in images if one is not None), default=0)
 
-    def place(self, states: ImageStates) -> int:
+    def state_index(self, states: ImageStates) -> int:
         """The state of a way that is looked at."""
-        return round(self.share * (len(states.timesteps) - 1))
+        return round(self.fraction * (len(states.timesteps) - 1))
 
-    def go(self, runs: Sequence[RunSnapshot], place: int) -> None:
+    def seek(self, runs: Sequence[RunSnapshot], place: int) -> None:
         """Look at this state of the longest states, and at those of the others that are as far."""
-        last = self.frames(runs) - 1
-        self.share = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
+        last = self.frame_count(runs) - 1
+        self.fraction = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
 
-    def stale(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
+    def stale_runs(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
         """The runs that have learnt more since what is shown of them was computed."""
         if not self.sampler:
             return []
         return [run for run in runs if (states := self.trajectory(run)) and states.epoch < run.status.epoch]
 
-    def beside(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
+    def columns(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
         """A run's state for all starting noises, and in a column beside it what its network foresaw there."""
         states = self.trajectory(run)
         if states is None:
-            said = WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))
+            said = WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))
             return [said, WallColumn("", None, empty="")] if self.predicted and self.sampler else [said]
-        index = self.place(states)
+        index = self.state_index(states)
         state = self.trajectories.image(states, index)
         columns = [WallColumn(name, state, f"t {states.timesteps[index]}", color, "cannot be read any more")]
         predicted = self.trajectories.image(states, index, predicted=True) if self.predicted else None
@@ -96,7 +96,7 @@ class DenoiseModel:
             columns.append(WallColumn("  foreseen x_0", predicted, color=color))
         return columns
 
-    def strip(
+    def strip_columns(
         self, run: RunSnapshot, name: str, color: str, width: int, *, compute_key: str, both: bool
     ) -> list[WallColumn]:
         """A run's way from one starting noise, from left to right, as far as it has been played.
@@ -111,9 +111,9 @@ class DenoiseModel:
         """
         states = self.trajectory(run)
         if states is None:
-            return [WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))]
-        now, last = self.place(states), len(states.timesteps) - 1
-        count = max(2, min(last + 1, MOST_STATES, width // MIN_TILE))
+            return [WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))]
+        now, last = self.state_index(states), len(states.timesteps) - 1
+        count = max(2, min(last + 1, MAX_STATES, width // MIN_TILE))
         columns: list[WallColumn] = []
         reached = False
         for index in np.linspace(0, last, count).round().astype(int).tolist():
@@ -121,7 +121,9 @@ class DenoiseModel:
                 columns.append(WallColumn("", None, empty=""))
                 continue
             shown, reached = min(index, now), index >= now
-            images = self.trajectories.strip_image(states, shown, self.start, both=both and self.predicted)
+            images = self.trajectories.strip_image(
+                states, shown, self.noise_index, both=both and self.predicted
+            )
             said = f"t {states.timesteps[shown]}"
             if columns:
                 columns.append(WallColumn(said, images, empty=""))
@@ -129,7 +131,7 @@ class DenoiseModel:
                 columns.append(WallColumn(name, images, said, color, "cannot be read any more"))
         return columns
 
-    def facts(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
+    def description(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
         """Where what is shown comes from, in one line."""
         ways = [states for run in runs if (states := self.trajectory(run))]
         parts = [self.sampler or "as the training kept it"]
@@ -141,14 +143,14 @@ class DenoiseModel:
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
         if epochs := sorted({one.epoch for one in ways}):
             parts.append(f"epoch {epochs[0]}" + (f" to {epochs[-1]}" if len(epochs) > 1 else ""))
-        if strips and (starts := self.starts(runs)):
-            parts.append(f"noise {min(self.start, starts - 1) + 1} of {starts}")
+        if strips and (starts := self.noise_count(runs)):
+            parts.append(f"noise {min(self.noise_index, starts - 1) + 1} of {starts}")
         text = Content.styled(f" {' · '.join(parts)}", "$text-muted")
-        if not self.stale(runs):
+        if not self.stale_runs(runs):
             return text
         return Content.assemble(
             text, (f"  the training is further: {compute_key} computes it anew", "$text-warning")
         )
 
-    def _why_missing(self, run: RunSnapshot, compute_key: str) -> str:
+    def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
         return missing_reason(run, self.spec(run), compute_key)

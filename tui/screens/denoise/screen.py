@@ -60,7 +60,7 @@ class DenoiseScreen(BackgroundScreen):
         self.run_ids = tuple(run_ids)
         self.snapshot = Snapshot()
         self.view = VIEWS[0]
-        self.shown = DenoiseModel()
+        self.model = DenoiseModel()
         self.speed = 3
         self._player = Player(self, self._advance)
 
@@ -94,7 +94,7 @@ class DenoiseScreen(BackgroundScreen):
         self.snapshot = message.snapshot
 
     def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place)
+        self._seek(message.place)
 
     @property
     def runs(self) -> list[RunSnapshot]:
@@ -123,14 +123,14 @@ class DenoiseScreen(BackgroundScreen):
             self._update_strips(named)
             return
         key = self._compute_key()
-        columns = [column for one in named for column in self.shown.beside(*one, compute_key=key)]
+        columns = [column for one in named for column in self.model.columns(*one, compute_key=key)]
         self.query_one("#wall", ImageWall).show(columns)
 
     def _update_strips(self, named: Sequence[tuple[RunSnapshot, str, str]]) -> None:
         """One wall a run, each as high as its pictures; with what was foreseen where there is room for all."""
         key, width = self._compute_key(), self.size.width
         for both in (True, False):
-            strips = [self.shown.strip(*one, width, compute_key=key, both=both) for one in named]
+            strips = [self.model.strip_columns(*one, width, compute_key=key, both=both) for one in named]
             rows = [max(0 if one.images is None else len(one.images) for one in strip) for strip in strips]
             lines = [
                 count * plan(one, width, render_mode_of(self).zoom).lines
@@ -151,14 +151,14 @@ class DenoiseScreen(BackgroundScreen):
         tabs = [(str(place), name) for place, name in enumerate(VIEWS, start=1)]
         width, playing = self.size.width, self._player.playing
         say(self.query_one("#top", Static), title_and_tabs("denoise", told, tabs, self.view, width))
-        facts = self.shown.facts(runs, strips=self.view == "strips", compute_key=self._compute_key())
+        facts = self.model.description(runs, strips=self.view == "strips", compute_key=self._compute_key())
         say(self.query_one("#facts", Static), facts.truncate(width, ellipsis=True))
         self.query_one(KeyBar).show(denoise_hints(self, playing=playing))
-        slider, longest = self.query_one(Scrubber), self.shown.longest(runs)
+        slider, longest = self.query_one(Scrubber), self.model.longest_trajectory(runs)
         if longest is None:
             slider.put(0, 0, head="nothing to play yet")
             return
-        place, most = self.shown.place(longest), longest.timesteps[0]
+        place, most = self.model.state_index(longest), longest.timesteps[0]
         head = f"t {str(longest.timesteps[place]).rjust(len(str(most)))} of {most}"
         tail = f"{'▶' if playing else ' '} in {SPEEDS[self.speed]:g} s"
         slider.put(place, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
@@ -171,7 +171,7 @@ class DenoiseScreen(BackgroundScreen):
         from tui.screens.denoise.export import process_items
 
         names = labels(self.runs)
-        return process_items(self.shown, self.runs, labels=names, compute_key=self._compute_key())
+        return process_items(self.model, self.runs, labels=names, compute_key=self._compute_key())
 
     def action_close(self) -> None:
         self.dismiss()
@@ -184,25 +184,25 @@ class DenoiseScreen(BackgroundScreen):
         self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
 
     def action_scrub(self, states: int) -> None:
-        self._go(round(self.shown.share * (self.shown.frames(self.runs) - 1)) + states)
+        self._seek(round(self.model.fraction * (self.model.frame_count(self.runs) - 1)) + states)
 
     def action_jump(self, tenths: int) -> None:
-        self._go(round((self.shown.share + tenths / 10) * (self.shown.frames(self.runs) - 1)))
+        self._seek(round((self.model.fraction + tenths / 10) * (self.model.frame_count(self.runs) - 1)))
 
     def action_go(self, share: int) -> None:
         self._player.pause()
-        self.shown.share = float(share)
+        self.model.fraction = float(share)
         self.update()
 
     def action_play(self) -> None:
         """Play from where it stands, from the noise when at the end; or pause."""
         if self._player.playing:
             self._player.pause()
-        elif self.shown.frames(self.runs) < 2:
+        elif self.model.frame_count(self.runs) < 2:
             self.notify("there is nothing to play yet")
         else:
-            if self.shown.share >= 1.0:
-                self.shown.share = 0.0
+            if self.model.fraction >= 1.0:
+                self.model.fraction = 0.0
             self._play()
         self.update()
 
@@ -217,7 +217,9 @@ class DenoiseScreen(BackgroundScreen):
         if self.view == "pictures":
             self.query_one("#wall", ImageWall).scroll_rows(further)
             return
-        self.shown.start = min(max(0, self.shown.start + further), max(0, self.shown.starts(self.runs) - 1))
+        self.model.noise_index = min(
+            max(0, self.model.noise_index + further), max(0, self.model.noise_count(self.runs) - 1)
+        )
         self.update()
 
     def action_further(self, runs: int) -> None:
@@ -231,15 +233,15 @@ class DenoiseScreen(BackgroundScreen):
             )
 
     def action_epoch(self, further: int) -> None:
-        if self.shown.sampler:
+        if self.model.sampler:
             self.notify("only the last checkpoint can be computed; what the training kept has more (m)")
             return
         epochs = sorted({epoch for run in self.runs for epoch, _ in run.strips})
-        self.shown.epoch = moved(epochs, self.shown.epoch, further)
+        self.model.epoch = moved(epochs, self.model.epoch, further)
         self.update()
 
     def action_sampler(self) -> None:
-        self.shown.sampler = SAMPLERS[(SAMPLERS.index(self.shown.sampler) + 1) % len(SAMPLERS)]
+        self.model.sampler = SAMPLERS[(SAMPLERS.index(self.model.sampler) + 1) % len(SAMPLERS)]
         self.update()
 
     def action_steps(self, more: int) -> None:
@@ -247,13 +249,13 @@ class DenoiseScreen(BackgroundScreen):
         if self.runs:
             self._choose_sampler()
             choices = step_choices(self.runs)
-            at = choices.index(self.shown.steps) if self.shown.steps in choices else 0
-            self.shown.steps = choices[(at + more) % len(choices)]
+            at = choices.index(self.model.steps) if self.model.steps in choices else 0
+            self.model.steps = choices[(at + more) % len(choices)]
             self.update()
 
     def action_predicted(self) -> None:
-        self.shown.predicted = not self.shown.predicted
-        if not self.shown.sampler:
+        self.model.predicted = not self.model.predicted
+        if not self.model.sampler:
             self.notify("a training keeps x_t alone; enter computes the rest")
         self.update()
 
@@ -263,19 +265,19 @@ class DenoiseScreen(BackgroundScreen):
         if not runs:
             return
         self._choose_sampler()
-        stale = self.shown.stale(runs)
-        wanted = [run for run in runs if self.shown.trajectory(run) is None or run in stale]
+        stale = self.model.stale_runs(runs)
+        wanted = [run for run in runs if self.model.trajectory(run) is None or run in stale]
         able = [run for run in wanted if run.run.checkpoint.exists()]
         if able:
-            specs = [trajectory_spec(run, self.shown.sampler, self.shown.steps) for run in able]
+            specs = [trajectory_spec(run, self.model.sampler, self.model.steps) for run in able]
             self.run_in_background(lambda: self.control.denoise(able, specs))
         else:
             self.notify("no run has a checkpoint yet" if wanted else "all of it is computed")
         self.update()
 
     def _choose_sampler(self) -> None:
-        if not self.shown.sampler:
-            self.shown.sampler = self.runs[0].file.config.sample.sampler
+        if not self.model.sampler:
+            self.model.sampler = self.runs[0].file.config.sample.sampler
 
     def _play(self) -> None:
         self._player.play(self._frame_seconds)
@@ -283,18 +285,18 @@ class DenoiseScreen(BackgroundScreen):
     @property
     def _frame_seconds(self) -> float:
         """A frame a state, where that is not too fast."""
-        return max(FRAME_SECONDS, SPEEDS[self.speed] / max(1, self.shown.frames(self.runs) - 1))
+        return max(FRAME_SECONDS, SPEEDS[self.speed] / max(1, self.model.frame_count(self.runs) - 1))
 
     def _advance(self) -> None:
-        self.shown.share = min(1.0, self.shown.share + self._frame_seconds / SPEEDS[self.speed])
-        if self.shown.share >= 1.0 - 1e-9:
-            self.shown.share = 1.0
+        self.model.fraction = min(1.0, self.model.fraction + self._frame_seconds / SPEEDS[self.speed])
+        if self.model.fraction >= 1.0 - 1e-9:
+            self.model.fraction = 1.0
             self._player.pause()
         self.update()
 
-    def _go(self, place: int) -> None:
+    def _seek(self, place: int) -> None:
         self._player.pause()
-        self.shown.go(self.runs, place)
+        self.model.seek(self.runs, place)
         self.update()
 
 

@@ -17,7 +17,7 @@ from tui.state.formatting import GLYPHS
 from tui.widgets.key_hints import have_digits
 
 KEYS_WIDTH: Final = 12
-_TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
+_TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 STATES: Final = (
     (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
     (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
@@ -31,7 +31,7 @@ STATES: Final = (
         "its process is gone; goes on from its last checkpoint when resumed",
     ),
 )
-FIGURES: Final = (
+METRICS: Final = (
     ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
     ("held-out", "loss on pictures that the network never learns from"),
     ("abar_T", "share of the picture's power left at the last noising step; sampling starts from none"),
@@ -61,7 +61,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll():
             yield Static(self._table("Keys", self.keys))
             yield Static(self._table("States", STATES))
-            yield Static(self._table("Figures", FIGURES))
+            yield Static(self._table("Figures", METRICS))
             yield Static(REBINDING, classes="note")
 
     def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> Table:
@@ -81,12 +81,12 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
+def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
     """Keys and what they do on a screen, keys of one action in one line, as they are bound now."""
     lines: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
+        if binding.description and not binding.system and binding.action not in _TEXTUAL_ACTIONS:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
     for numbers, text in NUMBERS.items():
         if have_digits(screen, numbers):

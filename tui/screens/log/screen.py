@@ -18,8 +18,8 @@ from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
 TAIL_BYTES: Final = 256 * 1024
-INTERVAL: Final = 0.5
-ACROSS: Final = 8
+POLL_SECONDS: Final = 0.5
+HORIZONTAL_STEP: Final = 8
 """Cells that a long line moves by."""
 LINE_LIMIT: Final = 2000
 """Characters of a line that are shown; a log of endless lines would fill the memory of whoever looks at it."""
@@ -61,7 +61,7 @@ class LogScreen(Screen[None]):
         log = self.query_one(Log).focus()
         self.watch(log, "scroll_y", self._scrolled, init=False)
         self.call_after_refresh(self._read)
-        self.set_interval(INTERVAL, self._read)
+        self.set_interval(POLL_SECONDS, self._read)
 
     def _show_keys(self) -> None:
         words = {
@@ -123,7 +123,7 @@ class LogScreen(Screen[None]):
         log.scroll_relative(y=pages * log.scrollable_content_region.height, animate=False)
 
     def action_across(self, steps: int) -> None:
-        self.query_one(Log).scroll_relative(x=steps * ACROSS, animate=False)
+        self.query_one(Log).scroll_relative(x=steps * HORIZONTAL_STEP, animate=False)
 
     def action_top(self) -> None:
         self.query_one(Log).scroll_home(animate=False)

@@ -19,7 +19,7 @@ from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
 from tui.app.settings_app import SettingsApp
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
-from tui.screens.board.layout import MIN_CHART, Area, plan_layout
+from tui.screens.board.layout import MIN_CHART_HEIGHT, Area, plan_layout
 from tui.screens.board.run_table import choose_columns
 from tui.settings.keys_file import keys_file, read_keymap
 from tui.settings.schema import THEME_NAMES, Settings, state_folder
@@ -55,7 +55,9 @@ def overlap(a: Area, b: Area) -> bool:
 def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None:
     for width, height in SIZES:
         placed = plan_layout(width, height, runs, tile)
-        areas = [area for area in (placed.table, placed.info, placed.chart, placed.wall) if area is not None]
+        areas = [
+            area for area in (placed.table, placed.details, placed.chart, placed.wall) if area is not None
+        ]
         for area in areas:
             assert area.x >= 0, (width, height, placed)
             assert area.y >= 0, (width, height, placed)
@@ -66,7 +68,7 @@ def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None
         for one, other in itertools.combinations(areas, 2):
             assert not overlap(one, other), (width, height, placed)
         assert placed.table.height >= min(runs + 1, 5)
-        assert placed.chart is None or placed.chart.height >= MIN_CHART
+        assert placed.chart is None or placed.chart.height >= MIN_CHART_HEIGHT
 
 
 def test_80x24_has_five_rows_and_two_images_at_full_size() -> None:
@@ -75,7 +77,7 @@ def test_80x24_has_five_rows_and_two_images_at_full_size() -> None:
     assert placed.wall == Area(0, 6, 65, 16)
     assert placed.selected_only
     assert placed.per_run == 2
-    assert placed.info is not None
+    assert placed.details is not None
     assert placed.chart is None
 
 
@@ -203,14 +205,14 @@ def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
 def test_the_slider_stands_where_the_epoch_is_among_those_with_images(at: int | None, place: int) -> None:
-    bar = slider(RunDetails(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain
+    bar = slider(RunDetails(epochs=(1, 3, 5), shown_epoch=5, requested_epoch=at, color="red"), 12).plain
     assert len(bar) == 12
     assert bar[0] + bar[-1] == "[]"
     assert bar[1:-1].index("●") == place
 
 
 def test_the_slider_of_one_epoch_stands_at_the_end() -> None:
-    assert slider(RunDetails(epochs=(7,), shown=7, at=7, color="red"), 5).plain == "[━━●]"
+    assert slider(RunDetails(epochs=(7,), shown_epoch=7, requested_epoch=7, color="red"), 5).plain == "[━━●]"
 
 
 HEADLINE = Headline(

@@ -30,7 +30,7 @@ def runs_of(root: Path) -> tuple[RunSnapshot, ...]:
 
 def column(denoising: DenoiseModel, run: RunSnapshot) -> tuple[str, str, Any]:
     """Title, note or what is said instead, and pictures of a run's first column."""
-    first = denoising.beside(run, "r", "red", compute_key="enter")[0]
+    first = denoising.columns(run, "r", "red", compute_key="enter")[0]
     return first.title, first.note or first.empty, first.images
 
 
