@@ -165,7 +165,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         """Put the board in the place of the opening."""
         from tui.screens.board.screen import Board
 
-        self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
+        self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
         await self.remove_mode(OPENING)
         self.is_open = True

@@ -1,4 +1,4 @@
-"""What a folder without runs says: that it is empty, and what to press."""
+"""Welcome shown while the runs folder is empty, with keys to begin with."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,16 +18,16 @@ SUGGESTIONS: Final = {
     "app.settings": "choose colours, sizes and keys",
     "app.help": "list all keys",
 }
-"""By command, the best first."""
+"""By command id, the most useful first."""
 KEY_WIDTH: Final = 5
 TEXT_WIDTH: Final = 56
 
 
 class EmptyState(Static):
-    """Welcomes whoever comes first."""
+    """Welcome text for a new user."""
 
     def show(self, keys: Mapping[str, Sequence[str]], root: Path) -> None:
-        """Say what to press.
+        """Show the text.
 
         Args:
             keys: by command id, as they are bound now.
@@ -37,12 +37,12 @@ class EmptyState(Static):
 
 
 def empty_state_text(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
-    """The welcome; commands without a key are left out."""
+    """Return the welcome text; commands without a key are left out."""
     parts = [Content.styled("Welcome. No runs here yet.", "bold $text-primary"), Content("")]
     for name, text in SUGGESTIONS.items():
         if name in keys:
             first, *rest = Content(text).wrap(TEXT_WIDTH - KEY_WIDTH)
             parts.append(Content.assemble((f"{keys[name][0]:{KEY_WIDTH}}", "bold $text-primary"), first))
-            parts += [Content(" " * KEY_WIDTH) + one for one in rest]
-    said = f"Runs live in {sanitize(str(root))} and go on training when you leave."
-    return Content("\n").join([*parts, Content(""), Content.styled(said, "$text-muted")])
+            parts += [Content(" " * KEY_WIDTH) + line for line in rest]
+    note = f"Runs live in {sanitize(str(root))} and go on training when you leave."
+    return Content("\n").join([*parts, Content(""), Content.styled(note, "$text-muted")])

@@ -1,20 +1,50 @@
-"""What keys do to the list of runs: groups, a filter, an order."""
+"""Actions on the list of runs: groups, filter, order."""
 
+from textual.screen import Screen
 from textual.widgets import Input
 
-from tui.screens.board.filter_line import FilterLine
-from tui.screens.board.run_actions import RunActionsMixin
 from tui.state.formatting import pluralize
-from tui.state.run_controller import RunController
 from tui.state.selection import RunSelection
 
 
-class ListActionsMixin(RunActionsMixin):
-    """A screen with a list of runs, of which a part can be shown, in any order."""
+class FilterLine(Input):
+    """Input for the words of a filter, over the key bar; up and down still move through the runs."""
 
-    def __init__(self, control: RunController, choice: RunSelection) -> None:
-        super().__init__(control, choice)
-        self._filter_line: FilterLine | None = None
+    DEFAULT_CSS = """
+    FilterLine {
+        dock: bottom;
+        height: 1;
+        border: none;
+        padding: 0 1;
+        display: none;
+        &.-open { display: block; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            compact=True,
+            placeholder="words of name, schedule, dataset, state, group; enter keeps them, esc shows all",
+            select_on_focus=False,
+        )
+
+    def open(self) -> None:
+        """Show the line and focus it."""
+        self.add_class("-open")
+        self.focus()
+
+    def close(self) -> None:
+        """Hide the line but keep its text, and give the focus back to the screen."""
+        self.remove_class("-open")
+        if self.has_focus:
+            self.screen.set_focus(None)
+
+
+class ListActionsMixin(Screen[None]):
+    """Actions that change which runs of a `RunSelection` are listed, and in which order."""
+
+    selection: RunSelection
+    _filter_line: FilterLine | None = None
 
     def action_next_group(self) -> None:
         groups = self.selection.groups

@@ -1,4 +1,4 @@
-"""What keys do to the selected run, to the marked ones, or to all that are shown."""
+"""Actions on the selected run, on the marked runs, or on all listed runs."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,17 +16,15 @@ if TYPE_CHECKING:
 
 
 class RunActionsMixin(BackgroundScreen):
-    """A screen on which a run is selected and can be acted on.
+    """Actions on the runs of a `RunSelection`.
 
-    Args:
+    Attributes:
         control: of the runs folder.
-        choice: what is shown, selected and marked.
+        selection: which runs are listed, selected and marked.
     """
 
-    def __init__(self, control: RunController, choice: RunSelection) -> None:
-        super().__init__()
-        self.control = control
-        self.selection = choice
+    control: RunController
+    selection: RunSelection
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return not self.selection.runs if action == "start_quick" else True
@@ -37,12 +35,12 @@ class RunActionsMixin(BackgroundScreen):
         self.queue(load_recipe("quick"))
 
     def attach(self, recipe: "Recipe", snapshot: Snapshot, *, start: bool) -> None:
-        """Come back to a recipe's group where there is one already; otherwise, or when asked to, queue it.
+        """Show a recipe's group where it exists already; otherwise queue the recipe.
 
         Args:
-            recipe: what to train.
-            snapshot: what there is.
-            start: whether anything may be queued; otherwise the group is only shown.
+            recipe: to train.
+            snapshot: of the runs folder.
+            start: whether runs may be queued or resumed; otherwise the group is only shown.
         """
         self.selection.update(snapshot)
         group = matching_group(snapshot, recipe)
@@ -61,7 +59,7 @@ class RunActionsMixin(BackgroundScreen):
             self._ask_resume_or_retrain(recipe, runs)
 
     def queue(self, recipe: "Recipe") -> None:
-        """Queue a recipe's runs; the board goes to them once they are there."""
+        """Queue a recipe's runs; the selection moves to them once they exist."""
         snapshot = self.selection.snapshot
         taken = snapshot.groups if snapshot is not None else ()
 
@@ -73,17 +71,17 @@ class RunActionsMixin(BackgroundScreen):
         self.run_in_background(start)
 
     def _ask_resume_or_retrain(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
-        """A group of this recipe has ended: ask whether to go on with it or to train it anew."""
+        """Ask whether to resume this recipe's ended group or to train the recipe again."""
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
         unfinished = [run for run in runs if run.state is not State.FINISHED]
-        went_on = Choice("resume", "r", f"resume {pluralize(len(unfinished), 'run')}")
-        choices = [went_on] if unfinished else []
+        resume = Choice("resume", "r", f"resume {pluralize(len(unfinished), 'run')}")
+        choices = [resume] if unfinished else []
         choices += [Choice("new", "n", "train it anew"), Choice("look", "l", "just look")]
         if unfinished:
-            said = f"{pluralize(len(unfinished), 'run')} of {len(runs)} stopped before the end."
+            detail = f"{pluralize(len(unfinished), 'run')} of {len(runs)} stopped before the end."
         else:
-            said = f"All {pluralize(len(runs), 'run')} have finished."
+            detail = f"All {pluralize(len(runs), 'run')} have finished."
 
         def decided(choice: str | None) -> None:
             if choice == "resume":
@@ -91,7 +89,7 @@ class RunActionsMixin(BackgroundScreen):
             elif choice == "new":
                 self.queue(recipe)
 
-        self.app.push_screen(ConfirmScreen(f"{recipe.name} is here already", said, choices), decided)
+        self.app.push_screen(ConfirmScreen(f"{recipe.name} is here already", detail, choices), decided)
 
     def action_stop(self) -> None:
         if run := self._require_selected():

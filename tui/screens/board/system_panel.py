@@ -1,4 +1,4 @@
-"""How busy the machine is, and when the runs that it trains will be done: a strip of the board."""
+"""Panel of the board with the system load and the time left of the runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -18,7 +18,7 @@ GAP: Final = "   "
 
 
 class SystemPanel(Widget, can_focus=False):
-    """As many lines as it needs at its width."""
+    """System load and time left, on as many lines as they need."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -26,7 +26,7 @@ class SystemPanel(Widget, can_focus=False):
         self._lines: list[Content] = []
 
     def update_lines(self, width: int, pending: Sequence[RunSnapshot], names: Mapping[str, str]) -> int:
-        """Take in what there is to say in `width` cells, and return how many lines that is."""
+        """Update the text for `width` cells, and return its number of lines."""
         lines = panel_lines(self.load, pending, names, width)
         if [line.markup for line in lines] != [line.markup for line in self._lines]:
             self._lines = lines
@@ -40,12 +40,12 @@ class SystemPanel(Widget, can_focus=False):
 def panel_lines(
     load: SystemLoad | None, pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int
 ) -> list[Content]:
-    """What the panel says.
+    """Return the lines of the panel.
 
     Args:
-        load: of the machine; None while nobody has looked.
+        load: of the system; None before the first reading.
         pending: the runs that train or wait.
-        names: what they are called, by id.
+        names: of these runs, by id.
         width: cells.
     """
     return [*_flowed(_system_parts(load), width), *_flowed(_training_parts(pending, names, width), width)]
@@ -65,16 +65,16 @@ def _system_parts(load: SystemLoad | None) -> list[Content]:
 
 def _gpu(gpu: GpuLoad, index: int | None) -> Content:
     name = gpu.name if index is None else f"gpu {index} {gpu.name}"
-    said = f"{_bytes(gpu.used)} of {_bytes(gpu.total)} GB"
+    text = f"{_bytes(gpu.used)} of {_bytes(gpu.total)} GB"
     if gpu.degrees is not None:
-        said += f" {gpu.degrees}°C"
+        text += f" {gpu.degrees}°C"
     if gpu.share is None:
-        return _labelled(name, said)
-    return _meter(name, gpu.share, said)
+        return _labelled(name, text)
+    return _meter(name, gpu.share, text)
 
 
 def _training_parts(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int) -> list[Content]:
-    """The speed of all, the time left of each run that trains, and when all that wait will be done."""
+    """Speed of all runs, time left of each that trains, and time until the queue is done."""
     live = [run for run in pending if run.state.is_live]
     queued = [run for run in pending if run.state is State.QUEUED]
     if not pending:
@@ -82,8 +82,8 @@ def _training_parts(pending: Sequence[RunSnapshot], names: Mapping[str, str], wi
     parts = [_labelled("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
     for run in live:
         left = seconds_left([run])
-        said = f"{approx_duration(left)} left" if left is not None else str(run.state)
-        parts.append(_labelled(names.get(run.id, run.label), said))
+        text = f"{approx_duration(left)} left" if left is not None else str(run.state)
+        parts.append(_labelled(names.get(run.id, run.label), text))
     room = max(1, width // 24 * 2)
     if len(parts) > room:
         parts = [*parts[:room], _labelled("and", f"{len(parts) - room} more")]
@@ -100,7 +100,7 @@ def _labelled(name: str, value: str) -> Content:
     )
 
 
-def _meter(name: str, share: float, said: str, *, percent: bool = True) -> Content:
+def _meter(name: str, share: float, text: str, *, percent: bool = True) -> Content:
     share = min(1.0, max(0.0, share))
     full = round(share * BAR_WIDTH)
     tone = "$text-error" if share > 0.95 and not percent else "$text-primary"
@@ -109,12 +109,12 @@ def _meter(name: str, share: float, said: str, *, percent: bool = True) -> Conte
         ("━" * full, tone),
         ("─" * (BAR_WIDTH - full), "$text-disabled"),
         f" {share:.0%} " if percent else " ",
-        (said, "" if not percent else "$text-muted"),
+        (text, "" if not percent else "$text-muted"),
     )
 
 
 def _bytes(count: int) -> str:
-    """Gibibytes, which everybody writes GB.
+    """Format bytes as gibibytes, which the panel labels GB as usual.
 
     >>> _bytes(3 * 2**30), _bytes(80 * 2**30)
     ('3.0', '80')
@@ -124,7 +124,7 @@ def _bytes(count: int) -> str:
 
 
 def _flowed(parts: Sequence[Content], width: int) -> list[Content]:
-    """Parts one after the other, as many on a line as fit."""
+    """Return the parts one after the other, as many on a line as fit."""
     lines: list[Content] = []
     for part in parts:
         part = part.truncate(max(1, width - 2), ellipsis=True)

@@ -14,7 +14,7 @@ from core.config import flatten
 from core.errors import UserError
 from core.runs.results import METRICS, Evaluation, read_evaluations
 from tui.export.item import ExportItem
-from tui.screens.compare.summary import setting_differences, run_metrics
+from tui.screens.compare.summary import run_metrics, setting_differences
 from tui.state.snapshot import RunSnapshot
 
 FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "\t", "\r")

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from core.comparison.compare import Comparison
 from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
-from tui.screens.compare.summary import cautions, setting_differences, run_metrics
+from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import pluralize

@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from core.runs.status import State
-from tui.screens.compare.summary import SettingDifference, RunMetrics
+from tui.screens.compare.summary import RunMetrics, SettingDifference
 from tui.settings.series_colors import SeriesStyle
 from tui.state.formatting import GLYPHS, NOTHING, number, small_number
 

@@ -168,37 +168,37 @@ def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
     ]
 
 
-def facts_of(run: RunSnapshot, **keywords: object) -> RunDetails:
+def details_of(run: RunSnapshot, **keywords: object) -> RunDetails:
     return RunDetails(run=run, label=run.label, marker="1", color="#56B4E9", **keywords)  # type: ignore[arg-type]  # as given
 
 
 @pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
-def test_facts_fit_their_panel(tmp_path: Path, schedule: str) -> None:
+def test_details_fit_their_panel(tmp_path: Path, schedule: str) -> None:
     run = fake_run(tmp_path, "linear", epoch=3)
     file = run.read()
     config = msgspec.structs.replace(
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name=schedule)
     )
     run.write_run_file(msgspec.structs.replace(file, config=config))
-    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for width in range(13, 44):
-        assert all(line.cell_length <= width for line in narrow_lines(facts, width))
+        assert all(line.cell_length <= width for line in narrow_lines(details, width))
     for width in range(44, 200, 7):
-        assert all(line.cell_length <= width for line in broad_lines(facts, width, 9))
+        assert all(line.cell_length <= width for line in broad_lines(details, width, 9))
 
 
-def test_facts_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
+def test_details_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", epoch=3)
-    text = "\n".join(line.plain for line in broad_lines(facts_of(read(tmp_path)[0]), 160, 9))
+    text = "\n".join(line.plain for line in broad_lines(details_of(read(tmp_path)[0]), 160, 9))
     assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
     assert "bad:" in text
 
 
-def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
+def test_details_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", epoch=3)
-    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for height in (4, 5, 9):
-        lines = [line.plain.strip() for line in broad_lines(facts, 60, height)]
+        lines = [line.plain.strip() for line in broad_lines(details, 60, height)]
         assert len(lines) <= height
         assert lines[-1].endswith("of the picture left at T" if height < 9 else "or more timesteps")
 

@@ -13,7 +13,7 @@ from core.runs.status import State
 from tests.support.fakes import CREATED, make_run
 from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
-from tui.screens.compare.summary import cautions, setting_differences, run_metrics
+from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
 from tui.state.formatting import run_indices, settings_line, short_labels
 from tui.state.reader import RunsReader
