@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 from core.comparison.grouping import dataset_titles
 from core.config import RunConfig, ScheduleConfig, flatten
@@ -180,6 +181,17 @@ def placement(runs: Sequence[RunSnapshot]) -> str:
         each = f"x{max(threads)}" if device == "cpu" else ""
         parts.append(f"{device} {len(threads)}{each}" if each or len(threads) > 1 else device)
     return ", ".join(parts)
+
+
+def shorten(text: str, width: int) -> str:
+    """A text of at most so many cells; one that is cut ends in an ellipsis.
+
+    >>> shorten("linear", 6), shorten("linear", 4), shorten("linear", 0)
+    ('linear', 'lin…', '')
+    """
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
 def pluralize(count: int, noun: str, plural: str = "") -> str:

@@ -314,7 +314,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
 
     def exports(self) -> "list[ExportItem]":
         """The wall of the marked runs, or of those whose images are on the screen where none is marked."""
-        from tui.screens.denoise.export import wall_items
+        from tui.screens.compare.export import wall_items
 
         runs, marked = self.runs, self.selection.marked
         return wall_items(

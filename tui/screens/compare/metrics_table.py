@@ -1,16 +1,16 @@
-"""Runs side by side in numbers: a line a run, and the settings in which they differ."""
+"""Tables of a comparison: training metrics, one line for each run, and the settings in which runs differ."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 
 from core.runs.status import State
 from tui.screens.compare.summary import RunMetrics, SettingDifference
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import GLYPHS, NOTHING, number, small_number
+from tui.state.formatting import GLYPHS, NOTHING, number, shorten, small_number
 
 MAX_LABEL: Final = 28
 _PROBLEM: Final = (State.FAILED, State.CRASHED)
@@ -19,7 +19,7 @@ _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning",
 
 @dataclass(frozen=True, slots=True)
 class MetricsRow:
-    """One run: its name, how it is told apart, and its numbers."""
+    """A run's name, its color and number, and its metrics."""
 
     label: str
     style: SeriesStyle
@@ -33,7 +33,7 @@ class _Column:
     text: Callable[[RunMetrics], str]
     left: bool = False
     rank: int = 0
-    """Columns of high rank are the first to go where room is short."""
+    """Columns of high rank are left out first where not all fit."""
 
 
 _COLUMNS: Final = (
@@ -50,10 +50,12 @@ _COLUMNS: Final = (
 
 
 def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
-    """The runs as a table that fits into `width` cells; nobody wins by losses, which schedules put on other scales.
+    """Return the runs as a table that fits into `width` cells.
+
+    No best value is marked, because schedules put losses on different scales.
 
     Args:
-        lines: one a run.
+        lines: one for each run.
         width: cells.
     """
     wanted = min(MAX_LABEL, max((cell_len(line.label) for line in lines), default=0))
@@ -70,7 +72,7 @@ def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
     for line in lines:
         parts: list[Content | str | tuple[str, str]] = [
             (f" {line.style.marker} ", f"bold {line.style.color}"),
-            (_cut(line.label, label), line.style.color),
+            (_padded(line.label, label), line.style.color),
         ]
         for column in columns:
             parts += [" " * gap, (_aligned(column.text(line.metrics), column), _cell_style(line, column))]
@@ -81,13 +83,13 @@ def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
 def difference_table(
     found: Sequence[SettingDifference], styles: Sequence[SeriesStyle], width: int, *, runs: int
 ) -> Content:
-    """The settings that differ, each value after the digits of the runs that have it.
+    """Return the settings that differ, each value after the numbers of the runs that have it.
 
     Args:
         found: the differences.
-        styles: of the runs, by place.
+        styles: of the runs, in their order.
         width: cells.
-        runs: how many are compared.
+        runs: number of runs compared.
     """
     if not found:
         text = "one run: nothing to compare it with" if runs == 1 else "the settings are the same in all runs"
@@ -95,8 +97,8 @@ def difference_table(
     key_width = min(max(len(one.key) for one in found), 26)
     rows = []
     for one in found:
-        groups = [_value_group(value, [styles[place] for place in at]) for value, at in one.values]
-        rows += _wrapped(Content.styled(f" {_cut(one.key, key_width)}  ", "$text-muted"), groups, width)
+        groups = [_value_group(value, [styles[index] for index in indices]) for value, indices in one.values]
+        rows += _wrapped(Content.styled(f" {_padded(one.key, key_width)}  ", "$text-muted"), groups, width)
     return Content("\n").join(rows)
 
 
@@ -106,7 +108,7 @@ def _value_group(value: str, styles: Sequence[SeriesStyle]) -> Content:
 
 
 def _wrapped(head: Content, groups: Sequence[Content], width: int) -> list[Content]:
-    """Groups after their heading, on as many lines as they need, three cells between them."""
+    """Return the groups after their heading, on as many lines as they need, three cells apart."""
     lines, indent = [head], head.cell_length
     for group in groups:
         first = lines[-1].cell_length <= indent
@@ -122,13 +124,14 @@ def _total_width(columns: Sequence[_Column]) -> int:
 
 
 def _aligned(text: str, column: _Column) -> str:
-    text = _cut(text, column.width).rstrip()
+    text = shorten(text, column.width).rstrip()
     space = " " * (column.width - cell_len(text))
     return text + space if column.left else space + text
 
 
-def _cut(text: str, width: int) -> str:
-    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+def _padded(text: str, width: int) -> str:
+    text = shorten(text, width)
+    return text + " " * (width - cell_len(text))
 
 
 def _cell_style(line: MetricsRow, column: _Column) -> str:

@@ -1,4 +1,4 @@
-"""What the denoise screen shows, before it is on a screen: which states, of which walk, as columns of a wall."""
+"""Model of the denoise screen: which states of which trajectories are shown, as columns of a wall."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason,
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
 SAMPLERS: Final = ("", *SAMPLER_NAMES)
-"""What is shown: what the training kept, or a walk of this sampler."""
+"""Source of the states: empty for strips saved during training, else a trajectory of this sampler."""
 MAX_STATES: Final = 10
-"""In a strip, as in the thesis's figures."""
+"""States in a strip, as in the thesis's figures."""
 
 
 @dataclass
 class DenoiseModel:
-    """Which states of which walks are looked at.
+    """The shown states of some runs' trajectories.
 
     Attributes:
-        share: how far on the way from noise to picture, 0 to 1.
-        start: which starting noise a strip shows.
-        epoch: of what the training kept; None is the latest.
+        fraction: of the way from noise to image, 0 to 1.
+        noise_index: the starting noise that a strip shows.
+        epoch: of the strips saved during training; None is the latest.
         sampler: one of `SAMPLERS`.
-        steps: network calls of a computed walk; None takes each run's own number.
-        foreseen: whether the picture that the network foresees is shown too.
-        ways: where walks come from.
+        steps: network calls of a computed trajectory; None takes each run's own number.
+        predicted: whether the predicted x0 is shown too.
+        trajectories: reads saved strips and computed trajectories.
     """
 
     fraction: float = 1.0
@@ -42,52 +42,52 @@ class DenoiseModel:
     trajectories: TrajectoryCache = field(default_factory=TrajectoryCache)
 
     def spec(self, run: RunSnapshot) -> TrajectorySpec | None:
-        """The walk that is asked for; None for what the training kept."""
+        """Return the requested trajectory; None for a strip saved during training."""
         return trajectory_spec(run, self.sampler, self.steps) if self.sampler else None
 
     def trajectory(self, run: RunSnapshot) -> ImageStates | None:
-        """What there is to show of a run."""
+        """Return the states of a run; None where there are none yet."""
         spec = self.spec(run)
         return (
             self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
         )
 
     def longest_trajectory(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
-        """The way with the most states, by which all are played."""
+        """Return the states of the longest trajectory, which determines the frames; None where there are none."""
         found = [states for run in runs if (states := self.trajectory(run))]
         return max(found, key=lambda states: len(states.timesteps), default=None)
 
     def frame_count(self, runs: Sequence[RunSnapshot]) -> int:
-        """How many states the longest way has; 0 when there is none."""
+        """Return the number of states of the longest trajectory; 0 where there are none."""
         longest = self.longest_trajectory(runs)
         return len(longest.timesteps) if longest is not None else 0
 
     def noise_count(self, runs: Sequence[RunSnapshot]) -> int:
-        """How many starting noises there are."""
+        """Return the number of starting noises."""
         images = [self.trajectories.image(states, 0) for run in runs if (states := self.trajectory(run))]
         return max((len(one) for one in images if one is not None), default=0)
 
     def state_index(self, states: ImageStates) -> int:
-        """The state of a way that is looked at."""
+        """Return the index of the state shown."""
         return round(self.fraction * (len(states.timesteps) - 1))
 
-    def seek(self, runs: Sequence[RunSnapshot], place: int) -> None:
-        """Look at this state of the longest states, and at those of the others that are as far."""
+    def seek(self, runs: Sequence[RunSnapshot], index: int) -> None:
+        """Show this state of the longest trajectory, and the states of the others at the same fraction."""
         last = self.frame_count(runs) - 1
-        self.fraction = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
+        self.fraction = min(max(0.0, index / last), 1.0) if last > 0 else 1.0
 
     def stale_runs(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
-        """The runs that have learnt more since what is shown of them was computed."""
+        """Return the runs that have trained on since their trajectory was computed."""
         if not self.sampler:
             return []
         return [run for run in runs if (states := self.trajectory(run)) and states.epoch < run.status.epoch]
 
     def columns(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
-        """A run's state for all starting noises, and in a column beside it what its network foresaw there."""
+        """Return a run's state for all starting noises, and in a column beside it the predicted x0."""
         states = self.trajectory(run)
         if states is None:
-            said = WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))
-            return [said, WallColumn("", None, empty="")] if self.predicted and self.sampler else [said]
+            column = WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))
+            return [column, WallColumn("", None, empty="")] if self.predicted and self.sampler else [column]
         index = self.state_index(states)
         state = self.trajectories.image(states, index)
         columns = [WallColumn(name, state, f"t {states.timesteps[index]}", color, "cannot be read any more")]
@@ -99,15 +99,15 @@ class DenoiseModel:
     def strip_columns(
         self, run: RunSnapshot, name: str, color: str, width: int, *, compute_key: str, both: bool
     ) -> list[WallColumn]:
-        """A run's way from one starting noise, from left to right, as far as it has been played.
+        """Return a run's trajectory from one starting noise, from left to right, up to the state shown.
 
         Args:
             run: the run.
-            name: what it is called.
+            name: of the run.
             color: of its name.
             width: cells.
-            compute_key: the key that has it computed.
-            both: whether there is room to show below each state what was foreseen there.
+            compute_key: the key that computes missing trajectories.
+            both: whether there is room for the predicted x0 below each state.
         """
         states = self.trajectory(run)
         if states is None:
@@ -124,16 +124,16 @@ class DenoiseModel:
             images = self.trajectories.strip_image(
                 states, shown, self.noise_index, both=both and self.predicted
             )
-            said = f"t {states.timesteps[shown]}"
+            note = f"t {states.timesteps[shown]}"
             if columns:
-                columns.append(WallColumn(said, images, empty=""))
+                columns.append(WallColumn(note, images, empty=""))
             else:
-                columns.append(WallColumn(name, images, said, color, "cannot be read any more"))
+                columns.append(WallColumn(name, images, note, color, "cannot be read any more"))
         return columns
 
     def description(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
-        """Where what is shown comes from, in one line."""
-        ways = [states for run in runs if (states := self.trajectory(run))]
+        """Return the source of the states in one line: sampler, steps, eta, epochs and starting noise."""
+        shown = [states for run in runs if (states := self.trajectory(run))]
         parts = [self.sampler or "as the training kept it"]
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
@@ -141,7 +141,7 @@ class DenoiseModel:
         if self.sampler in WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
-        if epochs := sorted({one.epoch for one in ways}):
+        if epochs := sorted({one.epoch for one in shown}):
             parts.append(f"epoch {epochs[0]}" + (f" to {epochs[-1]}" if len(epochs) > 1 else ""))
         if strips and (starts := self.noise_count(runs)):
             parts.append(f"noise {min(self.noise_index, starts - 1) + 1} of {starts}")

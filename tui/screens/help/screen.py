@@ -1,4 +1,4 @@
-"""All keys, as they are bound on the screen that asked, and what the signs mean."""
+"""Help: the keys of a screen as they are bound now, and the meaning of states and metrics."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
@@ -44,7 +44,7 @@ REBINDING: Final = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """Every key of a screen; any of escape, q and ? closes it."""
+    """List of a screen's keys; escape, q or ? closes it."""
 
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,8 +70,8 @@ class HelpScreen(ModalScreen[None]):
         table.add_column(width=KEYS_WIDTH, style="bold", no_wrap=True)
         table.add_column(ratio=1, style=variables["text-muted"])
         table.add_row(Text(title, style=f"bold {variables['primary']}"))
-        for sign, text in rows:
-            table.add_row(Text(sign), Text(text))
+        for name, text in rows:
+            table.add_row(Text(name), Text(text))
         return table
 
     def action_close(self) -> None:
@@ -82,7 +82,7 @@ class HelpScreen(ModalScreen[None]):
 
 
 def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Keys and what they do on a screen, keys of one action in one line, as they are bound now."""
+    """Return the keys of a screen as they are bound now, each with its text; keys of one action share a row."""
     lines: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding

@@ -18,8 +18,7 @@ from tests.support.tui_fixtures import fake_run
 from tui.export import image_files
 from tui.export.image_files import CAPTION, Grid, evenly, gif, png, wall
 from tui.export.item import ExportItem, write_items
-from tui.screens.compare.export import _cell, table_item
-from tui.screens.denoise.export import wall_items
+from tui.screens.compare.export import _cell, table_item, wall_items
 from tui.state.reader import RunsReader
 from tui.widgets.images.image_wall import WallColumn
 
