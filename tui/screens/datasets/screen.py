@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -20,20 +19,19 @@ from tui.screens.datasets.choice import DatasetChoice
 from tui.screens.datasets.grey_histogram import grey_bars, percent
 from tui.screens.datasets.model import BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import described, short_name
+from tui.screens.live import LiveScreen
 from tui.settings.schema import read_folders
 from tui.settings.series_colors import series_style
 from tui.state.formatting import short_labels
 from tui.state.run_controller import RunController
 from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.epoch_slider import moved
 from tui.widgets.images.gallery import all_epochs, sheet_at
 from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
-from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.title_bar import say, title_and_tabs
@@ -49,7 +47,7 @@ CHROME: Final = (6, 7)
 ORIGIN: Final = "as browsed"
 
 
-class DatasetsScreen(DatasetChoice):
+class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
 
     Args:
@@ -82,12 +80,7 @@ class DatasetsScreen(DatasetChoice):
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.folders = read_folders(getattr(self.app, "remember", None))
-        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
-        on_keymap_changed(self, self.update)
         self.turn_to(self.names[self.index])
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.update()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot

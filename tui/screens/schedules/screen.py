@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
@@ -16,17 +16,17 @@ from textual.widgets import Input, Static
 from core.config import RunConfig
 from core.errors import UserError
 from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
+from tui.screens.live import LiveScreen
 from tui.screens.schedules.noising import FIELDS, heldout_images, nudged, own_image
 from tui.screens.schedules.playback import NoisePlayback
 from tui.screens.schedules.table import ScheduleEntry, diagnoses, terminal_table
 from tui.settings.series_colors import series_style
 from tui.state.run_draft import RunDraft
-from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.schedule_chart import ScheduleChart
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.images.grid_layout import upper_height
 from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import have_digits, screen_hints
 from tui.widgets.scrubber import Scrubber
@@ -46,7 +46,7 @@ ORIGIN: Final = "as tried out"
 IMAGE: Final = "picture"
 
 
-class SchedulesScreen(NoisePlayback):
+class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
     """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
 
     Args:
@@ -88,14 +88,7 @@ class SchedulesScreen(NoisePlayback):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
-        on_render_mode_changed(self, self.update)
-        on_keymap_changed(self, self.update)
         self.load_images("")
-        self.update()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.update()
 
     def on_descendant_focus(self) -> None:
         self.update()
