@@ -38,7 +38,7 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
-        assert "as the training kept it · epoch 4" in driven.text()
+        assert "saved during training · epoch 4" in driven.text()
         assert "t    0 of 1000" in driven.text()
         for place, shown in enumerate(images(screen)):
             assert np.array_equal(shown, states(10, seed=3 + place)[-1])
@@ -87,7 +87,7 @@ async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> 
         await driven.press("right_square_bracket")
         assert screen.model.epoch is None
         await driven.press("m", "left_square_bracket")
-        assert any("only the last checkpoint can be computed" in said for said in driven.said())
+        assert any("only the last checkpoint can be sampled" in said for said in driven.said())
 
 
 async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Path) -> None:
@@ -106,11 +106,11 @@ async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Pa
         ]
         for directory in directories[1:]:
             trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4)
-        await driven.until(lambda: driven.text().count("foreseen x_0") == 3)
+        await driven.until(lambda: driven.text().count("predicted x_0") == 3)
         assert len(images(screen)) == 6
         assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
         await driven.press("enter")
-        assert "all of it is computed" in driven.said()
+        assert "all trajectories are computed" in driven.said()
         await driven.press("p")
         assert len(images(screen)) == 3
 
@@ -133,9 +133,9 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
         await driven.press("m")
         assert "churn · 1000 steps · eta 0" in driven.text()
         await driven.press("m")
-        assert "as the training kept it" in driven.text()
+        assert "saved during training" in driven.text()
         await driven.press("p")
-        assert any("keeps x_t alone" in said for said in driven.said())
+        assert any("saves x_t only" in said for said in driven.said())
 
 
 async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path
         screen.model.sampler, screen.model.steps = "ddpm", 50
         screen.update()
         await driven.pilot.pause()
-        assert "the training is further:" in driven.text()
+        assert "trained further since:" in driven.text()
         await driven.press("enter")
         await driven.until(lambda: len(driven.control.specs) == 3)
 
@@ -190,7 +190,7 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
         await driven.press("up", "up", "up", "up")
         assert "noise 1 of 5" in driven.text()
         await driven.press("1")
-        assert screen.view == "pictures"
+        assert screen.view == "images"
 
 
 async def test_further_runs_and_noises_are_reached_in_a_small_terminal(tmp_path: Path) -> None:

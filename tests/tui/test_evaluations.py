@@ -87,7 +87,7 @@ def test_values_have_their_intervals_and_real_images_stand_beside(tmp_path: Path
         "real",
         "data",
     ]
-    assert lines[1].split() == ["judged", "at", "epoch", "40", "40", "40", "40", "–"]
+    assert lines[1].split() == ["evaluated", "at", "epoch", "40", "40", "40", "40", "–"]
     coverage = next(line for line in lines if "coverage" in line)
     assert "94.0 ±2.0*" in coverage
     assert coverage.split()[-3:] == ["–", "96.0", "±1.0"]
@@ -184,7 +184,7 @@ async def test_numbers_say_what_runs_were_evaluated_by_and_which_are_best(tmp_pa
         text = driven.text()
         assert "PSNR" in text
         assert "500 samples, ddim in 50 steps" in text
-        assert "several seeds tell" in text
+        assert "only several seeds show" in text
 
 
 async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
     async with dashboard(tmp_path, (160, 50)) as driven:
         await compare(driven)
         await driven.press("3")
-        assert "not judged yet: ⏎ judges all 5 runs" in driven.text()
+        assert "not evaluated yet: ⏎ evaluates all 5 runs" in driven.text()
         await driven.press("enter")
         await driven.until(lambda: driven.control.evaluated)
         assert driven.control.evaluated == [(["linear", "sine"], None)]
@@ -214,7 +214,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
             directories[0], EvaluationProgress(identity=ME, doing="sampling", done=20, total=50)
         )
         write_evaluation_progress(directories[1], EvaluationProgress(identity=ME))
-        await driven.until(lambda: "being judged:  1 sampling 40%  2 waits" in driven.text())
+        await driven.until(lambda: "evaluating:  1 sampling 40%  2 waits" in driven.text())
         evaluate(directories[0], 0.9)
         (directories[0].path / "evaluating.json").unlink()
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
@@ -239,7 +239,7 @@ async def test_enter_says_so_where_there_is_nothing_to_evaluate(tmp_path: Path) 
         evaluate(run.run, 0.9)
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         await driven.press("enter")
-        assert any("all of them are judged" in message for message in driven.said())
+        assert any("all runs are evaluated" in message for message in driven.said())
     assert driven.control.evaluated == []
 
 

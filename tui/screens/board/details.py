@@ -89,7 +89,7 @@ def narrow_lines(details: RunDetails, width: int) -> list[Content]:
             Content(""),
         ]
     else:
-        lines += [Content.styled("no picture", "$text-muted"), Content("")]
+        lines += [Content.styled("no image", "$text-muted"), Content("")]
     if error := problem(run):
         return [*lines, *_wrapped(Content.styled(error, "$text-error"), width)]
     schedule = schedule_of(run.file.config.schedule)
@@ -117,7 +117,7 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
     if details.shown_epoch is not None:
         tail = "follows the latest" if details.following else "held; end follows again"
         bar = slider(details, min(28, inner - 22))
-        line = Content.assemble(("pictures  ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
+        line = Content.assemble(("images    ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
         if line.cell_length + 2 + len(tail) <= inner:
             line = Content.assemble(line, "  ", (tail, "$text-muted"))
         lines.append([line])
@@ -174,7 +174,7 @@ def brief_diagnosis(schedule: Schedule) -> str:
     left = 100.0 * math.sqrt(schedule.terminal_alpha_bar)
     if schedule.diagnosis().ok:
         return "ends in noise"
-    return f"{left:.2g}% of the picture left at T"
+    return f"{left:.2g}% of the image left at T"
 
 
 def _diagnosis_content(diagnosis: Diagnosis) -> Content:

@@ -10,9 +10,9 @@ from textual.widgets import Static
 from core.files.sanitize import sanitize
 
 SUGGESTIONS: Final = {
-    "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 pictures of triangles",
+    "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 images of triangles",
     "tour.go": "take a tour of two minutes",
-    "board.schedules": "see what noise schedules do to pictures",
+    "board.schedules": "see what noise schedules do to images",
     "board.datasets": "look at the datasets",
     "run.new": "set up a run of your own",
     "app.settings": "choose colours, sizes and keys",

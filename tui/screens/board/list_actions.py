@@ -56,7 +56,7 @@ class ListActionsMixin(Screen[None]):
     def action_next_grouping(self) -> None:
         self.selection.next_grouping()
         groups = pluralize(len(self.selection.groups), "group")
-        self.notify(f"runs by {self.selection.run_list.grouping}: {groups}, g goes on", timeout=3)
+        self.notify(f"runs by {self.selection.run_list.grouping}: {groups}, g: next group", timeout=3)
 
     def action_filter(self) -> None:
         line = self._filter_line
@@ -93,6 +93,4 @@ class ListActionsMixin(Screen[None]):
     def action_follow_runs(self) -> None:
         self.selection.follow_newest()
         live = any(run.state.is_live for run in self.selection.run_list.totals.pending)
-        self.notify(
-            "keeps to the newest run that trains" + ("" if live else ", once there is one"), timeout=2
-        )
+        self.notify("follows the newest run that trains" + ("" if live else ", once there is one"), timeout=2)

@@ -77,7 +77,7 @@ class RunActionsMixin(BackgroundScreen):
         unfinished = [run for run in runs if run.state is not State.FINISHED]
         resume = Choice("resume", "r", f"resume {pluralize(len(unfinished), 'run')}")
         choices = [resume] if unfinished else []
-        choices += [Choice("new", "n", "train it anew"), Choice("look", "l", "just look")]
+        choices += [Choice("new", "n", "train it again"), Choice("look", "l", "just look")]
         if unfinished:
             detail = f"{pluralize(len(unfinished), 'run')} of {len(runs)} stopped before the end."
         else:
@@ -129,7 +129,7 @@ class RunActionsMixin(BackgroundScreen):
             return
         self._confirm(
             f"Delete {run.label}?",
-            f"{run.id}\nIts losses, pictures and checkpoint are gone for good.",
+            f"{run.id}\nIts losses, images and checkpoint are gone for good.",
             "delete it",
             lambda: self.control.delete(run),
         )

@@ -63,7 +63,7 @@ class ChartActionsMixin(LiveScreen[None]):
 
     def action_pan(self, direction: int) -> None:
         if self.chart.span is None:
-            self.notify("all of the curves is seen: zoom in first", timeout=2)
+            self.notify("the curves are shown in full: zoom in first", timeout=2)
         self.chart.pan(direction * PAN)
         self.update()
 

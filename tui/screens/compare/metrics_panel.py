@@ -98,9 +98,9 @@ def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
         if run.evaluation.progress
     ]
     if progress:
-        return Content(" ").join([Content.styled(" being judged:", "$text-muted"), *progress])
+        return Content(" ").join([Content.styled(" evaluating:", "$text-muted"), *progress])
     target = "it" if len(columns) == 1 else f"all {pluralize(len(columns), 'run')}"
-    return Content.styled(f" not judged yet: {key} judges {target}, beside the training", "$text-muted")
+    return Content.styled(f" not evaluated yet: {key} evaluates {target}, alongside training", "$text-muted")
 
 
 def _protocol_text(comparison: Comparison) -> str:
@@ -117,9 +117,11 @@ def _comparison_cautions(comparison: Comparison) -> list[str]:
     """Limits of these evaluations, one sentence each."""
     notes = []
     if not comparison.same_protocol:
-        notes.append("Not all were judged alike: nobody wins over a run that was judged otherwise.")
+        notes.append(
+            "Not all runs were evaluated by the same protocol: no run wins over one with another protocol."
+        )
     if len(comparison.rows) > 1:
         notes.append(
-            "Each run is one training: whether its settings make the difference, several seeds tell."
+            "Each run is one training: only several seeds show whether its settings make the difference."
         )
     return notes

@@ -37,7 +37,7 @@ from tui.widgets.title_bar import say, title_and_tabs
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("curves", "pictures", "numbers")
+VIEWS: Final = ("curves", "images", "numbers")
 WIDE: Final = 140
 HIGH: Final = 36
 CHROME_LINES: Final = 3
@@ -134,11 +134,11 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         else:
             height = None
             self.query_one("#upper").styles.height = "1fr"
-        if view in ("all", "pictures"):
+        if view in ("all", "images"):
             self.query_one(ImageWall).show(columns)
         if view in ("all", "curves"):
             self._update_chart(runs, names, styles)
-        if view != "pictures":
+        if view != "images":
             self._update_numbers(runs, names, styles, height)
 
     def _update_chart(
@@ -252,9 +252,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             self.run_in_background(lambda: self.control.evaluate(ready))
         else:
             self.notify(
-                "no run has a checkpoint yet"
-                if missing
-                else "all of them are judged, or are just being judged"
+                "no run has a checkpoint yet" if missing else "all runs are evaluated or being evaluated"
             )
 
     def _poll_evaluations(self) -> None:
@@ -285,7 +283,7 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[Hint
             "compare.band": "band",
         }
     if view in ("all", "numbers"):
-        words["compare.judge"] = "judge"
+        words["compare.judge"] = "evaluate"
     if view != "curves":
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"

@@ -92,7 +92,7 @@ def cautions(runs: Sequence[RunSnapshot]) -> list[str]:
     if len({run.dataset for run in runs}) > 1:
         found.append("Losses on different data are not comparable.")
     if len({_schedule_key(run) for run in runs}) > 1:
-        found.append("Losses under different schedules weigh noise differently: see the pictures.")
+        found.append("Losses under different schedules weigh noise differently: see the images.")
     if any(run_metrics(run).terminal == "bad" for run in runs):
         found.append("Bad: sampling starts where training never was; abar_T is far from 0.")
     return found

@@ -93,7 +93,7 @@ class DenoiseModel:
         columns = [WallColumn(name, state, f"t {states.timesteps[index]}", color, "cannot be read any more")]
         predicted = self.trajectories.image(states, index, predicted=True) if self.predicted else None
         if predicted is not None:
-            columns.append(WallColumn("  foreseen x_0", predicted, color=color))
+            columns.append(WallColumn("  predicted x_0", predicted, color=color))
         return columns
 
     def strip_columns(
@@ -134,7 +134,7 @@ class DenoiseModel:
     def description(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
         """Return the source of the states in one line: sampler, steps, eta, epochs and starting noise."""
         shown = [states for run in runs if (states := self.trajectory(run))]
-        parts = [self.sampler or "as the training kept it"]
+        parts = [self.sampler or "saved during training"]
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
             parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
@@ -149,7 +149,7 @@ class DenoiseModel:
         if not self.stale_runs(runs):
             return text
         return Content.assemble(
-            text, (f"  the training is further: {compute_key} computes it anew", "$text-warning")
+            text, (f"  trained further since: {compute_key} computes it again", "$text-warning")
         )
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:

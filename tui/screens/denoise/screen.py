@@ -29,7 +29,7 @@ from tui.widgets.title_bar import say, title_and_tabs
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("pictures", "strips")
+VIEWS: Final = ("images", "strips")
 SPEEDS: Final = (40.0, 20.0, 10.0, 5.0, 2.0)
 """Seconds from noise to image."""
 FRAME_SECONDS: Final = 0.1
@@ -190,7 +190,7 @@ class DenoiseScreen(RunsScreen):
 
     def action_start(self, steps: int) -> None:
         """Show other starting noises: scroll the wall, or choose the noise of the strips."""
-        if self.view == "pictures":
+        if self.view == "images":
             self.query_one("#wall", ImageWall).scroll_rows(steps)
             return
         self.model.noise_index = min(
@@ -200,7 +200,7 @@ class DenoiseScreen(RunsScreen):
 
     def action_further(self, runs: int) -> None:
         """Scroll to other runs where not all fit."""
-        if self.view == "pictures":
+        if self.view == "images":
             self.query_one("#wall", ImageWall).scroll_columns(runs)
         else:
             strips = self.query_one("#strips", VerticalScroll)
@@ -210,7 +210,9 @@ class DenoiseScreen(RunsScreen):
 
     def action_epoch(self, steps: int) -> None:
         if self.model.sampler:
-            self.notify("only the last checkpoint can be computed; what the training kept has more (m)")
+            self.notify(
+                "only the last checkpoint can be sampled; strips saved during training have more epochs (m)"
+            )
             return
         epochs = sorted({epoch for run in self.runs for epoch, _ in run.strips})
         self.model.epoch = moved(epochs, self.model.epoch, steps)
@@ -232,7 +234,7 @@ class DenoiseScreen(RunsScreen):
     def action_predicted(self) -> None:
         self.model.predicted = not self.model.predicted
         if not self.model.sampler:
-            self.notify("a training keeps x_t alone; enter computes the rest")
+            self.notify("training saves x_t only; enter computes predicted x_0")
         self.update()
 
     def action_compute(self) -> None:
@@ -248,7 +250,7 @@ class DenoiseScreen(RunsScreen):
             specs = [trajectory_spec(run, self.model.sampler, self.model.steps) for run in ready]
             self.run_in_background(lambda: self.control.denoise(ready, specs))
         else:
-            self.notify("no run has a checkpoint yet" if missing else "all of it is computed")
+            self.notify("no run has a checkpoint yet" if missing else "all trajectories are computed")
         self.update()
 
     def _choose_sampler(self) -> None:
@@ -286,7 +288,7 @@ def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
         "denoise.sampler": "sampler",
         "denoise.steps": "steps",
         "denoise.compute": "compute",
-        "denoise.foreseen": "foreseen",
+        "denoise.foreseen": "predicted",
         "denoise.down": "noises",
         "denoise.faster": "speed",
         "denoise.close": "back",

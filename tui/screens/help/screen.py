@@ -20,12 +20,12 @@ KEYS_WIDTH: Final = 12
 _TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 STATES: Final = (
     (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
-    (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
+    (f"{GLYPHS[State.STARTING]} starting", "makes images, or compiles"),
     (f"{GLYPHS[State.RUNNING]} running", "trains"),
     (f"{GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
     (f"{GLYPHS[State.STOPPED]} stopped", "can be resumed"),
     (f"{GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
-    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log tell; can be resumed"),
+    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log show; can be resumed"),
     (
         f"{GLYPHS[State.CRASHED]} crashed",
         "its process is gone; goes on from its last checkpoint when resumed",
@@ -33,8 +33,8 @@ STATES: Final = (
 )
 METRICS: Final = (
     ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
-    ("held-out", "loss on pictures that the network never learns from"),
-    ("abar_T", "share of the picture's power left at the last noising step; sampling starts from none"),
+    ("held-out", "loss on images that the network is never trained on"),
+    ("abar_T", "share of the image's power left at the last noising step; sampling starts from none"),
     ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
     ("L_T", "what that costs in the variational bound, in bits a pixel"),
 )

@@ -200,7 +200,7 @@ def test_details_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) ->
     for height in (4, 5, 9):
         lines = [line.plain.strip() for line in broad_lines(details, 60, height)]
         assert len(lines) <= height
-        assert lines[-1].endswith("of the picture left at T" if height < 9 else "or more timesteps")
+        assert lines[-1].endswith("of the image left at T" if height < 9 else "or more timesteps")
 
 
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
