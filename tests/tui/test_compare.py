@@ -179,7 +179,7 @@ async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
         assert chart.cursor is None
 
 
-async def test_b_sets_off_one_run_after_the_other_and_then_none(tmp_path: Path) -> None:
+async def test_b_highlights_one_run_after_another_and_then_none(tmp_path: Path) -> None:
     five(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
@@ -347,7 +347,7 @@ def test_no_two_commands_have_the_same_name() -> None:
     assert len({command.id for command in ALL}) == len(ALL)
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""From noise to picture on the screen: what is shown of which walk, driven by keys."""
+"""The denoise screen, driven by keys."""
 
 import shutil
 from collections.abc import Callable
@@ -77,7 +77,7 @@ async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> 
         assert screen.model.fraction < 1.0
 
 
-async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> None:
+async def test_brackets_step_through_the_saved_epochs(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
@@ -90,7 +90,7 @@ async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> 
         assert any("only the last checkpoint can be sampled" in said for said in driven.said())
 
 
-async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Path) -> None:
+async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_path: Path) -> None:
     directories = three(tmp_path)
     trajectory(directories[0], TrajectorySpec("ddpm", 1000), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -138,7 +138,7 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
         assert any("saves x_t only" in said for said in driven.said())
 
 
-async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path) -> None:
+async def test_a_trajectory_older_than_the_training_is_computed_again(tmp_path: Path) -> None:
     for directory in three(tmp_path):
         trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
     async with dashboard(tmp_path, (120, 40)) as driven:
@@ -257,7 +257,7 @@ async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
             assert screen.size == size
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What runs of a comparison were judged by, on the screen, and having them judged."""
+"""Evaluations on the compare screen, and the key that starts them."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
             assert ("*" in cells[place + 1]) == (label in rule.best("high", name))
 
 
-def test_a_difference_that_may_be_noise_marks_nobody(tmp_path: Path) -> None:
+def test_a_difference_that_may_be_noise_marks_no_run(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished", clean=True)
     for run, level in zip(runs, (0.90, 0.91, 0.92, 0.90, 0.91), strict=True):
         evaluate(run, level, half=0.1)
@@ -130,7 +130,7 @@ def test_files_are_read_again_only_when_they_have_changed(
     assert evaluations.of_run(runs)[runs[4].id].evaluation is not None
 
 
-def test_a_evaluation_that_cannot_be_read_is_problem_and_no_traceback(tmp_path: Path) -> None:
+def test_an_evaluation_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     directories = evaluated(tmp_path)
     (directories[1].path / "evaluation.json").write_text("{")
     runs, evaluations = read(tmp_path), Evaluations()
@@ -140,7 +140,7 @@ def test_a_evaluation_that_cannot_be_read_is_problem_and_no_traceback(tmp_path: 
     assert found.evaluation is None
 
 
-def test_what_is_wanting_is_what_was_not_evaluated_is_out_of_date_or_was_evaluated_otherwise(
+def test_missing_are_runs_not_evaluated_out_of_date_or_of_another_protocol(
     tmp_path: Path,
 ) -> None:
     directories = evaluated(tmp_path)
@@ -198,7 +198,7 @@ async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) ->
         assert " more " not in driven.text()
 
 
-async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselves(tmp_path: Path) -> None:
+async def test_enter_evaluates_missing_runs_and_the_metrics_appear(tmp_path: Path) -> None:
     directories = comparison(tmp_path, "finished", clean=True)
     for directory in directories[:2]:
         directory.checkpoint.parent.mkdir()
@@ -229,7 +229,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
         assert like.count == 500
 
 
-async def test_enter_says_so_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
+async def test_enter_notifies_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)

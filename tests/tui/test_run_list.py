@@ -1,4 +1,4 @@
-"""The board's list of runs, driven by keys: groups, filter, order, the run it keeps to, bells, many runs."""
+"""The board's list of runs, driven by keys: groups, filter, order, following the newest run, bells, many runs."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -170,7 +170,7 @@ async def test_a_digit_is_a_runs_own_in_whatever_order(tmp_path: Path) -> None:
         assert any(line.startswith(">2") for line in driven.text().splitlines())
 
 
-async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(tmp_path: Path) -> None:
+async def test_the_cursor_follows_the_newest_training_run_until_it_is_moved(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "running")
     async with dashboard(tmp_path) as driven:
         label = lambda: driven.board.selected and driven.board.selected.label  # noqa: E731
@@ -193,7 +193,7 @@ async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(
 @pytest.mark.parametrize(
     ("state", "said"), [(State.FINISHED, "finished"), (State.FAILED, "failed"), (State.CRASHED, "crashed")]
 )
-async def test_the_end_of_a_run_is_told_and_rung(
+async def test_the_end_of_a_run_notifies_and_rings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, said: str
 ) -> None:
     run = fake_run(tmp_path, "linear", epoch=3)
@@ -246,7 +246,7 @@ async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch
         assert bells
 
 
-async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:
+async def test_i_shows_the_system_load(tmp_path: Path) -> None:
     comparison(tmp_path, "running")
     async with dashboard(tmp_path, (80, 24)) as driven:
         assert not driven.board.query_one(SystemPanel).display
@@ -271,7 +271,7 @@ async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:
         await driven.until(lambda: "63%" in driven.text())
 
 
-async def test_a_wide_terminal_shows_the_machine_unasked_and_anew(tmp_path: Path) -> None:
+async def test_a_wide_terminal_shows_the_system_load_by_default(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     loads = [LOAD]
     async with dashboard(tmp_path, (160, 50), machine=lambda: loads[-1]) as driven:
@@ -281,7 +281,7 @@ async def test_a_wide_terminal_shows_the_machine_unasked_and_anew(tmp_path: Path
         await driven.until(lambda: "25% of 8 cores" in driven.text())
 
 
-async def test_of_very_many_runs_only_those_in_sight_are_looked_at(tmp_path: Path) -> None:
+async def test_only_visible_rows_are_made_of_very_many_runs(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (100, 30)) as driven:
         before = driven.app.snapshot

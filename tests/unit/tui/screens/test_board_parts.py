@@ -1,4 +1,4 @@
-"""The board's arithmetic and its words: where parts go, what is said of runs, which hints fit."""
+"""The board's layout and texts: areas of the parts, details of runs, hints that fit."""
 
 import doctest
 import importlib
@@ -194,7 +194,7 @@ def test_details_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
     assert "bad:" in text
 
 
-def test_details_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
+def test_details_show_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", epoch=3)
     details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for height in (4, 5, 9):
@@ -288,7 +288,7 @@ def test_text_and_curves_can_be_read_in_every_theme(theme: object) -> None:
         assert contrast(variables[f"series-{number}"], background) > 4.5, number
 
 
-def test_themes_go_round_and_start_over_from_a_stranger() -> None:
+def test_themes_cycle_and_start_over_from_an_unknown_one() -> None:
     full = [theme.name for theme in THEMES]
     assert full == [full_name(name) for name in THEME_NAMES]
     assert [short_name(name) for name in full] == list(THEME_NAMES)

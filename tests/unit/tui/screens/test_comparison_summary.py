@@ -1,4 +1,4 @@
-"""What a comparison says of its runs, in numbers and in words."""
+"""Metrics, differing settings and cautions of compared runs."""
 
 import itertools
 from datetime import timedelta
@@ -51,21 +51,21 @@ def config(
     )
 
 
-def test_figures_are_of_the_last_whole_epoch_and_know_the_best_one(tmp_path: Path) -> None:
+def test_metrics_are_of_the_last_whole_epoch_with_the_best_one(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
     (run,) = read(tmp_path).runs
-    said = run_metrics(run)
-    assert (said.state, said.epoch, said.epochs) == (State.FINISHED, 5, 5)
-    assert said.train == run.epochs[-1].mean
-    assert said.heldout == run.epochs[-1].heldout
-    assert said.best == min(record.heldout for record in run.epochs)
-    assert run.epochs[said.best_epoch - 1].heldout == said.best
-    assert said.images_per_second == 620.0
-    assert said.terminal_alpha_bar == pytest.approx(0.14557807)
-    assert said.terminal == "bad"
+    metrics = run_metrics(run)
+    assert (metrics.state, metrics.epoch, metrics.epochs) == (State.FINISHED, 5, 5)
+    assert metrics.train == run.epochs[-1].mean
+    assert metrics.heldout == run.epochs[-1].heldout
+    assert metrics.best == min(record.heldout for record in run.epochs)
+    assert run.epochs[metrics.best_epoch - 1].heldout == metrics.best
+    assert metrics.images_per_second == 620.0
+    assert metrics.terminal_alpha_bar == pytest.approx(0.14557807)
+    assert metrics.terminal == "bad"
 
 
-def test_a_run_that_has_not_begun_has_no_figures_and_a_broken_one_says_nan(tmp_path: Path) -> None:
+def test_a_run_that_has_not_begun_has_no_metrics_and_a_broken_one_has_nan(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
     queued = run_metrics(runs[2])
@@ -88,7 +88,7 @@ def test_differences_are_the_settings_that_are_not_the_same_in_all_runs(tmp_path
     }
 
 
-def test_a_setting_that_one_run_leaves_out_differs_from_one_that_says_it(tmp_path: Path) -> None:
+def test_a_setting_that_one_run_leaves_out_differs_from_one_that_gives_it(tmp_path: Path) -> None:
     configured(tmp_path, 0, config())
     steps = RunConfig(train=TrainConfig(epochs=2), sample=SampleConfig(steps=50))
     configured(tmp_path, 1, steps)
@@ -194,7 +194,7 @@ def test_the_table_fits_into_any_width(tmp_path: Path, width: int) -> None:
         assert "held-out" in text[0]
 
 
-def test_at_eighty_columns_the_table_says_everything(tmp_path: Path) -> None:
+def test_at_eighty_columns_the_table_shows_every_column(tmp_path: Path) -> None:
     five(tmp_path)
     runs = read(tmp_path).runs
     lines = [MetricsRow(run.label, series_style(place), run_metrics(run)) for place, run in enumerate(runs)]
