@@ -153,12 +153,8 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
 def slider(details: RunDetails, width: int) -> Content:
     """Draw the position of the requested epoch among those with images; the ends are the keys that move it."""
     inner = max(1, width - 2)
-    count = len(details.epochs)
-    index = (
-        details.epochs.index(details.requested_epoch)
-        if details.requested_epoch in details.epochs
-        else count - 1
-    )
+    epochs, count = details.epochs, len(details.epochs)
+    index = epochs.index(details.requested_epoch) if details.requested_epoch in epochs else count - 1
     at = round(index * (inner - 1) / (count - 1)) if count > 1 else inner - 1
     return Content.assemble(
         ("[", "bold $text-primary"),

@@ -281,7 +281,9 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                     variables=variables,
                 )
             )
-        shown = sheet_at(selected, self.selection.epoch)
+        epoch = self.selection.epoch
+        sheet = sheet_at(selected, epoch)
+        shown_epoch = sheet[0] if sheet else None
         style = series_style(run_list.places[selected.id], variables)
         self.query_one(DetailsPanel).show(
             RunDetails(
@@ -290,11 +292,9 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                 marker=style.marker,
                 color=style.color,
                 epochs=tuple(all_epochs(window)),
-                shown_epoch=shown[0] if shown else None,
-                requested_epoch=self.selection.epoch
-                if self.selection.epoch is not None
-                else shown and shown[0],
-                following=self.selection.epoch is None,
+                shown_epoch=shown_epoch,
+                requested_epoch=shown_epoch if epoch is None else epoch,
+                following=epoch is None,
             )
         )
 
