@@ -87,7 +87,7 @@ def test_values_have_their_intervals_and_real_images_stand_beside(tmp_path: Path
         "real",
         "data",
     ]
-    assert lines[1].split() == ["evaluated", "at", "epoch", "40", "40", "40", "40", "–"]
+    assert lines[1].split() == ["evaluated", "epoch", "40", "40", "40", "40", "–"]
     coverage = next(line for line in lines if "coverage" in line)
     assert "94.0 ±2.0*" in coverage
     assert coverage.split()[-3:] == ["–", "96.0", "±1.0"]

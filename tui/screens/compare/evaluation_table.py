@@ -101,7 +101,7 @@ def _columns(
     Narrow columns leave out an interval that would make them wide.
     """
     rows = {row.members[0].info.directory.id: row for row in comparison.rows}
-    heads, texts, best = ["", "evaluated at epoch"], [], []
+    heads, texts, best = ["", "evaluated epoch"], [], []
     real = comparison.real(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
     for name in names:
         scores = [rows[run.run_id].scores.get(name) for run in runs]
