@@ -7,7 +7,7 @@ from typing import Final, Literal, get_args
 
 SamplerName = Literal["ddpm", "ddim", "dpm++", "unipc", "churn"]
 SAMPLER_NAMES: Final[tuple[SamplerName, ...]] = get_args(SamplerName)
-WITH_ETA: Final[tuple[SamplerName, ...]] = ("ddim", "dpm++", "churn")
+SAMPLERS_WITH_ETA: Final[tuple[SamplerName, ...]] = ("ddim", "dpm++", "churn")
 """Samplers that take `eta`: the variance of ``ddpm`` is the process's own, and ``unipc`` adds no noise."""
 
 Spacing = Literal["uniform", "logsnr", "karras", "cosine", "decay"]

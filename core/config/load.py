@@ -69,7 +69,7 @@ def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
     """
     _reject_unknown_keys(table, kind, source, prefix="")
     try:
-        return msgspec.convert(_without_switches(table, kind), kind)
+        return msgspec.convert(_with_legacy_booleans(table, kind), kind)
     except msgspec.ValidationError as error:
         raise UserError(_explain(error, table, kind, source)) from error
     except UnicodeEncodeError as error:  # bytes of the command line that are no text
@@ -151,27 +151,27 @@ def _reject_unknown_keys(
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
             hint = f"did you mean {prefix + near[0]}?" if near else ""
-            raise UserError(f"{source}: unknown key {name} = {_short(value)}; {hint}".rstrip("; "))
-        section = _struct_of(fields[key])
+            raise UserError(f"{source}: unknown key {name} = {_shorten(value)}; {hint}".rstrip("; "))
+        section = _struct_type(fields[key])
         if section is not None and isinstance(value, Mapping):
             _reject_unknown_keys(value, section, source, prefix=f"{name}.")
 
 
-def _without_switches(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
+def _with_legacy_booleans(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
     """A copy in which what was true or false in older files has its word of now."""
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-    switches: Mapping[str, tuple[str, str]] = getattr(kind, "SWITCHES", {})
+    switches: Mapping[str, tuple[str, str]] = getattr(kind, "LEGACY_BOOLEANS", {})
     result = dict(table)
     for key, value in table.items():
-        section = _struct_of(fields[key])
+        section = _struct_type(fields[key])
         if section is not None and isinstance(value, Mapping):
-            result[key] = _without_switches(value, section)
+            result[key] = _with_legacy_booleans(value, section)
         elif key in switches and isinstance(value, bool):
             result[key] = switches[key][value]
     return result
 
 
-def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+def _struct_type(annotation: Any) -> type[msgspec.Struct] | None:
     for candidate in _alternatives(annotation):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             return candidate
@@ -187,7 +187,7 @@ def _choices(kind: type[msgspec.Struct], dotted: str) -> list[str]:
     """The values that a setting can have, where they can be counted."""
     annotation: Any = kind
     for part in dotted.split("."):
-        section = _struct_of(annotation)
+        section = _struct_type(annotation)
         fields = msgspec.structs.fields(section) if section is not None else ()
         annotation = next((field.type for field in fields if field.encode_name == part), None)
     named = [one for one in _alternatives(annotation) if typing.get_origin(one) is typing.Literal]
@@ -205,9 +205,9 @@ def _explain(
     message = message[:1].lower() + message[1:]
     if choices := _choices(kind, key):
         message = f"expected one of {', '.join(choices)}"
-    return f"{source}: {key} = {_short(value)}: {message}" if key else f"{source}: {message}"
+    return f"{source}: {key} = {_shorten(value)}: {message}" if key else f"{source}: {message}"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -6,7 +6,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.errors import UserError
-from core.sampling_names import WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class SamplingOverrides:
     spacing: str | None = None
     clip: str | None = None
 
-    def applied_to(self, config: RunConfig) -> RunConfig:
+    def apply_to(self, config: RunConfig) -> RunConfig:
         """A run's configuration with what is asked for in the place of its own.
 
         Raises:
@@ -27,8 +27,8 @@ class SamplingOverrides:
         """
         asked = {name: value for name, value in asdict(self).items() if value is not None}
         sample = msgspec.structs.replace(config.sample, **asked)
-        if self.eta is not None and sample.sampler not in WITH_ETA:
+        if self.eta is not None and sample.sampler not in SAMPLERS_WITH_ETA:
             raise UserError(
-                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; expected one of {', '.join(WITH_ETA)}"
+                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; expected one of {', '.join(SAMPLERS_WITH_ETA)}"
             )
         return msgspec.structs.replace(config, sample=sample)

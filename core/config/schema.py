@@ -28,7 +28,7 @@ PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all sections: immutable, and an unknown key is an error."""
 
-    SWITCHES: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    LEGACY_BOOLEANS: ClassVar[Mapping[str, tuple[str, str]]] = {}
     """Keys that were true or false once, and what false and true are called now."""
 
 
@@ -112,7 +112,7 @@ class TrainConfig(Section, frozen=True):
 class SampleConfig(Section, frozen=True):
     """Which pictures the run draws as it learns."""
 
-    SWITCHES = {"clip": ("none", "static")}
+    LEGACY_BOOLEANS = {"clip": ("none", "static")}
 
     every: PositiveInt = 1
     """Epochs between two sheets of samples; the last epoch always has one."""
@@ -162,7 +162,7 @@ class RunConfig(Section, frozen=True):
             return self
         return self._with_width(PRESET_WIDTHS[self.model.preset])
 
-    def changeable(self) -> "RunConfig":
+    def unresolved(self) -> "RunConfig":
         """The same, with the network's width left to its preset again where it is the preset's own.
 
         So a run that is set up from another one, with another network, gets that network's width.

@@ -30,14 +30,14 @@ from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
 """Raise it whenever the same recipe would give other pictures: old sets are then made anew."""
-RECORD: Final = "recipe.toml"
-TRAIN: Final = "train.npy"
-HELDOUT: Final = "heldout.npy"
-TRAIN_VERTICES: Final = "train_vertices.npy"
-HELDOUT_VERTICES: Final = "heldout_vertices.npy"
+RECORD_FILE: Final = "recipe.toml"
+TRAIN_FILE: Final = "train.npy"
+HELDOUT_FILE: Final = "heldout.npy"
+TRAIN_VERTICES_FILE: Final = "train_vertices.npy"
+HELDOUT_VERTICES_FILE: Final = "heldout_vertices.npy"
 _INSTALL_ATTEMPTS: Final = 10
 
-Files = list[tuple[str, int, int]]
+FileList = list[tuple[str, int, int]]
 Number = TypeVar("Number", np.uint8, np.float32)
 
 
@@ -66,7 +66,7 @@ class CachedSet:
     """Corners [N, 3, 2] of triangles, None for a folder."""
 
 
-def fingerprint(recipe: DataRecipe, files: Files) -> str:
+def fingerprint(recipe: DataRecipe, files: FileList) -> str:
     """A hash of all that decides the pixels; not of the counts, as fewer pictures are a prefix of more."""
     matters = {
         key: value
@@ -80,7 +80,7 @@ def fingerprint(recipe: DataRecipe, files: Files) -> str:
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def set_folder(data_dir: Path, recipe: DataRecipe, mark: str) -> Path:
+def set_dir(data_dir: Path, recipe: DataRecipe, mark: str) -> Path:
     """Where the set of a recipe with this fingerprint lives."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe.name).strip("-.")[:60] or "set"
     return data_dir / f"{name}-{mark[:8]}"
@@ -92,16 +92,16 @@ def open_set(folder: Path, mark: str, *, count: int, heldout: int) -> CachedSet 
     A damaged set is None too: it can always be made anew.
     """
     try:
-        record = decode(read_toml(folder / RECORD), Record, source=str(folder / RECORD))
+        record = decode(read_toml(folder / RECORD_FILE), Record, source=str(folder / RECORD_FILE))
         if record.fingerprint != mark or record.count < count or record.heldout < heldout:
             return None
         tile = (record.channels, record.size, record.size)
-        train = _map(folder / TRAIN, (record.count, *tile), np.uint8)
-        tested = _map(folder / HELDOUT, (record.heldout, *tile), np.uint8)
+        train = _map_array(folder / TRAIN_FILE, (record.count, *tile), np.uint8)
+        tested = _map_array(folder / HELDOUT_FILE, (record.heldout, *tile), np.uint8)
         if record.recipe.kind == "folder":
             return CachedSet(folder, record, train, tested, None, None)
-        corners = _map(folder / TRAIN_VERTICES, (record.count, 3, 2), np.float32)
-        tested_corners = _map(folder / HELDOUT_VERTICES, (record.heldout, 3, 2), np.float32)
+        corners = _map_array(folder / TRAIN_VERTICES_FILE, (record.count, 3, 2), np.float32)
+        tested_corners = _map_array(folder / HELDOUT_VERTICES_FILE, (record.heldout, 3, 2), np.float32)
     except (UserError, OSError, ValueError, EOFError):
         return None
     return CachedSet(folder, record, train, tested, corners, tested_corners)
@@ -137,7 +137,7 @@ def build_set(
             scratch.mkdir()
             try:
                 record = make(scratch)
-                write_file(scratch / RECORD, [encode_toml(record).encode()])
+                write_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
                 # A folder may turn out to have fewer pictures than were hoped for.
                 count, heldout = min(count, record.count), min(heldout, record.heldout)
                 return _install(scratch, folder, mark, count=count, heldout=heldout)
@@ -177,7 +177,7 @@ def write_file(path: Path, pieces: Iterable[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _map(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
+def _map_array(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
     array: NDArray[Number] = read_npy(path)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{path}: expected {dtype.__name__} {shape}, got {array.dtype} {array.shape}")

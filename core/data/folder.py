@@ -115,7 +115,7 @@ def to_grey(images: Pixels) -> Pixels:
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 
 
-def batches(count: int, length: int) -> Iterator[slice]:
+def batch_slices(count: int, length: int) -> Iterator[slice]:
     """Slices of at most `length` that cover 0..count."""
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))

@@ -19,7 +19,7 @@ _CHUNK: Final = 8
 """Pictures drawn at once: each thread that has drawn keeps as much memory as that took, for ever."""
 
 
-def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageSet | None:
+def existing_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageSet | None:
     """The whole set of a recipe if it has been made; it is never made here.
 
     Raises:
@@ -30,7 +30,7 @@ def ready_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageSet 
     if recipe.kind == "folder":
         files, counts = image_files(Path(recipe.path or "."), leave_out=data_dir), (1, 1)
     mark = cache.fingerprint(recipe, files)
-    target = cache.set_folder(data_dir, recipe, mark)
+    target = cache.set_dir(data_dir, recipe, mark)
     if cache.open_set(target, mark, count=counts[0], heldout=counts[1]) is None:
         return None
     return load_dataset(recipe, data_dir=data_dir)
@@ -54,7 +54,7 @@ def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
         UserError: none of its pictures can be read.
     """
     if recipe.kind == "folder":
-        return _of_folder(recipe, count, heldout=heldout)
+        return _first_images_of_folder(recipe, count, heldout=heldout)
     stream = HELDOUT if heldout else TRAIN
     most = (recipe.heldout or HELDOUT_TRIANGLES) if heldout else (recipe.count or TRIANGLES)
     count = min(count, most)
@@ -66,7 +66,7 @@ def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     )
 
 
-def _of_folder(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
+def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     source = Path(recipe.path or ".")
     names = [name for name, _, _ in image_files(source, leave_out=default_data_dir())]
     found, colour = [], recipe.channels == 3

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from core.config.load import decode, read_toml
 from core.errors import UserError
-from core.files.untrusted import absolute
+from core.files.untrusted import absolute_if_exists
 
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000
@@ -56,7 +56,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get(DATA_DIR_VARIABLE) or "datasets")
 
 
-def packaged_recipes() -> Path:
+def packaged_recipes_dir() -> Path:
     """The folder of the recipes that come with the program: in a wheel, or in a checkout its ``datasets``."""
     inside = Path(__file__).parent / "recipes"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "datasets"
@@ -121,7 +121,7 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
         path = Path(name_or_path).expanduser()
     except RuntimeError:  # the home of nobody
         return name_or_path
-    found = absolute(path, directory) if name_or_path else None
+    found = absolute_if_exists(path, directory) if name_or_path else None
     if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
         return name_or_path
     is_set = Path(found).is_file() if name_or_path.endswith(".toml") else Path(found).is_dir()
@@ -129,7 +129,7 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
 
 
 def _recipe_files(data_dir: Path | None) -> dict[str, Path]:
-    folders = (packaged_recipes(), data_dir or default_data_dir())
+    folders = (packaged_recipes_dir(), data_dir or default_data_dir())
     return {path.stem: path for folder in folders for path in folder.glob("*.toml")}
 
 

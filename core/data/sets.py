@@ -29,7 +29,7 @@ Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_CHUNK_NUMBERS: Final = 1 << 21
+_CHUNK_PIXELS: Final = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class ImageSet:
     def mean_square(self) -> float:
         """Mean of x0 squared over the training pictures scaled to [-1, 1]; what L_T depends on."""
         counts = np.zeros(256, np.int64)
-        for part in folder.batches(len(self.train), 1 + _CHUNK_NUMBERS // self.train[0].size):
+        for part in folder.batch_slices(len(self.train), 1 + _CHUNK_PIXELS // self.train[0].size):
             counts += np.bincount(self.train[part].ravel(), minlength=256)
         return float(counts @ (np.arange(256) / 127.5 - 1) ** 2 / counts.sum())
 
@@ -99,7 +99,7 @@ def load_dataset(
         if asked is not None and asked < 1:
             raise UserError(f"{name} = {asked}: expected at least 1 picture")
     ready = (_folder_set if recipe.kind == "folder" else _triangle_set)(
-        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cores())
+        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
     wanted = count or recipe.count
     tested = min(heldout or len(ready.heldout), recipe.heldout or len(ready.heldout))
@@ -153,7 +153,7 @@ def _triangle_set(
     whole = recipe.heldout or HELDOUT_TRIANGLES
     wanted, tested = count or recipe.count or TRIANGLES, min(heldout or whole, whole)
     mark = cache.fingerprint(recipe, [])
-    target = cache.set_folder(data_dir, recipe, mark)
+    target = cache.set_dir(data_dir, recipe, mark)
     ready = cache.open_set(target, mark, count=wanted, heldout=tested)
     if ready is not None:
         return ready
@@ -174,7 +174,7 @@ def _make_triangles(
     channels = recipe.channels or 1
     total, done = sum(counts.values()), 0
     canvas = recipe.canvas or recipe.size
-    length = max(1, min(64, _CHUNK_NUMBERS // (canvas * recipe.size)))
+    length = max(1, min(64, _CHUNK_PIXELS // (canvas * recipe.size)))
 
     def draw(corners: NDArray[np.float64], colours: Pixels | None, part: slice) -> Pixels:
         return triangles.render(recipe, corners[part], None if colours is None else colours[part])
@@ -191,7 +191,7 @@ def _make_triangles(
         stream = triangles.TRAIN if split == "train" else triangles.HELDOUT
         corners = triangles.draw_corners(count, seed=recipe.seed, split=stream)
         colours = triangles.draw_colours(count, seed=recipe.seed, split=stream) if channels == 3 else None
-        chunks = crew.map(partial(draw, corners, colours), folder.batches(count, length))
+        chunks = crew.map(partial(draw, corners, colours), folder.batch_slices(count, length))
         shape = (count, channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, counted(chunks))
         vertices = (corners * recipe.size).astype(np.float32)
@@ -213,7 +213,7 @@ def _folder_set(
     # A folder is always made whole: how many pictures it has is known only when all have been tried.
     files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
     mark = cache.fingerprint(recipe, files)
-    target = cache.set_folder(data_dir, recipe, mark)
+    target = cache.set_dir(data_dir, recipe, mark)
     ready = cache.open_set(target, mark, count=1, heldout=1)
     if ready is not None:
         return ready
@@ -254,9 +254,9 @@ def _make_folder(
     channels = recipe.channels or (3 if any_colour else 1)
     images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
     trained, tested = folder.split(kept)
-    length = 1 + _CHUNK_NUMBERS // images[0].size
+    length = 1 + _CHUNK_PIXELS // images[0].size
     for split, chosen in (("train", trained), ("heldout", tested)):
-        parts = (images[chosen[part]] for part in folder.batches(len(chosen), length))
+        parts = (images[chosen[part]] for part in folder.batch_slices(len(chosen), length))
         chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
         shape = (len(chosen), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
@@ -276,7 +276,7 @@ def _make_folder(
     )
 
 
-def _cores() -> int:
+def _cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

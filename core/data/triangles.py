@@ -16,7 +16,7 @@ from PIL import Image
 from core.data.recipe import DataRecipe
 
 Pixels = NDArray[np.uint8]
-Numbers = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 TRAIN: Final = 0
 HELDOUT: Final = 1
@@ -24,10 +24,10 @@ _SUBROWS: Final = 16
 """Scanlines a row of pixels when edges are drawn in greys; along a scanline the covered length is exact."""
 _PRECISION: Final = 22
 """Bits of the fixed-point weights in Pillow's resize."""
-_COLOURS: Final = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(1, 8)], dtype=np.uint8)
+_FULL_COLOURS: Final = np.array([[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(1, 8)], dtype=np.uint8)
 
 
-def draw_corners(count: int, *, seed: int, split: int) -> Numbers:
+def draw_corners(count: int, *, seed: int, split: int) -> Floats:
     """Corners of `count` triangles, uniform on the unit square; fewer are always a prefix of more.
 
     Args:
@@ -43,10 +43,10 @@ def draw_corners(count: int, *, seed: int, split: int) -> Numbers:
 def draw_colours(count: int, *, seed: int, split: int) -> Pixels:
     """One of the seven full colours, red to white, for each triangle: uint8 [count, 3] of 0 and 1."""
     generator = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, split, 1])))
-    return _COLOURS[generator.integers(0, len(_COLOURS), count)]
+    return _FULL_COLOURS[generator.integers(0, len(_FULL_COLOURS), count)]
 
 
-def render(recipe: DataRecipe, corners: Numbers, colours: Pixels | None = None) -> Pixels:
+def render(recipe: DataRecipe, corners: Floats, colours: Pixels | None = None) -> Pixels:
     """Draw triangles as the recipe says, and take them through its storage.
 
     Args:
@@ -61,9 +61,9 @@ def render(recipe: DataRecipe, corners: Numbers, colours: Pixels | None = None) 
     corners = corners * canvas
     lossless = recipe.storage != "jpeg"
     if lossless and not recipe.antialias and canvas != recipe.size:
-        grey = _two_valued_and_resized(corners, canvas, recipe.size)
+        grey = _binary_resized(corners, canvas, recipe.size)
     else:
-        grey = _smooth(corners, canvas) if recipe.antialias else _two_valued(corners, canvas)
+        grey = _antialiased(corners, canvas) if recipe.antialias else _binary(corners, canvas)
     images = grey[:, None] if colours is None else grey[:, None] * colours[:, :, None, None]
     # PNG gives back what it was given, so the trip through a file would change nothing and is not made.
     if not lossless or images.shape[-1] != recipe.size:
@@ -72,7 +72,7 @@ def render(recipe: DataRecipe, corners: Numbers, colours: Pixels | None = None) 
     return images
 
 
-def _scanlines(corners: Numbers, lines: Numbers) -> tuple[Numbers, Numbers]:
+def _scanlines(corners: Floats, lines: Floats) -> tuple[Floats, Floats]:
     """Where each horizontal line enters and leaves each triangle: two arrays [B, R], equal where it misses.
 
     Args:
@@ -92,7 +92,7 @@ def _scanlines(corners: Numbers, lines: Numbers) -> tuple[Numbers, Numbers]:
     return left, right
 
 
-def _spans(corners: Numbers, canvas: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _spans(corners: Floats, canvas: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Of each row the first column whose centre is inside, and the first outside again: two arrays [B, n]."""
     lines = np.arange(canvas, dtype=np.float64) + 0.5
     left, right = _scanlines(corners, lines)
@@ -101,16 +101,16 @@ def _spans(corners: Numbers, canvas: int) -> tuple[NDArray[np.intp], NDArray[np.
     return first, end
 
 
-def _two_valued(corners: Numbers, canvas: int) -> Pixels:
+def _binary(corners: Floats, canvas: int) -> Pixels:
     first, end = _spans(corners, canvas)
     columns = np.arange(canvas)
     inside = (columns >= first[..., None]) & (columns < end[..., None])
     return inside.astype(np.uint8) * np.uint8(255)
 
 
-def _smooth(corners: Numbers, canvas: int) -> Pixels:
+def _antialiased(corners: Floats, canvas: int) -> Pixels:
     """Greys by the covered area of each pixel."""
-    lines: Numbers = (np.arange(canvas * _SUBROWS) + 0.5) / _SUBROWS
+    lines: Floats = (np.arange(canvas * _SUBROWS) + 0.5) / _SUBROWS
     left, right = _scanlines(corners, lines)
     columns = np.arange(canvas)
     covered = np.clip(right[..., None] - columns, 0, 1) - np.clip(left[..., None] - columns, 0, 1)
@@ -134,7 +134,7 @@ def _store_and_resize(canvas: Pixels, quality: int | None, size: int) -> Pixels:
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
-def _two_valued_and_resized(corners: Numbers, canvas: int, size: int) -> Pixels:
+def _binary_resized(corners: Floats, canvas: int, size: int) -> Pixels:
     """What Pillow's BILINEAR resize makes of the two-valued canvas, to the bit, without painting that canvas.
 
     A row of the canvas is 255 on one span and 0 elsewhere, so the sum of weights over it is a difference of

@@ -27,13 +27,13 @@ def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
     try:
         yield temporary
         if fsync:
-            _sync_file(temporary)
+            _fsync_file(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if fsync:
-        sync_folder(path.parent)
+        fsync_directory(path.parent)
 
 
 def atomic_write(path: Path, data: bytes | str, *, fsync: bool = True) -> None:
@@ -60,7 +60,7 @@ def wait_for_flock(handle: int) -> None:
     _flock(handle, fcntl.LOCK_EX)
 
 
-def same_file(handle: int, path: Path) -> bool:
+def is_same_file(handle: int, path: Path) -> bool:
     """Whether an open file is still the one that its path names."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
@@ -68,7 +68,7 @@ def same_file(handle: int, path: Path) -> bool:
         return False
 
 
-def sync_folder(path: Path) -> None:
+def fsync_directory(path: Path) -> None:
     """Make the names in a folder survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -90,7 +90,7 @@ def _flock(handle: int, operation: int) -> bool:
     return True
 
 
-def _sync_file(path: Path) -> None:
+def _fsync_file(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

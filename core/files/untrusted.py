@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 
-DAMAGED_NPY: Final = (
+NPY_ERRORS: Final = (
     *(ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError, RecursionError),
     *(IndexError, KeyError, AttributeError, tokenize.TokenError),
 )
@@ -35,7 +35,7 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def absolute(path: Path, directory: Path | None = None) -> str | None:
+def absolute_if_exists(path: Path, directory: Path | None = None) -> str | None:
     """Where a file or folder is, said so that it is found from every working directory; None where there is none.
 
     What is absolute already stays as it is written.
@@ -71,6 +71,6 @@ def read_npy(path: Path) -> NDArray[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd headers, which are read nonetheless
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DAMAGED_NPY as error:
+    except NPY_ERRORS as error:
         raise UserError(f"not a .npy file of numbers ({' '.join(str(error).split())})") from error
     return array

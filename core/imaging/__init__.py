@@ -2,22 +2,22 @@
 
 from core.imaging.braille import braille_chart
 from core.imaging.colors import ColorMode, color_codes
-from core.imaging.halfblock import beside, cells, to_ansi
-from core.imaging.sheet import Sheet, grid, read_sheet, to_pixels, to_tiles, write_sheet
+from core.imaging.halfblock import side_by_side, to_ansi, to_halfblocks
+from core.imaging.sheet import Sheet, make_grid, read_sheet, to_channels_last, to_pixels, write_sheet
 from core.imaging.sparkline import sparkline
 
 __all__ = [
     "ColorMode",
     "Sheet",
-    "beside",
     "braille_chart",
-    "cells",
     "color_codes",
-    "grid",
+    "make_grid",
     "read_sheet",
+    "side_by_side",
     "sparkline",
     "to_ansi",
+    "to_channels_last",
+    "to_halfblocks",
     "to_pixels",
-    "to_tiles",
     "write_sheet",
 ]

@@ -24,7 +24,7 @@ _GREYS_16: Final = np.array([0, 8, 7, 15], dtype=np.int64)
 _STEP_16: Final = 85
 _CUBE: Final = np.array([0, 95, 135, 175, 215, 255], dtype=np.int64)
 _BAYER: Final = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
-_SPREAD: Final = 0.7
+_DITHER_STRENGTH: Final = 0.7
 """Of a whole step between two colours, how much dithering may move a pixel: a grey within 15% of one of the
 four is drawn as that one, so that what is nearly black or white does not sparkle."""
 
@@ -43,7 +43,7 @@ def color_codes(image: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArr
         [H, W]: 0xrrggbb for truecolor, else the index of the colour.
     """
     if mode == "16":
-        return _sixteen(image)
+        return _dither_to_16(image)
     rgb = image.astype(np.int64)
     if rgb.ndim == 2:
         rgb = np.repeat(rgb[..., None], 3, axis=2)
@@ -60,11 +60,11 @@ def color_codes(image: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArr
     return codes
 
 
-def _sixteen(image: Pixels) -> NDArray[np.int64]:
+def _dither_to_16(image: Pixels) -> NDArray[np.int64]:
     height, width = image.shape[:2]
     tiled = np.tile(_BAYER, (-(-height // 4), -(-width // 4)))[:height, :width]
     # Between -0.35 and 0.35 of a step, at every pixel its own.
-    shift = ((tiled + 0.5) / _BAYER.size - 0.5) * _SPREAD * _STEP_16
+    shift = ((tiled + 0.5) / _BAYER.size - 0.5) * _DITHER_STRENGTH * _STEP_16
     if image.ndim == 2:
         level = np.clip(np.rint((image + shift) / _STEP_16), 0, len(_GREYS_16) - 1)
         return _GREYS_16[level.astype(np.int64)]

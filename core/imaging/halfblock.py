@@ -17,7 +17,7 @@ _RESET: Final = "\x1b[0m"
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def cells(image: Pixels) -> tuple[Pixels, Pixels]:
+def to_halfblocks(image: Pixels) -> tuple[Pixels, Pixels]:
     """Split a picture into the upper and the lower pixels of its cells; below an odd last row is black.
 
     Args:
@@ -32,7 +32,7 @@ def cells(image: Pixels) -> tuple[Pixels, Pixels]:
     return image[0::2], image[1::2]
 
 
-def beside(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
+def side_by_side(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
     """Put pictures side by side, tops level, `gap` pixels of grey `fill` between; one in colour colours all.
 
     Args:

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8]
 
-_FINER: Final = 4
+_SUPERSAMPLING: Final = 4
 """Points a pixel and side, so that a sliver of a triangle is a line and not a row of dots."""
 
 
-def outlined(image: Pixels, corners: Sequence[float], colour: tuple[int, int, int]) -> Pixels:
+def draw_outline(image: Pixels, corners: Sequence[float], colour: tuple[int, int, int]) -> Pixels:
     """A picture in colour, with the outline of a triangle one pixel wide; what lies outside is cut off.
 
     Args:
@@ -35,11 +35,11 @@ def outlined(image: Pixels, corners: Sequence[float], colour: tuple[int, int, in
     return drawn
 
 
-def filled(corners: Sequence[float], height: int, width: int) -> Pixels:
+def filled_triangle(corners: Sequence[float], height: int, width: int) -> Pixels:
     """A white triangle on black, uint8 [H, W]: a pixel is as light as its share that is inside, to a sixteenth."""
     points = np.asarray(corners, dtype=np.float64).reshape(3, 2)
-    x = (np.arange(_FINER * width) + 0.5) / _FINER
-    y = (np.arange(_FINER * height)[:, None] + 0.5) / _FINER
+    x = (np.arange(_SUPERSAMPLING * width) + 0.5) / _SUPERSAMPLING
+    y = (np.arange(_SUPERSAMPLING * height)[:, None] + 0.5) / _SUPERSAMPLING
     (ax, ay), (bx, by), (cx, cy) = points
     sides = [
         (bx - ax) * (y - ay) - (by - ay) * (x - ax),
@@ -47,6 +47,6 @@ def filled(corners: Sequence[float], height: int, width: int) -> Pixels:
         (ax - cx) * (y - cy) - (ay - cy) * (x - cx),
     ]
     inside = np.all([side >= 0 for side in sides], axis=0) | np.all([side <= 0 for side in sides], axis=0)
-    share = inside.reshape(height, _FINER, width, _FINER).mean(axis=(1, 3))
+    share = inside.reshape(height, _SUPERSAMPLING, width, _SUPERSAMPLING).mean(axis=(1, 3))
     drawn: Pixels = np.rint(255 * share).astype(np.uint8)
     return drawn

@@ -51,7 +51,7 @@ def to_pixels(values: NDArray[np.floating]) -> Pixels:
     return pixels
 
 
-def to_tiles(images: Pixels) -> Pixels:
+def to_channels_last(images: Pixels) -> Pixels:
     """Networks' layout to pictures': uint8 [N, 1, H, W] to [N, H, W], and [N, 3, H, W] to [N, H, W, 3].
 
     Raises:
@@ -62,7 +62,7 @@ def to_tiles(images: Pixels) -> Pixels:
     return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 
-def grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
+def make_grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
     """Lay pictures out row by row, `gap` pixels of grey `fill` between them and none around them.
 
     Args:
@@ -98,7 +98,7 @@ def write_sheet(
         gap: pixels between them.
         meta: notes kept inside the PNG, handed back by `read_sheet`.
     """
-    image = Image.fromarray(grid(images, columns=columns, gap=gap))
+    image = Image.fromarray(make_grid(images, columns=columns, gap=gap))
     count, height, width = images.shape[:3]
     layout = {"count": count, "columns": columns, "height": height, "width": width, "gap": gap}
     notes = PngImagePlugin.PngInfo()
@@ -122,7 +122,7 @@ def read_sheet(path: Path) -> Sheet:
     Raises:
         UserError: the file cannot be read, is no PNG, is cut off, too large, or its layout does not fit.
     """
-    with _plain_errors(path):
+    with _as_user_errors(path):
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited at for ever
             raise UserError(f"{path}: expected a PNG file, found something else")
         with path.open("rb") as file:
@@ -186,7 +186,7 @@ def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, i
 
 
 @contextlib.contextmanager
-def _plain_errors(path: Path) -> Iterator[None]:
+def _as_user_errors(path: Path) -> Iterator[None]:
     """Whatever Pillow raises on a damaged file, as one line."""
     try:
         yield

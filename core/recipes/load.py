@@ -47,7 +47,7 @@ class _Layer:
     axes: Axes
     description: str = ""
 
-    def under(self, over: "_Layer") -> "_Layer":
+    def overlaid_with(self, over: "_Layer") -> "_Layer":
         """This layer with another on top; who names a key last decides whether it is an axis, and which."""
         named = {key for key, _ in _leaves(over.values)} | over.axes.keys()
         axes = {key: values for key, values in self.axes.items() if key not in named}
@@ -77,10 +77,10 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         UserError: there is no such recipe, it extends itself, or it says something that no run can do; the
             message names the file, the key and the nearest valid key or name.
     """
-    path = _find(str(name_or_path), PACKAGED, beside=Path())
-    layer = _read(path, ())
+    path = _find_recipe_file(str(name_or_path), PACKAGED, beside=Path())
+    layer = _read_layer(path, ())
     for assignment in overrides:
-        layer = layer.under(_override(assignment))
+        layer = layer.overlaid_with(_override(assignment))
     name = layer.values.pop("recipe", path.stem)
     if (runs := _count(layer.axes)) > MAX_RUNS:
         raise UserError(f"{path}: its grid has {runs} runs; expected at most {MAX_RUNS}")
@@ -95,7 +95,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     return Recipe(name=str(name), description=layer.description, configs=tuple(configs))
 
 
-def _find(name: str, packaged: Path, *, beside: Path) -> Path:
+def _find_recipe_file(name: str, packaged: Path, *, beside: Path) -> Path:
     if name.endswith(".toml"):
         try:
             path = beside / Path(name).expanduser()
@@ -114,7 +114,7 @@ def _find(name: str, packaged: Path, *, beside: Path) -> Path:
     )
 
 
-def _read(path: Path, below: tuple[Path, ...]) -> _Layer:
+def _read_layer(path: Path, below: tuple[Path, ...]) -> _Layer:
     """One file, on top of all that it extends; `below` are the files that led here."""
     here = path.resolve()
     if here in below:
@@ -124,10 +124,12 @@ def _read(path: Path, below: tuple[Path, ...]) -> _Layer:
     file = decode(table, RecipeFile, source=str(path))
     layer = _Layer({}, {})
     for parent in (file.extends,) if isinstance(file.extends, str) else file.extends:
-        layer = layer.under(_read(_find(parent, PACKAGED, beside=path.parent), (*below, here)))
+        layer = layer.overlaid_with(
+            _read_layer(_find_recipe_file(parent, PACKAGED, beside=path.parent), (*below, here))
+        )
     values = {key: value for key, value in table.items() if key not in ("description", "extends", "grid")}
-    axes = {key: _axis(key, values, f"{path}: grid") for key, values in _leaves(file.grid)}
-    return layer.under(_Layer(values, axes, file.description))
+    axes = {key: _parse_axis(key, values, f"{path}: grid") for key, values in _leaves(file.grid)}
+    return layer.overlaid_with(_Layer(values, axes, file.description))
 
 
 def _override(assignment: str) -> _Layer:
@@ -137,14 +139,14 @@ def _override(assignment: str) -> _Layer:
     axes: Axes = {}
     for key, value in _leaves(table):
         if isinstance(value, list):
-            axes[key] = _axis(key, value, source)
+            axes[key] = _parse_axis(key, value, source)
         else:
             set_key(values, key, value, source=source)
     decode(values, RunConfig, source=source)
     return _Layer(values, axes)
 
 
-def _axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
+def _parse_axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
     """Values of one axis, each tried by itself, so that a mistake is named where it was made."""
     if not isinstance(values, list) or not values:
         raise UserError(

@@ -23,7 +23,7 @@ import msgspec
 from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
-from core.files.atomic import atomic_write, same_file, sync_folder, try_flock
+from core.files.atomic import atomic_write, fsync_directory, is_same_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
@@ -32,7 +32,7 @@ from core.runs.status import FORMAT_VERSION, State, Status
 
 SIZE_LIMIT: Final = 1 << 20
 """Bytes; a larger run.toml or status.json is none of ours."""
-RESERVE: Final = 1 << 14
+RESERVE_BYTES: Final = 1 << 14
 """Bytes that a live run keeps aside, to be able to say that the disk is full."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
@@ -139,7 +139,7 @@ class RunDirectory:
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
-            sync_folder(root)
+            fsync_directory(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         except UnicodeEncodeError as error:
@@ -241,7 +241,7 @@ class RunDirectory:
                 if time.monotonic() >= deadline:
                     raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
                 time.sleep(0.01)
-            if not same_file(handle, self.path / ".lock"):
+            if not is_same_file(handle, self.path / ".lock"):
                 raise UserError(f"{self.path}: the run was removed meanwhile")
             yield
         finally:
@@ -274,9 +274,9 @@ class RunDirectory:
                 raise NotQueuedError(
                     f"{sanitize(self.id)}: is {status.state}, not queued; resume it to go on"
                 )
-            self._refuse_links()
+            self._reject_links()
             try:
-                status = self._take(status, device, threads)
+                status = self._mark_starting(status, device, threads)
             except OSError as error:
                 raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
             try:
@@ -284,12 +284,12 @@ class RunDirectory:
             finally:
                 self._reserve.unlink(missing_ok=True)
 
-    def _take(self, status: Status, device: str, threads: int) -> Status:
-        self._sweep()
+    def _mark_starting(self, status: Status, device: str, threads: int) -> Status:
+        self._remove_leftovers()
         self.clear_control()
         self._reserve.unlink(missing_ok=True)
         with self._reserve.open("xb") as reserve:
-            reserve.write(bytes(RESERVE))
+            reserve.write(bytes(RESERVE_BYTES))
         me = ProcessIdentity.current()
         taken = msgspec.structs.replace(
             status,
@@ -321,7 +321,7 @@ class RunDirectory:
         """Whether `request_stop` was called; one stat, cheap enough for each second."""
         return os.path.exists(self.control)
 
-    def discard(self) -> Path:
+    def move_to_trash(self) -> Path:
         """Take the run out of sight in one step; the caller holds the lock, and deletes what is returned.
 
         Raises:
@@ -334,7 +334,7 @@ class RunDirectory:
             raise UserError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
         return trash
 
-    def _refuse_links(self) -> None:
+    def _reject_links(self) -> None:
         """A run that somebody else made must not lead its writer out of its folder, or have it wait at a pipe."""
         folders = (self.samples, self.reverse, self.checkpoint.parent)
         for path in (*folders, self.metrics_file, self.log):
@@ -346,7 +346,7 @@ class RunDirectory:
                         f"{path}: is a {kind}; a run is only written inside its own folder: remove it"
                     )
 
-    def _sweep(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove what a writer that was killed left half done."""
         for folder in (self.path, self.samples, self.reverse, self.checkpoint.parent):
             for pattern in (".*.tmp", ".tmp*"):  # ours, and those of safetensors

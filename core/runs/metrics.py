@@ -24,10 +24,10 @@ from core.files.atomic import atomic_path
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
 
-_LINE_LIMIT: Final = 1 << 20
-_CHUNK: Final = 4 << 20
-_ANCHOR: Final = 64
-_BULK: Final = 4096
+_MAX_LINE_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 4 << 20
+_ANCHOR_BYTES: Final = 64
+_MAX_LOSSES_PER_LINE: Final = 4096
 _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
@@ -82,14 +82,14 @@ class MetricsWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open_to_append(path)
+        self._file = _open_append(path)
 
     @property
     def offset(self) -> int:
         """Bytes written so far: what a checkpoint remembers, for `truncate_to`."""
         return self._file.tell()
 
-    def steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
+    def append_steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
         """Append the losses of consecutive steps.
 
         Args:
@@ -98,14 +98,14 @@ class MetricsWriter:
             elapsed: seconds of training up to the last of them.
             losses: one a step, kept to six significant digits.
         """
-        for start in range(0, len(losses), _BULK):
-            kept = [float(f"{loss:.6g}") for loss in losses[start : start + _BULK]]
+        for start in range(0, len(losses), _MAX_LOSSES_PER_LINE):
+            kept = [float(f"{loss:.6g}") for loss in losses[start : start + _MAX_LOSSES_PER_LINE]]
             line = _StepsLine(
                 s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(kept)
             )
             self._append(line)
 
-    def epoch(self, record: EpochRecord) -> None:
+    def append_epoch(self, record: EpochRecord) -> None:
         """Append the end of an epoch."""
         self._append(
             _EpochLine(
@@ -130,11 +130,11 @@ class MetricsWriter:
         self._file.close()
         with atomic_path(self.path) as temporary, self.path.open("rb") as old, temporary.open("wb") as new:
             while left := offset - old.tell():
-                chunk = old.read(min(left, _CHUNK))
+                chunk = old.read(min(left, _CHUNK_BYTES))
                 if not chunk:  # a power cut took lines that the checkpoint had seen
                     break
                 new.write(chunk)
-        self._file = _open_to_append(self.path)
+        self._file = _open_append(self.path)
 
     def sync(self) -> None:
         """Make what was written survive a power cut: a checkpoint that follows can then rely on it."""
@@ -183,7 +183,7 @@ class MetricsTail:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._forget()
+        self._reset()
 
     @property
     def steps(self) -> FloatArray:
@@ -205,7 +205,7 @@ class MetricsTail:
             found = os.stat(self.path)
         except OSError:
             changed = self._seen is not None
-            self._forget()
+            self._reset()
             return changed
         seen = (found.st_ino, found.st_size, found.st_mtime_ns)
         if seen == self._seen or not stat.S_ISREG(found.st_mode):  # a pipe would make us wait for ever
@@ -220,34 +220,34 @@ class MetricsTail:
         with self.path.open("rb", buffering=0) as file:
             inode, size = os.fstat(file.fileno()).st_ino, os.fstat(file.fileno()).st_size
             if self._seen is not None and (
-                inode != self._seen[0] or size < self._offset or not self._anchored(file)
+                inode != self._seen[0] or size < self._offset or not self._is_continuation(file)
             ):
-                self._forget()
+                self._reset()
                 changed = True
             self._seen = seen
             file.seek(self._offset)
             rest = b""
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_BYTES):
                 block, newline, rest = (rest + chunk).rpartition(b"\n")
                 if newline:
                     self._offset += len(block) + 1
-                    self._anchor = (self._anchor + block[-_ANCHOR:] + newline)[-_ANCHOR:]
+                    self._anchor = (self._anchor + block[-_ANCHOR_BYTES:] + newline)[-_ANCHOR_BYTES:]
                     for line in block.split(b"\n"):
-                        self._take(line)
+                        self._parse_line(line)
                     changed = True
-                if len(rest) > _LINE_LIMIT:
+                if len(rest) > _MAX_LINE_BYTES:
                     self._skip_to_newline = True
                     self._offset += len(rest)
-                    self._anchor = rest[-_ANCHOR:]
+                    self._anchor = rest[-_ANCHOR_BYTES:]
                     rest = b""
         return changed
 
-    def _anchored(self, file: io.FileIO) -> bool:
+    def _is_continuation(self, file: io.FileIO) -> bool:
         """Whether the bytes before our offset are those we read: inodes are used again."""
         file.seek(self._offset - len(self._anchor))
         return file.read(len(self._anchor)) == self._anchor
 
-    def _take(self, line: bytes) -> None:
+    def _parse_line(self, line: bytes) -> None:
         if self._skip_to_newline or not line:
             self.damaged += self._skip_to_newline
             self._skip_to_newline = False
@@ -255,7 +255,7 @@ class MetricsTail:
         try:
             decoded = _decode_line(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.damaged += not _is_of_another_kind(line)
+            self.damaged += not _is_unknown_kind(line)
             return
         self.last_elapsed = decoded.t
         if isinstance(decoded, _StepsLine):
@@ -283,12 +283,12 @@ class MetricsTail:
             epoch=line.e,
             step=line.s,
             elapsed=line.t,
-            mean=_number(line.mean),
-            min=_number(line.min),
-            max=_number(line.max),
-            heldout=_number(line.heldout),
-            images_per_second=_number(line.ips),
-            learning_rate=_number(line.lr),
+            mean=_nan_if_none(line.mean),
+            min=_nan_if_none(line.min),
+            max=_nan_if_none(line.max),
+            heldout=_nan_if_none(line.heldout),
+            images_per_second=_nan_if_none(line.ips),
+            learning_rate=_nan_if_none(line.lr),
         )
         kept = len(self.epochs)
         while kept and self.epochs[kept - 1].epoch >= record.epoch:
@@ -297,7 +297,7 @@ class MetricsTail:
             self.epochs = self.epochs[:kept]
         self.epochs.append(record)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.epochs = []
         self.damaged = 0
         self.last_elapsed = 0.0
@@ -309,8 +309,8 @@ class MetricsTail:
         self._seen = None
 
 
-def _open_to_append(path: Path) -> io.FileIO:
-    file = io.FileIO(path, "ab", opener=_without_links)
+def _open_append(path: Path) -> io.FileIO:
+    file = io.FileIO(path, "ab", opener=_open_no_follow)
     if file.tell():
         with path.open("rb") as written:
             written.seek(-1, os.SEEK_END)
@@ -319,7 +319,7 @@ def _open_to_append(path: Path) -> io.FileIO:
     return file
 
 
-def _without_links(path: str, flags: int) -> int:
+def _open_no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -328,11 +328,11 @@ def _read_only(view: FloatArray) -> FloatArray:
     return view
 
 
-def _number(value: float | None) -> float:
+def _nan_if_none(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _is_of_another_kind(line: bytes) -> bool:
+def _is_unknown_kind(line: bytes) -> bool:
     try:
         return _decode_any(line).k not in ("s", "e")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

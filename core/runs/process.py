@@ -15,12 +15,12 @@ import psutil
 
 from core.runs.status import State, Status
 
-HEARTBEAT_LIMIT: Final = 60.0
+HEARTBEAT_TIMEOUT: Final = 60.0
 """Seconds without a heartbeat after which a run on another host is taken for crashed."""
-SILENCE_LIMIT: Final = 300.0
+STALL_SECONDS: Final = 300.0
 """Seconds without a heartbeat after which a live process is said to be silent: it may hang."""
 
-_PROC: Final = Path("/proc/self/stat").exists()
+_HAS_PROC: Final = Path("/proc/self/stat").exists()
 _START_TOLERANCE: Final = 0.5
 
 
@@ -40,14 +40,14 @@ class ProcessIdentity:
     @classmethod
     def current(cls) -> "ProcessIdentity":
         """The process that asks."""
-        identity = cls.of_pid(os.getpid())
+        identity = cls.from_pid(os.getpid())
         assert identity is not None  # the asking process exists
         return identity
 
     @classmethod
-    def of_pid(cls, pid: int) -> "ProcessIdentity | None":
+    def from_pid(cls, pid: int) -> "ProcessIdentity | None":
         """The process of this host that has the pid now; None when there is none, or only a zombie."""
-        started = _started(pid)
+        started = _start_time(pid)
         return None if started is None else cls(host_name(), pid, started, boot_id())
 
     @classmethod
@@ -56,7 +56,7 @@ class ProcessIdentity:
         return cls(status.host, status.pid, status.pid_started, status.boot_id)
 
 
-def alive(identity: ProcessIdentity) -> bool | None:
+def is_alive(identity: ProcessIdentity) -> bool | None:
     """Whether the process runs; a zombie does not. None: it is on another host, so nobody here can tell."""
     if identity.pid <= 0:
         return False
@@ -64,9 +64,9 @@ def alive(identity: ProcessIdentity) -> bool | None:
         return None
     if identity.boot_id != boot_id():
         return False
-    started = _started(identity.pid)
+    started = _start_time(identity.pid)
     if started is None:
-        return _hidden_from_us(identity.pid)
+        return _is_hidden(identity.pid)
     return abs(started - identity.pid_started) < _START_TOLERANCE
 
 
@@ -79,9 +79,9 @@ def effective_state(status: Status, *, now: float) -> State:
     """
     if not status.state.is_live:
         return status.state
-    lives = alive(ProcessIdentity.from_status(status))
+    lives = is_alive(ProcessIdentity.from_status(status))
     if lives is None:
-        lives = now - status.heartbeat <= HEARTBEAT_LIMIT
+        lives = now - status.heartbeat <= HEARTBEAT_TIMEOUT
     return status.state if lives else State.CRASHED
 
 
@@ -94,7 +94,7 @@ def stall_warning(status: Status, *, now: float) -> str:
         status: of a run whose effective state is live.
         now: the wall clock, in seconds since the epoch.
     """
-    if not status.state.is_live or now - status.heartbeat <= SILENCE_LIMIT:
+    if not status.state.is_live or now - status.heartbeat <= STALL_SECONDS:
         return ""
     try:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.heartbeat))
@@ -113,7 +113,7 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
         return False
     try:
         if not hasattr(os, "pidfd_open"):
-            if not alive(identity):
+            if not is_alive(identity):
                 return False
             os.kill(identity.pid, number)
             return True
@@ -122,7 +122,7 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
         return False
     try:
         # The handle pins the process: verified after it was opened, the pid cannot change hands any more.
-        if not alive(identity):
+        if not is_alive(identity):
             return False
         signal.pidfd_send_signal(handle, number)
         return True
@@ -157,14 +157,14 @@ def _session_uuid() -> str:
         return ""
 
 
-def _started(pid: int) -> float | None:
+def _start_time(pid: int) -> float | None:
     """When the process began; None when it does not exist or is a zombie."""
     if pid <= 0:
         return None
-    return _started_from_proc(pid) if _PROC else _started_from_psutil(pid)
+    return _start_time_from_proc(pid) if _HAS_PROC else _start_time_from_psutil(pid)
 
 
-def _started_from_proc(pid: int) -> float | None:
+def _start_time_from_proc(pid: int) -> float | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
@@ -177,7 +177,7 @@ def _started_from_proc(pid: int) -> float | None:
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def _started_from_psutil(pid: int) -> float | None:
+def _start_time_from_psutil(pid: int) -> float | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
@@ -185,9 +185,9 @@ def _started_from_psutil(pid: int) -> float | None:
         return None
 
 
-def _hidden_from_us(pid: int) -> bool:
+def _is_hidden(pid: int) -> bool:
     """Whether the process exists but /proc keeps it from us (hidepid), as it may with another user's run."""
-    if not _PROC or pid <= 0 or Path(f"/proc/{pid}").exists():
+    if not _HAS_PROC or pid <= 0 or Path(f"/proc/{pid}").exists():
         return False
     try:
         os.kill(pid, 0)

@@ -14,15 +14,15 @@ import msgspec
 from core.files.atomic import atomic_write
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
-from core.runs.process import ProcessIdentity, alive
+from core.runs.process import ProcessIdentity, is_alive
 
 FILE_NAME: Final = "evaluating.json"
 LOG_NAME: Final = "evaluation.log"
 """What a process says that was started to judge runs, in the folder of the first of them."""
 _SIZE_LIMIT: Final = 1 << 16
-_SECONDS: Final = 0.25
+_WRITE_INTERVAL: Final = 0.25
 
-Say = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Takes what is being done, and how many of how many are."""
 
 
@@ -53,13 +53,13 @@ def read_evaluation_progress(run: RunDirectory) -> EvaluationProgress | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     error = sanitize(found.error)
-    if not error and alive(found.identity) is False:
+    if not error and is_alive(found.identity) is False:
         error = f"its process is gone; {LOG_NAME} may say why"
     return msgspec.structs.replace(found, doing=sanitize(found.doing), error=error)
 
 
 @contextlib.contextmanager
-def reporting_evaluation(run: RunDirectory) -> Iterator[Say]:
+def reporting_evaluation(run: RunDirectory) -> Iterator[ProgressCallback]:
     """Say that this process judges a run while the block lasts; where it cannot be written, that is no reason to stop.
 
     Yields:
@@ -75,7 +75,7 @@ def reporting_evaluation(run: RunDirectory) -> Iterator[Say]:
 
     def say(doing: str, done: int, total: int) -> None:
         nonlocal spoken
-        if time.monotonic() - spoken >= _SECONDS:
+        if time.monotonic() - spoken >= _WRITE_INTERVAL:
             spoken = time.monotonic()
             write(doing=doing, done=done, total=total)
 

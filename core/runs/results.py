@@ -15,10 +15,10 @@ from typing import Final, Literal
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import atomic_write, same_file, try_flock
+from core.files.atomic import atomic_write, is_same_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
-from core.sampling_names import WITH_ETA, Clip, Spacing
+from core.sampling_names import SAMPLERS_WITH_ETA, Clip, Spacing
 from core.statistics.estimate import Estimate
 
 FORMAT_VERSION: Final = 1
@@ -28,7 +28,7 @@ SIZE_LIMIT: Final = 1 << 24
 LOCK_WAIT: Final = 5.0
 """Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
-_CLIPS_OF_OLD: Final[dict[bool, Clip]] = {False: "none", True: "static"}
+_LEGACY_CLIPS: Final[dict[bool, Clip]] = {False: "none", True: "static"}
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def protocol(self) -> tuple[object, ...]:
         """How samples were drawn and judged: numbers of runs alike in this can be compared."""
-        eta = self.eta if self.sampler in WITH_ETA else 0.0  # which no other sampler knows of
+        eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # which no other sampler knows of
         return (self.count, self.heldout, self.sampler, self.steps, eta, self.spacing, self.clip)
 
     @property
@@ -203,7 +203,7 @@ def read_evaluations(run: RunDirectory) -> list[Evaluation]:
             raise UserError(
                 f"{path}: made by a newer ddpm-tui (format {newer[0]}, this one reads {FORMAT_VERSION}): upgrade"
             )
-        return [_printable(one) for one in msgspec.json.decode(data, type=list[Evaluation])]
+        return [_sanitized(one) for one in msgspec.json.decode(data, type=list[Evaluation])]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -254,7 +254,7 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
             lines = [msgspec.json.encode(one) for one in (*kept, evaluation)]
             while len(lines) > 1 and sum(map(len, lines)) + len(lines) + 2 > SIZE_LIMIT:
                 del lines[0]
-            if not same_file(handle, run.path / _LOCK_NAME):
+            if not is_same_file(handle, run.path / _LOCK_NAME):
                 raise UserError(f"{sanitize(run.id)}: the run was removed meanwhile")
             atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
@@ -268,14 +268,14 @@ class _Versioned(msgspec.Struct):
     format_version: int = FORMAT_VERSION
 
 
-def _printable(evaluation: Evaluation) -> Evaluation:
+def _sanitized(evaluation: Evaluation) -> Evaluation:
     """The same with names that a terminal can be given: whoever wrote the file is not trusted."""
     return msgspec.structs.replace(
         evaluation,
         created=sanitize(evaluation.created),
         dataset=sanitize(evaluation.dataset),
         sampler=sanitize(evaluation.sampler),
-        clip=evaluation.clip if isinstance(evaluation.clip, str) else _CLIPS_OF_OLD[evaluation.clip],
+        clip=evaluation.clip if isinstance(evaluation.clip, str) else _LEGACY_CLIPS[evaluation.clip],
     )
 
 

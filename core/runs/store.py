@@ -71,10 +71,10 @@ class RunStore:
 
     def runs(self) -> list[RunDirectory]:
         """All runs, readable or not, newest last; other folders are passed over."""
-        stamped = [(self._created(run), run.id, run) for run in self.listed()]
+        stamped = [(self._created_at(run), run.id, run) for run in self.runs_by_name()]
         return [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
 
-    def listed(self) -> list[RunDirectory]:
+    def runs_by_name(self) -> list[RunDirectory]:
         """All runs, readable or not, in the order of their names, which usually is that of time; reads none."""
         try:
             with os.scandir(self.root) as entries:
@@ -82,10 +82,10 @@ class RunStore:
         except OSError:
             names = []
         found = [self._known.get(name) or RunDirectory(self.root / name) for name in names]
-        runs = [run for run in found if _looks_like_a_run(run)]
+        runs = [run for run in found if _is_run(run)]
         self._known = {run.id: run for run in runs}
-        self._files.keep(run.run_file for run in runs)
-        self._statuses.keep(run.status_file for run in runs)
+        self._files.retain(run.run_file for run in runs)
+        self._statuses.retain(run.status_file for run in runs)
         return runs
 
     def info(self, run: RunDirectory, *, now: float | None = None) -> RunInfo:
@@ -141,7 +141,7 @@ class RunStore:
                 return run
         if selector == "latest" and runs:
             return runs[-1]
-        if selector and _looks_like_a_run(given := RunDirectory(os.path.abspath(selector))):
+        if selector and _is_run(given := RunDirectory(os.path.abspath(selector))):
             return given
         if not runs:
             raise UserError(f"{self.root}: there are no runs here; start one with core train, or give --runs")
@@ -155,7 +155,7 @@ class RunStore:
             )
         raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {some}")
 
-    def _created(self, run: RunDirectory) -> str:
+    def _created_at(self, run: RunDirectory) -> str:
         try:
             return self._files.get(run.run_file, run.read).created
         except UserError:
@@ -167,32 +167,32 @@ class _Cache(Generic[T]):
     """What was read from files, kept until a file's time, inode or size is another."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
+        self._entries: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
 
     def get(self, path: Path, read: Callable[[], T]) -> T:
         """What `read` made of the file when it last changed, be it an error."""
         try:
             found = os.stat(path)
         except OSError:
-            self._kept.pop(path, None)
+            self._entries.pop(path, None)
             return read()
         signature = (found.st_mtime_ns, found.st_ino, found.st_size)
-        kept = self._kept.get(path)
+        kept = self._entries.get(path)
         if kept is None or kept[0] != signature:
-            kept = self._kept[path] = (signature, _value_or_error(read))
+            kept = self._entries[path] = (signature, _value_or_error(read))
         if isinstance(kept[1], UserError):
             raise UserError(str(kept[1]))
         return kept[1]
 
     def forget(self, path: Path) -> None:
         """Read the file again the next time, whatever its looks."""
-        self._kept.pop(path, None)
+        self._entries.pop(path, None)
 
-    def keep(self, paths: Iterable[Path]) -> None:
+    def retain(self, paths: Iterable[Path]) -> None:
         """Forget all other files."""
         wanted = set(paths)
-        for path in [path for path in self._kept if path not in wanted]:
-            del self._kept[path]
+        for path in [path for path in self._entries if path not in wanted]:
+            del self._entries[path]
 
 
 def _value_or_error(read: Callable[[], T]) -> T | UserError:
@@ -202,5 +202,5 @@ def _value_or_error(read: Callable[[], T]) -> T | UserError:
         return error
 
 
-def _looks_like_a_run(run: RunDirectory) -> bool:
+def _is_run(run: RunDirectory) -> bool:
     return os.path.exists(run.run_file) or os.path.exists(run.status_file)

@@ -26,7 +26,7 @@ from core.files.atomic import atomic_write
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
-from core.runs.process import ProcessIdentity, alive
+from core.runs.process import ProcessIdentity, is_alive
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps
 
@@ -149,19 +149,19 @@ class Trajectory:
         return UserError(f"{self._path}: not a trajectory; delete it and compute it again")
 
 
-def write_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
+def write_trajectory_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
     """Say how far a walk is; nothing is said where the run is gone."""
     if run.run_file.exists():
         spec.path(run).parent.mkdir(exist_ok=True)
         atomic_write(spec.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
 
 
-def clear_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
+def clear_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
     """The walk is done."""
     spec.progress_path(run).unlink(missing_ok=True)
 
 
-def read_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
+def read_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
     """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
     try:
         with open_regular(spec.progress_path(run)) as file:
@@ -169,16 +169,16 @@ def read_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     error = sanitize(found.error)
-    if not error and alive(found.identity) is False:
+    if not error and is_alive(found.identity) is False:
         error = "its process is gone"
     return msgspec.structs.replace(found, error=error)
 
 
-def visited_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
+def state_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
     """The noise level t of each state of a run's walk, from T down to 0; [steps + 1].
 
     >>> from core.config import RunConfig
-    >>> visited_timesteps(RunConfig(), 5)
+    >>> state_timesteps(RunConfig(), 5)
     [1000, 800, 600, 400, 200, 0]
 
     Args:

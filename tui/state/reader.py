@@ -22,7 +22,7 @@ from core.files.sanitize import sanitize
 from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
-from core.runs.process import alive, effective_state, stall_warning
+from core.runs.process import effective_state, is_alive, stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 from tui.state.file_watch import EvaluationFile, WatchedDir
@@ -44,7 +44,7 @@ CALM_RUNS = 500
 def runner_is_alive(root: Path) -> bool:
     """Whether somebody starts the runs that are queued in a folder, as far as this machine can tell."""
     runner = read_runner(root)
-    return runner is not None and alive(runner.identity) is not False
+    return runner is not None and is_alive(runner.identity) is not False
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class RunsReader:
 
     def _list(self) -> bool:
         """Bring the watched runs in line with the folder's entries; whether that changed anything."""
-        found = {directory.id: directory for directory in self._store.listed()}
+        found = {directory.id: directory for directory in self._store.runs_by_name()}
         if found.keys() == self._watched.keys():
             return False
         unread = set(self._unread)

@@ -77,7 +77,7 @@ class RunDraft:
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "RunDraft":
         """Start from configurations, at least one, that may differ in their schedules."""
-        configs = [config.changeable() for config in configs]
+        configs = [config.unresolved() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
         return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.color import Color
 
-from core.imaging.outline import filled, outlined
+from core.imaging.outline import draw_outline, filled_triangle
 from core.imaging.resize import fit_image
 from core.runs.overlay import Overlay, overlay_path, read_overlay
 from tui.screens.datasets.grey_histogram import GreyShares, grey_of_each, grey_shares
@@ -202,6 +202,6 @@ def _with_triangle(side: BrowserSide, place: int, image: Pixels, outline: str, k
     placed = [number * scale for number in corners]
     red, green, blue = Color.parse(outline).rgb
     return [
-        WallColumn(title, outlined(image, placed, (red, green, blue))[None], color=side.color),
-        WallColumn(f"IoU {soft_iou:.3f}", filled(placed, height, width)[None], color=outline),
+        WallColumn(title, draw_outline(image, placed, (red, green, blue))[None], color=side.color),
+        WallColumn(f"IoU {soft_iou:.3f}", filled_triangle(placed, height, width)[None], color=outline),
     ]

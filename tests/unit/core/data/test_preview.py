@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data import find_data_recipe, load_dataset
-from core.data.preview import first_images, ready_dataset
+from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names
 from core.errors import UserError
 
@@ -56,17 +56,17 @@ def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Pa
     data = tmp_path / "data"
     folder = find_data_recipe(str(folder_of(tmp_path / "mine", 4)))
     for recipe in (COLOURED, folder):
-        assert ready_dataset(recipe, data) is None
+        assert existing_dataset(recipe, data) is None
         assert not list(data.glob("*"))
         made = load_dataset(recipe, data_dir=data)
-        found = ready_dataset(recipe, data)
+        found = existing_dataset(recipe, data)
         assert found is not None
         assert found.path == made.path
         assert len(found.train) == len(made.train)
         for path in list(data.iterdir()):
             if path.is_dir():
                 (path / "train.npy").unlink(missing_ok=True)
-        assert ready_dataset(recipe, data) is None
+        assert existing_dataset(recipe, data) is None
         for path in (data / made.path.name).iterdir():
             path.unlink()
         (data / made.path.name).rmdir()
@@ -76,7 +76,7 @@ def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Pa
 
 def test_a_set_that_was_made_with_fewer_images_is_not_the_whole_one(tmp_path: Path) -> None:
     load_dataset(COLOURED, data_dir=tmp_path, count=3)
-    assert ready_dataset(COLOURED, tmp_path) is None
+    assert existing_dataset(COLOURED, tmp_path) is None
 
 
 def test_names_are_known_also_of_recipes_that_are_wrong(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pyte
 import pytest
 from numpy.typing import NDArray
 
-from core.imaging import beside, cells, to_ansi
+from core.imaging import side_by_side, to_ansi, to_halfblocks
 from core.imaging.colors import COLOR_MODES, ColorMode, color_codes
 from core.imaging.halfblock import ASCII_RAMP
 
@@ -32,12 +32,12 @@ def hexadecimal(pixel: NDArray[np.uint8]) -> str:
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (2, 1), (2, 1, 3)])
 def test_cells_hold_an_upper_and_a_lower_pixel(shape: tuple[int, ...]) -> None:
     image = noise(*shape)
-    top, bottom = cells(image)
+    top, bottom = to_halfblocks(image)
     np.testing.assert_array_equal(np.stack([top, bottom], axis=1).reshape(shape), image)
 
 
 def test_below_an_odd_last_row_is_black() -> None:
-    top, bottom = cells(np.full((3, 2), 200, np.uint8))
+    top, bottom = to_halfblocks(np.full((3, 2), 200, np.uint8))
     assert top.tolist() == [[200, 200], [200, 200]]
     assert bottom.tolist() == [[200, 200], [0, 0]]
 
@@ -126,7 +126,7 @@ def test_neighbours_of_one_colour_share_their_escapes() -> None:
 
 
 def test_images_stand_side_by_side_tops_level() -> None:
-    joined = beside([noise(2, 2), noise(3, 1)], gap=2, fill=7)
+    joined = side_by_side([noise(2, 2), noise(3, 1)], gap=2, fill=7)
     assert joined.shape == (3, 5)
     np.testing.assert_array_equal(joined[:2, :2], noise(2, 2))
     np.testing.assert_array_equal(joined[:, 4:], noise(3, 1))
@@ -134,7 +134,7 @@ def test_images_stand_side_by_side_tops_level() -> None:
 
 
 def test_one_image_in_colour_colours_its_neighbours() -> None:
-    joined = beside([np.full((2, 2), 9, np.uint8), noise(2, 3, 3)], gap=0)
+    joined = side_by_side([np.full((2, 2), 9, np.uint8), noise(2, 3, 3)], gap=0)
     assert joined.shape == (2, 5, 3)
     assert joined[0, 0].tolist() == [9, 9, 9]
 
@@ -145,7 +145,7 @@ def test_one_image_in_colour_colours_its_neighbours() -> None:
     ids=["a row", "nothing", "four channels", "floats"],
 )
 def test_only_a_image_can_be_drawn(image: NDArray[np.uint8]) -> None:
-    for draw in (cells, to_ansi, lambda one: beside([one])):
+    for draw in (to_halfblocks, to_ansi, lambda one: side_by_side([one])):
         with pytest.raises(ValueError, match="expected a uint8 picture"):
             draw(image)
 
@@ -157,4 +157,4 @@ def test_an_unknown_way_to_colour_is_refused() -> None:
 
 def test_nothing_to_put_side_by_side_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one picture"):
-        beside([])
+        side_by_side([])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from core.errors import UserError
-from core.imaging import Sheet, grid, read_sheet, to_pixels, to_tiles, write_sheet
+from core.imaging import Sheet, make_grid, read_sheet, to_channels_last, to_pixels, write_sheet
 from core.imaging.sheet import GAP_GREY, LAYOUT_KEY, MAX_PIXELS
 
 
@@ -101,7 +101,7 @@ def test_only_a_batch_of_images_makes_a_sheet(tmp_path: Path, images: NDArray[np
 @pytest.mark.parametrize(("columns", "gap"), [(0, 1), (-1, 1), (2, -1)])
 def test_a_grid_needs_a_column(columns: int, gap: int) -> None:
     with pytest.raises(ValueError, match="expected columns >= 1 and gap >= 0"):
-        grid(noise(2, 4, 4), columns=columns, gap=gap)
+        make_grid(noise(2, 4, 4), columns=columns, gap=gap)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 80, "größe", LAYOUT_KEY])
@@ -218,8 +218,8 @@ def test_pixels_are_the_nearest_of_256_levels() -> None:
 
 def test_tiles_have_their_channels_last_and_grey_has_none() -> None:
     colour = noise(2, 3, 4, 5)
-    assert to_tiles(colour)[1, 2, 3].tolist() == colour[1, :, 2, 3].tolist()
-    assert to_tiles(noise(2, 1, 4, 5)).shape == (2, 4, 5)
+    assert to_channels_last(colour)[1, 2, 3].tolist() == colour[1, :, 2, 3].tolist()
+    assert to_channels_last(noise(2, 1, 4, 5)).shape == (2, 4, 5)
     for shape in [(2, 2, 4, 5), (4, 5), (2, 4, 5)]:
         with pytest.raises(ValueError, match="expected pictures"):
-            to_tiles(noise(*shape))
+            to_channels_last(noise(*shape))

@@ -12,7 +12,7 @@ from core.config import RunConfig, SampleConfig, decode, encode_toml
 from core.config.load import flatten, set_key
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
-from core.sampling_names import SAMPLER_NAMES, WITH_ETA
+from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
 from core.schedules import SCHEDULE_NAMES, make_schedule
 
 Write = Callable[[str, str], str]
@@ -356,5 +356,5 @@ def test_clipping_that_was_yes_or_no_in_older_files_is_read_as_its_word(write: W
 def test_the_samplers_with_eta_are_those_of_the_science() -> None:
     from core.diffusion.samplers.registry import SAMPLERS
 
-    assert set(WITH_ETA) < set(SAMPLERS)
+    assert set(SAMPLERS_WITH_ETA) < set(SAMPLERS)
     assert set(SAMPLERS) == set(get_args(get_type_hints(SampleConfig)["sampler"])) == set(SAMPLER_NAMES)

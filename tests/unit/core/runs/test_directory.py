@@ -272,7 +272,7 @@ def test_the_lock_can_be_waited_for(tmp_path: Path) -> None:
 
 def test_a_removed_run_cannot_be_locked(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    run.discard()
+    run.move_to_trash()
     with pytest.raises(UserError, match="cannot be locked"), run.lock():
         pass
 

@@ -125,7 +125,7 @@ def test_a_removed_run_is_forgotten(tmp_path: Path) -> None:
     run = fakes.make_run(tmp_path, images=False)
     store = RunStore(tmp_path)
     assert len(store.infos()) == 1
-    run.discard()
+    run.move_to_trash()
     assert store.scan() == module.Scan((), ())
 
 
