@@ -6,7 +6,6 @@ once, one wins and the other takes the winner's.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -26,6 +25,8 @@ from numpy.typing import NDArray
 from core.config.load import decode, encode_toml, read_toml
 from core.data.recipe import DataRecipe
 from core.errors import UserError
+from core.files.atomic import write_new_file
+from core.files.locks import wait_for_flock
 from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
@@ -137,7 +138,7 @@ def build_set(
             scratch.mkdir()
             try:
                 record = make(scratch)
-                write_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
+                write_new_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
                 # A folder may turn out to have fewer pictures than were hoped for.
                 count, heldout = min(count, record.count), min(heldout, record.heldout)
                 return _install(scratch, folder, mark, count=count, heldout=heldout)
@@ -165,16 +166,7 @@ def write_array(path: Path, shape: tuple[int, ...], chunks: Iterable[NDArray[np.
                 yield _header(chunk.dtype, shape)
             yield chunk.tobytes()
 
-    write_file(path, pieces())
-
-
-def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file to the disk itself, not only to the system's memory."""
-    with path.open("xb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+    write_new_file(path, pieces())
 
 
 def _map_array(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
@@ -216,8 +208,8 @@ def _lock(folder: Path) -> Iterator[bool]:
     locks.mkdir(exist_ok=True)
     with (locks / folder.name).open("wb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
+            wait_for_flock(file.fileno())
+        except UserError:
             yield False
             return
         yield True

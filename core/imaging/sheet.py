@@ -6,8 +6,6 @@ Letters of shapes: N pictures, H rows and W columns of pixels; a trailing 3 is r
 import contextlib
 import io
 import json
-import os
-import secrets
 import stat
 import struct
 import zlib
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from core.errors import UserError
+from core.files.atomic import atomic_write
 
 Pixels = NDArray[np.uint8]
 
@@ -111,7 +110,7 @@ def write_sheet(
         notes.add_text(key, value)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=notes)
-    _replace(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -196,16 +195,3 @@ def _as_user_errors(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise UserError(f"{path}: not a PNG that can be read ({str(error) or 'damaged'})") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import is_same_file, try_flock, wait_for_flock
+from core.files.locks import is_same_file, open_lock_file, try_flock, wait_for_flock
 from core.files.untrusted import open_regular
 from core.runs.process import ProcessIdentity, is_alive
 
@@ -128,6 +128,6 @@ def between_enqueueings(root: Path) -> Iterator[bool]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        return open_lock_file(path)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error

@@ -23,7 +23,8 @@ import msgspec
 from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
-from core.files.atomic import atomic_write, fsync_directory, is_same_file, try_flock
+from core.files.atomic import atomic_write, fsync_path
+from core.files.locks import is_same_file, open_lock_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
@@ -139,7 +140,7 @@ class RunDirectory:
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
-            fsync_directory(root)
+            fsync_path(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         except UnicodeEncodeError as error:
@@ -230,17 +231,12 @@ class RunDirectory:
             UserError: the run is gone or cannot be written.
         """
         try:
-            handle = os.open(
-                self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
-            )
+            handle = open_lock_file(self.path / ".lock")
         except OSError as error:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
         try:
-            deadline = time.monotonic() + wait
-            while not try_flock(handle):
-                if time.monotonic() >= deadline:
-                    raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
-                time.sleep(0.01)
+            if not try_flock(handle, wait=wait):
+                raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
             if not is_same_file(handle, self.path / ".lock"):
                 raise UserError(f"{self.path}: the run was removed meanwhile")
             yield

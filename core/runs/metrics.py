@@ -21,6 +21,7 @@ import numpy as np
 from msgspec import Meta
 
 from core.files.atomic import atomic_path
+from core.files.signature import FileSignature
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
 
@@ -179,7 +180,7 @@ class MetricsTail:
     _offset: int
     _anchor: bytes
     _skip_to_newline: bool
-    _seen: tuple[int, int, int] | None
+    _seen: FileSignature | None
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -207,7 +208,7 @@ class MetricsTail:
             changed = self._seen is not None
             self._reset()
             return changed
-        seen = (found.st_ino, found.st_size, found.st_mtime_ns)
+        seen = FileSignature.from_stat(found)
         if seen == self._seen or not stat.S_ISREG(found.st_mode):  # a pipe would make us wait for ever
             return False
         try:
@@ -215,12 +216,12 @@ class MetricsTail:
         except OSError:  # gone, or not ours to read: the next poll tells
             return False
 
-    def _read(self, seen: tuple[int, int, int]) -> bool:
+    def _read(self, seen: FileSignature) -> bool:
         changed = False
         with self.path.open("rb", buffering=0) as file:
             inode, size = os.fstat(file.fileno()).st_ino, os.fstat(file.fileno()).st_size
             if self._seen is not None and (
-                inode != self._seen[0] or size < self._offset or not self._is_continuation(file)
+                inode != self._seen.inode or size < self._offset or not self._is_continuation(file)
             ):
                 self._reset()
                 changed = True

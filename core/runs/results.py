@@ -7,7 +7,6 @@ them.
 import contextlib
 import os
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,7 +14,8 @@ from typing import Final, Literal
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import atomic_write, is_same_file, try_flock
+from core.files.atomic import atomic_write
+from core.files.locks import is_same_file, open_lock_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
 from core.sampling_names import SAMPLERS_WITH_ETA, Clip, Spacing
@@ -282,15 +282,10 @@ def _sanitized(evaluation: Evaluation) -> Evaluation:
 @contextlib.contextmanager
 def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
     """Not the run's own lock: a run may be judged while it trains."""
-    handle = os.open(run.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    handle = open_lock_file(run.path / _LOCK_NAME)
     try:
-        deadline = time.monotonic() + wait
-        while not try_flock(handle):
-            if time.monotonic() >= deadline:
-                raise UserError(
-                    f"{sanitize(run.id)}: another process is just keeping its evaluation; try again"
-                )
-            time.sleep(0.01)
+        if not try_flock(handle, wait=wait):
+            raise UserError(f"{sanitize(run.id)}: another process is just keeping its evaluation; try again")
         yield handle
     finally:
         os.close(handle)

@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.process import effective_state, stall_warning
 from core.runs.status import State, Status
@@ -167,22 +168,20 @@ class _Cache(Generic[T]):
     """What was read from files, kept until a file's time, inode or size is another."""
 
     def __init__(self) -> None:
-        self._entries: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
+        self._entries: dict[Path, tuple[FileSignature, T | UserError]] = {}
 
     def get(self, path: Path, read: Callable[[], T]) -> T:
         """What `read` made of the file when it last changed, be it an error."""
-        try:
-            found = os.stat(path)
-        except OSError:
+        current = signature(path)
+        if current is None:
             self._entries.pop(path, None)
             return read()
-        signature = (found.st_mtime_ns, found.st_ino, found.st_size)
-        kept = self._entries.get(path)
-        if kept is None or kept[0] != signature:
-            kept = self._entries[path] = (signature, _value_or_error(read))
-        if isinstance(kept[1], UserError):
-            raise UserError(str(kept[1]))
-        return kept[1]
+        entry = self._entries.get(path)
+        if entry is None or entry[0] != current:
+            entry = self._entries[path] = (current, _value_or_error(read))
+        if isinstance(entry[1], UserError):
+            raise UserError(str(entry[1]))
+        return entry[1]
 
     def forget(self, path: Path) -> None:
         """Read the file again the next time, whatever its looks."""

@@ -75,7 +75,7 @@ class _KillAtLine:
 _PLACES = {
     "checkpoint": {
         "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_second_name"),
-        "files/atomic.py": ("atomic_path", "fsync_directory", "_fsync_file"),
+        "files/atomic.py": ("atomic_path", "fsync_path"),
         "safetensors/torch.py": ("save_file",),
     },
     "metrics line": {
@@ -90,7 +90,8 @@ _PLACES = {
         )
     },
     "PNG": {
-        "imaging/sheet.py": ("write_sheet", "_replace"),
+        "imaging/sheet.py": ("write_sheet",),
+        "files/atomic.py": ("atomic_path",),
         "training/sample_sheets.py": ("_write_samples",),
     },
     "status": {

@@ -19,6 +19,7 @@ import msgspec
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
@@ -26,8 +27,6 @@ from core.runs.process import effective_state, is_alive, stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 from tui.state.file_watch import EvaluationFile, WatchedDir
-from tui.state.file_watch import Signature as Signature
-from tui.state.file_watch import signature as signature
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 Clock = Callable[[], float]
@@ -59,8 +58,8 @@ class _Watched:
     snapshot: RunSnapshot | None = None
     problem: RunProblem | None = None
     status: Status | None = None
-    status_seen: Signature | None = None
-    file_seen: Signature | None = None
+    status_seen: FileSignature | None = None
+    file_seen: FileSignature | None = None
     quiet: bool = False
     next_read: float = -1e18
     next_liveness: float = -1e18

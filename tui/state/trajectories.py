@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
+from core.files.signature import FileSignature, signature
 from core.imaging.sheet import Sheet
 from core.runs.trajectory import Trajectory, TrajectorySpec, read_trajectory_progress, state_timesteps
-from tui.state.reader import Signature, signature
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 
@@ -76,7 +76,7 @@ class TrajectoryCache:
     def __init__(self, cache: SheetCache | None = None) -> None:
         self._sheets = cache or SheetCache()
         self._strips: dict[Path, tuple[Sheet, SavedStrip | None]] = {}
-        self._specs: dict[Path, tuple[Signature, Trajectory | None]] = {}
+        self._specs: dict[Path, tuple[FileSignature, Trajectory | None]] = {}
         self._images: OrderedDict[tuple[object, ...], tuple[ImageStates, Pixels | None]] = OrderedDict()
 
     def kept(self, run: RunSnapshot, epoch: int | None) -> SavedStrip | None:

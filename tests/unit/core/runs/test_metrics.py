@@ -360,7 +360,7 @@ def test_a_reader_follows_a_writer_in_another_process_to_the_last_step(path: Pat
         "import sys\nfrom pathlib import Path\nfrom core.runs import MetricsWriter\n"
         "with MetricsWriter(Path(sys.argv[1])) as writer:\n"
         "    for step in range(1, 5001, 5):\n"
-        "        writer.steps(step, 1, step / 10, [float(step + i) for i in range(5)])\n"
+        "        writer.append_steps(step, 1, step / 10, [float(step + i) for i in range(5)])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(path)])
     tail = MetricsTail(path)
