@@ -1,4 +1,4 @@
-"""How pictures are drawn with a run, where somebody asks for another way than its own."""
+"""Sampling settings that replace a run's own for one call."""
 
 from dataclasses import asdict, dataclass
 
@@ -11,7 +11,7 @@ from core.sampling_names import SAMPLERS_WITH_ETA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOverrides:
-    """What is asked for, by the names and meanings of `SampleConfig`; None leaves it to the run."""
+    """Settings with the names and meanings of `SampleConfig`; None keeps the run's own."""
 
     sampler: str | None = None
     steps: int | None = None
@@ -20,15 +20,16 @@ class SamplingOverrides:
     clip: str | None = None
 
     def apply_to(self, config: RunConfig) -> RunConfig:
-        """A run's configuration with what is asked for in the place of its own.
+        """Return a run's configuration with the overrides applied.
 
         Raises:
-            UserError: an eta for a sampler that takes none.
+            UserError: `eta` is given for a sampler that takes none.
         """
-        asked = {name: value for name, value in asdict(self).items() if value is not None}
-        sample = msgspec.structs.replace(config.sample, **asked)
+        overrides = {name: value for name, value in asdict(self).items() if value is not None}
+        sample = msgspec.structs.replace(config.sample, **overrides)
         if self.eta is not None and sample.sampler not in SAMPLERS_WITH_ETA:
             raise UserError(
-                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; expected one of {', '.join(SAMPLERS_WITH_ETA)}"
+                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; "
+                f"expected one of {', '.join(SAMPLERS_WITH_ETA)}"
             )
         return msgspec.structs.replace(config, sample=sample)

@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.files.atomic import atomic_write
-from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
-from core.runs.process import ProcessIdentity, is_alive
+from core.runs.progress import Progress as Progress
+from core.runs.progress import read_progress, write_progress
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps
 
@@ -36,7 +35,6 @@ FOLDER: Final = "trajectories"
 HEADER_LIMIT: Final = 1 << 20
 STATE_LIMIT: Final = 1 << 26
 """Bytes of one state; more is none of ours."""
-_PROGRESS_LIMIT: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +51,6 @@ class TrajectorySpec:
     def progress_path(self, run: RunDirectory) -> Path:
         """Where it is said how far the making of it is."""
         return self.path(run).with_suffix(".json")
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a walk is: `done` of `total` calls of the network, or why there will be no more of them."""
-
-    identity: ProcessIdentity
-    done: int = 0
-    total: int
-    error: str = ""
 
 
 class Trajectory:
@@ -150,28 +139,20 @@ class Trajectory:
 
 
 def write_trajectory_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
-    """Say how far a walk is; nothing is said where the run is gone."""
+    """Write the progress of a trajectory; do nothing if the run was removed."""
     if run.run_file.exists():
         spec.path(run).parent.mkdir(exist_ok=True)
-        atomic_write(spec.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
+        write_progress(spec.progress_path(run), progress)
 
 
 def clear_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
-    """The walk is done."""
+    """Delete the progress of a trajectory, because it is complete."""
     spec.progress_path(run).unlink(missing_ok=True)
 
 
 def read_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
-    """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
-    try:
-        with open_regular(spec.progress_path(run)) as file:
-            found = msgspec.json.decode(file.read(_PROGRESS_LIMIT), type=Progress)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    error = sanitize(found.error)
-    if not error and is_alive(found.identity) is False:
-        error = "its process is gone"
-    return msgspec.structs.replace(found, error=error)
+    """Read the progress of a trajectory, or its error; None if the trajectory is not being computed."""
+    return read_progress(spec.progress_path(run), Progress)
 
 
 def state_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:

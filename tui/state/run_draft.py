@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from core.config import RunConfig
-from core.config.load import apply_overrides, decode, set_key
+from core.config.load import apply_overrides, decode
+from core.config.tables import set_key
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
-from core.config.load import decode, set_key
+from core.config.load import decode
 from core.config.schema import Section
+from core.config.tables import set_key
 from core.data.folder import NotAnImageError, load_image, to_grey
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from core.config import RunConfig, SampleConfig, decode, encode_toml
-from core.config.load import flatten, set_key
+from core.config.tables import flatten, set_key
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
 from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
