@@ -1,4 +1,4 @@
-"""Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
+"""Runs on disk: folders, metrics, processes, evaluations, trajectories, and the store that reads them. Torch-free."""
 
 from core.runs.directory import (
     DISK_FULL,

@@ -1,11 +1,11 @@
-"""A run's numbers, `metrics.jsonl`: appended line by line by one writer, followed by any number of readers.
+"""Metrics of a run, `metrics.jsonl`: appended line by line by one writer, followed by any number of readers.
 
-Two kinds of lines, told apart by ``k``::
+The key ``k`` distinguishes two kinds of lines::
 
     {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of epoch e from step s on; null: not finite
     {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e; its last step was s
 
-A line counts once its newline is there. Other kinds and keys, of a later version, are passed over.
+A line is valid once its newline is written. Other kinds and keys, of a later version, are skipped.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of an epoch. Losses that were not finite, or not measured, are NaN.
+    """Record of the end of an epoch. Losses that were not finite, or not measured, are NaN.
 
     `step` counts from 1 over the whole training; `elapsed` is seconds of training over all attempts; `mean`,
     `min` and `max` are over the epoch's batch losses.
@@ -79,7 +79,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MetricsWriter:
-    """Appends to a run's metrics; each line reaches the operating system before the call returns."""
+    """Writer that appends to a run's metrics. Each line reaches the operating system before the call returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,27 +87,27 @@ class MetricsWriter:
 
     @property
     def offset(self) -> int:
-        """Bytes written so far: what a checkpoint remembers, for `truncate_to`."""
+        """Bytes written so far, which a checkpoint stores for `truncate_to`."""
         return self._file.tell()
 
     def append_steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
         """Append the losses of consecutive steps.
 
         Args:
-            first_step: number of the first of them, from 1 over the whole training.
-            epoch: the epoch they belong to, from 1.
-            elapsed: seconds of training up to the last of them.
-            losses: one a step, kept to six significant digits.
+            first_step: number of the first step, from 1 over the whole training.
+            epoch: the epoch of the steps, from 1.
+            elapsed: seconds of training up to the last step.
+            losses: one per step, rounded to six significant digits.
         """
         for start in range(0, len(losses), _MAX_LOSSES_PER_LINE):
-            kept = [float(f"{loss:.6g}") for loss in losses[start : start + _MAX_LOSSES_PER_LINE]]
+            rounded = [float(f"{loss:.6g}") for loss in losses[start : start + _MAX_LOSSES_PER_LINE]]
             line = _StepsLine(
-                s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(kept)
+                s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(rounded)
             )
             self._append(line)
 
     def append_epoch(self, record: EpochRecord) -> None:
-        """Append the end of an epoch."""
+        """Append the record of an epoch."""
         self._append(
             _EpochLine(
                 e=record.epoch,
@@ -123,26 +123,26 @@ class MetricsWriter:
         )
 
     def truncate_to(self, offset: int) -> None:
-        """Go back to an earlier `offset`, so that a resumed run neither repeats nor skips a step.
+        """Truncate to an earlier `offset`, so that a resumed run neither repeats nor skips a step.
 
-        The shorter file is a new one that takes the old one's place, so a reader in the middle of the old one
-        sees that it must start over, and a kill -9 leaves one of the two.
+        The shorter file is a new file that replaces the old one. A reader in the middle of the old file can therefore
+        tell that it must start over, and a kill -9 leaves one of the two files whole.
         """
         self._file.close()
         with atomic_path(self.path) as temporary, self.path.open("rb") as old, temporary.open("wb") as new:
-            while left := offset - old.tell():
-                chunk = old.read(min(left, _CHUNK_BYTES))
-                if not chunk:  # a power cut took lines that the checkpoint had seen
+            while remaining := offset - old.tell():
+                chunk = old.read(min(remaining, _CHUNK_BYTES))
+                if not chunk:  # a power cut lost lines that were written before the checkpoint
                     break
                 new.write(chunk)
         self._file = _open_append(self.path)
 
     def sync(self) -> None:
-        """Make what was written survive a power cut: a checkpoint that follows can then rely on it."""
+        """Flush to the disk, so that a checkpoint that is written afterwards can rely on the metrics."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; the writer is of no use any more."""
+        """Close the file. The writer cannot be used afterwards."""
         self._file.close()
 
     def __enter__(self) -> "MetricsWriter":
@@ -157,18 +157,17 @@ class MetricsWriter:
             while data:
                 data = data[self._file.write(data) :]
         except OSError:
-            with contextlib.suppress(
-                OSError
-            ):  # where that fails too, the half line has no newline and counts for nothing
+            # If truncating fails too, the partial line has no newline and so is not valid.
+            with contextlib.suppress(OSError):
                 self._file.truncate(start)
             raise
 
 
 class MetricsTail:
-    """Follows a run's metrics: each `poll` reads what was appended since the last one.
+    """Reader that follows a run's metrics: each `poll` reads the bytes appended since the last one.
 
-    `steps` and `losses` are read-only views of one length, steps rising; a view stays as it was when taken,
-    whatever is polled later. `damaged` counts lines that no writer wrote whole.
+    `steps` and `losses` are read-only views of equal length, with ascending steps. A later poll does not change a view
+    that was taken before. `damaged` counts lines that are not valid.
     """
 
     epochs: list[EpochRecord]
@@ -197,10 +196,10 @@ class MetricsTail:
         return _read_only(self._losses[: self._count])
 
     def poll(self) -> bool:
-        """Read what is new; costs one stat when nothing is.
+        """Read new lines. Costs one stat if there are none.
 
         Returns:
-            Whether anything changed, be it that the file was replaced or went away.
+            True if anything changed, including that the file was replaced or deleted.
         """
         try:
             found = os.stat(self.path)
@@ -209,11 +208,11 @@ class MetricsTail:
             self._reset()
             return changed
         seen = FileSignature.from_stat(found)
-        if seen == self._seen or not stat.S_ISREG(found.st_mode):  # a pipe would make us wait for ever
+        if seen == self._seen or not stat.S_ISREG(found.st_mode):  # reading a pipe would block
             return False
         try:
             return self._read(seen)
-        except OSError:  # gone, or not ours to read: the next poll tells
+        except OSError:  # deleted or not readable; the next poll finds out
             return False
 
     def _read(self, seen: FileSignature) -> bool:
@@ -244,7 +243,7 @@ class MetricsTail:
         return changed
 
     def _is_continuation(self, file: io.FileIO) -> bool:
-        """Whether the bytes before our offset are those we read: inodes are used again."""
+        """Return whether the bytes before the offset are those that were read, because an inode may be reused."""
         file.seek(self._offset - len(self._anchor))
         return file.read(len(self._anchor)) == self._anchor
 
@@ -267,14 +266,14 @@ class MetricsTail:
     def _add_steps(self, line: _StepsLine) -> None:
         values = np.array(line.l, dtype=np.float64)  # None becomes NaN
         if self._count and line.s <= self._steps[self._count - 1]:
-            # A writer went back without truncating. Old views keep their arrays.
+            # A writer went back to an earlier step without truncating. Older views keep their arrays.
             self._count = int(np.searchsorted(self._steps[: self._count], line.s))
             self._steps, self._losses = self._steps.copy(), self._losses.copy()
         end = self._count + len(values)
         if end > len(self._steps):
-            room = max(1024, 2 * end)
-            self._steps = np.concatenate([self._steps[: self._count], np.empty(room - self._count)])
-            self._losses = np.concatenate([self._losses[: self._count], np.empty(room - self._count)])
+            capacity = max(1024, 2 * end)
+            self._steps = np.concatenate([self._steps[: self._count], np.empty(capacity - self._count)])
+            self._losses = np.concatenate([self._losses[: self._count], np.empty(capacity - self._count)])
         self._steps[self._count : end] = np.arange(line.s, line.s + len(values))
         self._losses[self._count : end] = values
         self._count = end
@@ -315,7 +314,9 @@ def _open_append(path: Path) -> io.FileIO:
     if file.tell():
         with path.open("rb") as written:
             written.seek(-1, os.SEEK_END)
-            if written.read(1) != b"\n":  # a kill tore the last line; what follows must not be torn with it
+            if (
+                written.read(1) != b"\n"
+            ):  # end the partial line of a killed writer, so that it spoils no other
                 file.write(b"\n")
     return file
 

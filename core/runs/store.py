@@ -1,4 +1,4 @@
-"""All runs of one folder: found, read and, where they cannot be read, explained."""
+"""Store of all runs in a folder: finds them, reads them, and reports those that cannot be read."""
 
 import os
 import re
@@ -22,46 +22,46 @@ _STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run as a reader sees it at one moment; `state` is the effective one, with CRASHED inferred."""
+    """Snapshot of a run. `state` is the effective state, with CRASHED inferred."""
 
     directory: RunDirectory
     file: RunFile
     status: Status
     state: State
     warning: str = ""
-    """What a person should know of a live run, for example that it may hang."""
+    """Warning about a live run, for example that it may hang."""
 
     @property
     def id(self) -> str:
-        """The run's name, fit to print."""
+        """The run's name, sanitized."""
         return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
 class RunProblem:
-    """A folder that should be a run and cannot be read; `text` says why, in one line fit to print."""
+    """A folder that should be a run but cannot be read; `text` is the reason, in one sanitized line."""
 
     directory: RunDirectory
     text: str
 
     @property
     def id(self) -> str:
-        """The folder's name, fit to print."""
+        """The folder's name, sanitized."""
         return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All runs at one moment, oldest first, and what could not be read."""
+    """Snapshot of all runs, oldest first, and of the folders that could not be read."""
 
     infos: tuple[RunInfo, ...]
     problems: tuple[RunProblem, ...]
 
 
 class RunStore:
-    """A folder of runs. Files are read again only when they changed, so looking often costs two stats a run.
+    """A folder of runs. Only changed files are read again, so a frequent scan costs two stats per run.
 
-    Not for several threads at once; each reader has its own.
+    Not thread-safe: each reader has its own store.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -71,12 +71,12 @@ class RunStore:
         self._statuses: _Cache[Status] = _Cache()
 
     def runs(self) -> list[RunDirectory]:
-        """All runs, readable or not, newest last; other folders are passed over."""
+        """List all runs, readable or not, newest last. Other folders are skipped."""
         stamped = [(self._created_at(run), run.id, run) for run in self.runs_by_name()]
         return [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
 
     def runs_by_name(self) -> list[RunDirectory]:
-        """All runs, readable or not, in the order of their names, which usually is that of time; reads none."""
+        """List all runs, readable or not, by name, which usually is the order of creation. Reads no run."""
         try:
             with os.scandir(self.root) as entries:
                 names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
@@ -90,11 +90,11 @@ class RunStore:
         return runs
 
     def info(self, run: RunDirectory, *, now: float | None = None) -> RunInfo:
-        """One run, read now.
+        """Read one run.
 
         Args:
             run: the run.
-            now: the wall clock; the system's unless given.
+            now: wall clock, in seconds since the epoch; the current time unless given.
 
         Raises:
             UserError: it cannot be read.
@@ -104,37 +104,37 @@ class RunStore:
         status = self._statuses.get(run.status_file, run.read_status)
         state = effective_state(status, now=now)
         if state is State.CRASHED and status.state is not State.CRASHED:
-            # It may have written its last word and left between our two looks, and so fast that time, inode
-            # and size came out the same.
+            # The process may have written its last status and ended between the two checks, and so fast that time,
+            # inode and size stayed the same.
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = effective_state(status, now=now)
         return RunInfo(run, file, status, state, stall_warning(status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:
-        """All runs, read now, oldest first; those that cannot be read are reported, not raised."""
+        """Read all runs, oldest first. Runs that cannot be read are reported, not raised."""
         infos: list[RunInfo] = []
         problems: list[RunProblem] = []
         for run in self.runs():
             try:
                 infos.append(self.info(run, now=now))
             except UserError as error:
-                if run.path.exists():  # else it was removed meanwhile
+                if run.path.exists():  # otherwise it was removed meanwhile
                     problems.append(RunProblem(run, sanitize(str(error))))
         return Scan(tuple(infos), tuple(problems))
 
     def infos(self, *, now: float | None = None) -> list[RunInfo]:
-        """All readable runs, oldest first."""
+        """Read all readable runs, oldest first."""
         return list(self.scan(now=now).infos)
 
     def find(self, selector: str) -> RunDirectory:
-        """The run that a person means.
+        """Find the run that a selector names.
 
         Args:
             selector: an id, ``latest``, the path of a run's folder, or the beginning of exactly one id.
 
         Raises:
-            UserError: none or several match; the message names them.
+            UserError: no run or several runs match; the message names them.
         """
         runs = self.runs()
         for run in runs:
@@ -149,12 +149,12 @@ class RunStore:
         matches = [run for run in runs if selector and run.id.startswith(selector)]
         if len(matches) == 1:
             return matches[0]
-        some = ", ".join(sanitize(run.id) for run in (matches or runs)[-5:])
+        names = ", ".join(sanitize(run.id) for run in (matches or runs)[-5:])
         if matches:
             raise UserError(
-                f"{sanitize(selector)}: matches {len(matches)} runs ({some}); give more of the name"
+                f"{sanitize(selector)}: matches {len(matches)} runs ({names}); give more of the name"
             )
-        raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {some}")
+        raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {names}")
 
     def _created_at(self, run: RunDirectory) -> str:
         try:
@@ -165,13 +165,13 @@ class RunStore:
 
 
 class _Cache(Generic[T]):
-    """What was read from files, kept until a file's time, inode or size is another."""
+    """Cache of values read from files, valid until the signature of a file changes."""
 
     def __init__(self) -> None:
         self._entries: dict[Path, tuple[FileSignature, T | UserError]] = {}
 
     def get(self, path: Path, read: Callable[[], T]) -> T:
-        """What `read` made of the file when it last changed, be it an error."""
+        """Return the value, or raise the error, of `read` for the current content of the file."""
         current = signature(path)
         if current is None:
             self._entries.pop(path, None)
@@ -184,13 +184,13 @@ class _Cache(Generic[T]):
         return entry[1]
 
     def forget(self, path: Path) -> None:
-        """Read the file again the next time, whatever its looks."""
+        """Drop a file, so that it is read again even if its signature is the same."""
         self._entries.pop(path, None)
 
     def retain(self, paths: Iterable[Path]) -> None:
-        """Forget all other files."""
-        wanted = set(paths)
-        for path in [path for path in self._entries if path not in wanted]:
+        """Drop all other files."""
+        kept = set(paths)
+        for path in [path for path in self._entries if path not in kept]:
             del self._entries[path]
 
 
