@@ -16,7 +16,7 @@ from core.errors import UserError
 Pixels = NDArray[np.uint8]
 
 _CHUNK: Final = 8
-"""Images drawn at once. Each thread that has drawn keeps that much memory until it ends."""
+"""Images drawn at once. Each thread that has drawn keeps that much memory permanently."""
 
 
 def existing_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageSet | None:

@@ -1,4 +1,4 @@
-"""Pixels to terminal cells, series to braille and sparklines, PNG sheets: numpy and Pillow only."""
+"""Images as terminal cells, series as braille and sparklines, and PNG sheets, with numpy and Pillow only."""
 
 from core.imaging.braille import braille_chart
 from core.imaging.colors import ColorMode, color_codes
