@@ -149,7 +149,7 @@ def build_set(
         raise
     except OSError as error:
         raise UserError(
-            f"{folder.parent}: the pictures cannot be kept here ({error.strerror or error}); "
+            f"{folder.parent}: the images cannot be saved here ({error.strerror or error}); "
             "free some space, or name another folder in DDPM_DATA"
         ) from error
 
@@ -198,7 +198,7 @@ def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: i
         with contextlib.suppress(FileNotFoundError):
             os.rename(folder, old)
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
-    raise UserError(f"{folder}: the new pictures cannot be put in its place; remove it and try again")
+    raise UserError(f"{folder}: the new images cannot replace it; remove it and try again")
 
 
 @contextlib.contextmanager

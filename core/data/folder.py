@@ -38,7 +38,7 @@ def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
         UserError: the folder cannot be read, or has no files.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of pictures")
+        raise UserError(f"{folder}: no such folder of images")
     excluded = leave_out.resolve()
     found = []
     for parent, folders, names in os.walk(folder, onerror=_cannot_read):
@@ -49,7 +49,7 @@ def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
             if status is not None and not name.startswith(".") and stat.S_ISREG(status.st_mode):
                 found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
     if not found:
-        raise UserError(f"{folder}: an empty folder; expected pictures ({', '.join(FORMATS)})")
+        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
     return sorted(found, key=lambda file: path_hash(file[0]))
 
 
@@ -100,7 +100,7 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
     except NotAnImageError:
         raise
     except UnidentifiedImageError as error:
-        raise NotAnImageError("no picture") from error
+        raise NotAnImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAnImageError("too large") from error
     except Exception as error:

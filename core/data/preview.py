@@ -81,6 +81,6 @@ def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) ->
             break
     if not images:
         which = "held-out" if heldout else "training"
-        raise UserError(f"{source}: none of its {which} files is a picture that can be read")
+        raise UserError(f"{source}: none of its {which} files is an image that can be read")
     stacked = np.stack(images)
     return stacked if is_colour else to_grey(stacked)

@@ -107,7 +107,7 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
-        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of pictures "
+        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images "
         "or a recipe's .toml"
     )
 
@@ -160,7 +160,7 @@ def check_recipe(recipe: DataRecipe, source: str) -> None:
     """
     if recipe.kind == "folder":
         if not recipe.path:
-            raise UserError(f'{source}: kind = "folder" needs path = "a folder of pictures"')
+            raise UserError(f'{source}: kind = "folder" needs path = "a folder of images"')
         return
     canvas = recipe.canvas or recipe.size
     if canvas < recipe.size:

@@ -97,7 +97,7 @@ def load_dataset(
     check_recipe(recipe, recipe.name)
     for value, name in ((count, "count"), (heldout, "heldout")):
         if value is not None and value < 1:
-            raise UserError(f"{name} = {value}: expected at least 1 picture")
+            raise UserError(f"{name} = {value}: expected at least 1 image")
     cached = (_folder_set if recipe.kind == "folder" else _triangle_set)(
         recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
@@ -263,7 +263,7 @@ def _make_folder(
     spool.unlink()
     notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
     if len(kept) == 1:
-        notes.append("there is only one picture: it is both learnt and held out")
+        notes.append("there is only one image: it is both trained on and held out")
     return cache.Record(
         fingerprint=digest,
         count=len(train),

@@ -44,7 +44,7 @@ def side_by_side(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixel
         uint8 [largest H, sum of W + gaps] and a trailing 3 for colour.
     """
     if not images:
-        raise ValueError("expected at least one picture")
+        raise ValueError("expected at least one image")
     for image in images:
         _check_image(image)
     colour = (3,) if any(image.ndim == 3 for image in images) else ()
@@ -89,7 +89,7 @@ def to_ansi(image: Pixels, *, color: ColorMode = "truecolor") -> str:
 def _check_image(image: Pixels) -> None:
     fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if not fits or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"expected a uint8 picture [H, W] or [H, W, 3], got {image.dtype} {image.shape}")
+        raise ValueError(f"expected a uint8 image [H, W] or [H, W, 3], got {image.dtype} {image.shape}")
 
 
 def _to_ascii(image: Pixels) -> str:

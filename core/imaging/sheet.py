@@ -57,7 +57,7 @@ def to_channels_last(images: Pixels) -> Pixels:
         ValueError: C is neither 1 nor 3.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"expected pictures [N, 1 or 3, H, W], got shape {images.shape}")
+        raise ValueError(f"expected images [N, 1 or 3, H, W], got shape {images.shape}")
     return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 
@@ -160,7 +160,7 @@ def _check_tiles(images: Pixels) -> None:
     shape = images.shape
     fits = images.ndim == 3 or (images.ndim == 4 and shape[3] == 3)
     if not fits or images.dtype != np.uint8 or min(shape) < 1:
-        raise ValueError(f"expected uint8 pictures [N, H, W] or [N, H, W, 3], got {images.dtype} {shape}")
+        raise ValueError(f"expected uint8 images [N, H, W] or [N, H, W, 3], got {images.dtype} {shape}")
 
 
 def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, int, int, int, int]:
@@ -170,16 +170,16 @@ def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, i
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: its layout cannot be read ({text[:60]!r})") from error
     if not all(type(value) is int and 0 <= value <= MAX_PIXELS for value in values):
-        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+        raise UserError(f"{path}: its layout has impossible sizes ({text[:60]!r})")
     count, columns, height, width, gap = values
     if min(count, columns, height, width) < 1:
-        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+        raise UserError(f"{path}: its layout has impossible sizes ({text[:60]!r})")
     rows = -(-count // columns)
     expected = (rows * (height + gap) - gap, columns * (width + gap) - gap)
     if shape[:2] != expected:
         actual = f"{shape[1]} x {shape[0]}"
         raise UserError(
-            f"{path}: its layout needs {expected[1]} x {expected[0]} pixels, the picture has {actual}"
+            f"{path}: its layout needs {expected[1]} x {expected[0]} pixels, the image has {actual}"
         )
     return count, columns, height, width, gap
 
@@ -190,7 +190,7 @@ def _as_user_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such picture") from error
+        raise UserError(f"{path}: no such image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:

@@ -109,7 +109,7 @@ METRICS: Final[dict[str, Metric]] = {
     "area_distance": Metric(
         "area TV",
         "lower",
-        "Total variation between the areas of samples and held-out pictures, in deciles.",
+        "Total variation between the areas of samples and held-out images, in deciles.",
         True,
     ),
     "near_empty": Metric("near empty", None, "Share of samples with under three pixels of ink.", True),
@@ -120,7 +120,7 @@ METRICS: Final[dict[str, Metric]] = {
     "grey_pass_rate": Metric(
         "grey pass",
         "higher",
-        "Share of samples no greyer, off the edges, than 95% of held-out pictures.",
+        "Share of samples no greyer, off the edges, than 95% of held-out images.",
         True,
     ),
     "haze": Metric("haze", "lower", "Mean grey of the background away from the triangle, from 0 to 1."),
@@ -146,22 +146,22 @@ METRICS: Final[dict[str, Metric]] = {
     "copy_z": Metric(
         "copying z",
         None,
-        "Below about -3: samples are closer to the training data than held-out pictures are.",
+        "Below about -3: samples are closer to the training data than held-out images are.",
     ),
     "copies": Metric(
         "copies",
         "lower",
-        "Share of samples three times nearer to one training picture than to the next; real pictures have some too.",
+        "Share of samples three times nearer to one training image than to the next; real images have some too.",
         True,
     ),
     "bits_per_dim": Metric(
-        "bits/dim", "lower", "The variational bound on held-out pictures, in bits a dimension."
+        "bits/dim", "lower", "The variational bound on held-out images, in bits per dimension."
     ),
-    "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the picture."),
+    "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the image."),
     "middle_bits": Metric("L_t-1", "lower", "The sum of its middle terms."),
     "decoder_bits": Metric("L_0", "lower", "Its decoder term."),
     "reconstruction_psnr": Metric(
-        "PSNR", "higher", "Of held-out pictures noised half way and denoised, in decibels."
+        "PSNR", "higher", "Of held-out images noised half way and denoised, in decibels."
     ),
     "reconstruction_iou": Metric("rec. IoU", "higher", "Overlap of the same with the originals.", True),
     "reconstruction_vertex": Metric("corners", "lower", "Error of their corners, in pixels."),
@@ -259,7 +259,7 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
             atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
         raise UserError(
-            f"{run.path}: the evaluation cannot be kept there ({error.strerror or error})"
+            f"{run.path}: the evaluation cannot be saved there ({error.strerror or error})"
         ) from error
     return evaluation
 
@@ -285,7 +285,7 @@ def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
     handle = open_lock_file(run.path / _LOCK_NAME)
     try:
         if not try_flock(handle, wait=wait):
-            raise UserError(f"{sanitize(run.id)}: another process is just keeping its evaluation; try again")
+            raise UserError(f"{sanitize(run.id)}: another process is saving its evaluation; try again")
         yield handle
     finally:
         os.close(handle)

@@ -97,7 +97,7 @@ def test_a_single_picture_is_both_learnt_and_held_out_and_it_is_said(images: Pat
     save_many(images, 1)
     made = load(images)
     np.testing.assert_array_equal(made.train, made.heldout)
-    assert made.notes == ("there is only one picture: it is both learnt and held out",)
+    assert made.notes == ("there is only one image: it is both trained on and held out",)
 
 
 def test_the_images_do_not_depend_on_the_number_of_workers(images: Path) -> None:
@@ -221,7 +221,7 @@ def test_folders_below_are_looked_into_but_hidden_ones_are_not(images: Path) -> 
     for name in ("deep/er/a.png", ".hidden/b.png", ".c.png"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         save(images / name, noise(32, 32))
-    assert load(images).notes == ("there is only one picture: it is both learnt and held out",)
+    assert load(images).notes == ("there is only one image: it is both trained on and held out",)
 
 
 def test_files_that_are_no_images_are_skipped_and_counted(images: Path) -> None:
@@ -234,7 +234,7 @@ def test_files_that_are_no_images_are_skipped_and_counted(images: Path) -> None:
     (images / "dangling.png").symlink_to(images / "nowhere.png")
     made = load(images)
     assert len(made.train) + len(made.heldout) == 5
-    assert made.notes == ("3 of 8 files were skipped: 2 no picture, 1 damaged",)
+    assert made.notes == ("3 of 8 files were skipped: 2 not an image, 1 damaged",)
 
 
 def test_postscript_is_never_run(images: Path) -> None:
@@ -242,7 +242,7 @@ def test_postscript_is_never_run(images: Path) -> None:
     (images / "a.eps").write_text(
         "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     )
-    assert load(images).notes == ("1 of 3 files were skipped: 1 no picture",)
+    assert load(images).notes == ("1 of 3 files were skipped: 1 not an image",)
 
 
 def test_a_decompression_bomb_is_skipped_unread(images: Path) -> None:
@@ -281,19 +281,19 @@ def test_damaged_files_of_every_format_never_end_in_a_traceback(images: Path) ->
 
 
 def test_an_empty_folder_is_said_in_one_line(images: Path) -> None:
-    with pytest.raises(UserError, match=r"pictures: an empty folder; expected pictures \(PNG, JPEG,"):
+    with pytest.raises(UserError, match=r"pictures: an empty folder; expected images \(PNG, JPEG,"):
         load(images)
 
 
 def test_a_missing_folder_is_said_in_one_line(images: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere: no such folder of pictures"):
+    with pytest.raises(UserError, match=r"nowhere: no such folder of images"):
         load(images.parent / "nowhere")
 
 
 def test_a_folder_without_a_usable_image_says_why(images: Path) -> None:
     (images / "a.txt").write_text("words")
     (images / "b.txt").write_text("words")
-    with pytest.raises(UserError, match=r"pictures: none of its 2 files can be used \(2 no picture\)"):
+    with pytest.raises(UserError, match=r"pictures: none of its 2 files can be used \(2 not an image\)"):
         load(images)
     assert [name for name in os.listdir(images.parent / "data") if name != ".locks"] == []
 

@@ -48,7 +48,7 @@ def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
     assert len(first_images(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
     for path in folder.iterdir():
         path.write_text("hello")
-    with pytest.raises(UserError, match="none of its training files is a picture"):
+    with pytest.raises(UserError, match="none of its training files is an image"):
         first_images(find_data_recipe(str(folder)), 3, heldout=False)
 
 

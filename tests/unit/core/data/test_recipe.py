@@ -62,7 +62,7 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest(tmp_path: Path) ->
         find_data_recipe("hihg", tmp_path)
     assert str(caught.value) == (
         "no data set called 'hihg'; did you mean high? Known: array, high, low; "
-        "or give a folder of pictures or a recipe's .toml"
+        "or give a folder of images or a recipe's .toml"
     )
 
 
@@ -80,7 +80,7 @@ def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     path = write(tmp_path / "picture.png", "")
-    with pytest.raises(UserError, match="or give a folder of pictures"):
+    with pytest.raises(UserError, match="or give a folder of images"):
         find_data_recipe(str(path), tmp_path)
 
 

@@ -169,7 +169,7 @@ def test_one_image_is_a_set(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [{"count": 0}, {"count": -1}, {"heldout": 0}])
 def test_no_image_is_no_set(tmp_path: Path, asked: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="expected at least 1 picture"):
+    with pytest.raises(UserError, match="expected at least 1 image"):
         load_dataset("high", data_dir=tmp_path, **asked)
 
 
@@ -351,7 +351,7 @@ def test_where_files_cannot_be_locked_the_loser_takes_the_winners_set(
 def test_a_data_folder_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        UserError, match=r"file: the pictures cannot be kept here \(.*\); free some space, or"
+        UserError, match=r"file: the images cannot be saved here \(.*\); free some space, or"
     ):
         small(tmp_path / "file")
 
@@ -371,7 +371,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> N
     process = python(program, tmp_path)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert "the pictures cannot be kept here (File too large)" in out
+    assert "the images cannot be saved here (File too large)" in out
     assert out.count("\n") == 1
     assert os.listdir(tmp_path) == [".locks"]
 

@@ -149,7 +149,7 @@ def test_a_process_of_its_own_fits_and_says_what_went_wrong(tmp_path: Path) -> N
         time.sleep(0.01)
     assert good.problem == ""
     assert read_overlay(output, images(2)) is not None
-    assert bad.problem == f"{tmp_path / 'none.png'}: no such picture"
+    assert bad.problem == f"{tmp_path / 'none.png'}: no such image"
     with pytest.raises(UserError, match="cannot be fitted"):
         start_fitting([(sheet, sheet / "a.json")])
 

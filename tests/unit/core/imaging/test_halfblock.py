@@ -146,7 +146,7 @@ def test_one_image_in_colour_colours_its_neighbours() -> None:
 )
 def test_only_a_image_can_be_drawn(image: NDArray[np.uint8]) -> None:
     for draw in (to_halfblocks, to_ansi, lambda one: side_by_side([one])):
-        with pytest.raises(ValueError, match="expected a uint8 picture"):
+        with pytest.raises(ValueError, match="expected a uint8 image"):
             draw(image)
 
 
@@ -156,5 +156,5 @@ def test_an_unknown_way_to_colour_is_refused() -> None:
 
 
 def test_nothing_to_put_side_by_side_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one picture"):
+    with pytest.raises(ValueError, match="at least one image"):
         side_by_side([])

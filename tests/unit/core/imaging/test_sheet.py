@@ -94,7 +94,7 @@ def test_a_sheet_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
     ids=["one picture", "four channels", "none", "no height", "floats"],
 )
 def test_only_a_batch_of_images_makes_a_sheet(tmp_path: Path, images: NDArray[np.uint8]) -> None:
-    with pytest.raises(ValueError, match="expected uint8 pictures"):
+    with pytest.raises(ValueError, match="expected uint8 images"):
         write_sheet(tmp_path / "s.png", images, columns=2)
 
 
@@ -125,7 +125,7 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
 
 
 def test_a_missing_sheet_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nope\.png: no such picture$"):
+    with pytest.raises(UserError, match=r"nope\.png: no such image$"):
         read_sheet(tmp_path / "nope.png")
 
 
@@ -201,7 +201,7 @@ def test_a_hostile_gap_costs_no_memory(tmp_path: Path) -> None:
         from pathlib import Path
         from core.imaging import read_sheet
         resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
-        print(read_sheet(Path({str(tmp_path / "f.png")!r})).pictures.shape)
+        print(read_sheet(Path({str(tmp_path / "f.png")!r})).images.shape)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False
@@ -221,5 +221,5 @@ def test_tiles_have_their_channels_last_and_grey_has_none() -> None:
     assert to_channels_last(colour)[1, 2, 3].tolist() == colour[1, :, 2, 3].tolist()
     assert to_channels_last(noise(2, 1, 4, 5)).shape == (2, 4, 5)
     for shape in [(2, 2, 4, 5), (4, 5), (2, 4, 5)]:
-        with pytest.raises(ValueError, match="expected pictures"):
+        with pytest.raises(ValueError, match="expected images"):
             to_channels_last(noise(*shape))

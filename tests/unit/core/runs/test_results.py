@@ -170,14 +170,14 @@ def test_keeping_waits_for_another_process_that_is_just_keeping_one(run):
 
 
 def test_a_lock_that_stays_taken_is_one_line(run):
-    with locked(run), pytest.raises(UserError, match="some-run: another process is just keeping"):
+    with locked(run), pytest.raises(UserError, match="some-run: another process is saving"):
         add_evaluation(run, evaluation(), wait=0.0)
     assert read_evaluations(run) == []
 
 
 def test_a_run_that_is_gone_does_not_come_back_as_one_file(run):
     run.path.rmdir()
-    with pytest.raises(UserError, match="cannot be kept there"):
+    with pytest.raises(UserError, match="cannot be saved there"):
         add_evaluation(run, evaluation())
     assert not run.path.exists()
 
@@ -195,7 +195,7 @@ def test_a_run_removed_while_its_evaluation_is_kept_stays_removed(run, monkeypat
 
 def test_a_lock_that_is_a_link_is_not_followed(run, tmp_path):
     (run.path / ".evaluation.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="cannot be kept there"):
+    with pytest.raises(UserError, match="cannot be saved there"):
         add_evaluation(run, evaluation())
     assert not (tmp_path / "elsewhere").exists()
 
