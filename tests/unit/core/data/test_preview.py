@@ -1,4 +1,4 @@
-"""A look at a set before it is made shows what the set will hold, and makes nothing."""
+"""The preview of a set shows the images of the set, and builds nothing."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_the_first_images_of_a_folder_are_those_of_the_whole_set(
     assert np.array_equal(first_images(recipe, 3, heldout=heldout), whole[:3])
 
 
-def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_left_out_of_the_first_images(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "mine", 12)
     (folder / "notes.txt").write_text("hello")
     assert len(first_images(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
@@ -52,7 +52,7 @@ def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
         first_images(find_data_recipe(str(folder)), 3, heldout=False)
 
 
-def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Path) -> None:
+def test_only_a_cached_set_is_opened_and_none_is_built(tmp_path: Path) -> None:
     data = tmp_path / "data"
     folder = find_data_recipe(str(folder_of(tmp_path / "mine", 4)))
     for recipe in (COLOURED, folder):
@@ -79,7 +79,7 @@ def test_a_set_that_was_made_with_fewer_images_is_not_the_whole_one(tmp_path: Pa
     assert existing_dataset(COLOURED, tmp_path) is None
 
 
-def test_names_are_known_also_of_recipes_that_are_wrong(tmp_path: Path) -> None:
+def test_names_include_those_of_invalid_recipes(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("size = 0")
     assert data_recipe_names(tmp_path) == ["array", "high", "low", "wrong"]
     with pytest.raises(UserError):

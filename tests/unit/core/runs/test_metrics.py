@@ -1,4 +1,4 @@
-"""Numbers appended by one process and followed by others, whatever happens to the file."""
+"""Metrics appended by one process and followed by others, in spite of damage to the file."""
 
 import json
 import math
@@ -50,7 +50,7 @@ def counted_stats(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return counts
 
 
-def test_what_is_written_is_read_back(path: Path) -> None:
+def test_written_metrics_are_read_back(path: Path) -> None:
     with MetricsWriter(path) as writer:
         writer.append_steps(1, 1, 0.5, [0.123456789, NAN, float("inf"), -float("inf"), 2.0])
         writer.append_epoch(record(1, 5, heldout=NAN, max=float("inf")))
@@ -94,7 +94,7 @@ def test_a_file_that_is_not_there_yet_is_no_change(path: Path) -> None:
     assert tail.losses.tolist() == [1.0]
 
 
-def test_a_file_that_goes_away_is_a_change_and_leaves_nothing(path: Path) -> None:
+def test_a_deleted_file_is_a_change_and_clears_the_metrics(path: Path) -> None:
     with MetricsWriter(path) as writer:
         writer.append_steps(1, 1, 0.5, [1.0])
     tail = MetricsTail(path)
@@ -150,7 +150,7 @@ def test_only_appended_bytes_are_read(path: Path, monkeypatch: pytest.MonkeyPatc
     assert tail.losses[-1] == 0.25
 
 
-def test_a_torn_last_line_is_left_for_the_next_poll(path: Path) -> None:
+def test_a_partial_last_line_is_left_for_the_next_poll(path: Path) -> None:
     line = b'{"k":"s","s":1,"e":1,"t":1,"l":[1,2]}\n'
     tail = MetricsTail(path)
     for cut in range(1, len(line)):
@@ -207,7 +207,7 @@ def test_a_damaged_line_is_skipped_and_counted(path: Path, damage: bytes) -> Non
     assert tail.damaged == 1
 
 
-def test_kinds_and_keys_of_a_later_version_are_passed_over(path: Path) -> None:
+def test_kinds_and_keys_of_a_later_version_are_skipped(path: Path) -> None:
     path.write_text('{"k":"v","x":[1]}\n{"k":"s","s":1,"e":1,"t":1,"l":[1],"mood":"fine"}\n\n')
     tail = MetricsTail(path)
     assert tail.poll()
@@ -228,7 +228,7 @@ def test_a_line_without_an_end_is_skipped_in_bounded_memory(path: Path) -> None:
     assert tail.damaged == 1
 
 
-def test_a_shrunk_file_is_read_anew(path: Path) -> None:
+def test_a_shrunk_file_is_read_again_from_the_start(path: Path) -> None:
     with MetricsWriter(path) as writer:
         writer.append_steps(1, 1, 0.5, [1.0, 2.0])
         writer.append_steps(3, 1, 0.5, [3.0])
@@ -239,7 +239,7 @@ def test_a_shrunk_file_is_read_anew(path: Path) -> None:
     assert tail.losses.tolist() == [1.0, 2.0]
 
 
-def test_a_file_of_the_same_inode_and_more_bytes_but_another_past_is_read_anew(path: Path) -> None:
+def test_a_file_of_the_same_inode_and_more_bytes_but_other_content_is_read_from_the_start(path: Path) -> None:
     path.write_bytes(b'{"k":"s","s":1,"e":1,"t":1,"l":[1]}\n')
     tail = MetricsTail(path)
     tail.poll()
@@ -280,7 +280,7 @@ def test_truncating_to_more_than_there_is_keeps_all(path: Path) -> None:
         assert writer.offset == 0
 
 
-def test_a_writer_that_comes_after_a_torn_line_ends_it_first(path: Path) -> None:
+def test_a_new_writer_first_ends_a_partial_line(path: Path) -> None:
     with MetricsWriter(path) as writer:
         writer.append_steps(1, 1, 1.0, [1.0])
         writer.append_steps(2, 1, 1.0, [2.0])
