@@ -18,7 +18,7 @@ from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import provenance_of_this_process, with_absolute_path, with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
@@ -124,11 +124,11 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the old run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(with_absolute_paths(old).changeable()))
-    config = with_absolute_path(
+    table = tomli.loads(encode_toml(config_with_absolute_paths(old).changeable()))
+    config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
-    provenance = {**provenance_of_this_process(), "cloned_from": old.id}
+    provenance = {**current_provenance(), "cloned_from": old.id}
     return RunDirectory.create(
         root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags
     )

@@ -27,7 +27,7 @@ SLOTS_PER_GPU: Final = 4
 """Small networks leave a GPU idle between their kernels, so several runs share it."""
 BYTES_PER_GPU_SLOT: Final = 4 << 30
 THREADS_PER_GPU_SLOT: Final = 4
-SIDE_BY_SIDE: Final = 5
+MIN_CPU_SLOTS: Final = 5
 """So many runs share even fewer cores, one thread each, so that a comparison of five schedules can be watched."""
 BYTES_PER_CPU_SLOT: Final = 1 << 30
 
@@ -49,7 +49,7 @@ class Device:
     memory: int
 
     @property
-    def parts(self) -> tuple[str, ...]:
+    def torch_names(self) -> tuple[str, ...]:
         """What torch calls each of its devices; a process of a run goes to each."""
         return tuple(self.name.split("+"))
 
@@ -91,14 +91,14 @@ class Plan:
     @property
     def capacity(self) -> int:
         """The most runs at once."""
-        return self.slots or sum(self._room(device) for device in self.devices)
+        return self.slots or sum(self._device_capacity(device) for device in self.devices)
 
     @property
-    def first(self) -> str:
+    def first_device(self) -> str:
         """What torch calls the device that a computation takes which needs but one."""
-        return self.devices[0].parts[0]
+        return self.devices[0].torch_names[0]
 
-    def free(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
+    def free_slots(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
         """The slots that can be filled now.
 
         Args:
@@ -108,9 +108,9 @@ class Plan:
         Returns:
             At most `waiting` slots, the least busy device first.
         """
-        on_cpu, processes = self.devices[0].kind == "cpu", len(self.devices[0].parts)
+        on_cpu, processes = self.devices[0].kind == "cpu", len(self.devices[0].torch_names)
         cores = max(0, self.cores - sum(threads for _, threads in live))
-        room = self.slots - len(live) if self.slots else self._free_room(live, cores)
+        room = self.slots - len(live) if self.slots else self._free_capacity(live, cores)
         count = max(0, min(waiting, room))
         if count == 0:
             return []
@@ -122,7 +122,9 @@ class Plan:
         load = {device.name: self._load(device, live) for device in self.devices}
         chosen: list[Slot] = []
         for index in range(count):
-            open_devices = [d for d in self.devices if self.slots or on_cpu or load[d.name] < self._room(d)]
+            open_devices = [
+                d for d in self.devices if self.slots or on_cpu or load[d.name] < self._device_capacity(d)
+            ]
             device = min(open_devices, key=lambda d: load[d.name])
             load[device.name] += 1
             chosen.append(Slot(device.name, threads, index))
@@ -130,22 +132,30 @@ class Plan:
 
     def _load(self, device: Device, live: Sequence[tuple[str, int]]) -> int:
         """How many runs a device has; it is full of one that trains on others too."""
-        names = [name.split("+") for name, _ in live if set(name.split("+")) & set(device.parts)]
-        return sum(self._room(device) if len(parts) > len(device.parts) else 1 for parts in names)
+        names = [name.split("+") for name, _ in live if set(name.split("+")) & set(device.torch_names)]
+        return sum(
+            self._device_capacity(device) if len(parts) > len(device.torch_names) else 1 for parts in names
+        )
 
-    def _free_room(self, live: Sequence[tuple[str, int]], cores: int) -> int:
+    def _free_capacity(self, live: Sequence[tuple[str, int]], cores: int) -> int:
         if self.devices[0].name == "cpu":
             # A worker of several threads must not be crowded; those of one thread may outnumber the cores.
-            crowd = self._room(self.devices[0]) - len(live) if all(count == 1 for _, count in live) else 0
+            crowd = (
+                self._device_capacity(self.devices[0]) - len(live)
+                if all(count == 1 for _, count in live)
+                else 0
+            )
             return max(cores, crowd)
-        return sum(max(0, self._room(device) - self._load(device, live)) for device in self.devices)
+        return sum(
+            max(0, self._device_capacity(device) - self._load(device, live)) for device in self.devices
+        )
 
-    def _room(self, device: Device) -> int:
-        if len(device.parts) > 1:
+    def _device_capacity(self, device: Device) -> int:
+        if len(device.torch_names) > 1:
             return 1
         match device.kind:
             case "cpu":
-                return max(self.cores, min(SIDE_BY_SIDE, device.memory // BYTES_PER_CPU_SLOT))
+                return max(self.cores, min(MIN_CPU_SLOTS, device.memory // BYTES_PER_CPU_SLOT))
             case "mps":
                 return 1
             case "cuda":
@@ -159,7 +169,7 @@ def detect_devices() -> list[Device]:
 
 def detect_machine() -> Machine:
     """Devices and cores, with the reasons."""
-    torch_version = _version_of_torch()
+    torch_version = _torch_version()
     cores, core_note = _cores()
     notes = [core_note]
     devices = []
@@ -172,7 +182,7 @@ def detect_machine() -> Machine:
         notes.append(gpu_note)
     if gpus and torch_version.endswith("+cpu"):
         notes.append(
-            f"{_count(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
+            f"{_pluralize(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
             "install a CUDA build of torch to use them."
         )
     else:
@@ -181,7 +191,9 @@ def detect_machine() -> Machine:
         notes.append("Apple silicon: Metal (mps) is used, one run at a time.")
         devices.append(Device("mps", "mps", "Apple GPU (Metal)", psutil.virtual_memory().total))
     name = _cpu_name()
-    devices.append(Device("cpu", "cpu", f"{name}, {_count(cores, 'core')}", psutil.virtual_memory().total))
+    devices.append(
+        Device("cpu", "cpu", f"{name}, {_pluralize(cores, 'core')}", psutil.virtual_memory().total)
+    )
     return Machine(tuple(devices), cores, tuple(notes))
 
 
@@ -211,7 +223,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     else:
         chosen = [found for found in machine.devices if device in (found.name, found.kind)]
     if "+" in device:
-        chosen = _joined(device, machine)
+        chosen = _join_devices(device, machine)
     if not chosen:
         here = ", ".join(found.name for found in machine.devices)
         why = " ".join(machine.notes[1:])
@@ -219,7 +231,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     return Plan(tuple(chosen), machine.cores, slots)
 
 
-def _joined(device: str, machine: Machine) -> list[Device]:
+def _join_devices(device: str, machine: Machine) -> list[Device]:
     """Several devices as one, for a run on all of them; none where one of them is not here."""
     names = [f"cuda:{name}" if name.isdigit() else name for name in device.split("+")]
     here = {found.name: found for found in machine.devices}
@@ -250,10 +262,12 @@ def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None 
         UserError: see `make_plan`.
     """
     plan = make_plan(device, slots)
-    return plan.free([], plan.capacity if runs is None else runs)
+    return plan.free_slots([], plan.capacity if runs is None else runs)
 
 
-def explain(device: str = "auto", slots: int | None = None, *, machine: Machine | None = None) -> list[str]:
+def plan_explanation(
+    device: str = "auto", slots: int | None = None, *, machine: Machine | None = None
+) -> list[str]:
     """Sentences on what will be used and why, for ``core doctor``.
 
     Raises:
@@ -264,14 +278,14 @@ def explain(device: str = "auto", slots: int | None = None, *, machine: Machine 
     lines = [f"{found.name}: {found.detail}, {found.memory / 2**30:.1f} GiB." for found in machine.devices]
     lines += machine.notes
     names = " and ".join(found.name for found in plan.devices)
-    at_once = f"up to {_count(plan.capacity, 'run')} at once on {names}"
-    if len(plan.devices[0].parts) > 1:
+    at_once = f"up to {_pluralize(plan.capacity, 'run')} at once on {names}"
+    if len(plan.devices[0].torch_names) > 1:
         lines.append(f"A run trains on all of {names}, a process on each; runs go {at_once}.")
     elif slots is not None:
         lines.append(f"Runs go {at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
-            f"Runs go {at_once}, sharing {_count(plan.cores, 'core')}: a run alone gets all of them, "
+            f"Runs go {at_once}, sharing {_pluralize(plan.cores, 'core')}: a run alone gets all of them, "
             "and each gets at least one thread."
         )
     elif plan.devices[0].kind == "mps":
@@ -284,7 +298,7 @@ def explain(device: str = "auto", slots: int | None = None, *, machine: Machine 
     return lines
 
 
-def _version_of_torch() -> str:
+def _torch_version() -> str:
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -298,13 +312,13 @@ def _cores() -> tuple[int, str]:
     quota = _cpu_quota(_CGROUPS, Path("/proc/self/cgroup"))
     if quota is not None and quota < allowed:
         cores = max(1, int(quota))
-        return cores, f"{_count(cores, 'core')} of {installed}: this container may use {quota:g} of them."
+        return cores, f"{_pluralize(cores, 'core')} of {installed}: this container may use {quota:g} of them."
     if allowed < installed:
         return (
             allowed,
-            f"{_count(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
+            f"{_pluralize(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
         )
-    return allowed, f"{_count(allowed, 'core')}."
+    return allowed, f"{_pluralize(allowed, 'core')}."
 
 
 def _cpu_quota(root: Path, membership: Path) -> float | None:
@@ -326,11 +340,11 @@ def _cpu_quota(root: Path, membership: Path) -> float | None:
         else:
             continue
         inside = Path(path.lstrip("/"))
-        quotas += [_quota_of(base / part) for base in bases for part in (inside, *inside.parents)]
+        quotas += [_group_quota(base / part) for base in bases for part in (inside, *inside.parents)]
     return min((quota for quota in quotas if quota), default=None)
 
 
-def _quota_of(group: Path) -> float | None:
+def _group_quota(group: Path) -> float | None:
     try:
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
@@ -352,5 +366,5 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _count(number: int, noun: str) -> str:
+def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)

@@ -9,7 +9,7 @@ from typing import Final
 
 from core.errors import UserError
 from core.launch.devices import Plan
-from core.launch.subprocess_env import environment_for_children
+from core.launch.subprocess_env import child_environment
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.progress import (
@@ -46,13 +46,13 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
     if not wanted:
         return 0
     command = [sys.executable, "-P", "-m", "core", "evaluate", *(str(run.path.absolute()) for run in wanted)]
-    command += ["--runs", str(wanted[0].path.parent.absolute()), "--device", plan.first]
+    command += ["--runs", str(wanted[0].path.parent.absolute()), "--device", plan.first_device]
     if like is not None:
         command += ["--count", str(like.count), "--heldout", str(like.heldout)]
         command += ["--sampler", like.sampler, "--steps", str(like.steps)]
         command += ["--spacing", like.spacing, "--clip", str(like.clip)]
         command += ["--eta", str(like.eta)] if like.sampler in WITH_ETA else []
-    environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = child_environment() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         with (wanted[0].path / LOG_NAME).open("wb") as log:
             process = subprocess.Popen(

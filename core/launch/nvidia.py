@@ -4,11 +4,11 @@ import os
 import subprocess
 from typing import Final, NamedTuple
 
-_PATIENCE: Final = 10.0
+_TIMEOUT: Final = 10.0
 _QUERY: Final = "index,uuid,name,memory.total,memory.free"
 
 
-class NoAnswerError(Exception):
+class NvidiaSmiError(Exception):
     """`nvidia-smi` said nothing of GPUs; the text says why, and is no sentence yet."""
 
 
@@ -22,7 +22,7 @@ class Gpu(NamedTuple):
     free: int
 
 
-def ask_smi(query: str, timeout: float) -> str:
+def query_nvidia_smi(query: str, timeout: float) -> str:
     """What `nvidia-smi` says of each GPU, a line each.
 
     Args:
@@ -30,7 +30,7 @@ def ask_smi(query: str, timeout: float) -> str:
         timeout: seconds to wait for it; a driver in trouble may hang.
 
     Raises:
-        NoAnswerError: it is not installed, does not answer in time, or fails.
+        NvidiaSmiError: it is not installed, does not answer in time, or fails.
     """
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
@@ -44,27 +44,27 @@ def ask_smi(query: str, timeout: float) -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise NoAnswerError("nvidia-smi is not installed") from None
+        raise NvidiaSmiError("nvidia-smi is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoAnswerError(f"nvidia-smi did not answer ({error})") from error
+        raise NvidiaSmiError(f"nvidia-smi did not answer ({error})") from error
     if answer.returncode != 0:
         words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
-        raise NoAnswerError(f"nvidia-smi failed ({words})")
+        raise NvidiaSmiError(f"nvidia-smi failed ({words})")
     return answer.stdout
 
 
 def find_gpus() -> tuple[list[Gpu], str]:
     """The GPUs that this process and its children may use, and a sentence where there is something to say."""
     try:
-        found = _parse(ask_smi(_QUERY, _PATIENCE))
-    except NoAnswerError as error:
+        found = _parse(query_nvidia_smi(_QUERY, _TIMEOUT))
+    except NvidiaSmiError as error:
         return [], f"No NVIDIA GPU: {error}."
     if not found:
         return [], "No NVIDIA GPU: nvidia-smi lists none."
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return found, ""
-    shown = _visible(found, visible)
+    shown = _filter_visible(found, visible)
     plural = "s" * (len(found) != 1)
     return shown, f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {len(found)} GPU{plural}."
 
@@ -80,7 +80,7 @@ def _parse(text: str) -> list[Gpu]:
     return gpus
 
 
-def _visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
+def _filter_visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
     """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
     shown: list[Gpu] = []
     for entry in visible.split(","):

@@ -10,7 +10,7 @@ from typing import Final
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.subprocess_env import environment_for_children
+from core.launch.subprocess_env import child_environment
 
 LOG: Final = "worker.log"
 MODULE: Final = "core.evaluation.triangle_fit.worker"
@@ -70,7 +70,7 @@ def start_fitting(sheets: Sequence[tuple[Path, Path]]) -> Fitting:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                env=environment_for_children() | threads,
+                env=child_environment() | threads,
             )
     except OSError as error:
         raise UserError(f"triangles cannot be fitted ({error.strerror or error})") from error

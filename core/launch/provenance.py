@@ -22,7 +22,7 @@ PACKAGE_PARENT: Final = Path(__file__).resolve().parents[2]
 _PACKAGES: Final = ("ddpm-tui", "torch", "numpy", "safetensors")
 
 
-def provenance_of_this_process() -> dict[str, str]:
+def current_provenance() -> dict[str, str]:
     """Versions, commit, host; and the working directory and data folder, which workers will use."""
     provenance = {
         "host": host_name(),
@@ -40,7 +40,7 @@ def provenance_of_this_process() -> dict[str, str]:
     return provenance
 
 
-def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunConfig:
+def with_absolute_paths(config: RunConfig, directory: Path | None = None) -> RunConfig:
     """The same with absolute paths of its data and betas, so that a run means the same in every working directory.
 
     Names of recipes stay as they are, and so does what is not there.
@@ -58,10 +58,10 @@ def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunC
     )
 
 
-def with_absolute_paths(file: RunFile) -> RunConfig:
+def config_with_absolute_paths(file: RunFile) -> RunConfig:
     """A run's configuration; relative paths, which older runs have, start where the run was made."""
     directory = file.provenance.get("directory")
-    return with_absolute_path(file.config, Path(directory)) if directory else file.config
+    return with_absolute_paths(file.config, Path(directory)) if directory else file.config
 
 
 def _version(package: str) -> str:

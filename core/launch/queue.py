@@ -37,16 +37,16 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.launch.devices import make_plan
-from core.launch.provenance import provenance_of_this_process, with_absolute_path
+from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
-from core.launch.runner_lock import enqueueing, hold_runner_lock, read_runner
-from core.launch.subprocess_env import WORKER_MODULE, environment_for_children
+from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner
+from core.launch.subprocess_env import WORKER_MODULE, child_environment
 from core.runs.directory import RunDirectory
 from core.runs.process import alive, send_signal
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
-_WISHES: Final[set[tuple[Path, str, int | None]]] = set()
+_REQUESTS: Final[set[tuple[Path, str, int | None]]] = set()
 """What this process has asked `ensure_runner` for."""
 
 
@@ -62,7 +62,7 @@ def enqueue(
 
     Args:
         root: the runs folder; made when missing.
-        configs: one a run, in the order in which they shall start; kept `with_absolute_path`.
+        configs: one a run, in the order in which they shall start; kept `with_absolute_paths`.
         group: the name that they share; see `core.runs.make_group`.
         provenance: more than what is recorded of this process anyway.
         tags: a person's own labels.
@@ -71,13 +71,13 @@ def enqueue(
         UserError: the folder cannot be written.
     """
     root = Path(root)
-    everything = {**provenance_of_this_process(), **(provenance or {})}
+    everything = {**current_provenance(), **(provenance or {})}
     made: list[RunDirectory] = []
-    with enqueueing(root):
+    with hold_enqueue_lock(root):
         try:
             for config in configs:
                 run = RunDirectory.create(
-                    root, with_absolute_path(config), group=group, provenance=everything, tags=tags
+                    root, with_absolute_paths(config), group=group, provenance=everything, tags=tags
                 )
                 made.append(run)
         except BaseException:
@@ -115,8 +115,8 @@ def ensure_runner(
     if asked:
         make_plan(device, slots)
     wish = (root, device, slots)
-    had_its_way = wish in _WISHES
-    _WISHES.add(wish)
+    had_its_way = wish in _REQUESTS
+    _REQUESTS.add(wish)
     there = read_runner(root)
     if there is not None and alive(there.identity):
         if not asked or had_its_way or (there.device, there.slots) == (device, slots):
@@ -141,7 +141,7 @@ def ensure_runner(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=environment_for_children(),
+                env=child_environment(),
             )
     except (OSError, subprocess.CalledProcessError) as error:
         raise UserError(f"{root}: cannot start a queue runner ({error})") from error

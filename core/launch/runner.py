@@ -19,17 +19,17 @@ from core.errors import OUT_OF_MEMORY, UserError
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.launch.devices import Plan, Slot
-from core.launch.runner_lock import RunnerLock, between_enqueueings
-from core.launch.subprocess_env import WORKER_MODULE, command_line, environment_for_training
+from core.launch.runner_lock import RunnerLock, try_enqueue_lock
+from core.launch.subprocess_env import WORKER_MODULE, module_command, training_environment
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.process import host_name
 from core.runs.status import State
 from core.runs.store import RunInfo, RunStore
 
-_POLL: Final = 0.5
-_STRIKES: Final = 3
-_LONGEST_WAIT: Final = 60.0
-_TAIL: Final = 1 << 14
+_POLL_SECONDS: Final = 0.5
+_MAX_FAILURES: Final = 3
+_MAX_BACKOFF: Final = 60.0
+_LOG_TAIL: Final = 1 << 14
 _LEFTOVER_AGE: Final = 3600.0
 
 
@@ -45,7 +45,7 @@ class _Worker:
 
 
 @dataclass
-class _Strikes:
+class _Backoff:
     """How often a run's worker left without a word, and when to try again (monotonic seconds)."""
 
     count: int = 0
@@ -64,14 +64,14 @@ class Runner:
         self._worker_module = worker_module
         self._store = RunStore(self.root)
         self._workers: list[_Worker] = []
-        self._strikes: dict[Path, _Strikes] = {}
+        self._backoffs: dict[Path, _Backoff] = {}
         self._terminated = False
 
     def run(self) -> None:
         """Work until nothing is left, the runs folder is gone, or SIGTERM; workers are left alone."""
-        _say(f"runner {os.getpid()} begins: {self._plan.capacity} at once on {self._devices()}")
+        _log(f"runner {os.getpid()} begins: {self._plan.capacity} at once on {self._device_names()}")
         _remove_leftovers(self.root)
-        with _waking_signals(self._terminate) as bell:
+        with _wakeup_fd(self._terminate) as bell:
             while not self._terminated and self._lock.is_ours():
                 started = time.monotonic()
                 if not self._poll():
@@ -80,13 +80,13 @@ class Runner:
                         break
                     self._lock.announce()
                 cost = time.monotonic() - started
-                _wait(bell, max(_POLL, 20 * cost))
-        _say(f"runner {os.getpid()} ends")
+                _wait_readable(bell, max(_POLL_SECONDS, 20 * cost))
+        _log(f"runner {os.getpid()} ends")
 
     def _poll(self) -> bool:
         """Bury, look and start once; whether there is anything to come back for."""
         self._reap()
-        with between_enqueueings(self.root) as quiet:
+        with try_enqueue_lock(self.root) as quiet:
             infos = self._store.infos()
         own = {worker.run.path for worker in self._workers}
         others = [info for info in infos if info.directory.path not in own]
@@ -99,13 +99,13 @@ class Runner:
         ]
         if quiet and not self._terminated:
             ready = [info for info in queued if self._may_start(info.directory)]
-            for info, slot in zip(ready, self._plan.free(live, len(ready)), strict=False):
-                if fitting := self._with_threads_of_before(info, slot, alone=not live):
+            for info, slot in zip(ready, self._plan.free_slots(live, len(ready)), strict=False):
+                if fitting := self._with_previous_threads(info, slot, alone=not live):
                     self._start(info, fitting)
                     live.append((fitting.device, fitting.threads))
         return bool(queued or live or not quiet)
 
-    def _with_threads_of_before(self, info: RunInfo, slot: Slot, *, alone: bool) -> Slot | None:
+    def _with_previous_threads(self, info: RunInfo, slot: Slot, *, alone: bool) -> Slot | None:
         """The slot with as many threads as a resumed run had, so that it goes on exactly; None: wait for them.
 
         More than the slot has would crowd the others, so such a run waits until it is alone. On a machine that has
@@ -119,12 +119,12 @@ class Runner:
         return replace(slot, threads=wanted)
 
     def _may_start(self, run: RunDirectory) -> bool:
-        strikes = self._strikes.get(run.path)
+        strikes = self._backoffs.get(run.path)
         return strikes is None or time.monotonic() >= strikes.not_before
 
     def _start(self, info: RunInfo, slot: Slot) -> None:
         run = info.directory
-        command = command_line(
+        command = module_command(
             self._worker_module,
             str(run.path),
             *("--device", slot.device, "--threads", str(slot.threads // slot.processes)),
@@ -132,10 +132,10 @@ class Runner:
         )
         folder = info.file.provenance.get("directory", "")
         try:
-            signature = _signature(run)
+            signature = _status_signature(run)
             with _open_log(run) as log:
                 threads = f"{slot.threads} thread" + "s" * (slot.threads != 1)
-                log.write(f"--- {_now()} worker on {slot.device}, {threads}\n".encode())
+                log.write(f"--- {_timestamp()} worker on {slot.device}, {threads}\n".encode())
                 log.flush()
                 log_start = log.tell()
                 process = subprocess.Popen(
@@ -148,10 +148,10 @@ class Runner:
                     env=_worker_environment(info, slot),
                 )
         except OSError as error:  # removed meanwhile, or the machine is out of something
-            _say(f"{run.id}: cannot start a worker ({error})")
-            self._strike(run, f"no worker could be started ({error.strerror or error})")
+            _log(f"{run.id}: cannot start a worker ({error})")
+            self._back_off(run, f"no worker could be started ({error.strerror or error})")
             return
-        _say(f"{run.id}: worker {process.pid} on {slot.device}, {slot.threads} threads")
+        _log(f"{run.id}: worker {process.pid} on {slot.device}, {slot.threads} threads")
         self._workers.append(_Worker(run, process, slot, signature, log_start))
 
     def _reap(self) -> None:
@@ -159,7 +159,7 @@ class Runner:
             code = worker.process.poll()
             if code is not None:
                 self._workers.remove(worker)
-                _say(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
+                _log(f"{worker.run.id}: worker {worker.process.pid} ended ({code})")
                 self._handle_exit(worker, code)
                 if code < 0:
                     _log_killed(worker.run, code)
@@ -168,41 +168,41 @@ class Runner:
         """Make sure that a run whose worker never took it is not started for ever."""
         run = worker.run
         try:
-            untouched = _signature(run) == worker.signature
+            untouched = _status_signature(run) == worker.signature
         except OSError:  # removed
             return
         if not untouched:
-            self._strikes.pop(run.path, None)
+            self._backoffs.pop(run.path, None)
         elif code == 0:
-            self._strike(run, "its worker ended three times without a word")
-        elif not _fail_if_queued(run, worker.signature, words := _last_words(worker, code)):
-            self._strike(run, words)
+            self._back_off(run, "its worker ended three times without a word")
+        elif not _fail_if_queued(run, worker.signature, words := _exit_text(worker, code)):
+            self._back_off(run, words)
 
-    def _strike(self, run: RunDirectory, error: str) -> None:
+    def _back_off(self, run: RunDirectory, error: str) -> None:
         """Try again later, each time after twice as long; after three times say that the run failed.
 
         Where not even that can be said, on a full disk or in a folder that cannot be written, try once a minute.
         """
-        strikes = self._strikes.setdefault(run.path, _Strikes())
+        strikes = self._backoffs.setdefault(run.path, _Backoff())
         strikes.count += 1
-        strikes.not_before = time.monotonic() + min(_POLL * 2**strikes.count, _LONGEST_WAIT)
-        if strikes.count >= _STRIKES:
+        strikes.not_before = time.monotonic() + min(_POLL_SECONDS * 2**strikes.count, _MAX_BACKOFF)
+        if strikes.count >= _MAX_FAILURES:
             try:
-                said = _fail_if_queued(run, _signature(run), error)
+                said = _fail_if_queued(run, _status_signature(run), error)
             except OSError:  # removed
                 said = True
             if said:
-                del self._strikes[run.path]
+                del self._backoffs[run.path]
 
     def _terminate(self) -> None:
         self._terminated = True
 
-    def _devices(self) -> str:
+    def _device_names(self) -> str:
         return ", ".join(device.name for device in self._plan.devices)
 
 
 def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
-    environment = environment_for_training(slot.threads, processes=slot.processes)
+    environment = training_environment(slot.threads, processes=slot.processes)
     environment["PYTHONUNBUFFERED"] = "1"
     if "CUDA_VISIBLE_DEVICES" not in environment:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, by which slots were given
@@ -219,7 +219,7 @@ def _open_log(run: RunDirectory) -> BinaryIO:
 
 def _log_killed(run: RunDirectory, code: int) -> None:
     """Leave word in the log of a worker that was killed and could not."""
-    words = f"--- {_now()} the worker was killed by {_signal_name(-code)}"
+    words = f"--- {_timestamp()} the worker was killed by {_signal_name(-code)}"
     if code == -signal.SIGKILL:
         words += f"; if nobody did that, the system ran {OUT_OF_MEMORY}"
     with contextlib.suppress(OSError), _open_log(run) as log:  # the run is removed, or the disk full
@@ -231,26 +231,26 @@ def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: s
     try:
         with run.lock():
             status = run.read_status()
-            if status.state is State.QUEUED and _signature(run) == signature:
+            if status.state is State.QUEUED and _status_signature(run) == signature:
                 changes = {"state": State.FAILED, "error": sanitize(error), "heartbeat": time.time()}
                 run.write_status(msgspec.structs.replace(status, **changes))
-                _say(f"{run.id}: failed ({error})")
+                _log(f"{run.id}: failed ({error})")
     except RunBusyError:
         return True  # a worker that another runner started has it
     except (UserError, OSError) as problem:
-        _say(f"{run.id}: {problem}")
+        _log(f"{run.id}: {problem}")
         return not run.status_file.exists()
     return True
 
 
-def _last_words(worker: _Worker, code: int) -> str:
+def _exit_text(worker: _Worker, code: int) -> str:
     """How a worker ended, with the last line that it wrote."""
     how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with code {code}"
     try:
         with open_regular(worker.run.log) as log:
             size = log.seek(0, os.SEEK_END)
-            log.seek(max(worker.log_start, size - _TAIL))
-            lines = log.read(_TAIL).decode("utf-8", errors="replace").splitlines()
+            log.seek(max(worker.log_start, size - _LOG_TAIL))
+            lines = log.read(_LOG_TAIL).decode("utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     said = [line.strip() for line in lines if line.strip()]
@@ -268,7 +268,7 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _signature(run: RunDirectory) -> tuple[int, int, int]:
+def _status_signature(run: RunDirectory) -> tuple[int, int, int]:
     found = os.stat(run.status_file)
     return found.st_mtime_ns, found.st_ino, found.st_size
 
@@ -283,7 +283,7 @@ def _remove_leftovers(root: Path) -> None:
 
 
 @contextlib.contextmanager
-def _waking_signals(terminate: Callable[[], None]) -> Iterator[int]:
+def _wakeup_fd(terminate: Callable[[], None]) -> Iterator[int]:
     """Handle SIGTERM, SIGINT and SIGCHLD; the file descriptor becomes readable at each."""
     bell, ringer = os.pipe()
     os.set_blocking(bell, False)
@@ -305,18 +305,18 @@ def _waking_signals(terminate: Callable[[], None]) -> Iterator[int]:
         os.close(ringer)
 
 
-def _wait(bell: int, seconds: float) -> None:
+def _wait_readable(bell: int, seconds: float) -> None:
     if select.select([bell], [], [], seconds)[0]:
         with contextlib.suppress(BlockingIOError):
             os.read(bell, 4096)
 
 
-def _now() -> str:
+def _timestamp() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     with contextlib.suppress(
         OSError
     ):  # a full disk must not end the runner: its log is the least that is lost
-        print(f"{_now()} {sanitize(text)}", flush=True)
+        print(f"{_timestamp()} {sanitize(text)}", flush=True)

@@ -98,7 +98,7 @@ def _acquire(path: Path) -> int | None:
 
 
 @contextlib.contextmanager
-def enqueueing(root: Path) -> Iterator[None]:
+def hold_enqueue_lock(root: Path) -> Iterator[None]:
     """Queue several runs as one: no runner looks at the folder until the block ends.
 
     Raises:
@@ -117,7 +117,7 @@ def enqueueing(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def between_enqueueings(root: Path) -> Iterator[bool]:
+def try_enqueue_lock(root: Path) -> Iterator[bool]:
     """Look at the folder while nobody queues; False when somebody does: look again soon."""
     handle = _open(root / ".enqueue.lock")
     try:

@@ -20,7 +20,7 @@ _THREAD_VARIABLES: Final = (
 _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 
 
-def command_line(module: str, *arguments: str, processes: int = 1) -> list[str]:
+def module_command(module: str, *arguments: str, processes: int = 1) -> list[str]:
     """Our interpreter with a module, under torchrun where there are several processes."""
     command = [sys.executable, "-P", "-m"]
     if processes > 1:
@@ -28,7 +28,7 @@ def command_line(module: str, *arguments: str, processes: int = 1) -> list[str]:
     return [*command, module, *arguments]
 
 
-def environment_for_children() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Our environment, in which children find `core` whatever their working directory."""
     environment = dict(os.environ)
     if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
@@ -38,14 +38,14 @@ def environment_for_children() -> dict[str, str]:
     return environment
 
 
-def environment_for_training(threads: int, *, processes: int = 1) -> dict[str, str]:
+def training_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
     """The environment of a training that is started by `command_line`.
 
     Args:
         threads: of all its processes together.
         processes: that it consists of; they talk to each other on this host alone.
     """
-    environment = environment_for_children()
+    environment = child_environment()
     environment.update(dict.fromkeys(_THREAD_VARIABLES, str(max(1, threads // processes))))
     # Of a torchrun that we may be under: our children are no part of that.
     environment.pop("WORLD_SIZE", None)

@@ -7,7 +7,7 @@ from typing import Final
 
 from core.errors import UserError
 from core.launch.devices import Plan
-from core.launch.subprocess_env import environment_for_children
+from core.launch.subprocess_env import child_environment
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, TrajectorySpec, read_progress, write_progress
@@ -37,8 +37,8 @@ def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan:
         return 0
     command = [sys.executable, "-P", "-m", MODULE, *(str(run.path.absolute()) for run in wanted)]
     command += ["--sampler", spec.sampler, "--steps", str(spec.steps)]
-    command += ["--device", plan.first, "--threads", str(THREADS)]
-    environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+    command += ["--device", plan.first_device, "--threads", str(THREADS)]
+    environment = child_environment() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
     folder = spec.path(wanted[0]).parent
     try:
         folder.mkdir(exist_ok=True)

@@ -27,10 +27,10 @@ def augment(x0: Tensor, kind: Augment, step: int) -> Tensor:
     if count == 1:
         return x0
     parts = x0.tensor_split(count)
-    return torch.cat([_turned(part, (place + step) % count) for place, part in enumerate(parts)])
+    return torch.cat([_apply_symmetry(part, (place + step) % count) for place, part in enumerate(parts)])
 
 
-def _turned(x0: Tensor, number: int) -> Tensor:
+def _apply_symmetry(x0: Tensor, number: int) -> Tensor:
     """One of the eight symmetries; the first two are the picture itself and its mirror image."""
     if number & 1:
         x0 = x0.flip(3)

@@ -32,8 +32,8 @@ from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
 FORMAT_VERSION: Final = 1
-_POSITION: Final = "ddpm-tui"
-_CHECKSUMS: Final = "crc32"
+_POSITION_KEY: Final = "ddpm-tui"
+_CHECKSUMS_KEY: Final = "crc32"
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,10 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
     run.checkpoint.parent.mkdir(exist_ok=True)
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = msgspec.json.encode(position).decode()
-    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {_POSITION: zlib.crc32(text.encode())}
-    header = {_POSITION: text, _CHECKSUMS: msgspec.json.encode(sums).decode()}
+    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
+        _POSITION_KEY: zlib.crc32(text.encode())
+    }
+    header = {_POSITION_KEY: text, _CHECKSUMS_KEY: msgspec.json.encode(sums).decode()}
     try:
         _write_checkpoint(run, on_cpu, header)
     except OSError as error:
@@ -103,12 +105,12 @@ def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dic
             temporary.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
         except SafetensorError as error:
             raise _as_os_error(error, run.checkpoint) from error
-        second = _second_name(run) if run.checkpoint.exists() else None
+        second = _link_last(run) if run.checkpoint.exists() else None
     if second is not None:
         os.replace(second, run.previous_checkpoint)
 
 
-def _second_name(run: RunDirectory) -> Path | None:
+def _link_last(run: RunDirectory) -> Path | None:
     """A hidden second name for the last checkpoint, which a new one is about to replace.
 
     Where the file system has no hard links the last becomes the previous one at once, and readers take that meanwhile.
@@ -139,11 +141,11 @@ def read_checkpoint(
     Raises:
         UserError: there is none, none that is whole, or it was made by a newer version.
     """
-    tensors, position, _ = _newest_whole(run, prefix)
+    tensors, position, _ = _read_newest_intact(run, prefix)
     return tensors, position
 
 
-def take_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
+def recover_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
     """All of `read_checkpoint`, to go on from; the caller is the run's writer.
 
     What was read is the last checkpoint afterwards, so that a damaged one does not take the previous one's place.
@@ -151,7 +153,7 @@ def take_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
     Raises:
         UserError: see `read_checkpoint`.
     """
-    tensors, position, path = _newest_whole(run, "")
+    tensors, position, path = _read_newest_intact(run, "")
     if path != run.checkpoint:
         os.replace(path, run.checkpoint)
     return tensors, position
@@ -162,7 +164,7 @@ def has_checkpoint(run: RunDirectory) -> bool:
     return run.checkpoint.exists() or run.previous_checkpoint.exists()
 
 
-def _newest_whole(
+def _read_newest_intact(
     run: RunDirectory, prefix: str | tuple[str, ...]
 ) -> tuple[dict[str, Tensor], Position, Path]:
     problem: Exception | None = None
@@ -196,15 +198,17 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if unknown := header.keys() - {_POSITION, _CHECKSUMS}:
+            if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
                 raise ValueError(
                     f"its header names {min(unknown)[:40]!r}"
                 )  # maybe the checksums' name itself
-            text = header[_POSITION]
+            text = header[_POSITION_KEY]
             sums = (
-                msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int]) if _CHECKSUMS in header else None
+                msgspec.json.decode(header[_CHECKSUMS_KEY], type=dict[str, int])
+                if _CHECKSUMS_KEY in header
+                else None
             )
-            if sums is not None and zlib.crc32(text.encode()) != sums.pop(_POSITION):
+            if sums is not None and zlib.crc32(text.encode()) != sums.pop(_POSITION_KEY):
                 raise ValueError("its position has changed since it was written")
             if (version := msgspec.json.decode(text, type=_Versioned).format_version) > FORMAT_VERSION:
                 raise UserError(
@@ -214,7 +218,7 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
             tensors = {name: file.get_tensor(name) for name in names}
         if sums is not None:  # files of before there were checksums are believed
-            _verify(sums, tensors, prefix)
+            _verify_checksums(sums, tensors, prefix)
     except UserError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
@@ -223,7 +227,9 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     return tensors, position
 
 
-def _verify(sums: Mapping[str, int], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]) -> None:
+def _verify_checksums(
+    sums: Mapping[str, int], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]
+) -> None:
     """Bits can change on a disk without anybody telling."""
     expected = {name: value for name, value in sums.items() if name.startswith(prefix)}
     found = {name: _checksum(value) for name, value in tensors.items()}
@@ -239,7 +245,7 @@ def _checksum(value: Tensor) -> int:
     return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, start) if value.numel() else start
 
 
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:
+def load_model_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:
     """Copy the tensors named ``prefix + name`` into the network.
 
     Raises:
@@ -285,7 +291,7 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     # One read: a live run may replace the file, and weights must not come from two epochs.
     tensors, position = read_checkpoint(run, ("model.", "ema."))
     model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
-    load_weights(model, tensors, "model.", run)
+    load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in tensors.items():
@@ -295,7 +301,7 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     return LoadedModel(model, make_diffusion(config), config, position)
 
 
-def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+def optimizer_state_dict(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """The optimizers' states as named tensors."""
     found: dict[str, Tensor] = {}
     for index, optimizer in enumerate(optimizers):
@@ -305,7 +311,7 @@ def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tens
     return found
 
 
-def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
+def load_optimizer_state_dict(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
     """Bring back what `optimizer_tensors` gave, each moment in its parameter's memory format.
 
     A fused optimizer walks through the memory of a parameter and its moments side by side, whatever their strides say.

@@ -26,9 +26,9 @@ from torch.distributed.rendezvous import rendezvous
 from core.errors import EXIT_RUN_FAILED, UserError
 
 FLUSH_SECONDS: Final = 0.25
-_PATIENCE: Final = datetime.timedelta(days=7)
+_CONTROL_TIMEOUT: Final = datetime.timedelta(days=7)
 """The others wait for process 0 to draw pictures, however long that takes; should it die, they hear of it at once."""
-_WORDS: Final = "last words"
+_ERROR_KEY: Final = "last words"
 
 
 class Shard(NamedTuple):
@@ -45,11 +45,11 @@ class SingleProcess:
     of this host, joined by ``+``.
     """
 
-    rank, size = 0, 1
+    rank, world_size = 0, 1
 
     def __init__(self, devices: str = "cpu", place: int = 0) -> None:
         self.devices, self.device = devices, torch.device(devices.split("+")[place])
-        self._since = 0.0
+        self._window_start = 0.0
 
     def sync_batchnorm(self, model: nn.Module) -> nn.Module:
         """The network, fit to see a share of each batch only; its tensors and their names stay."""
@@ -65,7 +65,7 @@ class SingleProcess:
 
     def start_window(self) -> None:
         """Losses begin to pend."""
-        self._since = time.monotonic()
+        self._window_start = time.monotonic()
 
     def should_stop(self, stop: Callable[[], bool]) -> bool:
         """Whether to end before the next step; `stop` is what this process wants, and is asked each time."""
@@ -73,7 +73,7 @@ class SingleProcess:
 
     def should_flush(self, stop: Callable[[], bool]) -> bool:
         """Whether to fetch the losses now, after a step."""
-        return stop() or time.monotonic() - self._since >= FLUSH_SECONDS
+        return stop() or time.monotonic() - self._window_start >= FLUSH_SECONDS
 
     def flush(self, losses: list[Tensor]) -> list[float]:
         """The losses of whole batches, from what each process adds to each; waits for the device."""
@@ -101,10 +101,10 @@ class ProcessGroup(SingleProcess):
 
     def __init__(self, devices: str, place: int) -> None:
         super().__init__(devices, place)
-        self._launcher = os.getppid()
+        self._launcher_pid = os.getppid()
         # Steps of a drain, as this process would have it, and those that this drain has left.
-        self._steps, self._left = 1, 0
-        self._store, self.rank, self.size = next(rendezvous("env://"))
+        self._window_steps, self._steps_left = 1, 0
+        self._store, self.rank, self.world_size = next(rendezvous("env://"))
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.set_device(self.device)
@@ -112,10 +112,10 @@ class ProcessGroup(SingleProcess):
             "nccl" if on_gpu else "gloo",
             store=self._store,
             rank=self.rank,
-            world_size=self.size,
+            world_size=self.world_size,
             device_id=self.device if on_gpu else None,
         )
-        self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        self._control_group = dist.new_group(backend="gloo", timeout=_CONTROL_TIMEOUT)
 
     def sync_batchnorm(self, model: nn.Module) -> nn.Module:
         if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
@@ -136,23 +136,23 @@ class ProcessGroup(SingleProcess):
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def shard(self, count: int) -> Shard:
-        if count < self.size:  # too few to give each process one: each computes them all
-            return Shard(slice(0, count), 1 / self.size)
-        first, end = (count * number // self.size for number in (self.rank, self.rank + 1))
+        if count < self.world_size:  # too few to give each process one: each computes them all
+            return Shard(slice(0, count), 1 / self.world_size)
+        first, end = (count * number // self.world_size for number in (self.rank, self.rank + 1))
         return Shard(slice(first, end), (end - first) / count)
 
     def should_stop(self, stop: Callable[[], bool]) -> bool:
         # Without torchrun nobody would end us all when one fails.
-        wanted = stop() or os.getppid() != self._launcher
-        if self._left:
+        wanted = stop() or os.getppid() != self._launcher_pid
+        if self._steps_left:
             return False
         self._since = time.monotonic()
-        stopping, self._left = self.all_reduce_max(wanted, self._steps if self.rank == 0 else 1)
+        stopping, self._steps_left = self.all_reduce_max(wanted, self._window_steps if self.rank == 0 else 1)
         return bool(stopping)
 
     def should_flush(self, stop: Callable[[], bool]) -> bool:
-        self._left -= 1
-        return self._left == 0
+        self._steps_left -= 1
+        return self._steps_left == 0
 
     def flush(self, losses: list[Tensor]) -> list[float]:
         self.all_reduce_max()  # a process that is gone is noticed here; the sum on a GPU would wait for it
@@ -160,7 +160,7 @@ class ProcessGroup(SingleProcess):
         dist.all_reduce(parts)
         fetched: list[float] = parts.tolist()
         pace = len(fetched) / max(1e-9, time.monotonic() - self._since)
-        self._steps, self._left = max(1, min(2 * len(fetched), int(pace * FLUSH_SECONDS))), 0
+        self._window_steps, self._steps_left = max(1, min(2 * len(fetched), int(pace * FLUSH_SECONDS))), 0
         return fetched
 
     def all_reduce_sum(self, part: Tensor) -> float:
@@ -170,7 +170,7 @@ class ProcessGroup(SingleProcess):
 
     def all_reduce_max(self, *values: int) -> list[int]:
         said = torch.tensor(values or (0,), dtype=torch.int64)
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=self._control)
+        dist.all_reduce(said, dist.ReduceOp.MAX, group=self._control_group)
         found: list[int] = said.tolist()
         return found
 
@@ -179,18 +179,18 @@ class ProcessGroup(SingleProcess):
         if not (of_gloo or isinstance(error, dist.DistError)):
             return ""
         with contextlib.suppress(RuntimeError):  # the store is torchrun's, which may be gone too
-            if self._store.check([_WORDS]):
-                words: bytes = self._store.get(_WORDS)
+            if self._store.check([_ERROR_KEY]):
+                words: bytes = self._store.get(_ERROR_KEY)
                 return words.decode(errors="replace")
         return (
-            f"one of its {self.size} processes was killed or crashed, and its log may say why; "
+            f"one of its {self.world_size} processes was killed or crashed, and its log may say why; "
             "resume, and it goes on from its last checkpoint"
         )
 
     def abort(self, words: str = "") -> None:
         if words:
             with contextlib.suppress(RuntimeError):
-                self._store.set(_WORDS, f"process {self.rank} of {self.size}: {words}")
+                self._store.set(_ERROR_KEY, f"process {self.rank} of {self.world_size}: {words}")
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(EXIT_RUN_FAILED)  # what is shared cannot be closed in good order without the others
@@ -207,23 +207,23 @@ def init_distributed(asked: str) -> Iterator[SingleProcess]:
         UserError: there are not as many devices as processes, or the processes do not find each other.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield SingleProcess(_each(asked, 1))
+        yield SingleProcess(_device_names(asked, 1))
         return
     try:
         place, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        team = ProcessGroup(_each(asked, count), place)
+        process_group = ProcessGroup(_device_names(asked, count), place)
     except (KeyError, ValueError, RuntimeError) as error:
         words = " ".join(str(error).split("\n")[0].split())
         raise UserError(
             f"the processes of a run do not find each other ({words}); start them by torchrun"
         ) from error
-    yield team
+    yield process_group
     with contextlib.suppress(RuntimeError):  # others may have left already
-        team.all_reduce_max()
+        process_group.all_reduce_max()
         dist.destroy_process_group()
 
 
-def _each(asked: str, count: int) -> str:
+def _device_names(asked: str, count: int) -> str:
     """The devices of so many processes of this host, joined by ``+``."""
     short = {"cpu": ["cpu"] * count, "cuda": [f"cuda:{number}" for number in range(count)]}
     names = short.get(asked, asked.split("+"))

@@ -20,14 +20,14 @@ class Ema:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self._live = dict(model.named_parameters())
-        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._live.items()}
+        self._parameters = dict(model.named_parameters())
+        self.weights: dict[str, Tensor] = {name: p.detach().clone() for name, p in self._parameters.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take the parameters as they are after `step` steps of training, counted from 1, into the mean."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), list(self._live.values()), 1 - decay)
+        torch._foreach_lerp_(list(self.weights.values()), list(self._parameters.values()), 1 - decay)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
@@ -40,5 +40,5 @@ class Ema:
 
     @torch.no_grad()
     def _swap(self) -> None:
-        for name, live in self._live.items():
+        for name, live in self._parameters.items():
             live.data, self.weights[name] = self.weights[name], live.data

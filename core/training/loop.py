@@ -23,10 +23,10 @@ from core.runs import RunDirectory
 from core.training.augmentation import augment
 from core.training.checkpoint import (
     Position,
-    load_optimizers,
-    load_weights,
+    load_model_weights,
+    load_optimizer_state_dict,
     make_diffusion,
-    optimizer_tensors,
+    optimizer_state_dict,
 )
 from core.training.compiler import compile_options, find_compiler
 from core.training.distributed import SingleProcess
@@ -73,19 +73,23 @@ class Trainer:
         config: what to train.
         pictures: what to learn.
         device: where.
-        team: the processes that train it, each with a trainer of its own; None is this one alone.
+        process_group: the processes that train it, each with a trainer of its own; None is this one alone.
 
     Raises:
         UserError: the network does not take pictures of this size, or not several processes.
     """
 
     def __init__(
-        self, config: RunConfig, images: ImageSet, device: torch.device, team: SingleProcess | None = None
+        self,
+        config: RunConfig,
+        images: ImageSet,
+        device: torch.device,
+        process_group: SingleProcess | None = None,
     ) -> None:
         train = config.train
-        self.config, self.device, self.team = config, device, team or SingleProcess()
+        self.config, self.device, self.process_group = config, device, process_group or SingleProcess()
         self.channels, self.size = images.channels, images.size
-        self.x = torch.from_numpy(np.array(images.train)).to(device)
+        self.images = torch.from_numpy(np.array(images.train)).to(device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
         torch.manual_seed(train.seed)
@@ -93,29 +97,29 @@ class Trainer:
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self.model = self.team.sync_batchnorm(model)
-        self._forward: Callable[..., Tensor] = self.team.wrap_ddp(self.model)
+        self.model = self.process_group.sync_batchnorm(model)
+        self._forward: Callable[..., Tensor] = self.process_group.wrap_ddp(self.model)
         compiles = train.compile and (device.type != "cpu" or find_compiler() is not None)
         if compiles:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
-        self._replays = compiles and device.type == "cuda"
+        self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
-        self.timesteps = TimestepSampler(
+        self.timestep_sampler = TimestepSampler(
             self.diffusion.schedule,
             train.noise_levels,
             stratified=train.stratified_timesteps,
             device=device,
         )
         weights = loss_weights(self.diffusion, train.loss_weight)
-        self.weights = None if weights is None else weights.to(device)
+        self.loss_weights = None if weights is None else weights.to(device)
         self.bf16 = train.precision == "bf16" or (
             # Where several processes train, none may take another one than the rest.
-            train.precision == "auto" and not self.team.all_reduce_max(not bf16_is_fast(device))[0]
+            train.precision == "auto" and not self.process_group.all_reduce_max(not bf16_is_fast(device))[0]
         )
-        self.batches = math.ceil(len(self.x) / train.batch_size)
-        self.steps = self.batches * train.epochs
+        self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
+        self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
 
@@ -129,21 +133,21 @@ class Trainer:
             NonFiniteLossError: the loss became NaN or infinite; what was learnt since the last checkpoint is lost.
         """
         while self.epoch < self.config.train.epochs:
-            order = self._order()
+            order = self._epoch_order()
             pending: list[Tensor] = []
-            self.team.start_window()
-            while self.batch < self.batches:
-                if self.team.should_stop(stop):
+            self.process_group.start_window()
+            while self.batch < self.batches_per_epoch:
+                if self.process_group.should_stop(stop):
                     return
-                pending.append(self._step(order))
-                if self.batch == self.batches or self.team.should_flush(stop):
+                pending.append(self._train_step(order))
+                if self.batch == self.batches_per_epoch or self.process_group.should_flush(stop):
                     yield self._flush(pending)
                     pending = []
-                    self.team.start_window()
-            yield self._end_epoch(stop)
+                    self.process_group.start_window()
+            yield self._finish_epoch(stop)
 
     @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
+    def eval_mode(self) -> Iterator[None]:
         """The network as it samples: in eval mode, with the mean weights where there are any, without gradients."""
         with torch.no_grad(), self.ema.applied() if self.ema else contextlib.nullcontext():
             self.model.eval()
@@ -161,25 +165,25 @@ class Trainer:
         generator = torch.Generator(self.device).manual_seed(self.config.train.seed + 1)
         total = torch.zeros((), device=self.device)
         count = len(self.heldout)
-        timesteps = self.timesteps.spread(count)
-        with self.evaluating():
+        timesteps = self.timestep_sampler.evenly_spaced(count)
+        with self.eval_mode():
             for start in range(0, count, _HELDOUT_BATCH):
                 tick()
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
-                mine, weight = self.team.shard(len(x0))
+                mine, weight = self.process_group.shard(len(x0))
                 whole, x0, t, eps = len(x0), x0[mine], t[mine], eps[mine]
                 output = self.model(self.diffusion.q_sample(x0, t, eps), t)
                 total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * whole)
-        return self.team.all_reduce_sum(total) / count
+        return self.process_group.all_reduce_sum(total) / count
 
-    def tensors(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """All that a continuation needs, by name; with `position`."""
         found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema:
             found |= {f"ema.{name}": value for name, value in self.ema.weights.items()}
-        return {**found, **optimizer_tensors(self.optimizers), "rng": self.generator.get_state()}
+        return {**found, **optimizer_state_dict(self.optimizers), "rng": self.generator.get_state()}
 
     def position(self, *, elapsed: float, metrics_offset: int) -> Position:
         """Where the training stands; everything must be drained."""
@@ -192,7 +196,9 @@ class Trainer:
             metrics_offset=metrics_offset,
             channels=self.channels,
             size=self.size,
-            threads=torch.get_num_threads() if self.device.type == "cpu" and self.team.size == 1 else 0,
+            threads=torch.get_num_threads()
+            if self.device.type == "cpu" and self.process_group.world_size == 1
+            else 0,
             precision="bf16" if self.bf16 else "fp32",
         )
 
@@ -202,12 +208,12 @@ class Trainer:
         Raises:
             UserError: they are of another training.
         """
-        load_weights(self.model, tensors, "model.", run)
+        load_model_weights(self.model, tensors, "model.", run)
         try:
             if self.ema:
                 for name, value in self.ema.weights.items():
                     value.copy_(tensors[f"ema.{name}"])
-            load_optimizers(self.optimizers, tensors)
+            load_optimizer_state_dict(self.optimizers, tensors)
             self.generator.set_state(tensors["rng"])
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise UserError(
@@ -233,22 +239,22 @@ class Trainer:
         """The rate of the next step: a linear warm-up, then constant, then a linear cool-down to zero."""
         train = self.config.train
         rise = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        left = 1 - self.step / self.steps
+        left = 1 - self.step / self.total_steps
         fall = min(1.0, left / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * rise * fall
 
-    def _order(self) -> Tensor:
+    def _epoch_order(self) -> Tensor:
         generator = torch.Generator().manual_seed(self.config.train.seed * 1_000_003 + self.epoch)
-        return torch.randperm(len(self.x), generator=generator).to(self.device)
+        return torch.randperm(len(self.images), generator=generator).to(self.device)
 
-    def _step(self, order: Tensor) -> Tensor:
+    def _train_step(self, order: Tensor) -> Tensor:
         size = self.config.train.batch_size
-        x0 = _scale(self.x[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
         x0 = augment(x0, self.config.train.augment, self.step)
-        t = self.timesteps.draw(len(x0), self.generator)
+        t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
         # Every process has drawn the whole batch's, so that its generator stays where the others' are.
-        mine, weight = self.team.shard(len(x0))
+        mine, weight = self.process_group.shard(len(x0))
         x0, t, eps = x0[mine], t[mine], eps[mine]
         xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
@@ -256,15 +262,17 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        if self._replays:
+        if self._cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self._forward(xt, t)
         losses = self.diffusion.loss(output, x0, eps, t)
         loss = losses.mean()  # reported as it is, so that trainings can be compared
-        weighted = loss if self.weights is None else (self.weights[t] * losses).mean()
-        if self.team.size > 1:  # what is reported is summed over the processes, while gradients are averaged
-            loss, weighted = loss * weight, weighted * (weight * self.team.size)
+        weighted = loss if self.loss_weights is None else (self.loss_weights[t] * losses).mean()
+        if (
+            self.process_group.world_size > 1
+        ):  # what is reported is summed over the processes, while gradients are averaged
+            loss, weighted = loss * weight, weighted * (weight * self.process_group.world_size)
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
@@ -275,7 +283,7 @@ class Trainer:
         return loss.detach()
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
-        losses = self.team.flush(pending)
+        losses = self.process_group.flush(pending)
         first = self.step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -285,7 +293,7 @@ class Trainer:
         self.epoch_losses += losses
         return StepsReport(self.epoch + 1, first, losses)
 
-    def _end_epoch(self, tick: Callable[[], object]) -> EpochReport:
+    def _finish_epoch(self, tick: Callable[[], object]) -> EpochReport:
         losses, rate = self.epoch_losses, self.learning_rate()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
         mean = math.fsum(losses) / len(losses)

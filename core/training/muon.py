@@ -57,7 +57,7 @@ class Muon(Optimizer):
         buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         updates = torch._foreach_lerp(gradients, buffers, momentum)
-        orthogonal = orthogonalise([_as_matrix(update) for update in updates])
+        orthogonal = orthogonalize([_as_matrix(update) for update in updates])
         torch._foreach_mul_(orthogonal, [-0.2 * rate * max(update.shape) ** 0.5 for update in orthogonal])
         torch._foreach_mul_(parameters, 1 - rate * weight_decay)
         torch._foreach_add_(
@@ -66,7 +66,7 @@ class Muon(Optimizer):
         )
 
 
-def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
+def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
     """The nearest matrices with singular values near 1, by five Newton-Schulz steps.
 
     A step is a polynomial of the Gram matrix times the matrix. All five commute, so they are done on the Gram matrix
@@ -91,7 +91,7 @@ def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
     torch._foreach_clamp_min_(norms, 1e-12)
     wide = list(torch._foreach_div(wide, norms))
     for indices in alike.values():
-        steps = _steps(torch.stack([wide[index] @ wide[index].mT for index in indices]))
+        steps = _newton_schulz(torch.stack([wide[index] @ wide[index].mT for index in indices]))
         for index, step in zip(indices, steps, strict=True):
             wide[index] = step @ wide[index]
     return [
@@ -100,7 +100,7 @@ def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
     ]
 
 
-def _steps(gram: Tensor) -> Tensor:
+def _newton_schulz(gram: Tensor) -> Tensor:
     """What all Newton-Schulz steps together multiply matrices by, [K, rows, rows], from their Gram matrices."""
     a, b, c = _COEFFICIENTS
     scaled_identity = a * torch.eye(gram.shape[-1], device=gram.device)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-_WORTH: Final = 1.15
+_MIN_SPEEDUP: Final = 1.15
 """How many times as fast convolutions must be in bfloat16, for casting what goes into them to pay."""
 _ROUNDS: Final = 50
 
@@ -23,7 +23,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Whether a training on the device is faster in bfloat16 than in float32; of a CPU it is measured."""
-    return has_bf16(device) and (device.type != "cpu" or bf16_speedup() >= _WORTH)
+    return has_bf16(device) and (device.type != "cpu" or bf16_speedup() >= _MIN_SPEEDUP)
 
 
 @functools.cache

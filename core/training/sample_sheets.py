@@ -16,12 +16,12 @@ from core.training.loop import Trainer
 _SHEET_COLUMNS = 8
 
 
-def draw_noises(run: RunDirectory, trainer: Trainer) -> None:
+def write_noise_sheet(run: RunDirectory, trainer: Trainer) -> None:
     """Write the starting noises as the sheet of epoch 0."""
-    _write_samples(run, trainer, 0, trainer_noise(trainer))
+    _write_sample_sheet(run, trainer, 0, _trainer_noise(trainer))
 
 
-def starting_noises(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Tensor:
+def initial_noise(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Tensor:
     """The noises [N, C, H, W] from which a run's pictures start: a function of `sample.seed`, on the CPU."""
     count = max(sample.count, sample.reverse_count)
     return torch.randn((count, *shape), generator=torch.Generator().manual_seed(sample.seed))
@@ -32,25 +32,25 @@ def sampler_generator(sample: SampleConfig) -> torch.Generator:
     return torch.Generator().manual_seed(sample.seed + 1)
 
 
-def trainer_noise(trainer: Trainer) -> torch.Tensor:
+def _trainer_noise(trainer: Trainer) -> torch.Tensor:
     """The starting noises [N, C, H, W], where the training is."""
     shape = (trainer.channels, trainer.size, trainer.size)
-    return starting_noises(trainer.config.sample, shape).to(trainer.device)
+    return initial_noise(trainer.config.sample, shape).to(trainer.device)
 
 
-def draw_missing(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
-    """Draw what a stop made `draw_epoch` give up, where the training stands at that epoch's end."""
+def write_missing_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
+    """Draw what a stop made `write_epoch_sheets` give up, where the training stands at that epoch's end."""
     sheet_due, strip_due = _due(trainer)
-    there = [file.exists() for file in _files(run, trainer.epoch)]
+    there = [file.exists() for file in _sheet_paths(run, trainer.epoch)]
     if (
         trainer.batch == 0
         and trainer.epoch > 0
         and ((sheet_due and not there[0]) or (strip_due and not there[1]))
     ):
-        draw_epoch(run, trainer, tick)
+        write_epoch_sheets(run, trainer, tick)
 
 
-def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
+def write_epoch_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
     """Write the samples of the epoch that just ended, and a strip where one is due.
 
     Args:
@@ -64,12 +64,12 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
         return
     states = []
     options = SamplerOptions(steps=sample.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
-    with trainer.evaluating():
+    with trainer.eval_mode():
         steps = run_sampler(
             sample.sampler,
             trainer.model,
             trainer.diffusion,
-            trainer_noise(trainer),
+            _trainer_noise(trainer),
             options,
             generator=sampler_generator(sample),
         )
@@ -79,14 +79,14 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
             if strip_due:
                 states.append(state.xt[: sample.reverse_count].cpu())
             final = state.xt
-    _write_samples(run, trainer, epoch, final)
+    _write_sample_sheet(run, trainer, epoch, final)
     if strip_due:
         shown = np.linspace(0, len(states) - 1, min(sample.reverse_states, len(states))).round().astype(int)
         # Strips side by side: a row is one start, from x_T to x_0.
         rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
         run.reverse.mkdir(exist_ok=True)
         write_sheet(
-            _files(run, epoch)[1],
+            _sheet_paths(run, epoch)[1],
             to_tiles(to_pixels(rows.numpy())),
             columns=len(shown),
             meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
@@ -101,16 +101,16 @@ def _due(trainer: Trainer) -> tuple[bool, bool]:
     return strip or epoch % sample.every == 0, strip
 
 
-def _files(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
+def _sheet_paths(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
     """The sheet and the strip of an epoch."""
     return run.samples / f"epoch-{epoch:04d}.png", run.reverse / f"epoch-{epoch:04d}.png"
 
 
-def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, images: torch.Tensor) -> None:
+def _write_sample_sheet(run: RunDirectory, trainer: Trainer, epoch: int, images: torch.Tensor) -> None:
     count = trainer.config.sample.count
     run.samples.mkdir(exist_ok=True)
     write_sheet(
-        _files(run, epoch)[0],
+        _sheet_paths(run, epoch)[0],
         to_tiles(to_pixels(images[:count].cpu().numpy())),
         columns=min(count, _SHEET_COLUMNS),
         meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},

@@ -20,7 +20,7 @@ _UNIFORM_SHARE: Final = 0.05
 """Drawn uniformly in any case, so that no timestep is left out: sampling visits them all, or some of each part."""
 
 
-def cumulative_weights(schedule: Schedule) -> NDArray[np.float64]:
+def timestep_cdf(schedule: Schedule) -> NDArray[np.float64]:
     """The chance of a timestep up to t, where log SNR has the density sech(log SNR / 2) / (2 pi) over all its range.
 
     That is how uniform timesteps of the cosine schedule are distributed in log SNR. Each timestep stands for the levels
@@ -59,32 +59,32 @@ class TimestepSampler:
     def __init__(
         self, schedule: Schedule, levels: NoiseLevels, *, stratified: bool, device: torch.device
     ) -> None:
-        self._total = schedule.timesteps
+        self._num_timesteps = schedule.timesteps
         self._stratified = stratified
         self._device = device
-        self._cumulative = (
+        self._cdf = (
             None
             if levels == "uniform"
-            else torch.from_numpy(cumulative_weights(schedule)).to(device, torch.float32)
+            else torch.from_numpy(timestep_cdf(schedule)).to(device, torch.float32)
         )
 
-    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """int64 [count], from 0 to T - 1."""
-        if self._cumulative is None and not self._stratified:
-            return torch.randint(self._total, (count,), generator=generator, device=self._device)
+        if self._cdf is None and not self._stratified:
+            return torch.randint(self._num_timesteps, (count,), generator=generator, device=self._device)
         place = torch.rand(count, generator=generator, device=self._device)
         if self._stratified:
             place = (place + torch.arange(count, device=self._device)) / count
-        return self._at(place)
+        return self._inverse_cdf(place)
 
-    def spread(self, count: int) -> Tensor:
+    def evenly_spaced(self, count: int) -> Tensor:
         """int64 [count], rising: spread as evenly as can be over what is drawn, and the same each time."""
-        return self._at((torch.arange(count, device=self._device) + 0.5) / count)
+        return self._inverse_cdf((torch.arange(count, device=self._device) + 0.5) / count)
 
-    def _at(self, place: Tensor) -> Tensor:
+    def _inverse_cdf(self, place: Tensor) -> Tensor:
         """The timesteps at these shares of all that is drawn, float32 in [0, 1]."""
-        if self._cumulative is None:
-            t = (place * self._total).long()
+        if self._cdf is None:
+            t = (place * self._num_timesteps).long()
         else:
-            t = torch.searchsorted(self._cumulative, place, right=True)
-        return t.clamp_max(self._total - 1)
+            t = torch.searchsorted(self._cdf, place, right=True)
+        return t.clamp_max(self._num_timesteps - 1)

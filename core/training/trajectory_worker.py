@@ -29,15 +29,15 @@ from core.runs.process import ProcessIdentity
 from core.runs.trajectory import Progress, TrajectorySpec, clear_progress, write_progress
 from core.sampling_names import WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
-from core.training.sample_sheets import sampler_generator, starting_noises
-from core.training.worker import explain
+from core.training.sample_sheets import initial_noise, sampler_generator
+from core.training.worker import failure_text
 
 NICENESS: Final = 10
 """Whoever looks can wait a little; the training beside it should not have to."""
-_SECONDS: Final = 0.25
+_REPORT_SECONDS: Final = 0.25
 
 
-def compute(
+def compute_trajectory(
     run: RunDirectory,
     loaded: LoadedModel,
     spec: TrajectorySpec,
@@ -55,7 +55,7 @@ def compute(
         UserError: no such sampler, too many steps, or the run is gone.
     """
     sample = loaded.config.sample
-    noise = starting_noises(sample, loaded.shape)
+    noise = initial_noise(sample, loaded.shape)
     own = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
     if not own or (spec.sampler in WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
@@ -70,9 +70,9 @@ def compute(
         options,
         generator=sampler_generator(sample),
     ):
-        states.append(_tiles(state.xt, sample.reverse_count))
+        states.append(_to_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:
-            predicted.append(_tiles(state.x0, sample.reverse_count))
+            predicted.append(_to_tiles(state.x0, sample.reverse_count))
         timesteps.append(state.timestep + 1)
         report(state.index)
     predicted.append(states[-1])
@@ -90,7 +90,7 @@ def compute(
         save_file(tensors, temporary, metadata=notes)
 
 
-def _tiles(images: torch.Tensor, count: int) -> torch.Tensor:
+def _to_tiles(images: torch.Tensor, count: int) -> torch.Tensor:
     return torch.from_numpy(to_tiles(to_pixels(images[:count].cpu().numpy())))
 
 
@@ -107,11 +107,11 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    done = [_keep(RunDirectory(path), spec, options.device) for path in options.runs]
+    done = [_compute_and_report(RunDirectory(path), spec, options.device) for path in options.runs]
     return EXIT_OK if all(done) else EXIT_USAGE
 
 
-def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
+def _compute_and_report(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
     """Compute and keep one walk, and say how far it is; whether it is kept."""
     me, spoken = ProcessIdentity.current(), 0.0
 
@@ -120,15 +120,15 @@ def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
 
     def report(done: int) -> None:
         nonlocal spoken
-        if time.monotonic() - spoken >= _SECONDS:
+        if time.monotonic() - spoken >= _REPORT_SECONDS:
             spoken = time.monotonic()
             say(done)
 
     try:
-        compute(run, load_model(run, device), spec, report)
+        compute_trajectory(run, load_model(run, device), spec, report)
     except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
         traceback.print_exc()
-        say(0, explain(error))
+        say(0, failure_text(error))
         return False
     clear_progress(run, spec)
     return True

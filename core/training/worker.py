@@ -46,36 +46,36 @@ from core.training.checkpoint import (
     Position,
     has_checkpoint,
     read_checkpoint,
+    recover_checkpoint,
     save_checkpoint,
-    take_checkpoint,
 )
 from core.training.distributed import SingleProcess, init_distributed
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
-from core.training.sample_sheets import draw_epoch, draw_missing, draw_noises
+from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
 
 _STATUS_SECONDS = 0.5
-_RATE_SECONDS = 5.0
+_SPEED_WINDOW_SECONDS = 5.0
 
 
 class Worker:
     """Carries out one claimed run, from wherever its checkpoint stands."""
 
-    def __init__(self, run: RunDirectory, status: Status, team: SingleProcess) -> None:
-        self.run, self.status, self.team = run, status, team
+    def __init__(self, run: RunDirectory, status: Status, process_group: SingleProcess) -> None:
+        self.run, self.status, self.process_group = run, status, process_group
         self.config = run.read().config
-        self.stopping = False
-        self._written = self._control_looked = 0.0
-        self._base_elapsed = 0.0
+        self.stop_requested = False
+        self._status_written = self._control_checked = 0.0
+        self._elapsed_before = 0.0
         self._started = time.monotonic()
-        self._pace: deque[tuple[float, int]] = deque()
+        self._recent_steps: deque[tuple[float, int]] = deque()
         self._checkpointed = time.monotonic()
 
-    def stop(self, *_: object) -> None:
+    def request_stop(self, *_: object) -> None:
         """Ask for a stop; safe in a signal handler."""
-        self.stopping = True
+        self.stop_requested = True
 
-    def work(self) -> State:
+    def train(self) -> State:
         """Train to the end or until stopped.
 
         Returns:
@@ -91,37 +91,41 @@ class Worker:
             ),
         )
         self._write_status(message="building the network")
-        self.team.all_reduce_max(True)  # the others may begin
-        trainer = Trainer(config, images, self.team.device, self.team)
+        self.process_group.all_reduce_max(True)  # the others may begin
+        trainer = Trainer(config, images, self.process_group.device, self.process_group)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            found = take_checkpoint(self.run) if has_checkpoint(self.run) else None
-            self.team.all_reduce_max(found is not None)
+            found = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
+            self.process_group.all_reduce_max(found is not None)
             if found is not None:
                 tensors, position = found
-                self._use_threads_of(position)
+                self._restore_threads(position)
                 trainer.restore(tensors, position, self.run)
                 metrics.truncate_to(position.metrics_offset)
-                self._base_elapsed = position.elapsed
+                self._elapsed_before = position.elapsed
             else:
                 metrics.truncate_to(0)
-                draw_noises(self.run, trainer)
+                write_noise_sheet(self.run, trainer)
             self._started = time.monotonic()
             self._write_status(
-                state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step
+                state=State.RUNNING,
+                message="",
+                steps=trainer.total_steps,
+                epoch=trainer.epoch,
+                step=trainer.step,
             )
-            draw_missing(self.run, trainer, self._tick)
-            for report in trainer.reports(self._stop_requested):
+            write_missing_sheets(self.run, trainer, self._should_stop_sampling)
+            for report in trainer.reports(self._should_stop):
                 self._on_report(report, trainer, metrics)
             if trainer.epoch < config.train.epochs:
                 self._write_status(state=State.STOPPING, message="writing a checkpoint")
-                self._checkpoint(trainer, metrics)
+                self._save_checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
 
-    def _use_threads_of(self, position: Position) -> None:
+    def _restore_threads(self, position: Position) -> None:
         """Go on with as many threads as before, on which the last bits of each sum depend, where there are cores."""
         cores = os.cpu_count() or 1
-        alone_on_cpu = self.team.device.type == "cpu" and self.team.size == 1
+        alone_on_cpu = self.process_group.device.type == "cpu" and self.process_group.world_size == 1
         if alone_on_cpu and position.threads not in (0, torch.get_num_threads()):
             if position.threads > cores:
                 print(
@@ -134,10 +138,12 @@ class Worker:
     def _on_report(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         if isinstance(report, StepsReport):
             metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
-            self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
+            self._heartbeat(
+                epoch=trainer.epoch, step=trainer.step, images_per_second=self._images_per_second(trainer)
+            )
             due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
-            if due and trainer.batch < trainer.batches:
-                self._checkpoint(trainer, metrics)
+            if due and trainer.batch < trainer.batches_per_epoch:
+                self._save_checkpoint(trainer, metrics)
             return
         metrics.epoch(
             EpochRecord(
@@ -153,43 +159,43 @@ class Worker:
             )
         )
         self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)
-        draw_epoch(self.run, trainer, self._tick)
-        self._checkpoint(trainer, metrics)
-        self._pace.clear()
+        write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
+        self._save_checkpoint(trainer, metrics)
+        self._recent_steps.clear()
 
-    def _tick(self) -> bool:
+    def _should_stop_sampling(self) -> bool:
         self._heartbeat()
-        return self._stop_requested() and self.status.epoch < self.config.train.epochs
+        return self._should_stop() and self.status.epoch < self.config.train.epochs
 
-    def _checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
+    def _save_checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
         # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
         if not trainer.weights_are_finite():
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
         metrics.sync()  # a power cut must not take lines that the checkpoint has seen
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
-        save_checkpoint(self.run, trainer.tensors(), position)
+        save_checkpoint(self.run, trainer.state_dict(), position)
         self._checkpointed = time.monotonic()
 
-    def _stop_requested(self) -> bool:
+    def _should_stop(self) -> bool:
         self._heartbeat()
         now = time.monotonic()
-        if not self.stopping and now - self._control_looked >= 1.0:
-            self._control_looked = now
-            self.stopping = self.run.stop_requested()
-        return self.stopping
+        if not self.stop_requested and now - self._control_checked >= 1.0:
+            self._control_checked = now
+            self.stop_requested = self.run.stop_requested()
+        return self.stop_requested
 
     def _elapsed(self) -> float:
-        return self._base_elapsed + time.monotonic() - self._started
+        return self._elapsed_before + time.monotonic() - self._started
 
-    def _rate(self, trainer: Trainer) -> float:
+    def _images_per_second(self, trainer: Trainer) -> float:
         now = time.monotonic()
-        self._pace.append((now, trainer.step))
-        while now - self._pace[0][0] > _RATE_SECONDS and len(self._pace) > 2:
-            self._pace.popleft()
-        since, step = self._pace[0]
+        self._recent_steps.append((now, trainer.step))
+        while now - self._recent_steps[0][0] > _SPEED_WINDOW_SECONDS and len(self._recent_steps) > 2:
+            self._recent_steps.popleft()
+        since, step = self._recent_steps[0]
         if now == since:
             return self.status.images_per_second
-        size = min(self.config.train.batch_size, len(trainer.x))
+        size = min(self.config.train.batch_size, len(trainer.images))
         return (trainer.step - step) * size / (now - since)
 
     def _heartbeat(self, **changes: Any) -> None:
@@ -198,7 +204,7 @@ class Worker:
         What it says is kept for the next one: with slow steps another heartbeat is always just before.
         """
         self.status = msgspec.structs.replace(self.status, **changes)
-        if time.monotonic() - self._written < _STATUS_SECONDS:
+        if time.monotonic() - self._status_written < _STATUS_SECONDS:
             return
         try:
             self._write_status(fsync=False)
@@ -208,40 +214,42 @@ class Worker:
             print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
-        self._written = time.monotonic()
+        self._status_written = time.monotonic()
         elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
         self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
         self.run.write_status(self.status, fsync=fsync)
 
-    def end(self, state: State, error: str = "") -> None:
+    def write_final_status(self, state: State, error: str = "") -> None:
         """Write the last status."""
         self._write_status(state=state, message="", error=error, images_per_second=0.0)
 
-    def fail(self, error: Exception) -> None:
+    def write_failure(self, error: Exception) -> None:
         """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
-        words = self.team.peer_error(error)
+        words = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
             print(words, file=sys.stderr) if words else traceback.print_exception(error)
-        words = words or explain(error)
+        words = words or failure_text(error)
         try:
-            self.end(State.FAILED, words)
+            self.write_final_status(State.FAILED, words)
         except OSError as problem:
             with contextlib.suppress(OSError):
-                print(f"{words}; and the status could not be written: {explain(problem)}", file=sys.stderr)
+                print(
+                    f"{words}; and the status could not be written: {failure_text(problem)}", file=sys.stderr
+                )
 
 
-def explain(error: BaseException) -> str:
+def failure_text(error: BaseException) -> str:
     """A failure in one line, with what to do about it where that is known."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
-        return _explain_os_error(error)
+        return _os_error_text(error)
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     return " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
 
 
-def _explain_os_error(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     what = f"{where}{error.strerror or error}"
     if error.errno in DISK_FULL:
@@ -271,36 +279,38 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, early)
     try:
-        with init_distributed(options.device) as team:
-            if team.rank > 0:
-                return run_rank(run, team, asked_to_stop)
-            return run_main(run, team, options.threads, asked_to_stop)
+        with init_distributed(options.device) as process_group:
+            if process_group.rank > 0:
+                return run_rank(run, process_group, asked_to_stop)
+            return run_main(run, process_group, options.threads, asked_to_stop)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
 
 
-def run_main(run: RunDirectory, team: SingleProcess, threads: int, asked_to_stop: list[int]) -> int:
+def run_main(run: RunDirectory, process_group: SingleProcess, threads: int, asked_to_stop: list[int]) -> int:
     """The work of the first process, which most often is the only one; the exit code.
 
     Args:
         run: to be claimed.
-        team: the processes that train it.
+        process_group: the processes that train it.
         threads: OpenMP threads of each.
         asked_to_stop: signals that came already.
     """
     try:
-        with run.claim(device=team.devices, threads=threads * len(team.devices.split("+"))) as status:
-            worker = Worker(run, status, team)
+        with run.claim(
+            device=process_group.devices, threads=threads * len(process_group.devices.split("+"))
+        ) as status:
+            worker = Worker(run, status, process_group)
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, worker.stop)
-            worker.stopping = bool(asked_to_stop)
+                signal.signal(number, worker.request_stop)
+            worker.stop_requested = bool(asked_to_stop)
             try:
-                worker.end(worker.work())
+                worker.write_final_status(worker.train())
                 return EXIT_OK
             except Exception as error:  # whatever it was, the run must say that it failed, and why
-                worker.fail(error)
-        team.abort()
+                worker.write_failure(error)
+        process_group.abort()
         return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
         print(error)
@@ -310,33 +320,33 @@ def run_main(run: RunDirectory, team: SingleProcess, threads: int, asked_to_stop
         return EXIT_USAGE
 
 
-def run_rank(run: RunDirectory, team: SingleProcess, asked_to_stop: list[int]) -> int:
+def run_rank(run: RunDirectory, process_group: SingleProcess, asked_to_stop: list[int]) -> int:
     """The work of each process but the first: it computes its share and writes nothing but the log; the exit code.
 
     Args:
         run: claimed by the first.
-        team: the processes that train it.
+        process_group: the processes that train it.
         asked_to_stop: signals that came already, and those that will.
     """
     try:
-        if not any(team.all_reduce_max(False)):
+        if not any(process_group.all_reduce_max(False)):
             return EXIT_OK  # the first says why there is nothing to do
         config = run.read().config
         images = load_dataset(config.data.dataset, count=config.data.count)
-        trainer = Trainer(config, images, team.device, team)
-        if any(team.all_reduce_max(False)):
+        trainer = Trainer(config, images, process_group.device, process_group)
+        if any(process_group.all_reduce_max(False)):
             trainer.restore(*read_checkpoint(run), run)
         for _ in trainer.reports(lambda: bool(asked_to_stop)):
             pass
         return EXIT_OK
     except Exception as error:  # whatever it was, the first must hear of it
-        words = team.peer_error(error)
+        words = process_group.peer_error(error)
         with contextlib.suppress(OSError):
             if words:
-                print(f"process {team.rank} ends: {words}", file=sys.stderr)
+                print(f"process {process_group.rank} ends: {words}", file=sys.stderr)
             else:
                 traceback.print_exception(error)
-        team.abort("" if words else explain(error))
+        process_group.abort("" if words else failure_text(error))
         return EXIT_RUN_FAILED
 
 

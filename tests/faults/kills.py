@@ -74,14 +74,17 @@ class _KillAtLine:
 
 _PLACES = {
     "checkpoint": {
-        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_second_name"),
-        "runs/files.py": ("atomic_path", "sync_folder", "_sync_file"),
+        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_link_last"),
+        "files/atomic.py": ("atomic_path", "sync_folder", "_sync_file"),
         "safetensors/torch.py": ("save_file",),
     },
     "metrics line": {
         "runs/metrics.py": ("_append", "steps", "epoch", "truncate_to", "_open_to_append", "sync", "offset")
     },
-    "PNG": {"imaging/sheet.py": ("write_sheet", "_replace"), "training/pictures.py": ("_write_samples",)},
+    "PNG": {
+        "imaging/sheet.py": ("write_sheet", "_replace"),
+        "training/sample_sheets.py": ("_write_sample_sheet",),
+    },
     "status": {"runs/directory.py": ("write_status", "claim", "_take", "_sweep", "clear_control", "lock")},
 }
 """Functions whose lines a worker is killed between, by the end of their file's name."""

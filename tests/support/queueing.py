@@ -14,7 +14,7 @@ import psutil
 from core.config.schema import RunConfig
 from core.launch.queue import enqueue
 from core.launch.runner_lock import read_runner
-from core.launch.subprocess_env import WORKER_MODULE, command_line
+from core.launch.subprocess_env import WORKER_MODULE, module_command
 from core.runs import RunDirectory, RunStore, State, alive
 
 WORKER = "tests.support.fake_worker"
@@ -38,7 +38,7 @@ def start_runner(root: Path, *options: str, module: str = WORKER) -> "subprocess
 
 def worker_command(run: RunDirectory) -> list[str]:
     """What trains the run on one thread."""
-    return command_line(WORKER_MODULE, str(run.path), "--device", "cpu", "--threads", "1")
+    return module_command(WORKER_MODULE, str(run.path), "--device", "cpu", "--threads", "1")
 
 
 def state(run: RunDirectory) -> State:

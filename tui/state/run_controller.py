@@ -218,7 +218,7 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
     """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 
-    from core.launch.provenance import with_absolute_path, with_absolute_paths
+    from core.launch.provenance import config_with_absolute_paths, with_absolute_paths
 
     def settled(config: "RunConfig") -> bytes:
         config = config.resolved()
@@ -230,8 +230,10 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(
-            sorted((settled(with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs),
-            sorted((settled(with_absolute_path(config)), config.train.epochs) for config in recipe.configs),
+            sorted(
+                (settled(config_with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs
+            ),
+            sorted((settled(with_absolute_paths(config)), config.train.epochs) for config in recipe.configs),
             strict=True,
         )
         if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):

@@ -29,10 +29,10 @@ sample = {count = 2, sampler = "ddim", steps = 2, reverse_count = 1, reverse_sta
 
 def one_of(size: int, rank: int = 0, device: str = "cpu") -> SingleProcess:
     """A process of several, that has met no other."""
-    team = ProcessGroup.__new__(ProcessGroup)
-    SingleProcess.__init__(team, device)
-    team.rank, team.size = rank, size
-    return team
+    process_group = ProcessGroup.__new__(ProcessGroup)
+    SingleProcess.__init__(process_group, device)
+    process_group.rank, process_group.size = rank, size
+    return process_group
 
 
 def commands_about(path: Path) -> list[str]:
@@ -100,27 +100,35 @@ def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu(
 
 def test_a_process_alone_is_a_team_that_changes_nothing() -> None:
     network = nn.Linear(1, 1)
-    with init_distributed("cpu") as team:
-        assert (team.rank, team.size, team.devices, team.device) == (0, 1, "cpu", torch.device("cpu"))
-        assert team.sync_batchnorm(network) is team.wrap_ddp(network) is network
-        assert team.all_reduce_max(0, 3) == [0, 3]
-        assert team.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
+    with init_distributed("cpu") as process_group:
+        assert (
+            process_group.rank,
+            process_group.world_size,
+            process_group.devices,
+            process_group.device,
+        ) == (0, 1, "cpu", torch.device("cpu"))
+        assert process_group.sync_batchnorm(network) is process_group.wrap_ddp(network) is network
+        assert process_group.all_reduce_max(0, 3) == [0, 3]
+        assert process_group.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
     assert not torch.distributed.is_initialized()
 
 
 def test_only_what_tells_of_a_lost_process_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    team = one_of(2)
+    process_group = one_of(2)
     store = torch.distributed.HashStore()
-    monkeypatch.setattr(team, "_store", store, raising=False)
+    monkeypatch.setattr(process_group, "_store", store, raising=False)
     lost = RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:36257.")
-    assert team.peer_error(lost).startswith("one of its 2 processes was killed or crashed")
+    assert process_group.peer_error(lost).startswith("one of its 2 processes was killed or crashed")
     store.set("last words", "process 1 of 2: out of memory")
-    assert team.peer_error(lost) == "process 1 of 2: out of memory"
+    assert process_group.peer_error(lost) == "process 1 of 2: out of memory"
     assert (
-        team.peer_error(torch.distributed.DistBackendError("NCCL error")) == "process 1 of 2: out of memory"
+        process_group.peer_error(torch.distributed.DistBackendError("NCCL error"))
+        == "process 1 of 2: out of memory"
     )
     assert (
-        team.peer_error(UserError("/igloo: cannot be read")) == team.peer_error(RuntimeError("a shape")) == ""
+        process_group.peer_error(UserError("/igloo: cannot be read"))
+        == process_group.peer_error(RuntimeError("a shape"))
+        == ""
     )
     assert SingleProcess().peer_error(lost) == ""
 

@@ -45,8 +45,8 @@ from core.runs.trajectory import (
 from core.sampling_names import SPACINGS
 from core.training.checkpoint import load_model, make_diffusion, save_checkpoint
 from core.training.loop import Trainer
-from core.training.sample_sheets import draw_epoch
-from core.training.trajectory_worker import compute, main
+from core.training.sample_sheets import write_epoch_sheets
+from core.training.trajectory_worker import compute_trajectory, main
 
 CPU = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
 
@@ -77,8 +77,8 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
         )
         list(trainer.reports())
         run = RunDirectory.create(tmp_path / "runs", config, group="g")
-        draw_epoch(run, trainer, lambda: False)
-        save_checkpoint(run, trainer.tensors(), trainer.position(elapsed=0.0, metrics_offset=0))
+        write_epoch_sheets(run, trainer, lambda: False)
+        save_checkpoint(run, trainer.state_dict(), trainer.position(elapsed=0.0, metrics_offset=0))
         return run
 
     return make
@@ -101,7 +101,7 @@ def test_a_trajectory_like_the_run_s_own_ends_in_the_run_s_own_images(
 ) -> None:
     run = trained(sampler=sampler, steps=steps, eta=eta, channels=channels)
     spec = TrajectorySpec(sampler, steps or 12)
-    compute(run, load_model(run), spec)
+    compute_trajectory(run, load_model(run), spec)
     kept = Trajectory(spec.path(run))
     assert kept.epoch == 1
     assert list(kept.timesteps) == visited_timesteps(run.read().config, spec.steps)
@@ -123,7 +123,7 @@ def test_the_first_image_predicted_is_what_one_step_makes(trained: Callable[...,
     loaded = load_model(run)
     calls: list[int] = []
     for steps in (1, 12):
-        compute(run, loaded, TrajectorySpec("ddim", steps), calls.append)
+        compute_trajectory(run, loaded, TrajectorySpec("ddim", steps), calls.append)
     one, all_of_them = (Trajectory(TrajectorySpec("ddim", steps).path(run)) for steps in (1, 12))
     assert calls == [*range(2), *range(13)]
     assert np.array_equal(one.xt(0), all_of_them.xt(0))
@@ -260,7 +260,7 @@ def test_a_run_that_is_gone_is_not_made_anew(
     loaded = load_model(run)
     run.path.rename(run.path.with_name(".trash"))
     with pytest.raises(UserError, match="was removed meanwhile"):
-        compute(run, loaded, TrajectorySpec("ddim", 2))
+        compute_trajectory(run, loaded, TrajectorySpec("ddim", 2))
     assert main([str(run.path), "--sampler", "ddim", "--steps", "2"]) == 2
     assert not run.path.exists()
     assert "UserError" in capsys.readouterr().err
