@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from core.errors import UserError
-from core.launch.subprocess_env import module_command, training_environment
+from core.launch.subprocess_env import module_command, worker_environment
 
 
 class SubprocessTraining(Protocol):
@@ -35,7 +35,7 @@ def train_in_subprocess(module: str, settings: SubprocessTraining, *, processes:
     file.write_bytes(msgspec.json.encode(settings))
     ended = subprocess.run(
         module_command(module, str(file), processes=processes),
-        env=training_environment(settings.threads, processes=processes),
+        env=worker_environment(settings.threads, processes=processes),
         check=False,
     )
     if ended.returncode:

@@ -20,7 +20,7 @@ from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, try_enqueue_lock
-from core.launch.subprocess_env import WORKER_MODULE, module_command, training_environment
+from core.launch.subprocess_env import WORKER_MODULE, module_command, worker_environment
 from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.process import host_name
 from core.runs.status import State
@@ -145,7 +145,7 @@ class Runner:
                     stdout=log,
                     stderr=log,
                     cwd=folder if os.path.isdir(folder) else None,
-                    env=_worker_environment(info, slot),
+                    env=_environment(info, slot),
                 )
         except OSError as error:  # removed meanwhile, or the machine is out of something
             _log(f"{run.id}: cannot start a worker ({error})")
@@ -201,8 +201,8 @@ class Runner:
         return ", ".join(device.name for device in self._plan.devices)
 
 
-def _worker_environment(info: RunInfo, slot: Slot) -> dict[str, str]:
-    environment = training_environment(slot.threads, processes=slot.processes)
+def _environment(info: RunInfo, slot: Slot) -> dict[str, str]:
+    environment = worker_environment(slot.threads, processes=slot.processes)
     environment["PYTHONUNBUFFERED"] = "1"
     if "CUDA_VISIBLE_DEVICES" not in environment:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # the order of nvidia-smi, by which slots were given

@@ -6,9 +6,7 @@ one could not be, which that walk's progress then explains.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import time
 import traceback
@@ -32,8 +30,6 @@ from core.training.checkpoint import LoadedModel, load_model
 from core.training.sample_sheets import initial_noise, sampler_generator
 from core.training.worker import failure_text
 
-NICENESS: Final = 10
-"""Whoever looks can wait a little; the training beside it should not have to."""
 _REPORT_SECONDS: Final = 0.25
 
 
@@ -105,8 +101,6 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     spec = TrajectorySpec(options.sampler, options.steps)
     torch.set_num_threads(options.threads)
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
     done = [_compute_and_report(RunDirectory(path), spec, options.device) for path in options.runs]
     return EXIT_OK if all(done) else EXIT_USAGE
 

@@ -116,7 +116,10 @@ def test_an_older_run_with_relative_paths_is_cloned_and_evaluated_by_where_it_wa
     nowhere = older(here / "runs", with_paths())
     monkeypatch.chdir(here.parent / "there")
     assert paths(run.read().config) == ("small.toml", "betas.txt")
-    assert paths(config_with_absolute_paths(run.read())) == (str(here / "small.toml"), str(here / "betas.txt"))
+    assert paths(config_with_absolute_paths(run.read())) == (
+        str(here / "small.toml"),
+        str(here / "betas.txt"),
+    )
     assert paths(control.clone("runs", run).read().config) == paths(config_with_absolute_paths(run.read()))
     assert config_with_absolute_paths(nowhere.read()) == nowhere.read().config
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
-    from core.launch.overlay import Fitting
+    from core.launch.jobs import Job
     from core.recipes import Recipe
     from core.runs import Evaluation
     from core.runs.directory import RunDirectory
@@ -130,7 +130,7 @@ class RunController:
             UserError: there is no such device, or a run cannot be written.
         """
         from core.launch.devices import make_plan
-        from core.launch.trajectory import start_trajectories
+        from core.launch.jobs import start_trajectories
         from tui.state.formatting import pluralize
 
         plan = make_plan(self.device)
@@ -141,7 +141,7 @@ class RunController:
             )
         return f"computing it for {pluralize(started, 'run')}" if started else "is being computed already"
 
-    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Fitting":
+    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Job":
         """Have triangles fitted to real pictures and to samples, in a process of its own.
 
         Args:
@@ -153,7 +153,7 @@ class RunController:
             UserError: a folder cannot be written, or the process not started.
         """
         from core.imaging.sheet import write_sheet
-        from core.launch.overlay import start_fitting
+        from core.launch.jobs import start_fitting
 
         sheet = kept.with_suffix(".png")
         try:

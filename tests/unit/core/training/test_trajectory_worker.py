@@ -30,7 +30,7 @@ from core.diffusion.samplers.ddim import sample_ddim
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
-from core.launch.trajectory import start_trajectories
+from core.launch.jobs import start_trajectories
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity, boot_id, host_name
 from core.runs.trajectory import (
@@ -271,13 +271,8 @@ def test_a_run_that_is_gone_is_not_made_anew(
     [("ddim", 13, "expected from 1 to 12 sampling steps"), ("euler", 2, "unknown sampler 'euler'")],
 )
 def test_why_it_cannot_be_computed_is_in_its_progress(
-    trained: Callable[..., RunDirectory],
-    monkeypatch: pytest.MonkeyPatch,
-    sampler: str,
-    steps: int,
-    said: str,
+    trained: Callable[..., RunDirectory], sampler: str, steps: int, said: str
 ) -> None:
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     run = trained()
     assert main([str(run.path), "--sampler", sampler, "--steps", str(steps)]) == 2
     progress = read_progress(run, TrajectorySpec(sampler, steps))
@@ -308,6 +303,6 @@ def test_one_process_computes_them_for_all_runs_and_says_which_it_could_not(
 
 
 def test_looking_at_one_imports_neither_torch_nor_safetensors() -> None:
-    program = "import core.runs.trajectory, core.launch.trajectory, sys; print(*sys.modules)"
+    program = "import core.runs.trajectory, core.launch.jobs, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"torch", "safetensors"} & set(done.stdout.split())
