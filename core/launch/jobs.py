@@ -29,7 +29,7 @@ from core.runs.trajectory import Progress, TrajectorySpec, read_progress, write_
 from core.sampling_names import WITH_ETA
 
 NICENESS: Final = 10
-"""Added to this process's niceness: the training beside a job should not wait, but the user of a job can wait a little."""
+"""Added to this process's niceness. The user of a job can wait a little, but the training beside it should not."""
 
 _processes: Final[list["subprocess.Popen[bytes]"]] = []
 """The jobs of this process. Python warns of a `Popen` that is dropped while its process runs."""

@@ -30,7 +30,7 @@ def test_a_job_has_a_session_of_its_own_and_low_priority_and_writes_its_log(tmp_
     ("module", "arguments", "problem"),
     [
         ("no.such.module", (), "No module named 'no'"),
-        ("timeit", ("raise SystemExit(3)",), "probe ended with exit code 3"),
+        ("timeit", ("import os; os._exit(3)",), "probe ended with exit code 3"),
     ],
 )
 def test_a_job_that_failed_has_the_last_line_of_its_log_or_its_exit_code(

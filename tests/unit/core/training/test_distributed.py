@@ -31,7 +31,7 @@ def one_of(size: int, rank: int = 0, device: str = "cpu") -> SingleProcess:
     """A process of several, that has met no other."""
     process_group = ProcessGroup.__new__(ProcessGroup)
     SingleProcess.__init__(process_group, device)
-    process_group.rank, process_group.size = rank, size
+    process_group.rank, process_group.world_size = rank, size
     return process_group
 
 
