@@ -1,4 +1,4 @@
-"""The GPUs that CUDA will show a worker, in its order, as `nvidia-smi` tells them."""
+"""The GPUs that CUDA will show a worker, in CUDA's order, according to `nvidia-smi`."""
 
 import os
 import subprocess
@@ -9,11 +9,11 @@ _QUERY: Final = "index,uuid,name,memory.total,memory.free"
 
 
 class NvidiaSmiError(Exception):
-    """`nvidia-smi` said nothing of GPUs; the text says why, and is no sentence yet."""
+    """`nvidia-smi` reported no GPUs; the message is the reason, without a capital letter or full stop."""
 
 
 class Gpu(NamedTuple):
-    """What `nvidia-smi` says of a GPU; memory in bytes, 0 where it does not tell."""
+    """A GPU as reported by `nvidia-smi`; memory in bytes, 0 if it is not reported."""
 
     number: str
     uuid: str
@@ -23,14 +23,14 @@ class Gpu(NamedTuple):
 
 
 def query_nvidia_smi(query: str, timeout: float) -> str:
-    """What `nvidia-smi` says of each GPU, a line each.
+    """Return the output of `nvidia-smi`, one line for each GPU.
 
     Args:
-        query: the names of what is asked, apart by commas; see ``nvidia-smi --help-query-gpu``.
-        timeout: seconds to wait for it; a driver in trouble may hang.
+        query: names of the fields, separated by commas; see ``nvidia-smi --help-query-gpu``.
+        timeout: seconds to wait; a faulty driver may hang.
 
     Raises:
-        NvidiaSmiError: it is not installed, does not answer in time, or fails.
+        NvidiaSmiError: `nvidia-smi` is not installed, does not answer in time, or fails.
     """
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
@@ -54,7 +54,7 @@ def query_nvidia_smi(query: str, timeout: float) -> str:
 
 
 def find_gpus() -> tuple[list[Gpu], str]:
-    """The GPUs that this process and its children may use, and a sentence where there is something to say."""
+    """Return the GPUs that this process and its children may use, and a sentence that explains a limit, or nothing."""
     try:
         found = _parse(query_nvidia_smi(_QUERY, _TIMEOUT))
     except NvidiaSmiError as error:
@@ -70,7 +70,7 @@ def find_gpus() -> tuple[list[Gpu], str]:
 
 
 def _parse(text: str) -> list[Gpu]:
-    """Each line that has all five."""
+    """Parse each line that has all five fields."""
     gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
@@ -81,7 +81,7 @@ def _parse(text: str) -> list[Gpu]:
 
 
 def _filter_visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
-    """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
+    """Select GPUs as CUDA reads the variable: indices or uuid prefixes, up to the first entry that is neither."""
     shown: list[Gpu] = []
     for entry in visible.split(","):
         key = entry.strip()
