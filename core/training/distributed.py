@@ -146,7 +146,7 @@ class ProcessGroup(SingleProcess):
         wants_stop = stop() or os.getppid() != self._launcher_pid
         if self._steps_left:
             return False
-        self._since = time.monotonic()
+        self._window_start = time.monotonic()
         stopping, self._steps_left = self.all_reduce_max(
             wants_stop, self._window_steps if self.rank == 0 else 1
         )

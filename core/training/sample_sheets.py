@@ -1,4 +1,4 @@
-"""What a run draws as it learns: sheets of samples and strips of the reverse process, always from the same noises."""
+"""Sheets of samples and strips of the reverse process that a run writes, always from the same initial noise."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,46 +17,44 @@ _SHEET_COLUMNS = 8
 
 
 def write_noise_sheet(run: RunDirectory, trainer: Trainer) -> None:
-    """Write the starting noises as the sheet of epoch 0."""
+    """Write the initial noise as the sheet of epoch 0."""
     _write_sample_sheet(run, trainer, 0, _trainer_noise(trainer))
 
 
 def initial_noise(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Tensor:
-    """The noises [N, C, H, W] from which a run's pictures start: a function of `sample.seed`, on the CPU."""
+    """Return the initial noise of a run's samples, [N, C, H, W]: a function of `sample.seed`, drawn on the CPU."""
     count = max(sample.count, sample.reverse_count)
     return torch.randn((count, *shape), generator=torch.Generator().manual_seed(sample.seed))
 
 
 def sampler_generator(sample: SampleConfig) -> torch.Generator:
-    """What draws the noise that a sampler adds between a run's starting noises and its pictures."""
+    """Return the generator of the noise that a sampler adds after the initial noise."""
     return torch.Generator().manual_seed(sample.seed + 1)
 
 
 def _trainer_noise(trainer: Trainer) -> torch.Tensor:
-    """The starting noises [N, C, H, W], where the training is."""
+    """Return the initial noise, [N, C, H, W], on the device of the training."""
     shape = (trainer.channels, trainer.size, trainer.size)
     return initial_noise(trainer.config.sample, shape).to(trainer.device)
 
 
-def write_missing_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
-    """Draw what a stop made `write_epoch_sheets` give up, where the training stands at that epoch's end."""
-    sheet_due, strip_due = _due(trainer)
-    there = [file.exists() for file in _sheet_paths(run, trainer.epoch)]
-    if (
-        trainer.batch == 0
-        and trainer.epoch > 0
-        and ((sheet_due and not there[0]) or (strip_due and not there[1]))
-    ):
-        write_epoch_sheets(run, trainer, tick)
+def write_missing_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
+    """Write the sheets that `write_epoch_sheets` gave up because of a stop, if the training is at that epoch's end."""
+    missing = any(
+        due and not path.exists()
+        for due, path in zip(_due(trainer), _sheet_paths(run, trainer.epoch), strict=True)
+    )
+    if trainer.batch == 0 and trainer.epoch > 0 and missing:
+        write_epoch_sheets(run, trainer, should_stop)
 
 
-def write_epoch_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) -> None:
-    """Write the samples of the epoch that just ended, and a strip where one is due.
+def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
+    """Sample after an epoch if a sheet is due, and write the sheet, and a strip if one is due.
 
     Args:
-        run: where to.
-        trainer: what draws.
-        tick: called after each call of the network; pictures are given up when it says True.
+        run: the run to write to.
+        trainer: a training at the end of an epoch.
+        should_stop: called after each network call; sampling is given up once it returns True.
     """
     sample, epoch = trainer.config.sample, trainer.epoch
     sheet_due, strip_due = _due(trainer)
@@ -74,7 +72,7 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], b
             generator=sampler_generator(sample),
         )
         for state in steps:
-            if tick():
+            if should_stop():
                 return
             if strip_due:
                 states.append(state.xt[: sample.reverse_count].cpu())
@@ -82,7 +80,7 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], b
     _write_sample_sheet(run, trainer, epoch, final)
     if strip_due:
         shown = np.linspace(0, len(states) - 1, min(sample.reverse_states, len(states))).round().astype(int)
-        # Strips side by side: a row is one start, from x_T to x_0.
+        # Each row is one image, from x_T to x_0.
         rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
         run.reverse.mkdir(exist_ok=True)
         write_sheet(
@@ -94,7 +92,7 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, tick: Callable[[], b
 
 
 def _due(trainer: Trainer) -> tuple[bool, bool]:
-    """Whether the epoch that ended last has a sheet of samples, and whether it has a strip."""
+    """Return whether the last complete epoch has a sheet of samples, and whether it has a strip."""
     sample, epoch = trainer.config.sample, trainer.epoch
     last = epoch == trainer.config.train.epochs
     strip = last or epoch % sample.reverse_every == 0
@@ -102,7 +100,7 @@ def _due(trainer: Trainer) -> tuple[bool, bool]:
 
 
 def _sheet_paths(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
-    """The sheet and the strip of an epoch."""
+    """Return the paths of the sheet and the strip of an epoch."""
     return run.samples / f"epoch-{epoch:04d}.png", run.reverse / f"epoch-{epoch:04d}.png"
 
 

@@ -1,10 +1,11 @@
 """The worker: ``python -m core.training.worker RUN --device D --threads N``, the one writer of a run's directory.
 
-SIGTERM, SIGINT or a `control` file make it finish its step, write a checkpoint and stop. It ends with 0 when the run
-finished or was stopped, 2 when it could not begin, 3 when the run failed.
+At SIGTERM, SIGINT or a `control` file it finishes its step, writes a checkpoint and stops. The exit code is 0 if the
+run finished or was stopped, 2 if it could not begin, and 3 if it failed.
 
-``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, a GPU each. The
-first of them is the worker: it has the run's lock, its pid is the run's, and it alone writes. The others `run_rank`.
+``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, one for each
+GPU. Rank 0 is the worker (`run_main`): it holds the run's lock, its pid is the run's, and it alone writes. The other
+ranks only compute (`run_rank`).
 """
 
 import argparse
@@ -17,7 +18,6 @@ import time
 import traceback
 from collections import deque
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -59,28 +59,24 @@ _SPEED_WINDOW_SECONDS = 5.0
 
 
 class Worker:
-    """Carries out one claimed run, from wherever its checkpoint stands."""
+    """Trains one claimed run from its checkpoint or from the beginning, and writes its files."""
 
     def __init__(self, run: RunDirectory, status: Status, process_group: SingleProcess) -> None:
         self.run, self.status, self.process_group = run, status, process_group
         self.config = run.read().config
         self.stop_requested = False
         self._status_written = self._control_checked = 0.0
-        self._elapsed_before = 0.0
+        self._elapsed_before = 0.0  # seconds, of earlier attempts
         self._started = time.monotonic()
-        self._recent_steps: deque[tuple[float, int]] = deque()
+        self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
         self._checkpointed = time.monotonic()
 
     def request_stop(self, *_: object) -> None:
-        """Ask for a stop; safe in a signal handler."""
+        """Request a stop; safe in a signal handler."""
         self.stop_requested = True
 
     def train(self) -> State:
-        """Train to the end or until stopped.
-
-        Returns:
-            FINISHED or STOPPED.
-        """
+        """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
         config = self.config
         self._write_status(message="making data", epochs=config.train.epochs)
         images = load_dataset(
@@ -91,13 +87,13 @@ class Worker:
             ),
         )
         self._write_status(message="building the network")
-        self.process_group.all_reduce_max(True)  # the others may begin
+        self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(config, images, self.process_group.device, self.process_group)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            found = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
-            self.process_group.all_reduce_max(found is not None)
-            if found is not None:
-                tensors, position = found
+            checkpoint = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
+            self.process_group.all_reduce_max(checkpoint is not None)
+            if checkpoint is not None:
+                tensors, position = checkpoint
                 self._restore_threads(position)
                 trainer.restore(tensors, position, self.run)
                 metrics.truncate_to(position.metrics_offset)
@@ -123,7 +119,7 @@ class Worker:
         return State.FINISHED
 
     def _restore_threads(self, position: Position) -> None:
-        """Go on with as many threads as before, on which the last bits of each sum depend, where there are cores."""
+        """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it."""
         cores = os.cpu_count() or 1
         alone_on_cpu = self.process_group.device.type == "cpu" and self.process_group.world_size == 1
         if alone_on_cpu and position.threads not in (0, torch.get_num_threads()):
@@ -164,14 +160,15 @@ class Worker:
         self._recent_steps.clear()
 
     def _should_stop_sampling(self) -> bool:
+        """Return whether to give up sampling for a stop; the samples of the last epoch are always completed."""
         self._heartbeat()
         return self._should_stop() and self.status.epoch < self.config.train.epochs
 
     def _save_checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
-        # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
+        # A step can corrupt the weights while its own loss is finite. Then keep the last good checkpoint.
         if not trainer.weights_are_finite():
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
-        metrics.sync()  # a power cut must not take lines that the checkpoint has seen
+        metrics.sync()  # after a power cut the metrics must not end before the checkpoint
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
         save_checkpoint(self.run, trainer.state_dict(), position)
         self._checkpointed = time.monotonic()
@@ -199,9 +196,9 @@ class Worker:
         return (trainer.step - step) * size / (now - since)
 
     def _heartbeat(self, **changes: Any) -> None:
-        """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on.
+        """Write the status at most twice a second; if that fails, the heartbeat is skipped and training continues.
 
-        What it says is kept for the next one: with slow steps another heartbeat is always just before.
+        Changes are kept for the next heartbeat. With slow steps, one without changes always comes just before.
         """
         self.status = msgspec.structs.replace(self.status, **changes)
         if time.monotonic() - self._status_written < _STATUS_SECONDS:
@@ -209,7 +206,7 @@ class Worker:
         try:
             self._write_status(fsync=False)
         except FileNotFoundError:
-            raise  # the run's folder is gone, and there is nothing left to train for
+            raise  # the run's folder is gone
         except OSError as error:
             print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
@@ -224,22 +221,21 @@ class Worker:
         self._write_status(state=state, message="", error=error, images_per_second=0.0)
 
     def write_failure(self, error: Exception) -> None:
-        """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
-        words = self.process_group.peer_error(error)
+        """Write that the run failed and why; only to the log if its folder is gone or cannot be written."""
+        peer_error = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
-            print(words, file=sys.stderr) if words else traceback.print_exception(error)
-        words = words or failure_text(error)
+            print(peer_error, file=sys.stderr) if peer_error else traceback.print_exception(error)
+        reason = peer_error or failure_text(error)
         try:
-            self.write_final_status(State.FAILED, words)
+            self.write_final_status(State.FAILED, reason)
         except OSError as problem:
             with contextlib.suppress(OSError):
-                print(
-                    f"{words}; and the status could not be written: {failure_text(problem)}", file=sys.stderr
-                )
+                unwritten = f"the status could not be written: {failure_text(problem)}"
+                print(f"{reason}; and {unwritten}", file=sys.stderr)
 
 
 def failure_text(error: BaseException) -> str:
-    """A failure in one line, with what to do about it where that is known."""
+    """Return a failure in one line, with a remedy if one is known."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
@@ -262,7 +258,7 @@ def _os_error_text(error: OSError) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The worker's command line; see the module."""
+    """Run the worker's command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m core.training.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="cpu")
@@ -271,44 +267,41 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     disable_trim()
     run = RunDirectory(options.run)
-    asked_to_stop: list[int] = []
-
-    def early(number: int, _: FrameType | None) -> None:
-        asked_to_stop.append(number)
-
+    received_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, early)
+        signal.signal(number, lambda number, _: received_signals.append(number))
     try:
         with init_distributed(options.device) as process_group:
             if process_group.rank > 0:
-                return run_rank(run, process_group, asked_to_stop)
-            return run_main(run, process_group, options.threads, asked_to_stop)
+                return run_rank(run, process_group, received_signals)
+            return run_main(run, process_group, options.threads, received_signals)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
 
 
-def run_main(run: RunDirectory, process_group: SingleProcess, threads: int, asked_to_stop: list[int]) -> int:
-    """The work of the first process, which most often is the only one; the exit code.
+def run_main(
+    run: RunDirectory, process_group: SingleProcess, threads: int, received_signals: list[int]
+) -> int:
+    """Claim and train a run as rank 0, which most often is the only process; return the exit code.
 
     Args:
-        run: to be claimed.
+        run: a queued run.
         process_group: the processes that train it.
-        threads: OpenMP threads of each.
-        asked_to_stop: signals that came already.
+        threads: OpenMP threads of each process.
+        received_signals: stop signals received so far.
     """
     try:
-        with run.claim(
-            device=process_group.devices, threads=threads * len(process_group.devices.split("+"))
-        ) as status:
+        all_threads = threads * len(process_group.devices.split("+"))
+        with run.claim(device=process_group.devices, threads=all_threads) as status:
             worker = Worker(run, status, process_group)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, worker.request_stop)
-            worker.stop_requested = bool(asked_to_stop)
+            worker.stop_requested = bool(received_signals)
             try:
                 worker.write_final_status(worker.train())
                 return EXIT_OK
-            except Exception as error:  # whatever it was, the run must say that it failed, and why
+            except Exception as error:  # any failure must reach the run's status
                 worker.write_failure(error)
         process_group.abort()
         return EXIT_RUN_FAILED
@@ -320,33 +313,33 @@ def run_main(run: RunDirectory, process_group: SingleProcess, threads: int, aske
         return EXIT_USAGE
 
 
-def run_rank(run: RunDirectory, process_group: SingleProcess, asked_to_stop: list[int]) -> int:
-    """The work of each process but the first: it computes its share and writes nothing but the log; the exit code.
+def run_rank(run: RunDirectory, process_group: SingleProcess, received_signals: list[int]) -> int:
+    """Train a run as any rank but 0, which computes its shard and writes only to the log; return the exit code.
 
     Args:
-        run: claimed by the first.
+        run: the run that rank 0 claims.
         process_group: the processes that train it.
-        asked_to_stop: signals that came already, and those that will.
+        received_signals: stop signals received so far; later ones are appended.
     """
     try:
         if not any(process_group.all_reduce_max(False)):
-            return EXIT_OK  # the first says why there is nothing to do
+            return EXIT_OK  # rank 0 could not claim the run, and reports why
         config = run.read().config
         images = load_dataset(config.data.dataset, count=config.data.count)
         trainer = Trainer(config, images, process_group.device, process_group)
         if any(process_group.all_reduce_max(False)):
             trainer.restore(*read_checkpoint(run), run)
-        for _ in trainer.reports(lambda: bool(asked_to_stop)):
+        for _ in trainer.reports(lambda: bool(received_signals)):
             pass
         return EXIT_OK
-    except Exception as error:  # whatever it was, the first must hear of it
-        words = process_group.peer_error(error)
+    except Exception as error:  # any failure must reach rank 0
+        peer_error = process_group.peer_error(error)
         with contextlib.suppress(OSError):
-            if words:
-                print(f"process {process_group.rank} ends: {words}", file=sys.stderr)
+            if peer_error:
+                print(f"process {process_group.rank} ends: {peer_error}", file=sys.stderr)
             else:
                 traceback.print_exception(error)
-        process_group.abort("" if words else failure_text(error))
+        process_group.abort("" if peer_error else failure_text(error))
         return EXIT_RUN_FAILED
 
 
