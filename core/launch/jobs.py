@@ -45,7 +45,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended."""
+        """True once the process has ended."""
         return self.process.poll() is not None
 
     @property

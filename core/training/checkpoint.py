@@ -326,8 +326,9 @@ def load_optimizer_state_dict(optimizers: list[torch.optim.Optimizer], tensors: 
         parameters: list[Tensor] = [
             parameter for group in optimizer.param_groups for parameter in group["params"]
         ]
-        for number, moments in state.items():
+        for position, moments in state.items():
+            parameter = parameters[position]
             for key, value in moments.items():
-                if value.shape == parameters[number].shape:
-                    moments[key] = torch.empty_like(parameters[number], device=value.device).copy_(value)
+                if value.shape == parameter.shape:
+                    moments[key] = torch.empty_like(parameter, device=value.device).copy_(value)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -118,10 +118,10 @@ def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(images: ImageSet
 
 
 @pytest.mark.parametrize("levels", ["uniform", "cosine"])
-def test_before_anything_is_learnt_the_heldout_loss_is_that_of_the_training_pictures(
+def test_the_heldout_loss_of_an_untrained_network_is_that_of_the_training_images(
     images: ImageSet, levels: str
 ) -> None:
-    """Of grey pictures v is noise alone, by its share at each level: other levels would be another loss."""
+    """For grey images v is noise alone, scaled by its share at each level, so other levels would give another loss."""
     grey = np.full_like(images.train, 128)
     images = replace(images, train=grey, heldout=grey)
     config = tiny(batch_size=1000, noise_levels=levels, stratified_timesteps=True)

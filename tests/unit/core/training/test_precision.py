@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def _measured_anew() -> Iterator[None]:
+def _without_cached_measurement() -> Iterator[None]:
     bf16_speedup.cache_clear()
     yield
     bf16_speedup.cache_clear()

@@ -1,4 +1,4 @@
-"""The whole way from noise to picture: computed, kept with its run, and read a state at a time without torch."""
+"""Trajectories from noise to image: computed, stored with their run, and read one state at a time without torch."""
 
 import json
 import os
@@ -109,9 +109,9 @@ def test_a_trajectory_like_the_run_s_own_ends_in_the_run_s_own_images(
     strip = read_sheet(run.reverse / "epoch-0001.png")
     states = strip.images.reshape(2, strip.columns, *kept.shape[1:])
     shown = np.linspace(0, spec.steps, strip.columns).round().astype(int)
-    for place, index in enumerate(shown):
+    for column, index in enumerate(shown):
         # Batches of other sizes may round the last bit of a float another way.
-        difference = kept.xt(index).astype(int) - states[:, place]
+        difference = kept.xt(index).astype(int) - states[:, column]
         assert np.abs(difference).max() <= 1, index
     sheet = read_sheet(run.samples / "epoch-0001.png").images
     assert np.abs(kept.xt(spec.steps).astype(int) - sheet[:2]).max() <= 1
@@ -238,14 +238,14 @@ def test_progress_is_told_while_its_process_lives(tmp_path: Path) -> None:
     assert read_progress(run, spec) == Progress(identity=me, done=3, total=1000)
     assert read_progress(run, TrajectorySpec("ddpm", 999)) is None
     write_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
-    said = read_progress(run, spec)
-    assert said is not None
-    assert "\x1b" not in said.error
+    progress = read_progress(run, spec)
+    assert progress is not None
+    assert "\x1b" not in progress.error
     dead = ProcessIdentity(host_name(), 2**22 + 1, 1.0, boot_id())
     write_progress(run, spec, Progress(identity=dead, done=3, total=1000))
-    said = read_progress(run, spec)
-    assert said is not None
-    assert said.error == "its process is gone"
+    progress = read_progress(run, spec)
+    assert progress is not None
+    assert progress.error == "its process is gone"
     spec.progress_path(run).write_text("{")
     assert read_progress(run, spec) is None
     clear_progress(run, spec)
@@ -253,7 +253,7 @@ def test_progress_is_told_while_its_process_lives(tmp_path: Path) -> None:
     assert not spec.progress_path(run).exists()
 
 
-def test_a_run_that_is_gone_is_not_made_anew(
+def test_a_removed_run_is_not_recreated(
     trained: Callable[..., RunDirectory], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trained()
@@ -267,17 +267,17 @@ def test_a_run_that_is_gone_is_not_made_anew(
 
 
 @pytest.mark.parametrize(
-    ("sampler", "steps", "said"),
+    ("sampler", "steps", "reason"),
     [("ddim", 13, "expected from 1 to 12 sampling steps"), ("euler", 2, "unknown sampler 'euler'")],
 )
-def test_why_it_cannot_be_computed_is_in_its_progress(
-    trained: Callable[..., RunDirectory], sampler: str, steps: int, said: str
+def test_the_reason_of_a_failure_is_in_the_progress_file(
+    trained: Callable[..., RunDirectory], sampler: str, steps: int, reason: str
 ) -> None:
     run = trained()
     assert main([str(run.path), "--sampler", sampler, "--steps", str(steps)]) == 2
     progress = read_progress(run, TrajectorySpec(sampler, steps))
     assert progress is not None
-    assert said in progress.error
+    assert reason in progress.error
     assert not TrajectorySpec(sampler, steps).path(run).exists()
 
 
