@@ -278,21 +278,21 @@ def plan_explanation(
     lines = [f"{found.name}: {found.detail}, {found.memory / 2**30:.1f} GiB." for found in machine.devices]
     lines += machine.notes
     names = " and ".join(found.name for found in plan.devices)
-    at_once = f"up to {_pluralize(plan.capacity, 'run')} at once on {names}"
+    at_once = f"Up to {_pluralize(plan.capacity, 'run')} at once on {names}"
     if len(plan.devices[0].torch_names) > 1:
-        lines.append(f"A run trains on all of {names}, a process on each; runs go {at_once}.")
+        lines.append(f"A run trains on all of {names}, a process on each. {at_once}.")
     elif slots is not None:
-        lines.append(f"Runs go {at_once}, as asked for with --slots.")
+        lines.append(f"{at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
-            f"Runs go {at_once}, sharing {_pluralize(plan.cores, 'core')}: a run alone gets all of them, "
+            f"{at_once}, sharing {_pluralize(plan.cores, 'core')}: a run alone gets all of them, "
             "and each gets at least one thread."
         )
     elif plan.devices[0].kind == "mps":
-        lines.append(f"Runs go {at_once}: one fills the GPU.")
+        lines.append(f"{at_once}: one fills the GPU.")
     else:
         lines.append(
-            f"Runs go {at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
+            f"{at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
             f"{BYTES_PER_GPU_SLOT >> 30} GiB of its memory."
         )
     return lines

@@ -122,7 +122,7 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
             for run in pending:
                 write_evaluation_progress(run, EvaluationProgress(identity=identity))
     except OSError as error:
-        raise UserError(f"{first}: cannot be judged from here ({error.strerror or error})") from error
+        raise UserError(f"{first}: cannot be evaluated from here ({error.strerror or error})") from error
     return len(pending)
 
 

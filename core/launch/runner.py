@@ -173,7 +173,7 @@ class Runner:
         if not untouched:
             self._backoffs.pop(run.path, None)
         elif code == 0:
-            self._back_off(run, "its worker ended three times without a word")
+            self._back_off(run, "its worker ended three times without starting the run")
         elif not _fail_if_queued(run, worker.signature, error := _exit_text(worker, code)):
             self._back_off(run, error)
 

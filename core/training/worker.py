@@ -254,7 +254,7 @@ def _os_error_text(error: OSError) -> str:
         return f"{what}: the run's folder was removed or moved while it trained"
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return f"{what}: make the folder writable again, then resume"
-    return f"{what}: mend that, then resume; it goes on from its last checkpoint"
+    return f"{what}: fix that, then resume; it goes on from its last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -204,7 +204,7 @@ def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
             FileNotFoundError(errno.ENOENT, "No such file", "x"),
             "the run's folder was removed or moved while it trained",
         ),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error: mend that, then resume"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error: fix that, then resume"),
         (ValueError("first\nsecond"), "ValueError: first"),
     ],
 )

@@ -294,12 +294,12 @@ def test_the_explanation_says_what_is_used_and_why(nvidia_smi: Path) -> None:
     assert plan_explanation(machine=two_cores) == [
         "cpu: a CPU, 8.0 GiB.",
         "2 cores.",
-        "Runs go up to 5 runs at once on cpu, sharing 2 cores: a run alone gets all of them, "
+        "Up to 5 runs at once on cpu, sharing 2 cores: a run alone gets all of them, "
         "and each gets at least one thread.",
     ]
     assert plan_explanation(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
     many = Machine((gpu(0), gpu(1), CPU), 8, ())
-    assert "up to 8 runs at once on cuda:0 and cuda:1" in plan_explanation(machine=many)[-1]
+    assert "Up to 8 runs at once on cuda:0 and cuda:1" in plan_explanation(machine=many)[-1]
     assert "one fills the GPU" in plan_explanation(machine=Machine((MPS, CPU), 8, ()))[-1]
     assert plan_explanation()
 
