@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import torch
 
-from core.data import load_dataset
+from core.data import ImageSet, load_dataset
 from core.errors import (
     EXIT_OK,
     EXIT_RUN_FAILED,
@@ -77,46 +77,53 @@ class Worker:
 
     def train(self) -> State:
         """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
-        config = self.config
-        self._write_status(message="making data", epochs=config.train.epochs)
-        images = load_dataset(
-            config.data.dataset,
-            count=config.data.count,
-            progress=lambda done, total: self._heartbeat(
-                message=f"making data {100 * done // max(total, 1)}%"
-            ),
-        )
+        images = self._load_images()
         self._write_status(message="building the network")
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
-        trainer = Trainer(config, images, self.process_group.device, self.process_group)
+        trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            checkpoint = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
-            self.process_group.all_reduce_max(checkpoint is not None)
-            if checkpoint is not None:
-                tensors, position = checkpoint
-                self._restore_threads(position)
-                trainer.restore(tensors, position, self.run)
-                metrics.truncate_to(position.metrics_offset)
-                self._elapsed_before = position.elapsed
-            else:
-                metrics.truncate_to(0)
-                write_noise_sheet(self.run, trainer)
-            self._started = time.monotonic()
-            self._write_status(
-                state=State.RUNNING,
-                message="",
-                steps=trainer.total_steps,
-                epoch=trainer.epoch,
-                step=trainer.step,
-            )
+            self._resume_or_begin(trainer, metrics)
             write_missing_sheets(self.run, trainer, self._should_stop_sampling)
             for report in trainer.reports(self._should_stop):
-                self._on_report(report, trainer, metrics)
-            if trainer.epoch < config.train.epochs:
+                if isinstance(report, StepsReport):
+                    self._on_steps(report, trainer, metrics)
+                else:
+                    self._on_epoch(report, trainer, metrics)
+            if trainer.epoch < self.config.train.epochs:
                 self._write_status(state=State.STOPPING, message="writing a checkpoint")
                 self._save_checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
+
+    def _load_images(self) -> ImageSet:
+        self._write_status(message="making data", epochs=self.config.train.epochs)
+
+        def report(done: int, total: int) -> None:
+            self._heartbeat(message=f"making data {100 * done // max(total, 1)}%")
+
+        return load_dataset(self.config.data.dataset, count=self.config.data.count, progress=report)
+
+    def _resume_or_begin(self, trainer: Trainer, metrics: MetricsWriter) -> None:
+        """Restore the checkpoint and cut the metrics to its position, or begin with the sheet of initial noise."""
+        checkpoint = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
+        self.process_group.all_reduce_max(checkpoint is not None)
+        if checkpoint is not None:
+            tensors, position = checkpoint
+            self._restore_threads(position)
+            trainer.restore(tensors, position, self.run)
+            metrics.truncate_to(position.metrics_offset)
+            self._elapsed_before = position.elapsed
+        else:
+            metrics.truncate_to(0)
+            write_noise_sheet(self.run, trainer)
+        self._started = time.monotonic()
+        self._write_status(
+            state=State.RUNNING,
+            message="",
+            steps=trainer.total_steps,
+            epoch=trainer.epoch,
+            step=trainer.step,
+        )
 
     def _restore_threads(self, position: Position) -> None:
         """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it."""
@@ -131,16 +138,15 @@ class Worker:
             torch.set_num_threads(position.threads)
             self._write_status(threads=position.threads)
 
-    def _on_report(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
-        if isinstance(report, StepsReport):
-            metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
-            self._heartbeat(
-                epoch=trainer.epoch, step=trainer.step, images_per_second=self._images_per_second(trainer)
-            )
-            due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
-            if due and trainer.batch < trainer.batches_per_epoch:
-                self._save_checkpoint(trainer, metrics)
-            return
+    def _on_steps(self, report: StepsReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
+        speed = self._images_per_second(trainer)
+        self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=speed)
+        due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
+        if due and trainer.batch < trainer.batches_per_epoch:
+            self._save_checkpoint(trainer, metrics)
+
+    def _on_epoch(self, report: EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         metrics.epoch(
             EpochRecord(
                 epoch=report.epoch,
