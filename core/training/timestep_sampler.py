@@ -51,7 +51,7 @@ class TimestepSampler:
 
     Args:
         schedule: of T timesteps.
-        levels: `uniform` over the timesteps, or `cosine`: see `cumulative_weights`.
+        levels: `uniform` over the timesteps, or `cosine`, see `timestep_cdf`.
         stratified: draw one timestep from each of as many equally likely strata as the batch has images.
         device: device of the timesteps.
     """
