@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from core.imaging import read_sheet
-from core.launch.overlay import Fitting
+from core.launch.jobs import Job
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.status import State
 from core.runs.store import RunStore
@@ -35,7 +35,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
 ) -> None:
     may_start, started = threading.Event(), []
 
-    def fit_once_it_may(*asked: Any, fit: Callable[..., Fitting] = RunController.fit) -> Fitting:
+    def fit_once_it_may(*asked: Any, fit: Callable[..., Job] = RunController.fit) -> Job:
         started.append(asked)
         assert may_start.wait(DEADLINE)
         return fit(*asked)
@@ -135,7 +135,7 @@ async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         (tmp_path / "data").rmdir()
         (tmp_path / "data").write_text("in the way")
         await driven.press("m")
-        await driven.until(lambda: any("cannot be kept here" in said for said in driven.said()))
+        await driven.until(lambda: any("cannot be saved here" in said for said in driven.said()))
 
 
 async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
-    from core.launch.overlay import Fitting
+    from core.launch.jobs import Job
     from core.recipes import Recipe
     from core.runs import Evaluation
     from core.runs.directory import RunDirectory
@@ -130,7 +130,7 @@ class RunController:
             UserError: there is no such device, or a run cannot be written.
         """
         from core.launch.devices import make_plan
-        from core.launch.trajectory import start_trajectories
+        from core.launch.jobs import start_trajectories
         from tui.state.formatting import pluralize
 
         plan = make_plan(self.device)
@@ -141,7 +141,7 @@ class RunController:
             )
         return f"computing it for {pluralize(started, 'run')}" if started else "is being computed already"
 
-    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Fitting":
+    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Job":
         """Have triangles fitted to real pictures and to samples, in a process of its own.
 
         Args:
@@ -153,7 +153,7 @@ class RunController:
             UserError: a folder cannot be written, or the process not started.
         """
         from core.imaging.sheet import write_sheet
-        from core.launch.overlay import start_fitting
+        from core.launch.jobs import start_fitting
 
         sheet = kept.with_suffix(".png")
         try:
@@ -218,7 +218,7 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
     """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
     import msgspec
 
-    from core.launch.provenance import with_absolute_path, with_absolute_paths
+    from core.launch.provenance import config_with_absolute_paths, with_absolute_paths
 
     def settled(config: "RunConfig") -> bytes:
         config = config.resolved()
@@ -230,8 +230,10 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(
-            sorted((settled(with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs),
-            sorted((settled(with_absolute_path(config)), config.train.epochs) for config in recipe.configs),
+            sorted(
+                (settled(config_with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs
+            ),
+            sorted((settled(with_absolute_paths(config)), config.train.epochs) for config in recipe.configs),
             strict=True,
         )
         if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):

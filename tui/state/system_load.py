@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.files.sanitize import sanitize
-from core.launch.nvidia import NoAnswerError, ask_smi
+from core.launch.nvidia import NvidiaSmiError, query_nvidia_smi
 
 SMI_INTERVAL: Final = 10.0
 PATIENCE: Final = 5.0
@@ -71,8 +71,8 @@ class SystemLoadReader:
         if self._pace() >= self._next_smi:
             self._next_smi = self._pace() + SMI_INTERVAL
             try:
-                self._gpus = parse_smi(ask_smi(_QUERY, PATIENCE))
-            except NoAnswerError:
+                self._gpus = parse_smi(query_nvidia_smi(_QUERY, PATIENCE))
+            except NvidiaSmiError:
                 self._gpus = ()
         return self._gpus
 

@@ -5,11 +5,8 @@ there and holds for all. An output that is of its sheet already is left as it is
 when a sheet cannot be fitted or an output not be written.
 """
 
-import contextlib
-import os
 import sys
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +15,7 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.imaging import read_sheet
-from core.runs.overlay import Overlay, pixels_mark, read_overlay, write_overlay
-
-NICENESS: Final = 10
-"""Whoever looks can wait a little; the training beside it should not have to."""
+from core.runs.overlay import Overlay, pixels_hash, read_overlay, write_overlay
 
 
 def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
@@ -42,7 +36,7 @@ def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
     shaped = ~(fits.near_empty | np.isnan(fits.soft_iou))
     corners = fits.vertices.reshape(-1, 6)
     return Overlay(
-        of=pixels_mark(images),
+        images_hash=pixels_hash(images),
         edge=edge,
         corners=[tuple(one.tolist()) if known else None for one, known in zip(corners, shaped, strict=True)],
         soft_iou=[
@@ -61,8 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
     edge: Edge | None = None
     try:
         for sheet, output in zip(paths[::2], paths[1::2], strict=True):

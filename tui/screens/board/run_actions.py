@@ -163,26 +163,26 @@ class RunActionsMixin(BackgroundScreen):
 
     def action_clone(self) -> None:
         if run := self._require_selected():
-            from core.launch.provenance import with_absolute_paths
+            from core.launch.provenance import config_with_absolute_paths
             from tui.screens.new_run.screen import NewRunScreen
             from tui.state.run_draft import RunDraft
 
-            draft = RunDraft.from_configs([with_absolute_paths(run.file)])
+            draft = RunDraft.from_configs([config_with_absolute_paths(run.file)])
             self.app.push_screen(NewRunScreen(draft), self._queue_configs)
 
     def action_schedules(self) -> None:
-        from core.launch.provenance import with_absolute_paths
+        from core.launch.provenance import config_with_absolute_paths
         from tui.screens.schedules.screen import SchedulesScreen
 
-        configs = [with_absolute_paths(run.file) for run in self.selection.compared]
+        configs = [config_with_absolute_paths(run.file) for run in self.selection.compared]
         self.app.push_screen(SchedulesScreen(configs), self._queue_configs)
 
     def action_datasets(self) -> None:
-        from core.launch.provenance import with_absolute_paths
+        from core.launch.provenance import config_with_absolute_paths
         from tui.screens.datasets.screen import DatasetsScreen
 
         run = self.selection.selected
-        start = with_absolute_paths(run.file).data.dataset if run is not None else ""
+        start = config_with_absolute_paths(run.file).data.dataset if run is not None else ""
         self.app.push_screen(DatasetsScreen(self.control, start), self._queue_configs)
 
     def _queue_configs(self, configs: "list[RunConfig] | None") -> None:

@@ -18,7 +18,7 @@ from tui.screens.datasets.preview import preview_dataset, same_dataset
 from tui.state.run_controller import RunController
 
 if TYPE_CHECKING:
-    from core.launch.overlay import Fitting
+    from core.launch.jobs import Job
 
 WAIT_SECONDS: Final = 0.2
 
@@ -37,7 +37,7 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
         self.shown = shown
         self.making: DatasetBuild | None = None
         self._starting = False
-        self._fitting: Fitting | None = None
+        self._fitting: Job | None = None
         self._waiting: Timer | None = None
 
     def on_unmount(self) -> None:
