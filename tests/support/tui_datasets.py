@@ -44,7 +44,7 @@ async def browse(driven: Driven) -> DatasetsScreen:
 
 
 async def looked(driven: Driven, screen: DatasetsScreen) -> None:
-    await driven.until(lambda: screen.shown.seen is not None)
+    await driven.until(lambda: screen.browser.preview is not None)
     await driven.pilot.pause()
 
 

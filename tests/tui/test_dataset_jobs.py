@@ -49,7 +49,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
         assert "f fits it" in driven.text()
         await driven.press("f", "f")
         may_start.set()
-        await driven.until(lambda: not screen.fitting and driven.text().count("IoU ") == 16)
+        await driven.until(lambda: not screen.is_fitting and driven.text().count("IoU ") == 16)
         assert "fitting triangles" not in driven.text()
         assert len(started) == 1
         for side in ("real", "samples"):
@@ -66,7 +66,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
         await driven.press("r")
         assert driven.text().count("f fits it") == 8
         await driven.press("enter")
-        await driven.until(lambda: not screen.fitting and "f fits it" not in driven.text())
+        await driven.until(lambda: not screen.is_fitting and "f fits it" not in driven.text())
         await driven.press("end")
         assert "not fitted" in driven.text()
 
@@ -77,7 +77,7 @@ async def test_kept_fits_are_shown_at_once_and_nothing_is_started(tmp_path: Path
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         await driven.press("v")
-        assert not screen.fitting
+        assert not screen.is_fitting
         assert driven.text().count("IoU") == 16
         await driven.press("r")
         assert driven.text().count("IoU") == 16
@@ -90,7 +90,7 @@ async def test_why_nothing_can_be_fitted_is_said(tmp_path: Path) -> None:
         await driven.press("f")
         assert screen.view == "triangles"
         await driven.until(lambda: any("cannot be written" in said for said in driven.said()))
-        assert not screen.fitting
+        assert not screen.is_fitting
 
 
 async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
         assert "of 40" in driven.text()
         await driven.press("m")
         await driven.until(lambda: "kept in" in driven.text())
-        await driven.until(lambda: screen.making is None)
+        await driven.until(lambda: screen.build is None)
         assert (next((tmp_path / "data").glob("small-*")) / "train.npy").exists()
         await driven.press("h", "end")
         assert "-300 of 300" in driven.text()
@@ -124,7 +124,7 @@ async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) ->
         await driven.until(lambda: "making" not in driven.text().splitlines()[0])
         assert not list((tmp_path / "data").glob("long-*"))
         await driven.press("m")
-        await driven.until(lambda: screen.making is not None and screen.making.total)
+        await driven.until(lambda: screen.build is not None and screen.build.total)
         await driven.press("escape")
         await driven.until(lambda: not list((tmp_path / "data").glob("*long-*")))
 
@@ -173,11 +173,11 @@ async def test_what_cannot_be_looked_at_is_explained_and_the_others_can(tmp_path
         assert isinstance(screen, DatasetsScreen)
         await driven.press("down", "pagedown", "end", "z", "f", "m", "v", "h", "v")
         await driven.press("4")
-        await driven.until(lambda: "size" in screen.shown.problem)
+        await driven.until(lambda: "size" in screen.browser.problem)
         await driven.press("3")
         await looked(driven, screen)
-        assert screen.shown.name == "low"
-        assert screen.shown.problem == ""
+        assert screen.browser.name == "low"
+        assert screen.browser.problem == ""
 
 
 async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
@@ -224,9 +224,9 @@ async def test_of_many_datasets_those_around_the_chosen_one_are_named_and_clicke
         assert "1 array" in driven.text()
         await driven.press("left")
         await looked(driven, screen)
-        assert screen.shown.name == "set-31"
+        assert screen.browser.name == "set-31"
         line = driven.text().splitlines()[1]
         assert line.split()[0::2] == ["7", "8", "9", "a", "b", "c", "d", "e", "f"]
         assert line.split()[-1] == "set-31"
         await driven.pilot.click(ChipLine, offset=(4, 0))
-        await driven.until(lambda: screen.shown.name == "set-23")
+        await driven.until(lambda: screen.browser.name == "set-23")

@@ -50,7 +50,7 @@ async def test_before_there_is_any_run_datasets_can_be_looked_at(tmp_path: Path)
     async with dashboard(tmp_path / "runs", (80, 24)) as driven:
         assert "b datasets" in driven.text()
         screen = await browse(driven)
-        assert screen.shown.name == "array"
+        assert screen.browser.name == "array"
         assert len(tiles(screen)) == 8
         assert tiles(screen, "samples") == []
         assert "grey 0%" in driven.text()
@@ -71,13 +71,13 @@ async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> No
         ):
             await driven.press(key)
             await looked(driven, screen)
-            assert screen.shown.name == name
+            assert screen.browser.name == name
             assert f"datasets  {name}" in driven.text()
             assert np.array_equal(tiles(screen)[0].images[0], real(name)[0])
         await driven.press("9")
-        assert screen.shown.name == "high"
+        assert screen.browser.name == "high"
         await driven.pilot.click(ChipLine, offset=(2, 0))
-        await driven.until(lambda: screen.shown.name == "array")
+        await driven.until(lambda: screen.browser.name == "array")
 
 
 async def test_keys_scroll_both_sides_by_rows_screens_and_to_the_ends(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_keys_scroll_both_sides_by_rows_screens_and_to_the_ends(tmp_path: 
             *((("pageup", "up"), 0), (("end", "down"), 252), (("home",), 0), (("G",), 252)),
         ):
             await driven.press(*keys)
-            assert screen.shown.first == first
+            assert screen.browser.first == first
             assert tiles(screen)[0].title == f"{first + 1}"
             assert np.array_equal(tiles(screen)[0].images[0], real("high")[first])
         assert tiles(screen, "samples") == []
@@ -126,7 +126,7 @@ async def test_samples_are_those_of_any_run_and_epoch_or_of_none(tmp_path: Path)
         wanted = read_sheet(directories[0].sample_sheets()[2][1]).images[0]
         assert np.array_equal(tiles(screen, "samples")[0].images[0], wanted)
         await driven.press("right_square_bracket")
-        assert screen.shown.epoch is None
+        assert screen.browser.epoch is None
         await driven.press("r")
         assert "samples of" not in driven.text()
         assert len(tiles(screen)) == 8
@@ -236,7 +236,7 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, DatasetsScreen)
-        while screen.shown.seen is None:
+        while screen.browser.preview is None:
             await pilot.pause(0.01)
         await pilot.press(*keys)
         pilot.app.clear_notifications()

@@ -17,7 +17,7 @@ from core.schedules import SCHEDULE_NAMES, make_schedule
 from tests.support.tui_fixtures import comparison, fake_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.screens.new_run.screen import NewRunScreen, ScheduleList
-from tui.state.run_draft import FIELDS, NAMED, RunDraft, conflict, error_of, preview
+from tui.state.run_draft import FIELDS, NAMED_SCHEDULES, RunDraft, config_error, field_error, preview_schedule
 
 # What texts mean
 
@@ -25,7 +25,7 @@ from tui.state.run_draft import FIELDS, NAMED, RunDraft, conflict, error_of, pre
 @pytest.mark.parametrize("recipe", ["quick", "thesis"])
 def test_an_untouched_form_makes_exactly_the_runs_of_its_recipe(recipe: str) -> None:
     draft = RunDraft.from_recipe(recipe)
-    assert tuple(draft.build(draft.values(), draft.schedules)) == load_recipe(recipe).configs
+    assert tuple(draft.build(draft.initial_values(), draft.schedules)) == load_recipe(recipe).configs
 
 
 def test_an_untouched_clone_is_the_run_itself() -> None:
@@ -35,21 +35,25 @@ def test_an_untouched_clone_is_the_run_itself() -> None:
     )
     draft = RunDraft.from_configs([config])
     assert draft.schedules == ("x^3.5",)
-    assert draft.offered == (*NAMED, "x^3.5")
-    assert draft.build(draft.values(), draft.schedules) == [config]
+    assert draft.offered == (*NAMED_SCHEDULES, "x^3.5")
+    assert draft.build(draft.initial_values(), draft.schedules) == [config]
 
 
 def test_a_clone_that_takes_another_network_takes_its_width_too_unless_it_had_one_of_its_own() -> None:
     for width, taken in ((None, 64), (32, 64), (24, 24)):
         cloned = RunConfig(model=ModelConfig(preset="lean", width=width)).resolved()
         draft = RunDraft.from_configs([cloned])
-        (config,) = draft.build({**draft.values(), "model.preset": "thesis"}, ["linear"])
+        (config,) = draft.build({**draft.initial_values(), "model.preset": "thesis"}, ["linear"])
         assert config.resolved().model == ModelConfig(preset="thesis", width=taken)
 
 
 def test_what_is_changed_changes_and_nothing_else_does() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {"train.epochs": " 3 ", "train.learning_rate": "5e-4", "train.seed": "0x10"}
+    values = draft.initial_values() | {
+        "train.epochs": " 3 ",
+        "train.learning_rate": "5e-4",
+        "train.seed": "0x10",
+    }
     before = load_recipe("quick").configs[0]
     (config,) = draft.build(values, ["cosine"])
     train = msgspec.structs.replace(before.train, epochs=3, learning_rate=5e-4, seed=16)
@@ -59,20 +63,20 @@ def test_what_is_changed_changes_and_nothing_else_does() -> None:
 
 def test_each_schedule_makes_one_run_and_a_grid_keeps_its_other_axes() -> None:
     draft = RunDraft.from_configs(load_recipe("quick", ["train.seed=[1,2]"]).configs)
-    made = draft.build(draft.values(), ["linear", "cosine"])
+    made = draft.build(draft.initial_values(), ["linear", "cosine"])
     assert [(config.train.seed, config.schedule.name) for config in made] == [
         (1, "linear"),
         (1, "cosine"),
         (2, "linear"),
         (2, "cosine"),
     ]
-    values = draft.values() | {"train.seed": "9"}
+    values = draft.initial_values() | {"train.seed": "9"}
     assert [config.train.seed for config in draft.build(values, ["linear"])] == [9]
 
 
 def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
     draft = RunDraft.from_recipe("quick")
-    (config,) = draft.build(draft.values() | {"schedule.timesteps": "5"}, ["linear"])
+    (config,) = draft.build(draft.initial_values() | {"schedule.timesteps": "5"}, ["linear"])
     assert config.sample.steps == 5
 
 
@@ -100,10 +104,10 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
     ],
 )
 def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str) -> None:
-    assert message in error_of(key, text)
+    assert message in field_error(key, text)
     draft = RunDraft.from_recipe("quick")
     with pytest.raises(UserError, match=key):
-        draft.build(draft.values() | {key: text}, ["linear"])
+        draft.build(draft.initial_values() | {key: text}, ["linear"])
 
 
 @pytest.mark.parametrize(
@@ -121,45 +125,45 @@ def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str
     ],
 )
 def test_what_is_right_is_not_complained_about(key: str, text: str) -> None:
-    assert error_of(key, text) == ""
+    assert field_error(key, text) == ""
 
 
 def test_a_folder_and_a_recipe_of_ones_own_are_datasets(tmp_path: Path) -> None:
-    assert error_of("data.dataset", str(tmp_path)) == ""
+    assert field_error("data.dataset", str(tmp_path)) == ""
     recipe = tmp_path / "mine.toml"
     recipe.write_text('kind = "triangles"\nsize = 16\n')
-    assert error_of("data.dataset", str(recipe)) == ""
-    assert "no data set called" in error_of("data.dataset", str(tmp_path / "nowhere"))
+    assert field_error("data.dataset", str(recipe)) == ""
+    assert "no data set called" in field_error("data.dataset", str(tmp_path / "nowhere"))
 
 
 def test_values_that_do_not_go_together_are_found() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {
+    values = draft.initial_values() | {
         "schedule.zero_terminal_snr": "true",
         "diffusion.prediction_type": "epsilon",
     }
     with pytest.raises(UserError, match="take v_prediction"):
         draft.build(values, ["linear"])
     with pytest.raises(UserError, match="at least one schedule"):
-        draft.build(draft.values(), [])
+        draft.build(draft.initial_values(), [])
     custom = RunConfig(schedule=ScheduleConfig(name="custom", file="gone.txt"))
-    assert "cannot be made" in conflict(custom)
+    assert "cannot be made" in config_error(custom)
 
 
 def test_a_schedule_is_shown_as_it_would_be() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {"schedule.timesteps": "300"}
-    shown = preview(draft, values, "x^10")
+    values = draft.initial_values() | {"schedule.timesteps": "300"}
+    shown = preview_schedule(draft, values, "x^10")
     assert shown is not None
     assert shown.terminal_alpha_bar == make_schedule("x^10", timesteps=300).terminal_alpha_bar
-    cured = preview(draft, values | {"schedule.zero_terminal_snr": "true"}, "x^10")
+    cured = preview_schedule(draft, values | {"schedule.zero_terminal_snr": "true"}, "x^10")
     assert cured is not None
     assert cured.terminal_alpha_bar == 0.0
-    assert preview(draft, values | {"schedule.timesteps": "-"}, "x^10") is None
+    assert preview_schedule(draft, values | {"schedule.timesteps": "-"}, "x^10") is None
 
 
 def test_every_field_is_a_setting_of_the_configuration() -> None:
-    values = RunDraft.from_recipe("thesis").values()
+    values = RunDraft.from_recipe("thesis").initial_values()
     assert list(values) == [field.key for field in FIELDS]
     assert values["schedule.timesteps"] == "300"
     assert values["model.preset"] == "thesis"

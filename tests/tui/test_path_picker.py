@@ -52,7 +52,7 @@ class Asked:
     @property
     def names(self) -> list[str]:
         """The lines of the tree."""
-        files = self.screen.files
+        files = self.screen.file_tree
         nodes = (files.get_node_at_line(line) for line in range(files.last_line + 1))
         return [str(node.label) for node in nodes if node is not None]
 
@@ -262,7 +262,7 @@ async def test_a_image_is_chosen_for_the_schedules(tmp_path: Path) -> None:
         await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
         screen = driven.app.screen
         assert isinstance(screen, SchedulesScreen)
-        await driven.until(lambda: screen.trying.images is not None)
+        await driven.until(lambda: screen.explorer.images is not None)
         screen.query_one("#picture", Input).value = str(mine.parent)
         await driven.press("o")
         await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
@@ -271,10 +271,10 @@ async def test_a_image_is_chosen_for_the_schedules(tmp_path: Path) -> None:
         await driven.press("e", "ctrl+o")
         await driven.until(lambda: "mine.png" in driven.text())
         await driven.press("down", "enter")
-        await driven.until(lambda: np.shape(screen.trying.images) == (1, 32, 32, 3))
+        await driven.until(lambda: np.shape(screen.explorer.images) == (1, 32, 32, 3))
         assert driven.app.screen is screen
         assert screen.query_one("#picture", Input).value == str(mine)
-        assert (screen.trying.images[..., 0] == 200).all()
+        assert (screen.explorer.images[..., 0] == 200).all()
 
 
 async def test_a_folder_is_chosen_for_a_new_run(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def picking(start: Path) -> Callable[[Pilot[Any]], Any]:
         await ready(pilot)
         screen = PickerScreen(IMAGE, start)
         await pilot.app.push_screen(screen)
-        while screen.files.last_line < 3:
+        while screen.file_tree.last_line < 3:
             await pilot.pause(0.01)
         await pilot.press("down")
         await pilot.pause()

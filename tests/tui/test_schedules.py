@@ -18,7 +18,7 @@ from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
 from tui.commands import SCHEDULES
 from tui.screens.new_run.screen import NewRunScreen
-from tui.screens.schedules.noising import heldout_images, with_noise
+from tui.screens.schedules.noising import add_noise, heldout_images
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.widgets.charts.schedule_chart import Line, ScheduleChart
 from tui.widgets.chip_line import ChipLine
@@ -32,7 +32,7 @@ async def schedules(driven: Driven) -> SchedulesScreen:
     await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
     screen = driven.app.screen
     assert isinstance(screen, SchedulesScreen)
-    await driven.until(lambda: screen.trying.images is not None)
+    await driven.until(lambda: screen.explorer.images is not None)
     await driven.pilot.pause()
     return screen
 
@@ -120,7 +120,7 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
             assert said in text
         images = heldout_images("high")
         for shown, name in zip(columns(screen), SCHEDULE_NAMES, strict=True):
-            assert np.array_equal(shown, with_noise(images, make_schedule(name), 500))
+            assert np.array_equal(shown, add_noise(images, make_schedule(name), 500))
 
 
 async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> None:
@@ -128,9 +128,9 @@ async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> No
         fake_run(tmp_path, schedule, state=State.STOPPED, epoch=1, place=place, dataset="array")
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await schedules(driven)
-        assert screen.trying.chosen == {"x^2", "x^3.5"}
+        assert screen.explorer.chosen == {"x^2", "x^3.5"}
         assert "2 of 8" in driven.text()
-        assert np.array_equal(screen.trying.images, heldout_images("array"))
+        assert np.array_equal(screen.explorer.images, heldout_images("array"))
 
 
 async def test_keys_move_t_and_all_images_follow(tmp_path: Path) -> None:
@@ -164,12 +164,12 @@ async def test_it_plays_from_image_to_noise(tmp_path: Path) -> None:
         screen = await schedules(driven)
         await driven.press("end", "space")
         assert "▶ playing" in driven.text()
-        await driven.until(lambda: 0 < screen.trying.share < 1)
+        await driven.until(lambda: 0 < screen.explorer.share < 1)
         await driven.press("space")
         assert "playing" not in driven.text()
-        screen.trying.share = 0.97
+        screen.explorer.share = 0.97
         await driven.press("space")
-        await driven.until(lambda: screen.trying.share == 1.0)
+        await driven.until(lambda: screen.explorer.share == 1.0)
         assert "playing" not in driven.text()
 
 
@@ -182,11 +182,11 @@ async def test_digits_and_clicks_choose_schedules(tmp_path: Path) -> None:
         ]
         line = screen.query_one(ChipLine)
         await driven.pilot.click(line, offset=(2, 0))
-        await driven.until(lambda: "linear" in screen.trying.chosen)
+        await driven.until(lambda: "linear" in screen.explorer.chosen)
         await driven.pilot.click(line, offset=(150, 0))
         for digit in "123456":
             await driven.press(digit)
-        assert screen.trying.chosen == frozenset()
+        assert screen.explorer.chosen == frozenset()
         assert "0 of 7" in driven.text()
         await driven.press("left", "space", "space", "v", "v", "v", "v", "n")
         assert any("choose at least one" in said for said in driven.said())
@@ -333,7 +333,7 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, SchedulesScreen)
-        while screen.trying.images is None:
+        while screen.explorer.images is None:
             await pilot.pause(0.01)
         await pilot.press(*keys)
         await pilot.pause()

@@ -67,7 +67,7 @@ class NumberScreen(ModalScreen[int | None]):
     def __init__(self, question: str, *, least: int, initial: int) -> None:
         super().__init__()
         self.question = question
-        self.least = least
+        self.minimum = least
         self.initial = initial
 
     def compose(self) -> ComposeResult:
@@ -85,8 +85,8 @@ class NumberScreen(ModalScreen[int | None]):
             number = int(self.query_one(Input).value)
         except ValueError:
             number = -1
-        if number < self.least:
-            self.query_one("#error", Static).update(f"expected a whole number, at least {self.least}")
+        if number < self.minimum:
+            self.query_one("#error", Static).update(f"expected a whole number, at least {self.minimum}")
             return
         self.dismiss(number)
 

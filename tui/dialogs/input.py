@@ -29,7 +29,7 @@ class TextScreen(ModalScreen[str | None]):
         super().__init__()
         self.question = question
         self.initial = initial
-        self.wrong = wrong
+        self.error_of = wrong
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -39,14 +39,14 @@ class TextScreen(ModalScreen[str | None]):
             yield KeyBar([Hint("⏎", "take it", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.query_one("#error", Static).update(self.wrong(event.value))
+        self.query_one("#error", Static).update(self.error_of(event.value))
 
     def on_input_submitted(self) -> None:
         self.action_submit()
 
     def action_submit(self) -> None:
         text = self.query_one(Input).value
-        if not self.wrong(text):
+        if not self.error_of(text):
             self.dismiss(text)
 
     def action_cancel(self) -> None:

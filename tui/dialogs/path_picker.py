@@ -21,7 +21,7 @@ from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
-SUFFIXES: Final = frozenset(
+IMAGE_SUFFIXES: Final = frozenset(
     (
         ".png",
         ".jpg",
@@ -39,8 +39,8 @@ SUFFIXES: Final = frozenset(
     )
 )
 """Of the files that are listed as pictures; any file may be typed, what is in it is found out by reading it."""
-RECIPE: Final = ".toml"
-MOST_LISTED: Final = 1000
+RECIPE_SUFFIX: Final = ".toml"
+MAX_LISTED: Final = 1000
 """Files and folders of one folder; more would take long, and nobody would walk through them."""
 
 
@@ -51,10 +51,10 @@ class PickerRequest:
     title: str
     folders: bool
 
-    def lists(self, path: Path) -> bool:
+    def is_listed(self, path: Path) -> bool:
         """Whether a file is worth listing: pictures always are, because they say what is in a folder."""
         ending = path.suffix.lower()
-        return ending in SUFFIXES or (self.folders and ending == RECIPE)
+        return ending in IMAGE_SUFFIXES or (self.folders and ending == RECIPE_SUFFIX)
 
     def problem(self, path: Path) -> str:
         """Why a path cannot be taken; empty when it can be."""
@@ -63,7 +63,7 @@ class PickerRequest:
                 return "no such file or folder"
             fits = path.is_file() and not self.folders
             if self.folders:
-                fits = path.is_dir() or (path.is_file() and path.suffix.lower() == RECIPE)
+                fits = path.is_dir() or (path.is_file() and path.suffix.lower() == RECIPE_SUFFIX)
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
         if not fits:
@@ -87,27 +87,27 @@ class FileTree(DirectoryTree, inherit_bindings=False):
 
     def __init__(self, path: Path, wanted: PickerRequest) -> None:
         super().__init__(path)
-        self.wanted = wanted
+        self.request = wanted
         self.guide_depth = 2
-        self.cut_short = False
+        self.is_truncated = False
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
         listed = (
             path
             for path in paths
-            if not path.name.startswith(".") and (self._safe_is_dir(path) or self.wanted.lists(path))
+            if not path.name.startswith(".") and (self._safe_is_dir(path) or self.request.is_listed(path))
         )
         found = heapq.nsmallest(
-            MOST_LISTED + 1, listed, key=lambda path: (not self._safe_is_dir(path), path.name.lower())
+            MAX_LISTED + 1, listed, key=lambda path: (not self._safe_is_dir(path), path.name.lower())
         )
-        self.cut_short |= len(found) > MOST_LISTED
-        return found[:MOST_LISTED]
+        self.is_truncated |= len(found) > MAX_LISTED
+        return found[:MAX_LISTED]
 
     def process_label(self, label: TextType) -> Text:
         return Text(sanitize(str(label)) or "/")
 
     @property
-    def under_cursor(self) -> Path:
+    def cursor_path(self) -> Path:
         """The file or folder under the cursor; the folder at the top where there is none."""
         node = self.cursor_node or self.root
         return Path(node.data.path) if node.data is not None else Path(self.path)
@@ -127,24 +127,24 @@ class PickerScreen(ModalScreen[Path | None]):
 
     def __init__(self, wanted: PickerRequest, start: Path | None = None) -> None:
         super().__init__()
-        self.wanted = wanted
+        self.request = wanted
         self.start = nearest_folder(start)
-        self._filled: tuple[str, Path] = ("", self.start)
+        self._prefilled: tuple[str, Path] = ("", self.start)
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Static(self.wanted.title, id="title", markup=False)
-            yield FileTree(self.start, self.wanted)
+            yield Static(self.request.title, id="title", markup=False)
+            yield FileTree(self.start, self.request)
             yield Input(compact=True, id="path", max_length=4000)
             yield Static("", id="said", markup=False)
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
         self.query_one(FileTree).cursor_line = 0
-        on_keymap_changed(self, self._say_keys)
-        self._say_keys()
+        on_keymap_changed(self, self._show_keys)
+        self._show_keys()
 
-    def _say_keys(self) -> None:
+    def _show_keys(self) -> None:
         words = {
             "picker.choose": "choose",
             "picker.up": "move",
@@ -156,96 +156,98 @@ class PickerScreen(ModalScreen[Path | None]):
         self.query_one(KeyBar).show(screen_hints(self, PICKER, words))
 
     @property
-    def files(self) -> FileTree:
+    def file_tree(self) -> FileTree:
         """The tree of files."""
         return self.query_one(FileTree)
 
     @on(Tree.NodeHighlighted)
-    def fill_in(self) -> None:
+    def show_cursor_path(self) -> None:
         """The path under the cursor stands in the field, to be taken or edited."""
-        path = self.files.under_cursor
-        self._filled = (sanitize(str(path)), path)
+        path = self.file_tree.cursor_path
+        self._prefilled = (sanitize(str(path)), path)
         field = self.query_one(Input)
-        field.value = self._filled[0]
+        field.value = self._prefilled[0]
         field.cursor_position = len(field.value)
-        self._say(f"only the first {MOST_LISTED:,} of a folder are listed" if self.files.cut_short else "")
+        self._show_message(
+            f"only the first {MAX_LISTED:,} of a folder are listed" if self.file_tree.is_truncated else ""
+        )
 
     @on(Input.Changed)
     def clear_problem(self, event: Input.Changed) -> None:
-        if event.value != self._filled[0]:
-            self._say("")
+        if event.value != self._prefilled[0]:
+            self._show_message("")
 
     @on(Input.Submitted)
-    def take_typed(self, event: Input.Submitted) -> None:
-        text, path = self._filled
+    def submit_typed(self, event: Input.Submitted) -> None:
+        text, path = self._prefilled
         try:
-            self._take(path if event.value == text else Path(event.value.strip()).expanduser())
+            self._submit(path if event.value == text else Path(event.value.strip()).expanduser())
         except RuntimeError as error:  # the home of nobody
-            self._say(str(error), wrong=True)
+            self._show_message(str(error), wrong=True)
 
     @on(DirectoryTree.FileSelected)
-    def take_clicked(self, event: DirectoryTree.FileSelected) -> None:
-        self._take(event.path)
+    def submit_clicked(self, event: DirectoryTree.FileSelected) -> None:
+        self._submit(event.path)
 
     def action_choose(self) -> None:
-        self._take(self.files.under_cursor)
+        self._submit(self.file_tree.cursor_path)
 
     def action_cursor(self, how: str) -> None:
         """One of the tree's own ways to move."""
-        getattr(self.files, f"action_{how}")()
+        getattr(self.file_tree, f"action_{how}")()
 
     def action_open(self) -> None:
         """Open a folder; in one that is open go on to what is in it."""
-        node = self.files.cursor_node
+        node = self.file_tree.cursor_node
         if node is None or not node.allow_expand:
             return
         if node.is_expanded:
-            self.files.action_cursor_down()
+            self.file_tree.action_cursor_down()
         else:
             node.expand()
 
     def action_shut(self) -> None:
         """Shut a folder; from what is in it go to the folder, and from the first one out of it."""
-        node = self.files.cursor_node
-        if node is None or node is self.files.root:
+        node = self.file_tree.cursor_node
+        if node is None or node is self.file_tree.root:
             self.action_out()
         elif node.is_expanded:
             node.collapse()
         elif node.parent is not None:
-            self.files.move_cursor(node.parent)
+            self.file_tree.move_cursor(node.parent)
 
     def action_out(self) -> None:
         """Show the folder that holds the one at the top."""
-        self._enter(Path(self.files.path).expanduser().absolute().parent)
+        self._open_folder(Path(self.file_tree.path).expanduser().absolute().parent)
 
     def action_home(self) -> None:
-        self._enter(nearest_folder(Path.home()))
+        self._open_folder(nearest_folder(Path.home()))
 
     def action_type(self) -> None:
         """Go to the field, or back to the tree."""
         field = self.query_one(Input)
-        self.set_focus(self.files if field.has_focus else field)
+        self.set_focus(self.file_tree if field.has_focus else field)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    def _take(self, path: Path) -> None:
+    def _submit(self, path: Path) -> None:
         """Answer with a path, or say why it cannot be taken; a folder that nobody asked for is gone into."""
-        if not self.wanted.folders and DirectoryTree._safe_is_dir(path):
-            self._enter(path)
-        elif problem := self.wanted.problem(path):
-            self._say(problem, wrong=True)
+        if not self.request.folders and DirectoryTree._safe_is_dir(path):
+            self._open_folder(path)
+        elif problem := self.request.problem(path):
+            self._show_message(problem, wrong=True)
         else:
             self.dismiss(path.absolute())
 
-    def _enter(self, folder: Path) -> None:
-        self.files.cut_short = False
-        self.files.path = folder
-        self.files.cursor_line = 0
-        self.set_focus(self.files)
-        self.fill_in()
+    def _open_folder(self, folder: Path) -> None:
+        self.file_tree.is_truncated = False
+        self.file_tree.path = folder
+        self.file_tree.cursor_line = 0
+        self.set_focus(self.file_tree)
+        self.show_cursor_path()
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def _show_message(self, text: str, *, wrong: bool = False) -> None:
         self.query_one("#said", Static).update(
             Content.styled(text, "$text-error" if wrong else "$text-muted")
         )

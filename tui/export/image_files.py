@@ -14,25 +14,25 @@ from PIL import Image, ImageDraw
 
 from core.errors import UserError
 from core.imaging.sheet import GAP_GREY
-from tui.export.rasterize import font_of
+from tui.export.rasterize import load_font
 from tui.widgets.images.image_wall import WallColumn
 
 Pixels = NDArray[np.uint8]
 
-WANTED: Final = 1600
+TARGET_SIDE: Final = 1600
 """Pixels on the longer side that a picture is enlarged to, as far as whole factors go."""
-LARGEST: Final = 8
-MOST_PIXELS: Final = 1 << 25
-MOST_PIXELS_OF_ALL: Final = 1 << 28
-MOST_FRAMES: Final = 120
-TYPE: Final = 13
+MAX_FACTOR: Final = 8
+MAX_PIXELS: Final = 1 << 25
+MAX_TOTAL_PIXELS: Final = 1 << 28
+MAX_FRAMES: Final = 120
+FONT_SIZE: Final = 13
 """Pixels, of the captions."""
-CAPTION: Final = 18
+CAPTION_HEIGHT: Final = 18
 """Pixels, of a line of captions."""
-GROUND: Final = 16
-INK: Final = 224
+BACKGROUND_GREY: Final = 16
+TEXT_GREY: Final = 224
 FRAME_MS: Final = 200
-LAST_MS: Final = 1500
+LAST_FRAME_MS: Final = 1500
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Grid:
     factor: int
 
     @classmethod
-    def of_images(cls, lines: Sequence[Sequence[WallColumn]]) -> "Grid":
+    def from_rows(cls, lines: Sequence[Sequence[WallColumn]]) -> "Grid":
         """The grid that has room for these columns, line under line.
 
         Raises:
@@ -58,9 +58,9 @@ class Grid:
         rows, height, width = (max(shape[axis] for shape in shapes) for axis in range(3))
         columns = max(len(line) for line in lines)
         across, down = columns * (width + 1), len(lines) * rows * (height + 1)
-        if across * down > MOST_PIXELS:
+        if across * down > MAX_PIXELS:
             raise UserError(f"{across} x {down} pixels are more than a picture may have; mark fewer runs")
-        factor = min(max(1, WANTED // max(across, down)), LARGEST)
+        factor = min(max(1, TARGET_SIDE // max(across, down)), MAX_FACTOR)
         return cls(rows, columns, height, width, factor)
 
     @property
@@ -69,7 +69,7 @@ class Grid:
         return self.factor * self.height + 1, self.factor * self.width + 1
 
 
-def wall(lines: Sequence[Sequence[WallColumn]], grid: Grid | None = None) -> Pixels:
+def render_wall(lines: Sequence[Sequence[WallColumn]], grid: Grid | None = None) -> Pixels:
     """Columns of pictures under their names, line under line: uint8 [H, W] or [H, W, 3], on nearly black.
 
     Args:
@@ -79,29 +79,29 @@ def wall(lines: Sequence[Sequence[WallColumn]], grid: Grid | None = None) -> Pix
     Raises:
         UserError: there are no pictures, or too many for one picture.
     """
-    grid = grid or Grid.of_images(lines)
+    grid = grid or Grid.from_rows(lines)
     down, across = grid.tile
-    deep = 2 * CAPTION + grid.rows * down
+    deep = 2 * CAPTION_HEIGHT + grid.rows * down
     shape = (len(lines) * deep, grid.columns * across - 1)
     colour = any(column.images is not None and column.images.ndim == 4 for line in lines for column in line)
-    canvas = np.full((*shape, 3) if colour else shape, GROUND, np.uint8)
+    canvas = np.full((*shape, 3) if colour else shape, BACKGROUND_GREY, np.uint8)
     for y, line in enumerate(lines):
         for x, column in enumerate(line):
-            top, left = y * deep + 2 * CAPTION, x * across
+            top, left = y * deep + 2 * CAPTION_HEIGHT, x * across
             for row, image in enumerate(() if column.images is None else column.images):
                 large = image.repeat(grid.factor, axis=0).repeat(grid.factor, axis=1)
                 large = large[..., None] if colour and large.ndim == 2 else large
                 place = top + row * down
                 canvas[place : place + large.shape[0], left : left + large.shape[1]] = large
-    return _captioned(canvas, lines, deep, across)
+    return _with_captions(canvas, lines, deep, across)
 
 
-def _captioned(canvas: Pixels, lines: Sequence[Sequence[WallColumn]], deep: int, across: int) -> Pixels:
+def _with_captions(canvas: Pixels, lines: Sequence[Sequence[WallColumn]], deep: int, across: int) -> Pixels:
     """With each column's title above it, and its note, or why it is empty, in a second line."""
     image = Image.fromarray(canvas)
     draw = ImageDraw.Draw(image)
-    font = font_of(size=TYPE)
-    white = INK if canvas.ndim == 2 else (INK,) * 3
+    font = load_font(size=FONT_SIZE)
+    white = TEXT_GREY if canvas.ndim == 2 else (TEXT_GREY,) * 3
     grey = 2 * GAP_GREY if canvas.ndim == 2 else (2 * GAP_GREY,) * 3
     for y, line in enumerate(lines):
         for x, column in enumerate(line):
@@ -111,7 +111,11 @@ def _captioned(canvas: Pixels, lines: Sequence[Sequence[WallColumn]], deep: int,
                 while room and font.getlength(room) > across - 2:
                     room = room[:-1]
                 draw.text(
-                    (x * across + 1, y * deep + row * CAPTION + 14), room, fill=ink, font=font, anchor="ls"
+                    (x * across + 1, y * deep + row * CAPTION_HEIGHT + 14),
+                    room,
+                    fill=ink,
+                    font=font,
+                    anchor="ls",
                 )
     return np.array(image)
 
@@ -129,8 +133,8 @@ def gif(
     Raises:
         UserError: there are no pictures, or too many.
     """
-    chosen = evenly(frames, MOST_FRAMES)
-    grids = [Grid.of_images(lines) for lines in map(frame, chosen) if _has_images(lines)]
+    chosen = evenly_spaced(frames, MAX_FRAMES)
+    grids = [Grid.from_rows(lines) for lines in map(frame, chosen) if _has_images(lines)]
     if not grids:
         raise UserError("there are no pictures here to export yet")
     largest = Grid(
@@ -140,19 +144,19 @@ def gif(
         max(grid.width for grid in grids),
         min(grid.factor for grid in grids),
     )
-    last = wall(frame(chosen[-1]), largest)
-    chosen = evenly(chosen, max(2, MOST_PIXELS_OF_ALL // last.size))
-    images = (Image.fromarray(wall(frame(one), largest)) for one in chosen)
-    durations = [frame_ms] * (len(chosen) - 1) + [LAST_MS]
+    last = render_wall(frame(chosen[-1]), largest)
+    chosen = evenly_spaced(chosen, max(2, MAX_TOTAL_PIXELS // last.size))
+    images = (Image.fromarray(render_wall(frame(one), largest)) for one in chosen)
+    durations = [frame_ms] * (len(chosen) - 1) + [LAST_FRAME_MS]
     first = next(images)
     kept = io.BytesIO()
     # Without `optimize`, Pillow keeps greys as they are. One frame alone takes no list of durations.
     more = {"save_all": True, "append_images": images, "loop": 0} if len(chosen) > 1 else {}
-    first.save(kept, format="GIF", duration=durations if more else LAST_MS, **more)
+    first.save(kept, format="GIF", duration=durations if more else LAST_FRAME_MS, **more)
     return kept.getvalue()
 
 
-def evenly(places: Sequence[int], most: int) -> list[int]:
+def evenly_spaced(places: Sequence[int], most: int) -> list[int]:
     """At most so many of them, the first and the last included.
 
     >>> evenly(range(10), 4)

@@ -11,7 +11,7 @@ from typing import Final
 from core.errors import UserError
 from core.files.sanitize import sanitize
 
-MOST_FOLDERS: Final = 100_000
+MAX_EXPORTS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class ExportItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ExportResult:
     """What became of an export: its folder, the files in it, and why others are not."""
 
     folder: Path
@@ -31,7 +31,7 @@ class Written:
     missing: tuple[str, ...]
 
 
-def write_items(root: Path, name: str, pieces: Sequence[ExportItem]) -> Written:
+def write_export(root: Path, name: str, pieces: Sequence[ExportItem]) -> ExportResult:
     """Write an export, as a whole or not at all; pieces that cannot be made are left out.
 
     Args:
@@ -55,7 +55,7 @@ def write_items(root: Path, name: str, pieces: Sequence[ExportItem]) -> Written:
                 continue
             (hidden / piece.name).write_bytes(data)
             names.append(piece.name)
-        return Written(_give_number(hidden, root, name), tuple(names), tuple(missing))
+        return ExportResult(_move_to_free_number(hidden, root, name), tuple(names), tuple(missing))
     except OSError as error:
         said = sanitize(f"{root}: nothing exported ({error.strerror or error})")
         raise UserError(f"{said}; --exports takes another folder") from error
@@ -63,9 +63,9 @@ def write_items(root: Path, name: str, pieces: Sequence[ExportItem]) -> Written:
         shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
 
 
-def _give_number(hidden: Path, root: Path, name: str) -> Path:
+def _move_to_free_number(hidden: Path, root: Path, name: str) -> Path:
     """Rename a folder to the first number that is free."""
-    for number in range(1, MOST_FOLDERS):
+    for number in range(1, MAX_EXPORTS):
         final = root / f"{name}-{number}"
         if os.path.lexists(final):
             continue
@@ -76,4 +76,4 @@ def _give_number(hidden: Path, root: Path, name: str) -> Path:
                 raise
             continue
         return final
-    raise UserError(f"{sanitize(str(root))}: has {MOST_FOLDERS:,} exports of {name} already; move some away")
+    raise UserError(f"{sanitize(str(root))}: has {MAX_EXPORTS:,} exports of {name} already; move some away")

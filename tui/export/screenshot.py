@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from tui.export.halfblock_fallback import as_halfblocks
 from tui.export.image_files import png
-from tui.export.rasterize import HEIGHT, WIDTH, glyph
+from tui.export.rasterize import CELL_HEIGHT, CELL_WIDTH, glyph
 from tui.widgets.images.render_mode import RenderModeApp
 
 Rgb = tuple[int, int, int]
@@ -29,7 +29,7 @@ class Screenshot:
 
     strips: tuple[Strip, ...]
     text: Rgb
-    ground: Rgb
+    background: Rgb
     title: str
 
     @classmethod
@@ -74,8 +74,8 @@ def screen_png(shot: Screenshot) -> bytes:
 
 def screen_pixels(shot: Screenshot) -> NDArray[np.uint8]:
     """The screen in pixels, uint8 [lines * 24, columns * 12, 3]."""
-    canvas = np.empty((max(1, len(shot.strips)) * HEIGHT, max(1, shot.width) * WIDTH, 3), np.uint8)
-    canvas[:] = shot.ground
+    canvas = np.empty((max(1, len(shot.strips)) * CELL_HEIGHT, max(1, shot.width) * CELL_WIDTH, 3), np.uint8)
+    canvas[:] = shot.background
     for y, strip in enumerate(shot.strips):
         x = 0
         for segment in strip:
@@ -84,7 +84,9 @@ def screen_pixels(shot: Screenshot) -> NDArray[np.uint8]:
             style = segment.style or Style.null()
             front, back = _colors(style, shot)
             for character, cells in _characters(segment.text):
-                place = canvas[y * HEIGHT : (y + 1) * HEIGHT, x * WIDTH : (x + cells) * WIDTH]
+                place = canvas[
+                    y * CELL_HEIGHT : (y + 1) * CELL_HEIGHT, x * CELL_WIDTH : (x + cells) * CELL_WIDTH
+                ]
                 _draw(place, character, cells, style, front, back)
                 x += cells
     return canvas
@@ -98,9 +100,9 @@ def _draw(place: NDArray[np.uint8], character: str, cells: int, style: Style, fr
         mixed = (share * np.array(front, np.uint16) + (255 - share) * np.array(back, np.uint16) + 127) // 255
         place[:] = mixed
     if style.underline:
-        place[HEIGHT - 4 : HEIGHT - 2] = front
+        place[CELL_HEIGHT - 4 : CELL_HEIGHT - 2] = front
     if style.strike:
-        place[HEIGHT // 2 : HEIGHT // 2 + 2] = front
+        place[CELL_HEIGHT // 2 : CELL_HEIGHT // 2 + 2] = front
 
 
 def _characters(text: str) -> Sequence[tuple[str, int]]:
@@ -118,7 +120,7 @@ def _characters(text: str) -> Sequence[tuple[str, int]]:
 def _colors(style: Style, shot: Screenshot) -> tuple[Rgb, Rgb]:
     """The colours of the text and of what is behind it."""
     front = shot.text if style.color is None or style.color.is_default else _rgb(style.color)
-    back = shot.ground if style.bgcolor is None or style.bgcolor.is_default else _rgb(style.bgcolor)
+    back = shot.background if style.bgcolor is None or style.bgcolor.is_default else _rgb(style.bgcolor)
     if style.reverse:
         front, back = back, front
     if style.dim:

@@ -16,8 +16,8 @@ from core.runs.store import RunInfo
 from tui.state.reader import Signature, signature
 from tui.state.snapshot import RunSnapshot
 
-Seen = tuple[Signature | None, Signature | None]
-_UNSEEN: Final = ((-1, -1, -1), None)
+_Signatures = tuple[Signature | None, Signature | None]
+_NEVER_READ: Final = ((-1, -1, -1), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Evaluations:
     """Reads a run's files again only when they have changed, and compares again only when a number has."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Seen] = {}
-        self._read: dict[str, tuple[list[Evaluation], str]] = {}
-        self._evaluating: dict[str, EvaluationProgress | None] = {}
-        self._compared: tuple[tuple[object, ...], Comparison | None] | None = None
+        self._signatures: dict[str, _Signatures] = {}
+        self._evaluations: dict[str, tuple[list[Evaluation], str]] = {}
+        self._progress: dict[str, EvaluationProgress | None] = {}
+        self._comparison: tuple[tuple[object, ...], Comparison | None] | None = None
 
     def refresh(self, runs: Sequence[RunSnapshot]) -> bool:
         """See what is new; whether anything is."""
@@ -52,31 +52,31 @@ class Evaluations:
         for run in runs:
             folder = run.run.path
             seen = signature(folder / EVALUATED_FILE), signature(folder / EVALUATING_FILE)
-            before = self._seen.get(run.id, _UNSEEN)
+            before = self._signatures.get(run.id, _NEVER_READ)
             if seen[0] != before[0]:
-                self._read[run.id] = _evaluations(run)
+                self._evaluations[run.id] = _read_evaluations(run)
             if seen[1] is not None or seen[1] != before[1]:
                 # Read each time: its process may be gone, which no file tells.
                 evaluating = read_evaluation_progress(run.run)
-                changed |= evaluating != self._evaluating.get(run.id)
-                self._evaluating[run.id] = evaluating
+                changed |= evaluating != self._progress.get(run.id)
+                self._progress[run.id] = evaluating
             changed |= seen != before
-            self._seen[run.id] = seen
+            self._signatures[run.id] = seen
         return changed
 
-    def of_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
+    def by_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
         """What is known of each run, by id; see `preview_dataset`."""
-        found = chosen([self._read.get(run.id, ([], ""))[0] for run in runs])
+        found = chosen([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
-            evaluating = self._evaluating.get(run.id)
+            evaluating = self._progress.get(run.id)
             stale = evaluation is not None and bool(run.epochs) and evaluation.epoch < run.epochs[-1].epoch
             error = evaluating.error if evaluating is not None else ""
             known[run.id] = RunEvaluation(
                 evaluation,
                 stale,
-                _doing(evaluating) if evaluating is not None and not evaluating.error else "",
-                self._read.get(run.id, ([], ""))[1] or error,
+                _progress_text(evaluating) if evaluating is not None and not evaluating.error else "",
+                self._evaluations.get(run.id, ([], ""))[1] or error,
             )
         return known
 
@@ -86,35 +86,35 @@ class Evaluations:
         Those without a checkpoint, which cannot be judged, are left out. Beside the runs of a data set stands the
         judgement with which theirs should be comparable.
         """
-        known, found = self.of_run(runs), []
+        known, found = self.by_run(runs), []
         for dataset in dict.fromkeys(run.dataset for run in runs):
             own = [run for run in runs if run.dataset == dataset]
-            like = _like([known[run.id] for run in own])
-            wanted = [run for run in own if _wants(known[run.id], like)]
+            like = _reference_evaluation([known[run.id] for run in own])
+            wanted = [run for run in own if _needs_evaluation(known[run.id], like)]
             if wanted:
                 found.append(([run for run in wanted if run.run.checkpoint.exists()], like))
         return found
 
-    def compared(self, runs: Sequence[RunSnapshot]) -> Comparison | None:
+    def comparison(self, runs: Sequence[RunSnapshot]) -> Comparison | None:
         """The runs side by side by the rule of `core compare`; None where none of them has been judged."""
-        known = self.of_run(runs)
+        known = self.by_run(runs)
         key: tuple[object, ...] = tuple(
             (run.id, id(known[run.id].evaluation), known[run.id].stale) for run in runs
         )
-        if self._compared is None or self._compared[0] != key:
+        if self._comparison is None or self._comparison[0] != key:
             evaluated = any(one.evaluation is not None for one in known.values())
             members = [_member(run, known[run.id].evaluation) for run in runs]
-            self._compared = (key, compare(members) if evaluated else None)
-        return self._compared[1]
+            self._comparison = (key, compare(members) if evaluated else None)
+        return self._comparison[1]
 
 
-def _like(known: Sequence[RunEvaluation]) -> Evaluation | None:
+def _reference_evaluation(known: Sequence[RunEvaluation]) -> Evaluation | None:
     """The judgement that others should be comparable with: the newest one."""
     found = [one.evaluation for one in known if one.evaluation is not None]
     return max(found, key=lambda one: one.created, default=None)
 
 
-def _wants(evaluated: RunEvaluation, like: Evaluation | None) -> bool:
+def _needs_evaluation(evaluated: RunEvaluation, like: Evaluation | None) -> bool:
     """Whether a run should be judged, and nobody does so."""
     if evaluated.progress:
         return False
@@ -123,7 +123,7 @@ def _wants(evaluated: RunEvaluation, like: Evaluation | None) -> bool:
     return evaluated.evaluation.protocol != like.protocol
 
 
-def _evaluations(run: RunSnapshot) -> tuple[list[Evaluation], str]:
+def _read_evaluations(run: RunSnapshot) -> tuple[list[Evaluation], str]:
     """All judgements of a run, and why they cannot be read."""
     try:
         return read_evaluations(run.run), ""
@@ -131,7 +131,7 @@ def _evaluations(run: RunSnapshot) -> tuple[list[Evaluation], str]:
         return [], sanitize(str(error))
 
 
-def _doing(evaluating: EvaluationProgress) -> str:
+def _progress_text(evaluating: EvaluationProgress) -> str:
     if not evaluating.doing:
         return "waits"
     if not evaluating.total:

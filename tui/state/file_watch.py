@@ -11,7 +11,7 @@ from core.runs.results import FILE_NAME, read_evaluations
 Signature = tuple[int, int, int]
 
 SETTLE_SECONDS: Final = 2.0
-_NEVER: Final = (-1, -1, -1)
+_NEVER_READ: Final = (-1, -1, -1)
 
 
 def signature(path: Path) -> Signature | None:
@@ -32,19 +32,19 @@ class WatchedDir:
     """
 
     path: Path
-    seen: Signature | None = None
+    last_signature: Signature | None = None
     is_settled: bool = False
     changed_at: float = -1e18
     listed_at: float = -1e18
 
-    def changed(self, moment: float, *, at_least_every: float = float("inf")) -> bool:
+    def poll(self, moment: float, *, at_least_every: float = float("inf")) -> bool:
         current = signature(self.path)
-        if current != self.seen:
+        if current != self.last_signature:
             self.changed_at, self.is_settled = moment, False
         elif self.is_settled and moment - self.listed_at < at_least_every:
             return False
         self.is_settled = moment - self.changed_at >= SETTLE_SECONDS
-        self.seen, self.listed_at = current, moment
+        self.last_signature, self.listed_at = current, moment
         return True
 
 
@@ -53,23 +53,23 @@ class EvaluationFile:
     """What was found when a run was judged, read again when its file is another."""
 
     run: RunDirectory
-    _seen: Signature | None = _NEVER
-    _rate: float | None = None
+    _last_signature: Signature | None = _NEVER_READ
+    _pass_rate: float | None = None
 
     def changed(self) -> bool:
         """Whether there is something else to read than the last time."""
-        return signature(self.run.path / FILE_NAME) != self._seen
+        return signature(self.run.path / FILE_NAME) != self._last_signature
 
     def pass_rate(self) -> float | None:
         """The balanced pass rate last measured, from 0 to 1; None where there is none that can be read."""
         seen = signature(self.run.path / FILE_NAME)
-        if seen != self._seen:
-            self._seen, self._rate = seen, None
+        if seen != self._last_signature:
+            self._last_signature, self._pass_rate = seen, None
             try:
                 evaluations = read_evaluations(self.run) if seen is not None else []
             except UserError:
                 evaluations = []
             for evaluation in evaluations:
                 if (found := evaluation.metrics.get("balanced_pass_rate")) is not None:
-                    self._rate = found.value
-        return self._rate
+                    self._pass_rate = found.value
+        return self._pass_rate

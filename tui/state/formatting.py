@@ -18,7 +18,7 @@ from core.runs.status import State
 from core.schedules import Schedule, make_schedule
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-GLYPHS: Final = {
+STATE_GLYPHS: Final = {
     State.QUEUED: "○",
     State.STARTING: "◔",
     State.RUNNING: "●",
@@ -30,38 +30,46 @@ GLYPHS: Final = {
 }
 NOTHING: Final = "–"
 RECENT_STEPS: Final = 50
-_NOT_TELLING: Final = frozenset({"schedule.name", "recipe"})
+_NEVER_DISTINGUISHING: Final = frozenset({"schedule.name", "recipe"})
 
 
-def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
+def run_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     """What to call each run, by id: its schedule, and where that is not enough, what else sets runs apart."""
     names = [run.label for run in runs]
     if len(set(names)) == len(names):
         return {run.id: run.label for run in runs}
     known = tuple((run.id, run.label, run.file.config) for run in runs)
     # To look very many up costs as much as to work them out, and who shows very many keeps what comes out.
-    return dict(_long_labels(known) if len(known) < 100 else _long_labels.__wrapped__(known))
+    return dict(
+        _distinguishing_labels(known) if len(known) < 100 else _distinguishing_labels.__wrapped__(known)
+    )
 
 
 @functools.lru_cache(maxsize=4096)
-def _flat(config: RunConfig) -> dict[str, Any]:
+def _flat_config(config: RunConfig) -> dict[str, Any]:
     return flatten(msgspec.to_builtins(config.resolved()))
 
 
 @functools.lru_cache(maxsize=8)
-def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
-    flat = {run_id: _flat(config) for run_id, _, config in runs}
+def _distinguishing_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
+    flat = {run_id: _flat_config(config) for run_id, _, config in runs}
     titles = dataset_titles(config for _, _, config in runs)
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
     telling = [
         key
         for key in keys
-        if key not in _NOT_TELLING and len({repr(settings.get(key)) for settings in flat.values()}) > 1
+        if key not in _NEVER_DISTINGUISHING
+        and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
-    return {run_id: " ".join([label, *_details(flat[run_id], telling, titles)]) for run_id, label, _ in runs}
+    return {
+        run_id: " ".join([label, *_distinguishing_values(flat[run_id], telling, titles)])
+        for run_id, label, _ in runs
+    }
 
 
-def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+def _distinguishing_values(
+    settings: dict[str, Any], telling: Iterable[str], titles: Mapping[str, str]
+) -> list[str]:
     details = []
     for key in telling:
         value, name = settings.get(key), key.rpartition(".")[2]
@@ -145,12 +153,12 @@ def training_seconds(run: RunSnapshot, now: float) -> float:
     return run.status.elapsed + (min(max(since, 0.0), 60.0) if run.state is State.RUNNING else 0.0)
 
 
-def created(run: RunSnapshot) -> datetime:
+def created_at(run: RunSnapshot) -> datetime:
     """When the run was queued, in UTC."""
     return datetime.fromisoformat(run.file.created)
 
 
-def speed(runs: Iterable[RunSnapshot]) -> float:
+def images_per_second(runs: Iterable[RunSnapshot]) -> float:
     """Pictures trained on a second, all running runs together."""
     return sum(run.status.images_per_second for run in runs if run.state is State.RUNNING)
 
@@ -158,7 +166,7 @@ def speed(runs: Iterable[RunSnapshot]) -> float:
 def seconds_left(runs: Iterable[RunSnapshot]) -> float | None:
     """A guess at how long the live and queued runs still take; None when none is running."""
     pending = [run for run in runs if run.state.is_live or run.state is State.QUEUED]
-    rate = speed(pending)
+    rate = images_per_second(pending)
     if rate <= 0:
         return None
     known = max((run.status.steps for run in pending), default=0)
@@ -169,7 +177,7 @@ def seconds_left(runs: Iterable[RunSnapshot]) -> float | None:
     return steps / rate
 
 
-def placement(runs: Sequence[RunSnapshot]) -> str:
+def devices_text(runs: Sequence[RunSnapshot]) -> str:
     """Where the live runs train: `cpu 2x1` is two workers with one thread each."""
     live = [run.status for run in runs if run.state.is_live and run.status.device]
     devices: dict[str, list[int]] = {}
@@ -188,7 +196,7 @@ def pluralize(count: int, noun: str, plural: str = "") -> str:
 
 
 @functools.lru_cache(maxsize=64)
-def schedule_of(config: ScheduleConfig) -> Schedule | None:
+def build_schedule(config: ScheduleConfig) -> Schedule | None:
     """The schedule that a configuration names; None when it cannot be made, say because its file is gone."""
     try:
         return make_schedule(**msgspec.structs.asdict(config))
@@ -212,14 +220,14 @@ def settings_line(config: RunConfig) -> str:
     return " · ".join(parts)
 
 
-MOST_LABEL: Final = 16
+MAX_LABEL_WIDTH: Final = 16
 
 
 def run_indices(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
     """Each run's place, which gives its colour and digit: that on the board, where the runs are of one
     group."""
     if len({run.group for run in runs}) == 1:
-        group = snapshot.of_group(runs[0].group)
+        group = snapshot.runs_in_group(runs[0].group)
         found = {run.id: place for place, run in enumerate(group)}
         return {run.id: found[run.id] for run in runs}
     return {run.id: place for place, run in enumerate(runs)}
@@ -227,8 +235,8 @@ def run_indices(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, in
 
 def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
     """What to call each run, by id: its schedule alone where more would be cut off; digits tell runs apart."""
-    found = labels(runs)
-    if max(map(len, found.values()), default=0) <= MOST_LABEL:
+    found = run_labels(runs)
+    if max(map(len, found.values()), default=0) <= MAX_LABEL_WIDTH:
         return found
     return {run.id: sanitize(run.label) for run in runs}
 
@@ -266,7 +274,7 @@ LEVEL_MARKS: Final = {
 }
 
 
-def decibels(ratio: float) -> str:
+def decibels_text(ratio: float) -> str:
     """A power ratio in decibels.
 
     >>> decibels(1.0), decibels(0.05), decibels(0.0)

@@ -82,8 +82,8 @@ class RunController:
 
         stoppable = [run for run in runs if not run.state.is_ended]
         if not stoppable:
-            return _nothing(runs, "to stop")
-        _each(stoppable, lambda run: stop(run.run))
+            return _nothing_text(runs, "to stop")
+        _for_each(stoppable, lambda run: stop(run.run))
         waiting = [run for run in stoppable if run.state is State.QUEUED]
         if len(stoppable) == 1:
             return (
@@ -107,7 +107,7 @@ class RunController:
 
         ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
         try:
-            _each(ended, lambda run: resume(run.run, epochs=epochs))
+            _for_each(ended, lambda run: resume(run.run, epochs=epochs))
         finally:
             if ended or any(run.state is State.QUEUED for run in runs):
                 self.wake()
@@ -117,7 +117,7 @@ class RunController:
             return f"{pluralize(len(ended), 'run')} queued again"
         if any(run.state is State.QUEUED for run in runs):
             return "already queued; the queue has been woken"
-        return _nothing(runs, "to resume")
+        return _nothing_text(runs, "to resume")
 
     def denoise(self, runs: "Sequence[RunSnapshot]", specs: "Sequence[TrajectorySpec]") -> str:
         """Have the way from noise to picture computed; says what came of it.
@@ -196,7 +196,7 @@ class RunController:
         return f"{run.label}: deleted"
 
 
-def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
+def _for_each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
     """Act on every run, and only then complain about those with which it did not work."""
     errors = []
     for run in runs:
@@ -208,7 +208,7 @@ def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]")
         raise UserError("\n".join(errors))
 
 
-def _nothing(runs: "Sequence[RunSnapshot]", what: str) -> str:
+def _nothing_text(runs: "Sequence[RunSnapshot]", what: str) -> str:
     if len(runs) == 1:
         return f"{runs[0].label} is {runs[0].state}: nothing {what}"
     return f"nothing {what} here"
@@ -226,7 +226,7 @@ def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
         return msgspec.json.encode(msgspec.structs.replace(config, train=train))
 
     for group in reversed(snapshot.groups):
-        runs = snapshot.of_group(group)
+        runs = snapshot.runs_in_group(group)
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(

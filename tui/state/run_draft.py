@@ -14,11 +14,11 @@ from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.schedules import ALL_NAMES, Schedule
-from tui.state.formatting import schedule_of, setting_text
+from tui.state.formatting import build_schedule, setting_text
 
-MOST_TIMESTEPS: Final = 100_000
+MAX_TIMESTEPS: Final = 100_000
 """More would make the form slow to answer; a recipe may have them."""
-NAMED: Final = tuple(name for name in ALL_NAMES if name != "custom")
+NAMED_SCHEDULES: Final = tuple(name for name in ALL_NAMES if name != "custom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Field:
     @property
     def choices(self) -> tuple[str, ...]:
         """What can be chosen; empty where anything can be typed."""
-        kind = _kind(self.key)
+        kind = _field_type(self.key)
         if kind is bool:
             return ("false", "true")
         return get_args(kind) if get_origin(kind) is Literal else ()
@@ -80,13 +80,17 @@ class RunDraft:
         configs = [config.changeable() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
-        return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))
+        return cls(
+            variants,
+            schedules,
+            (*NAMED_SCHEDULES, *(name for name in schedules if name not in NAMED_SCHEDULES)),
+        )
 
     @property
     def recipe(self) -> str:
         return self.variants[0].recipe
 
-    def values(self) -> dict[str, str]:
+    def initial_values(self) -> dict[str, str]:
         """What the form says at first, by key."""
         table = msgspec.to_builtins(self.variants[0])
         found = {}
@@ -107,44 +111,46 @@ class RunDraft:
         """
         if not schedules:
             raise UserError("choose at least one schedule")
-        started = self.values()
+        started = self.initial_values()
         changed = {key: value for key, value in values.items() if value != started[key]}
         for key, value in changed.items():
-            if message := error_of(key, value):
+            if message := field_error(key, value):
                 raise UserError(f"{key} = {value}: {message}")
         configs = []
         for variant, schedule in itertools.product(self.variants, schedules):
             table = msgspec.to_builtins(_with_schedule(variant, schedule))
             for key, value in changed.items():
-                set_key(table, key, parsed(key, value), source="new run")
-            config = _steps_within(decode(table, RunConfig, source="new run"))
-            if message := conflict(config):
+                set_key(table, key, parse_value(key, value), source="new run")
+            config = _clamp_sampling_steps(decode(table, RunConfig, source="new run"))
+            if message := config_error(config):
                 raise UserError(message)
             configs.append(config)
         return list(dict.fromkeys(configs))
 
 
-def error_of(key: str, value: str) -> str:
+def field_error(key: str, value: str) -> str:
     """What is wrong with one value, by itself; empty when nothing is."""
     if not value.strip():
         return "expected a value"
     table: dict[str, Any] = {}
-    set_key(table, key, parsed(key, value), source="")
+    set_key(table, key, parse_value(key, value), source="")
     try:
         config = decode(table, RunConfig, source="")
         if key == "data.dataset":
             find_data_recipe(config.data.dataset)
     except UserError as error:
         message = str(error)
-        return _plainly(message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message)
-    if config.schedule.timesteps > MOST_TIMESTEPS:
-        return f"expected at most {MOST_TIMESTEPS:,}"
+        return _without_type_names(
+            message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message
+        )
+    if config.schedule.timesteps > MAX_TIMESTEPS:
+        return f"expected at most {MAX_TIMESTEPS:,}"
     return ""
 
 
-def conflict(config: RunConfig) -> str:
+def config_error(config: RunConfig) -> str:
     """What is wrong with values that are each right by themselves; empty when nothing is."""
-    schedule = schedule_of(config.schedule)
+    schedule = build_schedule(config.schedule)
     if schedule is None:
         return f"schedule {config.schedule.name} cannot be made with {config.schedule.timesteps} timesteps"
     if config.diffusion.prediction_type == "epsilon" and schedule.terminal_alpha_bar < 1e-37:
@@ -152,18 +158,18 @@ def conflict(config: RunConfig) -> str:
     return ""
 
 
-def preview(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
+def preview_schedule(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
     """A schedule as it would be with these values; None while they are wrong."""
     keys = ("schedule.timesteps", "schedule.zero_terminal_snr")
-    if any(error_of(key, values[key]) for key in keys):
+    if any(field_error(key, values[key]) for key in keys):
         return None
     table = msgspec.to_builtins(_with_schedule(draft.variants[0], schedule))
     for key in keys:
-        set_key(table, key, parsed(key, values[key]), source="")
-    return schedule_of(decode(table, RunConfig, source="new run").schedule)
+        set_key(table, key, parse_value(key, values[key]), source="")
+    return build_schedule(decode(table, RunConfig, source="new run").schedule)
 
 
-def _plainly(message: str) -> str:
+def _without_type_names(message: str) -> str:
     """The decoder's words without the names of Python's types.
 
     >>> _plainly("expected `int` >= 1"), _plainly("expected `float`, got `str`")
@@ -173,10 +179,10 @@ def _plainly(message: str) -> str:
     return message.replace("`int`", "a whole number").replace("`float`", "a number")
 
 
-def parsed(key: str, value: str) -> Any:
+def parse_value(key: str, value: str) -> Any:
     """A text as the value that TOML would make of it; texts stay texts where a text is wanted."""
     value = value.strip()
-    kind = _kind(key)
+    kind = _field_type(key)
     if get_origin(kind) is Literal or kind is str:
         return value
     try:
@@ -186,7 +192,7 @@ def parsed(key: str, value: str) -> Any:
         return value
 
 
-def _kind(key: str) -> Any:
+def _field_type(key: str) -> Any:
     section, name = key.split(".")
     return get_type_hints(get_type_hints(RunConfig)[section])[name]
 
@@ -195,7 +201,7 @@ def _with_schedule(config: RunConfig, name: str) -> RunConfig:
     return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, name=name))
 
 
-def _steps_within(config: RunConfig) -> RunConfig:
+def _clamp_sampling_steps(config: RunConfig) -> RunConfig:
     """Fewer sampling steps where there are fewer timesteps: the form has no field in which to mend them."""
     steps = config.sample.steps
     if steps is None or steps <= config.schedule.timesteps:

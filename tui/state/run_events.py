@@ -8,7 +8,7 @@ from core.runs.status import State
 from tui.state.formatting import number, pluralize, problem, recent_loss
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-TOLD: Final = (State.FINISHED, State.FAILED, State.CRASHED)
+NOTIFIED_STATES: Final = (State.FINISHED, State.FAILED, State.CRASHED)
 """What a person has not brought about, and so may want to be called for."""
 
 
@@ -25,18 +25,18 @@ class RunEvents:
     """Knows which runs had not ended when it last looked."""
 
     def __init__(self) -> None:
-        self._last = Snapshot()
+        self._last_snapshot = Snapshot()
 
     def update(self, snapshot: Snapshot) -> list[Notice]:
         """What has ended since the last look, those of a kind together; no run that was seen for the first time."""
-        before, self._last = self._last, snapshot
+        before, self._last_snapshot = self._last_snapshot, snapshot
         known = {run.id: run.state for run in before.runs if not run.state.is_ended}
         if not known:
             return []
         news = [
             run
             for run in snapshot.runs
-            if run.state in TOLD and run.id in known and known[run.id] is not run.state
+            if run.state in NOTIFIED_STATES and run.id in known and known[run.id] is not run.state
         ]
         kinds = ((State.FINISHED,), (State.FAILED, State.CRASHED))
         return [_notice(runs) for kind in kinds if (runs := [run for run in news if run.state in kind])]

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from core.config import DataConfig
 from core.files.sanitize import sanitize
-from tui.state.formatting import labels
+from tui.state.formatting import run_labels
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.sorting import Sorter, SortOrder
@@ -35,28 +35,28 @@ class RunList:
         self.snapshot = Snapshot()
         self.grouping = "start"
         self.group: str | None = None
-        self.words = ""
+        self.filter_text = ""
         self.order = SortOrder()
         self.groups: tuple[str, ...] = ()
         self.runs: tuple[RunSnapshot, ...] = ()
-        self.places: dict[str, int] = {}
+        self.colour_index: dict[str, int] = {}
         self.rows: dict[str, int] = {}
         self.names: dict[str, str] = {}
         self.name_width = 0
-        self.in_group = 0
-        self.many_starts = False
-        self.evaluated = False
-        self.listed = 0
+        self.group_size = 0
+        self.has_several_starts = False
+        self.has_evaluations = False
+        self.revision = 0
         self.totals = RunTotals()
-        self._scope: dict[str, RunSnapshot] = {}
+        self._group_runs: dict[str, RunSnapshot] = {}
         self._sorter = Sorter()
-        self._text: dict[str, str] = {}
+        self._search_texts: dict[str, str] = {}
 
     @property
     def title(self) -> str:
         """What the runs shown are together: the words that they match, or what makes them a group."""
-        if self.words:
-            return f"/{sanitize(self.words)}: {len(self.runs):,} of {self.in_group:,}"
+        if self.filter_text:
+            return f"/{sanitize(self.filter_text)}: {len(self.runs):,} of {self.group_size:,}"
         if self.group is None and len(self.groups) > 1:
             return "all runs"
         if self.group is not None and self.grouping == "dataset":
@@ -73,7 +73,7 @@ class RunList:
         changed = [(old, new) for old, new in zip(before.runs, snapshot.runs, strict=True) if old is not new]
         if any(old.id != new.id or old.file is not new.file for old, new in changed):
             return True
-        self._update([(old, new) for old, new in changed if old.id in self._scope])
+        self._apply_progress([(old, new) for old, new in changed if old.id in self._group_runs])
         return False
 
     def find_groups(self) -> None:
@@ -85,38 +85,38 @@ class RunList:
         """Work out everything anew: after another grouping, group or set of runs."""
         key = GROUPINGS[self.grouping]
         runs = [run for run in self.snapshot.runs if self.group is None or key(run) == self.group]
-        self._scope = {run.id: run for run in runs}
-        self.in_group = len(runs)
-        self.names = labels(runs)
+        self._group_runs = {run.id: run for run in runs}
+        self.group_size = len(runs)
+        self.names = run_labels(runs)
         self.name_width = max(map(cell_len, self.names.values()), default=0)
-        self._text = {}
+        self._search_texts = {}
         self.apply_filter()
 
     def apply_filter(self) -> None:
         """Find the runs whose words match, and sort them."""
-        wanted = self.words.lower().split()
-        runs = [run for run in self._scope.values() if not wanted or self._matches(run, wanted)]
-        self.places = {run.id: place for place, run in enumerate(runs)}
+        wanted = self.filter_text.lower().split()
+        runs = [run for run in self._group_runs.values() if not wanted or self._matches(run, wanted)]
+        self.colour_index = {run.id: place for place, run in enumerate(runs)}
         self.runs = tuple(self._sorter.sort(runs, self.order))
         self.rows = {run.id: row for row, run in enumerate(self.runs)}
-        self.many_starts = len({run.group for run in runs}) > 1
-        self.evaluated = any(run.pass_rate is not None for run in runs)
-        self.listed += 1
+        self.has_several_starts = len({run.group for run in runs}) > 1
+        self.has_evaluations = any(run.pass_rate is not None for run in runs)
+        self.revision += 1
         self.totals = RunTotals.from_runs(runs)
 
-    def _update(self, changed: list[tuple[RunSnapshot, RunSnapshot]]) -> None:
+    def _apply_progress(self, changed: list[tuple[RunSnapshot, RunSnapshot]]) -> None:
         """Some runs of the group went on."""
         if not changed:
             return
         moved = False
         for old, new in changed:
-            self._scope[new.id] = new
+            self._group_runs[new.id] = new
             if old.pass_rate != new.pass_rate:
-                self.evaluated = True
+                self.has_evaluations = True
             if old.state is not new.state:
-                self._text.pop(new.id, None)
+                self._search_texts.pop(new.id, None)
                 moved = True
-        if (moved and self.words) or self.order.changes:
+        if (moved and self.filter_text) or self.order.changes_while_training:
             self.apply_filter()
             return
         runs = list(self.runs)
@@ -127,11 +127,11 @@ class RunList:
         if moved or any(run.state.is_ended for run in shown):
             self.totals = RunTotals.from_runs(runs)
         else:
-            self.totals = self.totals.with_progress(self._scope)
+            self.totals = self.totals.with_progress(self._group_runs)
 
     def _matches(self, run: RunSnapshot, wanted: list[str]) -> bool:
-        text = self._text.get(run.id)
+        text = self._search_texts.get(run.id)
         if text is None:
             parts = (run.id, self.names[run.id], run.dataset, run.state, run.group, run.file.config.recipe)
-            text = self._text[run.id] = sanitize("\n".join(parts)).lower()
+            text = self._search_texts[run.id] = sanitize("\n".join(parts)).lower()
         return all(word in text for word in wanted)

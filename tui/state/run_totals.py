@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from core.runs.status import State
-from tui.state.formatting import created, training_seconds
+from tui.state.formatting import created_at, training_seconds
 from tui.state.snapshot import RunSnapshot
 
 
@@ -18,14 +18,14 @@ class RunTotals:
     """
 
     count: int = 0
-    counts: Mapping[State, int] = field(default_factory=dict)
+    state_counts: Mapping[State, int] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ()
-    schedules: int = 0
-    first: float = 0.0
+    schedule_count: int = 0
+    first_queued: float = 0.0
     pending: tuple[RunSnapshot, ...] = ()
-    trained: float = 0.0
-    last: float = 0.0
+    ended_seconds: float = 0.0
+    last_heartbeat: float = 0.0
 
     @classmethod
     def from_runs(cls, runs: Iterable[RunSnapshot]) -> "RunTotals":
@@ -38,14 +38,14 @@ class RunTotals:
         oldest = min(runs, key=lambda run: run.file.created, default=None)
         return cls(
             count=len(runs),
-            counts=counts,
+            state_counts=counts,
             datasets=tuple(dict.fromkeys(run.data_title for run in runs)),
             recipes=tuple(dict.fromkeys(run.file.config.recipe for run in runs)),
-            schedules=len({run.label for run in runs}),
-            first=created(oldest).timestamp() if oldest is not None else 0.0,
+            schedule_count=len({run.label for run in runs}),
+            first_queued=created_at(oldest).timestamp() if oldest is not None else 0.0,
             pending=tuple(run for run in runs if not run.state.is_ended),
-            trained=sum(run.status.elapsed for run in ended),
-            last=max((run.status.heartbeat for run in ended), default=0.0),
+            ended_seconds=sum(run.status.elapsed for run in ended),
+            last_heartbeat=max((run.status.heartbeat for run in ended), default=0.0),
         )
 
     def with_progress(self, runs: Mapping[str, RunSnapshot]) -> "RunTotals":
@@ -58,8 +58,9 @@ class RunTotals:
         Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was
         queued and of all training times together.
         """
-        trained = self.trained + sum(training_seconds(run, now) for run in self.pending)
+        trained = self.ended_seconds + sum(training_seconds(run, now) for run in self.pending)
         last = max(
-            (now if run.state.is_live else run.status.heartbeat for run in self.pending), default=self.last
+            (now if run.state.is_live else run.status.heartbeat for run in self.pending),
+            default=self.last_heartbeat,
         )
-        return max(0.0, min(trained, max(last, self.last) - self.first))
+        return max(0.0, min(trained, max(last, self.last_heartbeat) - self.first_queued))

@@ -8,7 +8,7 @@ from tui.state.run_list import GROUPINGS, RunList
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.sorting import SortOrder
 
-AT_ONCE: Final = 20
+MAX_UNMARKED: Final = 20
 """The most runs that are drawn as curves or compared without having been marked."""
 
 
@@ -24,16 +24,16 @@ class RunSelection:
     """
 
     def __init__(self, changed: Callable[[], object] = lambda: None) -> None:
-        self._changed = changed
+        self._on_change = changed
         self.snapshot: Snapshot | None = None
         self.run_list = RunList()
-        self.newest_group = True
-        self.following = True
+        self.follows_newest_group = True
+        self.follows_newest_run = True
         self.epoch: int | None = None
         self.marked: set[str] = set()
         self.row = 0
         self._selected_id = ""
-        self._unread = False
+        self._had_unread = False
 
     @property
     def runs(self) -> tuple[RunSnapshot, ...]:
@@ -53,7 +53,7 @@ class RunSelection:
     @property
     def colour_index(self) -> Mapping[str, int]:
         """The place of each run shown by age, by id: its number and its colour, in whatever order it is shown."""
-        return self.run_list.places
+        return self.run_list.colour_index
 
     @property
     def selected(self) -> RunSnapshot | None:
@@ -64,10 +64,10 @@ class RunSelection:
     @property
     def visible_page(self) -> tuple[RunSnapshot, ...]:
         """All runs shown, or where they are very many, a page of them with the selected one."""
-        if len(self.runs) <= AT_ONCE:
+        if len(self.runs) <= MAX_UNMARKED:
             return self.runs
-        first = self.row // AT_ONCE * AT_ONCE
-        return self.runs[first : first + AT_ONCE]
+        first = self.row // MAX_UNMARKED * MAX_UNMARKED
+        return self.runs[first : first + MAX_UNMARKED]
 
     @property
     def compared(self) -> tuple[RunSnapshot, ...]:
@@ -80,25 +80,30 @@ class RunSelection:
     def update(self, snapshot: Snapshot) -> None:
         """Look at the same in a newer snapshot."""
         self.snapshot = snapshot
-        if self.following and self._unread:
+        if self.follows_newest_run and self._had_unread:
             # Older runs have come before the one that happened to be read first.
             self._selected_id, self.row = "", 0
-        self._unread = snapshot.unread > 0
+        self._had_unread = snapshot.unread > 0
         if self.run_list.update(snapshot):
             self.marked &= {run.id for run in snapshot.runs}
-            self._list()
-        self._place_cursor()
+            self._update_run_list()
+        self._update_cursor()
 
     def show_group(self, group: str | None, grouping: str = "start") -> None:
         """Show a group, or all runs for None, and stay there when newer groups come."""
         self.run_list.grouping, self.run_list.group = grouping, group
-        self.newest_group, self.epoch = False, None
-        self._fix_selection()
+        self.follows_newest_group, self.epoch = False, None
+        self._rebuild()
 
     def follow_newest(self) -> None:
         """Show the newest group, and newer ones as they come; the cursor goes to the newest run that trains."""
-        self.run_list.grouping, self.newest_group, self.epoch, self.following = "start", True, None, True
-        self._fix_selection()
+        self.run_list.grouping, self.follows_newest_group, self.epoch, self.follows_newest_run = (
+            "start",
+            True,
+            None,
+            True,
+        )
+        self._rebuild()
 
     def next_group(self) -> None:
         """From the newest group to older ones, then all runs, then the newest again."""
@@ -106,7 +111,7 @@ class RunSelection:
         place = order.index(self.group) if self.group in order else -1
         group = order[(place + 1) % len(order)]
         self.show_group(group, self.run_list.grouping)
-        self.newest_group = (
+        self.follows_newest_group = (
             self.run_list.grouping == "start" and group is not None and place == len(order) - 1
         )
 
@@ -119,8 +124,8 @@ class RunSelection:
 
     def filter(self, words: str) -> None:
         """Show the runs of the group in which all of these words occur."""
-        if words != self.run_list.words:
-            self.run_list.words = words
+        if words != self.run_list.filter_text:
+            self.run_list.filter_text = words
             self._apply_filter()
 
     def sort(self, order: SortOrder) -> None:
@@ -141,41 +146,41 @@ class RunSelection:
 
     def select_run(self, run_id: str) -> None:
         """Put the cursor on this run, if it is shown."""
-        self._selected_id, self.following = run_id, False
-        self._place_cursor()
-        self._changed()
+        self._selected_id, self.follows_newest_run = run_id, False
+        self._update_cursor()
+        self._on_change()
 
-    def mark(self, run_id: str) -> None:
+    def toggle_mark(self, run_id: str) -> None:
         """Mark a run, or unmark it."""
         self.marked ^= {run_id}
-        self._changed()
+        self._on_change()
 
     def show_epoch(self, epoch: int | None) -> None:
         """Show the pictures of an epoch, or the latest for None."""
         self.epoch = epoch
-        self._changed()
+        self._on_change()
 
-    def _fix_selection(self) -> None:
-        self._list()
-        self._place_cursor()
-        self._changed()
+    def _rebuild(self) -> None:
+        self._update_run_list()
+        self._update_cursor()
+        self._on_change()
 
     def _apply_filter(self) -> None:
         self.run_list.apply_filter()
-        self._place_cursor()
-        self._changed()
+        self._update_cursor()
+        self._on_change()
 
-    def _list(self) -> None:
+    def _update_run_list(self) -> None:
         """Bring the groups in line with the runs that there are, and list those of the group."""
         self.run_list.find_groups()
         groups, group = self.groups, self.group
-        if self.newest_group or (group is not None and group not in groups):
+        if self.follows_newest_group or (group is not None and group not in groups):
             self.run_list.group = groups[-1] if groups else None
         self.run_list.rebuild()
 
-    def _place_cursor(self) -> None:
+    def _update_cursor(self) -> None:
         """Bring the cursor in line with the runs that are shown."""
-        if self.following:
+        if self.follows_newest_run:
             pending = self.run_list.totals.pending
             live = [run for run in pending if run.state.is_live]
             if live:

@@ -7,7 +7,7 @@ from typing import Final
 from core.errors import UserError
 from core.imaging.sheet import Sheet, read_sheet
 
-KEPT_SHEETS: Final = 256
+CACHE_CAPACITY: Final = 256
 """A sheet of 16 grey pictures of 32 x 32 is 16 KiB, so the cache stays small even when all epochs are
 scrubbed."""
 
@@ -21,7 +21,7 @@ class SheetCache:
         capacity: how many sheets to keep.
     """
 
-    def __init__(self, capacity: int = KEPT_SHEETS) -> None:
+    def __init__(self, capacity: int = CACHE_CAPACITY) -> None:
         if capacity < 1:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
         self.capacity = capacity

@@ -83,7 +83,7 @@ class Snapshot:
         """The runs that are live or queued."""
         return tuple(run for run in self.runs if not run.state.is_ended)
 
-    def of_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
+    def runs_in_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
         """The runs of one group, oldest first; all runs for None."""
         return self.runs if group is None else tuple(run for run in self.runs if run.group == group)
 

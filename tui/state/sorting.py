@@ -26,16 +26,16 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-_BY_STATE: Final = (
+_STATE_ORDER: Final = (
     *(State.RUNNING, State.STOPPING, State.STARTING, State.QUEUED),
     *(State.FAILED, State.CRASHED, State.STOPPED, State.FINISHED),
 )
 
 AGE: Final = SortKey("age", None)
-KEYS: Final = (
+SORT_KEYS: Final = (
     SortKey("loss", lambda run: _finite(recent_loss(run))),
     SortKey("held-out", lambda run: _finite(heldout_loss(run))),
-    SortKey("state", lambda run: float(_BY_STATE.index(run.state))),
+    SortKey("state", lambda run: float(_STATE_ORDER.index(run.state))),
     SortKey("speed", lambda run: run.status.images_per_second or None, descending=True),
     SortKey("pass rate", lambda run: run.pass_rate, descending=True),
 )
@@ -49,7 +49,7 @@ class SortOrder:
     descending: bool = False
 
     @property
-    def changes(self) -> bool:
+    def changes_while_training(self) -> bool:
         return self.key is not AGE
 
     @property
@@ -61,7 +61,7 @@ class SortOrder:
 
     def next(self) -> "SortOrder":
         """The next key, in its usual direction; oldest first and newest first are two of them."""
-        cycle = [SortOrder(), SortOrder(AGE, True), *(SortOrder(key, key.descending) for key in KEYS)]
+        cycle = [SortOrder(), SortOrder(AGE, True), *(SortOrder(key, key.descending) for key in SORT_KEYS)]
         at = next(place for place, order in enumerate(cycle) if order.key is self.key)
         at += self == cycle[1]
         return cycle[(at + 1) % len(cycle)]

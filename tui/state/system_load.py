@@ -14,7 +14,7 @@ from core.files.sanitize import sanitize
 from core.launch.nvidia import NoAnswerError, ask_smi
 
 SMI_INTERVAL: Final = 10.0
-PATIENCE: Final = 5.0
+SMI_TIMEOUT: Final = 5.0
 MEBIBYTE: Final = 1 << 20
 _QUERY: Final = "name,utilization.gpu,memory.used,memory.total,temperature.gpu"
 
@@ -24,10 +24,10 @@ class GpuLoad:
     """One GPU: `share` of the time busy, from 0 to 1; memory in bytes; degrees Celsius. None is not known."""
 
     name: str
-    share: float | None
+    utilization: float | None
     used: int
     total: int
-    degrees: int | None = None
+    temperature: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class SystemLoadReader:
     """Looks at this machine; the processor's share is that since the look before."""
 
     def __init__(self, pace: Callable[[], float] = time.monotonic) -> None:
-        self._pace = pace
-        self._ask: Callable[[], tuple[GpuLoad, ...]] | None = None
+        self._monotonic = pace
+        self._read_gpus: Callable[[], tuple[GpuLoad, ...]] | None = None
         self._gpus: tuple[GpuLoad, ...] = ()
         self._next_smi = -1e18
 
@@ -54,24 +54,24 @@ class SystemLoadReader:
         """How busy it is now; the first look takes a tenth of a second, to have a share to tell."""
         import psutil
 
-        first = self._ask is None
-        if self._ask is None:
-            self._ask = _nvml() or self._smi
+        first = self._read_gpus is None
+        if self._read_gpus is None:
+            self._read_gpus = _nvml_reader() or self._read_smi
         memory = psutil.virtual_memory()
         return SystemLoad(
             cpu=psutil.cpu_percent(0.1 if first else None) / 100,
             cores=psutil.cpu_count() or 1,
             used=memory.total - memory.available,
             total=memory.total,
-            gpus=self._ask(),
+            gpus=self._read_gpus(),
         )
 
-    def _smi(self) -> tuple[GpuLoad, ...]:
+    def _read_smi(self) -> tuple[GpuLoad, ...]:
         """What `nvidia-smi` said last; nothing where there is none or it does not answer."""
-        if self._pace() >= self._next_smi:
-            self._next_smi = self._pace() + SMI_INTERVAL
+        if self._monotonic() >= self._next_smi:
+            self._next_smi = self._monotonic() + SMI_INTERVAL
             try:
-                self._gpus = parse_smi(ask_smi(_QUERY, PATIENCE))
+                self._gpus = parse_smi(ask_smi(_QUERY, SMI_TIMEOUT))
             except NoAnswerError:
                 self._gpus = ()
         return self._gpus
@@ -102,7 +102,7 @@ def parse_smi(text: str) -> tuple[GpuLoad, ...]:
     return tuple(gpus)
 
 
-def _nvml() -> Callable[[], tuple[GpuLoad, ...]] | None:
+def _nvml_reader() -> Callable[[], tuple[GpuLoad, ...]] | None:
     """What asks NVML; None where the package or the library is missing, or no GPU answers."""
     try:
         nvml: Any = importlib.import_module("pynvml")
@@ -115,7 +115,7 @@ def _nvml() -> Callable[[], tuple[GpuLoad, ...]] | None:
     def ask() -> tuple[GpuLoad, ...]:
         try:
             return tuple(
-                _gpu(nvml, handle, name.decode() if isinstance(name, bytes) else name)
+                _gpu_load(nvml, handle, name.decode() if isinstance(name, bytes) else name)
                 for handle, name in zip(handles, names, strict=True)
             )
         except nvml.NVMLError:  # say a GPU that fell off the bus
@@ -124,7 +124,7 @@ def _nvml() -> Callable[[], tuple[GpuLoad, ...]] | None:
     return ask if handles else None
 
 
-def _gpu(nvml: Any, handle: Any, name: str) -> GpuLoad:
+def _gpu_load(nvml: Any, handle: Any, name: str) -> GpuLoad:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     try:
         share = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100

@@ -19,9 +19,9 @@ from tui.state.snapshot import RunSnapshot
 
 Pixels = NDArray[np.uint8]
 
-STEPS: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000)
+STEP_CHOICES: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000)
 """Numbers of network calls to choose from."""
-KEPT_IMAGES: Final = 512
+MAX_CACHED_IMAGES: Final = 512
 
 
 class ImageStates(Protocol):
@@ -76,10 +76,10 @@ class TrajectoryCache:
     def __init__(self, cache: SheetCache | None = None) -> None:
         self._sheets = cache or SheetCache()
         self._strips: dict[Path, tuple[Sheet, SavedStrip | None]] = {}
-        self._specs: dict[Path, tuple[Signature, Trajectory | None]] = {}
+        self._trajectories: dict[Path, tuple[Signature, Trajectory | None]] = {}
         self._images: OrderedDict[tuple[object, ...], tuple[ImageStates, Pixels | None]] = OrderedDict()
 
-    def kept(self, run: RunSnapshot, epoch: int | None) -> SavedStrip | None:
+    def saved_strip(self, run: RunSnapshot, epoch: int | None) -> SavedStrip | None:
         """What the training kept at an epoch, or at the latest before it; None takes the latest of all."""
         found = next((one for one in reversed(run.strips) if epoch is None or one[0] <= epoch), None)
         sheet = self._sheets.sheet(found[1]) if found else None
@@ -90,16 +90,16 @@ class TrajectoryCache:
             before = self._strips[found[1]] = (sheet, saved_strip(sheet, found[0], run.file.config))
         return before[1]
 
-    def computed(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
+    def trajectory(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
         """What was computed of this walk; None when nothing was that can be read."""
         path = spec.path(run.run)
         seen = signature(path)
         if seen is None:
-            self._specs.pop(path, None)
+            self._trajectories.pop(path, None)
             return None
-        before = self._specs.get(path)
+        before = self._trajectories.get(path)
         if before is None or before[0] != seen:
-            before = self._specs[path] = (seen, _opened(path))
+            before = self._trajectories[path] = (seen, _open(path))
         return before[1]
 
     def image(self, states: ImageStates, index: int, *, predicted: bool = False) -> Pixels | None:
@@ -107,7 +107,7 @@ class TrajectoryCache:
 
         None is what was not kept, or cannot be read any more.
         """
-        return self._remembered(states, (index, predicted), lambda: _read(states, index, predicted))
+        return self._cached(states, (index, predicted), lambda: _read(states, index, predicted))
 
     def strip_image(self, states: ImageStates, index: int, start: int, *, both: bool) -> Pixels | None:
         """A state of one starting noise [1 or 2, H, W] or [1 or 2, H, W, 3], below it what was foreseen.
@@ -124,9 +124,9 @@ class TrajectoryCache:
             rows = [part[min(start, len(part) - 1)] for part in parts if part is not None]
             return np.stack(rows) if rows and parts[0] is not None else None
 
-        return self._remembered(states, (index, start, both), cut)
+        return self._cached(states, (index, start, both), cut)
 
-    def _remembered(
+    def _cached(
         self, states: ImageStates, what: tuple[object, ...], make: Callable[[], Pixels | None]
     ) -> Pixels | None:
         key = (id(states), *what)
@@ -134,7 +134,7 @@ class TrajectoryCache:
         if before is None or before[0] is not states:
             before = self._images[key] = (states, make())
         self._images.move_to_end(key)
-        while len(self._images) > KEPT_IMAGES:
+        while len(self._images) > MAX_CACHED_IMAGES:
             self._images.popitem(last=False)
         return before[1]
 
@@ -171,7 +171,7 @@ def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> Trajec
 def step_choices(runs: Sequence[RunSnapshot]) -> list[int | None]:
     """Numbers of steps that all runs can take, ascending, after None, the run's own number."""
     most = min((run.file.config.schedule.timesteps for run in runs), default=1)
-    return [None, *(steps for steps in STEPS if steps < most), most]
+    return [None, *(steps for steps in STEP_CHOICES if steps < most), most]
 
 
 def _read(states: ImageStates, index: int, predicted: bool) -> Pixels | None:
@@ -181,7 +181,7 @@ def _read(states: ImageStates, index: int, predicted: bool) -> Pixels | None:
         return None
 
 
-def _opened(path: Path) -> Trajectory | None:
+def _open(path: Path) -> Trajectory | None:
     try:
         return Trajectory(path)
     except (OSError, UserError):

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.schedules import Diagnosis, Schedule
-from tui.state.formatting import LEVEL_MARKS, decibels, problem, schedule_of, settings_line
+from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
 
 NARROW: Final = 44
@@ -92,12 +92,12 @@ def narrow_lines(facts: RunDetails, width: int) -> list[Content]:
     wrong = problem(run)
     if wrong:
         return [*lines, *_wrapped(Content.styled(wrong, "$text-error"), width)]
-    schedule = schedule_of(run.file.config.schedule)
+    schedule = build_schedule(run.file.config.schedule)
     if schedule is None:
         return lines
     lines += [
         _pair("abar_T", _short(schedule.terminal_alpha_bar), width),
-        _pair("SNR_T", decibels(schedule.terminal_snr), width),
+        _pair("SNR_T", decibels_text(schedule.terminal_snr), width),
         _pair("L_T", _short(schedule.prior_bits_per_dim()), width),
         Content(""),
     ]
@@ -121,13 +121,13 @@ def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
         if told.cell_length + 2 + len(tail) <= inner:
             told = Content.assemble(told, "  ", (tail, "$text-muted"))
         lines.append([told])
-    schedule = schedule_of(config.schedule)
+    schedule = build_schedule(config.schedule)
     wrong = problem(run)
     if schedule is not None:
         parts = []
         for label, value in (
             ("abar_T", _short(schedule.terminal_alpha_bar)),
-            ("SNR_T", decibels(schedule.terminal_snr)),
+            ("SNR_T", decibels_text(schedule.terminal_snr)),
             ("L_T", f"{_short(schedule.prior_bits_per_dim())} bits/dim"),
         ):
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))

@@ -33,7 +33,7 @@ class ListActions(RunActions):
         if line is None:
             self._filter_line = line = FilterLine()
             self.mount(line)
-        line.value = self.choice.run_list.words
+        line.value = self.choice.run_list.filter_text
         self.call_after_refresh(line.open)
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -50,7 +50,7 @@ class RunActions(BackgroundScreen):
             self.choice.show_group(group)
         if not start:
             return
-        runs = snapshot.of_group(group) if group is not None else ()
+        runs = snapshot.runs_in_group(group) if group is not None else ()
         if group is None:
             self.queue(recipe)
         elif any(run.state.is_live for run in runs):
@@ -138,7 +138,7 @@ class RunActions(BackgroundScreen):
 
     def action_mark(self) -> None:
         if run := self._need_selected():
-            self.choice.mark(run.id)
+            self.choice.toggle_mark(run.id)
 
     def action_log(self) -> None:
         if run := self._need_selected():

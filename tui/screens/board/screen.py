@@ -184,7 +184,9 @@ class Board(SystemActions):
         if self.is_current and chart.display and selected is not None:
             run_list = self.choice.run_list
             self._chart_due = time.monotonic() + CHART_INTERVAL
-            chart.show(series_of(runs, run_list.names, self.app.theme_variables, places=run_list.places))
+            chart.show(
+                series_of(runs, run_list.names, self.app.theme_variables, places=run_list.colour_index)
+            )
             chart.highlight = runs.index(selected)
 
     def _apply_layout(self, placed: Layout) -> None:
@@ -227,7 +229,7 @@ class Board(SystemActions):
                 marked=len(choice.marked),
                 groups=len(groups),
                 screen=self,
-                filtered=bool(choice.run_list.words),
+                filtered=bool(choice.run_list.filter_text),
                 any_runs=bool(snapshot.runs),
             )
         )
@@ -242,7 +244,7 @@ class Board(SystemActions):
             return RunRow(
                 run,
                 run_list.names[run.id],
-                run_list.places[run.id],
+                run_list.colour_index[run.id],
                 run.id in choice.marked,
                 waiting_hint(run, served=served),
             )
@@ -251,11 +253,11 @@ class Board(SystemActions):
             len(run_list.runs),
             row,
             label_width=run_list.name_width,
-            groups=run_list.many_starts,
-            evaluated=run_list.evaluated,
-            empty=f"no run matches {sanitize(run_list.words)}; esc shows all",
-            total=run_list.in_group,
-            key=run_list.listed,
+            groups=run_list.has_several_starts,
+            evaluated=run_list.has_evaluations,
+            empty=f"no run matches {sanitize(run_list.filter_text)}; esc shows all",
+            total=run_list.group_size,
+            key=run_list.revision,
         )
         self.query_one(RunTable).show(rows, choice.row)
 
@@ -279,13 +281,13 @@ class Board(SystemActions):
                     self.choice.epoch,
                     labels=names,
                     selected=selected.id,
-                    places=run_list.places,
+                    places=run_list.colour_index,
                     per_run=placed.per_run,
                     variables=variables,
                 )
             )
         shown = sheet_at(selected, self.choice.epoch)
-        style = series_style(run_list.places[selected.id], variables)
+        style = series_style(run_list.colour_index[selected.id], variables)
         self.query_one(DetailsPanel).show(
             RunDetails(
                 run=selected,

@@ -20,7 +20,7 @@ from tui.screens.compare.metrics_table import Line, metric_table
 from tui.screens.compare.summary import figures
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
-from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels, short_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.textual_ext.signals import subscribe_weakly
@@ -191,8 +191,8 @@ class CompareScreen(EpochActions):
             runs,
             names,
             styles,
-            self.evaluations.of_run(runs),
-            self.evaluations.compared(runs),
+            self.evaluations.by_run(runs),
+            self.evaluations.comparison(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
             first=self.first_run,
@@ -220,7 +220,7 @@ class CompareScreen(EpochActions):
         runs = self.runs
         if not runs:
             return []
-        names = labels(runs)
+        names = run_labels(runs)
         walls = wall_items(
             runs,
             self.epoch,

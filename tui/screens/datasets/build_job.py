@@ -31,7 +31,7 @@ class DatasetBuild:
             UserError: it cannot be made.
         """
         try:
-            return load_dataset(self.name, progress=self._report, workers=1)
+            return load_dataset(self.name, progress=self._on_progress, workers=1)
         except OSError as error:
             raise UserError(f"{self.name}: cannot be made ({error.strerror or error})") from error
 
@@ -40,12 +40,12 @@ class DatasetBuild:
         self._stopped.set()
 
     @property
-    def said(self) -> str:
+    def status(self) -> str:
         """How far it is, in words."""
         share = f": {100 * self.done // self.total}% of {self.total:,}" if self.total else ""
         return f"making all pictures{share}"
 
-    def _report(self, done: int, total: int) -> None:
+    def _on_progress(self, done: int, total: int) -> None:
         if self._stopped.is_set():
             raise BuildStoppedError
         self.done, self.total = done, total

@@ -12,7 +12,7 @@ from tui.state.run_controller import RunController
 from tui.state.snapshot import Snapshot
 from tui.widgets.chip_line import ChipLine
 
-MOST_NAMES: Final = 9
+MAX_NAMES: Final = 9
 NAMES_BEFORE: Final = 2
 """Names that are seen before the one that is chosen, where there are too many for a line."""
 
@@ -30,10 +30,10 @@ class DatasetChoice(DatasetJobs):
         self.snapshot = Snapshot()
         self.folders: list[str] = []
         self._names: tuple[object, list[str]] | None = None
-        self._names_from = 0
+        self._first_name = 0
 
     def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
-        self.action_choose(message.place + self._names_from)
+        self.action_choose(message.place + self._first_name)
 
     @property
     def names(self) -> list[str]:
@@ -47,23 +47,23 @@ class DatasetChoice(DatasetJobs):
     @property
     def index(self) -> int:
         """Where what is looked at is among them; 0 where it is not."""
-        found = (place for place, name in enumerate(self.names) if same_dataset(name, self.shown.name))
+        found = (place for place, name in enumerate(self.names) if same_dataset(name, self.browser.name))
         return next(found, 0)
 
-    def turn_to(self, name: str) -> None:
+    def show_dataset(self, name: str) -> None:
         """Look at another dataset."""
-        self.shown.turn_to(name)
-        self.preview(name)
+        self.browser.open(name)
+        self.load_preview(name)
         self.update()
 
     def action_further(self, datasets: int) -> None:
         names = self.names
-        self.turn_to(names[(self.index + datasets) % len(names)])
+        self.show_dataset(names[(self.index + datasets) % len(names)])
 
     def action_choose(self, place: int) -> None:
         names = self.names
-        if place < len(names) and not same_dataset(names[place], self.shown.name):
-            self.turn_to(names[place])
+        if place < len(names) and not same_dataset(names[place], self.browser.name):
+            self.show_dataset(names[place])
 
     def action_open(self) -> None:
         """Look at a folder of one's own."""
@@ -74,16 +74,16 @@ class DatasetChoice(DatasetJobs):
                 if not any(same_dataset(str(path), name) for name in self.names):
                     self.folders.insert(0, str(path))
                 remember_folder(getattr(self.app, "remember", None), str(path))
-                self.turn_to(str(path))
+                self.show_dataset(str(path))
 
-        start = Path(self.shown.name) if "/" in self.shown.name else None
+        start = Path(self.browser.name) if "/" in self.browser.name else None
         self.app.push_screen(PickerScreen(DATASET, start), decided)
 
     def _update_names(self) -> None:
         names, at = self.names, self.index
-        self._names_from = max(0, min(at - NAMES_BEFORE, len(names) - MOST_NAMES))
+        self._first_name = max(0, min(at - NAMES_BEFORE, len(names) - MAX_NAMES))
         shown = [
             (series_style(place, self.app.theme_variables), short_name(name), place == at)
             for place, name in enumerate(names)
         ]
-        self.query_one(ChipLine).show(shown[self._names_from :])
+        self.query_one(ChipLine).show(shown[self._first_name :])

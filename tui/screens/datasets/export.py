@@ -4,9 +4,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from tui.export.image_files import png, wall
+from tui.export.image_files import png, render_wall
 from tui.export.item import ExportItem
-from tui.screens.datasets.grey_histogram import GROUPS, GreyShares
+from tui.screens.datasets.grey_histogram import GREY_BINS, GreyShares
 from tui.widgets.images.image_wall import WallColumn
 
 
@@ -22,7 +22,7 @@ def dataset_items(
     if not rows:
         return []
     return [
-        ExportItem("pictures.png", lambda: png(wall(rows))),
+        ExportItem("pictures.png", lambda: png(render_wall(rows))),
         ExportItem("greys.csv", lambda: _table(greys)),
     ]
 
@@ -32,6 +32,6 @@ def _table(greys: Sequence[tuple[str, GreyShares]]) -> bytes:
     kept = io.StringIO()
     lines = csv.writer(kept)
     lines.writerow(["from", "to", *(name for name, _ in greys)])
-    for place, group in enumerate(GROUPS):
+    for place, group in enumerate(GREY_BINS):
         lines.writerow([*group, *(one.shares[place] for _, one in greys)])
     return kept.getvalue().encode()

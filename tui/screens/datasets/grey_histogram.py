@@ -11,15 +11,20 @@ from textual.content import Content
 
 Pixels = NDArray[np.uint8]
 
-GROUPS: Final = ((0, 0), (1, 12), *((low, low + 22) for low in range(13, 243, 23)), (243, 254), (255, 255))
+GREY_BINS: Final = ((0, 0), (1, 12), *((low, low + 22) for low in range(13, 243, 23)), (243, 254), (255, 255))
 """First and last grey value of each bar: black, nearly black, ten groups between 5% and 95%, nearly white, white."""
 LABEL_WIDTH: Final = 22
 NUMBER_WIDTH: Final = 7
-LEAST_BAR: Final = 4
-LEAST_SHARE: Final = 1e-4
+MIN_BAR_WIDTH: Final = 4
+MIN_SHARE: Final = 1e-4
 """Where bars begin."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-_NAMES: Final = {(0, 0): "black", (1, 12): "nearly black", (243, 254): "nearly white", (255, 255): "white"}
+_BIN_NAMES: Final = {
+    (0, 0): "black",
+    (1, 12): "nearly black",
+    (243, 254): "nearly white",
+    (255, 255): "white",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +40,12 @@ class GreyShares:
     images: int
 
     @property
-    def between(self) -> float:
+    def not_black_or_white(self) -> float:
         """Pixels that are neither black nor white."""
         return sum(self.shares[1:-1])
 
     @property
-    def clearly(self) -> float:
+    def mid_grey(self) -> float:
         """Pixels that are neither nearly black nor nearly white."""
         return sum(self.shares[2:-2])
 
@@ -54,10 +59,12 @@ def grey_shares(images: Pixels) -> GreyShares:
     values = images if images.ndim == 3 else images.max(axis=3)
     counts = np.bincount(values.ravel(), minlength=256)
     total = max(1, int(counts.sum()))
-    return GreyShares(tuple(int(counts[low : high + 1].sum()) / total for low, high in GROUPS), len(images))
+    return GreyShares(
+        tuple(int(counts[low : high + 1].sum()) / total for low, high in GREY_BINS), len(images)
+    )
 
 
-def grey_of_each(images: Pixels) -> list[float]:
+def grey_share_per_image(images: Pixels) -> list[float]:
     """Of each picture the share of pixels that are neither black nor white, 0 to 1."""
     values = images if images.ndim == 3 else images.max(axis=3)
     share: list[float] = ((values > 0) & (values < 255)).mean(axis=(1, 2)).tolist()
@@ -74,12 +81,12 @@ def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Con
         width: cells.
     """
     each = max(1, (width - LABEL_WIDTH) // len(columns))
-    room = max(LEAST_BAR, each - NUMBER_WIDTH - 2)
+    room = max(MIN_BAR_WIDTH, each - NUMBER_WIDTH - 2)
     heads = [Content.styled(f"{title[: each - 1]:{each}}", f"bold {color}") for title, color, _ in columns]
     lines = [Content.assemble(" " * LABEL_WIDTH, *heads)]
-    for place, group in enumerate(GROUPS):
+    for place, group in enumerate(GREY_BINS):
         low, high = group
-        label = _NAMES.get(group, "grey")
+        label = _BIN_NAMES.get(group, "grey")
         values = f"{low}" if low == high else f"{low}-{high}"
         parts: list[str | Content] = [
             Content.styled(f" {values:>7} ", "$text-muted"),
@@ -87,10 +94,10 @@ def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Con
         ]
         for _, color, greys in columns:
             share = greys.shares[place]
-            drawn = bar(length(share), room)
+            drawn = bar(log_length(share), room)
             parts += [f"{percent(share):>{NUMBER_WIDTH - 1}} ", Content.styled(f"{drawn:{room + 1}} ", color)]
         lines.append(Content.assemble(*parts))
-    scale = Content.styled(f" bars are logarithmic, from {percent(LEAST_SHARE)} to 100%", "$text-muted")
+    scale = Content.styled(f" bars are logarithmic, from {percent(MIN_SHARE)} to 100%", "$text-muted")
     lines += [*summary(columns, width), scale]
     return Content("\n").join([line.truncate(width) for line in lines])
 
@@ -100,21 +107,21 @@ def summary(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> list[
     return [
         Content.assemble(
             (f" {title}: ", f"bold {color}"),
-            (percent(greys.between), "bold"),
-            f" neither black nor white, {percent(greys.clearly)} grey",
+            (percent(greys.not_black_or_white), "bold"),
+            f" neither black nor white, {percent(greys.mid_grey)} grey",
             (f" · {greys.images:,} pictures", "$text-muted"),
         ).truncate(width, ellipsis=True)
         for title, color, greys in columns
     ]
 
 
-def length(share: float) -> float:
+def log_length(share: float) -> float:
     """How long the bar of a share of pixels is, 0 to 1, on a logarithmic scale.
 
     >>> length(1.0), length(0.01), length(LEAST_SHARE / 2)
     (1.0, 0.5, 0.0)
     """
-    return max(0.0, 1.0 + math.log10(share) / -math.log10(LEAST_SHARE)) if share > 0 else 0.0
+    return max(0.0, 1.0 + math.log10(share) / -math.log10(MIN_SHARE)) if share > 0 else 0.0
 
 
 def bar(share: float, room: int) -> str:

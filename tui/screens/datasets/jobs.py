@@ -20,7 +20,7 @@ from tui.state.run_controller import RunController
 if TYPE_CHECKING:
     from core.launch.overlay import Fitting
 
-WAIT_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.2
 
 
 class DatasetJobs(Screen[list[RunConfig] | None]):
@@ -34,15 +34,15 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
     def __init__(self, control: RunController, shown: DatasetBrowser) -> None:
         super().__init__()
         self.control = control
-        self.shown = shown
-        self.making: DatasetBuild | None = None
-        self._starting = False
-        self._fitting: Fitting | None = None
-        self._waiting: Timer | None = None
+        self.browser = shown
+        self.build: DatasetBuild | None = None
+        self._is_starting_fit = False
+        self._fit_job: Fitting | None = None
+        self._poll_timer: Timer | None = None
 
     def on_unmount(self) -> None:
-        if self.making is not None:
-            self.making.stop()
+        if self.build is not None:
+            self.build.stop()
 
     def update(self) -> None:
         """Bring the screen in line with what is looked at."""
@@ -50,48 +50,48 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
     @property
     def job_status(self) -> list[str]:
         """What is under way, in words."""
-        said = [self.making.said] if self.making is not None else []
-        return [*said, "fitting triangles"] if self.fitting else said
+        said = [self.build.status] if self.build is not None else []
+        return [*said, "fitting triangles"] if self.is_fitting else said
 
     @property
-    def fitting(self) -> bool:
+    def is_fitting(self) -> bool:
         """Whether triangles are being fitted, from the key on: starting a process for that takes a moment."""
-        return self._starting or self._fitting is not None
+        return self._is_starting_fit or self._fit_job is not None
 
     @work(exclusive=True, group="look")
-    async def preview(self, name: str) -> None:
+    async def load_preview(self, name: str) -> None:
         """Read or make the first pictures, away from the screen."""
         try:
-            self.shown.seen, self.shown.problem = await asyncio.to_thread(preview_dataset, name), ""
+            self.browser.preview, self.browser.problem = await asyncio.to_thread(preview_dataset, name), ""
         except UserError as error:
-            self.shown.seen, self.shown.problem = None, sanitize(str(error))
+            self.browser.preview, self.browser.problem = None, sanitize(str(error))
         self.update()
 
     def fit_in_background(self, images: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
         """Have triangles fitted in another process; see `RunController.fit`. To be called while nothing is `fitting`."""
-        self._starting = True
+        self._is_starting_fit = True
         self._start_fitting(images, kept, samples)
 
     @work(group="fit")
     async def _start_fitting(self, images: Any, kept: Path, samples: Sequence[tuple[Path, Path]]) -> None:
         try:
-            self._fitting = await asyncio.to_thread(self.control.fit, images, kept, samples)
+            self._fit_job = await asyncio.to_thread(self.control.fit, images, kept, samples)
         except UserError as error:
             self.notify(sanitize(str(error)), severity="error", markup=False)
-        self._starting = False
-        self._wait()
+        self._is_starting_fit = False
+        self._start_polling()
 
     def action_make(self) -> None:
         """Make the whole set, or stop making it."""
-        seen = self.shown.seen
-        if self.making is not None:
-            self.making.stop()
-        elif seen is not None and seen.made is not None:
+        seen = self.browser.preview
+        if self.build is not None:
+            self.build.stop()
+        elif seen is not None and seen.folder is not None:
             self.notify("all of its pictures are made")
         elif seen is not None:
-            self.making = DatasetBuild(self.shown.name)
-            self.build_in_background(self.making)
-            self._wait()
+            self.build = DatasetBuild(self.browser.name)
+            self.build_in_background(self.build)
+            self._start_polling()
 
     @work(group="make")
     async def build_in_background(self, making: DatasetBuild) -> None:
@@ -102,22 +102,22 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
             self.notify("stopped; nothing of it is kept")
         except UserError as error:
             self.notify(sanitize(str(error)), severity="error", markup=False)
-        self.making = None
-        if same_dataset(self.shown.name, making.name):
-            self.preview(self.shown.name)
+        self.build = None
+        if same_dataset(self.browser.name, making.name):
+            self.load_preview(self.browser.name)
 
-    def _wait(self) -> None:
+    def _start_polling(self) -> None:
         """Look now and then at what is under way, for as long as anything is."""
-        if self._waiting is None:
-            self._waiting = self.set_interval(WAIT_SECONDS, self._poll)
+        if self._poll_timer is None:
+            self._poll_timer = self.set_interval(POLL_SECONDS, self._poll)
         self.update()
 
     def _poll(self) -> None:
-        if self._fitting is not None and self._fitting.ended:
-            if self._fitting.problem:
-                self.notify(self._fitting.problem, severity="error", markup=False)
-            self._fitting = None
-        if not self.fitting and self.making is None and self._waiting is not None:
-            self._waiting.stop()
-            self._waiting = None
+        if self._fit_job is not None and self._fit_job.ended:
+            if self._fit_job.problem:
+                self.notify(self._fit_job.problem, severity="error", markup=False)
+            self._fit_job = None
+        if not self.is_fitting and self.build is None and self._poll_timer is not None:
+            self._poll_timer.stop()
+            self._poll_timer = None
         self.update()

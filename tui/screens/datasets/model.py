@@ -13,7 +13,7 @@ from textual.color import Color
 from core.imaging.outline import filled, outlined
 from core.imaging.resize import fit_image
 from core.runs.overlay import Overlay, overlay_path, read_overlay
-from tui.screens.datasets.grey_histogram import GreyShares, grey_of_each, grey_shares
+from tui.screens.datasets.grey_histogram import GreyShares, grey_share_per_image, grey_shares
 from tui.screens.datasets.preview import DatasetPreview, Split, runs_on
 from tui.state.reader import Signature, signature
 from tui.state.sheet_cache import SheetCache
@@ -23,9 +23,9 @@ from tui.widgets.images.image_wall import WallColumn
 
 Pixels = NDArray[np.uint8]
 
-KEPT_TILES: Final = 1024
+MAX_CACHED_TILES: Final = 1024
 NO_RUN: Final = "-"
-HANDFUL: Final = 4
+MIN_HELDOUT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +55,9 @@ class DatasetBrowser:
     """
 
     name: str = ""
-    seen: DatasetPreview | None = None
+    preview: DatasetPreview | None = None
     problem: str = ""
-    chosen_split: bool | None = None
+    heldout_choice: bool | None = None
     first: int = 0
     run_id: str = ""
     epoch: int | None = None
@@ -70,9 +70,9 @@ class DatasetBrowser:
     )
     _sides: dict[str, tuple[tuple[object, ...], BrowserSide]] = field(default_factory=dict)
 
-    def turn_to(self, name: str) -> None:
+    def open(self, name: str) -> None:
         """Look at another dataset, from its beginning."""
-        self.name, self.seen, self.problem = name, None, ""
+        self.name, self.preview, self.problem = name, None, ""
         self.first, self.run_id, self.epoch = 0, "", None
         self._tiles.clear()
         self._sides.clear()
@@ -81,14 +81,14 @@ class DatasetBrowser:
     @property
     def heldout(self) -> bool:
         """Whether the held-out pictures are shown."""
-        if self.chosen_split is not None or self.seen is None:
-            return self.chosen_split is not False
-        return len(self.seen.splits[True].images) >= HANDFUL
+        if self.heldout_choice is not None or self.preview is None:
+            return self.heldout_choice is not False
+        return len(self.preview.splits[True].images) >= MIN_HELDOUT
 
     @property
     def split(self) -> Split | None:
         """The pictures that are looked at; None until they are there."""
-        return self.seen.splits[self.heldout] if self.seen is not None else None
+        return self.preview.splits[self.heldout] if self.preview is not None else None
 
     def run(self, runs: Sequence[RunSnapshot]) -> RunSnapshot | None:
         """The run whose samples are shown."""
@@ -142,14 +142,14 @@ class DatasetBrowser:
             if before is None or before[0] is not side:
                 image = scaled(side.images[place], size)
                 made = (
-                    _with_triangle(side, place, image, outline, key)
+                    _triangle_tiles(side, place, image, outline, key)
                     if triangles
-                    else [_tile(side, place, image)]
+                    else [_image_tile(side, place, image)]
                 )
                 before = self._tiles[remembered] = (side, made)
             self._tiles.move_to_end(remembered)
             found += before[1]
-        while len(self._tiles) > KEPT_TILES:
+        while len(self._tiles) > MAX_CACHED_TILES:
             self._tiles.popitem(last=False)
         return found
 
@@ -178,12 +178,12 @@ def scaled(image: Pixels, size: int) -> Pixels:
     return np.ascontiguousarray(fit_image(image, size))
 
 
-def _tile(side: BrowserSide, place: int, image: Pixels) -> WallColumn:
-    share = grey_of_each(np.asarray(side.images[place : place + 1]))[0]
+def _image_tile(side: BrowserSide, place: int, image: Pixels) -> WallColumn:
+    share = grey_share_per_image(np.asarray(side.images[place : place + 1]))[0]
     return WallColumn(f"{place + 1}", image[None], f"grey {share:.1%}", side.color)
 
 
-def _with_triangle(side: BrowserSide, place: int, image: Pixels, outline: str, key: str) -> list[WallColumn]:
+def _triangle_tiles(side: BrowserSide, place: int, image: Pixels, outline: str, key: str) -> list[WallColumn]:
     title = f"{place + 1}"
     if side.overlay is None or place >= len(side.overlay.corners):
         empty = f"{key} fits it" if side.overlay is None else "not fitted"

@@ -18,10 +18,10 @@ from tui.state.snapshot import RunSnapshot
 
 Pixels = NDArray[np.uint8]
 
-TRIANGLES_SHOWN: Final = 256
-FILES_SHOWN: Final = 64
+PREVIEW_TRIANGLES: Final = 256
+PREVIEW_FILES: Final = 64
 """Pictures that are made, or read, to be looked at while the whole set is not there."""
-COUNTED: Final = 512
+COUNTED_IMAGES: Final = 512
 """Pictures whose greys are counted."""
 FITTED_PIXELS: Final = 128 * 32 * 32
 """Pixels of real pictures to which triangles are fitted: a second's work."""
@@ -58,7 +58,7 @@ class DatasetPreview:
     name: str
     recipe: DataRecipe
     splits: dict[bool, Split]
-    made: Path | None
+    folder: Path | None
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +76,7 @@ def preview_dataset(name: str) -> DatasetPreview:
             for heldout, images in ((False, made.train), (True, made.heldout))
         }
         return DatasetPreview(name, recipe, parts, made.path, made.notes)
-    count = TRIANGLES_SHOWN if recipe.kind == "triangles" else FILES_SHOWN
+    count = PREVIEW_TRIANGLES if recipe.kind == "triangles" else PREVIEW_FILES
     totals = {False: recipe.count, True: recipe.heldout}
     parts = {
         heldout: _split(to_tiles(first_images(recipe, count, heldout=heldout)), totals[heldout])
@@ -85,16 +85,16 @@ def preview_dataset(name: str) -> DatasetPreview:
     return DatasetPreview(name, recipe, parts, None)
 
 
-def described(seen: DatasetPreview) -> str:
+def preview_text(seen: DatasetPreview) -> str:
     """What a set is, in words: how its pictures come to be, how many there are, and where."""
     recipe, some = seen.recipe, seen.splits[False].images
     train, heldout = (seen.splits[one].total for one in (False, True))
     counts = "about one picture in ten is held out"
     if train is not None and heldout is not None:
         counts = f"{train:,} pictures to train on, {heldout:,} held out"
-    where = f"kept in {sanitize(str(seen.made))}" if seen.made else "not made yet, these are its first"
+    where = f"kept in {sanitize(str(seen.folder))}" if seen.folder else "not made yet, these are its first"
     size = f"{some.shape[2]} x {some.shape[1]}, {'grey' if some.ndim == 3 else 'colour'}"
-    how = f"seed {recipe.seed}; {drawn(recipe)}"
+    how = f"seed {recipe.seed}; {rendering_text(recipe)}"
     if recipe.kind == "folder":
         how = f"from {sanitize(recipe.path or '')}, cut square and resized"
     said = [f"{counts[0].upper()}{counts[1:]}; {where}.", f"{size}, {how}."]
@@ -102,7 +102,7 @@ def described(seen: DatasetPreview) -> str:
     return " ".join([*said, *(f"{sanitize(note)}." for note in seen.notes)])
 
 
-def drawn(recipe: DataRecipe) -> str:
+def rendering_text(recipe: DataRecipe) -> str:
     """How a recipe draws its triangles.
 
     >>> drawn(DataRecipe(canvas=720)), drawn(DataRecipe(antialias=True, storage="jpeg"))
@@ -126,7 +126,7 @@ def known_datasets(runs: Sequence[RunSnapshot], folders: Sequence[str]) -> list[
 
 def same_dataset(one: str, other: str) -> bool:
     """Whether two texts name the same dataset, say by a relative and by an absolute path."""
-    return one == other or _path(one) == _path(other)
+    return one == other or _resolved(one) == _resolved(other)
 
 
 def runs_on(dataset: str, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
@@ -145,13 +145,13 @@ def short_name(dataset: str) -> str:
 
 
 def _split(images: Pixels, total: int | None) -> Split:
-    first = np.asarray(images[:COUNTED])
+    first = np.asarray(images[:COUNTED_IMAGES])
     height, width = images.shape[1:3]
     fitted = first[: max(1, FITTED_PIXELS // (height * width))]
     return Split(images, total, grey_shares(first), fitted, pixels_mark(fitted))
 
 
-def _path(dataset: str) -> Path | str:
+def _resolved(dataset: str) -> Path | str:
     """A dataset as a path, where it could be one; a name stays one, whatever folder of that name there is."""
     if "/" not in dataset and not dataset.endswith(".toml") and not dataset.startswith((".", "~")):
         return dataset

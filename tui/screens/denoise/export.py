@@ -6,7 +6,7 @@ What is promised here is kept in a thread, so each maker reads files through cac
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from tui.export.image_files import gif, png, wall
+from tui.export.image_files import gif, png, render_wall
 from tui.export.item import ExportItem
 from tui.screens.denoise.model import MOST_STATES, DenoiseModel
 from tui.state.snapshot import RunSnapshot
@@ -40,7 +40,7 @@ def wall_items(
     def columns(epoch: int | None) -> list[list[WallColumn]]:
         return [gallery.columns(runs, epoch, labels=labels, places=places, per_run=1, variables=variables)]
 
-    pieces = [ExportItem("wall.png", lambda: png(wall(columns(epoch))))] if epochs else []
+    pieces = [ExportItem("wall.png", lambda: png(render_wall(columns(epoch))))] if epochs else []
     if len(epochs) > 1:
         pieces.append(ExportItem("wall.gif", lambda: gif(columns, epochs)))
     return pieces
@@ -71,7 +71,7 @@ def process_items(
     def strips() -> bytes:
         done, width = at(1.0), MOST_STATES * MIN_TILE
         return png(
-            wall(
+            render_wall(
                 [
                     done.strip(run, labels[run.id], "", width, compute_key=compute_key, both=True)
                     for run in runs

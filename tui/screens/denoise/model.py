@@ -49,7 +49,9 @@ class DenoiseModel:
         """What there is to show of a run."""
         spec = self.spec(run)
         return (
-            self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
+            self.trajectories.saved_strip(run, self.epoch)
+            if spec is None
+            else self.trajectories.trajectory(run, spec)
         )
 
     def longest(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:

@@ -14,7 +14,7 @@ from tui.commands import DENOISE, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.denoise.model import SAMPLERS, DenoiseModel
 from tui.settings.series_colors import series_style
-from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels, short_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.trajectories import step_choices, trajectory_spec
@@ -170,7 +170,7 @@ class DenoiseScreen(BackgroundScreen):
         """The process of all runs."""
         from tui.screens.denoise.export import process_items
 
-        names = labels(self.runs)
+        names = run_labels(self.runs)
         return process_items(self.shown, self.runs, labels=names, compute_key=self._compute_key())
 
     def action_close(self) -> None:

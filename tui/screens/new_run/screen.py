@@ -25,18 +25,18 @@ from core.recipes import list_recipes
 from core.schedules import Schedule
 from tui.commands import NEW_RUN, bindings
 from tui.state.formatting import NOTHING, pluralize, small_number
-from tui.state.run_draft import FIELDS, Field, RunDraft, error_of, preview
+from tui.state.run_draft import FIELDS, Field, RunDraft, field_error, preview_schedule
 from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 
-SLIM: Final = 72
+MIN_WIDTH_FOR_HINTS: Final = 72
 """Below this width only mistakes are explained."""
 CLONE: Final = "as it was"
-WIDE: Final = 120
+MIN_WIDTH_FOR_NOTES: Final = 120
 """From this width on, what the schedules leave of a picture is said beside the form."""
-_WORDS: Final = {"true": "yes", "false": "no"}
-_LEVELS: Final = {"good": "$text-success", "doubtful": "$text-warning", "bad": "$text-error"}
+_CHOICE_NAMES: Final = {"true": "yes", "false": "no"}
+_LEVEL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning", "bad": "$text-error"}
 
 
 class NewRunScreen(Screen[list[RunConfig] | None]):
@@ -53,14 +53,14 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def __init__(self, given: RunDraft | None = None, *, origin: str = CLONE) -> None:
         super().__init__()
-        self.given = given
+        self.initial_draft = given
         self.origin = origin
         self.draft = given or RunDraft.from_recipe("quick")
         self.configs: list[RunConfig] = []
 
     def compose(self) -> ComposeResult:
         like = f"like {self.draft.schedules[0]}" if self.origin == CLONE else self.origin
-        title = f"new run  {like}" if self.given else "new run"
+        title = f"new run  {like}" if self.initial_draft else "new run"
         yield Static(Content.styled(f" {title}", "bold $text-primary"), id="top")
         with Horizontal(id="body"):
             with VerticalScroll(id="form", can_focus=False):
@@ -82,11 +82,11 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        on_keymap_changed(self, self._say_keys)
-        self._say_keys()
+        on_keymap_changed(self, self._show_keys)
+        self._show_keys()
         self.check()
 
-    def _say_keys(self) -> None:
+    def _show_keys(self) -> None:
         words = {"new.start": "start", "new.open": "folder", "new.cancel": "cancel"}
         self.query_one(KeyBar).show(
             [
@@ -101,15 +101,15 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             self.query_one(f"#{name}", Button).label = f"{word}  {keys.get(f'new.{name}', '')}".rstrip()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width >= WIDE, "-wide")
-        self.set_class(event.size.width < SLIM, "-slim")
+        self.set_class(event.size.width >= MIN_WIDTH_FOR_NOTES, "-wide")
+        self.set_class(event.size.width < MIN_WIDTH_FOR_HINTS, "-slim")
 
     @property
     def values(self) -> dict[str, str]:
         """What the form says, by key."""
         found: dict[str, str] = {}
         for field in FIELDS:
-            widget = self.query_one(f"#{_id(field)}")
+            widget = self.query_one(f"#{_widget_id(field)}")
             if isinstance(widget, Input | Select):
                 found[field.key] = str(widget.value)
         return found
@@ -124,17 +124,17 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         """Say what is wrong with each setting, what the schedules come to, and what would be queued."""
         values = self.values
         for field in FIELDS:
-            message = error_of(field.key, values[field.key])
-            said = self.query_one(f"#said-{_id(field)}", Static)
+            message = field_error(field.key, values[field.key])
+            said = self.query_one(f"#said-{_widget_id(field)}", Static)
             said.update(Content(message or field.hint))
             said.set_class(bool(message), "-wrong")
         names = self.query_one("#schedule-names", ScheduleList)
         chosen = self.schedules
-        schedules = {name: preview(self.draft, values, name) for name in self.draft.offered}
+        schedules = {name: preview_schedule(self.draft, values, name) for name in self.draft.offered}
         for index, (name, schedule) in enumerate(schedules.items()):
-            prompt = _prompt(name, schedule, chosen=name in chosen)
+            prompt = _schedule_prompt(name, schedule, chosen=name in chosen)
             names.replace_option_prompt_at_index(index, prompt)
-        self.query_one("#notes", Static).update(_notes([schedules[name] for name in chosen]))
+        self.query_one("#notes", Static).update(_notes_text([schedules[name] for name in chosen]))
         summary = self.query_one("#summary", Static)
         try:
             self.configs = self.draft.build(values, self.schedules)
@@ -161,12 +161,12 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     @on(Select.Changed)
     def choose(self, event: Select.Changed) -> None:
         if event.select.id == "recipe":
-            self._start_from(str(event.value))
+            self._fill_from(str(event.value))
         else:
             self.check()
 
     @on(Input.Submitted)
-    def go_on(self) -> None:
+    def focus_next_field(self) -> None:
         self.focus_next()
 
     @on(Button.Pressed, "#start")
@@ -182,7 +182,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         """Choose a folder of pictures for the dataset."""
         from tui.dialogs.path_picker import DATASET, PickerScreen
 
-        field = self.query_one(f"#{_id(FIELDS[0])}", Input)
+        field = self.query_one(f"#{_widget_id(FIELDS[0])}", Input)
         text = field.value.strip()
 
         def decided(path: Path | None) -> None:
@@ -197,14 +197,18 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    def _start_from(self, recipe: str) -> None:
+    def _fill_from(self, recipe: str) -> None:
         """Fill the form anew from a recipe, or from the run that is cloned."""
-        draft = self.given if self.given and recipe == self.origin else RunDraft.from_recipe(recipe)
+        draft = (
+            self.initial_draft
+            if self.initial_draft and recipe == self.origin
+            else RunDraft.from_recipe(recipe)
+        )
         if draft == self.draft:
             return
         self.draft = draft
         for field in FIELDS:
-            widget, value = self.query_one(f"#{_id(field)}"), draft.values()[field.key]
+            widget, value = self.query_one(f"#{_widget_id(field)}"), draft.initial_values()[field.key]
             if isinstance(widget, Input | Select):
                 widget.value = value
         names = self.query_one("#schedule-names", ScheduleList)
@@ -217,8 +221,8 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def _recipe_row(self) -> Iterator[Widget]:
         described = dict(list_recipes())
-        names = [*([self.origin] if self.given else []), *described]
-        value = self.origin if self.given else self.draft.recipe
+        names = [*([self.origin] if self.initial_draft else []), *described]
+        value = self.origin if self.initial_draft else self.draft.recipe
         with Horizontal(classes="row"):
             yield Static("start from", classes="label")
             yield Select(
@@ -227,29 +231,29 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             yield Static("fills in all that is below", classes="said")
 
     def _field_row(self, field: Field) -> Iterator[Widget]:
-        value = self.draft.values()[field.key]
+        value = self.draft.initial_values()[field.key]
         with Horizontal(classes="row"):
             yield Static(field.label, classes="label")
             if field.choices:
-                options = [(_WORDS.get(choice, choice), choice) for choice in field.choices]
-                yield Select(options, value=value, allow_blank=False, compact=True, id=_id(field))
+                options = [(_CHOICE_NAMES.get(choice, choice), choice) for choice in field.choices]
+                yield Select(options, value=value, allow_blank=False, compact=True, id=_widget_id(field))
             else:
                 names = _data_recipes() if field.key == "data.dataset" else []
                 yield Input(
                     value,
                     compact=True,
-                    id=_id(field),
+                    id=_widget_id(field),
                     max_length=4000 if names else 10,
                     suggester=SuggestFromList(names) if names else None,
                     select_on_focus=True,
                 )
-            yield Static(field.hint, classes="said", id=f"said-{_id(field)}")
+            yield Static(field.hint, classes="said", id=f"said-{_widget_id(field)}")
 
     def _focus_first_error(self) -> None:
         values = self.values
         for field in FIELDS:
-            if error_of(field.key, values[field.key]):
-                self.query_one(f"#{_id(field)}").focus()
+            if field_error(field.key, values[field.key]):
+                self.query_one(f"#{_widget_id(field)}").focus()
                 return
         self.query_one("#schedule-names").focus()
 
@@ -264,7 +268,7 @@ class ScheduleList(SelectionList[str]):
         return OptionList.render_line(self, y)
 
 
-def _id(field: Field) -> str:
+def _widget_id(field: Field) -> str:
     return field.key.replace(".", "-")
 
 
@@ -275,7 +279,7 @@ def _data_recipes() -> list[str]:
         return []
 
 
-def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
+def _schedule_prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
     """A schedule in the list: whether it is chosen, its name, abar_T, and one word on it."""
     mark = ("[x] ", "bold $text-success") if chosen else ("[ ] ", "$text-muted")
     if schedule is None:
@@ -286,11 +290,11 @@ def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
         f"{name:9} ",
         ("abar_T ", "$text-muted"),
         f"{small_number(schedule.terminal_alpha_bar):>7}  ",
-        (level, _LEVELS[level]),
+        (level, _LEVEL_STYLES[level]),
     )
 
 
-def _notes(schedules: Sequence[Schedule | None]) -> Content:
+def _notes_text(schedules: Sequence[Schedule | None]) -> Content:
     """What the chosen schedules leave of a picture, in numbers and in words."""
     parts = []
     for schedule in schedules:
@@ -307,7 +311,7 @@ def _notes(schedules: Sequence[Schedule | None]) -> Content:
                     f"L_T {small_number(schedule.prior_bits_per_dim())} bits a pixel\n",
                     "$text-muted",
                 ),
-                (said.level, _LEVELS[said.level]),
+                (said.level, _LEVEL_STYLES[said.level]),
                 said.text.removeprefix(said.level),
             )
         )

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.config import RunConfig, ScheduleConfig
 from core.schedules import Schedule
-from tui.screens.schedules.noising import POWER, Pixels, ScheduleSet, decibels, with_noise
+from tui.screens.schedules.noising import POWER, Pixels, ScheduleSet, add_noise, snr_decibels
 from tui.screens.schedules.table import ScheduleEntry, percent
 from tui.settings.series_colors import series_style
 from tui.widgets.charts.schedule_chart import Line
@@ -34,8 +34,8 @@ class ScheduleExplorer:
     share: float = 0.5
     images: Pixels | None = None
     problem: str = ""
-    _made: tuple[tuple[ScheduleSet, frozenset[str], dict[str, str]], list[ScheduleEntry]] | None = None
-    _noised: dict[str, tuple[tuple[Schedule, Pixels], int, Pixels]] = field(default_factory=dict)
+    _entries: tuple[tuple[ScheduleSet, frozenset[str], dict[str, str]], list[ScheduleEntry]] | None = None
+    _noised_images: dict[str, tuple[tuple[Schedule, Pixels], int, Pixels]] = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, configs: Sequence[RunConfig]) -> "ScheduleExplorer":
@@ -46,17 +46,17 @@ class ScheduleExplorer:
             chosen=frozenset(config.schedule.name for config in configs),
         )
 
-    def shown(self, variables: Mapping[str, str]) -> list[ScheduleEntry]:
+    def entries(self, variables: Mapping[str, str]) -> list[ScheduleEntry]:
         """The schedules that are chosen, in the theme's colours; the same list while nothing changes."""
         key = (self.schedule_set, self.chosen, dict(variables))
-        if self._made is None or self._made[0][0] is not key[0] or self._made[0][1:] != key[1:]:
+        if self._entries is None or self._entries[0][0] is not key[0] or self._entries[0][1:] != key[1:]:
             found = [
                 ScheduleEntry(series_style(place, variables), name, self.schedule_set.schedule(name))
                 for place, name in enumerate(self.schedule_set.offered)
                 if name in self.chosen
             ]
-            self._made = (key, found)
-        return self._made[1]
+            self._entries = (key, found)
+        return self._entries[1]
 
     def timesteps(self, tried: Sequence[ScheduleEntry]) -> int:
         """T, or 0 where no schedule can be made."""
@@ -71,7 +71,7 @@ class ScheduleExplorer:
         if place < len(self.schedule_set.offered):
             self.chosen ^= {self.schedule_set.offered[place]}
 
-    def take_text(self, key: str, text: str) -> None:
+    def set_text(self, key: str, text: str) -> None:
         """Another number; a schedule that a power adds is shown at once."""
         before = self.schedule_set.offered
         self.schedule_set = replace(self.schedule_set, values={**self.schedule_set.values, key: text})
@@ -79,7 +79,7 @@ class ScheduleExplorer:
             self.chosen = frozenset(name for name in self.chosen if name in self.schedule_set.offered)
             self.chosen |= set(self.schedule_set.offered) - set(before)
 
-    def toggle_zero(self) -> None:
+    def toggle_zero_terminal_snr(self) -> None:
         """Rescale all schedules to zero terminal SNR, or do not any more."""
         self.schedule_set = replace(
             self.schedule_set, zero_terminal_snr=not self.schedule_set.zero_terminal_snr
@@ -102,7 +102,7 @@ class ScheduleExplorer:
         return {
             "betas": [Line(style.marker, style.color, schedule.betas) for style, schedule in made],
             "abars": [Line(style.marker, style.color, schedule.alphas_cumprod) for style, schedule in made],
-            "snrs": [Line(style.marker, style.color, decibels(schedule)) for style, schedule in made],
+            "snrs": [Line(style.marker, style.color, snr_decibels(schedule)) for style, schedule in made],
         }
 
     def column(self, one: ScheduleEntry, t: int) -> WallColumn:
@@ -114,7 +114,7 @@ class ScheduleExplorer:
             return WallColumn(title, None, color=color, empty=self.problem or "looks for pictures")
         left = 1.0 if t == 0 else float(np.sqrt(one.schedule.alphas_cumprod[t - 1]))
         of = (one.schedule, self.images)
-        before = self._noised.get(one.name)
+        before = self._noised_images.get(one.name)
         if before is None or before[1] != t or any(a is not b for a, b in zip(before[0], of, strict=True)):
-            before = self._noised[one.name] = (of, t, with_noise(self.images, one.schedule, t))
+            before = self._noised_images[one.name] = (of, t, add_noise(self.images, one.schedule, t))
         return WallColumn(title, before[2], f"left {percent(left)}", color)

@@ -19,8 +19,8 @@ from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.imaging.sheet import to_pixels, to_tiles
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
-from tui.state.formatting import schedule_of, setting_text
-from tui.state.run_draft import Field, error_of, parsed
+from tui.state.formatting import build_schedule, setting_text
+from tui.state.run_draft import Field, field_error, parse_value
 
 Pixels = NDArray[np.uint8]
 
@@ -33,12 +33,12 @@ FIELDS: Final = (
     Field(POWER, "power", "of one more schedule x^P"),
 )
 """What can be edited. `power` is no setting of its own: it names a schedule."""
-MOST_POWER: Final = 100.0
+MAX_POWER: Final = 100.0
 SHOWN_IMAGES: Final = 4
 NOISE_SEED: Final = 0
 
 
-class _Holder(Section, frozen=True):
+class _ScheduleTable(Section, frozen=True):
     schedule: ScheduleConfig = ScheduleConfig()
 
 
@@ -74,18 +74,20 @@ class ScheduleSet:
         """All names, the one that `power` adds at the end."""
         power = self.values[POWER].strip()
         added = f"x^{power}"
-        return self.names if not power or self.error(POWER) or added in self.names else (*self.names, added)
+        return (
+            self.names if not power or self.text_error(POWER) or added in self.names else (*self.names, added)
+        )
 
-    def error(self, key: str) -> str:
+    def text_error(self, key: str) -> str:
         """What is wrong with one text; empty when nothing is."""
         text = self.values[key]
         if key != POWER:
-            return error_of(key, text)
+            return field_error(key, text)
         try:
             power = parse_power(f"x^{text.strip()}") if text.strip() else 1.0
         except UserError:
             power = None
-        return "" if power is not None and power <= MOST_POWER else f"expected a number up to {MOST_POWER:g}"
+        return "" if power is not None and power <= MAX_POWER else f"expected a number up to {MAX_POWER:g}"
 
     def config(self, name: str) -> ScheduleConfig:
         """The schedule of this name as it would be configured.
@@ -95,19 +97,19 @@ class ScheduleSet:
         """
         table: dict[str, object] = {}
         for field in FIELDS[:-1]:
-            set_key(table, field.key, parsed(field.key, self.values[field.key]), source="schedules")
-        config = decode(table, _Holder, source="schedules").schedule
+            set_key(table, field.key, parse_value(field.key, self.values[field.key]), source="schedules")
+        config = decode(table, _ScheduleTable, source="schedules").schedule
         file = self.file if name == "custom" else None
         return msgspec.structs.replace(config, name=name, file=file, zero_terminal_snr=self.zero_terminal_snr)
 
     def schedule(self, name: str) -> Schedule | None:
         """The schedule of this name; None where it cannot be made."""
-        if any(self.error(field.key) for field in FIELDS[:-1]):
+        if any(self.text_error(field.key) for field in FIELDS[:-1]):
             return None
-        return schedule_of(self.config(name))
+        return build_schedule(self.config(name))
 
 
-def nudged(key: str, text: str, up: bool) -> str:
+def nudge(key: str, text: str, up: bool) -> str:
     """A text as it is after one step up or down: numbers of steps and betas by a fifth, the others by a half.
 
     >>> nudged("schedule.timesteps", "1000", True), nudged("schedule.periods", "0.5", False)
@@ -126,7 +128,7 @@ def nudged(key: str, text: str, up: bool) -> str:
     return f"{max(0.5, value + (0.5 if up else -0.5)):g}"
 
 
-def with_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
+def add_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
     """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, always from the same noises.
 
     Args:
@@ -142,7 +144,7 @@ def with_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
     return to_pixels(np.sqrt(abar) * x0 + np.sqrt(rest) * eps)
 
 
-def decibels(schedule: Schedule) -> Array:
+def snr_decibels(schedule: Schedule) -> Array:
     """10 log10 of the signal-to-noise ratio at t = 1..T, [T]; NaN where there is no signal at all."""
     values = schedule.log_snr * (10.0 / math.log(10.0))
     return np.where(np.isfinite(values), values, np.nan)
@@ -157,7 +159,7 @@ def heldout_images(dataset: str, count: int = SHOWN_IMAGES) -> Pixels:
     return to_tiles(first_images(find_data_recipe(dataset), count, heldout=True))
 
 
-def own_image(path: str, size: int) -> Pixels:
+def load_own_image(path: str, size: int) -> Pixels:
     """A person's own picture, cut square and made `size` pixels a side: uint8 [1, S, S] or [1, S, S, 3].
 
     Raises:

@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.schedules import Schedule
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels, small_number
+from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels_text, small_number
 
 MIN_WIDTH = 52
 """Of the table with all its columns."""
@@ -23,7 +23,7 @@ class ScheduleEntry(NamedTuple):
     schedule: Schedule | None
 
 
-def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Content:
+def schedule_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Content:
     """One line a schedule: abar_T, SNR_T, L_T, what is left at t and at T of the amplitude, and the diagnosis.
 
     Args:
@@ -47,7 +47,7 @@ def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Conten
         left = 1.0 if t == 0 else math.sqrt(schedule.alphas_cumprod[t - 1])
         mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
         parts.append(
-            f" {small_number(schedule.terminal_alpha_bar):>8} {decibels(schedule.terminal_snr):>7}"
+            f" {small_number(schedule.terminal_alpha_bar):>8} {decibels_text(schedule.terminal_snr):>7}"
             f" {small_number(schedule.prior_bits_per_dim()):>7}"
         )
         if wide:
@@ -56,7 +56,7 @@ def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Conten
     return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
-def diagnoses(tried: Sequence[ScheduleEntry]) -> Content:
+def diagnoses_text(tried: Sequence[ScheduleEntry]) -> Content:
     """The diagnoses in words: of those that do not end in noise one by one, and then of the others together."""
     parts = []
     good: list[Content] = []

@@ -10,10 +10,10 @@ from tui.commands import SECTIONS, Command
 from tui.settings.keymap import is_usual, keys_of_command
 from tui.settings.schema import IMAGE_MODES, THEME_NAMES, Settings
 
-LABEL: Final = 18
+LABEL_WIDTH: Final = 18
 """Cells of a setting's name, and of a command's keys."""
-VALUE: Final = 13
-OFFERED: Final[Mapping[str, Sequence[object]]] = {
+VALUE_WIDTH: Final = 13
+CHOICES: Final[Mapping[str, Sequence[object]]] = {
     "theme": THEME_NAMES,
     "pictures": IMAGE_MODES,
     "zoom": (1, 2),
@@ -21,7 +21,7 @@ OFFERED: Final[Mapping[str, Sequence[object]]] = {
     "refresh": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
 """The settings and the values that left and right go through."""
-DEFAULTS: Final = {name: getattr(Settings(), name) for name in OFFERED}
+DEFAULTS: Final = {name: getattr(Settings(), name) for name in CHOICES}
 HINTS: Final = {
     "theme": "colours of the dashboard",
     "pictures": "colours of half-blocks, or Kitty's graphics",
@@ -40,9 +40,9 @@ class SettingRow:
     heading: str = ""
 
 
-def rows() -> list[SettingRow]:
+def setting_rows() -> list[SettingRow]:
     """All lines, in order."""
-    return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in OFFERED), *_command_rows()]
+    return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in CHOICES), *_command_rows()]
 
 
 def _command_rows() -> Iterator[SettingRow]:
@@ -52,7 +52,7 @@ def _command_rows() -> Iterator[SettingRow]:
         yield from (SettingRow(command=command) for command in commands)
 
 
-def shown(name: str, value: object) -> str:
+def value_text(name: str, value: object) -> str:
     """A setting's value as it is written on the screen.
 
     >>> shown("bell", True), shown("refresh", 0.1), shown("zoom", 2)
@@ -65,9 +65,9 @@ def shown(name: str, value: object) -> str:
     return str(value)
 
 
-def turned(name: str, value: object, steps: int) -> object:
+def next_value(name: str, value: object, steps: int) -> object:
     """The value that many places further among those offered, round and round, also from one in between."""
-    offered = list(OFFERED[name])
+    offered = list(CHOICES[name])
     if value in offered:
         return offered[(offered.index(value) + steps) % len(offered)]
     if not isinstance(value, float):
@@ -77,7 +77,7 @@ def turned(name: str, value: object, steps: int) -> object:
     return offered[(first + steps - (steps > 0)) % len(offered)]
 
 
-def line(
+def row_text(
     row: SettingRow,
     value: object,
     keymap: Mapping[str, str],
@@ -97,13 +97,13 @@ def line(
     sign = "›" if current else " "
     if row.setting:
         changed = value != DEFAULTS[row.setting]
-        told = shown(row.setting, value)
+        told = value_text(row.setting, value)
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),
-            f"{row.setting:{LABEL}}",
+            f"{row.setting:{LABEL_WIDTH}}",
             ("‹ ", "$text-muted"),
             (told, "bold"),
-            (" ›" + " " * max(1, VALUE - len(told)), "$text-muted"),
+            (" ›" + " " * max(1, VALUE_WIDTH - len(told)), "$text-muted"),
             (HINTS[row.setting], "$text-muted"),
         )
     if row.command is not None:
@@ -111,8 +111,8 @@ def line(
         keys = " ".join(display(key) for key in keys_of_command(row.command, keymap))
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),
-            (f"{keys:{LABEL}}", "bold"),
-            " " if len(keys) >= LABEL else "",
+            (f"{keys:{LABEL_WIDTH}}", "bold"),
+            " " if len(keys) >= LABEL_WIDTH else "",
             (row.command.text, "$text-muted"),
         )
     return Content.styled(row.heading, "bold $text-primary")

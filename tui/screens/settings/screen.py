@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from tui.commands import ALL, SETTINGS, Command, bindings
 from tui.dialogs.input import KeyScreen, TextScreen
-from tui.screens.settings.rows import DEFAULTS, SettingRow, line, rows, shown, turned
+from tui.screens.settings.rows import DEFAULTS, SettingRow, next_value, row_text, setting_rows, value_text
 from tui.settings.keymap import conflict, is_usual, with_added_key
 from tui.settings.themes import short_name
 from tui.textual_ext.signals import subscribe_weakly
@@ -45,9 +45,9 @@ class SettingsScreen(Screen[None]):
     def __init__(self, settled: "SettingsApp") -> None:
         super().__init__()
         self.settled = settled
-        self.rows = rows()
-        self._drawn: list[Content] = []
-        self._refusal = ""
+        self.rows = setting_rows()
+        self._row_texts: list[Content] = []
+        self._rejection = ""
 
     def compose(self) -> ComposeResult:
         kept = self.settled.remember is not None or self.settled.keys is not None
@@ -71,7 +71,7 @@ class SettingsScreen(Screen[None]):
         self.update()
 
     def on_option_list_option_highlighted(self) -> None:
-        self._refusal = ""
+        self._rejection = ""
         self.update(files=False)
 
     def on_option_list_option_selected(self) -> None:
@@ -106,20 +106,20 @@ class SettingsScreen(Screen[None]):
         if files:
             self._show_problems()
         lines = [
-            line(
+            row_text(
                 row,
                 self.value(row.setting) if row.setting else None,
                 self.settled.keymap,
-                self.display_of,
+                self.key_text,
                 current=row is self.row,
             )
             for row in self.rows
         ]
         for place, one in enumerate(lines):
-            if place >= len(self._drawn) or one != self._drawn[place]:
+            if place >= len(self._row_texts) or one != self._row_texts[place]:
                 self._list.replace_option_prompt_at_index(place, one)
-        self._drawn = lines
-        self.query_one("#said", Static).update(self._said())
+        self._row_texts = lines
+        self.query_one("#said", Static).update(self._status_text())
         words = {
             "settings.up": "move",
             "settings.change": "change",
@@ -138,11 +138,11 @@ class SettingsScreen(Screen[None]):
         line.display = bool(problems)
         line.update(Content("\n").join(Content(f"! {one}") for one in problems))
 
-    def _said(self) -> Content:
+    def _status_text(self) -> Content:
         """Why a key was refused, else a word on what is under the cursor."""
         row = self.row
-        if self._refusal:
-            return Content.styled(self._refusal, "bold $text-error")
+        if self._rejection:
+            return Content.styled(self._rejection, "bold $text-error")
         if row.command is not None:
             return Content.assemble(("name in keys.toml: ", "$text-muted"), row.command.id)
         if row.setting == "pictures":
@@ -150,10 +150,10 @@ class SettingsScreen(Screen[None]):
             drawn = "its own pixels" if drawing.placements is not None else drawing.mode
             return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
-            return Content.styled(f"usually {shown(row.setting, DEFAULTS[row.setting])}", "$text-muted")
+            return Content.styled(f"usually {value_text(row.setting, DEFAULTS[row.setting])}", "$text-muted")
         return Content("")
 
-    def display_of(self, key: str) -> str:
+    def key_text(self, key: str) -> str:
         """A key as it is written."""
         return self.app.get_key_display(Binding(key, ""))
 
@@ -179,7 +179,7 @@ class SettingsScreen(Screen[None]):
 
     def action_turn(self, steps: int) -> None:
         if name := self.row.setting:
-            self._set(name, turned(name, self.value(name), steps))
+            self._set(name, next_value(name, self.value(name), steps))
 
     def action_change(self) -> None:
         row = self.row
@@ -202,7 +202,7 @@ class SettingsScreen(Screen[None]):
         elif row.command is not None and not is_usual(row.command, self.settled.keymap):
             for key in row.command.keys.split(","):
                 if wrong := conflict(row.command, key, self.settled.keymap):
-                    self._refuse(key, wrong)
+                    self._reject(key, wrong)
                     return
             self.settled.rebind({row.command.id: None})
 
@@ -259,12 +259,12 @@ class SettingsScreen(Screen[None]):
 
     def _ask_key(self, command: Command, *, more: bool) -> None:
         def decided(key: str | None) -> None:
-            self._refusal = ""
+            self._rejection = ""
             if key is None:
                 self.update()
                 return
             if wrong := conflict(command, key, self.settled.keymap):
-                self._refuse(key, wrong)
+                self._reject(key, wrong)
                 return
             keys: Sequence[str] | None = with_added_key(command, key, self.settled.keymap, more=more)
             self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
@@ -272,7 +272,7 @@ class SettingsScreen(Screen[None]):
         question = f"Press {'one more' if more else 'the new'} key; escape leaves it as it is."
         self.app.push_screen(KeyScreen(command.text, question), decided)
 
-    def _refuse(self, key: str, wrong: str) -> None:
+    def _reject(self, key: str, wrong: str) -> None:
         self.app.bell()
-        self._refusal = f"{self.display_of(key)} {wrong}"
+        self._rejection = f"{self.key_text(key)} {wrong}"
         self.update()

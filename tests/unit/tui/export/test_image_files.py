@@ -16,8 +16,8 @@ from core.runs.status import State
 from core.statistics.estimate import Estimate
 from tests.support.tui_fixtures import fake_run
 from tui.export import image_files
-from tui.export.image_files import CAPTION, Grid, evenly, gif, png, wall
-from tui.export.item import ExportItem, write_items
+from tui.export.image_files import CAPTION_HEIGHT, Grid, evenly_spaced, gif, png, render_wall
+from tui.export.item import ExportItem, write_export
 from tui.screens.compare.export import _cell, table_item
 from tui.screens.denoise.export import wall_items
 from tui.state.reader import RunsReader
@@ -36,13 +36,13 @@ def opened(data: bytes) -> Image.Image:
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_pixel_of_a_wall_is_a_square_of_that_colour(colour: bool) -> None:
     columns = [WallColumn("1 linear", tiles(3, colour=colour)), WallColumn("2 sine", tiles(2))]
-    grid = Grid.of_images([columns])
-    found = np.asarray(opened(png(wall([columns]))))
+    grid = Grid.from_rows([columns])
+    found = np.asarray(opened(png(render_wall([columns]))))
     down, across = grid.tile
     for x, column in enumerate(columns):
         assert column.images is not None
         for y, image in enumerate(column.images):
-            top, left = 2 * CAPTION + y * down, x * across
+            top, left = 2 * CAPTION_HEIGHT + y * down, x * across
             for row in range(grid.factor):
                 seen = found[top + row : top + down - 1 : grid.factor, left : left + across - 1 : grid.factor]
                 wanted = image[..., None].repeat(3, 2) if colour and image.ndim == 2 else image
@@ -50,22 +50,22 @@ def test_every_pixel_of_a_wall_is_a_square_of_that_colour(colour: bool) -> None:
 
 
 def test_images_grow_by_whole_factors_as_far_as_they_are_wanted_large() -> None:
-    assert Grid.of_images([[WallColumn("", tiles(1, 8))]]).factor == image_files.LARGEST
-    assert Grid.of_images([[WallColumn("", tiles(16, 32))]]).factor == 3
-    assert Grid.of_images([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
+    assert Grid.from_rows([[WallColumn("", tiles(1, 8))]]).factor == image_files.MAX_FACTOR
+    assert Grid.from_rows([[WallColumn("", tiles(16, 32))]]).factor == 3
+    assert Grid.from_rows([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
 
 
 def test_a_column_without_images_says_why() -> None:
-    with_word = wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="waits")]])
-    without = wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="")]])
+    with_word = render_wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="waits")]])
+    without = render_wall([[WallColumn("a", tiles(1, 64)), WallColumn("b", None, empty="")]])
     assert not np.array_equal(with_word, without)
 
 
 def test_no_images_and_far_too_many_are_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="no pictures here"):
-        wall([[WallColumn("a", None)]])
+        render_wall([[WallColumn("a", None)]])
     with pytest.raises(UserError, match="more than a picture may have"):
-        wall([[WallColumn("a", tiles(1, 1024))] * 40])
+        render_wall([[WallColumn("a", tiles(1, 1024))] * 40])
 
 
 def test_an_animation_shows_each_frame_and_rests_at_the_last() -> None:
@@ -75,7 +75,7 @@ def test_an_animation_shows_each_frame_and_rests_at_the_last() -> None:
     for frame in range(image.n_frames):
         image.seek(frame)
         seen.append((np.asarray(image.convert("L"))[-5, 5], image.info["duration"]))
-    assert seen == [(0, 80), (100, 80), (200, image_files.LAST_MS)]
+    assert seen == [(0, 80), (100, 80), (200, image_files.LAST_FRAME_MS)]
     assert image.info["loop"] == 0
 
 
@@ -84,13 +84,13 @@ def test_an_animation_whose_first_images_are_missing_keeps_its_size() -> None:
         return [[WallColumn("a", tiles(2) if place else None), WallColumn("b", tiles(1 + place))]]
 
     assert opened(gif(frame, range(2))).size == (
-        Grid.of_images(frame(1)).tile[1] * 2 - 1,
-        2 * CAPTION + 2 * Grid.of_images(frame(1)).tile[0],
+        Grid.from_rows(frame(1)).tile[1] * 2 - 1,
+        2 * CAPTION_HEIGHT + 2 * Grid.from_rows(frame(1)).tile[0],
     )
 
 
 def test_long_animations_keep_their_first_and_last_frame() -> None:
-    chosen = evenly(range(1000), 120)
+    chosen = evenly_spaced(range(1000), 120)
     assert len(chosen) == 120
     assert (chosen[0], chosen[-1]) == (0, 999)
     assert chosen == sorted(set(chosen))
@@ -100,7 +100,7 @@ def test_an_export_never_takes_the_place_of_anything(tmp_path: Path) -> None:
     (tmp_path / "board-1").mkdir()
     (tmp_path / "board-2").write_text("mine", encoding="utf-8")
     (tmp_path / "board-3").symlink_to("nowhere")
-    written = [write_items(tmp_path, "board", [ExportItem("a.txt", lambda: b"data")]) for _ in range(2)]
+    written = [write_export(tmp_path, "board", [ExportItem("a.txt", lambda: b"data")]) for _ in range(2)]
     assert [one.folder.name for one in written] == ["board-4", "board-5"]
     assert (tmp_path / "board-4" / "a.txt").read_bytes() == b"data"
     assert list((tmp_path / "board-1").iterdir()) == []
@@ -112,7 +112,9 @@ def test_what_cannot_be_made_is_left_out_and_told(tmp_path: Path) -> None:
     def broken() -> bytes:
         raise UserError("cannot be read")
 
-    written = write_items(tmp_path / "new", "board", [ExportItem("a", broken), ExportItem("b", lambda: b"b")])
+    written = write_export(
+        tmp_path / "new", "board", [ExportItem("a", broken), ExportItem("b", lambda: b"b")]
+    )
     assert written.names == ("b",)
     assert written.missing == ("a: cannot be read",)
     assert [path.name for path in written.folder.iterdir()] == ["b"]
@@ -121,7 +123,7 @@ def test_what_cannot_be_made_is_left_out_and_told(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match=r"nothing exported .*--exports takes another folder") as caught:
-        write_items(tmp_path / "file", "board", [])
+        write_export(tmp_path / "file", "board", [])
     assert "\n" not in str(caught.value)
 
 
@@ -131,7 +133,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(UserError, match="No space left on device"):
-        write_items(tmp_path, "board", [ExportItem("a", lambda: b"data")])
+        write_export(tmp_path, "board", [ExportItem("a", lambda: b"data")])
     assert list(tmp_path.iterdir()) == []
 
 

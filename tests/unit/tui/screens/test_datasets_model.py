@@ -14,13 +14,19 @@ from tests.support.tui_datasets import real
 from tests.support.tui_fixtures import fake_run
 from tests.support.widget_bench import Bench, lines_of, noise
 from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
-from tui.screens.datasets.grey_histogram import GROUPS, GreyShares, grey_bars, grey_of_each, grey_shares
+from tui.screens.datasets.grey_histogram import (
+    GREY_BINS,
+    GreyShares,
+    grey_bars,
+    grey_share_per_image,
+    grey_shares,
+)
 from tui.screens.datasets.model import NO_RUN, BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import (
-    described,
-    drawn,
     known_datasets,
     preview_dataset,
+    preview_text,
+    rendering_text,
     runs_on,
     same_dataset,
 )
@@ -57,17 +63,17 @@ def images(path: Path, count: int) -> Path:
 
 
 def test_groups_cover_every_grey_value_once() -> None:
-    values = [value for low, high in GROUPS for value in range(low, high + 1)]
+    values = [value for low, high in GREY_BINS for value in range(low, high + 1)]
     assert values == list(range(256))
 
 
 def test_each_value_counts_in_its_group_and_all_shares_add_up() -> None:
     greys = grey_shares(np.array([[[0, 0, 0, 0], [5, 100, 250, 255]]], np.uint8))
-    shares = dict(zip(GROUPS, greys.shares, strict=True))
+    shares = dict(zip(GREY_BINS, greys.shares, strict=True))
     assert shares[0, 0] == 0.5
     assert shares[1, 12] == shares[82, 104] == shares[243, 254] == shares[255, 255] == 0.125
     assert sum(greys.shares) == 1
-    assert (greys.between, greys.clearly, greys.images) == (0.375, 0.125, 1)
+    assert (greys.not_black_or_white, greys.mid_grey, greys.images) == (0.375, 0.125, 1)
 
 
 def test_of_a_colour_the_lightest_channel_counts() -> None:
@@ -75,11 +81,11 @@ def test_of_a_colour_the_lightest_channel_counts() -> None:
     red[0, ..., 0] = 255
     red[1, ..., 1] = 90
     assert grey_shares(red).shares[-1] == 0.5
-    assert grey_of_each(red) == [0.0, 1.0]
+    assert grey_share_per_image(red) == [0.0, 1.0]
 
 
 def test_low_has_more_greys_than_high_and_array_has_none() -> None:
-    low, high, array = (grey_shares(real(name)).between for name in ("low", "high", "array"))
+    low, high, array = (grey_shares(real(name)).not_black_or_white for name in ("low", "high", "array"))
     assert low > 2 * high > 0
     assert array == 0
 
@@ -103,16 +109,16 @@ def test_bars_fit_into_any_width_and_longer_ones_are_more(width: int) -> None:
 def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
     (data / "small.toml").write_text('count = 300\nheldout = 9\nsize = 8\ndescription = "Small ones."\n')
     before = preview_dataset("small")
-    assert before.made is None
+    assert before.folder is None
     assert len(before.splits[False].images) == 256
-    assert "not made yet, these are its first" in described(before)
+    assert "not made yet, these are its first" in preview_text(before)
     made = load_dataset("small")
     after = preview_dataset("small")
-    assert after.made == made.path
+    assert after.folder == made.path
     assert np.array_equal(after.splits[False].images, made.train[:, 0])
     assert np.array_equal(after.splits[True].images, before.splits[True].images)
     assert after.splits[True].mark == before.splits[True].mark, "fits that are kept hold for both"
-    assert described(after) == (
+    assert preview_text(after) == (
         f"300 pictures to train on, 9 held out; kept in {made.path}. 8 x 8, grey, seed 0; drawn at 8 x 8 in "
         "black and white, stored as PNG. Small ones."
     )
@@ -121,12 +127,12 @@ def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
 def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -> None:
     mine = images(tmp_path / "mine", 30)
     (mine / "notes.txt").write_text("hello")
-    assert described(preview_dataset(str(mine))) == (
+    assert preview_text(preview_dataset(str(mine))) == (
         f"About one picture in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
         "cut square and resized."
     )
     made = load_dataset(str(mine))
-    said = described(preview_dataset(str(mine)))
+    said = preview_text(preview_dataset(str(mine)))
     assert said.startswith(f"{len(made.train)} pictures to train on, {len(made.heldout)} held out; kept in")
     assert said.endswith("1 of 31 files were skipped: 1 no picture.")
     with pytest.raises(UserError):
@@ -134,8 +140,11 @@ def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -
 
 
 def test_how_triangles_are_drawn_is_said_of_each_way() -> None:
-    assert drawn(DataRecipe(storage="array")) == "drawn at 32 x 32 in black and white, stored as an array"
-    assert drawn(DataRecipe(canvas=99, antialias=True)) == "drawn at 99 x 99 in greys, stored as PNG"
+    assert (
+        rendering_text(DataRecipe(storage="array"))
+        == "drawn at 32 x 32 in black and white, stored as an array"
+    )
+    assert rendering_text(DataRecipe(canvas=99, antialias=True)) == "drawn at 99 x 99 in greys, stored as PNG"
 
 
 def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +175,7 @@ def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: 
     assert (shown.run_id, shown.run(runs)) == (NO_RUN, None)
     assert shown.choose_run(runs, 1)
     assert shown.run(runs) is runs[2]
-    shown.turn_to("array")
+    shown.open("array")
     assert not shown.choose_run(runs, 1)
 
 
@@ -177,11 +186,11 @@ def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
 
 
 def test_where_only_a_handful_is_held_out_the_training_images_come_first(tmp_path: Path) -> None:
-    shown = DatasetBrowser(seen=preview_dataset(str(images(tmp_path / "few", 12))))
+    shown = DatasetBrowser(preview=preview_dataset(str(images(tmp_path / "few", 12))))
     assert not shown.heldout
-    shown.chosen_split = True
+    shown.heldout_choice = True
     assert shown.heldout
-    assert DatasetBrowser(seen=preview_dataset("array")).heldout
+    assert DatasetBrowser(preview=preview_dataset("array")).heldout
 
 
 def test_tiles_are_made_once_and_anew_when_they_change() -> None:
@@ -265,7 +274,7 @@ def test_a_set_that_is_stopped_leaves_nothing(data: Path) -> None:
     making.stop()
     with pytest.raises(BuildStoppedError):
         making.run()
-    assert making.said == "making all pictures"
+    assert making.status == "making all pictures"
     assert [path.name for path in data.iterdir() if not path.name.startswith(".")] == ["long.toml"]
 
 

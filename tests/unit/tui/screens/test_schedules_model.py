@@ -19,13 +19,13 @@ from tui.screens.schedules.model import ScheduleExplorer
 from tui.screens.schedules.noising import (
     POWER,
     ScheduleSet,
-    decibels,
+    add_noise,
     heldout_images,
-    nudged,
-    own_image,
-    with_noise,
+    load_own_image,
+    nudge,
+    snr_decibels,
 )
-from tui.screens.schedules.table import ScheduleEntry, diagnoses, terminal_table
+from tui.screens.schedules.table import ScheduleEntry, diagnoses_text, schedule_table
 from tui.settings.series_colors import ON_DARK, series_style, series_variables
 
 VARIABLES = series_variables(ON_DARK)
@@ -105,7 +105,7 @@ def test_every_number_that_is_typed_counts() -> None:
 )
 def test_a_number_that_cannot_be_is_explained_and_makes_no_schedule(key: str, text: str, said: str) -> None:
     bench = typed(ScheduleSet.from_config([]), **{key: text})
-    assert bench.error(key if key == POWER else f"schedule.{key}") == said
+    assert bench.text_error(key if key == POWER else f"schedule.{key}") == said
     if key == POWER:
         assert bench.offered == ScheduleSet.from_config([]).offered
         assert bench.schedule("linear") is not None
@@ -134,7 +134,7 @@ def test_a_power_that_is_there_already_adds_nothing() -> None:
     ],
 )
 def test_a_number_goes_up_and_down(key: str, text: str, up: bool, then: str) -> None:
-    assert nudged(key, text, up) == then
+    assert nudge(key, text, up) == then
 
 
 # Pictures
@@ -173,7 +173,7 @@ def test_a_image_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
     image = Image.new(mode, (80, 40), 0 if mode == "L" else (0, 0, 0))
     image.paste(255 if mode == "L" else (255, 0, 0), (20, 0, 60, 40))
     image.save(tmp_path / "mine.png")
-    found = own_image(str(tmp_path / "mine.png"), 16)
+    found = load_own_image(str(tmp_path / "mine.png"), 16)
     assert found.shape == (1, 16, 16) + (3,) * (mode == "RGB")
     assert found.reshape(1, 256, -1)[0, :, 0].min() == 255
 
@@ -184,14 +184,14 @@ def test_a_image_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
 def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(UserError, match=f"{said}; expected a picture"):
-        own_image(str(tmp_path / name), 16)
+        load_own_image(str(tmp_path / name), 16)
 
 
 @pytest.mark.parametrize("t", [1, 100, 300, 1000])
 def test_noise_takes_as_much_of_a_image_as_the_schedule_says(t: int) -> None:
     schedule = make_schedule("linear", timesteps=1000)
     dark, grey, light = (
-        with_noise(np.full((1, 64, 64), value, np.uint8), schedule, t) for value in (78, 128, 178)
+        add_noise(np.full((1, 64, 64), value, np.uint8), schedule, t) for value in (78, 128, 178)
     )
     between = (dark > 0) & (light < 255)
     # The noises are the same, so what differs is what is left of the difference.
@@ -206,14 +206,14 @@ def test_noise_takes_as_much_of_a_image_as_the_schedule_says(t: int) -> None:
 def test_without_noise_a_image_is_itself_and_pure_noise_is_the_same_for_all() -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     linear, tenth = (make_schedule(name, zero_terminal_snr=True) for name in ("linear", "x^10"))
-    assert with_noise(images, linear, 0) is images
-    assert np.array_equal(with_noise(images, linear, 1000), with_noise(255 - images, tenth, 1000))
-    assert not np.array_equal(with_noise(images, linear, 500), with_noise(images, tenth, 500))
+    assert add_noise(images, linear, 0) is images
+    assert np.array_equal(add_noise(images, linear, 1000), add_noise(255 - images, tenth, 1000))
+    assert not np.array_equal(add_noise(images, linear, 500), add_noise(images, tenth, 500))
 
 
 def test_a_ratio_of_one_is_zero_decibels_and_no_signal_is_none() -> None:
     schedule = make_schedule("linear", timesteps=1000, zero_terminal_snr=True)
-    values = decibels(schedule)
+    values = snr_decibels(schedule)
     assert np.isnan(values[-1])
     assert values[:-1] == pytest.approx(10 * np.log10(schedule.snr[:-1]))
 
@@ -229,29 +229,29 @@ def tried(*names: str, **settings: float) -> list[ScheduleEntry]:
 
 
 def test_the_table_says_what_is_left_at_t_and_at_the_end() -> None:
-    lines = terminal_table(tried("linear", "x^10"), 500, 72).plain.splitlines()
+    lines = schedule_table(tried("linear", "x^10"), 500, 72).plain.splitlines()
     assert lines[0].split() == ["abar_T", "SNR_T", "L_T", "left", "at", "t", "at", "T", "diagnosis"]
     assert lines[1].split() == ["1", "linear", "4.0e-05", "-44", "dB", "2.8e-05", "28%", "0.64%", "✔", "good"]
     assert lines[2].split()[-4:] == ["97%", "38%", "✖", "bad"]
-    assert terminal_table(tried("linear"), 0, 72).plain.splitlines()[1].split()[6] == "100%"
+    assert schedule_table(tried("linear"), 0, 72).plain.splitlines()[1].split()[6] == "100%"
 
 
 @pytest.mark.parametrize("width", [10, 30, 46, 60, 200])
 def test_the_table_fits_into_any_width(width: int) -> None:
     some = [*tried(*SCHEDULE_NAMES, "cosine"), ScheduleEntry(series_style(7, VARIABLES), "custom", None)]
-    for line in terminal_table(some, 3, width).split("\n"):
+    for line in schedule_table(some, 3, width).split("\n"):
         assert line.cell_length <= width
     if width >= 46:
-        assert "cannot be made" in terminal_table(some, 3, width).plain
-    assert isinstance(terminal_table([], 0, width), Content)
+        assert "cannot be made" in schedule_table(some, 3, width).plain
+    assert isinstance(schedule_table([], 0, width), Content)
 
 
 def test_diagnoses_begin_with_what_is_wrong_and_put_together_what_is_not() -> None:
-    said = diagnoses(tried("linear", "x^10", "sine", "x^2")).plain.split("\n\n")
+    said = diagnoses_text(tried("linear", "x^10", "sine", "x^2")).plain.split("\n\n")
     assert len(said) == 2
     assert said[0].startswith("✖ x^10 bad: 38% of the picture's amplitude is left")
     assert said[1] == "✔ linear, sine, x^2 good: the last step is noise, where sampling starts"
-    assert diagnoses([]).plain == ""
+    assert diagnoses_text([]).plain == ""
 
 
 # What is tried
@@ -259,28 +259,28 @@ def test_diagnoses_begin_with_what_is_wrong_and_put_together_what_is_not() -> No
 
 def test_what_is_shown_is_made_once_and_anew_when_something_changes() -> None:
     trying = ScheduleExplorer.from_config(load_recipe("quick").configs)
-    first = trying.shown(VARIABLES)
+    first = trying.entries(VARIABLES)
     assert [one.name for one in first] == list(SCHEDULE_NAMES)
-    assert trying.shown(VARIABLES) is first
+    assert trying.entries(VARIABLES) is first
     trying.toggle(1)
     trying.toggle(99)
-    assert [one.name for one in trying.shown(VARIABLES)] == ["linear", "x^1.5", "x^2", "x^10"]
-    trying.take_text("schedule.timesteps", "20")
-    trying.take_text("schedule.timesteps", "10")
-    assert trying.timesteps(trying.shown(VARIABLES)) == 10
-    assert trying.t(trying.shown(VARIABLES)) == 5
-    trying.take_text("schedule.timesteps", "x")
-    assert trying.t(trying.shown(VARIABLES)) == 0
-    assert trying.column(trying.shown(VARIABLES)[0], 0).empty == "cannot be made"
+    assert [one.name for one in trying.entries(VARIABLES)] == ["linear", "x^1.5", "x^2", "x^10"]
+    trying.set_text("schedule.timesteps", "20")
+    trying.set_text("schedule.timesteps", "10")
+    assert trying.timesteps(trying.entries(VARIABLES)) == 10
+    assert trying.t(trying.entries(VARIABLES)) == 5
+    trying.set_text("schedule.timesteps", "x")
+    assert trying.t(trying.entries(VARIABLES)) == 0
+    assert trying.column(trying.entries(VARIABLES)[0], 0).empty == "cannot be made"
 
 
 def test_a_typed_power_is_shown_while_it_is_typed_and_goes_with_the_text() -> None:
     trying = ScheduleExplorer.from_config(load_recipe("quick").configs)
     for text, name in (("4", "x^4"), ("4.", "x^4."), ("4.5", "x^4.5")):
-        trying.take_text(POWER, text)
+        trying.set_text(POWER, text)
         assert name in trying.chosen
         assert len(trying.chosen) == 6
-    trying.take_text(POWER, "")
+    trying.set_text(POWER, "")
     assert len(trying.chosen) == 5
 
 
@@ -288,13 +288,13 @@ def test_the_runs_that_are_set_up_differ_in_their_schedules_alone() -> None:
     base = RunConfig(data=DataConfig(dataset="low"), schedule=ScheduleConfig(timesteps=50))
     trying = ScheduleExplorer.from_config([base])
     trying.toggle(3)
-    trying.toggle_zero()
-    trying.take_text("schedule.beta_end", "0.5")
+    trying.toggle_zero_terminal_snr()
+    trying.set_text("schedule.beta_end", "0.5")
     schedules = [
         ScheduleConfig(name=name, timesteps=50, beta_end=0.5, zero_terminal_snr=True)
         for name in ("linear", "x^2")
     ]
     assert trying.configs() == [msgspec.structs.replace(base, schedule=schedule) for schedule in schedules]
-    trying.take_text("schedule.beta_end", "5")
+    trying.set_text("schedule.beta_end", "5")
     with pytest.raises(UserError):
         trying.configs()

@@ -52,7 +52,7 @@ def test_the_newest_group_is_shown_until_a_person_chooses_another(snapshot: Snap
         choice.next_group()
         shown.append(choice.group)
     assert shown == ["old", None, "new"]
-    assert choice.newest_group
+    assert choice.follows_newest_group
     choice.show_group("old")
     choice.update(snapshot)
     assert choice.group == "old"
@@ -81,7 +81,7 @@ def test_marks_are_forgotten_with_their_runs_and_all_runs_are_meant_without_any(
     choice.update(snapshot)
     assert choice.compared == snapshot.runs[2:]
     for place in (2, 3, 3, 0):
-        choice.mark(snapshot.runs[place].id)
+        choice.toggle_mark(snapshot.runs[place].id)
     assert choice.compared == (snapshot.runs[2],)
     choice.update(without(snapshot, 2))
     assert choice.marked == {snapshot.runs[0].id}
@@ -95,7 +95,7 @@ def test_each_wish_is_told_once_and_a_new_snapshot_is_not(snapshot: Snapshot) ->
     assert told == []
     choice.select(1)
     choice.select_run(snapshot.runs[2].id)
-    choice.mark(snapshot.runs[2].id)
+    choice.toggle_mark(snapshot.runs[2].id)
     choice.show_epoch(7)
     choice.next_group()
     choice.follow_newest()

@@ -58,7 +58,7 @@ def test_an_answer_that_is_none_is_no_gpu_and_its_escape_codes_go_nowhere() -> N
     assert parse_smi("NVIDIA-SMI has failed\n, , ,\n") == ()
     (gpu,) = parse_smi("NVIDIA \x1b[31mX, [N/A], 10, 20, [N/A]")
     assert "\x1b" not in gpu.name
-    assert (gpu.share, gpu.degrees) == (None, None)
+    assert (gpu.utilization, gpu.temperature) == (None, None)
 
 
 def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

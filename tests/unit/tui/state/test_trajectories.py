@@ -37,14 +37,14 @@ def column(denoising: DenoiseModel, run: RunSnapshot) -> tuple[str, str, Any]:
 def test_a_strip_is_taken_apart_into_states_with_their_timesteps(tmp_path: Path) -> None:
     three(tmp_path)
     run = runs_of(tmp_path)[0]
-    kept = TrajectoryCache().kept(run, None)
+    kept = TrajectoryCache().saved_strip(run, None)
     assert kept is not None
     assert kept.epoch == 4
     assert kept.timesteps == (1000, 889, 778, 667, 556, 444, 333, 222, 111, 0)
     assert np.array_equal(np.stack([kept.xt(index) for index in range(10)]), states(10))
     assert kept.x0(3) is None
-    assert TrajectoryCache().kept(run, 3).epoch == 2  # type: ignore[union-attr]  # it is there
-    assert TrajectoryCache().kept(run, 1) is None
+    assert TrajectoryCache().saved_strip(run, 3).epoch == 2  # type: ignore[union-attr]  # it is there
+    assert TrajectoryCache().saved_strip(run, 1) is None
 
 
 def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
@@ -55,11 +55,11 @@ def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
         msgspec.structs.replace(file, config=msgspec.structs.replace(file.config, sample=sample))
     )
     strip(run, 2, count=5)
-    kept = TrajectoryCache().kept(runs_of(tmp_path)[0], None)
+    kept = TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None)
     assert kept is not None
     assert list(kept.timesteps) == visited_timesteps(RunConfig(), 4)
     strip(run, 2, count=6)
-    assert TrajectoryCache().kept(runs_of(tmp_path)[0], None) is None
+    assert TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None) is None
 
 
 @pytest.mark.parametrize("columns", [1, 3, 7])
@@ -67,35 +67,35 @@ def test_a_sheet_that_is_no_strip_is_none(tmp_path: Path, columns: int) -> None:
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
     run.reverse.mkdir()
     write_sheet(run.reverse / "epoch-0002.png", np.zeros((10, 8, 8), np.uint8), columns=columns)
-    assert TrajectoryCache().kept(runs_of(tmp_path)[0], None) is None
+    assert TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None) is None
 
 
 def test_what_was_computed_is_found_anew_when_its_file_changes(tmp_path: Path) -> None:
     directory = three(tmp_path)[0]
     run, ways, spec = runs_of(tmp_path)[0], TrajectoryCache(), TrajectorySpec("ddim", 4)
-    assert ways.computed(run, spec) is None
+    assert ways.trajectory(run, spec) is None
     trajectory(directory, spec, epoch=3)
-    found = ways.computed(run, spec)
+    found = ways.trajectory(run, spec)
     assert found is not None
-    assert ways.computed(run, spec) is found
+    assert ways.trajectory(run, spec) is found
     first = ways.image(found, 2)
     assert first is ways.image(found, 2)
     assert first is not ways.image(found, 2, predicted=True)
     trajectory(directory, spec, epoch=4)
-    again = ways.computed(run, spec)
+    again = ways.trajectory(run, spec)
     assert again is not None
     assert (found.epoch, again.epoch) == (3, 4)
     spec.path(directory).write_bytes(b"nonsense")
-    assert ways.computed(run, spec) is None
+    assert ways.trajectory(run, spec) is None
     spec.path(directory).unlink()
-    assert ways.computed(run, spec) is None
+    assert ways.trajectory(run, spec) is None
 
 
 def test_strips_cut_out_one_noise_and_hold_to_the_last_where_there_are_fewer(tmp_path: Path) -> None:
     directory, spec = three(tmp_path)[0], TrajectorySpec("ddim", 4)
     trajectory(directory, spec, epoch=4)
     ways, run = TrajectoryCache(), runs_of(tmp_path)[0]
-    way = ways.computed(run, spec)
+    way = ways.trajectory(run, spec)
     assert way is not None
     both = ways.strip_image(way, 1, 2, both=True)
     assert both is not None
@@ -103,7 +103,7 @@ def test_strips_cut_out_one_noise_and_hold_to_the_last_where_there_are_fewer(tmp
     alone = ways.strip_image(way, 1, 99, both=False)
     assert alone is not None
     assert np.array_equal(alone, way.xt(1)[-1:])
-    kept = ways.kept(run, None)
+    kept = ways.saved_strip(run, None)
     assert kept is not None
     of_strip = ways.strip_image(kept, 1, 2, both=True)
     assert of_strip is not None
