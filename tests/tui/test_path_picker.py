@@ -218,7 +218,7 @@ async def test_a_folder_that_may_not_be_read_is_shown_empty(tmp_path: Path) -> N
 async def test_of_a_very_large_folder_the_first_are_listed_and_it_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(path_picker, "MOST_LISTED", 3)
+    monkeypatch.setattr(path_picker, "MAX_LISTED", 3)
     for number in range(9):
         (tmp_path / f"{number}.png").touch()
     async with dashboard(tmp_path / "runs") as driven:

@@ -1,12 +1,12 @@
-"""The runs folder as immutable snapshots: read in one thread, drawn in another.
+"""Immutable snapshots of the runs folder, read in one thread and drawn in another.
 
-A `RunsReader` belongs to one reader thread. What it hands out can be kept and drawn for as long as one likes:
-the arrays are read-only views whose contents never change, because metrics are only ever appended.
+A `RunsReader` belongs to one reader thread. Its snapshots can be kept and drawn indefinitely, because metrics are
+only ever appended and the arrays are read-only views whose contents never change.
 
-What a poll costs: one stat of the runs folder; for a run that is queued or live six stats, plus the bytes
-that were appended; for an ended run three stats a second, and less often where there are very many. A run is only
-touched when its turn has come. Where there is much to read for the first time, a poll ends after a while with
-what it has, the newest runs first, and says how many are still unread.
+Each poll costs one stat of the runs folder. A queued or live run costs six stats plus the bytes that were appended.
+An ended run costs three stats a second, and fewer if there are more than `FULL_RATE_RUNS` of them. Runs are kept in a
+heap by their next read, so a poll touches only runs that are due. If many runs are new, a poll ends after
+`FIRST_READ_SECONDS` with the newest runs and the number of runs that are still unread.
 """
 
 import heapq
@@ -25,9 +25,7 @@ from core.runs.metrics import MetricsTail
 from core.runs.process import alive, effective_state, stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
-from tui.state.file_watch import EvaluationFile, WatchedDir
-from tui.state.file_watch import Signature as Signature
-from tui.state.file_watch import signature as signature
+from tui.state.file_watch import EvaluationFile, Signature, WatchedDir, signature
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 Clock = Callable[[], float]
@@ -36,20 +34,20 @@ ENDED_INTERVAL = 1.0
 LIVENESS_INTERVAL = 0.5
 LIST_INTERVAL = 5.0
 FIRST_READ_SECONDS = 0.3
-"""Seconds after which a poll that reads runs for the first time hands out what it has."""
+"""Seconds after which a poll stops reading new runs and returns those that it has."""
 FULL_RATE_RUNS = 500
-"""With more ended runs than these, each is looked at less often, so that looking costs the same."""
+"""Ended runs that are read every `ENDED_INTERVAL`; more are read less often, so that a poll's cost is bounded."""
 
 
 def runner_is_alive(root: Path) -> bool:
-    """Whether somebody starts the runs that are queued in a folder, as far as this machine can tell."""
+    """Return whether a queue runner serves a runs folder, as far as this machine can tell."""
     runner = read_runner(root)
     return runner is not None and alive(runner.identity) is not False
 
 
 @dataclass(slots=True)
 class _WatchedRun:
-    """What the reader remembers of one run between polls."""
+    """State of one run between polls."""
 
     directory: RunDirectory
     tail: MetricsTail
@@ -68,12 +66,12 @@ class _WatchedRun:
 
 @dataclass(slots=True)
 class RunsReader:
-    """Reads a runs folder; each `poll` says what changed since the one before.
+    """Reads a runs folder and polls it for changes.
 
     Args:
         root: the runs folder; it may not exist yet.
-        now: the wall clock, seconds since the epoch, by which a heartbeat is judged.
-        pace: seconds that only ever rise, by which the reader decides how often to look at what.
+        now: the wall clock in seconds since the epoch, against which heartbeats are compared.
+        monotonic: a monotonic clock in seconds, by which reads are scheduled.
     """
 
     root: Path
@@ -83,7 +81,7 @@ class RunsReader:
     _root_dir: WatchedDir = field(init=False)
     _watched: dict[str, _WatchedRun] = field(init=False, default_factory=dict)
     _due: list[tuple[float, str]] = field(init=False, default_factory=list)
-    """When each run is to be looked at next: a heap."""
+    """A heap of the moments at which runs are read next."""
     _unread: list[str] = field(init=False, default_factory=list)
     """Runs that have never been read, the newest last."""
     _runs: dict[str, RunSnapshot] = field(init=False, default_factory=dict)
@@ -102,7 +100,7 @@ class RunsReader:
         self._root_dir = WatchedDir(self.root)
 
     def poll(self) -> Snapshot | None:
-        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
+        """A new snapshot, or None if nothing changed since the last one; the first poll always returns a snapshot."""
         moment = self.monotonic()
         changed = (
             self._update_listing() if self._root_dir.poll(moment, at_least_every=LIST_INTERVAL) else False
@@ -134,18 +132,18 @@ class RunsReader:
 
     @property
     def anything_live(self) -> bool:
-        """Whether a run is queued or live, or not yet read, so that looking often is worth it."""
+        """True if a run is queued, live or not yet read, so that frequent polls are worth their cost."""
         return bool(self._unread) or self._ended_count < len(self._runs)
 
     def _pop_due(self, moment: float) -> list[tuple[float, str]]:
-        """The runs whose turn it is, and since when."""
-        taken = []
+        """Remove and return the runs that are due, with the moments at which they were due."""
+        due = []
         while self._due and self._due[0][0] <= moment:
-            taken.append(heapq.heappop(self._due))
-        return taken
+            due.append(heapq.heappop(self._due))
+        return due
 
     def _read_new_runs(self, moment: float) -> bool:
-        """Read runs that are new here, the newest first, for as long as nobody minds; whether any was."""
+        """Read new runs for `FIRST_READ_SECONDS`, the newest first; return whether any was read."""
         started, any_read = self.monotonic(), False
         while self._unread and (not any_read or self.monotonic() - started < FIRST_READ_SECONDS):
             if (watched := self._watched.get(self._unread.pop())) is not None:
@@ -154,7 +152,7 @@ class RunsReader:
         return any_read
 
     def _update_listing(self) -> bool:
-        """Bring the watched runs in line with the folder's entries; whether that changed anything."""
+        """Match the watched runs to the folder's entries; return whether any was added or removed."""
         found = {directory.id: directory for directory in self._run_store.listed()}
         if found.keys() == self._watched.keys():
             return False
@@ -174,34 +172,36 @@ class RunsReader:
         return True
 
     def _forget(self, name: str) -> None:
-        """A run is gone from the folder."""
+        """Forget a run that is no longer in the folder."""
         del self._watched[name]
         self._problems.pop(name, None)
         self._drop_snapshot(name)
 
     def _drop_snapshot(self, name: str) -> None:
-        """There is nothing to show of this run."""
+        """Remove a run from the snapshots."""
         if (run := self._runs.pop(name, None)) is not None:
             self._ended_count -= run.state.is_ended
 
     def _schedule_read(self, watched: _WatchedRun, moment: float, *, ended: bool) -> None:
-        calm = max(1.0, self._ended_count / FULL_RATE_RUNS)
-        watched.next_read = moment + ENDED_INTERVAL * calm if ended else moment
+        slowdown = max(1.0, self._ended_count / FULL_RATE_RUNS)
+        watched.next_read = moment + ENDED_INTERVAL * slowdown if ended else moment
         heapq.heappush(self._due, (watched.next_read, watched.directory.id))
 
     def _read_run(self, watched: _WatchedRun, moment: float) -> bool:
-        """Read what is new of one run; whether anything was."""
+        """Read the changes of one run; return whether there were any."""
         run, before = watched.directory, watched.snapshot
         if watched.is_quiet and self._untouched(watched):
             self._schedule_read(watched, moment, ended=True)
             return False
         try:
             status, state = self._read_status(watched, moment)
-            file_seen = signature(run.run_file)
-            file = run.read() if before is None or file_seen != watched.file_signature else before.file
+            current_signature = signature(run.run_file)
+            file = (
+                run.read() if before is None or current_signature != watched.file_signature else before.file
+            )
         except UserError as error:
             return self._store_problem(watched, str(error), moment)
-        watched.file_signature = file_seen
+        watched.file_signature = current_signature
         tail_changed = watched.tail.poll()
         sheets_changed, strips_changed = watched.samples.poll(moment), watched.reverse.poll(moment)
         if before is None:
@@ -223,7 +223,7 @@ class RunsReader:
         return self._store_snapshot(watched, after, moment)
 
     def _untouched(self, watched: _WatchedRun) -> bool:
-        """Whether a run that has ended is as it was; only a new status can make it write again."""
+        """Return whether an ended run is unchanged; it can only write again after its status has changed."""
         run = watched.directory
         return (
             signature(run.status_file) == watched.status_signature
@@ -232,7 +232,7 @@ class RunsReader:
         )
 
     def _read_status(self, watched: _WatchedRun, moment: float) -> tuple[Status, State]:
-        """The status and what to make of it; a process is looked for twice a second, not at every poll."""
+        """The status and the state derived from it; processes are checked every `LIVENESS_INTERVAL` seconds."""
         known = watched.status
         status = self._current_status(watched)
         if not status.state.is_live:
@@ -242,20 +242,21 @@ class RunsReader:
         watched.next_liveness = moment + LIVENESS_INTERVAL
         state = effective_state(status, now=self.now())
         if state is State.CRASHED:
-            # It may have written its last word and left between our two looks.
+            # It may have written its last status and exited between the two reads.
             status = self._current_status(watched)
             state = effective_state(status, now=self.now())
         return status, state
 
     def _current_status(self, watched: _WatchedRun) -> Status:
-        """The status, read again only if its file changed."""
-        seen = signature(watched.directory.status_file)
-        if watched.status is None or seen != watched.status_signature:
+        """The status, reread only if its file changed."""
+        current = signature(watched.directory.status_file)
+        if watched.status is None or current != watched.status_signature:
             watched.status = watched.directory.read_status()
-            watched.status_signature = seen
+            watched.status_signature = current
         return watched.status
 
     def _store_snapshot(self, watched: _WatchedRun, after: RunSnapshot, moment: float) -> bool:
+        """Store a run's snapshot; return whether it differs visibly from the one before."""
         before, had_problem = watched.snapshot, watched.problem is not None
         ended = after.state.is_ended
         watched.is_quiet = ended and watched.samples.is_settled and watched.reverse.is_settled
@@ -272,7 +273,7 @@ class RunsReader:
         return True
 
     def _store_problem(self, watched: _WatchedRun, message: str, moment: float) -> bool:
-        """Remember why a run cannot be read; a run that is being removed is no problem, it is just gone."""
+        """Store why a run cannot be read; a run whose folder is gone is being deleted and is no problem."""
         name = watched.directory.id
         problem = (
             RunProblem(watched.directory, sanitize(message)) if watched.directory.path.is_dir() else None
@@ -288,7 +289,7 @@ class RunsReader:
 
 
 def _looks_same(before: RunSnapshot, after: RunSnapshot) -> bool:
-    """Whether a person would see no difference: a heartbeat is none, nor is part of a second."""
+    """Return whether two snapshots look the same on screen, where heartbeats and fractions of seconds do not count."""
     return (
         before.state is after.state
         and before.warning == after.warning

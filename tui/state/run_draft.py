@@ -1,4 +1,4 @@
-"""Runs as they are being set up: what a form's texts mean, what is wrong with them, and what they make."""
+"""Model of the new-run form: fields, validation of their texts, and the configurations that they make."""
 
 import itertools
 import re
@@ -17,13 +17,13 @@ from core.schedules import ALL_NAMES, Schedule
 from tui.state.formatting import build_schedule, setting_text
 
 MAX_TIMESTEPS: Final = 100_000
-"""More would make the form slow to answer; a recipe may have them."""
+"""The form's limit, because more would make it slow to respond; a recipe may have more."""
 NAMED_SCHEDULES: Final = tuple(name for name in ALL_NAMES if name != "custom")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting of the form: its dotted key, what it is called there, and a word of explanation."""
+    """A setting in the form: its dotted key, its label, and a short hint."""
 
     key: str
     label: str
@@ -31,7 +31,7 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What can be chosen; empty where anything can be typed."""
+        """The values to choose from; empty if any text can be typed."""
         kind = _field_type(self.key)
         if kind is bool:
             return ("false", "true")
@@ -53,12 +53,12 @@ FIELDS: Final = (
 
 @dataclass(frozen=True)
 class RunDraft:
-    """Where a form starts: the configurations of a recipe, or of a run that is cloned, apart from schedules.
+    """Initial state of a form: the configurations of a recipe or of a cloned run, and its schedules.
 
     Args:
-        variants: at least one; more where a recipe's grid has other axes than the schedule's name.
-        schedules: the names that are chosen at first.
-        offered: all names that can be chosen.
+        variants: configurations, at least one; more if a recipe's grid has axes besides the schedule's name.
+        schedules: the names of the schedules that are selected at first.
+        offered: the names of all schedules that can be selected.
     """
 
     variants: tuple[RunConfig, ...]
@@ -70,7 +70,7 @@ class RunDraft:
         """Start from a recipe.
 
         Raises:
-            UserError: there is no such recipe, or it is not valid.
+            UserError: the recipe does not exist or is not valid.
         """
         return cls.from_configs(load_recipe(name).configs)
 
@@ -91,28 +91,28 @@ class RunDraft:
         return self.variants[0].recipe
 
     def initial_values(self) -> dict[str, str]:
-        """What the form says at first, by key."""
+        """The initial texts of the form, by key."""
         table = msgspec.to_builtins(self.variants[0])
-        found = {}
+        values = {}
         for field in FIELDS:
             section, name = field.key.split(".")
-            found[field.key] = setting_text(table[section][name])
-        return found
+            values[field.key] = setting_text(table[section][name])
+        return values
 
     def build(self, values: Mapping[str, str], schedules: Sequence[str]) -> list[RunConfig]:
-        """The runs that the form asks for, schedules fastest.
+        """The configurations that the form describes; schedules vary fastest.
 
         Args:
-            values: what the form says, by key.
-            schedules: the names that are chosen.
+            values: the texts of the form, by key.
+            schedules: the names of the selected schedules.
 
         Raises:
-            UserError: no schedule is chosen, or a value is wrong; the message names its key.
+            UserError: no schedule is selected, or a value is wrong; the message names its key.
         """
         if not schedules:
             raise UserError("choose at least one schedule")
-        started = self.initial_values()
-        changed = {key: value for key, value in values.items() if value != started[key]}
+        initial = self.initial_values()
+        changed = {key: value for key, value in values.items() if value != initial[key]}
         for key, value in changed.items():
             if message := field_error(key, value):
                 raise UserError(f"{key} = {value}: {message}")
@@ -129,7 +129,7 @@ class RunDraft:
 
 
 def field_error(key: str, value: str) -> str:
-    """What is wrong with one value, by itself; empty when nothing is."""
+    """The error in one value by itself; empty if it is valid."""
     if not value.strip():
         return "expected a value"
     table: dict[str, Any] = {}
@@ -149,7 +149,7 @@ def field_error(key: str, value: str) -> str:
 
 
 def config_error(config: RunConfig) -> str:
-    """What is wrong with values that are each right by themselves; empty when nothing is."""
+    """The error in a combination of values that are each valid; empty if they go together."""
     schedule = build_schedule(config.schedule)
     if schedule is None:
         return f"schedule {config.schedule.name} cannot be made with {config.schedule.timesteps} timesteps"
@@ -159,7 +159,7 @@ def config_error(config: RunConfig) -> str:
 
 
 def preview_schedule(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
-    """A schedule as it would be with these values; None while they are wrong."""
+    """The schedule that these values make; None while one of them is wrong."""
     keys = ("schedule.timesteps", "schedule.zero_terminal_snr")
     if any(field_error(key, values[key]) for key in keys):
         return None
@@ -170,9 +170,9 @@ def preview_schedule(draft: RunDraft, values: Mapping[str, str], schedule: str) 
 
 
 def _without_type_names(message: str) -> str:
-    """The decoder's words without the names of Python's types.
+    """The decoder's message without the names of Python's types.
 
-    >>> _plainly("expected `int` >= 1"), _plainly("expected `float`, got `str`")
+    >>> _without_type_names("expected `int` >= 1"), _without_type_names("expected `float`, got `str`")
     ('expected a whole number >= 1', 'expected a number')
     """
     message = re.sub(r", got `\w+`$", "", message)
@@ -180,7 +180,7 @@ def _without_type_names(message: str) -> str:
 
 
 def parse_value(key: str, value: str) -> Any:
-    """A text as the value that TOML would make of it; texts stay texts where a text is wanted."""
+    """Parse a text as a TOML value; a text that the setting expects as a string stays a string."""
     value = value.strip()
     kind = _field_type(key)
     if get_origin(kind) is Literal or kind is str:
@@ -202,7 +202,7 @@ def _with_schedule(config: RunConfig, name: str) -> RunConfig:
 
 
 def _clamp_sampling_steps(config: RunConfig) -> RunConfig:
-    """Fewer sampling steps where there are fewer timesteps: the form has no field in which to mend them."""
+    """Limit sampling steps to the timesteps, because the form has no field to edit the steps."""
     steps = config.sample.steps
     if steps is None or steps <= config.schedule.timesteps:
         return config

@@ -1,4 +1,4 @@
-"""What many runs are together, kept so that only those that still train are looked at again."""
+"""Totals over runs, kept so that an update only visits runs that are still pending."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,11 +10,14 @@ from tui.state.snapshot import RunSnapshot
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Sums over runs.
+    """Totals over runs.
 
-    `pending` are the live and the queued ones; all else is of all runs, but `trained` (seconds of training) and
-    `last` (the latest heartbeat) only of those that have ended. `first` is when the first was queued; times are
-    in seconds since the epoch.
+    Attributes:
+        count, state_counts, datasets, recipes, schedule_count: over all runs.
+        first_queued: the time at which the first run was queued, in seconds since the epoch; 0 without runs.
+        pending: the live and the queued runs.
+        ended_seconds: seconds of training, summed over ended runs.
+        last_heartbeat: the latest heartbeat of ended runs, in seconds since the epoch.
     """
 
     count: int = 0
@@ -29,7 +32,7 @@ class RunTotals:
 
     @classmethod
     def from_runs(cls, runs: Iterable[RunSnapshot]) -> "RunTotals":
-        """Look at every run once."""
+        """Compute the totals in one pass over all runs."""
         runs = list(runs)
         counts: dict[State, int] = {}
         for run in runs:
@@ -49,14 +52,14 @@ class RunTotals:
         )
 
     def with_progress(self, runs: Mapping[str, RunSnapshot]) -> "RunTotals":
-        """The same with newer snapshots of the pending runs, by id; none of them has another state."""
+        """The same totals with newer snapshots of the pending runs, by id, whose states must be unchanged."""
         return replace(self, pending=tuple(runs[run.id] for run in self.pending))
 
     def elapsed(self, now: float) -> float:
-        """How long these runs have been training.
+        """Seconds for which these runs have been training.
 
-        Runs side by side count once, pauses before a resume do not: the smaller of the time since the first was
-        queued and of all training times together.
+        This is the smaller of the time since the first run was queued and the sum of all training times, so that
+        parallel runs count once and pauses before a resume do not count.
         """
         trained = self.ended_seconds + sum(training_seconds(run, now) for run in self.pending)
         last = max(

@@ -1,7 +1,7 @@
-"""How busy this machine is: processor, memory and, where there are any, NVIDIA GPUs.
+"""Load of this machine: CPU, memory and NVIDIA GPUs.
 
-A `SystemLoadReader` belongs to one thread. GPUs are asked through NVML where the package `nvidia-ml-py` is installed
-(the extra `gpu`), else through `nvidia-smi`, which takes longer and so is asked less often.
+A `SystemLoadReader` belongs to one thread. GPUs are read through NVML if the package `nvidia-ml-py` is installed (the
+extra `gpu`), else through `nvidia-smi`, which takes longer and so is called less often.
 """
 
 import importlib
@@ -21,7 +21,7 @@ _QUERY: Final = "name,utilization.gpu,memory.used,memory.total,temperature.gpu"
 
 @dataclass(frozen=True, slots=True)
 class GpuLoad:
-    """One GPU: `share` of the time busy, from 0 to 1; memory in bytes; degrees Celsius. None is not known."""
+    """Load of one GPU: utilization from 0 to 1, memory in bytes, temperature in degrees Celsius; None is unknown."""
 
     name: str
     utilization: float | None
@@ -32,7 +32,7 @@ class GpuLoad:
 
 @dataclass(frozen=True, slots=True)
 class SystemLoad:
-    """The machine at one moment: `cpu` is the share of all `cores` that is busy, from 0 to 1; bytes of memory."""
+    """Load of the machine: `cpu` is the utilization of all `cores` from 0 to 1; memory is in bytes."""
 
     cpu: float
     cores: int
@@ -42,16 +42,16 @@ class SystemLoad:
 
 
 class SystemLoadReader:
-    """Looks at this machine; the processor's share is that since the look before."""
+    """Reads the machine's load; CPU utilization is measured since the previous read."""
 
-    def __init__(self, pace: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = pace
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._read_gpus: Callable[[], tuple[GpuLoad, ...]] | None = None
         self._gpus: tuple[GpuLoad, ...] = ()
         self._next_smi = -1e18
 
     def read(self) -> SystemLoad:
-        """How busy it is now; the first look takes a tenth of a second, to have a share to tell."""
+        """Read the current load; the first call measures the CPU for a tenth of a second."""
         import psutil
 
         first = self._read_gpus is None
@@ -67,7 +67,7 @@ class SystemLoadReader:
         )
 
     def _read_smi(self) -> tuple[GpuLoad, ...]:
-        """What `nvidia-smi` said last; nothing where there is none or it does not answer."""
+        """The latest output of `nvidia-smi`, at most `SMI_INTERVAL` seconds old; empty if the call fails."""
         if self._monotonic() >= self._next_smi:
             self._next_smi = self._monotonic() + SMI_INTERVAL
             try:
@@ -78,41 +78,41 @@ class SystemLoadReader:
 
 
 def parse_smi(text: str) -> tuple[GpuLoad, ...]:
-    """The GPUs in the answer of `nvidia-smi`, one a line; what a GPU does not tell is None.
+    """Parse the output of `nvidia-smi`, one GPU per line; values that a GPU does not report are None.
 
-    >>> parse_smi("NVIDIA A100, 37, 2048, 40960, 51")[0].share
+    >>> parse_smi("NVIDIA A100, 37, 2048, 40960, 51")[0].utilization
     0.37
-    >>> parse_smi("NVIDIA A2, [N/A], 100, 200, [N/A]")[0].share is None, parse_smi("what?")
+    >>> parse_smi("NVIDIA A2, [N/A], 100, 200, [N/A]")[0].utilization is None, parse_smi("what?")
     (True, ())
     """
     gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
         if len(parts) == 5 and parts[2].isdecimal() and parts[3].isdecimal():
-            share, degrees = (int(part) if part.isdecimal() else None for part in (parts[1], parts[4]))
+            percent, temperature = (int(part) if part.isdecimal() else None for part in (parts[1], parts[4]))
             gpus.append(
                 GpuLoad(
                     sanitize(parts[0]).removeprefix("NVIDIA "),
-                    share / 100 if share is not None else None,
+                    percent / 100 if percent is not None else None,
                     int(parts[2]) * MEBIBYTE,
                     int(parts[3]) * MEBIBYTE,
-                    degrees,
+                    temperature,
                 )
             )
     return tuple(gpus)
 
 
 def _nvml_reader() -> Callable[[], tuple[GpuLoad, ...]] | None:
-    """What asks NVML; None where the package or the library is missing, or no GPU answers."""
+    """A function that reads all GPUs through NVML; None if package or library is missing, or no GPU is found."""
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
         handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
         names = [nvml.nvmlDeviceGetName(handle) for handle in handles]
-    except Exception:  # a package from elsewhere, which raises classes of its own
+    except Exception:  # a third-party package with its own exception classes
         return None
 
-    def ask() -> tuple[GpuLoad, ...]:
+    def read() -> tuple[GpuLoad, ...]:
         try:
             return tuple(
                 _gpu_load(nvml, handle, name.decode() if isinstance(name, bytes) else name)
@@ -121,14 +121,16 @@ def _nvml_reader() -> Callable[[], tuple[GpuLoad, ...]] | None:
         except nvml.NVMLError:  # say a GPU that fell off the bus
             return ()
 
-    return ask if handles else None
+    return read if handles else None
 
 
 def _gpu_load(nvml: Any, handle: Any, name: str) -> GpuLoad:
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     try:
-        share = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
-        degrees = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
-    except nvml.NVMLError:  # a slice of a GPU tells neither
-        share = degrees = None
-    return GpuLoad(sanitize(name).removeprefix("NVIDIA "), share, memory.used, memory.total, degrees)
+        utilization = nvml.nvmlDeviceGetUtilizationRates(handle).gpu / 100
+        temperature = nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)
+    except nvml.NVMLError:  # a MIG slice of a GPU reports neither
+        utilization = temperature = None
+    return GpuLoad(
+        sanitize(name).removeprefix("NVIDIA "), utilization, memory.used, memory.total, temperature
+    )

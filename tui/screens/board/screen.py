@@ -56,7 +56,7 @@ class Board(SystemActions):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings((*BOARD, *RUN_NUMBERS))]
 
     def __init__(self, control: RunController, *, machine: Callable[[], SystemLoad] | None = None) -> None:
-        super().__init__(control, RunSelection(changed=self._apply_selection), machine)
+        super().__init__(control, RunSelection(on_change=self._apply_selection), machine)
         self.gallery = SampleGallery()
         self._ends = RunEvents()
         self._first_column = 0

@@ -20,7 +20,7 @@ from tui.screens.compare.metrics_table import Line, metric_table
 from tui.screens.compare.summary import figures
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
-from tui.state.formatting import pluralize, run_indices, run_labels, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.textual_ext.signals import subscribe_weakly
@@ -139,7 +139,7 @@ class CompareScreen(EpochActions):
         if not runs:
             return
         variables = self.app.theme_variables
-        names, at = short_labels(runs), run_indices(self.snapshot, runs)
+        names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)

@@ -15,7 +15,7 @@ from core.imaging.resize import fit_image
 from core.runs.overlay import Overlay, overlay_path, read_overlay
 from tui.screens.datasets.grey_histogram import GreyShares, grey_share_per_image, grey_shares
 from tui.screens.datasets.preview import DatasetPreview, Split, runs_on
-from tui.state.reader import Signature, signature
+from tui.state.file_watch import Signature, signature
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.gallery import sheet_at

@@ -22,7 +22,7 @@ from tui.screens.datasets.model import BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import preview_text, short_name
 from tui.settings.schema import read_folders
 from tui.settings.series_colors import series_style
-from tui.state.formatting import short_labels
+from tui.state.formatting import run_labels
 from tui.state.run_controller import RunController
 from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
@@ -123,7 +123,7 @@ class DatasetsScreen(DatasetChoice):
         if real is not None:
             columns.append(("held out" if self.browser.heldout else "training", real))
         if run is not None and samples is not None:
-            columns.append((f"samples of {short_labels([run])[run.id]}, epoch {epoch}", samples))
+            columns.append((f"samples of {run_labels([run], short=True)[run.id]}, epoch {epoch}", samples))
         if self.view == "greys":
             text = self.app.theme_variables["foreground"]
             bars = [(said, side.color or text, side.greys) for said, side in columns]

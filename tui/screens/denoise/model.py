@@ -123,7 +123,7 @@ class DenoiseModel:
                 columns.append(WallColumn("", None, empty=""))
                 continue
             shown, reached = min(index, now), index >= now
-            images = self.trajectories.strip_image(states, shown, self.start, both=both and self.predicted)
+            images = self.trajectories.strip_image(states, shown, self.start, with_x0=both and self.predicted)
             said = f"t {states.timesteps[shown]}"
             if columns:
                 columns.append(WallColumn(said, images, empty=""))

@@ -14,7 +14,7 @@ from tui.commands import DENOISE, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.denoise.model import SAMPLERS, DenoiseModel
 from tui.settings.series_colors import series_style
-from tui.state.formatting import pluralize, run_indices, run_labels, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.trajectories import step_choices, trajectory_spec
@@ -113,7 +113,7 @@ class DenoiseScreen(BackgroundScreen):
         self._update_bars(runs)
         if not runs:
             return
-        names, at = short_labels(runs), run_indices(self.snapshot, runs)
+        names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], self.app.theme_variables) for run in runs]
         named = [
             (run, f"{style.marker} {names[run.id]}", style.color)

@@ -11,7 +11,7 @@ from textual.widgets import Log, Static
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from tui.commands import LOG, bindings
-from tui.state.reader import Signature, signature
+from tui.state.file_watch import Signature, signature
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar

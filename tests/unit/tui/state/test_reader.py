@@ -338,7 +338,7 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
 def test_many_runs_come_bit_by_bit_the_newest_first(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.state.reader.FIRST_READS", 0.0)
+    monkeypatch.setattr("tui.state.reader.FIRST_READ_SECONDS", 0.0)
     runs = [
         fake_run(tmp_path, name, state=State.FINISHED, created=START + timedelta(seconds=second))
         for second, name in enumerate(SCHEDULE_NAMES[:5])
@@ -356,7 +356,7 @@ def test_many_runs_come_bit_by_bit_the_newest_first(
 def test_with_very_many_ended_runs_each_is_looked_at_less_often(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.state.reader.CALM_RUNS", 1)
+    monkeypatch.setattr("tui.state.reader.FULL_RATE_RUNS", 1)
     runs = comparison(tmp_path, "finished")
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     for _ in range(4):

@@ -90,7 +90,7 @@ def test_marks_are_forgotten_with_their_runs_and_all_runs_are_meant_without_any(
 
 def test_each_wish_is_told_once_and_a_new_snapshot_is_not(snapshot: Snapshot) -> None:
     told: list[int | None] = []
-    choice = RunSelection(changed=lambda: told.append(choice.epoch))
+    choice = RunSelection(on_change=lambda: told.append(choice.epoch))
     choice.update(snapshot)
     assert told == []
     choice.select(1)

@@ -40,7 +40,7 @@ def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
     program(tmp_path / "bin", "NVIDIA A100, 37, 2048, 40960, 51")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     moment = [0.0]
-    reader = SystemLoadReader(pace=lambda: moment[0])
+    reader = SystemLoadReader(monotonic=lambda: moment[0])
     calls = tmp_path / "bin" / "calls"
     for now, expected in ((0.0, 1), (5.0, 1), (11.0, 2)):
         moment[0] = now

@@ -97,15 +97,15 @@ def test_strips_cut_out_one_noise_and_hold_to_the_last_where_there_are_fewer(tmp
     ways, run = TrajectoryCache(), runs_of(tmp_path)[0]
     way = ways.trajectory(run, spec)
     assert way is not None
-    both = ways.strip_image(way, 1, 2, both=True)
+    both = ways.strip_image(way, 1, 2, with_x0=True)
     assert both is not None
     assert np.array_equal(both, np.stack([way.xt(1)[2], way.x0(1)[2]]))
-    alone = ways.strip_image(way, 1, 99, both=False)
+    alone = ways.strip_image(way, 1, 99, with_x0=False)
     assert alone is not None
     assert np.array_equal(alone, way.xt(1)[-1:])
     kept = ways.saved_strip(run, None)
     assert kept is not None
-    of_strip = ways.strip_image(kept, 1, 2, both=True)
+    of_strip = ways.strip_image(kept, 1, 2, with_x0=True)
     assert of_strip is not None
     assert len(of_strip) == 1
 
