@@ -21,8 +21,7 @@ from tests.support.terminals import DASHBOARD, Terminal, terminals
 from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
-from tui.export.halfblock_fallback import as_halfblocks
-from tui.export.screenshot import Screenshot, screen_pixels
+from tui.export.screenshot import Screenshot, as_halfblocks, screen_pixels
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.terminal.kitty import detect, placements, protocol

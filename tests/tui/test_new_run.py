@@ -235,7 +235,7 @@ async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_st
         assert screen.focused is screen.query_one("#train-epochs")
         await driven.press("end", "backspace", "7")
         await driven.until(lambda: not screen.query_one("#start", Button).disabled)
-        assert "expected" not in str(screen.query_one("#said-train-epochs", Static).content)
+        assert "expected" not in str(screen.query_one("#hint-train-epochs", Static).content)
 
 
 async def test_the_list_says_what_each_schedule_leaves_of_a_image(tmp_path: Path) -> None:

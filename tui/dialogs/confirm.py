@@ -1,4 +1,4 @@
-"""Questions before something that cannot be undone, and for a number."""
+"""Dialogs that ask for confirmation or for a number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tui.widgets.key_bar import Hint, KeyBar
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: what is returned for it, the key that gives it, and what it means."""
+    """One answer: the value that is returned, the key that selects it, and its text."""
 
     answer: str
     key: str
@@ -24,7 +24,7 @@ class Choice:
 
 
 class ConfirmScreen(ModalScreen[str | None]):
-    """A question whose answers each have a key; escape and q answer None."""
+    """A question with a key for each answer; escape and q answer None."""
 
     CSS_PATH = "confirm.tcss"
     AUTO_FOCUS = ""
@@ -64,10 +64,10 @@ class NumberScreen(ModalScreen[int | None]):
     CSS_PATH = "confirm.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
 
-    def __init__(self, question: str, *, least: int, initial: int) -> None:
+    def __init__(self, question: str, *, minimum: int, initial: int) -> None:
         super().__init__()
         self.question = question
-        self.minimum = least
+        self.minimum = minimum
         self.initial = initial
 
     def compose(self) -> ComposeResult:

@@ -1,4 +1,4 @@
-"""A picture or a folder of pictures, chosen in a tree of files or typed as a path."""
+"""A dialog to choose an image or a folder of images, in a tree of files or by typing a path."""
 
 import heapq
 from collections.abc import Iterable
@@ -38,26 +38,26 @@ IMAGE_SUFFIXES: Final = frozenset(
         ".ico",
     )
 )
-"""Of the files that are listed as pictures; any file may be typed, what is in it is found out by reading it."""
+"""Suffixes of files that are listed as images; any file may be typed, because reading it shows whether it is one."""
 RECIPE_SUFFIX: Final = ".toml"
 MAX_LISTED: Final = 1000
-"""Files and folders of one folder; more would take long, and nobody would walk through them."""
+"""The maximum number of entries listed per folder, because more would take long and be of no use in a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class PickerRequest:
-    """What can be chosen: a picture, or a folder of pictures or the recipe of some."""
+    """The kind of path to choose: an image, or a folder of images or a dataset recipe."""
 
     title: str
     folders: bool
 
     def is_listed(self, path: Path) -> bool:
-        """Whether a file is worth listing: pictures always are, because they say what is in a folder."""
-        ending = path.suffix.lower()
-        return ending in IMAGE_SUFFIXES or (self.folders and ending == RECIPE_SUFFIX)
+        """Return whether a file is listed; images are always, because they show the contents of a folder."""
+        suffix = path.suffix.lower()
+        return suffix in IMAGE_SUFFIXES or (self.folders and suffix == RECIPE_SUFFIX)
 
     def problem(self, path: Path) -> str:
-        """Why a path cannot be taken; empty when it can be."""
+        """The reason why a path cannot be chosen; empty if it can."""
         try:
             if not path.exists():
                 return "no such file or folder"
@@ -76,18 +76,18 @@ DATASET: Final = PickerRequest("choose a folder of pictures, or a recipe's .toml
 
 
 class FileTree(DirectoryTree, inherit_bindings=False):
-    """Folders and what is worth listing in them, without hidden ones; a folder is read when it is opened.
+    """A tree of folders and listed files, without hidden ones; a folder is read when it is expanded.
 
-    A link that leads back up is a folder like any other: it is read once for each time that somebody opens it.
+    A link to a parent folder is a folder like any other, and is read once each time that it is expanded.
     """
 
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "
     ICON_FILE = "  "
 
-    def __init__(self, path: Path, wanted: PickerRequest) -> None:
+    def __init__(self, path: Path, request: PickerRequest) -> None:
         super().__init__(path)
-        self.request = wanted
+        self.request = request
         self.guide_depth = 2
         self.is_truncated = False
 
@@ -108,7 +108,7 @@ class FileTree(DirectoryTree, inherit_bindings=False):
 
     @property
     def cursor_path(self) -> Path:
-        """The file or folder under the cursor; the folder at the top where there is none."""
+        """The file or folder under the cursor; the root folder if there is none."""
         node = self.cursor_node or self.root
         return Path(node.data.path) if node.data is not None else Path(self.path)
 
@@ -117,17 +117,17 @@ class PickerScreen(ModalScreen[Path | None]):
     """Asks for a path; escape answers None.
 
     Args:
-        wanted: what can be chosen.
-        start: a path to start at, or near which to start.
+        request: the kind of path to choose.
+        start: the path to start at; if it does not exist, the nearest folder above it.
     """
 
     CSS_PATH = "path_picker.tcss"
     AUTO_FOCUS = "FileTree"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(PICKER)]
 
-    def __init__(self, wanted: PickerRequest, start: Path | None = None) -> None:
+    def __init__(self, request: PickerRequest, start: Path | None = None) -> None:
         super().__init__()
-        self.request = wanted
+        self.request = request
         self.start = nearest_folder(start)
         self._prefilled: tuple[str, Path] = ("", self.start)
 
@@ -136,7 +136,7 @@ class PickerScreen(ModalScreen[Path | None]):
             yield Static(self.request.title, id="title", markup=False)
             yield FileTree(self.start, self.request)
             yield Input(compact=True, id="path", max_length=4000)
-            yield Static("", id="said", markup=False)
+            yield Static("", id="message", markup=False)
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
@@ -162,7 +162,7 @@ class PickerScreen(ModalScreen[Path | None]):
 
     @on(Tree.NodeHighlighted)
     def show_cursor_path(self) -> None:
-        """The path under the cursor stands in the field, to be taken or edited."""
+        """Fill the field with the path under the cursor."""
         path = self.file_tree.cursor_path
         self._prefilled = (sanitize(str(path)), path)
         field = self.query_one(Input)
@@ -182,7 +182,7 @@ class PickerScreen(ModalScreen[Path | None]):
         text, path = self._prefilled
         try:
             self._submit(path if event.value == text else Path(event.value.strip()).expanduser())
-        except RuntimeError as error:  # the home of nobody
+        except RuntimeError as error:  # the home folder of an unknown user
             self._show_message(str(error), wrong=True)
 
     @on(DirectoryTree.FileSelected)
@@ -192,12 +192,12 @@ class PickerScreen(ModalScreen[Path | None]):
     def action_choose(self) -> None:
         self._submit(self.file_tree.cursor_path)
 
-    def action_cursor(self, how: str) -> None:
-        """One of the tree's own ways to move."""
-        getattr(self.file_tree, f"action_{how}")()
+    def action_cursor(self, action: str) -> None:
+        """Run one of the tree's own cursor actions."""
+        getattr(self.file_tree, f"action_{action}")()
 
     def action_open(self) -> None:
-        """Open a folder; in one that is open go on to what is in it."""
+        """Expand a folder; if it is expanded, go to its first entry."""
         node = self.file_tree.cursor_node
         if node is None or not node.allow_expand:
             return
@@ -207,7 +207,7 @@ class PickerScreen(ModalScreen[Path | None]):
             node.expand()
 
     def action_shut(self) -> None:
-        """Shut a folder; from what is in it go to the folder, and from the first one out of it."""
+        """Collapse a folder; from another entry go to its folder, and from the root folder to the one above."""
         node = self.file_tree.cursor_node
         if node is None or node is self.file_tree.root:
             self.action_out()
@@ -217,14 +217,14 @@ class PickerScreen(ModalScreen[Path | None]):
             self.file_tree.move_cursor(node.parent)
 
     def action_out(self) -> None:
-        """Show the folder that holds the one at the top."""
+        """Show the parent of the root folder."""
         self._open_folder(Path(self.file_tree.path).expanduser().absolute().parent)
 
     def action_home(self) -> None:
         self._open_folder(nearest_folder(Path.home()))
 
     def action_type(self) -> None:
-        """Go to the field, or back to the tree."""
+        """Focus the field, or the tree if the field has focus."""
         field = self.query_one(Input)
         self.set_focus(self.file_tree if field.has_focus else field)
 
@@ -232,7 +232,7 @@ class PickerScreen(ModalScreen[Path | None]):
         self.dismiss(None)
 
     def _submit(self, path: Path) -> None:
-        """Answer with a path, or say why it cannot be taken; a folder that nobody asked for is gone into."""
+        """Answer with a path, or show why it cannot be chosen; if an image is requested, open a folder."""
         if not self.request.folders and DirectoryTree._safe_is_dir(path):
             self._open_folder(path)
         elif problem := self.request.problem(path):
@@ -248,13 +248,13 @@ class PickerScreen(ModalScreen[Path | None]):
         self.show_cursor_path()
 
     def _show_message(self, text: str, *, wrong: bool = False) -> None:
-        self.query_one("#said", Static).update(
+        self.query_one("#message", Static).update(
             Content.styled(text, "$text-error" if wrong else "$text-muted")
         )
 
 
 def nearest_folder(path: Path | None) -> Path:
-    """The folder to start in: the path itself, else the nearest above it that is there, else the current one."""
+    """The nearest existing folder: the path itself or one above it; for None the current folder."""
     try:
         start = (path or Path()).expanduser().absolute()
         return next(one for one in (start, *start.parents) if DirectoryTree._safe_is_dir(one))

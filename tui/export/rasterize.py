@@ -1,4 +1,4 @@
-"""Characters as pictures of cells: blocks, braille and lines are drawn, so that neighbours meet; the rest is type.
+"""Rasterization of characters: blocks, braille and box lines are drawn, so that neighbours join; the rest is text.
 
 Letters of shapes: H rows and W columns of pixels of a cell.
 """
@@ -19,9 +19,9 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 CELL_WIDTH: Final = 12
 CELL_HEIGHT: Final = 24
-"""Pixels of a cell: half a cell is a square."""
+"""The size of a cell in pixels; half a cell is a square."""
 FONT_SIZE: Final = 20
-"""Of the type, in pixels: its letters are as wide as a cell."""
+"""The font size in pixels at which letters are as wide as a cell."""
 _FACES: Final = {
     (False, False): "DejaVuSansMono.ttf",
     (True, False): "DejaVuSansMono-Bold.ttf",
@@ -50,13 +50,13 @@ _QUADRANTS: Final = dict(
 
 @cache
 def glyph(character: str, cells: int = 1, *, bold: bool = False, italic: bool = False) -> Mask:
-    """How much of each pixel of a cell is of the colour of the text: uint8 [H, cells * W], not to be written to.
+    """Coverage of each pixel of a cell by a character: uint8 [H, cells * W], read-only.
 
     Args:
-        character: one, with whatever combines with it.
-        cells: how many it takes.
-        bold: as the terminal would.
-        italic: likewise.
+        character: one character, with its combining marks.
+        cells: the number of cells that it takes.
+        bold: whether it is bold.
+        italic: whether it is italic.
     """
     first = character[:1]
     if "⠀" <= first <= "⣿":
@@ -73,7 +73,7 @@ def glyph(character: str, cells: int = 1, *, bold: bool = False, italic: bool = 
 
 @cache
 def load_font(*, bold: bool = False, italic: bool = False, size: int = FONT_SIZE) -> Font:
-    """The face that text is set in; where DejaVu Sans Mono is not to be found, the one that Pillow brings."""
+    """Load DejaVu Sans Mono, or Pillow's default font if it is not found."""
     for folder in _font_folders():
         try:
             return ImageFont.truetype(str(folder / _FACES[bold, italic]), size)
@@ -83,7 +83,7 @@ def load_font(*, bold: bool = False, italic: bool = False, size: int = FONT_SIZE
 
 
 def _font_folders() -> list[Path]:
-    # matplotlib brings the face; it is found without being imported, which takes a second.
+    # matplotlib includes the font; `find_spec` locates it without an import, which would take a second.
     found = importlib.util.find_spec("matplotlib")
     bundled = [
         Path(where) / "mpl-data" / "fonts" / "ttf"
@@ -93,9 +93,9 @@ def _font_folders() -> list[Path]:
 
 
 def _text(character: str, cells: int, font: Font) -> Mask:
-    """Set in type, in the middle of its cells, on one base line with its neighbours."""
+    """Draw text in the middle of its cells, on the same baseline as its neighbours."""
     image = Image.new("L", (CELL_WIDTH * cells, CELL_HEIGHT))
-    # The bounds that Pillow foresees are those of the pen, so that letters keep their places within a word.
+    # Pillow's `getlength` is the advance width, not that of the ink, so letters keep their positions within a word.
     left = (CELL_WIDTH * cells - font.getlength(character)) / 2
     ImageDraw.Draw(image).text((left, CELL_HEIGHT - 6), character, fill=255, font=font, anchor="ls")
     return np.array(image)
@@ -133,10 +133,10 @@ def _block(character: str) -> Mask:
 
 
 def _line_ends(character: str) -> dict[str, str]:
-    """The sides that a line of a box goes to, and how heavy it is there; none where type must do.
+    """The sides that a box line goes to, each with its weight; empty if the character is drawn as text.
 
-    >>> _ends("┡")
-    {'right': 'HEAVY', 'up': 'HEAVY', 'down': 'LIGHT'}
+    >>> _line_ends("┡")
+    {'down': 'LIGHT', 'right': 'HEAVY', 'up': 'HEAVY'}
     """
     name = unicodedata.name(character).removeprefix("BOX DRAWINGS ").replace(" ARC ", " ")
     if "DASH" in name or "DIAGONAL" in name:
@@ -152,7 +152,7 @@ def _line_ends(character: str) -> dict[str, str]:
 
 
 def _lines(ends: dict[str, str]) -> Mask:
-    """Lines from the middle of the cell to its sides; double ones leave their middle free."""
+    """Lines from the middle of the cell to its sides; double lines are as thick as heavy ones."""
     mask = np.zeros((CELL_HEIGHT, CELL_WIDTH), np.uint8)
     across = max((_THICKNESS[ends[side]] for side in ("up", "down") if side in ends), default=0) // 2
     down = max((_THICKNESS[ends[side]] for side in ("left", "right") if side in ends), default=0) // 2

@@ -219,5 +219,5 @@ class RunActions(BackgroundScreen):
         done = run.file.config.train.epochs
         question = f"{run.label} has finished its {pluralize(done, 'epoch')}. Train on to how many in all?"
         self.app.push_screen(
-            NumberScreen(question, least=done + 1, initial=done + max(1, done // 2)), decided
+            NumberScreen(question, minimum=done + 1, initial=done + max(1, done // 2)), decided
         )

@@ -1,4 +1,4 @@
-"""Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
+"""The datasets screen: real images beside a run's samples, with fitted triangles and grey histograms."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -43,17 +43,17 @@ if TYPE_CHECKING:
 
 VIEWS: Final = ("pictures", "triangles", "greys")
 MIN_HEIGHT_FOR_DETAILS: Final = 30
-"""From this height on there is room for more of the description."""
+"""The height in lines from which the description gets a third line."""
 CHROME: Final = (6, 7)
-"""Lines around the tiles of a side: below that height, and from it on."""
+"""Lines around the tiles of a side, below and from `MIN_HEIGHT_FOR_DETAILS`."""
 ORIGIN: Final = "as browsed"
 
 
 class DatasetsScreen(DatasetChoice):
-    """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
+    """Shows datasets, real images beside samples; returns configurations to queue, or None.
 
     Args:
-        control: of the runs folder.
+        control: the controller of the runs folder.
         start: the dataset to begin with; empty takes the first.
     """
 
@@ -73,7 +73,7 @@ class DatasetsScreen(DatasetChoice):
         with Horizontal(id="body"):
             for side in ("real", "samples"):
                 with Vertical(id=side, classes="side"):
-                    yield Static(id=f"{side}-said", classes="said")
+                    yield Static(id=f"{side}-title", classes="title")
                     yield ImageGrid(id=f"{side}-rows")
             with VerticalScroll(id="greys", can_focus=False):
                 yield Static(id="bars")
@@ -92,10 +92,10 @@ class DatasetsScreen(DatasetChoice):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
         run = self.run
-        now = (self.names, *((run.id, run.sheets) if run is not None else ()))
-        # A training tells something ten times a second, and nothing else of it is seen here.
-        if now != self._shown_state:
-            self._shown_state = now
+        visible = (self.names, *((run.id, run.sheets) if run is not None else ()))
+        # A training run posts ten snapshots a second, but only these parts are visible here.
+        if visible != self._shown_state:
+            self._shown_state = visible
             self.update()
 
     def on_mouse_scroll_down(self) -> None:
@@ -110,7 +110,7 @@ class DatasetsScreen(DatasetChoice):
         return self.browser.run(self.snapshot.runs)
 
     def update(self) -> None:
-        """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
+        """Update the screen to the dataset, the runs and the size; redraws only changes."""
         if not self.is_mounted or not self.query("#top"):
             return
         self.set_class(self.size.height >= MIN_HEIGHT_FOR_DETAILS, "-high")
@@ -126,7 +126,7 @@ class DatasetsScreen(DatasetChoice):
             columns.append((f"samples of {run_labels([run], short=True)[run.id]}, epoch {epoch}", samples))
         if self.view == "greys":
             text = self.app.theme_variables["foreground"]
-            bars = [(said, side.color or text, side.greys) for said, side in columns]
+            bars = [(title, side.color or text, side.greys) for title, side in columns]
             width = self.size.width - 1
             say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
             return
@@ -134,14 +134,14 @@ class DatasetsScreen(DatasetChoice):
         self._update_side("samples", samples, columns[-1][0] if columns else "")
 
     def _samples(self, run: RunSnapshot | None) -> tuple[BrowserSide | None, int]:
-        """In the first colour; the real pictures have the text's own."""
+        """The samples of a run in the first series colour, and their epoch."""
         color = series_style(0, self.app.theme_variables).color
         return self.browser.samples(run, color) if run is not None else (None, 0)
 
-    def _update_side(self, name: str, side: BrowserSide | None, said: str) -> None:
-        rows, line = self.query_one(f"#{name}-rows", ImageGrid), self.query_one(f"#{name}-said", Static)
-        part = self.browser.split
-        if side is None or part is None:
+    def _update_side(self, name: str, side: BrowserSide | None, title: str) -> None:
+        rows, line = self.query_one(f"#{name}-rows", ImageGrid), self.query_one(f"#{name}-title", Static)
+        split = self.browser.split
+        if side is None or split is None:
             rows.show([], 1, 1)
             say(line, Content(""))
             return
@@ -149,15 +149,15 @@ class DatasetsScreen(DatasetChoice):
         rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
             last = min(self.browser.first + plan.at_once, len(side.images))
-            total = f" of {part.total:,}" if part.total is not None else ""
-            said += f" {self.browser.first + 1}-{last}{total}"
+            total = f" of {split.total:,}" if split.total is not None else ""
+            title += f" {self.browser.first + 1}-{last}{total}"
         grey = percent(side.greys.not_black_or_white)
         bold = f"bold {side.color}" if side.color else "bold"
-        text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
+        text = Content.assemble((title, bold), (f" · grey {grey}", "$text-muted"))
         say(line, text.truncate(self._side_width, ellipsis=True))
 
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
-        """What is seen of a side."""
+        """The visible tiles of a side."""
         plan = self._plan(side)
         return self.browser.tiles(
             side,
@@ -170,7 +170,7 @@ class DatasetsScreen(DatasetChoice):
 
     @property
     def _each(self) -> int:
-        """Tiles of each picture."""
+        """The number of tiles per image."""
         return 2 if self.view == "triangles" else 1
 
     @property
@@ -179,7 +179,7 @@ class DatasetsScreen(DatasetChoice):
 
     @property
     def _side_size(self) -> tuple[int, int]:
-        """Cells and lines that the tiles of a side have."""
+        """The width in cells and the height in lines for the tiles of a side."""
         return self._side_width, self.size.height - CHROME[self.size.height >= MIN_HEIGHT_FOR_DETAILS]
 
     def _plan(self, side: BrowserSide) -> TilePlan:
@@ -187,20 +187,20 @@ class DatasetsScreen(DatasetChoice):
 
     def _update_bars(self) -> None:
         width = self.size.width
-        told = " · ".join([short_name(self.browser.name), *self.job_status])
+        status = " · ".join([short_name(self.browser.name), *self.job_status])
         tabs = [("", view) for view in VIEWS]
-        say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
+        say(self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width))
         self._update_names()
-        seen, problem = self.browser.preview, self.browser.problem
-        words = problem or (preview_text(seen) if seen is not None else "looking at it")
+        preview, problem = self.browser.preview, self.browser.problem
+        text = problem or (preview_text(preview) if preview is not None else "looking at it")
         say(
             self.query_one("#facts", Static),
-            Content.styled(words, "$text-error" if problem else "$text-muted"),
+            Content.styled(text, "$text-error" if problem else "$text-muted"),
         )
         self.query_one(KeyBar).show(dataset_hints(self, making=self.build is not None))
 
     def exports(self) -> "list[ExportItem]":
-        """The tiles that are seen, row by row, and how grey each side is."""
+        """The visible tiles, row by row, and the grey histogram of each side."""
         from tui.screens.datasets.export import dataset_items
 
         run, real = self.run, self.browser.real()
@@ -223,7 +223,7 @@ class DatasetsScreen(DatasetChoice):
     def action_view(self, view: str) -> None:
         self.view = view
         if view == "triangles" and not self.is_fitting:
-            self._start_fit()
+            self._fit_shown_images()
         self.update()
 
     def action_next_view(self) -> None:
@@ -254,20 +254,20 @@ class DatasetsScreen(DatasetChoice):
             self.browser.zoom = zoom_after(shape, *self._side_size, self.browser.zoom, each=self._each)
             self._show_from(self.browser.first)
 
-    def action_run(self, further: int) -> None:
-        if not self.browser.choose_run(self.snapshot.runs, further):
+    def action_run(self, step: int) -> None:
+        if not self.browser.choose_run(self.snapshot.runs, step):
             self.notify("no run on this dataset has samples yet")
         self.update()
 
-    def action_epoch(self, further: int) -> None:
+    def action_epoch(self, step: int) -> None:
         if (run := self.run) is not None:
-            self.browser.epoch = moved(all_epochs([run]), self.browser.epoch, further)
+            self.browser.epoch = moved(all_epochs([run]), self.browser.epoch, step)
         self.update()
 
     def action_fit(self) -> None:
-        """Fit triangles to what has none yet, and show them."""
+        """Fit triangles to images that have none yet, and show them."""
         self.view = "triangles"
-        if not self.is_fitting and not self._start_fit():
+        if not self.is_fitting and not self._fit_shown_images():
             self.notify("all of these have their triangles")
         self.update()
 
@@ -286,29 +286,29 @@ class DatasetsScreen(DatasetChoice):
 
         self.app.push_screen(NewRunScreen(RunDraft.from_configs(configs), origin=ORIGIN), decided)
 
-    def _start_fit(self) -> bool:
-        """Have triangles fitted to what is shown; whether anything of it had none."""
-        real, part, run = self.browser.real(), self.browser.split, self.run
+    def _fit_shown_images(self) -> bool:
+        """Start fitting triangles to the images shown; return False if all of them have their fits."""
+        real, split, run = self.browser.real(), self.browser.split, self.run
         samples, epoch = self._samples(run)
         fitted = samples is None or samples.overlay is not None
-        if real is None or part is None or (real.overlay is not None and fitted):
+        if real is None or split is None or (real.overlay is not None and fitted):
             return real is None
         found = sheet_at(run, epoch) if run is not None and samples is not None else None
-        wanted = (
+        sheets = (
             [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
         )
-        self.fit_in_background(part.fitted, part.overlay, wanted)
+        self.fit_in_background(split.fitted, split.overlay, sheets)
         return True
 
     def _show_from(self, first: int) -> None:
-        """Put a picture at the top; the last ones fill the screen."""
+        """Show images from an index on, at most so far that the last images still fill the screen."""
         if (real := self.browser.real()) is not None:
             self.browser.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
             self.update()
 
 
 def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
-    """The key bar, with the keys as they are bound now."""
+    """Key hints with the current key bindings."""
     words = {
         "datasets.next": "dataset",
         "datasets.view": "view",

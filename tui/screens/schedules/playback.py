@@ -1,4 +1,4 @@
-"""Going through the noise levels of schedules: keys, a slider, and playing from picture to noise."""
+"""Navigation through timesteps: keys, a slider, and playback from image to noise."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,10 +17,10 @@ FRAME_SECONDS: Final = 0.1
 
 
 class NoisePlayback(Screen[list[RunConfig] | None]):
-    """A screen that looks at schedules at one noise level.
+    """A screen that shows schedules at one timestep.
 
     Args:
-        configs: of the runs that were looked at; without any, the quick recipe's.
+        configs: the configurations to start from; without any, those of the quick recipe.
     """
 
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
@@ -30,21 +30,21 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
 
     @property
     def entries(self) -> list[ScheduleEntry]:
-        """The schedules that are shown."""
+        """The schedules shown."""
         return self.explorer.entries(self.app.theme_variables)
 
     @property
     def t(self) -> int:
-        """The noise level that is looked at, from 0 to T."""
+        """The current timestep, from 0 to T."""
         return self.explorer.t(self.entries)
 
     @property
     def playing(self) -> bool:
-        """Whether the noise grows by itself."""
+        """Whether playback is running."""
         return self._player.playing
 
     def update(self) -> None:
-        """Put the slider where the noise level is."""
+        """Move the slider to the current timestep."""
         t, count = self.t, self.explorer.timesteps(self.entries)
         head = f"t {str(t).rjust(len(str(count)))} of {count}"
         tail = "▶ playing" if self.playing else ""
@@ -56,7 +56,7 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
         self._seek(message.place / max(1, self.explorer.timesteps(self.entries)))
 
     def action_scrub(self, hundredths: int) -> None:
-        """A hundredth of the way, or one timestep where that is more."""
+        """Move by hundredths of T, or by one timestep each if that is more."""
         count = max(1, self.explorer.timesteps(self.entries))
         self._seek((self.t + hundredths * max(1, count // 100)) / count)
 
@@ -64,7 +64,7 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
         self._seek(float(share))
 
     def action_play(self) -> None:
-        """Play from where it stands, from the picture when at the end; or pause."""
+        """Play from the current timestep, or from the image if at the end; or pause."""
         if self.playing:
             self._player.pause()
         else:

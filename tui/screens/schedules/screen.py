@@ -1,4 +1,4 @@
-"""Noise schedules tried out: their curves, what they leave of pictures, and runs set up under them."""
+"""The schedules screen: noise schedules as curves, numbers and noised images, and new runs under them."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -36,21 +36,21 @@ VIEWS: Final = ("curves", "pictures", "numbers")
 MIN_WIDTH_FOR_ALL: Final = 100
 MIN_HEIGHT_FOR_ALL: Final = 34
 MIN_WIDTH_FOR_NUMBERS: Final = 140
-"""From this width on, numbers have room beside the curves."""
+"""The width in cells from which the numbers fit beside the curves."""
 CHROME_LINES: Final = 6
-"""Lines of title, fields, names, picture, slider and keys."""
+"""Lines of title, fields, names, image field, slider and keys."""
 NUMBERS_WIDTH: Final = 72
 OWN_IMAGE_SIZE: Final = 32
-"""Pixels a side of a person's own picture where the dataset has no say."""
+"""Side length in pixels of the user's own image if no image of a dataset determines it."""
 ORIGIN: Final = "as tried out"
 IMAGE_FIELD_ID: Final = "picture"
 
 
 class SchedulesScreen(NoisePlayback):
-    """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
+    """Draws schedules, and images noised under them at any t; returns configurations to queue, or None.
 
     Args:
-        configs: of the runs that were looked at; without any, the quick recipe's.
+        configs: the configurations to start from; without any, those of the quick recipe.
     """
 
     CSS_PATH = "screen.tcss"
@@ -105,26 +105,29 @@ class SchedulesScreen(NoisePlayback):
 
     @property
     def view(self) -> str:
-        """What is seen: one of `VIEWS`, or `all`."""
-        roomy = self.size.width >= MIN_WIDTH_FOR_ALL and self.size.height >= MIN_HEIGHT_FOR_ALL
-        return self.view_chosen or ("all" if roomy else VIEWS[0])
+        """The current view: one of `VIEWS`, or `all`."""
+        return self.view_chosen or ("all" if self._fits_all else VIEWS[0])
+
+    @property
+    def _fits_all(self) -> bool:
+        return self.size.width >= MIN_WIDTH_FOR_ALL and self.size.height >= MIN_HEIGHT_FOR_ALL
 
     def update(self) -> None:
-        """Bring the screen in line with the texts, t and the size; draws only what changed."""
+        """Update the screen to the texts, t and the size; redraws only changes."""
         if not self.is_mounted:
             return
-        tried, t, view = self.entries, self.t, self.view
+        entries, t, view = self.entries, self.t, self.view
         for one in ("all", *VIEWS):
             self.set_class(view == one, f"-{one}")
         self.set_class(self.size.width >= MIN_WIDTH_FOR_NUMBERS, "-broad")
-        self._update_bars(tried)
+        self._update_bars(entries)
         if view in ("all", "curves"):
-            self._update_curves(tried, t)
+            self._update_curves(entries, t)
         if view in ("all", "numbers"):
             width = self.size.width if view == "numbers" else NUMBERS_WIDTH
-            say(self.query_one("#table", Static), schedule_table(tried, t, width - 1))
-            say(self.query_one("#diagnoses", Static), diagnoses_text(tried))
-        columns = [self.explorer.column(one, t) for one in tried]
+            say(self.query_one("#table", Static), schedule_table(entries, t, width - 1))
+            say(self.query_one("#diagnoses", Static), diagnoses_text(entries))
+        columns = [self.explorer.column(entry, t) for entry in entries]
         if view == "all":
             lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
             self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME_LINES, lines)
@@ -133,28 +136,27 @@ class SchedulesScreen(NoisePlayback):
         if view in ("all", "pictures"):
             self.query_one(ImageWall).show(columns)
 
-    def _update_curves(self, tried: Sequence[ScheduleEntry], t: int) -> None:
-        for name, lines in self.explorer.curves(tried).items():
+    def _update_curves(self, entries: Sequence[ScheduleEntry], t: int) -> None:
+        for name, lines in self.explorer.curves(entries).items():
             chart = self.query_one(f"#{name}", ScheduleChart)
             chart.show(lines)
             chart.cursor = t
 
-    def _update_bars(self, tried: Sequence[ScheduleEntry]) -> None:
+    def _update_bars(self, entries: Sequence[ScheduleEntry]) -> None:
         width = self.size.width
-        roomy = width >= MIN_WIDTH_FOR_ALL and self.size.height >= MIN_HEIGHT_FOR_ALL
-        tabs = [("", name) for name in (("all", *VIEWS) if roomy else VIEWS)]
+        tabs = [("", name) for name in (("all", *VIEWS) if self._fits_all else VIEWS)]
         errors = [
             (field.label, error)
             for field in FIELDS
             if (error := self.explorer.schedule_set.text_error(field.key))
         ]
-        told = f"{len(tried)} of {len(self.explorer.schedule_set.offered)}"
-        told += " · rescaled to zero terminal SNR" if self.explorer.schedule_set.zero_terminal_snr else ""
-        say(self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width))
+        status = f"{len(entries)} of {len(self.explorer.schedule_set.offered)}"
+        status += " · rescaled to zero terminal SNR" if self.explorer.schedule_set.zero_terminal_snr else ""
+        say(self.query_one("#top", Static), title_and_tabs("schedules", status, tabs, self.view, width))
         variables = self.app.theme_variables
         names = [
-            (series_style(place, variables), name, name in self.explorer.chosen)
-            for place, name in enumerate(self.explorer.schedule_set.offered)
+            (series_style(index, variables), name, name in self.explorer.chosen)
+            for index, name in enumerate(self.explorer.schedule_set.offered)
         ]
         self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.explorer.problem)
         self.query_one(KeyBar).show(
@@ -164,7 +166,7 @@ class SchedulesScreen(NoisePlayback):
 
     @work(exclusive=True, group="pictures")
     async def load_images(self, path: str) -> None:
-        """Take a person's own picture, or held-out pictures of the dataset where no path is given."""
+        """Load the user's own image, or held-out images of the dataset if the path is empty."""
         try:
             if path:
                 size = self.explorer.images.shape[1] if self.explorer.images is not None else OWN_IMAGE_SIZE
@@ -180,7 +182,7 @@ class SchedulesScreen(NoisePlayback):
 
     @on(Input.Changed)
     def on_text_changed(self, event: Input.Changed) -> None:
-        """Each text counts as it is typed, but for a path."""
+        """Apply a number as it is typed."""
         key = next((field.key for field in FIELDS if _widget_id(field.key) == event.input.id), None)
         if key is not None:
             self.explorer.set_text(key, event.value)
@@ -205,7 +207,7 @@ class SchedulesScreen(NoisePlayback):
         self.query_one(f"#{_widget_id(FIELDS[0].key)}").focus()
 
     def action_open(self) -> None:
-        """Choose a picture of one's own, starting at the one that there is."""
+        """Let the user choose an image file, starting at the current one."""
         from tui.dialogs.path_picker import IMAGE as ONE_IMAGE
         from tui.dialogs.path_picker import PickerScreen
 
@@ -224,8 +226,8 @@ class SchedulesScreen(NoisePlayback):
         self.explorer.toggle_zero_terminal_snr()
         self.update()
 
-    def action_choose(self, place: int) -> None:
-        self.explorer.toggle(place)
+    def action_choose(self, index: int) -> None:
+        self.explorer.toggle(index)
         self.update()
 
     def action_down(self) -> None:
@@ -239,14 +241,13 @@ class SchedulesScreen(NoisePlayback):
         self.update()
 
     def action_next_view(self) -> None:
-        roomy = self.size.width >= MIN_WIDTH_FOR_ALL and self.size.height >= MIN_HEIGHT_FOR_ALL
-        order = [*(["all"] if roomy else []), *VIEWS]
-        following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
-        self.view_chosen = "" if following == "all" else following
+        order = [*(["all"] if self._fits_all else []), *VIEWS]
+        view = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
+        self.view_chosen = "" if view == "all" else view
         self.update()
 
     def action_new(self) -> None:
-        """Set up runs under the schedules that are shown."""
+        """Set up runs under the schedules shown."""
         from tui.screens.new_run.screen import NewRunScreen
 
         try:
@@ -291,7 +292,7 @@ class SchedulesScreen(NoisePlayback):
 
 
 def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:
-    """The key bar, with the keys as they are bound now; in a field, what can be done there."""
+    """Key hints with the current key bindings; while a field is focused, the keys of the field."""
     if editing:
         return [
             Hint("↑ ↓", "more, less", "screen.up", 0),

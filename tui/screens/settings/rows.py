@@ -1,4 +1,4 @@
-"""What the settings screen lists: the settings with their values, then the commands of each screen with their keys."""
+"""Rows of the settings screen: settings with their values, then the commands of each screen with their keys."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from tui.settings.keymap import is_usual, keys_of_command
 from tui.settings.schema import IMAGE_MODES, THEME_NAMES, Settings
 
 LABEL_WIDTH: Final = 18
-"""Cells of a setting's name, and of a command's keys."""
+"""The width in cells of a setting's name, and of a command's keys."""
 VALUE_WIDTH: Final = 13
 CHOICES: Final[Mapping[str, Sequence[object]]] = {
     "theme": THEME_NAMES,
@@ -20,7 +20,7 @@ CHOICES: Final[Mapping[str, Sequence[object]]] = {
     "bell": (True, False),
     "refresh": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
-"""The settings and the values that left and right go through."""
+"""The settings, and the values that the left and right keys cycle through."""
 DEFAULTS: Final = {name: getattr(Settings(), name) for name in CHOICES}
 HINTS: Final = {
     "theme": "colours of the dashboard",
@@ -33,7 +33,7 @@ HINTS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """A line: a setting, a command, or the heading of some commands."""
+    """A row: a setting, a command, a heading, or empty."""
 
     setting: str = ""
     command: Command | None = None
@@ -41,7 +41,7 @@ class SettingRow:
 
 
 def setting_rows() -> list[SettingRow]:
-    """All lines, in order."""
+    """All rows, in order."""
     return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in CHOICES), *_command_rows()]
 
 
@@ -53,9 +53,9 @@ def _command_rows() -> Iterator[SettingRow]:
 
 
 def value_text(name: str, value: object) -> str:
-    """A setting's value as it is written on the screen.
+    """A setting's value as the screen shows it.
 
-    >>> shown("bell", True), shown("refresh", 0.1), shown("zoom", 2)
+    >>> value_text("bell", True), value_text("refresh", 0.1), value_text("zoom", 2)
     ('on', '0.1 s', '2')
     """
     if isinstance(value, bool):
@@ -66,15 +66,15 @@ def value_text(name: str, value: object) -> str:
 
 
 def next_value(name: str, value: object, steps: int) -> object:
-    """The value that many places further among those offered, round and round, also from one in between."""
-    offered = list(CHOICES[name])
-    if value in offered:
-        return offered[(offered.index(value) + steps) % len(offered)]
+    """The value `steps` further in the cycle of choices; the current value may lie between two choices."""
+    choices = list(CHOICES[name])
+    if value in choices:
+        return choices[(choices.index(value) + steps) % len(choices)]
     if not isinstance(value, float):
-        return offered[0]
-    larger = [one for one in offered if isinstance(one, float) and one > value]
-    first = len(offered) - len(larger)
-    return offered[(first + steps - (steps > 0)) % len(offered)]
+        return choices[0]
+    larger = [one for one in choices if isinstance(one, float) and one > value]
+    first = len(choices) - len(larger)
+    return choices[(first + steps - (steps > 0)) % len(choices)]
 
 
 def row_text(
@@ -88,22 +88,22 @@ def row_text(
     """A row as text.
 
     Args:
-        row: what it is about.
-        value: of the setting.
-        keymap: keys by command id, where they differ from the usual ones.
-        display: writes a key as it is shown.
-        current: whether the cursor is on it.
+        row: the row.
+        value: the setting's value.
+        keymap: keys by command id, where they differ from the default ones.
+        display: a function that formats a key.
+        current: whether the cursor is on the row.
     """
     sign = "›" if current else " "
     if row.setting:
         changed = value != DEFAULTS[row.setting]
-        told = value_text(row.setting, value)
+        text = value_text(row.setting, value)
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),
             f"{row.setting:{LABEL_WIDTH}}",
             ("‹ ", "$text-muted"),
-            (told, "bold"),
-            (" ›" + " " * max(1, VALUE_WIDTH - len(told)), "$text-muted"),
+            (text, "bold"),
+            (" ›" + " " * max(1, VALUE_WIDTH - len(text)), "$text-muted"),
             (HINTS[row.setting], "$text-muted"),
         )
     if row.command is not None:

@@ -1,4 +1,4 @@
-"""Settings and keys: what is chosen counts at once, and is kept."""
+"""The settings screen: settings and keys, which apply at once and are saved."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,14 +29,14 @@ MAX_PROBLEMS: Final = 3
 
 
 class SettingsList(OptionList, can_focus=True, inherit_bindings=False):
-    """The lines; the screen's commands move its cursor."""
+    """The list of rows; the screen's commands move its cursor."""
 
 
 class SettingsScreen(Screen[None]):
     """Lists the settings, and every command with its keys.
 
     Args:
-        settled: the app, which applies and keeps what is chosen.
+        settled: the app, which applies and saves the settings.
     """
 
     CSS_PATH = "screen.tcss"
@@ -51,13 +51,13 @@ class SettingsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         kept = self.settled.remember is not None or self.settled.keys is not None
-        said = f"  {'kept for the next visits' if kept else 'forgotten with this visit'}; * is not as usual"
-        yield Static(Content.assemble((" settings", "bold $text-primary"), (said, "$text-muted")), id="top")
+        note = f"  {'kept for the next visits' if kept else 'forgotten with this visit'}; * is not as usual"
+        yield Static(Content.assemble((" settings", "bold $text-primary"), (note, "$text-muted")), id="top")
         yield SettingsList(
             *(Option("", disabled=not (row.setting or row.command)) for row in self.rows), id="rows"
         )
-        yield Static(id="troubles")
-        yield Static(id="said")
+        yield Static(id="problems")
+        yield Static(id="status")
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
@@ -75,12 +75,12 @@ class SettingsScreen(Screen[None]):
         self.update(files=False)
 
     def on_option_list_option_selected(self) -> None:
-        """A click does what enter does."""
+        """Handle a click like the enter key."""
         self.action_change()
 
     @property
     def row(self) -> SettingRow:
-        """The line under the cursor."""
+        """The row under the cursor."""
         return self.rows[self._list.highlighted or 0]
 
     @property
@@ -88,7 +88,7 @@ class SettingsScreen(Screen[None]):
         return self.query_one(SettingsList)
 
     def value(self, name: str) -> object:
-        """What a setting is now."""
+        """The current value of a setting."""
         if name == "theme":
             return short_name(self.settled.theme)
         if name == "pictures" and self.settled.image_mode:
@@ -96,10 +96,10 @@ class SettingsScreen(Screen[None]):
         return getattr(self.settled.settings, name)
 
     def update(self, *, files: bool = True) -> None:
-        """Bring the lines in line with the settings; draws only what changed.
+        """Update the rows to the settings; redraws only changes.
 
         Args:
-            files: whether to look again for what is wrong in the files.
+            files: whether to check the settings files for problems again.
         """
         if not self.is_mounted:
             return
@@ -115,11 +115,11 @@ class SettingsScreen(Screen[None]):
             )
             for row in self.rows
         ]
-        for place, one in enumerate(lines):
-            if place >= len(self._row_texts) or one != self._row_texts[place]:
-                self._list.replace_option_prompt_at_index(place, one)
+        for index, text in enumerate(lines):
+            if index >= len(self._row_texts) or text != self._row_texts[index]:
+                self._list.replace_option_prompt_at_index(index, text)
         self._row_texts = lines
-        self.query_one("#said", Static).update(self._status_text())
+        self.query_one("#status", Static).update(self._status_text())
         words = {
             "settings.up": "move",
             "settings.change": "change",
@@ -134,12 +134,12 @@ class SettingsScreen(Screen[None]):
 
     def _show_problems(self) -> None:
         problems = [sanitize(one) for one in self.settled.problems()[:MAX_PROBLEMS]]
-        line = self.query_one("#troubles", Static)
+        line = self.query_one("#problems", Static)
         line.display = bool(problems)
         line.update(Content("\n").join(Content(f"! {one}") for one in problems))
 
     def _status_text(self) -> Content:
-        """Why a key was refused, else a word on what is under the cursor."""
+        """Why a key was rejected, else a note about the row under the cursor."""
         row = self.row
         if self._rejection:
             return Content.styled(self._rejection, "bold $text-error")
@@ -154,28 +154,28 @@ class SettingsScreen(Screen[None]):
         return Content("")
 
     def key_text(self, key: str) -> str:
-        """A key as it is written."""
+        """The display name of a key."""
         return self.app.get_key_display(Binding(key, ""))
 
     def action_close(self) -> None:
         self.dismiss()
 
     def action_move(self, lines: int) -> None:
-        """Move the cursor over lines that can be chosen, and stay at both ends."""
-        usable = [place for place, row in enumerate(self.rows) if row.setting or row.command]
-        now = usable.index(self._list.highlighted or usable[0])
-        self._list.highlighted = usable[min(max(0, now + lines), len(usable) - 1)]
-        if self._list.highlighted == usable[0]:
+        """Move the cursor by rows that can be selected, and stop at both ends."""
+        selectable = [index for index, row in enumerate(self.rows) if row.setting or row.command]
+        current = selectable.index(self._list.highlighted or selectable[0])
+        self._list.highlighted = selectable[min(max(0, current + lines), len(selectable) - 1)]
+        if self._list.highlighted == selectable[0]:
             self._list.scroll_home(animate=False)
 
     def action_section(self, sections: int) -> None:
-        """Go to the first line below the next heading, round and round."""
-        starts = [place + 1 for place, row in enumerate(self.rows) if row.heading]
-        now = sum(place <= (self._list.highlighted or 0) for place in starts) - 1
-        place = starts[(now + sections) % len(starts)]
-        self._list.highlighted = place
-        # The heading is seen, and as much below it as there is room for.
-        self._list.scroll_to(y=place - 1, animate=False)
+        """Go to the first row of the next section; after the last section, to the first one."""
+        starts = [index + 1 for index, row in enumerate(self.rows) if row.heading]
+        current = sum(start <= (self._list.highlighted or 0) for start in starts) - 1
+        start = starts[(current + sections) % len(starts)]
+        self._list.highlighted = start
+        # Scroll the heading to the top, so that as much of the section as possible is visible.
+        self._list.scroll_to(y=start - 1, animate=False)
 
     def action_turn(self, steps: int) -> None:
         if name := self.row.setting:
@@ -195,7 +195,7 @@ class SettingsScreen(Screen[None]):
             self._ask_key(self.row.command, more=True)
 
     def action_usual(self) -> None:
-        """Back to the usual value or keys, unless something else has taken one of them."""
+        """Restore the default value or keys, unless another command uses one of the keys."""
         row = self.row
         if row.setting:
             self._set(row.setting, DEFAULTS[row.setting])
@@ -229,7 +229,7 @@ class SettingsScreen(Screen[None]):
             self.settled.use_theme(value)
         else:
             if name == "pictures":
-                self.settled.image_mode = None  # who chooses here no longer means what the command line said
+                self.settled.image_mode = None  # a choice on this screen overrides the command line
             self.settled.apply_settings(replace(self.settled.settings, **{name: value}))
         self.update()
 

@@ -36,7 +36,7 @@ def opened(data: bytes) -> Image.Image:
 @pytest.mark.parametrize("colour", [False, True])
 def test_every_pixel_of_a_wall_is_a_square_of_that_colour(colour: bool) -> None:
     columns = [WallColumn("1 linear", tiles(3, colour=colour)), WallColumn("2 sine", tiles(2))]
-    grid = Grid.from_rows([columns])
+    grid = Grid.from_lines([columns])
     found = np.asarray(opened(png(render_wall([columns]))))
     down, across = grid.tile
     for x, column in enumerate(columns):
@@ -50,9 +50,9 @@ def test_every_pixel_of_a_wall_is_a_square_of_that_colour(colour: bool) -> None:
 
 
 def test_images_grow_by_whole_factors_as_far_as_they_are_wanted_large() -> None:
-    assert Grid.from_rows([[WallColumn("", tiles(1, 8))]]).factor == image_files.MAX_FACTOR
-    assert Grid.from_rows([[WallColumn("", tiles(16, 32))]]).factor == 3
-    assert Grid.from_rows([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
+    assert Grid.from_lines([[WallColumn("", tiles(1, 8))]]).factor == image_files.MAX_FACTOR
+    assert Grid.from_lines([[WallColumn("", tiles(16, 32))]]).factor == 3
+    assert Grid.from_lines([[WallColumn("", tiles(1, 32))] * 60]).factor == 1
 
 
 def test_a_column_without_images_says_why() -> None:
@@ -84,8 +84,8 @@ def test_an_animation_whose_first_images_are_missing_keeps_its_size() -> None:
         return [[WallColumn("a", tiles(2) if place else None), WallColumn("b", tiles(1 + place))]]
 
     assert opened(gif(frame, range(2))).size == (
-        Grid.from_rows(frame(1)).tile[1] * 2 - 1,
-        2 * CAPTION_HEIGHT + 2 * Grid.from_rows(frame(1)).tile[0],
+        Grid.from_lines(frame(1)).tile[1] * 2 - 1,
+        2 * CAPTION_HEIGHT + 2 * Grid.from_lines(frame(1)).tile[0],
     )
 
 
@@ -116,7 +116,7 @@ def test_what_cannot_be_made_is_left_out_and_told(tmp_path: Path) -> None:
         tmp_path / "new", "board", [ExportItem("a", broken), ExportItem("b", lambda: b"b")]
     )
     assert written.names == ("b",)
-    assert written.missing == ("a: cannot be read",)
+    assert written.errors == ("a: cannot be read",)
     assert [path.name for path in written.folder.iterdir()] == ["b"]
 
 

@@ -13,7 +13,6 @@ from core.runs.status import State
 from tests.support.tui_datasets import real
 from tests.support.tui_fixtures import fake_run
 from tests.support.widget_bench import Bench, lines_of, noise
-from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
 from tui.screens.datasets.grey_histogram import (
     GREY_BINS,
     GreyShares,
@@ -21,6 +20,7 @@ from tui.screens.datasets.grey_histogram import (
     grey_share_per_image,
     grey_shares,
 )
+from tui.screens.datasets.jobs import BuildStoppedError, DatasetBuild
 from tui.screens.datasets.model import NO_RUN, BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import (
     known_datasets,
