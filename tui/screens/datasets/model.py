@@ -80,7 +80,7 @@ class DatasetBrowser:
 
     @property
     def heldout(self) -> bool:
-        """Whether the held-out split is shown."""
+        """True if the held-out split is shown."""
         if self.heldout_choice is not None or self.preview is None:
             return self.heldout_choice is not False
         return len(self.preview.splits[True].images) >= MIN_HELDOUT

@@ -40,7 +40,7 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
 
     @property
     def playing(self) -> bool:
-        """Whether playback is running."""
+        """True while playback is running."""
         return self._player.playing
 
     def update(self) -> None:

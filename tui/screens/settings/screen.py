@@ -139,7 +139,7 @@ class SettingsScreen(Screen[None]):
         line.update(Content("\n").join(Content(f"! {one}") for one in problems))
 
     def _status_text(self) -> Content:
-        """Why a key was rejected, else a note about the row under the cursor."""
+        """The reason why a key was rejected, else a note about the row under the cursor."""
         row = self.row
         if self._rejection:
             return Content.styled(self._rejection, "bold $text-error")
