@@ -1,4 +1,4 @@
-"""Datasets on the screen, real pictures beside samples, driven by keys."""
+"""The datasets screen, real images beside samples, driven by keys."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,23 +30,23 @@ async def test_it_begins_with_the_selected_runs_dataset_and_the_newest_samples_b
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         text = driven.text()
-        for said in (
-            *("1 array", "2 high", "3 low", "10,000 pictures to train on, 2,000 held out; not made yet"),
+        for text_part in (
+            *("1 array", "2 high", "3 low", "10,000 images to train on, 2,000 held out; not made yet"),
             *("drawn at 720 x 720 in black and white, stored as PNG", "seed 0", "clean, smooth edges"),
             *("held out 1-4 of 2,000 · grey 8.", "samples of sine, epoch 2 · grey 0%"),
         ):
-            assert said in text
-        for place, tile in enumerate(tiles(screen)):
-            assert tile.title == f"{place + 1}"
-            assert np.array_equal(tile.images[0], real("high")[place])
+            assert text_part in text
+        for index, tile in enumerate(tiles(screen)):
+            assert tile.title == f"{index + 1}"
+            assert np.array_equal(tile.images[0], real("high")[index])
         sampled = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert len(tiles(screen)) == len(tiles(screen, "samples")) == 4
-        for place, tile in enumerate(tiles(screen, "samples")):
-            assert np.array_equal(tile.images[0], sampled[place])
+        for index, tile in enumerate(tiles(screen, "samples")):
+            assert np.array_equal(tile.images[0], sampled[index])
         assert not list((tmp_path / "data").iterdir()), "looking makes nothing"
 
 
-async def test_before_there_is_any_run_datasets_can_be_looked_at(tmp_path: Path) -> None:
+async def test_datasets_can_be_browsed_before_there_is_any_run(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (80, 24)) as driven:
         assert "b datasets" in driven.text()
         screen = await browse(driven)
@@ -148,7 +148,7 @@ async def test_newer_samples_are_shown_as_they_come(tmp_path: Path) -> None:
         assert tiles(screen, "samples")
 
 
-async def test_greys_are_counted_for_both(tmp_path: Path) -> None:
+async def test_grey_histograms_are_shown_for_both_sides(tmp_path: Path) -> None:
     runs(tmp_path / "runs")
     async with dashboard(tmp_path / "runs", (120, 36)) as driven:
         await browse(driven)
@@ -162,7 +162,7 @@ async def test_greys_are_counted_for_both(tmp_path: Path) -> None:
         assert "█" in dark
         assert dark.split()[-1] == "0%", "these samples are black and white alone"
         assert any(
-            "held out: 8.69% neither black nor white, 5.80% grey · 256 pictures" in line for line in lines
+            "held out: 8.69% neither black nor white, 5.80% grey · 256 images" in line for line in lines
         )
         assert any("samples of sine, epoch 2: 0% neither black nor white" in line for line in lines)
         await driven.press("down", "up", "v")
@@ -221,7 +221,7 @@ async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
             assert screen.size == size
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture

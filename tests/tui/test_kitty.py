@@ -373,7 +373,7 @@ def test_where_the_terminal_has_no_placeholders_half_blocks_are_seen_and_a_line_
     assert isinstance(terminal, KittyTerminal)
     terminal.shows("▀", "q quit")
     terminal.press("T")
-    terminal.shows("how many cells wide a pixel is")
+    terminal.shows("width of a pixel in cells")
     terminal.press("\x1b[B\x1b[C")
     terminal.shows("‹ kitty ›", "has Kitty's graphics, but not its")
     terminal.press("q")

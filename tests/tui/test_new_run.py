@@ -1,4 +1,4 @@
-"""The form for new runs: what it makes of texts, what it says of mistakes, and its keys."""
+"""The new-run form: parsing of texts, errors, and keys."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.screens.new_run.screen import NewRunScreen, ScheduleList
 from tui.state.run_draft import FIELDS, NAMED_SCHEDULES, RunDraft, config_error, field_error, preview_schedule
 
-# What texts mean
+# Parsing
 
 
 @pytest.mark.parametrize("recipe", ["quick", "thesis"])
@@ -47,7 +47,7 @@ def test_a_clone_that_takes_another_network_takes_its_width_too_unless_it_had_on
         assert config.resolved().model == ModelConfig(preset="thesis", width=taken)
 
 
-def test_what_is_changed_changes_and_nothing_else_does() -> None:
+def test_only_changed_values_change() -> None:
     draft = RunDraft.from_recipe("quick")
     values = draft.initial_values() | {
         "train.epochs": " 3 ",
@@ -124,11 +124,11 @@ def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str
         ("data.dataset", "array"),
     ],
 )
-def test_what_is_right_is_not_complained_about(key: str, text: str) -> None:
+def test_a_valid_value_has_no_error(key: str, text: str) -> None:
     assert field_error(key, text) == ""
 
 
-def test_a_folder_and_a_recipe_of_ones_own_are_datasets(tmp_path: Path) -> None:
+def test_an_own_folder_and_an_own_recipe_are_datasets(tmp_path: Path) -> None:
     assert field_error("data.dataset", str(tmp_path)) == ""
     recipe = tmp_path / "mine.toml"
     recipe.write_text('kind = "triangles"\nsize = 16\n')
@@ -136,13 +136,13 @@ def test_a_folder_and_a_recipe_of_ones_own_are_datasets(tmp_path: Path) -> None:
     assert "no data set called" in field_error("data.dataset", str(tmp_path / "nowhere"))
 
 
-def test_values_that_do_not_go_together_are_found() -> None:
+def test_conflicting_values_are_an_error() -> None:
     draft = RunDraft.from_recipe("quick")
     values = draft.initial_values() | {
         "schedule.zero_terminal_snr": "true",
         "diffusion.prediction_type": "epsilon",
     }
-    with pytest.raises(UserError, match="take v_prediction"):
+    with pytest.raises(UserError, match="use v_prediction"):
         draft.build(values, ["linear"])
     with pytest.raises(UserError, match="at least one schedule"):
         draft.build(draft.initial_values(), [])
@@ -150,7 +150,7 @@ def test_values_that_do_not_go_together_are_found() -> None:
     assert "cannot be made" in config_error(custom)
 
 
-def test_a_schedule_is_shown_as_it_would_be() -> None:
+def test_a_schedule_is_previewed() -> None:
     draft = RunDraft.from_recipe("quick")
     values = draft.initial_values() | {"schedule.timesteps": "300"}
     shown = preview_schedule(draft, values, "x^10")
@@ -205,7 +205,7 @@ async def test_starting_an_untouched_form_queues_the_quick_comparison(tmp_path: 
         assert await queued(driven, 5) == [config.resolved() for config in load_recipe("quick").configs]
 
 
-async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> None:
+async def test_a_form_filled_in_by_keys_queues_its_runs(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         names = screen.query_one(ScheduleList)
@@ -223,7 +223,7 @@ async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> N
         assert (config.train.epochs, config.sample.steps) == (3, 10)
 
 
-async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_start(tmp_path: Path) -> None:
+async def test_errors_are_shown_beside_the_field_while_typing_and_prevent_the_start(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         await retype(driven, "#train-epochs", "0")
@@ -238,7 +238,7 @@ async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_st
         assert "expected" not in str(screen.query_one("#hint-train-epochs", Static).content)
 
 
-async def test_the_list_says_what_each_schedule_leaves_of_a_image(tmp_path: Path) -> None:
+async def test_the_list_shows_the_signal_that_each_schedule_leaves(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         await form(driven)
         assert "[x] x^10      abar_T  0.1456  bad" in driven.text()
@@ -260,7 +260,7 @@ async def test_a_wide_form_explains_the_chosen_schedules(tmp_path: Path) -> None
         assert screen.query_one("#start", Button).disabled
 
 
-async def test_another_recipe_fills_the_form_anew(tmp_path: Path) -> None:
+async def test_another_recipe_fills_the_form_again(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         await retype(driven, "#train-epochs", "3")
@@ -336,7 +336,7 @@ async def test_up_and_down_go_from_field_to_field(tmp_path: Path) -> None:
         assert screen.focused is screen.query_one("#train-epochs")
 
 
-# Pictures of it
+# Snapshots
 
 
 def opened(*keys: str) -> Callable[[Pilot[Any]], Any]:

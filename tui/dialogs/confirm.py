@@ -28,7 +28,7 @@ class ConfirmScreen(ModalScreen[str | None]):
 
     CSS_PATH = "confirm.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "choose('')", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "choose('')", "Cancel", show=False)]
 
     def __init__(self, question: str, detail: str, choices: Sequence[Choice]) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class NumberScreen(ModalScreen[int | None]):
     """Asks for a whole number; escape answers None."""
 
     CSS_PATH = "confirm.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
     def __init__(self, question: str, *, minimum: int, initial: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class NumberScreen(ModalScreen[int | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(str(self.initial), type="integer", select_on_focus=True, compact=True)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "go on", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
+            yield KeyBar([Hint("⏎", "continue", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
 
     def on_input_submitted(self) -> None:
         self.action_submit()

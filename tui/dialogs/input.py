@@ -23,7 +23,7 @@ class TextScreen(ModalScreen[str | None]):
     """
 
     CSS_PATH = "confirm.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
     def __init__(self, question: str, initial: str, error_of: Callable[[str], str]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class TextScreen(ModalScreen[str | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(self.initial, select_on_focus=True, compact=True, max_length=20)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "take it", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
+            yield KeyBar([Hint("⏎", "accept", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.query_one("#error", Static).update(self.error_of(event.value))

@@ -67,12 +67,12 @@ class PickerRequest:
         except OSError as error:
             return f"cannot be read ({error.strerror or error})"
         if not fits:
-            return "expected a folder of pictures, or a recipe's .toml" if self.folders else "not a file"
-        return "" if sanitize(str(path)) == str(path) else "its name cannot be written; rename it"
+            return "expected a folder of images, or a recipe's .toml" if self.folders else "not a file"
+        return "" if sanitize(str(path)) == str(path) else "its name cannot be displayed; rename it"
 
 
-IMAGE: Final = PickerRequest("choose a picture", folders=False)
-DATASET: Final = PickerRequest("choose a folder of pictures, or a recipe's .toml", folders=True)
+IMAGE: Final = PickerRequest("choose an image", folders=False)
+DATASET: Final = PickerRequest("choose a folder of images, or a recipe's .toml", folders=True)
 
 
 class FileTree(DirectoryTree, inherit_bindings=False):
@@ -151,7 +151,7 @@ class PickerScreen(ModalScreen[Path | None]):
             "picker.open": "open",
             "picker.out": "folder above",
             "picker.type": "type a path",
-            "picker.cancel": "leave it",
+            "picker.cancel": "cancel",
         }
         self.query_one(KeyBar).show(screen_hints(self, PICKER, words))
 
@@ -169,7 +169,9 @@ class PickerScreen(ModalScreen[Path | None]):
         field.value = self._prefilled[0]
         field.cursor_position = len(field.value)
         self._show_message(
-            f"only the first {MAX_LISTED:,} of a folder are listed" if self.file_tree.is_truncated else ""
+            f"only the first {MAX_LISTED:,} entries of a folder are listed"
+            if self.file_tree.is_truncated
+            else ""
         )
 
     @on(Input.Changed)

@@ -54,12 +54,12 @@ class Grid:
         """
         shapes = [column.images.shape for line in lines for column in line if column.images is not None]
         if not shapes:
-            raise UserError("there are no pictures here to export yet")
+            raise UserError("there are no images to export yet")
         rows, height, width = (max(shape[axis] for shape in shapes) for axis in range(3))
         columns = max(len(line) for line in lines)
         across, down = columns * (width + 1), len(lines) * rows * (height + 1)
         if across * down > MAX_PIXELS:
-            raise UserError(f"{across} x {down} pixels are more than a picture may have; mark fewer runs")
+            raise UserError(f"{across} x {down} pixels are more than an image may have; mark fewer runs")
         factor = min(max(1, TARGET_SIDE // max(across, down)), MAX_FACTOR)
         return cls(rows, columns, height, width, factor)
 
@@ -137,7 +137,7 @@ def gif(
     chosen = evenly_spaced(frames, MAX_FRAMES)
     grids = [Grid.from_lines(lines) for lines in map(frame, chosen) if _has_images(lines)]
     if not grids:
-        raise UserError("there are no pictures here to export yet")
+        raise UserError("there are no images to export yet")
     largest = Grid(
         max(grid.rows for grid in grids),
         max(grid.columns for grid in grids),

@@ -124,7 +124,7 @@ def heldout_loss(run: RunSnapshot) -> float | None:
 def problem(run: RunSnapshot) -> str:
     """A short error or warning about a run; empty if there is none."""
     if run.state is State.FAILED:
-        return run.status.error or "failed without a word"
+        return run.status.error or "failed without a message"
     if run.state is State.CRASHED:
         return run.status.error or "process is gone"
     return run.warning

@@ -140,7 +140,11 @@ class RunController:
             started += start_trajectories(
                 [run.run for run, one in zip(runs, specs, strict=True) if one == spec], spec, plan
             )
-        return f"computing it for {pluralize(started, 'run')}" if started else "is being computed already"
+        return (
+            f"computing trajectories for {pluralize(started, 'run')}"
+            if started
+            else "is being computed already"
+        )
 
     def fit(
         self, images: "NDArray[np.uint8]", overlay: Path, samples: Sequence[tuple[Path, Path]]
@@ -182,9 +186,9 @@ class RunController:
         plan = make_plan(self.device)
         started = sum(start_evaluation([run.run for run in runs], plan, like=like) for runs, like in groups)
         return (
-            f"judging {pluralize(started, 'run')}, which takes minutes"
+            f"evaluating {pluralize(started, 'run')}, which takes minutes"
             if started
-            else "is being judged already"
+            else "is being evaluated already"
         )
 
     def delete(self, run: "RunSnapshot") -> str:

@@ -154,7 +154,7 @@ def config_error(config: RunConfig) -> str:
     if schedule is None:
         return f"schedule {config.schedule.name} cannot be made with {config.schedule.timesteps} timesteps"
     if config.diffusion.prediction_type == "epsilon" and schedule.terminal_alpha_bar < 1e-37:
-        return "epsilon says nothing of the picture where the last step is pure noise: take v_prediction"
+        return "epsilon says nothing about the image if the last step is pure noise: use v_prediction"
     return ""
 
 

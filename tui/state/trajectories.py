@@ -152,9 +152,9 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
     """
     if spec is None:
         if run.strips:
-            return "nothing that early"
+            return "no strip that early"
         every = run.file.config.sample.reverse_every
-        return f"its first strip comes with epoch {every}" if not run.state.is_ended else "kept no strip"
+        return f"its first strip comes with epoch {every}" if not run.state.is_ended else "saved no strip"
     if progress := read_progress(run.run, spec):
         done = f"computing: {100 * progress.done // max(1, progress.total)}%" if progress.done else ""
         return progress.error or done or "about to be computed"

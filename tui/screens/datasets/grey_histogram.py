@@ -111,7 +111,7 @@ def summary(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> list[
             (f" {title}: ", f"bold {color}"),
             (percent(greys.not_black_or_white), "bold"),
             f" neither black nor white, {percent(greys.mid_grey)} grey",
-            (f" · {greys.images:,} pictures", "$text-muted"),
+            (f" · {greys.images:,} images", "$text-muted"),
         ).truncate(width, ellipsis=True)
         for title, color, greys in columns
     ]

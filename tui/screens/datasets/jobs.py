@@ -61,7 +61,7 @@ class DatasetBuild:
     def status(self) -> str:
         """A text about the progress."""
         share = f": {100 * self.done // self.total}% of {self.total:,}" if self.total else ""
-        return f"making all pictures{share}"
+        return f"making all images{share}"
 
     def _on_progress(self, done: int, total: int) -> None:
         if self._stopped.is_set():
@@ -133,7 +133,7 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
         if self.build is not None:
             self.build.stop()
         elif preview is not None and preview.folder is not None:
-            self.notify("all of its pictures are made")
+            self.notify("all of its images are made")
         elif preview is not None:
             self.build = DatasetBuild(self.browser.name)
             self.build_in_background(self.build)
@@ -145,7 +145,7 @@ class DatasetJobs(Screen[list[RunConfig] | None]):
         try:
             await asyncio.to_thread(build.run)
         except BuildStoppedError:
-            self.notify("stopped; nothing of it is kept")
+            self.notify("stopped; no images are kept")
         except UserError as error:
             self.notify(sanitize(str(error)), severity="error", markup=False)
         self.build = None

@@ -96,9 +96,9 @@ def preview_text(preview: DatasetPreview) -> str:
     """A description of a dataset: the number of its images, their origin, and the folder that holds them."""
     recipe, images = preview.recipe, preview.splits[False].images
     train, heldout = (preview.splits[one].total for one in (False, True))
-    counts = "about one picture in ten is held out"
+    counts = "about one image in ten is held out"
     if train is not None and heldout is not None:
-        counts = f"{train:,} pictures to train on, {heldout:,} held out"
+        counts = f"{train:,} images to train on, {heldout:,} held out"
     where = (
         f"kept in {sanitize(str(preview.folder))}" if preview.folder else "not made yet, these are its first"
     )

@@ -41,12 +41,12 @@ from tui.widgets.title_bar import say, title_and_tabs
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("pictures", "triangles", "greys")
+VIEWS: Final = ("images", "triangles", "greys")
 MIN_HEIGHT_FOR_DETAILS: Final = 30
 """The height in lines from which the description gets a third line."""
 CHROME: Final = (6, 7)
 """Lines around the tiles of a side, below and from `MIN_HEIGHT_FOR_DETAILS`."""
-ORIGIN: Final = "as browsed"
+ORIGIN: Final = "current dataset"
 
 
 class DatasetsScreen(DatasetChoice):
@@ -192,7 +192,7 @@ class DatasetsScreen(DatasetChoice):
         say(self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width))
         self._update_names()
         preview, problem = self.browser.preview, self.browser.problem
-        text = problem or (preview_text(preview) if preview is not None else "looking at it")
+        text = problem or (preview_text(preview) if preview is not None else "loading")
         say(
             self.query_one("#facts", Static),
             Content.styled(text, "$text-error" if problem else "$text-muted"),
@@ -268,7 +268,7 @@ class DatasetsScreen(DatasetChoice):
         """Fit triangles to images that have none yet, and show them."""
         self.view = "triangles"
         if not self.is_fitting and not self._fit_shown_images():
-            self.notify("all of these have their triangles")
+            self.notify("all of these images have triangles")
         self.update()
 
     def action_new(self) -> None:
@@ -315,7 +315,7 @@ def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
         "datasets.down": "scroll",
         "datasets.run": "run",
         "datasets.later": "epoch",
-        "datasets.part": "part",
+        "datasets.part": "split",
         "datasets.fit": "fit",
         "datasets.zoom": "zoom",
         "datasets.open": "folder",

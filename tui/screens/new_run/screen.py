@@ -227,7 +227,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             yield Select(
                 [(name, name) for name in names], value=value, allow_blank=False, compact=True, id="recipe"
             )
-            yield Static("fills in all that is below", classes="hint")
+            yield Static("fills in all fields below", classes="hint")
 
     def _field_row(self, field: Field) -> Iterator[Widget]:
         value = self.draft.initial_values()[field.key]
@@ -307,7 +307,7 @@ def _notes_text(schedules: Sequence[Schedule | None]) -> Content:
                 (schedule.name, "bold"),
                 (
                     f"   abar_T {small_number(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
-                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits a pixel\n",
+                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits per pixel\n",
                     "$text-muted",
                 ),
                 (diagnosis.level, LEVEL_MARKS[diagnosis.level][1]),

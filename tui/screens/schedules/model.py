@@ -111,7 +111,7 @@ class ScheduleExplorer:
         if entry.schedule is None:
             return WallColumn(title, None, color=color, empty="cannot be made")
         if self.images is None:
-            return WallColumn(title, None, color=color, empty=self.problem or "looks for pictures")
+            return WallColumn(title, None, color=color, empty=self.problem or "loading images")
         left = 1.0 if t == 0 else float(np.sqrt(entry.schedule.alphas_cumprod[t - 1]))
         key = (entry.schedule, self.images)
         cached = self._noised_images.get(entry.name)

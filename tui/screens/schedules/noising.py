@@ -170,5 +170,5 @@ def load_own_image(path: str, size: int) -> Pixels:
     except NotAnImageError as reason:
         file = Path(path).expanduser()
         problem = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
-        raise UserError(f"{path}: {problem}; expected a picture") from reason
+        raise UserError(f"{path}: {problem}; expected an image") from reason
     return to_tiles(image[None] if colour else to_grey(image[None]))

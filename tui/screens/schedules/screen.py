@@ -32,7 +32,7 @@ from tui.widgets.key_hints import have_digits, screen_hints
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.title_bar import say, title_and_tabs
 
-VIEWS: Final = ("curves", "pictures", "numbers")
+VIEWS: Final = ("curves", "images", "numbers")
 MIN_WIDTH_FOR_ALL: Final = 100
 MIN_HEIGHT_FOR_ALL: Final = 34
 MIN_WIDTH_FOR_NUMBERS: Final = 140
@@ -42,8 +42,8 @@ CHROME_LINES: Final = 6
 NUMBERS_WIDTH: Final = 72
 OWN_IMAGE_SIZE: Final = 32
 """Side length in pixels of the user's own image if no image of a dataset determines it."""
-ORIGIN: Final = "as tried out"
-IMAGE_FIELD_ID: Final = "picture"
+ORIGIN: Final = "current schedules"
+IMAGE_FIELD_ID: Final = "image"
 
 
 class SchedulesScreen(NoisePlayback):
@@ -66,9 +66,9 @@ class SchedulesScreen(NoisePlayback):
         with Horizontal(id="fields", classes="row"):
             yield from self._fields()
         with Horizontal(id="source", classes="row"):
-            yield Static("picture", classes="label")
+            yield Static("image", classes="label")
             yield Input(
-                placeholder=f"held-out pictures of {self.explorer.base.data.dataset}; or a path, then enter; o: files",
+                placeholder=f"held-out images of {self.explorer.base.data.dataset}; or a path, then enter; o: files",
                 compact=True,
                 id=IMAGE_FIELD_ID,
                 max_length=1000,
@@ -133,7 +133,7 @@ class SchedulesScreen(NoisePlayback):
             self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME_LINES, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"
-        if view in ("all", "pictures"):
+        if view in ("all", "images"):
             self.query_one(ImageWall).show(columns)
 
     def _update_curves(self, entries: Sequence[ScheduleEntry], t: int) -> None:
@@ -164,7 +164,7 @@ class SchedulesScreen(NoisePlayback):
         )
         super().update()
 
-    @work(exclusive=True, group="pictures")
+    @work(exclusive=True, group="images")
     async def load_images(self, path: str) -> None:
         """Load the user's own image, or held-out images of the dataset if the path is empty."""
         try:
@@ -256,7 +256,7 @@ class SchedulesScreen(NoisePlayback):
             self.notify(str(error), severity="error", markup=False)
             return
         if not configs:
-            self.notify("choose at least one schedule: their digits do")
+            self.notify("choose at least one schedule by its digit")
             return
 
         def decided(wanted: list[RunConfig] | None) -> None:
@@ -303,7 +303,7 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.later": "noise",
         "schedules.play": "pause" if playing else "play",
         "schedules.edit": "edit",
-        "schedules.open": "picture",
+        "schedules.open": "image",
         "schedules.zero": "zero SNR",
         "schedules.new": "new run",
         "schedules.view": "view",

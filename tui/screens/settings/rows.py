@@ -25,9 +25,9 @@ DEFAULTS: Final = {name: getattr(Settings(), name) for name in CHOICES}
 HINTS: Final = {
     "theme": "colours of the dashboard",
     "pictures": "colours of half-blocks, or Kitty's graphics",
-    "zoom": "how many cells wide a pixel is",
+    "zoom": "width of a pixel in cells",
     "bell": "ring when a run ends or fails",
-    "refresh": "between two looks at runs that train",
+    "refresh": "between two reads of running runs",
 }
 
 

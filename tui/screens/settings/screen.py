@@ -51,7 +51,7 @@ class SettingsScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         kept = self.settled.remember is not None or self.settled.keys is not None
-        note = f"  {'kept for the next visits' if kept else 'forgotten with this visit'}; * is not as usual"
+        note = f"  {'saved' if kept else 'not saved'}; * differs from the default"
         yield Static(Content.assemble((" settings", "bold $text-primary"), (note, "$text-muted")), id="top")
         yield SettingsList(
             *(Option("", disabled=not (row.setting or row.command)) for row in self.rows), id="rows"
@@ -124,8 +124,8 @@ class SettingsScreen(Screen[None]):
             "settings.up": "move",
             "settings.change": "change",
             "settings.right": "value",
-            "settings.add": "one more key",
-            "settings.usual": "as usual",
+            "settings.add": "add key",
+            "settings.usual": "reset",
             "settings.next": "next screen",
             "settings.close": "back",
         }
@@ -150,7 +150,7 @@ class SettingsScreen(Screen[None]):
             drawn = "its own pixels" if drawing.placements is not None else drawing.mode
             return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
-            return Content.styled(f"usually {value_text(row.setting, DEFAULTS[row.setting])}", "$text-muted")
+            return Content.styled(f"default: {value_text(row.setting, DEFAULTS[row.setting])}", "$text-muted")
         return Content("")
 
     def key_text(self, key: str) -> str:
@@ -211,7 +211,7 @@ class SettingsScreen(Screen[None]):
 
         changed = [command for command in ALL if not is_usual(command, self.settled.keymap)]
         if not changed:
-            self.notify("all commands have their usual keys", timeout=3)
+            self.notify("all commands have their default keys", timeout=3)
             return
 
         def decided(choice: str | None) -> None:
@@ -219,10 +219,8 @@ class SettingsScreen(Screen[None]):
                 self.settled.rebind({command.id: None for command in changed})
 
         names = ", ".join(command.id for command in changed)
-        choices = (Choice("yes", "y", "yes"), Choice("no", "n", "leave them"))
-        self.app.push_screen(
-            ConfirmScreen("Give all commands their usual keys again?", names, choices), decided
-        )
+        choices = (Choice("yes", "y", "yes"), Choice("no", "n", "cancel"))
+        self.app.push_screen(ConfirmScreen("Reset the keys of all commands?", names, choices), decided)
 
     def _set(self, name: str, value: Any) -> None:
         if name == "theme":
@@ -254,7 +252,7 @@ class SettingsScreen(Screen[None]):
             if text is not None:
                 self._set("refresh", value_of(text))
 
-        question = "Seconds between two looks at runs that train"
+        question = "Seconds between two reads of running runs"
         self.app.push_screen(TextScreen(question, f"{self.settled.settings.refresh:g}", wrong), decided)
 
     def _ask_key(self, command: Command, *, more: bool) -> None:
@@ -269,7 +267,7 @@ class SettingsScreen(Screen[None]):
             keys: Sequence[str] | None = with_added_key(command, key, self.settled.keymap, more=more)
             self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
 
-        question = f"Press {'one more' if more else 'the new'} key; escape leaves it as it is."
+        question = f"Press {'another' if more else 'the new'} key; escape cancels."
         self.app.push_screen(KeyScreen(command.text, question), decided)
 
     def _reject(self, key: str, wrong: str) -> None:

@@ -1,4 +1,4 @@
-"""Characters as pictures of cells, and whole screens of them."""
+"""Rasterized characters, and screenshots made of them."""
 
 import unicodedata
 
@@ -95,7 +95,7 @@ def test_letters_keep_to_their_cells_and_bold_has_more_ink() -> None:
     assert not np.array_equal(glyph("n", italic=True), glyph("n"))
 
 
-def test_without_its_face_text_is_set_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_its_font_text_is_drawn_in_the_default_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rasterize, "_font_folders", list)
     font = load_font.__wrapped__()
     assert rasterize._text("A", 1, font).any()
@@ -105,7 +105,7 @@ def shot(*strips: Strip) -> Screenshot:
     return Screenshot(strips, WHITE, BLACK, "title")
 
 
-def test_a_cell_has_the_colours_of_its_text_and_of_its_ground() -> None:
+def test_a_cell_has_the_colours_of_its_text_and_background() -> None:
     style = Style(color="rgb(255,0,0)", bgcolor="rgb(0,0,255)")
     pixels = screen_pixels(shot(Strip([Segment("▀", style)])))
     assert pixels.shape == (CELL_HEIGHT, CELL_WIDTH, 3)
@@ -132,7 +132,7 @@ def test_wide_and_combining_characters_do_not_shift_what_follows() -> None:
     assert (pixels[:, 3 * CELL_WIDTH :] == WHITE).all()
 
 
-def test_lines_of_different_length_are_filled_up_with_the_ground() -> None:
+def test_shorter_lines_are_filled_with_the_background() -> None:
     pixels = screen_pixels(shot(Strip([Segment("██")]), Strip([Segment("█")])))
     assert pixels.shape == (2 * CELL_HEIGHT, 2 * CELL_WIDTH, 3)
     assert (pixels[CELL_HEIGHT:, CELL_WIDTH:] == BLACK).all()

@@ -1,4 +1,4 @@
-"""Snapshots of a runs folder: what is noticed, what is not, and what it costs."""
+"""Snapshots of a runs folder: which changes are detected, and the cost of a poll."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tui.state.snapshot import RunSnapshot, Snapshot
 
 
 class Clock:
-    """A wall clock that only moves when told to."""
+    """A wall clock that only moves by `tick`."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -49,7 +49,7 @@ def only(snapshot: Snapshot | None) -> RunSnapshot:
     return run
 
 
-def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_silence(tmp_path: Path, clock: Clock) -> None:
+def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_none(tmp_path: Path, clock: Clock) -> None:
     reader = RunsReader(tmp_path / "nowhere", now=clock, monotonic=clock)
     first = reader.poll()
     assert first is not None
@@ -108,7 +108,7 @@ def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, cl
     assert after.sheets == before.sheets
 
 
-def test_what_was_handed_out_cannot_be_written_to(tmp_path: Path, clock: Clock) -> None:
+def test_arrays_of_snapshots_are_read_only(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", epoch=1)
     run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     with pytest.raises(ValueError, match="read-only"):
@@ -128,7 +128,7 @@ def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Pat
     assert only(reader.poll()).state is State.CRASHED
 
 
-def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_gives_one(
+def test_a_worker_without_a_heartbeat_for_five_minutes_causes_a_warning_until_the_next_one(
     tmp_path: Path, clock: Clock
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
@@ -177,20 +177,20 @@ def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Cl
     assert only(reader.poll()).state is State.CRASHED
 
 
-def test_last_words_between_two_looks_are_no_crash(
+def test_a_last_status_between_two_reads_is_no_crash(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=2)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
 
-    def dies_while_we_look(status: Status, *, now: float) -> State:
+    def dies_between_the_reads(status: Status, *, now: float) -> State:
         if status.state is not State.RUNNING:
             return status.state
         replace_status(made, state=State.FINISHED)
         return State.CRASHED
 
-    monkeypatch.setattr("tui.state.reader.effective_state", dies_while_we_look)
+    monkeypatch.setattr("tui.state.reader.effective_state", dies_between_the_reads)
     clock.tick(1)
     assert only(reader.poll()).state is State.FINISHED
 
@@ -291,11 +291,11 @@ def count_stats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: calls[0]
 
 
-def test_ended_runs_are_looked_at_once_a_second(
+def test_ended_runs_are_read_once_a_second(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in range(20):
-        fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=place)
+    for index in range(20):
+        fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=index)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     for _ in range(4):
@@ -311,7 +311,7 @@ def test_ended_runs_are_looked_at_once_a_second(
     assert stats() <= 2 * 9 + 5 + 20 * 3 + 5
 
 
-def test_a_wall_clock_that_is_set_back_does_not_blind_the_reader(tmp_path: Path, clock: Clock) -> None:
+def test_a_wall_clock_that_is_set_back_does_not_stop_the_reader(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
     wall = Clock()
     reader = RunsReader(tmp_path, now=wall, monotonic=clock)
@@ -335,7 +335,7 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
     assert snapshot.runs[1].label == "x^2"
 
 
-def test_many_runs_come_bit_by_bit_the_newest_first(
+def test_many_runs_are_read_in_parts_the_newest_first(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.state.reader.FIRST_READ_SECONDS", 0.0)
@@ -353,7 +353,7 @@ def test_many_runs_come_bit_by_bit_the_newest_first(
     assert reader.poll() is None
 
 
-def test_with_very_many_ended_runs_each_is_looked_at_less_often(
+def test_very_many_ended_runs_are_read_less_often(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tui.state.reader.FULL_RATE_RUNS", 1)
@@ -370,7 +370,7 @@ def test_with_very_many_ended_runs_each_is_looked_at_less_often(
     assert reader.poll() is not None
 
 
-def test_a_run_that_goes_and_comes_again_is_read_anew(tmp_path: Path, clock: Clock) -> None:
+def test_a_run_that_is_deleted_and_restored_is_read_again(tmp_path: Path, clock: Clock) -> None:
     run, other = (
         fake_run(tmp_path, name, state=State.FINISHED, epoch=1, place=n)
         for n, name in enumerate(["linear", "sine"])
