@@ -27,7 +27,7 @@ LOAD = SystemLoad(
     cores=8,
     used=3 << 30,
     total=16 << 30,
-    gpus=(GpuLoad("A100", share=0.37, used=12 << 30, total=80 << 30, degrees=51),),
+    gpus=(GpuLoad("A100", utilization=0.37, used=12 << 30, total=80 << 30, temperature=51),),
 )
 """How busy the machine of the tests is."""
 

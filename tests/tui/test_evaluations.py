@@ -31,7 +31,7 @@ def read(root: Path) -> tuple[RunSnapshot, ...]:
 
 
 def columns_of(runs: tuple[RunSnapshot, ...], evaluations: Evaluations) -> list[EvaluatedRun]:
-    known = evaluations.of_run(runs)
+    known = evaluations.by_run(runs)
     return [
         EvaluatedRun(run.id, run.label, series_style(place), known[run.id]) for place, run in enumerate(runs)
     ]
@@ -40,7 +40,7 @@ def columns_of(runs: tuple[RunSnapshot, ...], evaluations: Evaluations) -> list[
 def table(root: Path, width: int = 120, **options: Any) -> list[str]:
     runs, evaluations = read(root), Evaluations()
     evaluations.refresh(runs)
-    found = evaluations.compared(runs)
+    found = evaluations.comparison(runs)
     assert found is not None
     return evaluation_table(
         columns_of(runs, evaluations), found, metric_names(found), width, **options
@@ -121,13 +121,13 @@ def test_files_are_read_again_only_when_they_have_changed(
     directories = evaluated(tmp_path)
     runs, evaluations = read(tmp_path), Evaluations()
     assert evaluations.refresh(runs)
-    first = evaluations.compared(runs)
+    first = evaluations.comparison(runs)
     assert not evaluations.refresh(runs)
-    assert evaluations.compared(runs) is first
+    assert evaluations.comparison(runs) is first
     evaluate(directories[4], 0.5)
     assert evaluations.refresh(runs)
-    assert evaluations.compared(runs) is not first
-    assert evaluations.of_run(runs)[runs[4].id].evaluation is not None
+    assert evaluations.comparison(runs) is not first
+    assert evaluations.by_run(runs)[runs[4].id].evaluation is not None
 
 
 def test_an_evaluation_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_an_evaluation_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_pat
     (directories[1].path / "evaluation.json").write_text("{")
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
-    found = evaluations.of_run(runs)[runs[1].id]
+    found = evaluations.by_run(runs)[runs[1].id]
     assert "not an evaluation" in found.problem
     assert found.evaluation is None
 
@@ -170,7 +170,7 @@ def test_runs_without_a_checkpoint_cannot_be_evaluated(tmp_path: Path) -> None:
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
     assert evaluations.missing(runs) == [([], None)]
-    assert evaluations.compared(runs) is None
+    assert evaluations.comparison(runs) is None
 
 
 async def test_numbers_say_what_runs_were_evaluated_by_and_which_are_best(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.schedules import Diagnosis, Schedule
-from tui.state.formatting import LEVEL_MARKS, decibels, problem, schedule_of, settings_line
+from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
 
 NARROW_WIDTH: Final = 44
@@ -92,12 +92,12 @@ def narrow_lines(details: RunDetails, width: int) -> list[Content]:
         lines += [Content.styled("no image", "$text-muted"), Content("")]
     if error := problem(run):
         return [*lines, *_wrapped(Content.styled(error, "$text-error"), width)]
-    schedule = schedule_of(run.file.config.schedule)
+    schedule = build_schedule(run.file.config.schedule)
     if schedule is None:
         return lines
     lines += [
         _name_value("abar_T", _compact_number(schedule.terminal_alpha_bar), width),
-        _name_value("SNR_T", decibels(schedule.terminal_snr), width),
+        _name_value("SNR_T", decibels_text(schedule.terminal_snr), width),
         _name_value("L_T", _compact_number(schedule.prior_bits_per_dim()), width),
         Content(""),
     ]
@@ -117,17 +117,17 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
     if details.shown_epoch is not None:
         tail = "follows the latest" if details.following else "held; end follows again"
         bar = slider(details, min(28, inner - 22))
-        line = Content.assemble(("images    ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
+        line = Content.assemble(("images  ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
         if line.cell_length + 2 + len(tail) <= inner:
             line = Content.assemble(line, "  ", (tail, "$text-muted"))
         lines.append([line])
-    schedule = schedule_of(config.schedule)
+    schedule = build_schedule(config.schedule)
     error = problem(run)
     if schedule is not None:
         parts = []
         for label, value in (
             ("abar_T", _compact_number(schedule.terminal_alpha_bar)),
-            ("SNR_T", decibels(schedule.terminal_snr)),
+            ("SNR_T", decibels_text(schedule.terminal_snr)),
             ("L_T", f"{_compact_number(schedule.prior_bits_per_dim())} bits/dim"),
         ):
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))

@@ -63,7 +63,7 @@ class ListActionsMixin(Screen[None]):
         if line is None:
             self._filter_line = line = FilterLine()
             self.mount(line)
-        line.value = self.selection.run_list.words
+        line.value = self.selection.run_list.filter_text
         self.call_after_refresh(line.open)
 
     def on_input_changed(self, event: Input.Changed) -> None:

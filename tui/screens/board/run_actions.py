@@ -48,7 +48,7 @@ class RunActionsMixin(BackgroundScreen):
             self.selection.show_group(group)
         if not start:
             return
-        runs = snapshot.of_group(group) if group is not None else ()
+        runs = snapshot.runs_in_group(group) if group is not None else ()
         if group is None:
             self.queue(recipe)
         elif any(run.state.is_live for run in runs):
@@ -136,7 +136,7 @@ class RunActionsMixin(BackgroundScreen):
 
     def action_mark(self) -> None:
         if run := self._require_selected():
-            self.selection.mark(run.id)
+            self.selection.toggle_mark(run.id)
 
     def action_log(self) -> None:
         if run := self._require_selected():
@@ -217,5 +217,5 @@ class RunActionsMixin(BackgroundScreen):
         done = run.file.config.train.epochs
         question = f"{run.label} has finished its {pluralize(done, 'epoch')}. Train on to how many in all?"
         self.app.push_screen(
-            NumberScreen(question, least=done + 1, initial=done + max(1, done // 2)), decided
+            NumberScreen(question, minimum=done + 1, initial=done + max(1, done // 2)), decided
         )

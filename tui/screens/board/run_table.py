@@ -15,10 +15,10 @@ from textual.strip import Strip
 from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.formatting import (
-    GLYPHS,
     NOTHING,
+    STATE_GLYPHS,
     approx_duration,
-    created,
+    created_at,
     heldout_loss,
     number,
     problem,
@@ -313,14 +313,14 @@ class RunTable(StripWidget, can_focus=False):
         left = seconds_left([run]) if run.state is State.RUNNING else None
         return {
             "label": row.label,
-            "state": f"{GLYPHS[run.state]} {run.state}",
+            "state": f"{STATE_GLYPHS[run.state]} {run.state}",
             "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
             "loss": number(loss),
             "passed": f"{run.pass_rate:.1%}" if run.pass_rate is not None else NOTHING,
             "heldout": number(heldout_loss(run)),
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
             "left": approx_duration(left) if left is not None else NOTHING,
-            "started": created(run).astimezone().strftime("%b %d %H:%M"),
+            "started": created_at(run).astimezone().strftime("%b %d %H:%M"),
         }
 
     def _component_style(self, name: str) -> Style:

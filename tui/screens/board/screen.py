@@ -64,7 +64,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
     def __init__(self, control: RunController, *, read_load: Callable[[], SystemLoad] | None = None) -> None:
         super().__init__()
         self.control = control
-        self.selection = RunSelection(changed=self._apply_selection)
+        self.selection = RunSelection(on_change=self._apply_selection)
         self.read_load = read_load or SystemLoadReader().read
         self.gallery = SampleGallery()
         self._run_events = RunEvents()
@@ -180,7 +180,9 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         if self.is_current and chart.display and selected is not None:
             run_list = self.selection.run_list
             self._chart_due = time.monotonic() + CHART_INTERVAL
-            chart.show(series_of(runs, run_list.names, self.app.theme_variables, places=run_list.places))
+            chart.show(
+                series_of(runs, run_list.names, self.app.theme_variables, places=run_list.colour_index)
+            )
             chart.highlight = runs.index(selected)
 
     def _apply_layout(self, layout: Layout) -> None:
@@ -225,7 +227,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                 marked=len(selection.marked),
                 groups=len(groups),
                 screen=self,
-                filtered=bool(selection.run_list.words),
+                filtered=bool(selection.run_list.filter_text),
                 any_runs=bool(snapshot.runs),
             )
         )
@@ -240,7 +242,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             return RunRow(
                 run,
                 run_list.names[run.id],
-                run_list.places[run.id],
+                run_list.colour_index[run.id],
                 run.id in selection.marked,
                 waiting_hint(run, served=served),
             )
@@ -249,10 +251,10 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             len(run_list.runs),
             row,
             label_width=run_list.name_width,
-            groups=run_list.many_starts,
-            evaluated=run_list.evaluated,
-            empty=f"no run matches {sanitize(run_list.words)}; esc shows all",
-            total=run_list.in_group,
+            groups=run_list.has_several_starts,
+            evaluated=run_list.has_evaluations,
+            empty=f"no run matches {sanitize(run_list.filter_text)}; esc shows all",
+            total=run_list.group_size,
         )
         self.query_one(RunTable).show(rows, selection.row)
 
@@ -276,7 +278,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                     self.selection.epoch,
                     labels=names,
                     selected=selected.id,
-                    places=run_list.places,
+                    places=run_list.colour_index,
                     per_run=layout.per_run,
                     variables=variables,
                 )
@@ -284,7 +286,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         epoch = self.selection.epoch
         sheet = sheet_at(selected, epoch)
         shown_epoch = sheet[0] if sheet else None
-        style = series_style(run_list.places[selected.id], variables)
+        style = series_style(run_list.colour_index[selected.id], variables)
         self.query_one(DetailsPanel).show(
             RunDetails(
                 run=selected,

@@ -7,7 +7,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.state.formatting import approx_duration, pluralize, seconds_left, speed
+from tui.state.formatting import approx_duration, images_per_second, pluralize, seconds_left
 from tui.state.snapshot import RunSnapshot
 from tui.state.system_load import GpuLoad, SystemLoad
 
@@ -66,11 +66,11 @@ def _system_parts(load: SystemLoad | None) -> list[Content]:
 def _gpu(gpu: GpuLoad, index: int | None) -> Content:
     name = gpu.name if index is None else f"gpu {index} {gpu.name}"
     text = f"{_bytes(gpu.used)} of {_bytes(gpu.total)} GB"
-    if gpu.degrees is not None:
-        text += f" {gpu.degrees}°C"
-    if gpu.share is None:
+    if gpu.temperature is not None:
+        text += f" {gpu.temperature}°C"
+    if gpu.utilization is None:
         return _labelled(name, text)
-    return _meter(name, gpu.share, text)
+    return _meter(name, gpu.utilization, text)
 
 
 def _training_parts(pending: Sequence[RunSnapshot], names: Mapping[str, str], width: int) -> list[Content]:
@@ -79,7 +79,7 @@ def _training_parts(pending: Sequence[RunSnapshot], names: Mapping[str, str], wi
     queued = [run for run in pending if run.state is State.QUEUED]
     if not pending:
         return [_labelled("nothing trains", "")]
-    parts = [_labelled("all", f"{speed(live):,.0f} img/s")] if speed(live) else []
+    parts = [_labelled("all", f"{images_per_second(live):,.0f} img/s")] if images_per_second(live) else []
     for run in live:
         left = seconds_left([run])
         text = f"{approx_duration(left)} left" if left is not None else str(run.state)

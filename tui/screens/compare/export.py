@@ -16,7 +16,7 @@ from core.comparison.grouping import chosen
 from core.config import flatten
 from core.errors import UserError
 from core.runs.results import METRICS, Evaluation, read_evaluations
-from tui.export.image_files import gif, png, wall
+from tui.export.image_files import gif, png, render_wall
 from tui.export.item import ExportItem
 from tui.screens.compare.summary import run_metrics, setting_differences
 from tui.state.snapshot import RunSnapshot
@@ -74,7 +74,7 @@ def wall_items(
     def columns(epoch: int | None) -> list[list[WallColumn]]:
         return [gallery.columns(runs, epoch, labels=labels, places=places, per_run=1, variables=variables)]
 
-    items = [ExportItem("wall.png", lambda: png(wall(columns(epoch))))] if epochs else []
+    items = [ExportItem("wall.png", lambda: png(render_wall(columns(epoch))))] if epochs else []
     if len(epochs) > 1:
         items.append(ExportItem("wall.gif", lambda: gif(columns, epochs)))
     return items

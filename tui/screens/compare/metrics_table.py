@@ -10,7 +10,7 @@ from textual.content import Content
 from core.runs.status import State
 from tui.screens.compare.summary import RunMetrics, SettingDifference
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import GLYPHS, NOTHING, number, shorten, small_number
+from tui.state.formatting import NOTHING, STATE_GLYPHS, number, shorten, small_number
 
 MAX_LABEL: Final = 28
 _PROBLEM: Final = (State.FAILED, State.CRASHED)
@@ -37,7 +37,7 @@ class _Column:
 
 
 _COLUMNS: Final = (
-    _Column("state", 10, lambda f: f"{GLYPHS[f.state]} {f.state}", left=True),
+    _Column("state", 10, lambda f: f"{STATE_GLYPHS[f.state]} {f.state}", left=True),
     _Column("epoch", 7, lambda f: f"{f.epoch}/{f.epochs}", rank=3),
     _Column("train", 6, lambda f: number(f.train)),
     _Column("held-out", 8, lambda f: number(f.heldout)),

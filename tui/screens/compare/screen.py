@@ -20,7 +20,7 @@ from tui.screens.compare.metrics_table import MetricsRow, metric_table
 from tui.screens.compare.summary import run_metrics
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
-from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
@@ -120,7 +120,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         if not runs:
             return
         variables = self.app.theme_variables
-        names, at = short_labels(runs), run_indices(self.snapshot, runs)
+        names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)
@@ -173,8 +173,8 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             runs,
             names,
             styles,
-            self.evaluations.of_run(runs),
-            self.evaluations.compared(runs),
+            self.evaluations.by_run(runs),
+            self.evaluations.comparison(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
             first=self.first_column,
@@ -200,7 +200,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         runs = self.runs
         if not runs:
             return []
-        names = labels(runs)
+        names = run_labels(runs)
         walls = wall_items(
             runs,
             self.epoch,

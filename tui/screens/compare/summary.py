@@ -8,7 +8,7 @@ import msgspec
 
 from core.config import flatten
 from core.runs.status import State
-from tui.state.formatting import NOTHING, recent_loss, schedule_of, setting_text
+from tui.state.formatting import NOTHING, build_schedule, recent_loss, setting_text
 from tui.state.snapshot import RunSnapshot
 
 
@@ -49,7 +49,7 @@ def run_metrics(run: RunSnapshot) -> RunMetrics:
     last = run.epochs[-1] if run.epochs else None
     measured = [record for record in run.epochs if math.isfinite(record.heldout)]
     best = min(measured, key=lambda record: record.heldout, default=None)
-    schedule = schedule_of(run.file.config.schedule)
+    schedule = build_schedule(run.file.config.schedule)
     train = recent_loss(run)
     if last is not None and train is not None and math.isfinite(train):
         train = last.mean

@@ -6,7 +6,7 @@ Makers run in a thread, so each reads files through a cache of its own.
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from tui.export.image_files import gif, png, wall
+from tui.export.image_files import gif, png, render_wall
 from tui.export.item import ExportItem
 from tui.screens.denoise.model import MAX_STATES, DenoiseModel
 from tui.state.snapshot import RunSnapshot
@@ -43,7 +43,7 @@ def process_items(
             done.strip_columns(run, labels[run.id], "", width, compute_key=compute_key, both=True)
             for run in runs
         ]
-        return png(wall(columns))
+        return png(render_wall(columns))
 
     def frame(state: int) -> list[list[WallColumn]]:
         now = at(state / (frames - 1))

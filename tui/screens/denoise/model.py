@@ -49,7 +49,9 @@ class DenoiseModel:
         """Return the states of a run; None where there are none yet."""
         spec = self.spec(run)
         return (
-            self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
+            self.trajectories.saved_strip(run, self.epoch)
+            if spec is None
+            else self.trajectories.trajectory(run, spec)
         )
 
     def longest_trajectory(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
@@ -122,7 +124,7 @@ class DenoiseModel:
                 continue
             shown, reached = min(index, now), index >= now
             images = self.trajectories.strip_image(
-                states, shown, self.noise_index, both=both and self.predicted
+                states, shown, self.noise_index, with_x0=both and self.predicted
             )
             note = f"t {states.timesteps[shown]}"
             if columns:

@@ -13,7 +13,7 @@ from tui.commands import DENOISE, bindings
 from tui.screens.denoise.model import SAMPLERS, DenoiseModel
 from tui.screens.live import RunsScreen
 from tui.settings.series_colors import series_style
-from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import step_choices, trajectory_spec
@@ -87,7 +87,7 @@ class DenoiseScreen(RunsScreen):
         self._update_bars(runs)
         if not runs:
             return
-        names, at = short_labels(runs), run_indices(self.snapshot, runs)
+        names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], self.app.theme_variables) for run in runs]
         named = [
             (run, f"{style.marker} {names[run.id]}", style.color)
@@ -146,7 +146,7 @@ class DenoiseScreen(RunsScreen):
         """The strips and the animation of all runs."""
         from tui.screens.denoise.export import process_items
 
-        names = labels(self.runs)
+        names = run_labels(self.runs)
         return process_items(self.model, self.runs, labels=names, compute_key=self._compute_key())
 
     def action_close(self) -> None:

@@ -13,21 +13,24 @@ from textual.widgets import Static
 
 from core.runs.status import State
 from tui.commands import NUMBERS
-from tui.state.formatting import GLYPHS
+from tui.state.formatting import STATE_GLYPHS
 from tui.widgets.key_hints import have_digits
 
 KEYS_WIDTH: Final = 12
 _TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 STATES: Final = (
-    (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
-    (f"{GLYPHS[State.STARTING]} starting", "makes images, or compiles"),
-    (f"{GLYPHS[State.RUNNING]} running", "trains"),
-    (f"{GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
-    (f"{GLYPHS[State.STOPPED]} stopped", "can be resumed"),
-    (f"{GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
-    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log show; can be resumed"),
+    (f"{STATE_GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
+    (f"{STATE_GLYPHS[State.STARTING]} starting", "makes images, or compiles"),
+    (f"{STATE_GLYPHS[State.RUNNING]} running", "trains"),
+    (f"{STATE_GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
+    (f"{STATE_GLYPHS[State.STOPPED]} stopped", "can be resumed"),
+    (f"{STATE_GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
     (
-        f"{GLYPHS[State.CRASHED]} crashed",
+        f"{STATE_GLYPHS[State.FAILED]} failed",
+        "ended with an error, which its row and its log tell; can be resumed",
+    ),
+    (
+        f"{STATE_GLYPHS[State.CRASHED]} crashed",
         "its process is gone; goes on from its last checkpoint when resumed",
     ),
 )

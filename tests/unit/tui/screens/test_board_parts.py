@@ -25,7 +25,14 @@ from tui.settings.keys_file import keys_file, read_keymap
 from tui.settings.schema import THEME_NAMES, Settings, state_folder
 from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
 from tui.settings.themes import THEMES, following, full_name, short_name
-from tui.state.formatting import heldout_loss, labels, placement, recent_loss, seconds_left, speed
+from tui.state.formatting import (
+    devices_text,
+    heldout_loss,
+    images_per_second,
+    recent_loss,
+    run_labels,
+    seconds_left,
+)
 from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
@@ -137,10 +144,10 @@ def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Pa
     comparison(tmp_path, "running")
     runs = read(tmp_path)
     left = (63 + 64 + 3 * 100) * STEPS * 32 / 1240
-    assert speed(runs) == 1240
+    assert images_per_second(runs) == 1240
     assert seconds_left(runs) == pytest.approx(left)
     assert seconds_left(runs[3:]) is None
-    assert placement(runs) == "cpu 3x1"
+    assert devices_text(runs) == "cpu 3x1"
 
 
 def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
@@ -159,9 +166,9 @@ def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", place=0)
     fake_run(tmp_path, "sine", place=1, seed=4)
     runs = read(tmp_path)
-    assert list(labels(runs).values()) == ["linear", "sine"]
+    assert list(run_labels(runs).values()) == ["linear", "sine"]
     fake_run(tmp_path, "linear", place=2, dataset="array")
-    assert list(labels(read(tmp_path)).values()) == [
+    assert list(run_labels(read(tmp_path)).values()) == [
         "linear high seed=0",
         "sine high seed=4",
         "linear array seed=0",

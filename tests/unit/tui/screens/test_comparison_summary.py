@@ -15,7 +15,7 @@ from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
 from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
-from tui.state.formatting import run_indices, settings_line, short_labels
+from tui.state.formatting import run_indices, run_labels, settings_line
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
 from tui.widgets.charts.loss_series import epoch_near, series_of, unit_scale, x_of_epoch
@@ -143,9 +143,9 @@ def test_labels_that_would_be_cut_off_give_way_to_the_schedule(tmp_path: Path) -
     configured(tmp_path, 0, config("sine"))
     configured(tmp_path, 1, config("sine", epochs=7))
     snapshot = read(tmp_path)
-    assert list(short_labels(snapshot.runs).values()) == ["sine epochs=2", "sine epochs=7"]
+    assert list(run_labels(snapshot.runs, short=True).values()) == ["sine epochs=2", "sine epochs=7"]
     configured(tmp_path, 2, config("sine", epochs=7, zero_terminal_snr=True, prediction="v_prediction"))
-    assert set(short_labels(read(tmp_path).runs).values()) == {"sine"}
+    assert set(run_labels(read(tmp_path).runs, short=True).values()) == {"sine"}
 
 
 def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_steps_since_the_last_epoch_have_a_place_too(tmp_path: Path) -> None:
 def test_a_run_that_has_not_begun_has_no_losses_on_an_axis_of_time(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
-    series = series_of(runs, short_labels(runs), {}, unit="time")
+    series = series_of(runs, run_labels(runs, short=True), {}, unit="time")
     assert unit_scale(runs[2], "time") is None
     assert [len(one.losses) > 0 for one in series] == [True, True, False, True, True]
-    assert all(one.scale is None for one in series_of(runs, short_labels(runs), {}))
+    assert all(one.scale is None for one in series_of(runs, run_labels(runs, short=True), {}))
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 120])
