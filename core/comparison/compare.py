@@ -10,7 +10,14 @@ from typing import Final
 
 import msgspec
 
-from core.comparison.grouping import Member, dataset_titles, group_members, joined, row_labels, settings
+from core.comparison.grouping import (
+    Member,
+    dataset_titles,
+    group_members,
+    join_unique,
+    row_labels,
+    settings_table,
+)
 from core.comparison.pooling import Score, difference, holm, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
@@ -25,15 +32,15 @@ ALPHA: Final = 0.05
 LOSSES: Final = ("loss", "heldout")
 """The last epoch's losses, of training and of held-out pictures. They are shown, and nobody wins by them: each schedule
 has its own distribution of noise, and its own least loss."""
-OF_ONE_SCHEDULE: Final = GROUPS["reconstruction"]
+SAME_SCHEDULE_METRICS: Final = GROUPS["reconstruction"]
 """Held-out pictures are noised to half of T, which is another noise under each schedule: the one that adds the least by
 then brings them back best, however it samples."""
-_NOT_TOLD: Final = ("recipe", "train.seed", "train.checkpoint_seconds", "train.compile", "sample.seed")
+_POOLED_SETTINGS: Final = ("recipe", "train.seed", "train.checkpoint_seconds", "train.compile", "sample.seed")
 """Settings in which runs may differ that are pooled, without a word."""
 
 
 @dataclass(frozen=True)
-class Terminal:
+class TerminalSignal:
     """What a schedule leaves of the picture at its last step; L_T in bits a dimension."""
 
     alpha_bar: float
@@ -42,7 +49,7 @@ class Terminal:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ComparisonRow:
     """One run, or several that are taken together.
 
     Attributes:
@@ -61,16 +68,16 @@ class Row:
     seeds: tuple[int, ...]
     members: tuple[Member, ...]
     scores: dict[str, Score]
-    terminal: Terminal | None
+    terminal: TerminalSignal | None
 
     @property
-    def is_evaluated(self) -> list[Evaluation]:
+    def evaluations(self) -> list[Evaluation]:
         """The judgements of those members that have one."""
         return [member.evaluation for member in self.members if member.evaluation is not None]
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairwiseDifference:
     """Two rows of the same data, and whether the better one is better by more than noise.
 
     `difference` is better minus worse; `p` is for this pair alone, `adjusted` for there being so many.
@@ -85,7 +92,7 @@ class Pair:
     adjusted: float
 
     @property
-    def clear(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether it may be believed; with all others that may, at a chance of `ALPHA` that any is wrong."""
         return self.adjusted < ALPHA
 
@@ -97,8 +104,8 @@ class Comparison:
     `differences` has the settings in which rows differ, each with its value in every row.
     """
 
-    rows: tuple[Row, ...]
-    pairs: tuple[Pair, ...]
+    rows: tuple[ComparisonRow, ...]
+    pairs: tuple[PairwiseDifference, ...]
     differences: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
@@ -112,21 +119,21 @@ class Comparison:
         """Whether all judgements were made in one way; nobody wins over a run that was judged in another."""
         return len(_protocols(self.rows)) < 2
 
-    def of(self, dataset: str) -> list[Row]:
+    def rows_for(self, dataset: str) -> list[ComparisonRow]:
         """The rows on one data set: only they can be compared."""
         return [row for row in self.rows if row.dataset == dataset]
 
-    def real(self, dataset: str) -> dict[str, Estimate]:
+    def real_metrics(self, dataset: str) -> dict[str, Estimate]:
         """What training pictures scored that were judged as if they were samples; empty where nobody did."""
         found: dict[str, Estimate] = {}
-        for row in self.of(dataset):
-            for evaluation in row.is_evaluated:
+        for row in self.rows_for(dataset):
+            for evaluation in row.evaluations:
                 found = evaluation.real | found
         return found
 
-    def comparable(self, dataset: str, metric: str) -> bool:
+    def is_comparable(self, dataset: str, metric: str) -> bool:
         """Whether all rows on these data were asked the same question; see `OF_ONE_SCHEDULE`."""
-        return metric not in OF_ONE_SCHEDULE or len(_schedules(self.of(dataset))) < 2
+        return metric not in SAME_SCHEDULE_METRICS or len(_schedules(self.rows_for(dataset))) < 2
 
     def best(self, dataset: str, metric: str) -> list[str]:
         """The labels of the best row and of all that are not clearly worse, the best first.
@@ -135,14 +142,15 @@ class Comparison:
         and where nobody is clearly worse. One label alone is a winner.
         """
         better = METRICS[metric].better if metric in METRICS else None
-        rows = [row for row in self.of(dataset) if metric in row.scores]
-        if better is None or len(rows) < 2 or not self.comparable(dataset, metric):
+        rows = [row for row in self.rows_for(dataset) if metric in row.scores]
+        if better is None or len(rows) < 2 or not self.is_comparable(dataset, metric):
             return []
-        rows.sort(key=lambda row: _merit(row, metric))
+        rows.sort(key=lambda row: _rank_key(row, metric))
         beaten = {
             pair.worse
             for pair in self.pairs
-            if (pair.dataset, pair.metric, pair.better) == (dataset, metric, rows[0].label) and pair.clear
+            if (pair.dataset, pair.metric, pair.better) == (dataset, metric, rows[0].label)
+            and pair.is_significant
         }
         return [row.label for row in rows if row.label not in beaten] if beaten else []
 
@@ -166,10 +174,10 @@ def compare(members: Sequence[Member], *, by: Sequence[str] = (), sort: str = ""
     groups = group_members(members, by)
     titles = dataset_titles(member.config for member in members)
     rows = [
-        Row(
+        ComparisonRow(
             label=label,
-            dataset=joined(titles[member.config.data.dataset] for member in group),
-            schedule=joined(sanitize(member.config.schedule.name) for member in group),
+            dataset=join_unique(titles[member.config.data.dataset] for member in group),
+            schedule=join_unique(sanitize(member.config.schedule.name) for member in group),
             seeds=tuple(sorted({member.config.train.seed for member in group})),
             members=tuple(group),
             scores=scores,
@@ -179,7 +187,7 @@ def compare(members: Sequence[Member], *, by: Sequence[str] = (), sort: str = ""
     ]
     datasets = list(dict.fromkeys(row.dataset for row in rows))
     if sort:
-        rows.sort(key=lambda row: _merit(row, sort))
+        rows.sort(key=lambda row: _rank_key(row, sort))
     rows.sort(key=lambda row: datasets.index(row.dataset))
     return Comparison(tuple(rows), tuple(_pairs(rows)), _differences(rows), tuple(_notes(rows, bool(by))))
 
@@ -189,7 +197,7 @@ def _score(groups: Sequence[Sequence[Member]]) -> list[dict[str, Score]]:
     scores: list[dict[str, Score]] = [{} for _ in groups]
     alike: dict[str, list[int]] = defaultdict(list)
     for place, group in enumerate(groups):
-        alike[joined(member.config.data.dataset for member in group)].append(place)
+        alike[join_unique(member.config.data.dataset for member in group)].append(place)
     for places in alike.values():
         for metric in (*LOSSES, *METRICS):
             values = [[_value(member, metric) for member in groups[place]] for place in places]
@@ -208,7 +216,7 @@ def _value(member: Member, metric: str) -> Estimate:
     return found or Estimate(None)
 
 
-def _merit(row: Row, metric: str) -> tuple[bool, float]:
+def _rank_key(row: ComparisonRow, metric: str) -> tuple[bool, float]:
     """Sorts the best first, and those without a value last."""
     score = row.scores.get(metric)
     if score is None or score.estimate.value is None:
@@ -217,53 +225,53 @@ def _merit(row: Row, metric: str) -> tuple[bool, float]:
     return False, -score.estimate.value if higher else score.estimate.value
 
 
-def _pairs(rows: Sequence[Row]) -> list[Pair]:
+def _pairs(rows: Sequence[ComparisonRow]) -> list[PairwiseDifference]:
     found = []
     for metric, meaning in METRICS.items():
         if meaning.better is None:
             continue
-        ranked = sorted((row for row in rows if metric in row.scores), key=lambda row: _merit(row, metric))
+        ranked = sorted((row for row in rows if metric in row.scores), key=lambda row: _rank_key(row, metric))
         for place, better in enumerate(ranked):
             for worse in ranked[place + 1 :]:
                 if better.dataset != worse.dataset or len(_protocols([better, worse])) > 1:
                     continue
-                if metric in OF_ONE_SCHEDULE and len(_schedules([better, worse])) > 1:
+                if metric in SAME_SCHEDULE_METRICS and len(_schedules([better, worse])) > 1:
                     continue
                 delta = difference(better.scores[metric], worse.scores[metric])
                 if delta is not None:
                     names = (better.dataset, metric, better.label, worse.label)
-                    found.append(Pair(*names, delta.estimate, delta.p, 1.0))
+                    found.append(PairwiseDifference(*names, delta.estimate, delta.p, 1.0))
     adjusted = holm([pair.p for pair in found])
     return [
-        Pair(pair.dataset, pair.metric, pair.better, pair.worse, pair.difference, pair.p, value)
+        PairwiseDifference(pair.dataset, pair.metric, pair.better, pair.worse, pair.difference, pair.p, value)
         for pair, value in zip(found, adjusted, strict=True)
     ]
 
 
-def _protocols(rows: Sequence[Row]) -> set[tuple[object, ...]]:
-    return {one.protocol for row in rows for one in row.is_evaluated}
+def _protocols(rows: Sequence[ComparisonRow]) -> set[tuple[object, ...]]:
+    return {one.protocol for row in rows for one in row.evaluations}
 
 
-def _schedules(rows: Sequence[Row]) -> set[ScheduleConfig]:
+def _schedules(rows: Sequence[ComparisonRow]) -> set[ScheduleConfig]:
     return {member.config.schedule for row in rows for member in row.members}
 
 
-def _differences(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
-    tables = [settings(row.members) for row in rows]
+def _differences(rows: Sequence[ComparisonRow]) -> dict[str, tuple[str, ...]]:
+    tables = [settings_table(row.members) for row in rows]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = {key: tuple(table.get(key, "–") for table in tables) for key in keys}
     return {key: values for key, values in found.items() if len(set(values)) > 1}
 
 
-def _terminal(config: RunConfig) -> Terminal | None:
+def _terminal(config: RunConfig) -> TerminalSignal | None:
     try:
         schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     except UserError:  # a custom file that is gone
         return None
-    return Terminal(schedule.terminal_alpha_bar, schedule.terminal_snr, schedule.prior_bits_per_dim())
+    return TerminalSignal(schedule.terminal_alpha_bar, schedule.terminal_snr, schedule.prior_bits_per_dim())
 
 
-def _notes(rows: Sequence[Row], pooled: bool) -> list[str]:
+def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
     notes = []
     if len(_protocols(rows)) > 1:
         notes.append(
@@ -285,15 +293,15 @@ def _notes(rows: Sequence[Row], pooled: bool) -> list[str]:
     if stale:
         notes.append(f"trained further since they were judged: {', '.join(stale)}")
     for row in rows:
-        first = settings(row.members[:1])
+        first = settings_table(row.members[:1])
         mixed = [
             key
-            for key, value in settings(row.members).items()
-            if value != first[key] and key not in _NOT_TOLD
+            for key, value in settings_table(row.members).items()
+            if value != first[key] and key not in _POOLED_SETTINGS
         ]
         if mixed:
             notes.append(f"{row.label}: its runs differ in {', '.join(mixed)}, and not in their seed only")
-    if any(row.is_evaluated for row in rows) and all(len(row.is_evaluated) <= 1 for row in rows):
+    if any(row.evaluations for row in rows) and all(len(row.evaluations) <= 1 for row in rows):
         notes.append(
             "each column is one training: differences are between these networks; whether the settings cause them, "
             "several seeds tell" + ("" if pooled else " (--by dataset,schedule takes them together)")

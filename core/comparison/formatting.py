@@ -8,13 +8,13 @@ from core.sampling_names import WITH_ETA
 from core.statistics.estimate import Estimate
 
 MISSING = "–"
-MOST_NARROW = 10
+MAX_NARROW_WIDTH = 10
 """Characters of a number in a narrow table: five columns then fit into 80."""
 _CLIPPED: Mapping[object, str] = {"none": " without clipping", "dynamic": " with dynamic thresholds"}
 _LOSSES = {"loss": "loss", "heldout": "held out"}
 
 
-def title(name: str) -> str:
+def metric_title(name: str) -> str:
     """What a metric or loss is called at the head of its line; with a percent sign where values are per cent."""
     if name in METRICS:
         return METRICS[name].title + (" %" if METRICS[name].share else "")
@@ -76,15 +76,15 @@ def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0, digit
     return text if half is None else f"{text} ±{_number(half, decimals)}"
 
 
-def short_title(name: str, exponent: int) -> str:
+def scaled_title(name: str, exponent: int) -> str:
     """What the line of a metric is called whose numbers `short_text` gives in units of ten to the exponent."""
     if not exponent:
-        return title(name)
-    plain = METRICS[name].title if name in METRICS else title(name)
+        return metric_title(name)
+    plain = METRICS[name].title if name in METRICS else metric_title(name)
     return f"{plain} 1e{exponent - 2 if _factor(name) > 1 else exponent}"
 
 
-def short_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
+def scale_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
     """The exponent at most 0 that makes the largest of the values 10 to 100, at -2 the first, so that all are short."""
     values = [_scaled(name, estimate)[0] for estimate in estimates]
     largest = max((abs(value) for value in values if value), default=1.0)
@@ -98,12 +98,12 @@ def narrow_texts(name: str, estimates: Sequence[Estimate | None]) -> tuple[str, 
         name: of the metric.
         estimates: one a column; None where nothing was measured.
     """
-    exponent = short_exponent(name, estimates)
+    exponent = scale_exponent(name, estimates)
     texts = [short_text(name, estimate, exponent=exponent) for estimate in estimates]
     for digits in (1, 0):
-        if max(map(len, texts), default=0) > MOST_NARROW:
+        if max(map(len, texts), default=0) > MAX_NARROW_WIDTH:
             texts = [short_text(name, estimate, exponent=exponent, digits=digits) for estimate in estimates]
-    return short_title(name, exponent), texts
+    return scaled_title(name, exponent), texts
 
 
 def _factor(name: str) -> float:

@@ -16,7 +16,7 @@ from core.runs import EpochRecord, Evaluation, MetricsTail, RunInfo, read_evalua
 
 DIMENSIONS: Final = ("dataset", "schedule", "seed")
 _ALIASES: Final = {"dataset": "data.dataset", "seed": "train.seed"}
-_NO_NAME: Final = ("recipe", "data.dataset", "schedule.name")
+_NOT_IN_LABELS: Final = ("recipe", "data.dataset", "schedule.name")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class Member:
         return self.info.file.config
 
 
-def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
+def read_members(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
     """Read what a comparison needs of the runs.
 
     Of a run's judgements one is taken: see `fitting_hints`.
@@ -52,14 +52,14 @@ def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
             evaluated.append([])
             problems.append(sanitize(str(error)))
     members = []
-    for info, evaluation in zip(infos, chosen(evaluated), strict=True):
+    for info, evaluation in zip(infos, select_evaluations(evaluated), strict=True):
         tail = MetricsTail(info.directory.metrics_file)
         tail.poll()
         members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, evaluation))
     return members, problems
 
 
-def chosen(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
+def select_evaluations(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
     """One judgement of each run, so that runs can be compared; None where a run has none.
 
     That is taken whose protocol (`Evaluation.protocol`) all judged runs share; where there are several, the one that
@@ -86,10 +86,10 @@ def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Mem
     """
     groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
     for place, member in enumerate(members):
-        table = _table(member)
+        table = _flat_settings(member)
         key = []
         for name in by:
-            chosen = _keys(name, table)
+            chosen = _matching_keys(name, table)
             if not chosen:
                 raise UserError(f"--by {name}: expected one of {', '.join((*DIMENSIONS, *table))}")
             key += [repr(table[key]) for key in chosen]
@@ -108,47 +108,50 @@ def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
 
 def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[str]:
     """A short name for each group: its schedule, and what else tells it from others on the same data."""
-    labels = [joined(sanitize(member.config.schedule.name) for member in group) for group in groups]
-    datasets = [joined(member.config.data.dataset for member in group) for group in groups]
-    tables = [settings(group) for group in groups]
-    for clash in _clashes(labels, datasets):
-        names = [key for name in by for key in _keys(name, tables[clash[0]])] or list(tables[clash[0]])
+    labels = [join_unique(sanitize(member.config.schedule.name) for member in group) for group in groups]
+    datasets = [join_unique(member.config.data.dataset for member in group) for group in groups]
+    tables = [settings_table(group) for group in groups]
+    for clash in _duplicate_labels(labels, datasets):
+        names = [key for name in by for key in _matching_keys(name, tables[clash[0]])] or list(
+            tables[clash[0]]
+        )
         for key in sorted(names, key=lambda key: key != "train.seed"):
-            if key in _NO_NAME:
+            if key in _NOT_IN_LABELS:
                 continue
             longer = [
-                " ".join(filter(None, (labels[place], _words(key, tables[place][key])))) for place in clash
+                " ".join(filter(None, (labels[place], _label_part(key, tables[place][key]))))
+                for place in clash
             ]
             if len(set(longer)) > len({labels[place] for place in clash}):
                 for place, label in zip(clash, longer, strict=True):
                     labels[place] = label
-    for clash in _clashes(labels, datasets):  # runs of one kind: the end of the id is what is left
+    for clash in _duplicate_labels(labels, datasets):  # runs of one kind: the end of the id is what is left
         for place in clash:
             labels[place] += f" {groups[place][0].info.id[-4:]}"
-    for clash in _clashes(labels, datasets):
+    for clash in _duplicate_labels(labels, datasets):
         for number, place in enumerate(clash, start=1):
             labels[place] += f" ({number})"
     return labels
 
 
-def settings(members: Sequence[Member]) -> dict[str, str]:
+def settings_table(members: Sequence[Member]) -> dict[str, str]:
     """The settings of several runs as text, by their dotted names; where runs differ, all their values."""
-    tables = [_table(member) for member in members]
-    return {key: joined(_text(table[key]) for table in tables) for key in tables[0]}
+    tables = [_flat_settings(member) for member in members]
+    return {key: join_unique(_value_text(table[key]) for table in tables) for key in tables[0]}
 
 
-def joined(texts: Iterable[str]) -> str:
+def join_unique(texts: Iterable[str]) -> str:
     """Texts apart by commas, each once."""
     return ", ".join(dict.fromkeys(texts))
 
 
-def _keys(name: str, table: Mapping[str, Any]) -> list[str]:
+def _matching_keys(name: str, table: Mapping[str, Any]) -> list[str]:
     """The settings that a name of `group_members` stands for."""
     name = _ALIASES.get(name, name)
     return [key for key in table if key == name or (name == "schedule" and key.startswith("schedule."))]
 
 
-def _clashes(labels: Sequence[str], datasets: Sequence[str]) -> list[list[int]]:
+def _duplicate_labels(labels: Sequence[str], datasets: Sequence[str]) -> list[list[int]]:
     """Places of labels that several groups on the same data have."""
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, name in enumerate(zip(datasets, labels, strict=True)):
@@ -156,7 +159,7 @@ def _clashes(labels: Sequence[str], datasets: Sequence[str]) -> list[list[int]]:
     return [clash for clash in places.values() if len(clash) > 1]
 
 
-def _words(key: str, value: str) -> str:
+def _label_part(key: str, value: str) -> str:
     if key == "train.seed":
         return f"s{value}"
     if key == "schedule.zero_terminal_snr":
@@ -164,11 +167,11 @@ def _words(key: str, value: str) -> str:
     return f"{key.rpartition('.')[2]}={value}"
 
 
-def _table(member: Member) -> dict[str, Any]:
+def _flat_settings(member: Member) -> dict[str, Any]:
     return flatten(msgspec.to_builtins(member.config.resolved()))
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "true", False: "false"}[value]
     return sanitize(f"{value:g}" if isinstance(value, float) else str(value))

@@ -26,8 +26,8 @@ class Score:
     """
 
     estimate: Estimate
-    down: float | None = None
-    up: float | None = None
+    error_below: float | None = None
+    error_above: float | None = None
     df: float = math.inf
 
 
@@ -59,16 +59,16 @@ def pool(groups: Sequence[Sequence[Estimate]], *, share: bool = False) -> list[S
     """
     known = [[one for one in group if one.value is not None and math.isfinite(one.value)] for group in groups]
     df = sum(len(group) - 1 for group in known if group)
-    between = _between(known, df)
+    between = _between_seed_variance(known, df)
     scores: list[Score | None] = []
     for group in known:
         if not group:
             scores.append(None)
             continue
-        errors = np.array([_errors(one) for one in group])
+        errors = np.array([_standard_errors(one) for one in group])
         if not df:
             down, up = errors[0].tolist()
-            scores.append(Score(group[0], _known(down), _known(up)))
+            scores.append(Score(group[0], _none_if_nan(down), _none_if_nan(up)))
             continue
         # What is not known of the pictures is part of what is seen between the seeds.
         within = (np.where(np.isnan(errors), 0.0, errors) ** 2).mean(axis=0)
@@ -90,7 +90,7 @@ def difference(one: Score, other: Score) -> Difference | None:
 
     Reference: the MOVER of Zou & Donner 2008, which is Newcombe's 1998 method 10 for two shares.
     """
-    down, up = _together(one.down, other.up), _together(one.up, other.down)
+    down, up = _combined(one.error_below, other.error_above), _combined(one.error_above, other.error_below)
     if one.estimate.value is None or other.estimate.value is None or down is None or up is None:
         return None
     delta = one.estimate.value - other.estimate.value
@@ -116,19 +116,19 @@ def holm(p: Sequence[float]) -> list[float]:
     return found
 
 
-def _between(groups: Sequence[Sequence[Estimate]], df: int) -> float:
+def _between_seed_variance(groups: Sequence[Sequence[Estimate]], df: int) -> float:
     """The variance between seeds, beyond that of the pictures; not negative."""
     excess = 0.0
     for group in groups:
         if len(group) > 1:
-            sides = np.array([_errors(one) for one in group])
+            sides = np.array([_standard_errors(one) for one in group])
             within = np.where(np.isnan(sides), 0.0, sides).mean(axis=1) ** 2
             seen = np.var([one.value for one in group if one.value is not None], ddof=1)
             excess += (len(group) - 1) * float(seen - within.mean())
     return max(0.0, excess / df) if df else 0.0
 
 
-def _errors(estimate: Estimate) -> tuple[float, float]:
+def _standard_errors(estimate: Estimate) -> tuple[float, float]:
     """Standard errors downwards and upwards; NaN where unknown."""
     value = math.nan if estimate.value is None else estimate.value
     low = math.nan if estimate.low is None else estimate.low
@@ -136,9 +136,9 @@ def _errors(estimate: Estimate) -> tuple[float, float]:
     return max(value - low, 0.0) / _NORMAL_QUANTILE, max(high - value, 0.0) / _NORMAL_QUANTILE
 
 
-def _together(one: float | None, other: float | None) -> float | None:
+def _combined(one: float | None, other: float | None) -> float | None:
     return None if one is None or other is None else math.hypot(one, other)
 
 
-def _known(error: float) -> float | None:
+def _none_if_nan(error: float) -> float | None:
     return None if math.isnan(error) else error

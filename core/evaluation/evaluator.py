@@ -32,20 +32,20 @@ from core.statistics.estimate import Estimate
 
 Metrics = dict[str, Estimate]
 Curves = dict[str, list[float | None]]
-Report = Callable[[int, int], None]
-Stage = Callable[[str, str], AbstractContextManager[Report]]
+Progress = Callable[[int, int], None]
+Stage = Callable[[str, str], AbstractContextManager[Progress]]
 """Opened with what is done and what is counted, it gives a function of (done, total)."""
 
 ALL_GROUPS: Final = tuple(GROUPS)
 IMAGE_GROUPS: Final = ("shape", "grey", "distribution", "novelty")
 """What can be measured of pictures from anywhere; the other groups need the network."""
-OWN_SAMPLER: Final = SamplingOverrides()
-_OF_TRIANGLES: Final = ("shape", "grey")
+NO_OVERRIDES: Final = SamplingOverrides()
+_TRIANGLE_GROUPS: Final = ("shape", "grey")
 _FIT_CHUNK: Final = 128
 
 
 @contextlib.contextmanager
-def silently(doing: str, unit: str) -> Iterator[Report]:
+def silent_stage(doing: str, unit: str) -> Iterator[Progress]:
     """The stage that shows nothing."""
     del doing, unit
     yield lambda done, total: None
@@ -62,20 +62,20 @@ class Evaluator:
     """
 
     def __init__(
-        self, images: ImageSet, *, heldout: int | None = None, seed: int = 0, stage: Stage = silently
+        self, images: ImageSet, *, heldout: int | None = None, seed: int = 0, stage: Stage = silent_stage
     ) -> None:
         self.images = images
         self.stage = stage
         self._seed = seed
-        self._real: dict[tuple[int, tuple[str, ...]], Metrics] = {}
+        self._real_metrics: dict[tuple[int, tuple[str, ...]], Metrics] = {}
         self.heldout = _to_unit(images.heldout[:heldout])
-        self.triangles = images.heldout_vertices is not None
+        self.has_triangles = images.heldout_vertices is not None
         """Whether there are triangles to be fitted."""
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups of metrics that apply to this data, of all that a run can be measured by."""
-        return tuple(group for group in ALL_GROUPS if self.triangles or group not in _OF_TRIANGLES)
+        return tuple(group for group in ALL_GROUPS if self.has_triangles or group not in _TRIANGLE_GROUPS)
 
     def check(self, samples: NDArray[Any]) -> None:
         """Refuse what cannot be judged.
@@ -116,14 +116,14 @@ class Evaluator:
             UserError: see `check`.
         """
         self.check(samples)
-        fits = self._fit(samples, "fitting samples") if self._wants_fits(groups) else None
+        fits = self._fit(samples, "fitting samples") if self._needs_fits(groups) else None
         metrics, curves = self._measure(samples, fits, groups)
         if "novelty" in groups:
-            test = self._copying.test(samples)
+            test = self._copy_reference.test(samples)
             metrics |= {"copy_z": test.z, "copies": test.copies}
         return metrics, curves
 
-    def real(self, count: int, groups: Collection[str] = IMAGE_GROUPS) -> Metrics:
+    def evaluate_real(self, count: int, groups: Collection[str] = IMAGE_GROUPS) -> Metrics:
         """What training pictures score that are judged as if they were samples: how good samples can be.
 
         Of novelty, the share of near copies among held-out pictures.
@@ -133,15 +133,15 @@ class Evaluator:
             groups: as for `judge`.
         """
         key = count, tuple(group for group in IMAGE_GROUPS if group in groups)
-        if key not in self._real:
+        if key not in self._real_metrics:
             rng = np.random.default_rng([self._seed, 1])
             chosen = np.sort(rng.permutation(len(self.images.train))[:count])
             samples = _to_unit(self.images.train[chosen])
-            fits = self._known_fit(samples, "fitting real pictures") if self._wants_fits(groups) else None
-            self._real[key], _ = self._measure(samples, fits, groups)
+            fits = self._cached_fit(samples, "fitting real pictures") if self._needs_fits(groups) else None
+            self._real_metrics[key], _ = self._measure(samples, fits, groups)
             if "novelty" in groups:
-                self._real[key]["copies"] = self._copying.copies
-        return self._real[key]
+                self._real_metrics[key]["copies"] = self._copy_reference.copies
+        return self._real_metrics[key]
 
     def _measure(
         self, samples: NDArray[np.floating], fits: TriangleFits | None, groups: Collection[str]
@@ -149,45 +149,45 @@ class Evaluator:
         metrics: Metrics = {}
         curves: Curves = {}
         if fits is not None and "shape" in groups:
-            evaluation = self._shape.evaluate(fits)
+            evaluation = self._shape_reference.evaluate(fits)
             metrics |= evaluation.metrics
-            curves |= _by_decile(evaluation.passed, evaluation.decile)
+            curves |= _decile_curves(evaluation.passed, evaluation.decile)
         if fits is not None and "grey" in groups:
-            metrics |= self._grey.evaluate(samples, fits)
+            metrics |= self._grey_reference.evaluate(samples, fits)
         if "distribution" in groups:
             metrics |= distribution_metrics(
                 samples,
                 self.heldout,
                 fits.vertices if fits else None,
-                self._fits.vertices if fits else None,
+                self._heldout_fits.vertices if fits else None,
                 rng=np.random.default_rng([self._seed, 2]),
             )
         return metrics, curves
 
-    def _wants_fits(self, groups: Collection[str]) -> bool:
-        return self.triangles and not {"shape", "grey", "distribution"}.isdisjoint(groups)
+    def _needs_fits(self, groups: Collection[str]) -> bool:
+        return self.has_triangles and not {"shape", "grey", "distribution"}.isdisjoint(groups)
 
     @cached_property
     def _edge(self) -> Edge:
         return cached_edge(self.images.path, self.heldout)
 
     @cached_property
-    def _fits(self) -> TriangleFits:
-        return self._known_fit(self.heldout, "fitting held-out pictures")
+    def _heldout_fits(self) -> TriangleFits:
+        return self._cached_fit(self.heldout, "fitting held-out pictures")
 
     @cached_property
-    def _shape(self) -> ShapeReference:
-        return ShapeReference.from_fits(self._fits)
+    def _shape_reference(self) -> ShapeReference:
+        return ShapeReference.from_fits(self._heldout_fits)
 
     @cached_property
-    def _grey(self) -> GreyReference:
-        return GreyReference.from_fits(self.heldout, self._fits)
+    def _grey_reference(self) -> GreyReference:
+        return GreyReference.from_fits(self.heldout, self._heldout_fits)
 
     @cached_property
-    def _copying(self) -> CopyReference:
+    def _copy_reference(self) -> CopyReference:
         return CopyReference(self.images.train, self.heldout)
 
-    def _known_fit(self, images: NDArray[np.float32], doing: str) -> TriangleFits:
+    def _cached_fit(self, images: NDArray[np.float32], doing: str) -> TriangleFits:
         fit = partial(self._fit, images, doing)
         return cached_fits(self.images.path, images, self._edge, fit)
 
@@ -207,7 +207,7 @@ def evaluate_images(
     heldout: int | None = None,
     seed: int = 0,
     groups: Collection[str] = IMAGE_GROUPS,
-    stage: Stage = silently,
+    stage: Stage = silent_stage,
 ) -> tuple[Metrics, Curves]:
     """Measure pictures against a data set, once; see `Evaluator`, which measures several against the same."""
     return Evaluator(images, heldout=heldout, seed=seed, stage=stage).evaluate(samples, groups)
@@ -218,7 +218,7 @@ def evaluate_run(
     evaluator: Evaluator,
     *,
     count: int,
-    drawing: SamplingOverrides = OWN_SAMPLER,
+    drawing: SamplingOverrides = NO_OVERRIDES,
     seed: int = 0,
     groups: Collection[str] = ALL_GROUPS,
     device: str = "cpu",
@@ -238,11 +238,11 @@ def evaluate_run(
         UserError: no checkpoint, one of pictures of another shape than the data's, a sampler that cannot draw so, or
             a network that has diverged.
     """
-    from core.evaluation.metrics.likelihood import IMAGES as FOR_LIKELIHOOD
+    from core.evaluation.metrics.likelihood import MAX_IMAGES as FOR_LIKELIHOOD
     from core.evaluation.metrics.likelihood import likelihood
-    from core.evaluation.metrics.reconstruction import IMAGES as FOR_RECONSTRUCTION
+    from core.evaluation.metrics.reconstruction import MAX_IMAGES as FOR_RECONSTRUCTION
     from core.evaluation.metrics.reconstruction import reconstruction
-    from core.evaluation.sampling import draw, to_unit
+    from core.evaluation.sampling import draw_samples, to_unit
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), evaluator.images
@@ -257,12 +257,12 @@ def evaluate_run(
     curves: Curves = {}
     if not set(IMAGE_GROUPS).isdisjoint(groups):
         with evaluator.stage("sampling", "network calls") as report:
-            drawn = draw(loaded, count, seed=seed, report=report)
+            drawn = draw_samples(loaded, count, seed=seed, report=report)
         try:
             metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: its samples cannot be judged: {error}") from error
-        real = dict(evaluator.real(count, groups))
+        real = dict(evaluator.evaluate_real(count, groups))
     if "likelihood" in groups:
         with evaluator.stage("likelihood", "pictures seen") as report:
             found = likelihood(loaded, data.heldout[:FOR_LIKELIHOOD], seed=seed, progress=report)
@@ -292,7 +292,7 @@ def plan_evaluation(
     evaluator: Evaluator,
     *,
     count: int,
-    drawing: SamplingOverrides = OWN_SAMPLER,
+    drawing: SamplingOverrides = NO_OVERRIDES,
     seed: int = 0,
 ) -> Evaluation:
     """What `evaluate_run` would give for the run's last checkpoint, but for the numbers.
@@ -306,7 +306,7 @@ def plan_evaluation(
     how = config.sample
     _, position = read_checkpoint(run, "no tensor")
     return Evaluation(
-        created=now(),
+        created=timestamp(),
         epoch=position.epoch,
         step=position.step,
         dataset=evaluator.images.name,
@@ -322,7 +322,7 @@ def plan_evaluation(
     )
 
 
-def now() -> str:
+def timestamp() -> str:
     """The time of a judgement: ISO 8601, UTC, to the microsecond, so that text order is time order."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
@@ -331,7 +331,7 @@ def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
 
 
-def _by_decile(passed: NDArray[np.bool_], decile: NDArray[np.integer]) -> Curves:
+def _decile_curves(passed: NDArray[np.bool_], decile: NDArray[np.integer]) -> Curves:
     inside = [passed[decile == place] for place in range(DECILES)]
     places = [float(place + 1) for place in range(DECILES)]
     return {

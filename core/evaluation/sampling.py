@@ -16,15 +16,15 @@ from core.training.checkpoint import LoadedModel
 BATCH: Final = 64
 """Pictures drawn at once; part of what a seed means, so it is no option."""
 
-Report = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
-def draw(
+def draw_samples(
     loaded: LoadedModel,
     count: int,
     *,
     seed: int = 0,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Draw pictures in the run's own way; another one is in a configuration changed by `core.config.Drawing`.
 
@@ -41,10 +41,12 @@ def draw(
         UserError: too many steps.
     """
     shape, way = (count, *loaded.shape), loaded.config.sample
-    return draw_by(loaded.model, loaded.diffusion, way, shape, device=loaded.device, seed=seed, report=report)
+    return draw_samples_from(
+        loaded.model, loaded.diffusion, way, shape, device=loaded.device, seed=seed, report=report
+    )
 
 
-def draw_by(
+def draw_samples_from(
     model: Model,
     diffusion: GaussianDiffusion,
     way: SampleConfig,
@@ -52,7 +54,7 @@ def draw_by(
     *,
     device: torch.device,
     seed: int = 0,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Draw pictures with a network that need not be of any run; the caller has it in eval mode.
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
 from core.statistics.intervals import proportion
-from core.statistics.nearest import Rows, parts, squared_distances
-from core.statistics.two_sample import jackknife
+from core.statistics.nearest import Rows, row_chunks, squared_distances
+from core.statistics.two_sample import jackknife_interval
 
 Counts = NDArray[np.int64]
 
@@ -45,28 +45,28 @@ def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) ->
     if not len(samples) or len(real) < neighbours + 2:
         return Estimate(None), Estimate(None)
     centre = real.mean(0)
-    near = _neighbours(real - centre, neighbours + 1)
-    balls = _fill(samples - centre, real - centre, near.squares[:, -2:])
+    near = _nearest_neighbours(real - centre, neighbours + 1)
+    balls = _count_samples(samples - centre, real - centre, near.squares[:, -2:])
     grown = near.order[:, :-1]
 
     held = balls.inside.sum()
-    density = jackknife(
+    density = jackknife_interval(
         float(held / (neighbours * len(samples))),
-        (held - balls.around) / (neighbours * max(1, len(samples) - 1)),
-        _without_each(balls.inside, balls.inside_next, grown) / (neighbours * len(samples)),
+        (held - balls.containing) / (neighbours * max(1, len(samples) - 1)),
+        _leave_one_out_sums(balls.inside, balls.inside_next, grown) / (neighbours * len(samples)),
     )
     covered, covered_next = balls.inside > 0, balls.inside_next > 0
-    alone = np.bincount(balls.tenant[balls.inside == 1], minlength=len(samples))
-    coverage = jackknife(
+    alone = np.bincount(balls.member[balls.inside == 1], minlength=len(samples))
+    coverage = jackknife_interval(
         float(covered.mean()),
         (covered.sum() - alone) / len(real),
-        _without_each(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
+        _leave_one_out_sums(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
     )
-    return _not_below_0(density), _no_shorter(coverage, proportion(int(covered.sum()), len(real)))
+    return _not_below_0(density), _union(coverage, proportion(int(covered.sum()), len(real)))
 
 
 @dataclass(frozen=True)
-class _Near:
+class _Neighbours:
     order: Counts
     """The nearest others of each real picture [R, k + 1], nearest first."""
     squares: NDArray[np.float32]
@@ -79,16 +79,16 @@ class _Balls:
     """Samples in each ball [R]."""
     inside_next: Counts
     """Samples in each ball, were it to end at the next neighbour [R]."""
-    tenant: Counts
+    member: Counts
     """A sample in each ball [R]; 0 where there is none."""
-    around: Counts
+    containing: Counts
     """Balls around each sample [N]."""
 
 
-def _neighbours(real: Rows, count: int) -> _Near:
+def _nearest_neighbours(real: Rows, count: int) -> _Neighbours:
     order = np.empty((len(real), count), np.int64)
     squares = np.empty(order.shape, np.float32)
-    for part in parts(len(real), len(real)):
+    for part in row_chunks(len(real), len(real)):
         between = squared_distances(real[part], real)
         between[np.arange(len(between)), np.arange(len(real))[part]] = np.inf
         closest = np.argpartition(between, count - 1, axis=1)[:, :count]
@@ -96,13 +96,13 @@ def _neighbours(real: Rows, count: int) -> _Near:
         ranks = np.argsort(reach, axis=1)
         order[part] = np.take_along_axis(closest, ranks, 1)
         squares[part] = np.take_along_axis(reach, ranks, 1)
-    return _Near(order, squares)
+    return _Neighbours(order, squares)
 
 
-def _fill(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
+def _count_samples(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
     inside, inside_next, tenant = (np.zeros(len(real), np.int64) for _ in range(3))
     around = np.empty(len(samples), np.int64)
-    for part in parts(len(samples), len(real)):
+    for part in row_chunks(len(samples), len(real)):
         squares = squared_distances(samples[part], real)
         within = squares < reach[:, 0]
         inside += within.sum(0)
@@ -113,7 +113,7 @@ def _fill(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
     return _Balls(inside, inside_next, tenant, around)
 
 
-def _without_each(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
+def _leave_one_out_sums(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
     """Sums over all balls but that of one real picture [R], when balls that had it inside have grown."""
     gained = np.bincount(grown.ravel(), np.repeat(then - now, grown.shape[1]), minlength=len(now))
     kept = np.full(len(now), now.sum()) - now
@@ -126,7 +126,7 @@ def _not_below_0(estimate: Estimate) -> Estimate:
     )
 
 
-def _no_shorter(estimate: Estimate, other: Estimate) -> Estimate:
+def _union(estimate: Estimate, other: Estimate) -> Estimate:
     """With the lower of the two lower and the higher of the two upper bounds, which are shares."""
     lows = [bound for bound in (estimate.low, other.low) if bound is not None]
     highs = [bound for bound in (estimate.high, other.high) if bound is not None]

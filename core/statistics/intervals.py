@@ -80,7 +80,7 @@ def mean(values: ArrayLike) -> Estimate:
     Args:
         values: [N].
     """
-    known = _known(values)
+    known = _drop_nan(values)
     if not len(known):
         return Estimate(None)
     value = float(known.mean())
@@ -99,7 +99,7 @@ def median(values: ArrayLike) -> Estimate:
     Args:
         values: [N].
     """
-    known = np.sort(_known(values))
+    known = np.sort(_drop_nan(values))
     middle = float(np.median(known)) if len(known) else math.nan
     if not math.isfinite(middle):
         return Estimate(None)
@@ -111,6 +111,6 @@ def median(values: ArrayLike) -> Estimate:
     return Estimate(middle, low, high)
 
 
-def _known(values: ArrayLike) -> Numbers:
+def _drop_nan(values: ArrayLike) -> Numbers:
     array = np.asarray(values, np.float64)
     return array[~np.isnan(array)]

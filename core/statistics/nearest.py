@@ -14,7 +14,7 @@ from core.errors import UserError
 Rows = NDArray[np.float32]
 
 LEVELS: Final = 255
-_CHUNK_NUMBERS: Final = 1 << 22
+_CHUNK_SIZE: Final = 1 << 22
 _SHORTLIST: Final = 8
 
 
@@ -61,9 +61,9 @@ def squared_distances(rows: NDArray[np.floating], others: NDArray[np.floating]) 
     return np.maximum(found, 0, out=found)
 
 
-def parts(count: int, width: int) -> Iterator[slice]:
+def row_chunks(count: int, width: int) -> Iterator[slice]:
     """Slices that cover ``count`` rows, each of 16 MB at most when a row has ``width`` float32."""
-    length = max(1, _CHUNK_NUMBERS // max(1, width))
+    length = max(1, _CHUNK_SIZE // max(1, width))
     return (slice(start, min(start + length, count)) for start in range(0, count, length))
 
 
@@ -91,7 +91,7 @@ def nearest(rows: Rows, reference: Rows, count: int = 1) -> tuple[NDArray[np.int
     kept = min(max(count, _SHORTLIST), len(reference))
     indices = np.empty((len(rows), min(count, kept)), np.int64)
     distances = np.empty(indices.shape)
-    for part in parts(len(rows), max(len(reference), kept * rows.shape[1])):
+    for part in row_chunks(len(rows), max(len(reference), kept * rows.shape[1])):
         rough = squared_distances(rows[part] - centre, centred)
         shortlist = np.sort(np.argpartition(rough, kept - 1, axis=1)[:, :kept], axis=1)
         gaps = reference[shortlist].astype(np.float64) - rows[part][:, None]

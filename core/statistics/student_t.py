@@ -8,7 +8,7 @@ from typing import Final
 
 _NORMAL: Final = NormalDist()
 _TINY: Final = 1e-300
-_MOST_TERMS: Final = 500
+_MAX_TERMS: Final = 500
 
 
 def two_sided_p(statistic: float, df: float) -> float:
@@ -63,26 +63,26 @@ def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
     )
     if x < (a + 1.0) / (a + b + 2.0):
-        return front * _fraction(x, a, b) / a
-    return 1.0 - front * _fraction(rest, b, a) / b
+        return front * _continued_fraction(x, a, b) / a
+    return 1.0 - front * _continued_fraction(rest, b, a) / b
 
 
-def _fraction(x: float, a: float, b: float) -> float:
+def _continued_fraction(x: float, a: float, b: float) -> float:
     """1 / (1 + d1 / (1 + d2 / (1 + ...))), by the modified method of Lentz."""
-    c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
+    c, d = 1.0, 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
     value = d
-    for m in range(1, _MOST_TERMS):
+    for m in range(1, _MAX_TERMS):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = 1.0 / _away_from_zero(1.0 + term * d)
-            c = _away_from_zero(1.0 + term / c)
+            d = 1.0 / _nonzero(1.0 + term * d)
+            c = _nonzero(1.0 + term / c)
             value *= c * d
         if abs(c * d - 1.0) < 1e-15:
             break
     return value
 
 
-def _away_from_zero(value: float) -> float:
+def _nonzero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
 from core.statistics.intervals import CONFIDENCE, NORMAL_95
-from core.statistics.nearest import parts
+from core.statistics.nearest import row_chunks
 
 Numbers = NDArray[np.floating]
 Kernel = Callable[[Any, Any], NDArray[Any]]
@@ -45,7 +45,7 @@ def kolmogorov_smirnov(
     Returns:
         The distance; undefined where a sample is empty.
     """
-    return _distribution_distance(x, y, lambda gaps: np.abs(gaps).max(-1), rng, resamples)
+    return _cdf_distance(x, y, lambda gaps: np.abs(gaps).max(-1), rng, resamples)
 
 
 def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
@@ -64,12 +64,12 @@ def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int =
 
     Reference: Kuiper 1960, "Tests concerning random points on a circle".
     """
-    return _distribution_distance(
+    return _cdf_distance(
         x, y, lambda gaps: np.maximum(gaps.max(-1), 0) - np.minimum(gaps.min(-1), 0), rng, resamples
     )
 
 
-def discrepancy(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
+def squared_mmd(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
     """The unbiased squared maximum mean discrepancy of a kernel: a little below 0 half the time for equals.
 
     With minus the Euclidean distance for kernel it is the energy distance 2E|x-y| - E|x-x'| - E|y-y'|.
@@ -97,7 +97,7 @@ def discrepancy(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
         return Estimate(float(value))
     without_x = (sum_x - 2 * own_x) / ((n - 1) * (n - 2)) + mean_y - 2 * (across - to_y) / ((n - 1) * m)
     without_y = (sum_y - 2 * own_y) / ((m - 1) * (m - 2)) + mean_x - 2 * (across - to_x) / (n * (m - 1))
-    return jackknife(float(value), without_x, without_y)
+    return jackknife_interval(float(value), without_x, without_y)
 
 
 def sliced_wasserstein(
@@ -132,8 +132,8 @@ def sliced_wasserstein(
     size = x.shape[1]
     drawn = rng.standard_normal((size, min(directions, size)), np.float32)
     basis = np.linalg.qr(drawn)[0].T
-    sorted_x, order_x = _sorted(basis @ x.T)
-    sorted_y, order_y = _sorted(basis @ y.T)
+    sorted_x, order_x = _sort_rows(basis @ x.T)
+    sorted_y, order_y = _sort_rows(basis @ y.T)
     # Both quantile functions are constant between neighbouring multiples of 1/n and 1/m.
     unit = lcm(n, m)
     steps = np.union1d(np.arange(n + 1) * (unit // n), np.arange(m + 1) * (unit // m))
@@ -149,7 +149,8 @@ def sliced_wasserstein(
     excess = np.array(
         [
             squares(
-                _resampled(sorted_x[few], order_x[few], rng), _resampled(sorted_y[few], order_y[few], rng)
+                _resample_sorted(sorted_x[few], order_x[few], rng),
+                _resample_sorted(sorted_y[few], order_y[few], rng),
             ).mean()
             - seen[few].mean()
             for _ in range(_SLICED_RESAMPLES)
@@ -160,7 +161,7 @@ def sliced_wasserstein(
     return Estimate(value, min(low, value), max(high, value))
 
 
-def jackknife(value: float, *leaving_one: NDArray[np.float64]) -> Estimate:
+def jackknife_interval(value: float, *leaving_one: NDArray[np.float64]) -> Estimate:
     """A normal interval from what a value becomes without each member of each independent sample.
 
     Args:
@@ -177,7 +178,7 @@ def jackknife(value: float, *leaving_one: NDArray[np.float64]) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-def _distribution_distance(
+def _cdf_distance(
     x: Numbers,
     y: Numbers,
     norm: Callable[[NDArray[np.float64]], NDArray[np.float64]],
@@ -197,32 +198,35 @@ def _distribution_distance(
 
     seen = differences(np.ones(n), np.ones(m))
     value = float(norm(seen))
-    errors = [norm(differences(_counts(n, rng), _counts(m, rng)) - seen) for _ in range(resamples)]
+    errors = [
+        norm(differences(_bootstrap_counts(n, rng), _bootstrap_counts(m, rng)) - seen)
+        for _ in range(resamples)
+    ]
     error = float(np.quantile(errors, CONFIDENCE))
     return Estimate(value, max(0.0, value - error), min(1.0, value + error))
 
 
-def _counts(size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _bootstrap_counts(size: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """How often each member is drawn when as many are drawn with replacement."""
     return np.bincount(rng.integers(size, size=size), minlength=size)
 
 
-def _sorted(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _sort_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     order = np.argsort(rows, axis=1)
     return np.take_along_axis(rows, order, 1), order
 
 
-def _resampled(
+def _resample_sorted(
     rows: NDArray[np.float32], order: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """Sorted projections of one resample of pictures, without sorting again."""
-    return np.repeat(rows, _counts(rows.shape[1], rng)[order].ravel()).reshape(rows.shape)
+    return np.repeat(rows, _bootstrap_counts(rows.shape[1], rng)[order].ravel()).reshape(rows.shape)
 
 
 def _row_sums(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> NDArray[np.float64]:
     """Of each x over all y; over all others where both are one sample."""
     sums = np.empty(len(x))
-    for part in parts(len(x), len(y)):
+    for part in row_chunks(len(x), len(y)):
         values = kernel(x[part], y)
         if x is y:
             values[np.arange(len(values)), np.arange(len(x))[part]] = 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.comparison.compare import Comparison, compare
-from core.comparison.grouping import Member, chosen
+from core.comparison.grouping import Member, select_evaluations
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs.progress import FILE_NAME as EVALUATING_FILE
@@ -66,7 +66,7 @@ class Evaluations:
 
     def of_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
         """What is known of each run, by id; see `preview_dataset`."""
-        found = chosen([self._read.get(run.id, ([], ""))[0] for run in runs])
+        found = select_evaluations([self._read.get(run.id, ([], ""))[0] for run in runs])
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
             evaluating = self._evaluating.get(run.id)

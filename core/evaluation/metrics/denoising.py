@@ -14,18 +14,18 @@ from torch import Tensor
 from core.diffusion.samplers.base import SamplerOptions, SamplerState
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import UserError
-from core.evaluation.inputs import Images, to_x0
+from core.evaluation.preprocess import Images, to_x0
 from core.training.checkpoint import LoadedModel
 
 _BATCH: Final = 64
-_QUANTUM: Final = 1.0 / (12.0 * 255.0**2)
+_ROUNDING_MSE: Final = 1.0 / (12.0 * 255.0**2)
 """Mean squared error of rounding to 256 levels."""
 
 Progress = Callable[[int, int], None]
 Numbers = NDArray[np.float64]
 
 
-def timestep_of(strength: float, timesteps: int) -> int:
+def timestep_from_strength(strength: float, timesteps: int) -> int:
     """The timestep 0..T-1 for a share of T: 1 is the last, next to nothing is the first.
 
     >>> timestep_of(0.5, 300), timestep_of(1.0, 300), timestep_of(0.001, 300)
@@ -39,7 +39,7 @@ def timestep_of(strength: float, timesteps: int) -> int:
     return max(round(strength * timesteps), 1) - 1
 
 
-def share_of_steps(whole: int | None, t: int, timesteps: int) -> int:
+def scaled_steps(whole: int | None, t: int, timesteps: int) -> int:
     """Network calls from timestep t down, of a walk that makes `whole` from T - 1; None makes one a timestep.
 
     >>> share_of_steps(50, 149, 300), share_of_steps(None, 149, 300), share_of_steps(50, 0, 300)
@@ -80,7 +80,7 @@ def denoise(
         loaded.diffusion,
         xt,
         SamplerOptions(
-            steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
+            steps=scaled_steps(own.steps, t, timesteps) if steps is None else steps,
             start=t,
             eta=own.eta,
             spacing=own.spacing,
@@ -113,7 +113,7 @@ def reconstruct(
     """
     generator = torch.Generator().manual_seed(seed)
     if steps is None:
-        steps = share_of_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
+        steps = scaled_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
     x0 = to_x0(loaded, images)
     done, finished = 0, []
     for batch in torch.split(x0, _BATCH):
@@ -135,5 +135,5 @@ def psnr(truth: Numbers, images: Numbers) -> Numbers:
     """
     error = np.square(truth - images).mean(axis=(1, 2, 3))
     # maximum, unlike fmax, keeps the NaN of a network that has gone wrong.
-    decibels: Numbers = -10.0 * np.log10(np.maximum(error, _QUANTUM))
+    decibels: Numbers = -10.0 * np.log10(np.maximum(error, _ROUNDING_MSE))
     return decibels

@@ -112,7 +112,7 @@ def distribution_metrics(
     pixels = {
         "density": density,
         "coverage": coverage,
-        "mmd": two_sample.discrepancy(
+        "mmd": two_sample.squared_mmd(
             rows - centre, real - centre, lambda x, y: np.exp(squared_distances(x, y) / -scale)
         ),
         "sliced_wasserstein": two_sample.sliced_wasserstein(rows, real, rng=for_slices),
@@ -125,7 +125,7 @@ def distribution_metrics(
         "angle_ks": two_sample.kolmogorov_smirnov(
             ours.smallest_angle, theirs.smallest_angle, rng=for_triangles
         ),
-        "centroid_distance": two_sample.discrepancy(ours.centroid, theirs.centroid, _minus_distance),
+        "centroid_distance": two_sample.squared_mmd(ours.centroid, theirs.centroid, _minus_distance),
         "orientation_ks": two_sample.kuiper(ours.orientation, theirs.orientation, rng=for_triangles),
         **pixels,
     }

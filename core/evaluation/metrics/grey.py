@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, stats
 
 from core.errors import UserError
-from core.evaluation.triangle_fit.fit import UNTOUCHED, TriangleFits, lightest_channel
+from core.evaluation.triangle_fit.fit import MAX_OUTSIDE_COVERAGE, TriangleFits, lightest_channel
 from core.evaluation.triangle_fit.raster import coverage, distance_to_sides
 from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, proportion
@@ -21,12 +21,12 @@ from core.statistics.intervals import mean, proportion
 Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-AWAY: Final = 1.5
+EDGE_DISTANCE: Final = 1.5
 """Pixels from the nearest side beyond which grey is no edge's."""
-GREY: Final = (0.05, 0.95)
+GREY_RANGE: Final = (0.05, 0.95)
 """What is neither black nor white."""
-LEAST_HAZE: Final = 0.005
-LEAST_STRAY: Final = 0.002
+MIN_HAZE_THRESHOLD: Final = 0.005
+MIN_STRAY_THRESHOLD: Final = 0.002
 """Bars are not set lower than this, a grey level of 256 or two pixels of 32 x 32: clean data have none at all."""
 PASS_SHARE: Final = 0.95
 """Share of real pictures that pass, or more where the bars are the least ones."""
@@ -39,12 +39,12 @@ class GreyReference:
     """Bars by held-out pictures: at least 95 in 100 of them are no greyer.
 
     Attributes:
-        most_haze: mean grey of the background.
-        most_stray: share of pixels that are grey away from all edges.
+        max_haze: mean grey of the background.
+        max_stray: share of pixels that are grey away from all edges.
     """
 
-    most_haze: float
-    most_stray: float
+    max_haze: float
+    max_stray: float
 
     @classmethod
     def from_fits(cls, heldout: NDArray[np.floating], fits: TriangleFits) -> "GreyReference":
@@ -68,8 +68,8 @@ class GreyReference:
         rank = np.maximum(stats.rankdata(haze, "max"), stats.rankdata(stray, "max")) / len(haze)
         level = float(np.quantile(rank, PASS_SHARE, method="weibull"))
         return cls(
-            most_haze=max(LEAST_HAZE, float(np.quantile(haze, level))),
-            most_stray=max(LEAST_STRAY, float(np.quantile(stray, level))),
+            max_haze=max(MIN_HAZE_THRESHOLD, float(np.quantile(haze, level))),
+            max_stray=max(MIN_STRAY_THRESHOLD, float(np.quantile(stray, level))),
         )
 
     def evaluate(self, images: NDArray[np.floating], fits: TriangleFits) -> dict[str, Estimate]:
@@ -84,7 +84,7 @@ class GreyReference:
         """
         haze, stray = measure_grey(images, fits)
         known = ~np.isnan(haze)
-        passed = (haze <= self.most_haze) & (stray <= self.most_stray)
+        passed = (haze <= self.max_haze) & (stray <= self.max_stray)
         return {
             "grey_pass_rate": proportion(int(passed.sum()), int(known.sum())),
             "haze": _not_below_0(mean(haze)),
@@ -114,11 +114,11 @@ def measure_grey(images: NDArray[np.floating], fits: TriangleFits) -> tuple[Numb
     for begin in range(0, len(inked), _BATCH):
         rows = inked[begin : begin + _BATCH]
         some, vertices = grey[rows], fits.vertices[rows]
-        away = (distance_to_sides(vertices, grey.shape[-1]) > AWAY) & ~_near_outline(some)
-        behind = away & (coverage(vertices, grey.shape[-1]) < UNTOUCHED) & (some < 0.5)
+        away = (distance_to_sides(vertices, grey.shape[-1]) > EDGE_DISTANCE) & ~_near_outline(some)
+        behind = away & (coverage(vertices, grey.shape[-1]) < MAX_OUTSIDE_COVERAGE) & (some < 0.5)
         total = (some * behind).sum(axis=(1, 2))
         haze[rows] = total / np.maximum(behind.sum(axis=(1, 2)), 1)
-        stray[rows] = (away & (some > GREY[0]) & (some < GREY[1])).mean(axis=(1, 2))
+        stray[rows] = (away & (some > GREY_RANGE[0]) & (some < GREY_RANGE[1])).mean(axis=(1, 2))
     return haze, stray
 
 

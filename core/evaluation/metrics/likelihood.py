@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 
 from core.diffusion.variational_bound import bound_terms, draw_timesteps
 from core.errors import UserError
-from core.evaluation.inputs import Images, to_x0
+from core.evaluation.preprocess import Images, to_x0
 from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean
 from core.training.checkpoint import LoadedModel
 
-IMAGES: Final = 256
+MAX_IMAGES: Final = 256
 """Pictures enough for a run."""
-TERMS: Final = 64
+DEFAULT_TERMS: Final = 64
 """Middle terms of each picture where none are asked for."""
 _BATCH: Final = 64
 
@@ -83,7 +83,7 @@ def likelihood(
     x0 = to_x0(loaded, images)
     middle = loaded.diffusion.timesteps - 1
     if terms is None:
-        terms = min(TERMS, middle)
+        terms = min(DEFAULT_TERMS, middle)
     elif not 1 <= terms <= middle:
         raise UserError(f"expected from 1 to {middle} terms of the bound (timesteps - 1), got {terms}")
     strata = timestep_strata(middle, terms)

@@ -18,7 +18,7 @@ from core.statistics.nearest import Rows, as_rows, nearest
 Numbers = NDArray[np.float64]
 
 COPY_RATIO: Final = 1 / 3
-_INDISTINCT: Final = 0.01
+_FLOOR_QUANTILE: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class CopyReference:
         self._shape = train.shape[1:]
         self._train = as_rows(train)
         new = self._rows("held-out pictures", heldout)
-        self._others = new[1::2]
+        self._reference = new[1::2]
         _, distances = nearest(new, self._train, 2)
-        self._floor = float(np.quantile(distances[:, 0], _INDISTINCT)) if len(new) else 0.0
-        self._scores = self._rank(new[::2], distances[::2, 0])
+        self._floor = float(np.quantile(distances[:, 0], _FLOOR_QUANTILE)) if len(new) else 0.0
+        self._heldout_scores = self._score(new[::2], distances[::2, 0])
         self.distance: Numbers = distances[:, 0]
         """[M], from each held-out picture to the nearest training picture."""
         self.copies = _near_copies(distances)
@@ -100,7 +100,7 @@ class CopyReference:
         rows = self._rows("samples", samples)
         index, distances = nearest(rows, self._train, 2)
         return CopyTest(
-            z=mann_whitney(self._rank(rows, distances[:, 0]), self._scores),
+            z=mann_whitney(self._score(rows, distances[:, 0]), self._heldout_scores),
             index=index[:, 0],
             distance=distances[:, 0],
             heldout_distance=self.distance,
@@ -108,8 +108,12 @@ class CopyReference:
             heldout_copies=self.copies,
         )
 
-    def _rank(self, rows: Rows, known: Numbers) -> Numbers:
-        return _nearness(rows, known, self._others, self._floor) if len(self._others) else np.empty(0)
+    def _score(self, rows: Rows, known: Numbers) -> Numbers:
+        return (
+            _relative_distances(rows, known, self._reference, self._floor)
+            if len(self._reference)
+            else np.empty(0)
+        )
 
     def _rows(self, name: str, images: NDArray[Any]) -> Rows:
         if images.shape[1:] != self._shape:
@@ -158,7 +162,7 @@ def mann_whitney(x: Numbers, y: Numbers) -> Estimate:
     return Estimate(float(z), float(z - NORMAL_95 * error), float(z + NORMAL_95 * error))
 
 
-def _nearness(rows: Rows, known: Numbers, others: Rows, floor: float) -> Numbers:
+def _relative_distances(rows: Rows, known: Numbers, others: Rows, floor: float) -> Numbers:
     """What is ranked: -1 near a training picture, 1 near a held-out one; without those that are near both [up to N]."""
     _, away = nearest(rows, others, 2)
     twin = (away[:, 0] == 0) & (known > 0)

@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.inputs import Images, to_x0
+from core.evaluation.preprocess import Images, to_x0
 from core.evaluation.metrics.denoising import (
     Numbers,
     Progress,
     psnr,
     reconstruct,
-    share_of_steps,
-    timestep_of,
+    scaled_steps,
+    timestep_from_strength,
 )
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
@@ -24,11 +24,11 @@ from core.statistics.estimate import Estimate
 from core.statistics.intervals import mean, median
 from core.training.checkpoint import LoadedModel
 
-IMAGES: Final = 64
+MAX_IMAGES: Final = 64
 """Pictures enough for a run."""
-STRENGTHS: Final = tuple(step / 8 for step in range(1, 9))
+DEFAULT_STRENGTHS: Final = tuple(step / 8 for step in range(1, 9))
 """Shares of T that a picture is noised to."""
-_ORDERS: Final = np.array(list(itertools.permutations(range(3))))
+_CORNER_ORDERS: Final = np.array(list(itertools.permutations(range(3))))
 
 Metrics = dict[str, Estimate]
 Curves = dict[str, list[float | None]]
@@ -39,7 +39,7 @@ def reconstruction(
     images: Images,
     vertices: NDArray[np.floating] | None = None,
     *,
-    strengths: tuple[float, ...] = STRENGTHS,
+    strengths: tuple[float, ...] = DEFAULT_STRENGTHS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Metrics, Curves]:
@@ -71,9 +71,9 @@ def reconstruction(
         UserError: pictures that the network cannot take, or what `denoise` refuses.
     """
     timesteps = loaded.diffusion.timesteps
-    middle = timestep_of(0.5, timesteps)
-    visited = sorted({middle, *(timestep_of(strength, timesteps) for strength in strengths)})
-    calls = [share_of_steps(loaded.config.sample.steps, t, timesteps) for t in visited]
+    middle = timestep_from_strength(0.5, timesteps)
+    visited = sorted({middle, *(timestep_from_strength(strength, timesteps) for strength in strengths)})
+    calls = [scaled_steps(loaded.config.sample.steps, t, timesteps) for t in visited]
     truth = (to_x0(loaded, images).cpu().numpy().astype(np.float64) + 1.0) / 2.0
     names = ["reconstruction_psnr"]
     metrics: Metrics = {}
@@ -96,7 +96,7 @@ def reconstruction(
             t,
             steps=count,
             seed=seed,
-            progress=_shifted(progress, len(truth) * sum(calls[:place]), len(truth) * sum(calls)),
+            progress=_offset_progress(progress, len(truth) * sum(calls[:place]), len(truth) * sum(calls)),
         ).astype(np.float64)
         decibels = psnr(truth, came_back)
         # A network that has gone wrong says NaN, which `mean` would leave out.
@@ -126,7 +126,7 @@ def iou(truth: Numbers, images: Numbers) -> Numbers:
     Haze is taken away first: light is what is nearer to white than to the picture's own background, its median (a
     triangle covers at most half of a square). NaN where neither picture has any light.
     """
-    light, other = _light(truth), _light(images)
+    light, other = _light_mask(truth), _light_mask(images)
     both = (light & other).sum(axis=(1, 2, 3))
     either = (light | other).sum(axis=(1, 2, 3))
     overlap: Numbers = np.where(either > 0, both / np.maximum(either, 1), np.nan)
@@ -145,7 +145,7 @@ def vertex_error(images: Numbers, vertices: NDArray[np.floating], edge: Edge = "
         Infinite where a picture has no triangle.
     """
     fitted = fit_triangles(images, edge=edge).vertices
-    distance = np.linalg.norm(fitted[:, _ORDERS] - vertices[:, None].astype(np.float64), axis=-1)
+    distance = np.linalg.norm(fitted[:, _CORNER_ORDERS] - vertices[:, None].astype(np.float64), axis=-1)
     best: Numbers = np.nan_to_num(distance.mean(axis=-1).min(axis=-1), nan=np.inf)
     return best
 
@@ -156,13 +156,13 @@ def _grey(images: Numbers) -> Numbers:
     return brightest
 
 
-def _light(images: Numbers) -> NDArray[np.bool_]:
+def _light_mask(images: Numbers) -> NDArray[np.bool_]:
     haze = np.median(images, axis=(1, 2, 3), keepdims=True)
     light: NDArray[np.bool_] = images > (haze + 1.0) / 2.0
     return light
 
 
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def _offset_progress(progress: Progress | None, before: int, total: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)

@@ -32,12 +32,12 @@ Mask = NDArray[np.bool_]
 DECILES: Final = 10
 PASS_SHARE: Final = 0.95
 """Share of real pictures that pass, by construction."""
-LEAST_IOU: Final = 0.9
-MOST_STRAY: Final = 1.0
+MIN_IOU: Final = 0.9
+MAX_STRAY: Final = 1.0
 
-_ALLOWED: Final = 0.025
+_FAIL_SHARE: Final = 0.025
 """Share of real pictures that may fail to be whole, or alone, and so lower that bar."""
-_REDRAWN: Final = 200
+_THRESHOLD_RESAMPLES: Final = 200
 """Bars of resampled held-out pictures, from which the bars' own error is known."""
 _RESAMPLES: Final = 1000
 
@@ -63,21 +63,21 @@ class ShapeReference:
 
     Attributes:
         edge: how the data are drawn.
-        edges: [9], areas in px^2 between the deciles.
+        area_edges: [9], areas in px^2 between the deciles.
         counts: [11], held-out pictures that are near-empty, and those in each decile.
-        least_iou: [10], bars of the deciles.
-        most_stray: one bar for all.
-        most_outline: [10], bars of the outline's misfit by the root of the area.
-        redrawn: [R, 10], the same from resampled held-out pictures.
+        min_iou: [10], bars of the deciles.
+        max_stray: one bar for all.
+        max_misfit: [10], bars of the outline's misfit by the root of the area.
+        max_misfit_resamples: [R, 10], the same from resampled held-out pictures.
     """
 
     edge: Edge
-    edges: Numbers
+    area_edges: Numbers
     counts: Integers
-    least_iou: Numbers
-    most_stray: float
-    most_outline: Numbers
-    redrawn: Numbers
+    min_iou: Numbers
+    max_stray: float
+    max_misfit: Numbers
+    max_misfit_resamples: Numbers
 
     @classmethod
     def from_images(cls, heldout: NDArray[np.floating], *, edge: Edge | None = None) -> "ShapeReference":
@@ -108,22 +108,24 @@ class ShapeReference:
         # A decile of very few pictures may be empty: then all set its bar.
         members = [np.flatnonzero(decile == place) for place in range(DECILES)]
         members = [rows if len(rows) else np.arange(len(inked)) for rows in members]
-        most_stray = max(MOST_STRAY, float(np.quantile(inked.stray, 1 - _ALLOWED)))
-        least_iou = np.minimum(LEAST_IOU, [np.quantile(inked.soft_iou[rows], _ALLOWED) for rows in members])
+        max_stray = max(MAX_STRAY, float(np.quantile(inked.stray, 1 - _FAIL_SHARE)))
+        min_iou = np.minimum(MIN_IOU, [np.quantile(inked.soft_iou[rows], _FAIL_SHARE) for rows in members])
         misfit = _misfit(inked)
         # What fails otherwise is behind any bar.
-        fails = (inked.soft_iou < least_iou[decile]) | (inked.stray > most_stray)
+        fails = (inked.soft_iou < min_iou[decile]) | (inked.stray > max_stray)
         misfit[fails] = 2 * misfit.max() + 1
         rng = np.random.default_rng(0)
-        redrawn = [_bar(misfit[rng.choice(rows, (_REDRAWN, len(rows)))]) for rows in members]
+        max_misfit_resamples = [
+            _threshold(misfit[rng.choice(rows, (_THRESHOLD_RESAMPLES, len(rows)))]) for rows in members
+        ]
         return cls(
             edge=fits.edge,
-            edges=edges,
+            area_edges=edges,
             counts=np.concatenate([[len(fits) - len(inked)], np.bincount(decile, minlength=DECILES)]),
-            least_iou=least_iou,
-            most_stray=most_stray,
-            most_outline=np.array([_bar(misfit[rows]) for rows in members]),
-            redrawn=np.stack(redrawn, axis=1),
+            min_iou=min_iou,
+            max_stray=max_stray,
+            max_misfit=np.array([_threshold(misfit[rows]) for rows in members]),
+            max_misfit_resamples=np.stack(max_misfit_resamples, axis=1),
         )
 
     def evaluate(self, fits: TriangleFits) -> ShapeEvaluation:
@@ -139,19 +141,19 @@ class ShapeReference:
                 f"expected fits with edge={self.edge!r}, as of the held-out pictures, got {fits.edge!r}"
             )
         empty = fits.near_empty
-        decile = np.where(empty, -1, np.searchsorted(self.edges, fits.ink))
+        decile = np.where(empty, -1, np.searchsorted(self.area_edges, fits.ink))
         # Indexing by -1 is harmless: near-empty pictures have NaN, which passes nothing.
-        sound = (fits.soft_iou >= self.least_iou[decile]) & (fits.stray <= self.most_stray)
+        sound = (fits.soft_iou >= self.min_iou[decile]) & (fits.stray <= self.max_stray)
         misfit = _misfit(fits)
-        passed = sound & (misfit <= self.most_outline[decile])
+        passed = sound & (misfit <= self.max_misfit[decile])
         trials = np.bincount(decile[~empty], minlength=DECILES)
         successes = np.bincount(decile[passed], minlength=DECILES)
-        again = sound & (misfit <= self.redrawn[:, decile])
+        again = sound & (misfit <= self.max_misfit_resamples[:, decile])
         shares = np.stack([again[:, decile == place].sum(axis=1) for place in range(DECILES)], axis=1)
         balanced = (shares / np.maximum(trials, 1)).mean(axis=1)
         metrics = {
-            "balanced_pass_rate": _widened(mean_proportion(successes, trials), balanced),
-            "pass_rate": _widened(
+            "balanced_pass_rate": _with_threshold_error(mean_proportion(successes, trials), balanced),
+            "pass_rate": _with_threshold_error(
                 proportion(int(passed.sum()), int((~empty).sum())),
                 shares.sum(axis=1) / max(1, (~empty).sum()),
             ),
@@ -178,10 +180,10 @@ class ShapeReference:
         rng = np.random.default_rng(0)
         resampled = rng.multinomial(count, seen, _RESAMPLES) / count
         resampled_real = rng.multinomial(heldout, real, _RESAMPLES) / heldout
-        value = float(_variation(seen - real, variance))
+        value = float(_total_variation(seen - real, variance))
         again = resampled - resampled_real
-        low = np.quantile(_variation(again, 2 * variance), 0.025)
-        high = np.quantile(_variation(again, variance), 0.975)
+        low = np.quantile(_total_variation(again, 2 * variance), 0.025)
+        high = np.quantile(_total_variation(again, variance), 0.975)
         return Estimate(value, float(min(low, value)), float(max(high, value)))
 
 
@@ -191,23 +193,23 @@ def _misfit(fits: TriangleFits) -> Numbers:
     return misfit
 
 
-def _bar(misfits: Numbers) -> Numbers:
+def _threshold(misfits: Numbers) -> Numbers:
     """What a next one of the same kind stays under with a chance of `PASS_SHARE`, along the last axis."""
     bar: Numbers = np.quantile(misfits, PASS_SHARE, axis=-1, method="weibull")
     return bar
 
 
-def _widened(estimate: Estimate, redrawn: Numbers) -> Estimate:
+def _with_threshold_error(estimate: Estimate, max_misfit_resamples: Numbers) -> Estimate:
     """A share whose interval holds the error of the bars too."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return estimate
-    bars = NORMAL_95 * redrawn.std()
+    bars = NORMAL_95 * max_misfit_resamples.std()
     down, up = estimate.value - estimate.low, estimate.high - estimate.value
     low, high = estimate.value - np.hypot(down, bars), estimate.value + np.hypot(up, bars)
     return Estimate(estimate.value, max(0.0, float(low)), min(1.0, float(high)))
 
 
-def _variation(differences: Numbers, variance: Numbers) -> Numbers:
+def _total_variation(differences: Numbers, variance: Numbers) -> Numbers:
     """Total variation from differences of shares, along the last axis, without what chance adds to their amounts."""
     spread = np.sqrt(np.maximum(variance, 1e-12))
     true = np.sqrt(np.maximum(differences**2 - variance, 0.0)) / spread

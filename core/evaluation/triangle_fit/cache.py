@@ -38,7 +38,7 @@ def cached_fits(
         edge: how.
         fit: gives the fits; called if they are not there.
     """
-    path = folder / f"fits-{_mark(images, edge)}.npz"
+    path = folder / f"fits-{_fingerprint(images, edge)}.npz"
     # Opened here, because numpy leaves a damaged one open.
     with (
         contextlib.suppress(*_DAMAGED),
@@ -57,7 +57,7 @@ def cached_fits(
 
 def cached_edge(folder: Path, images: NDArray[np.float32]) -> Edge:
     """How the pictures were drawn, as `core.evaluation.triangle_fit.fit.find_edge` finds it, or found it before."""
-    path = folder / f"edge-{_mark(images, '')}.txt"
+    path = folder / f"edge-{_fingerprint(images, '')}.txt"
     with contextlib.suppress(OSError, UnicodeDecodeError):
         known = path.read_text(encoding="utf-8")
         if known in get_args(Edge):
@@ -74,7 +74,7 @@ def join_fits(parts: list[TriangleFits]) -> TriangleFits:
     return TriangleFits(edge=parts[0].edge, **joined)
 
 
-def _mark(images: NDArray[np.float32], edge: str) -> str:
+def _fingerprint(images: NDArray[np.float32], edge: str) -> str:
     mark = hashlib.sha256(edge.encode())
     for module in (raster, initial_guess, fit):
         mark.update(inspect.getsource(module).encode())

@@ -21,25 +21,25 @@ Mask = NDArray[np.bool_]
 
 NEAR_EMPTY: Final = 3.0
 """Pixels of ink below which a picture is not asked for its shape."""
-CONVERGED: Final = 1 / 12
+GREY_TOLERANCE: Final = 1 / 12
 """Greys this close to the picture's own black or white count as that: haze and grain are not matters of shape."""
 STRAY_DISTANCE: Final = 2.0
 STRAY_GREY: Final = 0.25
-UNTOUCHED: Final = 1e-3
+MAX_OUTSIDE_COVERAGE: Final = 1e-3
 """Share of a pixel that a triangle may cover while it counts as outside: more than rounding, less than a grey."""
 
-_FAINT: Final = 0.1
+_MIN_INK: Final = 0.1
 """Grey above the background that is no ink yet."""
-_LEAST_CONTRAST: Final = 0.2
+_MIN_CONTRAST: Final = 0.2
 """Below it a shape counts as fainter than the triangle, instead of being stretched to white."""
-_LEANING: Final = 2.0
+_WHITE_PRIOR: Final = 2.0
 """Pixels' worth of evidence that the triangle is white."""
 _MARGIN: Final = 1.0
 """How far outside the picture a corner may be, in pixels."""
 _ANGLES: Final = 8
-_FIRST_STEPS: Final = 4
+_INITIAL_STEPS: Final = 4
 _STEPS: Final = 20
-_LONGEST_STEP: Final = 4.0
+_MAX_STEP: Final = 4.0
 _BATCH_PIXELS: Final = 1 << 15
 _BLUR: Final[dict[Edge, float]] = {"area": 1 / 12, "tent": 1 / 6}
 
@@ -153,37 +153,39 @@ def _ink(grey: Numbers) -> Numbers:
     """What is clearly lighter than the background, [N, S, S] from 0 to 1."""
     background = np.minimum(np.median(grey, axis=(1, 2), keepdims=True), 0.5)
     lighter: Numbers = np.clip((grey - background) / (1 - background), 0.0, 1.0)
-    return lighter * (lighter > _FAINT)
+    return lighter * (lighter > _MIN_INK)
 
 
 def _fit_inked(grey: Numbers, ink: Numbers, edge: Edge) -> tuple[Numbers, Numbers]:
     count, size = len(grey), grey.shape[-1]
-    trials = [_Fitter(grey, start, "area").run(_FIRST_STEPS) for start in _starts(grey, ink)]
+    trials = [
+        _LevenbergMarquardt(grey, start, "area").run(_INITIAL_STEPS) for start in _initial_guesses(grey, ink)
+    ]
     best = np.argmin([trial.cost for trial in trials], axis=0)
     vertices = np.stack([trial.vertices for trial in trials])[best, np.arange(count)]
-    fitter = _Fitter(grey, vertices, edge).run(_STEPS)
+    fitter = _LevenbergMarquardt(grey, vertices, edge).run(_STEPS)
 
     background, contrast = fitter.background[:, None, None], fitter.contrast[:, None, None]
     drawn = fitter.drawn.reshape(grey.shape)
     residual = np.sqrt(((grey - background - contrast * drawn) ** 2).mean(axis=(1, 2)))
-    shape = np.clip((grey - background) / np.maximum(contrast, _LEAST_CONTRAST), 0.0, 1.0)
-    left, right = _converged(shape), _converged(drawn)
+    shape = np.clip((grey - background) / np.maximum(contrast, _MIN_CONTRAST), 0.0, 1.0)
+    left, right = _saturated(shape), _saturated(drawn)
     union = np.maximum(left, right).sum(axis=(1, 2))
     shared = np.minimum(left, right).sum(axis=(1, 2))
     soft_iou = np.divide(shared, union, out=np.zeros(count), where=union > 0)
     area = coverage(fitter.vertices, size)
     outline = np.abs((shape >= 0.5) - area).sum(axis=(1, 2))
-    beyond = (area < UNTOUCHED) & (distance_to_sides(fitter.vertices, size) > STRAY_DISTANCE)
+    beyond = (area < MAX_OUTSIDE_COVERAGE) & (distance_to_sides(fitter.vertices, size) > STRAY_DISTANCE)
     stray = (shape * (beyond & (shape > STRAY_GREY))).sum(axis=(1, 2))
     greys = (fitter.background, fitter.background + fitter.contrast)
     return fitter.vertices, np.stack([residual, soft_iou, outline, stray, *greys])
 
 
-def _converged(shape: Numbers) -> Numbers:
-    return np.clip((shape - CONVERGED) / (1 - 2 * CONVERGED), 0.0, 1.0)
+def _saturated(shape: Numbers) -> Numbers:
+    return np.clip((shape - GREY_TOLERANCE) / (1 - 2 * GREY_TOLERANCE), 0.0, 1.0)
 
 
-def _starts(grey: Numbers, ink: Numbers) -> list[Numbers]:
+def _initial_guesses(grey: Numbers, ink: Numbers) -> list[Numbers]:
     """Three guesses a picture, [N, 3, 2] each: two far apart from all the ink, one from its largest piece."""
     count, size = len(grey), grey.shape[-1]
     everyone = np.arange(count)
@@ -191,7 +193,9 @@ def _starts(grey: Numbers, ink: Numbers) -> list[Numbers]:
     for source, kept in ((ink, 2), (largest_piece(ink), 1)):
         guesses = np.clip(moment_triangles(source, _ANGLES, blur=_BLUR["area"]), -_MARGIN, size + _MARGIN)
         drawn = coverage(guesses.reshape(-1, 3, 2), size).reshape(count, _ANGLES, -1)
-        costs = np.stack([_explain(grey.reshape(count, -1), drawn[:, k])[2] for k in range(_ANGLES)], axis=1)
+        costs = np.stack(
+            [_solve_greys(grey.reshape(count, -1), drawn[:, k])[2] for k in range(_ANGLES)], axis=1
+        )
         first = costs.argmin(axis=1)
         found.append(guesses[everyone, first])
         if kept > 1:
@@ -201,7 +205,7 @@ def _starts(grey: Numbers, ink: Numbers) -> list[Numbers]:
     return found
 
 
-def _explain(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _solve_greys(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     """Background and contrast [N] with which a drawn triangle explains pixels best, and the cost of it.
 
     The cost is the sum of squares of what is left, and `_LEANING` times the square of what white lacks.
@@ -211,21 +215,21 @@ def _explain(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Numbers
         drawn: [N, P].
     """
     count = pixels.shape[1]
-    ones = count + _LEANING
-    cross = drawn.sum(axis=1) + _LEANING
-    squares = (drawn * drawn).sum(axis=1) + _LEANING
-    right = pixels.sum(axis=1) + _LEANING
-    right_drawn = (pixels * drawn).sum(axis=1) + _LEANING
+    ones = count + _WHITE_PRIOR
+    cross = drawn.sum(axis=1) + _WHITE_PRIOR
+    squares = (drawn * drawn).sum(axis=1) + _WHITE_PRIOR
+    right = pixels.sum(axis=1) + _WHITE_PRIOR
+    right_drawn = (pixels * drawn).sum(axis=1) + _WHITE_PRIOR
     # Never zero: by Cauchy and Schwarz it is zero only if all pixels are drawn white, like the leaning.
     determinant = np.maximum(ones * squares - cross**2, 1e-9)
     background = (right * squares - right_drawn * cross) / determinant
     contrast = (right_drawn * ones - right * cross) / determinant
     left = pixels - background[:, None] - contrast[:, None] * drawn
-    cost = (left * left).sum(axis=1) + _LEANING * (background + contrast - 1) ** 2
+    cost = (left * left).sum(axis=1) + _WHITE_PRIOR * (background + contrast - 1) ** 2
     return background, contrast, cost
 
 
-class _Fitter:
+class _LevenbergMarquardt:
     """Levenberg and Marquardt's method for the corners of many triangles at once.
 
     Each picture has its own damping; a picture that has settled takes no further part. The greys are solved for
@@ -236,11 +240,11 @@ class _Fitter:
         self.pixels = grey.reshape(len(grey), -1)
         self.size, self.edge = grey.shape[-1], edge
         self.vertices = vertices.copy()
-        self.drawn, self.slopes = self._draw(vertices)
-        self.background, self.contrast, self.cost = _explain(self.pixels, self.drawn)
+        self.drawn, self.slopes = self._render(vertices)
+        self.background, self.contrast, self.cost = _solve_greys(self.pixels, self.drawn)
         self.damping = np.full(len(grey), 1e-2)
 
-    def run(self, steps: int) -> "_Fitter":
+    def run(self, steps: int) -> "_LevenbergMarquardt":
         """At most so many steps."""
         rows = np.arange(len(self.pixels))
         for _ in range(steps):
@@ -249,16 +253,16 @@ class _Fitter:
                 break
         return self
 
-    def _draw(self, vertices: Numbers) -> tuple[Numbers, Numbers]:
+    def _render(self, vertices: Numbers) -> tuple[Numbers, Numbers]:
         drawn, slopes = coverage_and_slopes(vertices, self.size, edge=self.edge)
         return drawn.reshape(len(vertices), -1), slopes.reshape(len(vertices), 6, -1)
 
     def _step(self, rows: NDArray[np.intp]) -> Mask:
         """One trial for some pictures; returns which of them need no further one."""
         before = self.vertices[rows].reshape(-1, 6)
-        after = np.clip(before + self._proposal(rows, before), -_MARGIN, self.size + _MARGIN)
-        drawn, slopes = self._draw(after.reshape(-1, 3, 2))
-        background, contrast, cost = _explain(self.pixels[rows], drawn)
+        after = np.clip(before + self._proposed_step(rows, before), -_MARGIN, self.size + _MARGIN)
+        drawn, slopes = self._render(after.reshape(-1, 3, 2))
+        background, contrast, cost = _solve_greys(self.pixels[rows], drawn)
         gain = 1 - cost / np.maximum(self.cost[rows], 1e-12)
         better = gain > 0
         self.damping[rows] = np.clip(np.where(better, 0.2, 6.0) * self.damping[rows], 1e-6, 1e6)
@@ -272,7 +276,7 @@ class _Fitter:
         done: Mask = (better & settled) | (self.damping[rows] > 1e3)
         return done
 
-    def _proposal(self, rows: NDArray[np.intp], before: Numbers) -> Numbers:
+    def _proposed_step(self, rows: NDArray[np.intp], before: Numbers) -> Numbers:
         """Steps [n, 6] of the corners."""
         contrast, drawn = self.contrast[rows, None], self.drawn[rows]
         lean = 1 - self.background[rows] - contrast[:, 0]
@@ -285,13 +289,13 @@ class _Fitter:
             [slopes * free[:, :, None], np.ones_like(drawn)[:, None], drawn[:, None]], axis=1
         )
         normal = model @ model.transpose(0, 2, 1)
-        normal[:, 6:, 6:] += _LEANING
+        normal[:, 6:, 6:] += _WHITE_PRIOR
         right = (model @ left[:, :, None])[:, :, 0]
-        right[:, 6:] += _LEANING * lean[:, None]
+        right[:, 6:] += _WHITE_PRIOR * lean[:, None]
         diagonal = np.einsum("nii->ni", normal)
         diagonal[:, :6] += self.damping[rows, None] * np.maximum(diagonal[:, :6], 1e-2) + 1e-9
         diagonal[:, 6:] += 1e-6
         step: Numbers = np.linalg.solve(normal, right[:, :, None])[:, :6, 0]
         longest = np.abs(step).max(axis=1, keepdims=True)
-        bounded: Numbers = step * np.minimum(1.0, _LONGEST_STEP / np.maximum(longest, 1e-12))
+        bounded: Numbers = step * np.minimum(1.0, _MAX_STEP / np.maximum(longest, 1e-12))
         return bounded

@@ -17,7 +17,7 @@ Numbers = NDArray[np.float64]
 _EQUILATERAL: Final[Numbers] = np.stack([(np.cos(a), np.sin(a)) for a in np.arange(3) * 2 * np.pi / 3])
 _COVARIANCE: Final = 1 / 8
 """Of a filled equilateral triangle with corners one pixel from its centroid, in each direction."""
-_NARROWEST: Final = 1e-3
+_MIN_VARIANCE: Final = 1e-3
 """Variance in px^2 that a shape has at least across: less cannot be told from a line."""
 _HALF: Final = 0.5
 _IN_PLANE: Final = np.zeros((3, 3, 3), bool)
@@ -59,7 +59,7 @@ def moment_triangles(ink: Numbers, angles: int, *, blur: float) -> Numbers:
     xy = (ink @ centres) @ centres / total - x * y
     covariance = np.stack([xx - blur, xy, xy, yy - blur], axis=-1).reshape(-1, 2, 2)
     variances, axes = np.linalg.eigh(covariance)
-    stretch = axes * np.sqrt(np.maximum(variances, _NARROWEST) / _COVARIANCE)[:, None, :]
+    stretch = axes * np.sqrt(np.maximum(variances, _MIN_VARIANCE) / _COVARIANCE)[:, None, :]
     turns = np.arange(angles) * (2 * np.pi / 3 / angles)
     cos, sin = np.cos(turns), np.sin(turns)
     turned = _EQUILATERAL @ np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2)

@@ -66,14 +66,14 @@ def main(arguments: list[str] | None = None) -> int:
     edge: Edge | None = None
     try:
         for sheet, output in zip(paths[::2], paths[1::2], strict=True):
-            edge = _keep(sheet, output, edge)
+            edge = _fit_sheet(sheet, output, edge)
     except UserError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
 
 
-def _keep(sheet: Path, output: Path, edge: Edge | None) -> Edge:
+def _fit_sheet(sheet: Path, output: Path, edge: Edge | None) -> Edge:
     """Fit one sheet unless that has been done; returns how its pictures were drawn."""
     images = read_sheet(sheet).images
     before = read_overlay(output, images)

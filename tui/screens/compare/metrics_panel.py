@@ -103,7 +103,7 @@ def _asked(columns: Sequence[EvaluatedRun], key: str) -> Content:
 def _protocol(comparison: Comparison) -> str:
     """How runs were judged, and what a mark means."""
     marks = "* best, or not clearly worse (5% for all together)"
-    evaluated = [one for row in comparison.rows for one in row.is_evaluated]
+    evaluated = [one for row in comparison.rows for one in row.evaluations]
     if not comparison.same_protocol:
         return f"± half a 95% interval; {marks}"
     one = evaluated[0]

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from core.comparison.compare import Comparison, compare
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
@@ -52,7 +52,7 @@ def evaluated_run(
 
 
 def comparison(root: Path, **options: object) -> Comparison:
-    members, problems = gather(RunStore(root).infos())
+    members, problems = read_members(RunStore(root).infos())
     assert problems == []
     return compare(members, **options)
 
@@ -63,9 +63,9 @@ def test_a_clear_winner_is_alone_and_ties_are_named_together(tmp_path):
     found = comparison(tmp_path)
     assert [row.label for row in found.rows] == ["x^10", "linear", "sine"]
     assert found.best("high", "pass_rate") == ["linear", "sine"]
-    clear = [(pair.better, pair.worse) for pair in found.pairs if pair.clear]
+    clear = [(pair.better, pair.worse) for pair in found.pairs if pair.is_significant]
     assert clear == [("linear", "x^10"), ("sine", "x^10")]
-    two = compare(gather(RunStore(tmp_path).infos()[:2])[0])
+    two = compare(read_members(RunStore(tmp_path).infos()[:2])[0])
     assert two.best("high", "pass_rate") == ["linear"]
 
 
@@ -122,10 +122,10 @@ def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_p
         )
     found = comparison(tmp_path)
     assert [(pair.better, pair.worse) for pair in found.pairs] == [("linear s1", "linear s0")]
-    assert not found.comparable("high", "reconstruction_psnr")
+    assert not found.is_comparable("high", "reconstruction_psnr")
     assert found.best("high", "reconstruction_psnr") == []
-    alike = compare(gather(RunStore(tmp_path).infos()[1:])[0])
-    assert alike.comparable("high", "reconstruction_psnr")
+    alike = compare(read_members(RunStore(tmp_path).infos()[1:])[0])
+    assert alike.is_comparable("high", "reconstruction_psnr")
     assert alike.best("high", "reconstruction_psnr") == ["linear s1"]
 
 
@@ -145,7 +145,7 @@ def test_of_several_shared_protocols_that_with_most_numbers_is_taken_and_then_th
     add_evaluation(run, evaluation(full, created="2026-11-24T10:00:00+00:00"))
     add_evaluation(run, evaluation(full, steps=50, created="2026-11-25T10:00:00+00:00"))
     add_evaluation(run, evaluation({"haze": Estimate(0.2)}, steps=10, created="2026-11-26T10:00:00+00:00"))
-    (member,), _ = gather(RunStore(tmp_path).infos())
+    (member,), _ = read_members(RunStore(tmp_path).infos())
     assert member.evaluation is not None
     assert member.evaluation.steps == 50
 
@@ -284,7 +284,7 @@ def test_only_settings_that_differ_are_listed(tmp_path):
     make_run(tmp_path, schedule="sine", epochs=12, created=CREATED + timedelta(seconds=1), **BARE)
     found = comparison(tmp_path)
     assert found.differences == {"schedule.name": ("linear", "sine"), "train.epochs": ("10", "12")}
-    assert compare(gather(RunStore(tmp_path).infos()[:1])[0]).differences == {}
+    assert compare(read_members(RunStore(tmp_path).infos()[:1])[0]).differences == {}
 
 
 def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
@@ -327,8 +327,8 @@ def test_what_real_images_score_is_gathered_from_the_evaluations(tmp_path):
         run = make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
         add_evaluation(run, evaluation({name: Estimate(0.5)}, real={name: Estimate(0.9)}))
     found = comparison(tmp_path)
-    assert found.real("high") == {"haze": Estimate(0.9), "pass_rate": Estimate(0.9)}
-    assert found.real("low") == {}
+    assert found.real_metrics("high") == {"haze": Estimate(0.9), "pass_rate": Estimate(0.9)}
+    assert found.real_metrics("low") == {}
 
 
 def test_a_damaged_evaluation_is_reported_and_the_others_are_compared(tmp_path):
@@ -336,7 +336,7 @@ def test_a_damaged_evaluation_is_reported_and_the_others_are_compared(tmp_path):
     evaluated_run(tmp_path, "sine", 0.9, place=1)
     damaged = RunStore(tmp_path).runs()[1]
     (damaged.path / "evaluation.json").write_text("[{}]")
-    members, problems = gather(RunStore(tmp_path).infos())
+    members, problems = read_members(RunStore(tmp_path).infos())
     assert [member.evaluation is None for member in members] == [False, True]
     assert len(problems) == 1
     assert str(damaged.path) in problems[0]

@@ -45,7 +45,7 @@ def test_images_in_small_parts_give_the_same_numbers(
     y = rng.normal(size=(41, 8)).astype(np.float32)
 
     def measured() -> list[Estimate]:
-        return [*density_coverage(x, y), two_sample.discrepancy(x, y, minus_distance)]
+        return [*density_coverage(x, y), two_sample.squared_mmd(x, y, minus_distance)]
 
     whole = measured()
     monkeypatch.setattr(nearest, "_CHUNK_NUMBERS", 100)

@@ -13,7 +13,7 @@ from core.data import ImageSet, load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.evaluation import evaluator as evaluate_module
-from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, Report, evaluate_images
+from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, Progress, evaluate_images
 from core.runs import METRICS
 from core.runs.results import GROUPS
 
@@ -65,7 +65,7 @@ class Recorder:
         self.seen: dict[str, list[tuple[int, int]]] = {}
 
     @contextlib.contextmanager
-    def __call__(self, doing: str, unit: str) -> Iterator[Report]:
+    def __call__(self, doing: str, unit: str) -> Iterator[Progress]:
         assert unit
         yield lambda done, total: self.seen.setdefault(doing, []).append((done, total))
 
@@ -192,7 +192,7 @@ def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
     assert set(metrics) == {"density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"}
     assert curves == {}
-    assert set(evaluator.real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
+    assert set(evaluator.evaluate_real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
     assert not list(holiday.path.glob("fits-*"))
 
 

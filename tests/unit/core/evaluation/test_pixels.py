@@ -40,7 +40,7 @@ def test_discrepancy_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: 
         across = sum(-np.linalg.norm(x[i] - y[j]) for i in range(n) for j in range(m))
         return float(inner_x / (n * (n - 1)) + inner_y / (m * (m - 1)) - 2 * across / (n * m))
 
-    found = two_sample.discrepancy(x, y, minus_distance)
+    found = two_sample.squared_mmd(x, y, minus_distance)
     assert found.value == pytest.approx(by_hand(x, y))
     error = jackknife_error(
         by_hand(x, y),
@@ -57,7 +57,7 @@ def test_in_one_dimension_it_is_the_energy_distance_of_scipy_but_for_its_bias(
     x, y = rng.normal(size=(40, 1)), rng.normal(0.5, size=(70, 1))
     biased = stats.energy_distance(x[:, 0], y[:, 0]) ** 2
     bias = cdist(x, x).mean() / (len(x) - 1) + cdist(y, y).mean() / (len(y) - 1)
-    assert two_sample.discrepancy(x, y, minus_distance).value == pytest.approx(biased - bias)
+    assert two_sample.squared_mmd(x, y, minus_distance).value == pytest.approx(biased - bias)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.3])
@@ -72,7 +72,7 @@ def test_mmd_of_gaussians_is_that_of_the_closed_form(shift: float, rng: np.rando
     def gaussian(x: Any, y: Any) -> Any:
         return np.exp(squared_distances(x, y) / (-2 * square))
 
-    found = [two_sample.discrepancy(draw(150, shift), draw(250, 0), gaussian) for _ in range(40)]
+    found = [two_sample.squared_mmd(draw(150, shift), draw(250, 0), gaussian) for _ in range(40)]
     assert np.mean([holds(one, truth) for one in found]) >= 0.85
     values = np.array([one.value for one in found])
     assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(len(values))
@@ -80,12 +80,12 @@ def test_mmd_of_gaussians_is_that_of_the_closed_form(shift: float, rng: np.rando
 
 def test_a_discrepancy_needs_two_of_each_and_an_interval_three(rng: np.random.Generator) -> None:
     many = rng.normal(size=(10, 2))
-    assert two_sample.discrepancy(many[:1], many, minus_distance) == Estimate(None)
-    assert two_sample.discrepancy(many, many[:0], minus_distance) == Estimate(None)
-    two = two_sample.discrepancy(many[:2], many, minus_distance)
+    assert two_sample.squared_mmd(many[:1], many, minus_distance) == Estimate(None)
+    assert two_sample.squared_mmd(many, many[:0], minus_distance) == Estimate(None)
+    two = two_sample.squared_mmd(many[:2], many, minus_distance)
     assert two.value is not None
     assert two.low is None
-    bounds(two_sample.discrepancy(many[:3], many, minus_distance))
+    bounds(two_sample.squared_mmd(many[:3], many, minus_distance))
 
 
 # Sliced Wasserstein

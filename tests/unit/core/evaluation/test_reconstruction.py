@@ -13,7 +13,7 @@ from core.data.triangles import render
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import SAMPLERS, run_sampler
 from core.errors import UserError
-from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, share_of_steps, timestep_of
+from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, scaled_steps, timestep_from_strength
 from core.evaluation.metrics.reconstruction import iou, reconstruction, vertex_error
 from core.runs import METRICS
 from core.statistics.estimate import Estimate
@@ -98,27 +98,27 @@ def test_another_sampler_or_number_of_steps_may_be_asked_for():
     ],
 )
 def test_a_shorter_trajectory_makes_its_share_of_the_steps(whole, t, timesteps, calls):
-    assert share_of_steps(whole, t, timesteps) == calls
+    assert scaled_steps(whole, t, timesteps) == calls
 
 
 def test_every_share_of_the_steps_can_be_speced():
     for timesteps, whole in itertools.product((1, 2, 8, 13), (None, 1, 2, 5, 8, 13)):
         if whole is None or whole <= timesteps:
             for t in range(timesteps):
-                assert 1 <= share_of_steps(whole, t, timesteps) <= t + 1
+                assert 1 <= scaled_steps(whole, t, timesteps) <= t + 1
 
 
 @pytest.mark.parametrize(
     ("strength", "timesteps", "t"), [(1.0, 20, 19), (0.5, 20, 9), (1e-9, 20, 0), (1.0, 1, 0), (0.5, 1, 0)]
 )
 def test_a_strength_is_a_share_of_the_timesteps(strength, timesteps, t):
-    assert timestep_of(strength, timesteps) == t
+    assert timestep_from_strength(strength, timesteps) == t
 
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, math.nan, math.inf])
 def test_a_strength_that_cannot_be_is_refused(strength):
     with pytest.raises(UserError, match=f"expected a strength above 0 and at most 1, got {strength}"):
-        timestep_of(strength, 20)
+        timestep_from_strength(strength, 20)
 
 
 @pytest.mark.parametrize("t", [-1, 20])
