@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from core.cli.output import format_table, number
 from core.comparison.compare import LOSSES, Comparison, ComparisonRow
-from core.comparison.formatting import MISSING, bracket_text, narrow_texts, short_text, metric_title
+from core.comparison.formatting import MISSING, bracket_text, metric_title, narrow_texts, short_text
 from core.imaging import braille_chart
 from core.runs import METRICS, minmax_buckets
 from core.runs.results import GROUPS

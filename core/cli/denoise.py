@@ -160,8 +160,8 @@ def _denoise(
     """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
     import torch
 
-    from core.evaluation.preprocess import to_x0
     from core.evaluation.metrics.denoising import denoise
+    from core.evaluation.preprocess import to_x0
 
     states = []
     with counting("denoising", "network calls") as report:

@@ -16,7 +16,7 @@ from core.cli.options import device_option, json_option, prepare_torch, runs_opt
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.run_selection import chosen_runs
-from core.comparison.formatting import MISSING, interval_text, sampler_text, metric_title, value_text
+from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize

@@ -19,9 +19,9 @@ from core.comparison.compare import compare
 from core.comparison.formatting import (
     bracket_text,
     interval_text,
+    metric_title,
     scale_exponent,
     short_text,
-    metric_title,
     value_text,
 )
 from core.comparison.grouping import read_members

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.preprocess import Images, to_x0
 from core.evaluation.metrics.denoising import (
     Numbers,
     Progress,
@@ -18,6 +17,7 @@ from core.evaluation.metrics.denoising import (
     scaled_steps,
     timestep_from_strength,
 )
+from core.evaluation.preprocess import Images, to_x0
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.statistics.estimate import Estimate

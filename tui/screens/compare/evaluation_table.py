@@ -8,7 +8,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from core.comparison.compare import Comparison
-from core.comparison.formatting import narrow_texts, short_text, metric_title
+from core.comparison.formatting import metric_title, narrow_texts, short_text
 from core.runs.results import GROUPS, METRICS
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation

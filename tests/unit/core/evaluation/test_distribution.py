@@ -48,7 +48,7 @@ def test_images_in_small_parts_give_the_same_numbers(
         return [*density_coverage(x, y), two_sample.squared_mmd(x, y, minus_distance)]
 
     whole = measured()
-    monkeypatch.setattr(nearest, "_CHUNK_NUMBERS", 100)
+    monkeypatch.setattr(nearest, "_CHUNK_SIZE", 100)
     for one, other in zip(measured(), whole, strict=True):
         assert msgspec.structs.astuple(one) == pytest.approx(msgspec.structs.astuple(other), rel=1e-5)
 

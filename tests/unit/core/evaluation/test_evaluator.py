@@ -122,12 +122,12 @@ def test_evaluating_again_gives_the_same_numbers_and_another_seed_nearly_so(tria
 
 
 def test_real_images_are_evaluated_as_if_they_were_samples(evaluator):
-    real = evaluator.real(100)
+    real = evaluator.evaluate_real(100)
     assert set(real) == {name for group in IMAGE_GROUPS for name in GROUPS[group]} - {"copy_z"}
     assert real["pass_rate"].high >= 0.95
     assert real["copies"].value < 0.5
-    assert evaluator.real(100) is real
-    assert set(evaluator.real(100, ["grey"])) == set(GROUPS["grey"])
+    assert evaluator.evaluate_real(100) is real
+    assert set(evaluator.evaluate_real(100, ["grey"])) == set(GROUPS["grey"])
 
 
 def test_fewer_held_out_images_can_be_enough(triangles):

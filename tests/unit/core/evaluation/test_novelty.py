@@ -48,7 +48,7 @@ def length(estimate: Estimate) -> float:
 def test_the_nearest_rows_are_those_of_brute_force(
     chunk: int, size: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr("core.statistics.nearest._CHUNK_NUMBERS", chunk)
+    monkeypatch.setattr("core.statistics.nearest._CHUNK_SIZE", chunk)
     rows, reference = rng.random((23, 7), np.float32), rng.random((size, 7), np.float32)
     index, distance = nearest(rows, reference, 3)
     all_distances = cdist(rows.astype(np.float64), reference.astype(np.float64))
