@@ -206,7 +206,7 @@ class _Session:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
         groups = self._applying(evaluator)
         if only_new:
-            planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
+            planned = plan_evaluation(run, evaluator, count=count, overrides=drawing, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
@@ -216,7 +216,7 @@ class _Session:
             run,
             evaluator,
             count=count,
-            drawing=drawing,
+            overrides=drawing,
             seed=self._seed,
             groups=groups,
             device=self._device,

@@ -74,7 +74,7 @@ def command(
     loaded = load_model(found, device)
     loaded = replace(loaded, config=drawing.applied_to(loaded.config))
     with counting("sampling", "network calls") as report:
-        values = draw_samples(loaded, count, seed=seed, report=report)
+        values = draw_samples(loaded, count, seed=seed, progress=report)
     how = loaded.config.sample
     pixels = to_tiles(to_pixels(values))
     meta = {

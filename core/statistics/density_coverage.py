@@ -1,6 +1,6 @@
-"""Density and coverage: how samples lie in the neighbourhoods of real pictures.
+"""Density and coverage of samples in the neighbourhoods of real images.
 
-Letters of shapes: N samples, R real pictures, D numbers of a picture, k neighbours.
+Letters of shapes: N samples, R real images, D numbers of an image, k neighbours.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
-from core.statistics.intervals import proportion
+from core.statistics.intervals import nonnegative, proportion
 from core.statistics.nearest import Rows, row_chunks, squared_distances
 from core.statistics.two_sample import jackknife_interval
 
@@ -21,19 +21,18 @@ NEIGHBOURS: Final = 5
 
 
 def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) -> tuple[Estimate, Estimate]:
-    """How densely samples lie around real pictures, and how many of these have one near at all.
+    """Estimate the density of samples around real images, and the share of real images with a sample nearby.
 
-    A real picture's neighbourhood is the ball that ends at its k-th nearest real one. Were samples distributed as
-    the real pictures, density would be 1 on average; coverage 1 - 2^-k, nearly, for as many samples as real
-    pictures.
+    A real image's neighbourhood is the ball up to its k-th nearest real image. If samples are distributed as the real
+    images, density is 1 on average. Coverage then is nearly 1 - 2^-k for as many samples as real images.
 
-    Resampling with replacement would make twins, at no distance from each other, so intervals come from the
-    delete-one jackknife over samples and real pictures. Without a real picture, the balls that ended at it or
-    had it inside end at the next one. The interval of coverage is never shorter than Wilson's for a share of R.
+    Resampling with replacement would make twins at distance 0, so intervals come from the delete-one jackknife over
+    samples and real images. When a real image is left out, the balls that ended at it or contained it grow to the next
+    one. The interval of coverage is never shorter than Wilson's for a share of R.
 
     Args:
         samples: [N, D].
-        real: [R, D], no two of them alike: the ball of k + 1 twins is empty. Dither pictures of few levels.
+        real: [R, D], no two alike, because the ball of k + 1 twins is empty; dither images of few levels.
         neighbours: k.
 
     Returns:
@@ -62,7 +61,7 @@ def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) ->
         (covered.sum() - alone) / len(real),
         _leave_one_out_sums(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
     )
-    return _not_below_0(density), _union(coverage, proportion(int(covered.sum()), len(real)))
+    return nonnegative(density), _union(coverage, proportion(int(covered.sum()), len(real)))
 
 
 @dataclass(frozen=True)
@@ -78,11 +77,11 @@ class _Balls:
     inside: Counts
     """Samples in each ball [R]."""
     inside_next: Counts
-    """Samples in each ball, were it to end at the next neighbour [R]."""
+    """Samples in each ball if it grows to the next neighbour [R]."""
     member: Counts
     """A sample in each ball [R]; 0 where there is none."""
     containing: Counts
-    """Balls around each sample [N]."""
+    """Balls that contain each sample [N]."""
 
 
 def _nearest_neighbours(real: Rows, count: int) -> _Neighbours:
@@ -114,20 +113,14 @@ def _count_samples(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Ba
 
 
 def _leave_one_out_sums(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
-    """Sums over all balls but that of one real picture [R], when balls that had it inside have grown."""
+    """Sum over all balls but that of one real image [R], with the balls that contained this image grown."""
     gained = np.bincount(grown.ravel(), np.repeat(then - now, grown.shape[1]), minlength=len(now))
     kept = np.full(len(now), now.sum()) - now
     return np.add(kept, gained, dtype=np.float64)
 
 
-def _not_below_0(estimate: Estimate) -> Estimate:
-    return (
-        estimate if estimate.low is None else Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
-    )
-
-
 def _union(estimate: Estimate, other: Estimate) -> Estimate:
-    """With the lower of the two lower and the higher of the two upper bounds, which are shares."""
+    """Widen an interval to contain another; the bounds are shares."""
     lows = [bound for bound in (estimate.low, other.low) if bound is not None]
     highs = [bound for bound in (estimate.high, other.high) if bound is not None]
     return Estimate(estimate.value, max(0.0, min(lows)), min(1.0, max(highs)))

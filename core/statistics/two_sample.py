@@ -1,15 +1,16 @@
-"""How far apart two samples are: distances between distributions, with intervals that are made for 0 too.
+"""Distances between the distributions of two samples, with intervals that are valid at a distance of 0 too.
 
-What is resampled twice is further apart than what was drawn once, so a percentile bootstrap fails for distances: of
-its intervals for the Kolmogorov-Smirnov distance of equal distributions, not one in two hundred held the 0. Instead:
+A percentile bootstrap fails for distances, because resamples are further apart than the samples themselves. Of its
+intervals for the Kolmogorov-Smirnov distance of equal distributions, not one in two hundred held the 0. Instead:
 
-- Kolmogorov-Smirnov and Kuiper are norms of a difference, which cannot be wrong by more than the norm of the
-  difference's own error, and this error is bootstrapped. Such an interval is wide, but holds.
-- MMD and energy distance are unbiased averages over pairs, which get the delete-one jackknife. In our trials it held
-  the truth in 94 to 99% for MMD of 50 dimensions, and in 88 to 95% for energy of two, the least just above 0.
-- Of the squared sliced Wasserstein distance, bias and interval are bootstrapped.
+- Kolmogorov-Smirnov and Kuiper are norms of a difference. Their error is at most the norm of the difference's own
+  error, and this error is bootstrapped. Such an interval is wide, but it holds.
+- MMD and energy distance are unbiased averages over pairs and have intervals from the delete-one jackknife. In our
+  trials they held the truth in 94 to 99% for MMD of 50 dimensions, and in 88 to 95% for energy of two, least often just
+  above 0.
+- Bias and interval of the squared sliced Wasserstein distance are bootstrapped.
 
-Letters of shapes: n and m members of two samples, L directions, D numbers of a picture.
+Letters of shapes: n and m members of two samples, L directions, D numbers of an image.
 """
 
 from collections.abc import Callable
@@ -34,13 +35,13 @@ _RESAMPLED_DIRECTIONS: Final = 128
 def kolmogorov_smirnov(
     x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> Estimate:
-    """The largest difference between two empirical distribution functions; from 0 to 1.
+    """Compute the largest difference between two empirical distribution functions; from 0 to 1.
 
     Args:
         x: [n].
         y: [m].
-        rng: resamples them.
-        resamples: how often.
+        rng: draws the resamples.
+        resamples: number of resamples.
 
     Returns:
         The distance; undefined where a sample is empty.
@@ -49,15 +50,15 @@ def kolmogorov_smirnov(
 
 
 def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
-    """The largest difference upwards plus the largest downwards; from 0 to 1.
+    """Compute the largest difference upwards plus the largest downwards; from 0 to 1.
 
-    Unlike Kolmogorov-Smirnov's it does not depend on where a circle is cut open, so it suits directions.
+    Unlike the Kolmogorov-Smirnov distance it does not depend on where a circle is cut open, so it suits directions.
 
     Args:
         x: [n], on a circle that is cut anywhere.
         y: [m].
-        rng: resamples them.
-        resamples: how often.
+        rng: draws the resamples.
+        resamples: number of resamples.
 
     Returns:
         The distance; undefined where a sample is empty.
@@ -70,14 +71,15 @@ def kuiper(x: Numbers, y: Numbers, *, rng: np.random.Generator, resamples: int =
 
 
 def squared_mmd(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> Estimate:
-    """The unbiased squared maximum mean discrepancy of a kernel: a little below 0 half the time for equals.
+    """Estimate the squared maximum mean discrepancy (MMD) of a kernel without bias.
 
-    With minus the Euclidean distance for kernel it is the energy distance 2E|x-y| - E|x-x'| - E|y-y'|.
+    For equal distributions it is slightly below 0 half the time. With minus the Euclidean distance as the kernel it is
+    the energy distance 2E|x-y| - E|x-x'| - E|y-y'|.
 
     Args:
         x: [n, ...].
         y: [m, ...].
-        kernel: of some members of each to a matrix.
+        kernel: maps some members of each sample to the matrix of their kernel values.
 
     Returns:
         The value and a normal interval from the delete-one jackknife; undefined unless n and m are at least 2.
@@ -107,12 +109,12 @@ def sliced_wasserstein(
     rng: np.random.Generator,
     directions: int = 1024,
 ) -> Estimate:
-    """The root of the mean squared Wasserstein-2 distance of projections, about 0 for equal distributions.
+    """Estimate the root of the mean squared Wasserstein-2 distance of projections, about 0 for equal distributions.
 
     Samples a shift s apart are at distance |s| / sqrt(D). Directions are orthonormal, each of them uniform; with D
-    of them a shift is measured exactly. The bootstrap takes off the bias, which would make the distance of few
-    pictures larger than that of many; its basic interval, of the square, is of pictures and for the directions
-    drawn, of which it looks at 128.
+    directions a shift is measured exactly. The bootstrap removes the bias, which would make the distance of few images
+    larger than that of many. Its basic interval, of the square, covers the choice of images, for the drawn directions,
+    of which it uses 128.
 
     Args:
         x: [n, D].
@@ -121,7 +123,7 @@ def sliced_wasserstein(
         directions: L; at most D are drawn.
 
     Returns:
-        The distance, in the pictures' unit; undefined where a sample is empty.
+        The distance, in the images' unit; undefined where a sample is empty.
 
     Reference: Bonneel et al. 2015, "Sliced and Radon Wasserstein Barycenters of Measures"; Efron and Tibshirani 1993,
     chapters 10 and 13, for bias and basic interval.
@@ -157,22 +159,22 @@ def sliced_wasserstein(
         ]
     )
     corrections = [excess.mean(), *np.quantile(excess, [(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2])]
-    value, low, high = (float(np.sqrt(max(0.0, seen.mean() - taken))) for taken in corrections)
+    value, low, high = (float(np.sqrt(max(0.0, seen.mean() - correction))) for correction in corrections)
     return Estimate(value, min(low, value), max(high, value))
 
 
-def jackknife_interval(value: float, *leaving_one: NDArray[np.float64]) -> Estimate:
-    """A normal interval from what a value becomes without each member of each independent sample.
+def jackknife_interval(value: float, *leave_one_out: NDArray[np.float64]) -> Estimate:
+    """Compute a normal interval from the values of a statistic with each member of each independent sample left out.
 
     Args:
-        value: of all members.
-        leaving_one: [n] for each sample.
+        value: the statistic of all members.
+        leave_one_out: [n] for each sample.
 
     Returns:
-        The value; without bounds where a sample has one member, or where leaving any out changes nothing.
+        The value; without bounds where a sample has one member, or where leaving any member out changes nothing.
     """
-    variance = sum((len(values) - 1) * values.var() for values in leaving_one)
-    if min(map(len, leaving_one)) < 2 or variance <= 0:
+    variance = sum((len(values) - 1) * values.var() for values in leave_one_out)
+    if min(map(len, leave_one_out)) < 2 or variance <= 0:
         return Estimate(value)
     half = NORMAL_95 * float(np.sqrt(variance))
     return Estimate(value, value - half, value + half)
@@ -207,7 +209,7 @@ def _cdf_distance(
 
 
 def _bootstrap_counts(size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each member is drawn when as many are drawn with replacement."""
+    """Draw as many members as there are, with replacement, and count how often each is drawn."""
     return np.bincount(rng.integers(size, size=size), minlength=size)
 
 
@@ -219,12 +221,12 @@ def _sort_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[
 def _resample_sorted(
     rows: NDArray[np.float32], order: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Sorted projections of one resample of pictures, without sorting again."""
+    """Draw one resample of the images and return its sorted projections, without sorting again."""
     return np.repeat(rows, _bootstrap_counts(rows.shape[1], rng)[order].ravel()).reshape(rows.shape)
 
 
 def _row_sums(x: NDArray[Any], y: NDArray[Any], kernel: Kernel) -> NDArray[np.float64]:
-    """Of each x over all y; over all others where both are one sample."""
+    """Sum the kernel of each x over all y, or over all other x where both are the same array."""
     sums = np.empty(len(x))
     for part in row_chunks(len(x), len(y)):
         values = kernel(x[part], y)

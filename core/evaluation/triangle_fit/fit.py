@@ -1,12 +1,13 @@
-"""The filled triangle that fits each picture best, and how well it fits.
+"""Least-squares fit of a filled triangle to each image, and measures of the fit.
 
-Letters of shapes: N pictures, S pixels a side, P = S * S pixels.
-A picture is explained as background + contrast * triangle. The corners are found by Levenberg and Marquardt's
-method on all pictures at once; for each trial the two greys are found in closed form, leaning a little towards
-black and white, since a sliver leaves open whether it is thin and white or thick and grey.
+The model of an image is background + contrast * triangle. The Levenberg-Marquardt method finds the corners in all
+images at once. For each trial the two greys follow in closed form, with a weak prior towards black and white, because
+a sliver leaves open whether it is thin and white or thick and grey.
+
+Letters of shapes: N images, S pixels a side, P = S * S pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -20,22 +21,22 @@ Numbers = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 NEAR_EMPTY: Final = 3.0
-"""Pixels of ink below which a picture is not asked for its shape."""
+"""Pixels of ink below which no triangle is fitted to an image."""
 GREY_TOLERANCE: Final = 1 / 12
-"""Greys this close to the picture's own black or white count as that: haze and grain are not matters of shape."""
+"""Greys this close to the image's own black or white count as black or white: haze and grain are not shape."""
 STRAY_DISTANCE: Final = 2.0
 STRAY_GREY: Final = 0.25
 MAX_OUTSIDE_COVERAGE: Final = 1e-3
-"""Share of a pixel that a triangle may cover while it counts as outside: more than rounding, less than a grey."""
+"""Largest share of a pixel, above rounding and below a grey level, that may be covered while it counts as outside."""
 
 _MIN_INK: Final = 0.1
-"""Grey above the background that is no ink yet."""
+"""Grey above the background from which on a pixel counts as ink."""
 _MIN_CONTRAST: Final = 0.2
-"""Below it a shape counts as fainter than the triangle, instead of being stretched to white."""
+"""Smallest contrast that is stretched to white; below it, a shape counts as fainter than the triangle."""
 _WHITE_PRIOR: Final = 2.0
-"""Pixels' worth of evidence that the triangle is white."""
+"""Weight of the prior that the triangle is white, in pixels."""
 _MARGIN: Final = 1.0
-"""How far outside the picture a corner may be, in pixels."""
+"""Largest distance of a corner outside the image, in pixels."""
 _ANGLES: Final = 8
 _INITIAL_STEPS: Final = 4
 _STEPS: Final = 20
@@ -46,19 +47,19 @@ _BLUR: Final[dict[Edge, float]] = {"area": 1 / 12, "tent": 1 / 6}
 
 @dataclass(frozen=True, eq=False)
 class TriangleFits:
-    """Best-fitting triangles of N pictures; all is NaN, but the ink, where there is too little ink to fit one.
+    """Best-fitting triangles of N images; where there is too little ink to fit one, all but the ink is NaN.
 
     Attributes:
-        vertices: [N, 3, 2] as (x, y) in pixels of the picture.
+        vertices: [N, 3, 2] as (x, y) in pixels of the image.
         residual: [N], root of the mean squared difference from the fitted triangle, in grey of 0 to 1.
-        soft_iou: [N], overlap of shape and triangle over their union, summed in greys, with the haze taken away:
-            the background is subtracted, the contrast divided out, what is nearly black or white is so.
-        outline: [N], px^2 by which the white pixels, cut at half grey, differ from the triangle's exact area.
-        stray: [N], px^2 of ink that is farther than two pixels outside the triangle.
+        soft_iou: [N], overlap of shape and triangle over their union, summed in greys, without the haze: the
+            background is subtracted, the contrast divided out, and nearly black or white becomes black or white.
+        outline: [N], px^2 by which the white pixels, thresholded at half grey, differ from the triangle's exact area.
+        stray: [N], px^2 of ink more than two pixels outside the triangle.
         ink: [N], px^2 above the background.
         background: [N], grey of 0 to 1.
         foreground: [N], likewise.
-        edge: how the triangles were drawn.
+        edge: edge of the rendered triangles.
     """
 
     vertices: Numbers
@@ -76,45 +77,50 @@ class TriangleFits:
 
     @property
     def near_empty(self) -> Mask:
-        """[N], which pictures have too little ink for a triangle."""
+        """[N], True for images with too little ink for a triangle."""
         return self.ink < NEAR_EMPTY
 
     def select(self, rows: Mask | NDArray[np.intp] | slice) -> "TriangleFits":
-        """Some of the pictures, as numpy would index them."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "edge"}
-        return TriangleFits(edge=self.edge, **{name: part[rows] for name, part in parts.items()})
+        """Select some of the images, as numpy indexes them."""
+        return TriangleFits(edge=self.edge, **{name: getattr(self, name)[rows] for name in ARRAYS})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["TriangleFits"]) -> "TriangleFits":
+        """Concatenate fits of several sets of images; at least one, and all with the same edge."""
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS}
+        return cls(edge=parts[0].edge, **arrays)
+
+
+ARRAYS: Final = tuple(field.name for field in fields(TriangleFits) if field.name != "edge")
+"""Names of the arrays of `TriangleFits`."""
 
 
 def fit_triangles(images: NDArray[np.floating], *, edge: Edge = "tent") -> TriangleFits:
-    """Fit a filled triangle to each picture.
+    """Fit a filled triangle to each image.
 
     Args:
-        pictures: float [N, C, S, S] in [0, 1], light on dark; of several channels the lightest counts.
-        edge: how the pictures were drawn, see `core.evaluation.triangle_fit.raster.coverage`; `find_edge` finds it out.
+        images: float [N, C, S, S] in [0, 1], light on dark; of several channels the lightest counts.
+        edge: edge of the images' triangles, see `core.evaluation.triangle_fit.raster.coverage` and `find_edge`.
 
     Raises:
         ValueError: another shape or type, or NaN.
     """
     grey = lightest_channel(images)
-    fits = [_fit(part, edge) for part in _batches(grey)]
-    names = [field.name for field in fields(TriangleFits) if field.name != "edge"]
-    joined = {name: np.concatenate([getattr(one, name) for one in fits]) for name in names}
-    return TriangleFits(edge=edge, **joined)
+    return TriangleFits.concatenate([_fit(part, edge) for part in _batches(grey)])
 
 
 def find_edge(images: NDArray[np.floating], *, count: int = 200) -> Edge:
-    """How triangles were drawn: the edge that leaves the smaller median residual on the first `count` pictures."""
-    few = images[:count]
-    tent, area = (fit_triangles(few, edge=edge) for edge in EDGES)
+    """Find the edge that leaves the smaller median residual on the first `count` images."""
+    tent, area = (fit_triangles(images[:count], edge=edge) for edge in EDGES)
     inked = ~tent.near_empty
-    # Without a triangle nothing can be told, and nothing depends on it.
+    # Without a triangle the edge cannot be found, but then nothing depends on it.
     if not inked.any() or np.median(tent.residual[inked]) <= np.median(area.residual[inked]):
         return "tent"
     return "area"
 
 
 def lightest_channel(images: NDArray[np.floating]) -> Numbers:
-    """Checked pictures as float64 [N, S, S] in [0, 1].
+    """Check images and reduce them to their lightest channel, float64 [N, S, S] in [0, 1].
 
     Raises:
         ValueError: not float [N, C, S, S], or NaN in it.
@@ -131,7 +137,7 @@ def lightest_channel(images: NDArray[np.floating]) -> Numbers:
 
 
 def _batches(grey: Numbers) -> Iterator[Numbers]:
-    """A few pictures at a time stay in the processor's cache; at least one batch, if an empty one."""
+    """Split images into batches that stay in the processor's cache; at least one batch, which may be empty."""
     size = max(1, _BATCH_PIXELS // max(1, grey[0].size if len(grey) else 1))
     for begin in range(0, max(1, len(grey)), size):
         yield grey[begin : begin + size]
@@ -141,16 +147,16 @@ def _fit(grey: Numbers, edge: Edge) -> TriangleFits:
     ink = _ink(grey) if len(grey) else grey
     amount = ink.sum(axis=(1, 2))
     rows = np.flatnonzero(amount >= NEAR_EMPTY)
-    found = np.full((len(grey), 3, 2), np.nan)
+    vertices = np.full((len(grey), 3, 2), np.nan)
     numbers = np.full((6, len(grey)), np.nan)
     if len(rows):
-        found[rows], numbers[:, rows] = _fit_inked(grey[rows], ink[rows], edge)
+        vertices[rows], numbers[:, rows] = _fit_inked(grey[rows], ink[rows], edge)
     residual, soft_iou, outline, stray, background, foreground = numbers
-    return TriangleFits(found, residual, soft_iou, outline, stray, amount, background, foreground, edge)
+    return TriangleFits(vertices, residual, soft_iou, outline, stray, amount, background, foreground, edge)
 
 
 def _ink(grey: Numbers) -> Numbers:
-    """What is clearly lighter than the background, [N, S, S] from 0 to 1."""
+    """Extract what is clearly lighter than the background, [N, S, S] from 0 to 1."""
     background = np.minimum(np.median(grey, axis=(1, 2), keepdims=True), 0.5)
     lighter: Numbers = np.clip((grey - background) / (1 - background), 0.0, 1.0)
     return lighter * (lighter > _MIN_INK)
@@ -182,14 +188,15 @@ def _fit_inked(grey: Numbers, ink: Numbers, edge: Edge) -> tuple[Numbers, Number
 
 
 def _saturated(shape: Numbers) -> Numbers:
+    """Stretch the contrast so that greys within `GREY_TOLERANCE` of black or white become black or white."""
     return np.clip((shape - GREY_TOLERANCE) / (1 - 2 * GREY_TOLERANCE), 0.0, 1.0)
 
 
 def _initial_guesses(grey: Numbers, ink: Numbers) -> list[Numbers]:
-    """Three guesses a picture, [N, 3, 2] each: two far apart from all the ink, one from its largest piece."""
+    """Guess three triangles an image, [N, 3, 2] each: two far apart from all the ink, one from its largest piece."""
     count, size = len(grey), grey.shape[-1]
     everyone = np.arange(count)
-    found = []
+    selected = []
     for source, kept in ((ink, 2), (largest_piece(ink), 1)):
         guesses = np.clip(moment_triangles(source, _ANGLES, blur=_BLUR["area"]), -_MARGIN, size + _MARGIN)
         drawn = coverage(guesses.reshape(-1, 3, 2), size).reshape(count, _ANGLES, -1)
@@ -197,22 +204,26 @@ def _initial_guesses(grey: Numbers, ink: Numbers) -> list[Numbers]:
             [_solve_greys(grey.reshape(count, -1), drawn[:, k])[2] for k in range(_ANGLES)], axis=1
         )
         first = costs.argmin(axis=1)
-        found.append(guesses[everyone, first])
+        selected.append(guesses[everyone, first])
         if kept > 1:
             apart = np.abs((np.arange(_ANGLES) - first[:, None] + _ANGLES // 2) % _ANGLES - _ANGLES // 2)
             second = np.where(apart >= _ANGLES // 4, costs, np.inf).argmin(axis=1)
-            found.append(guesses[everyone, second])
-    return found
+            selected.append(guesses[everyone, second])
+    return selected
 
 
 def _solve_greys(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """Background and contrast [N] with which a drawn triangle explains pixels best, and the cost of it.
+    """Solve for the background and contrast [N] that fit a rendered triangle to the pixels best.
 
-    The cost is the sum of squares of what is left, and `_LEANING` times the square of what white lacks.
+    The cost is the sum of squared residuals, plus `_WHITE_PRIOR` times the square of the foreground's distance to
+    white.
 
     Args:
         pixels: [N, P].
         drawn: [N, P].
+
+    Returns:
+        Background, contrast and cost, each [N].
     """
     count = pixels.shape[1]
     ones = count + _WHITE_PRIOR
@@ -220,7 +231,7 @@ def _solve_greys(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Num
     squares = (drawn * drawn).sum(axis=1) + _WHITE_PRIOR
     right = pixels.sum(axis=1) + _WHITE_PRIOR
     right_drawn = (pixels * drawn).sum(axis=1) + _WHITE_PRIOR
-    # Never zero: by Cauchy and Schwarz it is zero only if all pixels are drawn white, like the leaning.
+    # Never zero: by Cauchy and Schwarz it is zero only if all pixels are drawn white, like the prior.
     determinant = np.maximum(ones * squares - cross**2, 1e-9)
     background = (right * squares - right_drawn * cross) / determinant
     contrast = (right_drawn * ones - right * cross) / determinant
@@ -230,10 +241,10 @@ def _solve_greys(pixels: Numbers, drawn: Numbers) -> tuple[Numbers, Numbers, Num
 
 
 class _LevenbergMarquardt:
-    """Levenberg and Marquardt's method for the corners of many triangles at once.
+    """The Levenberg-Marquardt method for the corners of many triangles at once.
 
-    Each picture has its own damping; a picture that has settled takes no further part. The greys are solved for
-    exactly after each step, and move along in the linear model of the next (Kaufman 1975).
+    Each image has its own damping, and an image that has converged is left out of further steps. The greys are solved
+    for exactly after each step, and are variables of the linear model of the next step (Kaufman 1975).
     """
 
     def __init__(self, grey: Numbers, vertices: Numbers, edge: Edge) -> None:
@@ -245,7 +256,7 @@ class _LevenbergMarquardt:
         self.damping = np.full(len(grey), 1e-2)
 
     def run(self, steps: int) -> "_LevenbergMarquardt":
-        """At most so many steps."""
+        """Make at most `steps` steps."""
         rows = np.arange(len(self.pixels))
         for _ in range(steps):
             rows = rows[~self._step(rows)]
@@ -258,7 +269,7 @@ class _LevenbergMarquardt:
         return drawn.reshape(len(vertices), -1), slopes.reshape(len(vertices), 6, -1)
 
     def _step(self, rows: NDArray[np.intp]) -> Mask:
-        """One trial for some pictures; returns which of them need no further one."""
+        """Make one trial step for some images; returns True for those that need no further step."""
         before = self.vertices[rows].reshape(-1, 6)
         after = np.clip(before + self._proposed_step(rows, before), -_MARGIN, self.size + _MARGIN)
         drawn, slopes = self._render(after.reshape(-1, 3, 2))
@@ -266,23 +277,23 @@ class _LevenbergMarquardt:
         gain = 1 - cost / np.maximum(self.cost[rows], 1e-12)
         better = gain > 0
         self.damping[rows] = np.clip(np.where(better, 0.2, 6.0) * self.damping[rows], 1e-6, 1e6)
-        settled = (gain < 1e-3) & (np.abs(after - before).max(axis=1) < 0.01)
+        converged = (gain < 1e-3) & (np.abs(after - before).max(axis=1) < 0.01)
 
         accepted = rows[better]
         self.vertices[accepted] = after[better].reshape(-1, 3, 2)
         self.drawn[accepted], self.slopes[accepted] = drawn[better], slopes[better]
         self.background[accepted], self.contrast[accepted] = background[better], contrast[better]
         self.cost[accepted] = cost[better]
-        done: Mask = (better & settled) | (self.damping[rows] > 1e3)
+        done: Mask = (better & converged) | (self.damping[rows] > 1e3)
         return done
 
     def _proposed_step(self, rows: NDArray[np.intp], before: Numbers) -> Numbers:
-        """Steps [n, 6] of the corners."""
+        """Compute the steps of the corners, [n, 6]."""
         contrast, drawn = self.contrast[rows, None], self.drawn[rows]
-        lean = 1 - self.background[rows] - contrast[:, 0]
+        below_white = 1 - self.background[rows] - contrast[:, 0]
         left = self.pixels[rows] - self.background[rows, None] - contrast * drawn
         slopes = self.slopes[rows] * contrast[:, :, None]
-        # A corner at the limit that wants to go on is left out, or it would bend the others' step.
+        # A corner at the limit whose step leads outside is left out, or it would bend the other corners' step.
         uphill = (slopes @ left[:, :, None])[:, :, 0]
         free = ~(((before <= -_MARGIN) & (uphill < 0)) | ((before >= self.size + _MARGIN) & (uphill > 0)))
         model = np.concatenate(
@@ -291,7 +302,7 @@ class _LevenbergMarquardt:
         normal = model @ model.transpose(0, 2, 1)
         normal[:, 6:, 6:] += _WHITE_PRIOR
         right = (model @ left[:, :, None])[:, :, 0]
-        right[:, 6:] += _WHITE_PRIOR * lean[:, None]
+        right[:, 6:] += _WHITE_PRIOR * below_white[:, None]
         diagonal = np.einsum("nii->ni", normal)
         diagonal[:, :6] += self.damping[rows, None] * np.maximum(diagonal[:, :6], 1e-2) + 1e-9
         diagonal[:, 6:] += 1e-6

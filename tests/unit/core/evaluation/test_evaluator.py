@@ -13,7 +13,8 @@ from core.data import ImageSet, load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.evaluation import evaluator as evaluate_module
-from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, Progress, evaluate_images
+from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, evaluate_images
+from core.evaluation.metrics import Progress
 from core.runs import METRICS
 from core.runs.results import GROUPS
 

@@ -88,7 +88,7 @@ def test_a_seed_means_the_same_images_each_time_and_another_means_others():
 
 def test_progress_counts_the_networks_calls_to_the_end():
     seen: list[tuple[int, int]] = []
-    draw_samples(loaded(steps=3), BATCH + 1, report=lambda done, total: seen.append((done, total)))
+    draw_samples(loaded(steps=3), BATCH + 1, progress=lambda done, total: seen.append((done, total)))
     assert {total for _, total in seen} == {6}
     assert sorted({done for done, _ in seen}) == list(range(7))
 
