@@ -24,7 +24,7 @@ def draw_samples(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Draw samples as the run's configuration says; `core.config.SamplingOverrides` changes it.
+    """Draw samples with the run's own sampling configuration; `core.config.SamplingOverrides` changes it.
 
     Args:
         loaded: the run, as of a checkpoint.

@@ -44,30 +44,31 @@ def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) ->
     if not len(samples) or len(real) < neighbours + 2:
         return Estimate(None), Estimate(None)
     centre = real.mean(0)
-    near = _nearest_neighbours(real - centre, neighbours + 1)
-    balls = _count_samples(samples - centre, real - centre, near.squares[:, -2:])
-    grown = near.order[:, :-1]
+    nearest = _nearest_neighbours(real - centre, neighbours + 1)
+    balls = _count_samples(samples - centre, real - centre, nearest.squares[:, -2:])
+    contained = nearest.indices[:, :-1]
 
-    held = balls.inside.sum()
+    total = balls.inside.sum()
     density = jackknife_interval(
-        float(held / (neighbours * len(samples))),
-        (held - balls.containing) / (neighbours * max(1, len(samples) - 1)),
-        _leave_one_out_sums(balls.inside, balls.inside_next, grown) / (neighbours * len(samples)),
+        float(total / (neighbours * len(samples))),
+        (total - balls.containing) / (neighbours * max(1, len(samples) - 1)),
+        _leave_one_out_sums(balls.inside, balls.inside_next, contained) / (neighbours * len(samples)),
     )
     covered, covered_next = balls.inside > 0, balls.inside_next > 0
-    alone = np.bincount(balls.member[balls.inside == 1], minlength=len(samples))
+    sole = np.bincount(balls.member[balls.inside == 1], minlength=len(samples))
     coverage = jackknife_interval(
         float(covered.mean()),
-        (covered.sum() - alone) / len(real),
-        _leave_one_out_sums(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
+        (covered.sum() - sole) / len(real),
+        _leave_one_out_sums(covered.astype(np.int64), covered_next.astype(np.int64), contained)
+        / (len(real) - 1),
     )
     return nonnegative(density), _union(coverage, proportion(int(covered.sum()), len(real)))
 
 
 @dataclass(frozen=True)
 class _Neighbours:
-    order: Counts
-    """The nearest others of each real picture [R, k + 1], nearest first."""
+    indices: Counts
+    """Indices of the nearest other real images of each real image [R, k + 1], nearest first."""
     squares: NDArray[np.float32]
     """Their squared distances."""
 
@@ -85,37 +86,47 @@ class _Balls:
 
 
 def _nearest_neighbours(real: Rows, count: int) -> _Neighbours:
-    order = np.empty((len(real), count), np.int64)
-    squares = np.empty(order.shape, np.float32)
+    indices = np.empty((len(real), count), np.int64)
+    squares = np.empty(indices.shape, np.float32)
     for part in row_chunks(len(real), len(real)):
         between = squared_distances(real[part], real)
         between[np.arange(len(between)), np.arange(len(real))[part]] = np.inf
         closest = np.argpartition(between, count - 1, axis=1)[:, :count]
         reach = np.take_along_axis(between, closest, 1)
         ranks = np.argsort(reach, axis=1)
-        order[part] = np.take_along_axis(closest, ranks, 1)
+        indices[part] = np.take_along_axis(closest, ranks, 1)
         squares[part] = np.take_along_axis(reach, ranks, 1)
-    return _Neighbours(order, squares)
+    return _Neighbours(indices, squares)
 
 
 def _count_samples(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
-    inside, inside_next, tenant = (np.zeros(len(real), np.int64) for _ in range(3))
-    around = np.empty(len(samples), np.int64)
+    inside, inside_next, member = (np.zeros(len(real), np.int64) for _ in range(3))
+    containing = np.empty(len(samples), np.int64)
     for part in row_chunks(len(samples), len(real)):
         squares = squared_distances(samples[part], real)
         within = squares < reach[:, 0]
         inside += within.sum(0)
         inside_next += (squares < reach[:, 1]).sum(0)
-        around[part] = within.sum(1)
-        seen = within.any(0)
-        tenant[seen] = part.start + within[:, seen].argmax(0)
-    return _Balls(inside, inside_next, tenant, around)
+        containing[part] = within.sum(1)
+        occupied = within.any(0)
+        member[occupied] = part.start + within[:, occupied].argmax(0)
+    return _Balls(inside, inside_next, member, containing)
 
 
-def _leave_one_out_sums(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
-    """Sum over all balls but that of one real image [R], with the balls that contained this image grown."""
-    gained = np.bincount(grown.ravel(), np.repeat(then - now, grown.shape[1]), minlength=len(now))
-    kept = np.full(len(now), now.sum()) - now
+def _leave_one_out_sums(counts: Counts, grown_counts: Counts, contained: Counts) -> NDArray[np.float64]:
+    """Sum over all balls but that of one real image, with the balls that contained this image grown, for each image.
+
+    Args:
+        counts: [R], for each ball.
+        grown_counts: [R], for each ball if it grows to the next neighbour.
+        contained: [R, k], indices of the other real images in each ball.
+
+    Returns:
+        [R].
+    """
+    changes = np.repeat(grown_counts - counts, contained.shape[1])
+    gained = np.bincount(contained.ravel(), changes, minlength=len(counts))
+    kept = np.full(len(counts), counts.sum()) - counts
     return np.add(kept, gained, dtype=np.float64)
 
 

@@ -31,7 +31,7 @@ def two_sided_p(statistic: float, df: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def quantile(confidence: float, df: float) -> float:
-    """Compute the distance from 0 that a standard normal or a Student's t keeps within, with this probability.
+    """Compute the distance from 0 within which a standard normal or a Student's t lies with this probability.
 
     Args:
         confidence: above 0 and below 1.
