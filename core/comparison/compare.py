@@ -290,13 +290,13 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
     notes = []
     if len(_protocols(rows)) > 1:
         notes.append(
-            "not all runs were judged alike (samples, the way they are drawn or held-out pictures differ), and nobody "
-            "wins over a run that was judged otherwise; core evaluate with the same options makes them comparable"
+            "not all runs were evaluated alike (samples, how they are drawn or held-out images differ), and no run "
+            "wins over one evaluated otherwise; core evaluate with the same options makes them comparable"
         )
     missing = [member.info.id for row in rows for member in row.members if member.evaluation is None]
     if missing:
         some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        notes.append(f"not judged yet: {some}; core evaluate {missing[0]}")
+        notes.append(f"not evaluated yet: {some}; core evaluate {missing[0]}")
     stale = [
         f"{member.info.id} at epoch {member.evaluation.epoch}"
         for row in rows
@@ -306,7 +306,7 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
         and member.evaluation.epoch < member.epochs[-1].epoch
     ]
     if stale:
-        notes.append(f"trained further since they were judged: {', '.join(stale)}")
+        notes.append(f"trained further since they were evaluated: {', '.join(stale)}")
     for row in rows:
         first = settings_table(row.members[:1])
         mixed = [
@@ -315,10 +315,10 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
             if value != first[key] and key not in _POOLED_SETTINGS
         ]
         if mixed:
-            notes.append(f"{row.label}: its runs differ in {', '.join(mixed)}, and not in their seed only")
+            notes.append(f"{row.label}: its runs differ in {', '.join(mixed)}, not only in their seed")
     if any(row.evaluations for row in rows) and all(len(row.evaluations) <= 1 for row in rows):
         notes.append(
-            "each column is one training: differences are between these networks; whether the settings cause them, "
-            "several seeds tell" + ("" if pooled else " (--by dataset,schedule takes them together)")
+            "each column is one training: differences are between these networks; only several seeds "
+            "show whether the settings cause them" + ("" if pooled else " (--by dataset,schedule pools them)")
         )
     return notes

@@ -84,12 +84,12 @@ class Evaluator:
         if samples.ndim != 4 or samples.shape[1:] != expected or not len(samples):
             shape = ", ".join(map(str, expected))
             raise UserError(
-                f"expected pictures like those of {self.images.name}, [N, {shape}], got {list(samples.shape)}"
+                f"expected images like those of {self.images.name}, [N, {shape}], got {list(samples.shape)}"
             )
         if not np.isfinite(samples).all():
             broken = int((~np.isfinite(samples)).any(axis=(1, 2, 3)).sum())
             raise UserError(
-                f"{broken} of {len(samples)} pictures have numbers that are not finite (NaN or infinity)"
+                f"{broken} of {len(samples)} images have numbers that are not finite (NaN or infinity)"
             )
         if samples.min() < 0 or samples.max() > 1:
             raise UserError(
@@ -134,7 +134,7 @@ class Evaluator:
             rng = np.random.default_rng([self._seed, 1])
             chosen = np.sort(rng.permutation(len(self.images.train))[:count])
             samples = _to_unit(self.images.train[chosen])
-            fits = self._cached_fit(samples, "fitting real pictures") if self._needs_fits(groups) else None
+            fits = self._cached_fit(samples, "fitting real images") if self._needs_fits(groups) else None
             self._real_metrics[key], _ = self._measure(samples, fits, groups)
             if "novelty" in groups:
                 self._real_metrics[key]["copies"] = self._copy_reference.copies
@@ -170,7 +170,7 @@ class Evaluator:
 
     @cached_property
     def _heldout_fits(self) -> TriangleFits:
-        return self._cached_fit(self.heldout, "fitting held-out pictures")
+        return self._cached_fit(self.heldout, "fitting held-out images")
 
     @cached_property
     def _shape_reference(self) -> ShapeReference:
@@ -189,7 +189,7 @@ class Evaluator:
         return cached_fits(self.images.path, images, self._edge, fit)
 
     def _fit(self, images: NDArray[np.floating], doing: str) -> TriangleFits:
-        with self.stage(doing, "pictures") as progress:
+        with self.stage(doing, "images") as progress:
             parts = []
             for start in range(0, len(images), _FIT_CHUNK):
                 parts.append(fit_triangles(images[start : start + _FIT_CHUNK], edge=self._edge))
@@ -244,8 +244,8 @@ def evaluate_run(
     loaded = replace(loaded, config=overrides.applied_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
-            f"{sanitize(run.id)}: has learnt pictures of {list(loaded.shape)}, but {data.name} is of "
-            f"{list(data.heldout.shape[1:])} by now"
+            f"{sanitize(run.id)}: was trained on images of {list(loaded.shape)}, but those of {data.name} "
+            f"are {list(data.heldout.shape[1:])} by now"
         )
     metrics: Metrics = {}
     real: Metrics = {}
@@ -256,17 +256,17 @@ def evaluate_run(
         try:
             metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
         except UserError as error:
-            raise UserError(f"{sanitize(run.id)}: its samples cannot be judged: {error}") from error
+            raise UserError(f"{sanitize(run.id)}: its samples cannot be evaluated: {error}") from error
         real = dict(evaluator.evaluate_real(count, groups))
     if "likelihood" in groups:
-        with evaluator.stage("likelihood", "pictures seen") as progress:
+        with evaluator.stage("likelihood", "images") as progress:
             images = data.heldout[: likelihood.MAX_IMAGES]
             bound = likelihood.likelihood(loaded, images, seed=seed, progress=progress)
         metrics |= bound.metrics
         curves |= bound.curves
     if "reconstruction" in groups:
         corners = data.heldout_vertices
-        with evaluator.stage("reconstruction", "pictures seen") as progress:
+        with evaluator.stage("reconstruction", "images") as progress:
             found = reconstruction.reconstruction(
                 loaded,
                 data.heldout[: reconstruction.MAX_IMAGES],

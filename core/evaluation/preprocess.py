@@ -28,11 +28,11 @@ def to_x0(loaded: LoadedModel, images: Images) -> Tensor:
         expected = ", ".join(str(side) for side in loaded.shape)
         actual = ", ".join(str(side) for side in images.shape)
         raise UserError(
-            f"expected pictures of the shape that the run has learnt, [N, {expected}], got [{actual}]"
+            f"expected images of the shape that the run was trained on, [N, {expected}], got [{actual}]"
         )
     if images.dtype != np.uint8:
         if not np.issubdtype(images.dtype, np.floating) or not ((images >= 0) & (images <= 1)).all():
-            raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(images)}")
+            raise UserError(f"expected images of uint8, or of numbers from 0 to 1, got {_range(images)}")
         images = np.rint(images * 255.0)
     x0 = torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)
     return x0.to(loaded.device)

@@ -34,15 +34,13 @@ def as_rows(images: NDArray[Any]) -> Rows:
         UserError: another number of axes, or numbers outside [0, 1].
     """
     if images.ndim != 4:
-        raise UserError(f"expected pictures [N, C, H, W], got an array {list(images.shape)}")
+        raise UserError(f"expected images [N, C, H, W], got an array {list(images.shape)}")
     rows = images.reshape(len(images), int(np.prod(images.shape[1:])))
     if rows.dtype == np.uint8:
         return rows.astype(np.float32) / np.float32(LEVELS)
     # NaN is refused too, because a comparison with NaN is false.
     if not ((rows >= 0) & (rows <= 1)).all():
-        raise UserError(
-            "expected pictures of numbers from 0 to 1, got others, or NaN: clip them, or use uint8"
-        )
+        raise UserError("expected images of numbers from 0 to 1, got others, or NaN: clip them, or use uint8")
     levels = rows.astype(np.float32) * np.float32(LEVELS)
     np.round(levels, out=levels)
     levels /= np.float32(LEVELS)

@@ -212,7 +212,7 @@ def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path,
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == "high"
     assert "abar_T" in output.out
-    assert f"not judged yet: {run.id}" in output.err
+    assert f"not evaluated yet: {run.id}" in output.err
 
 
 def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):

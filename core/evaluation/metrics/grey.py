@@ -63,7 +63,7 @@ class GreyReference:
         known = ~np.isnan(haze)
         if not known.any():
             raise UserError(
-                f"none of the {len(fits)} held-out pictures has a shape to compare with; take more of them"
+                f"none of the {len(fits)} held-out images has a shape to compare with; use more of them"
             )
         haze, stray = haze[known], stray[known]
         # Both thresholds are at one quantile, such that 95% of the images stay below both.
@@ -109,7 +109,7 @@ def measure_grey(images: NDArray[np.floating], fits: TriangleFits) -> tuple[Numb
         ValueError: not as many fits as images.
     """
     if len(images) != len(fits):
-        raise ValueError(f"expected fits of {len(images)} pictures, got {len(fits)}")
+        raise ValueError(f"expected fits of {len(images)} images, got {len(fits)}")
     haze, stray = np.full(len(fits), np.nan), np.full(len(fits), np.nan)
     grey = lightest_channel(images)
     inked = np.flatnonzero(~fits.near_empty)

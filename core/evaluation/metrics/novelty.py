@@ -71,10 +71,10 @@ class CopyReference:
 
     def __init__(self, train: NDArray[Any], heldout: NDArray[Any]) -> None:
         if not len(train):
-            raise UserError("expected training pictures, got none: samples cannot be compared with them")
+            raise UserError("expected training images, got none: samples cannot be compared with them")
         self._shape = train.shape[1:]
         self._train = as_rows(train)
-        new = self._rows("held-out pictures", heldout)
+        new = self._rows("held-out images", heldout)
         self._reference = new[1::2]
         _, distances = nearest(new, self._train, 2)
         self._floor = float(np.quantile(distances[:, 0], _FLOOR_QUANTILE)) if len(new) else 0.0
@@ -118,7 +118,7 @@ class CopyReference:
     def _rows(self, name: str, images: NDArray[Any]) -> Rows:
         if images.shape[1:] != self._shape:
             raise UserError(
-                f"expected {name} of the shape of the training pictures, {list(self._shape)}, "
+                f"expected {name} of the shape of the training images, {list(self._shape)}, "
                 f"got {list(images.shape[1:])}"
             )
         return as_rows(images)

@@ -102,7 +102,7 @@ class ShapeReference:
         inked = fits.select(~fits.near_empty)
         if not len(inked):
             raise UserError(
-                f"none of the {len(fits)} held-out pictures has a shape to compare with; take more of them"
+                f"none of the {len(fits)} held-out images has a shape to compare with; use more of them"
             )
         edges = np.quantile(inked.ink, np.arange(1, DECILES) / DECILES)
         decile = np.searchsorted(edges, inked.ink)
@@ -139,7 +139,7 @@ class ShapeReference:
         """
         if fits.edge != self.edge:
             raise ValueError(
-                f"expected fits with edge={self.edge!r}, as of the held-out pictures, got {fits.edge!r}"
+                f"expected fits with edge={self.edge!r}, as of the held-out images, got {fits.edge!r}"
             )
         empty = fits.near_empty
         decile = np.where(empty, -1, np.searchsorted(self.area_edges, fits.ink))

@@ -126,12 +126,12 @@ def lightest_channel(images: NDArray[np.floating]) -> Numbers:
         ValueError: not float [N, C, S, S], or NaN in it.
     """
     if images.ndim != 4 or images.shape[2] != images.shape[3] or not images.shape[1]:
-        raise ValueError(f"expected pictures [N, C, S, S], got {list(images.shape)}")
+        raise ValueError(f"expected images [N, C, S, S], got {list(images.shape)}")
     if not np.issubdtype(images.dtype, np.floating):
         raise ValueError(f"expected floats from 0 to 1, got {images.dtype}")
     grey = images.max(axis=1).astype(np.float64)
     if np.isnan(grey).any():
-        raise ValueError("expected pictures without NaN")
+        raise ValueError("expected images without NaN")
     clipped: Numbers = np.clip(grey, 0.0, 1.0)
     return clipped
 

@@ -37,7 +37,7 @@ def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
         UserError: the images are not square.
     """
     if images.shape[1] != images.shape[2]:
-        raise UserError(f"expected square pictures, got {images.shape[2]} x {images.shape[1]}")
+        raise UserError(f"expected square images, got {images.shape[2]} x {images.shape[1]}")
     values = (images[:, None] if images.ndim == 3 else images.transpose(0, 3, 1, 2)) / 255
     edge = edge or find_edge(values)
     fits = fit_triangles(values, edge=edge)

@@ -109,7 +109,7 @@ def test_runs_evaluated_otherwise_are_not_compared_and_it_is_said(tmp_path):
     add_evaluation(run, evaluation({"pass_rate": share(5, 100)}, count=100))
     found = comparison(tmp_path)
     assert found.pairs == ()
-    assert "not all runs were judged alike" in found.notes[0]
+    assert "not all runs were evaluated alike" in found.notes[0]
 
 
 def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_path):
@@ -173,7 +173,7 @@ def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_told_of(tmp_
     evaluated_run(tmp_path, "linear", 0.9, epochs=10)
     evaluated_run(tmp_path, "linear", 0.9, epochs=12, seed=1, place=1)
     found = comparison(tmp_path, by=("schedule",))
-    assert "linear: its runs differ in train.epochs, and not in their seed only" in found.notes
+    assert "linear: its runs differ in train.epochs, not only in their seed" in found.notes
 
 
 def config(name: str = "linear", **changes: object) -> RunConfig:
@@ -301,7 +301,7 @@ def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
 def test_a_run_trained_on_after_its_evaluation_is_told_of(tmp_path):
     run = make_run(tmp_path, epochs=10, **BARE)
     add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4))
-    assert f"trained further since they were judged: {run.id} at epoch 4" in comparison(tmp_path).notes
+    assert f"trained further since they were evaluated: {run.id} at epoch 4" in comparison(tmp_path).notes
 
 
 def test_runs_that_nobody_evaluated_are_compared_by_their_losses(tmp_path):
@@ -310,7 +310,7 @@ def test_runs_that_nobody_evaluated_are_compared_by_their_losses(tmp_path):
     found = comparison(tmp_path)
     first = found.rows[0].members[0].info.id
     assert found.notes == (
-        f"not judged yet: {', '.join(r.members[0].info.id for r in found.rows[:3])} and 2 more; "
+        f"not evaluated yet: {', '.join(r.members[0].info.id for r in found.rows[:3])} and 2 more; "
         f"core evaluate {first}",
     )
     assert set(found.rows[0].scores) == {"loss", "heldout"}

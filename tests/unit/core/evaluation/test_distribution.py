@@ -175,5 +175,5 @@ def test_images_that_cannot_be_compared_are_refused_in_one_line(
         distribution_metrics(real * 2.0, real, None, None, rng=rng)
     with pytest.raises(UserError, match=r"shape of the data, \[1, 16, 16\], got \[1, 16, 8\]"):
         distribution_metrics(real[..., :8], real, None, None, rng=rng)
-    with pytest.raises(UserError, match=r"expected pictures \[N, C, H, W\], got an array \[10, 256\]"):
+    with pytest.raises(UserError, match=r"expected images \[N, C, H, W\], got an array \[10, 256\]"):
         distribution_metrics(real.reshape(10, -1), real, None, None, rng=rng)

@@ -167,7 +167,7 @@ def test_held_out_images_are_fitted_once_for_all_evaluators_and_their_damaged_fi
         file.write_bytes(file.read_bytes()[:-9])
     recorder = Recorder()
     assert Evaluator(triangles, stage=recorder).evaluate(samples, ["shape"])[0] == before
-    assert recorder.seen["fitting held-out pictures"][-1] == (150, 150)
+    assert recorder.seen["fitting held-out images"][-1] == (150, 150)
 
 
 def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_path):
@@ -202,12 +202,12 @@ def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     [
         (
             np.zeros((0, 1, 16, 16)),
-            r"expected pictures like those of small, \[N, 1, 16, 16\], got \[0, 1, 16, 16\]",
+            r"expected images like those of small, \[N, 1, 16, 16\], got \[0, 1, 16, 16\]",
         ),
         (np.zeros((2, 3, 16, 16)), r"got \[2, 3, 16, 16\]"),
         (np.zeros((2, 1, 8, 8)), r"got \[2, 1, 8, 8\]"),
         (np.zeros((16, 16)), r"got \[16, 16\]"),
-        (np.full((3, 1, 16, 16), np.nan), "3 of 3 pictures have numbers that are not finite"),
+        (np.full((3, 1, 16, 16), np.nan), "3 of 3 images have numbers that are not finite"),
         (np.full((3, 1, 16, 16), np.inf), "not finite"),
         (np.full((3, 1, 16, 16), 2.0), "expected numbers from 0 to 1, got 2 to 2"),
         (np.full((3, 1, 16, 16), -0.5), "expected numbers from 0 to 1, got -0.5 to -0.5"),

@@ -317,7 +317,7 @@ def test_a_number_of_terms_that_cannot_be_is_refused(terms):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((0, 1, 4, 4), np.uint8), r"expected pictures .* \[N, 1, 4, 4\], got \[0, 1, 4, 4\]"),
+        (np.zeros((0, 1, 4, 4), np.uint8), r"expected images .* \[N, 1, 4, 4\], got \[0, 1, 4, 4\]"),
         (np.zeros((2, 3, 4, 4), np.uint8), r"got \[2, 3, 4, 4\]"),
         (np.zeros((2, 4, 4)), r"got \[2, 4, 4\]"),
         (np.full((1, 1, 4, 4), 255.0), "numbers from 0 to 1, got float64 from 255 to 255"),

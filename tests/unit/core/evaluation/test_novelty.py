@@ -253,12 +253,12 @@ def test_no_samples_or_no_held_out_images_leave_z_undefined(little: ImageSet) ->
 def test_images_that_cannot_be_compared_are_refused_in_one_line(little: ImageSet) -> None:
     train, heldout = little.train[:10], little.heldout[:10]
     with pytest.raises(
-        UserError, match=r"expected samples of the shape of the training pictures, \[1, 16, 16\]"
+        UserError, match=r"expected samples of the shape of the training images, \[1, 16, 16\]"
     ):
         copy_test(heldout[..., :8], train, heldout)
-    with pytest.raises(UserError, match="expected held-out pictures of the shape"):
+    with pytest.raises(UserError, match="expected held-out images of the shape"):
         copy_test(heldout, train, heldout[..., :8])
-    with pytest.raises(UserError, match="expected training pictures, got none"):
+    with pytest.raises(UserError, match="expected training images, got none"):
         copy_test(heldout, train[:0], heldout)
     with pytest.raises(UserError, match="numbers from 0 to 1"):
         copy_test(np.full(heldout.shape, np.nan), train, heldout)

@@ -221,16 +221,16 @@ def test_few_held_out_images_set_bars_too(fits: TriangleFits, others: TriangleFi
 def test_without_a_held_out_triangle_there_is_no_bar() -> None:
     black = np.zeros((3, 1, SIZE, SIZE))
     with pytest.raises(
-        UserError, match="none of the 3 held-out pictures has a shape to compare with; take more"
+        UserError, match="none of the 3 held-out images has a shape to compare with; use more"
     ):
         ShapeReference.from_images(black)
-    with pytest.raises(UserError, match="none of the 3 held-out pictures has a shape"):
+    with pytest.raises(UserError, match="none of the 3 held-out images has a shape"):
         GreyReference.from_fits(black, fit_triangles(black))
 
 
 def test_fits_of_another_edge_are_not_evaluated(reference: ShapeReference) -> None:
     with pytest.raises(
-        ValueError, match="expected fits with edge='tent', as of the held-out pictures, got 'area'"
+        ValueError, match="expected fits with edge='tent', as of the held-out images, got 'area'"
     ):
         reference.evaluate(fit_triangles(real(5)[0], edge="area"))
 
@@ -307,5 +307,5 @@ def test_near_empty_images_have_no_grey_to_evaluate(fits: TriangleFits) -> None:
 
 
 def test_grey_needs_a_fit_for_each_image(fits: TriangleFits) -> None:
-    with pytest.raises(ValueError, match="expected fits of 3 pictures, got 800"):
+    with pytest.raises(ValueError, match="expected fits of 3 images, got 800"):
         measure_grey(np.zeros((3, 1, SIZE, SIZE)), fits)

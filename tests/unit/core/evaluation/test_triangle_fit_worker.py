@@ -60,7 +60,7 @@ def test_images_in_colour_are_fitted_and_empty_ones_are_not() -> None:
 
 
 def test_what_is_no_square_is_refused() -> None:
-    with pytest.raises(UserError, match="expected square pictures, got 16 x 8"):
+    with pytest.raises(UserError, match="expected square images, got 16 x 8"):
         fit_overlay(np.zeros((1, 8, 16), np.uint8))
 
 

@@ -249,7 +249,7 @@ def test_the_table_fits_into_any_width(width: int) -> None:
 def test_diagnoses_begin_with_what_is_wrong_and_put_together_what_is_not() -> None:
     said = diagnoses(tried("linear", "x^10", "sine", "x^2")).plain.split("\n\n")
     assert len(said) == 2
-    assert said[0].startswith("✖ x^10 bad: 38% of the picture's amplitude is left")
+    assert said[0].startswith("✖ x^10 bad: 38% of the image's amplitude is left")
     assert said[1] == "✔ linear, sine, x^2 good: the last step is noise, where sampling starts"
     assert diagnoses([]).plain == ""
 
