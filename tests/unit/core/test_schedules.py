@@ -1,4 +1,4 @@
-"""Schedules: the thesis's formulas and table, the field's own schedules, their diagnosis and their cures."""
+"""Schedules: the thesis's formulas and table, standard schedules, their diagnosis and rescaling."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Runs put side by side: rows and their names, pooling over seeds, winners, order, notes."""
+"""Comparison of runs: rows and their labels, pooling over seeds, winners, order, notes."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_a_clear_winner_is_alone_and_ties_are_named_together(tmp_path):
     assert two.best("high", "pass_rate") == ["linear"]
 
 
-def test_nobody_wins_where_differences_are_noise_or_no_direction_is_better(tmp_path):
+def test_no_row_wins_where_differences_are_noise_or_no_direction_is_better(tmp_path):
     for place, schedule in enumerate(("linear", "sine")):
         run = make_run(tmp_path, schedule=schedule, created=CREATED + timedelta(seconds=place), **BARE)
         metrics = {
@@ -103,7 +103,7 @@ def test_runs_on_other_data_are_not_compared(tmp_path):
     assert [row.label for row in found.rows] == ["linear", "linear"]
 
 
-def test_runs_evaluated_otherwise_are_not_compared_and_it_is_said(tmp_path):
+def test_runs_evaluated_otherwise_are_not_compared_and_a_note_explains_it(tmp_path):
     evaluated_run(tmp_path, "linear", 0.9)
     run = make_run(tmp_path, schedule="sine", **BARE)
     add_evaluation(run, evaluation({"pass_rate": share(5, 100)}, count=100))
@@ -169,7 +169,7 @@ def test_pooled_rows_are_means_over_seeds_with_wider_intervals(tmp_path):
     assert {row.scores["loss"].df for row in found.rows} == {2}
 
 
-def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_told_of(tmp_path):
+def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_noted(tmp_path):
     evaluated_run(tmp_path, "linear", 0.9, epochs=10)
     evaluated_run(tmp_path, "linear", 0.9, epochs=12, seed=1, place=1)
     found = comparison(tmp_path, by=("schedule",))
@@ -298,13 +298,13 @@ def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
     assert custom.terminal is None
 
 
-def test_a_run_trained_on_after_its_evaluation_is_told_of(tmp_path):
+def test_a_run_trained_on_after_its_evaluation_is_noted(tmp_path):
     run = make_run(tmp_path, epochs=10, **BARE)
     add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4))
     assert f"trained further since they were evaluated: {run.id} at epoch 4" in comparison(tmp_path).notes
 
 
-def test_runs_that_nobody_evaluated_are_compared_by_their_losses(tmp_path):
+def test_runs_that_were_not_evaluated_are_compared_by_their_losses(tmp_path):
     for place in range(5):
         make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
     found = comparison(tmp_path)

@@ -1,4 +1,4 @@
-"""The distribution of samples beside that of held-out pictures, all numbers together."""
+"""All metrics of the distributions of samples and of held-out images."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_training_images_are_distributed_as_held_out_ones(little: ImageSet) -> N
     )
     assert set(found) == TRIANGLE_KEYS | PIXEL_KEYS
     assert set(found) <= set(METRICS)
-    # A few pictures that are everybody's neighbours make density vary more than its interval in some draws.
+    # A few images that are neighbours of many make density vary more than its interval in some draws.
     assert found.pop("density").value == pytest.approx(1, abs=0.4)
     for name, truth in {**dict.fromkeys(found, 0.0), "coverage": 1 - 2**-5}.items():
         assert holds(found[name], truth), name

@@ -1,4 +1,4 @@
-"""Everything that is measured of samples, together: against triangles, and against a folder of pictures."""
+"""All metrics of samples together: against triangles, and against a folder of images."""
 
 import contextlib
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def ellipses(count: int, size: int = 16) -> NDArray[np.float32]:
 
 
 class Recorder:
-    """A stage that remembers what was shown."""
+    """A stage that records the progress shown."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[tuple[int, int]]] = {}

@@ -22,7 +22,7 @@ def rng() -> np.random.Generator:
 
 
 def jackknife_error(value: float, *leaving_one: list[float]) -> float:
-    """Half of a 95% interval, from values that were computed anew without each member."""
+    """Half of a 95% interval, from values computed again without each member."""
     variance = sum((len(left) - 1) / len(left) * np.sum((left - np.mean(left)) ** 2) for left in leaving_one)
     return float(stats.norm.ppf(0.975) * np.sqrt(variance))
 
@@ -30,7 +30,7 @@ def jackknife_error(value: float, *leaving_one: list[float]) -> float:
 # MMD and energy distance
 
 
-def test_discrepancy_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: np.random.Generator) -> None:
+def test_squared_mmd_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(9, 2)), rng.normal(1, size=(13, 2))
 
     def by_hand(x: NDArray[Any], y: NDArray[Any]) -> float:
@@ -78,7 +78,7 @@ def test_mmd_of_gaussians_is_that_of_the_closed_form(shift: float, rng: np.rando
     assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(len(values))
 
 
-def test_a_discrepancy_needs_two_of_each_and_an_interval_three(rng: np.random.Generator) -> None:
+def test_squared_mmd_needs_two_of_each_and_an_interval_three(rng: np.random.Generator) -> None:
     many = rng.normal(size=(10, 2))
     assert two_sample.squared_mmd(many[:1], many, minus_distance) == Estimate(None)
     assert two_sample.squared_mmd(many, many[:0], minus_distance) == Estimate(None)
@@ -146,7 +146,7 @@ def test_sliced_wasserstein_of_nothing_is_undefined(rng: np.random.Generator) ->
 
 
 def naive_density_coverage(samples: NDArray[Any], real: NDArray[Any], neighbours: int) -> tuple[float, float]:
-    """As written in the paper, one pair after the other."""
+    """Density and coverage as written in the paper, one pair after the other."""
     reach = [np.sort(np.linalg.norm(real - one, axis=1))[neighbours] for one in real]
     held = covered = 0
     for one, radius in zip(real, reach, strict=True):
@@ -198,7 +198,7 @@ def test_equal_distributions_have_density_1_and_coverage_1_minus_2_to_the_minus_
         )
         for _ in range(30)
     ]
-    # A ball is empty if its 5 nearest of all other pictures are real ones; any order is as likely as any other.
+    # A ball is empty if its 5 nearest of all other images are real ones; any order is as likely as any other.
     order = np.arange(neighbours)
     empty = np.prod((count - 1 - order) / (2 * count - 1 - order))
     assert empty == pytest.approx(2**-neighbours, rel=0.05)

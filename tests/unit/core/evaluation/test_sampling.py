@@ -1,4 +1,4 @@
-"""Drawing many pictures of a run in batches."""
+"""Samples of a run, drawn in batches."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from core.training.checkpoint import LoadedModel, Position, make_diffusion
 
 
 class Shrinking(torch.nn.Module):
-    """A network that foresees noise in proportion to what it sees."""
+    """A network that predicts noise in proportion to its input."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Judgement of shape and grey on pictures whose right judgement is known."""
+"""Metrics of shape and grey on images with known properties."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def reference(fits: TriangleFits) -> ShapeReference:
 
 @pytest.fixture(scope="module")
 def others(fits: TriangleFits) -> TriangleFits:
-    """Real triangles that set no bar."""
+    """Real triangles that set no threshold."""
     return fits.select(slice(HALF, None))
 
 

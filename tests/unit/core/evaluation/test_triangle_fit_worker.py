@@ -1,4 +1,4 @@
-"""Triangles fitted to pictures on request, kept beside them, read without torch, and drawn over them."""
+"""Triangles fitted to images on request, cached beside them, read without torch, and drawn over them."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def images(count: int = 6, dataset: str = "high") -> NDArray[np.uint8]:
 
 
 def by_nearest(corners: Any, wanted: NDArray[np.float64]) -> float:
-    """How far the farthest wanted corner is from the nearest one found, in pixels."""
+    """Largest distance of an expected corner to the nearest fitted one, in pixels."""
     found = np.reshape(corners, (3, 2))
     return float(np.linalg.norm(wanted[:, None] - found[None], axis=2).min(axis=1).max())
 
