@@ -169,8 +169,8 @@ def _relative_distances(rows: Rows, to_train: Numbers, reference: Rows, floor: f
     b = np.maximum(np.where(twin, to_reference[:, -1], to_reference[:, 0]), floor)
     a = np.maximum(to_train, floor)
     ranked = np.maximum(a, b) > floor
-    a, b = a[ranked], b[ranked]
-    return (a - b) / (a + b)
+    relative: Numbers = (a[ranked] - b[ranked]) / (a[ranked] + b[ranked])
+    return relative
 
 
 def _near_copies(distances: Numbers) -> Estimate:
