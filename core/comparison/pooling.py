@@ -42,9 +42,9 @@ class Difference:
 def pool(groups: Sequence[Sequence[Estimate]], *, share: bool = False) -> list[Score | None]:
     """Compute the mean of each group of runs that differ only in their seed, with an interval over seeds and images.
 
-    A run's value differs from that of its settings for two reasons: only some images were measured, which is the
-    error of its own interval, and it was trained from one seed. The variance between seeds is assumed equal in all
-    groups and estimated from all of them together, because two or three seeds alone give a very poor estimate. If no
+    A run's value differs from that of its settings for two reasons. Only some images were measured, which is the error
+    of the run's own interval, and the run was trained from one seed. The variance between seeds is assumed equal in all
+    groups and is estimated from all together, because two or three seeds alone give a very poor estimate. If no
     group has two seeds, this variance is unknown, and intervals are those of the images alone.
 
     Args:

@@ -21,8 +21,8 @@ _SHORTLIST: Final = 8
 def as_rows(images: NDArray[Any]) -> Rows:
     """Flatten images to rows of numbers, rounded to the 256 grey levels that data have on disk.
 
-    Without the rounding, a sample that is displayed as blank would differ from each blank image of the data, and rank
-    statistics would miss the ties between them.
+    Without the rounding, a sample that is displayed as blank would differ from each blank image of the data. Rank
+    statistics would then miss the ties between them.
 
     Args:
         images: [N, C, H, W]; floats in [0, 1], or uint8.

@@ -1,7 +1,7 @@
 """Cleanliness of samples compared with the data: haze over the background, and grey away from edges.
 
-Grey belongs at edges. So pixels near the sides of the fitted triangle are left out, and also those near the image's own
-outline, because a shape other than a triangle is measured as shape, not as grey. Near-empty images have no edges and
+Grey belongs at edges, so pixels near the sides of the fitted triangle are left out. Pixels near the image's own outline
+are left out too, because a shape other than a triangle is measured as shape, not as grey. Near-empty images have no edges and
 are counted separately.
 
 Letters of shapes: N images, S pixels a side.

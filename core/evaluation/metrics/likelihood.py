@@ -4,8 +4,8 @@ Noises and timesteps are drawn independently for each image. The total of an ima
 bound, and totals are independent between images. An interval over images therefore covers the choice of images, of
 noises and of timesteps at once.
 
-A schedule whose last step is pure noise (abar_T = 0) has L_T = 0, and the term of its last step is finite for networks
-that predict v or the image. For ``epsilon`` no reverse process exists there, because pure noise does not determine the
+A schedule whose last step is pure noise (abar_T = 0) has L_T = 0. The term of its last step is finite for networks that
+predict v or the image. For ``epsilon`` no reverse process exists there, because pure noise does not determine the
 image. `GaussianDiffusion` refuses that combination, and no such run can be loaded.
 
 In curves, timesteps are numbered 1..T as in the papers.

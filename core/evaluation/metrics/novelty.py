@@ -48,8 +48,8 @@ class CopyReference:
 
     As in the paper, the Mann-Whitney test ranks samples against held-out images. The paper ranks the distance a to the
     nearest training image, but a also falls when samples are blurred, hazy or of small triangles. By a, 600 new `high`
-    images had z = -4 when blurred by a pixel (-14 within cells of like brightness, and -13 with 2% haze), and the
-    smallest 600 of 3,000 had -27. Here the rank is by (a - b) / (a + b), where b is the distance to the nearest of
+    images had z = -4 when blurred by a pixel, and -14 within cells of like brightness. With 2% haze they had -13, and
+    the smallest 600 of 3,000 had -27. Here the rank is by (a - b) / (a + b), where b is the distance to the nearest of
     other held-out images, which falls likewise. By it the same images had z = 6, 3 and 3, while 120 true copies among
     600 had -6, and 600 copies -33.
 

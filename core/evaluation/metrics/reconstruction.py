@@ -120,8 +120,8 @@ def reconstruction(
 def iou(truth: Numbers, images: Numbers) -> Numbers:
     """Compute intersection over union of the light pixels of two sets of images, [N]; both [N, 1, H, W] in [0, 1].
 
-    Haze does not count: pixels are light if they are nearer to white than to the image's own background, which is its
-    median (a triangle covers at most half of a square). NaN where neither image has light pixels.
+    Haze does not count: pixels are light if they are nearer to white than to the image's own background. The background
+    is the median, because a triangle covers at most half of a square. NaN where neither image has light pixels.
     """
     light, other = _light_mask(truth), _light_mask(images)
     both = (light & other).sum(axis=(1, 2, 3))

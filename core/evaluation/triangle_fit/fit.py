@@ -1,8 +1,8 @@
 """Least-squares fit of a filled triangle to each image, and measures of the fit.
 
 The model of an image is background + contrast * triangle. The Levenberg-Marquardt method finds the corners in all
-images at once. For each trial the two greys follow in closed form, with a weak prior towards black and white, because
-a sliver leaves open whether it is thin and white or thick and grey.
+images at once. For each trial the two greys follow in closed form, with a weak prior that the triangle is white. The
+prior is needed because a sliver may be thin and white or thick and grey.
 
 Letters of shapes: N images, S pixels a side, P = S * S pixels.
 """

@@ -1,7 +1,8 @@
 """Rasterization of filled triangles with smooth edges, exact to rounding, and its derivatives by the corners.
 
-A pixel is the triangle seen through a filter. The filter is the pixel's own square ("area": the covered share), or the
-tent of bilinear downscaling from a far larger image ("tent": two pixels wide, so edges are a little softer).
+A pixel is the triangle seen through a filter. The filter "area" is the pixel's own square, so a pixel is its covered
+share. The filter "tent" is that of bilinear downscaling from a far larger image. It is two pixels wide, so edges are a
+little softer.
 
 Both filters are repeated differences of ramps. So a pixel is a difference, over neighbouring knots, of integrals over
 the quadrant left of and above a knot. By Green's theorem they become integrals of polynomials along the three sides,
