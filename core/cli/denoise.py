@@ -23,7 +23,7 @@ from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def command(
 
     loaded = load_model(found, device)
     own = loaded.config.sample.steps
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
@@ -109,7 +109,7 @@ def command(
     how = loaded.config.sample
     meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
     try:
-        write_sheet(out, to_tiles(strip), columns=3, meta=meta)
+        write_sheet(out, to_channels_last(strip), columns=3, meta=meta)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:
@@ -137,7 +137,7 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_images(to_tiles(strip))
+        emit_images(to_channels_last(strip))
 
 
 def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

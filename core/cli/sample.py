@@ -20,7 +20,7 @@ from core.config import SamplingOverrides
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 COLUMNS = 8
@@ -72,11 +72,11 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     with counting("sampling", "network calls") as report:
         values = draw_samples(loaded, count, seed=seed, progress=report)
     how = loaded.config.sample
-    pixels = to_tiles(to_pixels(values))
+    pixels = to_channels_last(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
         "sampler": how.sampler,

@@ -241,7 +241,7 @@ def evaluate_run(
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), evaluator.images
-    loaded = replace(loaded, config=overrides.applied_to(loaded.config))
+    loaded = replace(loaded, config=overrides.apply_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
             f"{sanitize(run.id)}: was trained on images of {list(loaded.shape)}, but those of {data.name} "
@@ -298,7 +298,7 @@ def plan_evaluation(
     """
     from core.training.checkpoint import read_checkpoint  # torch takes seconds to import
 
-    config = overrides.applied_to(run.read().config)
+    config = overrides.apply_to(run.read().config)
     sample = config.sample
     _, position = read_checkpoint(run, "no tensor")
     return Evaluation(

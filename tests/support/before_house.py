@@ -27,7 +27,7 @@ import torch
 from core.cli.main import cli
 from core.cli.main import run as run_command
 from core.config.schema import RunConfig
-from core.data.cache import fingerprint, set_folder
+from core.data.cache import fingerprint, set_dir
 from core.data.recipe import DataRecipe, find_data_recipe
 from core.errors import UserError
 from core.imaging import read_sheet
@@ -237,7 +237,7 @@ def set_folders(house: Path) -> dict[str, str]:
     """Where the sets of the recipes lie that have a name: it has a hash of all that decides their pixels."""
     folder = house / "datasets"
     recipes = [find_data_recipe(name, folder) for name in ("array", "high", "low", "tiny")]
-    return {one.name: set_folder(folder, one, fingerprint(one, [])).name for one in recipes}
+    return {one.name: set_dir(folder, one, fingerprint(one, [])).name for one in recipes}
 
 
 def arrays_of(folder: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Cleanliness of samples compared with the data: haze over the background, and grey away from edges.
 
 Grey belongs at edges, so pixels near the sides of the fitted triangle are left out. Pixels near the image's own outline
-are left out too, because a shape other than a triangle is measured as shape, not as grey. Near-empty images have no edges and
-are counted separately.
+are left out too, because a shape other than a triangle is measured as shape, not as grey. Near-empty images have no
+edges and are counted separately.
 
 Letters of shapes: N images, S pixels a side.
 """

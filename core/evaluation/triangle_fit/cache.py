@@ -16,10 +16,10 @@ from core.evaluation.triangle_fit import fit, initial_guess, raster
 from core.evaluation.triangle_fit.fit import ARRAYS, TriangleFits, find_edge
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.atomic import atomic_path, atomic_write
-from core.files.untrusted import DAMAGED_NPY
+from core.files.untrusted import NPY_ERRORS
 
 # zipfile raises NotImplementedError for an unknown compression, which a changed byte may name.
-_DAMAGED: Final = (OSError, *DAMAGED_NPY, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DAMAGED: Final = (OSError, *NPY_ERRORS, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def cached_fits(
