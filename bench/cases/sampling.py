@@ -23,7 +23,7 @@ from core.config import SamplingOverrides
 from core.data import load_dataset
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
-from core.evaluation.sampling import BATCH, draw, to_unit
+from core.evaluation.sampling import BATCH, draw_samples, to_unit
 from core.runs import RunStore
 from core.sampling_names import CLIPS, SAMPLERS_WITH_ETA, SPACINGS, Clip, Spacing
 from core.statistics.estimate import Estimate
@@ -125,7 +125,7 @@ def command(
     for way in kept:
         say(f"judging {way.name}")
         evaluated[way], _ = evaluator.evaluate(drawn[way], _GROUPS)
-    real = evaluator.real(count, _GROUPS)
+    real = evaluator.evaluate_real(count, _GROUPS)
     for name, unit in METRICS.items():
         rows += [of_estimate(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
         rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
@@ -248,7 +248,7 @@ def draw_in_turns(
         for way in (chosen[int(index)] for index in order):
             as_asked = replace(loaded, config=way.overrides.apply_to(loaded.config))
             start = time.perf_counter()
-            made = draw(as_asked, size, seed=number)
+            made = draw_samples(as_asked, size, seed=number)
             rates[way].append(size / (time.perf_counter() - start))
             drawn[way].append(to_unit(made))
         say(f"batch {number + 1} of {len(sizes)}")

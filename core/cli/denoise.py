@@ -92,7 +92,7 @@ def command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
     device = prepare_torch(device)
-    from core.evaluation.metrics.denoising import psnr, share_of_steps, timestep_of
+    from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
@@ -101,8 +101,8 @@ def command(
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
-    level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
-    calls = drawing.steps or share_of_steps(own, level, timesteps)
+    level = timestep_from_strength(strength or STRENGTH, timesteps) if t is None else t - 1
+    calls = drawing.steps or scaled_steps(own, level, timesteps)
     before = _read_image(picture, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
@@ -160,8 +160,8 @@ def _denoise(
     """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
     import torch
 
-    from core.evaluation.inputs import to_x0
     from core.evaluation.metrics.denoising import denoise
+    from core.evaluation.preprocess import to_x0
 
     states = []
     with counting("denoising", "network calls") as report:

@@ -68,13 +68,13 @@ def command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
     device = prepare_torch(device)
-    from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
+    from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
     loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     with counting("sampling", "network calls") as report:
-        values = draw(loaded, count, seed=seed, report=report)
+        values = draw_samples(loaded, count, seed=seed, progress=report)
     how = loaded.config.sample
     pixels = to_channels_last(to_pixels(values))
     meta = {

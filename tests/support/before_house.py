@@ -597,8 +597,14 @@ def refusal_of_keys(house: Path, text: str) -> str:
 # Comparing
 
 
+SENTENCES = re.compile(r"\.(notes\[\d+\]|diagnosis)$")
+"""Paths in JSON of sentences for users, whose words may improve; their numbers, paths and ids are compared."""
+
+
 def differences(found: Json, wanted: Json, path: str = "", *, relative: float = 1e-9) -> list[str]:
     """Where JSON is another one than it was. Keys may be added, as docs/cli.md says; none may go, or change."""
+    if SENTENCES.search(path) and isinstance(found, str) and isinstance(wanted, str):
+        found, wanted = numbers_in(found), numbers_in(wanted)
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         gone = [f"{path}.{key}: is gone" for key in wanted if key not in found]
         both = (key for key in wanted if key in found)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.comparison.compare import compare as side_by_side
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.runs import METRICS, ProcessIdentity, RunStore
 from core.runs.progress import EvaluationProgress, write_evaluation_progress
 from core.runs.status import State
@@ -49,7 +49,7 @@ def table(root: Path, width: int = 120, **options: Any) -> list[str]:
 
 def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
     evaluated(tmp_path)
-    rule = side_by_side(gather(RunStore(tmp_path).infos())[0])
+    rule = side_by_side(read_members(RunStore(tmp_path).infos())[0])
     lines = table(tmp_path)
     order = [row.label for row in rule.rows]
     assert rule.best("high", "balanced_pass_rate") == ["linear", "sine"]

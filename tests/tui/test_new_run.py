@@ -252,7 +252,7 @@ async def test_the_list_shows_the_signal_that_each_schedule_leaves(tmp_path: Pat
 async def test_a_wide_form_explains_the_chosen_schedules(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
-        assert "of the picture's amplitude is left" in driven.text()
+        assert "of the image's amplitude is left" in driven.text()
         for _ in SCHEDULE_NAMES:
             await driven.press("space", "down")
         await driven.until(lambda: "choose at least one schedule" in driven.text())

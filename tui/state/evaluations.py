@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.comparison.compare import Comparison, compare
-from core.comparison.grouping import Member, chosen
+from core.comparison.grouping import Member, select_evaluations
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
@@ -69,8 +69,8 @@ class Evaluations:
         return changed
 
     def by_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
-        """The evaluation state of each run, by id; `core.comparison.grouping.chosen` picks the evaluation."""
-        found = chosen([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
+        """The evaluation state of each run, by id; `core.comparison.grouping.select_evaluations` picks the evaluation."""
+        found = select_evaluations([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
             evaluating = self._progress.get(run.id)

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from core.comparison.compare import Comparison
-from core.comparison.formatting import narrow_texts, short_text, title
+from core.comparison.formatting import metric_title, narrow_texts, short_text
 from core.runs.results import GROUPS, METRICS
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
@@ -102,11 +102,11 @@ def _columns(
     """
     rows = {row.members[0].info.directory.id: row for row in comparison.rows}
     heads, texts, best = ["", "evaluated epoch"], [], []
-    real = comparison.real(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
+    real_metrics = comparison.real_metrics(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
     for name in names:
         scores = [rows[run.run_id].scores.get(name) for run in runs]
         estimates = [*(score.estimate if score else None for score in scores), real.get(name)]
-        head, line = title(name), [short_text(name, estimate) for estimate in estimates]
+        head, line = metric_title(name), [short_text(name, estimate) for estimate in estimates]
         if narrow:
             head, line = narrow_texts(name, estimates)
         heads.append(head + _ARROWS[METRICS[name].better])

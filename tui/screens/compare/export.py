@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from core.comparison.grouping import chosen
+from core.comparison.grouping import select_evaluations
 from core.config import flatten
 from core.errors import UserError
 from core.runs.results import METRICS, Evaluation, read_evaluations
@@ -37,7 +37,7 @@ def table_item(runs: Sequence[RunSnapshot], labels: Mapping[str, str]) -> Export
 
     def table() -> bytes:
         keys = [difference.key for difference in setting_differences(runs)]
-        evaluated = chosen([_evaluations(run) for run in runs])
+        evaluated = select_evaluations([_evaluations(run) for run in runs])
         lines = [
             _row(run, labels[run.id], keys, evaluation)
             for run, evaluation in zip(runs, evaluated, strict=True)

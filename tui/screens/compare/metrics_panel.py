@@ -106,7 +106,7 @@ def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
 def _protocol_text(comparison: Comparison) -> str:
     """Protocol of the evaluations, and meaning of the mark."""
     marks = "* best, or not clearly worse (5% for all together)"
-    evaluated = [one for row in comparison.rows for one in row.is_evaluated]
+    evaluated = [one for row in comparison.rows for one in row.evaluations]
     if not comparison.same_protocol:
         return f"± half a 95% interval; {marks}"
     one = evaluated[0]

@@ -1,4 +1,4 @@
-"""Triangles fitted to pictures on request, kept beside them, read without torch, and drawn over them."""
+"""Triangles fitted to images on request, cached beside them, read without torch, and drawn over them."""
 
 import json
 import time
@@ -27,7 +27,7 @@ def images(count: int = 6, dataset: str = "high") -> NDArray[np.uint8]:
 
 
 def by_nearest(corners: Any, wanted: NDArray[np.float64]) -> float:
-    """How far the farthest wanted corner is from the nearest one found, in pixels."""
+    """Largest distance of an expected corner to the nearest fitted one, in pixels."""
     found = np.reshape(corners, (3, 2))
     return float(np.linalg.norm(wanted[:, None] - found[None], axis=2).min(axis=1).max())
 
@@ -60,7 +60,7 @@ def test_images_in_colour_are_fitted_and_empty_ones_are_not() -> None:
 
 
 def test_what_is_no_square_is_refused() -> None:
-    with pytest.raises(UserError, match="expected square pictures, got 16 x 8"):
+    with pytest.raises(UserError, match="expected square images, got 16 x 8"):
         fit_overlay(np.zeros((1, 8, 16), np.uint8))
 
 

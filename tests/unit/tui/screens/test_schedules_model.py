@@ -249,7 +249,7 @@ def test_the_table_fits_into_any_width(width: int) -> None:
 def test_diagnoses_begin_with_problems_and_join_the_good_schedules() -> None:
     text = diagnoses_text(entries("linear", "x^10", "sine", "x^2")).plain.split("\n\n")
     assert len(text) == 2
-    assert text[0].startswith("✖ x^10 bad: 38% of the picture's amplitude is left")
+    assert text[0].startswith("✖ x^10 bad: 38% of the image's amplitude is left")
     assert text[1] == "✔ linear, sine, x^2 good: the last step is noise, where sampling starts"
     assert diagnoses_text([]).plain == ""
 
