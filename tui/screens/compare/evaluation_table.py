@@ -105,7 +105,7 @@ def _columns(
     real_metrics = comparison.real_metrics(comparison.datasets[0]) if len(comparison.datasets) == 1 else {}
     for name in names:
         scores = [rows[run.run_id].scores.get(name) for run in runs]
-        estimates = [*(score.estimate if score else None for score in scores), real.get(name)]
+        estimates = [*(score.estimate if score else None for score in scores), real_metrics.get(name)]
         head, line = metric_title(name), [short_text(name, estimate) for estimate in estimates]
         if narrow:
             head, line = narrow_texts(name, estimates)
@@ -122,7 +122,7 @@ def _columns(
         for index, run in enumerate(runs)
     ]
     reference = _Column(["real data", "", *(line[-1] for line in texts)], frozenset(), "")
-    return heads, columns, None if real.keys().isdisjoint(names) else reference
+    return heads, columns, None if real_metrics.keys().isdisjoint(names) else reference
 
 
 def _cell(column: _Column, index: int) -> tuple[str, str]:
