@@ -12,7 +12,7 @@ import msgspec
 
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note, stdout_width
-from core.cli.run_selection import chosen_runs
+from core.cli.run_selection import select_runs
 from core.errors import UserError
 from core.runs import METRICS, RunStore
 
@@ -56,7 +56,7 @@ def command(
     names = [name.strip() for name in by.split(",")] if by is not None else []
     if by is not None and not all(names):
         raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+    infos = select_runs(RunStore(root), selectors, everything=everything)
     from core.comparison.compare import compare
     from core.comparison.grouping import gather
 

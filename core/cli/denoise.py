@@ -18,7 +18,7 @@ from core.cli.options import (
     sampling_options,
 )
 from core.cli.output import emit, emit_json
-from core.cli.progress import counting
+from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
@@ -29,7 +29,7 @@ from core.runs import RunStore
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
 
-STRENGTH = 0.5
+DEFAULT_STRENGTH = 0.5
 
 
 @click.command("denoise")
@@ -101,7 +101,7 @@ def command(
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
-    level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
+    level = timestep_of(strength or DEFAULT_STRENGTH, timesteps) if t is None else t - 1
     calls = drawing.steps or share_of_steps(own, level, timesteps)
     before = _read_image(picture, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
@@ -164,7 +164,7 @@ def _denoise(
     from core.evaluation.metrics.denoising import denoise
 
     states = []
-    with counting("denoising", "network calls") as report:
+    with progress_bar("denoising", "network calls") as report:
         generator = torch.Generator().manual_seed(seed)
         for state in denoise(loaded, to_x0(loaded, before), t, steps=steps, generator=generator):
             report(state.index, steps)

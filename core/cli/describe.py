@@ -16,14 +16,14 @@ from core.runs import EpochRecord, MetricsTail, RunInfo
 TREND_WIDTH = 16
 
 
-def epochs_of(info: RunInfo) -> list[EpochRecord]:
+def read_epochs(info: RunInfo) -> list[EpochRecord]:
     """All epochs that the run has logged so far, in order."""
     tail = MetricsTail(info.directory.metrics_file)
     tail.poll()
     return list(tail.epochs)
 
 
-def trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
+def loss_trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
     """The mean loss of each epoch as a line of bars, on a logarithmic scale."""
     return sparkline([record.mean for record in epochs], width)
 
@@ -91,7 +91,7 @@ def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
         number(last.mean if last else None),
         number(last.heldout if last else None),
         duration(info.status.elapsed),
-        trend(epochs),
+        loss_trend(epochs),
         sanitize(info.status.error or info.warning),
     )
 
@@ -118,7 +118,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("progress", f"epoch {status.epoch} of {status.epochs}, step {status.step} of {status.steps}"),
         ("time", ", ".join(filter(None, (duration(status.elapsed), speed, where)))),
         ("loss", f"{number(last.mean)} (held out {number(last.heldout)})" if last else ""),
-        ("trend", trend(epochs, 40)),
+        ("trend", loss_trend(epochs, 40)),
         ("samples", str(sheets[-1][1]) if sheets else ""),
         ("reverse", str(strips[-1][1]) if strips else ""),
         ("checkpoint", str(run.checkpoint) if run.checkpoint.exists() else ""),
@@ -142,7 +142,7 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
     return text
 
 
-def labels(infos: Sequence[RunInfo]) -> dict[str, str]:
+def run_labels(infos: Sequence[RunInfo]) -> dict[str, str]:
     """A short name for each run, by its id: the least of its configuration that tells it from the others."""
     configs = [info.file.config for info in infos]
     titles = dataset_titles(configs)

@@ -27,8 +27,8 @@ PACKAGES = (
     *("ddpm-tui", "torch", "numpy", "pillow", "safetensors", "textual", "rich"),
     *("msgspec", "tomli", "tomli-w", "click", "psutil"),
 )
-SMALLEST_TERMINAL = (80, 24)
-LITTLE_SPACE = 1 << 30
+MIN_TERMINAL = (80, 24)
+LOW_SPACE = 1 << 30
 DEEP_TIMEOUT = 120
 
 _PROBE = """
@@ -63,7 +63,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
     plan = make_plan(device, slots, machine=machine)
     packages = {name: _version(name) for name in PACKAGES}
     folders = [_folder("runs", root), _folder("datasets", default_data_dir())]
-    torch = _try_torch() if deep else None
+    torch = _probe_torch() if deep else None
     problems = _problems(packages, folders, torch)
     report: dict[str, Any] = {
         "python": platform.python_version(),
@@ -123,7 +123,7 @@ def _terminal() -> dict[str, Any]:
     }
 
 
-def _try_torch() -> dict[str, Any]:
+def _probe_torch() -> dict[str, Any]:
     """Import torch and compute with it, in a process of its own, which may crash as drivers make it."""
     try:
         done = subprocess.run(
@@ -168,7 +168,7 @@ def _as_text(report: Mapping[str, Any]) -> str:
     lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
     for folder in report["folders"]:
         can = "can be written" if folder["writable"] else "CANNOT be written"
-        little = ": little" if folder["free_bytes"] < LITTLE_SPACE else ""
+        little = ": little" if folder["free_bytes"] < LOW_SPACE else ""
         made = "" if folder["exists"] else ", will be made"
         lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
     return "\n".join(lines)
@@ -185,7 +185,7 @@ def _precision(torch: Mapping[str, Any]) -> str:
 def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:
     if not terminal["is_terminal"]:
         return ["stdout is no terminal: pictures are drawn with letters, tables are not wrapped"]
-    columns, rows = SMALLEST_TERMINAL
+    columns, rows = MIN_TERMINAL
     small = terminal["columns"] < columns or terminal["rows"] < rows
     lines = [
         f"{terminal['columns']} x {terminal['rows']}"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from core.cli.describe import labels
+from core.cli.describe import run_labels
 from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampling_options
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
-from core.cli.progress import Report, counting
-from core.cli.run_selection import chosen_runs
+from core.cli.progress import Report, progress_bar
+from core.cli.run_selection import select_runs
 from core.comparison.formatting import MISSING, interval_text, sampler_text, title, value_text
 from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
@@ -28,7 +28,7 @@ from core.runs.results import GROUPS
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
 
-COUNT = 500
+DEFAULT_COUNT = 500
 SEED_LIMIT = 2**63 - 1
 
 
@@ -48,7 +48,7 @@ SEED_LIMIT = 2**63 - 1
     "--count",
     type=click.IntRange(1),
     metavar="N",
-    help=f"Samples: {COUNT} of a run and all of a file unless given.",
+    help=f"Samples: {DEFAULT_COUNT} of a run and all of a file unless given.",
 )
 @click.option(
     "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
@@ -81,7 +81,7 @@ def command(
     """
     files = [name for name in names if name.lower().endswith(".npy") or os.path.isfile(name)]
     selectors = [name for name in names if name not in files]
-    groups = _groups(only)
+    groups = _parse_groups(only)
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, drawing)
     session = _Session(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
@@ -90,17 +90,17 @@ def command(
         evaluation = session.evaluate_file(Path(name), dataset or "", count)
         results.append((name, evaluation))
         if not as_json:
-            emit(_text(sanitize(name), evaluation))
+            emit(_evaluation_text(sanitize(name), evaluation))
     if selectors or everything or not files:
-        infos = chosen_runs(RunStore(root), selectors, everything=everything)
-        short = labels(infos)
+        infos = select_runs(RunStore(root), selectors, everything=everything)
+        short = run_labels(infos)
         session.prepare(device, [info.directory for info in infos])
         for info in infos:
             try:
                 session.label = short[info.id]
                 with reporting_evaluation(info.directory) as session.say:
                     evaluation = session.evaluate_run(
-                        info.directory, count or COUNT, drawing, only_new=only_new
+                        info.directory, count or DEFAULT_COUNT, drawing, only_new=only_new
                     )
             except UserError as error:
                 if len(infos) == 1:
@@ -110,14 +110,14 @@ def command(
                 continue
             results.append((info.id, evaluation))
             if not as_json:
-                emit(_text(info.id, evaluation))
+                emit(_evaluation_text(info.id, evaluation))
     if as_json:
         emit_json([_as_json(name, evaluation, is_file=name in files) for name, evaluation in results])
     if failed:
         raise click.exceptions.Exit(EXIT_USAGE)
 
 
-def _groups(only: str | None) -> tuple[str, ...]:
+def _parse_groups(only: str | None) -> tuple[str, ...]:
     if only is None:
         return tuple(GROUPS)
     asked = [name.strip() for name in only.split(",")]
@@ -175,8 +175,8 @@ class _Session:
 
         samples = read_images(path)[:count]
         self.label = sanitize(path.name)
-        evaluator = self._evaluate(dataset, None)
-        groups = [group for group in self._applying(evaluator) if group in IMAGE_GROUPS]
+        evaluator = self._evaluator(dataset, None)
+        groups = [group for group in self._applicable_groups(evaluator) if group in IMAGE_GROUPS]
         try:
             evaluator.check(samples)
             metrics, curves = evaluator.evaluate(samples, groups)
@@ -201,10 +201,10 @@ class _Session:
 
         config = with_absolute_paths(run.read())
         try:
-            evaluator = self._evaluate(config.data.dataset, config.data.count)
+            evaluator = self._evaluator(config.data.dataset, config.data.count)
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
-        groups = self._applying(evaluator)
+        groups = self._applicable_groups(evaluator)
         if only_new:
             planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
             for kept in read_evaluations(run):
@@ -223,13 +223,13 @@ class _Session:
         )
         return add_evaluation(run, evaluation)
 
-    def _evaluate(self, dataset: str, count: int | None) -> "Evaluator":
+    def _evaluator(self, dataset: str, count: int | None) -> "Evaluator":
         from core.data import load_dataset
         from core.evaluation.evaluator import Evaluator
 
         key = dataset, count
         if key not in self._evaluators:
-            with counting(sanitize(dataset), "pictures") as report:
+            with progress_bar(sanitize(dataset), "pictures") as report:
                 images = load_dataset(dataset, count=count, progress=report)
             self._evaluators[key] = Evaluator(
                 images, heldout=self._heldout, seed=self._seed, stage=self._stage
@@ -238,7 +238,7 @@ class _Session:
 
     @contextlib.contextmanager
     def _stage(self, doing: str, unit: str) -> Iterator[Report]:
-        with counting(f"{self.label}: {doing}", unit) as show:
+        with progress_bar(f"{self.label}: {doing}", unit) as show:
 
             def report(done: int, total: int) -> None:
                 show(done, total)
@@ -246,7 +246,7 @@ class _Session:
 
             yield report
 
-    def _applying(self, evaluator: "Evaluator") -> tuple[str, ...]:
+    def _applicable_groups(self, evaluator: "Evaluator") -> tuple[str, ...]:
         missing = [group for group in self._groups if group not in evaluator.groups]
         if missing and self._explicit:
             raise UserError(
@@ -256,7 +256,7 @@ class _Session:
         return tuple(group for group in self._groups if group in evaluator.groups)
 
 
-def _text(name: str, evaluation: Evaluation) -> str:
+def _evaluation_text(name: str, evaluation: Evaluation) -> str:
     """What was found of one run or file, group by group, beside what real pictures score."""
     how = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
@@ -282,8 +282,8 @@ def _text(name: str, evaluation: Evaluation) -> str:
                 )
             )
     table = format_table(("", "value", "95% interval", "real data", "better"), rows, "lrrrl").splitlines()
-    for place in reversed(breaks):
-        table.insert(place + 1, "")
+    for index in reversed(breaks):
+        table.insert(index + 1, "")
     return "\n".join([*lines, *table, ""])
 
 

@@ -6,7 +6,7 @@ import click
 
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
-from core.cli.run_selection import chosen_runs
+from core.cli.run_selection import select_runs
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import RunStore
@@ -54,16 +54,22 @@ def command(
     only are taken together. The names of the files go to stdout; what could not be drawn, and why, to
     stderr.
     """
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+    infos = select_runs(RunStore(root), selectors, everything=everything)
     make_folder(out)
-    from core.figures import Drawn, Missing, draw_all, gather, save  # matplotlib takes a second to import
+    from core.figures import (  # matplotlib takes a second to import
+        Drawn,
+        Missing,
+        draw_all,
+        load_figure_data,
+        save,
+    )
 
-    material = gather(infos)
-    for problem in material.problems:
+    data = load_figure_data(infos)
+    for problem in data.problems:
         note(problem)
     written: list[dict[str, str]] = []
     missing: list[Missing] = []
-    for figure in draw_all(material, picture):
+    for figure in draw_all(data, picture):
         if isinstance(figure, Drawn):
             path = out / f"{figure.key}.{kind}"
             try:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from core.cli.describe import epoch_line, epochs_of, labels, run_json
+from core.cli.describe import epoch_line, read_epochs, run_json, run_labels
 from core.cli.output import duration, emit, emit_json, is_terminal, note, number, print_error
 from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
 from core.launch import control
@@ -17,10 +17,10 @@ from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore,
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-POLL = 0.2
-RUNNER_CHECK = 5.0
-MOST_RUNNERS = 4
-MOST_WAITING_BARS = 10
+POLL_INTERVAL = 0.2
+RUNNER_CHECK_INTERVAL = 5.0
+MAX_RUNNER_STARTS = 4
+MAX_QUEUED_BARS = 10
 
 
 class RunsStoppedError(UserError):
@@ -50,10 +50,10 @@ class Follower:
         self._reported = dict.fromkeys(self._runs, 0)
         for run in self._runs:
             self._new_epochs(run)  # those of earlier attempts are no news
-        self._next_check = time.monotonic() + RUNNER_CHECK
+        self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
         self._runners_started = 0
 
-    def to_the_end(self, *, as_json: bool) -> None:
+    def wait_until_ended(self, *, as_json: bool) -> None:
         """See to it that the runs are started, watch them, and write what became of them to stdout.
 
         Ctrl-C stops the runs and waits for their checkpoints; a second one leaves at once.
@@ -71,13 +71,13 @@ class Follower:
             self._stop()
         infos = self._infos()
         if as_json:
-            emit_json([run_json(info, epochs_of(info)) for info in infos])
+            emit_json([run_json(info, read_epochs(info)) for info in infos])
         else:
             for info in infos:
                 if info.state is State.FINISHED:
                     emit(str(info.directory.path))
         sys.stdout.flush()
-        self._exit_code(infos)
+        self._raise_for_state(infos)
 
     def _infos(self) -> list[RunInfo]:
         """All runs that are still there; a removed one is no longer ours to watch."""
@@ -99,9 +99,9 @@ class Follower:
             if all(info.state.is_ended for info in infos):
                 return
             if time.monotonic() >= self._next_check:
-                self._next_check = time.monotonic() + RUNNER_CHECK
+                self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
                 self._ensure_runners(infos)
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL)
 
     def _new_epochs(self, run: RunDirectory) -> list[EpochRecord]:
         tail = self._tails[run]
@@ -116,7 +116,7 @@ class Follower:
         queued = [info.directory.path.parent for info in infos if info.state is State.QUEUED]
         for root in dict.fromkeys(queued):
             self._runners_started += ensure_runner(root, self._device, self._slots)
-            if self._runners_started > MOST_RUNNERS:
+            if self._runners_started > MAX_RUNNER_STARTS:
                 raise UserError(f"{root}: no queue runner stays alive; {root / '.queue.log'} says why")
 
     def _stop(self) -> None:
@@ -126,7 +126,7 @@ class Follower:
                 control.stop(info.directory)
         self._watch(None)
 
-    def _exit_code(self, infos: Sequence[RunInfo]) -> None:
+    def _raise_for_state(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
         stopped = [info for info in infos if info.state is State.STOPPED]
         for info in failed:
@@ -146,9 +146,9 @@ class Follower:
 
 @contextlib.contextmanager
 def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
-    names = labels(infos)
+    names = run_labels(infos)
     if not is_terminal(sys.stderr):
-        yield _Lines(names)
+        yield _LineDisplay(names)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -161,29 +161,29 @@ def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, refresh_per_second=5, expand=True, transient=True) as progress:
-        yield _Bars(progress, names)
+        yield _BarDisplay(progress, names)
 
 
-class _Lines:
+class _LineDisplay:
     """A line for each state that a run enters and each epoch that it ends."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
-        self._said: dict[str, str] = {}
+        self._last_state: dict[str, str] = {}
 
     def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
         for record in new:
             self._say(info, epoch_line(record, info.status.epochs))
-        words = state_words(info)
-        if self._said.get(info.id) != words:
-            self._said[info.id] = words
+        words = state_text(info)
+        if self._last_state.get(info.id) != words:
+            self._last_state[info.id] = words
             self._say(info, words)
 
     def _say(self, info: RunInfo, words: str) -> None:
         note(f"{self._names.get(info.id, info.id)}: {words}")
 
 
-class _Bars:
+class _BarDisplay:
     """A bar for each run that is training or about to, and a line for each that has ended."""
 
     def __init__(self, progress: "Progress", names: dict[str, str]) -> None:
@@ -202,7 +202,7 @@ class _Bars:
         if info.state.is_ended and info.id not in self._ended:
             self._ended.add(info.id)
             losses = self._losses.get(info.id)
-            line = f"{name}: {state_words(info)}" + (f", {losses}" if losses else "")
+            line = f"{name}: {state_text(info)}" + (f", {losses}" if losses else "")
             self._progress.console.print(line, markup=False, highlight=False)
         self._progress.update(
             self._tasks[info.id],
@@ -210,7 +210,7 @@ class _Bars:
             completed=info.status.step,
             words=self._words(info),
             visible=info.state.is_live
-            or (info.state is State.QUEUED and len(self._names) <= MOST_WAITING_BARS),
+            or (info.state is State.QUEUED and len(self._names) <= MAX_QUEUED_BARS),
         )
 
     def _words(self, info: RunInfo) -> str:
@@ -224,7 +224,7 @@ class _Bars:
         return ", ".join(filter(None, parts))
 
 
-def state_words(info: RunInfo) -> str:
+def state_text(info: RunInfo) -> str:
     """A run's state, and what there is to say of it."""
     status = info.status
     match info.state:

@@ -32,7 +32,7 @@ COMMANDS: Final = {
 _COMPLETION_VARIABLE: Final = "_CORE_COMPLETE"
 
 
-class LazyCommands(click.Group):
+class LazyGroup(click.Group):
     """A group that imports a command's module when that command is called, and not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -58,7 +58,7 @@ class LazyCommands(click.Group):
 
 
 @click.group(
-    cls=LazyCommands,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.",
 )

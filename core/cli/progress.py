@@ -9,12 +9,12 @@ from core.cli.output import is_terminal, note
 
 Report = Callable[[int, int], None]
 
-PLAIN_INTERVAL = 2.0
+LINE_INTERVAL = 2.0
 """Seconds between two plain lines of one count."""
 
 
 @contextlib.contextmanager
-def counting(label: str, unit: str) -> Iterator[Report]:
+def progress_bar(label: str, unit: str) -> Iterator[Report]:
     """Show how far something has come while the block lasts; nothing where nothing is reported.
 
     Args:
@@ -25,7 +25,7 @@ def counting(label: str, unit: str) -> Iterator[Report]:
         A function of (done, total), cheap enough to call often, from any thread.
     """
     if not is_terminal(sys.stderr):
-        yield _plain_report(label, unit)
+        yield _line_reporter(label, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -46,7 +46,7 @@ def counting(label: str, unit: str) -> Iterator[Report]:
         yield report
 
 
-def _plain_report(label: str, unit: str) -> Report:
+def _line_reporter(label: str, unit: str) -> Report:
     due = time.monotonic()
     ended = False
 
@@ -54,7 +54,7 @@ def _plain_report(label: str, unit: str) -> Report:
         nonlocal due, ended
         now = time.monotonic()
         if (now >= due or done == total) and not ended:
-            due, ended = now + PLAIN_INTERVAL, done == total
+            due, ended = now + LINE_INTERVAL, done == total
             note(f"{label}: {done} of {total} {unit}")
 
     return report

@@ -7,7 +7,7 @@ import click
 from core.cli.figures import everything_option, image_option, make_folder, selectors
 from core.cli.options import json_option, runs_option
 from core.cli.output import emit, emit_json, note
-from core.cli.run_selection import chosen_runs
+from core.cli.run_selection import select_runs
 from core.errors import UserError
 from core.runs import RunStore
 
@@ -39,15 +39,15 @@ def command(
     RUN is as for core figures; without one, the newest group is reported. The page needs no other file
     and no network. Its name goes to stdout.
     """
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+    infos = select_runs(RunStore(root), selectors, everything=everything)
     make_folder(out)
-    from core.figures import draw_all, gather, write_report  # matplotlib takes a second to import
+    from core.figures import draw_all, load_figure_data, write_report  # matplotlib takes a second to import
 
-    material = gather(infos)
-    for problem in material.problems:
+    data = load_figure_data(infos)
+    for problem in data.problems:
         note(problem)
     try:
-        path = write_report(out, material, draw_all(material, picture))
+        path = write_report(out, data, draw_all(data, picture))
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:

@@ -8,7 +8,7 @@ from core.errors import UserError
 from core.runs import RunInfo, RunStore
 
 
-def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
+def select_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
     """The runs that were named, each once, in the order named.
 
     Args:
@@ -32,7 +32,7 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
     elif not selectors and scan.infos:
         chosen = groups[scan.infos[-1].file.group]
     for selector in selectors:
-        chosen += groups.get(selector) or _folder_of_runs(selector) or [store.info(store.find(selector))]
+        chosen += groups.get(selector) or _runs_in_folder(selector) or [store.info(store.find(selector))]
     if everything or not selectors:
         for problem in scan.problems:
             note(f"{problem.id}: {problem.text}")
@@ -42,7 +42,7 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
     return list({info.directory.path.resolve(): info for info in chosen}.values())
 
 
-def _folder_of_runs(selector: str) -> list[RunInfo]:
+def _runs_in_folder(selector: str) -> list[RunInfo]:
     """The runs in the folder of this path; none where it is no folder, or a run itself."""
     if not selector or not os.path.isdir(selector):
         return []

@@ -11,7 +11,7 @@ import click
 from core.cli.describe import (
     ROW_ALIGN,
     ROW_HEADERS,
-    epochs_of,
+    read_epochs,
     run_details_json,
     run_json,
     run_row,
@@ -34,8 +34,8 @@ from core.launch.devices import make_plan
 from core.launch.queue import ensure_runner
 from core.runs import RunDirectory, RunStore, State
 
-POLL = 0.1
-LEAST_MISSED = ("trend", "time", "held out")
+POLL_INTERVAL = 0.1
+OPTIONAL_COLUMNS = ("trend", "time", "held out")
 """Columns of the list that a narrow terminal goes without, in this order."""
 
 selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
@@ -66,9 +66,9 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
     for problem in scan.problems:
         note(f"{problem.id}: {problem.text}")
     if as_json:
-        emit_json([run_json(info, epochs_of(info)) for info in infos])
+        emit_json([run_json(info, read_epochs(info)) for info in infos])
     elif infos:
-        _emit_table([run_row(info, epochs_of(info)) for info in infos])
+        _emit_table([run_row(info, read_epochs(info)) for info in infos])
     else:
         note(f"{root}: no runs here" + (" in this state" if states else "; start some with: core train"))
 
@@ -81,7 +81,7 @@ def show(selector: str, root: Path, as_json: bool) -> None:
     """Show all about one run: state, files, configuration; with --json its epochs too."""
     store = RunStore(root)
     info = store.info(store.find(selector))
-    epochs = epochs_of(info)
+    epochs = read_epochs(info)
     if as_json:
         emit_json(run_details_json(info, epochs))
     else:
@@ -102,8 +102,8 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
     for run in sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED):
         note(control.stop(run))
     while not no_wait and any(not store.info(run).state.is_ended for run in runs):
-        time.sleep(POLL)
-    _emit_outcome(store, runs, as_json)
+        time.sleep(POLL_INTERVAL)
+    _emit_runs(store, runs, as_json)
 
 
 @command.command("resume")
@@ -137,11 +137,11 @@ def resume(
     for run in runs:
         note(control.resume(run, epochs=epochs))
     if follow:
-        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     for folder in () if no_start else dict.fromkeys(run.path.parent for run in runs):
         ensure_runner(folder, device, slots)
-    _emit_outcome(store, runs, as_json)
+    _emit_runs(store, runs, as_json)
 
 
 @command.command("clone")
@@ -168,10 +168,10 @@ def clone(
     run = control.clone(old.path.parent, old, overrides)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
     if follow:
-        Follower(store, [run], device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, [run], device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     ensure_runner(run.path.parent, device, slots)
-    _emit_outcome(store, [run], as_json)
+    _emit_runs(store, [run], as_json)
 
 
 @command.command("rm")
@@ -222,10 +222,10 @@ def _emit_table(rows: Sequence[Sequence[str]]) -> None:
             width=width,
         )
         fits = not width or max(map(len, table.splitlines())) <= width
-        if fits or len(left_out) == len(LEAST_MISSED):
+        if fits or len(left_out) == len(OPTIONAL_COLUMNS):
             emit(table)
             return
-        left_out.add(LEAST_MISSED[len(left_out)])
+        left_out.add(OPTIONAL_COLUMNS[len(left_out)])
 
 
 def _confirm(runs: Sequence[RunDirectory]) -> None:
@@ -237,11 +237,11 @@ def _confirm(runs: Sequence[RunDirectory]) -> None:
         raise click.Abort
 
 
-def _emit_outcome(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
+def _emit_runs(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
     """What became of runs: one JSON list, or a path a line."""
     if as_json:
         infos = [store.info(run) for run in runs]
-        outcome: list[dict[str, Any]] = [run_json(info, epochs_of(info)) for info in infos]
+        outcome: list[dict[str, Any]] = [run_json(info, read_epochs(info)) for info in infos]
         emit_json(outcome)
         return
     for run in runs:

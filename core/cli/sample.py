@@ -15,7 +15,7 @@ from core.cli.options import (
     sampling_options,
 )
 from core.cli.output import emit, emit_json
-from core.cli.progress import counting
+from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
 from core.errors import UserError
 from core.files.atomic import atomic_path
@@ -73,7 +73,7 @@ def command(
 
     loaded = load_model(found, device)
     loaded = replace(loaded, config=drawing.applied_to(loaded.config))
-    with counting("sampling", "network calls") as report:
+    with progress_bar("sampling", "network calls") as report:
         values = draw(loaded, count, seed=seed, report=report)
     how = loaded.config.sample
     pixels = to_tiles(to_pixels(values))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.describe import epochs_of, run_json
+from core.cli.describe import read_epochs, run_json
 from core.cli.follow import Follower
 from core.cli.options import (
     device_option,
@@ -57,12 +57,12 @@ def command(
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
     if not (detach or no_start):
-        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     if not no_start:
         ensure_runner(root, device, slots)
     if as_json:
-        emit_json([run_json(info, epochs_of(info)) for info in map(store.info, runs)])
+        emit_json([run_json(info, read_epochs(info)) for info in map(store.info, runs)])
     else:
         for run in runs:
             emit(run.id)

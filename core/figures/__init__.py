@@ -1,8 +1,8 @@
 """The thesis's figures, and more, drawn with matplotlib from any set of runs; and a report on one page."""
 
-from core.figures.figure_data import FigureData, gather
+from core.figures.figure_data import FigureData, load_figure_data
 from core.figures.registry import Drawn, Missing, draw_all
 from core.figures.report import write_report
 from core.figures.style import save
 
-__all__ = ["Drawn", "FigureData", "Missing", "draw_all", "gather", "save", "write_report"]
+__all__ = ["Drawn", "FigureData", "Missing", "draw_all", "load_figure_data", "save", "write_report"]

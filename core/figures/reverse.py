@@ -17,7 +17,7 @@ Strip = tuple[int, Sheet]
 """The epoch after which it was drawn, and the sheet: a row of states for each start."""
 
 
-def strip_of(member: Member) -> Strip | None:
+def latest_strip(member: Member) -> Strip | None:
     """The latest strip of a run, if there is one.
 
     Raises:
@@ -27,7 +27,7 @@ def strip_of(member: Member) -> Strip | None:
     return (strips[-1][0], read_sheet(strips[-1][1])) if strips else None
 
 
-def times_shown(config: RunConfig, states: int) -> list[int]:
+def shown_timesteps(config: RunConfig, states: int) -> list[int]:
     """The timesteps of a strip's pictures in the papers' numbers, from T down to 0 for the picture itself.
 
     Args:
@@ -36,7 +36,7 @@ def times_shown(config: RunConfig, states: int) -> list[int]:
     """
     visited = visited_timesteps(config)
     shown = np.linspace(0, len(visited) - 1, min(states, len(visited))).round().astype(int)
-    return [visited[place] for place in shown]
+    return [visited[index] for index in shown]
 
 
 def draw_strips(series: Sequence[Series]) -> tuple[Figure, str]:
@@ -51,25 +51,25 @@ def draw_strips(series: Sequence[Series]) -> tuple[Figure, str]:
     """
     rows, epochs, times = [], [], []
     for one in series:
-        strip = next(filter(None, map(strip_of, one.members)), None)
+        strip = next(filter(None, map(latest_strip, one.members)), None)
         if strip is not None:
             epoch, sheet = strip
             rows.append(TileRow(one.label, list(sheet.images[: sheet.columns]), one.style))
             epochs.append(epoch)
-            times.append(times_shown(one.first.config, sheet.columns))
+            times.append(shown_timesteps(one.first.config, sheet.columns))
     if not rows:
         raise CannotDrawError("no run on these data has a strip of its reverse process yet")
-    return tile_figure(rows, _heads(times, rows)), f"From the same noise, {after(epochs)}."
+    return tile_figure(rows, _timestep_heads(times, rows)), f"From the same noise, {epochs_text(epochs)}."
 
 
-def draw_starts(series: Series) -> tuple[Figure, str]:
+def draw_strip(series: Series) -> tuple[Figure, str]:
     """Figure 5.3: one run's reverse process, a row for each start.
 
     Raises:
         CannotDrawError: no run has a strip.
         UserError: the strip is damaged.
     """
-    strip = next(filter(None, map(strip_of, series.members)), None)
+    strip = next(filter(None, map(latest_strip, series.members)), None)
     if strip is None:
         raise CannotDrawError("no run on these data has a strip of its reverse process yet")
     epoch, sheet = strip
@@ -78,11 +78,11 @@ def draw_starts(series: Series) -> tuple[Figure, str]:
         TileRow("", list(sheet.images[first : first + columns]))
         for first in range(0, len(sheet.images), columns)
     ]
-    times = [times_shown(series.first.config, columns)]
-    return tile_figure(rows, _heads(times, rows)), f"One row a start, {after([epoch])}."
+    times = [shown_timesteps(series.first.config, columns)]
+    return tile_figure(rows, _timestep_heads(times, rows)), f"One row a start, {epochs_text([epoch])}."
 
 
-def after(epochs: Sequence[int]) -> str:
+def epochs_text(epochs: Sequence[int]) -> str:
     """How long runs had learnt, for a caption.
 
     >>> after([8, 8]), after([8, 14]), after([1])
@@ -94,7 +94,7 @@ def after(epochs: Sequence[int]) -> str:
     return f"after {low} to {high} epochs"
 
 
-def _heads(times: Sequence[Sequence[int]], rows: Sequence[TileRow]) -> list[str]:
+def _timestep_heads(times: Sequence[Sequence[int]], rows: Sequence[TileRow]) -> list[str]:
     """Timesteps over the columns, where they are the same in all rows; else only the two ends."""
     columns = max(len(row.tiles) for row in rows)
     first = list(times[0])

@@ -9,13 +9,13 @@ from core.comparison.grouping import Member
 from core.figures.errors import CannotDrawError
 from core.figures.figure_data import Series
 from core.figures.layout import TileRow, tile_figure
-from core.figures.reverse import after
+from core.figures.reverse import epochs_text
 from core.imaging import Sheet, read_sheet
 
-STARTS: Final = 5
+SAMPLE_COUNT: Final = 5
 
 
-def sheet_of(member: Member) -> tuple[int, Sheet] | None:
+def latest_sheet(member: Member) -> tuple[int, Sheet] | None:
     """The latest sheet of samples of a run that has learnt at all, and the epoch after which it was drawn.
 
     Raises:
@@ -37,12 +37,12 @@ def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
     """
     rows, epochs = [], []
     for one in series:
-        sheet = next(filter(None, map(sheet_of, one.members)), None)
+        sheet = next(filter(None, map(latest_sheet, one.members)), None)
         if sheet is not None:
-            rows.append(TileRow(one.label, list(sheet[1].images[:STARTS]), one.style))
+            rows.append(TileRow(one.label, list(sheet[1].images[:SAMPLE_COUNT]), one.style))
             epochs.append(sheet[0])
     if not rows:
         raise CannotDrawError("no run on these data has drawn samples yet")
     starts = max(len(row.tiles) for row in rows)
     heads = ["start 1", *[str(start) for start in range(2, starts + 1)]]
-    return tile_figure(rows, heads), f"A column shares its starting noise; {after(epochs)}."
+    return tile_figure(rows, heads), f"A column shares its starting noise; {epochs_text(epochs)}."

@@ -29,7 +29,7 @@ DPI: Final = 240
 INK: Final = "#222222"
 FAINT: Final = "#8C8C8C"
 HAIRLINE: Final = "#DDDDDD"
-MOST_LETTERS: Final = 80
+MAX_TEXT_LENGTH: Final = 80
 
 _FONT: Final = "DejaVu Sans"
 _RC: Final[dict[Any, Any]] = {
@@ -85,12 +85,12 @@ class SeriesStyle(NamedTuple):
     hollow: bool = False
 
     @property
-    def line(self) -> dict[str, Any]:
+    def line_kwargs(self) -> dict[str, Any]:
         """Keywords of a line without markers."""
         return {"color": self.color, "linestyle": (0, self.dashes) if self.dashes else "-"}
 
     @property
-    def dot(self) -> dict[str, Any]:
+    def marker_kwargs(self) -> dict[str, Any]:
         """Keywords of markers without a line."""
         return {
             "color": self.color,
@@ -101,9 +101,9 @@ class SeriesStyle(NamedTuple):
         }
 
     @property
-    def both(self) -> dict[str, Any]:
+    def line_and_marker_kwargs(self) -> dict[str, Any]:
         """Keywords of a line with markers."""
-        return {**self.dot, **self.line}
+        return {**self.marker_kwargs, **self.line_kwargs}
 
 
 _DASHES: Final[tuple[tuple[float, ...], ...]] = (
@@ -125,18 +125,18 @@ _STYLES: Final = {
 _OTHER: Final = SeriesStyle("#7F7F7F", "h", _DASHES[3])
 
 
-def style_of(schedule: str, variant: int = 0) -> SeriesStyle:
-    """The look of a schedule, the same in every figure.
+def schedule_style(schedule: str, variant: int = 0) -> SeriesStyle:
+    """The style of a schedule, the same in every figure.
 
     Args:
         schedule: its name; all but the built-in ones are grey.
-        variant: 0, or the place among series that have this schedule and differ in something else.
+        variant: 0, or the index among series that have this schedule and differ in something else.
     """
-    look = _STYLES.get(schedule, _OTHER)
+    style = _STYLES.get(schedule, _OTHER)
     if not variant:
-        return look
-    dashes = _DASHES[(_DASHES.index(look.dashes) + 2 * variant) % len(_DASHES)]
-    return look._replace(dashes=dashes, hollow=bool(variant % 2))
+        return style
+    dashes = _DASHES[(_DASHES.index(style.dashes) + 2 * variant) % len(_DASHES)]
+    return style._replace(dashes=dashes, hollow=bool(variant % 2))
 
 
 @contextlib.contextmanager
@@ -148,10 +148,10 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def readable(text: str) -> str:
+def printable_line(text: str) -> str:
     """Text from a run's files that any figure can show: one line, not too long, only letters of the font."""
     shown = _printable(text)
-    return shown if len(shown) <= MOST_LETTERS else shown[: MOST_LETTERS - 1] + "…"
+    return shown if len(shown) <= MAX_TEXT_LENGTH else shown[: MAX_TEXT_LENGTH - 1] + "…"
 
 
 def typeset(text: str) -> str:
@@ -161,7 +161,7 @@ def typeset(text: str) -> str:
     ('$x^{1.5}$', '\\$x')
     """
     # Where one dollar of mathematics is in a text, matplotlib reads \$ as a dollar; where none is, too.
-    return _POWER.sub(r"$x^{\1}$", readable(text).replace("$", r"\$"))
+    return _POWER.sub(r"$x^{\1}$", printable_line(text).replace("$", r"\$"))
 
 
 def save(figure: Figure, path: Path, *, title: str, caption: str = "") -> None:
@@ -199,11 +199,11 @@ def write(figure: Figure, file: IO[bytes], kind: str, *, title: str, caption: st
 
 
 @functools.cache
-def _letters() -> frozenset[int]:
+def _font_code_points() -> frozenset[int]:
     """The code points that the font of all figures has."""
     return frozenset(FT2Font(font_manager.findfont(_FONT)).get_charmap())
 
 
 def _printable(text: str) -> str:
-    known = _letters()
+    known = _font_code_points()
     return "".join(letter if ord(letter) in known else "?" for letter in sanitize(text))

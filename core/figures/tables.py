@@ -10,15 +10,15 @@ from core.comparison.formatting import sampler_text
 from core.comparison.grouping import Member, settings
 from core.comparison.pooling import Score
 from core.config import encode_toml
-from core.figures.figure_data import FigureData, Series, schedules_of, telling_settings
-from core.figures.quality import HEADLINE
+from core.figures.figure_data import FigureData, Series, distinct_schedules, distinguishing_setting_names
+from core.figures.quality import HEADLINE_METRICS
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
 from core.statistics.estimate import Estimate
 
-NOTHING: Final = "–"
-MOST_VALUES: Final = 40
-MOST_DIGITS: Final = 6
+MISSING: Final = "–"
+MAX_VALUES: Final = 40
+MAX_DECIMALS: Final = 6
 _ARROWS: Final = {"higher": "↑", "lower": "↓", None: ""}
 
 
@@ -42,14 +42,14 @@ class Table:
     note: str = ""
 
 
-def run_table(material: FigureData) -> Table:
+def run_table(data: FigureData) -> Table:
     """One row a run: where it stands."""
     rows = []
-    for series in material.series:
+    for series in data.series:
         for member in series.members:
             info, last = member.info, member.epochs[-1] if member.epochs else None
             rows.append(
-                _row(
+                _text_row(
                     info.id,
                     series.title,
                     series.label,
@@ -73,7 +73,7 @@ def difference_table(members: Sequence[Member]) -> Table:
         for table in tables:
             counts[table[key]] = counts.get(table[key], 0) + 1
         if len(counts) > 1:
-            some = list(counts.items())[:MOST_VALUES]
+            some = list(counts.items())[:MAX_VALUES]
             words = [f"{value} ({count} run{'s' * (count != 1)})" for value, count in some]
             words += [f"and {len(counts) - len(some)} more"] * (len(counts) > len(some))
             rows.append((Cell((key,)), Cell(tuple(words))))
@@ -95,12 +95,12 @@ def common_settings(members: Sequence[Member]) -> str:
     return sanitize("\n".join(kept), lines=True).strip()
 
 
-def schedule_table(material: FigureData) -> Table:
+def schedule_table(data: FigureData) -> Table:
     """One row a schedule: what it leaves of a picture at its last step."""
     rows = []
-    for label, _, schedule in schedules_of(member.config.schedule for member in material.members):
+    for label, _, schedule in distinct_schedules(member.config.schedule for member in data.members):
         rows.append(
-            _row(
+            _text_row(
                 label,
                 f"{schedule.timesteps:,}",
                 _number(schedule.terminal_alpha_bar),
@@ -113,30 +113,30 @@ def schedule_table(material: FigureData) -> Table:
     return Table(heads, tuple(rows), frozenset({1, 2, 3, 4}))
 
 
-def compare_series(material: FigureData) -> Comparison:
+def compare_all_series(data: FigureData) -> Comparison:
     """The judgements of all series, those of several seeds taken together, as ``core compare`` does it."""
-    return compare(material.members, by=telling_settings(material))
+    return compare(data.members, by=distinguishing_setting_names(data))
 
 
-def headline_table(material: FigureData, comparison: Comparison) -> Table | None:
+def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
     """For each data set the few metrics that decide, one column a schedule; None where no run was judged."""
     rows = []
-    for dataset in material.datasets:
-        series = [material.at(dataset, label) for label in material.labels]
+    for dataset in data.datasets:
+        series = [data.find(dataset, label) for label in data.labels]
         if any(one.evaluated for one in series if one is not None):
-            head = Cell((material.titles[dataset],))
-            rows += [(head, *_metric_row(comparison, name, series)) for name in HEADLINE]
+            head = Cell((data.titles[dataset],))
+            rows += [(head, *_metric_row(comparison, name, series)) for name in HEADLINE_METRICS]
     if not rows:
         return None
-    heads = ("data", "", *material.labels)
+    heads = ("data", "", *data.labels)
     return Table(heads, tuple(rows), frozenset(range(2, len(heads))))
 
 
-def result_tables(material: FigureData, comparison: Comparison) -> list[Table]:
+def result_tables(data: FigureData, comparison: Comparison) -> list[Table]:
     """For each data set that was judged: one row a metric, one column a schedule, and one for real pictures."""
     found = []
-    for dataset in material.datasets:
-        evaluated = [series for series in material.of(dataset) if series.evaluated]
+    for dataset in data.datasets:
+        evaluated = [series for series in data.on(dataset) if series.evaluated]
         names = [name for name in METRICS if any(_score(comparison, one, name) for one in evaluated)]
         real: dict[str, Estimate] = {}
         for series in evaluated:
@@ -148,9 +148,9 @@ def result_tables(material: FigureData, comparison: Comparison) -> list[Table]:
             rows.append((*_metric_row(comparison, name, evaluated), *ending))
         if rows:
             heads = ("", *[series.label for series in evaluated], *["real pictures"] * bool(real))
-            note = "; ".join(dict.fromkeys(_settings_of(series) for series in evaluated))
+            note = "; ".join(dict.fromkeys(_protocol_note(series) for series in evaluated))
             numbers = frozenset(range(1, len(heads)))
-            found.append(Table(heads, tuple(rows), numbers, material.titles[dataset], note))
+            found.append(Table(heads, tuple(rows), numbers, data.titles[dataset], note))
     return found
 
 
@@ -165,7 +165,7 @@ def provenance_table(members: Sequence[Member]) -> Table:
                 values[sanitize(value)] = values.get(sanitize(value), 0) + 1
     rows = []
     for key, values in sorted(counts.items()):
-        words = list(values)[:MOST_VALUES]
+        words = list(values)[:MAX_VALUES]
         if len(values) > 1 or sum(values.values()) < len(members):
             words = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in words]
         rows.append((Cell((key,)), Cell(tuple(words))))
@@ -202,20 +202,20 @@ def _is_best(comparison: Comparison, series: Series | None, name: str) -> bool:
 def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = False) -> Cell:
     """A value and its interval, shares as percentages, to as many digits as the interval allows."""
     if estimate is None or estimate.value is None:
-        return Cell((NOTHING,))
+        return Cell((MISSING,))
     scale, unit = (100.0, "%") if metric.share else (1.0, "")
     value, low, high = (
         None if number is None else number * scale for number in (estimate.value, estimate.low, estimate.high)
     )
     if value is None or low is None or high is None or not high > low:
         return Cell((_number(value) + unit,), best=best)
-    digits = min(max(1 - math.floor(math.log10(high - low)), 0), MOST_DIGITS)
+    digits = min(max(1 - math.floor(math.log10(high - low)), 0), MAX_DECIMALS)
     # Adding nothing makes a zero of a negative one.
     shown = [f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−") for number in (value, low, high)]
     return Cell((shown[0] + unit,), f"[{shown[1]}, {shown[2]}]", best)
 
 
-def _settings_of(series: Series) -> str:
+def _protocol_note(series: Series) -> str:
     """What a series was judged on."""
     ways = {
         f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out pictures, "
@@ -227,9 +227,9 @@ def _settings_of(series: Series) -> str:
 
 def _number(value: float | None) -> str:
     if value is None or value != value:
-        return NOTHING
+        return MISSING
     return f"{value:.3g}".replace("-", "−")
 
 
-def _row(*texts: str) -> tuple[Cell, ...]:
+def _text_row(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell((text,)) for text in texts)

@@ -36,16 +36,16 @@ NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
     """A grid of judged runs, each schedule worse than the one before."""
     rng = np.random.default_rng(0)
-    place = 0
+    index = 0
     for seed in seeds:
         for dataset in datasets:
             for rank, schedule in enumerate(FIVE):
-                created = CREATED + timedelta(seconds=place)
+                created = CREATED + timedelta(seconds=index)
                 run = make_run(
                     root, schedule=schedule, dataset=dataset, seed=seed, created=created, images=False
                 )
                 add_evaluation(run, fake_evaluation(dataset, 0.9 - 0.1 * rank, rng))
-                place += 1
+                index += 1
 
 
 def fake_evaluation(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
@@ -170,8 +170,8 @@ def test_markdown_is_a_table_with_brackets_and_the_best_in_bold(command, capsys)
 
 
 def test_without_names_the_newest_group_is_compared_and_a_group_can_be_named(tmp_path, capsys):
-    for place, group in enumerate(("first", "second", "second")):
-        make_run(tmp_path, seed=place, group=group, created=CREATED + timedelta(seconds=place), images=False)
+    for index, group in enumerate(("first", "second", "second")):
+        make_run(tmp_path, seed=index, group=group, created=CREATED + timedelta(seconds=index), images=False)
     for arguments, count in (((), 2), (("first",), 1), (("--all",), 3), (("first", "latest"), 2)):
         assert run_command(["compare", "--runs", str(tmp_path), *arguments, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["rows"]) == count

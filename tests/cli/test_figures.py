@@ -9,7 +9,7 @@ from PIL import Image
 
 from core.cli.main import run as run_command
 from core.runs import State
-from tests.support.evaluated_runs import make_cells
+from tests.support.evaluated_runs import make_run_grid
 from tests.support.fakes import CREATED, make_run
 from tests.unit.test_contracts import loaded_after
 
@@ -21,15 +21,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two groups of queued runs, of which only schedules can be drawn, in the current folder."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "runs"
-    for place, group in enumerate(("old", "old", "new")):
+    for index, group in enumerate(("old", "old", "new")):
         make_run(
             root,
             state=State.QUEUED,
             images=False,
-            schedule=("linear", "sine", "x^2")[place],
+            schedule=("linear", "sine", "x^2")[index],
             group=group,
-            created=CREATED + timedelta(seconds=place),
-            run_id=f"{group}-{place}",
+            created=CREATED + timedelta(seconds=index),
+            run_id=f"{group}-{index}",
         )
     return root
 
@@ -120,7 +120,7 @@ def test_a_damaged_run_is_said_and_the_others_are_drawn(runs, capsys):
 
 def test_a_report_is_one_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    make_cells(tmp_path / "runs", names=("linear",), evaluated=True)
+    make_run_grid(tmp_path / "runs", names=("linear",), evaluated=True)
     assert run_command(["report", "--out", "here"]) == 0
     assert capsys.readouterr().out == "here/index.html\n"
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["index.html"]

@@ -54,7 +54,7 @@ HOUSE: Final = Path(__file__).parents[1] / "fixtures" / "before-house"
 EXPECTED: Final = HOUSE / "expected"
 STATES: Final = ("finished", "stopped", "queued")
 """There is one run in each; they are told apart by it."""
-WALK: Final = TrajectorySpec("ddim", 5)
+TRAJECTORY: Final = TrajectorySpec("ddim", 5)
 STORED: Final = {
     "recipe.toml": RecipeFile,
     "data recipe.toml": DataRecipe,
@@ -107,7 +107,7 @@ def inside(house: Path) -> Iterator[None]:
             os.environ["DDPM_DATA"] = before
 
 
-def told(house: Path, *arguments: str) -> str:
+def core_stdout(house: Path, *arguments: str) -> str:
     """What a command of ``core`` writes to stdout."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
@@ -117,9 +117,9 @@ def told(house: Path, *arguments: str) -> str:
     return out.buffer.getvalue().decode()  # type: ignore[attr-defined,no-any-return]  # likewise
 
 
-def told_json(house: Path, *arguments: str) -> Json:
+def core_json(house: Path, *arguments: str) -> Json:
     """What a command writes as JSON, with the house's own path left out."""
-    return json.loads(told(house, *arguments, "--json").replace(str(house), "HOUSE"))
+    return json.loads(core_stdout(house, *arguments, "--json").replace(str(house), "HOUSE"))
 
 
 def run_in(house: Path, state: str) -> RunDirectory:
@@ -146,14 +146,14 @@ def key_paths(value: Json, path: str = "") -> set[str]:
     return {path}
 
 
-def mark(data: bytes) -> str:
+def digest(data: bytes) -> str:
     """A short name for some bytes."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def array_mark(array: np.ndarray) -> str:
+def array_digest(array: np.ndarray) -> str:
     """The same of an array with its shape."""
-    return f"{array.dtype} {list(array.shape)} {mark(np.ascontiguousarray(array).tobytes())}"
+    return f"{array.dtype} {list(array.shape)} {digest(np.ascontiguousarray(array).tobytes())}"
 
 
 def processor() -> dict[str, str]:
@@ -165,7 +165,7 @@ def processor() -> dict[str, str]:
             if name.strip() in ("vendor_id", "cpu family", "model", "model name", "stepping"):
                 known[name.strip()] = text.strip()
             elif name.strip() == "flags":
-                known["flags"] = mark(" ".join(sorted(text.split())).encode())
+                known["flags"] = digest(" ".join(sorted(text.split())).encode())
         return known
     return known | {"model name": platform.processor()}
 
@@ -173,31 +173,31 @@ def processor() -> dict[str, str]:
 # What is read from the disk
 
 
-def pictures_of(run: RunDirectory) -> Json:
+def images_of(run: RunDirectory) -> Json:
     """Sheets and strips by epoch, triangles fitted to them, and the whole way from noise to picture."""
     found: Json = {"samples": {}, "reverse": {}, "triangles": {}, "walk": None}
     for name, sheets in (("samples", run.sample_sheets()), ("reverse", run.reverse_strips())):
         for epoch, path in sheets:
             sheet = read_sheet(path)
-            found[name][str(epoch)] = array_mark(sheet.images)
+            found[name][str(epoch)] = array_digest(sheet.images)
             if name == "samples" and overlay_path(run, epoch).exists():
                 found["triangles"][str(epoch)] = msgspec.to_builtins(
                     read_overlay(overlay_path(run, epoch), sheet.images)
                 )
-    if WALK.path(run).exists():
-        walk = Trajectory(WALK.path(run))
+    if TRAJECTORY.path(run).exists():
+        walk = Trajectory(TRAJECTORY.path(run))
         states = range(len(walk.timesteps))
         found["walk"] = {
             "epoch": walk.epoch,
             "timesteps": list(walk.timesteps),
             "shape": list(walk.shape),
-            "xt": array_mark(np.stack([walk.xt(index) for index in states])),
-            "x0": array_mark(np.stack([walk.x0(index) for index in states])),
+            "xt": array_digest(np.stack([walk.xt(index) for index in states])),
+            "x0": array_digest(np.stack([walk.x0(index) for index in states])),
         }
     return found
 
 
-def seen_by_dashboard(house: Path) -> Json:
+def dashboard_runs(house: Path) -> Json:
     """Each run as the dashboard has it."""
     snapshot = RunsReader(house / "runs").poll()
     assert snapshot is not None
@@ -221,7 +221,7 @@ def seen_by_dashboard(house: Path) -> Json:
     ]
 
 
-def recipe_of(house: Path, name: str) -> Json:
+def recipe_runs(house: Path, name: str) -> Json:
     """The settings of each run that a recipe makes."""
     with inside(house):
         found = load_recipe(f"recipes/{name}.toml", ["train.batch_size=4"])
@@ -233,52 +233,52 @@ def recipe_of(house: Path, name: str) -> Json:
     }
 
 
-def set_folders(house: Path) -> dict[str, str]:
+def dataset_folders(house: Path) -> dict[str, str]:
     """Where the sets of the recipes lie that have a name: it has a hash of all that decides their pixels."""
     folder = house / "datasets"
     recipes = [find_data_recipe(name, folder) for name in ("array", "high", "low", "tiny")]
     return {one.name: set_folder(folder, one, fingerprint(one, [])).name for one in recipes}
 
 
-def arrays_of(folder: Path) -> dict[str, str]:
+def array_digests(folder: Path) -> dict[str, str]:
     """The arrays of a set of pictures."""
-    return {path.name: array_mark(np.load(path)) for path in sorted(folder.glob("*.npy"))}
+    return {path.name: array_digest(np.load(path)) for path in sorted(folder.glob("*.npy"))}
 
 
-def kept_judgements(house: Path, state: str) -> Json:
+def stored_evaluations(house: Path, state: str) -> Json:
     """All that was ever measured of a run."""
     return msgspec.to_builtins(read_evaluations(run_in(house, state)))
 
 
-JUDGING: Final = ("--count", "12", "--seed", "4", "--device", "cpu")
+EVALUATION_OPTIONS: Final = ("--count", "12", "--seed", "4", "--device", "cpu")
 
 
-def judged(house: Path) -> Json:
+def repeated_evaluation(house: Path) -> Json:
     """A judgement that is there already: nothing is computed but which one it is."""
-    (found,) = told_json(house, "evaluate", run_in(house, "stopped").id, *JUDGING, "--new")
+    (found,) = core_json(house, "evaluate", run_in(house, "stopped").id, *EVALUATION_OPTIONS, "--new")
     return found
 
 
-def judged_anew(house: Path) -> Json:
+def new_evaluation(house: Path) -> Json:
     """The numbers of a judgement of other samples by all measures, and the names of its curves."""
     run = run_in(house, "stopped").id
-    (found,) = told_json(house, "evaluate", run, "--count", "6", "--seed", "1", "--device", "cpu")
+    (found,) = core_json(house, "evaluate", run, "--count", "6", "--seed", "1", "--device", "cpu")
     return without(found, "created", "curves") | {"curves": sorted(found["curves"])}
 
 
-def drawn(house: Path) -> Json:
+def sampled_and_denoised(house: Path) -> Json:
     """New pictures of a run, and an old one noised and denoised."""
     run = run_in(house, "stopped").id
     picture = f"runs/{run_in(house, 'finished').id}/samples/epoch-0003.png"
-    sample = told_json(
+    sample = core_json(
         house, "sample", run, "--count", "2", "--seed", "3", "--device", "cpu", "--out", "drawn.npy"
     )
     pictures = np.load(house / "drawn.npy")
     return {
         "sample": sample,
-        "pictures": array_mark(pictures),
+        "pictures": array_digest(pictures),
         "rows": pictures.mean(axis=3).round(6).tolist(),
-        "denoise": told_json(
+        "denoise": core_json(
             house, "denoise", run, picture, "--t", "12", "--device", "cpu", "--out", "x.png"
         ),
     }
@@ -294,10 +294,10 @@ SCHEDULES: Final = (
 
 def schedules(house: Path) -> Json:
     """Numbers of noise schedules."""
-    return {" ".join(arguments): told_json(house, "schedules", *arguments) for arguments in SCHEDULES}
+    return {" ".join(arguments): core_json(house, "schedules", *arguments) for arguments in SCHEDULES}
 
 
-WRONG: Final = (
+EXIT_CODE_COMMANDS: Final = (
     (),
     ("--version",),
     ("--help",),
@@ -322,7 +322,7 @@ WRONG: Final = (
 def exit_codes(house: Path) -> dict[str, int]:
     """What commands end with, right ones and wrong ones."""
     codes = {}
-    for arguments in WRONG:
+    for arguments in EXIT_CODE_COMMANDS:
         quiet = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
         with inside(house), contextlib.redirect_stdout(next(quiet)), contextlib.redirect_stderr(next(quiet)):
             codes[" ".join(("core", *arguments))] = run_command(arguments)
@@ -337,13 +337,13 @@ def without(table: Json, *keys: str) -> Json:
 # What is trained
 
 
-def tensors_of(run: RunDirectory) -> tuple[dict[str, torch.Tensor], Json]:
+def checkpoint_contents(run: RunDirectory) -> tuple[dict[str, torch.Tensor], Json]:
     """All that a checkpoint holds, and where it stands but for the clock."""
     tensors, position = read_checkpoint(run)
     return tensors, msgspec.to_builtins(msgspec.structs.replace(position, elapsed=0.0, metrics_offset=0))
 
 
-def tensor_marks(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
+def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
     """Hashes of weights, their mean, the optimizer's state and the generator's."""
     marks: dict[str, str] = {}
     for part in sorted({name.partition(".")[0] for name in tensors}):
@@ -365,15 +365,15 @@ def tensor_norms(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
     return {part: float(torch.cat(values).norm()) for part, values in parts.items()}
 
 
-def logged(run: RunDirectory) -> list[Json]:
+def logged_lines(run: RunDirectory) -> list[Json]:
     """The lines of the metrics without what the clock decides."""
     lines = [json.loads(line) for line in run.metrics_file.read_text(encoding="utf-8").splitlines()]
     return [without(line, "t", "ips") for line in lines]
 
 
-def losses_of(run: RunDirectory) -> list[float]:
+def step_losses(run: RunDirectory) -> list[float]:
     """The loss of each step; how many stand in a line is for the clock to decide."""
-    return [float(loss) for line in logged(run) for loss in line.get("l", ())]
+    return [float(loss) for line in logged_lines(run) for loss in line.get("l", ())]
 
 
 # What can be asked for
@@ -381,7 +381,7 @@ def losses_of(run: RunDirectory) -> list[float]:
 
 def options_of(command: click.Command, context: click.Context, name: str) -> dict[str, Json]:
     """A command's parameters, and those of the commands in it, by the whole command's name."""
-    found: dict[str, Json] = {name: {_called(one): _parameter(one) for one in command.params}}
+    found: dict[str, Json] = {name: {_parameter_name(one): _parameter(one) for one in command.params}}
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
             child = command.get_command(context, inner)
@@ -391,7 +391,7 @@ def options_of(command: click.Command, context: click.Context, name: str) -> dic
     return found
 
 
-USUAL: Final = {
+PARAMETER_DEFAULTS: Final = {
     "metavar": None,
     "required": False,
     "nargs": 1,
@@ -402,7 +402,7 @@ USUAL: Final = {
 """What is left out where a parameter is described."""
 
 
-def _called(parameter: click.Parameter) -> str:
+def _parameter_name(parameter: click.Parameter) -> str:
     """What a person knows a parameter by."""
     return (
         " ".join(sorted(parameter.opts))
@@ -421,7 +421,7 @@ def _parameter(parameter: click.Parameter) -> Json:
         "type": kind.name,
         "flag": isinstance(parameter, click.Option) and parameter.is_flag,
     }
-    found = {key: value for key, value in found.items() if value != USUAL[key]}
+    found = {key: value for key, value in found.items() if value != PARAMETER_DEFAULTS[key]}
     if isinstance(default, str | int | float | bool | Path) and not isinstance(default, type):
         found["default"] = str(default)
     if isinstance(kind, click.Choice):
@@ -436,7 +436,7 @@ def core_options() -> dict[str, Json]:
     return options_of(cli, click.Context(cli, info_name="core"), "core")
 
 
-def helps() -> dict[str, str]:
+def help_texts() -> dict[str, str]:
     """What ``--help`` says of each command, in as many columns as fit a page."""
     found = {"ddpm-tui": dashboard_options().format_help()}
 
@@ -479,16 +479,16 @@ def commands() -> dict[str, Json]:
     return found
 
 
-def stored(kind: type) -> dict[str, Json]:
+def file_schema(kind: type) -> dict[str, Json]:
     """The keys of a file with their types, bounds and defaults, by dotted name; names of classes do not count."""
     schema = msgspec.json.schema(kind)
     return dict(_leaves(schema, schema.get("$defs", {}), ""))
 
 
-def all_stored() -> dict[str, Json]:
+def file_schemas() -> dict[str, Json]:
     """The same of all files; the settings of a run, which two of them have, once."""
-    found = {name: stored(kind) for name, kind in STORED.items()}
-    found["settings of a run"] = stored(RunConfig)
+    found = {name: file_schema(kind) for name, kind in STORED.items()}
+    found["settings of a run"] = file_schema(RunConfig)
     settings = found["settings of a run"]
     for name, prefix in (("recipe.toml", ""), ("run.toml", "config.")):
         for key, value in settings.items():
@@ -534,24 +534,24 @@ def flattened(table: Mapping[str, Json], path: str = "") -> dict[str, Json]:
 # What a person has chosen
 
 
-def places(house: Path) -> tuple[Path, Path]:
+def settings_paths(house: Path) -> tuple[Path, Path]:
     """The folder of the settings, and the file of the keys."""
     home = {"XDG_STATE_HOME": str(house / "home/state"), "XDG_CONFIG_HOME": str(house / "home/config")}
     return state_folder(home), keys_file(home)
 
 
-def usual_places() -> list[str]:
+def default_settings_paths() -> list[str]:
     """Where both are for somebody who has chosen no other folders."""
     return [str(state_folder({"HOME": "/home/me"})), str(keys_file({"HOME": "/home/me"}))]
 
 
-def chosen(house: Path) -> Json:
+def user_settings(house: Path) -> Json:
     """Settings, keys, folders, and what is wrong in the files."""
-    state, keys = places(house)
+    state, keys = settings_paths(house)
     settings, troubles = read_settings(state)
     keymap = read_keymap(keys)
     return {
-        "places": usual_places(),
+        "places": default_settings_paths(),
         "settings": {
             name: getattr(settings, name) for name in ("theme", "pictures", "zoom", "bell", "refresh")
         },
@@ -564,9 +564,9 @@ def chosen(house: Path) -> Json:
     }
 
 
-def choose_otherwise(house: Path) -> tuple[bytes, bytes]:
+def change_settings(house: Path) -> tuple[bytes, bytes]:
     """Change settings and keys as the dashboard does; both files afterwards."""
-    state, keys = places(house)
+    state, keys = settings_paths(house)
     before, _ = read_settings(state)
     after = replace(before, theme="light", pictures="kitty", zoom=1, refresh=2.0)
     assert write_settings(state, before, after) == ""
@@ -583,9 +583,9 @@ def choose_otherwise(house: Path) -> tuple[bytes, bytes]:
     return (state / "settings.toml").read_bytes(), keys.read_bytes()
 
 
-def refusal_of_keys(house: Path, text: str) -> str:
+def keys_file_error(house: Path, text: str) -> str:
     """What is said of other keys, before the dashboard starts."""
-    _, keys = places(house)
+    _, keys = settings_paths(house)
     keys.write_text(text, encoding="utf-8")
     try:
         read_keymap(keys)
