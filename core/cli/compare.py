@@ -1,4 +1,4 @@
-"""`core compare`: runs side by side, and which of their differences are more than noise."""
+"""`core compare`: runs side by side, and the differences that are more than noise."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from core.cli.options import json_option, runs_option
+from core.cli.options import all_option, json_option, runs_argument, runs_option
 from core.cli.output import emit, emit_json, note, stdout_width
 from core.cli.run_selection import select_runs
 from core.errors import UserError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("selectors", nargs=-1, metavar="[RUN]...")
-@click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+@runs_argument
+@all_option
 @runs_option
 @click.option(
     "--by",
@@ -64,10 +64,10 @@ def command(
     comparison = compare(members, by=names, sort=sort)
     notes = [*problems, *comparison.notes]
     if as_json:
-        emit_json(_as_json(comparison, names, notes))
+        emit_json(_comparison_json(comparison, names, notes))
         return
     if as_csv:
-        emit(_as_csv(comparison))
+        emit(_comparison_csv(comparison))
     else:
         from core.cli.compare_text import comparison_markdown, comparison_text
 
@@ -80,7 +80,7 @@ def command(
         note(f"note: {text}")
 
 
-def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
+def _comparison_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "by": list(by),
         "rows": [_row_json(row) for row in comparison.rows],
@@ -123,17 +123,17 @@ def _row_json(row: "Row") -> dict[str, Any]:
     }
 
 
-def _as_csv(comparison: "Comparison") -> str:
-    """A line a row: what it is, then each metric that any row has, with its bounds in two columns after it."""
+def _comparison_csv(comparison: "Comparison") -> str:
+    """Write one line per row: its description, then each measured metric followed by its two bounds."""
     names = [
         name for name in ("loss", "heldout", *METRICS) if any(name in row.scores for row in comparison.rows)
     ]
-    heads = ["label", "dataset", "schedule", "seeds", "runs", "judged"]
-    heads += ["terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim"]
-    heads += [name + ending for name in names for ending in ("", "_low", "_high")]
+    headers = ["label", "dataset", "schedule", "seeds", "runs", "judged"]
+    headers += ["terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim"]
+    headers += [name + ending for name in names for ending in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow(headers)
     for row in comparison.rows:
         line: list[object] = [row.label, row.dataset, row.schedule, " ".join(map(str, row.seeds))]
         line += [" ".join(member.info.id for member in row.members), len(row.is_evaluated)]

@@ -1,4 +1,4 @@
-"""A comparison as text: tables that fit the terminal, curves of braille, or Markdown for a paper."""
+"""A comparison as text: tables that fit the terminal, loss charts in braille, or Markdown for a paper."""
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.output import format_table, number
+from core.cli.output import PIPE_WIDTH, format_table, number_text
 from core.comparison.compare import LOSSES, Comparison, Row
 from core.comparison.formatting import MISSING, bracket_text, narrow_texts, short_text, title
 from core.imaging import braille_chart
@@ -16,22 +16,21 @@ from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
 
 TextRow = tuple[str, list[str]]
-"""The head of a line, and a cell a column."""
+"""The header of a row, and one cell per column."""
 Style = Literal["plain", "narrow", "markdown"]
 MIN_WIDTH: Final = 40
 MIN_LAST_COLUMN: Final = 24
-PIPE_WIDTH: Final = 80
 CHART_WIDTH: Final = 22
 CHART_HEIGHT: Final = 4
 
 
 def comparison_text(comparison: Comparison, *, width: int, curves: bool) -> str:
-    """All of a comparison but its notes.
+    """Format everything in a comparison except its notes.
 
     Args:
-        comparison: rows and what was found.
-        width: columns to fit into; 0 for any number.
-        curves: whether braille can be shown.
+        comparison: the compared rows and the findings.
+        width: terminal columns to fit into; 0 for no limit.
+        curves: draw the losses in braille.
     """
     parts = []
     for dataset in comparison.datasets:
@@ -49,7 +48,7 @@ def comparison_text(comparison: Comparison, *, width: int, curves: bool) -> str:
 
 
 def comparison_markdown(comparison: Comparison) -> str:
-    """One table a data set, with intervals in brackets, and the best of each line in bold."""
+    """Format one table per data set, with intervals in brackets and the best of each line in bold."""
     parts = []
     for dataset in comparison.datasets:
         labels, groups = _table_rows(comparison, dataset, "markdown", with_real=True)
@@ -73,7 +72,7 @@ def _heading(dataset: str, rows: Sequence[Row]) -> str:
 
 
 def _table(comparison: Comparison, dataset: str, width: int) -> str:
-    """The widest table that fits; where none does, the narrowest in blocks of columns under each other."""
+    """Format the widest table that fits; if none does, the narrowest in blocks of columns, one below the other."""
     styles: tuple[Style, ...] = ("plain", "narrow")
     for style in styles:
         for with_real in (True, False):
@@ -86,7 +85,7 @@ def _table(comparison: Comparison, dataset: str, width: int) -> str:
 def _table_rows(
     comparison: Comparison, dataset: str, style: Style, *, with_real: bool
 ) -> tuple[list[str], list[list[TextRow]]]:
-    """The columns' labels, and groups of lines: metrics that belong together, losses, what was compared."""
+    """Return the column labels, and groups of rows: related metrics, losses, and facts about the runs."""
     rows = comparison.of(dataset)
     real = comparison.real(dataset) if with_real else {}
     groups: list[list[TextRow]] = []
@@ -97,9 +96,9 @@ def _table_rows(
         )
     terminals = [row.terminal for row in rows]
     facts = [
-        ("abar_T", [number(found.alpha_bar) if found else MISSING for found in terminals]),
-        ("SNR_T", [number(found.snr) if found else MISSING for found in terminals]),
-        ("L_T bits/dim", [number(found.prior_bits) if found else MISSING for found in terminals]),
+        ("abar_T", [number_text(found.alpha_bar) if found else MISSING for found in terminals]),
+        ("SNR_T", [number_text(found.snr) if found else MISSING for found in terminals]),
+        ("L_T bits/dim", [number_text(found.prior_bits) if found else MISSING for found in terminals]),
         ("epochs", [_range_text(len(member.epochs) for member in row.members) for row in rows]),
         ("seeds", [", ".join(map(str, row.seeds)) for row in rows]),
     ]
@@ -132,7 +131,7 @@ def _range_text(numbers: Iterable[int]) -> str:
 
 
 def _widths(groups: Sequence[Sequence[TextRow]], labels: Sequence[str]) -> list[int]:
-    """Of the heads, then of each column."""
+    """Return the width of the row headers, then of each column."""
     lines = [line for group in groups for line in group]
     columns = (
         max(len(label), *(len(cells[index]) for _, cells in lines)) for index, label in enumerate(labels)
@@ -141,7 +140,7 @@ def _widths(groups: Sequence[Sequence[TextRow]], labels: Sequence[str]) -> list[
 
 
 def _stacked_tables(groups: Sequence[Sequence[TextRow]], labels: Sequence[str], width: int) -> str:
-    """A table of a column a row of the comparison; where it is too wide, several under each other."""
+    """Format a table with one column per compared row; if it is too wide, as several stacked tables."""
     first, *widths = _widths(groups, labels)
     blocks: list[list[int]] = [[]]
     for index, wide in enumerate(widths):
@@ -164,32 +163,32 @@ def _stacked_tables(groups: Sequence[Sequence[TextRow]], labels: Sequence[str], 
 
 
 def _winners_text(comparison: Comparison, dataset: str, width: int) -> str:
-    """Who is better at what, by more than noise."""
+    """List the metrics in which a row is better than the others by more than noise."""
     rows = comparison.of(dataset)
     if len(rows) < 2:
         return ""
-    told: dict[str, list[str]] = {}
-    untold: list[str] = []
-    other: list[str] = []
+    winners: dict[str, list[str]] = {}
+    undecided: list[str] = []
+    incomparable: list[str] = []
     for name, metric in METRICS.items():
         if metric.better is None or sum(name in row.scores for row in rows) < 2:
             continue
         if not comparison.comparable(dataset, name):
-            other.append(metric.title)
+            incomparable.append(metric.title)
             continue
         best = comparison.best(dataset, name)
         if best:
-            told.setdefault(", ".join(best), []).append(metric.title)
+            winners.setdefault(", ".join(best), []).append(metric.title)
         else:
-            untold.append(metric.title)
+            undecided.append(metric.title)
     parts = []
-    if told:
-        lines = [(labels, ", ".join(titles)) for labels, titles in told.items()]
+    if winners:
+        lines = [(labels, ", ".join(titles)) for labels, titles in winners.items()]
         parts.append(_table_or_paragraphs(("best, and not clearly worse", "at"), lines, width))
-    if untold:
-        parts.append(_wrapped(f"no difference beyond noise: {', '.join(untold)}", width))
-    if other:
-        text = f"not to be compared, as half of T is another noise under each schedule: {', '.join(other)}"
+    if undecided:
+        parts.append(_wrapped(f"no difference beyond noise: {', '.join(undecided)}", width))
+    if incomparable:
+        text = f"not to be compared, as half of T is another noise under each schedule: {', '.join(incomparable)}"
         parts.append(_wrapped(text, width))
     if parts:
         parts.append(
@@ -204,7 +203,7 @@ def _winners_text(comparison: Comparison, dataset: str, width: int) -> str:
 
 
 def _settings_text(comparison: Comparison, width: int) -> str:
-    """Each setting in which rows differ, with its values and who has them."""
+    """List each setting in which rows differ, with its values and the rows that have them."""
     several = len(comparison.datasets) > 1
     names = [f"{row.dataset} {row.label}" if several else row.label for row in comparison.rows]
     rows = []
@@ -217,7 +216,7 @@ def _settings_text(comparison: Comparison, width: int) -> str:
 
 
 def _loss_charts(rows: Sequence[Row], width: int) -> str:
-    """The losses of each row over its steps, all on the same axes; of several runs, from lowest to highest."""
+    """Chart the loss of each row over its steps, all on the same axes; several runs as a band, lowest to highest."""
     members = [member for row in rows for member in row.members]
     last = max((float(member.steps[-1]) for member in members if len(member.steps)), default=0.0)
     if not last:
@@ -237,14 +236,14 @@ def _loss_charts(rows: Sequence[Row], width: int) -> str:
         cells, _ = braille_chart([(lowest, highest)], CHART_HEIGHT, (low, high), log_y=True)
         label = f"{row.dataset} {row.label}" if several else row.label
         score = row.scores.get("loss")
-        ending = number(score.estimate.value if score else None)
+        ending = number_text(score.estimate.value if score else None)
         head = textwrap.shorten(label, CHART_WIDTH - len(ending) - 1, placeholder="…")
         panels.append([f"{head:<{CHART_WIDTH - len(ending)}}{ending}", *("".join(line) for line in cells)])
     across = max(1, (width + 2) // (CHART_WIDTH + 2))
     text = [
         _wrapped(
-            f"loss of steps 1 to {last:.0f}, logarithmic from {number(low)} to {number(high)}; beside the names, the "
-            "last epoch's mean. Schedules differ in their noise and so in their least loss.",
+            f"loss of steps 1 to {last:.0f}, logarithmic from {number_text(low)} to {number_text(high)}; "
+            "beside the names, the last epoch's mean. Schedules differ in their noise and so in their least loss.",
             width,
         )
     ]
@@ -259,13 +258,13 @@ def _loss_charts(rows: Sequence[Row], width: int) -> str:
 def _binned_means(
     steps: NDArray[np.float64], losses: NDArray[np.float64], last: float
 ) -> NDArray[np.float64]:
-    """The mean loss in each column of dots; NaN where there is none that can be drawn."""
+    """Return the mean loss in each column of dots; NaN where it is missing or not positive."""
     *_, means = minmax_buckets(steps, losses, 2 * CHART_WIDTH, x_range=(0.0, last))
     return np.where(np.isfinite(means) & (means > 0), means, np.nan)
 
 
 def _connected(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Strokes that reach half way to both neighbours, on a logarithmic axis, so that dots make a line."""
+    """Extend each dot half way to both neighbours on a logarithmic axis, so that the dots form a line."""
     with np.errstate(divide="ignore"):
         logs = np.log(means)
     before, after = np.append(np.nan, logs[:-1]), np.append(logs[1:], np.nan)
@@ -275,7 +274,7 @@ def _connected(means: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray
 
 
 def _table_or_paragraphs(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """A table whose last column is wrapped; where its others leave no room for that, a paragraph a row."""
+    """Format a table whose last column is wrapped; without room for that column, one paragraph per row."""
     taken = sum(max(len(row[index]) for row in (heads, *rows)) + 2 for index in range(len(heads) - 1))
     if not width or width - taken >= MIN_LAST_COLUMN:
         return format_table(heads, rows, "l" * len(heads), width=width)

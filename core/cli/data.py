@@ -1,4 +1,4 @@
-"""`core data`: make the training pictures, look at them, list the recipes."""
+"""`core data`: make and show training images, list the recipes."""
 
 import click
 import msgspec
@@ -36,7 +36,7 @@ def make(recipe: str, count: int | None, as_json: bool) -> None:
     """Make a set of pictures, unless it is there already, and write its folder to stdout."""
     images = _load(recipe, count)
     if as_json:
-        emit_json(_as_json(images))
+        emit_json(_set_json(images))
     else:
         emit(str(images.path))
 
@@ -57,7 +57,7 @@ def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
     """Show pictures of a set in the terminal, two pixels a character; with --json, describe the set."""
     images = _load(recipe, None)
     if as_json:
-        emit_json(_as_json(images))
+        emit_json(_set_json(images))
         return
     shown = to_tiles(np.asarray((images.heldout if heldout else images.train)[:count]))
     emit_images(shown)
@@ -94,7 +94,7 @@ def _load(recipe: str, count: int | None) -> ImageSet:
     return images
 
 
-def _as_json(images: ImageSet) -> dict[str, object]:
+def _set_json(images: ImageSet) -> dict[str, object]:
     return {
         "name": images.name,
         "path": str(images.path),

@@ -1,4 +1,4 @@
-"""`core doctor`: what this machine has, what will be used and why, and what is broken."""
+"""`core doctor`: the machine, the devices that will be used and why, and what is broken."""
 
 import dataclasses
 import importlib.metadata
@@ -61,8 +61,8 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
     """
     machine = detect_machine()
     plan = make_plan(device, slots, machine=machine)
-    packages = {name: _version(name) for name in PACKAGES}
-    folders = [_folder("runs", root), _folder("datasets", default_data_dir())]
+    packages = {name: _package_version(name) for name in PACKAGES}
+    folders = [_folder_report("runs", root), _folder_report("datasets", default_data_dir())]
     torch = _probe_torch() if deep else None
     problems = _problems(packages, folders, torch)
     report: dict[str, Any] = {
@@ -75,7 +75,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "reasons": explain(device, slots, machine=machine),
         "packages": packages,
         "compiler": find_compiler(),
-        "terminal": _terminal(),
+        "terminal": _terminal_report(),
         "folders": folders,
         "torch": torch,
         "problems": problems,
@@ -83,33 +83,33 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
     if as_json:
         emit_json(report)
     else:
-        emit(_as_text(report))
+        emit(_report_text(report))
     if problems:
         raise UserError("; ".join(problems))
 
 
-def _version(package: str) -> str | None:
+def _package_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _folder(purpose: str, path: Path) -> dict[str, Any]:
-    """Whether a folder can be written, or made, and how much room there is; found out without writing."""
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
+def _folder_report(purpose: str, path: Path) -> dict[str, Any]:
+    """Check, without writing, that a folder can be written or made, and report the free space."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
     return {
         "purpose": purpose,
         "path": str(path),
         "exists": path.exists(),
-        "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
-        "free_bytes": shutil.disk_usage(there).free,
+        "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        "free_bytes": shutil.disk_usage(existing).free,
     }
 
 
-def _terminal() -> dict[str, Any]:
+def _terminal_report() -> dict[str, Any]:
     size = shutil.get_terminal_size()
     return {
         "is_terminal": sys.stdout.isatty(),
@@ -124,7 +124,7 @@ def _terminal() -> dict[str, Any]:
 
 
 def _probe_torch() -> dict[str, Any]:
-    """Import torch and compute with it, in a process of its own, which may crash as drivers make it."""
+    """Import torch and compute with it in a subprocess, because a broken driver may crash the process."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE],
@@ -154,7 +154,7 @@ def _problems(
     return problems
 
 
-def _as_text(report: Mapping[str, Any]) -> str:
+def _report_text(report: Mapping[str, Any]) -> str:
     terminal, compiler = report["terminal"], report["compiler"]
     lines = ["Machine", f"  {report['platform']}, Python {report['python']} ({report['executable']})"]
     lines += [f"  {reason}" for reason in report["reasons"]]
@@ -164,7 +164,7 @@ def _as_text(report: Mapping[str, Any]) -> str:
     lines += [f"  {'C++ compiler':<12} {compiles}"]
     if report["torch"] and "error" not in report["torch"]:
         lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
-        lines += [f"  {_precision(report['torch'])}"]
+        lines += [f"  {_precision_text(report['torch'])}"]
     lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
     for folder in report["folders"]:
         can = "can be written" if folder["writable"] else "CANNOT be written"
@@ -174,12 +174,12 @@ def _as_text(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _precision(torch: Mapping[str, Any]) -> str:
+def _precision_text(torch: Mapping[str, Any]) -> str:
     speedup, chosen = torch["cpu_bf16_speedup"], torch["cpu_precision"]
-    why = (
+    reason = (
         "it has no instructions for bf16" if speedup is None else f"bf16 is {speedup:g} times as fast as fp32"
     )
-    return f"train.precision auto is {chosen} on the CPU: {why}"
+    return f"train.precision auto is {chosen} on the CPU: {reason}"
 
 
 def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`core evaluate`: how good the samples of trained runs are, or any pictures in a file."""
+"""`core evaluate`: sample quality of trained runs, or of images in a file."""
 
 import contextlib
 import os
@@ -12,7 +12,14 @@ import click
 import msgspec
 
 from core.cli.describe import run_labels
-from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampling_options
+from core.cli.options import (
+    all_option,
+    device_option,
+    json_option,
+    prepare_torch,
+    runs_option,
+    sampling_options,
+)
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, progress_bar
 from core.cli.run_selection import select_runs
@@ -34,7 +41,7 @@ SEED_LIMIT = 2**63 - 1
 
 @click.command("evaluate")
 @click.argument("names", nargs=-1, metavar="[RUN|FILE.npy]...")
-@click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+@all_option
 @click.option(
     "--new", "only_new", is_flag=True, help="Leave out runs that were judged with these options before."
 )
@@ -66,7 +73,7 @@ def command(
     dataset: str | None,
     count: int | None,
     heldout: int | None,
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
     seed: int,
     only: str | None,
     device: str,
@@ -82,7 +89,7 @@ def command(
     files = [name for name in names if name.lower().endswith(".npy") or os.path.isfile(name)]
     selectors = [name for name in names if name not in files]
     groups = _parse_groups(only)
-    _check_options(files, bool(selectors) or everything or not files, dataset, groups, drawing)
+    _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
     session = _Session(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
@@ -98,9 +105,9 @@ def command(
         for info in infos:
             try:
                 session.label = short[info.id]
-                with reporting_evaluation(info.directory) as session.say:
+                with reporting_evaluation(info.directory) as session.report:
                     evaluation = session.evaluate_run(
-                        info.directory, count or DEFAULT_COUNT, drawing, only_new=only_new
+                        info.directory, count or DEFAULT_COUNT, sampling, only_new=only_new
                     )
             except UserError as error:
                 if len(infos) == 1:
@@ -112,7 +119,7 @@ def command(
             if not as_json:
                 emit(_evaluation_text(info.id, evaluation))
     if as_json:
-        emit_json([_as_json(name, evaluation, is_file=name in files) for name, evaluation in results])
+        emit_json([_evaluation_json(name, evaluation, is_file=name in files) for name, evaluation in results])
     if failed:
         raise click.exceptions.Exit(EXIT_USAGE)
 
@@ -120,11 +127,11 @@ def command(
 def _parse_groups(only: str | None) -> tuple[str, ...]:
     if only is None:
         return tuple(GROUPS)
-    asked = [name.strip() for name in only.split(",")]
-    for name in asked:
+    requested = [name.strip() for name in only.split(",")]
+    for name in requested:
         if name not in GROUPS:
             raise UserError(f"--only {only}: unknown group {name!r}; expected some of {', '.join(GROUPS)}")
-    return tuple(name for name in GROUPS if name in asked)
+    return tuple(name for name in GROUPS if name in requested)
 
 
 def _check_options(
@@ -132,7 +139,7 @@ def _check_options(
     runs: bool,
     dataset: str | None,
     groups: Sequence[str],
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
 ) -> None:
     if files and not dataset:
         raise UserError(
@@ -142,15 +149,15 @@ def _check_options(
         raise UserError(
             f"--dataset {dataset}: is for files; a run is measured against the data that it has learnt"
         )
-    if not runs and drawing != SamplingOverrides():
-        options = ", ".join(f"--{field.name}" for field in fields(drawing))
+    if not runs and sampling != SamplingOverrides():
+        options = ", ".join(f"--{field.name}" for field in fields(sampling))
         raise UserError(f"{options} are for runs; the pictures of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
         raise UserError("--only likelihood and reconstruction need a run: pictures in a file have no network")
 
 
 class _Session:
-    """What the judgements of one command share: one judge for each data set, and where progress is shown."""
+    """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
 
     def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
         self._heldout = heldout
@@ -159,17 +166,17 @@ class _Session:
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
         self.label = ""
-        self.say: Say = lambda doing, done, total: None
+        self.report: Say = lambda doing, done, total: None
         self._device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
-        """Find out what is wrong before anything is computed that takes long."""
+        """Set up the device, and fail early where a single run has no checkpoint."""
         self._device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
             raise UserError(f"{sanitize(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
 
     def evaluate_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
-        """Judge pictures of a file against a data set."""
+        """Evaluate the images of a file against a data set."""
         from core.evaluation.evaluator import IMAGE_GROUPS, now
         from core.evaluation.files import read_images
 
@@ -194,9 +201,9 @@ class _Session:
         )
 
     def evaluate_run(
-        self, run: RunDirectory, count: int, drawing: SamplingOverrides, *, only_new: bool
+        self, run: RunDirectory, count: int, sampling: SamplingOverrides, *, only_new: bool
     ) -> Evaluation:
-        """Judge a run and keep what was found with it; or give what is kept already."""
+        """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
         config = with_absolute_paths(run.read())
@@ -206,7 +213,7 @@ class _Session:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
         groups = self._applicable_groups(evaluator)
         if only_new:
-            planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
+            planned = plan_evaluation(run, evaluator, count=count, drawing=sampling, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
@@ -216,7 +223,7 @@ class _Session:
             run,
             evaluator,
             count=count,
-            drawing=drawing,
+            drawing=sampling,
             seed=self._seed,
             groups=groups,
             device=self._device,
@@ -242,7 +249,7 @@ class _Session:
 
             def report(done: int, total: int) -> None:
                 show(done, total)
-                self.say(doing, done, total)
+                self.report(doing, done, total)
 
             yield report
 
@@ -257,11 +264,11 @@ class _Session:
 
 
 def _evaluation_text(name: str, evaluation: Evaluation) -> str:
-    """What was found of one run or file, group by group, beside what real pictures score."""
-    how = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
+    """Format the metrics of one run or file, group by group, beside the scores of real images."""
+    sampler = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
     against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
-    heading = f"{name}: {epoch}{evaluation.count} samples{how} against {against}"
+    heading = f"{name}: {epoch}{evaluation.count} samples{sampler} against {against}"
     width = stdout_width()
     lines = [*(textwrap.wrap(heading, width) if width else [heading]), ""]
     rows: list[tuple[str, ...]] = []
@@ -287,7 +294,7 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
     return "\n".join([*lines, *table, ""])
 
 
-def _as_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
+def _evaluation_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
     table = {"run": None if is_file else sanitize(name), "file": sanitize(name) if is_file else None}
     return table | {
         key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"

@@ -1,32 +1,22 @@
-"""`core figures`: the thesis's figures, and more, from what lies in the folders of runs."""
+"""`core figures`: the thesis's figures, and more, drawn from run folders."""
 
 from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, runs_option
-from core.cli.output import emit, emit_json, note
+from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
 from core.cli.run_selection import select_runs
-from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import RunStore
 
 FORMATS = ("png", "svg", "pdf")
 
-image_option = click.option(
-    "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A picture of yours for figure 5.2; a held-out one of the data unless given.",
-)
-everything_option = click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
-selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
-
 
 @click.command("figures")
-@selectors
+@runs_argument
 @runs_option
-@everything_option
+@all_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -44,7 +34,7 @@ def command(
     everything: bool,
     out: Path,
     kind: str,
-    picture: Path | None,
+    image: Path | None,
     as_json: bool,
 ) -> None:
     """Draw the thesis's figures, and more, from any runs.
@@ -55,7 +45,7 @@ def command(
     stderr.
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)
-    make_folder(out)
+    make_out_folder(out)
     from core.figures import (  # matplotlib takes a second to import
         Drawn,
         Missing,
@@ -69,13 +59,11 @@ def command(
         note(problem)
     written: list[dict[str, str]] = []
     missing: list[Missing] = []
-    for figure in draw_all(data, picture):
+    for figure in draw_all(data, image):
         if isinstance(figure, Drawn):
             path = out / f"{figure.key}.{kind}"
-            try:
+            with writing_out(path):
                 save(figure.figure, path, title=figure.title, caption=figure.caption)
-            except OSError as error:
-                raise UserError(f"--out {path}: cannot be written ({error.strerror or error})") from error
             written.append(
                 {
                     "figure": figure.key,
@@ -102,15 +90,3 @@ def command(
                 ],
             }
         )
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder that results go to, before any time is spent on them.
-
-    Raises:
-        UserError: it cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be made ({error.strerror or error})") from error

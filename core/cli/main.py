@@ -1,4 +1,4 @@
-"""The group of all commands, and the one place that turns what went wrong into a line and an exit code."""
+"""The command group, and the one place that turns errors into a line on stderr and an exit code."""
 
 import difflib
 import importlib
@@ -27,13 +27,13 @@ COMMANDS: Final = {
     "runs": "List, show, stop, resume, clone or delete runs.",
     "doctor": "Say what this machine has, and what will be used and why.",
 }
-"""Each command lives in the module of its name; its summary is here, so that --help imports none."""
+"""Summary of each command, which lives in the module of its name; kept here so that --help imports none of them."""
 
 _COMPLETION_VARIABLE: Final = "_CORE_COMPLETE"
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when that command is called, and not before."""
+    """Command group that imports the module of a command only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -71,16 +71,16 @@ def cli() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line.
+    """Run one command line.
 
     Args:
-        arguments: what follows the program's name.
+        arguments: the words after the program's name.
 
     Returns:
         The exit code: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a letter gets an escape for it, rather than the user a traceback.
+        # A character outside the encoding of the terminal is escaped, where it would otherwise end in a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     instruction = os.environ.get(_COMPLETION_VARIABLE)
     if instruction:
@@ -113,7 +113,7 @@ def run(arguments: Sequence[str]) -> int:
         print_error("out of memory; ask for fewer pictures or runs at once, or stop what else needs it")
         return EXIT_USAGE
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The reader of the pipe closed it early, for example `| head`.
         _silence_stdout()
         return EXIT_OK
     except OSError as error:
@@ -126,5 +126,5 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the last flush of what could not be written is silent."""
+    """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, plain lines where the output goes into a file."""
+"""Progress on stderr: bars on a terminal, plain lines in a file."""
 
 import contextlib
 import sys
@@ -10,19 +10,19 @@ from core.cli.output import is_terminal, note
 Report = Callable[[int, int], None]
 
 LINE_INTERVAL = 2.0
-"""Seconds between two plain lines of one count."""
+"""Seconds between two plain lines."""
 
 
 @contextlib.contextmanager
 def progress_bar(label: str, unit: str) -> Iterator[Report]:
-    """Show how far something has come while the block lasts; nothing where nothing is reported.
+    """Show progress while the block runs; nothing is shown before the first report.
 
     Args:
-        label: what is done, for example ``high``.
-        unit: what is counted, in the plural.
+        label: the name of the work, for example ``high``.
+        unit: the counted things, in the plural.
 
     Yields:
-        A function of (done, total), cheap enough to call often, from any thread.
+        A function of (done, total), cheap enough to call often and from any thread.
     """
     if not is_terminal(sys.stderr):
         yield _line_reporter(label, unit)

@@ -1,21 +1,19 @@
-"""`core report`: one page of HTML about some runs."""
+"""`core report`: a one-page HTML report of runs."""
 
 from pathlib import Path
 
 import click
 
-from core.cli.figures import everything_option, image_option, make_folder, selectors
-from core.cli.options import json_option, runs_option
-from core.cli.output import emit, emit_json, note
+from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
 from core.cli.run_selection import select_runs
-from core.errors import UserError
 from core.runs import RunStore
 
 
 @click.command("report")
-@selectors
+@runs_argument
 @runs_option
-@everything_option
+@all_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -31,7 +29,7 @@ def command(
     root: Path,
     everything: bool,
     out: Path,
-    picture: Path | None,
+    image: Path | None,
     as_json: bool,
 ) -> None:
     """Write one page of HTML with figures, tables and provenance of any runs.
@@ -40,16 +38,14 @@ def command(
     and no network. Its name goes to stdout.
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)
-    make_folder(out)
+    make_out_folder(out)
     from core.figures import draw_all, load_figure_data, write_report  # matplotlib takes a second to import
 
     data = load_figure_data(infos)
     for problem in data.problems:
         note(problem)
-    try:
-        path = write_report(out, data, draw_all(data, picture))
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    with writing_out(out):
+        path = write_report(out, data, draw_all(data, image))
     if as_json:
         emit_json({"runs": [info.id for info in infos], "path": str(path)})
     else:

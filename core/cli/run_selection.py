@@ -1,4 +1,4 @@
-"""Which runs a person means, for commands that look at several at once."""
+"""Selecting runs by name, for commands that take several."""
 
 import os
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from core.runs import RunInfo, RunStore
 
 
 def select_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
-    """The runs that were named, each once, in the order named.
+    """Return the named runs, each once, in the order named.
 
     Args:
         store: the runs folder.
-        selectors: a group each, the path of another folder of runs, or anything that `RunStore.find` takes; none
-            means the newest group.
-        everything: all runs of the folder instead.
+        selectors: each a group, the path of another folder of runs, or anything that `RunStore.find` accepts. None
+            at all selects the newest group.
+        everything: select all runs of the folder instead.
 
     Raises:
-        UserError: none or several match, or a run that was named cannot be read.
+        UserError: a selector matches no run or several, or a named run cannot be read.
     """
     if everything and selectors:
         raise UserError("give either runs or --all, not both")
@@ -43,7 +43,7 @@ def select_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
 
 
 def _runs_in_folder(selector: str) -> list[RunInfo]:
-    """The runs in the folder of this path; none where it is no folder, or a run itself."""
+    """Return the runs in the folder at this path; none if it is not a folder, or is itself a run."""
     if not selector or not os.path.isdir(selector):
         return []
     scan = RunStore(selector).scan()

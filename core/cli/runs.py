@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,6 +21,7 @@ from core.cli.options import (
     device_option,
     json_option,
     no_start_option,
+    runs_argument,
     runs_option,
     set_option,
     slots_option,
@@ -36,9 +36,7 @@ from core.runs import RunDirectory, RunStore, State
 
 POLL_INTERVAL = 0.1
 OPTIONAL_COLUMNS = ("trend", "time", "held out")
-"""Columns of the list that a narrow terminal goes without, in this order."""
-
-selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
+"""Columns of the list that are left out in a narrow terminal, in this order."""
 
 
 @click.group("runs")
@@ -89,7 +87,7 @@ def show(selector: str, root: Path, as_json: bool) -> None:
 
 
 @command.command("stop")
-@selectors
+@runs_argument
 @click.option("--all", "everything", is_flag=True, help="All runs that are queued or training.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to write their checkpoints.")
 @runs_option
@@ -97,8 +95,8 @@ def show(selector: str, root: Path, as_json: bool) -> None:
 def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path, as_json: bool) -> None:
     """Stop runs: they finish their step, write a checkpoint and end; queued ones leave the queue."""
     store = RunStore(root)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if state.is_ended])
-    # Queued runs first: else each slot that a stopping run frees would be taken by one that is to stop too.
+    runs = _select(store, selectors, everything, exclude=[state for state in State if state.is_ended])
+    # Queued runs first, because a slot that a stopping run frees would otherwise start one of them.
     for run in sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED):
         note(control.stop(run))
     while not no_wait and any(not store.info(run).state.is_ended for run in runs):
@@ -107,7 +105,7 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
 
 
 @command.command("resume")
-@selectors
+@runs_argument
 @click.option("--all", "everything", is_flag=True, help="All runs that were stopped or crashed.")
 @click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in all.")
 @device_option
@@ -132,7 +130,7 @@ def resume(
         raise UserError("give either --follow or --no-start: nobody starts what is to be followed")
     store = RunStore(root)
     resumable = (State.STOPPED, State.CRASHED)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if state not in resumable])
+    runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
     make_plan(device, slots)
     for run in runs:
         note(control.resume(run, epochs=epochs))
@@ -175,7 +173,7 @@ def clone(
 
 
 @command.command("rm")
-@selectors
+@runs_argument
 @click.option("--all", "everything", is_flag=True, help="All runs that have ended.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @runs_option
@@ -183,7 +181,7 @@ def clone(
 def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, as_json: bool) -> None:
     """Delete runs with all their files; one that is training must be stopped first."""
     store = RunStore(root)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if not state.is_ended])
+    runs = _select(store, selectors, everything, exclude=[state for state in State if not state.is_ended])
     if runs and not yes:
         _confirm(runs)
     for run in runs:
@@ -197,20 +195,20 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
 
 
 def _select(
-    store: RunStore, selectors: Sequence[str], everything: bool, *, but_not: Sequence[State]
+    store: RunStore, selectors: Sequence[str], everything: bool, *, exclude: Sequence[State]
 ) -> list[RunDirectory]:
-    """The runs that were named, each once; or with --all, every run but those in the given states."""
+    """Return the named runs, each once; or with --all, every run whose state is not excluded."""
     if everything and selectors:
         raise UserError("give either runs or --all, not both")
     if everything:
-        return [info.directory for info in store.infos() if info.state not in but_not]
+        return [info.directory for info in store.infos() if info.state not in exclude]
     if not selectors:
         raise UserError("which run? Give an id, the beginning of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
 
 
 def _emit_table(rows: Sequence[Sequence[str]]) -> None:
-    """All columns; in a narrow terminal without those that are the first to be missed least."""
+    """Write the table, without as many of `OPTIONAL_COLUMNS` as a narrow terminal has no room for."""
     width = stdout_width()
     left_out: set[str] = set()
     while True:
@@ -238,11 +236,10 @@ def _confirm(runs: Sequence[RunDirectory]) -> None:
 
 
 def _emit_runs(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
-    """What became of runs: one JSON list, or a path a line."""
+    """Write runs to stdout as one JSON list, or as one path per line."""
     if as_json:
         infos = [store.info(run) for run in runs]
-        outcome: list[dict[str, Any]] = [run_json(info, read_epochs(info)) for info in infos]
-        emit_json(outcome)
+        emit_json([run_json(info, read_epochs(info)) for info in infos])
         return
     for run in runs:
         emit(str(run.path))

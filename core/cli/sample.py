@@ -1,4 +1,4 @@
-"""`core sample`: new pictures from a trained run."""
+"""`core sample`: new images from a trained run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,9 @@ from core.cli.options import (
     runs_option,
     sampling_options,
 )
-from core.cli.output import emit, emit_json
+from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
-from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
 from core.imaging import to_pixels, to_tiles, write_sheet
@@ -49,7 +48,7 @@ def command(
     run: str,
     root: Path,
     count: int,
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
     seed: int,
     device: str,
     out: Path | None,
@@ -63,47 +62,42 @@ def command(
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{found.id}.png")
-    if out.suffix.lower() not in (".png", ".npy"):
-        raise UserError(f"--out {out}: expected a name that ends in .png or .npy")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+    check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
     from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=sampling.applied_to(loaded.config))
     with progress_bar("sampling", "network calls") as report:
         values = draw(loaded, count, seed=seed, report=report)
-    how = loaded.config.sample
+    settings = loaded.config.sample
     pixels = to_tiles(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
-        "sampler": how.sampler,
-        "eta": f"{how.eta:g}",
-        "spacing": how.spacing,
-        "clip": how.clip,
+        "sampler": settings.sampler,
+        "eta": f"{settings.eta:g}",
+        "spacing": settings.spacing,
+        "clip": settings.clip,
         "seed": str(seed),
     }
-    try:
+    with writing_out(out):
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, to_unit(values))
         else:
             write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:
         emit_json(
             {
                 "run": sanitize(found.id),
                 "path": str(out),
                 "count": count,
-                "sampler": how.sampler,
-                "steps": how.steps or loaded.diffusion.timesteps,
-                "eta": how.eta,
-                "spacing": how.spacing,
-                "clip": how.clip,
+                "sampler": settings.sampler,
+                "steps": settings.steps or loaded.diffusion.timesteps,
+                "eta": settings.eta,
+                "spacing": settings.spacing,
+                "clip": settings.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,

@@ -1,9 +1,9 @@
-"""`core schedules`: one row a schedule, with what it leaves of a picture."""
+"""`core schedules`: noise schedules, and how much of the image each leaves at the last step."""
 
 import click
 
 from core.cli.options import json_option
-from core.cli.output import emit, emit_json, format_table, number, stdout_width
+from core.cli.output import emit, emit_json, format_table, number_text, stdout_width
 from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_schedule
 
 
@@ -47,15 +47,15 @@ def command(
         for name in chosen
     ]
     if as_json:
-        emit_json([_as_json(schedule) for schedule in schedules])
+        emit_json([_schedule_json(schedule) for schedule in schedules])
         return
     headers = ("schedule", "alpha_bar_T", "SNR_T", "L_T bits/dim", "diagnosis")
     rows = [
         (
             schedule.name,
-            number(schedule.terminal_alpha_bar),
-            number(schedule.terminal_snr),
-            number(schedule.prior_bits_per_dim()),
+            number_text(schedule.terminal_alpha_bar),
+            number_text(schedule.terminal_snr),
+            number_text(schedule.prior_bits_per_dim()),
             schedule.diagnosis().text,
         )
         for schedule in schedules
@@ -63,7 +63,7 @@ def command(
     emit(format_table(headers, rows, "lrrrl", width=stdout_width()))
 
 
-def _as_json(schedule: Schedule) -> dict[str, object]:
+def _schedule_json(schedule: Schedule) -> dict[str, object]:
     diagnosis = schedule.diagnosis()
     return {
         "name": schedule.name,

@@ -1,4 +1,4 @@
-"""`core train`: queue the runs of a recipe, and watch them to their end."""
+"""`core train`: queue the runs of a recipe and follow them until they end."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +69,7 @@ def command(
 
 
 def _check_before_queueing(configs: Sequence[RunConfig], device: str, slots: int | None) -> None:
-    """Find now what would otherwise end each of the workers in a moment."""
+    """Raise now the errors that would otherwise end each worker right after its start."""
     make_plan(device, slots)
     for name in dict.fromkeys(config.data.dataset for config in configs):
         find_data_recipe(name)

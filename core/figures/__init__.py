@@ -1,4 +1,4 @@
-"""The thesis's figures, and more, drawn with matplotlib from any set of runs; and a report on one page."""
+"""The thesis's figures, and more, drawn with matplotlib from any set of runs; and a one-page report."""
 
 from core.figures.figure_data import FigureData, load_figure_data
 from core.figures.registry import Drawn, Missing, draw_all

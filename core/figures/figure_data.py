@@ -1,4 +1,4 @@
-"""What figures are drawn from: runs read once, those that differ in their seed only taken together."""
+"""The data of all figures: runs, read once and grouped so that those of a series differ only in their seed."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from core.runs import Evaluation, RunInfo
 from core.schedules import ALL_NAMES, Schedule, make_schedule, parse_power
 
 MAX_SERIES: Final = 24
-"""More kinds of runs than this no figure can tell apart."""
+"""Limit of labels, because a figure cannot tell more of them apart."""
 DATASET_ORDER: Final = ("low", "high", "array")
-"""The thesis's order."""
+"""Data sets in the thesis's order."""
 
 _DEFAULTS: Final = flatten(msgspec.to_builtins(RunConfig()))
 _IGNORED_SETTINGS: Final = frozenset(
@@ -36,15 +36,19 @@ _IGNORED_SETTINGS: Final = frozenset(
         *("sample.reverse_count", "sample.reverse_states"),
     }
 )
-"""Settings that make no different kind of run."""
+"""Settings that do not distinguish one kind of run from another."""
+
+
+class CannotDrawError(Exception):
+    """A figure is left out because the runs lack its data; the message names what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """Runs on the same data that differ in their seed only, lowest seed first.
+    """Runs on the same data that differ only in their seed, lowest seed first.
 
-    `title` is what to call the data; `label` the schedule's name, and what else tells the series from others of
-    that schedule.
+    `title` is the name of the data in a figure. `label` is the schedule's name, with the settings that distinguish the
+    series from others of that schedule.
     """
 
     dataset: str
@@ -55,41 +59,41 @@ class Series:
 
     @property
     def first(self) -> Member:
-        """The one whose pictures are shown."""
+        """The run whose images are shown."""
         return self.members[0]
 
     @property
     def evaluated(self) -> list[tuple[Member, Evaluation]]:
-        """The members that were judged, with their judgements."""
+        """The evaluated members with their evaluations."""
         return [(member, member.evaluation) for member in self.members if member.evaluation is not None]
 
 
 @dataclass(frozen=True, eq=False)
 class FigureData:
-    """All series, by data set in the thesis's order and then by schedule; `problems` could not be read."""
+    """All series, by data set in the thesis's order and then by schedule; `problems` lists unreadable files."""
 
     series: tuple[Series, ...]
     problems: tuple[str, ...] = ()
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
-        """As the runs name them."""
+        """The data sets as the runs name them."""
         return tuple(dict.fromkeys(series.dataset for series in self.series))
 
     @cached_property
     def titles(self) -> dict[str, str]:
-        """What to call each data set."""
+        """The name of each data set in a figure."""
         return {series.dataset: series.title for series in self.series}
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Of all series, each once, in the order of their schedules."""
+        """The labels of all series, each once, in the order of their schedules."""
         ranked = {series.label: _schedule_rank(series.first.config.schedule.name) for series in self.series}
         return tuple(sorted(ranked, key=lambda label: (ranked[label], len(label), label)))
 
     @cached_property
     def styles(self) -> dict[str, SeriesStyle]:
-        """The style of each label."""
+        """The style of each label, in the order of `labels`."""
         found = {series.label: series.style for series in self.series}
         return {label: found[label] for label in self.labels}
 
@@ -99,22 +103,22 @@ class FigureData:
         return [member for series in self.series for member in series.members]
 
     def find(self, dataset: str, label: str) -> Series | None:
-        """The runs of one cell of the grid, if there are any."""
+        """Return the series of this data set and label, if there is one."""
         for series in self.series:
             if (series.dataset, series.label) == (dataset, label):
                 return series
         return None
 
     def on(self, dataset: str) -> list[Series]:
-        """The series on one data set."""
+        """Return the series trained on this data set."""
         return [series for series in self.series if series.dataset == dataset]
 
 
 def load_figure_data(infos: Iterable[RunInfo]) -> FigureData:
-    """Read all that figures need of the runs, but for their pictures.
+    """Read everything that figures need of the runs except their images.
 
     Raises:
-        UserError: no runs, or more kinds of them than a figure can tell apart.
+        UserError: there are no runs, or more kinds of them than `MAX_SERIES`.
     """
     members, problems = read_members(infos)
     if not members:
@@ -142,7 +146,7 @@ def load_figure_data(infos: Iterable[RunInfo]) -> FigureData:
 
 
 def distinct_schedules(configs: Iterable[ScheduleConfig]) -> list[tuple[str, SeriesStyle, Schedule]]:
-    """Each schedule once, with a label that tells it from the others; those that cannot be made are left out."""
+    """Return each schedule once with a distinct label and a style; schedules that cannot be made are left out."""
     distinct = sorted(set(configs), key=lambda config: _schedule_rank(config.name))
     found = []
     for name in dict.fromkeys(config.name for config in distinct):
@@ -153,16 +157,16 @@ def distinct_schedules(configs: Iterable[ScheduleConfig]) -> list[tuple[str, Ser
         ):
             try:
                 schedule = make_schedule(**msgspec.structs.asdict(config))
-            except UserError:  # a custom file that is gone
+            except UserError:  # the file of a custom schedule no longer exists
                 continue
             found.append((label, schedule_style(name, variant), schedule))
     return found
 
 
 def seed_count_text(series: Sequence[Series]) -> str:
-    """How many seeds there are of each series, for a caption.
+    """State the number of seeds per series, for a caption.
 
-    >>> seeds_in_words([])
+    >>> seed_count_text([])
     'no seed'
     """
     counts = sorted({len(one.members) for one in series})
@@ -174,7 +178,7 @@ def seed_count_text(series: Sequence[Series]) -> str:
 
 
 def _labels_by_kind(configs: Sequence[RunConfig]) -> dict[str, tuple[str, SeriesStyle]]:
-    """Label and style of each kind of run, by `_kind`, in the order of their schedules."""
+    """Return label and style of each kind of run, keyed by `_kind_key`, in the order of their schedules."""
     kinds = {_kind_key(config): config for config in configs}
     found = {}
     for name in sorted({config.schedule.name for config in configs}, key=_schedule_rank):
@@ -188,12 +192,12 @@ def _labels_by_kind(configs: Sequence[RunConfig]) -> dict[str, tuple[str, Series
 
 
 def distinguishing_setting_names(data: FigureData) -> list[str]:
-    """The dotted names of all settings that make kinds of runs: those alike in all of them are one series."""
+    """Return the dotted names of the settings that distinguish series: runs equal in all of them are one series."""
     return ["data.dataset", "schedule.name", *_distinguishing_settings(data.members[0].config)]
 
 
 def _kind_key(config: RunConfig) -> str:
-    """The same for runs that differ in their data and seed only."""
+    """Return a key that is equal for runs that differ only in their data and ignored settings such as the seed."""
     return repr((config.schedule.name, _distinguishing_settings(config)))
 
 
@@ -203,7 +207,7 @@ def _distinguishing_settings(config: RunConfig) -> dict[str, Any]:
 
 
 def _labels(name: str, kinds: Sequence[dict[str, Any]]) -> list[str]:
-    """A label for each kind: the schedule, and the settings in which kinds differ where they are unusual."""
+    """Return a label for each kind: the schedule, and those differing settings that are not at their default."""
     keys = [key for key in kinds[0] if any(kind[key] != kinds[0][key] for kind in kinds)]
     labels: list[str] = []
     for kind in kinds:
@@ -214,14 +218,14 @@ def _labels(name: str, kinds: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _setting_text(key: str, value: Any) -> str:
-    words = key.rpartition(".")[2].replace("_", " ")
+    name = key.rpartition(".")[2].replace("_", " ")
     if key == "schedule.zero_terminal_snr":
         return "zero SNR"
     if isinstance(value, bool):
-        return words if value else f"no {words}"
+        return name if value else f"no {name}"
     if isinstance(value, str):
         return sanitize(value)
-    return f"{words} {value:g}" if isinstance(value, int | float) else f"{words} {value}"
+    return f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
 
 
 def _short_label_first(entry: tuple[str, Any]) -> tuple[int, str]:
@@ -234,7 +238,7 @@ def _dataset_rank(dataset: str) -> tuple[int, str]:
 
 
 def _schedule_rank(name: str) -> tuple[float, float, str]:
-    """Schedules in the thesis's order, then the other built-in ones; powers by their exponent."""
+    """Sort key: the thesis's schedules in its order, then the other built-in ones; powers by their exponent."""
     try:
         power = parse_power(name)
     except UserError:

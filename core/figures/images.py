@@ -1,6 +1,6 @@
-"""Pictures that figures show or judge by, where there are some: a person's own, or held-out ones of a data set.
+"""Images for figures: the user's own, or held-out ones of an existing data set.
 
-Nothing is made here: a reader of runs writes nothing.
+Data sets are only looked up, never made, because readers of runs do not write.
 """
 
 from collections.abc import Iterator
@@ -27,10 +27,10 @@ Pixels = NDArray[np.uint8]
 
 
 def load_user_image(path: Path) -> Pixels:
-    """A person's picture, its middle cut out as a square: uint8 [C, 128, 128].
+    """Read the central square of a user's image: uint8 [C, 128, 128].
 
     Raises:
-        UserError: there is no such file, or it is no picture that can be read.
+        UserError: the file does not exist, or is not an image that can be read.
     """
     if not path.is_file():
         raise UserError(f"--picture {sanitize(str(path))}: no such file")
@@ -44,7 +44,10 @@ def load_user_image(path: Path) -> Pixels:
 
 
 def default_image(data: FigureData) -> tuple[Pixels, str]:
-    """A held-out picture of the runs' data with some ink, uint8 [C, S, S], or a drawn triangle; and its name."""
+    """Return an image for figure 5.2 and its description for the caption.
+
+    The image, uint8 [C, S, S], is a held-out one of the runs' data that is not nearly empty, or else a drawn triangle.
+    """
     for dataset in data.datasets:
         found = find_heldout_set(data, dataset)
         if found is not None:
@@ -55,7 +58,7 @@ def default_image(data: FigureData) -> tuple[Pixels, str]:
 
 
 def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
-    """A set of pictures that some run learnt, if it lies in a data folder of ours or of the runs; else None."""
+    """Return the data set of runs, if it is in our data folder or in one recorded by the runs; else None."""
     for folder in _data_folders(data):
         try:
             recipe = find_data_recipe(dataset, folder)
@@ -70,7 +73,7 @@ def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
 
 
 def drawn_triangle(side: int = _DRAWN_SIZE) -> Pixels:
-    """A filled triangle with smooth edges, uint8 [1, side, side]."""
+    """Draw a filled triangle with smooth edges, uint8 [1, side, side]."""
     large = side * 16
     image = Image.new("L", (large, large))
     ImageDraw.Draw(image).polygon([(x * large, y * large) for x, y in _TRIANGLE], fill=255)
@@ -82,12 +85,12 @@ def _ink(image: Pixels) -> float:
 
 
 def _data_folders(data: FigureData) -> Iterator[Path]:
-    """Where the runs' data may lie: where ours would, and where their makers' was."""
+    """Yield folders that may hold the runs' data: our default, and those recorded when the runs were made."""
     folders = [default_data_dir()]
     for member in data.members:
         provenance = member.info.file.provenance
-        if told := provenance.get("data_dir"):
-            folders.append(Path(told))
+        if recorded := provenance.get("data_dir"):
+            folders.append(Path(recorded))
         elif directory := provenance.get("directory"):
             folders.append(Path(directory) / "datasets")
     yield from dict.fromkeys(folders)

@@ -1,4 +1,4 @@
-"""Figures laid out in inches: panels with room for their labels, and pictures in rows."""
+"""Figure layout in inches: grids of panels with room for labels, and images in rows."""
 
 import math
 import textwrap
@@ -22,7 +22,7 @@ from core.figures.style import DPI, FAINT, PAGE_WIDTH, SeriesStyle, typeset
 Pixels = NDArray[np.uint8]
 
 MAX_DRAWN: Final = 1e12
-"""Numbers beyond this, or below its inverse on a logarithmic axis, are not drawn."""
+"""Limit of drawn numbers; on a logarithmic axis, its inverse is the lower limit."""
 
 _SMALL_CELL: Final = 128
 _LARGE_CELL: Final = 192
@@ -31,12 +31,12 @@ _MAX_LARGE_COLUMNS: Final = 6
 _LABEL_WIDTH: Final = 22
 _FONT_SIZE: Final = 8.0
 _LEGEND_KEY_WIDTH: Final = 0.62
-"""Inches of an entry of the legend beside its text."""
+"""Inches of a legend entry in addition to its text."""
 
 
 @dataclass(frozen=True, eq=False)
 class TileRow:
-    """Pictures in a row, uint8 [H, W] or [H, W, 3] each, after the name of what they show."""
+    """A row of images, uint8 [H, W] or [H, W, 3] each, with its label."""
 
     label: str
     tiles: Sequence[Pixels]
@@ -44,13 +44,13 @@ class TileRow:
 
 
 def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
-    """Pictures in rows, each with its label to the left, under heads that are set in matplotlib's markup.
+    """Draw images in rows, with labels to the left and column heads in matplotlib's markup.
 
-    Pictures are laid on pixels of the figure's own resolution, so that small ones stay crisp in every format.
+    Images are aligned with pixels of the figure's own resolution, which keeps small ones sharp in every format.
 
     Args:
-        rows: at least one, with at least one picture; shorter rows leave room at their ends.
-        heads: one a column, or none.
+        rows: at least one, with at least one image; shorter rows leave blank space at their ends.
+        heads: one per column, or none.
     """
     columns = max(len(row.tiles) for row in rows)
     cell = _LARGE_CELL if columns <= _MAX_LARGE_COLUMNS else _SMALL_CELL
@@ -75,7 +75,7 @@ def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
         middle = down * (cell + _GAP) + cell / 2
         axes.text(-0.1 * DPI, middle, "\n".join(lines), ha="right", va="center", linespacing=1.15)
         if row.style is not None:
-            # A bar in the schedule's colour, between its name and its pictures.
+            # A bar in the schedule's colour between the label and the images.
             ends = [middle - 0.3 * cell, middle + 0.3 * cell]
             axes.plot([-0.045 * DPI] * 2, ends, color=row.style.color, linewidth=2.0, clip_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -100,16 +100,16 @@ def panel_grid(
     down: float = 0.15,
     **shared: Any,
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """A grid of axes; all lengths in inches.
+    """Make a grid of axes; all lengths are in inches.
 
     Args:
         rows: panels one above the other.
         columns: panels side by side.
         height: of one panel.
-        widest: most that one panel takes of the page's width.
-        left, right, top, bottom: room round the grid.
-        across, down: room between panels.
-        shared: ``sharex`` and ``sharey``, as matplotlib takes them.
+        widest: maximum width of one panel.
+        left, right, top, bottom: margins of the grid.
+        across, down: gaps between panels.
+        shared: ``sharex`` and ``sharey`` of `Figure.subplots`.
 
     Returns:
         The figure, and its axes [rows, columns].
@@ -136,7 +136,7 @@ def panel_grid(
 
 
 def annotate_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
-    """Say at the right of each row of panels what it shows."""
+    """Write a name to the right of each row of panels."""
     for row, name in zip(axes, names, strict=True):
         row[-1].annotate(
             typeset(name),
@@ -151,7 +151,7 @@ def annotate_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
 
 
 def legend(figure: Figure, entries: Sequence[tuple[str, SeriesStyle]], *, markers: bool = False) -> None:
-    """Name the series at the top of a figure, in as many columns as fit its width."""
+    """Add a legend of the series at the top, in as many columns as fit the figure's width."""
     handles = [
         Line2D(
             [], [], label=typeset(label), **(style.line_and_marker_kwargs if markers else style.line_kwargs)
@@ -163,12 +163,12 @@ def legend(figure: Figure, entries: Sequence[tuple[str, SeriesStyle]], *, marker
 
 
 def legend_height(entries: Sequence[tuple[str, SeriesStyle]], width: float = PAGE_WIDTH) -> float:
-    """Inches that `legend` takes at the top of a figure of that width."""
+    """Return the height of `legend` in inches, for a figure of this width in inches."""
     return 0.12 + 0.165 * -(-len(entries) // _legend_columns(entries, width))
 
 
 def text_width(text: str, size: float = _FONT_SIZE) -> float:
-    """Inches that a line of `typeset` text takes."""
+    """Return the width in inches of a line of `typeset` text."""
     width, _, _ = text_to_path.get_text_width_height_descent(
         text, FontProperties(size=size), ismath="$" in text
     )
@@ -176,7 +176,7 @@ def text_width(text: str, size: float = _FONT_SIZE) -> float:
 
 
 def set_row_ylabels(figure: Figure, axes: NDArray[np.object_], names: Sequence[str]) -> None:
-    """Label the vertical axis of each row, all labels in one line."""
+    """Label the y axis of each row, with all labels aligned."""
     for row, name in zip(axes, names, strict=True):
         row[0].set_ylabel(name)
         left = row[0].get_position().x0 * figure.get_figwidth()
@@ -185,12 +185,12 @@ def set_row_ylabels(figure: Figure, axes: NDArray[np.object_], names: Sequence[s
 
 
 def drawable(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values that a logarithmic axis can show; NaN for others: a loss of 1e300 would hide all that is of interest."""
+    """Replace values that a logarithmic axis cannot show by NaN; a loss of 1e300 would flatten all other values."""
     return np.where((values > 1 / MAX_DRAWN) & (values < MAX_DRAWN), values, np.nan)
 
 
 def format_log_axis(axis: Axis) -> None:
-    """Write plain numbers at a logarithmic axis whose data are all drawn, often enough for its length."""
+    """Put plain numbers at the ticks of a logarithmic axis, as densely as its range needs; call it after drawing."""
     low, high = axis.get_view_interval()
     if not 0 < low < high:  # nothing was drawn
         return
@@ -204,7 +204,7 @@ def format_log_axis(axis: Axis) -> None:
 
 
 def mark_empty(axes: Axes) -> None:
-    """Leave a panel empty, as there is nothing to show in it."""
+    """Mark a panel as empty because no run has data for it."""
     axes.grid(False)
     axes.tick_params(length=0)
     axes.text(
@@ -213,7 +213,7 @@ def mark_empty(axes: Axes) -> None:
 
 
 def _fit_cell(tile: Pixels, cell: int) -> Pixels:
-    """A picture as a square of `cell` pixels, uint8 [cell, cell, 3]: repeated pixels, or averaged ones."""
+    """Resize an image to uint8 [cell, cell, 3]: small ones by repeating pixels, large ones by averaging."""
     rgb = tile if tile.ndim == 3 else np.repeat(tile[..., None], 3, axis=2)
     height, width = rgb.shape[:2]
     if max(height, width) > cell:
@@ -224,7 +224,7 @@ def _fit_cell(tile: Pixels, cell: int) -> Pixels:
 
 
 def log_tick_label(value: float) -> str:
-    """A number at a logarithmic axis; one with many zeros as a power of ten."""
+    """Format a number for a logarithmic axis; very large and small ones as a power of ten."""
     if 1e-3 <= value < 1e5:
         return f"{value:g}"
     digits, _, exponent = f"{value:e}".partition("e")

@@ -1,4 +1,4 @@
-"""Figures 6.7 and 6.8: the loss of each epoch, its mean, minimum and maximum, and on held-out pictures."""
+"""Figures 6.7 and 6.8: mean, minimum and maximum loss of each epoch, and the held-out loss."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,8 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from core.comparison.grouping import Member
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seed_count_text
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
 from core.figures.layout import (
     annotate_rows,
     drawable,
@@ -26,19 +25,19 @@ from core.figures.layout import (
 from core.figures.style import FAINT, INK, SeriesStyle, typeset
 
 THESIS_LONG_EPOCHS: Final = 190
-"""Epochs to which the thesis carried its linear schedule on."""
+"""Epochs of the linear schedule in the thesis's figure 6.8."""
 THESIS_EPOCHS: Final = 100
-"""Epochs of all other schedules there."""
+"""Epochs of all other schedules in the thesis."""
 
 LossTable = NDArray[np.float64]
 
 
 def pooled_losses(members: Sequence[Member]) -> LossTable:
-    """The losses of runs that differ in their seed, taken together.
+    """Pool the losses of runs that differ in their seed.
 
     Returns:
         float64 [5, epochs]: epoch, mean over the runs of the mean batch loss, smallest and largest batch loss of any
-        run, mean over the runs of the held-out loss. NaN where a run's loss was not finite, or not measured.
+        run, mean over the runs of the held-out loss. NaN where a run's loss was not finite or not measured.
     """
     by_epoch: dict[int, list[tuple[float, float, float, float]]] = {}
     for member in members:
@@ -55,10 +54,13 @@ def pooled_losses(members: Sequence[Member]) -> LossTable:
 
 
 def draw_losses(data: FigureData) -> tuple[Figure, str]:
-    """Figure 6.7: a panel for each schedule and data set, with the others' means behind it.
+    """Draw figure 6.7: a panel for each schedule and data set, with the means of the other schedules behind.
+
+    Returns:
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has ended an epoch.
+        CannotDrawError: no run has completed an epoch.
     """
     tables = {(series.dataset, series.label): pooled_losses(series.members) for series in data.series}
     if not any(table.size for table in tables.values()):
@@ -86,13 +88,13 @@ def draw_losses(data: FigureData) -> tuple[Figure, str]:
 
 
 def draw_long(data: FigureData) -> tuple[Figure, str, str]:
-    """Figure 6.8: the linear schedule carried on to 190 epochs, or as far as any run was carried.
+    """Draw figure 6.8: the linear schedule trained for 190 epochs, or as long as any run was.
 
     Returns:
-        The figure, its title and what to say under it.
+        The figure, its title and its caption.
 
     Raises:
-        CannotDrawError: no linear run has ended an epoch.
+        CannotDrawError: no linear run has completed an epoch.
     """
     chosen = [one for one in map(_longest, data.series) if one is not None]
     if not chosen:
@@ -106,7 +108,7 @@ def draw_long(data: FigureData) -> tuple[Figure, str, str]:
         if most > THESIS_EPOCHS:
             axis.axvline(THESIS_EPOCHS, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
     _finish_axes(figure, axes)
-    # A resumed run was once as long as the others: the dotted line is there.
+    # The dotted line marks the length of the other runs, to which a resumed run had been trained before.
     note = (
         f" Dotted: epoch {THESIS_EPOCHS}, where the thesis ends the other schedules."
         if most > THESIS_EPOCHS
@@ -119,7 +121,7 @@ def draw_long(data: FigureData) -> tuple[Figure, str, str]:
 
 
 def _longest(series: Series) -> Series | None:
-    """The members of a linear series that were trained longest; None for another schedule's, or an unborn one."""
+    """Keep the longest-trained members of a linear series; None for other schedules, and without a completed epoch."""
     most = max(map(_length, series.members))
     if series.first.config.schedule.name != "linear" or not most:
         return None
@@ -140,7 +142,7 @@ def _draw_losses(axes: Axes, table: LossTable, style: SeriesStyle) -> None:
     axes.plot(epoch, heldout, color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), **mark)
     finite = np.flatnonzero(np.isfinite(mean))
     if len(finite) and finite[-1] < len(mean) - 1:
-        # From here on the loss was not finite.
+        # A cross marks the last finite loss.
         axes.plot(epoch[finite[-1]], mean[finite[-1]], color=INK, marker="x", markersize=5)
 
 

@@ -1,6 +1,6 @@
-"""Quality over the epochs: the sheets that runs drew as they learnt, judged by their shapes.
+"""Quality over the epochs: shape metrics of the sample sheets that runs drew while training.
 
-A sheet has few pictures, so those of all seeds are taken together, and the intervals say how little is known.
+A sheet has few images. The sheets of all seeds are pooled, and the intervals show the remaining uncertainty.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from core.comparison.grouping import Member
 from core.errors import UserError
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seed_count_text
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
 from core.figures.images import find_heldout_set
 from core.figures.layout import annotate_rows, mark_empty, panel_grid, set_row_ylabels
 from core.figures.style import FAINT, typeset
@@ -24,23 +23,23 @@ from core.statistics.estimate import Estimate
 
 MAX_EPOCHS: Final = 10
 MIN_EPOCHS: Final = 4
-"""Of more epochs, so many are judged, evenly spaced and with the last."""
+"""Bounds of the number of evaluated epochs, which are evenly spaced and include the last."""
 MAX_IMAGES: Final = 1000
-"""Samples of a data set that are judged, as far as `LEAST_EPOCHS` allows it: a fit takes milliseconds."""
+"""Limit of evaluated samples per data set, unless `MIN_EPOCHS` needs more: a fit takes milliseconds."""
 REFERENCE_IMAGES: Final = 500
-"""Held-out pictures that set the bar; its error is in the intervals."""
+"""Held-out images that set the thresholds of a pass; the intervals include the error of these thresholds."""
 
 Greys = NDArray[np.float32]
 
 
 def draw_progress(data: FigureData) -> tuple[Figure, str]:
-    """A panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
+    """Draw a panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has samples, or the held-out pictures that set the bar are not here.
+        CannotDrawError: no run has samples, or the held-out images that set the thresholds are not on this machine.
         UserError: a sheet is damaged.
     """
     evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
@@ -98,7 +97,7 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
 def pass_rates_by_epoch(
     series: Sequence[Series], heldout: Greys
 ) -> dict[tuple[str, str], list[tuple[int, Estimate]]]:
-    """The pass rate of each series at each epoch; all pictures of a data set are fitted in one go."""
+    """Return the pass rate of each series at each epoch; all images of a data set are fitted in one call."""
     from core.evaluation.metrics.shape import ShapeReference
     from core.evaluation.triangle_fit.fit import fit_triangles
 
@@ -121,21 +120,21 @@ def pass_rates_by_epoch(
 
 
 def epoch_limit(series: Sequence[Series]) -> int:
-    """How many epochs of each series can be judged in a reasonable time."""
-    an_epoch = sum(member.config.sample.count for one in series for member in one.members)
-    return min(max(MAX_IMAGES // an_epoch, MIN_EPOCHS), MAX_EPOCHS)
+    """Return the number of epochs of each series that can be evaluated in a reasonable time."""
+    samples_per_epoch = sum(member.config.sample.count for one in series for member in one.members)
+    return min(max(MAX_IMAGES // samples_per_epoch, MIN_EPOCHS), MAX_EPOCHS)
 
 
-def samples_by_epoch(members: Sequence[Member], most: int, side: int) -> list[tuple[int, Greys]]:
-    """The grey samples of all members at up to `most` epochs, float32 [N, 1, S, S] in [0, 1]."""
+def samples_by_epoch(members: Sequence[Member], limit: int, side: int) -> list[tuple[int, Greys]]:
+    """Read the grey samples of all members at up to `limit` epochs, float32 [N, 1, S, S] in [0, 1]."""
     paths: dict[int, list[Path]] = {}
     for member in members:
         for epoch, path in member.info.directory.sample_sheets():
             if epoch:
                 paths.setdefault(epoch, []).append(path)
     chosen = sorted(paths)
-    if len(chosen) > most:
-        chosen = [chosen[index] for index in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
+    if len(chosen) > limit:
+        chosen = [chosen[index] for index in np.linspace(0, len(chosen) - 1, limit).round().astype(int)]
     return [(epoch, np.concatenate([_read_grey(path, side) for path in paths[epoch]])) for epoch in chosen]
 
 

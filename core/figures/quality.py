@@ -1,4 +1,4 @@
-"""How good the samples are, by schedule, with intervals; and what was measured along the timesteps."""
+"""Sample quality by schedule, with intervals; and curves of what was measured along the timesteps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from core.comparison.formatting import sampler_text
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seed_count_text
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
 from core.figures.layout import (
     MAX_DRAWN,
     drawable,
@@ -32,12 +31,12 @@ from core.statistics.estimate import Estimate
 NOT_EVALUATED: Final = "no run has been judged; do so with core evaluate"
 _MAX_UPRIGHT_LABEL: Final = 6
 _SYMBOLS: Final = {"prior_bits": "$L_T$", "middle_bits": r"$\sum L_{t-1}$", "decoder_bits": "$L_0$"}
-ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
+BETTER_ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
 @dataclass(frozen=True)
 class MetricFamily:
-    """Metrics that belong on one page."""
+    """Related metrics that share a figure."""
 
     key: str
     title: str
@@ -46,7 +45,7 @@ class MetricFamily:
 
 @dataclass(frozen=True)
 class CurvePage:
-    """Curves of the judgements over the same x: name, label and scale (``log`` or ``linear``) of each."""
+    """Curves of the evaluations over the same x: name, label and scale (``log`` or ``linear``) of each."""
 
     x: str
     curves: tuple[tuple[str, str, str], ...]
@@ -54,7 +53,7 @@ class CurvePage:
 
 
 HEADLINE_METRICS: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
-"""The metrics that decide; a high pass rate is worth little where the areas are wrong."""
+"""The decisive metrics. A pass rate alone is not, because samples can pass and still have the wrong areas."""
 
 _TITLES: Final = {
     "shape": "Shapes",
@@ -66,7 +65,7 @@ _TITLES: Final = {
 }
 
 REAL_BY_DEFINITION: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}
-"""What real pictures score by the very making of a metric, where nobody has measured it."""
+"""Scores of real images that follow from a metric's definition, used where none was measured."""
 
 TIMESTEPS: Final = CurvePage(
     "$t$",
@@ -88,7 +87,7 @@ DECILES: Final = CurvePage(
 
 
 def metric_families() -> list[MetricFamily]:
-    """All metrics of `METRICS`, each once: the headline, then the rest group by group."""
+    """Return all metrics of `METRICS`, each once: the headline, then the rest group by group."""
     pages = [MetricFamily("quality", "Quality of the samples", HEADLINE_METRICS)]
     for group, metrics in GROUPS.items():
         rest = tuple(name for name in metrics if name not in HEADLINE_METRICS)
@@ -98,13 +97,13 @@ def metric_families() -> list[MetricFamily]:
 
 
 def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
-    """A row a metric, a column a data set; for each schedule a point and an interval a seed.
+    """Draw a row per metric and a column per data set, with a point and an interval per schedule and seed.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has been judged by any of these metrics.
+        CannotDrawError: no run has been evaluated by any of these metrics.
     """
     metrics = [name for name in family.metrics if any(_known_estimates(one, name) for one in data.series)]
     if not metrics:
@@ -139,17 +138,13 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
 
 
 def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
-    """A row a curve of the judgements, a column a data set, a line a schedule.
-
-    Args:
-        data: the runs.
-        page: what to draw.
+    """Draw a row per curve of the evaluations and a column per data set, with a line per schedule.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no judgement has such a curve.
+        CannotDrawError: no evaluation has any of these curves.
     """
     present = [
         curve for curve in page.curves if any(_evaluation_curves(one, curve[0]) for one in data.series)
@@ -189,19 +184,19 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
 
 
 def protocol_text(series: Iterable[Series]) -> str:
-    """What the judgements were made from, for a caption."""
-    everyone = list(series)
-    evaluated = [evaluation for one in everyone for _, evaluation in one.evaluated]
+    """State the samples, samplers and seeds of the evaluations, for a caption."""
+    series = list(series)
+    evaluated = [evaluation for one in series for _, evaluation in one.evaluated]
     counts = sorted({evaluation.count for evaluation in evaluated})
     many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    ways = sorted({sampler_text(evaluation) for evaluation in evaluated})
-    return f"{many} samples each, {' or '.join(ways)}, {seed_count_text(everyone)}"
+    samplers = sorted({sampler_text(evaluation) for evaluation in evaluated})
+    return f"{many} samples each, {' or '.join(samplers)}, {seed_count_text(series)}"
 
 
 def _axis_title(name: str) -> str:
-    """What a metric is called, and which way is better."""
+    """Return a metric's symbol or title, with an arrow in the direction that is better."""
     metric = METRICS[name]
-    return _SYMBOLS.get(name, metric.title) + ARROWS[metric.better]
+    return _SYMBOLS.get(name, metric.title) + BETTER_ARROWS[metric.better]
 
 
 def _draw_metric(axes: Axes, data: FigureData, dataset: str, name: str) -> None:
@@ -239,7 +234,7 @@ def _draw_estimate(axes: Axes, x: float, estimate: Estimate, data: FigureData, l
 
 
 def _real_estimate(series: Sequence[Series], name: str) -> Estimate | None:
-    """What real pictures score, as it was measured with some judgement; else by the metric's making."""
+    """Return the score of real images from the first evaluation that has it; else from `REAL_BY_DEFINITION`."""
     for one in series:
         for _, evaluation in one.evaluated:
             if name in evaluation.real:
@@ -248,14 +243,14 @@ def _real_estimate(series: Sequence[Series], name: str) -> Estimate | None:
 
 
 def _seed_offsets(count: int) -> list[float]:
-    """Where the seeds of one schedule stand beside each other."""
+    """Return the x offsets that place the seeds of one schedule side by side."""
     half = min(0.25, 0.09 * (count - 1))
     shifts: list[float] = np.linspace(-half, half, count).tolist()
     return shifts
 
 
 def _known_estimates(series: Series, name: str) -> list[Estimate]:
-    """One a judged run, where the value is known."""
+    """Return one estimate per evaluated run, if its value is known."""
     found = [evaluation.metrics.get(name) for _, evaluation in series.evaluated]
     return [
         estimate
@@ -265,7 +260,7 @@ def _known_estimates(series: Series, name: str) -> list[Estimate]:
 
 
 def _evaluation_curves(series: Series, name: str) -> list[NDArray[np.float64]]:
-    """x, y and the interval's ends of each judged run that has the curve, float64 [4, n]; gaps are NaN."""
+    """Return x, y and both interval ends of each evaluated run with the curve, float64 [4, n]; gaps are NaN."""
     found = []
     for _, evaluation in series.evaluated:
         y = evaluation.curves.get(name, [])

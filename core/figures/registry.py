@@ -1,4 +1,4 @@
-"""All figures in the thesis's order, and then those that it lacks: each drawn, or left out for a reason."""
+"""All figures, first in the thesis's order and then the others: each drawn, or left out for a reason."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 
 from core.errors import UserError
 from core.figures import losses, progress, quality, reverse, samples, schedules
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import DATASET_ORDER, FigureData, Series
+from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
+from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style
 
 NOISY_DATASET: str = "low"
-"""The data of figure 5.3: pictures with grey dots round their edges."""
+"""The data of figure 5.3: images with grey dots along their edges."""
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """A figure: the stem of its file, its title, what to say under it."""
+    """A drawn figure; `key` is the stem of its file name."""
 
     key: str
     title: str
@@ -30,7 +30,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Missing:
-    """A figure that these runs cannot give, and why."""
+    """A figure that cannot be drawn from these runs, and the reason."""
 
     key: str
     title: str
@@ -42,7 +42,7 @@ class _FigurePlan:
     key: str
     title: str
     draw: Callable[[], tuple[Figure, str] | tuple[Figure, str, str]]
-    """Gives figure and caption; or figure, title and caption, where the title depends on the runs."""
+    """Returns figure and caption; or figure, title and caption, if the title depends on the runs."""
 
 
 def draw_all(data: FigureData, image: Path | None = None) -> Iterator[Drawn | Missing]:
@@ -50,24 +50,24 @@ def draw_all(data: FigureData, image: Path | None = None) -> Iterator[Drawn | Mi
 
     Args:
         data: the runs.
-        picture: a person's own, for figure 5.2.
+        image: the user's image for figure 5.2.
 
     Raises:
-        UserError: `picture` cannot be used.
+        UserError: `image` cannot be read; raised before anything is drawn.
     """
-    schedules.check_image(image)
-    for plan in _figure_plans(data, image):
+    pixels = load_user_image(image) if image is not None else None
+    for plan in _figure_plans(data, pixels):
         try:
             with house_style():
-                figure, *words = plan.draw()
+                figure, *texts = plan.draw()
         except (CannotDrawError, UserError) as error:
             yield Missing(plan.key, plan.title, str(error))
             continue
-        title, caption = words if len(words) == 2 else (plan.title, words[0])
+        title, caption = texts if len(texts) == 2 else (plan.title, texts[0])
         yield Drawn(plan.key, title, caption, figure)
 
 
-def _figure_plans(data: FigureData, image: Path | None) -> Iterator[_FigurePlan]:
+def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePlan]:
     yield _FigurePlan("5.1-schedules", "The noise schedules", partial(_betas, data))
     yield _FigurePlan("5.2-noising", "A picture noised step by step", partial(_noising, data, image))
     yield _FigurePlan("5.3-reverse-noisy", "A reverse process learnt on noisy data", partial(_noisy, data))
@@ -118,10 +118,10 @@ def _betas(data: FigureData) -> tuple[Figure, str]:
     ), f"Left: beta_t; right: the power that is left. {schedules.terminal_values_text(named)}."
 
 
-def _noising(data: FigureData, image: Path | None) -> tuple[Figure, str]:
-    pixels, words = schedules.image_to_noise(data, image)
+def _noising(data: FigureData, image: Pixels | None) -> tuple[Figure, str]:
+    pixels, name = (image, "a picture of yours") if image is not None else default_image(data)
     named = schedules.schedules_with_thesis(data)
-    return schedules.draw_noising(named, pixels), f"x_t of {words}, with the same noise in all rows."
+    return schedules.draw_noising(named, pixels), f"x_t of {name}, with the same noise in all rows."
 
 
 def _noisy(data: FigureData) -> tuple[Figure, str]:
@@ -134,7 +134,7 @@ def _noisy(data: FigureData) -> tuple[Figure, str]:
 
 
 def _file_stem(title: str, taken: set[str]) -> str:
-    """A name fit for a file, different from all those taken."""
+    """Return a valid file stem that differs from all those taken, and add it to them."""
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-.")[:40] or "set"
     name, number = stem, 2
     while name.lower() in taken:

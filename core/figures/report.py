@@ -1,6 +1,6 @@
-"""One page of HTML with everything about some runs: figures, tables, settings, provenance. It needs no other file.
+"""A one-page HTML report of runs, in a single file: figures, tables, settings, provenance.
 
-Whatever runs say of themselves is escaped; and the page forbids itself to load or to run anything.
+Text from runs is escaped, and the page's content security policy forbids loading or running anything.
 """
 
 import base64
@@ -22,25 +22,25 @@ from core.runs import METRICS
 
 FILE_NAME: Final = "index.html"
 PIXELS_PER_INCH: Final = 120
-"""On a screen, which is read from farther away than paper."""
+"""Resolution on a screen, which is read from a greater distance than paper."""
 
 _CSS: Final = Path(__file__).with_name("report.css")
 _CONTENT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(folder: Path, data: FigureData, figures: Iterable[Drawn | Missing]) -> Path:
-    """Write the page, replacing an older one as a whole.
+    """Write the page, atomically replacing an older one.
 
     Args:
-        folder: where to; made when missing.
+        folder: the folder of the page; made if missing.
         data: the runs.
-        figures: those that were drawn, and those that could not be; taken one after the other.
+        figures: drawn and missing figures; consumed one after the other.
 
     Returns:
-        The file.
+        The path of the page.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the page cannot be written.
     """
     path = folder / FILE_NAME
     text = report_html(data, figures)
@@ -50,7 +50,7 @@ def write_report(folder: Path, data: FigureData, figures: Iterable[Drawn | Missi
 
 
 def report_html(data: FigureData, figures: Iterable[Drawn | Missing]) -> str:
-    """The whole page as HTML."""
+    """Return the whole page as HTML."""
     images: list[str] = []
     missing: list[Missing] = []
     for figure in figures:
@@ -116,15 +116,19 @@ def _results(data: FigureData) -> list[str]:
     if headline is None:
         return [_paragraph("No run has been judged yet; core evaluate does so.")]
     used = [metric for name, metric in METRICS.items() if any(name in row.scores for row in comparison.rows)]
-    words = "".join(f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.text)}</dd>\n" for metric in used)
-    meaning = f"<details open>\n<summary>What the numbers mean</summary>\n<dl>\n{words}</dl>\n</details>\n"
+    definitions = "".join(
+        f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.text)}</dd>\n" for metric in used
+    )
+    meaning = (
+        f"<details open>\n<summary>What the numbers mean</summary>\n<dl>\n{definitions}</dl>\n</details>\n"
+    )
     notes = "".join(f"<li>{_escape(note)}</li>\n" for note in comparison.notes)
-    every = [
+    details = [
         f"<details open>\n<summary>All measures, {_escape(table.title)}</summary>\n{_table(table)}</details>\n"
         for table in found
     ]
     caution = f"<ul>\n{notes}</ul>\n" if notes else ""
-    return [_paragraph(_RESULTS_NOTE), _table(headline), caution, *every, meaning]
+    return [_paragraph(_RESULTS_NOTE), _table(headline), caution, *details, meaning]
 
 
 def _settings(data: FigureData) -> list[str]:
@@ -193,5 +197,5 @@ def _paragraph(text: str) -> str:
 
 
 def _escape(text: str) -> str:
-    """Any text as HTML, be it in an element or in a quoted attribute."""
+    """Escape text for an HTML element or a quoted attribute."""
     return html.escape(sanitize(text, lines=True), quote=True)

@@ -1,4 +1,4 @@
-"""Figures 6.2, 6.4 and 6.6: results from five random starts, a row a schedule."""
+"""Figures 6.2, 6.4 and 6.6: samples from five starting noises, one row per schedule."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,8 +6,7 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from core.comparison.grouping import Member
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Series
+from core.figures.figure_data import CannotDrawError, Series
 from core.figures.layout import TileRow, tile_figure
 from core.figures.reverse import epochs_text
 from core.imaging import Sheet, read_sheet
@@ -16,20 +15,20 @@ SAMPLE_COUNT: Final = 5
 
 
 def latest_sheet(member: Member) -> tuple[int, Sheet] | None:
-    """The latest sheet of samples of a run that has learnt at all, and the epoch after which it was drawn.
+    """Read the latest sample sheet of a trained run, with its epoch; None if there is no sheet after epoch 0.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the sheet is damaged.
     """
     sheets = [(epoch, path) for epoch, path in member.info.directory.sample_sheets() if epoch]
     return (sheets[-1][0], read_sheet(sheets[-1][1])) if sheets else None
 
 
 def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
-    """The same five starts for each schedule, of each series' first run that has samples.
+    """Draw samples from the same five starting noises, by the first run of each series that has samples.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
         CannotDrawError: no run has samples.

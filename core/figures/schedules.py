@@ -1,7 +1,6 @@
-"""Figures 5.1 and 5.2: the schedules, and what each does to a picture."""
+"""Figures 5.1 and 5.2: the schedules, and the same image noised under each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
 from core.figures.figure_data import FigureData, distinct_schedules
-from core.figures.images import default_image, load_user_image
 from core.figures.layout import TileRow, legend, legend_height, panel_grid, set_row_ylabels, tile_figure
 from core.figures.style import SeriesStyle
 from core.imaging import to_pixels, to_tiles
@@ -28,12 +26,12 @@ NamedSchedule = tuple[str, SeriesStyle, Schedule]
 def q_sample(
     x0: NDArray[np.float64], schedule: Schedule, t: int, eps: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Noise a picture in one jump: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
+    """Noise an image in one step: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
 
     Args:
-        x0: a picture in [-1, 1], of any shape.
+        x0: an image in [-1, 1], of any shape.
         schedule: the betas.
-        t: the paper's timestep, 1..T; 0 is the picture itself.
+        t: the paper's timestep, 1..T; 0 returns x0.
         eps: like x0, standard normal.
 
     Reference: Ho et al. 2020, eq. 4.
@@ -46,7 +44,7 @@ def q_sample(
 
 
 def schedules_with_thesis(data: FigureData) -> list[NamedSchedule]:
-    """The schedules of the runs, and with them all of the thesis's five that have the same T and range."""
+    """Return the schedules of the runs, completed with the thesis's five at the same T and range of betas."""
     configs = [member.config.schedule for member in data.members]
     usual = [config for config in configs if config.name in SCHEDULE_NAMES and not config.zero_terminal_snr]
     model = (usual or configs)[0]
@@ -60,7 +58,7 @@ def schedules_with_thesis(data: FigureData) -> list[NamedSchedule]:
 
 
 def draw_betas(named: Sequence[NamedSchedule]) -> Figure:
-    """Figure 5.1: beta_t of all schedules, and beside it how much of the picture's power is left."""
+    """Draw figure 5.1: beta_t of all schedules, and beside it the share of the image's power that is left."""
     entries = [(label, style) for label, style, _ in named]
     figure, axes = panel_grid(
         1, 2, height=2.2, top=legend_height(entries) + 0.1, across=0.7, left=0.62, bottom=0.42, right=0.8
@@ -87,11 +85,11 @@ def draw_betas(named: Sequence[NamedSchedule]) -> Figure:
 
 
 def draw_noising(named: Sequence[NamedSchedule], image: NDArray[np.uint8]) -> Figure:
-    """Figure 5.2: a picture noised step by step, a row a schedule, the same noise in each.
+    """Draw figure 5.2: an image noised step by step, one row per schedule, with the same noise in each.
 
     Args:
         named: the schedules.
-        picture: uint8 [C, S, S].
+        image: uint8 [C, S, S].
     """
     x0 = image / 127.5 - 1.0
     eps = np.random.default_rng(NOISE_SEED).standard_normal(x0.shape)
@@ -111,17 +109,8 @@ def draw_noising(named: Sequence[NamedSchedule], image: NDArray[np.uint8]) -> Fi
     return tile_figure(rows, heads)
 
 
-def image_to_noise(data: FigureData, own: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """The picture of figure 5.2, uint8 [C, S, S], and what it is, in words.
-
-    Raises:
-        UserError: `own` is no picture that can be read.
-    """
-    return (load_user_image(own), "a picture of yours") if own is not None else default_image(data)
-
-
 def _annotate_terminal_values(axes: Axes, named: Sequence[NamedSchedule], *, shared: bool) -> None:
-    """Write abar_T at the end of each curve that does not reach noise, where there is room for it."""
+    """Write abar_T at the end of each curve that does not reach noise, if there is room for the text."""
     taken: list[float] = []
     for _, style, schedule in sorted(named, key=lambda entry: -entry[2].terminal_alpha_bar):
         end = schedule.terminal_alpha_bar
@@ -141,16 +130,6 @@ def _annotate_terminal_values(axes: Axes, named: Sequence[NamedSchedule], *, sha
 
 
 def terminal_values_text(named: Sequence[NamedSchedule]) -> str:
-    """abar_T of each schedule, for a caption."""
+    """List abar_T of each schedule, for a caption."""
     ends = (f"{label} {schedule.terminal_alpha_bar:.2g}" for label, _, schedule in named)
     return f"abar_T: {', '.join(ends)}"
-
-
-def check_image(path: Path | None) -> None:
-    """Say at once, and not after a minute of drawing, that a picture cannot be used.
-
-    Raises:
-        UserError: it is no picture that can be read.
-    """
-    if path is not None:
-        load_user_image(path)

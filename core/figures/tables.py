@@ -1,4 +1,4 @@
-"""The tables of a report: what runs there are, how they differ, what was measured, what they were made with."""
+"""The tables of a report: runs, their differences, schedules, metrics and provenance."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from core.comparison.grouping import Member, settings
 from core.comparison.pooling import Score
 from core.config import encode_toml
 from core.figures.figure_data import FigureData, Series, distinct_schedules, distinguishing_setting_names
-from core.figures.quality import HEADLINE_METRICS
+from core.figures.quality import BETTER_ARROWS, HEADLINE_METRICS
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
 from core.statistics.estimate import Estimate
@@ -19,12 +19,11 @@ from core.statistics.estimate import Estimate
 MISSING: Final = "–"
 MAX_VALUES: Final = 40
 MAX_DECIMALS: Final = 6
-_ARROWS: Final = {"higher": "↑", "lower": "↓", None: ""}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table says in one place: its lines, smaller print after them, and whether it is of its row's best."""
+    """A table cell: lines of text, smaller print after them, and whether it is among the best of its row."""
 
     lines: tuple[str, ...]
     detail: str = ""
@@ -33,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Heads and rows, as many cells each as heads; `numbers` tells columns that are aligned to the right."""
+    """Heads, and rows of as many cells; `numbers` are the indices of the columns that are aligned to the right."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -43,7 +42,7 @@ class Table:
 
 
 def run_table(data: FigureData) -> Table:
-    """One row a run: where it stands."""
+    """Return one row per run: its settings, state, progress and losses."""
     rows = []
     for series in data.series:
         for member in series.members:
@@ -56,8 +55,8 @@ def run_table(data: FigureData) -> Table:
                     str(member.config.train.seed),
                     info.state.value,
                     f"{info.status.epoch} of {info.status.epochs}",
-                    _number(last.mean if last else None),
-                    _number(last.heldout if last else None),
+                    _number_text(last.mean if last else None),
+                    _number_text(last.heldout if last else None),
                 )
             )
     heads = ("run", "data", "schedule", "seed", "state", "epochs", "loss", "held out")
@@ -65,7 +64,7 @@ def run_table(data: FigureData) -> Table:
 
 
 def difference_table(members: Sequence[Member]) -> Table:
-    """One row a setting in which runs differ: each value, and how many runs have it."""
+    """Return one row per setting in which runs differ: each value, and the number of runs with it."""
     tables = [settings([member]) for member in members]
     rows = []
     for key in tables[0]:
@@ -74,14 +73,14 @@ def difference_table(members: Sequence[Member]) -> Table:
             counts[table[key]] = counts.get(table[key], 0) + 1
         if len(counts) > 1:
             some = list(counts.items())[:MAX_VALUES]
-            words = [f"{value} ({count} run{'s' * (count != 1)})" for value, count in some]
-            words += [f"and {len(counts) - len(some)} more"] * (len(counts) > len(some))
-            rows.append((Cell((key,)), Cell(tuple(words))))
+            texts = [f"{value} ({count} run{'s' * (count != 1)})" for value, count in some]
+            texts += [f"and {len(counts) - len(some)} more"] * (len(counts) > len(some))
+            rows.append((Cell((key,)), Cell(tuple(texts))))
     return Table(("setting", "values"), tuple(rows))
 
 
 def common_settings(members: Sequence[Member]) -> str:
-    """The settings that all runs share, as TOML."""
+    """Return the settings that all runs share, as TOML."""
     tables = [settings([member]) for member in members]
     shared = {key for key, value in tables[0].items() if all(table[key] == value for table in tables)}
     lines = encode_toml(members[0].config).splitlines()
@@ -96,16 +95,16 @@ def common_settings(members: Sequence[Member]) -> str:
 
 
 def schedule_table(data: FigureData) -> Table:
-    """One row a schedule: what it leaves of a picture at its last step."""
+    """Return one row per schedule: how much of an image it leaves at the last step."""
     rows = []
     for label, _, schedule in distinct_schedules(member.config.schedule for member in data.members):
         rows.append(
             _text_row(
                 label,
                 f"{schedule.timesteps:,}",
-                _number(schedule.terminal_alpha_bar),
-                _number(schedule.terminal_snr),
-                _number(schedule.prior_bits_per_dim()),
+                _number_text(schedule.terminal_alpha_bar),
+                _number_text(schedule.terminal_snr),
+                _number_text(schedule.prior_bits_per_dim()),
                 schedule.diagnosis().text,
             )
         )
@@ -114,12 +113,12 @@ def schedule_table(data: FigureData) -> Table:
 
 
 def compare_all_series(data: FigureData) -> Comparison:
-    """The judgements of all series, those of several seeds taken together, as ``core compare`` does it."""
+    """Compare the evaluations of all series, pooled over seeds, as ``core compare`` does."""
     return compare(data.members, by=distinguishing_setting_names(data))
 
 
 def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
-    """For each data set the few metrics that decide, one column a schedule; None where no run was judged."""
+    """Return the headline metrics of each data set, one column per schedule; None if no run was evaluated."""
     rows = []
     for dataset in data.datasets:
         series = [data.find(dataset, label) for label in data.labels]
@@ -133,7 +132,7 @@ def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
 
 
 def result_tables(data: FigureData, comparison: Comparison) -> list[Table]:
-    """For each data set that was judged: one row a metric, one column a schedule, and one for real pictures."""
+    """Return a table per evaluated data set: a row per metric, a column per schedule, and one for real images."""
     found = []
     for dataset in data.datasets:
         evaluated = [series for series in data.on(dataset) if series.evaluated]
@@ -155,20 +154,20 @@ def result_tables(data: FigureData, comparison: Comparison) -> list[Table]:
 
 
 def provenance_table(members: Sequence[Member]) -> Table:
-    """One row for each thing that runs say of their making, with all values that it has."""
+    """Return one row per key of the runs' provenance, with all its values."""
     counts: dict[str, dict[str, int]] = {}
     for member in members:
-        told = {**member.info.file.provenance, "device": member.info.status.device}
-        for key, value in told.items():
+        provenance = {**member.info.file.provenance, "device": member.info.status.device}
+        for key, value in provenance.items():
             if value:
                 values = counts.setdefault(sanitize(key), {})
                 values[sanitize(value)] = values.get(sanitize(value), 0) + 1
     rows = []
     for key, values in sorted(counts.items()):
-        words = list(values)[:MAX_VALUES]
+        texts = list(values)[:MAX_VALUES]
         if len(values) > 1 or sum(values.values()) < len(members):
-            words = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in words]
-        rows.append((Cell((key,)), Cell(tuple(words))))
+            texts = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in texts]
+        rows.append((Cell((key,)), Cell(tuple(texts))))
     return Table(("what", "value"), tuple(rows))
 
 
@@ -179,11 +178,11 @@ def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | Non
         score = _score(comparison, one, name)
         best = score is not None and _is_best(comparison, one, name)
         cells.append(estimate_cell(score.estimate if score else None, metric, best=best))
-    return Cell((f"{metric.title} {_ARROWS[metric.better]}".strip(),)), *cells
+    return Cell((metric.title + BETTER_ARROWS[metric.better],)), *cells
 
 
 def _row_of(comparison: Comparison, series: Series | None) -> Row | None:
-    """The row of a comparison that has the very runs of a series."""
+    """Return the row of the comparison that holds the runs of the series."""
     if series is None:
         return None
     return next(row for row in comparison.rows if series.first in row.members)
@@ -200,7 +199,7 @@ def _is_best(comparison: Comparison, series: Series | None, name: str) -> bool:
 
 
 def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = False) -> Cell:
-    """A value and its interval, shares as percentages, to as many digits as the interval allows."""
+    """Format a value and its interval, shares as percentages, to as many digits as the interval allows."""
     if estimate is None or estimate.value is None:
         return Cell((MISSING,))
     scale, unit = (100.0, "%") if metric.share else (1.0, "")
@@ -208,24 +207,24 @@ def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = Fal
         None if number is None else number * scale for number in (estimate.value, estimate.low, estimate.high)
     )
     if value is None or low is None or high is None or not high > low:
-        return Cell((_number(value) + unit,), best=best)
+        return Cell((_number_text(value) + unit,), best=best)
     digits = min(max(1 - math.floor(math.log10(high - low)), 0), MAX_DECIMALS)
-    # Adding nothing makes a zero of a negative one.
+    # Adding 0.0 turns a negative zero into a positive one.
     shown = [f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−") for number in (value, low, high)]
     return Cell((shown[0] + unit,), f"[{shown[1]}, {shown[2]}]", best)
 
 
 def _protocol_note(series: Series) -> str:
-    """What a series was judged on."""
-    ways = {
+    """State the samples, data, samplers and epochs of a series' evaluations."""
+    protocols = {
         f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out pictures, "
         f"{sampler_text(evaluation)}, after epoch {evaluation.epoch}"
         for _, evaluation in series.evaluated
     }
-    return "; ".join(sorted(ways))
+    return "; ".join(sorted(protocols))
 
 
-def _number(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     if value is None or value != value:
         return MISSING
     return f"{value:.3g}".replace("-", "−")
