@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 @click.option(
     "--by",
     metavar="NAME,...",
-    help="One column for all runs alike in these: dataset, schedule, seed, or any setting such as model.preset.",
+    help="Pool all runs that are equal in these: dataset, schedule, seed, or any setting such as model.preset.",
 )
 @click.option(
-    "--sort", default="", metavar="METRIC", help="Best first: a metric's name in the JSON, loss or heldout."
+    "--sort",
+    default="",
+    metavar="METRIC",
+    help="Sort, best first, by a metric's name in the JSON, loss or heldout.",
 )
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Write CSV: a line a column of the table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, one line per column of the table.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Write Markdown tables.")
 def command(
     selectors: tuple[str, ...],
@@ -45,17 +48,17 @@ def command(
     as_csv: bool,
     as_markdown: bool,
 ) -> None:
-    """Compare runs: all that core evaluate measured, and who is better by more than noise.
+    """Compare evaluated runs, and show which differences are more than noise.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is compared. With --by
-    dataset,schedule runs that differ in their seed are taken together, and intervals cover seeds too.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is compared. With --by dataset,schedule
+    runs that differ only in their seed are pooled, and intervals then cover the seeds too.
     """
     if as_json + as_csv + as_markdown > 1:
         raise UserError("give one of --json, --csv and --markdown")
     names = [name.strip() for name in by.split(",")] if by is not None else []
     if by is not None and not all(names):
-        raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
+        raise UserError(f"--by {by}: expected names separated by commas, for example --by dataset,schedule")
     infos = select_runs(RunStore(root), selectors, everything=everything)
     from core.comparison.compare import compare
     from core.comparison.grouping import gather

@@ -68,7 +68,7 @@ def _heading(dataset: str, rows: Sequence[Row]) -> str:
     if not evaluated or len({one.protocol for one in evaluated}) > 1:
         return dataset
     one = evaluated[0]
-    return f"{dataset}: {one.count} samples ({one.sampler}, {one.steps} steps) against {one.heldout} held-out pictures"
+    return f"{dataset}: {one.count} samples ({one.sampler}, {one.steps} steps) against {one.heldout} held-out images"
 
 
 def _table(comparison: Comparison, dataset: str, width: int) -> str:
@@ -188,13 +188,13 @@ def _winners_text(comparison: Comparison, dataset: str, width: int) -> str:
     if undecided:
         parts.append(_wrapped(f"no difference beyond noise: {', '.join(undecided)}", width))
     if incomparable:
-        text = f"not to be compared, as half of T is another noise under each schedule: {', '.join(incomparable)}"
+        text = f"not compared, because half of T is another noise level under each schedule: {', '.join(incomparable)}"
         parts.append(_wrapped(text, width))
     if parts:
         parts.append(
             _wrapped(
-                "* not clearly worse than the best of the line; alone, it is the winner. Corrected for all "
-                f"{len(comparison.pairs)} pairs of numbers (Holm): the chance that any such claim is wrong is at "
+                "* not clearly worse than the best of the line; a single * is the winner. Corrected for all "
+                f"{len(comparison.pairs)} pairs of numbers (Holm): the chance that any of these claims is wrong is at "
                 "most 5%. 1e-2 after a name: in hundredths.",
                 width,
             )
@@ -212,7 +212,7 @@ def _settings_text(comparison: Comparison, width: int) -> str:
             owners = [name for name, own in zip(names, values, strict=True) if own == value]
             head = key if value == values[0] else ""
             rows.append((head, value, ", ".join(owners)))
-    return _table_or_paragraphs(("setting", "value", "of"), rows, width)
+    return _table_or_paragraphs(("setting", "value", "columns"), rows, width)
 
 
 def _loss_charts(rows: Sequence[Row], width: int) -> str:
@@ -243,7 +243,7 @@ def _loss_charts(rows: Sequence[Row], width: int) -> str:
     text = [
         _wrapped(
             f"loss of steps 1 to {last:.0f}, logarithmic from {number_text(low)} to {number_text(high)}; "
-            "beside the names, the last epoch's mean. Schedules differ in their noise and so in their least loss.",
+            "beside the names, the last epoch's mean. Schedules differ in noise and so in the lowest possible loss.",
             width,
         )
     ]

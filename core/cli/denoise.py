@@ -37,15 +37,15 @@ DEFAULT_STRENGTH = 0.5
 @click.argument("image", metavar="PICTURE", type=click.Path(path_type=Path))
 @runs_option
 @click.option(
-    "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the picture to this timestep, from 1 to T."
+    "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the image to this timestep, from 1 to T."
 )
 @click.option(
     "--strength",
     type=float,
     metavar="S",
-    help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
+    help="The same as a share of T, above 0 and at most 1; by default, 0.5.",
 )
-@sampling_options("Network calls from there; their share of the run's own unless given.")
+@sampling_options("Network calls from there; by default, their share of the run's own.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
@@ -54,9 +54,9 @@ DEFAULT_STRENGTH = 0.5
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png",
-    help="Before, noised and after, side by side; denoised-RUN.png unless given.",
+    help="PNG of original, noised and denoised, side by side; by default, denoised-RUN.png.",
 )
-@click.option("--show", is_flag=True, help="Show the three in the terminal too.")
+@click.option("--show", is_flag=True, help="Show the three images in the terminal too.")
 @json_option
 def command(
     run: str,
@@ -71,18 +71,18 @@ def command(
     show: bool,
     as_json: bool,
 ) -> None:
-    """Noise a picture of your own and denoise it with a trained run.
+    """Noise your own image and denoise it with a trained run.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest. PICTURE is a file
-    of any size, in colour or grey; its centre is cut out and made as large as what the run has learnt. The
-    name of the file that is written goes to stdout.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. PICTURE is an image
+    file of any size, in colour or grey. Its centre is cropped and scaled to the size of the run's data. The
+    name of the written file goes to stdout.
     """
     if t is not None and strength is not None:
-        raise UserError("--t and --strength say the same; give one of them")
+        raise UserError("--t and --strength set the same value; give one of them")
     if strength is not None and not 0.0 < strength <= 1.0:
         raise UserError(f"--strength {strength}: expected a share above 0 and at most 1")
     if not image.is_file():
-        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such picture'}")
+        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such file'}")
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{found.id}.png")
     check_out_file(out, ".png")
@@ -143,7 +143,7 @@ def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
             colour, _ = folder.load_image(path, size)
     except folder.NotAnImageError as error:
         formats = ", ".join(folder.FORMATS)
-        raise UserError(f"{sanitize(str(path))}: {error}; expected a picture ({formats})") from error
+        raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
     return colour[None] if channels == 3 else folder.to_grey(colour[None])
 
 

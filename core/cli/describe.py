@@ -106,7 +106,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
     last = epochs[-1] if epochs else None
     sheets, strips = run.sample_sheets(), run.reverse_strips()
     where = f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}" if status.device else ""
-    speed = f"{status.images_per_second:.0f} pictures/s" if status.images_per_second else ""
+    speed = f"{status.images_per_second:.0f} images/s" if status.images_per_second else ""
     lines = [
         ("state", f"{info.state.value} {status.message}"),
         ("error", status.error),
@@ -114,7 +114,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("path", str(run.path)),
         ("group", file.group),
         ("tags", ", ".join(file.tags)),
-        ("made", file.created),
+        ("created", file.created),
         ("progress", f"epoch {status.epoch} of {status.epochs}, step {status.step} of {status.steps}"),
         ("time", ", ".join(filter(None, (duration_text(status.elapsed), speed, where)))),
         ("loss", f"{number_text(last.mean)} (held out {number_text(last.heldout)})" if last else ""),
@@ -138,7 +138,7 @@ def epoch_line(record: EpochRecord, epochs: int) -> str:
     if not math.isnan(record.heldout):
         text += f", held out {number_text(record.heldout)}"
     if record.images_per_second:
-        text += f", {record.images_per_second:.0f} pictures/s"
+        text += f", {record.images_per_second:.0f} images/s"
     return text
 
 

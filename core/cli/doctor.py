@@ -48,16 +48,16 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus"
 
 @click.command("doctor")
 @click.option(
-    "--deep", is_flag=True, help="Import torch too and compute on each kind of device; takes seconds."
+    "--deep", is_flag=True, help="Also import torch and compute on each kind of device; takes seconds."
 )
 @runs_option
 @device_option
 @slots_option
 @json_option
 def command(deep: bool, root: Path, device: str, slots: int | None, as_json: bool) -> None:
-    """Say what this machine has, and what will be used and why.
+    """Show what this machine has, what will be used, and why.
 
-    Ends with code 2 when something is broken, so that a script can ask before it queues.
+    Exits with code 2 if something is broken, so that a script can check before it queues runs.
     """
     machine = detect_machine()
     plan = make_plan(device, slots, machine=machine)
@@ -160,7 +160,7 @@ def _report_text(report: Mapping[str, Any]) -> str:
     lines += [f"  {reason}" for reason in report["reasons"]]
     lines += ["", "Packages"]
     lines += [f"  {name:<12} {found or 'missing'}" for name, found in report["packages"].items()]
-    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is left out"
+    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is ignored"
     lines += [f"  {'C++ compiler':<12} {compiles}"]
     if report["torch"] and "error" not in report["torch"]:
         lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
@@ -168,7 +168,7 @@ def _report_text(report: Mapping[str, Any]) -> str:
     lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
     for folder in report["folders"]:
         can = "can be written" if folder["writable"] else "CANNOT be written"
-        little = ": little" if folder["free_bytes"] < LOW_SPACE else ""
+        little = ": low on space" if folder["free_bytes"] < LOW_SPACE else ""
         made = "" if folder["exists"] else ", will be made"
         lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
     return "\n".join(lines)
@@ -184,13 +184,13 @@ def _precision_text(torch: Mapping[str, Any]) -> str:
 
 def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:
     if not terminal["is_terminal"]:
-        return ["stdout is no terminal: pictures are drawn with letters, tables are not wrapped"]
+        return ["stdout is not a terminal: images are drawn with letters, tables are not wrapped"]
     columns, rows = MIN_TERMINAL
     small = terminal["columns"] < columns or terminal["rows"] < rows
     lines = [
         f"{terminal['columns']} x {terminal['rows']}"
-        + (f": the dashboard wants {columns} x {rows}" if small else ""),
-        f"TERM={terminal['term']}, {terminal['encoding']}, pictures in {terminal['pictures']}"
+        + (f": the dashboard needs {columns} x {rows}" if small else ""),
+        f"TERM={terminal['term']}, {terminal['encoding']}, images in {terminal['pictures']}"
         + (" because NO_COLOR is set" if terminal["no_color"] else ""),
     ]
     if terminal["multiplexer"]:

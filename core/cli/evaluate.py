@@ -43,26 +43,31 @@ SEED_LIMIT = 2**63 - 1
 @click.argument("names", nargs=-1, metavar="[RUN|FILE.npy]...")
 @all_option
 @click.option(
-    "--new", "only_new", is_flag=True, help="Leave out runs that were judged with these options before."
+    "--new", "only_new", is_flag=True, help="Skip runs that were evaluated with these options before."
 )
 @runs_option
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="For files: the data that their pictures should look like; a run has its own.",
+    help="For files: the data to compare their images with; runs have their own.",
 )
 @click.option(
     "--count",
     type=click.IntRange(1),
     metavar="N",
-    help=f"Samples: {DEFAULT_COUNT} of a run and all of a file unless given.",
+    help=f"Number of samples; by default, {DEFAULT_COUNT} of a run and all of a file.",
 )
 @click.option(
-    "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
+    "--heldout",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of held-out images to compare with; by default, all.",
 )
-@sampling_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
-@click.option("--only", metavar="GROUP,...", help=f"Of {', '.join(GROUPS)}; all unless given.")
+@click.option(
+    "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
+)
 @device_option
 @json_option
 def command(
@@ -79,12 +84,12 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Judge how good samples are: their shape, grey, distribution, novelty; and the network behind them.
+    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is judged. The numbers are kept with the run, for core
-    compare. FILE.npy holds pictures from anywhere, [N,C,H,W] or [N,H,W], of floats from 0 to 1 or of
-    uint8, to be judged against --dataset.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is evaluated. The numbers are kept with the run, for core
+    compare. FILE.npy holds images from any source, [N,C,H,W] or [N,H,W], floats from 0 to 1 or uint8,
+    which are compared with --dataset.
     """
     files = [name for name in names if name.lower().endswith(".npy") or os.path.isfile(name)]
     selectors = [name for name in names if name not in files]
@@ -143,17 +148,17 @@ def _check_options(
 ) -> None:
     if files and not dataset:
         raise UserError(
-            f"{sanitize(files[0])}: say what its pictures should look like, for example --dataset high"
+            f"{sanitize(files[0])}: name the data to compare its images with, for example --dataset high"
         )
     if dataset and not files:
         raise UserError(
-            f"--dataset {dataset}: is for files; a run is measured against the data that it has learnt"
+            f"--dataset {dataset}: is for files; a run is compared with the data that it was trained on"
         )
     if not runs and sampling != SamplingOverrides():
         options = ", ".join(f"--{field.name}" for field in fields(sampling))
-        raise UserError(f"{options} are for runs; the pictures of a file are drawn already")
+        raise UserError(f"{options} are for runs; the images of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
-        raise UserError("--only likelihood and reconstruction need a run: pictures in a file have no network")
+        raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
 
 
 class _Session:
@@ -217,7 +222,7 @@ class _Session:
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
-                    note(f"{sanitize(run.id)}: was judged with these options before")
+                    note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
         evaluation = evaluate_run(
             run,
@@ -236,7 +241,7 @@ class _Session:
 
         key = dataset, count
         if key not in self._evaluators:
-            with progress_bar(sanitize(dataset), "pictures") as report:
+            with progress_bar(sanitize(dataset), "images") as report:
                 images = load_dataset(dataset, count=count, progress=report)
             self._evaluators[key] = Evaluator(
                 images, heldout=self._heldout, seed=self._seed, stage=self._stage
@@ -257,7 +262,7 @@ class _Session:
         missing = [group for group in self._groups if group not in evaluator.groups]
         if missing and self._explicit:
             raise UserError(
-                f"--only {', '.join(missing)}: {evaluator.images.name} is not of grey triangles; expected some of "
+                f"--only {', '.join(missing)}: {evaluator.images.name} does not show grey triangles; expected some of "
                 f"{', '.join(evaluator.groups)}"
             )
         return tuple(group for group in self._groups if group in evaluator.groups)
@@ -267,7 +272,7 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
     """Format the metrics of one run or file, group by group, beside the scores of real images."""
     sampler = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
-    against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
+    against = f"{evaluation.heldout} held-out images of {evaluation.dataset}"
     heading = f"{name}: {epoch}{evaluation.count} samples{sampler} against {against}"
     width = stdout_width()
     lines = [*(textwrap.wrap(heading, width) if width else [heading]), ""]

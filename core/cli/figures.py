@@ -23,7 +23,7 @@ FORMATS = ("png", "svg", "pdf")
     default=Path("figures"),
     show_default=True,
     metavar="DIR",
-    help="Where to; made when missing.",
+    help="Output folder; made if missing.",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True)
 @image_option
@@ -39,9 +39,9 @@ def command(
 ) -> None:
     """Draw the thesis's figures, and more, from any runs.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is drawn. Runs that differ in their seed
-    only are taken together. The names of the files go to stdout; what could not be drawn, and why, to
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is drawn. Runs that differ only in their seed
+    are pooled. The names of the files go to stdout; figures that cannot be drawn, and the reasons, go to
     stderr.
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)

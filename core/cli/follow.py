@@ -117,10 +117,10 @@ class Follower:
         for root in dict.fromkeys(queued):
             self._runners_started += ensure_runner(root, self._device, self._slots)
             if self._runners_started > MAX_RUNNER_STARTS:
-                raise UserError(f"{root}: no queue runner stays alive; {root / '.queue.log'} says why")
+                raise UserError(f"{root}: no queue runner stays alive; see {root / '.queue.log'}")
 
     def _stop(self) -> None:
-        note("stopping the runs, which write their checkpoints first (Ctrl-C again: leave at once)")
+        note("stopping the runs, which write their checkpoints first (Ctrl-C again to leave at once)")
         for info in sorted(self._infos(), key=lambda info: info.state is not State.QUEUED):
             if not info.state.is_ended:
                 control.stop(info.directory)
@@ -135,7 +135,7 @@ class Follower:
             ids = " ".join(info.id for info in stopped)
             root = stopped[0].directory.path.parent
             where = "" if root == Path("runs") else f" --runs {root}"
-            note(f"to go on: core runs resume{where} {ids}")
+            note(f"to continue: core runs resume{where} {ids}")
         if failed:
             raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
         if unfinished := len(self._runs) - len(infos) + len(stopped):

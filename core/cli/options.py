@@ -20,36 +20,34 @@ runs_option = click.option(
     default=Path("runs"),
     show_default=True,
     metavar="DIR",
-    help="The folder of the runs.",
+    help="Folder of the runs.",
 )
 device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="DEVICE",
-    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1: one run on both.",
+    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1 trains one run on both.",
 )
 no_start_option = click.option(
-    "--no-start", is_flag=True, help="Queue only, and start nothing; torchrun then starts the worker, say."
+    "--no-start", is_flag=True, help="Only queue, for example to start the worker with torchrun."
 )
 slots_option = click.option(
     "--slots",
     type=click.IntRange(1),
     metavar="N",
-    help="Runs at once; decided by cores and GPUs unless given.",
+    help="Number of runs at once; by default, decided by cores and GPUs.",
 )
 runs_argument = click.argument("selectors", nargs=-1, metavar="[RUN]...")
-all_option = click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+all_option = click.option("--all", "everything", is_flag=True, help="Select all runs in the folder.")
 image_option = click.option(
     "--picture",
     "image",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A picture of yours for figure 5.2; a held-out one of the data unless given.",
+    help="Your own image for figure 5.2; by default, a held-out one of the data.",
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
-)
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON with the keys in docs/cli.md.")
 
 
 def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -68,23 +66,25 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         steps: the help text of ``--steps``, whose meaning depends on the command.
     """
     options = (
-        click.option("--sampler", type=click.Choice(SAMPLER_NAMES), help="The run's own unless given."),
+        click.option(
+            "--sampler", type=click.Choice(SAMPLER_NAMES), help="Sampler; by default, the run's own."
+        ),
         click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
         click.option(
             "--eta",
             type=click.FloatRange(0, 2),
             metavar="E",
-            help="Of ddim, dpm++ and churn: how much noise each step adds, from 0 to 2; the run's own unless given.",
+            help="For ddim, dpm++ and churn: noise added by each step, from 0 to 2; by default, the run's own.",
         ),
         click.option(
             "--spacing",
             type=click.Choice(SPACINGS),
-            help="Which timesteps are visited; the run's own unless given.",
+            help="Spacing of the timesteps; by default, the run's own.",
         ),
         click.option(
             "--clip",
             type=click.Choice(CLIPS),
-            help="What is done to each foreseen picture; the run's own unless given.",
+            help="Thresholding of each predicted x0; by default, the run's own.",
         ),
     )
 

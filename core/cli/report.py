@@ -20,7 +20,7 @@ from core.runs import RunStore
     default=Path("report"),
     show_default=True,
     metavar="DIR",
-    help="Where index.html goes; made when missing.",
+    help="Folder of index.html; made if missing.",
 )
 @image_option
 @json_option
@@ -32,10 +32,10 @@ def command(
     image: Path | None,
     as_json: bool,
 ) -> None:
-    """Write one page of HTML with figures, tables and provenance of any runs.
+    """Write a one-page HTML report with figures, tables and provenance of any runs.
 
-    RUN is as for core figures; without one, the newest group is reported. The page needs no other file
-    and no network. Its name goes to stdout.
+    RUN is as for core figures. Without one, the newest group is reported. The page needs no other file
+    and no network. Its name is written to stdout.
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)
     make_out_folder(out)

@@ -43,7 +43,7 @@ OPTIONAL_COLUMNS = ("trend", "time", "held out")
 def command() -> None:
     """List, show, stop, resume, clone or delete runs.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest.
     """
 
 
@@ -54,7 +54,7 @@ def command() -> None:
     "states",
     type=click.Choice([state.value for state in State]),
     multiple=True,
-    help="Only runs in this state; may be given several times.",
+    help="Only list runs in this state; may be repeated.",
 )
 @json_option
 def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
@@ -76,7 +76,7 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
 @runs_option
 @json_option
 def show(selector: str, root: Path, as_json: bool) -> None:
-    """Show all about one run: state, files, configuration; with --json its epochs too."""
+    """Show one run: state, files, configuration; with --json, its epochs too."""
     store = RunStore(root)
     info = store.info(store.find(selector))
     epochs = read_epochs(info)
@@ -88,7 +88,7 @@ def show(selector: str, root: Path, as_json: bool) -> None:
 
 @command.command("stop")
 @runs_argument
-@click.option("--all", "everything", is_flag=True, help="All runs that are queued or training.")
+@click.option("--all", "everything", is_flag=True, help="Stop all runs that are queued or training.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to write their checkpoints.")
 @runs_option
 @json_option
@@ -106,11 +106,11 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
 
 @command.command("resume")
 @runs_argument
-@click.option("--all", "everything", is_flag=True, help="All runs that were stopped or crashed.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in all.")
+@click.option("--all", "everything", is_flag=True, help="Resume all runs that were stopped or crashed.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in total.")
 @device_option
 @slots_option
-@click.option("--follow", is_flag=True, help="Watch the runs to their end, as core train does.")
+@click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
 @no_start_option
 @runs_option
 @json_option
@@ -125,9 +125,9 @@ def resume(
     root: Path,
     as_json: bool,
 ) -> None:
-    """Go on with runs from their last checkpoints, in the background."""
+    """Resume runs from their last checkpoints, in the background."""
     if follow and no_start:
-        raise UserError("give either --follow or --no-start: nobody starts what is to be followed")
+        raise UserError("give either --follow or --no-start: runs that are not started cannot be followed")
     store = RunStore(root)
     resumable = (State.STOPPED, State.CRASHED)
     runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
@@ -144,10 +144,10 @@ def resume(
 
 @command.command("clone")
 @click.argument("selector", metavar="RUN")
-@set_option("Change the new run, for example --set train.seed=1; may be given again.")
+@set_option("Override a setting, for example --set train.seed=1; may be repeated.")
 @device_option
 @slots_option
-@click.option("--follow", is_flag=True, help="Watch the run to its end, as core train does.")
+@click.option("--follow", is_flag=True, help="Follow the run until it ends, as core train does.")
 @runs_option
 @json_option
 def clone(
@@ -159,7 +159,7 @@ def clone(
     root: Path,
     as_json: bool,
 ) -> None:
-    """Train a new run with the settings of another one, in the background."""
+    """Train a new run with the settings of another, in the background."""
     store = RunStore(root)
     old = store.find(selector)
     make_plan(device, slots)
@@ -174,8 +174,8 @@ def clone(
 
 @command.command("rm")
 @runs_argument
-@click.option("--all", "everything", is_flag=True, help="All runs that have ended.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--all", "everything", is_flag=True, help="Delete all runs that have ended.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @runs_option
 @json_option
 def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, as_json: bool) -> None:
@@ -203,7 +203,7 @@ def _select(
     if everything:
         return [info.directory for info in store.infos() if info.state not in exclude]
     if not selectors:
-        raise UserError("which run? Give an id, the beginning of one, a path or latest; or --all")
+        raise UserError("which run? Give an id, a prefix of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
 
 
@@ -228,7 +228,9 @@ def _emit_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _confirm(runs: Sequence[RunDirectory]) -> None:
     if not sys.stdin.isatty():
-        raise UserError(f"{len(runs)} to delete and nobody to ask; say --yes to delete without asking")
+        raise UserError(
+            f"{len(runs)} to delete, but no terminal to ask in; give --yes to delete without asking"
+        )
     for run in runs:
         note(f"  {run.path}")
     if not click.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)} with all files?", err=True):

@@ -29,20 +29,25 @@ COLUMNS = 8
 @click.argument("run", metavar="RUN")
 @runs_option
 @click.option(
-    "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
+    "--count",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Number of images to draw.",
 )
-@sampling_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls per image; by default, the run's own.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
 @device_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; samples-RUN.png unless given.",
+    help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; by default, samples-RUN.png.",
 )
-@click.option("--show", is_flag=True, help="Show the pictures in the terminal too.")
+@click.option("--show", is_flag=True, help="Show the images in the terminal too.")
 @json_option
 def command(
     run: str,
@@ -55,10 +60,10 @@ def command(
     show: bool,
     as_json: bool,
 ) -> None:
-    """Draw new pictures with a trained run.
+    """Draw new images with a trained run.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest. The name of the
-    file goes to stdout. The same seed gives the same pictures each time on the same machine.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. The name of the file
+    is written to stdout. The same seed gives the same images each time on the same machine.
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{found.id}.png")

@@ -26,13 +26,11 @@ from core.runs import RunStore, make_group
 
 @click.command("train")
 @click.argument("recipe", default="quick")
-@set_option("Change the recipe, for example --set train.epochs=3; a list makes a run of each value.")
+@set_option("Override a setting, for example --set train.epochs=3; a list makes one run per value.")
 @runs_option
 @device_option
 @slots_option
-@click.option(
-    "--detach", is_flag=True, help="Write the ids of the runs to stdout and leave them to themselves."
-)
+@click.option("--detach", is_flag=True, help="Write the ids of the runs to stdout and return at once.")
 @no_start_option
 @json_option
 def command(
@@ -45,11 +43,11 @@ def command(
     no_start: bool,
     as_json: bool,
 ) -> None:
-    """Train the runs of a recipe, here and now or in the background.
+    """Train the runs of a recipe, in the foreground or background.
 
-    RECIPE is quick, thesis or the path of a .toml file. The runs are processes of their own: they go on
-    when this command is killed or its terminal closes. Ctrl-C stops them with their checkpoints written.
-    At the end the folders of the finished runs go to stdout.
+    RECIPE is quick, thesis or the path of a .toml file. Each run is a separate process that continues
+    when this command is killed or its terminal closes. Ctrl-C stops the runs after they write checkpoints.
+    At the end, the folders of the finished runs are written to stdout.
     """
     found = load_recipe(recipe, overrides)
     _check_before_queueing(found.configs, device, slots)

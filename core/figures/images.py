@@ -38,7 +38,7 @@ def load_user_image(path: Path) -> Pixels:
         pixels, has_colour = load_image(path, USER_IMAGE_SIZE)
     except NotAnImageError as error:
         raise UserError(
-            f"--picture {sanitize(str(path))}: not a picture that can be used ({error})"
+            f"--picture {sanitize(str(path))}: not an image that can be used ({error})"
         ) from error
     return pixels if has_colour else to_grey(pixels[None])[0]
 
@@ -53,7 +53,7 @@ def default_image(data: FigureData) -> tuple[Pixels, str]:
         if found is not None:
             heldout = found.heldout
             inked = [index for index in range(min(len(heldout), 100)) if _ink(heldout[index]) > _MIN_INK]
-            return np.array(heldout[(inked or [0])[0]]), f"a held-out picture of {data.titles[dataset]}"
+            return np.array(heldout[(inked or [0])[0]]), f"a held-out image of {data.titles[dataset]}"
     return drawn_triangle(), "a drawn triangle"
 
 

@@ -64,7 +64,7 @@ def draw_losses(data: FigureData) -> tuple[Figure, str]:
     """
     tables = {(series.dataset, series.label): pooled_losses(series.members) for series in data.series}
     if not any(table.size for table in tables.values()):
-        raise CannotDrawError("no run has ended an epoch yet")
+        raise CannotDrawError("no run has completed an epoch yet")
     labels, datasets = data.labels, data.datasets
     figure, axes = panel_grid(
         len(datasets), len(labels), height=1.15, left=0.55, right=0.3, top=0.5, bottom=0.4, across=0.1,
@@ -98,7 +98,7 @@ def draw_long(data: FigureData) -> tuple[Figure, str, str]:
     """
     chosen = [one for one in map(_longest, data.series) if one is not None]
     if not chosen:
-        raise CannotDrawError("no run with the linear schedule has ended an epoch yet")
+        raise CannotDrawError("no run with the linear schedule has completed an epoch yet")
     most = max(_length(one.first) for one in chosen)
     chosen = [one for one in chosen if _length(one.first) == most]
     figure, axes = panel_grid(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
@@ -114,7 +114,7 @@ def draw_long(data: FigureData) -> tuple[Figure, str, str]:
         if most > THESIS_EPOCHS
         else ""
     )
-    title = f"The linear schedule carried on to {most} epoch{'s' * (most != 1)}"
+    title = f"The linear schedule trained for {most} epoch{'s' * (most != 1)}"
     if most < THESIS_LONG_EPOCHS:
         title += f" (no run has {THESIS_LONG_EPOCHS})"
     return figure, title, f"{_capital(seed_count_text(chosen))}.{note}"
@@ -157,7 +157,7 @@ def _finish_axes(figure: Figure, axes: NDArray[np.object_]) -> None:
     handles = [
         Line2D([], [], color=FAINT, label="mean of the batches"),
         Patch(color=FAINT, alpha=0.35, linewidth=0, label="smallest to largest batch"),
-        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), label="held-out pictures"),
+        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), label="held-out images"),
     ]
     figure.legend(handles=handles, loc="upper center", ncols=3, borderaxespad=0.2)
 

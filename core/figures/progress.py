@@ -55,7 +55,7 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
         if missing:
             names = ", ".join(missing)
             raise CannotDrawError(
-                f"the held-out triangles of {names} are not here; core data make makes them"
+                f"the held-out triangles of {names} are not on this machine; make them with core data make"
             )
         raise CannotDrawError("no run has drawn samples yet")
     datasets = [name for name in data.datasets if any(key[0] == name for key in evaluated)]
@@ -86,10 +86,14 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
     set_row_ylabels(figure, axes, ["pass ↑"] * len(datasets))
     annotate_rows(axes, [data.titles[dataset] for dataset in datasets])
     shown = [one for one in data.series if (one.dataset, one.label) in evaluated]
-    note = f" Not judged, as their held-out pictures are not here: {', '.join(missing)}." if missing else ""
+    note = (
+        f" Not evaluated, because their held-out images are not on this machine: {', '.join(missing)}."
+        if missing
+        else ""
+    )
     caption = (
-        "The sheets of samples, judged by shape; 95% intervals; dotted: real pictures; "
-        f"{seed_count_text(shown)}, taken together.{note}"
+        "Sample sheets, evaluated by shape; 95% intervals; dotted: real images; "
+        f"{seed_count_text(shown)}, pooled.{note}"
     )
     return figure, caption
 
@@ -141,5 +145,5 @@ def samples_by_epoch(members: Sequence[Member], limit: int, side: int) -> list[t
 def _read_grey(path: Path, side: int) -> Greys:
     tiles = read_sheet(path).images
     if tiles.ndim != 3 or tiles.shape[1:] != (side, side):
-        raise UserError(f"{path}: expected grey pictures of {side} x {side} pixels, as the data has")
+        raise UserError(f"{path}: expected grey images of {side} x {side} pixels, as in the data")
     return tiles[:, None].astype(np.float32) / 255.0

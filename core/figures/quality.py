@@ -28,7 +28,7 @@ from core.runs import METRICS
 from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
 
-NOT_EVALUATED: Final = "no run has been judged; do so with core evaluate"
+NOT_EVALUATED: Final = "no run has been evaluated; run core evaluate"
 _MAX_UPRIGHT_LABEL: Final = 6
 _SYMBOLS: Final = {"prior_bits": "$L_T$", "middle_bits": r"$\sum L_{t-1}$", "decoder_bits": "$L_0$"}
 BETTER_ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
@@ -58,10 +58,10 @@ HEADLINE_METRICS: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rat
 _TITLES: Final = {
     "shape": "Shapes",
     "grey": "Grey where none should be",
-    "distribution": "Are the triangles distributed as the data's?",
-    "novelty": "Copies of training pictures",
-    "likelihood": "The bound in bits a dimension, and its terms",
-    "reconstruction": "Held-out pictures noised half way and denoised",
+    "distribution": "Distribution of the triangles, compared with the data's",
+    "novelty": "Copies of training images",
+    "likelihood": "The variational bound in bits per dimension, and its terms",
+    "reconstruction": "Held-out images noised half way and denoised",
 }
 
 REAL_BY_DEFINITION: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}
@@ -88,7 +88,7 @@ DECILES: Final = CurvePage(
 
 def metric_families() -> list[MetricFamily]:
     """Return all metrics of `METRICS`, each once: the headline, then the rest group by group."""
-    pages = [MetricFamily("quality", "Quality of the samples", HEADLINE_METRICS)]
+    pages = [MetricFamily("quality", "Sample quality", HEADLINE_METRICS)]
     for group, metrics in GROUPS.items():
         rest = tuple(name for name in metrics if name not in HEADLINE_METRICS)
         if rest:
@@ -108,7 +108,7 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
     metrics = [name for name in family.metrics if any(_known_estimates(one, name) for one in data.series)]
     if not metrics:
         evaluated = any(one.evaluated for one in data.series)
-        raise CannotDrawError("no run has been judged by these measures" if evaluated else NOT_EVALUATED)
+        raise CannotDrawError("no run has been evaluated by these metrics" if evaluated else NOT_EVALUATED)
     datasets, labels = data.datasets, data.labels
     turned = max(map(len, labels)) > _MAX_UPRIGHT_LABEL or len(datasets) > 3
     below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
@@ -133,7 +133,7 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
     set_row_ylabels(figure, axes, [_axis_title(name) for name in metrics])
     return (
         figure,
-        f"Points with 95% intervals, one a run; dashed: real pictures; {protocol_text(data.series)}.",
+        f"Points with 95% intervals, one per run; dashed: real images; {protocol_text(data.series)}.",
     )
 
 
@@ -151,7 +151,7 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
     ]
     if not present:
         evaluated = any(one.evaluated for one in data.series)
-        raise CannotDrawError("no judgement has these curves" if evaluated else NOT_EVALUATED)
+        raise CannotDrawError("no evaluation has these curves" if evaluated else NOT_EVALUATED)
     entries = [
         (label, style)
         for label, style in data.styles.items()
@@ -178,7 +178,7 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
     set_row_ylabels(figure, axes, [title for _, title, _ in present])
     legend(figure, entries, markers=True)
     return figure, (
-        "Means over the seeds, with a band from the lowest to the highest; of one seed, with the 95% interval; "
+        "Means over the seeds, with a band from the lowest to the highest; for one seed, the 95% interval; "
         f"{protocol_text(data.series)}."
     )
 

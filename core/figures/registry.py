@@ -69,8 +69,10 @@ def draw_all(data: FigureData, image: Path | None = None) -> Iterator[Drawn | Mi
 
 def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePlan]:
     yield _FigurePlan("5.1-schedules", "The noise schedules", partial(_betas, data))
-    yield _FigurePlan("5.2-noising", "A picture noised step by step", partial(_noising, data, image))
-    yield _FigurePlan("5.3-reverse-noisy", "A reverse process learnt on noisy data", partial(_noisy, data))
+    yield _FigurePlan("5.2-noising", "An image noised step by step", partial(_noising, data, image))
+    yield _FigurePlan(
+        "5.3-reverse-noisy", "Reverse process of a run trained on noisy data", partial(_noisy, data)
+    )
     for number, dataset in zip((1, 3, 5), DATASET_ORDER, strict=True):
         yield from _image_plans(
             data, dataset, f"6.{number}-reverse-{dataset}", f"6.{number + 1}-samples-{dataset}"
@@ -81,7 +83,7 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
             name = _file_stem(data.titles[dataset], taken)
             yield from _image_plans(data, dataset, f"reverse-{name}", f"samples-{name}")
     yield _FigurePlan("6.7-losses", "Loss per epoch", partial(losses.draw_losses, data))
-    yield _FigurePlan("6.8-long", "The linear schedule carried on", partial(losses.draw_long, data))
+    yield _FigurePlan("6.8-long", "The linear schedule trained for longer", partial(losses.draw_long, data))
     for family in quality.metric_families():
         yield _FigurePlan(family.key, family.title, partial(quality.draw_family, data, family))
     for key, title, page in (
@@ -89,7 +91,7 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
         ("timesteps", "Loss and bound by timestep", quality.TIMESTEPS),
         (
             "reconstruction-timesteps",
-            "Reconstruction of held-out pictures by timestep",
+            "Reconstruction of held-out images by timestep",
             quality.RECONSTRUCTION,
         ),
     ):
@@ -102,12 +104,14 @@ def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: 
 
     def series() -> list[Series]:
         if not (found := data.on(dataset)):
-            raise CannotDrawError(f"none of these runs learnt {title}")
+            raise CannotDrawError(f"none of these runs was trained on {title}")
         return found
 
     yield _FigurePlan(reverse_key, f"Reverse process, {title}", lambda: reverse.draw_strips(series()))
     yield _FigurePlan(
-        samples_key, f"Five results from five starts, {title}", lambda: samples.draw_samples(series())
+        samples_key,
+        f"Five samples from five starting noises, {title}",
+        lambda: samples.draw_samples(series()),
     )
 
 
@@ -119,14 +123,14 @@ def _betas(data: FigureData) -> tuple[Figure, str]:
 
 
 def _noising(data: FigureData, image: Pixels | None) -> tuple[Figure, str]:
-    pixels, name = (image, "a picture of yours") if image is not None else default_image(data)
+    pixels, name = (image, "your image") if image is not None else default_image(data)
     named = schedules.schedules_with_thesis(data)
     return schedules.draw_noising(named, pixels), f"x_t of {name}, with the same noise in all rows."
 
 
 def _noisy(data: FigureData) -> tuple[Figure, str]:
     if not (found := data.on(NOISY_DATASET)):
-        raise CannotDrawError(f"none of these runs learnt {NOISY_DATASET}")
+        raise CannotDrawError(f"none of these runs was trained on {NOISY_DATASET}")
     linear = [one for one in found if one.first.config.schedule.name == "linear"]
     one = (linear or found)[0]
     figure, caption = reverse.draw_strip(one)

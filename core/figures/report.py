@@ -85,13 +85,13 @@ def report_html(data: FigureData, figures: Iterable[Drawn | Missing]) -> str:
 
 
 _SCHEDULES_NOTE: Final = (
-    "abar_T is the share of a picture's power that is left at the last step; sampling starts from noise without any. "
-    "L_T is what that costs, in bits a dimension (Ho et al. 2020, eq. 5)."
+    "abar_T is the share of an image's power that is left at the last step; sampling starts from noise with none. "
+    "L_T is the cost of that in bits per dimension (Ho et al. 2020, eq. 5)."
 )
 _RESULTS_NOTE: Final = (
-    "Values with 95% intervals; runs that differ in their seed only are taken together, and the intervals cover seeds "
+    "Values with 95% intervals. Runs that differ only in their seed are pooled, and the intervals then cover the seeds "
     "too. ★ marks the best of a row and all that are not clearly worse (two-sided, Holm's correction for all pairs of "
-    "numbers on this page, 5% in all); a row without any has no difference beyond noise."
+    "numbers on this page, 5% in all). A row without ★ has no difference beyond noise."
 )
 _SECTIONS: Final = ("Results", "Schedules", "Figures", "Runs", "Settings", "Provenance")
 
@@ -114,7 +114,7 @@ def _results(data: FigureData) -> list[str]:
     headline = tables.headline_table(data, comparison)
     found = tables.result_tables(data, comparison)
     if headline is None:
-        return [_paragraph("No run has been judged yet; core evaluate does so.")]
+        return [_paragraph("No run has been evaluated yet; run core evaluate.")]
     used = [metric for name, metric in METRICS.items() if any(name in row.scores for row in comparison.rows)]
     definitions = "".join(
         f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.text)}</dd>\n" for metric in used
@@ -124,7 +124,7 @@ def _results(data: FigureData) -> list[str]:
     )
     notes = "".join(f"<li>{_escape(note)}</li>\n" for note in comparison.notes)
     details = [
-        f"<details open>\n<summary>All measures, {_escape(table.title)}</summary>\n{_table(table)}</details>\n"
+        f"<details open>\n<summary>All metrics, {_escape(table.title)}</summary>\n{_table(table)}</details>\n"
         for table in found
     ]
     caution = f"<ul>\n{notes}</ul>\n" if notes else ""
@@ -143,7 +143,7 @@ def _missing(missing: Sequence[Missing]) -> str:
     if not missing:
         return ""
     items = "".join(f"<li>{_escape(one.title)}: {_escape(one.reason)}</li>\n" for one in missing)
-    return f"<h3>Figures that these runs cannot give yet</h3>\n<ul>\n{items}</ul>\n"
+    return f"<h3>Figures that cannot be drawn from these runs yet</h3>\n<ul>\n{items}</ul>\n"
 
 
 def _figure(drawn: Drawn) -> str:

@@ -84,7 +84,9 @@ def draw_strip(series: Series) -> tuple[Figure, str]:
         for first in range(0, len(sheet.images), columns)
     ]
     times = [shown_timesteps(series.first.config, columns)]
-    return tile_figure(rows, _timestep_heads(times, rows)), f"One row a start, {epochs_text([epoch])}."
+    return tile_figure(
+        rows, _timestep_heads(times, rows)
+    ), f"One row per starting noise, {epochs_text([epoch])}."
 
 
 def epochs_text(epochs: Sequence[int]) -> str:

@@ -44,4 +44,4 @@ def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
         raise CannotDrawError("no run on these data has drawn samples yet")
     starts = max(len(row.tiles) for row in rows)
     heads = ["start 1", *[str(start) for start in range(2, starts + 1)]]
-    return tile_figure(rows, heads), f"A column shares its starting noise; {epochs_text(epochs)}."
+    return tile_figure(rows, heads), f"Each column has the same starting noise; {epochs_text(epochs)}."

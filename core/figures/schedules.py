@@ -77,7 +77,7 @@ def draw_betas(named: Sequence[NamedSchedule]) -> Figure:
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.yaxis.set_major_locator(MaxNLocator(5))
     set_row_ylabels(figure, axes, [r"$\beta_t$"])
-    right.set_ylabel(r"$\bar\alpha_t$: what is left of the picture")
+    right.set_ylabel(r"$\bar\alpha_t$: what is left of the image")
     right.set_ylim(0, 1.02)
     _annotate_terminal_values(right, named, shared=shared)
     legend(figure, entries)

@@ -146,7 +146,7 @@ def result_tables(data: FigureData, comparison: Comparison) -> list[Table]:
             ending = (estimate_cell(real.get(name), METRICS[name]),) if real else ()
             rows.append((*_metric_row(comparison, name, evaluated), *ending))
         if rows:
-            heads = ("", *[series.label for series in evaluated], *["real pictures"] * bool(real))
+            heads = ("", *[series.label for series in evaluated], *["real images"] * bool(real))
             note = "; ".join(dict.fromkeys(_protocol_note(series) for series in evaluated))
             numbers = frozenset(range(1, len(heads)))
             found.append(Table(heads, tuple(rows), numbers, data.titles[dataset], note))
@@ -168,7 +168,7 @@ def provenance_table(members: Sequence[Member]) -> Table:
         if len(values) > 1 or sum(values.values()) < len(members):
             texts = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in texts]
         rows.append((Cell((key,)), Cell(tuple(texts))))
-    return Table(("what", "value"), tuple(rows))
+    return Table(("key", "value"), tuple(rows))
 
 
 def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | None]) -> tuple[Cell, ...]:
@@ -217,7 +217,7 @@ def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = Fal
 def _protocol_note(series: Series) -> str:
     """State the samples, data, samplers and epochs of a series' evaluations."""
     protocols = {
-        f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out pictures, "
+        f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out images, "
         f"{sampler_text(evaluation)}, after epoch {evaluation.epoch}"
         for _, evaluation in series.evaluated
     }

@@ -305,10 +305,11 @@ def test_help_lists_all_commands_options_and_choices_that_it_did() -> None:
 
 
 def listed_in(text: str) -> set[str]:
-    """Options and commands at the beginnings of lines, and choices."""
-    beginnings = re.findall(r"^  (?:-\w, )?(--[a-z-]+|[a-z]+)(?=\s|$)", text, re.MULTILINE)
+    """Options and commands at the beginnings of lines, and choices; wrapped lines of prose have neither."""
+    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(?=\s|$)", text, re.MULTILINE)
+    commands = re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)
     choices = re.findall(r"[\[{][\w+-]+(?:[|,][\w+-]+)+[\]}]", text)
-    return {*beginnings, *choices}
+    return {*options, *commands, *choices}
 
 
 def test_commands_end_with_the_codes_they_did(own_house: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     assert command("--by", "dataset,schedule") == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out pictures"
+    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out images"
     assert lines[2].split() == [*FIVE, "real", "data"]
     for name in METRICS:
         (line,) = [line for line in lines[:45] if line.startswith(f"{title(name)}  ")]
@@ -94,7 +94,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
         assert any(line.startswith(f"{head}  ") for line in lines)
     assert "best, and not clearly worse" in out
     assert (
-        "not to be compared, as half of T is another noise under each schedule: PSNR, rec. IoU, corners"
+        "not compared, because half of T is another noise level under each schedule: PSNR, rec. IoU, corners"
         in out
     )
     assert "Holm" in out
@@ -230,8 +230,8 @@ def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
     [
         (["--sort", "weather"], "--sort weather: expected one of loss"),
         (["--by", "weather"], "--by weather: expected one of dataset"),
-        (["--by", "dataset,,seed"], "expected names apart by commas"),
-        (["--by", ""], "expected names apart by commas"),
+        (["--by", "dataset,,seed"], "expected names separated by commas"),
+        (["--by", ""], "expected names separated by commas"),
         (["--json", "--csv"], "give one of --json, --csv and --markdown"),
         (["nobody"], "no run in"),
     ],

@@ -13,7 +13,7 @@ def test_making_a_set_writes_its_folder_to_stdout_and_progress_to_stderr(core, t
     assert done.returncode == 0
     folder = tmp_path / done.stdout.strip()
     assert np.load(folder / "train.npy").shape == (20, 1, 32, 32)
-    assert "pictures" in done.stderr
+    assert "images" in done.stderr
     again = core("data", "make", "low", "--count", "20")
     assert (again.stdout, again.stderr) == (done.stdout, "")
 

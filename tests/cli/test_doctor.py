@@ -12,7 +12,7 @@ def test_what_the_machine_has_and_what_will_be_used_is_said(core, tmp_path):
     for section in ("Machine", "Packages", "Terminal", "Folders"):
         assert f"\n{section}\n" in f"\n{done.stdout}"
     assert "Runs go" in done.stdout
-    assert "no terminal" in done.stdout
+    assert "not a terminal" in done.stdout
     assert os.listdir(tmp_path) == []
 
 

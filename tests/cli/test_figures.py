@@ -78,13 +78,13 @@ def test_json_says_what_each_figure_shows_and_why_others_are_missing(runs, capsy
     assert [set(one) for one in found["figures"]] == [{"figure", "title", "caption", "path"}] * 2
     assert {one["figure"] for one in found["figures"]} == TWO
     reasons = {one["figure"]: one["reason"] for one in found["missing"]}
-    assert reasons["6.1-reverse-low"] == "none of these runs learnt low"
+    assert reasons["6.1-reverse-low"] == "none of these runs was trained on low"
 
 
 def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
     Image.new("RGB", (64, 64), (0, 90, 200)).save(tmp_path / "own.png")
     captions = {one["figure"]: one["caption"] for one in drawn(capsys, "--picture", "own.png")["figures"]}
-    assert captions["5.2-noising"].startswith("x_t of a picture of yours")
+    assert captions["5.2-noising"].startswith("x_t of your image")
 
 
 @pytest.mark.parametrize("command", ["figures", "report"])
@@ -97,7 +97,7 @@ def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
         (["--out", "file"], "file"),
         (["--out", "file/below"], "--out file/below: cannot be made (Not a directory)"),
         (["--picture", "none.png"], "--picture none.png: no such file"),
-        (["--picture", "file"], "--picture file: not a picture that can be used (no picture)"),
+        (["--picture", "file"], "--picture file: not an image that can be used (no picture)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -125,7 +125,7 @@ def test_a_report_is_one_file(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "here/index.html\n"
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["index.html"]
     text = (tmp_path / "here" / "index.html").read_text(encoding="utf-8")
-    assert "Figure 6.4. Five results from five starts, high." in text
+    assert "Figure 6.4. Five samples from five starting noises, high." in text
     assert "balanced pass" in text
 
 

@@ -114,7 +114,7 @@ def test_what_needs_too_much_memory_is_one_line_that_says_what_to_ask_for(monkey
     command = click.Command("sample", callback=greedy)
     monkeypatch.setattr(LazyGroup, "get_command", lambda *_: command)
     assert run(["sample"]) == 2
-    assert capsys.readouterr().err.startswith("error: out of memory; ask for fewer pictures")
+    assert capsys.readouterr().err.startswith("error: out of memory; ask for fewer images")
 
 
 def test_any_other_error_of_ours_is_not_hidden(monkeypatch):

@@ -130,7 +130,7 @@ def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, root):
     assert (process.returncode, output) == (130, "")
     runs = new_runs(root)
     assert [run.read_status().state for run in runs] == [State.STOPPED] * 2
-    assert f"to go on: core runs resume {runs[0].id} {runs[1].id}" in errors
+    assert f"to continue: core runs resume {runs[0].id} {runs[1].id}" in errors
     assert "Traceback" not in errors
     # The run that was there before is none of this command's.
     assert RunStore(root).runs()[0].read_status().state is State.RUNNING

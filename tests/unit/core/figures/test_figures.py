@@ -141,9 +141,9 @@ def test_losses_of_several_seeds_are_taken_together_epoch_by_epoch(tmp_path):
 
 def test_runs_of_all_data_evaluated_and_trained_long_give_every_figure(figures):
     missing = missing_reasons(figures)
-    # The held-out pictures that the epochs are judged by are not on this machine.
+    # The held-out images that the epochs are evaluated by are not on this machine.
     assert list(missing) == ["epochs"]
-    assert "held-out triangles of low, high, array are not here" in missing["epochs"]
+    assert "held-out triangles of low, high, array are not on this machine" in missing["epochs"]
     assert list(figures)[:11] == [
         *("5.1-schedules", "5.2-noising", "5.3-reverse-noisy", "6.1-reverse-low", "6.2-samples-low"),
         *(
@@ -162,21 +162,22 @@ def test_figures_that_the_runs_cannot_give_are_left_out_for_a_reason(tmp_path):
     found = draw_figures(tmp_path)
     missing = missing_reasons(found)
     assert set(found) - set(missing) == {"5.1-schedules", "5.2-noising"}
-    assert missing["6.1-reverse-low"] == missing["5.3-reverse-noisy"] == "none of these runs learnt low"
+    assert (
+        missing["6.1-reverse-low"] == missing["5.3-reverse-noisy"] == "none of these runs was trained on low"
+    )
     assert missing["6.3-reverse-high"] == "no run on these data has a strip of its reverse process yet"
     assert missing["6.4-samples-high"] == "no run on these data has drawn samples yet"
-    assert missing["6.7-losses"] == "no run has ended an epoch yet"
-    assert missing["6.8-long"] == "no run with the linear schedule has ended an epoch yet"
-    assert missing["quality"] == missing["timesteps"] == "no run has been judged; do so with core evaluate"
+    assert missing["6.7-losses"] == "no run has completed an epoch yet"
+    assert missing["6.8-long"] == "no run with the linear schedule has completed an epoch yet"
+    assert missing["quality"] == missing["timesteps"] == "no run has been evaluated; run core evaluate"
 
 
 def test_the_long_figure_is_of_190_epochs_or_says_that_it_is_not(figures, tmp_path):
-    assert figures["6.8-long"].title == "The linear schedule carried on to 190 epochs"
+    assert figures["6.8-long"].title == "The linear schedule trained for 190 epochs"
     assert "One seed each" in figures["6.8-long"].caption
     make_run_grid(tmp_path, epochs=1)
     assert (
-        draw_figures(tmp_path)["6.8-long"].title
-        == "The linear schedule carried on to 1 epoch (no run has 190)"
+        draw_figures(tmp_path)["6.8-long"].title == "The linear schedule trained for 1 epoch (no run has 190)"
     )
 
 
@@ -211,9 +212,9 @@ def test_odd_runs_can_be_drawn(tmp_path):
     make_run(tmp_path, config=hostile, run_id="hostile", epochs=1)
     found = draw_figures(tmp_path)
     assert set(missing_reasons(found).values()) == {
-        "none of these runs learnt low",
-        "none of these runs learnt array",
-        "no run has been judged; do so with core evaluate",
+        "none of these runs was trained on low",
+        "none of these runs was trained on array",
+        "no run has been evaluated; run core evaluate",
         missing_reasons(found)["epochs"],
     }
     for key, one in found.items():
@@ -246,14 +247,14 @@ def test_a_image_of_ones_own_is_noised_in_its_colours(tmp_path):
     assert images.load_user_image(tmp_path / "grey.png").shape == (1, 128, 128)
     make_run_grid(tmp_path / "runs")
     found = draw_figures(tmp_path / "runs", image=tmp_path / "red.png")
-    assert found["5.2-noising"].caption == "x_t of a picture of yours, with the same noise in all rows."
+    assert found["5.2-noising"].caption == "x_t of your image, with the same noise in all rows."
 
 
 def test_a_image_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
     make_run_grid(tmp_path / "runs")
     data = read_figure_data(tmp_path / "runs")
     (tmp_path / "text.png").write_text("no picture")
-    for name, message in (("text.png", "not a picture that can be used"), ("none.png", "no such file")):
+    for name, message in (("text.png", "not an image that can be used"), ("none.png", "no such file")):
         with pytest.raises(UserError, match=message):
             next(draw_all(data, tmp_path / name))
 
@@ -263,7 +264,7 @@ def test_a_held_out_image_of_the_data_is_noised_where_it_is_at_hand(tmp_path, mo
     made = load_dataset("array", count=3, heldout=3)
     make_run_grid(tmp_path / "runs", datasets=("array",))
     pixels, words = images.default_image(read_figure_data(tmp_path / "runs"))
-    assert words == "a held-out picture of array"
+    assert words == "a held-out image of array"
     assert any((pixels == image).all() for image in made.heldout)
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "elsewhere"))
     pixels, words = images.default_image(read_figure_data(tmp_path / "runs"))

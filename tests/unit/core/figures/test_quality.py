@@ -45,8 +45,8 @@ def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(t
     missing = missing_reasons(draw_figures(tmp_path))
     assert "shape" not in missing
     assert "grey" not in missing
-    assert missing["distribution"] == missing["quality"] == "no run has been judged by these measures"
-    assert missing["timesteps"] == "no judgement has these curves"
+    assert missing["distribution"] == missing["quality"] == "no run has been evaluated by these metrics"
+    assert missing["timesteps"] == "no evaluation has these curves"
 
 
 def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
@@ -64,7 +64,7 @@ def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkey
     ((_, of_noise), (_, of_real)) = figure.axes[0].lines[0].get_xydata()
     assert of_noise == 0.0
     assert of_real > 0.8
-    assert caption.endswith("2 seeds each, taken together.")
+    assert caption.endswith("2 seeds each, pooled.")
 
 
 def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
@@ -74,7 +74,7 @@ def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
     assert [epoch for epoch, _ in sheets] == [1, 6, 10, 15]
     assert sheets[0][1].shape == (4, 1, 32, 32)
     assert progress.epoch_limit([series]) == progress.MAX_EPOCHS
-    with pytest.raises(UserError, match="expected grey pictures of 28 x 28 pixels"):
+    with pytest.raises(UserError, match="expected grey images of 28 x 28 pixels"):
         progress.samples_by_epoch(series.members, 4, 28)
 
 

@@ -120,7 +120,7 @@ def test_figures_that_are_missing_are_listed_with_their_reasons(tmp_path):
     data = read_figure_data(tmp_path)
     text = report.report_html(data, [Missing("6.8-long", "The long one", "no run is <long> enough")])
     assert "<li>The long one: no run is &lt;long&gt; enough</li>" in text
-    assert "No run has been judged yet; core evaluate does so." in text
+    assert "No run has been evaluated yet; run core evaluate." in text
 
 
 def test_a_winner_is_marked_only_where_it_is_clear(tmp_path):
@@ -151,9 +151,9 @@ def test_results_have_a_column_a_schedule_and_one_for_real_images(tmp_path):
     make_run_grid(tmp_path, seeds=(0, 1), evaluated=True)
     data = read_figure_data(tmp_path)
     (table,) = tables.result_tables(data, tables.compare_all_series(data))
-    assert table.heads == ("", "linear", "x^10", "real pictures")
+    assert table.heads == ("", "linear", "x^10", "real images")
     assert len(table.rows) == len(METRICS)
-    assert "1,000 samples against 1,000 held-out pictures, ddim with eta 1 in 50 steps" in table.note
+    assert "1,000 samples against 1,000 held-out images, ddim with eta 1 in 50 steps" in table.note
     cells = {row[0].lines[0]: row for row in table.rows}
     assert (cells["coverage ↑"][-1].lines, cells["coverage ↑"][-1].detail) == (("96.0%",), "[95.0, 97.0]")
     assert cells["residual ↓"][-1].lines == ("0.02",)
