@@ -471,11 +471,11 @@ def dashboard_arguments() -> dict[str, Json]:
 
 
 def commands() -> dict[str, Json]:
-    """What can be done in the dashboard: by screen and name, the keys and the action."""
+    """Commands of the dashboard: by screen and id, the keys. Actions are internal and may be renamed."""
     found: dict[str, Json] = {}
     for section, those in SECTIONS.items():
         for one in those:
-            found.setdefault(section, {})[one.id] = [one.keys, one.action]
+            found.setdefault(section, {})[one.id] = one.keys
     return found
 
 

@@ -44,7 +44,7 @@ class QuietControl(RunController):
         self.woken.append(self.root)
 
     def denoise(self, runs: Sequence[RunSnapshot], specs: Sequence[TrajectorySpec]) -> str:
-        self.walks.extend((run.label, spec) for run, spec in zip(runs, specs, strict=True))
+        self.specs.extend((run.label, spec) for run, spec in zip(runs, specs, strict=True))
         return "computing"
 
     def evaluate(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:

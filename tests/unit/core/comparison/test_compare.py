@@ -17,7 +17,7 @@ from core.runs import Evaluation, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
 
-BARE = {"pictures": False}
+BARE = {"images": False}
 
 
 def evaluation(metrics: dict[str, Estimate], **changes: object) -> Evaluation:

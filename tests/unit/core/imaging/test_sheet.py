@@ -201,7 +201,7 @@ def test_a_hostile_gap_costs_no_memory(tmp_path: Path) -> None:
         from pathlib import Path
         from core.imaging import read_sheet
         resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
-        print(read_sheet(Path({str(tmp_path / "f.png")!r})).pictures.shape)
+        print(read_sheet(Path({str(tmp_path / "f.png")!r})).images.shape)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False
