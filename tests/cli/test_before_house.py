@@ -1,7 +1,7 @@
-"""Everything that the version before the house was rebuilt left on a disk is read as that version read it.
+"""Files written by the version before the restructuring are read as that version read them.
 
-`tests/fixtures/before-house` is what it left and `expected` in it what it said, at commit `before_house.COMMIT`.
-Sentences meant for people may become better ones: names, numbers, keys and files are compared.
+`tests/fixtures/before-house` holds these files, and `expected` in it the output of commit `before_house.COMMIT`.
+Names, numbers, keys and files are compared; the wording of messages may change.
 """
 
 import json
@@ -37,7 +37,7 @@ Json = Any
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """As all numbers were computed that are compared."""
+    """Use one thread, as the expected numbers were computed."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -46,18 +46,18 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all who only read."""
+    """A copy of the fixtures shared by the tests that only read."""
     return copy_house(tmp_path_factory.mktemp("before"))
 
 
 @pytest.fixture
 def own_house(tmp_path: Path) -> Path:
-    """One for those who write."""
+    """A copy of the fixtures for a test that writes."""
     return copy_house(tmp_path)
 
 
 def train(house: Path, run: Any) -> None:
-    """Have a worker of today carry the run to its end."""
+    """Train the run to its end with a worker of the current version."""
     environment = {**os.environ, "DDPM_DATA": str(house / "datasets")}
     command = worker_command(run)
     done = subprocess.run(
@@ -67,7 +67,7 @@ def train(house: Path, run: Any) -> None:
 
 
 def assert_same_end(run: Any, end: Json) -> None:
-    """The training came to where it came before: to the last bit on the same kind of processor, nearly on others."""
+    """Compare the end of the training: bit for bit on the same kind of processor, approximately on others."""
     tensors, position = before_house.checkpoint_contents(run)
     exact = before_house.same_processor()
     assert differences(position, end["position"]) == []
@@ -83,7 +83,7 @@ def assert_same_end(run: Any, end: Json) -> None:
 
 
 def modified(folder: Path) -> dict[str, int]:
-    """When each file was written."""
+    """Return the modification time of each file."""
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in folder.rglob("*")
@@ -128,7 +128,7 @@ def test_runs_are_found_by_the_beginnings_of_their_names_and_as_the_latest(house
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_pictures_fitted_triangles_and_the_way_from_noise_are_read_as_before(house: Path, state: str) -> None:
+def test_images_fitted_triangles_and_trajectories_are_read_as_before(house: Path, state: str) -> None:
     found = before_house.images_of(run_in(house, state))
     assert differences(found, expected(f"pictures-{state}.json")) == []
 
@@ -141,14 +141,14 @@ def test_runs_compare_as_before(house: Path) -> None:
     assert differences(core_json(house, "compare", "--all"), expected("compare.json")) == []
 
 
-@pytest.mark.parametrize(("state", "judgements"), [("finished", 2), ("stopped", 1)])
-def test_every_number_of_a_judgement_is_kept(house: Path, state: str, judgements: int) -> None:
+@pytest.mark.parametrize(("state", "evaluations"), [("finished", 2), ("stopped", 1)])
+def test_every_number_of_an_evaluation_is_kept(house: Path, state: str, evaluations: int) -> None:
     written = json.loads((run_in(house, state).path / "evaluation.json").read_text(encoding="utf-8"))
-    assert len(written) == judgements
+    assert len(written) == evaluations
     assert differences(before_house.stored_evaluations(house, state), written, relative=0.0) == []
 
 
-def test_a_judgement_of_before_is_known_for_one_with_the_same_options(own_house: Path) -> None:
+def test_an_evaluation_of_before_is_recognised_by_its_options(own_house: Path) -> None:
     file = run_in(own_house, "stopped").path / "evaluation.json"
     (wanted,) = json.loads(file.read_text(encoding="utf-8"))
     before = modified(own_house)
@@ -157,7 +157,7 @@ def test_a_judgement_of_before_is_known_for_one_with_the_same_options(own_house:
     assert modified(own_house) == before
 
 
-def test_another_judgement_gives_the_same_numbers_and_needs_no_new_fits_of_the_data(own_house: Path) -> None:
+def test_a_new_evaluation_gives_the_same_numbers_and_needs_no_new_fits_of_the_data(own_house: Path) -> None:
     before = modified(own_house / "datasets")
     found, wanted = before_house.new_evaluation(own_house), expected("judged-anew.json")
     if before_house.same_processor():
@@ -168,7 +168,7 @@ def test_another_judgement_gives_the_same_numbers_and_needs_no_new_fits_of_the_d
     assert len(before_house.stored_evaluations(own_house, "stopped")) == 2
 
 
-def test_a_checkpoint_of_before_draws_the_same_pictures(own_house: Path) -> None:
+def test_a_checkpoint_of_before_draws_the_same_images(own_house: Path) -> None:
     found, wanted = before_house.sampled_and_denoised(own_house), expected("drawn.json")
     assert differences(found["sample"], wanted["sample"]) == []
     assert differences(found["denoise"], wanted["denoise"], relative=1e-3) == []
@@ -202,8 +202,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     of_dashboard = re.compile("overlays/|trajectories/")
     assert before_house.files_of(run.path) == [name for name in end["files"] if not of_dashboard.match(name)]
     if before_house.same_processor():
-        pictures, wanted = before_house.images_of(run), expected("pictures-finished.json")
-        assert (pictures["samples"], pictures["reverse"]) == (wanted["samples"], wanted["reverse"])
+        images, wanted = before_house.images_of(run), expected("pictures-finished.json")
+        assert (images["samples"], images["reverse"]) == (wanted["samples"], wanted["reverse"])
     status = json.loads(run.status_file.read_text(encoding="utf-8"))
     assert (status["state"], status["format_version"], status["attempt"]) == ("finished", 1, 2)
     assert status.keys() >= keys
@@ -218,10 +218,10 @@ def test_a_run_that_waited_in_the_queue_is_trained_as_it_would_have_been(own_hou
         assert before_house.images_of(run) == end["pictures"]
 
 
-# Pictures and recipes
+# Data sets and recipes
 
 
-def test_sets_of_pictures_are_found_where_they_were_and_not_made_anew(own_house: Path) -> None:
+def test_data_sets_are_found_where_they_were_and_not_made_again(own_house: Path) -> None:
     before = modified(own_house)
     assert differences(core_json(own_house, "data", "make", "tiny"), expected("data-make.json")) == []
     assert modified(own_house) == before
@@ -242,14 +242,14 @@ def test_a_recipe_with_a_base_a_grid_and_an_old_switch_makes_the_same_runs(house
     assert differences(before_house.recipe_runs(house, "mine"), expected("recipe.json")) == []
 
 
-# What a person has chosen
+# Settings and keys of the user
 
 
 def test_settings_and_keys_are_read_as_before(house: Path) -> None:
     found, wanted = before_house.user_settings(house), expected("settings.json")
-    troubles = wanted.pop("troubles")
+    problems = wanted.pop("troubles")
     assert differences(found, wanted) == []
-    assert len(found["troubles"]) == len(troubles) == 3
+    assert len(found["troubles"]) == len(problems) == 3
     for line, key in zip(found["troubles"], ("speed", "bell", "plans"), strict=True):
         assert line.startswith("HOUSE/home/state/ddpm-tui/settings.toml: ")
         assert re.search(rf"\b{key}\b", line)
@@ -262,13 +262,13 @@ def test_a_change_leaves_all_else_in_the_files_byte_for_byte(own_house: Path) ->
 
 
 def test_a_key_for_no_command_is_refused_with_the_nearest_one(own_house: Path) -> None:
-    said = before_house.keys_file_error(own_house, '"run.stopp" = "s"\n')
-    assert said.startswith("HOUSE/home/config/ddpm-tui/keys.toml: ")
-    assert "run.stopp" in said
-    assert said.endswith("run.stop?")
+    message = before_house.keys_file_error(own_house, '"run.stopp" = "s"\n')
+    assert message.startswith("HOUSE/home/config/ddpm-tui/keys.toml: ")
+    assert "run.stopp" in message
+    assert message.endswith("run.stop?")
 
 
-# What can be asked for
+# Commands, options and settings
 
 
 def test_every_command_of_the_dashboard_has_its_name_and_keys() -> None:

@@ -34,7 +34,7 @@ NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 
 
 def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
-    """A grid of judged runs, each schedule worse than the one before."""
+    """A grid of evaluated runs, each schedule worse than the one before."""
     rng = np.random.default_rng(0)
     index = 0
     for seed in seeds:
@@ -206,7 +206,7 @@ def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path
     assert "high x^10" in out
 
 
-def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
+def test_one_run_without_an_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
     run = make_run(tmp_path, done=0, images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()

@@ -42,7 +42,7 @@ def test_many_images_continue_below(core):
     assert [len(line) for line in lines] == [65] * 16 + [32] * 16
 
 
-def test_a_folder_of_images_is_a_set_and_what_was_skipped_is_said(core, tmp_path):
+def test_a_folder_of_images_is_a_set_and_skipped_files_are_reported(core, tmp_path):
     folder = tmp_path / "holiday"
     folder.mkdir()
     for index in range(12):

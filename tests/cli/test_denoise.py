@@ -47,7 +47,7 @@ def make_untrained(root: Path, *, channels: int = 1, timesteps: int = 8, **sampl
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a run of grey pictures and a colour picture, wider than high, of red on blue."""
+    """A folder with a run of grey images and a colour image, wider than high, of red on blue."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     make_untrained(tmp_path / "runs", sampler="ddim", steps=4)
@@ -79,7 +79,7 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     meta = read_sheet(Path(output.out.strip())).meta
     assert meta == {"run": run.name, "t": "4", "sampler": "ddim", "seed": "5"}
 
-    # The middle square of the picture, in grey: blue is 29, red is 76.
+    # The middle square of the image, in grey: blue is 29, red is 76.
     before, noised, after = images
     assert before[0, 0] == 29
     assert before[8, 8] == 76

@@ -181,9 +181,9 @@ def test_evaluating_again_with_new_is_left_out_until_an_option_or_the_checkpoint
 def test_evaluations_of_samples_drawn_in_other_ways_are_kept_apart(command, capsys):
     run = untrained_run(Path("runs"))
     options = ("latest", "--count", "5", "--only", "novelty", "--json")
-    ways = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
-    for way in ways:
-        assert command(*options, *way) == 0
+    options_of_sampling = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
+    for changed in options_of_sampling:
+        assert command(*options, *changed) == 0
     kept = read_evaluations(run)
     assert [(one.eta, one.spacing, one.clip) for one in kept] == [
         (0.0, "uniform", "static"),
@@ -191,7 +191,7 @@ def test_evaluations_of_samples_drawn_in_other_ways_are_kept_apart(command, caps
         (0.0, "karras", "static"),
         (0.0, "uniform", "none"),
     ]
-    assert len({one.protocol for one in kept}) == len(ways)
+    assert len({one.protocol for one in kept}) == len(options_of_sampling)
     capsys.readouterr()
     assert command(*options, "--new", "--clip", "none") == 0
     output = capsys.readouterr()
@@ -367,7 +367,7 @@ def test_a_run_whose_data_are_gone_is_named(command, capsys):
     assert "error: run-0: no data set called 'nowhere'" in capsys.readouterr().err
 
 
-def test_data_of_another_size_than_the_run_has_learnt_are_told_of(command, capsys):
+def test_data_of_another_size_than_the_run_was_trained_on_is_an_error(command, capsys):
     untrained_run(Path("runs"), size=32)
     assert command("latest", "--count", "5") == 2
     assert "has learnt pictures of [1, 32, 32], but small is of [1, 16, 16] by now" in capsys.readouterr().err

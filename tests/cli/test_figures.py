@@ -81,7 +81,7 @@ def test_json_says_what_each_figure_shows_and_why_others_are_missing(runs, capsy
     assert reasons["6.1-reverse-low"] == "none of these runs was trained on low"
 
 
-def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
+def test_the_users_image_replaces_the_default_one(runs, tmp_path, capsys):
     Image.new("RGB", (64, 64), (0, 90, 200)).save(tmp_path / "own.png")
     captions = {one["figure"]: one["caption"] for one in drawn(capsys, "--picture", "own.png")["figures"]}
     assert captions["5.2-noising"].startswith("x_t of your image")
@@ -111,7 +111,7 @@ def test_a_mistake_is_one_line_and_code_2(runs, tmp_path, capsys, command, argum
     assert message in output.err
 
 
-def test_a_damaged_run_is_said_and_the_others_are_drawn(runs, capsys):
+def test_a_damaged_run_is_reported_and_the_others_are_drawn(runs, capsys):
     (runs / "new-2" / "status.json").write_text("{")
     assert run_command(["figures", "--all"]) == 0
     assert "new-2: " in capsys.readouterr().err

@@ -112,7 +112,7 @@ def test_detached_training_writes_ids_and_returns_while_the_runs_go_on(core, tmp
     wait_for(lambda: all(run.read_status().state is State.RUNNING for run in runs), "the detached runs")
 
 
-def test_runs_that_somebody_else_shall_start_are_only_queued(core, tmp_path):
+def test_runs_with_no_start_are_only_queued(core, tmp_path):
     done = core("train", write_recipe(tmp_path, "quick"), "--no-start")
     runs = RunStore(tmp_path / "runs").runs()
     assert (done.returncode, done.stdout.split()) == (0, [run.id for run in runs])

@@ -1,8 +1,8 @@
-"""Fixtures of the version before the restructuring, and the thin layer through which tests read them.
+"""Fixtures of the version before the restructuring, and the functions through which tests read them.
 
 `tests/fixtures/before-house/make.py` wrote `tests/fixtures/before-house/expected` once, at `COMMIT`.
-`tests/cli/test_before_house.py` asks the current version the same questions and compares. All imports from the program
-stand here, so that a renamed module changes one file.
+`tests/cli/test_before_house.py` runs the current version on the same files and compares. All imports from the program
+are here, so that a renamed module changes one file.
 """
 
 import contextlib
@@ -53,7 +53,7 @@ COMMIT: Final = "6c0e099"
 HOUSE: Final = Path(__file__).parents[1] / "fixtures" / "before-house"
 EXPECTED: Final = HOUSE / "expected"
 STATES: Final = ("finished", "stopped", "queued")
-"""There is one run in each; they are told apart by it."""
+"""There is one run in each state, which identifies it."""
 TRAJECTORY: Final = TrajectorySpec("ddim", 5)
 STORED: Final = {
     "recipe.toml": RecipeFile,
@@ -66,13 +66,13 @@ STORED: Final = {
     "overlay.json": Overlay,
     "trajectory.json": Progress,
 }
-"""What is kept in files, by a name for it."""
+"""The types of everything that is stored in files, by a name of the file."""
 
 Json = Any
 
 
 def copy_house(folder: Path) -> Path:
-    """A copy to look at, since whoever reads may lock, and whoever trains writes."""
+    """Copy the fixtures for a test, because readers may write lock files and training writes runs."""
     house = Path(shutil.copytree(HOUSE, folder / "house"))
     for packed in house.rglob("*.xz"):
         packed.with_suffix("").write_bytes(lzma.decompress(packed.read_bytes()))
@@ -81,21 +81,21 @@ def copy_house(folder: Path) -> Path:
 
 
 def pack(path: Path) -> None:
-    """Put a file in its compressed place; `copy_house` takes it out again."""
-    # Of numbers of four bytes, bytes of the same place are alike.
+    """Compress a file; `copy_house` unpacks it."""
+    # In arrays of 4-byte numbers, bytes at the same offset are similar.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 2, "pb": 2}]
     path.with_name(f"{path.name}.xz").write_bytes(lzma.compress(path.read_bytes(), filters=filters))
     path.unlink()
 
 
 def expected(name: str) -> Json:
-    """What was written down."""
+    """Read an expected result."""
     return json.loads((EXPECTED / name).read_text(encoding="utf-8"))
 
 
 @contextlib.contextmanager
 def inside(house: Path) -> Iterator[None]:
-    """In the house, with its data, for commands that are carried out in this process."""
+    """Change to the copied fixtures and their data folder, for commands that run in this process."""
     before = os.environ.get("DDPM_DATA")
     os.environ["DDPM_DATA"] = str(house / "datasets")
     try:
@@ -108,7 +108,7 @@ def inside(house: Path) -> Iterator[None]:
 
 
 def core_stdout(house: Path, *arguments: str) -> str:
-    """What a command of ``core`` writes to stdout."""
+    """Run a command of ``core`` and return its stdout."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     errors = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
     with inside(house), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
@@ -118,12 +118,12 @@ def core_stdout(house: Path, *arguments: str) -> str:
 
 
 def core_json(house: Path, *arguments: str) -> Json:
-    """What a command writes as JSON, with the house's own path left out."""
+    """Run a command with ``--json`` and decode its stdout, with the path of the copy replaced by HOUSE."""
     return json.loads(core_stdout(house, *arguments, "--json").replace(str(house), "HOUSE"))
 
 
 def run_in(house: Path, state: str) -> RunDirectory:
-    """The run that was left in this state."""
+    """Return the run in this state."""
     for folder in sorted((house / "runs").iterdir()):
         status = folder / "status.json"
         if status.exists() and json.loads(status.read_text(encoding="utf-8"))["state"] == state:
@@ -132,13 +132,13 @@ def run_in(house: Path, state: str) -> RunDirectory:
 
 
 def files_of(folder: Path) -> list[str]:
-    """All files of a run, but for locks and logs."""
+    """List all files of a run except locks and logs."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return sorted(name for name in names if not name.startswith(".") and name != "worker.log")
 
 
 def key_paths(value: Json, path: str = "") -> set[str]:
-    """Where values are in JSON, for example ``[].files.samples[].epoch``."""
+    """Return the paths of all values in JSON, for example ``[].files.samples[].epoch``."""
     if isinstance(value, Mapping):
         return {path} | {one for key, inner in value.items() for one in key_paths(inner, f"{path}.{key}")}
     if isinstance(value, list):
@@ -147,17 +147,17 @@ def key_paths(value: Json, path: str = "") -> set[str]:
 
 
 def digest(data: bytes) -> str:
-    """A short name for some bytes."""
+    """Return a short hash of bytes."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def array_digest(array: np.ndarray) -> str:
-    """The same of an array with its shape."""
+    """Return dtype, shape and a short hash of an array."""
     return f"{array.dtype} {list(array.shape)} {digest(np.ascontiguousarray(array).tobytes())}"
 
 
 def processor() -> dict[str, str]:
-    """What decides the last bits of a training on one thread: the processor, and the kernels made for it."""
+    """Describe what determines the last bits of a training on one thread: the processor and the kernels for it."""
     known = {"torch": torch.__version__, "kernels": torch.backends.cpu.get_cpu_capability()}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines():
@@ -170,11 +170,11 @@ def processor() -> dict[str, str]:
     return known | {"model name": platform.processor()}
 
 
-# What is read from the disk
+# Reading from disk
 
 
 def images_of(run: RunDirectory) -> Json:
-    """Sheets and strips by epoch, triangles fitted to them, and the whole way from noise to picture."""
+    """Return sheets and strips by epoch, the triangles fitted to them, and the saved trajectory."""
     found: Json = {"samples": {}, "reverse": {}, "triangles": {}, "walk": None}
     for name, sheets in (("samples", run.sample_sheets()), ("reverse", run.reverse_strips())):
         for epoch, path in sheets:
@@ -185,20 +185,20 @@ def images_of(run: RunDirectory) -> Json:
                     read_overlay(overlay_path(run, epoch), sheet.images)
                 )
     if TRAJECTORY.path(run).exists():
-        walk = Trajectory(TRAJECTORY.path(run))
-        states = range(len(walk.timesteps))
+        trajectory = Trajectory(TRAJECTORY.path(run))
+        states = range(len(trajectory.timesteps))
         found["walk"] = {
-            "epoch": walk.epoch,
-            "timesteps": list(walk.timesteps),
-            "shape": list(walk.shape),
-            "xt": array_digest(np.stack([walk.xt(index) for index in states])),
-            "x0": array_digest(np.stack([walk.x0(index) for index in states])),
+            "epoch": trajectory.epoch,
+            "timesteps": list(trajectory.timesteps),
+            "shape": list(trajectory.shape),
+            "xt": array_digest(np.stack([trajectory.xt(index) for index in states])),
+            "x0": array_digest(np.stack([trajectory.x0(index) for index in states])),
         }
     return found
 
 
 def dashboard_runs(house: Path) -> Json:
-    """Each run as the dashboard has it."""
+    """Return each run as the dashboard reads it."""
     snapshot = RunsReader(house / "runs").poll()
     assert snapshot is not None
     assert not snapshot.problems
@@ -222,7 +222,7 @@ def dashboard_runs(house: Path) -> Json:
 
 
 def recipe_runs(house: Path, name: str) -> Json:
-    """The settings of each run that a recipe makes."""
+    """Return the settings of each run that a recipe makes."""
     with inside(house):
         found = load_recipe(f"recipes/{name}.toml", ["train.batch_size=4"])
     flat = [flattened(msgspec.to_builtins(config.resolved())) for config in found.configs]
@@ -234,19 +234,19 @@ def recipe_runs(house: Path, name: str) -> Json:
 
 
 def dataset_folders(house: Path) -> dict[str, str]:
-    """Where the sets of the recipes lie that have a name: it has a hash of all that decides their pixels."""
+    """Return the folder of each named recipe's data set, whose name has a hash of all that determines the pixels."""
     folder = house / "datasets"
     recipes = [find_data_recipe(name, folder) for name in ("array", "high", "low", "tiny")]
     return {one.name: set_folder(folder, one, fingerprint(one, [])).name for one in recipes}
 
 
 def array_digests(folder: Path) -> dict[str, str]:
-    """The arrays of a set of pictures."""
+    """Hash the arrays of a data set."""
     return {path.name: array_digest(np.load(path)) for path in sorted(folder.glob("*.npy"))}
 
 
 def stored_evaluations(house: Path, state: str) -> Json:
-    """All that was ever measured of a run."""
+    """Return all stored evaluations of a run."""
     return msgspec.to_builtins(read_evaluations(run_in(house, state)))
 
 
@@ -254,33 +254,31 @@ EVALUATION_OPTIONS: Final = ("--count", "12", "--seed", "4", "--device", "cpu")
 
 
 def repeated_evaluation(house: Path) -> Json:
-    """A judgement that is there already: nothing is computed but which one it is."""
+    """Ask for an evaluation that exists already, so that nothing is computed."""
     (found,) = core_json(house, "evaluate", run_in(house, "stopped").id, *EVALUATION_OPTIONS, "--new")
     return found
 
 
 def new_evaluation(house: Path) -> Json:
-    """The numbers of a judgement of other samples by all measures, and the names of its curves."""
+    """Evaluate other samples by all metrics; return the numbers, and the names of the curves."""
     run = run_in(house, "stopped").id
     (found,) = core_json(house, "evaluate", run, "--count", "6", "--seed", "1", "--device", "cpu")
     return without(found, "created", "curves") | {"curves": sorted(found["curves"])}
 
 
 def sampled_and_denoised(house: Path) -> Json:
-    """New pictures of a run, and an old one noised and denoised."""
+    """Draw new images of a run, and noise and denoise an existing one."""
     run = run_in(house, "stopped").id
-    picture = f"runs/{run_in(house, 'finished').id}/samples/epoch-0003.png"
+    image = f"runs/{run_in(house, 'finished').id}/samples/epoch-0003.png"
     sample = core_json(
         house, "sample", run, "--count", "2", "--seed", "3", "--device", "cpu", "--out", "drawn.npy"
     )
-    pictures = np.load(house / "drawn.npy")
+    images = np.load(house / "drawn.npy")
     return {
         "sample": sample,
-        "pictures": array_digest(pictures),
-        "rows": pictures.mean(axis=3).round(6).tolist(),
-        "denoise": core_json(
-            house, "denoise", run, picture, "--t", "12", "--device", "cpu", "--out", "x.png"
-        ),
+        "pictures": array_digest(images),
+        "rows": images.mean(axis=3).round(6).tolist(),
+        "denoise": core_json(house, "denoise", run, image, "--t", "12", "--device", "cpu", "--out", "x.png"),
     }
 
 
@@ -293,7 +291,7 @@ SCHEDULES: Final = (
 
 
 def schedules(house: Path) -> Json:
-    """Numbers of noise schedules."""
+    """Return the numbers of noise schedules."""
     return {" ".join(arguments): core_json(house, "schedules", *arguments) for arguments in SCHEDULES}
 
 
@@ -320,7 +318,7 @@ EXIT_CODE_COMMANDS: Final = (
 
 
 def exit_codes(house: Path) -> dict[str, int]:
-    """What commands end with, right ones and wrong ones."""
+    """Return the exit codes of valid and invalid commands."""
     codes = {}
     for arguments in EXIT_CODE_COMMANDS:
         quiet = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
@@ -330,21 +328,21 @@ def exit_codes(house: Path) -> dict[str, int]:
 
 
 def without(table: Json, *keys: str) -> Json:
-    """A table without some of its keys."""
+    """Return a table without some of its keys."""
     return {key: value for key, value in table.items() if key not in keys}
 
 
-# What is trained
+# Training
 
 
 def checkpoint_contents(run: RunDirectory) -> tuple[dict[str, torch.Tensor], Json]:
-    """All that a checkpoint holds, and where it stands but for the clock."""
+    """Read a checkpoint's tensors, and its position without the values that depend on the clock."""
     tensors, position = read_checkpoint(run)
     return tensors, msgspec.to_builtins(msgspec.structs.replace(position, elapsed=0.0, metrics_offset=0))
 
 
 def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
-    """Hashes of weights, their mean, the optimizer's state and the generator's."""
+    """Hash the weights, their mean, and the states of optimizer and generator."""
     marks: dict[str, str] = {}
     for part in sorted({name.partition(".")[0] for name in tensors}):
         whole = hashlib.sha256()
@@ -357,7 +355,7 @@ def tensor_digests(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
 
 
 def tensor_norms(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """How large each part of them is, for processors that compute other last bits."""
+    """Return the norm of each part, for processors whose results differ in the last bits."""
     parts: dict[str, list[torch.Tensor]] = {}
     for name, value in sorted(tensors.items()):
         if name != "rng":
@@ -366,21 +364,21 @@ def tensor_norms(tensors: Mapping[str, torch.Tensor]) -> dict[str, float]:
 
 
 def logged_lines(run: RunDirectory) -> list[Json]:
-    """The lines of the metrics without what the clock decides."""
+    """Return the lines of the metrics without the values that depend on the clock."""
     lines = [json.loads(line) for line in run.metrics_file.read_text(encoding="utf-8").splitlines()]
     return [without(line, "t", "ips") for line in lines]
 
 
 def step_losses(run: RunDirectory) -> list[float]:
-    """The loss of each step; how many stand in a line is for the clock to decide."""
+    """Return the loss of each step; the number of losses per line depends on the clock."""
     return [float(loss) for line in logged_lines(run) for loss in line.get("l", ())]
 
 
-# What can be asked for
+# Commands, options and settings
 
 
 def options_of(command: click.Command, context: click.Context, name: str) -> dict[str, Json]:
-    """A command's parameters, and those of the commands in it, by the whole command's name."""
+    """Describe the parameters of a command and its subcommands, by the full name of the command."""
     found: dict[str, Json] = {name: {_parameter_name(one): _parameter(one) for one in command.params}}
     if isinstance(command, click.Group):
         for inner in command.list_commands(context):
@@ -399,11 +397,11 @@ PARAMETER_DEFAULTS: Final = {
     "type": "text",
     "flag": False,
 }
-"""What is left out where a parameter is described."""
+"""Values that are left out of a parameter's description."""
 
 
 def _parameter_name(parameter: click.Parameter) -> str:
-    """What a person knows a parameter by."""
+    """Return the name by which users know a parameter."""
     return (
         " ".join(sorted(parameter.opts))
         if isinstance(parameter, click.Option)
@@ -432,12 +430,12 @@ def _parameter(parameter: click.Parameter) -> Json:
 
 
 def core_options() -> dict[str, Json]:
-    """All options of ``core``."""
+    """Describe all options of ``core``."""
     return options_of(cli, click.Context(cli, info_name="core"), "core")
 
 
 def help_texts() -> dict[str, str]:
-    """What ``--help`` says of each command, in as many columns as fit a page."""
+    """Return the ``--help`` text of each command, 100 columns wide."""
     found = {"ddpm-tui": dashboard_options().format_help()}
 
     def ask(command: click.Command, context: click.Context, name: str) -> None:
@@ -458,7 +456,7 @@ def _context(command: click.Command, name: str, parent: click.Context | None = N
 
 
 def dashboard_arguments() -> dict[str, Json]:
-    """All options of ``ddpm-tui``: their metavar, how many words they take, which, and which unless given."""
+    """Describe all options of ``ddpm-tui``: metavar, number of values, choices and default."""
     return {
         " ".join(sorted(action.option_strings)) or str(action.metavar): [
             action.metavar,
@@ -480,13 +478,13 @@ def commands() -> dict[str, Json]:
 
 
 def file_schema(kind: type) -> dict[str, Json]:
-    """The keys of a file with their types, bounds and defaults, by dotted name; names of classes do not count."""
+    """Return the keys of a file with types, bounds and defaults, by dotted name and without names of classes."""
     schema = msgspec.json.schema(kind)
     return dict(_leaves(schema, schema.get("$defs", {}), ""))
 
 
 def file_schemas() -> dict[str, Json]:
-    """The same of all files; the settings of a run, which two of them have, once."""
+    """Return the schemas of all files, with the settings of a run, which two files contain, only once."""
     found = {name: file_schema(kind) for name, kind in STORED.items()}
     found["settings of a run"] = file_schema(RunConfig)
     settings = found["settings of a run"]
@@ -519,43 +517,43 @@ def _without_prose(schema: Json, named: Json) -> Json:
 
 
 def defaults() -> dict[str, Json]:
-    """Each setting of a run, with what it is unless asked for."""
+    """Return each setting of a run with its default."""
     return flattened(msgspec.to_builtins(RunConfig()))
 
 
 def flattened(table: Mapping[str, Json], path: str = "") -> dict[str, Json]:
-    """Settings by dotted names."""
+    """Flatten settings to dotted names."""
     found: dict[str, Json] = {}
     for key, value in table.items():
         found |= flattened(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
     return found
 
 
-# What a person has chosen
+# Settings and keys of the user
 
 
 def settings_paths(house: Path) -> tuple[Path, Path]:
-    """The folder of the settings, and the file of the keys."""
+    """Return the folder of the settings and the file of the keys."""
     home = {"XDG_STATE_HOME": str(house / "home/state"), "XDG_CONFIG_HOME": str(house / "home/config")}
     return state_folder(home), keys_file(home)
 
 
 def default_settings_paths() -> list[str]:
-    """Where both are for somebody who has chosen no other folders."""
+    """Return both paths when no other folders are configured."""
     return [str(state_folder({"HOME": "/home/me"})), str(keys_file({"HOME": "/home/me"}))]
 
 
 def user_settings(house: Path) -> Json:
-    """Settings, keys, folders, and what is wrong in the files."""
+    """Return settings, keys, folders, and the problems in the files."""
     state, keys = settings_paths(house)
-    settings, troubles = read_settings(state)
+    settings, problems = read_settings(state)
     keymap = read_keymap(keys)
     return {
         "places": default_settings_paths(),
         "settings": {
             name: getattr(settings, name) for name in ("theme", "pictures", "zoom", "bell", "refresh")
         },
-        "troubles": [one.replace(str(house), "HOUSE") for one in troubles],
+        "troubles": [one.replace(str(house), "HOUSE") for one in problems],
         "folders": read_folders(state),
         "keymap": keymap,
         "keys": {
@@ -565,7 +563,7 @@ def user_settings(house: Path) -> Json:
 
 
 def change_settings(house: Path) -> tuple[bytes, bytes]:
-    """Change settings and keys as the dashboard does; both files afterwards."""
+    """Change settings and keys as the dashboard does, and return the content of both files."""
     state, keys = settings_paths(house)
     before, _ = read_settings(state)
     after = replace(before, theme="light", pictures="kitty", zoom=1, refresh=2.0)
@@ -584,7 +582,7 @@ def change_settings(house: Path) -> tuple[bytes, bytes]:
 
 
 def keys_file_error(house: Path, text: str) -> str:
-    """What is said of other keys, before the dashboard starts."""
+    """Return the error for other keys, which is shown before the dashboard starts."""
     _, keys = settings_paths(house)
     keys.write_text(text, encoding="utf-8")
     try:
@@ -594,13 +592,13 @@ def keys_file_error(house: Path, text: str) -> str:
     return ""
 
 
-# Comparing
+# Comparison
 
 
 def differences(found: Json, wanted: Json, path: str = "", *, relative: float = 1e-9) -> list[str]:
-    """Where JSON is another one than it was. Keys may be added, as docs/cli.md says; none may go, or change."""
+    """List the differences between JSON values. Keys may be added, as docs/cli.md says, but none removed or changed."""
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        gone = [f"{path}.{key}: is gone" for key in wanted if key not in found]
+        gone = [f"{path}.{key}: is missing" for key in wanted if key not in found]
         both = (key for key in wanted if key in found)
         return gone + [
             line
@@ -610,8 +608,8 @@ def differences(found: Json, wanted: Json, path: str = "", *, relative: float = 
     if isinstance(wanted, list) and isinstance(found, list | tuple) and len(wanted) == len(found):
         return [
             line
-            for place, (one, other) in enumerate(zip(found, wanted, strict=True))
-            for line in differences(one, other, f"{path}[{place}]", relative=relative)
+            for index, (one, other) in enumerate(zip(found, wanted, strict=True))
+            for line in differences(one, other, f"{path}[{index}]", relative=relative)
         ]
     if (
         isinstance(wanted, float)
@@ -624,10 +622,10 @@ def differences(found: Json, wanted: Json, path: str = "", *, relative: float = 
 
 
 def same_processor() -> bool:
-    """Whether trainings here give the bits that were written down."""
+    """Return whether training on this machine gives the expected bits."""
     return bool(processor() == expected("end.json")["processor"])
 
 
 def numbers_in(text: str) -> list[str]:
-    """Numbers, paths and ids of a text, in their order; the words around them may become better ones."""
+    """Return numbers, paths and ids of a text in order, because the words around them may change."""
     return re.findall(r"[^\s,;()]*\d[^\s,;()]*", text)

@@ -1,4 +1,4 @@
-"""Runs that look as if they had been trained and judged, for the tests of figures and reports."""
+"""Fake trained and evaluated runs, for the tests of figures and reports."""
 
 import io
 import itertools
@@ -16,7 +16,7 @@ from tests.support.fakes import CREATED, make_run
 
 
 def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
-    """A judgement by every metric and curve, with a level that is better the higher it is."""
+    """Make an evaluation with every metric and curve; a higher `level` is better."""
     rng = np.random.default_rng(seed)
     metrics = {}
     for name, metric in METRICS.items():
@@ -49,13 +49,13 @@ def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evalu
 def make_run_grid(
     root: Path, *, datasets=("high",), names=("linear", "x^10"), seeds=(0,), evaluated=False, **each
 ):
-    """A run for each cell of a grid."""
+    """Make a run for each cell of a grid."""
     runs = []
     for dataset, name, seed in itertools.product(datasets, names, seeds):
-        index = timedelta(milliseconds=len(runs))
+        delay = timedelta(milliseconds=len(runs))
         each.setdefault("epochs", 3)
         runs.append(
-            make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + index, **each)
+            make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + delay, **each)
         )
         if evaluated:
             add_evaluation(
@@ -65,7 +65,7 @@ def make_run_grid(
 
 
 def make_configured_run(root: Path, run_id: str, **sections: msgspec.Struct) -> RunDirectory:
-    """A finished run with settings of its own."""
+    """Make a finished run with the given sections of its configuration."""
     return make_run(root, config=RunConfig(**sections), run_id=run_id, epochs=2)
 
 

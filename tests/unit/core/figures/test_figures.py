@@ -38,7 +38,7 @@ from tests.support.fakes import fake_images, make_run, tear
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All three data sets, two schedules, two seeds, all judged; and all 190 epochs of one run."""
+    """All three data sets, two schedules, two seeds, all evaluated; and all 190 epochs of one run."""
     root = tmp_path_factory.mktemp("grid")
     make_run_grid(root, datasets=("array", "high", "low"), seeds=(1, 0), evaluated=True)
     make_run(root, epochs=190, steps_per_epoch=2, dataset="high", run_id="long", count=1, images=False)
@@ -189,7 +189,7 @@ def test_a_damaged_sheet_costs_its_own_figure_only(tmp_path):
     assert "6.3-reverse-high" not in missing
 
 
-def test_a_damaged_evaluation_is_said_and_the_rest_is_drawn(tmp_path):
+def test_a_damaged_evaluation_is_reported_and_the_rest_is_drawn(tmp_path):
     runs = make_run_grid(tmp_path, evaluated=True, images=False, epochs=1)
     (runs[0].path / "evaluation.json").write_text("{")
     data = read_figure_data(tmp_path)
@@ -239,7 +239,7 @@ def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
         assert figure_bytes(losses.draw_long(data)[0], "png")
 
 
-def test_a_image_of_ones_own_is_noised_in_its_colours(tmp_path):
+def test_the_users_image_is_noised_in_its_colours(tmp_path):
     Image.new("RGB", (200, 100), (250, 20, 20)).save(tmp_path / "red.png")
     pixels = images.load_user_image(tmp_path / "red.png")
     assert pixels.shape == (3, 128, 128)
@@ -250,7 +250,7 @@ def test_a_image_of_ones_own_is_noised_in_its_colours(tmp_path):
     assert found["5.2-noising"].caption == "x_t of your image, with the same noise in all rows."
 
 
-def test_a_image_that_is_none_is_refused_before_anything_is_drawn(tmp_path):
+def test_a_file_that_is_not_an_image_is_refused_before_anything_is_drawn(tmp_path):
     make_run_grid(tmp_path / "runs")
     data = read_figure_data(tmp_path / "runs")
     (tmp_path / "text.png").write_text("no picture")

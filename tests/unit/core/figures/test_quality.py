@@ -1,4 +1,4 @@
-"""Figures of what was measured: metrics with intervals, curves, and the sheets of each epoch judged."""
+"""Figures of what was measured: metrics with intervals, curves, and the evaluated sheets of each epoch."""
 
 import numpy as np
 import pytest
@@ -67,7 +67,7 @@ def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkey
     assert caption.endswith("2 seeds each, pooled.")
 
 
-def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
+def test_a_subset_of_many_epochs_includes_the_last(tmp_path):
     make_run_grid(tmp_path, names=("linear",), epochs=15)
     (series,) = read_figure_data(tmp_path).series
     sheets = progress.samples_by_epoch(series.members, 4, 32)

@@ -179,7 +179,7 @@ def test_numbers_have_as_many_digits_as_their_interval_allows(estimate, share, e
     assert (" ".join(cell.lines), cell.detail) == expected
 
 
-def test_settings_are_told_apart_from_those_that_all_share(tmp_path):
+def test_differing_settings_are_separate_from_shared_ones(tmp_path):
     make_configured_run(tmp_path, "a", train=TrainConfig(seed=0, epochs=2))
     make_configured_run(tmp_path, "b", train=TrainConfig(seed=1, epochs=2))
     make_configured_run(
@@ -198,7 +198,7 @@ def test_settings_are_told_apart_from_those_that_all_share(tmp_path):
     assert tables.difference_table(members[:1]).rows == ()
 
 
-def test_schedules_are_listed_with_what_they_leave_of_a_image(tmp_path):
+def test_schedules_are_listed_with_what_they_leave_of_an_image(tmp_path):
     make_run_grid(tmp_path, datasets=("high", "low"), images=False)
     linear, steep = texts(tables.schedule_table(read_figure_data(tmp_path)))
     schedule = make_schedule("x^10")

@@ -1,4 +1,4 @@
-"""How figures look: told apart by every kind of eye, sharp, whatever text they hold, and the same each time."""
+"""Figures are distinguishable by every kind of colour vision, sharp, safe with any text, and the same each time."""
 
 import io
 import itertools
@@ -78,7 +78,7 @@ def test_any_text_can_be_drawn_and_measured(name):
         assert figure_bytes(figure, "svg").startswith(b"<?xml")
 
 
-def test_a_persons_matplotlib_settings_are_neither_used_nor_changed():
+def test_the_users_matplotlib_settings_are_neither_used_nor_changed():
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 30.0}):
