@@ -73,8 +73,8 @@ def command(
 ) -> None:
     """Noise your own image and denoise it with a trained run.
 
-    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. PICTURE is an image
-    file of any size, in colour or grey. Its centre is cropped and scaled to the size of the run's data. The
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. The image
+    may have any size, in colour or grey. Its centre is cropped and scaled to the size of the run's data. The
     name of the written file goes to stdout.
     """
     if t is not None and strength is not None:

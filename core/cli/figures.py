@@ -47,8 +47,8 @@ def command(
     infos = select_runs(RunStore(root), selectors, everything=everything)
     make_out_folder(out)
     from core.figures import (  # matplotlib takes a second to import
-        Drawn,
-        Missing,
+        DrawnFigure,
+        MissingFigure,
         draw_all,
         load_figure_data,
         save,
@@ -58,9 +58,9 @@ def command(
     for problem in data.problems:
         note(problem)
     written: list[dict[str, str]] = []
-    missing: list[Missing] = []
+    missing: list[MissingFigure] = []
     for figure in draw_all(data, image):
-        if isinstance(figure, Drawn):
+        if isinstance(figure, DrawnFigure):
             path = out / f"{figure.key}.{kind}"
             with writing_out(path):
                 save(figure.figure, path, title=figure.title, caption=figure.caption)

@@ -19,7 +19,7 @@ NOISY_DATASET: str = "low"
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnFigure:
     """A drawn figure; `key` is the stem of its file name."""
 
     key: str
@@ -29,7 +29,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Missing:
+class MissingFigure:
     """A figure that cannot be drawn from these runs, and the reason."""
 
     key: str
@@ -45,7 +45,7 @@ class _FigurePlan:
     """Returns figure and caption; or figure, title and caption, if the title depends on the runs."""
 
 
-def draw_all(data: FigureData, image: Path | None = None) -> Iterator[Drawn | Missing]:
+def draw_all(data: FigureData, image: Path | None = None) -> Iterator[DrawnFigure | MissingFigure]:
     """Draw one figure after the other.
 
     Args:
@@ -61,10 +61,10 @@ def draw_all(data: FigureData, image: Path | None = None) -> Iterator[Drawn | Mi
             with house_style():
                 figure, *texts = plan.draw()
         except (CannotDrawError, UserError) as error:
-            yield Missing(plan.key, plan.title, str(error))
+            yield MissingFigure(plan.key, plan.title, str(error))
             continue
         title, caption = texts if len(texts) == 2 else (plan.title, texts[0])
-        yield Drawn(plan.key, title, caption, figure)
+        yield DrawnFigure(plan.key, title, caption, figure)
 
 
 def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePlan]:

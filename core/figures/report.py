@@ -13,7 +13,7 @@ from typing import Final
 import core
 from core.figures import tables
 from core.figures.figure_data import FigureData
-from core.figures.registry import Drawn, Missing
+from core.figures.registry import DrawnFigure, MissingFigure
 from core.figures.style import write
 from core.figures.tables import Cell, Table
 from core.files.atomic import atomic_write
@@ -28,7 +28,7 @@ _CSS: Final = Path(__file__).with_name("report.css")
 _CONTENT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(folder: Path, data: FigureData, figures: Iterable[Drawn | Missing]) -> Path:
+def write_report(folder: Path, data: FigureData, figures: Iterable[DrawnFigure | MissingFigure]) -> Path:
     """Write the page, atomically replacing an older one.
 
     Args:
@@ -49,12 +49,12 @@ def write_report(folder: Path, data: FigureData, figures: Iterable[Drawn | Missi
     return path
 
 
-def report_html(data: FigureData, figures: Iterable[Drawn | Missing]) -> str:
+def report_html(data: FigureData, figures: Iterable[DrawnFigure | MissingFigure]) -> str:
     """Return the whole page as HTML."""
     images: list[str] = []
-    missing: list[Missing] = []
+    missing: list[MissingFigure] = []
     for figure in figures:
-        if isinstance(figure, Drawn):
+        if isinstance(figure, DrawnFigure):
             images.append(_figure(figure))
         else:
             missing.append(figure)
@@ -139,14 +139,14 @@ def _settings(data: FigureData) -> list[str]:
     return [*shown, details]
 
 
-def _missing(missing: Sequence[Missing]) -> str:
+def _missing(missing: Sequence[MissingFigure]) -> str:
     if not missing:
         return ""
     items = "".join(f"<li>{_escape(one.title)}: {_escape(one.reason)}</li>\n" for one in missing)
     return f"<h3>Figures that cannot be drawn from these runs yet</h3>\n<ul>\n{items}</ul>\n"
 
 
-def _figure(drawn: Drawn) -> str:
+def _figure(drawn: DrawnFigure) -> str:
     buffer = io.BytesIO()
     write(drawn.figure, buffer, "svg", title=drawn.title, caption=drawn.caption)
     data = base64.b64encode(buffer.getvalue()).decode()

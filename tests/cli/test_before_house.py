@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load
 
 from tests.conftest import Core
-from tests.support import before_house
+from tests.support import before_house, before_house_interface
 from tests.support.before_house import (
     EXPECTED,
     STATES,
@@ -246,7 +246,7 @@ def test_a_recipe_with_a_base_a_grid_and_an_old_switch_makes_the_same_runs(house
 
 
 def test_settings_and_keys_are_read_as_before(house: Path) -> None:
-    found, wanted = before_house.user_settings(house), expected("settings.json")
+    found, wanted = before_house_interface.user_settings(house), expected("settings.json")
     problems = wanted.pop("troubles")
     assert differences(found, wanted) == []
     assert len(found["troubles"]) == len(problems) == 3
@@ -256,13 +256,13 @@ def test_settings_and_keys_are_read_as_before(house: Path) -> None:
 
 
 def test_a_change_leaves_all_else_in_the_files_byte_for_byte(own_house: Path) -> None:
-    settings, keys = before_house.change_settings(own_house)
+    settings, keys = before_house_interface.change_settings(own_house)
     assert settings == (EXPECTED / "settings-after-change.toml").read_bytes()
     assert keys == (EXPECTED / "keys-after-change.toml").read_bytes()
 
 
 def test_a_key_for_no_command_is_refused_with_the_nearest_one(own_house: Path) -> None:
-    message = before_house.keys_file_error(own_house, '"run.stopp" = "s"\n')
+    message = before_house_interface.keys_file_error(own_house, '"run.stopp" = "s"\n')
     assert message.startswith("HOUSE/home/config/ddpm-tui/keys.toml: ")
     assert "run.stopp" in message
     assert message.endswith("run.stop?")
@@ -276,20 +276,24 @@ def test_every_command_of_the_dashboard_has_its_name_and_keys() -> None:
         section: {name: keys for name, (keys, _) in commands.items()}
         for section, commands in expected("commands.json").items()
     }
-    assert differences(before_house.commands(), wanted) == []
+    assert differences(before_house_interface.commands(), wanted) == []
 
 
 def test_every_setting_has_its_name_and_its_default() -> None:
-    assert differences(before_house.defaults(), expected("defaults.json")) == []
+    assert differences(before_house_interface.defaults(), expected("defaults.json")) == []
 
 
 def test_files_have_the_same_keys_types_bounds_and_defaults() -> None:
-    assert differences(before_house.file_schemas(), expected("stored.json")) == []
+    assert differences(before_house_interface.file_schemas(), expected("stored.json")) == []
 
 
 @pytest.mark.parametrize("program", ["core", "ddpm-tui"])
 def test_every_option_is_called_and_takes_what_it_did(program: str) -> None:
-    found = before_house.core_options() if program == "core" else {"": before_house.dashboard_arguments()}
+    found = (
+        before_house_interface.core_options()
+        if program == "core"
+        else {"": before_house_interface.dashboard_arguments()}
+    )
     wanted = expected("options.json")[program]
     wanted = wanted if program == "core" else {"": wanted}
     for command, options in wanted.items():
@@ -302,7 +306,7 @@ def test_every_option_is_called_and_takes_what_it_did(program: str) -> None:
 
 def test_help_lists_all_commands_options_and_choices_that_it_did() -> None:
     before = json.loads(lzma.decompress((EXPECTED / "helps.json.xz").read_bytes()))
-    found = before_house.help_texts()
+    found = before_house_interface.help_texts()
     for name, text in before.items():
         assert listed_in(text)
         assert listed_in(text) <= listed_in(found[name]), f"{name} --help"

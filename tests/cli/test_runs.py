@@ -196,7 +196,7 @@ def test_deleting_without_a_terminal_needs_yes(core, runs):
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 130, 1), (b"\x04", 130, 1)])
-def test_a_person_is_asked_before_a_run_is_deleted(tmp_path, answer, code, left):
+def test_deleting_a_run_asks_for_confirmation(tmp_path, answer, code, left):
     run = make_run(tmp_path / "runs", images=False)
     leader, follower = pty.openpty()
     done = subprocess.Popen(

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from core.config import RunConfig
-from core.figures import Drawn, Missing, draw_all, load_figure_data, quality, style
+from core.figures import DrawnFigure, MissingFigure, draw_all, load_figure_data, quality, style
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
@@ -73,12 +73,12 @@ def read_figure_data(root: Path):
     return load_figure_data(RunStore(root).infos())
 
 
-def draw_figures(root: Path, **options) -> dict[str, Drawn | Missing]:
+def draw_figures(root: Path, **options) -> dict[str, DrawnFigure | MissingFigure]:
     return {one.key: one for one in draw_all(read_figure_data(root), **options)}
 
 
-def missing_reasons(found: dict[str, Drawn | Missing]) -> dict[str, str]:
-    return {key: one.reason for key, one in found.items() if isinstance(one, Missing)}
+def missing_reasons(found: dict[str, DrawnFigure | MissingFigure]) -> dict[str, str]:
+    return {key: one.reason for key, one in found.items() if isinstance(one, MissingFigure)}
 
 
 def figure_bytes(figure, kind: str) -> bytes:

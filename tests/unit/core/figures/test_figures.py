@@ -11,8 +11,8 @@ from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, Tra
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import (
-    Drawn,
-    Missing,
+    DrawnFigure,
+    MissingFigure,
     draw_all,
     images,
     load_figure_data,
@@ -46,7 +46,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def figures(grid: Path) -> dict[str, Drawn | Missing]:
+def figures(grid: Path) -> dict[str, DrawnFigure | MissingFigure]:
     return draw_figures(grid)
 
 
@@ -219,7 +219,7 @@ def test_odd_runs_can_be_drawn(tmp_path):
     }
     for key, one in found.items():
         assert re.fullmatch(r"[A-Za-z0-9.-]+", key)
-        if isinstance(one, Drawn):
+        if isinstance(one, DrawnFigure):
             assert figure_bytes(one.figure, "svg")
 
 

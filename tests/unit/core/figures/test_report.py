@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
-from core.figures import Missing, draw_all, load_figure_data, report, tables, write_report
+from core.figures import MissingFigure, draw_all, load_figure_data, report, tables, write_report
 from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
@@ -118,7 +118,7 @@ def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
 def test_figures_that_are_missing_are_listed_with_their_reasons(tmp_path):
     make_run_grid(tmp_path, images=False, state=State.QUEUED)
     data = read_figure_data(tmp_path)
-    text = report.report_html(data, [Missing("6.8-long", "The long one", "no run is <long> enough")])
+    text = report.report_html(data, [MissingFigure("6.8-long", "The long one", "no run is <long> enough")])
     assert "<li>The long one: no run is &lt;long&gt; enough</li>" in text
     assert "No run has been evaluated yet; run core evaluate." in text
 
