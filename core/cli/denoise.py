@@ -23,7 +23,7 @@ from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def command(
 
     loaded = load_model(found, device)
     run_steps = loaded.config.sample.steps
-    loaded = replace(loaded, config=sampling.applied_to(loaded.config))
+    loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
@@ -104,7 +104,7 @@ def command(
     settings = loaded.config.sample
     meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": settings.sampler, "seed": str(seed)}
     with writing_out(out):
-        write_sheet(out, to_tiles(strip), columns=3, meta=meta)
+        write_sheet(out, to_channels_last(strip), columns=3, meta=meta)
     if as_json:
         shown = strip.astype(np.float64) / 255.0
         emit_json(
@@ -130,7 +130,7 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_images(to_tiles(strip))
+        emit_images(to_channels_last(strip))
 
 
 def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:

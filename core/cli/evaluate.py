@@ -29,7 +29,7 @@ from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import with_absolute_paths
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
-from core.runs.progress import Say, reporting_evaluation
+from core.runs.progress import ProgressCallback, reporting_evaluation
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class _Session:
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
         self.label = ""
-        self.report: Say = lambda doing, done, total: None
+        self.report: ProgressCallback = lambda doing, done, total: None
         self._device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:

@@ -19,7 +19,7 @@ from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 COLUMNS = 8
@@ -73,11 +73,11 @@ def command(
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=sampling.applied_to(loaded.config))
+    loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     with progress_bar("sampling", "network calls") as report:
         values = draw(loaded, count, seed=seed, report=report)
     settings = loaded.config.sample
-    pixels = to_tiles(to_pixels(values))
+    pixels = to_channels_last(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
         "sampler": settings.sampler,

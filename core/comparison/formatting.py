@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.runs import METRICS, Evaluation
-from core.sampling_names import WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 from core.statistics.estimate import Estimate
 
 MISSING = "–"
@@ -25,7 +25,7 @@ def sampler_text(evaluation: Evaluation) -> str:
     """What drew the samples, and in which way that is not the usual one."""
     if not evaluation.sampler:
         return "from a file"
-    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in WITH_ETA else ""
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in SAMPLERS_WITH_ETA else ""
     spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
     return (
         f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{_CLIPPED.get(evaluation.clip, '')}"

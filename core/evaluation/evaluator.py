@@ -246,7 +246,7 @@ def evaluate_run(
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), evaluator.images
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     if loaded.shape != data.heldout.shape[1:]:
         raise UserError(
             f"{sanitize(run.id)}: has learnt pictures of {list(loaded.shape)}, but {data.name} is of "
@@ -302,7 +302,7 @@ def plan_evaluation(
     """
     from core.training.checkpoint import read_checkpoint  # torch takes seconds to import
 
-    config = drawing.applied_to(run.read().config)
+    config = drawing.apply_to(run.read().config)
     how = config.sample
     _, position = read_checkpoint(run, "no tensor")
     return Evaluation(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
-from core.data.cache import CachedSet, fingerprint, open_set, set_folder
+from core.data.cache import CachedSet, fingerprint, open_set, set_dir
 from core.data.folder import NotAnImageError, image_files, load_image, to_grey
 from core.errors import UserError
 from core.figures.figure_data import FigureData
@@ -37,9 +37,7 @@ def load_user_image(path: Path) -> Pixels:
     try:
         pixels, has_colour = load_image(path, USER_IMAGE_SIZE)
     except NotAnImageError as error:
-        raise UserError(
-            f"--picture {sanitize(str(path))}: not an image that can be used ({error})"
-        ) from error
+        raise UserError(f"--picture {sanitize(str(path))}: cannot be used ({error})") from error
     return pixels if has_colour else to_grey(pixels[None])[0]
 
 
@@ -66,7 +64,7 @@ def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
         except UserError:
             continue
         mark = fingerprint(recipe, files)
-        found = open_set(set_folder(folder, recipe, mark), mark, count=1, heldout=1)
+        found = open_set(set_dir(folder, recipe, mark), mark, count=1, heldout=1)
         if found is not None:
             return found
     return None

@@ -10,7 +10,7 @@ from core.config import RunConfig
 from core.figures.figure_data import CannotDrawError, Series
 from core.figures.layout import TileRow, tile_figure
 from core.imaging import Sheet, read_sheet
-from core.runs.trajectory import visited_timesteps
+from core.runs.trajectory import state_timesteps
 
 Strip = tuple[int, Sheet]
 """The epoch after which a strip was drawn, and its sheet: one row of states per starting noise."""
@@ -36,7 +36,7 @@ def shown_timesteps(config: RunConfig, states: int) -> list[int]:
         config: the run's configuration.
         states: number of images in a row of the strip.
     """
-    visited = visited_timesteps(config)
+    visited = state_timesteps(config)
     shown = np.linspace(0, len(visited) - 1, min(states, len(visited))).round().astype(int)
     return [visited[index] for index in shown]
 

@@ -14,7 +14,7 @@ from core.config import ScheduleConfig
 from core.figures.figure_data import FigureData, distinct_schedules
 from core.figures.layout import TileRow, legend, legend_height, panel_grid, set_row_ylabels, tile_figure
 from core.figures.style import SeriesStyle
-from core.imaging import to_pixels, to_tiles
+from core.imaging import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Schedule
 
 NOISE_SEED: Final = 0
@@ -99,7 +99,7 @@ def draw_noising(named: Sequence[NamedSchedule], image: NDArray[np.uint8]) -> Fi
     for label, style, schedule in named:
         steps = [round(share * schedule.timesteps) for share in shares]
         states = np.stack([q_sample(x0, schedule, t, eps) for t in steps])
-        rows.append(TileRow(label, list(to_tiles(to_pixels(states))), style))
+        rows.append(TileRow(label, list(to_channels_last(to_pixels(states))), style))
     if len(longest) == 1:
         (timesteps,) = longest
         times = [str(round(share * timesteps)) for share in shares]

@@ -124,7 +124,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the old run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(with_absolute_paths(old).changeable()))
+    table = tomli.loads(encode_toml(with_absolute_paths(old).unresolved()))
     config = with_absolute_path(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
@@ -150,7 +150,7 @@ def remove(run: RunDirectory) -> str:
     _refuse_live(run)
     with run.lock(wait=_LOCK_WAIT):
         _refuse_live(run)
-        trash = run.discard()
+        trash = run.move_to_trash()
     try:
         if trash.is_symlink():  # a run that lies elsewhere: the link goes, the run stays
             trash.unlink()

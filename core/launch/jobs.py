@@ -19,7 +19,7 @@ from core.runs.progress import (
     write_evaluation_progress,
 )
 from core.runs.results import Evaluation
-from core.sampling_names import WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 
 THREADS: Final = 1
 NICENESS: Final = 10
@@ -51,7 +51,7 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
         command += ["--count", str(like.count), "--heldout", str(like.heldout)]
         command += ["--sampler", like.sampler, "--steps", str(like.steps)]
         command += ["--spacing", like.spacing, "--clip", str(like.clip)]
-        command += ["--eta", str(like.eta)] if like.sampler in WITH_ETA else []
+        command += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
     environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
     try:
         with (wanted[0].path / LOG_NAME).open("wb") as log:
@@ -67,7 +67,7 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         # It will speak for itself when it comes to each of them.
-        if identity := ProcessIdentity.of_pid(process.pid):
+        if identity := ProcessIdentity.from_pid(process.pid):
             for run in wanted:
                 write_evaluation_progress(run, EvaluationProgress(identity=identity))
     except OSError as error:

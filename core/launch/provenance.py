@@ -12,7 +12,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.data.recipe import absolute_dataset
-from core.files.untrusted import absolute
+from core.files.untrusted import absolute_if_exists
 from core.runs.directory import RunFile
 from core.runs.process import host_name
 
@@ -50,7 +50,7 @@ def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunC
         directory: what relative paths start at; the working directory unless given.
     """
     dataset, file = absolute_dataset(config.data.dataset, directory), config.schedule.file
-    betas = (absolute(Path(file), directory) or file) if file else file
+    betas = (absolute_if_exists(Path(file), directory) or file) if file else file
     return msgspec.structs.replace(
         config,
         data=msgspec.structs.replace(config.data, dataset=dataset),

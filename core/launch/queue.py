@@ -42,7 +42,7 @@ from core.launch.runner import Runner
 from core.launch.runner_lock import enqueueing, hold_runner_lock, read_runner
 from core.launch.subprocess_env import WORKER_MODULE, environment_for_children
 from core.runs.directory import RunDirectory
-from core.runs.process import alive, send_signal
+from core.runs.process import is_alive, send_signal
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
@@ -83,7 +83,7 @@ def enqueue(
         except BaseException:
             for run in made:
                 with contextlib.suppress(UserError):
-                    shutil.rmtree(run.discard(), ignore_errors=True)
+                    shutil.rmtree(run.move_to_trash(), ignore_errors=True)
             raise
     return made
 
@@ -118,12 +118,12 @@ def ensure_runner(
     had_its_way = wish in _WISHES
     _WISHES.add(wish)
     there = read_runner(root)
-    if there is not None and alive(there.identity):
+    if there is not None and is_alive(there.identity):
         if not asked or had_its_way or (there.device, there.slots) == (device, slots):
             return False
         send_signal(there.identity, signal.SIGTERM)
         deadline = time.monotonic() + _REPLACE_WAIT
-        while alive(there.identity) and time.monotonic() < deadline:
+        while is_alive(there.identity) and time.monotonic() < deadline:
             time.sleep(0.01)
     command = [sys.executable, "-P", "-m", "core.launch.queue", str(root), "--device", device]
     command += ["--slots", str(slots)] if slots is not None else []

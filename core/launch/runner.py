@@ -17,6 +17,7 @@ import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature
 from core.files.untrusted import open_regular
 from core.launch.devices import Plan, Slot
 from core.launch.runner_lock import RunnerLock, between_enqueueings
@@ -40,7 +41,7 @@ class _Worker:
     run: RunDirectory
     process: "subprocess.Popen[bytes]"
     slot: Slot
-    signature: tuple[int, int, int]
+    signature: FileSignature
     log_start: int
 
 
@@ -226,7 +227,7 @@ def _log_killed(run: RunDirectory, code: int) -> None:
         log.write(f"{words}\n".encode())
 
 
-def _fail_if_queued(run: RunDirectory, signature: tuple[int, int, int], error: str) -> bool:
+def _fail_if_queued(run: RunDirectory, signature: FileSignature, error: str) -> bool:
     """Mark a run as failed if its status is still the file that it was; False when that could not be written."""
     try:
         with run.lock():
@@ -268,9 +269,8 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _signature(run: RunDirectory) -> tuple[int, int, int]:
-    found = os.stat(run.status_file)
-    return found.st_mtime_ns, found.st_ino, found.st_size
+def _signature(run: RunDirectory) -> FileSignature:
+    return FileSignature.from_stat(os.stat(run.status_file))
 
 
 def _remove_leftovers(root: Path) -> None:

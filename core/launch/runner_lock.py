@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import same_file, try_flock, wait_for_flock
+from core.files.locks import is_same_file, open_lock_file, try_flock, wait_for_flock
 from core.files.untrusted import open_regular
-from core.runs.process import ProcessIdentity, alive
+from core.runs.process import ProcessIdentity, is_alive
 
 _ACQUIRE_WAIT: Final = 5.0
 _SIZE_LIMIT: Final = 4096
@@ -45,7 +45,7 @@ class RunnerLock:
 
     def is_ours(self) -> bool:
         """Whether the file is still there: the runs folder may have been deleted, and even made anew."""
-        return same_file(self._handle, self._path)
+        return is_same_file(self._handle, self._path)
 
 
 def read_runner(root: Path | str) -> RunnerInfo | None:
@@ -88,11 +88,11 @@ def _acquire(path: Path) -> int | None:
     deadline = time.monotonic() + _ACQUIRE_WAIT
     while True:
         handle = _open(path)
-        if try_flock(handle) and same_file(handle, path):
+        if try_flock(handle) and is_same_file(handle, path):
             return handle
         os.close(handle)
         there = read_runner(path.parent)
-        if (there is not None and alive(there.identity)) or time.monotonic() >= deadline:
+        if (there is not None and is_alive(there.identity)) or time.monotonic() >= deadline:
             return None
         time.sleep(0.02)
 
@@ -128,6 +128,6 @@ def between_enqueueings(root: Path) -> Iterator[bool]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        return open_lock_file(path)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error

@@ -10,7 +10,7 @@ from core.launch.devices import Plan
 from core.launch.subprocess_env import environment_for_children
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.trajectory import Progress, TrajectorySpec, read_progress, write_progress
+from core.runs.trajectory import Progress, TrajectorySpec, read_trajectory_progress, write_trajectory_progress
 
 MODULE: Final = "core.training.trajectory_worker"
 THREADS: Final = 1
@@ -53,14 +53,14 @@ def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan:
             )
         _STARTED.append(process)
         # It will speak for itself once torch is imported, which takes seconds.
-        if identity := ProcessIdentity.of_pid(process.pid):
+        if identity := ProcessIdentity.from_pid(process.pid):
             for run in wanted:
-                write_progress(run, spec, Progress(identity=identity, total=spec.steps))
+                write_trajectory_progress(run, spec, Progress(identity=identity, total=spec.steps))
     except OSError as error:
         raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
     return len(wanted)
 
 
 def _is_computed(run: RunDirectory, spec: TrajectorySpec) -> bool:
-    progress = read_progress(run, spec)
+    progress = read_trajectory_progress(run, spec)
     return progress is not None and not progress.error

@@ -9,7 +9,7 @@ import torch
 from core.config.schema import SampleConfig
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunDirectory
 from core.training.loop import Trainer
 
@@ -87,7 +87,7 @@ def draw_epoch(run: RunDirectory, trainer: Trainer, tick: Callable[[], bool]) ->
         run.reverse.mkdir(exist_ok=True)
         write_sheet(
             _files(run, epoch)[1],
-            to_tiles(to_pixels(rows.numpy())),
+            to_channels_last(to_pixels(rows.numpy())),
             columns=len(shown),
             meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
         )
@@ -111,7 +111,7 @@ def _write_samples(run: RunDirectory, trainer: Trainer, epoch: int, images: torc
     run.samples.mkdir(exist_ok=True)
     write_sheet(
         _files(run, epoch)[0],
-        to_tiles(to_pixels(images[:count].cpu().numpy())),
+        to_channels_last(to_pixels(images[:count].cpu().numpy())),
         columns=min(count, _SHEET_COLUMNS),
         meta={"epoch": str(epoch), "schedule": trainer.config.schedule.name},
     )

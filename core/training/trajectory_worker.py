@@ -23,11 +23,16 @@ from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
-from core.imaging import to_pixels, to_tiles
+from core.imaging import to_channels_last, to_pixels
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.trajectory import Progress, TrajectorySpec, clear_progress, write_progress
-from core.sampling_names import WITH_ETA
+from core.runs.trajectory import (
+    Progress,
+    TrajectorySpec,
+    clear_trajectory_progress,
+    write_trajectory_progress,
+)
+from core.sampling_names import SAMPLERS_WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
 from core.training.sample_sheets import sampler_generator, starting_noises
 from core.training.worker import explain
@@ -57,7 +62,7 @@ def compute(
     sample = loaded.config.sample
     noise = starting_noises(sample, loaded.shape)
     own = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
-    if not own or (spec.sampler in WITH_ETA and sample.eta == 0.0):
+    if not own or (spec.sampler in SAMPLERS_WITH_ETA and sample.eta == 0.0):
         # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
         noise = noise[: sample.reverse_count]
     options = SamplerOptions(steps=spec.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
@@ -91,7 +96,7 @@ def compute(
 
 
 def _tiles(images: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.from_numpy(to_tiles(to_pixels(images[:count].cpu().numpy())))
+    return torch.from_numpy(to_channels_last(to_pixels(images[:count].cpu().numpy())))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -116,7 +121,7 @@ def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
     me, spoken = ProcessIdentity.current(), 0.0
 
     def say(done: int, error: str = "") -> None:
-        write_progress(run, spec, Progress(identity=me, done=done, total=spec.steps, error=error))
+        write_trajectory_progress(run, spec, Progress(identity=me, done=done, total=spec.steps, error=error))
 
     def report(done: int) -> None:
         nonlocal spoken
@@ -130,7 +135,7 @@ def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
         traceback.print_exc()
         say(0, explain(error))
         return False
-    clear_progress(run, spec)
+    clear_trajectory_progress(run, spec)
     return True
 
 

@@ -133,13 +133,13 @@ class Worker:
 
     def _on_report(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
         if isinstance(report, StepsReport):
-            metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
+            metrics.append_steps(report.first_step, report.epoch, self._elapsed(), report.losses)
             self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
             due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
             if due and trainer.batch < trainer.batches:
                 self._checkpoint(trainer, metrics)
             return
-        metrics.epoch(
+        metrics.append_epoch(
             EpochRecord(
                 epoch=report.epoch,
                 step=report.step,

@@ -97,7 +97,7 @@ def test_the_users_image_replaces_the_default_one(runs, tmp_path, capsys):
         (["--out", "file"], "file"),
         (["--out", "file/below"], "--out file/below: cannot be made (Not a directory)"),
         (["--picture", "none.png"], "--picture none.png: no such file"),
-        (["--picture", "file"], "--picture file: not an image that can be used (no picture)"),
+        (["--picture", "file"], "--picture file: cannot be used (not an image)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -143,7 +143,7 @@ def test_core_evaluate_reports_its_progress(tmp_path: Path, monkeypatch: pytest.
         seen.append(what.doing)
 
     monkeypatch.setattr("core.runs.progress.write_evaluation_progress", remember)
-    monkeypatch.setattr("core.runs.progress._SECONDS", 0.0)
+    monkeypatch.setattr("core.runs.progress._WRITE_INTERVAL", 0.0)
     assert run_command(["evaluate", "latest", "--count", "8"]) == 0
     assert seen[0] == "getting ready"
     assert {"sampling", "fitting samples", "likelihood", "reconstruction"} <= set(seen)

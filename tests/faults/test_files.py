@@ -47,7 +47,7 @@ def test_a_temporary_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_half_a_metrics_line_is_taken_back_when_its_write_fails(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path / "metrics.jsonl") as metrics:
-        metrics.steps(1, 1, 0.1, [0.5])
+        metrics.append_steps(1, 1, 0.1, [0.5])
         whole, real = metrics.offset, metrics._file
 
         class Full:
@@ -61,10 +61,10 @@ def test_half_a_metrics_line_is_taken_back_when_its_write_fails(tmp_path: Path) 
 
         metrics._file = Full()  # type: ignore[assignment]
         with pytest.raises(OSError, match="No space left"):
-            metrics.steps(2, 1, 0.2, [0.25])
+            metrics.append_steps(2, 1, 0.2, [0.25])
         metrics._file = real
         assert (tmp_path / "metrics.jsonl").stat().st_size == whole
-        metrics.steps(2, 1, 0.2, [0.25])
+        metrics.append_steps(2, 1, 0.2, [0.25])
     tail = MetricsTail(tmp_path / "metrics.jsonl")
     tail.poll()
     assert (tail.losses.tolist(), tail.damaged) == ([0.5, 0.25], 0)
@@ -83,7 +83,7 @@ def test_the_last_word_of_a_run_on_a_full_disk_takes_what_was_kept_aside(
         real(path, data, fsync=fsync)
 
     with run.claim(device="cpu", threads=1) as status:
-        assert (run.path / ".reserve").stat().st_size == module.RESERVE
+        assert (run.path / ".reserve").stat().st_size == module.RESERVE_BYTES
         monkeypatch.setattr(module, "atomic_write", full)
         with pytest.raises(OSError, match="No space left"):
             run.write_status(status)

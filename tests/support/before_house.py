@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from core.cli.main import run as run_command
-from core.data.cache import fingerprint, set_folder
+from core.data.cache import fingerprint, set_dir
 from core.data.recipe import find_data_recipe
 from core.imaging import read_sheet
 from core.recipes.load import load_recipe
@@ -210,7 +210,7 @@ def dataset_folders(house: Path) -> dict[str, str]:
     """Return the folder of each named recipe's data set, whose name has a hash of all that determines the pixels."""
     folder = house / "datasets"
     recipes = [find_data_recipe(name, folder) for name in ("array", "high", "low", "tiny")]
-    return {one.name: set_folder(folder, one, fingerprint(one, [])).name for one in recipes}
+    return {one.name: set_dir(folder, one, fingerprint(one, [])).name for one in recipes}
 
 
 def array_digests(folder: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from core.config.schema import RunConfig
 from core.launch.queue import enqueue
 from core.launch.runner_lock import read_runner
 from core.launch.subprocess_env import WORKER_MODULE, command_line
-from core.runs import RunDirectory, RunStore, State, alive
+from core.runs import RunDirectory, RunStore, State, is_alive
 
 WORKER = "tests.support.fake_worker"
 
@@ -63,7 +63,7 @@ def cleaned(folder: Path) -> Iterator[Path]:
     root = folder / "runs"
     yield root
     runner = read_runner(root)
-    if runner is not None and alive(runner.identity):
+    if runner is not None and is_alive(runner.identity):
         os.kill(runner.identity.pid, signal.SIGKILL)
     for process in psutil.process_iter(["cmdline"]):
         if str(folder) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():

@@ -147,7 +147,7 @@ async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> Non
         wall, chart = driven.board.query_one(ImageWall), driven.board.query_one(LossChart)
         before = chart.series[0].losses
         with MetricsWriter(run.metrics_file) as writer:
-            writer.steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
+            writer.append_steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
         sheet(run.samples / "epoch-0003.png", 0.5, seed=3)
         await driven.until(lambda: wall.columns[0].note == "epoch 3")
         await driven.until(lambda: len(chart.series[0].losses) == len(before) + 60)

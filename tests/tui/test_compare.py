@@ -282,7 +282,7 @@ async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> Non
         screen = await compare(driven)
         chart = screen.query_one(LossChart)
         with MetricsWriter(run.metrics_file) as writer:
-            writer.steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
+            writer.append_steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
         sheet(run.samples / "epoch-0004.png", 0.9, seed=3)
         await driven.until(lambda: len(chart.series[0].losses) == 4 * STEPS)
         await driven.until(lambda: screen.query_one(ImageWall).columns[0].note == "epoch 4")

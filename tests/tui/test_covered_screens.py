@@ -30,7 +30,7 @@ async def test_a_board_that_is_covered_is_drawn_once_it_is_seen_again(tmp_path: 
         assert not driven.board.is_current
         shown = driven.board.query_one(RunTable)._shown[0].run
         with MetricsWriter(run.metrics_file) as metrics:
-            metrics.steps(2 * STEPS + 1, 3, 99.0, [0.0123])
+            metrics.append_steps(2 * STEPS + 1, 3, 99.0, [0.0123])
         # Whatever comes behind this message finds it taken; the table below is as it was.
         await driven.until(lambda: driven.board.choice.runs[0].losses[-1] == 0.0123)
         await driven.pilot.pause()

@@ -135,7 +135,7 @@ async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         (tmp_path / "data").rmdir()
         (tmp_path / "data").write_text("in the way")
         await driven.press("m")
-        await driven.until(lambda: any("cannot be kept here" in said for said in driven.said()))
+        await driven.until(lambda: any("cannot be saved here" in said for said in driven.said()))
 
 
 async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> None:

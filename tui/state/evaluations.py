@@ -8,15 +8,15 @@ from core.comparison.compare import Comparison, compare
 from core.comparison.grouping import Member, chosen
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.runs.progress import FILE_NAME as EVALUATING_FILE
 from core.runs.progress import EvaluationProgress, read_evaluation_progress
 from core.runs.results import FILE_NAME as EVALUATED_FILE
 from core.runs.results import Evaluation, read_evaluations
 from core.runs.store import RunInfo
-from tui.state.reader import Signature, signature
 from tui.state.snapshot import RunSnapshot
 
-Seen = tuple[Signature | None, Signature | None]
+Seen = tuple[FileSignature | None, FileSignature | None]
 _UNSEEN: Final = ((-1, -1, -1), None)
 
 

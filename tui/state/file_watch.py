@@ -5,22 +5,12 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.signature import FileSignature, signature
 from core.runs.directory import RunDirectory
 from core.runs.results import FILE_NAME, read_evaluations
 
-Signature = tuple[int, int, int]
-
 SETTLE_SECONDS: Final = 2.0
-_NEVER: Final = (-1, -1, -1)
-
-
-def signature(path: Path) -> Signature | None:
-    """What changes whenever a file is replaced or appended to; None when there is no such file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+_NEVER: Final = FileSignature(-1, -1, -1)
 
 
 @dataclass(slots=True)
@@ -32,7 +22,7 @@ class WatchedDir:
     """
 
     path: Path
-    seen: Signature | None = None
+    seen: FileSignature | None = None
     is_settled: bool = False
     changed_at: float = -1e18
     listed_at: float = -1e18
@@ -53,7 +43,7 @@ class EvaluationFile:
     """What was found when a run was judged, read again when its file is another."""
 
     run: RunDirectory
-    _seen: Signature | None = _NEVER
+    _seen: FileSignature | None = _NEVER
     _rate: float | None = None
 
     def changed(self) -> bool:

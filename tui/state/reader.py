@@ -19,15 +19,14 @@ import msgspec
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.launch.runner_lock import read_runner
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
-from core.runs.process import alive, effective_state, stall_warning
+from core.runs.process import effective_state, is_alive, stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 from tui.state.file_watch import EvaluationFile, WatchedDir
-from tui.state.file_watch import Signature as Signature
-from tui.state.file_watch import signature as signature
 from tui.state.snapshot import RunSnapshot, Snapshot
 
 Clock = Callable[[], float]
@@ -44,7 +43,7 @@ CALM_RUNS = 500
 def runner_is_alive(root: Path) -> bool:
     """Whether somebody starts the runs that are queued in a folder, as far as this machine can tell."""
     runner = read_runner(root)
-    return runner is not None and alive(runner.identity) is not False
+    return runner is not None and is_alive(runner.identity) is not False
 
 
 @dataclass(slots=True)
@@ -59,8 +58,8 @@ class _Watched:
     snapshot: RunSnapshot | None = None
     problem: RunProblem | None = None
     status: Status | None = None
-    status_seen: Signature | None = None
-    file_seen: Signature | None = None
+    status_seen: FileSignature | None = None
+    file_seen: FileSignature | None = None
     quiet: bool = False
     next_read: float = -1e18
     next_liveness: float = -1e18
@@ -149,7 +148,7 @@ class RunsReader:
 
     def _list(self) -> bool:
         """Bring the watched runs in line with the folder's entries; whether that changed anything."""
-        found = {directory.id: directory for directory in self._store.listed()}
+        found = {directory.id: directory for directory in self._store.runs_by_name()}
         if found.keys() == self._watched.keys():
             return False
         unread = set(self._unread)

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from core.config import RunConfig
-from core.config.load import apply_overrides, decode, set_key
+from core.config.load import apply_overrides, decode
+from core.config.tables import set_key
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
@@ -77,7 +78,7 @@ class RunDraft:
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "RunDraft":
         """Start from configurations, at least one, that may differ in their schedules."""
-        configs = [config.changeable() for config in configs]
+        configs = [config.unresolved() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
         return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.signature import FileSignature, signature
 from core.imaging.sheet import Sheet, read_sheet
 
 KEPT_SHEETS: Final = 256
@@ -26,19 +27,17 @@ class SheetCache:
             raise ValueError(f"expected a capacity of at least 1, got {capacity}")
         self.capacity = capacity
         self.reads = 0
-        self._sheets: OrderedDict[Path, tuple[tuple[int, int, int], Sheet | None]] = OrderedDict()
+        self._sheets: OrderedDict[Path, tuple[FileSignature, Sheet | None]] = OrderedDict()
 
     def sheet(self, path: Path) -> Sheet | None:
         """The sheet in a file; None when there is none that can be read.
 
         The same object is handed out until the file changes, so a caller may compare by identity.
         """
-        try:
-            stat = path.stat()
-        except OSError:
+        seen = signature(path)
+        if seen is None:
             self._sheets.pop(path, None)
             return None
-        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
         kept = self._sheets.get(path)
         if kept is not None and kept[0] == seen:
             self._sheets.move_to_end(path)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
+from core.files.signature import FileSignature, signature
 from core.imaging.sheet import Sheet
-from core.runs.trajectory import Trajectory, TrajectorySpec, read_progress, visited_timesteps
-from tui.state.reader import Signature, signature
+from core.runs.trajectory import Trajectory, TrajectorySpec, read_trajectory_progress, state_timesteps
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 
@@ -64,7 +64,7 @@ def saved_strip(sheet: Sheet, epoch: int, config: RunConfig) -> SavedStrip | Non
     steps = config.sample.steps or config.schedule.timesteps
     if rest or sheet.columns < 2 or steps < sheet.columns - 1:
         return None
-    visited = visited_timesteps(config, steps)
+    visited = state_timesteps(config, steps)
     shown = np.linspace(0, steps, sheet.columns).round().astype(int)
     states = sheet.images.reshape(starts, sheet.columns, *sheet.images.shape[1:]).swapaxes(0, 1)
     return SavedStrip(epoch, tuple(visited[index] for index in shown), states)
@@ -76,7 +76,7 @@ class TrajectoryCache:
     def __init__(self, cache: SheetCache | None = None) -> None:
         self._sheets = cache or SheetCache()
         self._strips: dict[Path, tuple[Sheet, SavedStrip | None]] = {}
-        self._specs: dict[Path, tuple[Signature, Trajectory | None]] = {}
+        self._specs: dict[Path, tuple[FileSignature, Trajectory | None]] = {}
         self._images: OrderedDict[tuple[object, ...], tuple[ImageStates, Pixels | None]] = OrderedDict()
 
     def kept(self, run: RunSnapshot, epoch: int | None) -> SavedStrip | None:
@@ -152,7 +152,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
             return "nothing that early"
         every = run.file.config.sample.reverse_every
         return f"its first strip comes with epoch {every}" if not run.state.is_ended else "kept no strip"
-    if progress := read_progress(run.run, spec):
+    if progress := read_trajectory_progress(run.run, spec):
         done = f"computing: {100 * progress.done // max(1, progress.total)}%" if progress.done else ""
         return progress.error or done or "about to be computed"
     if not run.run.checkpoint.exists():

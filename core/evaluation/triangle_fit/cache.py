@@ -17,11 +17,11 @@ from core.evaluation.triangle_fit import fit, initial_guess, raster
 from core.evaluation.triangle_fit.fit import TriangleFits, find_edge
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.atomic import atomic_path, atomic_write
-from core.files.untrusted import DAMAGED_NPY
+from core.files.untrusted import NPY_ERRORS
 
 _NAMES: Final = tuple(field.name for field in fields(TriangleFits) if field.name != "edge")
 # zipfile raises NotImplementedError for a compression that it does not know, as a changed byte may name one.
-_DAMAGED: Final = (OSError, *DAMAGED_NPY, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DAMAGED: Final = (OSError, *NPY_ERRORS, NotImplementedError, zipfile.BadZipFile, zlib.error)
 
 
 def cached_fits(

@@ -18,7 +18,7 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.imaging import read_sheet
-from core.runs.overlay import Overlay, pixels_mark, read_overlay, write_overlay
+from core.runs.overlay import Overlay, pixels_hash, read_overlay, write_overlay
 
 NICENESS: Final = 10
 """Whoever looks can wait a little; the training beside it should not have to."""
@@ -42,7 +42,7 @@ def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
     shaped = ~(fits.near_empty | np.isnan(fits.soft_iou))
     corners = fits.vertices.reshape(-1, 6)
     return Overlay(
-        of=pixels_mark(images),
+        images_hash=pixels_hash(images),
         edge=edge,
         corners=[tuple(one.tolist()) if known else None for one, known in zip(corners, shaped, strict=True)],
         soft_iou=[

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.color import Color
 
-from core.imaging.outline import filled, outlined
+from core.files.signature import FileSignature, signature
+from core.imaging.outline import draw_outline, filled_triangle
 from core.imaging.resize import fit_image
 from core.runs.overlay import Overlay, overlay_path, read_overlay
 from tui.screens.datasets.grey_histogram import GreyShares, grey_of_each, grey_shares
 from tui.screens.datasets.preview import DatasetPreview, Split, runs_on
-from tui.state.reader import Signature, signature
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.gallery import sheet_at
@@ -63,7 +63,7 @@ class DatasetBrowser:
     epoch: int | None = None
     zoom: int | None = None
     cache: SheetCache = field(default_factory=SheetCache)
-    _overlays: dict[Path, tuple[Signature, Pixels, Overlay | None]] = field(default_factory=dict)
+    _overlays: dict[Path, tuple[FileSignature, Pixels, Overlay | None]] = field(default_factory=dict)
     _greys: tuple[Pixels, GreyShares] | None = None
     _tiles: OrderedDict[tuple[object, ...], tuple[BrowserSide, list[WallColumn]]] = field(
         default_factory=OrderedDict
@@ -202,6 +202,6 @@ def _with_triangle(side: BrowserSide, place: int, image: Pixels, outline: str, k
     placed = [number * scale for number in corners]
     red, green, blue = Color.parse(outline).rgb
     return [
-        WallColumn(title, outlined(image, placed, (red, green, blue))[None], color=side.color),
-        WallColumn(f"IoU {soft_iou:.3f}", filled(placed, height, width)[None], color=outline),
+        WallColumn(title, draw_outline(image, placed, (red, green, blue))[None], color=side.color),
+        WallColumn(f"IoU {soft_iou:.3f}", filled_triangle(placed, height, width)[None], color=outline),
     ]

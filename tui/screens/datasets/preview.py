@@ -8,11 +8,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.preview import first_images, ready_dataset
+from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names, default_data_dir, find_data_recipe
 from core.files.sanitize import sanitize
-from core.imaging.sheet import to_tiles
-from core.runs.overlay import pixels_mark
+from core.imaging.sheet import to_channels_last
+from core.runs.overlay import pixels_hash
 from tui.screens.datasets.grey_histogram import GreyShares, grey_shares
 from tui.state.snapshot import RunSnapshot
 
@@ -69,17 +69,17 @@ def preview_dataset(name: str) -> DatasetPreview:
         UserError: there is no such dataset, or none of its pictures can be read.
     """
     recipe = find_data_recipe(name)
-    made = ready_dataset(recipe)
+    made = existing_dataset(recipe)
     if made is not None:
         parts = {
-            heldout: _split(to_tiles(images), len(images))
+            heldout: _split(to_channels_last(images), len(images))
             for heldout, images in ((False, made.train), (True, made.heldout))
         }
         return DatasetPreview(name, recipe, parts, made.path, made.notes)
     count = TRIANGLES_SHOWN if recipe.kind == "triangles" else FILES_SHOWN
     totals = {False: recipe.count, True: recipe.heldout}
     parts = {
-        heldout: _split(to_tiles(first_images(recipe, count, heldout=heldout)), totals[heldout])
+        heldout: _split(to_channels_last(first_images(recipe, count, heldout=heldout)), totals[heldout])
         for heldout in (False, True)
     }
     return DatasetPreview(name, recipe, parts, None)
@@ -148,7 +148,7 @@ def _split(images: Pixels, total: int | None) -> Split:
     first = np.asarray(images[:COUNTED])
     height, width = images.shape[1:3]
     fitted = first[: max(1, FITTED_PIXELS // (height * width))]
-    return Split(images, total, grey_shares(first), fitted, pixels_mark(fitted))
+    return Split(images, total, grey_shares(first), fitted, pixels_hash(fitted))
 
 
 def _path(dataset: str) -> Path | str:

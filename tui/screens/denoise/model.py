@@ -8,7 +8,7 @@ import numpy as np
 from textual.content import Content
 
 from core.runs.trajectory import TrajectorySpec
-from core.sampling_names import SAMPLER_NAMES, WITH_ETA
+from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason, trajectory_spec
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
@@ -136,7 +136,7 @@ class DenoiseModel:
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
             parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
-        if self.sampler in WITH_ETA:
+        if self.sampler in SAMPLERS_WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
         if epochs := sorted({one.epoch for one in ways}):

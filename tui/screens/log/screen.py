@@ -9,9 +9,9 @@ from textual.screen import Screen
 from textual.widgets import Log, Static
 
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.files.untrusted import open_regular
 from tui.commands import LOG, bindings
-from tui.state.reader import Signature, signature
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar
@@ -39,7 +39,7 @@ class LogScreen(Screen[None]):
         super().__init__()
         self.run_shown = run
         self._path = run.run.log
-        self._seen: Signature | None = None
+        self._seen: FileSignature | None = None
         self._offset = 0
         self._partial = b""
         self._at_end = True

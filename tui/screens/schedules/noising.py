@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
-from core.config.load import decode, set_key
+from core.config.load import decode
 from core.config.schema import Section
+from core.config.tables import set_key
 from core.data.folder import NotAnImageError, load_image, to_grey
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
-from core.imaging.sheet import to_pixels, to_tiles
+from core.imaging.sheet import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
 from tui.state.formatting import schedule_of, setting_text
 from tui.state.run_draft import Field, error_of, parsed
@@ -154,7 +155,7 @@ def heldout_images(dataset: str, count: int = SHOWN_IMAGES) -> Pixels:
     Raises:
         UserError: there is no such dataset, or none of its pictures can be read.
     """
-    return to_tiles(first_images(find_data_recipe(dataset), count, heldout=True))
+    return to_channels_last(first_images(find_data_recipe(dataset), count, heldout=True))
 
 
 def own_image(path: str, size: int) -> Pixels:
@@ -169,4 +170,4 @@ def own_image(path: str, size: int) -> Pixels:
         file = Path(path).expanduser()
         said = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
         raise UserError(f"{path}: {said}; expected a picture") from reason
-    return to_tiles(image[None] if colour else to_grey(image[None]))
+    return to_channels_last(image[None] if colour else to_grey(image[None]))

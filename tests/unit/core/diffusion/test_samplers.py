@@ -17,7 +17,7 @@ from core.diffusion.samplers.registry import SAMPLERS, run_sampler, sample
 from core.diffusion.samplers.thresholding import threshold_x0
 from core.diffusion.samplers.unipc import sample_unipc
 from core.errors import UserError
-from core.sampling_names import SPACINGS, WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA, SPACINGS
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps
 from tests.support.samplers import PROCESSES, T, network, process, seeded, start
@@ -364,7 +364,7 @@ def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
         assert noise_added(sample_churn, eta) == pytest.approx(noise_added(sample_ddim, eta), rel=0.02)
 
 
-@pytest.mark.parametrize("name", WITH_ETA)
+@pytest.mark.parametrize("name", SAMPLERS_WITH_ETA)
 def test_at_eta_zero_nothing_is_drawn(name):
     generator = seeded()
     before = generator.get_state()
@@ -394,7 +394,7 @@ def test_gradients_stay_on_for_the_caller_between_states(name):
 
 
 @pytest.mark.parametrize("eta", [-0.1, 2.1, math.nan])
-@pytest.mark.parametrize("name", WITH_ETA)
+@pytest.mark.parametrize("name", SAMPLERS_WITH_ETA)
 def test_an_eta_out_of_bounds_is_refused(name, eta):
     with pytest.raises(UserError, match=f"expected eta from 0 to 2, got {eta}"):
         sample(name, network, process(), start(), SamplerOptions(eta=eta), generator=seeded())

@@ -69,16 +69,16 @@ def test_the_runs_own_sampler_steps_eta_and_clipping_are_used_unless_others_are_
     expected = sample("ddim", own.model, own.diffusion, noise, options, generator=generator)
     np.testing.assert_array_equal(draw(own, 3), expected.numpy())
     asked = SamplingOverrides(sampler="ddpm", steps=3, spacing="karras", clip="static")
-    other = dataclasses.replace(own, config=asked.applied_to(own.config))
+    other = dataclasses.replace(own, config=asked.apply_to(own.config))
     np.testing.assert_array_equal(draw(other, 3), draw(loaded(steps=3, spacing="karras"), 3))
 
 
 def test_an_eta_is_for_samplers_that_take_one():
     config = RunConfig(sample=SampleConfig(sampler="ddpm"))
-    assert SamplingOverrides(sampler="ddim", eta=0.5).applied_to(config).sample.eta == 0.5
-    assert SamplingOverrides().applied_to(config) == config
+    assert SamplingOverrides(sampler="ddim", eta=0.5).apply_to(config).sample.eta == 0.5
+    assert SamplingOverrides().apply_to(config) == config
     with pytest.raises(UserError, match=r"eta 0\.5: the sampler ddpm takes none; expected one of ddim"):
-        SamplingOverrides(eta=0.5).applied_to(config)
+        SamplingOverrides(eta=0.5).apply_to(config)
 
 
 def test_a_seed_means_the_same_images_each_time_and_another_means_others():

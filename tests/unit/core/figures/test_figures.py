@@ -232,7 +232,7 @@ def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
             epoch=3, step=120, elapsed=1.0, images_per_second=1.0, learning_rate=1.0, **numbers
         )
         with MetricsWriter(run.metrics_file) as writer:
-            writer.epoch(record)
+            writer.append_epoch(record)
     data = read_figure_data(tmp_path)
     with style.house_style():
         assert figure_bytes(losses.draw_losses(data)[0], "png")
@@ -254,7 +254,7 @@ def test_a_file_that_is_not_an_image_is_refused_before_anything_is_drawn(tmp_pat
     make_run_grid(tmp_path / "runs")
     data = read_figure_data(tmp_path / "runs")
     (tmp_path / "text.png").write_text("no picture")
-    for name, message in (("text.png", "not an image that can be used"), ("none.png", "no such file")):
+    for name, message in (("text.png", "cannot be used"), ("none.png", "no such file")):
         with pytest.raises(UserError, match=message):
             next(draw_all(data, tmp_path / name))
 

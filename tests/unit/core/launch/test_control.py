@@ -53,7 +53,7 @@ def test_stopping_what_has_ended_changes_nothing_and_says_so(root: Path, ended: 
 
 def test_stopping_a_live_run_signals_exactly_its_worker(root: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     run = fake(root, State.RUNNING, process=identity)
     assert control.stop(run) == f"{run.id}: asked its worker (pid {child.pid}) to stop"
@@ -64,7 +64,7 @@ def test_stopping_a_live_run_signals_exactly_its_worker(root: Path) -> None:
 
 def test_stopping_never_signals_a_stranger_with_the_same_pid(root: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     run = fake(root, State.RUNNING, process=identity, pid_started=identity.pid_started - 100)
     assert "nothing to stop, it is crashed" in control.stop(run)

@@ -37,10 +37,10 @@ from core.runs.trajectory import (
     Progress,
     Trajectory,
     TrajectorySpec,
-    clear_progress,
-    read_progress,
-    visited_timesteps,
-    write_progress,
+    clear_trajectory_progress,
+    read_trajectory_progress,
+    state_timesteps,
+    write_trajectory_progress,
 )
 from core.sampling_names import SPACINGS
 from core.training.checkpoint import load_model, make_diffusion, save_checkpoint
@@ -104,7 +104,7 @@ def test_a_trajectory_like_the_run_s_own_ends_in_the_run_s_own_images(
     compute(run, load_model(run), spec)
     kept = Trajectory(spec.path(run))
     assert kept.epoch == 1
-    assert list(kept.timesteps) == visited_timesteps(run.read().config, spec.steps)
+    assert list(kept.timesteps) == state_timesteps(run.read().config, spec.steps)
     assert kept.shape == (2, 16, 16) + (3,) * (channels == 3)
     strip = read_sheet(run.reverse / "epoch-0001.png")
     states = strip.images.reshape(2, strip.columns, *kept.shape[1:])
@@ -150,7 +150,7 @@ def test_the_timesteps_are_those_that_samplers_visit(timesteps: int, steps: int)
             generator=torch.Generator(),
         )
         expected = [state.timestep + 1 for state in spec]
-        assert visited_timesteps(config) == visited_timesteps(config, steps) == expected
+        assert state_timesteps(config) == state_timesteps(config, steps) == expected
 
 
 def write(path: Path, shape: tuple[int, ...] = (3, 2, 4, 4), **notes: str) -> None:
@@ -232,24 +232,24 @@ def test_one_that_is_cut_off_while_it_is_looked_at_is_said_to_be_damaged(tmp_pat
 
 def test_progress_is_told_while_its_process_lives(tmp_path: Path) -> None:
     run, spec = RunDirectory.create(tmp_path, RunConfig(), group="g"), TrajectorySpec("ddpm", 1000)
-    assert read_progress(run, spec) is None
+    assert read_trajectory_progress(run, spec) is None
     me = ProcessIdentity.current()
-    write_progress(run, spec, Progress(identity=me, done=3, total=1000))
-    assert read_progress(run, spec) == Progress(identity=me, done=3, total=1000)
-    assert read_progress(run, TrajectorySpec("ddpm", 999)) is None
-    write_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
-    said = read_progress(run, spec)
+    write_trajectory_progress(run, spec, Progress(identity=me, done=3, total=1000))
+    assert read_trajectory_progress(run, spec) == Progress(identity=me, done=3, total=1000)
+    assert read_trajectory_progress(run, TrajectorySpec("ddpm", 999)) is None
+    write_trajectory_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
+    said = read_trajectory_progress(run, spec)
     assert said is not None
     assert "\x1b" not in said.error
     dead = ProcessIdentity(host_name(), 2**22 + 1, 1.0, boot_id())
-    write_progress(run, spec, Progress(identity=dead, done=3, total=1000))
-    said = read_progress(run, spec)
+    write_trajectory_progress(run, spec, Progress(identity=dead, done=3, total=1000))
+    said = read_trajectory_progress(run, spec)
     assert said is not None
     assert said.error == "its process is gone"
     spec.progress_path(run).write_text("{")
-    assert read_progress(run, spec) is None
-    clear_progress(run, spec)
-    clear_progress(run, spec)
+    assert read_trajectory_progress(run, spec) is None
+    clear_trajectory_progress(run, spec)
+    clear_trajectory_progress(run, spec)
     assert not spec.progress_path(run).exists()
 
 
@@ -280,7 +280,7 @@ def test_why_it_cannot_be_computed_is_in_its_progress(
     monkeypatch.setattr(os, "nice", lambda _: 0)
     run = trained()
     assert main([str(run.path), "--sampler", sampler, "--steps", str(steps)]) == 2
-    progress = read_progress(run, TrajectorySpec(sampler, steps))
+    progress = read_trajectory_progress(run, TrajectorySpec(sampler, steps))
     assert progress is not None
     assert said in progress.error
     assert not TrajectorySpec(sampler, steps).path(run).exists()
@@ -293,15 +293,15 @@ def test_one_process_computes_them_for_all_runs_and_says_which_it_could_not(
     untrained = RunDirectory.create(tmp_path / "runs", RunConfig(), group="g")
     runs = [untrained, trained()]
     assert start_trajectories(runs, spec, CPU) == 2
-    assert all(read_progress(run, spec) is not None for run in runs)
+    assert all(read_trajectory_progress(run, spec) is not None for run in runs)
     assert start_trajectories(runs, spec, CPU) == 0
     deadline = time.monotonic() + 120
-    while (progress := read_progress(runs[1], spec)) is not None:
+    while (progress := read_trajectory_progress(runs[1], spec)) is not None:
         assert not progress.error, progress
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
     assert Trajectory(spec.path(runs[1])).timesteps == (12, 8, 4, 0)
-    failed = read_progress(untrained, spec)
+    failed = read_trajectory_progress(untrained, spec)
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (untrained.path / "trajectories" / "worker.log").read_text()

@@ -128,7 +128,7 @@ def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -
     made = load_dataset(str(mine))
     said = described(preview_dataset(str(mine)))
     assert said.startswith(f"{len(made.train)} pictures to train on, {len(made.heldout)} held out; kept in")
-    assert said.endswith("1 of 31 files were skipped: 1 no picture.")
+    assert said.endswith("1 of 31 files were skipped: 1 not an image.")
     with pytest.raises(UserError):
         preview_dataset(str(tmp_path / "none"))
 

@@ -159,7 +159,7 @@ def test_held_out_images_of_a_folder_are_those_that_a_training_would_be_tested_o
     assert np.array_equal(found, made[:4].transpose(0, 2, 3, 1))
     for path in source.iterdir():
         path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="none of its held-out files is a picture"):
+    with pytest.raises(UserError, match="none of its held-out files is an image"):
         heldout_images(str(source))
 
 
@@ -179,7 +179,7 @@ def test_a_image_of_ones_own_is_cut_square(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("none.png", "no such file"), (".", "a folder"), ("text.png", "no picture")]
+    ("name", "said"), [("none.png", "no such file"), (".", "a folder"), ("text.png", "not an image")]
 )
 def test_what_is_no_image_is_said_to_be_none(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "text.png").write_text("hello")

@@ -99,7 +99,7 @@ def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, cl
     before = only(reader.poll())
     kept = before.losses.copy()
     with MetricsWriter(made.metrics_file) as writer:
-        writer.steps(STEPS + 1, 2, 5.1, [0.5, float("nan")])
+        writer.append_steps(STEPS + 1, 2, 5.1, [0.5, float("nan")])
     after = only(reader.poll())
     assert after.version > before.version
     assert len(after.losses) == STEPS + 2

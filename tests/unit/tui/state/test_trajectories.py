@@ -11,7 +11,7 @@ from core.config import RunConfig
 from core.imaging.sheet import write_sheet
 from core.runs.process import ProcessIdentity
 from core.runs.status import State
-from core.runs.trajectory import Progress, TrajectorySpec, visited_timesteps, write_progress
+from core.runs.trajectory import Progress, TrajectorySpec, state_timesteps, write_trajectory_progress
 from tests.support.tui_fixtures import NOW, fake_run, states, strip, three, trajectory
 from tui.screens.denoise.model import DenoiseModel
 from tui.state.reader import RunsReader
@@ -57,7 +57,7 @@ def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
     strip(run, 2, count=5)
     kept = TrajectoryCache().kept(runs_of(tmp_path)[0], None)
     assert kept is not None
-    assert list(kept.timesteps) == visited_timesteps(RunConfig(), 4)
+    assert list(kept.timesteps) == state_timesteps(RunConfig(), 4)
     strip(run, 2, count=6)
     assert TrajectoryCache().kept(runs_of(tmp_path)[0], None) is None
 
@@ -123,7 +123,9 @@ def test_each_reason_for_having_nothing_to_show_is_said(tmp_path: Path) -> None:
     assert column(DenoiseModel(sampler="ddpm", steps=2000), runs[0])[1] == "has only 1000 timesteps"
     me = ProcessIdentity.current()
     for done, error, said in ((0, "", "about to be computed"), (20, "", "computing: 40%"), (0, "no", "no")):
-        write_progress(directories[0], spec, Progress(identity=me, done=done, total=50, error=error))
+        write_trajectory_progress(
+            directories[0], spec, Progress(identity=me, done=done, total=50, error=error)
+        )
         assert column(computed, runs[0])[1] == said
     live.log.unlink()
 
