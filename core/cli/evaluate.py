@@ -27,7 +27,7 @@ from core.comparison.formatting import MISSING, interval_text, sampler_text, tit
 from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
 from core.runs.progress import ProgressCallback, reporting_evaluation
 from core.runs.results import GROUPS
@@ -211,7 +211,7 @@ class _Session:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        config = with_absolute_paths(run.read())
+        config = config_with_absolute_paths(run.read())
         try:
             evaluator = self._evaluator(config.data.dataset, config.data.count)
         except UserError as error:

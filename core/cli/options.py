@@ -117,4 +117,4 @@ def prepare_torch(device: str) -> str:
     # last microseconds: without any, computing is a third slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    return make_plan(device).first
+    return make_plan(device).first_device

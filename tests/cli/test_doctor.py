@@ -11,7 +11,7 @@ def test_the_machine_and_what_will_be_used_are_shown(core, tmp_path):
     assert done.returncode == 0
     for section in ("Machine", "Packages", "Terminal", "Folders"):
         assert f"\n{section}\n" in f"\n{done.stdout}"
-    assert "Runs go" in done.stdout
+    assert "at once on" in done.stdout
     assert "not a terminal" in done.stdout
     assert os.listdir(tmp_path) == []
 

@@ -74,8 +74,8 @@ class _KillAtLine:
 
 _PLACES = {
     "checkpoint": {
-        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_second_name"),
-        "files/atomic.py": ("atomic_path", "fsync_path"),
+        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_link_last"),
+        "atomic/atomic.py": ("atomic_path", "fsync_path"),
         "safetensors/torch.py": ("save_file",),
     },
     "metrics line": {

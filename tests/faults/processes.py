@@ -31,7 +31,7 @@ from tests.support.queueing import cleaned, lives, queue, start_runner, wait_for
 
 def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
     """Do something before a step of the worker, counted from 1."""
-    real, left = Trainer._step, [number]
+    real, left = Trainer._train_step, [number]
 
     def step(trainer: Trainer, order: torch.Tensor) -> torch.Tensor:
         left[0] -= 1
@@ -40,7 +40,7 @@ def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
         return real(trainer, order)
 
     def sabotage() -> None:
-        Trainer._step = step  # type: ignore[method-assign]
+        Trainer._train_step = step  # type: ignore[method-assign]
 
     return sabotage
 

@@ -172,14 +172,14 @@ def worker_soak(folder: Path, rng: random.Random) -> None:
     """A real training in this process: what it holds after a hundred epochs it holds after all."""
     epochs, gauge = 400, Gauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
-    real = tiny.worker.draw_epoch
+    real = tiny.worker.write_epoch_sheets
 
     def measured(run: RunDirectory, trainer: object, tick: object) -> None:
         real(run, trainer, tick)  # type: ignore[arg-type]
         if len(run.sample_sheets()) == epochs // 4:
             gauge.start()
 
-    tiny.worker.draw_epoch = measured  # type: ignore[assignment]
+    tiny.worker.write_epoch_sheets = measured  # type: ignore[assignment]
     assert tiny.worker.main([str(run.path), "--threads", "1"]) == 0
     gauge.check(GROWTH)
     assert run.read_status().epoch == epochs

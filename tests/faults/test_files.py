@@ -18,7 +18,7 @@ from core.launch import control
 from core.launch.devices import Device, Plan, Slot
 from core.launch.runner import Runner, _log_killed, _open_log
 from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
-from core.training.worker import explain
+from core.training.worker import failure_text
 from tests.support.fakes import make_run
 
 
@@ -204,13 +204,13 @@ def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
             FileNotFoundError(errno.ENOENT, "No such file", "x"),
             "the run's folder was removed or moved while it trained",
         ),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error: mend that, then resume"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error: fix that, then resume"),
         (ValueError("first\nsecond"), "ValueError: first"),
     ],
 )
 def test_each_failure_is_explained_in_one_line(error: Exception, words: str) -> None:
-    assert words in explain(error)
-    assert "\n" not in explain(error)
+    assert words in failure_text(error)
+    assert "\n" not in failure_text(error)
 
 
 def test_a_worker_that_was_killed_leaves_word_of_it_in_its_log(run: RunDirectory) -> None:
@@ -234,13 +234,13 @@ def test_a_run_that_cannot_even_be_marked_as_failed_is_tried_again_ever_more_sel
     monkeypatch.setattr(RunDirectory, "write_status", full)
     waits = []
     for _ in range(12):
-        runner._strike(run, "no worker could be started")
-        waits.append(runner._strikes[run.path].not_before - time.monotonic())
+        runner._back_off(run, "no worker could be started")
+        waits.append(runner._backoffs[run.path].not_before - time.monotonic())
         assert not runner._may_start(run)
     assert waits[0] < 1.1
     assert 50 < waits[-1] <= 60
     monkeypatch.undo()
-    runner._strike(run, "no worker could be started")
+    runner._back_off(run, "no worker could be started")
     assert run.read_status().error == "no worker could be started"
     assert runner._may_start(run)
 
@@ -263,7 +263,7 @@ def test_a_resumed_run_gets_as_many_threads_as_it_had(
     plan = Plan((Device("cpu", "cpu", "", 8 << 30),), cores=4)
     runner = Runner(run.path.parent, plan, lock=None)  # type: ignore[arg-type]  # not held: nothing is started
     info = RunStore(run.path.parent).info(run)
-    found = runner._with_threads_of_before(info, Slot("cpu", slot, 0), alone=alone)
+    found = runner._with_previous_threads(info, Slot("cpu", slot, 0), alone=alone)
     assert (found and found.threads) == expected
 
 

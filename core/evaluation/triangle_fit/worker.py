@@ -5,11 +5,8 @@ there and holds for all. An output that is of its sheet already is left as it is
 when a sheet cannot be fitted or an output not be written.
 """
 
-import contextlib
-import os
 import sys
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +16,6 @@ from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.imaging import read_sheet
 from core.runs.overlay import Overlay, pixels_hash, read_overlay, write_overlay
-
-NICENESS: Final = 10
-"""Whoever looks can wait a little; the training beside it should not have to."""
 
 
 def fit_overlay(images: NDArray[np.uint8], edge: Edge | None = None) -> Overlay:
@@ -61,8 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
     edge: Edge | None = None
     try:
         for sheet, output in zip(paths[::2], paths[1::2], strict=True):

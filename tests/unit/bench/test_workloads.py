@@ -248,7 +248,7 @@ def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, 
     def stands_in(code):
         monkeypatch.setattr(
             subprocess_training,
-            "command_line",
+            "module_command",
             lambda module, file, processes: [sys.executable, "-c", code, file],
         )
 

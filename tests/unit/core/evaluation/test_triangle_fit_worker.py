@@ -13,7 +13,7 @@ from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.evaluation.triangle_fit.worker import fit_overlay, main
 from core.imaging import write_sheet
 from core.imaging.outline import draw_outline, filled_triangle
-from core.launch.overlay import start_fitting
+from core.launch.jobs import start_fitting
 from core.runs.overlay import overlay_path, pixels_hash, read_overlay, write_overlay
 from tests.support.fakes import make_run
 from tests.support.shapes import real

@@ -11,7 +11,13 @@ import pytest
 from core.errors import UserError
 from core.launch import control
 from core.launch.queue import ensure_runner
-from core.launch.runner_lock import RunnerInfo, between_enqueueings, enqueueing, hold_runner_lock, read_runner
+from core.launch.runner_lock import (
+    RunnerInfo,
+    hold_enqueue_lock,
+    hold_runner_lock,
+    read_runner,
+    try_enqueue_lock,
+)
 from core.runs import RunStore, State, is_alive
 from core.runs.process import ProcessIdentity
 from tests.support.queueing import WORKER, cleaned, lives, queue, state, wait_for
@@ -125,7 +131,7 @@ def test_a_damaged_lock_names_nobody(root: Path, content: bytes) -> None:
 
 
 def test_a_runner_looks_away_while_a_group_is_being_queued(root: Path) -> None:
-    with enqueueing(root), between_enqueueings(root) as quiet:
+    with hold_enqueue_lock(root), try_enqueue_lock(root) as quiet:
         assert not quiet
-    with between_enqueueings(root) as quiet:
+    with try_enqueue_lock(root) as quiet:
         assert quiet

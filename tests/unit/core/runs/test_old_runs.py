@@ -15,7 +15,7 @@ from core.cli.describe import read_epochs, run_details_json, run_row, run_text
 from core.imaging import read_sheet
 from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, latest_evaluation
-from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, take_checkpoint
+from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, recover_checkpoint
 from core.training.loop import Trainer
 from tests.support import ROOT
 from tui.state.reader import RunsReader
@@ -80,7 +80,7 @@ def test_its_training_can_be_resumed(run: RunDirectory, tmp_path: Path) -> None:
     control.resume(run, epochs=3)
     assert run.read_status().state is State.QUEUED
     assert has_checkpoint(run)
-    tensors, position = take_checkpoint(run)
+    tensors, position = recover_checkpoint(run)
     images = FakeImages(np.zeros((24, 1, 32, 32), np.uint8), np.zeros((8, 1, 32, 32), np.uint8))
     trainer = Trainer(run.read().config, images, torch.device("cpu"))  # type: ignore[arg-type]  # all it looks at
     trainer.restore(tensors, position, run)
