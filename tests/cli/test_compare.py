@@ -34,18 +34,18 @@ NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 
 
 def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
-    """A grid of judged runs, each schedule worse than the one before."""
+    """A grid of evaluated runs, each schedule worse than the one before."""
     rng = np.random.default_rng(0)
-    place = 0
+    index = 0
     for seed in seeds:
         for dataset in datasets:
             for rank, schedule in enumerate(FIVE):
-                created = CREATED + timedelta(seconds=place)
+                created = CREATED + timedelta(seconds=index)
                 run = make_run(
                     root, schedule=schedule, dataset=dataset, seed=seed, created=created, images=False
                 )
                 add_evaluation(run, fake_evaluation(dataset, 0.9 - 0.1 * rank, rng))
-                place += 1
+                index += 1
 
 
 def fake_evaluation(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
@@ -84,7 +84,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     assert command("--by", "dataset,schedule") == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out pictures"
+    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out images"
     assert lines[2].split() == [*FIVE, "real", "data"]
     for name in METRICS:
         (line,) = [line for line in lines[:45] if line.startswith(f"{metric_title(name)}  ")]
@@ -94,7 +94,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
         assert any(line.startswith(f"{head}  ") for line in lines)
     assert "best, and not clearly worse" in out
     assert (
-        "not to be compared, as half of T is another noise under each schedule: PSNR, rec. IoU, corners"
+        "not compared, because half of T is another noise level under each schedule: PSNR, rec. IoU, corners"
         in out
     )
     assert "Holm" in out
@@ -170,8 +170,8 @@ def test_markdown_is_a_table_with_brackets_and_the_best_in_bold(command, capsys)
 
 
 def test_without_names_the_newest_group_is_compared_and_a_group_can_be_named(tmp_path, capsys):
-    for place, group in enumerate(("first", "second", "second")):
-        make_run(tmp_path, seed=place, group=group, created=CREATED + timedelta(seconds=place), images=False)
+    for index, group in enumerate(("first", "second", "second")):
+        make_run(tmp_path, seed=index, group=group, created=CREATED + timedelta(seconds=index), images=False)
     for arguments, count in (((), 2), (("first",), 1), (("--all",), 3), (("first", "latest"), 2)):
         assert run_command(["compare", "--runs", str(tmp_path), *arguments, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["rows"]) == count
@@ -206,7 +206,7 @@ def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path
     assert "high x^10" in out
 
 
-def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
+def test_one_run_without_an_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
     run = make_run(tmp_path, done=0, images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()
@@ -230,8 +230,8 @@ def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
     [
         (["--sort", "weather"], "--sort weather: expected one of loss"),
         (["--by", "weather"], "--by weather: expected one of dataset"),
-        (["--by", "dataset,,seed"], "expected names apart by commas"),
-        (["--by", ""], "expected names apart by commas"),
+        (["--by", "dataset,,seed"], "expected names separated by commas"),
+        (["--by", ""], "expected names separated by commas"),
         (["--json", "--csv"], "give one of --json, --csv and --markdown"),
         (["nobody"], "no run in"),
     ],

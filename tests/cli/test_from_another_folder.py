@@ -1,4 +1,4 @@
-"""Paths in a run's settings: they mean the same wherever the run is resumed, cloned, judged or compared from."""
+"""Paths in a run's settings mean the same wherever the run is resumed, cloned, evaluated or compared from."""
 
 import json
 import os
@@ -26,7 +26,7 @@ BETAS = "0.1 0.2 0.3 0.4\n"
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder in which runs are made, the working directory at first; it has a set, pictures and betas."""
+    """The folder in which runs are made, the working directory at first; it has a set, images and betas."""
     here = tmp_path / "here"
     (here / "pictures").mkdir(parents=True)
     for number in range(12):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.cli.describe import epochs_of, run_details_json, run_row, run_text
+from core.cli.describe import read_epochs, run_details_json, run_row, run_text
 from core.imaging import read_sheet
 from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, latest_evaluation
@@ -40,7 +40,7 @@ def test_a_run_of_version_one_is_listed_and_shown(run: RunDirectory) -> None:
     )
     assert info.file.config.schedule.name == "x^1.5"
     assert info.file.config.train.seed == 7
-    epochs = epochs_of(info)
+    epochs = read_epochs(info)
     assert [record.epoch for record in epochs] == [1, 2]
     assert run_row(info, epochs)[1:3] == ("finished", "2/2")
     assert "x^1.5" in run_text(info, epochs)
