@@ -110,8 +110,8 @@ def _metric_row(
     name: str, rows: Sequence[ComparisonRow], best: Sequence[str], style: Style, real: Mapping[str, Estimate]
 ) -> TextRow:
     scores = [row.scores.get(name) for row in rows]
-    estimates = [score.estimate if score else None for score in scores] + [real.get(name)] * bool(real_metrics)
-    marked = [row.label in best for row in rows] + [False] * bool(real_metrics)
+    estimates = [score.estimate if score else None for score in scores] + [real.get(name)] * bool(real)
+    marked = [row.label in best for row in rows] + [False] * bool(real)
     if style == "markdown":
         texts = [bracket_text(name, estimate) for estimate in estimates]
         return metric_title(name), [

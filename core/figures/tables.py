@@ -80,7 +80,7 @@ def difference_table(members: Sequence[Member]) -> Table:
 
 
 def common_settings(members: Sequence[Member]) -> str:
-    """Return the settings_table that all runs share, as TOML."""
+    """Return the settings that all runs share, as TOML."""
     tables = [settings_table([member]) for member in members]
     shared = {key for key, value in tables[0].items() if all(table[key] == value for table in tables)}
     lines = encode_toml(members[0].config).splitlines()
