@@ -82,7 +82,7 @@ EVERYWHERE: Final = (
 COMPARE: Final = (
     Command("compare.close", "escape,q,c", "close", "Back to the board", 0),
     Command("compare.curves", "1", "view('curves')", "Show the curves alone"),
-    Command("compare.pictures", "2", "view('pictures')", "Show the pictures alone"),
+    Command("compare.pictures", "2", "view('images')", "Show the pictures alone"),
     Command("compare.numbers", "3", "view('numbers')", "Show numbers and settings alone"),
     Command("compare.all", "0", "view('all')", "Show all at once, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Go on to the next view", 1),
@@ -129,7 +129,7 @@ DENOISE: Final = (
     Command("denoise.last", "end", "go(1)", "Go to the finished picture"),
     Command("denoise.faster", "plus,equals_sign", "speed(1)", "Play faster", 7),
     Command("denoise.slower", "minus", "speed(-1)", "Play slower", 7),
-    Command("denoise.pictures", "1", "view('pictures')", "Show the runs side by side"),
+    Command("denoise.pictures", "1", "view('images')", "Show the runs side by side"),
     Command("denoise.strips", "2", "view('strips')", "Show a strip for each run, from noise to picture"),
     Command("denoise.next_view", "tab", "next_view", "Go on to the next view", 3),
     Command("denoise.down", "down,j", "start(1)", "Show the next starting noise", 5),

@@ -22,7 +22,7 @@ import msgspec
 
 from bench.harness.interleaved import Work
 from core.errors import UserError
-from core.launch.subprocess_env import environment_for_training
+from core.launch.subprocess_env import worker_environment
 
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
@@ -60,7 +60,7 @@ class WorkerProcess:
     """Handle of a worker process in its parent."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        environment = environment_for_training(settings.threads) if settings.is_ours else dict(os.environ)
+        environment = worker_environment(settings.threads) if settings.is_ours else dict(os.environ)
         self.parameters = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.baselines.worker_process"],

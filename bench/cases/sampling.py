@@ -23,9 +23,9 @@ from core.config import SamplingOverrides
 from core.data import load_dataset
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
-from core.evaluation.sampling import BATCH, draw, to_unit
+from core.evaluation.sampling import BATCH, draw_samples, to_unit
 from core.runs import RunStore
-from core.sampling_names import CLIPS, SPACINGS, WITH_ETA, Clip, Spacing
+from core.sampling_names import CLIPS, SAMPLERS_WITH_ETA, SPACINGS, Clip, Spacing
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import LoadedModel, load_model
 
@@ -59,7 +59,7 @@ class SamplingConfig(NamedTuple):
     @property
     def name(self) -> str:
         """The name in tables."""
-        eta = f" eta {self.eta:g}" if self.sampler in WITH_ETA else ""
+        eta = f" eta {self.eta:g}" if self.sampler in SAMPLERS_WITH_ETA else ""
         spacing = f" {self.spacing}" if self.spacing != "uniform" else ""
         clip = f" clip {self.clip}" if self.clip != "static" else ""
         return f"{self.sampler}{eta}{spacing}{clip}, {self.calls} calls"
@@ -67,7 +67,7 @@ class SamplingConfig(NamedTuple):
     @property
     def overrides(self) -> SamplingOverrides:
         """The options as `core sample` takes them."""
-        eta = self.eta if self.sampler in WITH_ETA else None
+        eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else None
         return SamplingOverrides(
             sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip
         )
@@ -125,7 +125,7 @@ def command(
     for config in kept:
         log_progress(f"evaluating {config.name}")
         evaluated[config], _ = evaluator.evaluate(drawn[config], _GROUPS)
-    real = evaluator.real(count, _GROUPS)
+    real = evaluator.evaluate_real(count, _GROUPS)
     for name, unit in METRICS.items():
         rows += [
             estimate_row(f"{config.name}: {name}", unit, evaluated[config].get(name), count)
@@ -251,9 +251,9 @@ def sample_interleaved(
         # The order differs between batches, so that no configuration always follows the same one.
         order = turn_order([str(index) for index in range(len(chosen))], number)
         for config in (chosen[int(index)] for index in order):
-            configured = replace(loaded, config=config.overrides.applied_to(loaded.config))
+            configured = replace(loaded, config=config.overrides.apply_to(loaded.config))
             start = time.perf_counter()
-            images = draw(configured, size, seed=number)
+            images = draw_samples(configured, size, seed=number)
             rates[config].append(size / (time.perf_counter() - start))
             drawn[config].append(to_unit(images))
         log_progress(f"batch {number + 1} of {len(sizes)}")

@@ -1,1 +1,1 @@
-"""The headless command line: data on stdout, progress and errors on stderr, exit codes to rely on."""
+"""The headless command line: data on stdout, progress and errors on stderr, documented exit codes."""

@@ -1,4 +1,4 @@
-"""`core compare`: runs side by side, and which of their differences are more than noise."""
+"""`core compare`: runs side by side, and the differences that are more than noise."""
 
 import csv
 import io
@@ -10,30 +10,33 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from core.cli.options import json_option, runs_option
+from core.cli.options import all_option, json_option, runs_argument, runs_option
 from core.cli.output import emit, emit_json, note, stdout_width
-from core.cli.run_selection import chosen_runs
+from core.cli.run_selection import select_runs
 from core.errors import UserError
 from core.runs import METRICS, RunStore
 
 if TYPE_CHECKING:
-    from core.comparison.compare import Comparison, Row
+    from core.comparison.compare import Comparison, ComparisonRow
 
 
 @click.command("compare")
-@click.argument("selectors", nargs=-1, metavar="[RUN]...")
-@click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+@runs_argument
+@all_option
 @runs_option
 @click.option(
     "--by",
     metavar="NAME,...",
-    help="One column for all runs alike in these: dataset, schedule, seed, or any setting such as model.preset.",
+    help="Pool all runs that are equal in these: dataset, schedule, seed, or any setting such as model.preset.",
 )
 @click.option(
-    "--sort", default="", metavar="METRIC", help="Best first: a metric's name in the JSON, loss or heldout."
+    "--sort",
+    default="",
+    metavar="METRIC",
+    help="Sort, best first, by a metric's name in the JSON, loss or heldout.",
 )
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="Write CSV: a line a column of the table.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV, one line per column of the table.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Write Markdown tables.")
 def command(
     selectors: tuple[str, ...],
@@ -45,29 +48,29 @@ def command(
     as_csv: bool,
     as_markdown: bool,
 ) -> None:
-    """Compare runs: all that core evaluate measured, and who is better by more than noise.
+    """Compare evaluated runs, and show which differences are more than noise.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is compared. With --by
-    dataset,schedule runs that differ in their seed are taken together, and intervals cover seeds too.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is compared. With --by dataset,schedule
+    runs that differ only in their seed are pooled, and intervals then cover the seeds too.
     """
     if as_json + as_csv + as_markdown > 1:
         raise UserError("give one of --json, --csv and --markdown")
     names = [name.strip() for name in by.split(",")] if by is not None else []
     if by is not None and not all(names):
-        raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
+        raise UserError(f"--by {by}: expected names separated by commas, for example --by dataset,schedule")
+    infos = select_runs(RunStore(root), selectors, everything=everything)
     from core.comparison.compare import compare
-    from core.comparison.grouping import gather
+    from core.comparison.grouping import read_members
 
-    members, problems = gather(infos)
+    members, problems = read_members(infos)
     comparison = compare(members, by=names, sort=sort)
     notes = [*problems, *comparison.notes]
     if as_json:
-        emit_json(_as_json(comparison, names, notes))
+        emit_json(_comparison_json(comparison, names, notes))
         return
     if as_csv:
-        emit(_as_csv(comparison))
+        emit(_comparison_csv(comparison))
     else:
         from core.cli.compare_text import comparison_markdown, comparison_text
 
@@ -80,7 +83,7 @@ def command(
         note(f"note: {text}")
 
 
-def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
+def _comparison_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) -> dict[str, Any]:
     return {
         "by": list(by),
         "rows": [_row_json(row) for row in comparison.rows],
@@ -98,7 +101,7 @@ def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) 
                 **msgspec.structs.asdict(pair.difference),
                 "p": pair.p,
                 "p_adjusted": pair.adjusted,
-                "clear": pair.clear,
+                "clear": pair.is_significant,
             }
             for pair in comparison.pairs
         ],
@@ -106,7 +109,7 @@ def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) 
     }
 
 
-def _row_json(row: "Row") -> dict[str, Any]:
+def _row_json(row: "ComparisonRow") -> dict[str, Any]:
     terminal = row.terminal
     return {
         "label": row.label,
@@ -114,7 +117,7 @@ def _row_json(row: "Row") -> dict[str, Any]:
         "schedule": row.schedule,
         "seeds": list(row.seeds),
         "runs": [member.info.id for member in row.members],
-        "judged": len(row.is_evaluated),
+        "judged": len(row.evaluations),
         "epochs": [len(member.epochs) for member in row.members],
         "terminal_alpha_bar": terminal.alpha_bar if terminal else None,
         "terminal_snr": terminal.snr if terminal else None,
@@ -123,20 +126,20 @@ def _row_json(row: "Row") -> dict[str, Any]:
     }
 
 
-def _as_csv(comparison: "Comparison") -> str:
-    """A line a row: what it is, then each metric that any row has, with its bounds in two columns after it."""
+def _comparison_csv(comparison: "Comparison") -> str:
+    """Write one line per row: its description, then each measured metric followed by its two bounds."""
     names = [
         name for name in ("loss", "heldout", *METRICS) if any(name in row.scores for row in comparison.rows)
     ]
-    heads = ["label", "dataset", "schedule", "seeds", "runs", "judged"]
-    heads += ["terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim"]
-    heads += [name + ending for name in names for ending in ("", "_low", "_high")]
+    headers = ["label", "dataset", "schedule", "seeds", "runs", "judged"]
+    headers += ["terminal_alpha_bar", "terminal_snr", "prior_bits_per_dim"]
+    headers += [name + ending for name in names for ending in ("", "_low", "_high")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(heads)
+    writer.writerow(headers)
     for row in comparison.rows:
         line: list[object] = [row.label, row.dataset, row.schedule, " ".join(map(str, row.seeds))]
-        line += [" ".join(member.info.id for member in row.members), len(row.is_evaluated)]
+        line += [" ".join(member.info.id for member in row.members), len(row.evaluations)]
         line += (
             [row.terminal.alpha_bar, row.terminal.snr, row.terminal.prior_bits] if row.terminal else [""] * 3
         )

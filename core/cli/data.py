@@ -1,4 +1,4 @@
-"""`core data`: make the training pictures, look at them, list the recipes."""
+"""`core data`: make and show training images, list the recipes."""
 
 import click
 import msgspec
@@ -7,19 +7,19 @@ import numpy as np
 from core.cli.images import emit_images
 from core.cli.options import json_option
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
-from core.cli.progress import counting
+from core.cli.progress import progress_bar
 from core.data import ImageSet, list_data_recipes, load_dataset
-from core.imaging import to_tiles
+from core.imaging import to_channels_last
 
 DEFAULT_SHOWN = 5
 
 
 @click.group("data")
 def command() -> None:
-    """Make the training pictures, or look at them.
+    """Make or show training images.
 
     RECIPE is the name of a recipe (low, high, array), the path of a recipe's TOML file, or a folder of
-    your own pictures. Finished sets are kept in ./datasets, or where DDPM_DATA says.
+    your own images. Sets are kept in ./datasets, or in the folder that DDPM_DATA names.
     """
 
 
@@ -29,14 +29,14 @@ def command() -> None:
     "--count",
     type=click.IntRange(1),
     metavar="N",
-    help="Training pictures; the recipe's number unless given.",
+    help="Number of training images; by default, the recipe's.",
 )
 @json_option
 def make(recipe: str, count: int | None, as_json: bool) -> None:
-    """Make a set of pictures, unless it is there already, and write its folder to stdout."""
+    """Make a set of images, unless it exists already, and write its folder to stdout."""
     images = _load(recipe, count)
     if as_json:
-        emit_json(_as_json(images))
+        emit_json(_set_json(images))
     else:
         emit(str(images.path))
 
@@ -49,17 +49,17 @@ def make(recipe: str, count: int | None, as_json: bool) -> None:
     default=DEFAULT_SHOWN,
     show_default=True,
     metavar="N",
-    help="Pictures to show.",
+    help="Number of images to show.",
 )
-@click.option("--heldout", is_flag=True, help="Show held-out pictures instead of training pictures.")
+@click.option("--heldout", is_flag=True, help="Show held-out images instead of training images.")
 @json_option
 def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
-    """Show pictures of a set in the terminal, two pixels a character; with --json, describe the set."""
+    """Show images of a set in the terminal, two pixels per character; with --json, describe the set."""
     images = _load(recipe, None)
     if as_json:
-        emit_json(_as_json(images))
+        emit_json(_set_json(images))
         return
-    shown = to_tiles(np.asarray((images.heldout if heldout else images.train)[:count]))
+    shown = to_channels_last(np.asarray((images.heldout if heldout else images.train)[:count]))
     emit_images(shown)
 
 
@@ -82,19 +82,19 @@ def list_recipes(as_json: bool) -> None:
         )
         for recipe in recipes
     ]
-    headers = ("recipe", "kind", "pictures", "held out", "size", "description")
+    headers = ("recipe", "kind", "images", "held out", "size", "description")
     emit(format_table(headers, rows, "llrrrl", width=stdout_width()))
 
 
 def _load(recipe: str, count: int | None) -> ImageSet:
-    with counting(recipe, "pictures") as report:
+    with progress_bar(recipe, "images") as report:
         images = load_dataset(recipe, count=count, progress=report)
     for text in images.notes:
         note(f"{images.name}: {text}")
     return images
 
 
-def _as_json(images: ImageSet) -> dict[str, object]:
+def _set_json(images: ImageSet) -> dict[str, object]:
     return {
         "name": images.name,
         "path": str(images.path),

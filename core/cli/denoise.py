@@ -1,4 +1,4 @@
-"""`core denoise`: a picture of one's own, noised and denoised by a trained run."""
+"""`core denoise`: an image of the user's, noised and denoised by a trained run."""
 
 import warnings
 from dataclasses import replace
@@ -17,35 +17,35 @@ from core.cli.options import (
     runs_option,
     sampling_options,
 )
-from core.cli.output import emit, emit_json
-from core.cli.progress import counting
+from core.cli.output import check_out_file, emit, emit_json, writing_out
+from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 if TYPE_CHECKING:
     from core.training.checkpoint import LoadedModel
 
-STRENGTH = 0.5
+DEFAULT_STRENGTH = 0.5
 
 
 @click.command("denoise")
 @click.argument("run", metavar="RUN")
-@click.argument("picture", metavar="PICTURE", type=click.Path(path_type=Path))
+@click.argument("image", metavar="PICTURE", type=click.Path(path_type=Path))
 @runs_option
 @click.option(
-    "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the picture to this timestep, from 1 to T."
+    "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the image to this timestep, from 1 to T."
 )
 @click.option(
     "--strength",
     type=float,
     metavar="S",
-    help="The same as a share of T, above 0 and at most 1; 0.5 unless given.",
+    help="The same as a share of T, above 0 and at most 1; by default, 0.5.",
 )
-@sampling_options("Network calls from there; their share of the run's own unless given.")
+@sampling_options("Network calls from there; by default, their share of the run's own.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
@@ -54,79 +54,72 @@ STRENGTH = 0.5
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.png",
-    help="Before, noised and after, side by side; denoised-RUN.png unless given.",
+    help="PNG of original, noised and denoised, side by side; by default, denoised-RUN.png.",
 )
-@click.option("--show", is_flag=True, help="Show the three in the terminal too.")
+@click.option("--show", is_flag=True, help="Show the three images in the terminal too.")
 @json_option
 def command(
     run: str,
-    picture: Path,
+    image: Path,
     root: Path,
     t: int | None,
     strength: float | None,
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
     seed: int,
     device: str,
     out: Path | None,
     show: bool,
     as_json: bool,
 ) -> None:
-    """Noise a picture of your own and denoise it with a trained run.
+    """Noise your own image and denoise it with a trained run.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest. PICTURE is a file
-    of any size, in colour or grey; its centre is cut out and made as large as what the run has learnt. The
-    name of the file that is written goes to stdout.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. The image
+    may have any size, in colour or grey. Its centre is cropped and scaled to the size of the run's data. The
+    name of the written file goes to stdout.
     """
     if t is not None and strength is not None:
-        raise UserError("--t and --strength say the same; give one of them")
+        raise UserError("--t and --strength set the same value; give one of them")
     if strength is not None and not 0.0 < strength <= 1.0:
         raise UserError(f"--strength {strength}: expected a share above 0 and at most 1")
-    if not picture.is_file():
-        raise UserError(
-            f"{sanitize(str(picture))}: {'not a file' if picture.exists() else 'no such picture'}"
-        )
+    if not image.is_file():
+        raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such file'}")
     found = RunStore(root).find(run)
     out = out or Path(f"denoised-{found.id}.png")
-    if out.suffix.lower() != ".png":
-        raise UserError(f"--out {out}: expected a name that ends in .png")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+    check_out_file(out, ".png")
     device = prepare_torch(device)
-    from core.evaluation.metrics.denoising import psnr, share_of_steps, timestep_of
+    from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    own = loaded.config.sample.steps
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    run_steps = loaded.config.sample.steps
+    loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
-    level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
-    calls = drawing.steps or share_of_steps(own, level, timesteps)
-    before = _read_image(picture, loaded.shape)
+    level = timestep_from_strength(strength or DEFAULT_STRENGTH, timesteps) if t is None else t - 1
+    calls = sampling.steps or scaled_steps(run_steps, level, timesteps)
+    before = _read_image(image, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
-    how = loaded.config.sample
-    meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
-    try:
-        write_sheet(out, to_tiles(strip), columns=3, meta=meta)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    settings = loaded.config.sample
+    meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": settings.sampler, "seed": str(seed)}
+    with writing_out(out):
+        write_sheet(out, to_channels_last(strip), columns=3, meta=meta)
     if as_json:
         shown = strip.astype(np.float64) / 255.0
         emit_json(
             {
                 "run": sanitize(found.id),
-                "picture": sanitize(str(picture)),
+                "picture": sanitize(str(image)),
                 "path": str(out),
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,
                 "alpha_bar": float(loaded.diffusion.schedule.alphas_cumprod[level]),
-                "sampler": how.sampler,
+                "sampler": settings.sampler,
                 "steps": calls,
-                "eta": how.eta,
-                "spacing": how.spacing,
-                "clip": how.clip,
+                "eta": settings.eta,
+                "spacing": settings.spacing,
+                "clip": settings.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": loaded.shape,
@@ -137,34 +130,34 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_images(to_tiles(strip))
+        emit_images(to_channels_last(strip))
 
 
 def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A person's picture as the network has learnt them: uint8 [1, C, S, S]."""
+    """Read a user's image in the size and channels that the network was trained on: uint8 [1, C, S, S]."""
     channels, size, _ = shape
     try:
         with warnings.catch_warnings():
-            # Pillow warns of oddities in people's pictures that do not keep it from reading them.
+            # Pillow also warns about oddities in images that it can read.
             warnings.filterwarnings("ignore", module="PIL")
             colour, _ = folder.load_image(path, size)
     except folder.NotAnImageError as error:
         formats = ", ".join(folder.FORMATS)
-        raise UserError(f"{sanitize(str(path))}: {error}; expected a picture ({formats})") from error
+        raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
     return colour[None] if channels == 3 else folder.to_grey(colour[None])
 
 
 def _denoise(
     loaded: "LoadedModel", before: NDArray[np.uint8], t: int, steps: int, seed: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
+    """Noise the image to timestep `t` and denoise it: both as float32 [1, C, S, S] around [-1, 1]."""
     import torch
 
-    from core.evaluation.inputs import to_x0
     from core.evaluation.metrics.denoising import denoise
+    from core.evaluation.preprocess import to_x0
 
     states = []
-    with counting("denoising", "network calls") as report:
+    with progress_bar("denoising", "network calls") as report:
         generator = torch.Generator().manual_seed(seed)
         for state in denoise(loaded, to_x0(loaded, before), t, steps=steps, generator=generator):
             report(state.index, steps)

@@ -1,4 +1,4 @@
-"""What the commands say of a run: as JSON with stable keys, and as words for a table."""
+"""A run as the commands describe it: JSON with stable keys, table rows and text."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from core.cli.output import duration, number
+from core.cli.output import duration_text, number_text
 from core.comparison.grouping import dataset_titles
 from core.config import encode_toml
 from core.files.sanitize import sanitize
@@ -16,24 +16,24 @@ from core.runs import EpochRecord, MetricsTail, RunInfo
 TREND_WIDTH = 16
 
 
-def epochs_of(info: RunInfo) -> list[EpochRecord]:
-    """All epochs that the run has logged so far, in order."""
+def read_epochs(info: RunInfo) -> list[EpochRecord]:
+    """Read all epochs that the run has logged so far, in order."""
     tail = MetricsTail(info.directory.metrics_file)
     tail.poll()
     return list(tail.epochs)
 
 
-def trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
-    """The mean loss of each epoch as a line of bars, on a logarithmic scale."""
+def loss_trend(epochs: Sequence[EpochRecord], width: int = TREND_WIDTH) -> str:
+    """Draw the mean loss of each epoch as a line of bars on a logarithmic scale."""
     return sparkline([record.mean for record in epochs], width)
 
 
 def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
-    """The keys that every command gives for a run; documented in docs/cli.md.
+    """Return the keys that every command gives for a run; documented in docs/cli.md.
 
     Args:
         info: the run.
-        epochs: what `epochs_of` says of it.
+        epochs: its epochs, from `read_epochs`.
     """
     status, config = info.status, info.file.config
     last = epochs[-1] if epochs else None
@@ -64,7 +64,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
 
 
 def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
-    """All of `run_json`, and the run's configuration, provenance, epochs and files."""
+    """Return `run_json` together with the run's configuration, provenance, epochs and files."""
     run = info.directory
     return {
         **run_json(info, epochs),
@@ -82,16 +82,16 @@ def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, 
 
 
 def run_row(info: RunInfo, epochs: Sequence[EpochRecord]) -> tuple[str, ...]:
-    """One line of ``core runs list``, cell by cell."""
+    """Return the cells of one line of ``core runs list``."""
     last = epochs[-1] if epochs else None
     return (
         info.id,
         info.state.value,
         f"{info.status.epoch}/{info.status.epochs}",
-        number(last.mean if last else None),
-        number(last.heldout if last else None),
-        duration(info.status.elapsed),
-        trend(epochs),
+        number_text(last.mean if last else None),
+        number_text(last.heldout if last else None),
+        duration_text(info.status.elapsed),
+        loss_trend(epochs),
         sanitize(info.status.error or info.warning),
     )
 
@@ -101,12 +101,12 @@ ROW_ALIGN = "llrrrrll"
 
 
 def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
-    """Everything about a run on a page: where it stands, its files, its configuration as TOML."""
+    """Describe a run on one page: state, progress, files, and its configuration as TOML."""
     status, file, run = info.status, info.file, info.directory
     last = epochs[-1] if epochs else None
     sheets, strips = run.sample_sheets(), run.reverse_strips()
     where = f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}" if status.device else ""
-    speed = f"{status.images_per_second:.0f} pictures/s" if status.images_per_second else ""
+    speed = f"{status.images_per_second:.0f} images/s" if status.images_per_second else ""
     lines = [
         ("state", f"{info.state.value} {status.message}"),
         ("error", status.error),
@@ -114,11 +114,11 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("path", str(run.path)),
         ("group", file.group),
         ("tags", ", ".join(file.tags)),
-        ("made", file.created),
+        ("created", file.created),
         ("progress", f"epoch {status.epoch} of {status.epochs}, step {status.step} of {status.steps}"),
-        ("time", ", ".join(filter(None, (duration(status.elapsed), speed, where)))),
-        ("loss", f"{number(last.mean)} (held out {number(last.heldout)})" if last else ""),
-        ("trend", trend(epochs, 40)),
+        ("time", ", ".join(filter(None, (duration_text(status.elapsed), speed, where)))),
+        ("loss", f"{number_text(last.mean)} (held out {number_text(last.heldout)})" if last else ""),
+        ("trend", loss_trend(epochs, 40)),
         ("samples", str(sheets[-1][1]) if sheets else ""),
         ("reverse", str(strips[-1][1]) if strips else ""),
         ("checkpoint", str(run.checkpoint) if run.checkpoint.exists() else ""),
@@ -133,17 +133,17 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
 
 
 def epoch_line(record: EpochRecord, epochs: int) -> str:
-    """The end of an epoch in words, for a log."""
-    text = f"epoch {record.epoch} of {epochs}, loss {number(record.mean)}"
+    """Describe the end of an epoch for a log."""
+    text = f"epoch {record.epoch} of {epochs}, loss {number_text(record.mean)}"
     if not math.isnan(record.heldout):
-        text += f", held out {number(record.heldout)}"
+        text += f", held out {number_text(record.heldout)}"
     if record.images_per_second:
-        text += f", {record.images_per_second:.0f} pictures/s"
+        text += f", {record.images_per_second:.0f} images/s"
     return text
 
 
-def labels(infos: Sequence[RunInfo]) -> dict[str, str]:
-    """A short name for each run, by its id: the least of its configuration that tells it from the others."""
+def run_labels(infos: Sequence[RunInfo]) -> dict[str, str]:
+    """Return a short name for each run by its id: as little of its configuration as tells the runs apart."""
     configs = [info.file.config for info in infos]
     titles = dataset_titles(configs)
     parts = [(one.schedule.name, titles[one.data.dataset], f"s{one.train.seed}") for one in configs]

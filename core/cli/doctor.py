@@ -1,4 +1,4 @@
-"""`core doctor`: what this machine has, what will be used and why, and what is broken."""
+"""`core doctor`: the machine, the devices that will be used and why, and what is broken."""
 
 import dataclasses
 import importlib.metadata
@@ -19,16 +19,16 @@ from core.cli.options import device_option, json_option, runs_option, slots_opti
 from core.cli.output import emit, emit_json
 from core.data import default_data_dir
 from core.errors import UserError
-from core.launch.devices import detect_machine, explain, make_plan
-from core.launch.subprocess_env import environment_for_children
+from core.launch.devices import detect_machine, make_plan, plan_explanation
+from core.launch.subprocess_env import child_environment
 from core.training.compiler import find_compiler
 
 PACKAGES = (
     *("ddpm-tui", "torch", "numpy", "pillow", "safetensors", "textual", "rich"),
     *("msgspec", "tomli", "tomli-w", "click", "psutil"),
 )
-SMALLEST_TERMINAL = (80, 24)
-LITTLE_SPACE = 1 << 30
+MIN_TERMINAL = (80, 24)
+LOW_SPACE = 1 << 30
 DEEP_TIMEOUT = 120
 
 _PROBE = """
@@ -48,22 +48,22 @@ print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus"
 
 @click.command("doctor")
 @click.option(
-    "--deep", is_flag=True, help="Import torch too and compute on each kind of device; takes seconds."
+    "--deep", is_flag=True, help="Also import torch and compute on each kind of device; takes seconds."
 )
 @runs_option
 @device_option
 @slots_option
 @json_option
 def command(deep: bool, root: Path, device: str, slots: int | None, as_json: bool) -> None:
-    """Say what this machine has, and what will be used and why.
+    """Show what this machine has, what will be used, and why.
 
-    Ends with code 2 when something is broken, so that a script can ask before it queues.
+    Exits with code 2 if something is broken, so that a script can check before it queues runs.
     """
     machine = detect_machine()
     plan = make_plan(device, slots, machine=machine)
-    packages = {name: _version(name) for name in PACKAGES}
-    folders = [_folder("runs", root), _folder("datasets", default_data_dir())]
-    torch = _try_torch() if deep else None
+    packages = {name: _package_version(name) for name in PACKAGES}
+    folders = [_folder_report("runs", root), _folder_report("datasets", default_data_dir())]
+    torch = _probe_torch() if deep else None
     problems = _problems(packages, folders, torch)
     report: dict[str, Any] = {
         "python": platform.python_version(),
@@ -72,10 +72,10 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "cores": machine.cores,
         "devices": [dataclasses.asdict(found) for found in machine.devices],
         "uses": {"devices": [found.name for found in plan.devices], "runs_at_once": plan.capacity},
-        "reasons": explain(device, slots, machine=machine),
+        "reasons": plan_explanation(device, slots, machine=machine),
         "packages": packages,
         "compiler": find_compiler(),
-        "terminal": _terminal(),
+        "terminal": _terminal_report(),
         "folders": folders,
         "torch": torch,
         "problems": problems,
@@ -83,33 +83,33 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
     if as_json:
         emit_json(report)
     else:
-        emit(_as_text(report))
+        emit(_report_text(report))
     if problems:
         raise UserError("; ".join(problems))
 
 
-def _version(package: str) -> str | None:
+def _package_version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
-def _folder(purpose: str, path: Path) -> dict[str, Any]:
-    """Whether a folder can be written, or made, and how much room there is; found out without writing."""
-    there = path.absolute()
-    while not there.exists():
-        there = there.parent
+def _folder_report(purpose: str, path: Path) -> dict[str, Any]:
+    """Check, without writing, that a folder can be written or made, and report the free space."""
+    existing = path.absolute()
+    while not existing.exists():
+        existing = existing.parent
     return {
         "purpose": purpose,
         "path": str(path),
         "exists": path.exists(),
-        "writable": there.is_dir() and os.access(there, os.W_OK | os.X_OK),
-        "free_bytes": shutil.disk_usage(there).free,
+        "writable": existing.is_dir() and os.access(existing, os.W_OK | os.X_OK),
+        "free_bytes": shutil.disk_usage(existing).free,
     }
 
 
-def _terminal() -> dict[str, Any]:
+def _terminal_report() -> dict[str, Any]:
     size = shutil.get_terminal_size()
     return {
         "is_terminal": sys.stdout.isatty(),
@@ -123,12 +123,12 @@ def _terminal() -> dict[str, Any]:
     }
 
 
-def _try_torch() -> dict[str, Any]:
-    """Import torch and compute with it, in a process of its own, which may crash as drivers make it."""
+def _probe_torch() -> dict[str, Any]:
+    """Import torch and compute with it in a subprocess, because a broken driver may crash the process."""
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE],
-            env=environment_for_children(),
+            env=child_environment(),
             capture_output=True,
             text=True,
             timeout=DEEP_TIMEOUT,
@@ -154,43 +154,43 @@ def _problems(
     return problems
 
 
-def _as_text(report: Mapping[str, Any]) -> str:
+def _report_text(report: Mapping[str, Any]) -> str:
     terminal, compiler = report["terminal"], report["compiler"]
     lines = ["Machine", f"  {report['platform']}, Python {report['python']} ({report['executable']})"]
     lines += [f"  {reason}" for reason in report["reasons"]]
     lines += ["", "Packages"]
     lines += [f"  {name:<12} {found or 'missing'}" for name, found in report["packages"].items()]
-    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is left out"
+    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is ignored"
     lines += [f"  {'C++ compiler':<12} {compiles}"]
     if report["torch"] and "error" not in report["torch"]:
         lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
-        lines += [f"  {_precision(report['torch'])}"]
+        lines += [f"  {_precision_text(report['torch'])}"]
     lines += ["", "Terminal", *(f"  {line}" for line in _terminal_lines(terminal)), "", "Folders"]
     for folder in report["folders"]:
         can = "can be written" if folder["writable"] else "CANNOT be written"
-        little = ": little" if folder["free_bytes"] < LITTLE_SPACE else ""
+        little = ": low on space" if folder["free_bytes"] < LOW_SPACE else ""
         made = "" if folder["exists"] else ", will be made"
         lines.append(f"  {folder['path']}: {can}{made}; {folder['free_bytes'] / 2**30:.1f} GiB free{little}")
     return "\n".join(lines)
 
 
-def _precision(torch: Mapping[str, Any]) -> str:
+def _precision_text(torch: Mapping[str, Any]) -> str:
     speedup, chosen = torch["cpu_bf16_speedup"], torch["cpu_precision"]
-    why = (
+    reason = (
         "it has no instructions for bf16" if speedup is None else f"bf16 is {speedup:g} times as fast as fp32"
     )
-    return f"train.precision auto is {chosen} on the CPU: {why}"
+    return f"train.precision auto is {chosen} on the CPU: {reason}"
 
 
 def _terminal_lines(terminal: Mapping[str, Any]) -> list[str]:
     if not terminal["is_terminal"]:
-        return ["stdout is no terminal: pictures are drawn with letters, tables are not wrapped"]
-    columns, rows = SMALLEST_TERMINAL
+        return ["stdout is not a terminal: images are drawn with letters, tables are not wrapped"]
+    columns, rows = MIN_TERMINAL
     small = terminal["columns"] < columns or terminal["rows"] < rows
     lines = [
         f"{terminal['columns']} x {terminal['rows']}"
-        + (f": the dashboard wants {columns} x {rows}" if small else ""),
-        f"TERM={terminal['term']}, {terminal['encoding']}, pictures in {terminal['pictures']}"
+        + (f": the dashboard needs {columns} x {rows}" if small else ""),
+        f"TERM={terminal['term']}, {terminal['encoding']}, images in {terminal['pictures']}"
         + (" because NO_COLOR is set" if terminal["no_color"] else ""),
     ]
     if terminal["multiplexer"]:

@@ -1,4 +1,4 @@
-"""`core evaluate`: how good the samples of trained runs are, or any pictures in a file."""
+"""`core evaluate`: sample quality of trained runs, or of images in a file."""
 
 import contextlib
 import os
@@ -11,51 +11,63 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from core.cli.describe import labels
-from core.cli.options import device_option, json_option, prepare_torch, runs_option, sampling_options
+from core.cli.describe import run_labels
+from core.cli.options import (
+    all_option,
+    device_option,
+    json_option,
+    prepare_torch,
+    runs_option,
+    sampling_options,
+)
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
-from core.cli.progress import Report, counting
-from core.cli.run_selection import chosen_runs
-from core.comparison.formatting import MISSING, interval_text, sampler_text, title, value_text
+from core.cli.progress import Report, progress_bar
+from core.cli.run_selection import select_runs
+from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
-from core.runs.progress import Say, reporting_evaluation
+from core.runs.progress import ProgressCallback, reporting_evaluation
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
 
-COUNT = 500
+DEFAULT_COUNT = 500
 SEED_LIMIT = 2**63 - 1
 
 
 @click.command("evaluate")
 @click.argument("names", nargs=-1, metavar="[RUN|FILE.npy]...")
-@click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
+@all_option
 @click.option(
-    "--new", "only_new", is_flag=True, help="Leave out runs that were judged with these options before."
+    "--new", "only_new", is_flag=True, help="Skip runs that were evaluated with these options before."
 )
 @runs_option
 @click.option(
     "--dataset",
     metavar="NAME",
-    help="For files: the data that their pictures should look like; a run has its own.",
+    help="For files: the data to compare their images with; runs have their own.",
 )
 @click.option(
     "--count",
     type=click.IntRange(1),
     metavar="N",
-    help=f"Samples: {COUNT} of a run and all of a file unless given.",
+    help=f"Number of samples; by default, {DEFAULT_COUNT} of a run and all of a file.",
 )
 @click.option(
-    "--heldout", type=click.IntRange(1), metavar="N", help="Held-out pictures to measure against; all."
+    "--heldout",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of held-out images to compare with; by default, all.",
 )
-@sampling_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls per image; by default, the run's own.")
 @click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
-@click.option("--only", metavar="GROUP,...", help=f"Of {', '.join(GROUPS)}; all unless given.")
+@click.option(
+    "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
+)
 @device_option
 @json_option
 def command(
@@ -66,23 +78,23 @@ def command(
     dataset: str | None,
     count: int | None,
     heldout: int | None,
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
     seed: int,
     only: str | None,
     device: str,
     as_json: bool,
 ) -> None:
-    """Judge how good samples are: their shape, grey, distribution, novelty; and the network behind them.
+    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is judged. The numbers are kept with the run, for core
-    compare. FILE.npy holds pictures from anywhere, [N,C,H,W] or [N,H,W], of floats from 0 to 1 or of
-    uint8, to be judged against --dataset.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is evaluated. The numbers are kept with the run, for core
+    compare. FILE.npy holds images from any source, [N,C,H,W] or [N,H,W], floats from 0 to 1 or uint8,
+    which are compared with --dataset.
     """
     files = [name for name in names if name.lower().endswith(".npy") or os.path.isfile(name)]
     selectors = [name for name in names if name not in files]
-    groups = _groups(only)
-    _check_options(files, bool(selectors) or everything or not files, dataset, groups, drawing)
+    groups = _parse_groups(only)
+    _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
     session = _Session(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
@@ -90,17 +102,17 @@ def command(
         evaluation = session.evaluate_file(Path(name), dataset or "", count)
         results.append((name, evaluation))
         if not as_json:
-            emit(_text(sanitize(name), evaluation))
+            emit(_evaluation_text(sanitize(name), evaluation))
     if selectors or everything or not files:
-        infos = chosen_runs(RunStore(root), selectors, everything=everything)
-        short = labels(infos)
+        infos = select_runs(RunStore(root), selectors, everything=everything)
+        short = run_labels(infos)
         session.prepare(device, [info.directory for info in infos])
         for info in infos:
             try:
                 session.label = short[info.id]
-                with reporting_evaluation(info.directory) as session.say:
+                with reporting_evaluation(info.directory) as session.report:
                     evaluation = session.evaluate_run(
-                        info.directory, count or COUNT, drawing, only_new=only_new
+                        info.directory, count or DEFAULT_COUNT, sampling, only_new=only_new
                     )
             except UserError as error:
                 if len(infos) == 1:
@@ -110,21 +122,21 @@ def command(
                 continue
             results.append((info.id, evaluation))
             if not as_json:
-                emit(_text(info.id, evaluation))
+                emit(_evaluation_text(info.id, evaluation))
     if as_json:
-        emit_json([_as_json(name, evaluation, is_file=name in files) for name, evaluation in results])
+        emit_json([_evaluation_json(name, evaluation, is_file=name in files) for name, evaluation in results])
     if failed:
         raise click.exceptions.Exit(EXIT_USAGE)
 
 
-def _groups(only: str | None) -> tuple[str, ...]:
+def _parse_groups(only: str | None) -> tuple[str, ...]:
     if only is None:
         return tuple(GROUPS)
-    asked = [name.strip() for name in only.split(",")]
-    for name in asked:
+    requested = [name.strip() for name in only.split(",")]
+    for name in requested:
         if name not in GROUPS:
             raise UserError(f"--only {only}: unknown group {name!r}; expected some of {', '.join(GROUPS)}")
-    return tuple(name for name in GROUPS if name in asked)
+    return tuple(name for name in GROUPS if name in requested)
 
 
 def _check_options(
@@ -132,25 +144,25 @@ def _check_options(
     runs: bool,
     dataset: str | None,
     groups: Sequence[str],
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
 ) -> None:
     if files and not dataset:
         raise UserError(
-            f"{sanitize(files[0])}: say what its pictures should look like, for example --dataset high"
+            f"{sanitize(files[0])}: name the data to compare its images with, for example --dataset high"
         )
     if dataset and not files:
         raise UserError(
-            f"--dataset {dataset}: is for files; a run is measured against the data that it has learnt"
+            f"--dataset {dataset}: is for files; a run is compared with the data that it was trained on"
         )
-    if not runs and drawing != SamplingOverrides():
-        options = ", ".join(f"--{field.name}" for field in fields(drawing))
-        raise UserError(f"{options} are for runs; the pictures of a file are drawn already")
+    if not runs and sampling != SamplingOverrides():
+        options = ", ".join(f"--{field.name}" for field in fields(sampling))
+        raise UserError(f"{options} are for runs; the images of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
-        raise UserError("--only likelihood and reconstruction need a run: pictures in a file have no network")
+        raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
 
 
 class _Session:
-    """What the judgements of one command share: one judge for each data set, and where progress is shown."""
+    """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
 
     def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
         self._heldout = heldout
@@ -159,77 +171,77 @@ class _Session:
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
         self.label = ""
-        self.say: Say = lambda doing, done, total: None
+        self.report: ProgressCallback = lambda doing, done, total: None
         self._device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
-        """Find out what is wrong before anything is computed that takes long."""
+        """Set up the device, and fail early where a single run has no checkpoint."""
         self._device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
             raise UserError(f"{sanitize(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
 
     def evaluate_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
-        """Judge pictures of a file against a data set."""
-        from core.evaluation.evaluator import IMAGE_GROUPS, now
+        """Evaluate the images of a file against a data set."""
+        from core.evaluation.evaluator import IMAGE_GROUPS, timestamp
         from core.evaluation.files import read_images
 
         samples = read_images(path)[:count]
         self.label = sanitize(path.name)
-        evaluator = self._evaluate(dataset, None)
-        groups = [group for group in self._applying(evaluator) if group in IMAGE_GROUPS]
+        evaluator = self._evaluator(dataset, None)
+        groups = [group for group in self._applicable_groups(evaluator) if group in IMAGE_GROUPS]
         try:
             evaluator.check(samples)
             metrics, curves = evaluator.evaluate(samples, groups)
         except UserError as error:
             raise UserError(f"{sanitize(str(path))}: {error}") from error
         return Evaluation(
-            created=now(),
+            created=timestamp(),
             dataset=evaluator.images.name,
             count=len(samples),
             heldout=len(evaluator.heldout),
             seed=self._seed,
             metrics=metrics,
-            real=evaluator.real(len(samples), groups),
+            real=evaluator.evaluate_real(len(samples), groups),
             curves=curves,
         )
 
     def evaluate_run(
-        self, run: RunDirectory, count: int, drawing: SamplingOverrides, *, only_new: bool
+        self, run: RunDirectory, count: int, sampling: SamplingOverrides, *, only_new: bool
     ) -> Evaluation:
-        """Judge a run and keep what was found with it; or give what is kept already."""
+        """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        config = with_absolute_paths(run.read())
+        config = config_with_absolute_paths(run.read())
         try:
-            evaluator = self._evaluate(config.data.dataset, config.data.count)
+            evaluator = self._evaluator(config.data.dataset, config.data.count)
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
-        groups = self._applying(evaluator)
+        groups = self._applicable_groups(evaluator)
         if only_new:
-            planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
+            planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
-                    note(f"{sanitize(run.id)}: was judged with these options before")
+                    note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
         evaluation = evaluate_run(
             run,
             evaluator,
             count=count,
-            drawing=drawing,
+            overrides=sampling,
             seed=self._seed,
             groups=groups,
             device=self._device,
         )
         return add_evaluation(run, evaluation)
 
-    def _evaluate(self, dataset: str, count: int | None) -> "Evaluator":
+    def _evaluator(self, dataset: str, count: int | None) -> "Evaluator":
         from core.data import load_dataset
         from core.evaluation.evaluator import Evaluator
 
         key = dataset, count
         if key not in self._evaluators:
-            with counting(sanitize(dataset), "pictures") as report:
+            with progress_bar(sanitize(dataset), "images") as report:
                 images = load_dataset(dataset, count=count, progress=report)
             self._evaluators[key] = Evaluator(
                 images, heldout=self._heldout, seed=self._seed, stage=self._stage
@@ -238,30 +250,30 @@ class _Session:
 
     @contextlib.contextmanager
     def _stage(self, doing: str, unit: str) -> Iterator[Report]:
-        with counting(f"{self.label}: {doing}", unit) as show:
+        with progress_bar(f"{self.label}: {doing}", unit) as show:
 
             def report(done: int, total: int) -> None:
                 show(done, total)
-                self.say(doing, done, total)
+                self.report(doing, done, total)
 
             yield report
 
-    def _applying(self, evaluator: "Evaluator") -> tuple[str, ...]:
+    def _applicable_groups(self, evaluator: "Evaluator") -> tuple[str, ...]:
         missing = [group for group in self._groups if group not in evaluator.groups]
         if missing and self._explicit:
             raise UserError(
-                f"--only {', '.join(missing)}: {evaluator.images.name} is not of grey triangles; expected some of "
+                f"--only {', '.join(missing)}: {evaluator.images.name} does not show grey triangles; expected some of "
                 f"{', '.join(evaluator.groups)}"
             )
         return tuple(group for group in self._groups if group in evaluator.groups)
 
 
-def _text(name: str, evaluation: Evaluation) -> str:
-    """What was found of one run or file, group by group, beside what real pictures score."""
-    how = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
+def _evaluation_text(name: str, evaluation: Evaluation) -> str:
+    """Format the metrics of one run or file, group by group, beside the scores of real images."""
+    sampler = f" by {sampler_text(evaluation)}" if evaluation.sampler else ""
     epoch = f"epoch {evaluation.epoch}, " if evaluation.sampler else ""
-    against = f"{evaluation.heldout} held-out pictures of {evaluation.dataset}"
-    heading = f"{name}: {epoch}{evaluation.count} samples{how} against {against}"
+    against = f"{evaluation.heldout} held-out images of {evaluation.dataset}"
+    heading = f"{name}: {epoch}{evaluation.count} samples{sampler} against {against}"
     width = stdout_width()
     lines = [*(textwrap.wrap(heading, width) if width else [heading]), ""]
     rows: list[tuple[str, ...]] = []
@@ -274,7 +286,7 @@ def _text(name: str, evaluation: Evaluation) -> str:
             estimate = evaluation.metrics[metric]
             rows.append(
                 (
-                    title(metric),
+                    metric_title(metric),
                     value_text(metric, estimate),
                     interval_text(metric, estimate),
                     value_text(metric, evaluation.real.get(metric)),
@@ -282,12 +294,12 @@ def _text(name: str, evaluation: Evaluation) -> str:
                 )
             )
     table = format_table(("", "value", "95% interval", "real data", "better"), rows, "lrrrl").splitlines()
-    for place in reversed(breaks):
-        table.insert(place + 1, "")
+    for index in reversed(breaks):
+        table.insert(index + 1, "")
     return "\n".join([*lines, *table, ""])
 
 
-def _as_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
+def _evaluation_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
     table = {"run": None if is_file else sanitize(name), "file": sanitize(name) if is_file else None}
     return table | {
         key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"

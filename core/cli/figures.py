@@ -1,39 +1,29 @@
-"""`core figures`: the thesis's figures, and more, from what lies in the folders of runs."""
+"""`core figures`: the thesis's figures, and more, drawn from run folders."""
 
 from pathlib import Path
 
 import click
 
-from core.cli.options import json_option, runs_option
-from core.cli.output import emit, emit_json, note
-from core.cli.run_selection import chosen_runs
-from core.errors import UserError
+from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
+from core.cli.run_selection import select_runs
 from core.files.sanitize import sanitize
 from core.runs import RunStore
 
 FORMATS = ("png", "svg", "pdf")
 
-image_option = click.option(
-    "--picture",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="A picture of yours for figure 5.2; a held-out one of the data unless given.",
-)
-everything_option = click.option("--all", "everything", is_flag=True, help="All runs of the folder.")
-selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
-
 
 @click.command("figures")
-@selectors
+@runs_argument
 @runs_option
-@everything_option
+@all_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
     metavar="DIR",
-    help="Where to; made when missing.",
+    help="Output folder; made if missing.",
 )
 @click.option("--format", "kind", type=click.Choice(FORMATS), default="png", show_default=True)
 @image_option
@@ -44,32 +34,36 @@ def command(
     everything: bool,
     out: Path,
     kind: str,
-    picture: Path | None,
+    image: Path | None,
     as_json: bool,
 ) -> None:
     """Draw the thesis's figures, and more, from any runs.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, latest, or the name of a
-    group, or a folder of runs; without one, the newest group is drawn. Runs that differ in their seed
-    only are taken together. The names of the files go to stdout; what could not be drawn, and why, to
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
+    folder of runs. Without one, the newest group is drawn. Runs that differ only in their seed
+    are pooled. The names of the files go to stdout; figures that cannot be drawn, and the reasons, go to
     stderr.
     """
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
-    make_folder(out)
-    from core.figures import Drawn, Missing, draw_all, gather, save  # matplotlib takes a second to import
+    infos = select_runs(RunStore(root), selectors, everything=everything)
+    make_out_folder(out)
+    from core.figures import (  # matplotlib takes a second to import
+        DrawnFigure,
+        MissingFigure,
+        draw_all,
+        load_figure_data,
+        save,
+    )
 
-    material = gather(infos)
-    for problem in material.problems:
+    data = load_figure_data(infos)
+    for problem in data.problems:
         note(problem)
     written: list[dict[str, str]] = []
-    missing: list[Missing] = []
-    for figure in draw_all(material, picture):
-        if isinstance(figure, Drawn):
+    missing: list[MissingFigure] = []
+    for figure in draw_all(data, image):
+        if isinstance(figure, DrawnFigure):
             path = out / f"{figure.key}.{kind}"
-            try:
+            with writing_out(path):
                 save(figure.figure, path, title=figure.title, caption=figure.caption)
-            except OSError as error:
-                raise UserError(f"--out {path}: cannot be written ({error.strerror or error})") from error
             written.append(
                 {
                     "figure": figure.key,
@@ -96,15 +90,3 @@ def command(
                 ],
             }
         )
-
-
-def make_folder(out: Path) -> None:
-    """Make the folder that results go to, before any time is spent on them.
-
-    Raises:
-        UserError: it cannot be made.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be made ({error.strerror or error})") from error

@@ -1,4 +1,4 @@
-"""Watching runs to their end: a bar for each on a terminal, a line for each event elsewhere."""
+"""Following runs until they end: a bar for each on a terminal, a line for each event elsewhere."""
 
 import contextlib
 import sys
@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from core.cli.describe import epoch_line, epochs_of, labels, run_json
-from core.cli.output import duration, emit, emit_json, is_terminal, note, number, print_error
+from core.cli.describe import epoch_line, read_epochs, run_json, run_labels
+from core.cli.output import duration_text, emit, emit_json, is_terminal, note, number_text, print_error
 from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
 from core.launch import control
 from core.launch.queue import ensure_runner
@@ -17,27 +17,27 @@ from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore,
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-POLL = 0.2
-RUNNER_CHECK = 5.0
-MOST_RUNNERS = 4
-MOST_WAITING_BARS = 10
+POLL_INTERVAL = 0.2
+RUNNER_CHECK_INTERVAL = 5.0
+MAX_RUNNER_STARTS = 4
+MAX_QUEUED_BARS = 10
 
 
 class RunsStoppedError(UserError):
-    """Runs were stopped before their end, by Ctrl-C here or by a command elsewhere."""
+    """Runs were stopped before they finished, by Ctrl-C here or by another command."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 class Display(Protocol):
-    """What shows the runs while they are watched."""
+    """Display of runs while they are followed."""
 
     def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
-        """Show a run as it is now, `new` being the epochs that have ended since the last call."""
+        """Show the run's current state; `new` holds the epochs that have ended since the last call."""
 
 
 class Follower:
-    """Watches runs of one store until all have ended, stopping them at Ctrl-C."""
+    """Follows runs of one store until all have ended, and stops them at Ctrl-C."""
 
     def __init__(
         self, store: RunStore, runs: Sequence[RunDirectory], *, device: str = "auto", slots: int | None = None
@@ -49,19 +49,19 @@ class Follower:
         self._tails = {run: MetricsTail(run.metrics_file) for run in self._runs}
         self._reported = dict.fromkeys(self._runs, 0)
         for run in self._runs:
-            self._new_epochs(run)  # those of earlier attempts are no news
-        self._next_check = time.monotonic() + RUNNER_CHECK
+            self._new_epochs(run)  # epochs of earlier attempts are not reported again
+        self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
         self._runners_started = 0
 
-    def to_the_end(self, *, as_json: bool) -> None:
-        """See to it that the runs are started, watch them, and write what became of them to stdout.
+    def wait_until_ended(self, *, as_json: bool) -> None:
+        """Have the runs started, follow them until they end, and write the outcome to stdout.
 
-        Ctrl-C stops the runs and waits for their checkpoints; a second one leaves at once.
+        Ctrl-C stops the runs and waits for their checkpoints; a second Ctrl-C leaves at once.
 
         Raises:
-            RunFailedError: some failed or crashed; the reason of each is on stderr.
-            RunsStoppedError: some were stopped.
-            UserError: no queue runner stays alive to start them.
+            RunFailedError: runs failed or crashed; the reason of each is on stderr.
+            RunsStoppedError: runs were stopped or removed.
+            UserError: no queue runner stays alive to start the runs.
         """
         try:
             self._ensure_runners(self._infos())
@@ -71,16 +71,16 @@ class Follower:
             self._stop()
         infos = self._infos()
         if as_json:
-            emit_json([run_json(info, epochs_of(info)) for info in infos])
+            emit_json([run_json(info, read_epochs(info)) for info in infos])
         else:
             for info in infos:
                 if info.state is State.FINISHED:
                     emit(str(info.directory.path))
         sys.stdout.flush()
-        self._exit_code(infos)
+        self._raise_for_state(infos)
 
     def _infos(self) -> list[RunInfo]:
-        """All runs that are still there; a removed one is no longer ours to watch."""
+        """Return the runs that still exist; a removed run is no longer followed."""
         infos = []
         for run in self._runs:
             try:
@@ -99,9 +99,9 @@ class Follower:
             if all(info.state.is_ended for info in infos):
                 return
             if time.monotonic() >= self._next_check:
-                self._next_check = time.monotonic() + RUNNER_CHECK
+                self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
                 self._ensure_runners(infos)
-            time.sleep(POLL)
+            time.sleep(POLL_INTERVAL)
 
     def _new_epochs(self, run: RunDirectory) -> list[EpochRecord]:
         tail = self._tails[run]
@@ -112,21 +112,21 @@ class Follower:
         return new
 
     def _ensure_runners(self, infos: Sequence[RunInfo]) -> None:
-        """Start a queue runner for queued runs that have none, but not for ever one after another."""
+        """Start a queue runner for queued runs that have none, `MAX_RUNNER_STARTS` times at most."""
         queued = [info.directory.path.parent for info in infos if info.state is State.QUEUED]
         for root in dict.fromkeys(queued):
             self._runners_started += ensure_runner(root, self._device, self._slots)
-            if self._runners_started > MOST_RUNNERS:
-                raise UserError(f"{root}: no queue runner stays alive; {root / '.queue.log'} says why")
+            if self._runners_started > MAX_RUNNER_STARTS:
+                raise UserError(f"{root}: no queue runner stays alive; see {root / '.queue.log'}")
 
     def _stop(self) -> None:
-        note("stopping the runs, which write their checkpoints first (Ctrl-C again: leave at once)")
+        note("stopping the runs, which write their checkpoints first (Ctrl-C again to leave at once)")
         for info in sorted(self._infos(), key=lambda info: info.state is not State.QUEUED):
             if not info.state.is_ended:
                 control.stop(info.directory)
         self._watch(None)
 
-    def _exit_code(self, infos: Sequence[RunInfo]) -> None:
+    def _raise_for_state(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
         stopped = [info for info in infos if info.state is State.STOPPED]
         for info in failed:
@@ -135,7 +135,7 @@ class Follower:
             ids = " ".join(info.id for info in stopped)
             root = stopped[0].directory.path.parent
             where = "" if root == Path("runs") else f" --runs {root}"
-            note(f"to go on: core runs resume{where} {ids}")
+            note(f"to continue: core runs resume{where} {ids}")
         if failed:
             raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
         if unfinished := len(self._runs) - len(infos) + len(stopped):
@@ -146,9 +146,9 @@ class Follower:
 
 @contextlib.contextmanager
 def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
-    names = labels(infos)
+    names = run_labels(infos)
     if not is_terminal(sys.stderr):
-        yield _Lines(names)
+        yield _LineDisplay(names)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -156,35 +156,35 @@ def _display(infos: Sequence[RunInfo]) -> Iterator[Display]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
-        TextColumn("{task.fields[words]}", markup=False),
+        TextColumn("{task.fields[text]}", markup=False),
         TimeRemainingColumn(compact=True),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, refresh_per_second=5, expand=True, transient=True) as progress:
-        yield _Bars(progress, names)
+        yield _BarDisplay(progress, names)
 
 
-class _Lines:
-    """A line for each state that a run enters and each epoch that it ends."""
+class _LineDisplay:
+    """Writes a line for each state that a run enters and each epoch that it ends."""
 
     def __init__(self, names: dict[str, str]) -> None:
         self._names = names
-        self._said: dict[str, str] = {}
+        self._last_state: dict[str, str] = {}
 
     def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
         for record in new:
-            self._say(info, epoch_line(record, info.status.epochs))
-        words = state_words(info)
-        if self._said.get(info.id) != words:
-            self._said[info.id] = words
-            self._say(info, words)
+            self._write(info, epoch_line(record, info.status.epochs))
+        text = state_text(info)
+        if self._last_state.get(info.id) != text:
+            self._last_state[info.id] = text
+            self._write(info, text)
 
-    def _say(self, info: RunInfo, words: str) -> None:
-        note(f"{self._names.get(info.id, info.id)}: {words}")
+    def _write(self, info: RunInfo, text: str) -> None:
+        note(f"{self._names.get(info.id, info.id)}: {text}")
 
 
-class _Bars:
-    """A bar for each run that is training or about to, and a line for each that has ended."""
+class _BarDisplay:
+    """Shows a bar for each run that is training or starting, and a line for each that has ended."""
 
     def __init__(self, progress: "Progress", names: dict[str, str]) -> None:
         self._progress = progress
@@ -196,24 +196,26 @@ class _Bars:
     def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
         name = self._names.get(info.id, info.id)
         if info.id not in self._tasks:
-            self._tasks[info.id] = self._progress.add_task(name, total=None, words="")
+            self._tasks[info.id] = self._progress.add_task(name, total=None, text="")
         if new:
-            self._losses[info.id] = f"loss {number(new[-1].mean)}, held out {number(new[-1].heldout)}"
+            self._losses[info.id] = (
+                f"loss {number_text(new[-1].mean)}, held out {number_text(new[-1].heldout)}"
+            )
         if info.state.is_ended and info.id not in self._ended:
             self._ended.add(info.id)
             losses = self._losses.get(info.id)
-            line = f"{name}: {state_words(info)}" + (f", {losses}" if losses else "")
+            line = f"{name}: {state_text(info)}" + (f", {losses}" if losses else "")
             self._progress.console.print(line, markup=False, highlight=False)
         self._progress.update(
             self._tasks[info.id],
             total=info.status.steps or None,
             completed=info.status.step,
-            words=self._words(info),
+            text=self._task_text(info),
             visible=info.state.is_live
-            or (info.state is State.QUEUED and len(self._names) <= MOST_WAITING_BARS),
+            or (info.state is State.QUEUED and len(self._names) <= MAX_QUEUED_BARS),
         )
 
-    def _words(self, info: RunInfo) -> str:
+    def _task_text(self, info: RunInfo) -> str:
         if info.state is not State.RUNNING:
             return " ".join(filter(None, (info.state.value, info.status.message)))
         if info.warning:
@@ -224,8 +226,8 @@ class _Bars:
         return ", ".join(filter(None, parts))
 
 
-def state_words(info: RunInfo) -> str:
-    """A run's state, and what there is to say of it."""
+def state_text(info: RunInfo) -> str:
+    """Describe a run's state, with its reason or progress."""
     status = info.status
     match info.state:
         case State.STARTING:
@@ -235,7 +237,9 @@ def state_words(info: RunInfo) -> str:
         case State.STOPPED:
             return f"stopped at step {status.step}"
         case State.FINISHED:
-            return f"finished {status.epoch} epoch{'s' * (status.epoch != 1)} in {duration(status.elapsed)}"
+            return (
+                f"finished {status.epoch} epoch{'s' * (status.epoch != 1)} in {duration_text(status.elapsed)}"
+            )
         case State.FAILED:
             return f"failed: {status.error}"
         case State.CRASHED:

@@ -1,4 +1,4 @@
-"""Pictures on stdout, as well as whatever reads it can show them."""
+"""Images on stdout, in the best rendering that the terminal supports."""
 
 import os
 import sys
@@ -6,15 +6,12 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.output import emit, is_terminal, stdout_width
-from core.imaging import ColorMode, beside, to_ansi
-
-PIPE_WIDTH = 80
-"""Characters a line where stdout is no terminal."""
+from core.cli.output import PIPE_WIDTH, emit, is_terminal, stdout_width
+from core.imaging import ColorMode, side_by_side, to_ansi
 
 
 def color_mode() -> ColorMode:
-    """What stdout can show of a picture: the terminal's colours, or letters with NO_COLOR or in a pipe."""
+    """Return the colours that stdout supports; ``ascii`` letters with NO_COLOR, in a pipe or without UTF-8."""
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "").replace("_", "")
     if os.environ.get("NO_COLOR") or not is_terminal(sys.stdout) or not encoding.startswith("utf"):
         return "ascii"
@@ -24,11 +21,11 @@ def color_mode() -> ColorMode:
 
 
 def emit_images(tiles: NDArray[np.uint8]) -> None:
-    """Write pictures to stdout as half-blocks, as many side by side as the terminal is wide.
+    """Write images to stdout as half-blocks, as many per line as fit the terminal's width.
 
     Args:
         tiles: uint8 [N, H, W] or [N, H, W, 3].
     """
     columns = max(1, ((stdout_width() or PIPE_WIDTH) + 1) // (tiles.shape[2] + 1))
     for first in range(0, len(tiles), columns):
-        emit(to_ansi(beside(list(tiles[first : first + columns])), color=color_mode()))
+        emit(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))

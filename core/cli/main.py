@@ -1,4 +1,4 @@
-"""The group of all commands, and the one place that turns what went wrong into a line and an exit code."""
+"""The command group, and the one place that turns errors into a line on stderr and an exit code."""
 
 import difflib
 import importlib
@@ -15,25 +15,25 @@ from core.cli.output import note, print_error
 from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory
 
 COMMANDS: Final = {
-    "schedules": "Compare noise schedules: how much of the picture each leaves at its last step.",
-    "data": "Make the training pictures, or look at them.",
-    "train": "Train the runs of a recipe, here and now or in the background.",
-    "sample": "Draw new pictures with a trained run.",
-    "denoise": "Noise a picture of your own and denoise it with a trained run.",
-    "evaluate": "Judge how good samples are: their shape, grey, distribution, novelty; and the network behind them.",
-    "compare": "Compare runs: all that core evaluate measured, and who is better by more than noise.",
+    "schedules": "Compare noise schedules by how much of the image each leaves at the last step.",
+    "data": "Make or show training images.",
+    "train": "Train the runs of a recipe, in the foreground or background.",
+    "sample": "Draw new images with a trained run.",
+    "denoise": "Noise your own image and denoise it with a trained run.",
+    "evaluate": "Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.",
+    "compare": "Compare evaluated runs, and show which differences are more than noise.",
     "figures": "Draw the thesis's figures, and more, from any runs.",
-    "report": "Write one page of HTML with figures, tables and provenance of any runs.",
+    "report": "Write a one-page HTML report with figures, tables and provenance of any runs.",
     "runs": "List, show, stop, resume, clone or delete runs.",
-    "doctor": "Say what this machine has, and what will be used and why.",
+    "doctor": "Show what this machine has, what will be used, and why.",
 }
-"""Each command lives in the module of its name; its summary is here, so that --help imports none."""
+"""Summary of each command, which lives in the module of its name; kept here so that --help imports none of them."""
 
 _COMPLETION_VARIABLE: Final = "_CORE_COMPLETE"
 
 
-class LazyCommands(click.Group):
-    """A group that imports a command's module when that command is called, and not before."""
+class LazyGroup(click.Group):
+    """Command group that imports the module of a command only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -58,29 +58,29 @@ class LazyCommands(click.Group):
 
 
 @click.group(
-    cls=LazyCommands,
+    cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.",
+    epilog="Exit codes: 0 success, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.",
 )
 @click.version_option(core.__version__, prog_name="core", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Train, watch and compare small diffusion models, without a dashboard.
+    """Train, watch and compare small diffusion models without the dashboard.
 
-    What a command found goes to stdout (as JSON with --json), everything else to stderr.
+    Results go to stdout (as JSON with --json), everything else to stderr.
     """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line.
+    """Run one command line.
 
     Args:
-        arguments: what follows the program's name.
+        arguments: the words after the program's name.
 
     Returns:
-        The exit code: 0 fine, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.
+        The exit code: 0 success, 2 wrong usage or configuration, 3 a run failed, 130 interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a letter gets an escape for it, rather than the user a traceback.
+        # A character outside the encoding of the terminal is escaped, where it would otherwise end in a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text files here
     instruction = os.environ.get(_COMPLETION_VARIABLE)
     if instruction:
@@ -110,10 +110,10 @@ def run(arguments: Sequence[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print_error("out of memory; ask for fewer pictures or runs at once, or stop what else needs it")
+        print_error("out of memory; ask for fewer images or runs at once, or stop other programs")
         return EXIT_USAGE
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The reader of the pipe closed it early, for example `| head`.
         _silence_stdout()
         return EXIT_OK
     except OSError as error:
@@ -126,5 +126,5 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _silence_stdout() -> None:
-    """Point stdout at nothing, so that the last flush of what could not be written is silent."""
+    """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options and arguments that several commands share."""
 
 import functools
 import os
@@ -20,92 +20,101 @@ runs_option = click.option(
     default=Path("runs"),
     show_default=True,
     metavar="DIR",
-    help="The folder of the runs.",
+    help="Folder of the runs.",
 )
 device_option = click.option(
     "--device",
     default="auto",
     show_default=True,
     metavar="DEVICE",
-    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1: one run on both.",
+    help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1 trains one run on both.",
 )
 no_start_option = click.option(
-    "--no-start", is_flag=True, help="Queue only, and start nothing; torchrun then starts the worker, say."
+    "--no-start", is_flag=True, help="Only queue, for example to start the worker with torchrun."
 )
 slots_option = click.option(
     "--slots",
     type=click.IntRange(1),
     metavar="N",
-    help="Runs at once; decided by cores and GPUs unless given.",
+    help="Number of runs at once; by default, decided by cores and GPUs.",
 )
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="Write JSON, with the keys of docs/cli.md."
+runs_argument = click.argument("selectors", nargs=-1, metavar="[RUN]...")
+all_option = click.option("--all", "everything", is_flag=True, help="Select all runs in the folder.")
+image_option = click.option(
+    "--picture",
+    "image",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Your own image for figure 5.2; by default, a held-out one of the data.",
 )
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON with the keys in docs/cli.md.")
 
 
 def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option that changes settings; the command gets what was given as `overrides`.
+    """Return the ``--set`` option, which passes its values to the command as `overrides`.
 
     Args:
-        help: what it changes in this command.
+        help: describes the changed settings for this command.
     """
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help)
 
 
 def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The options that say how pictures are drawn; the command gets what they say as one `drawing`.
+    """Return a decorator that adds the sampling options, passed to the command as one `sampling`.
 
     Args:
-        steps: what a number of steps means to this command.
+        steps: the help text of ``--steps``, whose meaning depends on the command.
     """
     options = (
-        click.option("--sampler", type=click.Choice(SAMPLER_NAMES), help="The run's own unless given."),
+        click.option(
+            "--sampler", type=click.Choice(SAMPLER_NAMES), help="Sampler; by default, the run's own."
+        ),
         click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
         click.option(
             "--eta",
             type=click.FloatRange(0, 2),
             metavar="E",
-            help="Of ddim, dpm++ and churn: how much noise each step adds, from 0 to 2; the run's own unless given.",
+            help="For ddim, dpm++ and churn: noise added by each step, from 0 to 2; by default, the run's own.",
         ),
         click.option(
             "--spacing",
             type=click.Choice(SPACINGS),
-            help="Which timesteps are visited; the run's own unless given.",
+            help="Spacing of the timesteps; by default, the run's own.",
         ),
         click.option(
             "--clip",
             type=click.Choice(CLIPS),
-            help="What is done to each foreseen picture; the run's own unless given.",
+            help="Thresholding of each predicted x0; by default, the run's own.",
         ),
     )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def with_drawing(**given: Any) -> None:
+        def with_sampling(**given: Any) -> None:
             names = (field.name for field in fields(SamplingOverrides))
-            command(drawing=SamplingOverrides(**{name: given.pop(name) for name in names}), **given)
+            command(sampling=SamplingOverrides(**{name: given.pop(name) for name in names}), **given)
 
         for option in reversed(options):
-            with_drawing = option(with_drawing)
-        return with_drawing
+            with_sampling = option(with_sampling)
+        return with_sampling
 
     return decorate
 
 
 def prepare_torch(device: str) -> str:
-    """Get ready to compute beside runs that train; to be called before torch is imported.
+    """Set up threading for work beside training runs; call it before torch is imported.
 
     Args:
         device: as for `--device`.
 
     Returns:
-        What torch calls it, for example ``cuda:0``; the first, where several are named.
+        The device by its torch name, for example ``cuda:0``; the first of several.
 
     Raises:
-        UserError: no such device here.
+        UserError: the device does not exist on this machine.
     """
-    # Threads that spin while they wait would starve the runs that train beside us; but as most waits are for some
-    # microseconds, those that never spin are a third slower.
+    # Spinning OpenMP threads would starve runs that train on the same cores. A short spin is kept because most waits
+    # last microseconds: without any, computing is a third slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    return make_plan(device).first
+    return make_plan(device).first_device

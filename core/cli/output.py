@@ -1,21 +1,28 @@
-"""What the commands write: data and JSON on stdout; notes, errors and progress on stderr."""
+"""Writing data and JSON to stdout, notes and errors to stderr, and results to the path of ``--out``."""
 
+import contextlib
 import math
 import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
-from typing import Any, TextIO
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
 
 import msgspec
 
+from core.errors import UserError
+
+PIPE_WIDTH: Final = 80
+"""Columns that output is laid out for where stdout is not a terminal but must have some width."""
+
 Align = str
-"""One letter a column: ``l`` left, ``r`` right."""
+"""One letter per column: ``l`` left, ``r`` right."""
 
 
 def emit(text: str) -> None:
-    """Write one piece of data to stdout, with a newline."""
+    """Write a piece of data and a newline to stdout."""
     sys.stdout.write(text + "\n")
 
 
@@ -25,35 +32,35 @@ def emit_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Write one line that is no data to stderr, at once."""
+    """Write one line to stderr and flush it."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def print_error(message: str) -> None:
-    """Write ``error: message`` to stderr, as one line whatever the message holds; escape codes become visible."""
+    """Write ``error: message`` to stderr as one line, with unprintable characters escaped."""
     line = " ".join(message.split())
     note("error: " + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person watches the stream: a terminal that can move its cursor."""
+    """Return whether the stream is an interactive terminal that can move its cursor."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def format_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], align: Align, *, width: int = 0
 ) -> str:
-    """Columns two spaces apart, under their headers.
+    """Lay out columns two spaces apart under their headers.
 
     Args:
-        headers: a name a column.
-        rows: as many cells as headers each.
-        align: one letter a column.
-        width: where positive, the last column is wrapped to fit and continues under itself.
+        headers: one per column.
+        rows: as many cells as there are headers.
+        align: one letter per column, see `Align`.
+        width: if positive, the last column is wrapped to fit and continues below itself.
 
     Returns:
-        Lines joined with newlines, none with blanks at its end.
+        Lines joined with newlines, without trailing blanks.
     """
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
     indent = sum(widths[:-1]) + 2 * (len(headers) - 1)
@@ -72,20 +79,53 @@ def format_table(
     return "\n".join(line.rstrip() for line in lines)
 
 
+def check_out_file(out: Path, *suffixes: str) -> None:
+    """Check the path of ``--out`` before time is spent on what goes there.
+
+    Raises:
+        UserError: the name has none of the suffixes, or its folder does not exist.
+    """
+    if out.suffix.lower() not in suffixes:
+        raise UserError(f"--out {out}: expected a name that ends in {' or '.join(suffixes)}")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+
+
+def make_out_folder(out: Path) -> None:
+    """Make the folder of ``--out`` before time is spent on what goes there.
+
+    Raises:
+        UserError: the folder cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be made ({error.strerror or error})") from error
+
+
+@contextlib.contextmanager
+def writing_out(out: Path) -> Iterator[None]:
+    """Turn an error while ``--out`` is written into a `UserError`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+
+
 def stdout_width() -> int:
-    """Columns of the terminal that shows stdout; 0 where it is a file or a pipe, whose lines nobody wraps."""
+    """Return the columns of the terminal at stdout; 0 for a file or a pipe, which is not wrapped."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash for none and for NaN."""
+def number_text(value: float | None, digits: int = 3) -> str:
+    """Format a number for a table; None and NaN become a dash."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds.
+def duration_text(seconds: float) -> str:
+    """Format seconds as hours, minutes and seconds.
 
-    >>> duration(3725.4)
+    >>> duration_text(3725.4)
     '1:02:05'
     """
     minutes, second = divmod(int(seconds), 60)

@@ -1,4 +1,4 @@
-"""Progress on stderr: bars on a terminal, plain lines where the output goes into a file."""
+"""Progress on stderr: bars on a terminal, plain lines in a file."""
 
 import contextlib
 import sys
@@ -9,23 +9,23 @@ from core.cli.output import is_terminal, note
 
 Report = Callable[[int, int], None]
 
-PLAIN_INTERVAL = 2.0
-"""Seconds between two plain lines of one count."""
+LINE_INTERVAL = 2.0
+"""Seconds between two plain lines."""
 
 
 @contextlib.contextmanager
-def counting(label: str, unit: str) -> Iterator[Report]:
-    """Show how far something has come while the block lasts; nothing where nothing is reported.
+def progress_bar(label: str, unit: str) -> Iterator[Report]:
+    """Show progress while the block runs; nothing is shown before the first report.
 
     Args:
-        label: what is done, for example ``high``.
-        unit: what is counted, in the plural.
+        label: the name of the work, for example ``high``.
+        unit: the counted things, in the plural.
 
     Yields:
-        A function of (done, total), cheap enough to call often, from any thread.
+        A function of (done, total), cheap enough to call often and from any thread.
     """
     if not is_terminal(sys.stderr):
-        yield _plain_report(label, unit)
+        yield _line_reporter(label, unit)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -46,7 +46,7 @@ def counting(label: str, unit: str) -> Iterator[Report]:
         yield report
 
 
-def _plain_report(label: str, unit: str) -> Report:
+def _line_reporter(label: str, unit: str) -> Report:
     due = time.monotonic()
     ended = False
 
@@ -54,7 +54,7 @@ def _plain_report(label: str, unit: str) -> Report:
         nonlocal due, ended
         now = time.monotonic()
         if (now >= due or done == total) and not ended:
-            due, ended = now + PLAIN_INTERVAL, done == total
+            due, ended = now + LINE_INTERVAL, done == total
             note(f"{label}: {done} of {total} {unit}")
 
     return report

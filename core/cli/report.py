@@ -1,28 +1,26 @@
-"""`core report`: one page of HTML about some runs."""
+"""`core report`: a one-page HTML report of runs."""
 
 from pathlib import Path
 
 import click
 
-from core.cli.figures import everything_option, image_option, make_folder, selectors
-from core.cli.options import json_option, runs_option
-from core.cli.output import emit, emit_json, note
-from core.cli.run_selection import chosen_runs
-from core.errors import UserError
+from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
+from core.cli.run_selection import select_runs
 from core.runs import RunStore
 
 
 @click.command("report")
-@selectors
+@runs_argument
 @runs_option
-@everything_option
+@all_option
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("report"),
     show_default=True,
     metavar="DIR",
-    help="Where index.html goes; made when missing.",
+    help="Folder of index.html; made if missing.",
 )
 @image_option
 @json_option
@@ -31,25 +29,23 @@ def command(
     root: Path,
     everything: bool,
     out: Path,
-    picture: Path | None,
+    image: Path | None,
     as_json: bool,
 ) -> None:
-    """Write one page of HTML with figures, tables and provenance of any runs.
+    """Write a one-page HTML report with figures, tables and provenance of any runs.
 
-    RUN is as for core figures; without one, the newest group is reported. The page needs no other file
-    and no network. Its name goes to stdout.
+    RUN is as for core figures. Without one, the newest group is reported. The page needs no other file
+    and no network. Its name is written to stdout.
     """
-    infos = chosen_runs(RunStore(root), selectors, everything=everything)
-    make_folder(out)
-    from core.figures import draw_all, gather, write_report  # matplotlib takes a second to import
+    infos = select_runs(RunStore(root), selectors, everything=everything)
+    make_out_folder(out)
+    from core.figures import draw_all, load_figure_data, write_report  # matplotlib takes a second to import
 
-    material = gather(infos)
-    for problem in material.problems:
+    data = load_figure_data(infos)
+    for problem in data.problems:
         note(problem)
-    try:
-        path = write_report(out, material, draw_all(material, picture))
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
+    with writing_out(out):
+        path = write_report(out, data, draw_all(data, image))
     if as_json:
         emit_json({"runs": [info.id for info in infos], "path": str(path)})
     else:

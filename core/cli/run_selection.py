@@ -1,4 +1,4 @@
-"""Which runs a person means, for commands that look at several at once."""
+"""Selecting runs by name, for commands that take several."""
 
 import os
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from core.errors import UserError
 from core.runs import RunInfo, RunStore
 
 
-def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
-    """The runs that were named, each once, in the order named.
+def select_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) -> list[RunInfo]:
+    """Return the named runs, each once, in the order named.
 
     Args:
         store: the runs folder.
-        selectors: a group each, the path of another folder of runs, or anything that `RunStore.find` takes; none
-            means the newest group.
-        everything: all runs of the folder instead.
+        selectors: each a group, the path of another folder of runs, or anything that `RunStore.find` accepts. None
+            at all selects the newest group.
+        everything: select all runs of the folder instead.
 
     Raises:
-        UserError: none or several match, or a run that was named cannot be read.
+        UserError: a selector matches no run or several, or a named run cannot be read.
     """
     if everything and selectors:
         raise UserError("give either runs or --all, not both")
@@ -32,7 +32,7 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
     elif not selectors and scan.infos:
         chosen = groups[scan.infos[-1].file.group]
     for selector in selectors:
-        chosen += groups.get(selector) or _folder_of_runs(selector) or [store.info(store.find(selector))]
+        chosen += groups.get(selector) or _runs_in_folder(selector) or [store.info(store.find(selector))]
     if everything or not selectors:
         for problem in scan.problems:
             note(f"{problem.id}: {problem.text}")
@@ -42,8 +42,8 @@ def chosen_runs(store: RunStore, selectors: Sequence[str], *, everything: bool) 
     return list({info.directory.path.resolve(): info for info in chosen}.values())
 
 
-def _folder_of_runs(selector: str) -> list[RunInfo]:
-    """The runs in the folder of this path; none where it is no folder, or a run itself."""
+def _runs_in_folder(selector: str) -> list[RunInfo]:
+    """Return the runs in the folder at this path; none if it is not a folder, or is itself a run."""
     if not selector or not os.path.isdir(selector):
         return []
     scan = RunStore(selector).scan()

@@ -4,14 +4,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from core.cli.describe import (
     ROW_ALIGN,
     ROW_HEADERS,
-    epochs_of,
+    read_epochs,
     run_details_json,
     run_json,
     run_row,
@@ -22,6 +21,7 @@ from core.cli.options import (
     device_option,
     json_option,
     no_start_option,
+    runs_argument,
     runs_option,
     set_option,
     slots_option,
@@ -34,18 +34,16 @@ from core.launch.devices import make_plan
 from core.launch.queue import ensure_runner
 from core.runs import RunDirectory, RunStore, State
 
-POLL = 0.1
-LEAST_MISSED = ("trend", "time", "held out")
-"""Columns of the list that a narrow terminal goes without, in this order."""
-
-selectors = click.argument("selectors", nargs=-1, metavar="[RUN]...")
+POLL_INTERVAL = 0.1
+OPTIONAL_COLUMNS = ("trend", "time", "held out")
+"""Columns of the list that are left out in a narrow terminal, in this order."""
 
 
 @click.group("runs")
 def command() -> None:
     """List, show, stop, resume, clone or delete runs.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest.
     """
 
 
@@ -56,7 +54,7 @@ def command() -> None:
     "states",
     type=click.Choice([state.value for state in State]),
     multiple=True,
-    help="Only runs in this state; may be given several times.",
+    help="Only list runs in this state; may be repeated.",
 )
 @json_option
 def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
@@ -66,9 +64,9 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
     for problem in scan.problems:
         note(f"{problem.id}: {problem.text}")
     if as_json:
-        emit_json([run_json(info, epochs_of(info)) for info in infos])
+        emit_json([run_json(info, read_epochs(info)) for info in infos])
     elif infos:
-        _emit_table([run_row(info, epochs_of(info)) for info in infos])
+        _emit_table([run_row(info, read_epochs(info)) for info in infos])
     else:
         note(f"{root}: no runs here" + (" in this state" if states else "; start some with: core train"))
 
@@ -78,10 +76,10 @@ def list_runs(root: Path, states: tuple[str, ...], as_json: bool) -> None:
 @runs_option
 @json_option
 def show(selector: str, root: Path, as_json: bool) -> None:
-    """Show all about one run: state, files, configuration; with --json its epochs too."""
+    """Show one run: state, files, configuration; with --json, its epochs too."""
     store = RunStore(root)
     info = store.info(store.find(selector))
-    epochs = epochs_of(info)
+    epochs = read_epochs(info)
     if as_json:
         emit_json(run_details_json(info, epochs))
     else:
@@ -89,30 +87,30 @@ def show(selector: str, root: Path, as_json: bool) -> None:
 
 
 @command.command("stop")
-@selectors
-@click.option("--all", "everything", is_flag=True, help="All runs that are queued or training.")
+@runs_argument
+@click.option("--all", "everything", is_flag=True, help="Stop all runs that are queued or training.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to write their checkpoints.")
 @runs_option
 @json_option
 def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path, as_json: bool) -> None:
     """Stop runs: they finish their step, write a checkpoint and end; queued ones leave the queue."""
     store = RunStore(root)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if state.is_ended])
-    # Queued runs first: else each slot that a stopping run frees would be taken by one that is to stop too.
+    runs = _select(store, selectors, everything, exclude=[state for state in State if state.is_ended])
+    # Queued runs first, because a slot that a stopping run frees would otherwise start one of them.
     for run in sorted(runs, key=lambda run: store.info(run).state is not State.QUEUED):
         note(control.stop(run))
     while not no_wait and any(not store.info(run).state.is_ended for run in runs):
-        time.sleep(POLL)
-    _emit_outcome(store, runs, as_json)
+        time.sleep(POLL_INTERVAL)
+    _emit_runs(store, runs, as_json)
 
 
 @command.command("resume")
-@selectors
-@click.option("--all", "everything", is_flag=True, help="All runs that were stopped or crashed.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in all.")
+@runs_argument
+@click.option("--all", "everything", is_flag=True, help="Resume all runs that were stopped or crashed.")
+@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in total.")
 @device_option
 @slots_option
-@click.option("--follow", is_flag=True, help="Watch the runs to their end, as core train does.")
+@click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
 @no_start_option
 @runs_option
 @json_option
@@ -127,29 +125,29 @@ def resume(
     root: Path,
     as_json: bool,
 ) -> None:
-    """Go on with runs from their last checkpoints, in the background."""
+    """Resume runs from their last checkpoints, in the background."""
     if follow and no_start:
-        raise UserError("give either --follow or --no-start: nobody starts what is to be followed")
+        raise UserError("give either --follow or --no-start: runs that are not started cannot be followed")
     store = RunStore(root)
     resumable = (State.STOPPED, State.CRASHED)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if state not in resumable])
+    runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
     make_plan(device, slots)
     for run in runs:
         note(control.resume(run, epochs=epochs))
     if follow:
-        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     for folder in () if no_start else dict.fromkeys(run.path.parent for run in runs):
         ensure_runner(folder, device, slots)
-    _emit_outcome(store, runs, as_json)
+    _emit_runs(store, runs, as_json)
 
 
 @command.command("clone")
 @click.argument("selector", metavar="RUN")
-@set_option("Change the new run, for example --set train.seed=1; may be given again.")
+@set_option("Override a setting, for example --set train.seed=1; may be repeated.")
 @device_option
 @slots_option
-@click.option("--follow", is_flag=True, help="Watch the run to its end, as core train does.")
+@click.option("--follow", is_flag=True, help="Follow the run until it ends, as core train does.")
 @runs_option
 @json_option
 def clone(
@@ -161,29 +159,29 @@ def clone(
     root: Path,
     as_json: bool,
 ) -> None:
-    """Train a new run with the settings of another one, in the background."""
+    """Train a new run with the settings of another, in the background."""
     store = RunStore(root)
     old = store.find(selector)
     make_plan(device, slots)
     run = control.clone(old.path.parent, old, overrides)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
     if follow:
-        Follower(store, [run], device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, [run], device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     ensure_runner(run.path.parent, device, slots)
-    _emit_outcome(store, [run], as_json)
+    _emit_runs(store, [run], as_json)
 
 
 @command.command("rm")
-@selectors
-@click.option("--all", "everything", is_flag=True, help="All runs that have ended.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@runs_argument
+@click.option("--all", "everything", is_flag=True, help="Delete all runs that have ended.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
 @runs_option
 @json_option
 def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, as_json: bool) -> None:
     """Delete runs with all their files; one that is training must be stopped first."""
     store = RunStore(root)
-    runs = _select(store, selectors, everything, but_not=[state for state in State if not state.is_ended])
+    runs = _select(store, selectors, everything, exclude=[state for state in State if not state.is_ended])
     if runs and not yes:
         _confirm(runs)
     for run in runs:
@@ -197,20 +195,20 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
 
 
 def _select(
-    store: RunStore, selectors: Sequence[str], everything: bool, *, but_not: Sequence[State]
+    store: RunStore, selectors: Sequence[str], everything: bool, *, exclude: Sequence[State]
 ) -> list[RunDirectory]:
-    """The runs that were named, each once; or with --all, every run but those in the given states."""
+    """Return the named runs, each once; or with --all, every run whose state is not excluded."""
     if everything and selectors:
         raise UserError("give either runs or --all, not both")
     if everything:
-        return [info.directory for info in store.infos() if info.state not in but_not]
+        return [info.directory for info in store.infos() if info.state not in exclude]
     if not selectors:
-        raise UserError("which run? Give an id, the beginning of one, a path or latest; or --all")
+        raise UserError("which run? Give an id, a prefix of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
 
 
 def _emit_table(rows: Sequence[Sequence[str]]) -> None:
-    """All columns; in a narrow terminal without those that are the first to be missed least."""
+    """Write the table, without as many of `OPTIONAL_COLUMNS` as a narrow terminal has no room for."""
     width = stdout_width()
     left_out: set[str] = set()
     while True:
@@ -222,27 +220,28 @@ def _emit_table(rows: Sequence[Sequence[str]]) -> None:
             width=width,
         )
         fits = not width or max(map(len, table.splitlines())) <= width
-        if fits or len(left_out) == len(LEAST_MISSED):
+        if fits or len(left_out) == len(OPTIONAL_COLUMNS):
             emit(table)
             return
-        left_out.add(LEAST_MISSED[len(left_out)])
+        left_out.add(OPTIONAL_COLUMNS[len(left_out)])
 
 
 def _confirm(runs: Sequence[RunDirectory]) -> None:
     if not sys.stdin.isatty():
-        raise UserError(f"{len(runs)} to delete and nobody to ask; say --yes to delete without asking")
+        raise UserError(
+            f"{len(runs)} to delete, but no terminal to ask in; give --yes to delete without asking"
+        )
     for run in runs:
         note(f"  {run.path}")
     if not click.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)} with all files?", err=True):
         raise click.Abort
 
 
-def _emit_outcome(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
-    """What became of runs: one JSON list, or a path a line."""
+def _emit_runs(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
+    """Write runs to stdout as one JSON list, or as one path per line."""
     if as_json:
         infos = [store.info(run) for run in runs]
-        outcome: list[dict[str, Any]] = [run_json(info, epochs_of(info)) for info in infos]
-        emit_json(outcome)
+        emit_json([run_json(info, read_epochs(info)) for info in infos])
         return
     for run in runs:
         emit(str(run.path))

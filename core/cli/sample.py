@@ -1,4 +1,4 @@
-"""`core sample`: new pictures from a trained run."""
+"""`core sample`: new images from a trained run."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +14,12 @@ from core.cli.options import (
     runs_option,
     sampling_options,
 )
-from core.cli.output import emit, emit_json
-from core.cli.progress import counting
+from core.cli.output import check_out_file, emit, emit_json, writing_out
+from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
-from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 COLUMNS = 8
@@ -30,80 +29,80 @@ COLUMNS = 8
 @click.argument("run", metavar="RUN")
 @runs_option
 @click.option(
-    "--count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="Pictures to draw."
+    "--count",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Number of images to draw.",
 )
-@sampling_options("Network calls a picture; the run's own unless given.")
+@sampling_options("Network calls per image; by default, the run's own.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noises."
+    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
 )
 @device_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; samples-RUN.png unless given.",
+    help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; by default, samples-RUN.png.",
 )
-@click.option("--show", is_flag=True, help="Show the pictures in the terminal too.")
+@click.option("--show", is_flag=True, help="Show the images in the terminal too.")
 @json_option
 def command(
     run: str,
     root: Path,
     count: int,
-    drawing: SamplingOverrides,
+    sampling: SamplingOverrides,
     seed: int,
     device: str,
     out: Path | None,
     show: bool,
     as_json: bool,
 ) -> None:
-    """Draw new pictures with a trained run.
+    """Draw new images with a trained run.
 
-    RUN is an id, the beginning of exactly one id, the path of a run's folder, or latest. The name of the
-    file goes to stdout. The same seed gives the same pictures each time on the same machine.
+    RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest. The name of the file
+    is written to stdout. The same seed gives the same images each time on the same machine.
     """
     found = RunStore(root).find(run)
     out = out or Path(f"samples-{found.id}.png")
-    if out.suffix.lower() not in (".png", ".npy"):
-        raise UserError(f"--out {out}: expected a name that ends in .png or .npy")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
+    check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
-    from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
+    from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
-    with counting("sampling", "network calls") as report:
-        values = draw(loaded, count, seed=seed, report=report)
-    how = loaded.config.sample
-    pixels = to_tiles(to_pixels(values))
+    loaded = replace(loaded, config=sampling.apply_to(loaded.config))
+    with progress_bar("sampling", "network calls") as progress:
+        values = draw_samples(loaded, count, seed=seed, progress=progress)
+    settings = loaded.config.sample
+    pixels = to_channels_last(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
-        "sampler": how.sampler,
-        "eta": f"{how.eta:g}",
-        "spacing": how.spacing,
-        "clip": how.clip,
+        "sampler": settings.sampler,
+        "eta": f"{settings.eta:g}",
+        "spacing": settings.spacing,
+        "clip": settings.clip,
         "seed": str(seed),
     }
-    try:
+    with writing_out(out):
         if out.suffix.lower() == ".npy":
             with atomic_path(out) as temporary, temporary.open("wb") as file:
                 np.save(file, to_unit(values))
         else:
             write_sheet(out, pixels, columns=min(count, COLUMNS), meta=meta)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:
         emit_json(
             {
                 "run": sanitize(found.id),
                 "path": str(out),
                 "count": count,
-                "sampler": how.sampler,
-                "steps": how.steps or loaded.diffusion.timesteps,
-                "eta": how.eta,
-                "spacing": how.spacing,
-                "clip": how.clip,
+                "sampler": settings.sampler,
+                "steps": settings.steps or loaded.diffusion.timesteps,
+                "eta": settings.eta,
+                "spacing": settings.spacing,
+                "clip": settings.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,

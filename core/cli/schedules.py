@@ -1,9 +1,9 @@
-"""`core schedules`: one row a schedule, with what it leaves of a picture."""
+"""`core schedules`: noise schedules, and how much of the image each leaves at the last step."""
 
 import click
 
 from core.cli.options import json_option
-from core.cli.output import emit, emit_json, format_table, number, stdout_width
+from core.cli.output import emit, emit_json, format_table, number_text, stdout_width
 from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_schedule
 
 
@@ -12,8 +12,10 @@ from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_sche
 @click.option("--timesteps", type=click.IntRange(1, 1_000_000), default=1000, show_default=True, metavar="N")
 @click.option("--beta-start", type=float, default=1e-4, show_default=True, metavar="B")
 @click.option("--beta-end", type=float, default=0.02, show_default=True, metavar="B")
-@click.option("--periods", type=float, default=0.5, show_default=True, help="Of sine; 0.5 rises once.")
-@click.option("--file", type=click.Path(), help="Of custom: a text or .npy file of betas.")
+@click.option(
+    "--periods", type=float, default=0.5, show_default=True, help="Periods of sine; 0.5 rises once."
+)
+@click.option("--file", type=click.Path(), help="Text or .npy file of betas, for custom.")
 @click.option("--zero-terminal-snr", is_flag=True, help="Rescale so that the last step is pure noise.")
 @json_option
 def command(
@@ -26,12 +28,12 @@ def command(
     zero_terminal_snr: bool,
     as_json: bool,
 ) -> None:
-    """Compare noise schedules: how much of the picture each leaves at its last step.
+    """Compare noise schedules by how much of the image each leaves at the last step.
 
-    NAME is linear, sine, x^P with any positive P, cosine, sigmoid or custom; without one, all
-    built-in schedules are shown. alpha_bar_T is the share of the picture's power that is left at
-    the last step, SNR_T its ratio to the noise, L_T what that costs in bits a pixel. Sampling starts
-    from pure noise: under a schedule that does not end there, from inputs never trained on.
+    NAME is linear, sine, x^P with any positive P, cosine, sigmoid or custom. Without one, all
+    built-in schedules are shown. alpha_bar_T is the share of the image's power left at the last step,
+    SNR_T its ratio to the noise, and L_T the cost of it in bits per dimension. Sampling starts from pure
+    noise. If the schedule does not end there, the network was never trained on such inputs.
     """
     chosen = names or tuple(name for name in ALL_NAMES if name != "custom" or file)
     schedules = [
@@ -47,15 +49,15 @@ def command(
         for name in chosen
     ]
     if as_json:
-        emit_json([_as_json(schedule) for schedule in schedules])
+        emit_json([_schedule_json(schedule) for schedule in schedules])
         return
     headers = ("schedule", "alpha_bar_T", "SNR_T", "L_T bits/dim", "diagnosis")
     rows = [
         (
             schedule.name,
-            number(schedule.terminal_alpha_bar),
-            number(schedule.terminal_snr),
-            number(schedule.prior_bits_per_dim()),
+            number_text(schedule.terminal_alpha_bar),
+            number_text(schedule.terminal_snr),
+            number_text(schedule.prior_bits_per_dim()),
             schedule.diagnosis().text,
         )
         for schedule in schedules
@@ -63,7 +65,7 @@ def command(
     emit(format_table(headers, rows, "lrrrl", width=stdout_width()))
 
 
-def _as_json(schedule: Schedule) -> dict[str, object]:
+def _schedule_json(schedule: Schedule) -> dict[str, object]:
     diagnosis = schedule.diagnosis()
     return {
         "name": schedule.name,

@@ -1,11 +1,11 @@
-"""`core train`: queue the runs of a recipe, and watch them to their end."""
+"""`core train`: queue the runs of a recipe and follow them until they end."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from core.cli.describe import epochs_of, run_json
+from core.cli.describe import read_epochs, run_json
 from core.cli.follow import Follower
 from core.cli.options import (
     device_option,
@@ -26,13 +26,11 @@ from core.runs import RunStore, make_group
 
 @click.command("train")
 @click.argument("recipe", default="quick")
-@set_option("Change the recipe, for example --set train.epochs=3; a list makes a run of each value.")
+@set_option("Override a setting, for example --set train.epochs=3; a list makes one run per value.")
 @runs_option
 @device_option
 @slots_option
-@click.option(
-    "--detach", is_flag=True, help="Write the ids of the runs to stdout and leave them to themselves."
-)
+@click.option("--detach", is_flag=True, help="Write the ids of the runs to stdout and return at once.")
 @no_start_option
 @json_option
 def command(
@@ -45,11 +43,11 @@ def command(
     no_start: bool,
     as_json: bool,
 ) -> None:
-    """Train the runs of a recipe, here and now or in the background.
+    """Train the runs of a recipe, in the foreground or background.
 
-    RECIPE is quick, thesis or the path of a .toml file. The runs are processes of their own: they go on
-    when this command is killed or its terminal closes. Ctrl-C stops them with their checkpoints written.
-    At the end the folders of the finished runs go to stdout.
+    RECIPE is quick, thesis or the path of a .toml file. Each run is a separate process that continues
+    when this command is killed or its terminal closes. Ctrl-C stops the runs after they write checkpoints.
+    At the end, the folders of the finished runs are written to stdout.
     """
     found = load_recipe(recipe, overrides)
     _check_before_queueing(found.configs, device, slots)
@@ -57,19 +55,19 @@ def command(
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
     if not (detach or no_start):
-        Follower(store, runs, device=device, slots=slots).to_the_end(as_json=as_json)
+        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return
     if not no_start:
         ensure_runner(root, device, slots)
     if as_json:
-        emit_json([run_json(info, epochs_of(info)) for info in map(store.info, runs)])
+        emit_json([run_json(info, read_epochs(info)) for info in map(store.info, runs)])
     else:
         for run in runs:
             emit(run.id)
 
 
 def _check_before_queueing(configs: Sequence[RunConfig], device: str, slots: int | None) -> None:
-    """Find now what would otherwise end each of the workers in a moment."""
+    """Raise now the errors that would otherwise end each worker right after its start."""
     make_plan(device, slots)
     for name in dict.fromkeys(config.data.dataset for config in configs):
         find_data_recipe(name)

@@ -1,6 +1,6 @@
-"""Pictures that figures show or judge by, where there are some: a person's own, or held-out ones of a data set.
+"""Images for figures: the user's own, or held-out ones of an existing data set.
 
-Nothing is made here: a reader of runs writes nothing.
+Data sets are only looked up, never made, because readers of runs do not write.
 """
 
 from collections.abc import Iterator
@@ -12,65 +12,66 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
-from core.data.cache import CachedSet, fingerprint, open_set, set_folder
+from core.data.cache import CachedSet, fingerprint, open_set, set_dir
 from core.data.folder import NotAnImageError, image_files, load_image, to_grey
 from core.errors import UserError
 from core.figures.figure_data import FigureData
 from core.files.sanitize import sanitize
 
-OWN_SIDE: Final = 128
-_SIDE: Final = 32
-_ENOUGH_INK: Final = 0.12
+USER_IMAGE_SIZE: Final = 128
+_DRAWN_SIZE: Final = 32
+_MIN_INK: Final = 0.12
 _TRIANGLE: Final = ((0.16, 0.8), (0.86, 0.66), (0.44, 0.12))
 
 Pixels = NDArray[np.uint8]
 
 
-def load_own_image(path: Path) -> Pixels:
-    """A person's picture, its middle cut out as a square: uint8 [C, 128, 128].
+def load_user_image(path: Path) -> Pixels:
+    """Read the central square of a user's image: uint8 [C, 128, 128].
 
     Raises:
-        UserError: there is no such file, or it is no picture that can be read.
+        UserError: the file does not exist, or is not an image that can be read.
     """
     if not path.is_file():
         raise UserError(f"--picture {sanitize(str(path))}: no such file")
     try:
-        pixels, has_colour = load_image(path, OWN_SIDE)
+        pixels, has_colour = load_image(path, USER_IMAGE_SIZE)
     except NotAnImageError as error:
-        raise UserError(
-            f"--picture {sanitize(str(path))}: not a picture that can be used ({error})"
-        ) from error
+        raise UserError(f"--picture {sanitize(str(path))}: cannot be used ({error})") from error
     return pixels if has_colour else to_grey(pixels[None])[0]
 
 
-def default_image(material: FigureData) -> tuple[Pixels, str]:
-    """A held-out picture of the runs' data with some ink, uint8 [C, S, S], or a drawn triangle; and its name."""
-    for dataset in material.datasets:
-        found = existing_set(material, dataset)
+def default_image(data: FigureData) -> tuple[Pixels, str]:
+    """Return an image for figure 5.2 and its description for the caption.
+
+    The image, uint8 [C, S, S], is a held-out one of the runs' data that is not nearly empty, or else a drawn triangle.
+    """
+    for dataset in data.datasets:
+        found = find_heldout_set(data, dataset)
         if found is not None:
             heldout = found.heldout
-            inked = [place for place in range(min(len(heldout), 100)) if _ink(heldout[place]) > _ENOUGH_INK]
-            return np.array(heldout[(inked or [0])[0]]), f"a held-out picture of {material.titles[dataset]}"
+            inked = [index for index in range(min(len(heldout), 100)) if _ink(heldout[index]) > _MIN_INK]
+            return np.array(heldout[(inked or [0])[0]]), f"a held-out image of {data.titles[dataset]}"
     return drawn_triangle(), "a drawn triangle"
 
 
-def existing_set(material: FigureData, dataset: str) -> CachedSet | None:
-    """A set of pictures that some run learnt, if it lies in a data folder of ours or of the runs; else None."""
-    for folder in _data_folders(material):
+def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
+    """Return the data set of runs, if it is in our data folder or in one recorded by the runs; else None."""
+    for folder in _data_folders(data):
         try:
             recipe = find_data_recipe(dataset, folder)
             files = image_files(Path(recipe.path or "."), leave_out=folder) if recipe.kind == "folder" else []
         except UserError:
             continue
         mark = fingerprint(recipe, files)
-        found = open_set(set_folder(folder, recipe, mark), mark, count=1, heldout=1)
+        found = open_set(set_dir(folder, recipe, mark), mark, count=1, heldout=1)
         if found is not None:
             return found
     return None
 
 
-def drawn_triangle(side: int = _SIDE) -> Pixels:
-    """A filled triangle with smooth edges, uint8 [1, side, side]."""
+def drawn_triangle(side: int = _DRAWN_SIZE) -> Pixels:
+    """Draw a filled triangle with smooth edges, uint8 [1, side, side]."""
     large = side * 16
     image = Image.new("L", (large, large))
     ImageDraw.Draw(image).polygon([(x * large, y * large) for x, y in _TRIANGLE], fill=255)
@@ -81,13 +82,13 @@ def _ink(image: Pixels) -> float:
     return float(image.mean()) / 255.0
 
 
-def _data_folders(material: FigureData) -> Iterator[Path]:
-    """Where the runs' data may lie: where ours would, and where their makers' was."""
+def _data_folders(data: FigureData) -> Iterator[Path]:
+    """Yield folders that may hold the runs' data: our default, and those recorded when the runs were made."""
     folders = [default_data_dir()]
-    for member in material.members:
+    for member in data.members:
         provenance = member.info.file.provenance
-        if told := provenance.get("data_dir"):
-            folders.append(Path(told))
+        if recorded := provenance.get("data_dir"):
+            folders.append(Path(recorded))
         elif directory := provenance.get("directory"):
             folders.append(Path(directory) / "datasets")
     yield from dict.fromkeys(folders)

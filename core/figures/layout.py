@@ -1,4 +1,4 @@
-"""Figures laid out in inches: panels with room for their labels, and pictures in rows."""
+"""Figure layout in inches: grids of panels with room for labels, and images in rows."""
 
 import math
 import textwrap
@@ -21,22 +21,22 @@ from core.figures.style import DPI, FAINT, PAGE_WIDTH, SeriesStyle, typeset
 
 Pixels = NDArray[np.uint8]
 
-MOST: Final = 1e12
-"""Numbers beyond this, or below its inverse on a logarithmic axis, are not drawn."""
+MAX_DRAWN: Final = 1e12
+"""Limit of drawn numbers; on a logarithmic axis, its inverse is the lower limit."""
 
 _SMALL_CELL: Final = 128
 _LARGE_CELL: Final = 192
 _GAP: Final = 6
-_FEW_COLUMNS: Final = 6
-_LABEL_LETTERS: Final = 22
-_SIZE: Final = 8.0
-_KEY: Final = 0.62
-"""Inches of an entry of the legend beside its text."""
+_MAX_LARGE_COLUMNS: Final = 6
+_LABEL_WIDTH: Final = 22
+_FONT_SIZE: Final = 8.0
+_LEGEND_KEY_WIDTH: Final = 0.62
+"""Inches of a legend entry in addition to its text."""
 
 
 @dataclass(frozen=True, eq=False)
 class TileRow:
-    """Pictures in a row, uint8 [H, W] or [H, W, 3] each, after the name of what they show."""
+    """A row of images, uint8 [H, W] or [H, W, 3] each, with its label."""
 
     label: str
     tiles: Sequence[Pixels]
@@ -44,23 +44,23 @@ class TileRow:
 
 
 def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
-    """Pictures in rows, each with its label to the left, under heads that are set in matplotlib's markup.
+    """Draw images in rows, with labels to the left and column heads in matplotlib's markup.
 
-    Pictures are laid on pixels of the figure's own resolution, so that small ones stay crisp in every format.
+    Images are aligned with pixels of the figure's own resolution, which keeps small ones sharp in every format.
 
     Args:
-        rows: at least one, with at least one picture; shorter rows leave room at their ends.
-        heads: one a column, or none.
+        rows: at least one, with at least one image; shorter rows leave blank space at their ends.
+        heads: one per column, or none.
     """
     columns = max(len(row.tiles) for row in rows)
-    cell = _LARGE_CELL if columns <= _FEW_COLUMNS else _SMALL_CELL
+    cell = _LARGE_CELL if columns <= _MAX_LARGE_COLUMNS else _SMALL_CELL
     width, height = (count * (cell + _GAP) - _GAP for count in (columns, len(rows)))
     canvas = np.full((height, width, 3), 255, np.uint8)
     for down, row in enumerate(rows):
         for across, tile in enumerate(row.tiles):
             y, x = down * (cell + _GAP), across * (cell + _GAP)
-            canvas[y : y + cell, x : x + cell] = _fit(tile, cell)
-    labels = [[typeset(line) for line in textwrap.wrap(row.label, _LABEL_LETTERS)] for row in rows]
+            canvas[y : y + cell, x : x + cell] = _fit_cell(tile, cell)
+    labels = [[typeset(line) for line in textwrap.wrap(row.label, _LABEL_WIDTH)] for row in rows]
     widest = max((text_width(line) for lines in labels for line in lines), default=0.0)
     left = round(DPI * (0.16 + widest)) if widest else _GAP
     top = round(DPI * 0.2) if heads else _GAP
@@ -75,7 +75,7 @@ def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
         middle = down * (cell + _GAP) + cell / 2
         axes.text(-0.1 * DPI, middle, "\n".join(lines), ha="right", va="center", linespacing=1.15)
         if row.style is not None:
-            # A bar in the schedule's colour, between its name and its pictures.
+            # A bar in the schedule's colour between the label and the images.
             ends = [middle - 0.3 * cell, middle + 0.3 * cell]
             axes.plot([-0.045 * DPI] * 2, ends, color=row.style.color, linewidth=2.0, clip_on=False)
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -86,7 +86,7 @@ def tile_figure(rows: Sequence[TileRow], heads: Sequence[str] = ()) -> Figure:
     return figure
 
 
-def panels(
+def panel_grid(
     rows: int,
     columns: int,
     *,
@@ -100,16 +100,16 @@ def panels(
     down: float = 0.15,
     **shared: Any,
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """A grid of axes; all lengths in inches.
+    """Make a grid of axes; all lengths are in inches.
 
     Args:
         rows: panels one above the other.
         columns: panels side by side.
         height: of one panel.
-        widest: most that one panel takes of the page's width.
-        left, right, top, bottom: room round the grid.
-        across, down: room between panels.
-        shared: ``sharex`` and ``sharey``, as matplotlib takes them.
+        widest: maximum width of one panel.
+        left, right, top, bottom: margins of the grid.
+        across, down: gaps between panels.
+        shared: ``sharex`` and ``sharey`` of `Figure.subplots`.
 
     Returns:
         The figure, and its axes [rows, columns].
@@ -135,8 +135,8 @@ def panels(
     return figure, axes
 
 
-def name_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
-    """Say at the right of each row of panels what it shows."""
+def annotate_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
+    """Write a name to the right of each row of panels."""
     for row, name in zip(axes, names, strict=True):
         row[-1].annotate(
             typeset(name),
@@ -151,30 +151,32 @@ def name_rows(axes: NDArray[np.object_], names: Sequence[str]) -> None:
 
 
 def legend(figure: Figure, entries: Sequence[tuple[str, SeriesStyle]], *, markers: bool = False) -> None:
-    """Name the series at the top of a figure, in as many columns as fit its width."""
+    """Add a legend of the series at the top, in as many columns as fit the figure's width."""
     handles = [
-        Line2D([], [], label=typeset(label), **(look.both if markers else look.line))
-        for label, look in entries
+        Line2D(
+            [], [], label=typeset(label), **(style.line_and_marker_kwargs if markers else style.line_kwargs)
+        )
+        for label, style in entries
     ]
-    fit = _entries_a_line(entries, figure.get_figwidth())
+    fit = _legend_columns(entries, figure.get_figwidth())
     figure.legend(handles=handles, loc="upper center", ncols=min(fit, len(handles)), borderaxespad=0.2)
 
 
 def legend_height(entries: Sequence[tuple[str, SeriesStyle]], width: float = PAGE_WIDTH) -> float:
-    """Inches that `legend` takes at the top of a figure of that width."""
-    return 0.12 + 0.165 * -(-len(entries) // _entries_a_line(entries, width))
+    """Return the height of `legend` in inches, for a figure of this width in inches."""
+    return 0.12 + 0.165 * -(-len(entries) // _legend_columns(entries, width))
 
 
-def text_width(text: str, size: float = _SIZE) -> float:
-    """Inches that a line of `typeset` text takes."""
+def text_width(text: str, size: float = _FONT_SIZE) -> float:
+    """Return the width in inches of a line of `typeset` text."""
     width, _, _ = text_to_path.get_text_width_height_descent(
         text, FontProperties(size=size), ismath="$" in text
     )
     return float(width) / 72.0
 
 
-def label_rows(figure: Figure, axes: NDArray[np.object_], names: Sequence[str]) -> None:
-    """Label the vertical axis of each row, all labels in one line."""
+def set_row_ylabels(figure: Figure, axes: NDArray[np.object_], names: Sequence[str]) -> None:
+    """Label the y axis of each row, with all labels aligned."""
     for row, name in zip(axes, names, strict=True):
         row[0].set_ylabel(name)
         left = row[0].get_position().x0 * figure.get_figwidth()
@@ -182,13 +184,13 @@ def label_rows(figure: Figure, axes: NDArray[np.object_], names: Sequence[str]) 
         row[0].yaxis.set_label_coords(-(left - 0.2) / wide, 0.5)
 
 
-def showable(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values that a logarithmic axis can show; NaN for others: a loss of 1e300 would hide all that is of interest."""
-    return np.where((values > 1 / MOST) & (values < MOST), values, np.nan)
+def drawable(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Replace values that a logarithmic axis cannot show by NaN; a loss of 1e300 would flatten all other values."""
+    return np.where((values > 1 / MAX_DRAWN) & (values < MAX_DRAWN), values, np.nan)
 
 
-def number_log_axis(axis: Axis) -> None:
-    """Write plain numbers at a logarithmic axis whose data are all drawn, often enough for its length."""
+def format_log_axis(axis: Axis) -> None:
+    """Put plain numbers at the ticks of a logarithmic axis, as densely as its range needs; call it after drawing."""
     low, high = axis.get_view_interval()
     if not 0 < low < high:  # nothing was drawn
         return
@@ -197,12 +199,12 @@ def number_log_axis(axis: Axis) -> None:
         (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0) if decades < 0.6 else (1.0, 2.0, 5.0) if decades < 2.2 else (1.0,)
     )
     axis.set_major_locator(LogLocator(subs=subs, numticks=10))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short_number(value)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: log_tick_label(value)))
     axis.set_minor_formatter(NullFormatter())
 
 
-def say_nothing(axes: Axes) -> None:
-    """Leave a panel empty, as there is nothing to show in it."""
+def mark_empty(axes: Axes) -> None:
+    """Mark a panel as empty because no run has data for it."""
     axes.grid(False)
     axes.tick_params(length=0)
     axes.text(
@@ -210,8 +212,8 @@ def say_nothing(axes: Axes) -> None:
     )
 
 
-def _fit(tile: Pixels, cell: int) -> Pixels:
-    """A picture as a square of `cell` pixels, uint8 [cell, cell, 3]: repeated pixels, or averaged ones."""
+def _fit_cell(tile: Pixels, cell: int) -> Pixels:
+    """Resize an image to uint8 [cell, cell, 3]: small ones by repeating pixels, large ones by averaging."""
     rgb = tile if tile.ndim == 3 else np.repeat(tile[..., None], 3, axis=2)
     height, width = rgb.shape[:2]
     if max(height, width) > cell:
@@ -221,8 +223,8 @@ def _fit(tile: Pixels, cell: int) -> Pixels:
     return fitted
 
 
-def short_number(value: float) -> str:
-    """A number at a logarithmic axis; one with many zeros as a power of ten."""
+def log_tick_label(value: float) -> str:
+    """Format a number for a logarithmic axis; very large and small ones as a power of ten."""
     if 1e-3 <= value < 1e5:
         return f"{value:g}"
     digits, _, exponent = f"{value:e}".partition("e")
@@ -230,6 +232,6 @@ def short_number(value: float) -> str:
     return f"$10^{{{int(exponent)}}}$" if factor == "1" else rf"${factor}\cdot 10^{{{int(exponent)}}}$"
 
 
-def _entries_a_line(entries: Sequence[tuple[str, SeriesStyle]], width: float) -> int:
+def _legend_columns(entries: Sequence[tuple[str, SeriesStyle]], width: float) -> int:
     widest = max((text_width(typeset(label)) for label, _ in entries), default=0.0)
-    return max(1, int(width / (_KEY + widest)))
+    return max(1, int(width / (_LEGEND_KEY_WIDTH + widest)))

@@ -1,4 +1,4 @@
-"""Figures 6.7 and 6.8: the loss of each epoch, its mean, minimum and maximum, and on held-out pictures."""
+"""Figures 6.7 and 6.8: mean, minimum and maximum loss of each epoch, and the held-out loss."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,25 +13,31 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from core.comparison.grouping import Member
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seeds_in_words
-from core.figures.layout import label_rows, name_rows, number_log_axis, panels, say_nothing, showable
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
+from core.figures.layout import (
+    annotate_rows,
+    drawable,
+    format_log_axis,
+    mark_empty,
+    panel_grid,
+    set_row_ylabels,
+)
 from core.figures.style import FAINT, INK, SeriesStyle, typeset
 
-LONG: Final = 190
-"""Epochs to which the thesis carried its linear schedule on."""
-USUAL: Final = 100
-"""Epochs of all other schedules there."""
+THESIS_LONG_EPOCHS: Final = 190
+"""Epochs of the linear schedule in the thesis's figure 6.8."""
+THESIS_EPOCHS: Final = 100
+"""Epochs of all other schedules in the thesis."""
 
-Table = NDArray[np.float64]
+LossTable = NDArray[np.float64]
 
 
-def loss_table(members: Sequence[Member]) -> Table:
-    """The losses of runs that differ in their seed, taken together.
+def pooled_losses(members: Sequence[Member]) -> LossTable:
+    """Pool the losses of runs that differ in their seed.
 
     Returns:
         float64 [5, epochs]: epoch, mean over the runs of the mean batch loss, smallest and largest batch loss of any
-        run, mean over the runs of the held-out loss. NaN where a run's loss was not finite, or not measured.
+        run, mean over the runs of the held-out loss. NaN where a run's loss was not finite or not measured.
     """
     by_epoch: dict[int, list[tuple[float, float, float, float]]] = {}
     for member in members:
@@ -47,17 +53,20 @@ def loss_table(members: Sequence[Member]) -> Table:
     return np.array(columns, dtype=np.float64).T
 
 
-def draw_losses(material: FigureData) -> tuple[Figure, str]:
-    """Figure 6.7: a panel for each schedule and data set, with the others' means behind it.
+def draw_losses(data: FigureData) -> tuple[Figure, str]:
+    """Draw figure 6.7: a panel for each schedule and data set, with the means of the other schedules behind.
+
+    Returns:
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has ended an epoch.
+        CannotDrawError: no run has completed an epoch.
     """
-    tables = {(series.dataset, series.label): loss_table(series.members) for series in material.series}
+    tables = {(series.dataset, series.label): pooled_losses(series.members) for series in data.series}
     if not any(table.size for table in tables.values()):
-        raise CannotDrawError("no run has ended an epoch yet")
-    labels, datasets = material.labels, material.datasets
-    figure, axes = panels(
+        raise CannotDrawError("no run has completed an epoch yet")
+    labels, datasets = data.labels, data.datasets
+    figure, axes = panel_grid(
         len(datasets), len(labels), height=1.15, left=0.55, right=0.3, top=0.5, bottom=0.4, across=0.1,
         down=0.12, sharex=True, sharey=True,
     )  # fmt: skip
@@ -65,50 +74,54 @@ def draw_losses(material: FigureData) -> tuple[Figure, str]:
         here = {label: tables[dataset, label] for label in labels if (dataset, label) in tables}
         for axis, label in zip(row, labels, strict=True):
             if not here.get(label, np.empty(0)).size:
-                say_nothing(axis)
+                mark_empty(axis)
                 continue
             for other, table in here.items():
                 if other != label:
-                    axis.plot(table[0], showable(table[1]), color=FAINT, alpha=0.45, linewidth=0.5)
-            _draw_table(axis, here[label], material.styles[label])
+                    axis.plot(table[0], drawable(table[1]), color=FAINT, alpha=0.45, linewidth=0.5)
+            _draw_losses(axis, here[label], data.styles[label])
     for axis, label in zip(axes[0], labels, strict=True):
         axis.set_title(typeset(label), pad=4)
-    name_rows(axes, [material.titles[dataset] for dataset in datasets])
-    _finish(figure, axes)
-    return figure, f"{_capital(seeds_in_words(material.series))}. Thin grey lines: the other schedules."
+    annotate_rows(axes, [data.titles[dataset] for dataset in datasets])
+    _finish_axes(figure, axes)
+    return figure, f"{_capital(seed_count_text(data.series))}. Thin grey lines: the other schedules."
 
 
-def draw_long(material: FigureData) -> tuple[Figure, str, str]:
-    """Figure 6.8: the linear schedule carried on to 190 epochs, or as far as any run was carried.
+def draw_long(data: FigureData) -> tuple[Figure, str, str]:
+    """Draw figure 6.8: the linear schedule trained for 190 epochs, or as long as any run was.
 
     Returns:
-        The figure, its title and what to say under it.
+        The figure, its title and its caption.
 
     Raises:
-        CannotDrawError: no linear run has ended an epoch.
+        CannotDrawError: no linear run has completed an epoch.
     """
-    chosen = [one for one in map(_longest, material.series) if one is not None]
+    chosen = [one for one in map(_longest, data.series) if one is not None]
     if not chosen:
-        raise CannotDrawError("no run with the linear schedule has ended an epoch yet")
+        raise CannotDrawError("no run with the linear schedule has completed an epoch yet")
     most = max(_length(one.first) for one in chosen)
     chosen = [one for one in chosen if _length(one.first) == most]
-    figure, axes = panels(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
+    figure, axes = panel_grid(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
     for axis, one in zip(axes[0], chosen, strict=True):
-        _draw_table(axis, loss_table(one.members), one.style)
+        _draw_losses(axis, pooled_losses(one.members), one.style)
         axis.set_title(one.title, pad=4)
-        if most > USUAL:
-            axis.axvline(USUAL, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
-    _finish(figure, axes)
-    # A resumed run was once as long as the others: the dotted line is there.
-    note = f" Dotted: epoch {USUAL}, where the thesis ends the other schedules." if most > USUAL else ""
-    title = f"The linear schedule carried on to {most} epoch{'s' * (most != 1)}"
-    if most < LONG:
-        title += f" (no run has {LONG})"
-    return figure, title, f"{_capital(seeds_in_words(chosen))}.{note}"
+        if most > THESIS_EPOCHS:
+            axis.axvline(THESIS_EPOCHS, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
+    _finish_axes(figure, axes)
+    # The dotted line marks the length of the other runs, to which a resumed run had been trained before.
+    note = (
+        f" Dotted: epoch {THESIS_EPOCHS}, where the thesis ends the other schedules."
+        if most > THESIS_EPOCHS
+        else ""
+    )
+    title = f"The linear schedule trained for {most} epoch{'s' * (most != 1)}"
+    if most < THESIS_LONG_EPOCHS:
+        title += f" (no run has {THESIS_LONG_EPOCHS})"
+    return figure, title, f"{_capital(seed_count_text(chosen))}.{note}"
 
 
 def _longest(series: Series) -> Series | None:
-    """The members of a linear series that were trained longest; None for another schedule's, or an unborn one."""
+    """Keep the longest-trained members of a linear series; None for other schedules, and without a completed epoch."""
     most = max(map(_length, series.members))
     if series.first.config.schedule.name != "linear" or not most:
         return None
@@ -120,31 +133,31 @@ def _length(member: Member) -> int:
     return member.epochs[-1].epoch if member.epochs else 0
 
 
-def _draw_table(axes: Axes, table: Table, look: SeriesStyle) -> None:
-    epoch, mean, low, high, heldout = table[0], *map(showable, table[1:])
+def _draw_losses(axes: Axes, table: LossTable, style: SeriesStyle) -> None:
+    epoch, mean, low, high, heldout = table[0], *map(drawable, table[1:])
     alone = len(epoch) == 1
     mark: dict[str, Any] = {"marker": "o", "markersize": 3} if alone else {}
-    axes.fill_between(epoch, low, high, color=look.color, alpha=0.2, linewidth=0.8 if alone else 0)
-    axes.plot(epoch, mean, color=look.color, **mark)
+    axes.fill_between(epoch, low, high, color=style.color, alpha=0.2, linewidth=0.8 if alone else 0)
+    axes.plot(epoch, mean, color=style.color, **mark)
     axes.plot(epoch, heldout, color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), **mark)
     finite = np.flatnonzero(np.isfinite(mean))
     if len(finite) and finite[-1] < len(mean) - 1:
-        # From here on the loss was not finite.
+        # A cross marks the last finite loss.
         axes.plot(epoch[finite[-1]], mean[finite[-1]], color=INK, marker="x", markersize=5)
 
 
-def _finish(figure: Figure, axes: NDArray[np.object_]) -> None:
+def _finish_axes(figure: Figure, axes: NDArray[np.object_]) -> None:
     for axis in axes.ravel():
         axis.set_yscale("log")
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    number_log_axis(axes[0, 0].yaxis)
-    label_rows(figure, axes, ["loss"] * len(axes))
+    format_log_axis(axes[0, 0].yaxis)
+    set_row_ylabels(figure, axes, ["loss"] * len(axes))
     handles = [
         Line2D([], [], color=FAINT, label="mean of the batches"),
         Patch(color=FAINT, alpha=0.35, linewidth=0, label="smallest to largest batch"),
-        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), label="held-out pictures"),
+        Line2D([], [], color=INK, linewidth=0.9, linestyle=(0, (2.5, 1.5)), label="held-out images"),
     ]
     figure.legend(handles=handles, loc="upper center", ncols=3, borderaxespad=0.2)
 

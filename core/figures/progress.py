@@ -1,6 +1,6 @@
-"""Quality over the epochs: the sheets that runs drew as they learnt, judged by their shapes.
+"""Quality over the epochs: shape metrics of the sample sheets that runs drew while training.
 
-A sheet has few pictures, so those of all seeds are taken together, and the intervals say how little is known.
+A sheet has few images. The sheets of all seeds are pooled, and the intervals show the remaining uncertainty.
 """
 
 from collections.abc import Sequence
@@ -14,68 +14,67 @@ from numpy.typing import NDArray
 
 from core.comparison.grouping import Member
 from core.errors import UserError
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seeds_in_words
-from core.figures.images import existing_set
-from core.figures.layout import label_rows, name_rows, panels, say_nothing
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
+from core.figures.images import find_heldout_set
+from core.figures.layout import annotate_rows, mark_empty, panel_grid, set_row_ylabels
 from core.figures.style import FAINT, typeset
 from core.imaging import read_sheet
 from core.statistics.estimate import Estimate
 
-MOST_EPOCHS: Final = 10
-LEAST_EPOCHS: Final = 4
-"""Of more epochs, so many are judged, evenly spaced and with the last."""
+MAX_EPOCHS: Final = 10
+MIN_EPOCHS: Final = 4
+"""Bounds of the number of evaluated epochs, which are evenly spaced and include the last."""
 MAX_IMAGES: Final = 1000
-"""Samples of a data set that are judged, as far as `LEAST_EPOCHS` allows it: a fit takes milliseconds."""
+"""Limit of evaluated samples per data set, unless `MIN_EPOCHS` needs more: a fit takes milliseconds."""
 REFERENCE_IMAGES: Final = 500
-"""Held-out pictures that set the bar; its error is in the intervals."""
+"""Held-out images that set the thresholds of a pass; the intervals include the error of these thresholds."""
 
 Greys = NDArray[np.float32]
 
 
-def draw_progress(material: FigureData) -> tuple[Figure, str]:
-    """A panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
+def draw_progress(data: FigureData) -> tuple[Figure, str]:
+    """Draw a panel for each schedule and data set: the share of samples that are triangles, epoch by epoch.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has samples, or the held-out pictures that set the bar are not here.
+        CannotDrawError: no run has samples, or the held-out images that set the thresholds are not on this machine.
         UserError: a sheet is damaged.
     """
     evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
     missing = []
-    for dataset in material.datasets:
-        found = existing_set(material, dataset)
+    for dataset in data.datasets:
+        found = find_heldout_set(data, dataset)
         if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
-            missing.append(material.titles[dataset])
+            missing.append(data.titles[dataset])
             continue
         heldout = found.heldout[:REFERENCE_IMAGES].astype(np.float32) / 255.0
-        evaluated |= evaluate_epochs(material.of(dataset), heldout)
+        evaluated |= pass_rates_by_epoch(data.on(dataset), heldout)
     if not evaluated:
         if missing:
             names = ", ".join(missing)
             raise CannotDrawError(
-                f"the held-out triangles of {names} are not here; core data make makes them"
+                f"the held-out triangles of {names} are not on this machine; make them with core data make"
             )
         raise CannotDrawError("no run has drawn samples yet")
-    datasets = [name for name in material.datasets if any(key[0] == name for key in evaluated)]
-    labels = [label for label in material.labels if any(key[1] == label for key in evaluated)]
-    figure, axes = panels(
+    datasets = [name for name in data.datasets if any(key[0] == name for key in evaluated)]
+    labels = [label for label in data.labels if any(key[1] == label for key in evaluated)]
+    figure, axes = panel_grid(
         len(datasets), len(labels), height=1.1, left=0.6, right=0.3, top=0.3, across=0.1, down=0.12,
         sharex=True, sharey=True,
     )  # fmt: skip
     for row, dataset in zip(axes, datasets, strict=True):
         for axis, label in zip(row, labels, strict=True):
             if (dataset, label) not in evaluated:
-                say_nothing(axis)
+                mark_empty(axis)
                 continue
-            look = material.styles[label]
+            style = data.styles[label]
             epochs = [epoch for epoch, _ in evaluated[dataset, label]]
             numbers = [(one.value, one.low, one.high) for _, one in evaluated[dataset, label]]
             values, lows, highs = np.array(numbers, dtype=np.float64).T
-            axis.vlines(epochs, lows, highs, color=look.color, alpha=0.35, linewidth=2.5)
-            axis.plot(epochs, values, **{**look.both, "markersize": 2.8, "linewidth": 1.1})
+            axis.vlines(epochs, lows, highs, color=style.color, alpha=0.35, linewidth=2.5)
+            axis.plot(epochs, values, **{**style.line_and_marker_kwargs, "markersize": 2.8, "linewidth": 1.1})
             axis.axhline(0.95, color=FAINT, linewidth=0.7, linestyle=(0, (2, 2)))
     axes[0, 0].set_ylim(-0.04, 1.06)
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -84,28 +83,32 @@ def draw_progress(material: FigureData) -> tuple[Figure, str]:
         axis.set_title(typeset(label), pad=4)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    label_rows(figure, axes, ["pass ↑"] * len(datasets))
-    name_rows(axes, [material.titles[dataset] for dataset in datasets])
-    shown = [one for one in material.series if (one.dataset, one.label) in evaluated]
-    note = f" Not judged, as their held-out pictures are not here: {', '.join(missing)}." if missing else ""
+    set_row_ylabels(figure, axes, ["pass ↑"] * len(datasets))
+    annotate_rows(axes, [data.titles[dataset] for dataset in datasets])
+    shown = [one for one in data.series if (one.dataset, one.label) in evaluated]
+    note = (
+        f" Not evaluated, because their held-out images are not on this machine: {', '.join(missing)}."
+        if missing
+        else ""
+    )
     caption = (
-        "The sheets of samples, judged by shape; 95% intervals; dotted: real pictures; "
-        f"{seeds_in_words(shown)}, taken together.{note}"
+        "Sample sheets, evaluated by shape; 95% intervals; dotted: real images; "
+        f"{seed_count_text(shown)}, pooled.{note}"
     )
     return figure, caption
 
 
-def evaluate_epochs(
+def pass_rates_by_epoch(
     series: Sequence[Series], heldout: Greys
 ) -> dict[tuple[str, str], list[tuple[int, Estimate]]]:
-    """The pass rate of each series at each epoch; all pictures of a data set are fitted in one go."""
+    """Return the pass rate of each series at each epoch; all images of a data set are fitted in one call."""
     from core.evaluation.metrics.shape import ShapeReference
     from core.evaluation.triangle_fit.fit import fit_triangles
 
     sheets = [
         ((one.dataset, one.label), epoch, images)
         for one in series
-        for epoch, images in sheets_of(one.members, most_epochs(series), heldout.shape[-1])
+        for epoch, images in samples_by_epoch(one.members, epoch_limit(series), heldout.shape[-1])
     ]
     if not sheets:
         return {}
@@ -120,27 +123,27 @@ def evaluate_epochs(
     return found
 
 
-def most_epochs(series: Sequence[Series]) -> int:
-    """How many epochs of each series can be judged in a reasonable time."""
-    an_epoch = sum(member.config.sample.count for one in series for member in one.members)
-    return min(max(MAX_IMAGES // an_epoch, LEAST_EPOCHS), MOST_EPOCHS)
+def epoch_limit(series: Sequence[Series]) -> int:
+    """Return the number of epochs of each series that can be evaluated in a reasonable time."""
+    samples_per_epoch = sum(member.config.sample.count for one in series for member in one.members)
+    return min(max(MAX_IMAGES // samples_per_epoch, MIN_EPOCHS), MAX_EPOCHS)
 
 
-def sheets_of(members: Sequence[Member], most: int, side: int) -> list[tuple[int, Greys]]:
-    """The grey samples of all members at up to `most` epochs, float32 [N, 1, S, S] in [0, 1]."""
+def samples_by_epoch(members: Sequence[Member], limit: int, side: int) -> list[tuple[int, Greys]]:
+    """Read the grey samples of all members at up to `limit` epochs, float32 [N, 1, S, S] in [0, 1]."""
     paths: dict[int, list[Path]] = {}
     for member in members:
         for epoch, path in member.info.directory.sample_sheets():
             if epoch:
                 paths.setdefault(epoch, []).append(path)
     chosen = sorted(paths)
-    if len(chosen) > most:
-        chosen = [chosen[place] for place in np.linspace(0, len(chosen) - 1, most).round().astype(int)]
-    return [(epoch, np.concatenate([_greys(path, side) for path in paths[epoch]])) for epoch in chosen]
+    if len(chosen) > limit:
+        chosen = [chosen[index] for index in np.linspace(0, len(chosen) - 1, limit).round().astype(int)]
+    return [(epoch, np.concatenate([_read_grey(path, side) for path in paths[epoch]])) for epoch in chosen]
 
 
-def _greys(path: Path, side: int) -> Greys:
+def _read_grey(path: Path, side: int) -> Greys:
     tiles = read_sheet(path).images
     if tiles.ndim != 3 or tiles.shape[1:] != (side, side):
-        raise UserError(f"{path}: expected grey pictures of {side} x {side} pixels, as the data has")
+        raise UserError(f"{path}: expected grey images of {side} x {side} pixels, as in the data")
     return tiles[:, None].astype(np.float32) / 255.0

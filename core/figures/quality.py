@@ -1,4 +1,4 @@
-"""How good the samples are, by schedule, with intervals; and what was measured along the timesteps."""
+"""Sample quality by schedule, with intervals; and curves of what was measured along the timesteps."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,16 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from core.comparison.formatting import sampler_text
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import FigureData, Series, seeds_in_words
+from core.figures.figure_data import CannotDrawError, FigureData, Series, seed_count_text
 from core.figures.layout import (
-    MOST,
-    label_rows,
+    MAX_DRAWN,
+    drawable,
+    format_log_axis,
     legend,
     legend_height,
-    number_log_axis,
-    panels,
-    say_nothing,
-    showable,
+    mark_empty,
+    panel_grid,
+    set_row_ylabels,
     text_width,
 )
 from core.figures.style import FAINT, typeset
@@ -29,15 +28,15 @@ from core.runs import METRICS
 from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
 
-NOT_EVALUATED: Final = "no run has been judged; do so with core evaluate"
-_LETTERS_UPRIGHT: Final = 6
+NOT_EVALUATED: Final = "no run has been evaluated; run core evaluate"
+_MAX_UPRIGHT_LABEL: Final = 6
 _SYMBOLS: Final = {"prior_bits": "$L_T$", "middle_bits": r"$\sum L_{t-1}$", "decoder_bits": "$L_0$"}
-_ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
+BETTER_ARROWS: Final = {"higher": " ↑", "lower": " ↓", None: ""}
 
 
 @dataclass(frozen=True)
-class Family:
-    """Metrics that belong on one page."""
+class MetricFamily:
+    """Related metrics that share a figure."""
 
     key: str
     title: str
@@ -46,27 +45,27 @@ class Family:
 
 @dataclass(frozen=True)
 class CurvePage:
-    """Curves of the judgements over the same x: name, label and scale (``log`` or ``linear``) of each."""
+    """Curves of the evaluations over the same x: name, label and scale (``log`` or ``linear``) of each."""
 
     x: str
     curves: tuple[tuple[str, str, str], ...]
     x_scale: str = "linear"
 
 
-HEADLINE: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
-"""The metrics that decide; a high pass rate is worth little where the areas are wrong."""
+HEADLINE_METRICS: Final = ("balanced_pass_rate", "area_distance", "grey_pass_rate")
+"""The decisive metrics. A pass rate alone is not, because samples can pass and still have the wrong areas."""
 
 _TITLES: Final = {
     "shape": "Shapes",
     "grey": "Grey where none should be",
-    "distribution": "Are the triangles distributed as the data's?",
-    "novelty": "Copies of training pictures",
-    "likelihood": "The bound in bits a dimension, and its terms",
-    "reconstruction": "Held-out pictures noised half way and denoised",
+    "distribution": "Distribution of the triangles, compared with the data's",
+    "novelty": "Copies of training images",
+    "likelihood": "The variational bound in bits per dimension, and its terms",
+    "reconstruction": "Held-out images noised half way and denoised",
 }
 
-BARS: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}
-"""What real pictures score by the very making of a metric, where nobody has measured it."""
+REAL_BY_DEFINITION: Final = {"balanced_pass_rate": 0.95, "pass_rate": 0.95, "grey_pass_rate": 0.95}
+"""Scores of real images that follow from a metric's definition, used where none was measured."""
 
 TIMESTEPS: Final = CurvePage(
     "$t$",
@@ -87,183 +86,181 @@ DECILES: Final = CurvePage(
 )
 
 
-def families() -> list[Family]:
-    """All metrics of `METRICS`, each once: the headline, then the rest group by group."""
-    pages = [Family("quality", "Quality of the samples", HEADLINE)]
+def metric_families() -> list[MetricFamily]:
+    """Return all metrics of `METRICS`, each once: the headline, then the rest group by group."""
+    pages = [MetricFamily("quality", "Sample quality", HEADLINE_METRICS)]
     for group, metrics in GROUPS.items():
-        rest = tuple(name for name in metrics if name not in HEADLINE)
+        rest = tuple(name for name in metrics if name not in HEADLINE_METRICS)
         if rest:
-            pages.append(Family(group, _TITLES.get(group, group), rest))
+            pages.append(MetricFamily(group, _TITLES.get(group, group), rest))
     return pages
 
 
-def draw_family(material: FigureData, family: Family) -> tuple[Figure, str]:
-    """A row a metric, a column a data set; for each schedule a point and an interval a seed.
+def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
+    """Draw a row per metric and a column per data set, with a point and an interval per schedule and seed.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has been judged by any of these metrics.
+        CannotDrawError: no run has been evaluated by any of these metrics.
     """
-    metrics = [name for name in family.metrics if any(_estimates(one, name) for one in material.series)]
+    metrics = [name for name in family.metrics if any(_known_estimates(one, name) for one in data.series)]
     if not metrics:
-        evaluated = any(one.evaluated for one in material.series)
-        raise CannotDrawError("no run has been judged by these measures" if evaluated else NOT_EVALUATED)
-    datasets, labels = material.datasets, material.labels
-    turned = max(map(len, labels)) > _LETTERS_UPRIGHT or len(datasets) > 3
+        evaluated = any(one.evaluated for one in data.series)
+        raise CannotDrawError("no run has been evaluated by these metrics" if evaluated else NOT_EVALUATED)
+    datasets, labels = data.datasets, data.labels
+    turned = max(map(len, labels)) > _MAX_UPRIGHT_LABEL or len(datasets) > 3
     below = 0.2 + (max(text_width(typeset(label), 7.0) for label in labels) if turned else 0.1)
-    figure, axes = panels(
+    figure, axes = panel_grid(
         len(metrics), len(datasets), height=0.95, left=0.7, right=0.35, widest=3.4, top=0.3, bottom=below, down=0.12,
         sharex=True, sharey="row",
     )  # fmt: skip
     for row, name in zip(axes, metrics, strict=True):
         for axis, dataset in zip(row, datasets, strict=True):
-            _draw_metric(axis, material, dataset, name)
+            _draw_metric(axis, data, dataset, name)
         if METRICS[name].share:
             row[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         row[0].yaxis.set_major_locator(MaxNLocator(4))
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        axis.set_title(material.titles[dataset], pad=4)
+        axis.set_title(data.titles[dataset], pad=4)
     for axis in axes[-1]:
         axis.set_xlim(-0.6, len(labels) - 0.4)
         axis.set_xticks(
             range(len(labels)), [typeset(label) for label in labels], rotation=90 if turned else 0
         )
         axis.xaxis.set_minor_locator(NullLocator())
-    label_rows(figure, axes, [_title(name) for name in metrics])
+    set_row_ylabels(figure, axes, [_axis_title(name) for name in metrics])
     return (
         figure,
-        f"Points with 95% intervals, one a run; dashed: real pictures; {evaluation_protocol_text(material.series)}.",
+        f"Points with 95% intervals, one per run; dashed: real images; {protocol_text(data.series)}.",
     )
 
 
-def draw_curves(material: FigureData, page: CurvePage) -> tuple[Figure, str]:
-    """A row a curve of the judgements, a column a data set, a line a schedule.
-
-    Args:
-        material: the runs.
-        page: what to draw.
+def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
+    """Draw a row per curve of the evaluations and a column per data set, with a line per schedule.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
-        CannotDrawError: no judgement has such a curve.
+        CannotDrawError: no evaluation has any of these curves.
     """
-    present = [curve for curve in page.curves if any(_curves(one, curve[0]) for one in material.series)]
-    if not present:
-        evaluated = any(one.evaluated for one in material.series)
-        raise CannotDrawError("no judgement has these curves" if evaluated else NOT_EVALUATED)
-    entries = [
-        (label, look)
-        for label, look in material.styles.items()
-        if any(one.label == label and one.evaluated for one in material.series)
+    present = [
+        curve for curve in page.curves if any(_evaluation_curves(one, curve[0]) for one in data.series)
     ]
-    datasets = material.datasets
-    figure, axes = panels(
+    if not present:
+        evaluated = any(one.evaluated for one in data.series)
+        raise CannotDrawError("no evaluation has these curves" if evaluated else NOT_EVALUATED)
+    entries = [
+        (label, style)
+        for label, style in data.styles.items()
+        if any(one.label == label and one.evaluated for one in data.series)
+    ]
+    datasets = data.datasets
+    figure, axes = panel_grid(
         len(present), len(datasets), height=1.5, left=0.65, top=legend_height(entries) + 0.25, bottom=0.42,
         down=0.15, sharex=True, sharey="row",
     )  # fmt: skip
     for row, (name, _, scale) in zip(axes, present, strict=True):
         for axis, dataset in zip(row, datasets, strict=True):
-            drawn = [_draw_curve(axis, one, name, positive=scale == "log") for one in material.of(dataset)]
+            drawn = [_draw_curve(axis, one, name, positive=scale == "log") for one in data.on(dataset)]
             if not any(drawn):
-                say_nothing(axis)
+                mark_empty(axis)
             axis.set_yscale(scale)
         if scale == "log":
-            number_log_axis(row[0].yaxis)
+            format_log_axis(row[0].yaxis)
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        axis.set_title(material.titles[dataset], pad=4)
+        axis.set_title(data.titles[dataset], pad=4)
     for axis in axes[-1]:
         axis.set_xlabel(page.x)
         axis.set_xscale(page.x_scale)
-    label_rows(figure, axes, [title for _, title, _ in present])
+    set_row_ylabels(figure, axes, [title for _, title, _ in present])
     legend(figure, entries, markers=True)
     return figure, (
-        "Means over the seeds, with a band from the lowest to the highest; of one seed, with the 95% interval; "
-        f"{evaluation_protocol_text(material.series)}."
+        "Means over the seeds, with a band from the lowest to the highest; for one seed, the 95% interval; "
+        f"{protocol_text(data.series)}."
     )
 
 
-def evaluation_protocol_text(series: Iterable[Series]) -> str:
-    """What the judgements were made from, for a caption."""
-    everyone = list(series)
-    evaluated = [evaluation for one in everyone for _, evaluation in one.evaluated]
+def protocol_text(series: Iterable[Series]) -> str:
+    """State the samples, samplers and seeds of the evaluations, for a caption."""
+    series = list(series)
+    evaluated = [evaluation for one in series for _, evaluation in one.evaluated]
     counts = sorted({evaluation.count for evaluation in evaluated})
     many = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
-    ways = sorted({sampler_text(evaluation) for evaluation in evaluated})
-    return f"{many} samples each, {' or '.join(ways)}, {seeds_in_words(everyone)}"
+    samplers = sorted({sampler_text(evaluation) for evaluation in evaluated})
+    return f"{many} samples each, {' or '.join(samplers)}, {seed_count_text(series)}"
 
 
-def _title(name: str) -> str:
-    """What a metric is called, and which way is better."""
+def _axis_title(name: str) -> str:
+    """Return a metric's symbol or title, with an arrow in the direction that is better."""
     metric = METRICS[name]
-    return _SYMBOLS.get(name, metric.title) + _ARROWS[metric.better]
+    return _SYMBOLS.get(name, metric.title) + BETTER_ARROWS[metric.better]
 
 
-def _draw_metric(axes: Axes, material: FigureData, dataset: str, name: str) -> None:
+def _draw_metric(axes: Axes, data: FigureData, dataset: str, name: str) -> None:
     axes.grid(axis="x", visible=False)
-    real = _real(material.of(dataset), name)
+    real = _real_estimate(data.on(dataset), name)
     if real is not None and real.value is not None:
         axes.axhline(real.value, color=FAINT, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
         if real.low is not None and real.high is not None:
             axes.axhspan(real.low, real.high, color=FAINT, alpha=0.18, linewidth=0, zorder=0)
-        if dataset == material.datasets[-1]:
+        if dataset == data.datasets[-1]:
             axes.annotate(
                 "real", (1.0, real.value), xytext=(3, 0), xycoords=("axes fraction", "data"),
                 textcoords="offset points", color=FAINT, fontsize=6.5, va="center", annotation_clip=False,
             )  # fmt: skip
     found = False
-    for place, label in enumerate(material.labels):
-        one = material.at(dataset, label)
-        estimates = _estimates(one, name) if one is not None else []
-        for shift, estimate in zip(_shifts(len(estimates)), estimates, strict=True):
-            _draw_estimate(axes, place + shift, estimate, material, label)
+    for index, label in enumerate(data.labels):
+        one = data.find(dataset, label)
+        estimates = _known_estimates(one, name) if one is not None else []
+        for shift, estimate in zip(_seed_offsets(len(estimates)), estimates, strict=True):
+            _draw_estimate(axes, index + shift, estimate, data, label)
             found = True
     if not found:
-        say_nothing(axes)
+        mark_empty(axes)
 
 
-def _draw_estimate(axes: Axes, x: float, estimate: Estimate, material: FigureData, label: str) -> None:
-    look, ends = (
-        material.styles[label],
-        [end for end in (estimate.low, estimate.high) if end is not None and abs(end) < MOST],
+def _draw_estimate(axes: Axes, x: float, estimate: Estimate, data: FigureData, label: str) -> None:
+    style, ends = (
+        data.styles[label],
+        [end for end in (estimate.low, estimate.high) if end is not None and abs(end) < MAX_DRAWN],
     )
     axes.plot(
-        [x] * len(ends), ends, color=look.color, linewidth=1.1, marker="_", markersize=4, markeredgewidth=1.1
+        [x] * len(ends), ends, color=style.color, linewidth=1.1, marker="_", markersize=4, markeredgewidth=1.1
     )
-    axes.plot([x], [estimate.value or 0.0], zorder=3, markersize=2.8, **look.dot)
+    axes.plot([x], [estimate.value or 0.0], zorder=3, markersize=2.8, **style.marker_kwargs)
 
 
-def _real(series: Sequence[Series], name: str) -> Estimate | None:
-    """What real pictures score, as it was measured with some judgement; else by the metric's making."""
+def _real_estimate(series: Sequence[Series], name: str) -> Estimate | None:
+    """Return the score of real images from the first evaluation that has it; else from `REAL_BY_DEFINITION`."""
     for one in series:
         for _, evaluation in one.evaluated:
             if name in evaluation.real:
                 return evaluation.real[name]
-    return Estimate(BARS[name]) if name in BARS else None
+    return Estimate(REAL_BY_DEFINITION[name]) if name in REAL_BY_DEFINITION else None
 
 
-def _shifts(count: int) -> list[float]:
-    """Where the seeds of one schedule stand beside each other."""
+def _seed_offsets(count: int) -> list[float]:
+    """Return the x offsets that place the seeds of one schedule side by side."""
     half = min(0.25, 0.09 * (count - 1))
     shifts: list[float] = np.linspace(-half, half, count).tolist()
     return shifts
 
 
-def _estimates(series: Series, name: str) -> list[Estimate]:
-    """One a judged run, where the value is known."""
+def _known_estimates(series: Series, name: str) -> list[Estimate]:
+    """Return one estimate per evaluated run, if its value is known."""
     found = [evaluation.metrics.get(name) for _, evaluation in series.evaluated]
     return [
         estimate
         for estimate in found
-        if estimate is not None and estimate.value is not None and abs(estimate.value) < MOST
+        if estimate is not None and estimate.value is not None and abs(estimate.value) < MAX_DRAWN
     ]
 
 
-def _curves(series: Series, name: str) -> list[NDArray[np.float64]]:
-    """x, y and the interval's ends of each judged run that has the curve, float64 [4, n]; gaps are NaN."""
+def _evaluation_curves(series: Series, name: str) -> list[NDArray[np.float64]]:
+    """Return x, y and both interval ends of each evaluated run with the curve, float64 [4, n]; gaps are NaN."""
     found = []
     for _, evaluation in series.evaluated:
         y = evaluation.curves.get(name, [])
@@ -276,15 +273,21 @@ def _curves(series: Series, name: str) -> list[NDArray[np.float64]]:
 
 
 def _draw_curve(axes: Axes, series: Series, name: str, *, positive: bool) -> bool:
-    found = _curves(series, name)
+    found = _evaluation_curves(series, name)
     if not found:
         return False
     x = found[0][0]
     alike = np.stack([curve[1:] for curve in found if np.array_equal(curve[0], x)])
-    alike = showable(alike) if positive else np.where(abs(alike) < MOST, alike, np.nan)
+    alike = drawable(alike) if positive else np.where(abs(alike) < MAX_DRAWN, alike, np.nan)
     every = max(1, len(x) // 6)
     y = alike[:, 0]
-    axes.plot(x, y.mean(axis=0), markevery=every, markersize=3, **{**series.style.both, "linewidth": 1.1})
+    axes.plot(
+        x,
+        y.mean(axis=0),
+        markevery=every,
+        markersize=3,
+        **{**series.style.line_and_marker_kwargs, "linewidth": 1.1},
+    )
     low, high = (y.min(axis=0), y.max(axis=0)) if len(y) > 1 else alike[0, 1:]
     axes.fill_between(x, low, high, color=series.style.color, alpha=0.13, linewidth=0)
     return True

@@ -1,4 +1,4 @@
-"""All figures in the thesis's order, and then those that it lacks: each drawn, or left out for a reason."""
+"""All figures, first in the thesis's order and then the others: each drawn, or left out for a reason."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 
 from core.errors import UserError
 from core.figures import losses, progress, quality, reverse, samples, schedules
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import DATASET_ORDER, FigureData, Series
+from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
+from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style
 
-NOISY: str = "low"
-"""The data of figure 5.3: pictures with grey dots round their edges."""
+NOISY_DATASET: str = "low"
+"""The data of figure 5.3: images with grey dots along their edges."""
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """A figure: the stem of its file, its title, what to say under it."""
+class DrawnFigure:
+    """A drawn figure; `key` is the stem of its file name."""
 
     key: str
     title: str
@@ -29,8 +29,8 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A figure that these runs cannot give, and why."""
+class MissingFigure:
+    """A figure that cannot be drawn from these runs, and the reason."""
 
     key: str
     title: str
@@ -38,103 +38,107 @@ class Missing:
 
 
 @dataclass(frozen=True, eq=False)
-class _Plan:
+class _FigurePlan:
     key: str
     title: str
     draw: Callable[[], tuple[Figure, str] | tuple[Figure, str, str]]
-    """Gives figure and caption; or figure, title and caption, where the title depends on the runs."""
+    """Returns figure and caption; or figure, title and caption, if the title depends on the runs."""
 
 
-def draw_all(material: FigureData, image: Path | None = None) -> Iterator[Drawn | Missing]:
+def draw_all(data: FigureData, image: Path | None = None) -> Iterator[DrawnFigure | MissingFigure]:
     """Draw one figure after the other.
 
     Args:
-        material: the runs.
-        picture: a person's own, for figure 5.2.
+        data: the runs.
+        image: the user's image for figure 5.2.
 
     Raises:
-        UserError: `picture` cannot be used.
+        UserError: `image` cannot be read; raised before anything is drawn.
     """
-    schedules.check_image(image)
-    for plan in _plans(material, image):
+    pixels = load_user_image(image) if image is not None else None
+    for plan in _figure_plans(data, pixels):
         try:
             with house_style():
-                figure, *words = plan.draw()
+                figure, *texts = plan.draw()
         except (CannotDrawError, UserError) as error:
-            yield Missing(plan.key, plan.title, str(error))
+            yield MissingFigure(plan.key, plan.title, str(error))
             continue
-        title, caption = words if len(words) == 2 else (plan.title, words[0])
-        yield Drawn(plan.key, title, caption, figure)
+        title, caption = texts if len(texts) == 2 else (plan.title, texts[0])
+        yield DrawnFigure(plan.key, title, caption, figure)
 
 
-def _plans(material: FigureData, image: Path | None) -> Iterator[_Plan]:
-    yield _Plan("5.1-schedules", "The noise schedules", partial(_betas, material))
-    yield _Plan("5.2-noising", "A picture noised step by step", partial(_noising, material, image))
-    yield _Plan("5.3-reverse-noisy", "A reverse process learnt on noisy data", partial(_noisy, material))
+def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePlan]:
+    yield _FigurePlan("5.1-schedules", "The noise schedules", partial(_betas, data))
+    yield _FigurePlan("5.2-noising", "An image noised step by step", partial(_noising, data, image))
+    yield _FigurePlan(
+        "5.3-reverse-noisy", "Reverse process of a run trained on noisy data", partial(_noisy, data)
+    )
     for number, dataset in zip((1, 3, 5), DATASET_ORDER, strict=True):
-        yield from _images(
-            material, dataset, f"6.{number}-reverse-{dataset}", f"6.{number + 1}-samples-{dataset}"
+        yield from _image_plans(
+            data, dataset, f"6.{number}-reverse-{dataset}", f"6.{number + 1}-samples-{dataset}"
         )
     taken: set[str] = set()
-    for dataset in material.datasets:
+    for dataset in data.datasets:
         if dataset not in DATASET_ORDER:
-            name = _slug(material.titles[dataset], taken)
-            yield from _images(material, dataset, f"reverse-{name}", f"samples-{name}")
-    yield _Plan("6.7-losses", "Loss per epoch", partial(losses.draw_losses, material))
-    yield _Plan("6.8-long", "The linear schedule carried on", partial(losses.draw_long, material))
-    for family in quality.families():
-        yield _Plan(family.key, family.title, partial(quality.draw_family, material, family))
+            name = _file_stem(data.titles[dataset], taken)
+            yield from _image_plans(data, dataset, f"reverse-{name}", f"samples-{name}")
+    yield _FigurePlan("6.7-losses", "Loss per epoch", partial(losses.draw_losses, data))
+    yield _FigurePlan("6.8-long", "The linear schedule trained for longer", partial(losses.draw_long, data))
+    for family in quality.metric_families():
+        yield _FigurePlan(family.key, family.title, partial(quality.draw_family, data, family))
     for key, title, page in (
         ("deciles", "Pass rate and share of samples by area", quality.DECILES),
         ("timesteps", "Loss and bound by timestep", quality.TIMESTEPS),
         (
             "reconstruction-timesteps",
-            "Reconstruction of held-out pictures by timestep",
+            "Reconstruction of held-out images by timestep",
             quality.RECONSTRUCTION,
         ),
     ):
-        yield _Plan(key, title, partial(quality.draw_curves, material, page))
-    yield _Plan("epochs", "Quality over the epochs", partial(progress.draw_progress, material))
+        yield _FigurePlan(key, title, partial(quality.draw_curves, data, page))
+    yield _FigurePlan("epochs", "Quality over the epochs", partial(progress.draw_progress, data))
 
 
-def _images(material: FigureData, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_Plan]:
-    title = material.titles.get(dataset, dataset)
+def _image_plans(data: FigureData, dataset: str, reverse_key: str, samples_key: str) -> Iterator[_FigurePlan]:
+    title = data.titles.get(dataset, dataset)
 
     def series() -> list[Series]:
-        if not (found := material.of(dataset)):
-            raise CannotDrawError(f"none of these runs learnt {title}")
+        if not (found := data.on(dataset)):
+            raise CannotDrawError(f"none of these runs was trained on {title}")
         return found
 
-    yield _Plan(reverse_key, f"Reverse process, {title}", lambda: reverse.draw_strips(series()))
-    yield _Plan(
-        samples_key, f"Five results from five starts, {title}", lambda: samples.draw_samples(series())
+    yield _FigurePlan(reverse_key, f"Reverse process, {title}", lambda: reverse.draw_strips(series()))
+    yield _FigurePlan(
+        samples_key,
+        f"Five samples from five starting noises, {title}",
+        lambda: samples.draw_samples(series()),
     )
 
 
-def _betas(material: FigureData) -> tuple[Figure, str]:
-    named = schedules.all_schedules(material)
+def _betas(data: FigureData) -> tuple[Figure, str]:
+    named = schedules.schedules_with_thesis(data)
     return schedules.draw_betas(
         named
-    ), f"Left: beta_t; right: the power that is left. {schedules.left_over(named)}."
+    ), f"Left: beta_t; right: the power that is left. {schedules.terminal_values_text(named)}."
 
 
-def _noising(material: FigureData, image: Path | None) -> tuple[Figure, str]:
-    pixels, words = schedules.image_to_noise(material, image)
-    named = schedules.all_schedules(material)
-    return schedules.draw_noising(named, pixels), f"x_t of {words}, with the same noise in all rows."
+def _noising(data: FigureData, image: Pixels | None) -> tuple[Figure, str]:
+    pixels, name = (image, "your image") if image is not None else default_image(data)
+    named = schedules.schedules_with_thesis(data)
+    return schedules.draw_noising(named, pixels), f"x_t of {name}, with the same noise in all rows."
 
 
-def _noisy(material: FigureData) -> tuple[Figure, str]:
-    if not (found := material.of(NOISY)):
-        raise CannotDrawError(f"none of these runs learnt {NOISY}")
+def _noisy(data: FigureData) -> tuple[Figure, str]:
+    if not (found := data.on(NOISY_DATASET)):
+        raise CannotDrawError(f"none of these runs was trained on {NOISY_DATASET}")
     linear = [one for one in found if one.first.config.schedule.name == "linear"]
     one = (linear or found)[0]
-    figure, caption = reverse.draw_starts(one)
-    return figure, f"Data {NOISY}, schedule {one.label}. {caption}"
+    figure, caption = reverse.draw_strip(one)
+    return figure, f"Data {NOISY_DATASET}, schedule {one.label}. {caption}"
 
 
-def _slug(title: str, taken: set[str]) -> str:
-    """A name fit for a file, different from all those taken."""
+def _file_stem(title: str, taken: set[str]) -> str:
+    """Return a valid file stem that differs from all those taken, and add it to them."""
     stem = re.sub(r"[^A-Za-z0-9.]+", "-", title).strip("-.")[:40] or "set"
     name, number = stem, 2
     while name.lower() in taken:

@@ -1,6 +1,6 @@
-"""One page of HTML with everything about some runs: figures, tables, settings, provenance. It needs no other file.
+"""A one-page HTML report of runs, in a single file: figures, tables, settings, provenance.
 
-Whatever runs say of themselves is escaped; and the page forbids itself to load or to run anything.
+Text from runs is escaped, and the page's content security policy forbids loading or running anything.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Final
 import core
 from core.figures import tables
 from core.figures.figure_data import FigureData
-from core.figures.registry import Drawn, Missing
+from core.figures.registry import DrawnFigure, MissingFigure
 from core.figures.style import write
 from core.figures.tables import Cell, Table
 from core.files.atomic import atomic_write
@@ -21,149 +21,154 @@ from core.files.sanitize import sanitize
 from core.runs import METRICS
 
 FILE_NAME: Final = "index.html"
-PIXELS_AN_INCH: Final = 120
-"""On a screen, which is read from farther away than paper."""
+PIXELS_PER_INCH: Final = 120
+"""Resolution on a screen, which is read from a greater distance than paper."""
 
 _CSS: Final = Path(__file__).with_name("report.css")
-_FORBID: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_CONTENT_POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-def write_report(folder: Path, material: FigureData, figures: Iterable[Drawn | Missing]) -> Path:
-    """Write the page, replacing an older one as a whole.
+def write_report(folder: Path, data: FigureData, figures: Iterable[DrawnFigure | MissingFigure]) -> Path:
+    """Write the page, atomically replacing an older one.
 
     Args:
-        folder: where to; made when missing.
-        material: the runs.
-        figures: those that were drawn, and those that could not be; taken one after the other.
+        folder: the folder of the page; made if missing.
+        data: the runs.
+        figures: drawn and missing figures; consumed one after the other.
 
     Returns:
-        The file.
+        The path of the page.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the page cannot be written.
     """
     path = folder / FILE_NAME
-    text = page(material, figures)
+    text = report_html(data, figures)
     folder.mkdir(parents=True, exist_ok=True)
     atomic_write(path, text)
     return path
 
 
-def page(material: FigureData, figures: Iterable[Drawn | Missing]) -> str:
-    """The whole page as HTML."""
+def report_html(data: FigureData, figures: Iterable[DrawnFigure | MissingFigure]) -> str:
+    """Return the whole page as HTML."""
     images: list[str] = []
-    missing: list[Missing] = []
+    missing: list[MissingFigure] = []
     for figure in figures:
-        if isinstance(figure, Drawn):
+        if isinstance(figure, DrawnFigure):
             images.append(_figure(figure))
         else:
             missing.append(figure)
-    groups = list(dict.fromkeys(member.info.file.group for member in material.members))
+    groups = list(dict.fromkeys(member.info.file.group for member in data.members))
     title = f"Report on {groups[0] if len(groups) == 1 else f'{len(groups)} groups of runs'}"
     parts = [
-        _section("results", "Results", *_results(material)),
-        _section("schedules", "Schedules", _table(tables.schedule_table(material)), _paragraph(_SCHEDULES)),
+        _section("results", "Results", *_results(data)),
+        _section("schedules", "Schedules", _table(tables.schedule_table(data)), _paragraph(_SCHEDULES_NOTE)),
         _section("figures", "Figures", *images, _missing(missing)),
-        _section("runs", "Runs", _table(tables.run_table(material))),
-        _section("settings", "Settings", *_settings(material)),
-        _section("provenance", "Provenance", _table(tables.provenance_table(material.members))),
+        _section("runs", "Runs", _table(tables.run_table(data))),
+        _section("settings", "Settings", *_settings(data)),
+        _section("provenance", "Provenance", _table(tables.provenance_table(data.members))),
     ]
     head = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_FORBID}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{_text(title)}</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n</head>\n"
+        f"<title>{_escape(title)}</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n</head>\n"
     )
     body = (
-        f"<body>\n<header>\n<h1>{_text(title)}</h1>\n<p>{_text(_summary(material))}</p>\n{_contents()}</header>\n"
+        f"<body>\n<header>\n<h1>{_escape(title)}</h1>\n<p>{_escape(_summary(data))}</p>\n{_navigation()}</header>\n"
         f"<main>\n{''.join(parts)}</main>\n"
-        f"<footer>Made by ddpm-tui {_text(core.__version__)} from the folders of the runs alone.</footer>\n"
+        f"<footer>Made by ddpm-tui {_escape(core.__version__)} from the folders of the runs alone.</footer>\n"
         "</body>\n</html>\n"
     )
     return head + body
 
 
-_SCHEDULES: Final = (
-    "abar_T is the share of a picture's power that is left at the last step; sampling starts from noise without any. "
-    "L_T is what that costs, in bits a dimension (Ho et al. 2020, eq. 5)."
+_SCHEDULES_NOTE: Final = (
+    "abar_T is the share of an image's power that is left at the last step; sampling starts from noise with none. "
+    "L_T is the cost of that in bits per dimension (Ho et al. 2020, eq. 5)."
 )
-_HOW_TO_READ: Final = (
-    "Values with 95% intervals; runs that differ in their seed only are taken together, and the intervals cover seeds "
+_RESULTS_NOTE: Final = (
+    "Values with 95% intervals. Runs that differ only in their seed are pooled, and the intervals then cover the seeds "
     "too. ★ marks the best of a row and all that are not clearly worse (two-sided, Holm's correction for all pairs of "
-    "numbers on this page, 5% in all); a row without any has no difference beyond noise."
+    "numbers on this page, 5% in all). A row without ★ has no difference beyond noise."
 )
 _SECTIONS: Final = ("Results", "Schedules", "Figures", "Runs", "Settings", "Provenance")
 
 
-def _summary(material: FigureData) -> str:
-    runs = len(material.members)
-    data = ", ".join(material.titles[dataset] for dataset in material.datasets)
-    count = len(material.labels)
+def _summary(data: FigureData) -> str:
+    runs = len(data.members)
+    datasets = ", ".join(data.titles[dataset] for dataset in data.datasets)
+    count = len(data.labels)
     kinds = f"{count} kind{'s' * (count != 1)} of schedule or setting"
-    return f"{runs} run{'s' * (runs != 1)} on {data}: {kinds} ({', '.join(material.labels)})."
+    return f"{runs} run{'s' * (runs != 1)} on {datasets}: {kinds} ({', '.join(data.labels)})."
 
 
-def _contents() -> str:
+def _navigation() -> str:
     links = "".join(f'<a href="#{name.lower()}">{name}</a>\n' for name in _SECTIONS)
     return f"<nav>\n{links}</nav>\n"
 
 
-def _results(material: FigureData) -> list[str]:
-    comparison = tables.compare_series(material)
-    headline = tables.headline_table(material, comparison)
-    found = tables.result_tables(material, comparison)
+def _results(data: FigureData) -> list[str]:
+    comparison = tables.compare_all_series(data)
+    headline = tables.headline_table(data, comparison)
+    found = tables.result_tables(data, comparison)
     if headline is None:
-        return [_paragraph("No run has been judged yet; core evaluate does so.")]
+        return [_paragraph("No run has been evaluated yet; run core evaluate.")]
     used = [metric for name, metric in METRICS.items() if any(name in row.scores for row in comparison.rows)]
-    words = "".join(f"<dt>{_text(metric.title)}</dt><dd>{_text(metric.text)}</dd>\n" for metric in used)
-    meaning = f"<details open>\n<summary>What the numbers mean</summary>\n<dl>\n{words}</dl>\n</details>\n"
-    notes = "".join(f"<li>{_text(note)}</li>\n" for note in comparison.notes)
-    every = [
-        f"<details open>\n<summary>All measures, {_text(table.title)}</summary>\n{_table(table)}</details>\n"
+    definitions = "".join(
+        f"<dt>{_escape(metric.title)}</dt><dd>{_escape(metric.text)}</dd>\n" for metric in used
+    )
+    meaning = (
+        f"<details open>\n<summary>What the numbers mean</summary>\n<dl>\n{definitions}</dl>\n</details>\n"
+    )
+    notes = "".join(f"<li>{_escape(note)}</li>\n" for note in comparison.notes)
+    details = [
+        f"<details open>\n<summary>All metrics, {_escape(table.title)}</summary>\n{_table(table)}</details>\n"
         for table in found
     ]
     caution = f"<ul>\n{notes}</ul>\n" if notes else ""
-    return [_paragraph(_HOW_TO_READ), _table(headline), caution, *every, meaning]
+    return [_paragraph(_RESULTS_NOTE), _table(headline), caution, *details, meaning]
 
 
-def _settings(material: FigureData) -> list[str]:
-    differences = tables.difference_table(material.members)
-    common = tables.common_settings(material.members)
+def _settings(data: FigureData) -> list[str]:
+    differences = tables.difference_table(data.members)
+    common = tables.common_settings(data.members)
     shown = [_table(differences)] if differences.rows else [_paragraph("All runs have the same settings.")]
-    details = f"<details>\n<summary>Settings that all runs share</summary>\n<pre>{_text(common)}</pre>\n</details>\n"
+    details = f"<details>\n<summary>Settings that all runs share</summary>\n<pre>{_escape(common)}</pre>\n</details>\n"
     return [*shown, details]
 
 
-def _missing(missing: Sequence[Missing]) -> str:
+def _missing(missing: Sequence[MissingFigure]) -> str:
     if not missing:
         return ""
-    items = "".join(f"<li>{_text(one.title)}: {_text(one.reason)}</li>\n" for one in missing)
-    return f"<h3>Figures that these runs cannot give yet</h3>\n<ul>\n{items}</ul>\n"
+    items = "".join(f"<li>{_escape(one.title)}: {_escape(one.reason)}</li>\n" for one in missing)
+    return f"<h3>Figures that cannot be drawn from these runs yet</h3>\n<ul>\n{items}</ul>\n"
 
 
-def _figure(drawn: Drawn) -> str:
+def _figure(drawn: DrawnFigure) -> str:
     buffer = io.BytesIO()
     write(drawn.figure, buffer, "svg", title=drawn.title, caption=drawn.caption)
     data = base64.b64encode(buffer.getvalue()).decode()
-    width = round(drawn.figure.get_figwidth() * PIXELS_AN_INCH)
+    width = round(drawn.figure.get_figwidth() * PIXELS_PER_INCH)
     number = drawn.key.partition("-")[0]
     title = f"Figure {number}. {drawn.title}" if number[0].isdigit() else drawn.title
     return (
-        f'<figure>\n<img alt="{_text(drawn.title)}" width="{width}" src="data:image/svg+xml;base64,{data}">\n'
-        f"<figcaption><b>{_text(title)}.</b> {_text(drawn.caption)}</figcaption>\n</figure>\n"
+        f'<figure>\n<img alt="{_escape(drawn.title)}" width="{width}" src="data:image/svg+xml;base64,{data}">\n'
+        f"<figcaption><b>{_escape(title)}.</b> {_escape(drawn.caption)}</figcaption>\n</figure>\n"
     )
 
 
 def _table(table: Table) -> str:
     heads = "".join(
-        f'<th scope="col"{_side(table, place)}>{_text(head)}</th>' for place, head in enumerate(table.heads)
+        f'<th scope="col"{_alignment(table, index)}>{_escape(head)}</th>'
+        for index, head in enumerate(table.heads)
     )
     rows = "".join(
-        "<tr>" + "".join(_cell(cell, _side(table, place)) for place, cell in enumerate(row)) + "</tr>\n"
+        "<tr>" + "".join(_cell(cell, _alignment(table, index)) for index, cell in enumerate(row)) + "</tr>\n"
         for row in table.rows
     )
-    note = f'<p class="note">{_text(table.note)}</p>\n' if table.note else ""
+    note = f'<p class="note">{_escape(table.note)}</p>\n' if table.note else ""
     return (
         f'<div class="wide">\n<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n'
         f"</div>\n{note}"
@@ -171,16 +176,16 @@ def _table(table: Table) -> str:
 
 
 def _cell(cell: Cell, side: str) -> str:
-    text = "<br>".join(_text(line) for line in cell.lines)
+    text = "<br>".join(_escape(line) for line in cell.lines)
     if cell.best:
         text = f"<strong>★ {text}</strong>"
     if cell.detail:
-        text += f' <span class="detail">{_text(cell.detail)}</span>'
+        text += f' <span class="detail">{_escape(cell.detail)}</span>'
     return f"<td{side}>{text}</td>"
 
 
-def _side(table: Table, place: int) -> str:
-    return ' class="number"' if place in table.numbers else ""
+def _alignment(table: Table, index: int) -> str:
+    return ' class="number"' if index in table.numbers else ""
 
 
 def _section(name: str, title: str, *parts: str) -> str:
@@ -188,9 +193,9 @@ def _section(name: str, title: str, *parts: str) -> str:
 
 
 def _paragraph(text: str) -> str:
-    return f"<p>{_text(text)}</p>\n"
+    return f"<p>{_escape(text)}</p>\n"
 
 
-def _text(text: str) -> str:
-    """Any text as HTML, be it in an element or in a quoted attribute."""
+def _escape(text: str) -> str:
+    """Escape text for an HTML element or a quoted attribute."""
     return html.escape(sanitize(text, lines=True), quote=True)

@@ -1,4 +1,4 @@
-"""Figures 5.3, 6.1, 6.3 and 6.5: the reverse process, a strip of x_t from T to 0."""
+"""Figures 5.3, 6.1, 6.3 and 6.5: the reverse process as strips of x_t from T to 0."""
 
 from collections.abc import Sequence
 
@@ -7,43 +7,45 @@ from matplotlib.figure import Figure
 
 from core.comparison.grouping import Member
 from core.config import RunConfig
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Series
+from core.figures.figure_data import CannotDrawError, Series
 from core.figures.layout import TileRow, tile_figure
 from core.imaging import Sheet, read_sheet
-from core.runs.trajectory import visited_timesteps
+from core.runs.trajectory import state_timesteps
 
 Strip = tuple[int, Sheet]
-"""The epoch after which it was drawn, and the sheet: a row of states for each start."""
+"""The epoch after which a strip was drawn, and its sheet: one row of states per starting noise."""
 
 
-def strip_of(member: Member) -> Strip | None:
-    """The latest strip of a run, if there is one.
+def latest_strip(members: Sequence[Member]) -> Strip | None:
+    """Read the latest strip of the first run that has one.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the strip is damaged.
     """
-    strips = member.info.directory.reverse_strips()
-    return (strips[-1][0], read_sheet(strips[-1][1])) if strips else None
+    for member in members:
+        if strips := member.info.directory.reverse_strips():
+            epoch, path = strips[-1]
+            return epoch, read_sheet(path)
+    return None
 
 
-def times_shown(config: RunConfig, states: int) -> list[int]:
-    """The timesteps of a strip's pictures in the papers' numbers, from T down to 0 for the picture itself.
+def shown_timesteps(config: RunConfig, states: int) -> list[int]:
+    """Return the timesteps of a strip's images in the papers' numbering, from T down to 0 for the sample.
 
     Args:
-        config: the run's.
-        states: pictures in the strip.
+        config: the run's configuration.
+        states: number of images in a row of the strip.
     """
-    visited = visited_timesteps(config)
+    visited = state_timesteps(config)
     shown = np.linspace(0, len(visited) - 1, min(states, len(visited))).round().astype(int)
-    return [visited[place] for place in shown]
+    return [visited[index] for index in shown]
 
 
 def draw_strips(series: Sequence[Series]) -> tuple[Figure, str]:
-    """A row a schedule, from the same starting noise: the first start of each series' first run.
+    """Draw one row per schedule, all from the same starting noise: the first of the first run that has a strip.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
         CannotDrawError: no run has a strip.
@@ -51,25 +53,28 @@ def draw_strips(series: Sequence[Series]) -> tuple[Figure, str]:
     """
     rows, epochs, times = [], [], []
     for one in series:
-        strip = next(filter(None, map(strip_of, one.members)), None)
+        strip = latest_strip(one.members)
         if strip is not None:
             epoch, sheet = strip
             rows.append(TileRow(one.label, list(sheet.images[: sheet.columns]), one.style))
             epochs.append(epoch)
-            times.append(times_shown(one.first.config, sheet.columns))
+            times.append(shown_timesteps(one.first.config, sheet.columns))
     if not rows:
         raise CannotDrawError("no run on these data has a strip of its reverse process yet")
-    return tile_figure(rows, _heads(times, rows)), f"From the same noise, {after(epochs)}."
+    return tile_figure(rows, _timestep_heads(times, rows)), f"From the same noise, {epochs_text(epochs)}."
 
 
-def draw_starts(series: Series) -> tuple[Figure, str]:
-    """Figure 5.3: one run's reverse process, a row for each start.
+def draw_strip(series: Series) -> tuple[Figure, str]:
+    """Draw figure 5.3: the reverse process of one run, one row per starting noise.
+
+    Returns:
+        The figure and its caption.
 
     Raises:
         CannotDrawError: no run has a strip.
         UserError: the strip is damaged.
     """
-    strip = next(filter(None, map(strip_of, series.members)), None)
+    strip = latest_strip(series.members)
     if strip is None:
         raise CannotDrawError("no run on these data has a strip of its reverse process yet")
     epoch, sheet = strip
@@ -78,14 +83,16 @@ def draw_starts(series: Series) -> tuple[Figure, str]:
         TileRow("", list(sheet.images[first : first + columns]))
         for first in range(0, len(sheet.images), columns)
     ]
-    times = [times_shown(series.first.config, columns)]
-    return tile_figure(rows, _heads(times, rows)), f"One row a start, {after([epoch])}."
+    times = [shown_timesteps(series.first.config, columns)]
+    return tile_figure(
+        rows, _timestep_heads(times, rows)
+    ), f"One row per starting noise, {epochs_text([epoch])}."
 
 
-def after(epochs: Sequence[int]) -> str:
-    """How long runs had learnt, for a caption.
+def epochs_text(epochs: Sequence[int]) -> str:
+    """State the epochs that runs were trained for, for a caption.
 
-    >>> after([8, 8]), after([8, 14]), after([1])
+    >>> epochs_text([8, 8]), epochs_text([8, 14]), epochs_text([1])
     ('after 8 epochs', 'after 8 to 14 epochs', 'after 1 epoch')
     """
     low, high = min(epochs), max(epochs)
@@ -94,8 +101,8 @@ def after(epochs: Sequence[int]) -> str:
     return f"after {low} to {high} epochs"
 
 
-def _heads(times: Sequence[Sequence[int]], rows: Sequence[TileRow]) -> list[str]:
-    """Timesteps over the columns, where they are the same in all rows; else only the two ends."""
+def _timestep_heads(times: Sequence[Sequence[int]], rows: Sequence[TileRow]) -> list[str]:
+    """Return column heads: the timesteps if they are the same in all rows, else only the two ends."""
     columns = max(len(row.tiles) for row in rows)
     first = list(times[0])
     if all(list(other) == first for other in times) and len(first) == columns and columns > 1:

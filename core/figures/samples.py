@@ -1,4 +1,4 @@
-"""Figures 6.2, 6.4 and 6.6: results from five random starts, a row a schedule."""
+"""Figures 6.2, 6.4 and 6.6: samples from five starting noises, one row per schedule."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,30 +6,29 @@ from typing import Final
 from matplotlib.figure import Figure
 
 from core.comparison.grouping import Member
-from core.figures.errors import CannotDrawError
-from core.figures.figure_data import Series
+from core.figures.figure_data import CannotDrawError, Series
 from core.figures.layout import TileRow, tile_figure
-from core.figures.reverse import after
+from core.figures.reverse import epochs_text
 from core.imaging import Sheet, read_sheet
 
-STARTS: Final = 5
+SAMPLE_COUNT: Final = 5
 
 
-def sheet_of(member: Member) -> tuple[int, Sheet] | None:
-    """The latest sheet of samples of a run that has learnt at all, and the epoch after which it was drawn.
+def latest_sheet(member: Member) -> tuple[int, Sheet] | None:
+    """Read the latest sample sheet of a trained run, with its epoch; None if there is no sheet after epoch 0.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the sheet is damaged.
     """
     sheets = [(epoch, path) for epoch, path in member.info.directory.sample_sheets() if epoch]
     return (sheets[-1][0], read_sheet(sheets[-1][1])) if sheets else None
 
 
 def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
-    """The same five starts for each schedule, of each series' first run that has samples.
+    """Draw samples from the same five starting noises, by the first run of each series that has samples.
 
     Returns:
-        The figure, and what to say under it.
+        The figure and its caption.
 
     Raises:
         CannotDrawError: no run has samples.
@@ -37,12 +36,12 @@ def draw_samples(series: Sequence[Series]) -> tuple[Figure, str]:
     """
     rows, epochs = [], []
     for one in series:
-        sheet = next(filter(None, map(sheet_of, one.members)), None)
+        sheet = next(filter(None, map(latest_sheet, one.members)), None)
         if sheet is not None:
-            rows.append(TileRow(one.label, list(sheet[1].images[:STARTS]), one.style))
+            rows.append(TileRow(one.label, list(sheet[1].images[:SAMPLE_COUNT]), one.style))
             epochs.append(sheet[0])
     if not rows:
         raise CannotDrawError("no run on these data has drawn samples yet")
     starts = max(len(row.tiles) for row in rows)
     heads = ["start 1", *[str(start) for start in range(2, starts + 1)]]
-    return tile_figure(rows, heads), f"A column shares its starting noise; {after(epochs)}."
+    return tile_figure(rows, heads), f"Each column has the same starting noise; {epochs_text(epochs)}."

@@ -1,7 +1,6 @@
-"""Figures 5.1 and 5.2: the schedules, and what each does to a picture."""
+"""Figures 5.1 and 5.2: the schedules, and the same image noised under each."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -12,28 +11,27 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
-from core.figures.figure_data import FigureData, schedules_of
-from core.figures.images import default_image, load_own_image
-from core.figures.layout import TileRow, label_rows, legend, legend_height, panels, tile_figure
+from core.figures.figure_data import FigureData, distinct_schedules
+from core.figures.layout import TileRow, legend, legend_height, panel_grid, set_row_ylabels, tile_figure
 from core.figures.style import SeriesStyle
-from core.imaging import to_pixels, to_tiles
+from core.imaging import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Schedule
 
 NOISE_SEED: Final = 0
-STATES: Final = 10
+STATE_COUNT: Final = 10
 
-Named = tuple[str, SeriesStyle, Schedule]
+NamedSchedule = tuple[str, SeriesStyle, Schedule]
 
 
 def q_sample(
     x0: NDArray[np.float64], schedule: Schedule, t: int, eps: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Noise a picture in one jump: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
+    """Noise an image in one step: xt = sqrt(abar_t) x0 + sqrt(1 - abar_t) eps.
 
     Args:
-        x0: a picture in [-1, 1], of any shape.
+        x0: an image in [-1, 1], of any shape.
         schedule: the betas.
-        t: the paper's timestep, 1..T; 0 is the picture itself.
+        t: the paper's timestep, 1..T; 0 returns x0.
         eps: like x0, standard normal.
 
     Reference: Ho et al. 2020, eq. 4.
@@ -45,9 +43,9 @@ def q_sample(
     return noised
 
 
-def all_schedules(material: FigureData) -> list[Named]:
-    """The schedules of the runs, and with them all of the thesis's five that have the same T and range."""
-    configs = [member.config.schedule for member in material.members]
+def schedules_with_thesis(data: FigureData) -> list[NamedSchedule]:
+    """Return the schedules of the runs, completed with the thesis's five at the same T and range of betas."""
+    configs = [member.config.schedule for member in data.members]
     usual = [config for config in configs if config.name in SCHEDULE_NAMES and not config.zero_terminal_snr]
     model = (usual or configs)[0]
     five = [
@@ -56,52 +54,52 @@ def all_schedules(material: FigureData) -> list[Named]:
         if name not in {config.name for config in configs}
     ]
     five = [msgspec.structs.replace(config, zero_terminal_snr=False) for config in five]
-    return schedules_of([*configs, *five])
+    return distinct_schedules([*configs, *five])
 
 
-def draw_betas(named: Sequence[Named]) -> Figure:
-    """Figure 5.1: beta_t of all schedules, and beside it how much of the picture's power is left."""
-    entries = [(label, look) for label, look, _ in named]
-    figure, axes = panels(
+def draw_betas(named: Sequence[NamedSchedule]) -> Figure:
+    """Draw figure 5.1: beta_t of all schedules, and beside it the share of the image's power that is left."""
+    entries = [(label, style) for label, style, _ in named]
+    figure, axes = panel_grid(
         1, 2, height=2.2, top=legend_height(entries) + 0.1, across=0.7, left=0.62, bottom=0.42, right=0.8
     )
     left, right = axes[0]
     shared = len({schedule.timesteps for _, _, schedule in named}) == 1
-    for _, look, schedule in named:
+    for _, style, schedule in named:
         steps = np.arange(1, schedule.timesteps + 1) / (1 if shared else schedule.timesteps)
-        alone = {"marker": look.marker} if schedule.timesteps == 1 else {}
-        left.plot(steps, schedule.betas, **look.line, **alone)
-        right.plot(steps, schedule.alphas_cumprod, **look.line, **alone)
+        alone = {"marker": style.marker} if schedule.timesteps == 1 else {}
+        left.plot(steps, schedule.betas, **style.line_kwargs, **alone)
+        right.plot(steps, schedule.alphas_cumprod, **style.line_kwargs, **alone)
     for axis in (left, right):
         axis.set_xlabel("$t$" if shared else "$t\\,/\\,T$")
         axis.set_ylim(bottom=0)
         axis.margins(x=0.01)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.yaxis.set_major_locator(MaxNLocator(5))
-    label_rows(figure, axes, [r"$\beta_t$"])
-    right.set_ylabel(r"$\bar\alpha_t$: what is left of the picture")
+    set_row_ylabels(figure, axes, [r"$\beta_t$"])
+    right.set_ylabel(r"$\bar\alpha_t$: what is left of the image")
     right.set_ylim(0, 1.02)
-    _mark_ends(right, named, shared=shared)
+    _annotate_terminal_values(right, named, shared=shared)
     legend(figure, entries)
     return figure
 
 
-def draw_noising(named: Sequence[Named], image: NDArray[np.uint8]) -> Figure:
-    """Figure 5.2: a picture noised step by step, a row a schedule, the same noise in each.
+def draw_noising(named: Sequence[NamedSchedule], image: NDArray[np.uint8]) -> Figure:
+    """Draw figure 5.2: an image noised step by step, one row per schedule, with the same noise in each.
 
     Args:
         named: the schedules.
-        picture: uint8 [C, S, S].
+        image: uint8 [C, S, S].
     """
     x0 = image / 127.5 - 1.0
     eps = np.random.default_rng(NOISE_SEED).standard_normal(x0.shape)
-    shares = np.linspace(0.0, 1.0, STATES)
+    shares = np.linspace(0.0, 1.0, STATE_COUNT)
     longest = {schedule.timesteps for _, _, schedule in named}
     rows = []
-    for label, look, schedule in named:
+    for label, style, schedule in named:
         steps = [round(share * schedule.timesteps) for share in shares]
         states = np.stack([q_sample(x0, schedule, t, eps) for t in steps])
-        rows.append(TileRow(label, list(to_tiles(to_pixels(states))), look))
+        rows.append(TileRow(label, list(to_channels_last(to_pixels(states))), style))
     if len(longest) == 1:
         (timesteps,) = longest
         times = [str(round(share * timesteps)) for share in shares]
@@ -111,19 +109,10 @@ def draw_noising(named: Sequence[Named], image: NDArray[np.uint8]) -> Figure:
     return tile_figure(rows, heads)
 
 
-def image_to_noise(material: FigureData, own: Path | None) -> tuple[NDArray[np.uint8], str]:
-    """The picture of figure 5.2, uint8 [C, S, S], and what it is, in words.
-
-    Raises:
-        UserError: `own` is no picture that can be read.
-    """
-    return (load_own_image(own), "a picture of yours") if own is not None else default_image(material)
-
-
-def _mark_ends(axes: Axes, named: Sequence[Named], *, shared: bool) -> None:
-    """Write abar_T at the end of each curve that does not reach noise, where there is room for it."""
+def _annotate_terminal_values(axes: Axes, named: Sequence[NamedSchedule], *, shared: bool) -> None:
+    """Write abar_T at the end of each curve that does not reach noise, if there is room for the text."""
     taken: list[float] = []
-    for _, look, schedule in sorted(named, key=lambda entry: -entry[2].terminal_alpha_bar):
+    for _, style, schedule in sorted(named, key=lambda entry: -entry[2].terminal_alpha_bar):
         end = schedule.terminal_alpha_bar
         if end < 0.02 or any(abs(end - other) < 0.06 for other in taken):
             continue
@@ -134,23 +123,13 @@ def _mark_ends(axes: Axes, named: Sequence[Named], *, shared: bool) -> None:
             xytext=(5, 0),
             textcoords="offset points",
             va="center",
-            color=look.color,
+            color=style.color,
             fontsize=7.0,
             annotation_clip=False,
         )
 
 
-def left_over(named: Sequence[Named]) -> str:
-    """abar_T of each schedule, for a caption."""
+def terminal_values_text(named: Sequence[NamedSchedule]) -> str:
+    """List abar_T of each schedule, for a caption."""
     ends = (f"{label} {schedule.terminal_alpha_bar:.2g}" for label, _, schedule in named)
     return f"abar_T: {', '.join(ends)}"
-
-
-def check_image(path: Path | None) -> None:
-    """Say at once, and not after a minute of drawing, that a picture cannot be used.
-
-    Raises:
-        UserError: it is no picture that can be read.
-    """
-    if path is not None:
-        load_own_image(path)

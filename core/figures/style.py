@@ -1,8 +1,8 @@
-"""How all figures look: sizes in inches, type, and a fixed colour, line and marker for each schedule.
+"""The style of all figures: sizes in inches, fonts, and a fixed colour, line and marker for each schedule.
 
-Colours are those of Okabe and Ito, which stay apart for every kind of colour vision, in the dashboard's order
-of hues; black stands for its yellow, which cannot be read on paper. A schedule is also told by its dashes and
-its marker, so a figure survives a grey printer.
+Colours are those of Okabe and Ito, which are distinguishable for every kind of colour vision, in the dashboard's order
+of hues. Black replaces its yellow, which cannot be read on paper. Dashes and markers distinguish schedules too, so that
+figures can be printed in grey.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ DPI: Final = 240
 INK: Final = "#222222"
 FAINT: Final = "#8C8C8C"
 HAIRLINE: Final = "#DDDDDD"
-MOST_LETTERS: Final = 80
+MAX_TEXT_LENGTH: Final = 80
 
 _FONT: Final = "DejaVu Sans"
 _RC: Final[dict[Any, Any]] = {
@@ -65,7 +65,7 @@ _RC: Final[dict[Any, Any]] = {
     "legend.handlelength": 2.8,
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
-    # Glyphs as outlines look alike everywhere; ids come from this salt and not from chance.
+    # Glyphs as outlines look the same everywhere. Ids come from this salt, not from a random one.
     "svg.fonttype": "path",
     "svg.hashsalt": "ddpm-tui",
     "pdf.fonttype": 42,
@@ -74,9 +74,9 @@ _POWER: Final = re.compile(r"(?<!\w)x\^(\d+(?:\.\d+)?)(?![\w.^])")
 
 
 class SeriesStyle(NamedTuple):
-    """How a series is told apart: colour, marker, dashes (lengths on and off; none is a solid line).
+    """Colour, marker and dashes (lengths on and off; none for a solid line) of a series.
 
-    `hollow` markers tell variants of one schedule from each other.
+    `hollow` markers distinguish variants of one schedule.
     """
 
     color: str
@@ -85,13 +85,13 @@ class SeriesStyle(NamedTuple):
     hollow: bool = False
 
     @property
-    def line(self) -> dict[str, Any]:
-        """Keywords of a line without markers."""
+    def line_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for a line without markers."""
         return {"color": self.color, "linestyle": (0, self.dashes) if self.dashes else "-"}
 
     @property
-    def dot(self) -> dict[str, Any]:
-        """Keywords of markers without a line."""
+    def marker_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for markers without a line."""
         return {
             "color": self.color,
             "marker": self.marker,
@@ -101,9 +101,9 @@ class SeriesStyle(NamedTuple):
         }
 
     @property
-    def both(self) -> dict[str, Any]:
-        """Keywords of a line with markers."""
-        return {**self.dot, **self.line}
+    def line_and_marker_kwargs(self) -> dict[str, Any]:
+        """Keyword arguments for a line with markers."""
+        return {**self.marker_kwargs, **self.line_kwargs}
 
 
 _DASHES: Final[tuple[tuple[float, ...], ...]] = (
@@ -125,47 +125,47 @@ _STYLES: Final = {
 _OTHER: Final = SeriesStyle("#7F7F7F", "h", _DASHES[3])
 
 
-def style_of(schedule: str, variant: int = 0) -> SeriesStyle:
-    """The look of a schedule, the same in every figure.
+def schedule_style(schedule: str, variant: int = 0) -> SeriesStyle:
+    """Return the style of a schedule, which is the same in every figure.
 
     Args:
         schedule: its name; all but the built-in ones are grey.
-        variant: 0, or the place among series that have this schedule and differ in something else.
+        variant: index among the series of this schedule that differ in another setting.
     """
-    look = _STYLES.get(schedule, _OTHER)
+    style = _STYLES.get(schedule, _OTHER)
     if not variant:
-        return look
-    dashes = _DASHES[(_DASHES.index(look.dashes) + 2 * variant) % len(_DASHES)]
-    return look._replace(dashes=dashes, hollow=bool(variant % 2))
+        return style
+    dashes = _DASHES[(_DASHES.index(style.dashes) + 2 * variant) % len(_DASHES)]
+    return style._replace(dashes=dashes, hollow=bool(variant % 2))
 
 
 @contextlib.contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib as these figures need it, whatever a person's own matplotlibrc says; restored at the end."""
+    """Set matplotlib's parameters for these figures, independent of the user's matplotlibrc; restored at the end."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
         yield
 
 
-def readable(text: str) -> str:
-    """Text from a run's files that any figure can show: one line, not too long, only letters of the font."""
+def printable_line(text: str) -> str:
+    """Make untrusted text drawable: one line of at most `MAX_TEXT_LENGTH`, only characters of the font."""
     shown = _printable(text)
-    return shown if len(shown) <= MOST_LETTERS else shown[: MOST_LETTERS - 1] + "…"
+    return shown if len(shown) <= MAX_TEXT_LENGTH else shown[: MAX_TEXT_LENGTH - 1] + "…"
 
 
 def typeset(text: str) -> str:
-    r"""`readable` text as matplotlib's own markup: powers raised, and nothing else taken for mathematics.
+    r"""Format text as matplotlib's markup, after `printable_line`: powers are raised, all else is literal.
 
     >>> typeset("x^1.5"), typeset("$x")
     ('$x^{1.5}$', '\\$x')
     """
-    # Where one dollar of mathematics is in a text, matplotlib reads \$ as a dollar; where none is, too.
-    return _POWER.sub(r"$x^{\1}$", readable(text).replace("$", r"\$"))
+    # matplotlib reads \$ as a literal dollar in text with and without mathematics.
+    return _POWER.sub(r"$x^{\1}$", printable_line(text).replace("$", r"\$"))
 
 
 def save(figure: Figure, path: Path, *, title: str, caption: str = "") -> None:
-    """Write a figure in the format of the file's suffix, replacing the file as a whole; see `write`.
+    """Write a figure in the format of the path's suffix, atomically replacing the file; see `write`.
 
     Raises:
         OSError: the file cannot be written.
@@ -176,16 +176,16 @@ def save(figure: Figure, path: Path, *, title: str, caption: str = "") -> None:
 
 
 def write(figure: Figure, file: IO[bytes], kind: str, *, title: str, caption: str = "") -> None:
-    """Write a figure with its title, its caption and the versions that made it.
+    """Write a figure with title, caption and program versions as metadata.
 
-    The same figure gives the same bytes each time: nothing in it tells the day.
+    The same figure gives the same bytes each time, because no date is written.
 
     Args:
-        figure: what to write.
-        file: where to.
+        figure: the figure.
+        file: binary stream to write to.
         kind: ``png``, ``svg`` or ``pdf``.
-        title: kept in the file.
-        caption: likewise.
+        title: metadata of the file.
+        caption: metadata of the file.
     """
     made_by = f"ddpm-tui {core.__version__}, matplotlib {matplotlib.__version__}"
     title, caption = _printable(title), _printable(caption)
@@ -199,11 +199,11 @@ def write(figure: Figure, file: IO[bytes], kind: str, *, title: str, caption: st
 
 
 @functools.cache
-def _letters() -> frozenset[int]:
-    """The code points that the font of all figures has."""
+def _font_code_points() -> frozenset[int]:
+    """Return the code points of the font of all figures."""
     return frozenset(FT2Font(font_manager.findfont(_FONT)).get_charmap())
 
 
 def _printable(text: str) -> str:
-    known = _letters()
+    known = _font_code_points()
     return "".join(letter if ord(letter) in known else "?" for letter in sanitize(text))

@@ -1,30 +1,29 @@
-"""The tables of a report: what runs there are, how they differ, what was measured, what they were made with."""
+"""The tables of a report: runs, their differences, schedules, metrics and provenance."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.comparison.compare import Comparison, Row, compare
+from core.comparison.compare import Comparison, ComparisonRow, compare
 from core.comparison.formatting import sampler_text
-from core.comparison.grouping import Member, settings
+from core.comparison.grouping import Member, settings_table
 from core.comparison.pooling import Score
 from core.config import encode_toml
-from core.figures.figure_data import FigureData, Series, schedules_of, telling_settings
-from core.figures.quality import HEADLINE
+from core.figures.figure_data import FigureData, Series, distinct_schedules, distinguishing_setting_names
+from core.figures.quality import BETTER_ARROWS, HEADLINE_METRICS
 from core.files.sanitize import sanitize
 from core.runs import METRICS, Metric
 from core.statistics.estimate import Estimate
 
-NOTHING: Final = "–"
-MOST_VALUES: Final = 40
-MOST_DIGITS: Final = 6
-_ARROWS: Final = {"higher": "↑", "lower": "↓", None: ""}
+MISSING: Final = "–"
+MAX_VALUES: Final = 40
+MAX_DECIMALS: Final = 6
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table says in one place: its lines, smaller print after them, and whether it is of its row's best."""
+    """A table cell: lines of text, smaller print after them, and whether it is among the best of its row."""
 
     lines: tuple[str, ...]
     detail: str = ""
@@ -33,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Heads and rows, as many cells each as heads; `numbers` tells columns that are aligned to the right."""
+    """Heads, and rows of as many cells; `numbers` are the indices of the columns that are aligned to the right."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -42,22 +41,22 @@ class Table:
     note: str = ""
 
 
-def run_table(material: FigureData) -> Table:
-    """One row a run: where it stands."""
+def run_table(data: FigureData) -> Table:
+    """Return one row per run: its settings, state, progress and losses."""
     rows = []
-    for series in material.series:
+    for series in data.series:
         for member in series.members:
             info, last = member.info, member.epochs[-1] if member.epochs else None
             rows.append(
-                _row(
+                _text_row(
                     info.id,
                     series.title,
                     series.label,
                     str(member.config.train.seed),
                     info.state.value,
                     f"{info.status.epoch} of {info.status.epochs}",
-                    _number(last.mean if last else None),
-                    _number(last.heldout if last else None),
+                    _number_text(last.mean if last else None),
+                    _number_text(last.heldout if last else None),
                 )
             )
     heads = ("run", "data", "schedule", "seed", "state", "epochs", "loss", "held out")
@@ -65,24 +64,24 @@ def run_table(material: FigureData) -> Table:
 
 
 def difference_table(members: Sequence[Member]) -> Table:
-    """One row a setting in which runs differ: each value, and how many runs have it."""
-    tables = [settings([member]) for member in members]
+    """Return one row per setting in which runs differ: each value, and the number of runs with it."""
+    tables = [settings_table([member]) for member in members]
     rows = []
     for key in tables[0]:
         counts: dict[str, int] = {}
         for table in tables:
             counts[table[key]] = counts.get(table[key], 0) + 1
         if len(counts) > 1:
-            some = list(counts.items())[:MOST_VALUES]
-            words = [f"{value} ({count} run{'s' * (count != 1)})" for value, count in some]
-            words += [f"and {len(counts) - len(some)} more"] * (len(counts) > len(some))
-            rows.append((Cell((key,)), Cell(tuple(words))))
+            some = list(counts.items())[:MAX_VALUES]
+            texts = [f"{value} ({count} run{'s' * (count != 1)})" for value, count in some]
+            texts += [f"and {len(counts) - len(some)} more"] * (len(counts) > len(some))
+            rows.append((Cell((key,)), Cell(tuple(texts))))
     return Table(("setting", "values"), tuple(rows))
 
 
 def common_settings(members: Sequence[Member]) -> str:
-    """The settings that all runs share, as TOML."""
-    tables = [settings([member]) for member in members]
+    """Return the settings that all runs share, as TOML."""
+    tables = [settings_table([member]) for member in members]
     shared = {key for key, value in tables[0].items() if all(table[key] == value for table in tables)}
     lines = encode_toml(members[0].config).splitlines()
     kept, section = [], ""
@@ -95,17 +94,17 @@ def common_settings(members: Sequence[Member]) -> str:
     return sanitize("\n".join(kept), lines=True).strip()
 
 
-def schedule_table(material: FigureData) -> Table:
-    """One row a schedule: what it leaves of a picture at its last step."""
+def schedule_table(data: FigureData) -> Table:
+    """Return one row per schedule: how much of an image it leaves at the last step."""
     rows = []
-    for label, _, schedule in schedules_of(member.config.schedule for member in material.members):
+    for label, _, schedule in distinct_schedules(member.config.schedule for member in data.members):
         rows.append(
-            _row(
+            _text_row(
                 label,
                 f"{schedule.timesteps:,}",
-                _number(schedule.terminal_alpha_bar),
-                _number(schedule.terminal_snr),
-                _number(schedule.prior_bits_per_dim()),
+                _number_text(schedule.terminal_alpha_bar),
+                _number_text(schedule.terminal_snr),
+                _number_text(schedule.prior_bits_per_dim()),
                 schedule.diagnosis().text,
             )
         )
@@ -113,30 +112,30 @@ def schedule_table(material: FigureData) -> Table:
     return Table(heads, tuple(rows), frozenset({1, 2, 3, 4}))
 
 
-def compare_series(material: FigureData) -> Comparison:
-    """The judgements of all series, those of several seeds taken together, as ``core compare`` does it."""
-    return compare(material.members, by=telling_settings(material))
+def compare_all_series(data: FigureData) -> Comparison:
+    """Compare the evaluations of all series, pooled over seeds, as ``core compare`` does."""
+    return compare(data.members, by=distinguishing_setting_names(data))
 
 
-def headline_table(material: FigureData, comparison: Comparison) -> Table | None:
-    """For each data set the few metrics that decide, one column a schedule; None where no run was judged."""
+def headline_table(data: FigureData, comparison: Comparison) -> Table | None:
+    """Return the headline metrics of each data set, one column per schedule; None if no run was evaluated."""
     rows = []
-    for dataset in material.datasets:
-        series = [material.at(dataset, label) for label in material.labels]
+    for dataset in data.datasets:
+        series = [data.find(dataset, label) for label in data.labels]
         if any(one.evaluated for one in series if one is not None):
-            head = Cell((material.titles[dataset],))
-            rows += [(head, *_metric_row(comparison, name, series)) for name in HEADLINE]
+            head = Cell((data.titles[dataset],))
+            rows += [(head, *_metric_row(comparison, name, series)) for name in HEADLINE_METRICS]
     if not rows:
         return None
-    heads = ("data", "", *material.labels)
+    heads = ("data", "", *data.labels)
     return Table(heads, tuple(rows), frozenset(range(2, len(heads))))
 
 
-def result_tables(material: FigureData, comparison: Comparison) -> list[Table]:
-    """For each data set that was judged: one row a metric, one column a schedule, and one for real pictures."""
+def result_tables(data: FigureData, comparison: Comparison) -> list[Table]:
+    """Return a table per evaluated data set: a row per metric, a column per schedule, and one for real images."""
     found = []
-    for dataset in material.datasets:
-        evaluated = [series for series in material.of(dataset) if series.evaluated]
+    for dataset in data.datasets:
+        evaluated = [series for series in data.on(dataset) if series.evaluated]
         names = [name for name in METRICS if any(_score(comparison, one, name) for one in evaluated)]
         real: dict[str, Estimate] = {}
         for series in evaluated:
@@ -147,29 +146,29 @@ def result_tables(material: FigureData, comparison: Comparison) -> list[Table]:
             ending = (estimate_cell(real.get(name), METRICS[name]),) if real else ()
             rows.append((*_metric_row(comparison, name, evaluated), *ending))
         if rows:
-            heads = ("", *[series.label for series in evaluated], *["real pictures"] * bool(real))
-            note = "; ".join(dict.fromkeys(_settings_of(series) for series in evaluated))
+            heads = ("", *[series.label for series in evaluated], *["real images"] * bool(real))
+            note = "; ".join(dict.fromkeys(_protocol_note(series) for series in evaluated))
             numbers = frozenset(range(1, len(heads)))
-            found.append(Table(heads, tuple(rows), numbers, material.titles[dataset], note))
+            found.append(Table(heads, tuple(rows), numbers, data.titles[dataset], note))
     return found
 
 
 def provenance_table(members: Sequence[Member]) -> Table:
-    """One row for each thing that runs say of their making, with all values that it has."""
+    """Return one row per key of the runs' provenance, with all its values."""
     counts: dict[str, dict[str, int]] = {}
     for member in members:
-        told = {**member.info.file.provenance, "device": member.info.status.device}
-        for key, value in told.items():
+        provenance = {**member.info.file.provenance, "device": member.info.status.device}
+        for key, value in provenance.items():
             if value:
                 values = counts.setdefault(sanitize(key), {})
                 values[sanitize(value)] = values.get(sanitize(value), 0) + 1
     rows = []
     for key, values in sorted(counts.items()):
-        words = list(values)[:MOST_VALUES]
+        texts = list(values)[:MAX_VALUES]
         if len(values) > 1 or sum(values.values()) < len(members):
-            words = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in words]
-        rows.append((Cell((key,)), Cell(tuple(words))))
-    return Table(("what", "value"), tuple(rows))
+            texts = [f"{value} ({values[value]} run{'s' * (values[value] != 1)})" for value in texts]
+        rows.append((Cell((key,)), Cell(tuple(texts))))
+    return Table(("key", "value"), tuple(rows))
 
 
 def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | None]) -> tuple[Cell, ...]:
@@ -179,11 +178,11 @@ def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | Non
         score = _score(comparison, one, name)
         best = score is not None and _is_best(comparison, one, name)
         cells.append(estimate_cell(score.estimate if score else None, metric, best=best))
-    return Cell((f"{metric.title} {_ARROWS[metric.better]}".strip(),)), *cells
+    return Cell((metric.title + BETTER_ARROWS[metric.better],)), *cells
 
 
-def _row_of(comparison: Comparison, series: Series | None) -> Row | None:
-    """The row of a comparison that has the very runs of a series."""
+def _row_of(comparison: Comparison, series: Series | None) -> ComparisonRow | None:
+    """Return the row of the comparison that holds the runs of the series."""
     if series is None:
         return None
     return next(row for row in comparison.rows if series.first in row.members)
@@ -200,36 +199,36 @@ def _is_best(comparison: Comparison, series: Series | None, name: str) -> bool:
 
 
 def estimate_cell(estimate: Estimate | None, metric: Metric, *, best: bool = False) -> Cell:
-    """A value and its interval, shares as percentages, to as many digits as the interval allows."""
+    """Format a value and its interval, shares as percentages, to as many digits as the interval allows."""
     if estimate is None or estimate.value is None:
-        return Cell((NOTHING,))
+        return Cell((MISSING,))
     scale, unit = (100.0, "%") if metric.share else (1.0, "")
     value, low, high = (
         None if number is None else number * scale for number in (estimate.value, estimate.low, estimate.high)
     )
     if value is None or low is None or high is None or not high > low:
-        return Cell((_number(value) + unit,), best=best)
-    digits = min(max(1 - math.floor(math.log10(high - low)), 0), MOST_DIGITS)
-    # Adding nothing makes a zero of a negative one.
+        return Cell((_number_text(value) + unit,), best=best)
+    digits = min(max(1 - math.floor(math.log10(high - low)), 0), MAX_DECIMALS)
+    # Adding 0.0 turns a negative zero into a positive one.
     shown = [f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−") for number in (value, low, high)]
     return Cell((shown[0] + unit,), f"[{shown[1]}, {shown[2]}]", best)
 
 
-def _settings_of(series: Series) -> str:
-    """What a series was judged on."""
-    ways = {
-        f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out pictures, "
+def _protocol_note(series: Series) -> str:
+    """State the samples, data, samplers and epochs of a series' evaluations."""
+    protocols = {
+        f"{evaluation.count:,} samples against {evaluation.heldout:,} held-out images, "
         f"{sampler_text(evaluation)}, after epoch {evaluation.epoch}"
         for _, evaluation in series.evaluated
     }
-    return "; ".join(sorted(ways))
+    return "; ".join(sorted(protocols))
 
 
-def _number(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     if value is None or value != value:
-        return NOTHING
+        return MISSING
     return f"{value:.3g}".replace("-", "−")
 
 
-def _row(*texts: str) -> tuple[Cell, ...]:
+def _text_row(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell((text,)) for text in texts)

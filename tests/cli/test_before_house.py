@@ -1,7 +1,7 @@
-"""Everything that the version before the house was rebuilt left on a disk is read as that version read it.
+"""Files written by the version before the restructuring are read as that version read them.
 
-`tests/fixtures/before-house` is what it left and `expected` in it what it said, at commit `before_house.COMMIT`.
-Sentences meant for people may become better ones: names, numbers, keys and files are compared.
+`tests/fixtures/before-house` holds these files, and `expected` in it the output of commit `before_house.COMMIT`.
+Names, numbers, keys and files are compared; the wording of messages may change.
 """
 
 import json
@@ -19,16 +19,16 @@ import torch
 from safetensors.torch import load
 
 from tests.conftest import Core
-from tests.support import before_house
+from tests.support import before_house, before_house_interface
 from tests.support.before_house import (
     EXPECTED,
     STATES,
     copy_house,
+    core_json,
+    core_stdout,
     differences,
     expected,
     run_in,
-    told,
-    told_json,
 )
 from tests.support.queueing import worker_command
 
@@ -37,7 +37,7 @@ Json = Any
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """As all numbers were computed that are compared."""
+    """Use one thread, as the expected numbers were computed."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -46,18 +46,18 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One for all who only read."""
+    """A copy of the fixtures shared by the tests that only read."""
     return copy_house(tmp_path_factory.mktemp("before"))
 
 
 @pytest.fixture
 def own_house(tmp_path: Path) -> Path:
-    """One for those who write."""
+    """A copy of the fixtures for a test that writes."""
     return copy_house(tmp_path)
 
 
 def train(house: Path, run: Any) -> None:
-    """Have a worker of today carry the run to its end."""
+    """Train the run to its end with a worker of the current version."""
     environment = {**os.environ, "DDPM_DATA": str(house / "datasets")}
     command = worker_command(run)
     done = subprocess.run(
@@ -67,23 +67,23 @@ def train(house: Path, run: Any) -> None:
 
 
 def assert_same_end(run: Any, end: Json) -> None:
-    """The training came to where it came before: to the last bit on the same kind of processor, nearly on others."""
-    tensors, position = before_house.tensors_of(run)
+    """Compare the end of the training: bit for bit on the same kind of processor, approximately on others."""
+    tensors, position = before_house.checkpoint_contents(run)
     exact = before_house.same_processor()
     assert differences(position, end["position"]) == []
     assert set(before_house.tensor_norms(tensors)) == set(end["norms"])
-    assert before_house.losses_of(run) == pytest.approx(end["losses"], rel=0.02)
-    lines = [line for line in before_house.logged(run) if line["k"] == "e"]
+    assert before_house.step_losses(run) == pytest.approx(end["losses"], rel=0.02)
+    lines = [line for line in before_house.logged_lines(run) if line["k"] == "e"]
     assert differences(lines, end["epochs"], relative=1e-9 if exact else 0.02) == []
     assert (
         differences(before_house.tensor_norms(tensors), end["norms"], relative=1e-9 if exact else 0.02) == []
     )
     if exact:
-        assert before_house.tensor_marks(tensors) == end["marks"]
+        assert before_house.tensor_digests(tensors) == end["marks"]
 
 
 def modified(folder: Path) -> dict[str, int]:
-    """When each file was written."""
+    """Return the modification time of each file."""
     return {
         path.relative_to(folder).as_posix(): path.stat().st_mtime_ns
         for path in folder.rglob("*")
@@ -107,8 +107,11 @@ def test_the_command_line_lists_and_shows_the_runs_as_before(core: Core, own_hou
 @pytest.mark.parametrize("state", STATES)
 def test_all_that_is_known_of_a_run_is_what_it_was(house: Path, state: str) -> None:
     run = run_in(house, state).id
-    assert differences(told_json(house, "runs", "show", run), expected(f"runs-show-{state}.json")) == []
-    text, before = told(house, "runs", "show", run), (EXPECTED / f"runs-show-{state}.txt").read_text("utf-8")
+    assert differences(core_json(house, "runs", "show", run), expected(f"runs-show-{state}.json")) == []
+    text, before = (
+        core_stdout(house, "runs", "show", run),
+        (EXPECTED / f"runs-show-{state}.txt").read_text("utf-8"),
+    )
     head, settings = text.split("\n\n", 1)
     head_before, settings_before = before.split("\n\n", 1)
     assert settings == settings_before
@@ -117,56 +120,56 @@ def test_all_that_is_known_of_a_run_is_what_it_was(house: Path, state: str) -> N
 
 def test_runs_are_found_by_the_beginnings_of_their_names_and_as_the_latest(house: Path) -> None:
     queued, stopped = run_in(house, "queued").id, run_in(house, "stopped").id
-    assert told_json(house, "runs", "show")["id"] == queued
-    assert told_json(house, "runs", "show", stopped[:-1])["id"] == stopped
-    assert told_json(house, "runs", "show", f"runs/{stopped}")["id"] == stopped
-    only = told_json(house, "runs", "list", "--state", "stopped")
+    assert core_json(house, "runs", "show")["id"] == queued
+    assert core_json(house, "runs", "show", stopped[:-1])["id"] == stopped
+    assert core_json(house, "runs", "show", f"runs/{stopped}")["id"] == stopped
+    only = core_json(house, "runs", "list", "--state", "stopped")
     assert [one["id"] for one in only] == [stopped]
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_pictures_fitted_triangles_and_the_way_from_noise_are_read_as_before(house: Path, state: str) -> None:
-    found = before_house.pictures_of(run_in(house, state))
+def test_images_fitted_triangles_and_trajectories_are_read_as_before(house: Path, state: str) -> None:
+    found = before_house.images_of(run_in(house, state))
     assert differences(found, expected(f"pictures-{state}.json")) == []
 
 
 def test_the_dashboard_sees_the_same_runs(house: Path) -> None:
-    assert differences(before_house.seen_by_dashboard(house), expected("dashboard.json")) == []
+    assert differences(before_house.dashboard_runs(house), expected("dashboard.json")) == []
 
 
 def test_runs_compare_as_before(house: Path) -> None:
-    assert differences(told_json(house, "compare", "--all"), expected("compare.json")) == []
+    assert differences(core_json(house, "compare", "--all"), expected("compare.json")) == []
 
 
-@pytest.mark.parametrize(("state", "judgements"), [("finished", 2), ("stopped", 1)])
-def test_every_number_of_a_judgement_is_kept(house: Path, state: str, judgements: int) -> None:
+@pytest.mark.parametrize(("state", "evaluations"), [("finished", 2), ("stopped", 1)])
+def test_every_number_of_an_evaluation_is_kept(house: Path, state: str, evaluations: int) -> None:
     written = json.loads((run_in(house, state).path / "evaluation.json").read_text(encoding="utf-8"))
-    assert len(written) == judgements
-    assert differences(before_house.kept_judgements(house, state), written, relative=0.0) == []
+    assert len(written) == evaluations
+    assert differences(before_house.stored_evaluations(house, state), written, relative=0.0) == []
 
 
-def test_a_judgement_of_before_is_known_for_one_with_the_same_options(own_house: Path) -> None:
+def test_an_evaluation_of_before_is_recognised_by_its_options(own_house: Path) -> None:
     file = run_in(own_house, "stopped").path / "evaluation.json"
     (wanted,) = json.loads(file.read_text(encoding="utf-8"))
     before = modified(own_house)
     del wanted["format_version"]
-    assert differences(before_house.judged(own_house), wanted, relative=0.0) == []
+    assert differences(before_house.repeated_evaluation(own_house), wanted, relative=0.0) == []
     assert modified(own_house) == before
 
 
-def test_another_judgement_gives_the_same_numbers_and_needs_no_new_fits_of_the_data(own_house: Path) -> None:
+def test_a_new_evaluation_gives_the_same_numbers_and_needs_no_new_fits_of_the_data(own_house: Path) -> None:
     before = modified(own_house / "datasets")
-    found, wanted = before_house.judged_anew(own_house), expected("judged-anew.json")
+    found, wanted = before_house.new_evaluation(own_house), expected("judged-anew.json")
     if before_house.same_processor():
         assert differences(found, wanted) == []
     assert before_house.key_paths(wanted) <= before_house.key_paths(found)
     now = modified(own_house / "datasets")
     assert {name: now[name] for name in before} == before
-    assert len(before_house.kept_judgements(own_house, "stopped")) == 2
+    assert len(before_house.stored_evaluations(own_house, "stopped")) == 2
 
 
-def test_a_checkpoint_of_before_draws_the_same_pictures(own_house: Path) -> None:
-    found, wanted = before_house.drawn(own_house), expected("drawn.json")
+def test_a_checkpoint_of_before_draws_the_same_images(own_house: Path) -> None:
+    found, wanted = before_house.sampled_and_denoised(own_house), expected("drawn.json")
     assert differences(found["sample"], wanted["sample"]) == []
     assert differences(found["denoise"], wanted["denoise"], relative=1e-3) == []
     assert torch.allclose(torch.tensor(found["rows"]), torch.tensor(wanted["rows"]), atol=1e-3)
@@ -189,7 +192,7 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     end = expected("end.json")
     assert_same_end(run, end)
     weights = load(lzma.decompress((EXPECTED / "end.safetensors.xz").read_bytes()))
-    tensors, _ = before_house.tensors_of(run)
+    tensors, _ = before_house.checkpoint_contents(run)
     for name, value in weights.items():
         if value.is_floating_point():
             torch.testing.assert_close(tensors[name].bfloat16(), value, rtol=0.01, atol=2e-3, msg=name)
@@ -199,8 +202,8 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     of_dashboard = re.compile("overlays/|trajectories/")
     assert before_house.files_of(run.path) == [name for name in end["files"] if not of_dashboard.match(name)]
     if before_house.same_processor():
-        pictures, wanted = before_house.pictures_of(run), expected("pictures-finished.json")
-        assert (pictures["samples"], pictures["reverse"]) == (wanted["samples"], wanted["reverse"])
+        images, wanted = before_house.images_of(run), expected("pictures-finished.json")
+        assert (images["samples"], images["reverse"]) == (wanted["samples"], wanted["reverse"])
     status = json.loads(run.status_file.read_text(encoding="utf-8"))
     assert (status["state"], status["format_version"], status["attempt"]) == ("finished", 1, 2)
     assert status.keys() >= keys
@@ -212,60 +215,60 @@ def test_a_run_that_waited_in_the_queue_is_trained_as_it_would_have_been(own_hou
     assert_same_end(run, end)
     assert before_house.files_of(run.path) == end["files"]
     if before_house.same_processor():
-        assert before_house.pictures_of(run) == end["pictures"]
+        assert before_house.images_of(run) == end["pictures"]
 
 
-# Pictures and recipes
+# Data sets and recipes
 
 
-def test_sets_of_pictures_are_found_where_they_were_and_not_made_anew(own_house: Path) -> None:
+def test_data_sets_are_found_where_they_were_and_not_made_again(own_house: Path) -> None:
     before = modified(own_house)
-    assert differences(told_json(own_house, "data", "make", "tiny"), expected("data-make.json")) == []
+    assert differences(core_json(own_house, "data", "make", "tiny"), expected("data-make.json")) == []
     assert modified(own_house) == before
-    assert before_house.set_folders(own_house) == expected("sets.json")["folders"]
+    assert before_house.dataset_folders(own_house) == expected("sets.json")["folders"]
 
 
 def test_a_set_that_is_lost_is_made_again_the_same(own_house: Path) -> None:
     folder = own_house / "datasets" / expected("sets.json")["folders"]["tiny"]
-    assert before_house.arrays_of(folder) == expected("sets.json")["arrays"]
+    assert before_house.array_digests(folder) == expected("sets.json")["arrays"]
     record = (folder / "recipe.toml").read_bytes()
     shutil.rmtree(folder)
-    told(own_house, "data", "make", "tiny")
-    assert before_house.arrays_of(folder) == expected("sets.json")["arrays"]
+    core_stdout(own_house, "data", "make", "tiny")
+    assert before_house.array_digests(folder) == expected("sets.json")["arrays"]
     assert (folder / "recipe.toml").read_bytes() == record
 
 
 def test_a_recipe_with_a_base_a_grid_and_an_old_switch_makes_the_same_runs(house: Path) -> None:
-    assert differences(before_house.recipe_of(house, "mine"), expected("recipe.json")) == []
+    assert differences(before_house.recipe_runs(house, "mine"), expected("recipe.json")) == []
 
 
-# What a person has chosen
+# Settings and keys of the user
 
 
 def test_settings_and_keys_are_read_as_before(house: Path) -> None:
-    found, wanted = before_house.chosen(house), expected("settings.json")
-    troubles = wanted.pop("troubles")
+    found, wanted = before_house_interface.user_settings(house), expected("settings.json")
+    problems = wanted.pop("troubles")
     assert differences(found, wanted) == []
-    assert len(found["troubles"]) == len(troubles) == 3
+    assert len(found["troubles"]) == len(problems) == 3
     for line, key in zip(found["troubles"], ("speed", "bell", "plans"), strict=True):
         assert line.startswith("HOUSE/home/state/ddpm-tui/settings.toml: ")
         assert re.search(rf"\b{key}\b", line)
 
 
 def test_a_change_leaves_all_else_in_the_files_byte_for_byte(own_house: Path) -> None:
-    settings, keys = before_house.choose_otherwise(own_house)
+    settings, keys = before_house_interface.change_settings(own_house)
     assert settings == (EXPECTED / "settings-after-change.toml").read_bytes()
     assert keys == (EXPECTED / "keys-after-change.toml").read_bytes()
 
 
 def test_a_key_for_no_command_is_refused_with_the_nearest_one(own_house: Path) -> None:
-    said = before_house.refusal_of_keys(own_house, '"run.stopp" = "s"\n')
-    assert said.startswith("HOUSE/home/config/ddpm-tui/keys.toml: ")
-    assert "run.stopp" in said
-    assert said.endswith("run.stop?")
+    message = before_house_interface.keys_file_error(own_house, '"run.stopp" = "s"\n')
+    assert message.startswith("HOUSE/home/config/ddpm-tui/keys.toml: ")
+    assert "run.stopp" in message
+    assert message.endswith("run.stop?")
 
 
-# What can be asked for
+# Commands, options and settings
 
 
 def test_every_command_of_the_dashboard_has_its_name_and_keys() -> None:
@@ -273,20 +276,24 @@ def test_every_command_of_the_dashboard_has_its_name_and_keys() -> None:
         section: {name: keys for name, (keys, _) in commands.items()}
         for section, commands in expected("commands.json").items()
     }
-    assert differences(before_house.commands(), wanted) == []
+    assert differences(before_house_interface.commands(), wanted) == []
 
 
 def test_every_setting_has_its_name_and_its_default() -> None:
-    assert differences(before_house.defaults(), expected("defaults.json")) == []
+    assert differences(before_house_interface.defaults(), expected("defaults.json")) == []
 
 
 def test_files_have_the_same_keys_types_bounds_and_defaults() -> None:
-    assert differences(before_house.all_stored(), expected("stored.json")) == []
+    assert differences(before_house_interface.file_schemas(), expected("stored.json")) == []
 
 
 @pytest.mark.parametrize("program", ["core", "ddpm-tui"])
 def test_every_option_is_called_and_takes_what_it_did(program: str) -> None:
-    found = before_house.core_options() if program == "core" else {"": before_house.dashboard_arguments()}
+    found = (
+        before_house_interface.core_options()
+        if program == "core"
+        else {"": before_house_interface.dashboard_arguments()}
+    )
     wanted = expected("options.json")[program]
     wanted = wanted if program == "core" else {"": wanted}
     for command, options in wanted.items():
@@ -299,17 +306,18 @@ def test_every_option_is_called_and_takes_what_it_did(program: str) -> None:
 
 def test_help_lists_all_commands_options_and_choices_that_it_did() -> None:
     before = json.loads(lzma.decompress((EXPECTED / "helps.json.xz").read_bytes()))
-    found = before_house.helps()
+    found = before_house_interface.help_texts()
     for name, text in before.items():
         assert listed_in(text)
         assert listed_in(text) <= listed_in(found[name]), f"{name} --help"
 
 
 def listed_in(text: str) -> set[str]:
-    """Options and commands at the beginnings of lines, and choices."""
-    beginnings = re.findall(r"^  (?:-\w, )?(--[a-z-]+|[a-z]+)(?=\s|$)", text, re.MULTILINE)
+    """Options and commands at the beginnings of lines, and choices; wrapped lines of prose have neither."""
+    options = re.findall(r"^  (?:-\w, )?(--[a-z-]+)(?=\s|$)", text, re.MULTILINE)
+    commands = re.findall(r"^  ([a-z]+)  ", text, re.MULTILINE)
     choices = re.findall(r"[\[{][\w+-]+(?:[|,][\w+-]+)+[\]}]", text)
-    return {*beginnings, *choices}
+    return {*options, *commands, *choices}
 
 
 def test_commands_end_with_the_codes_they_did(own_house: Path) -> None:
@@ -318,5 +326,5 @@ def test_commands_end_with_the_codes_they_did(own_house: Path) -> None:
 
 def test_json_has_the_keys_and_numbers_it_had(house: Path) -> None:
     assert differences(before_house.schedules(house), expected("schedules.json")) == []
-    assert differences(told_json(house, "data", "list"), expected("data-list.json")) == []
-    assert set(expected("doctor-keys.json")) <= before_house.key_paths(told_json(house, "doctor"))
+    assert differences(core_json(house, "data", "list"), expected("data-list.json")) == []
+    assert set(expected("doctor-keys.json")) <= before_house.key_paths(core_json(house, "doctor"))

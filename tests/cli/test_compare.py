@@ -19,12 +19,12 @@ from core.comparison.compare import compare
 from core.comparison.formatting import (
     bracket_text,
     interval_text,
-    short_exponent,
+    metric_title,
+    scale_exponent,
     short_text,
-    title,
     value_text,
 )
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.runs import METRICS, Evaluation, RunStore, add_evaluation
 from core.runs.results import GROUPS
 from core.schedules import SCHEDULE_NAMES
@@ -35,18 +35,18 @@ NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 
 
 def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[int, ...] = (0, 1)) -> None:
-    """A grid of judged runs, each schedule worse than the one before."""
+    """A grid of evaluated runs, each schedule worse than the one before."""
     rng = np.random.default_rng(0)
-    place = 0
+    index = 0
     for seed in seeds:
         for dataset in datasets:
             for rank, schedule in enumerate(SCHEDULE_NAMES):
-                created = CREATED + timedelta(seconds=place)
+                created = CREATED + timedelta(seconds=index)
                 run = make_run(
                     root, schedule=schedule, dataset=dataset, seed=seed, created=created, images=False
                 )
                 add_evaluation(run, fake_evaluation(dataset, 0.9 - 0.1 * rank, rng))
-                place += 1
+                index += 1
 
 
 def fake_evaluation(dataset: str, level: float, rng: np.random.Generator) -> Evaluation:
@@ -85,17 +85,17 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     assert command("--by", "dataset,schedule") == 0
     out = capsys.readouterr().out
     lines = out.splitlines()
-    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out pictures"
+    assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out images"
     assert lines[2].split() == [*SCHEDULE_NAMES, "real", "data"]
     for name in METRICS:
-        (line,) = [line for line in lines[:45] if line.startswith(f"{title(name)}  ")]
+        (line,) = [line for line in lines[:45] if line.startswith(f"{metric_title(name)}  ")]
         assert line.count("±") == 5 + (name == "pass_rate")
         assert ("*" in line) == (name not in NO_WINNER), line
     for head in ("loss", "held out", "abar_T", "SNR_T", "L_T bits/dim", "epochs", "seeds"):
         assert any(line.startswith(f"{head}  ") for line in lines)
     assert "best, and not clearly worse" in out
     assert (
-        "not to be compared, as half of T is another noise under each schedule: PSNR, rec. IoU, corners"
+        "not compared, because half of T is another noise level under each schedule: PSNR, rec. IoU, corners"
         in out
     )
     assert "Holm" in out
@@ -106,7 +106,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 132, 200])
 def test_no_line_is_wider_than_the_terminal(grid, width):
-    members, _ = gather(RunStore(grid).infos())
+    members, _ = read_members(RunStore(grid).infos())
     for by in ((), ("dataset", "schedule")):
         found = compare(members, by=by)
         lines = comparison_text(found, width=width, curves=True).splitlines()
@@ -116,7 +116,7 @@ def test_no_line_is_wider_than_the_terminal(grid, width):
 
 
 def test_five_schedules_stand_side_by_side_in_80_columns(grid):
-    members, _ = gather(RunStore(grid).infos())
+    members, _ = read_members(RunStore(grid).infos())
     text = comparison_text(compare(members, by=("schedule",)), width=80, curves=False)
     assert text.count("balanced pass %") == 1
     assert "residual 1e-2" in text
@@ -171,8 +171,8 @@ def test_markdown_is_a_table_with_brackets_and_the_best_in_bold(command, capsys)
 
 
 def test_without_names_the_newest_group_is_compared_and_a_group_can_be_named(tmp_path, capsys):
-    for place, group in enumerate(("first", "second", "second")):
-        make_run(tmp_path, seed=place, group=group, created=CREATED + timedelta(seconds=place), images=False)
+    for index, group in enumerate(("first", "second", "second")):
+        make_run(tmp_path, seed=index, group=group, created=CREATED + timedelta(seconds=index), images=False)
     for arguments, count in (((), 2), (("first",), 1), (("--all",), 3), (("first", "latest"), 2)):
         assert run_command(["compare", "--runs", str(tmp_path), *arguments, "--json"]) == 0
         assert len(json.loads(capsys.readouterr().out)["rows"]) == count
@@ -207,13 +207,13 @@ def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path
     assert "high x^10" in out
 
 
-def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
+def test_one_run_without_an_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
     run = make_run(tmp_path, epoch=0, images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == "high"
     assert "abar_T" in output.out
-    assert f"not judged yet: {run.id}" in output.err
+    assert f"not evaluated yet: {run.id}" in output.err
 
 
 def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
@@ -231,8 +231,8 @@ def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
     [
         (["--sort", "weather"], "--sort weather: expected one of loss"),
         (["--by", "weather"], "--by weather: expected one of dataset"),
-        (["--by", "dataset,,seed"], "expected names apart by commas"),
-        (["--by", ""], "expected names apart by commas"),
+        (["--by", "dataset,,seed"], "expected names separated by commas"),
+        (["--by", ""], "expected names separated by commas"),
         (["--json", "--csv"], "give one of --json, --csv and --markdown"),
         (["nobody"], "no run in"),
     ],
@@ -301,7 +301,7 @@ def test_the_examples_of_numbers_as_text_are_true():
     [([0.5, 0.1], -2), ([0.099], -3), ([1e-6, None], -7), ([1.0], 0), ([0.0], 0), ([], 0)],
 )
 def test_small_numbers_get_a_unit_that_makes_them_short(values, exponent):
-    assert short_exponent("haze", [Estimate(value) for value in values]) == exponent
+    assert scale_exponent("haze", [Estimate(value) for value in values]) == exponent
     if exponent:
         assert (
             short_text("haze", Estimate(values[0]), exponent=exponent).replace(".", "").strip("0").isdigit()
@@ -309,7 +309,7 @@ def test_small_numbers_get_a_unit_that_makes_them_short(values, exponent):
 
 
 def test_every_group_of_metrics_is_a_block_of_its_own(grid):
-    members, _ = gather(RunStore(grid).infos()[:1])
+    members, _ = read_members(RunStore(grid).infos()[:1])
     blocks = comparison_text(compare(members), width=0, curves=False).split("\n\n")
     heads = [[line.split("  ")[0] for line in block.splitlines()] for block in blocks]
-    assert heads[2 : 2 + len(GROUPS)] == [[title(name) for name in names] for names in GROUPS.values()]
+    assert heads[2 : 2 + len(GROUPS)] == [[metric_title(name) for name in names] for names in GROUPS.values()]

@@ -13,7 +13,7 @@ def test_making_a_set_writes_its_folder_to_stdout_and_progress_to_stderr(core, t
     assert done.returncode == 0
     folder = tmp_path / done.stdout.strip()
     assert np.load(folder / "train.npy").shape == (20, 1, 32, 32)
-    assert "pictures" in done.stderr
+    assert "images" in done.stderr
     again = core("data", "make", "low", "--count", "20")
     assert (again.stdout, again.stderr) == (done.stdout, "")
 
@@ -42,7 +42,7 @@ def test_many_images_continue_below(core):
     assert [len(line) for line in lines] == [65] * 16 + [32] * 16
 
 
-def test_a_folder_of_images_is_a_set_and_what_was_skipped_is_said(core, tmp_path):
+def test_a_folder_of_images_is_a_set_and_skipped_files_are_reported(core, tmp_path):
     folder = tmp_path / "holiday"
     folder.mkdir()
     for index in range(12):
@@ -74,4 +74,4 @@ def test_a_data_folder_that_cannot_be_written_is_one_line(core, tmp_path):
     done = core("data", "make", "array", "--count", "5")
     tmp_path.chmod(0o700)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: datasets: the pictures cannot be kept here")
+    assert done.stderr.splitlines()[-1].startswith("error: datasets: the images cannot be saved here")

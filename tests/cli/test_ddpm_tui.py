@@ -31,7 +31,7 @@ def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["quick", "extra"], "unrecognized arguments: extra"),
@@ -49,7 +49,7 @@ def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str)
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
-    tmp_path: Path, arguments: list[str], said: str
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "a-file").write_text("", encoding="utf-8")
     code, out, err = call(*arguments, cwd=tmp_path)
@@ -57,7 +57,7 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
     assert out == ""
     assert err.count("\n") == 1
     assert err.startswith("error: ")
-    assert said in err
+    assert message in err
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
 
 
@@ -67,7 +67,7 @@ def test_a_terminal_that_cannot_place_text_is_refused(tmp_path: Path) -> None:
     assert "TERM=dumb" in err
 
 
-def test_a_wrong_keys_toml_is_told_before_the_screen_is_taken_over(tmp_path: Path) -> None:
+def test_a_wrong_keys_toml_is_reported_before_the_screen_is_taken_over(tmp_path: Path) -> None:
     folder = tmp_path / "config" / "ddpm-tui"
     folder.mkdir(parents=True)
     (folder / "keys.toml").write_text('"run.stpo" = "s"', encoding="utf-8")

@@ -47,7 +47,7 @@ def make_untrained(root: Path, *, channels: int = 1, timesteps: int = 8, **sampl
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a run of grey pictures and a colour picture, wider than high, of red on blue."""
+    """A folder with a run of grey images and a colour image, wider than high, of red on blue."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     make_untrained(tmp_path / "runs", sampler="ddim", steps=4)
@@ -79,7 +79,7 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     meta = read_sheet(Path(output.out.strip())).meta
     assert meta == {"run": run.name, "t": "4", "sampler": "ddim", "seed": "5"}
 
-    # The middle square of the picture, in grey: blue is 29, red is 76.
+    # The middle square of the image, in grey: blue is 29, red is 76.
     before, noised, after = images
     assert before[0, 0] == 29
     assert before[8, 8] == 76
@@ -165,7 +165,10 @@ def test_the_three_are_shown_side_by_side_when_asked_for(folder, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["mine.png", "--t", "3", "--strength", "0.5"], "--t and --strength say the same; give one of them"),
+        (
+            ["mine.png", "--t", "3", "--strength", "0.5"],
+            "--t and --strength set the same value; give one of them",
+        ),
         (["mine.png", "--t", "9"], "--t 9: expected from 1 to 8, the timesteps of "),
         (["mine.png", "--t", "0"], "0 is not in the range x>=1"),
         (["mine.png", "--strength", "0"], "--strength 0.0: expected a share above 0 and at most 1"),
@@ -176,7 +179,7 @@ def test_the_three_are_shown_side_by_side_when_asked_for(folder, capsys):
         (["mine.png", "--out", "a.jpg"], "--out a.jpg: expected a name that ends in .png"),
         (["mine.png", "--out", "nowhere/a.png"], "there is no folder nowhere"),
         (["mine.png", "--device", "cuda:7"], "not on this machine"),
-        (["none.png"], "none.png: no such picture"),
+        (["none.png"], "none.png: no such file"),
         (["."], ".: not a file"),
         ([], "Missing argument 'PICTURE'"),
     ],
@@ -201,8 +204,8 @@ def test_a_file_that_is_no_image_or_a_damaged_or_a_huge_one_is_one_line(folder, 
     header = b"IHDR" + (100_000).to_bytes(4) * 2 + whole[24:29]
     (folder / "bomb.png").write_bytes(whole[:12] + header + zlib.crc32(header).to_bytes(4) + whole[33:])
     for name, reason in (
-        ("words.png", "no picture"),
-        ("empty.png", "no picture"),
+        ("words.png", "not an image"),
+        ("empty.png", "not an image"),
         ("cut.png", "damaged"),
         ("bomb.png", "too large"),
     ):
@@ -210,7 +213,7 @@ def test_a_file_that_is_no_image_or_a_damaged_or_a_huge_one_is_one_line(folder, 
         output = capsys.readouterr()
         assert output.out == ""
         assert re.fullmatch(
-            rf"error: {name}: {reason}; expected a picture \(PNG, JPEG, .*\)", output.err.strip()
+            rf"error: {name}: {reason}; expected an image \(PNG, JPEG, .*\)", output.err.strip()
         )
 
 

@@ -6,13 +6,13 @@ import os
 import pytest
 
 
-def test_what_the_machine_has_and_what_will_be_used_is_said(core, tmp_path):
+def test_the_machine_and_what_will_be_used_are_shown(core, tmp_path):
     done = core("doctor")
     assert done.returncode == 0
     for section in ("Machine", "Packages", "Terminal", "Folders"):
         assert f"\n{section}\n" in f"\n{done.stdout}"
-    assert "Runs go" in done.stdout
-    assert "no terminal" in done.stdout
+    assert "at once on" in done.stdout
+    assert "not a terminal" in done.stdout
     assert os.listdir(tmp_path) == []
 
 
@@ -53,7 +53,7 @@ def test_a_torch_that_does_not_import_is_a_problem(core, tmp_path):
     assert "torch does not work (ImportError: libcudart is missing)" in done.stderr
 
 
-@pytest.mark.parametrize(("compiler", "said"), [("/bin/true", "/bin/true"), ("/nowhere/c++", "none")])
-def test_the_compiler_is_the_one_that_torch_would_find(core, compiler, said):
+@pytest.mark.parametrize(("compiler", "shown"), [("/bin/true", "/bin/true"), ("/nowhere/c++", "none")])
+def test_the_compiler_is_the_one_that_torch_would_find(core, compiler, shown):
     done = core("doctor", env={"CXX": compiler})
-    assert f"C++ compiler {said}" in done.stdout
+    assert f"C++ compiler {shown}" in done.stdout

@@ -89,7 +89,7 @@ def test_a_run_is_evaluated_by_everything_and_the_numbers_are_kept(command, caps
     assert command("latest", "--count", "20") == 0
     output = capsys.readouterr()
     lines = output.out.splitlines()
-    heading = "run-0: epoch 1, 20 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small"
+    heading = "run-0: epoch 1, 20 samples by ddim with eta 0 in 2 steps against 60 held-out images of small"
     assert lines[0] == heading
     assert lines[2].split("  ")[-1] == "better"
     kept = latest_evaluation(run)
@@ -164,7 +164,7 @@ def test_evaluating_again_with_new_is_left_out_until_an_option_or_the_checkpoint
         capsys.readouterr()
         assert command(*options, "--new", *change) == 0
         output = capsys.readouterr()
-        assert ("was judged with these options before" in output.err) is repeated
+        assert ("was evaluated with these options before" in output.err) is repeated
         assert "copying z" in output.out
     assert first is not None
     kept = {one.seed: one.metrics for one in read_evaluations(run)}
@@ -181,9 +181,9 @@ def test_evaluating_again_with_new_is_left_out_until_an_option_or_the_checkpoint
 def test_evaluations_of_samples_drawn_in_other_ways_are_kept_apart(command, capsys):
     run = untrained_run(Path("runs"))
     options = ("latest", "--count", "5", "--only", "novelty", "--json")
-    ways = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
-    for way in ways:
-        assert command(*options, *way) == 0
+    options_of_sampling = ((), ("--eta", "1"), ("--spacing", "karras"), ("--clip", "none"))
+    for changed in options_of_sampling:
+        assert command(*options, *changed) == 0
     kept = read_evaluations(run)
     assert [(one.eta, one.spacing, one.clip) for one in kept] == [
         (0.0, "uniform", "static"),
@@ -191,11 +191,11 @@ def test_evaluations_of_samples_drawn_in_other_ways_are_kept_apart(command, caps
         (0.0, "karras", "static"),
         (0.0, "uniform", "none"),
     ]
-    assert len({one.protocol for one in kept}) == len(ways)
+    assert len({one.protocol for one in kept}) == len(options_of_sampling)
     capsys.readouterr()
     assert command(*options, "--new", "--clip", "none") == 0
     output = capsys.readouterr()
-    assert "was judged with these options before" in output.err
+    assert "was evaluated with these options before" in output.err
     assert json.loads(output.out)[0]["clip"] == "none"
     assert command(*options, "--sampler", "ddpm", "--eta", "1") == 2
     assert "the sampler ddpm takes none" in capsys.readouterr().err
@@ -207,8 +207,8 @@ def test_several_runs_share_what_is_known_of_the_data(command, capsys):
     assert command("--count", "5", "--only", "shape,grey", "--json") == 0
     output = capsys.readouterr()
     assert [one["run"] for one in json.loads(output.out)] == ["run-0", "run-1"]
-    assert output.err.count("fitting held-out pictures: 60 of 60") <= 1
-    assert output.err.count("fitting real pictures: 5 of 5") <= 1
+    assert output.err.count("fitting held-out images: 60 of 60") <= 1
+    assert output.err.count("fitting real images: 5 of 5") <= 1
     assert output.err.count("fitting samples: 5 of 5") == 2
 
 
@@ -219,8 +219,8 @@ def test_one_of_several_runs_that_cannot_be_evaluated_does_not_keep_the_others_f
     assert command("--all", "--count", "5", "--only", "novelty") == 2
     output = capsys.readouterr()
     assert [line for line in output.out.splitlines() if line.startswith("run-")] == [
-        "run-0: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small",
-        "run-2: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out pictures of small",
+        "run-0: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out images of small",
+        "run-2: epoch 1, 5 samples by ddim with eta 0 in 2 steps against 60 held-out images of small",
     ]
     errors = [line for line in output.err.splitlines() if line.startswith("error:")]
     assert errors == ["error: run-1: has no checkpoint yet; train it for at least one epoch"]
@@ -240,7 +240,7 @@ def test_a_network_that_has_diverged_is_one_line(command, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert (
-        "run-0: its samples cannot be judged: 5 of 5 pictures have numbers that are not finite" in output.err
+        "run-0: its samples cannot be evaluated: 5 of 5 images have numbers that are not finite" in output.err
     )
     assert read_evaluations(run) == []
 
@@ -262,7 +262,7 @@ def test_a_table_of_a_file_names_no_sampler(command, data, capsys):
     save_real(data)
     assert command("real.npy", "--dataset", "small", "--heldout", "30", "--only", "novelty") == 0
     first, _, _, blank, *table = capsys.readouterr().out.splitlines()
-    assert first == "real.npy: 40 samples against 30 held-out pictures of small"
+    assert first == "real.npy: 40 samples against 30 held-out images of small"
     assert blank == ""
     assert [line.split("  ")[0] for line in table if line] == ["copying z", "copies %"]
 
@@ -307,12 +307,12 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((3, 1, 16, 16), np.nan), "3 of 3 pictures have numbers that are not finite"),
+        (np.full((3, 1, 16, 16), np.nan), "3 of 3 images have numbers that are not finite"),
         (np.full((3, 1, 16, 16), 1.5), "expected numbers from 0 to 1, got 1.5 to 1.5"),
         (np.full((3, 1, 16, 16), -1.0), "expected numbers from 0 to 1, got -1 to -1"),
         (
             np.zeros((3, 1, 32, 32)),
-            "expected pictures like those of small, [N, 1, 16, 16], got [3, 1, 32, 32]",
+            "expected images like those of small, [N, 1, 16, 16], got [3, 1, 32, 32]",
         ),
         (np.zeros((3, 16)), "expected an array [N, C, H, W] or [N, H, W]"),
         (np.zeros((3, 16, 16), dtype=np.int32), "got int32"),
@@ -330,7 +330,7 @@ def test_an_array_that_cannot_be_evaluated_is_one_line(command, capsys, array, m
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.npy"], "a.npy: say what its pictures should look like, for example --dataset high"),
+        (["a.npy"], "a.npy: name the data to compare its images with, for example --dataset high"),
         (["missing.npy", "--dataset", "small"], "missing.npy: no such file"),
         (["notes.txt", "--dataset", "small"], "notes.txt: not a .npy file"),
         (["a.npy", "--dataset", "smal"], "no data set called 'smal'; did you mean small?"),
@@ -367,10 +367,13 @@ def test_a_run_whose_data_are_gone_is_named(command, capsys):
     assert "error: run-0: no data set called 'nowhere'" in capsys.readouterr().err
 
 
-def test_data_of_another_size_than_the_run_has_learnt_are_told_of(command, capsys):
+def test_data_of_another_size_than_the_run_was_trained_on_is_an_error(command, capsys):
     untrained_run(Path("runs"), size=32)
     assert command("latest", "--count", "5") == 2
-    assert "has learnt pictures of [1, 32, 32], but small is of [1, 16, 16] by now" in capsys.readouterr().err
+    assert (
+        "was trained on images of [1, 32, 32], but those of small are [1, 16, 16] by now"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_run_is_compared_by_what_was_evaluated(command, capsys):

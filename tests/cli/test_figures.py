@@ -9,7 +9,7 @@ from PIL import Image
 
 from core.cli.main import run as run_command
 from core.runs import State
-from tests.support.evaluated_runs import make_cells
+from tests.support.evaluated_runs import make_run_grid
 from tests.support.fake_runs import CREATED, make_run
 from tests.unit.test_contracts import loaded_after
 
@@ -21,15 +21,15 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two groups of queued runs, of which only schedules can be drawn, in the current folder."""
     monkeypatch.chdir(tmp_path)
     root = tmp_path / "runs"
-    for place, group in enumerate(("old", "old", "new")):
+    for index, group in enumerate(("old", "old", "new")):
         make_run(
             root,
             state=State.QUEUED,
             images=False,
-            schedule=("linear", "sine", "x^2")[place],
+            schedule=("linear", "sine", "x^2")[index],
             group=group,
-            created=CREATED + timedelta(seconds=place),
-            run_id=f"{group}-{place}",
+            created=CREATED + timedelta(seconds=index),
+            run_id=f"{group}-{index}",
         )
     return root
 
@@ -78,13 +78,13 @@ def test_json_says_what_each_figure_shows_and_why_others_are_missing(runs, capsy
     assert [set(one) for one in found["figures"]] == [{"figure", "title", "caption", "path"}] * 2
     assert {one["figure"] for one in found["figures"]} == TWO
     reasons = {one["figure"]: one["reason"] for one in found["missing"]}
-    assert reasons["6.1-reverse-low"] == "none of these runs learnt low"
+    assert reasons["6.1-reverse-low"] == "none of these runs was trained on low"
 
 
-def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
+def test_the_users_image_replaces_the_default_one(runs, tmp_path, capsys):
     Image.new("RGB", (64, 64), (0, 90, 200)).save(tmp_path / "own.png")
     captions = {one["figure"]: one["caption"] for one in drawn(capsys, "--picture", "own.png")["figures"]}
-    assert captions["5.2-noising"].startswith("x_t of a picture of yours")
+    assert captions["5.2-noising"].startswith("x_t of your image")
 
 
 @pytest.mark.parametrize("command", ["figures", "report"])
@@ -97,7 +97,7 @@ def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
         (["--out", "file"], "file"),
         (["--out", "file/below"], "--out file/below: cannot be made (Not a directory)"),
         (["--picture", "none.png"], "--picture none.png: no such file"),
-        (["--picture", "file"], "--picture file: not a picture that can be used (no picture)"),
+        (["--picture", "file"], "--picture file: cannot be used (not an image)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -111,7 +111,7 @@ def test_a_mistake_is_one_line_and_code_2(runs, tmp_path, capsys, command, argum
     assert message in output.err
 
 
-def test_a_damaged_run_is_said_and_the_others_are_drawn(runs, capsys):
+def test_a_damaged_run_is_reported_and_the_others_are_drawn(runs, capsys):
     (runs / "new-2" / "status.json").write_text("{")
     assert run_command(["figures", "--all"]) == 0
     assert "new-2: " in capsys.readouterr().err
@@ -120,12 +120,12 @@ def test_a_damaged_run_is_said_and_the_others_are_drawn(runs, capsys):
 
 def test_a_report_is_one_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    make_cells(tmp_path / "runs", names=("linear",), evaluated=True)
+    make_run_grid(tmp_path / "runs", names=("linear",), evaluated=True)
     assert run_command(["report", "--out", "here"]) == 0
     assert capsys.readouterr().out == "here/index.html\n"
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["index.html"]
     text = (tmp_path / "here" / "index.html").read_text(encoding="utf-8")
-    assert "Figure 6.4. Five results from five starts, high." in text
+    assert "Figure 6.4. Five samples from five starting noises, high." in text
     assert "balanced pass" in text
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from core.cli.main import COMMANDS, LazyCommands, cli, run
+from core.cli.main import COMMANDS, LazyGroup, cli, run
 from tests.support import ROOT
 
 
@@ -112,9 +112,9 @@ def test_what_needs_too_much_memory_is_one_line_that_says_what_to_ask_for(monkey
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
     command = click.Command("sample", callback=greedy)
-    monkeypatch.setattr(LazyCommands, "get_command", lambda *_: command)
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: command)
     assert run(["sample"]) == 2
-    assert capsys.readouterr().err.startswith("error: out of memory; ask for fewer pictures")
+    assert capsys.readouterr().err.startswith("error: out of memory; ask for fewer images")
 
 
 def test_any_other_error_of_ours_is_not_hidden(monkeypatch):
@@ -123,7 +123,7 @@ def test_any_other_error_of_ours_is_not_hidden(monkeypatch):
 
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
-    monkeypatch.setattr(LazyCommands, "get_command", lambda *_: click.Command("sample", callback=wrong))
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *_: click.Command("sample", callback=wrong))
     with pytest.raises(RuntimeError, match="a bug"):
         run(["sample"])
 

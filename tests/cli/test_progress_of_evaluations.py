@@ -1,4 +1,4 @@
-"""Runs that are being judged say so, wherever the judging was started from."""
+"""The progress of an evaluation is in the run's folder, wherever the evaluation was started from."""
 
 import subprocess
 import sys
@@ -74,14 +74,14 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_run_that_nobody_evaluates_says_nothing(tmp_path: Path) -> None:
+def test_a_run_without_an_evaluation_has_no_progress(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert read_evaluation_progress(run) is None
     (run.path / "evaluating.json").write_text("[[[")
     assert read_evaluation_progress(run) is None
 
 
-def test_while_it_lasts_the_run_says_who_evaluates_it_and_how_far(tmp_path: Path) -> None:
+def test_during_an_evaluation_the_run_has_its_process_and_progress(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with reporting_evaluation(run) as say:
         assert read_evaluation_progress(run) == EvaluationProgress(identity=ME, doing="getting ready")
@@ -93,7 +93,7 @@ def evaluated(done: int) -> EvaluationProgress:
     return EvaluationProgress(identity=ME, doing="sampling", done=done, total=10)
 
 
-def test_what_goes_wrong_is_left_for_whoever_asked_and_for_nobody_else(tmp_path: Path) -> None:
+def test_an_error_is_kept_only_for_an_evaluation_that_was_announced(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with pytest.raises(UserError), reporting_evaluation(run):
         raise UserError("no such\ndata")
@@ -116,7 +116,7 @@ def test_a_process_that_is_gone_has_failed_and_its_words_are_made_harmless(tmp_p
     assert "its process is gone" in found.error
 
 
-def test_somebody_else_s_word_is_not_taken_back(tmp_path: Path) -> None:
+def test_the_progress_of_another_process_is_not_removed(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with reporting_evaluation(run):
         write_evaluation_progress(run, EvaluationProgress(identity=DEAD_PROCESS))
@@ -143,7 +143,7 @@ def test_core_evaluate_reports_its_progress(tmp_path: Path, monkeypatch: pytest.
         seen.append(what.doing)
 
     monkeypatch.setattr("core.runs.progress.write_evaluation_progress", remember)
-    monkeypatch.setattr("core.runs.progress._SECONDS", 0.0)
+    monkeypatch.setattr("core.runs.progress._WRITE_INTERVAL", 0.0)
     assert run_command(["evaluate", "latest", "--count", "8"]) == 0
     assert seen[0] == "getting ready"
     assert {"sampling", "fitting samples", "likelihood", "reconstruction"} <= set(seen)
@@ -179,13 +179,13 @@ def test_one_process_evaluates_all_runs_as_one_was_evaluated_and_says_which_it_c
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (runs[0].path / LOG_NAME).read_text()
-    until(lambda: all(process.poll() is not None for process in jobs._STARTED))
+    until(lambda: all(process.poll() is not None for process in jobs._processes))
 
 
 def test_a_run_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / LOG_NAME).mkdir()
-    with pytest.raises(UserError, match=r"cannot be judged from here \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"cannot be evaluated from here \(Is a directory\)"):
         start_evaluation([run], CPU)
     assert read_evaluation_progress(run) is None
 

@@ -157,7 +157,7 @@ def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
     assert state(runs[0]) is State.FINISHED
 
 
-def test_a_run_can_be_queued_again_for_somebody_else_to_start(runs, monkeypatch, capsys, tmp_path):
+def test_a_run_can_be_queued_again_without_starting_it(runs, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: pytest.fail("a runner was asked for"))
     monkeypatch.chdir(tmp_path)
     assert run_command(["runs", "resume", runs[3].id, "--no-start"]) == 0
@@ -174,19 +174,19 @@ def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatc
     monkeypatch.chdir(tmp_path)
     words = ["runs", "clone", runs[0].id, "--set", "train.seed=7", "--set", "model.preset=thesis", "--json"]
     assert run_command(words) == 0
-    said = capsys.readouterr()
-    (row,) = json.loads(said.out)
+    output = capsys.readouterr()
+    (row,) = json.loads(output.out)
     new = RunStore("runs").find(row["id"])
     assert (row["state"], row["seed"], new.path.parent) == ("queued", 7, Path("runs"))
     assert new.read().config.model == ModelConfig(preset="thesis", width=64)
-    assert said.err == f"{new.id}: queued, with the settings of {runs[0].id}\n"
+    assert output.err == f"{new.id}: queued, with the settings of {runs[0].id}\n"
     assert woken == [(Path("runs"), "auto", None)]
     assert run_command(["runs", "clone", runs[0].id, "--set", "train.epoch=3"]) == 2
     assert "did you mean train.epochs?" in capsys.readouterr().err
     assert len(RunStore("runs").runs()) == 6
 
 
-def test_deleting_needs_a_yes_where_nobody_can_be_asked(core, runs):
+def test_deleting_without_a_terminal_needs_yes(core, runs):
     done = core("runs", "rm", runs[0].id)
     assert done.returncode == 2
     assert "--yes" in done.stderr
@@ -197,7 +197,7 @@ def test_deleting_needs_a_yes_where_nobody_can_be_asked(core, runs):
 
 
 @pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, 0), (b"n\n", 130, 1), (b"\x04", 130, 1)])
-def test_a_person_is_asked_before_a_run_is_deleted(tmp_path, answer, code, left):
+def test_deleting_a_run_asks_for_confirmation(tmp_path, answer, code, left):
     run = make_run(tmp_path / "runs", images=False)
     leader, follower = pty.openpty()
     done = subprocess.Popen(

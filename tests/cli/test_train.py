@@ -16,7 +16,7 @@ from core.config import RunConfig
 from core.launch import control
 from core.launch.queue import enqueue, ensure_runner
 from core.launch.runner_lock import read_runner
-from core.runs import RunDirectory, RunStore, State, alive
+from core.runs import RunDirectory, RunStore, State, is_alive
 
 WORKER = "tests.support.fake_worker"
 GRID = '\n[grid]\n"schedule.name" = ["linear", "x^2"]\n'
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
         if run.read_status().state is not State.FINISHED:
             control.stop(run)
     wait_for(
-        lambda: (there := read_runner(root)) is None or not alive(there.identity), "the end of the runner"
+        lambda: (there := read_runner(root)) is None or not is_alive(there.identity), "the end of the runner"
     )
 
 
@@ -112,7 +112,7 @@ def test_detached_training_writes_ids_and_returns_while_the_runs_go_on(core, tmp
     wait_for(lambda: all(run.read_status().state is State.RUNNING for run in runs), "the detached runs")
 
 
-def test_runs_that_somebody_else_shall_start_are_only_queued(core, tmp_path):
+def test_runs_with_no_start_are_only_queued(core, tmp_path):
     done = core("train", write_recipe(tmp_path, "quick"), "--no-start")
     runs = RunStore(tmp_path / "runs").runs()
     assert (done.returncode, done.stdout.split()) == (0, [run.id for run in runs])
@@ -130,7 +130,7 @@ def test_ctrl_c_stops_the_runs_and_says_how_to_go_on(tmp_path, root):
     assert (process.returncode, output) == (130, "")
     runs = new_runs(root)
     assert [run.read_status().state for run in runs] == [State.STOPPED] * 2
-    assert f"to go on: core runs resume {runs[0].id} {runs[1].id}" in errors
+    assert f"to continue: core runs resume {runs[0].id} {runs[1].id}" in errors
     assert "Traceback" not in errors
     # The run that was there before is none of this command's.
     assert RunStore(root).runs()[0].read_status().state is State.RUNNING

@@ -81,27 +81,26 @@ _KILLED_INSIDE = {
     "checkpoint": _codes(
         checkpoint.save_checkpoint,
         checkpoint._write_checkpoint,
-        checkpoint._second_name,
+        checkpoint._link_last,
         atomic.atomic_path,
-        atomic.sync_folder,
-        atomic._sync_file,
+        atomic.fsync_path,
         safetensors.torch.save_file,
     ),
     "metrics line": _codes(
         MetricsWriter._append,
-        MetricsWriter.steps,
-        MetricsWriter.epoch,
+        MetricsWriter.append_steps,
+        MetricsWriter.append_epoch,
         MetricsWriter.truncate_to,
         MetricsWriter.sync,
         MetricsWriter.offset,
-        core.runs.metrics._open_to_append,
+        core.runs.metrics._open_append,
     ),
-    "PNG": _codes(core.imaging.sheet.write_sheet, core.imaging.sheet._replace, sample_sheets._write_samples),
+    "PNG": _codes(core.imaging.sheet.write_sheet, atomic.atomic_path, sample_sheets._write_sample_sheet),
     "status": _codes(
         RunDirectory.write_status,
         RunDirectory.claim,
-        RunDirectory._take,
-        RunDirectory._sweep,
+        RunDirectory._mark_starting,
+        RunDirectory._remove_leftovers,
         RunDirectory.clear_control,
         RunDirectory.lock,
     ),
@@ -165,8 +164,8 @@ def killed_in_half_a_file(folder: Path, rng: random.Random) -> None:
                 self._file.write, core.runs.metrics._encode(line) + b"\n"
             )
         elif kind == "image":
-            real = core.imaging.sheet._replace
-            core.imaging.sheet._replace = lambda path, data: (
+            real = core.imaging.sheet.atomic_write
+            core.imaging.sheet.atomic_write = lambda path, data: (
                 die(path.with_name(f".{path.name}.1.tmp").write_bytes, data),
                 real(path, data),
             )[0]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.cli.describe import epochs_of, run_details_json, run_row, run_text
+from core.cli.describe import read_epochs, run_details_json, run_row, run_text
 from core.cli.output import format_table
 from core.errors import UserError
 from core.imaging import read_sheet
@@ -23,7 +23,7 @@ def read_everything(root: Path) -> int:
     """Read a runs folder as the dashboard and the command line do. Return the number of listed runs."""
     scan = RunStore(root).scan()
     for info in scan.infos:
-        epochs = epochs_of(info)
+        epochs = read_epochs(info)
         run_details_json(info, epochs)
         run_text(info, epochs)
         format_table(

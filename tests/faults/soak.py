@@ -78,9 +78,9 @@ class GrowingRun:
         first, elapsed = (epoch - 1) * STEPS_PER_EPOCH + 1, epoch * STEPS_PER_EPOCH * 0.03
         losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_PER_EPOCH)).tolist()
         for at in range(0, STEPS_PER_EPOCH, STEPS_PER_LINE):
-            self.metrics.steps(first + at, epoch, elapsed, losses[at : at + STEPS_PER_LINE])
+            self.metrics.append_steps(first + at, epoch, elapsed, losses[at : at + STEPS_PER_LINE])
         step = epoch * STEPS_PER_EPOCH
-        self.metrics.epoch(_record(epoch, step))
+        self.metrics.append_epoch(_record(epoch, step))
         image = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
         write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", image, columns=8)
         with self.run.log.open("a", encoding="utf-8") as log:
@@ -172,14 +172,14 @@ def long_training(folder: Path, rng: random.Random) -> None:
     """A real training in this process holds no more memory after all epochs than after a hundred."""
     epochs, gauge = 400, ResourceGauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
-    real = tiny.worker.draw_epoch
+    real = tiny.worker.write_epoch_sheets
 
     def measured(run: RunDirectory, trainer: object, tick: object) -> None:
         real(run, trainer, tick)  # type: ignore[arg-type]
         if len(run.sample_sheets()) == epochs // 4:
             gauge.start()
 
-    tiny.worker.draw_epoch = measured  # type: ignore[assignment]
+    tiny.worker.write_epoch_sheets = measured  # type: ignore[assignment]
     assert tiny.worker.main([str(run.path), "--threads", "1"]) == 0
     gauge.check(MAX_GROWTH)
     assert run.read_status().epoch == epochs

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from core.cli.describe import epochs_of, run_details_json, run_row, run_text
+from core.cli.describe import read_epochs, run_details_json, run_row, run_text
 from core.cli.output import emit_json
 from core.data.folder import NotAnImageError, load_image
 from core.errors import UserError
@@ -56,7 +56,7 @@ def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     """Show a run as the command line does."""
     scan = RunStore(run.path.parent).scan()
     for info in scan.infos:
-        epochs = epochs_of(info)
+        epochs = read_epochs(info)
         emit_json(run_details_json(info, epochs))
         for text in (run_text(info, epochs), *run_row(info, epochs), stall_warning(info.status, now=1.8e9)):
             text.encode()
@@ -266,7 +266,7 @@ def test_any_file_in_a_image_folder_is_a_image_or_is_left_out(tmp_path: Path, da
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if words := error_message(lambda: load_image(path, 8), error=NotAnImageError):
-            assert words in ("no picture", "damaged", "too large", "numbers without a scale")
+            assert words in ("not an image", "damaged", "too large", "numbers without a scale")
         else:
             pixels, _ = load_image(path, 8)
             assert (pixels.shape, pixels.dtype) == ((3, 8, 8), np.uint8)

@@ -1,4 +1,4 @@
-"""Runs that look as if they had been trained and judged, for the tests of figures and reports."""
+"""Fake trained and evaluated runs, for the tests of figures and reports."""
 
 import io
 import itertools
@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 
 from core.config import RunConfig
-from core.figures import Drawn, Missing, draw_all, gather, quality, style
+from core.figures import DrawnFigure, MissingFigure, draw_all, load_figure_data, quality, style
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.fake_runs import CREATED, make_run
 
 
 def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:
-    """A judgement by every metric and curve, with a level that is better the higher it is."""
+    """Make an evaluation with every metric and curve; a higher `level` is better."""
     rng = np.random.default_rng(seed)
     metrics = {}
     for name, metric in METRICS.items():
@@ -46,16 +46,16 @@ def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evalu
     return Evaluation(**{**fields, **changes})  # type: ignore[arg-type]  # the fields above
 
 
-def make_cells(
+def make_run_grid(
     root: Path, *, datasets=("high",), names=("linear", "x^10"), seeds=(0,), evaluated=False, **each
 ):
-    """A run for each cell of a grid."""
+    """Make a run for each cell of a grid."""
     runs = []
     for dataset, name, seed in itertools.product(datasets, names, seeds):
-        place = timedelta(milliseconds=len(runs))
+        delay = timedelta(milliseconds=len(runs))
         each.setdefault("epochs", 3)
         runs.append(
-            make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + place, **each)
+            make_run(root, dataset=dataset, schedule=name, seed=seed, created=CREATED + delay, **each)
         )
         if evaluated:
             add_evaluation(
@@ -64,24 +64,24 @@ def make_cells(
     return runs
 
 
-def configured(root: Path, run_id: str, **sections: msgspec.Struct) -> RunDirectory:
-    """A finished run with settings of its own."""
+def make_configured_run(root: Path, run_id: str, **sections: msgspec.Struct) -> RunDirectory:
+    """Make a finished run with the given sections of its configuration."""
     return make_run(root, config=RunConfig(**sections), run_id=run_id, epochs=2)
 
 
-def material_of(root: Path):
-    return gather(RunStore(root).infos())
+def read_figure_data(root: Path):
+    return load_figure_data(RunStore(root).infos())
 
 
-def drawn_by(root: Path, **options) -> dict[str, Drawn | Missing]:
-    return {one.key: one for one in draw_all(material_of(root), **options)}
+def draw_figures(root: Path, **options) -> dict[str, DrawnFigure | MissingFigure]:
+    return {one.key: one for one in draw_all(read_figure_data(root), **options)}
 
 
-def reasons(found: dict[str, Drawn | Missing]) -> dict[str, str]:
-    return {key: one.reason for key, one in found.items() if isinstance(one, Missing)}
+def missing_reasons(found: dict[str, DrawnFigure | MissingFigure]) -> dict[str, str]:
+    return {key: one.reason for key, one in found.items() if isinstance(one, MissingFigure)}
 
 
-def in_bytes(figure, kind: str) -> bytes:
+def figure_bytes(figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     style.write(figure, buffer, kind, title="A title", caption="What to say.")
     return buffer.getvalue()

@@ -30,7 +30,7 @@ from core.runs import (
     add_evaluation,
 )
 from core.runs.process import boot_id, host_name
-from core.runs.trajectory import TrajectorySpec, visited_timesteps
+from core.runs.trajectory import TrajectorySpec, state_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
 from tests.support.fake_images import fake_images, states, write_samples
@@ -297,7 +297,7 @@ def write_metrics(
             part = losses[first : first + steps_per_epoch]
             epoch, last = first // steps_per_epoch + 1, first + len(part)
             elapsed = last * profile.seconds_per_step
-            writer.steps(first + 1, epoch, elapsed, part.tolist())
+            writer.append_steps(first + 1, epoch, elapsed, part.tolist())
             if len(part) < steps_per_epoch:
                 continue
             finite = part[np.isfinite(part)]
@@ -306,7 +306,7 @@ def write_metrics(
                 if len(finite)
                 else (float("nan"),) * 3
             )
-            writer.epoch(
+            writer.append_epoch(
                 EpochRecord(
                     epoch=epoch,
                     step=last,
@@ -334,7 +334,7 @@ def write_trajectory(
     x0 = np.repeat(255 - xt[-1:], len(xt), axis=0)
     spec.path(run).parent.mkdir(exist_ok=True)
     config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps))
-    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(config, spec.steps))}
+    notes = {"epoch": str(epoch), "timesteps": str(state_timesteps(config, spec.steps))}
     save_file({"xt": xt, "x0": x0}, spec.path(run), metadata=notes)
 
 

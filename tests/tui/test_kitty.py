@@ -21,8 +21,7 @@ from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, KittyTerminal
 from tests.support.terminals import DASHBOARD, Terminal, terminals
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
-from tui.export.halfblock_fallback import as_halfblocks
-from tui.export.screenshot import Screenshot, screen_pixels
+from tui.export.screenshot import Screenshot, as_halfblocks, screen_pixels
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.terminal.kitty import detect, placements, protocol
@@ -37,7 +36,7 @@ ALL = 1 << 30
 """Room for everything."""
 
 
-def pixels_of(png: bytes) -> Pixels:
+def rendered_pixels(png: bytes) -> Pixels:
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image)
 
@@ -97,7 +96,7 @@ def test_every_pixel_becomes_a_square_and_what_is_left_free_is_transparent(
     width: int, height: int, factor: int, colour: bool
 ) -> None:
     image = noise(1, colour=colour)[0]
-    found = pixels_of(encode_png(image, width, height))
+    found = rendered_pixels(encode_png(image, width, height))
     assert found.shape[:2] == (height, width)
     size = 32 * factor
     if size == width == height:
@@ -112,10 +111,10 @@ def test_every_pixel_becomes_a_square_and_what_is_left_free_is_transparent(
 
 def test_a_image_without_room_is_averaged_and_a_lifted_one_has_no_black() -> None:
     large = np.full((64, 128), 80, np.uint8)
-    found = pixels_of(encode_png(large, 40, 30))
+    found = rendered_pixels(encode_png(large, 40, 30))
     assert found.shape == (30, 40, 2)
     assert np.all(found[5:25] == (80, 255))
-    assert np.all(pixels_of(encode_png(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == RAISED_BLACK)
+    assert np.all(rendered_pixels(encode_png(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == RAISED_BLACK)
 
 
 # Places, and what the terminal shows of them
@@ -374,7 +373,7 @@ def test_where_the_terminal_has_no_placeholders_half_blocks_are_seen_and_a_line_
     assert isinstance(terminal, KittyTerminal)
     terminal.shows("▀", "q quit")
     terminal.press("T")
-    terminal.shows("how many cells wide a pixel is")
+    terminal.shows("width of a pixel in cells")
     terminal.press("\x1b[B\x1b[C")
     terminal.shows("‹ kitty ›", "has Kitty's graphics, but not its")
     terminal.press("q")

@@ -165,7 +165,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         """Put the board in the place of the opening."""
         from tui.screens.board.screen import Board
 
-        self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
+        self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
         await self.remove_mode(OPENING)
         self.is_open = True
@@ -180,7 +180,7 @@ class Dashboard(CoveredScreensApp, TourApp):
             screen.post_message(SnapshotTaken(message.snapshot))
         self._snapshot_handled.set()
         if first and self.recipe is not None:
-            self.board.begin(self.recipe, message.snapshot, start=self.start)
+            self.board.attach(self.recipe, message.snapshot, start=self.start)
 
     @property
     def board(self) -> "Board":
@@ -236,7 +236,7 @@ class Dashboard(CoveredScreensApp, TourApp):
             self.push_screen(SettingsScreen(self))
 
     def action_help(self) -> None:
-        from tui.screens.help.screen import HelpScreen, keys_of_screen
+        from tui.screens.help.screen import HelpScreen, key_rows
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(keys_of_screen(self.screen)))
+            self.push_screen(HelpScreen(key_rows(self.screen)))

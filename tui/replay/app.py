@@ -97,7 +97,7 @@ class ReplayDashboard(Dashboard):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Runs of several groups are all shown: they were named one by one."""
         if self.snapshot is None and len(message.snapshot.groups) > 1:
-            self.call_after_refresh(self.board.choice.show_group, None)
+            self.call_after_refresh(self.board.selection.show_group, None)
 
     def on_replay_bar_sought(self, message: ReplayBar.Sought) -> None:
         self.time.seek(message.share * self.time.length)

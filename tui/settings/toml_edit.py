@@ -10,7 +10,8 @@ from typing import Final
 import tomli
 import tomli_w
 
-from core.config.load import Table, flatten, read_toml
+from core.config.load import read_toml
+from core.config.tables import Table, flatten
 from core.errors import UserError
 from core.files.atomic import atomic_path
 

@@ -1,4 +1,4 @@
-"""Figures of what was measured: metrics with intervals, curves, and the sheets of each epoch judged."""
+"""Figures of what was measured: metrics with intervals, curves, and the evaluated sheets of each epoch."""
 
 import numpy as np
 import pytest
@@ -10,16 +10,19 @@ from core.figures import layout, progress, quality, style
 from core.imaging import write_sheet
 from core.runs import METRICS, add_evaluation
 from core.statistics.estimate import Estimate
-from tests.support.evaluated_runs import drawn_by, evaluation, make_cells, material_of, reasons
+from tests.support.evaluated_runs import (
+    draw_figures,
+    evaluation,
+    make_run_grid,
+    missing_reasons,
+    read_figure_data,
+)
 
 
 def test_captions_say_how_many_samples_were_evaluated_and_how_they_were_drawn(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), evaluated=True, images=False, epochs=1)
-    series = material_of(tmp_path).series
-    assert (
-        quality.evaluation_protocol_text(series)
-        == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
-    )
+    make_run_grid(tmp_path, seeds=(0, 1), evaluated=True, images=False, epochs=1)
+    series = read_figure_data(tmp_path).series
+    assert quality.protocol_text(series) == "1,000 samples each, ddim with eta 1 in 50 steps, 2 seeds each"
     assert sampler_text(evaluation(sampler="", steps=0)) == "from a file"
     assert sampler_text(evaluation(sampler="dpm++", steps=10)) == "dpm++ with eta 1 in 10 steps"
     assert sampler_text(evaluation(sampler="ddpm", steps=10)) == "ddpm in 10 steps"
@@ -28,63 +31,63 @@ def test_captions_say_how_many_samples_were_evaluated_and_how_they_were_drawn(tm
 
 
 def test_every_metric_is_on_one_page():
-    shown = [name for family in quality.families() for name in family.metrics]
+    shown = [name for family in quality.metric_families() for name in family.metrics]
     assert sorted(shown) == sorted(METRICS)
 
 
 def test_estimates_without_bounds_or_values_are_drawn_as_far_as_they_are_known(tmp_path):
-    (run,) = make_cells(tmp_path, names=("linear",))
+    (run,) = make_run_grid(tmp_path, names=("linear",))
     metrics = {"pass_rate": Estimate(0.5), "near_empty": Estimate(None), "haze": Estimate(0.1, None, 1e300)}
     metrics |= {"soft_iou": Estimate(-1e300), "mmd": Estimate(1e300)}
     add_evaluation(
         run, evaluation(metrics=metrics, curves={"loss_by_timestep": [1.0], "loss_by_timestep.x": []})
     )
-    missing = reasons(drawn_by(tmp_path))
+    missing = missing_reasons(draw_figures(tmp_path))
     assert "shape" not in missing
     assert "grey" not in missing
-    assert missing["distribution"] == missing["quality"] == "no run has been judged by these measures"
-    assert missing["timesteps"] == "no judgement has these curves"
+    assert missing["distribution"] == missing["quality"] == "no run has been evaluated by these metrics"
+    assert missing["timesteps"] == "no evaluation has these curves"
 
 
 def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkeypatch):
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
     made = load_dataset("array", count=1, heldout=120)
-    runs = make_cells(tmp_path / "runs", names=("linear",), datasets=("array",), seeds=(0, 1), epochs=2)
+    runs = make_run_grid(tmp_path / "runs", names=("linear",), datasets=("array",), seeds=(0, 1), epochs=2)
     real = made.heldout[:, 0]
     noise = np.random.default_rng(0).integers(0, 256, real[:10].shape, dtype=np.uint8)
-    for place, run in enumerate(runs):
+    for index, run in enumerate(runs):
         write_sheet(run.samples / "epoch-0001.png", noise, columns=8)
-        write_sheet(run.samples / "epoch-0002.png", real[place::2][:25], columns=8)
-    material = material_of(tmp_path / "runs")
+        write_sheet(run.samples / "epoch-0002.png", real[index::2][:25], columns=8)
+    data = read_figure_data(tmp_path / "runs")
     with style.house_style():
-        figure, caption = progress.draw_progress(material)
+        figure, caption = progress.draw_progress(data)
     ((_, of_noise), (_, of_real)) = figure.axes[0].lines[0].get_xydata()
     assert of_noise == 0.0
     assert of_real > 0.8
-    assert caption.endswith("2 seeds each, taken together.")
+    assert caption.endswith("2 seeds each, pooled.")
 
 
-def test_many_epochs_are_thinned_out_but_for_the_last(tmp_path):
-    make_cells(tmp_path, names=("linear",), epochs=15)
-    (series,) = material_of(tmp_path).series
-    sheets = progress.sheets_of(series.members, 4, 32)
+def test_a_subset_of_many_epochs_includes_the_last(tmp_path):
+    make_run_grid(tmp_path, names=("linear",), epochs=15)
+    (series,) = read_figure_data(tmp_path).series
+    sheets = progress.samples_by_epoch(series.members, 4, 32)
     assert [epoch for epoch, _ in sheets] == [1, 6, 10, 15]
     assert sheets[0][1].shape == (4, 1, 32, 32)
-    assert progress.most_epochs([series]) == progress.MOST_EPOCHS
-    with pytest.raises(UserError, match="expected grey pictures of 28 x 28 pixels"):
-        progress.sheets_of(series.members, 4, 28)
+    assert progress.epoch_limit([series]) == progress.MAX_EPOCHS
+    with pytest.raises(UserError, match="expected grey images of 28 x 28 pixels"):
+        progress.samples_by_epoch(series.members, 4, 28)
 
 
 def test_curves_of_one_seed_have_their_interval_and_of_several_the_range_of_the_seeds(tmp_path):
     name = quality.TIMESTEPS.curves[0][0]
-    runs = make_cells(tmp_path, names=("linear",), images=False, epochs=1)
-    runs += make_cells(tmp_path, names=("sine",), seeds=(0, 1), images=False, epochs=1)
-    for place, run in enumerate(runs):
-        curves = {name: [0.3 + place, 0.5], f"{name}.x": [1.0, 9.0]}
+    runs = make_run_grid(tmp_path, names=("linear",), images=False, epochs=1)
+    runs += make_run_grid(tmp_path, names=("sine",), seeds=(0, 1), images=False, epochs=1)
+    for index, run in enumerate(runs):
+        curves = {name: [0.3 + index, 0.5], f"{name}.x": [1.0, 9.0]}
         curves |= {f"{name}.low": [0.2, 0.4], f"{name}.high": [0.7, 0.8]}
         add_evaluation(run, evaluation(curves=curves))
     with style.house_style():
-        figure, _ = quality.draw_curves(material_of(tmp_path), quality.TIMESTEPS)
+        figure, _ = quality.draw_curves(read_figure_data(tmp_path), quality.TIMESTEPS)
     bands = [band.get_paths()[0].vertices[:, 1] for band in figure.axes[0].collections]
     assert [(band.min(), band.max()) for band in bands] == [(0.2, 0.8), (0.5, 2.3)]
 
@@ -101,4 +104,4 @@ def test_curves_of_one_seed_have_their_interval_and_of_several_the_range_of_the_
     ],
 )
 def test_numbers_at_logarithmic_axes_are_short(value, text):
-    assert layout.short_number(value) == text
+    assert layout.log_tick_label(value) == text

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from core.config import RunConfig, ScheduleConfig, TrainConfig
-from core.figures import Missing, draw_all, gather, report, tables, write_report
+from core.figures import MissingFigure, draw_all, load_figure_data, report, tables, write_report
 from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
-from tests.support.evaluated_runs import configured, evaluation, make_cells, material_of
+from tests.support.evaluated_runs import evaluation, make_configured_run, make_run_grid, read_figure_data
 from tests.support.fake_runs import make_run
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
@@ -60,9 +60,9 @@ def rename(run, **changes):
 
 
 def test_a_page_holds_together_and_needs_no_other_file(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), evaluated=True)
-    material = material_of(tmp_path)
-    path = write_report(tmp_path / "a" / "report", material, islice(draw_all(material), FEW))
+    make_run_grid(tmp_path, seeds=(0, 1), evaluated=True)
+    data = read_figure_data(tmp_path)
+    path = write_report(tmp_path / "a" / "report", data, islice(draw_all(data), FEW))
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert page.wrong == []
@@ -70,9 +70,9 @@ def test_a_page_holds_together_and_needs_no_other_file(tmp_path):
     assert "script" not in page.tags
     sources = [value for tag, name, value in page.attributes if tag == "img" and name == "src"]
     for source in sources:
-        kind, _, data = source.partition(",")
+        kind, _, encoded = source.partition(",")
         assert kind == "data:image/svg+xml;base64"
-        ElementTree.fromstring(base64.b64decode(data))
+        ElementTree.fromstring(base64.b64decode(encoded))
     links = [value for _, name, value in page.attributes if name == "href"]
     ids = {value for _, name, value in page.attributes if name == "id"}
     assert {link.removeprefix("#") for link in links} == ids
@@ -84,16 +84,16 @@ def test_a_page_holds_together_and_needs_no_other_file(tmp_path):
 
 
 def test_the_same_runs_give_the_same_page(tmp_path):
-    make_cells(tmp_path, names=("linear",), epochs=1)
+    make_run_grid(tmp_path, names=("linear",), epochs=1)
     pages = [
-        report.page(material, islice(draw_all(material), FEW))
-        for material in (material_of(tmp_path), material_of(tmp_path))
+        report.report_html(data, islice(draw_all(data), FEW))
+        for data in (read_figure_data(tmp_path), read_figure_data(tmp_path))
     ]
     assert pages[0] == pages[1]
 
 
 def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
-    (run,) = make_cells(tmp_path, names=("linear",), images=False)
+    (run,) = make_run_grid(tmp_path, names=("linear",), images=False)
     config = msgspec.structs.replace(
         run.read().config,
         recipe=HOSTILE,
@@ -104,8 +104,8 @@ def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
         run, group=HOSTILE, provenance={HOSTILE: HOSTILE, "host": "</td></table><img src=x>"}, config=config
     )
     add_evaluation(run, evaluation(sampler=HOSTILE))
-    material = material_of(tmp_path)
-    page = Page(report.page(material, islice(draw_all(material), FEW)))
+    data = read_figure_data(tmp_path)
+    page = Page(report.report_html(data, islice(draw_all(data), FEW)))
     assert page.wrong == []
     assert "script" not in page.tags
     assert all(
@@ -116,28 +116,28 @@ def test_whatever_runs_say_of_themselves_is_text_and_nothing_else(tmp_path):
 
 
 def test_figures_that_are_missing_are_listed_with_their_reasons(tmp_path):
-    make_cells(tmp_path, images=False, state=State.QUEUED)
-    material = material_of(tmp_path)
-    text = report.page(material, [Missing("6.8-long", "The long one", "no run is <long> enough")])
+    make_run_grid(tmp_path, images=False, state=State.QUEUED)
+    data = read_figure_data(tmp_path)
+    text = report.report_html(data, [MissingFigure("6.8-long", "The long one", "no run is <long> enough")])
     assert "<li>The long one: no run is &lt;long&gt; enough</li>" in text
-    assert "No run has been judged yet; core evaluate does so." in text
+    assert "No run has been evaluated yet; run core evaluate." in text
 
 
 def test_a_winner_is_marked_only_where_it_is_clear(tmp_path):
-    good, bad, other = make_cells(tmp_path, names=("linear", "x^10", "sine"))
+    good, bad, other = make_run_grid(tmp_path, names=("linear", "x^10", "sine"))
     levels = {
         "balanced_pass_rate": (0.9, 0.5, 0.895),
         "area_distance": (0.1, 0.11, 0.105),
         "grey_pass_rate": (0.5, 0.5, 0.9),
     }
-    for place, run in enumerate((good, bad, other)):
+    for index, run in enumerate((good, bad, other)):
         metrics = {
-            name: Estimate(values[place], values[place] - 0.02, values[place] + 0.02)
+            name: Estimate(values[index], values[index] - 0.02, values[index] + 0.02)
             for name, values in levels.items()
         }
         add_evaluation(run, evaluation(metrics=metrics, real={}))
-    material = material_of(tmp_path)
-    table = tables.headline_table(material, tables.compare_series(material))
+    data = read_figure_data(tmp_path)
+    table = tables.headline_table(data, tables.compare_all_series(data))
     assert table.heads == ("data", "", "linear", "sine", "x^10")
     best = {row[1].lines[0]: [cell.best for cell in row[2:]] for row in table.rows}
     assert best == {
@@ -148,12 +148,12 @@ def test_a_winner_is_marked_only_where_it_is_clear(tmp_path):
 
 
 def test_results_have_a_column_a_schedule_and_one_for_real_images(tmp_path):
-    make_cells(tmp_path, seeds=(0, 1), evaluated=True)
-    material = material_of(tmp_path)
-    (table,) = tables.result_tables(material, tables.compare_series(material))
-    assert table.heads == ("", "linear", "x^10", "real pictures")
+    make_run_grid(tmp_path, seeds=(0, 1), evaluated=True)
+    data = read_figure_data(tmp_path)
+    (table,) = tables.result_tables(data, tables.compare_all_series(data))
+    assert table.heads == ("", "linear", "x^10", "real images")
     assert len(table.rows) == len(METRICS)
-    assert "1,000 samples against 1,000 held-out pictures, ddim with eta 1 in 50 steps" in table.note
+    assert "1,000 samples against 1,000 held-out images, ddim with eta 1 in 50 steps" in table.note
     cells = {row[0].lines[0]: row for row in table.rows}
     assert (cells["coverage ↑"][-1].lines, cells["coverage ↑"][-1].detail) == (("96.0%",), "[95.0, 97.0]")
     assert cells["residual ↓"][-1].lines == ("0.02",)
@@ -179,11 +179,13 @@ def test_numbers_have_as_many_digits_as_their_interval_allows(estimate, share, e
     assert (" ".join(cell.lines), cell.detail) == expected
 
 
-def test_settings_are_told_apart_from_those_that_all_share(tmp_path):
-    configured(tmp_path, "a", train=TrainConfig(seed=0, epochs=2))
-    configured(tmp_path, "b", train=TrainConfig(seed=1, epochs=2))
-    configured(tmp_path, "c", train=TrainConfig(seed=1, epochs=2), schedule=ScheduleConfig(name="sine"))
-    members = material_of(tmp_path).members
+def test_differing_settings_are_separate_from_shared_ones(tmp_path):
+    make_configured_run(tmp_path, "a", train=TrainConfig(seed=0, epochs=2))
+    make_configured_run(tmp_path, "b", train=TrainConfig(seed=1, epochs=2))
+    make_configured_run(
+        tmp_path, "c", train=TrainConfig(seed=1, epochs=2), schedule=ScheduleConfig(name="sine")
+    )
+    members = read_figure_data(tmp_path).members
     assert texts(tables.difference_table(members)) == [
         ("schedule.name", "linear (2 runs) sine (1 run)"),
         ("train.seed", "0 (1 run) 1 (2 runs)"),
@@ -196,9 +198,9 @@ def test_settings_are_told_apart_from_those_that_all_share(tmp_path):
     assert tables.difference_table(members[:1]).rows == ()
 
 
-def test_schedules_are_listed_with_what_they_leave_of_a_image(tmp_path):
-    make_cells(tmp_path, datasets=("high", "low"), images=False)
-    linear, steep = texts(tables.schedule_table(material_of(tmp_path)))
+def test_schedules_are_listed_with_what_they_leave_of_an_image(tmp_path):
+    make_run_grid(tmp_path, datasets=("high", "low"), images=False)
+    linear, steep = texts(tables.schedule_table(read_figure_data(tmp_path)))
     schedule = make_schedule("x^10")
     assert linear[:3] == ("linear", "1,000", "4.04e−05")
     assert steep[2] == f"{schedule.terminal_alpha_bar:.3g}"
@@ -209,16 +211,16 @@ def test_schedules_are_listed_with_what_they_leave_of_a_image(tmp_path):
 def test_runs_are_listed_with_where_they_stand(tmp_path):
     make_run(tmp_path, run_id="good", epochs=4)
     make_run(tmp_path, run_id="spoilt", schedule="sine", epochs=4, nan_from=1, state=State.FAILED)
-    good, spoilt = texts(tables.run_table(gather(RunStore(tmp_path).infos())))
+    good, spoilt = texts(tables.run_table(load_figure_data(RunStore(tmp_path).infos())))
     assert good[:6] == ("good", "high", "linear", "0", "finished", "4 of 4")
     assert spoilt[4:] == ("failed", "2 of 4", "–", "–")
 
 
 def test_provenance_says_how_many_runs_each_value_is_of(tmp_path):
-    for place, version in enumerate(("2.12", "2.13", "2.13")):
-        run = make_run(tmp_path, run_id=f"run{place}", config=RunConfig(), epochs=1, images=False)
-        rename(run, provenance={"torch": version, "python": "3.11.7"} | ({"commit": "abc"} if place else {}))
-    assert texts(tables.provenance_table(material_of(tmp_path).members)) == [
+    for index, version in enumerate(("2.12", "2.13", "2.13")):
+        run = make_run(tmp_path, run_id=f"run{index}", config=RunConfig(), epochs=1, images=False)
+        rename(run, provenance={"torch": version, "python": "3.11.7"} | ({"commit": "abc"} if index else {}))
+    assert texts(tables.provenance_table(read_figure_data(tmp_path).members)) == [
         ("commit", "abc (2 runs)"),
         ("device", "cpu"),
         ("python", "3.11.7"),

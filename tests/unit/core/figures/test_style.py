@@ -1,4 +1,4 @@
-"""How figures look: told apart by every kind of eye, sharp, whatever text they hold, and the same each time."""
+"""Figures are distinguishable by every kind of colour vision, sharp, safe with any text, and the same each time."""
 
 import io
 import itertools
@@ -10,7 +10,7 @@ from PIL import Image
 
 from core.figures import layout, quality, samples, save, style
 from core.schedules import SCHEDULE_NAMES
-from tests.support.evaluated_runs import in_bytes, make_cells, material_of
+from tests.support.evaluated_runs import figure_bytes, make_run_grid, read_figure_data
 from tests.support.fake_images import fake_images
 
 TO_XYZ = np.array(
@@ -48,16 +48,16 @@ def lab(color: str, vision: str) -> np.ndarray:
 
 @pytest.mark.parametrize("vision", VISIONS)
 def test_the_colours_of_the_five_schedules_stay_apart_for_every_kind_of_eye(vision):
-    seen = [lab(style.style_of(name).color, vision) for name in SCHEDULE_NAMES]
+    seen = [lab(style.schedule_style(name).color, vision) for name in SCHEDULE_NAMES]
     assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) > 15
     # And each from the white paper.
     assert max(colour[0] for colour in seen) < 70
 
 
 def test_colour_is_not_the_only_sign_of_a_schedule():
-    looks = [style.style_of(name) for name in SCHEDULE_NAMES]
+    looks = [style.schedule_style(name) for name in SCHEDULE_NAMES]
     assert len({look.dashes for look in looks}) == len({look.marker for look in looks}) == len(looks)
-    variants = [style.style_of("linear", variant) for variant in range(3)]
+    variants = [style.schedule_style("linear", variant) for variant in range(3)]
     assert len({look.color for look in variants}) == 1
     assert len({(look.dashes, look.hollow) for look in variants}) == 3
 
@@ -67,7 +67,7 @@ def test_powers_are_raised_and_nothing_else_is_taken_for_mathematics():
     assert style.typeset(r"$\frac{1}{$") == r"\$\frac{1}{\$"
     assert style.typeset("prefix^2") == "prefix^2"
     assert style.typeset("\x1b[31mred\n\ud800漢") == "red ??"
-    assert len(style.readable("a" * 500)) == style.MOST_LETTERS
+    assert len(style.printable_line("a" * 500)) == style.MAX_TEXT_LENGTH
 
 
 @pytest.mark.parametrize("name", ["$", r"\$x^{", "_^{}%#&~", "漢字 x^2 $y$", "", "x^1.5.5"])
@@ -75,10 +75,10 @@ def test_any_text_can_be_drawn_and_measured(name):
     with style.house_style():
         figure = layout.tile_figure([layout.TileRow(name, [fake_images(1)[0]])])
         assert layout.text_width(style.typeset(name)) >= 0
-        assert in_bytes(figure, "svg").startswith(b"<?xml")
+        assert figure_bytes(figure, "svg").startswith(b"<?xml")
 
 
-def test_a_persons_matplotlib_settings_are_neither_used_nor_changed():
+def test_the_users_matplotlib_settings_are_neither_used_nor_changed():
     import matplotlib
 
     with matplotlib.rc_context({"font.size": 30.0}):
@@ -93,7 +93,7 @@ def test_images_are_laid_on_whole_pixels_so_that_none_is_blurred():
         figure = layout.tile_figure(
             [layout.TileRow("linear", list(tiles)), layout.TileRow("sine", list(tiles))], ["a", "b"]
         )
-    image = np.asarray(Image.open(io.BytesIO(in_bytes(figure, "png"))).convert("L"))
+    image = np.asarray(Image.open(io.BytesIO(figure_bytes(figure, "png"))).convert("L"))
     side = 32 * 6
     top, left = image.shape[0] - 2 * side - 12, image.shape[1] - 2 * side - 12
     expected = tiles[0].repeat(6, axis=0).repeat(6, axis=1)
@@ -103,16 +103,16 @@ def test_images_are_laid_on_whole_pixels_so_that_none_is_blurred():
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_the_same_runs_give_the_same_bytes_and_nothing_tells_the_day(tmp_path, kind):
-    make_cells(tmp_path, names=("linear",), evaluated=True, epochs=1)
+    make_run_grid(tmp_path, names=("linear",), evaluated=True, epochs=1)
 
     def draw() -> list[bytes]:
-        material = material_of(tmp_path)
+        data = read_figure_data(tmp_path)
         with style.house_style():
             chosen = [
-                quality.draw_family(material, quality.families()[0])[0],
-                samples.draw_samples(material.of("high"))[0],
+                quality.draw_family(data, quality.metric_families()[0])[0],
+                samples.draw_samples(data.on("high"))[0],
             ]
-        return [in_bytes(figure, kind) for figure in chosen]
+        return [figure_bytes(figure, kind) for figure in chosen]
 
     first, second = draw(), draw()
     assert first == second

@@ -14,7 +14,7 @@ from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.series import Series
 
 
-def series_of(
+def loss_series(
     losses: Iterable[float], name: str = "linear", color: str = BLUE, *, heldout: bool = False
 ) -> Series:
     values = np.array(list(losses), dtype=np.float64)
@@ -34,7 +34,7 @@ def is_braille(char: str) -> bool:
 async def test_a_chart_has_a_legend_axes_curves_and_a_digit_at_the_end_of_each() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
-        chart.show([series_of(falling()), series_of(falling(200, 0.1), "x^10", ORANGE)])
+        chart.show([loss_series(falling()), loss_series(falling(200, 0.1), "x^10", ORANGE)])
         await pilot.pause()
         lines = rendered_lines(chart)
         assert "1 linear" in lines[0]
@@ -53,7 +53,7 @@ async def test_a_chart_has_a_legend_axes_curves_and_a_digit_at_the_end_of_each()
 async def test_a_falling_loss_falls_on_the_screen() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(80, 24)) as pilot:
-        chart.show([series_of(falling())])
+        chart.show([loss_series(falling())])
         chart.legend = False
         await pilot.pause()
         plot = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
@@ -71,7 +71,7 @@ async def test_a_loss_that_was_not_finite_breaks_the_line_and_is_marked() -> Non
     async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
         losses = falling()
         losses[200:] = np.nan
-        chart.show([series_of(losses)])
+        chart.show([loss_series(losses)])
         await pilot.pause()
         lines = rendered_lines(chart)
         marked = [line for line in lines if "✖" in line]
@@ -100,7 +100,7 @@ async def test_a_loss_that_was_not_finite_breaks_the_line_and_is_marked() -> Non
 async def test_no_loss_is_too_strange_to_be_drawn(losses: list[float]) -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(60, 12)) as pilot:
-        chart.show([series_of(losses), series_of([], "empty")])
+        chart.show([loss_series(losses), loss_series([], "empty")])
         for log_x, log_y, smoothing in itertools.product((False, True), (False, True), range(4)):
             chart.log_x, chart.log_y, chart.smoothing = log_x, log_y, smoothing
             await pilot.pause()
@@ -111,7 +111,7 @@ async def test_a_chart_without_losses_says_so_and_so_does_one_that_is_too_small(
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(60, 12)) as pilot:
         assert any("no losses yet" in line for line in rendered_lines(chart))
-        chart.show([series_of([np.nan, np.nan])])
+        chart.show([loss_series([np.nan, np.nan])])
         await pilot.pause()
         assert any("no finite losses yet" in line for line in rendered_lines(chart))
         await pilot.resize_terminal(12, 4)
@@ -122,7 +122,7 @@ async def test_a_chart_without_losses_says_so_and_so_does_one_that_is_too_small(
 async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
-        one = series_of(falling(), heldout=True)
+        one = loss_series(falling(), heldout=True)
         chart.show([one])
         await pilot.pause()
         draws = chart.draws
@@ -130,7 +130,7 @@ async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> Non
         chart.show([same])
         await pilot.pause()
         assert chart.draws == draws
-        chart.show([series_of(falling(401))])
+        chart.show([loss_series(falling(401))])
         await pilot.pause()
         assert chart.draws == draws + 1
 
@@ -138,7 +138,7 @@ async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> Non
 async def test_axes_smoothing_and_what_is_shown_can_be_changed() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
-        chart.show([series_of(falling(), heldout=True)])
+        chart.show([loss_series(falling(), heldout=True)])
         await pilot.pause()
         assert "held-out" in rendered_lines(chart)[0]
         images = [rendered_lines(chart)]
@@ -165,7 +165,7 @@ async def test_the_band_is_behind_the_highlighted_series_and_the_only_one() -> N
 
     chart = LossChart()
     rng = np.random.default_rng(0)
-    noisy = [series_of(falling(5000) * rng.lognormal(0, 0.5, 5000), str(seed)) for seed in range(2)]
+    noisy = [loss_series(falling(5000) * rng.lognormal(0, 0.5, 5000), str(seed)) for seed in range(2)]
     async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
         chart.show(noisy)
         await pilot.pause()
@@ -182,7 +182,7 @@ async def test_the_band_is_behind_the_highlighted_series_and_the_only_one() -> N
 async def test_the_cursor_stands_at_its_step() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(110, 20)) as pilot:
-        chart.show([series_of(falling(1000))])
+        chart.show([loss_series(falling(1000))])
         chart.cursor = 501.0
         await pilot.pause()
         assert rendered_lines(chart)[1][GUTTER + 50] == "┊"
@@ -197,10 +197,10 @@ async def test_a_million_steps_look_like_the_thousand_means_they_are() -> None:
     losses = np.repeat(falling(1000), 1000)
     async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
         chart.legend = False
-        chart.show([series_of(losses)])
+        chart.show([loss_series(losses)])
         await pilot.pause()
         long = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
-        chart.show([series_of(falling(1000))])
+        chart.show([loss_series(falling(1000))])
         await pilot.pause()
         short = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
         differ = sum(a != b for x, y in zip(long, short, strict=True) for a, b in zip(x, y, strict=True))
