@@ -58,7 +58,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
         assert any(line.split()[2:6] == ["✖", "failed", "3/100", "NaN"] for line in text.splitlines())
         await driven.press("2")
         assert screen.view == "images"
-        assert "waits for its" in driven.text()
+        assert "waiting in the" in driven.text()
         assert "5 x^10 epoch 3" in driven.text()
         await driven.press("tab")
         assert screen.view == "numbers"
