@@ -147,20 +147,20 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         _require_terminal()
 
     from tui.app.dashboard import Dashboard
-    from tui.settings.keys_file import keys_file, read_keymap
-    from tui.settings.schema import Settings, has_settings, state_folder
+    from tui.settings.keys_file import keys_path, read_keymap
+    from tui.settings.schema import Settings, has_settings, state_dir
     from tui.state.run_controller import RunController
     from tui.terminal.encoding import allow_any_encoding
     from tui.terminal.lifecycle import TerminalGuard
     from tui.terminal.watchdog import exit_with_server, exit_with_terminal
 
-    state = state_folder()
+    state = state_dir()
     settings, problems = Settings(), tuple[str, ...]()
     if has_settings(state):
-        from tui.settings.store import settings_at_start
+        from tui.settings.store import load_settings
 
-        settings, problems = settings_at_start(state)
-    own_keys = keys_file()
+        settings, problems = load_settings(state)
+    own_keys = keys_path()
     if (options.pictures or settings.pictures) == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     placements = None
@@ -197,7 +197,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
             settings=settings,
             image_mode=options.pictures,
         )
-    app.started_with, app.placements = problems, placements
+    app.startup_problems, app.placements = problems, placements
     leave = exit_with_server if in_browser() else exit_with_terminal
     leave(sys.stdin.fileno())
     with (

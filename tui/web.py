@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from core.errors import UserError
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})
+_WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Address:
         host = host.removeprefix("[").removesuffix("]") if ":" in text else "localhost"
         if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
             raise UserError(f"--at {text}: expected PORT or HOST:PORT, such as localhost:8000")
-        if host in _EVERYWHERE:
+        if host in _WILDCARD_HOSTS:
             raise UserError(f"--at {text}: name the address that browsers shall use, such as localhost:8000")
         return cls(host, int(port))
 

@@ -43,8 +43,8 @@ from core.training.checkpoint import Position, read_checkpoint
 from tui.__main__ import _parser as dashboard_options
 from tui.commands import ALL, SECTIONS
 from tui.settings.keymap import keys_of_command, save_keys
-from tui.settings.keys_file import keys_file, read_keymap
-from tui.settings.schema import read_folders, state_folder
+from tui.settings.keys_file import keys_path, read_keymap
+from tui.settings.schema import read_folders, state_dir
 from tui.settings.store import read_settings, write_settings
 from tui.settings.toml_edit import set_value
 from tui.state.reader import RunsReader
@@ -537,12 +537,12 @@ def flattened(table: Mapping[str, Json], path: str = "") -> dict[str, Json]:
 def places(house: Path) -> tuple[Path, Path]:
     """The folder of the settings, and the file of the keys."""
     home = {"XDG_STATE_HOME": str(house / "home/state"), "XDG_CONFIG_HOME": str(house / "home/config")}
-    return state_folder(home), keys_file(home)
+    return state_dir(home), keys_path(home)
 
 
 def usual_places() -> list[str]:
     """Where both are for somebody who has chosen no other folders."""
-    return [str(state_folder({"HOME": "/home/me"})), str(keys_file({"HOME": "/home/me"}))]
+    return [str(state_dir({"HOME": "/home/me"})), str(keys_path({"HOME": "/home/me"}))]
 
 
 def chosen(house: Path) -> Json:

@@ -69,9 +69,9 @@ def test_cells_are_those_of_the_protocols_own_example() -> None:
         ["\U0010eeee\u0305\u0305", "\U0010eeee\u0305\u030d"],
         ["\U0010eeee\u030d\u0305", "\U0010eeee\u030d\u030d"],
     ]
-    assert protocol.inherited(rows[1], ["a", "a"]) == [rows[1][0], "\U0010eeee"]
-    assert protocol.inherited(rows[1], ["a", "b"]) == rows[1]
-    assert protocol.color(42) == "38;2;0;0;42"
+    assert protocol.without_inherited_marks(rows[1], ["a", "a"]) == [rows[1][0], "\U0010eeee"]
+    assert protocol.without_inherited_marks(rows[1], ["a", "b"]) == rows[1]
+    assert protocol.id_color(42) == "38;2;0;0;42"
     assert (len(protocol.MARKS), protocol.MARKS[2], protocol.MARKS[296]) == (297, "\u030e", "\U0001d244")
     assert list(protocol.MARKS) == sorted(set(protocol.MARKS))
     assert {unicodedata.combining(mark) for mark in protocol.MARKS} == {230}
@@ -193,7 +193,7 @@ def test_images_without_room_wait_and_the_one_sent_longest_ago_is_next() -> None
     for number in range(6):
         places = [watched.hang(at, images[(number + at) % 9]) for at in range(3)]
         watched.send(room=1)
-        assert watched.places.waits
+        assert watched.places.has_unsent
         sent += [at for at, place in enumerate(places) if not place.is_pending((WIDTH, HEIGHT))]
     assert sent == [0, 1, 2, 0, 1, 2]
     watched.send(room=0)
@@ -225,7 +225,7 @@ def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
     assert watched.kitty.images == watched.kitty.placements == {}
     watched.send()
     assert list(watched.kitty.images) == [FIRST_ID + 128]
-    watched.kitty.feed(watched.places.undo_unknown())
+    watched.kitty.feed(watched.places.undo_all_ids())
     assert watched.kitty.images == {}
 
 
@@ -318,9 +318,11 @@ async def test_an_export_has_images_where_the_terminal_drew_them(tmp_path: Path)
         driven.app.set_render_mode(RenderMode("truecolor", 1, places))
         await still(driven.pilot)
         strips = driven.app.screen._compositor.render_strips()
-        assert any(sign >= placements.FIRST for strip in strips for sign in strip.text)
+        assert any(sign >= placements.FIRST_SENTINEL for strip in strips for sign in strip.text)
         assert not any(
-            sign >= placements.FIRST for strip in as_halfblocks(strips, places) for sign in strip.text
+            sign >= placements.FIRST_SENTINEL
+            for strip in as_halfblocks(strips, places)
+            for sign in strip.text
         )
         assert np.array_equal(screen_pixels(Screenshot.capture(driven.app)), screen_pixels(before))
         driven.app.set_render_mode(RenderMode("truecolor", 1))

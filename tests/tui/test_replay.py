@@ -32,8 +32,8 @@ def replaying(root: Path, *, at: float) -> ReplayDashboard:
     """The app, standing still at a second."""
     app = ReplayDashboard(root, find_recordings(root, ["quick-20261124-101502"]))
     app.machine = lambda: LOAD  # and not how busy the tests keep theirs
-    app.time.pause()
-    app.time.seek(at)
+    app.clock.pause()
+    app.clock.seek(at)
     return app
 
 
@@ -55,12 +55,12 @@ async def test_runs_pass_from_queued_to_running_to_finished(tmp_path: Path) -> N
         app = driven.app
         assert isinstance(app, ReplayDashboard)
         assert set(states(driven)) == {State.QUEUED}
-        app.time.seek(150.0)
+        app.clock.seek(150.0)
         await driven.until(lambda: State.RUNNING in states(driven))
         epochs = [run.status.epoch for run in driven.board.runs]
         assert epochs == sorted(epochs, reverse=True) or 0 in epochs
         assert "queue is idle" not in driven.text()
-        app.time.seek(1e9)
+        app.clock.seek(1e9)
         await driven.until(lambda: set(states(driven)) == {State.FINISHED})
         assert all(run.status.epoch == 40 for run in driven.board.runs)
 
@@ -90,9 +90,9 @@ async def test_a_comparison_shows_only_what_was_there(tmp_path: Path) -> None:
         assert isinstance(driven.app, ReplayDashboard)
         await driven.until(lambda: "queued" in driven.text())
         assert "40/40" not in driven.text()
-        driven.app.time.seek(1e9)
+        driven.app.clock.seek(1e9)
         await driven.until(lambda: driven.text().count("40/40") == 5)
-        driven.app.time.seek(60.0)
+        driven.app.clock.seek(60.0)
         await driven.until(lambda: "40/40" not in driven.text())
 
 
@@ -100,7 +100,7 @@ async def test_the_keys_pause_seek_and_change_the_speed(tmp_path: Path) -> None:
     recorded(tmp_path)
     async with replay(tmp_path, at=150.0) as driven:
         assert isinstance(driven.app, ReplayDashboard)
-        time = driven.app.time
+        time = driven.app.clock
         twentieth = time.length / 20
         await driven.press("A")
         assert time.position == pytest.approx(150.0 + twentieth)
@@ -127,7 +127,7 @@ async def test_a_replay_that_plays_arrives_at_its_end(tmp_path: Path) -> None:
         assert isinstance(driven.app, ReplayDashboard)
         await driven.press("P", *["F"] * 9)
         await driven.until(lambda: set(states(driven)) == {State.FINISHED})
-        assert driven.app.time.at_end
+        assert driven.app.clock.at_end
 
 
 async def test_a_click_on_the_slider_goes_there_on_every_screen(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_a_click_on_the_slider_goes_there_on_every_screen(tmp_path: Path) 
             bar = driven.app.screen.query_one(ReplayBar)
             await driven.until(lambda bar=bar: bar._track[1])
             start, room = bar._track
-            driven.app.time.seek(0.0)
+            driven.app.clock.seek(0.0)
             assert await driven.pilot.click(bar, offset=(start + room - 1, 0))
             await driven.until(lambda: driven.app.time.at_end)
 

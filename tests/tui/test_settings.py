@@ -14,7 +14,7 @@ from tui.dialogs.input import KeyScreen, TextScreen
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.settings.screen import SettingsScreen
-from tui.settings.keymap import conflict, keys_of_command, with_added_key
+from tui.settings.keymap import conflict, keys_of_command, rebound_keys
 from tui.settings.keys_file import read_keymap
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
@@ -156,7 +156,7 @@ async def test_a_broken_file_is_named_in_a_line_and_left_as_it_is(tmp_path: Path
 
 async def test_what_was_wrong_at_the_start_is_said_once(tmp_path: Path) -> None:
     app = make_app(tmp_path / "runs", settings=Settings())
-    app.started_with = ("settings.toml: speed = 3 [b]",)
+    app.startup_problems = ("settings.toml: speed = 3 [b]",)
     async with app.run_test() as pilot:
         await ready(pilot)
         assert [note.message for note in app._notifications] == ["settings.toml: speed = 3 [b]"]
@@ -236,9 +236,9 @@ def test_a_key_clashes_with_what_can_be_pressed_at_the_same_time(
 
 
 def test_escape_stays_a_way_out() -> None:
-    assert with_added_key(BY_ID["compare.close"], "W", {}) == ("W", "escape")
-    assert with_added_key(BY_ID["run.stop"], "W", {}) == ("W",)
-    assert with_added_key(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
+    assert rebound_keys(BY_ID["compare.close"], "W", {}) == ("W", "escape")
+    assert rebound_keys(BY_ID["run.stop"], "W", {}) == ("W",)
+    assert rebound_keys(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -64,7 +64,7 @@ async def test_doing_what_it_asks_for_leads_through_the_tour(runs: Path) -> None
         await driven.press("b", "n")
         assert isinstance(driven.app.screen, NewRunScreen)
         assert not driven.app.tour
-        assert driven.said() == [with_keys(FAREWELL, driven.app._key)]
+        assert driven.said() == [with_keys(FAREWELL, driven.app._key_text)]
         assert not driven.app.screen.query(TourBar)
         await driven.press("escape")
         assert not driven.control.woken

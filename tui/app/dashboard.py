@@ -14,14 +14,14 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from tui.app.tour_app import TourApp
+from tui.app.tour_app import TourMixin
 from tui.commands import EVERYWHERE, bindings
 from tui.messages import BoardReady, SnapshotTaken, Source
 from tui.screens.splash.screen import Splash
 from tui.settings.schema import THEME_NAMES, ImageMode, Settings
 from tui.settings.series_colors import ON_DARK, series_variables
 from tui.terminal.driver import DiffDriver, with_diffing
-from tui.textual_ext.compat import CoveredScreensApp
+from tui.textual_ext.compat import CoveredScreensMixin
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 SNAPSHOT_WAIT_SECONDS = 0.1
 IDLE_INTERVAL = 0.25
-OPENING, BOARD = "opening", "board"
+SPLASH, BOARD = "opening", "board"
 
 
-class Dashboard(CoveredScreensApp, TourApp):
+class Dashboard(CoveredScreensMixin, TourMixin):
     """Shows the runs of one folder and controls them; training never depends on it.
 
     Args:
@@ -53,7 +53,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         machine: says how busy the machine is; what this one says unless given.
     """
 
-    DEFAULT_MODE = OPENING
+    DEFAULT_MODE = SPLASH
     TITLE = "ddpm-tui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -80,7 +80,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         )
         self.terminal_guard: TerminalGuard | None = None
         """Told when the screen is taken and given back; whoever runs the app sets it."""
-        self.started_with: tuple[str, ...] = ()
+        self.startup_problems: tuple[str, ...] = ()
         """What was wrong in the settings' file, to be said once there is a board; whoever runs the app sets it."""
         self.exports = exports
         self.machine = machine
@@ -89,12 +89,12 @@ class Dashboard(CoveredScreensApp, TourApp):
         self.start = start
         self.snapshot: Snapshot | None = None
         self.is_open = False
-        self._ended = threading.Event()
+        self._reader_stop = threading.Event()
         self._wake = threading.Event()
         """Set when there is a reason to look at the runs sooner than usual."""
         self._snapshot_handled = threading.Event()
         self._snapshot_handled.set()
-        self.add_mode(OPENING, lambda: Splash(control.root))
+        self.add_mode(SPLASH, lambda: Splash(control.root))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
@@ -119,10 +119,10 @@ class Dashboard(CoveredScreensApp, TourApp):
     def enable_graphics(self, placements: "Placements") -> None:
         super().enable_graphics(placements)
         if self.terminal_guard is not None and self.placements is not None:
-            self.terminal_guard.set_image_cleanup(placements.undo_unknown())
+            self.terminal_guard.set_image_cleanup(placements.undo_all_ids())
 
     def on_unmount(self) -> None:
-        self._ended.set()
+        self._reader_stop.set()
         self._wake.set()
 
     def on_runs_touched(self) -> None:
@@ -146,7 +146,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         self.post_message(BoardReady())
         reader = self.source()
         worker = get_current_worker()
-        while not worker.is_cancelled and not self._ended.is_set():
+        while not worker.is_cancelled and not self._reader_stop.is_set():
             snapshot = reader.poll()
             if snapshot is not None:
                 self._snapshot_handled.clear()
@@ -157,7 +157,7 @@ class Dashboard(CoveredScreensApp, TourApp):
             while not (
                 self._snapshot_handled.wait(SNAPSHOT_WAIT_SECONDS)
                 or worker.is_cancelled
-                or self._ended.is_set()
+                or self._reader_stop.is_set()
             ):
                 pass
 
@@ -167,9 +167,9 @@ class Dashboard(CoveredScreensApp, TourApp):
 
         self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
         await self.switch_mode(BOARD)
-        await self.remove_mode(OPENING)
+        await self.remove_mode(SPLASH)
         self.is_open = True
-        for problem in self.started_with[:3]:
+        for problem in self.startup_problems[:3]:
             self.notify(problem, title="settings", severity="warning", markup=False, timeout=10)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 from textual import work
 
 from tui.settings.schema import ImageMode, Settings, ThemeName
-from tui.settings.themes import THEMES, following, full_name
+from tui.settings.themes import THEMES, full_name, next_theme
 from tui.terminal.driver import DiffDriver
-from tui.widgets.images.render_mode import RenderMode, RenderModeApp, color_mode
+from tui.widgets.images.render_mode import RenderMode, RenderModeMixin, color_mode
 
 if TYPE_CHECKING:
     from tui.terminal.kitty.placements import Placements
 
 
-class SettingsApp(RenderModeApp):
+class SettingsMixin(RenderModeMixin):
     """Applies what a person chooses at once, and keeps it.
 
     Args:
@@ -47,7 +47,7 @@ class SettingsApp(RenderModeApp):
         self.remember = remember
         self.keys = keys
         self.keymap = dict(keymap or {})
-        self.render_mode = self._render_mode()
+        self.render_mode = self._wanted_render_mode()
         for theme in THEMES:
             self.register_theme(theme)
         asked = os.environ.get("TEXTUAL_THEME", "")
@@ -55,7 +55,7 @@ class SettingsApp(RenderModeApp):
         if self.keymap:
             self.set_keymap(self.keymap)
 
-    def _render_mode(self) -> RenderMode:
+    def _wanted_render_mode(self) -> RenderMode:
         encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
         wanted = self.image_mode or self.settings.pictures
         mode = color_mode(wanted, self.console.color_system, encoding)
@@ -72,7 +72,7 @@ class SettingsApp(RenderModeApp):
         from tui.settings.store import write_settings
 
         before, self.settings = self.settings, settings
-        self.set_render_mode(self._render_mode())
+        self.set_render_mode(self._wanted_render_mode())
         if settings.pictures == "kitty" != before.pictures and self.placements is None:
             self.detect_graphics()
         self._warn(write_settings(self.remember, before, settings), "settings are not kept")
@@ -98,7 +98,7 @@ class SettingsApp(RenderModeApp):
         self.placements = placements if isinstance(driver, DiffDriver) else None
         if isinstance(driver, DiffDriver):
             driver.placements = placements
-        self.set_render_mode(self._render_mode())
+        self.set_render_mode(self._wanted_render_mode())
 
     def use_theme(self, name: ThemeName) -> None:
         """Take a theme, at once and for the next visits."""
@@ -141,7 +141,7 @@ class SettingsApp(RenderModeApp):
             super().bell()
 
     def action_next_theme(self) -> None:
-        self.use_theme(following(self.theme))
+        self.use_theme(next_theme(self.theme))
         self.notify(f"theme: {self.settings.theme}", timeout=2)
 
     def action_zoom_images(self) -> None:

@@ -9,7 +9,7 @@ from textual.dom import DOMNode
 from textual.events import Resize
 from textual.screen import ModalScreen
 
-from tui.app.settings_app import SettingsApp
+from tui.app.settings_app import SettingsMixin
 from tui.commands import TOUR, Command
 from tui.screens.board.layout import MIN_HEIGHT
 from tui.tour.steps import COMMANDS, FAREWELL, Step, steps, with_keys
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 CLOSE_ACTIONS = (".close", ".cancel")
 
 
-class TourApp(SettingsApp):
+class TourMixin(SettingsMixin):
     """Shows the tour over the screens, which know nothing of it.
 
     A step is done when its command is, however that came about: by its key, by a click, or from the palette. The key
     of the tour itself does it for whoever only watches.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset()
+    REFUSED_ACTIONS: ClassVar[frozenset[str]] = frozenset()
     """Actions that cannot be done here."""
-    LINES_ABOVE: ClassVar[int] = 0
+    RESERVED_LINES: ClassVar[int] = 0
     """Lines at the top of each screen that are taken already."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(command.keys, command.action, command.text, show=False, id=command.id, priority=True)
@@ -41,7 +41,7 @@ class TourApp(SettingsApp):
     tour_length = 0
 
     @property
-    def _typing(self) -> bool:
+    def _is_typing(self) -> bool:
         if self.focused is None:
             return False
         from textual.widgets import Input  # not before the first frame, which has no focus
@@ -58,7 +58,7 @@ class TourApp(SettingsApp):
         if action in ("tour", "tour_end"):
             if isinstance(self.screen, ModalScreen):
                 return False
-            return bool(self.tour) or (action == "tour" and not self._typing)
+            return bool(self.tour) or (action == "tour" and not self._is_typing)
         return super().check_action(action, parameters)
 
     async def run_action(
@@ -79,7 +79,7 @@ class TourApp(SettingsApp):
     async def action_tour(self) -> None:
         """Begin; and later do what the step asks for, from wherever one is, or pass over what cannot be done."""
         if not self.tour:
-            self.tour = steps(runs=self.has_runs, refused=self.REFUSED)
+            self.tour = steps(runs=self.has_runs, refused=self.REFUSED_ACTIONS)
             self.tour_length = len(self.tour)
             self._show_tour()
             return
@@ -114,16 +114,16 @@ class TourApp(SettingsApp):
             self.call_after_refresh(self._show_tour)
         else:
             self.action_tour_end()
-            self.notify(with_keys(FAREWELL, self._key), timeout=12, markup=False)
+            self.notify(with_keys(FAREWELL, self._key_text), timeout=12, markup=False)
 
     def _requested_command(self) -> Command | None:
         """The command that the tour asks for, where the screen that is open has it."""
-        return COMMANDS[self.tour[0].command] if self.tour[0].command in self._ids() else None
+        return COMMANDS[self.tour[0].command] if self.tour[0].command in self._command_ids() else None
 
-    def _ids(self) -> set[str]:
+    def _command_ids(self) -> set[str]:
         return {active.binding.id for active in self.screen.active_bindings.values() if active.binding.id}
 
-    def _key(self, command: Command) -> str:
+    def _key_text(self, command: Command) -> str:
         """The key of a command as it is written; where there are several, not escape, which leaves the tour."""
         from tui.settings.keymap import keys_of_command
 
@@ -135,14 +135,14 @@ class TourApp(SettingsApp):
         """Bring the lines of all screens in line with the tour."""
         from tui.tour.bar import LINES, MIN_LINES, TourBar
 
-        room = self.size.height - self.LINES_ABOVE - MIN_HEIGHT
+        room = self.size.height - self.RESERVED_LINES - MIN_HEIGHT
         lines = next((most for most in (LINES, MIN_LINES) if self.tour and room >= most), 0)
         for screen in self.screen_stack:
             if isinstance(screen, ModalScreen):
                 continue
             bars = screen.query(TourBar)
-            if (lines or bars) and screen.styles.padding.top != self.LINES_ABOVE + lines:
-                screen.styles.padding = (self.LINES_ABOVE + lines, 0, 0, 0)
+            if (lines or bars) and screen.styles.padding.top != self.RESERVED_LINES + lines:
+                screen.styles.padding = (self.RESERVED_LINES + lines, 0, 0, 0)
                 # Its room is another one, of which Textual tells nobody: the size with its padding is the same.
                 screen.post_message(Resize(self.size, self.size))
             if not lines:
@@ -151,21 +151,21 @@ class TourApp(SettingsApp):
                 screen.mount(TourBar())
         if lines and not isinstance(self.screen, ModalScreen):
             for bar in self.screen.query(TourBar):
-                bar.show(self._hint(), lines, self.LINES_ABOVE)
+                bar.show(self._hint(), lines, self.RESERVED_LINES)
 
     def _hint(self) -> "TourHint":
         from tui.tour.bar import TourHint
 
-        step, on = self.tour[0], self._key(COMMANDS["tour.go"])
-        key, what = self._key(COMMANDS[step.command]), COMMANDS[step.command].text
+        step, on = self.tour[0], self._key_text(COMMANDS["tour.go"])
+        key, what = self._key_text(COMMANDS[step.command]), COMMANDS[step.command].text
         if self._requested_command() is None:
-            ways = [COMMANDS[one] for one in self._ids() if one.endswith(CLOSE_ACTIONS)]
-            out = self._key(ways[0]) if ways else on
+            ways = [COMMANDS[one] for one in self._command_ids() if one.endswith(CLOSE_ACTIONS)]
+            out = self._key_text(ways[0]) if ways else on
             key, what = (on if out == "esc" else out), f"Back, and then {key}: {what}"
         return TourHint(
             f"{self.tour_length - len(self.tour) + 1}/{self.tour_length}",
             step.title,
-            with_keys(step.text, self._key),
+            with_keys(step.text, self._key_text),
             key,
             what,
             f"{on} does it for you   {self.get_key_display(Binding('escape', ''))} ends the tour ",

@@ -21,7 +21,7 @@ def as_halfblocks(strips: Iterable[Strip], placements: "Placements") -> list[Str
 
 def _cells(place: "Placement") -> Iterator[tuple[str, Segment]]:
     """The stand-ins of a place, and what is in their cells; the picture is in the middle, as the terminal has it."""
-    lines = cell_lines(fit_image(place.image, place.columns), lifted=place.lifted)
+    lines = cell_lines(fit_image(place.image, place.columns), lifted=place.raised_black)
     width = sum(len(text) for text, _, _ in lines[0])
     left, top = (place.columns - width) // 2, (place.lines - len(lines)) // 2
     for row, line in zip(place.rows[max(0, top) :], lines, strict=False):

@@ -18,7 +18,7 @@ from textual.strip import Strip
 from tui.export.halfblock_fallback import as_halfblocks
 from tui.export.image_files import png
 from tui.export.rasterize import HEIGHT, WIDTH, glyph
-from tui.widgets.images.render_mode import RenderModeApp
+from tui.widgets.images.render_mode import RenderModeMixin
 
 Rgb = tuple[int, int, int]
 
@@ -38,8 +38,8 @@ class Screenshot:
         # What Textual itself does for its screenshots, which it writes down at once, and nobody may type meanwhile.
         visible_screen_stack.set(app._background_screens)
         strips = app.screen._compositor.render_strips()
-        if isinstance(app, RenderModeApp) and app.drawing.placements is not None:
-            strips = as_halfblocks(strips, app.drawing.placements)
+        if isinstance(app, RenderModeMixin) and app.render_mode.placements is not None:
+            strips = as_halfblocks(strips, app.render_mode.placements)
         variables = app.theme_variables
         text, ground = (_rgb(Color.parse(variables[name])) for name in ("foreground", "background"))
         return cls(tuple(strips), text, ground, app.title)

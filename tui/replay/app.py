@@ -72,9 +72,9 @@ class ReplayDashboard(Dashboard):
         image_mode: ImageMode | None = None,
     ) -> None:
         timeline = Timeline(tracks)
-        self.time = time or ReplayClock(timeline.length)
-        self.reader = ReplayReader(tracks, timeline, self.time)
-        control = ReplayController(root, now=lambda: timeline.wall(self.time.position))
+        self.clock = time or ReplayClock(timeline.length)
+        self.reader = ReplayReader(tracks, timeline, self.clock)
+        control = ReplayController(root, now=lambda: timeline.wall_clock(self.clock.position))
         super().__init__(
             control,
             start=False,
@@ -90,8 +90,8 @@ class ReplayDashboard(Dashboard):
         return self.reader
 
     def on_mount(self) -> None:
-        self.screen_change_signal.subscribe(self, self._dress)
-        self._dress(self.screen)
+        self.screen_change_signal.subscribe(self, self._add_bar)
+        self._add_bar(self.screen)
         self.set_interval(REFRESH_SECONDS, self._show_time)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
@@ -99,8 +99,8 @@ class ReplayDashboard(Dashboard):
         if self.snapshot is None and len(message.snapshot.groups) > 1:
             self.call_after_refresh(self.board.choice.show_group, None)
 
-    def on_replay_bar_sought(self, message: ReplayBar.Sought) -> None:
-        self.time.seek(message.share * self.time.length)
+    def on_replay_bar_seek_requested(self, message: ReplayBar.SeekRequested) -> None:
+        self.clock.seek(message.share * self.clock.length)
         self._show_time()
 
     async def run_action(
@@ -118,21 +118,21 @@ class ReplayDashboard(Dashboard):
 
     def action_replay_pause(self) -> None:
         """Pause, go on, or play it all again."""
-        if self.time.playing:
-            self.time.pause()
+        if self.clock.playing:
+            self.clock.pause()
         else:
-            self.time.play()
+            self.clock.play()
         self._show_time()
 
     def action_replay_seek(self, steps: int) -> None:
-        self.time.seek(self.time.position + steps * SEEK_SHARE * self.time.length)
+        self.clock.seek(self.clock.position + steps * SEEK_SHARE * self.clock.length)
         self._show_time()
 
     def action_replay_speed(self, steps: int) -> None:
-        self.time.faster(steps)
+        self.clock.change_speed(steps)
         self._show_time()
 
-    def _dress(self, screen: Screen[Any]) -> None:
+    def _add_bar(self, screen: Screen[Any]) -> None:
         """Give a screen the line of the replay, and room for it."""
         if not isinstance(screen, ModalScreen) and not screen.query(ReplayBar):
             screen.styles.padding = (self.LINES_ABOVE, 0, 0, 0)
@@ -142,4 +142,4 @@ class ReplayDashboard(Dashboard):
     def _show_time(self) -> None:
         keys = {name: found[0] for name, found in keys_of(self.screen).items()}
         for bar in self.screen.query(ReplayBar):
-            bar.show(self.time, keys)
+            bar.show(self.clock, keys)

@@ -29,7 +29,7 @@ class ReplayBar(Scrubber):
     }
     """
 
-    class Sought(Message):
+    class SeekRequested(Message):
         """Somebody asked for a time: a share of the whole, 0 to 1."""
 
         def __init__(self, share: float) -> None:
@@ -62,4 +62,4 @@ class ReplayBar(Scrubber):
         )
 
     def seek(self, place: int) -> None:
-        self.post_message(self.Sought(place / (TICKS - 1)))
+        self.post_message(self.SeekRequested(place / (TICKS - 1)))

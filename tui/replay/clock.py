@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 SPEEDS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-WANTED_SECONDS: Final = 60.0
+TARGET_SECONDS: Final = 60.0
 """How long a replay takes at the speed that it begins with, or a little more."""
 
 
@@ -20,12 +20,12 @@ class ReplayClock:
 
     def __init__(self, length: float, *, pace: Callable[[], float] = time.monotonic) -> None:
         self.length = length
-        self._pace = pace
+        self._monotonic = pace
         self._lock = threading.Lock()
-        self._at = 0.0
-        self._since = pace()
+        self._anchor_position = 0.0
+        self._anchor_time = pace()
         self._playing = True
-        self._speed = usual_speed(length)
+        self._speed = default_speed(length)
 
     @property
     def position(self) -> float:
@@ -67,7 +67,7 @@ class ReplayClock:
             self._anchor(0.0 if at >= self.length else at)
             self._playing = True
 
-    def faster(self, steps: int) -> None:
+    def change_speed(self, steps: int) -> None:
         """Take a speed so many places on in `SPEEDS`; a slower one where negative."""
         with self._lock:
             self._anchor(self._position())
@@ -75,17 +75,17 @@ class ReplayClock:
             self._speed = SPEEDS[min(max(0, place), len(SPEEDS) - 1)]
 
     def _anchor(self, position: float) -> None:
-        self._at, self._since = position, self._pace()
+        self._anchor_position, self._anchor_time = position, self._monotonic()
 
     def _position(self) -> float:
-        gone = (self._pace() - self._since) * self._speed if self._playing else 0.0
-        return min(self._at + gone, self.length)
+        gone = (self._monotonic() - self._anchor_time) * self._speed if self._playing else 0.0
+        return min(self._anchor_position + gone, self.length)
 
 
-def usual_speed(length: float) -> int:
+def default_speed(length: float) -> int:
     """The fastest speed at which the whole still takes a minute; the slowest for what is shorter than that.
 
     >>> usual_speed(1144.0), usual_speed(30.0), usual_speed(1e7)
     (10, 1, 1000)
     """
-    return max((speed for speed in SPEEDS if length / speed >= WANTED_SECONDS), default=SPEEDS[0])
+    return max((speed for speed in SPEEDS if length / speed >= TARGET_SECONDS), default=SPEEDS[0])

@@ -9,7 +9,7 @@ from tui.replay.clock import ReplayClock
 from tui.replay.recording import Recording
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-MOST_IDLE: Final = 5.0
+MAX_IDLE_SECONDS: Final = 5.0
 """Seconds of a stretch in which no run trains that are played; the rest of it is left out."""
 
 
@@ -26,7 +26,7 @@ class Timeline:
         played, until = 0.0, min(track.queued for track in tracks)
         for started, ended in sorted((track.started, track.ended) for track in tracks):
             if started > until or not self._pieces:
-                begin = max(until, started - MOST_IDLE)
+                begin = max(until, started - MAX_IDLE_SECONDS)
                 self._pieces.append((played, begin))
                 until = begin
             if ended > until:
@@ -35,7 +35,7 @@ class Timeline:
         self.length = played
         self._end = max(track.ended for track in tracks)
 
-    def wall(self, position: float) -> float:
+    def wall_clock(self, position: float) -> float:
         """The wall clock at so many seconds of the replay; at its end all runs have ended."""
         if position >= self.length:
             return self._end
@@ -61,10 +61,10 @@ class ReplayReader:
 
     def poll(self) -> Snapshot | None:
         """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
-        now = self.timeline.wall(self.clock.position)
+        now = self.timeline.wall_clock(self.clock.position)
         before = self._last.runs if self._last is not None else ()
         runs = tuple(
-            self._take(track.at(now), before[place] if before else None)
+            self._reuse_unchanged(track.at(now), before[place] if before else None)
             for place, track in enumerate(self.recordings)
         )
         if before and all(new is old for new, old in zip(runs, before, strict=True)):
@@ -78,7 +78,7 @@ class ReplayReader:
         """Whether time goes on, so that looking often is worth it."""
         return self.clock.playing
 
-    def _take(self, new: RunSnapshot, old: RunSnapshot | None) -> RunSnapshot:
+    def _reuse_unchanged(self, new: RunSnapshot, old: RunSnapshot | None) -> RunSnapshot:
         """The old one, or its parts, where the new one looks the same, as a live reader does."""
         if old is None:
             self._versions += 1

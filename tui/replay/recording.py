@@ -21,7 +21,7 @@ from tui.state.snapshot import RunSnapshot
 
 Seconds = NDArray[np.float64]
 
-MOST_SECONDS: Final = 10 * 365 * 86400.0
+MAX_SECONDS: Final = 10 * 365 * 86400.0
 """No training took longer; a time that says so is wrong."""
 
 
@@ -66,8 +66,8 @@ class Recording:
             status = Status(epochs=self.status.epochs, threads=self.status.threads, heartbeat=self.queued)
             return self._snapshot(status, State.QUEUED, -math.inf)
         gone = now - self.started
-        step = _count(self.step_seconds, gone)
-        epoch = _count(self.epoch_seconds, gone)
+        step = _count_until(self.step_seconds, gone)
+        epoch = _count_until(self.epoch_seconds, gone)
         rates = self.epochs[min(epoch, len(self.epochs) - 1) :][:1]
         status = msgspec.structs.replace(
             self.status,
@@ -83,7 +83,7 @@ class Recording:
         return self._snapshot(status, State.RUNNING, gone)
 
     def _snapshot(self, status: Status, state: State, gone: float) -> RunSnapshot:
-        step = _count(self.step_seconds, gone)
+        step = _count_until(self.step_seconds, gone)
         return RunSnapshot(
             self.run,
             self.file,
@@ -91,9 +91,9 @@ class Recording:
             state,
             self.steps[:step],
             self.losses[:step],
-            self.epochs[: _count(self.epoch_seconds, gone)],
-            self.sheets[: _count(self.sheet_seconds, gone)],
-            self.strips[: _count(self.strip_seconds, gone)],
+            self.epochs[: _count_until(self.epoch_seconds, gone)],
+            self.sheets[: _count_until(self.sheet_seconds, gone)],
+            self.strips[: _count_until(self.strip_seconds, gone)],
         )
 
 
@@ -110,17 +110,17 @@ def read_recording(info: RunInfo) -> Recording:
     tail.poll()
     epochs = tuple(tail.epochs)
     ends = _ascending([record.elapsed for record in epochs])
-    total = max([_sensible(status.elapsed), _sensible(tail.last_elapsed), *ends.tolist()[-1:]])
+    total = max([_clamped(status.elapsed), _clamped(tail.last_elapsed), *ends.tolist()[-1:]])
     step_ends = [0.0, *(float(record.step) for record in epochs)]
     step_times = [0.0, *ends]
     last = float(tail.steps[-1]) if len(tail.steps) else 0.0
     if last > step_ends[-1]:
         step_ends.append(last)
-        step_times.append(max(step_times[-1], _sensible(tail.last_elapsed)))
-    queued = _queued(info)
+        step_times.append(max(step_times[-1], _clamped(tail.last_elapsed)))
+    queued = _queued_at(info)
     # Pauses between attempts are not recorded: the run is taken to have trained without one, up to its end.
     ended = status.heartbeat
-    if not (math.isfinite(ended) and total <= ended - queued <= MOST_SECONDS):
+    if not (math.isfinite(ended) and total <= ended - queued <= MAX_SECONDS):
         ended = queued + total
     times = {record.epoch: float(end) for record, end in zip(epochs, ends, strict=True)}
     sheets, strips = tuple(run.sample_sheets()), tuple(run.reverse_strips())
@@ -138,9 +138,9 @@ def read_recording(info: RunInfo) -> Recording:
         epochs=epochs,
         epoch_seconds=ends,
         sheets=sheets,
-        sheet_seconds=_when_drawn(sheets, times, total, ended - total),
+        sheet_seconds=_image_seconds(sheets, times, total, ended - total),
         strips=strips,
-        strip_seconds=_when_drawn(strips, times, total, ended - total),
+        strip_seconds=_image_seconds(strips, times, total, ended - total),
     )
 
 
@@ -169,7 +169,7 @@ def find_recordings(root: Path, selectors: Sequence[str]) -> list[Recording]:
     return sorted(tracks, key=lambda track: (track.queued, track.run.id))
 
 
-def _queued(info: RunInfo) -> float:
+def _queued_at(info: RunInfo) -> float:
     from datetime import datetime
 
     try:
@@ -180,7 +180,7 @@ def _queued(info: RunInfo) -> float:
         ) from error
 
 
-def _when_drawn(
+def _image_seconds(
     images: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
 ) -> Seconds:
     """When pictures were there, in seconds of training.
@@ -203,13 +203,13 @@ def _when_drawn(
 
 
 def _ascending(seconds: Sequence[float]) -> Seconds:
-    return np.maximum.accumulate(np.array([_sensible(one) for one in seconds], dtype=np.float64))
+    return np.maximum.accumulate(np.array([_clamped(one) for one in seconds], dtype=np.float64))
 
 
-def _sensible(seconds: float) -> float:
-    return min(max(0.0, seconds), MOST_SECONDS) if math.isfinite(seconds) else 0.0
+def _clamped(seconds: float) -> float:
+    return min(max(0.0, seconds), MAX_SECONDS) if math.isfinite(seconds) else 0.0
 
 
-def _count(seconds: Seconds, gone: float) -> int:
+def _count_until(seconds: Seconds, gone: float) -> int:
     """How many of them are not later."""
     return int(np.searchsorted(seconds, gone, side="right"))

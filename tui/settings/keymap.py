@@ -22,15 +22,15 @@ def keys_of_command(command: Command, keymap: Mapping[str, str]) -> tuple[str, .
         command: the command.
         keymap: keys by command id, where they differ from the usual ones.
     """
-    return _spelled(keymap.get(command.id) or command.keys)
+    return _normalized(keymap.get(command.id) or command.keys)
 
 
-def is_usual(command: Command, keymap: Mapping[str, str]) -> bool:
+def is_default(command: Command, keymap: Mapping[str, str]) -> bool:
     """Whether a command has the keys that it came with."""
-    return keys_of_command(command, keymap) == _spelled(command.keys)
+    return keys_of_command(command, keymap) == _normalized(command.keys)
 
 
-def with_added_key(
+def rebound_keys(
     command: Command, key: str, keymap: Mapping[str, str], *, more: bool = False
 ) -> tuple[str, ...]:
     """The keys of a command once it is given one; escape stays, because it always leads out.
@@ -57,10 +57,10 @@ def conflict(command: Command, key: str, keymap: Mapping[str, str]) -> str:
     (section,) = (name for name, commands in SECTIONS.items() if command in commands)
     if command in NEW_RUN and (key_to_character(key) or "\0").isprintable():
         return "is text in a form; a function key, or one with ctrl, is not"
-    for other in _beside(section):
+    for other in _active_with(section):
         if other is command or key not in keys_of_command(other, keymap):
             continue
-        came_with_both = key in _spelled(command.keys) and key in _spelled(other.keys)
+        came_with_both = key in _normalized(command.keys) and key in _normalized(other.keys)
         if not came_with_both:
             return f"is in use by {other.id}: {other.text}"
     return ""
@@ -88,7 +88,7 @@ def save_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) ->
     return ""
 
 
-def _beside(section: str) -> Iterator[Command]:
+def _active_with(section: str) -> Iterator[Command]:
     """The commands that a key could be for while those of a section are there."""
     if section in ON_ALL:
         yield from ALL
@@ -97,5 +97,5 @@ def _beside(section: str) -> Iterator[Command]:
         yield from SECTIONS[name]
 
 
-def _spelled(keys: str) -> tuple[str, ...]:
+def _normalized(keys: str) -> tuple[str, ...]:
     return tuple(binding.key for binding in Binding.make_bindings([Binding(keys, "")]))

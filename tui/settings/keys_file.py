@@ -8,7 +8,7 @@ from core.errors import UserError
 from tui.commands import ALL
 
 
-def keys_file(environment: Mapping[str, str] = os.environ) -> Path:
+def keys_path(environment: Mapping[str, str] = os.environ) -> Path:
     """Where `keys.toml` is looked for: in the folder that XDG gives for configuration."""
     home = environment.get("XDG_CONFIG_HOME") or Path(environment.get("HOME", "~")).expanduser() / ".config"
     return Path(home) / "ddpm-tui" / "keys.toml"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-FOLDERS: Final = "folders"
-SETTINGS: Final = "settings.toml"
-THEME: Final = "theme"
+FOLDERS_FILE: Final = "folders"
+SETTINGS_FILE: Final = "settings.toml"
+OLD_THEME_FILE: Final = "theme"
 """The file that kept the theme's name before it was a setting like the others."""
-MOST_FOLDERS: Final = 9
+MAX_FOLDERS: Final = 9
 ThemeName = Literal["dark", "light", "colour-blind", "monochrome"]
 THEME_NAMES: Final[tuple[ThemeName, ...]] = get_args(ThemeName)
 ImageMode = Literal["auto", "kitty", "truecolor", "256", "16", "ascii"]
@@ -38,7 +38,7 @@ class Settings:
     refresh: float = 1.0
 
 
-def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
+def state_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """Where all this is kept: in the folder that XDG gives for what a program remembers."""
     home = environment.get("XDG_STATE_HOME")
     base = Path(home) if home else Path(environment.get("HOME", "~")).expanduser() / ".local" / "state"
@@ -47,7 +47,7 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 def has_settings(folder: Path) -> bool:
     """Whether anything was ever chosen; a look that needs nothing of what reads settings."""
-    return any((folder / name).exists() for name in (SETTINGS, THEME))
+    return any((folder / name).exists() for name in (SETTINGS_FILE, OLD_THEME_FILE))
 
 
 def read_folders(folder: Path | None) -> list[str]:
@@ -59,8 +59,8 @@ def read_folders(folder: Path | None) -> list[str]:
     if folder is None:
         return []
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        lines = (folder / FOLDERS).read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if line][:MOST_FOLDERS]
+        lines = (folder / FOLDERS_FILE).read_text(encoding="utf-8").splitlines()
+        return [line for line in lines if line][:MAX_FOLDERS]
     return []
 
 
@@ -71,4 +71,4 @@ def remember_folder(folder: Path | None, pictures: str) -> None:
     folders = [pictures, *(one for one in read_folders(folder) if one != pictures)]
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / FOLDERS).write_text("".join(f"{one}\n" for one in folders), encoding="utf-8")
+        (folder / FOLDERS_FILE).write_text("".join(f"{one}\n" for one in folders), encoding="utf-8")

@@ -8,11 +8,11 @@ import msgspec
 
 from core.config.load import Table, decode, read_toml
 from core.errors import UserError
-from tui.settings.schema import SETTINGS, THEME, THEME_NAMES, ImageMode, Settings, ThemeName
+from tui.settings.schema import OLD_THEME_FILE, SETTINGS_FILE, THEME_NAMES, ImageMode, Settings, ThemeName
 from tui.settings.toml_edit import set_value
 
 REFRESH: Final = (0.1, 10.0)
-LONGEST_NAME: Final = 40
+MAX_THEME_BYTES: Final = 40
 """Bytes of the old file of a theme; no name is longer."""
 EXPECTED: Final = {
     "theme": f"{', '.join(THEME_NAMES[:-1])} or {THEME_NAMES[-1]}",
@@ -34,7 +34,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
     """The settings, and what is wrong in their file, a line each; a setting that is wrong is as if never changed."""
-    if folder is None or not (path := folder / SETTINGS).exists():
+    if folder is None or not (path := folder / SETTINGS_FILE).exists():
         return Settings(), ()
     try:
         table = read_toml(path)
@@ -43,13 +43,13 @@ def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
     settings, problems = Settings(), []
     for key, value in table.items():
         try:
-            settings = replace(settings, **{key: checked({key: value}, source=str(path))[key]})
+            settings = replace(settings, **{key: validated({key: value}, source=str(path))[key]})
         except UserError as error:
             problems.append(str(error))
     return settings, tuple(problems)
 
 
-def checked(table: Table, *, source: str) -> Table:
+def validated(table: Table, *, source: str) -> Table:
     """Settings as they are meant, from a table of some of them.
 
     Raises:
@@ -67,14 +67,14 @@ def checked(table: Table, *, source: str) -> Table:
     return {key: known[key] for key in table}
 
 
-def settings_at_start(folder: Path) -> tuple[Settings, tuple[str, ...]]:
+def load_settings(folder: Path) -> tuple[Settings, tuple[str, ...]]:
     """As `read_settings`, once the theme is taken over from the file of its own that first kept it."""
-    wrong = _carry_theme(folder)
+    wrong = _migrate_theme(folder)
     settings, problems = read_settings(folder)
     return settings, tuple(dict.fromkeys((*wrong, *problems)))
 
 
-def _carry_theme(folder: Path) -> tuple[str, ...]:
+def _migrate_theme(folder: Path) -> tuple[str, ...]:
     """Make the theme a setting like the others; then the file of its own is gone.
 
     Returns:
@@ -82,13 +82,13 @@ def _carry_theme(folder: Path) -> tuple[str, ...]:
     """
     from core.files.untrusted import open_regular
 
-    old, path = folder / THEME, folder / SETTINGS
+    old, path = folder / OLD_THEME_FILE, folder / SETTINGS_FILE
     if not old.exists():
         return ()
     try:
         if not (path.exists() and "theme" in read_toml(path)):
             with open_regular(old) as file:
-                name = file.read(LONGEST_NAME).decode(errors="replace").strip().removeprefix("ddpm-")
+                name = file.read(MAX_THEME_BYTES).decode(errors="replace").strip().removeprefix("ddpm-")
             if name not in THEME_NAMES:
                 return (f"{old}: {name!r}: expected {EXPECTED['theme']}; delete it, and choose a theme",)
             set_value(path, "theme", name)
@@ -96,7 +96,7 @@ def _carry_theme(folder: Path) -> tuple[str, ...]:
     except UserError as error:
         return (str(error),)
     except OSError as error:
-        return (f"{old}: cannot be taken over into {SETTINGS} ({error.strerror or error})",)
+        return (f"{old}: cannot be taken over into {SETTINGS_FILE} ({error.strerror or error})",)
     return ()
 
 
@@ -112,7 +112,7 @@ def write_settings(folder: Path | None, before: Settings, after: Settings) -> st
         for key in EXPECTED:
             value: Any = getattr(after, key)
             if value != getattr(before, key):
-                set_value(folder / SETTINGS, key, value)
+                set_value(folder / SETTINGS_FILE, key, value)
     except UserError as error:
         return str(error)
     return ""

@@ -10,7 +10,7 @@ from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_variables
 PREFIX: Final = "ddpm-"
 
 
-def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
+def _muted_variables(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
     """What steps back: small print and scroll bars.
 
     Textual's own muted text is a share of the foreground, which needs a background to be mixed with.
@@ -41,7 +41,7 @@ DARK: Final = Theme(
     surface="#151A21",
     panel="#222A34",
     dark=True,
-    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F", "#364250", "#0E1116")},
+    variables={**series_variables(ON_DARK), **_muted_variables("#8792A0", "#59636F", "#364250", "#0E1116")},
 )
 
 LIGHT: Final = Theme(
@@ -57,7 +57,7 @@ LIGHT: Final = Theme(
     surface="#F3F1EA",
     panel="#E2DFD4",
     dark=False,
-    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
+    variables={**series_variables(ON_LIGHT), **_muted_variables("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
 )
 
 COLOR_BLIND: Final = Theme(
@@ -74,7 +74,7 @@ COLOR_BLIND: Final = Theme(
     panel="#27303A",
     dark=True,
     variables={
-        **_quiet("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
+        **_muted_variables("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
         **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
     },
 )
@@ -94,7 +94,7 @@ MONOCHROME: Final = Theme(
     panel="#2A2A2A",
     dark=True,
     variables={
-        **_quiet("#929292", "#626262", "#444444", "#0C0C0C"),
+        **_muted_variables("#929292", "#626262", "#444444", "#0C0C0C"),
         **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
     },
 )
@@ -117,7 +117,7 @@ def short_name(full: str) -> ThemeName:
     return next((name for name in THEME_NAMES if full == full_name(name)), THEME_NAMES[0])
 
 
-def following(full: str) -> ThemeName:
+def next_theme(full: str) -> ThemeName:
     """The theme after one; the first one after a theme that is not ours."""
     ours = [theme.name for theme in THEMES]
     return THEME_NAMES[(ours.index(full) + 1) % len(ours) if full in ours else 0]

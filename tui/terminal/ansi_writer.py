@@ -7,9 +7,9 @@ from typing import Final
 from tui.terminal.cell_style import PLAIN, CellStyle, Row, sgr_delta
 from tui.terminal.image_updates import Cell
 
-SIMPLE: Final = re.compile(r"[ -~─-▟⠀-⣿]*")
+SINGLE_WIDTH: Final = re.compile(r"[ -~─-▟⠀-⣿]*")
 """Characters of which every terminal thinks that they take one cell."""
-_REACH: Final = 3
+_MAX_REWRITTEN_GAP: Final = 3
 """So many cells that are as they should be are written again rather than leapt over: the leap is as long."""
 
 
@@ -18,7 +18,7 @@ class AnsiWriter:
 
     def __init__(self, cursor: tuple[int, int] | None, look: CellStyle | None) -> None:
         self.cursor = cursor
-        self.look = look
+        self.style = look
         self.parts: list[str] = []
 
     @property
@@ -26,7 +26,7 @@ class AnsiWriter:
         """How many characters were written."""
         return sum(map(len, self.parts))
 
-    def row(self, y: int, wanted: Row, shown: Row) -> None:
+    def write_row(self, y: int, wanted: Row, shown: Row) -> None:
         """Write the cells of a row that differ from what is shown."""
         characters, looks = wanted
         if characters == shown[0] and looks == shown[1]:
@@ -42,7 +42,7 @@ class AnsiWriter:
                 self.parts.append("".join(characters[at:last]))
                 at = last
             # Behind the last column a terminal may wait or not, and about some characters it may think otherwise.
-            known = end < len(characters) and SIMPLE.fullmatch("".join(characters[start:end]))
+            known = end < len(characters) and SINGLE_WIDTH.fullmatch("".join(characters[start:end]))
             self.cursor = (end, y) if known else None
 
     def write_run(self, look: CellStyle, places: Iterable[Cell], wanted: dict[int, Row]) -> None:
@@ -64,12 +64,12 @@ class AnsiWriter:
         """Leave a plain look behind, where anything was written."""
         if self.parts:
             self.parts.append("\x1b[m")
-            self.look = PLAIN
+            self.style = PLAIN
 
     def _set_style(self, look: CellStyle) -> None:
-        if look != self.look:
-            self.parts.append(sgr_delta(self.look, look))
-            self.look = look
+        if look != self.style:
+            self.parts.append(sgr_delta(self.style, look))
+            self.style = look
 
     def _move_to(self, x: int, y: int) -> None:
         if self.cursor == (x, y):
@@ -88,7 +88,7 @@ def _changed(wanted: Row, shown: Row) -> Iterator[tuple[int, int]]:
         # The second half of a wide character goes with the first; of a cell never written nothing is known.
         if cell == before or not cell[0]:
             continue
-        if start >= 0 and x - end <= _REACH and all(characters[end:x]):
+        if start >= 0 and x - end <= _MAX_REWRITTEN_GAP and all(characters[end:x]):
             end = x + 1
         else:
             if start >= 0:

@@ -37,7 +37,7 @@ IMAGE_RATE_RESERVE: Final = 100_000
 """Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""
 IMAGE_FRAME_SECONDS: Final = 0.1
 """Between the parts of a picture that is sent in parts."""
-WAITING: Final = 4
+MAX_BACKLOG: Final = 4
 """So many writes may wait in Textual's own queue."""
 RETRY_SECONDS: Final = 0.02
 _MOUSE: Final = re.compile(r"\x1b\[<[-\d;]*[mM]")
@@ -54,25 +54,27 @@ class DiffDriver(_Base):
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
-        self.painted = ScreenBuffer()
-        self._rate = bandwidth_limit()
+        self.screen_buffer = ScreenBuffer()
+        self._bytes_per_second = bandwidth_limit()
         self._has_screen = False
-        self._asking = threading.RLock()  # a signal that suspends may come while the screen is given back
-        self._synced = False
-        self._free_at = 0.0
-        self._spare, self._counted_at = float(IMAGE_RATE_RESERVE), time.monotonic()
-        self._again: asyncio.TimerHandle | None = None
+        self._detect_lock = (
+            threading.RLock()
+        )  # a signal that suspends may come while the screen is given back
+        self._supports_sync = False
+        self._line_free_at = 0.0
+        self._image_budget, self._budget_updated_at = float(IMAGE_RATE_RESERVE), time.monotonic()
+        self._retry_timer: asyncio.TimerHandle | None = None
 
     def write(self, data: str) -> None:
         if data in (SYNC_START, SYNC_END):
-            self._synced = True  # Textual has found that the terminal understands it
-        elif self.painted.write(data):
+            self._supports_sync = True  # Textual has found that the terminal understands it
+        elif self.screen_buffer.write(data):
             self._send_or_wait()
         else:
             self._send()
             super().write(data)
             if not is_mode(data):
-                self.painted.invalidate()
+                self.screen_buffer.invalidate()
 
     def start_application_mode(self) -> None:
         super().start_application_mode()  # type: ignore[no-untyped-call]
@@ -80,7 +82,7 @@ class DiffDriver(_Base):
 
     def stop_application_mode(self) -> None:
         """Give the terminal back, without pictures of ours in it."""
-        with self._asking:
+        with self._detect_lock:
             self._has_screen = False
             if self.placements is not None and (codes := self.placements.undo()):
                 super().write(codes)
@@ -89,11 +91,11 @@ class DiffDriver(_Base):
     @property
     def placements(self) -> "Placements | None":
         """The places of pictures that the terminal draws itself; None where it draws none."""
-        return self.painted.placements
+        return self.screen_buffer.placements
 
     @placements.setter
     def placements(self, placements: "Placements | None") -> None:
-        self.painted.placements = placements
+        self.screen_buffer.placements = placements
 
     def detect_kitty(self) -> str:
         """Ask the terminal whether it draws pictures itself, and wait for its answer; not in the loop's thread.
@@ -107,7 +109,7 @@ class DiffDriver(_Base):
 
         from tui.terminal.kitty import detect
 
-        with self._asking:
+        with self._detect_lock:
             key_thread = getattr(self, "_key_thread", None)
             if not self._has_screen or key_thread is None:
                 return detect.NO_TERMINAL
@@ -131,38 +133,38 @@ class DiffDriver(_Base):
 
     def invalidate(self) -> None:
         """The terminal may have lost what it showed, as when its size changes."""
-        self.painted.invalidate()
+        self.screen_buffer.invalidate()
 
     def _send_or_wait(self) -> None:
-        wait = self._free_at - time.monotonic()
-        if wait <= 0 and self._is_free():
+        wait = self._line_free_at - time.monotonic()
+        if wait <= 0 and self._has_capacity():
             self._send()
-            if self.painted.is_dirty() or (self.placements is not None and self.placements.waits):
-                self._retry_in(IMAGE_FRAME_SECONDS)
+            if self.screen_buffer.is_dirty() or (self.placements is not None and self.placements.has_unsent):
+                self._retry_after(IMAGE_FRAME_SECONDS)
         else:
-            self._retry_in(max(wait, RETRY_SECONDS))
+            self._retry_after(max(wait, RETRY_SECONDS))
 
-    def _retry_in(self, seconds: float) -> None:
-        if self._again is None:
-            self._again = asyncio.get_running_loop().call_later(seconds, self._retry)
+    def _retry_after(self, seconds: float) -> None:
+        if self._retry_timer is None:
+            self._retry_timer = asyncio.get_running_loop().call_later(seconds, self._retry)
 
     def _retry(self) -> None:
-        self._again = None
+        self._retry_timer = None
         self._send_or_wait()
 
-    def _is_free(self) -> bool:
+    def _has_capacity(self) -> bool:
         """Whether what was sent has been taken; the terminal's own buffer is all that we can see of the line."""
         thread = getattr(self, "_writer_thread", None)
-        return thread is None or thread._queue.qsize() < WAITING
+        return thread is None or thread._queue.qsize() < MAX_BACKLOG
 
     def _send(self) -> None:
-        room = self._room()
+        room = self._available_image_budget()
         images = self._image_updates(room)
-        if data := images + self.painted.flush(room - len(images)):
-            framed = f"{SYNC_START}{data}{SYNC_END}" if self._synced else data
+        if data := images + self.screen_buffer.flush(room - len(images)):
+            framed = f"{SYNC_START}{data}{SYNC_END}" if self._supports_sync else data
             taken = len(framed.encode())
-            self._free_at = max(time.monotonic(), self._free_at) + taken / self._rate
-            self._spare = max(self._spare - taken, -self._image_rate * IMAGE_FRAME_SECONDS)
+            self._line_free_at = max(time.monotonic(), self._line_free_at) + taken / self._bytes_per_second
+            self._image_budget = max(self._image_budget - taken, -self._image_rate * IMAGE_FRAME_SECONDS)
             super().write(framed)
 
     def _image_updates(self, room: int) -> str:
@@ -172,20 +174,22 @@ class DiffDriver(_Base):
         from tui.terminal.kitty.detect import cell_size
 
         self.placements.cell = cell_size(self.fileno)
-        return self.placements.pending(self.painted.colors, room)
+        return self.placements.pending(self.screen_buffer.colors, room)
 
     @property
     def _image_rate(self) -> int:
         """Bytes a second that pictures get, of what texts leave."""
-        local = self._rate == LOCAL_RATE
+        local = self._bytes_per_second == LOCAL_RATE
         return PIXEL_RATE if local and self.placements is not None and any(self.placements) else IMAGE_RATE
 
-    def _room(self) -> int:
+    def _available_image_budget(self) -> int:
         """Bytes that pictures may take by now; none rather than so few that single cells would flicker."""
         now, rate = time.monotonic(), self._image_rate
-        self._spare = min(IMAGE_RATE_RESERVE, self._spare + rate * (now - self._counted_at))
-        self._counted_at = now
-        return int(self._spare) if self._spare >= rate * IMAGE_FRAME_SECONDS / 2 else 0
+        self._image_budget = min(
+            IMAGE_RATE_RESERVE, self._image_budget + rate * (now - self._budget_updated_at)
+        )
+        self._budget_updated_at = now
+        return int(self._image_budget) if self._image_budget >= rate * IMAGE_FRAME_SECONDS / 2 else 0
 
 
 @cache

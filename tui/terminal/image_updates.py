@@ -14,20 +14,20 @@ from typing import Final
 
 from tui.terminal.cell_style import CellStyle, Row
 
-HALF: Final = "▀"
+HALF_BLOCK: Final = "▀"
 CELL_BYTES: Final = 12
 """What a cell of noise takes, about: a leap, a half-block, and its share of naming the colours."""
 Cell = tuple[int, int]
 """Row and column of a cell."""
-_IMAGE: Final = frozenset({HALF, " "})
+_IMAGE_CHARACTERS: Final = frozenset({HALF_BLOCK, " "})
 _SCATTER: Final = 0x9E3779B1
 _LUMA: Final = (0.299, 0.587, 0.114)
-_DARK: Final = (0, 95, 135, 175, 215, 255)
+_CUBE_LEVELS: Final = (0, 95, 135, 175, 215, 255)
 
 
 def image_cells(wanted: Row, shown: Row) -> list[int]:
     """The columns in which half-blocks and blanks take the place of half-blocks and blanks that look otherwise."""
-    if HALF not in wanted[0] and HALF not in shown[0]:
+    if HALF_BLOCK not in wanted[0] and HALF_BLOCK not in shown[0]:
         return []
     return [
         x
@@ -35,8 +35,8 @@ def image_cells(wanted: Row, shown: Row) -> list[int]:
             zip(wanted[0], shown[0], wanted[1], shown[1], strict=True)
         )
         if (look != old or cell != before)
-        and cell in _IMAGE
-        and before in _IMAGE
+        and cell in _IMAGE_CHARACTERS
+        and before in _IMAGE_CHARACTERS
         and not (look.attributes or old.attributes)
     ]
 
@@ -68,7 +68,9 @@ def group_by_style(cells: Iterable[Cell], wanted: dict[int, Row]) -> list[tuple[
     return sorted(found.items())
 
 
-def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], images: int) -> int:
+def count_text_changes(
+    rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], images: int
+) -> int:
     """How many cells change that are no picture's."""
     changed = 0
     for y in rows:
@@ -84,7 +86,7 @@ def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, 
 def _brightness(cell: str, look: CellStyle) -> tuple[float, float]:
     """Of the upper and the lower half of a cell, 0 to 255."""
     bottom = _luma(look.background)
-    return (_luma(look.color) if cell == HALF else bottom), bottom
+    return (_luma(look.foreground) if cell == HALF_BLOCK else bottom), bottom
 
 
 def _luma(color: str) -> float:
@@ -100,7 +102,7 @@ def _luma(color: str) -> float:
         return 8.0 + 10 * (number - 232)
     if number >= 16:
         red, rest = divmod(number - 16, 36)
-        return _weighted([_DARK[red], _DARK[rest // 6], _DARK[rest % 6]])
+        return _weighted([_CUBE_LEVELS[red], _CUBE_LEVELS[rest // 6], _CUBE_LEVELS[rest % 6]])
     level = 255 if number >= 8 else 170
     return _weighted([level * (number >> bit & 1) for bit in range(3)])
 

@@ -16,7 +16,7 @@ from typing import Final
 ENTERED: Final = b"t"
 LEFT: Final = b"g"
 
-_SAID: Final = re.compile(rb"\x1b[^\n]*\n|[tg]")
+_MESSAGE: Final = re.compile(rb"\x1b[^\n]*\n|[tg]")
 _RESTORE: Final = (
     b"\x1b[?2004l\x1b[?7h\x1b[?2048l"  # pasting in brackets, lines that do not wrap, sizes told in line
     b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?1016l"  # the mouse
@@ -31,7 +31,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     state, undo = LEFT, b""
     while said := os.read(0, 1024):
-        for word in _SAID.findall(said):
+        for word in _MESSAGE.findall(said):
             state, undo = (word, undo) if word in (ENTERED, LEFT) else (state, word.rstrip())
     if state == ENTERED:
         with contextlib.suppress(OSError, termios.error):  # the terminal may be gone as well

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
 
-from tui.terminal.ansi_writer import SIMPLE, AnsiWriter
+from tui.terminal.ansi_writer import SINGLE_WIDTH, AnsiWriter
 from tui.terminal.cell_style import PLAIN, CellStyle, Row, for_blank, style_of
 from tui.terminal.image_updates import (
     CELL_BYTES,
     Cell,
+    count_text_changes,
     group_by_style,
     image_cells,
     largest_errors,
-    texts_changed,
 )
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ _TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m([^\x1b\n]*)(?:\x1b\[0m)?|([^\x1b\n
 """A style with its text, and its end, as Textual writes it; or text without a style."""
 _CELLS: Final = re.compile(r"(?:\x1b\[[0-9;]*m|[^\x00-\x1f\x7f-\x9f]+)*\n?")
 _MODE: Final = re.compile(r"(?:\x1b\[\?(?:25|100\d|1015|1016|2004|2048)[hl]|\x1b\[\?\d+\$p)+")
-FEW: Final = 64
+MIN_GROUPED_CELLS: Final = 64
 """With fewer cells of pictures than these it is not worth while to look for the shorter way to send them."""
-ANOTHER_SCREEN: Final = 6
+NEW_SCREEN_RATIO: Final = 6
 """One cell in so many is text that changes: another screen is shown."""
 
 
@@ -48,11 +48,11 @@ class ScreenBuffer:
         """The terminal may show anything: all that comes is sent, until it is known again."""
         self._wanted: dict[int, Row] = {}
         self._shown: dict[int, Row] = {}
-        self._pieces: dict[int, list[tuple[int, int, str]]] = {}
+        self._known_pieces: dict[int, list[tuple[int, int, str]]] = {}
         self._dirty: set[int] = set()
         self._cursor: tuple[int, int] | None = None
         self._wanted_cursor: tuple[int, int] | None = None
-        self._look: CellStyle | None = None
+        self._style: CellStyle | None = None
 
     def write(self, data: str) -> bool:
         """Read cells that were written; False for what is not made of cells alone, of which nothing is read."""
@@ -77,13 +77,13 @@ class ScreenBuffer:
             room: bytes that may be of pictures, about; what has no room waits for the next time, see `waits`. None
                 sends all.
         """
-        wanted = {y: self._as_written(y) for y in self._dirty}
+        wanted = {y: self._target_row(y) for y in self._dirty}
         cells = [(y, x) for y, row in wanted.items() for x in image_cells(row, self._shown[y])]
-        sent = self._flush_cells(cells, wanted, room)
+        sent = self._select_cells(cells, wanted, room)
         waiting = set(cells).difference(sent) if len(sent) < len(cells) else set()
-        pen = self._flush_all(wanted) if not waiting else None
-        if len(sent) >= FEW or waiting:
-            apart = self._flush_text_first(cells, sent, wanted)
+        pen = self._write_rows(wanted) if not waiting else None
+        if len(sent) >= MIN_GROUPED_CELLS or waiting:
+            apart = self._write_text_first(cells, sent, wanted)
             pen = apart if pen is None or apart.length < pen.length else pen
         assert pen is not None  # nothing waits, or it was written apart
         self._commit(waiting, wanted)
@@ -91,7 +91,7 @@ class ScreenBuffer:
         if self._wanted_cursor is not None:
             pen.move(self._wanted_cursor)
         self._wanted_cursor = None
-        self._cursor, self._look = pen.cursor, pen.look
+        self._cursor, self._style = pen.cursor, pen.style
         return "".join(pen.parts)
 
     def is_dirty(self) -> bool:
@@ -100,37 +100,37 @@ class ScreenBuffer:
 
     def colors(self) -> set[str]:
         """The colours of all texts, among which are those of placeholders, that name pictures."""
-        return {look.color for _, looks in self._wanted.values() for look in looks}
+        return {look.foreground for _, looks in self._wanted.values() for look in looks}
 
-    def _as_written(self, y: int) -> Row:
+    def _target_row(self, y: int) -> Row:
         """A row as it is written, which is shorter where the terminal draws pictures itself."""
         row = self._wanted[y]
         return row if self.placements is None else (self.placements.inherited(*row), row[1])
 
-    def _flush_cells(self, cells: list[Cell], wanted: dict[int, Row], room: int | None) -> list[Cell]:
+    def _select_cells(self, cells: list[Cell], wanted: dict[int, Row], room: int | None) -> list[Cell]:
         """The cells of pictures that are sent now."""
         if room is None or CELL_BYTES * len(cells) <= room:
             return cells
-        texts = texts_changed(self._dirty, wanted, self._shown, len(cells))
-        if ANOTHER_SCREEN * texts > sum(len(row[0]) for row in self._wanted.values()):
+        texts = count_text_changes(self._dirty, wanted, self._shown, len(cells))
+        if NEW_SCREEN_RATIO * texts > sum(len(row[0]) for row in self._wanted.values()):
             return cells  # remains of the old screen would be in the way of the new one's texts
         return largest_errors(cells, wanted, self._shown, room // CELL_BYTES)
 
-    def _flush_all(self, wanted: dict[int, Row]) -> AnsiWriter:
+    def _write_rows(self, wanted: dict[int, Row]) -> AnsiWriter:
         """All that is to be written, row by row."""
-        pen = AnsiWriter(self._cursor, self._look)
+        pen = AnsiWriter(self._cursor, self._style)
         for y in sorted(self._dirty):
-            pen.row(y, wanted[y], self._shown[y])
+            pen.write_row(y, wanted[y], self._shown[y])
         return pen
 
-    def _flush_text_first(self, cells: list[Cell], sent: list[Cell], wanted: dict[int, Row]) -> AnsiWriter:
+    def _write_text_first(self, cells: list[Cell], sent: list[Cell], wanted: dict[int, Row]) -> AnsiWriter:
         """Texts row by row, then of the cells of pictures those that are sent, look by look."""
-        pen = AnsiWriter(self._cursor, self._look)
+        pen = AnsiWriter(self._cursor, self._style)
         texts = {y: (characters.copy(), looks.copy()) for y, (characters, looks) in wanted.items()}
         for y, x in cells:
             texts[y][0][x], texts[y][1][x] = self._shown[y][0][x], self._shown[y][1][x]
         for y in sorted(self._dirty):
-            pen.row(y, texts[y], self._shown[y])
+            pen.write_row(y, texts[y], self._shown[y])
         for look, places in group_by_style(sent, wanted):
             pen.write_run(look, places, wanted)
         return pen
@@ -147,7 +147,7 @@ class ScreenBuffer:
     def _end_if_known(self, x: int, y: int, text: str) -> int | None:
         """Where a piece ends that was written there before, and not over since; None for any other."""
         return next(
-            (end for start, end, known in self._pieces.get(y, ()) if start == x and known == text), None
+            (end for start, end, known in self._known_pieces.get(y, ()) if start == x and known == text), None
         )
 
     def _read(self, x: int, y: int, text: str) -> int:
@@ -155,16 +155,16 @@ class ScreenBuffer:
         looks: list[CellStyle] = []
         for style, styled, plain in _TOKEN.findall(text):
             characters = styled or plain
-            if len(characters) == 1 and SIMPLE.fullmatch(characters):
+            if len(characters) == 1 and SINGLE_WIDTH.fullmatch(characters):
                 cells.append(characters)
                 looks.append(_style_of(style, blank=characters == " "))
             elif characters:
-                found = list(characters) if SIMPLE.fullmatch(characters) else _cells(characters)
+                found = list(characters) if SINGLE_WIDTH.fullmatch(characters) else _cells(characters)
                 cells += found
                 looks += [_style_of(style, blank=characters.isspace())] * len(found)
         end = self._put(x, y, cells, looks)
-        kept = [piece for piece in self._pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
-        self._pieces[y] = [*kept, (x, end, text)] if end > x else kept
+        kept = [piece for piece in self._known_pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
+        self._known_pieces[y] = [*kept, (x, end, text)] if end > x else kept
         return end
 
     def _put(self, x: int, y: int, cells: list[str], looks: list[CellStyle]) -> int:

@@ -25,7 +25,7 @@ def exit_with_terminal(handle: int) -> None:
     Args:
         handle: of the terminal, which must be one now.
     """
-    threading.Thread(target=_watch, args=(handle,), name="terminal-watch", daemon=True).start()
+    threading.Thread(target=_watch_terminal, args=(handle,), name="terminal-watch", daemon=True).start()
 
 
 def exit_with_server(handle: int) -> None:
@@ -47,7 +47,7 @@ def _watch_pipe(handle: int) -> None:
     os._exit(EXIT_HUNG_UP)
 
 
-def _watch(handle: int) -> None:
+def _watch_terminal(handle: int) -> None:
     while os.isatty(handle):
         time.sleep(POLL_SECONDS)
     os._exit(EXIT_HUNG_UP)

@@ -8,7 +8,7 @@ from textual.await_complete import AwaitComplete
 from textual.screen import Screen
 
 
-class CoveredScreensApp(App[None]):
+class CoveredScreensMixin(App[None]):
     """An app in which a screen that others cover wholly is no longer current, and a closed one leaves nothing behind.
 
     Textual takes the screen below the one on top for visible even where that is opaque, and draws the whole of the

@@ -16,33 +16,33 @@ class StripWidget(Widget):
     """
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
-        self._ground: Style | None = None
-        self._parts_styles: dict[tuple[tuple[str, ...], bool], Style] = {}
+        self._cached_rich_style: Style | None = None
+        self._cached_component_styles: dict[tuple[tuple[str, ...], bool], Style] = {}
         super().__init__(name=name, id=id, classes=classes)
 
     @property
     def rich_style(self) -> Style:
         """The style of the ground."""
-        if self._ground is None:
-            self._ground = super().rich_style
-        return self._ground
+        if self._cached_rich_style is None:
+            self._cached_rich_style = super().rich_style
+        return self._cached_rich_style
 
     def get_component_rich_style(
         self, *names: str, partial: bool = False, default: Style | None = None
     ) -> Style:
         """The style of a part."""
         key = names, partial
-        if key not in self._parts_styles:
-            self._parts_styles[key] = super().get_component_rich_style(
+        if key not in self._cached_component_styles:
+            self._cached_component_styles[key] = super().get_component_rich_style(
                 *names, partial=partial, default=default
             )
-        return self._parts_styles[key]
+        return self._cached_component_styles[key]
 
     def notify_style_update(self) -> None:
         """Forget the styles; a widget that keeps lines forgets these too."""
         super().notify_style_update()
-        self._ground = None
-        self._parts_styles.clear()
+        self._cached_rich_style = None
+        self._cached_component_styles.clear()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """The filters of the app, such as that of `NO_COLOR`, but for the one that translates colours."""

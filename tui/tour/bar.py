@@ -29,7 +29,7 @@ class TourHint:
     title: str
     text: str
     key: str
-    what: str
+    action: str
     other_keys: str
 
 
@@ -48,7 +48,7 @@ class TourBar(Widget, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: TourHint | None = None
+        self._hint: TourHint | None = None
 
     def show(self, told: TourHint, lines: int, above: int) -> None:
         """Say something else.
@@ -60,12 +60,12 @@ class TourBar(Widget, can_focus=False):
         """
         self.styles.height = lines
         self.styles.offset = (0, -lines - above)
-        if told != self._told:
-            self._told = told
+        if told != self._hint:
+            self._hint = told
             self.refresh()
 
     def render(self) -> Content:
-        told, width, height = self._told, self.size.width, self.size.height
+        told, width, height = self._hint, self.size.width, self.size.height
         if told is None:
             return Content("")
         head = f" tour {told.progress}  "
@@ -83,7 +83,7 @@ class TourBar(Widget, can_focus=False):
             lines += [Content("")] * (height - MIN_LINES - len(why))
         lines.append(
             Content.assemble(
-                (f" {told.key}", "bold $text-primary"), (f"  {told.what}", "$text-muted")
+                (f" {told.key}", "bold $text-primary"), (f"  {told.action}", "$text-muted")
             ).truncate(width)
         )
         return Content("\n").join(lines)

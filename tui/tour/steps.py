@@ -24,7 +24,7 @@ class Step:
     command: str
     title: str
     text: str
-    of_runs: bool = True
+    needs_runs: bool = True
 
 
 STEPS: Final = (
@@ -74,33 +74,33 @@ STEPS: Final = (
         "Noise schedules",
         "To learn this, a model sees pictures with noise added. How much at each step is its noise schedule, "
         "which is what the quick comparison compares.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "schedules.play",
         "A picture drowns",
         "The curves say what is left of a picture at each step t; here you see it. A schedule that leaves too "
         "much at the end will sample badly, and says so.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "board.datasets",
         "Datasets",
         "No model is better than what it learns from. Look at the triangles, made in three ways, or at pictures "
         "of your own.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "datasets.view",
         "A closer look",
         "Pictures, the triangles that fit them best, and their greys: what samples are judged by later.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "run.new",
         "Your own run",
         "A form says at once what is wrong. Nothing starts before you press {new.start}; {new.cancel} leaves it.",
-        of_runs=False,
+        needs_runs=False,
     ),
 )
 FAREWELL: Final = (
@@ -116,7 +116,9 @@ def steps(*, runs: bool, refused: Collection[str]) -> tuple[Step, ...]:
         refused: actions that cannot be done, as in a replay.
     """
     return tuple(
-        step for step in STEPS if (runs or not step.of_runs) and COMMANDS[step.command].action not in refused
+        step
+        for step in STEPS
+        if (runs or not step.needs_runs) and COMMANDS[step.command].action not in refused
     )
 
 

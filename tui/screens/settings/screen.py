@@ -16,14 +16,14 @@ from core.files.sanitize import sanitize
 from tui.commands import ALL, SETTINGS, Command, bindings
 from tui.dialogs.input import KeyScreen, TextScreen
 from tui.screens.settings.rows import DEFAULTS, SettingRow, line, rows, shown, turned
-from tui.settings.keymap import conflict, is_usual, with_added_key
+from tui.settings.keymap import conflict, is_default, rebound_keys
 from tui.settings.themes import short_name
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
 if TYPE_CHECKING:
-    from tui.app.settings_app import SettingsApp
+    from tui.app.settings_app import SettingsMixin
 
 MAX_PROBLEMS: Final = 3
 
@@ -42,7 +42,7 @@ class SettingsScreen(Screen[None]):
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(SETTINGS)]
 
-    def __init__(self, settled: "SettingsApp") -> None:
+    def __init__(self, settled: "SettingsMixin") -> None:
         super().__init__()
         self.settled = settled
         self.rows = rows()
@@ -199,7 +199,7 @@ class SettingsScreen(Screen[None]):
         row = self.row
         if row.setting:
             self._set(row.setting, DEFAULTS[row.setting])
-        elif row.command is not None and not is_usual(row.command, self.settled.keymap):
+        elif row.command is not None and not is_default(row.command, self.settled.keymap):
             for key in row.command.keys.split(","):
                 if wrong := conflict(row.command, key, self.settled.keymap):
                     self._refuse(key, wrong)
@@ -209,7 +209,7 @@ class SettingsScreen(Screen[None]):
     def action_all_usual(self) -> None:
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
-        changed = [command for command in ALL if not is_usual(command, self.settled.keymap)]
+        changed = [command for command in ALL if not is_default(command, self.settled.keymap)]
         if not changed:
             self.notify("all commands have their usual keys", timeout=3)
             return
@@ -234,14 +234,14 @@ class SettingsScreen(Screen[None]):
         self.update()
 
     def _ask_refresh(self) -> None:
-        from tui.settings.store import checked
+        from tui.settings.store import validated
 
         def value_of(text: str) -> float:
             try:
                 number: Any = float(text)
             except ValueError:
                 number = text
-            return float(checked({"refresh": number}, source="settings")["refresh"])
+            return float(validated({"refresh": number}, source="settings")["refresh"])
 
         def wrong(text: str) -> str:
             try:
@@ -266,7 +266,7 @@ class SettingsScreen(Screen[None]):
             if wrong := conflict(command, key, self.settled.keymap):
                 self._refuse(key, wrong)
                 return
-            keys: Sequence[str] | None = with_added_key(command, key, self.settled.keymap, more=more)
+            keys: Sequence[str] | None = rebound_keys(command, key, self.settled.keymap, more=more)
             self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
 
         question = f"Press {'one more' if more else 'the new'} key; escape leaves it as it is."

@@ -15,31 +15,31 @@ import tty
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tui.terminal.kitty.placements import USUAL_CELL, Placements
+from tui.terminal.kitty.placements import DEFAULT_CELL, Placements
 from tui.terminal.kitty.protocol import through_tmux
 
-SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 2.0
 """That a terminal has for its answer; one that does not know Kitty's query says at once who it is."""
-TMUX_SECONDS: Final = 1.0
+TMUX_ANSWER_SECONDS: Final = 1.0
 """Likewise through tmux, which says who it is itself."""
-INSTEAD: Final = "pictures are half-blocks instead"
-SILENT: Final = f"this terminal does not answer Kitty's query for graphics: {INSTEAD}"
-WITHOUT_PLACEHOLDERS: Final = f"this terminal has Kitty's graphics, but not its placeholders: {INSTEAD}"
+FALLBACK: Final = "pictures are half-blocks instead"
+SILENT: Final = f"this terminal does not answer Kitty's query for graphics: {FALLBACK}"
+WITHOUT_PLACEHOLDERS: Final = f"this terminal has Kitty's graphics, but not its placeholders: {FALLBACK}"
 SILENT_TMUX: Final = (
-    f"no answer to Kitty's query through tmux, which needs `set -g allow-passthrough on`: {INSTEAD}"
+    f"no answer to Kitty's query through tmux, which needs `set -g allow-passthrough on`: {FALLBACK}"
 )
-NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {INSTEAD}"
+NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {FALLBACK}"
 
 _ID: Final = 1 << 24
 _QUERY: Final = f"\x1b_Ga=q,t=d,f=24,s=1,v=1,i={_ID};AAAA\x1b\\"
-_WHO: Final = "\x1b[c"
+_DEVICE_QUERY: Final = "\x1b[c"
 _PLACE_QUERY: Final = (
     f"\x1b7\x1b[H\x1b_Ga=t,t=d,f=32,s=1,v=1,i={_ID},q=2;AAAAAA==\x1b\\\x1b_Ga=p,U=1,i={_ID},c=2,r=1,q=2\x1b\\"
     f"\x1b[6n\x1b_Ga=d,d=I,i={_ID},q=2\x1b\\\x1b8"
 )
 """Two cells of a transparent pixel at the upper left, and where the cursor is then; nothing of it is left."""
 _ANSWER: Final = re.compile(rf"\x1b_G[^;\x1b]*i={_ID}[^;\x1b]*;([^\x1b]*)\x1b\\")
-_WHO_ANSWER: Final = re.compile(r"\x1b\[\?[\d;]*c")
+_DEVICE_ANSWER: Final = re.compile(r"\x1b\[\?[\d;]*c")
 _PLACE_ANSWER: Final = re.compile(r"\x1b\[\d+;(\d+)R")
 
 Write = Callable[[str], None]
@@ -62,19 +62,21 @@ def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
     Returns:
         Why it does not show pictures, empty where it does; and what was typed meanwhile.
     """
-    write(through_tmux(_QUERY) if tmux else _QUERY + _WHO)
-    heard = _read_answers(read, _ANSWER if tmux else _WHO_ANSWER, TMUX_SECONDS if tmux else SECONDS)
+    write(through_tmux(_QUERY) if tmux else _QUERY + _DEVICE_QUERY)
+    heard = _read_answers(
+        read, _ANSWER if tmux else _DEVICE_ANSWER, TMUX_ANSWER_SECONDS if tmux else ANSWER_SECONDS
+    )
     answer = _ANSWER.search(heard)
     refusal = ""
     if answer is None or answer[1] != "OK":
         refusal = SILENT_TMUX if tmux else SILENT
     elif not tmux:
         write(_PLACE_QUERY)
-        more = _read_answers(read, _PLACE_ANSWER, SECONDS)
+        more = _read_answers(read, _PLACE_ANSWER, ANSWER_SECONDS)
         where = _PLACE_ANSWER.search(more)
         refusal = "" if where and where[1] == "1" else WITHOUT_PLACEHOLDERS
         heard += _PLACE_ANSWER.sub("", more, count=1)
-    return refusal, _WHO_ANSWER.sub("", _ANSWER.sub("", heard))
+    return refusal, _DEVICE_ANSWER.sub("", _ANSWER.sub("", heard))
 
 
 def placements_before(source: int, target: int) -> tuple[Placements | None, str]:
@@ -105,10 +107,10 @@ def cell_size(handle: int) -> tuple[int, int]:
     try:
         answer = fcntl.ioctl(handle, termios.TIOCGWINSZ, bytes(8))
     except OSError:
-        return USUAL_CELL
+        return DEFAULT_CELL
     lines, columns, width, height = struct.unpack("HHHH", answer)
     if not (lines and columns and width >= columns and height >= lines):
-        return USUAL_CELL
+        return DEFAULT_CELL
     return width // columns, height // lines
 
 

@@ -22,28 +22,28 @@ from tui.terminal.cell_style import CellStyle
 from tui.terminal.kitty.png import encode_png
 from tui.terminal.kitty.protocol import (
     MARKS,
-    color,
     delete,
     delete_all,
-    inherited,
+    id_color,
     placeholder,
     through_tmux,
     transmit,
+    without_inherited_marks,
 )
 
-FIRST: Final = "\U000f2000"
+FIRST_SENTINEL: Final = "\U000f2000"
 """The first stand-in: a private character above those that fonts have icons in."""
-COUNT: Final = 0x110000 - ord(FIRST)
+SENTINEL_COUNT: Final = 0x110000 - ord(FIRST_SENTINEL)
 FIRST_ID: Final = (1 + os.getpid() % 127) << 17
 """Ids have 24 bits, and all programs of a window share them: as a rule, each dashboard has others."""
-USUAL_CELL: Final = (10, 20)
+DEFAULT_CELL: Final = (10, 20)
 """Pixels of a cell, where the terminal does not say."""
-MOST_PIXELS: Final = 1 << 25
+MAX_PIXELS: Final = 1 << 25
 """Of the pictures that the terminal holds, unless more are seen at once; each takes it four bytes."""
 
 Cell = tuple[int, int]
 """Pixels that a cell is wide and high."""
-Spot = tuple[int, int]
+Position = tuple[int, int]
 Lines = list[list[Segment]]
 
 
@@ -59,12 +59,12 @@ class Placement:
     def __init__(self, first: int, columns: int, lines: int) -> None:
         self.first, self.columns, self.lines = first, columns, lines
         self.identity = FIRST_ID + first
-        self.color = color(self.identity)
+        self.color = id_color(self.identity)
         self.image: Pixels = np.zeros((1, 1), np.uint8)
-        self.lifted = False
+        self.raised_black = False
         self.sent: tuple[Pixels, bool, Cell] | None = None
         """What the terminal has for it: a picture, lifted or not, and for cells of which size."""
-        self.turn = 0
+        self.last_sent = 0
         """The how many-th picture that was, of all that were ever sent."""
         self._drawn: tuple[Style, Lines] | None = None
 
@@ -76,7 +76,7 @@ class Placement:
     @property
     def rows(self) -> list[str]:
         """The stand-ins, line by line."""
-        start, size = ord(FIRST) + self.first, self.columns * self.lines
+        start, size = ord(FIRST_SENTINEL) + self.first, self.columns * self.lines
         return [
             "".join(map(chr, range(at, at + self.columns))) for at in range(start, start + size, self.columns)
         ]
@@ -94,7 +94,7 @@ class Placement:
 
     def is_pending(self, cell: Cell) -> bool:
         """Whether the terminal has another picture for it, or none."""
-        if self.sent is None or self.sent[1:] != (self.lifted, cell):
+        if self.sent is None or self.sent[1:] != (self.raised_black, cell):
             return True
         if self.sent[0] is not self.image:
             if not np.array_equal(self.sent[0], self.image):
@@ -104,9 +104,9 @@ class Placement:
 
     def transmission(self, cell: Cell) -> str:
         """The codes that send the picture."""
-        self.sent = self.image, self.lifted, cell
+        self.sent = self.image, self.raised_black, cell
         width, height = self.columns * cell[0], self.lines * cell[1]
-        png = encode_png(self.image, width, height, lifted=self.lifted)
+        png = encode_png(self.image, width, height, lifted=self.raised_black)
         return transmit(self.identity, png, self.columns, self.lines)
 
 
@@ -118,21 +118,21 @@ class Placements:
     """
 
     def __init__(self, *, tmux: bool = False) -> None:
-        self.cell: Cell = USUAL_CELL
-        self.waits = False
+        self.cell: Cell = DEFAULT_CELL
+        self.has_unsent = False
         """Whether there was no room for a picture that is seen."""
         self._tmux = tmux
-        self._spots: dict[object, dict[Spot, Placement]] = {}
+        self._by_owner: dict[object, dict[Position, Placement]] = {}
         self._cells: dict[str, tuple[str, str]] = {}
         self._next = 0
-        self._turn = 0
-        self._left: list[int] = []
+        self._sent_count = 0
+        self._to_delete: list[int] = []
 
     def __iter__(self) -> Iterator[Placement]:
-        return (place for spots in self._spots.values() for place in spots.values())
+        return (place for spots in self._by_owner.values() for place in spots.values())
 
     def place(
-        self, owner: object, spot: Spot, image: Pixels, columns: int, lines: int, *, lifted: bool = False
+        self, owner: object, spot: Position, image: Pixels, columns: int, lines: int, *, lifted: bool = False
     ) -> Placement | None:
         """Show a picture somewhere from now on.
 
@@ -147,41 +147,41 @@ class Placements:
         Returns:
             The place, or None where there are no stand-ins left for it.
         """
-        spots = self._spots.setdefault(owner, {})
+        spots = self._by_owner.setdefault(owner, {})
         place = spots.get(spot)
         if place is None or (place.columns, place.lines) != (columns, lines):
             if place is not None:
-                self._drop(spots.pop(spot))
-            place = self._new(columns, lines)
+                self._free(spots.pop(spot))
+            place = self._allocate(columns, lines)
             if place is None:
                 return None
             spots[spot] = place
-        place.image, place.lifted = image, lifted
+        place.image, place.raised_black = image, lifted
         return place
 
-    def release(self, owner: object, *, beyond: Spot = (0, 0)) -> None:
+    def release(self, owner: object, *, beyond: Position = (0, 0)) -> None:
         """Take back places of somebody: those whose spot has a number that is not below the other's."""
-        spots = self._spots.get(owner, {})
+        spots = self._by_owner.get(owner, {})
         for spot in [one for one in spots if one[0] >= beyond[0] or one[1] >= beyond[1]]:
-            self._drop(spots.pop(spot))
+            self._free(spots.pop(spot))
         if not spots:
-            self._spots.pop(owner, None)
+            self._by_owner.pop(owner, None)
 
     def clear(self) -> None:
         """Take back all places."""
-        for owner in list(self._spots):
+        for owner in list(self._by_owner):
             self.release(owner)
 
     def resolve(self, cells: list[str], looks: list[CellStyle]) -> None:
         """Put placeholders and their colours where stand-ins are; nothing is where a place has been taken back."""
         for at, character in enumerate(cells):
-            if character >= FIRST:
+            if character >= FIRST_SENTINEL:
                 cells[at], front = self._cells.get(character, (" ", ""))
                 looks[at] = CellStyle("", front, looks[at].background)
 
     def inherited(self, cells: list[str], looks: list[CellStyle]) -> list[str]:
         """The cells of a row without the marks that the terminal knows by itself."""
-        return inherited(cells, [look.color for look in looks])
+        return without_inherited_marks(cells, [look.foreground for look in looks])
 
     def pending(self, seen: Callable[[], Collection[str]], room: float) -> str:
         """The codes that bring the terminal's pictures in line with the places.
@@ -190,51 +190,51 @@ class Placements:
             seen: says the colours of placeholders on the screen. A picture that is not seen is not sent.
             room: bytes to begin a picture within; those that were sent longest ago go first.
         """
-        codes = [delete(identity) for identity in self._left]
-        self._left.clear()
-        self.waits = False
+        codes = [delete(identity) for identity in self._to_delete]
+        self._to_delete.clear()
+        self.has_unsent = False
         due = [place for place in self if place.is_pending(self.cell)]
         if due:
             colors = seen()
-            for place in sorted((one for one in due if one.color in colors), key=lambda one: one.turn):
+            for place in sorted((one for one in due if one.color in colors), key=lambda one: one.last_sent):
                 if room <= 0:
-                    self.waits = True
+                    self.has_unsent = True
                     break
-                self._turn += 1
-                place.turn = self._turn
+                self._sent_count += 1
+                place.last_sent = self._sent_count
                 codes.append(place.transmission(self.cell))
                 room -= len(codes[-1])
-            codes += self._make_room(colors)
-        return self._through("".join(codes))
+            codes += self._evict(colors)
+        return self._wrap("".join(codes))
 
     def undo(self) -> str:
         """The codes that delete all pictures; whatever is seen afterwards is sent again."""
         sent = [place for place in self if place.sent]
-        codes = [delete(identity) for identity in (*self._left, *(place.identity for place in sent))]
-        self._left.clear()
+        codes = [delete(identity) for identity in (*self._to_delete, *(place.identity for place in sent))]
+        self._to_delete.clear()
         for place in sent:
             place.sent = None
-        return self._through("".join(codes))
+        return self._wrap("".join(codes))
 
-    def undo_unknown(self) -> str:
+    def undo_all_ids(self) -> str:
         """The code that deletes all pictures for somebody who does not know which there are."""
-        return self._through(delete_all(FIRST_ID, FIRST_ID + COUNT - 1))
+        return self._wrap(delete_all(FIRST_ID, FIRST_ID + SENTINEL_COUNT - 1))
 
-    def _through(self, codes: str) -> str:
+    def _wrap(self, codes: str) -> str:
         return through_tmux(codes) if self._tmux else codes
 
-    def _make_room(self, colors: Collection[str]) -> Iterator[str]:
+    def _evict(self, colors: Collection[str]) -> Iterator[str]:
         held = sum(place.pixels for place in self)
         for place in sorted(
-            (one for one in self if one.sent and one.color not in colors), key=lambda one: one.turn
+            (one for one in self if one.sent and one.color not in colors), key=lambda one: one.last_sent
         ):
-            if held <= MOST_PIXELS:
+            if held <= MAX_PIXELS:
                 return
             held -= place.pixels
             place.sent = None
             yield delete(place.identity)
 
-    def _new(self, columns: int, lines: int) -> Placement | None:
+    def _allocate(self, columns: int, lines: int) -> Placement | None:
         """A place whose stand-ins nobody has, and that have not been given back for longest."""
         if columns < 2 or max(columns, lines) > len(MARKS):
             return None
@@ -244,7 +244,7 @@ class Placements:
                 if first >= at + size:
                     break
                 at = max(at, end)
-            if at + size <= COUNT:
+            if at + size <= SENTINEL_COUNT:
                 place = Placement(at, columns, lines)
                 self._next = place.end
                 for row, text in enumerate(place.rows):
@@ -253,9 +253,9 @@ class Placements:
                 return place
         return None
 
-    def _drop(self, place: Placement) -> None:
+    def _free(self, place: Placement) -> None:
         for row in place.rows:
             for character in row:
                 del self._cells[character]
         if place.sent:
-            self._left.append(place.identity)
+            self._to_delete.append(place.identity)

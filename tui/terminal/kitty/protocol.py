@@ -14,7 +14,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-CHUNK: Final = 4096
+MAX_CHUNK: Final = 4096
 """Characters of base64 that a code may carry."""
 PLACEHOLDER: Final = "\U0010eeee"
 _CODE: Final = re.compile(r"\x1b_G[^\x1b]*\x1b\\")
@@ -38,7 +38,7 @@ def _marks() -> Iterator[str]:
 
 MARKS: Final = tuple(_marks())
 """The marks that say rows and columns, 0 and up."""
-_NEXT: Final = dict(pairwise(MARKS))
+_NEXT_MARK: Final = dict(pairwise(MARKS))
 
 
 def transmit(identity: int, image: bytes, columns: int, rows: int) -> str:
@@ -47,7 +47,7 @@ def transmit(identity: int, image: bytes, columns: int, rows: int) -> str:
     The placement is a code of its own: Kitty looks again at the cells when it comes, which must be after the picture.
     """
     data = base64.standard_b64encode(image).decode()
-    chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+    chunks = [data[at : at + MAX_CHUNK] for at in range(0, len(data), MAX_CHUNK)]
     codes = [
         _code(
             f"{'' if number else f'a=t,t=d,f=100,i={identity},'}q=2,m={int(number < len(chunks) - 1)}", chunk
@@ -73,7 +73,7 @@ def placeholder(row: int, column: int) -> str:
     return PLACEHOLDER + MARKS[row] + MARKS[column]
 
 
-def inherited(cells: Sequence[str], colors: Sequence[str]) -> list[str]:
+def without_inherited_marks(cells: Sequence[str], colors: Sequence[str]) -> list[str]:
     """The cells of a row without marks that a terminal knows by itself: those of the part right of the one before.
 
     >>> row = [placeholder(1, 0), placeholder(1, 1), placeholder(1, 3), "x"]
@@ -84,12 +84,12 @@ def inherited(cells: Sequence[str], colors: Sequence[str]) -> list[str]:
     for at in range(1, len(cells)):
         cell, before = cells[at], cells[at - 1]
         same = cell[:1] == before[:1] == PLACEHOLDER and colors[at] == colors[at - 1]
-        if same and cell[1] == before[1] and cell[2] == _NEXT.get(before[2]):
+        if same and cell[1] == before[1] and cell[2] == _NEXT_MARK.get(before[2]):
             shortened[at] = PLACEHOLDER
     return shortened
 
 
-def color(identity: int) -> str:
+def id_color(identity: int) -> str:
     """The colour of text, as in an SGR sequence, that names a picture: an id of 24 bits.
 
     >>> color(0x123456)

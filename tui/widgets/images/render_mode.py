@@ -31,39 +31,39 @@ class RenderMode:
     placements: "Placements | None" = None
 
 
-class RenderModeApp(App[None]):
+class RenderModeMixin(App[None]):
     """An app whose pictures can be drawn otherwise while it runs, and whose keys can be others."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.drawing = RenderMode()
+        self.render_mode = RenderMode()
         self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
         self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
 
     def set_render_mode(self, drawing: RenderMode) -> None:
         """Draw all pictures like this from now on."""
-        if drawing != self.drawing:
-            self.drawing = drawing
+        if drawing != self.render_mode:
+            self.render_mode = drawing
             self.render_mode_changed_signal.publish(drawing)
 
 
 def render_mode_of(widget: Widget) -> RenderMode:
     """How pictures are drawn where the widget is."""
     app = widget.app
-    return app.drawing if isinstance(app, RenderModeApp) else RenderMode()
+    return app.render_mode if isinstance(app, RenderModeMixin) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever pictures are drawn otherwise."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
 def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Do something whenever commands have other keys, which the screens name."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.keymap_changed_signal, act)
 
 

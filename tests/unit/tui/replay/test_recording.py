@@ -16,9 +16,9 @@ from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from tests.support.tui_fixtures import START, STEPS, fake_run, strip
-from tui.replay.clock import SPEEDS, ReplayClock, usual_speed
+from tui.replay.clock import SPEEDS, ReplayClock, default_speed
 from tui.replay.control import ReplayController
-from tui.replay.reader import MOST_IDLE, ReplayReader, Timeline
+from tui.replay.reader import MAX_IDLE_SECONDS, ReplayReader, Timeline
 from tui.replay.recording import Recording, find_recordings
 from tui.state.run_controller import RunController
 
@@ -58,7 +58,7 @@ def test_the_clock_runs_at_its_speed_stands_still_and_ends_at_its_end() -> None:
     assert clock.speed == 10
     pace.now += 3.0
     assert clock.position == 30.0
-    clock.faster(1)
+    clock.change_speed(1)
     pace.now += 1.0
     assert clock.position == 50.0
     clock.pause()
@@ -82,15 +82,15 @@ def test_the_clock_goes_where_it_is_told_within_its_bounds() -> None:
 
 def test_the_speed_stays_within_its_bounds() -> None:
     clock = ReplayClock(100.0, pace=Pace())
-    clock.faster(99)
+    clock.change_speed(99)
     assert clock.speed == SPEEDS[-1]
-    clock.faster(-99)
+    clock.change_speed(-99)
     assert clock.speed == SPEEDS[0]
 
 
 def test_a_replay_takes_a_minute_or_a_little_more_at_its_usual_speed() -> None:
     for length in (61.0, 600.0, 3600.0, 36000.0):
-        assert 60.0 <= length / usual_speed(length) < 60.0 * 2.5 + 1e-9
+        assert 60.0 <= length / default_speed(length) < 60.0 * 2.5 + 1e-9
 
 
 def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> None:
@@ -168,8 +168,8 @@ def test_time_in_which_nothing_trained_is_left_out(tmp_path: Path) -> None:
     ended(tmp_path, at=60.0)
     ended(tmp_path, "sine", place=1, at=50_000.0)
     timeline = Timeline(find_recordings(tmp_path, [track(tmp_path).file.group]))
-    assert timeline.length == pytest.approx(20 + 20 + 2 * MOST_IDLE, abs=0.01)
-    walls = [timeline.wall(at) - QUEUED for at in (0.0, MOST_IDLE, 24.9, 25.1, timeline.length)]
+    assert timeline.length == pytest.approx(20 + 20 + 2 * MAX_IDLE_SECONDS, abs=0.01)
+    walls = [timeline.wall_clock(at) - QUEUED for at in (0.0, MAX_IDLE_SECONDS, 24.9, 25.1, timeline.length)]
     assert walls == pytest.approx([35.0, 40.0, 59.9, 49_975.1, 50_000.0], abs=0.01)
 
 
@@ -179,7 +179,7 @@ def test_runs_side_by_side_are_played_side_by_side(tmp_path: Path) -> None:
     tracks = find_recordings(tmp_path, [track(tmp_path).file.group])
     timeline = Timeline(tracks)
     assert timeline.length == pytest.approx(30.0, abs=0.01)
-    now = timeline.wall(15.0)
+    now = timeline.wall_clock(15.0)
     assert [one.at(now).state for one in tracks] == [State.RUNNING, State.RUNNING]
 
 

@@ -225,7 +225,7 @@ async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
 
 
 async def test_no_more_is_sent_than_the_line_is_given(driver: DiffDriver) -> None:
-    driver._rate = 50
+    driver._bytes_per_second = 50
     driver.write(piece(0, 0, [("0" * 20, "")]))
     driver.write(piece(0, 0, [("1" * 20, "")]))
     driver.write(piece(0, 0, [("2" * 20, "")]))
@@ -247,7 +247,7 @@ async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
     assert ["words" in written(driver)[0], "later" in written(driver)[1]] == [True, True]
     assert written(driver)[2:] == ["\x1b[?1003l", "\x1b[?1049l"]
     monkeypatch.undo()
-    driver._free_at = 0.0
+    driver._line_free_at = 0.0
     driver.write(text)
     assert "words" in written(driver)[-1]
 
@@ -264,13 +264,13 @@ async def test_images_come_with_the_cells_that_show_them_and_go_with_the_screen(
         driver.write(piece(0, 0, [(place.rows[0], "48;5;17")]) + piece(0, 1, [(place.rows[1], "48;5;17")]))
     assert written(driver)[-1].startswith(f"\x1b_Ga=t,t=d,f=100,i={place.identity},q=2,m=0;")
     assert written(driver)[-1].count(PLACEHOLDER) == 8
-    driver._rate = LOCAL_RATE
+    driver._bytes_per_second = LOCAL_RATE
     assert driver._image_rate == PIXEL_RATE
-    driver._rate = REMOTE_RATE
+    driver._bytes_per_second = REMOTE_RATE
     assert driver._image_rate == IMAGE_RATE
     driver.stop_application_mode()
     assert written(driver)[-1] == delete(place.identity)
-    driver._free_at = 0.0
+    driver._line_free_at = 0.0
     driver.write(piece(0, 2, [("words", "")]))
     assert "words" in written(driver)[-1]
     assert "_G" not in written(driver)[-1]

@@ -114,11 +114,11 @@ async def test_images_take_what_is_spare_and_the_rest_comes_by_itself() -> None:
     assert isinstance(driver, Kept)
     driver.write(noise(1))
     driver.write(noise(2))
-    await until(lambda: not driver.painted.is_dirty())
-    assert driver._spare < IMAGE_RATE_RESERVE
-    driver._spare = -0.05 * IMAGE_RATE
-    driver._free_at = 0.0
+    await until(lambda: not driver.screen_buffer.is_dirty())
+    assert driver._image_budget < IMAGE_RATE_RESERVE
+    driver._image_budget = -0.05 * IMAGE_RATE
+    driver._line_free_at = 0.0
     driver.write(noise(3))
-    assert driver.painted.is_dirty()
-    await until(lambda: not driver.painted.is_dirty())
+    assert driver.screen_buffer.is_dirty()
+    await until(lambda: not driver.screen_buffer.is_dirty())
     assert painted_by(driver.written) == painted_by([noise(3)])
