@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.errors import UserError
+from tui.textual_ext.compat import add_middleware
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::", ""})
@@ -84,19 +85,13 @@ def serve(place: Address, arguments: Sequence[str]) -> None:
     server = Server(
         command, place.host, place.port, title="ddpm-tui", public_url=f"http://{shown}:{place.port}"
     )
-    made = server._make_app
 
     async def guard(request: Any, handler: Any) -> Any:
         if reason := reject_reason(place, request.host, request.headers.get("Origin")):
             raise web.HTTPForbidden(text=reason)
         return await handler(request)
 
-    async def guarded() -> Any:
-        app = await made()
-        app.middlewares.append(web.middleware(guard))
-        return app
-
-    server._make_app = guarded
+    add_middleware(server, web.middleware(guard))
     if not place.is_private:
         print(f"whoever reaches {place.host}:{place.port} controls these runs", file=sys.stderr)
     try:

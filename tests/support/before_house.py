@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
 import click
 import msgspec
@@ -42,9 +43,9 @@ from core.runs.trajectory import Progress, Trajectory, TrajectorySpec
 from core.training.checkpoint import Position, read_checkpoint
 from tui.__main__ import _parser as dashboard_options
 from tui.commands import ALL, SECTIONS
-from tui.settings.keymap import keys_of_command, save_keys
-from tui.settings.keys_file import keys_path, read_keymap
-from tui.settings.schema import read_folders, state_dir
+from tui.settings.keymap import keys_of_command, read_keymap, save_keys
+from tui.settings.locations import keys_path, state_dir
+from tui.settings.schema import read_folders
 from tui.settings.store import read_settings, write_settings
 from tui.settings.toml_edit import set_value
 from tui.state.reader import RunsReader
@@ -537,12 +538,14 @@ def flattened(table: Mapping[str, Json], path: str = "") -> dict[str, Json]:
 def places(house: Path) -> tuple[Path, Path]:
     """The folder of the settings, and the file of the keys."""
     home = {"XDG_STATE_HOME": str(house / "home/state"), "XDG_CONFIG_HOME": str(house / "home/config")}
-    return state_dir(home), keys_path(home)
+    with patch.dict(os.environ, home):
+        return state_dir(), keys_path()
 
 
 def usual_places() -> list[str]:
     """Where both are for somebody who has chosen no other folders."""
-    return [str(state_dir({"HOME": "/home/me"})), str(keys_path({"HOME": "/home/me"}))]
+    with patch.dict(os.environ, {"HOME": "/home/me"}, clear=True):
+        return [str(state_dir()), str(keys_path())]
 
 
 def chosen(house: Path) -> Json:

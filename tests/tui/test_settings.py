@@ -14,8 +14,7 @@ from tui.dialogs.input import KeyScreen, TextScreen
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.settings.screen import SettingsScreen
-from tui.settings.keymap import conflict, keys_of_command, rebound_keys
-from tui.settings.keys_file import read_keymap
+from tui.settings.keymap import conflict, keys_of_command, read_keymap, rebound_keys
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.settings.themes import LIGHT

@@ -95,10 +95,10 @@ class FileTree(DirectoryTree, inherit_bindings=False):
         listed = (
             path
             for path in paths
-            if not path.name.startswith(".") and (self._safe_is_dir(path) or self.wanted.lists(path))
+            if not path.name.startswith(".") and (_is_dir(path) or self.wanted.lists(path))
         )
         found = heapq.nsmallest(
-            MOST_LISTED + 1, listed, key=lambda path: (not self._safe_is_dir(path), path.name.lower())
+            MOST_LISTED + 1, listed, key=lambda path: (not _is_dir(path), path.name.lower())
         )
         self.cut_short |= len(found) > MOST_LISTED
         return found[:MOST_LISTED]
@@ -231,7 +231,7 @@ class PickerScreen(ModalScreen[Path | None]):
 
     def _take(self, path: Path) -> None:
         """Answer with a path, or say why it cannot be taken; a folder that nobody asked for is gone into."""
-        if not self.wanted.folders and DirectoryTree._safe_is_dir(path):
+        if not self.wanted.folders and _is_dir(path):
             self._enter(path)
         elif problem := self.wanted.problem(path):
             self._say(problem, wrong=True)
@@ -255,6 +255,14 @@ def nearest_folder(path: Path | None) -> Path:
     """The folder to start in: the path itself, else the nearest above it that is there, else the current one."""
     try:
         start = (path or Path()).expanduser().absolute()
-        return next(one for one in (start, *start.parents) if DirectoryTree._safe_is_dir(one))
+        return next(one for one in (start, *start.parents) if _is_dir(one))
     except (OSError, RuntimeError, StopIteration, ValueError):
         return Path("/")
+
+
+def _is_dir(path: Path) -> bool:
+    """Return whether a path is a folder; False where that cannot be read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -11,13 +11,13 @@ from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
-from textual._context import visible_screen_stack
 from textual.app import App
 from textual.strip import Strip
 
 from tui.export.halfblock_fallback import as_halfblocks
 from tui.export.image_files import png
 from tui.export.rasterize import HEIGHT, WIDTH, glyph
+from tui.textual_ext.compat import rendered_strips
 from tui.widgets.images.render_mode import RenderModeMixin
 
 Rgb = tuple[int, int, int]
@@ -35,9 +35,7 @@ class Screenshot:
     @classmethod
     def capture(cls, app: App[object]) -> "Screenshot":
         """What is on the screen now."""
-        # What Textual itself does for its screenshots, which it writes down at once, and nobody may type meanwhile.
-        visible_screen_stack.set(app._background_screens)
-        strips = app.screen._compositor.render_strips()
+        strips = rendered_strips(app)
         if isinstance(app, RenderModeMixin) and app.render_mode.placements is not None:
             strips = as_halfblocks(strips, app.render_mode.placements)
         variables = app.theme_variables

@@ -8,7 +8,8 @@ import msgspec
 
 from core.config.load import Table, decode, read_toml
 from core.errors import UserError
-from tui.settings.schema import OLD_THEME_FILE, SETTINGS_FILE, THEME_NAMES, ImageMode, Settings, ThemeName
+from tui.settings.locations import OLD_THEME_FILE, SETTINGS_FILE
+from tui.settings.schema import THEME_NAMES, ImageMode, Settings, ThemeName
 from tui.settings.toml_edit import set_value
 
 REFRESH: Final = (0.1, 10.0)

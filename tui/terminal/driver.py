@@ -1,8 +1,8 @@
-"""A terminal driver that sends little, and never more than the line takes: what could not be sent is drawn over.
+"""Terminal driver that writes only changed cells, within the connection's bandwidth.
 
-A frame that finds the line still busy is only noted down. When there is room again, what is wanted by then is sent, so
-that nobody sees the past, however slow the line. Pictures that move are sent in parts, wherever the terminal is: words
-and curves never wait behind them.
+Frames are coalesced, not queued. While output is pending, a new frame only updates the target buffer, and what is wanted
+by then is sent once there is capacity, so latency stays bounded on slow links. Images that change are sent in parts,
+wherever the terminal is, because texts and curves must not wait behind them.
 """
 
 import asyncio
@@ -14,10 +14,17 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.driver import Driver
 
 from tui.terminal.screen_buffer import ScreenBuffer, is_mode
+from tui.textual_ext.compat import (
+    SYNC_END,
+    SYNC_START,
+    key_events,
+    paused_input,
+    queued_writes,
+    reports_size_in_band,
+)
 
 if TYPE_CHECKING:
     from textual.drivers.linux_driver import LinuxDriver as _Base
@@ -30,27 +37,27 @@ REMOTE_RATE: Final = 200_000
 LOCAL_RATE: Final = 3_000_000
 """Bytes a second, over SSH and else: a few full frames of noise, or all that a terminal draws in time."""
 IMAGE_RATE: Final = 35_000
-"""Bytes a second of which pictures take what texts leave: little over SSH, and enough for noise to dissolve."""
+"""Bytes a second for images, of what texts leave: little over SSH, and enough for noise to dissolve."""
 PIXEL_RATE: Final = 1_000_000
-"""Likewise where the terminal draws pictures itself and is on this machine: they are not sent in parts."""
+"""Likewise where the terminal draws images itself and is on this machine: such images are not sent in parts."""
 IMAGE_RATE_RESERVE: Final = 100_000
-"""Bytes that gather while little is sent, so that whoever opens a screen has its pictures at once."""
+"""Bytes that accumulate while little is sent, so that a screen that opens has its images at once."""
 IMAGE_FRAME_SECONDS: Final = 0.1
-"""Between the parts of a picture that is sent in parts."""
+"""Seconds between the parts of an image that is sent in parts."""
 MAX_BACKLOG: Final = 4
-"""So many writes may wait in Textual's own queue."""
+"""Writes that may wait in Textual's own queue."""
 RETRY_SECONDS: Final = 0.02
 _MOUSE: Final = re.compile(r"\x1b\[<[-\d;]*[mM]")
 
 
 def bandwidth_limit(environment: Mapping[str, str] = os.environ) -> int:
-    """Bytes a second that the line to the terminal is given."""
+    """Bytes a second that the connection to the terminal may carry."""
     remote = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY", "MOSH_CONNECTION"))
     return REMOTE_RATE if remote else LOCAL_RATE
 
 
 class DiffDriver(_Base):
-    """Mixed into one of Textual's drivers."""
+    """Mixin for one of Textual's drivers, see `with_diffing`."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
@@ -81,7 +88,7 @@ class DiffDriver(_Base):
         self._has_screen = True
 
     def stop_application_mode(self) -> None:
-        """Give the terminal back, without pictures of ours in it."""
+        """Give the terminal back, without images of ours in it."""
         with self._detect_lock:
             self._has_screen = False
             if self.placements is not None and (codes := self.placements.undo()):
@@ -90,7 +97,7 @@ class DiffDriver(_Base):
 
     @property
     def placements(self) -> "Placements | None":
-        """The places of pictures that the terminal draws itself; None where it draws none."""
+        """The placements of images that the terminal draws itself; None where it draws none."""
         return self.screen_buffer.placements
 
     @placements.setter
@@ -98,41 +105,36 @@ class DiffDriver(_Base):
         self.screen_buffer.placements = placements
 
     def detect_kitty(self) -> str:
-        """Ask the terminal whether it draws pictures itself, and wait for its answer; not in the loop's thread.
+        """Ask the terminal whether it draws images itself, and wait for its answer; not in the loop's thread.
 
-        Textual, which would take the answer for keys, does not listen meanwhile. What is typed is not lost.
+        Textual would read the answer as keys, so its input thread is stopped meanwhile. What is typed is not lost.
 
         Returns:
-            Why it does not, in a line; empty where it does.
+            The reason why the terminal draws none, in a line; empty where it does.
         """
-        from textual._xterm_parser import XTermParser
-
         from tui.terminal.kitty import detect
 
         with self._detect_lock:
-            key_thread = getattr(self, "_key_thread", None)
-            if not self._has_screen or key_thread is None:
+            if not self._has_screen:
                 return detect.NO_TERMINAL
-            self.exit_event.set()
-            key_thread.join()
-            self.exit_event.clear()
-            try:
+            with paused_input(self) as paused:
+                if not paused:
+                    return detect.NO_TERMINAL
                 refusal, typed = detect.detect(
                     super().write,
                     lambda seconds: detect.read_with_timeout(self.fileno, seconds),
                     tmux=detect.in_tmux(),
                 )
-            finally:
-                self._key_thread = threading.Thread(target=self._run_input_thread, name="textual-input")
-                self._key_thread.start()
-            for event in XTermParser().feed(_MOUSE.sub("", typed)):
+            for event in key_events(_MOUSE.sub("", typed)):
                 self.process_message(event)
-            if self._in_band_window_resize:
-                super().write("\x1b[?2048h")  # says the size again, by which the mouse's pixels become cells
+            if reports_size_in_band(self):
+                super().write(
+                    "\x1b[?2048h"
+                )  # reports the size again, by which the mouse's pixels become cells
         return refusal
 
     def invalidate(self) -> None:
-        """The terminal may have lost what it showed, as when its size changes."""
+        """Forget what the terminal shows, which it may have lost, as when its size changes."""
         self.screen_buffer.invalidate()
 
     def _send_or_wait(self) -> None:
@@ -153,46 +155,44 @@ class DiffDriver(_Base):
         self._send_or_wait()
 
     def _has_capacity(self) -> bool:
-        """Whether what was sent has been taken; the terminal's own buffer is all that we can see of the line."""
-        thread = getattr(self, "_writer_thread", None)
-        return thread is None or thread._queue.qsize() < MAX_BACKLOG
+        """Return whether the terminal has read what was sent; its buffer is all that can be seen of the line."""
+        return queued_writes(self) < MAX_BACKLOG
 
     def _send(self) -> None:
-        room = self._available_image_budget()
-        images = self._image_updates(room)
-        if data := images + self.screen_buffer.flush(room - len(images)):
+        budget = self._available_image_budget()
+        images = self._image_updates(budget)
+        if data := images + self.screen_buffer.flush(budget - len(images)):
             framed = f"{SYNC_START}{data}{SYNC_END}" if self._supports_sync else data
-            taken = len(framed.encode())
-            self._line_free_at = max(time.monotonic(), self._line_free_at) + taken / self._bytes_per_second
-            self._image_budget = max(self._image_budget - taken, -self._image_rate * IMAGE_FRAME_SECONDS)
+            size = len(framed.encode())
+            self._line_free_at = max(time.monotonic(), self._line_free_at) + size / self._bytes_per_second
+            self._image_budget = max(self._image_budget - size, -self._image_rate * IMAGE_FRAME_SECONDS)
             super().write(framed)
 
-    def _image_updates(self, room: int) -> str:
-        """The pictures that the terminal draws itself, as far as there is room."""
+    def _image_updates(self, budget: int) -> str:
+        """The codes of images that the terminal draws itself, as many as the budget allows."""
         if self.placements is None or not self._has_screen:
             return ""
         from tui.terminal.kitty.detect import cell_size
 
         self.placements.cell = cell_size(self.fileno)
-        return self.placements.pending(self.screen_buffer.colors, room)
+        return self.placements.pending(self.screen_buffer.colors, budget)
 
     @property
     def _image_rate(self) -> int:
-        """Bytes a second that pictures get, of what texts leave."""
+        """Bytes a second for images, of what texts leave."""
         local = self._bytes_per_second == LOCAL_RATE
         return PIXEL_RATE if local and self.placements is not None and any(self.placements) else IMAGE_RATE
 
     def _available_image_budget(self) -> int:
-        """Bytes that pictures may take by now; none rather than so few that single cells would flicker."""
+        """Bytes that images may use by now; none rather than so few that single cells would flicker."""
         now, rate = time.monotonic(), self._image_rate
-        self._image_budget = min(
-            IMAGE_RATE_RESERVE, self._image_budget + rate * (now - self._budget_updated_at)
-        )
+        earned = rate * (now - self._budget_updated_at)
+        self._image_budget = min(IMAGE_RATE_RESERVE, self._image_budget + earned)
         self._budget_updated_at = now
         return int(self._image_budget) if self._image_budget >= rate * IMAGE_FRAME_SECONDS / 2 else 0
 
 
 @cache
 def with_diffing(driver: type[Driver]) -> type[Driver]:
-    """One of Textual's drivers that sends little."""
-    return type(f"Thin{driver.__name__}", (DiffDriver, driver), {})
+    """Subclass one of Textual's drivers with `DiffDriver`."""
+    return type(f"Diff{driver.__name__}", (DiffDriver, driver), {})

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,15 +15,13 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from tui.commands import ALL, SETTINGS, Command, bindings
 from tui.dialogs.input import KeyScreen, TextScreen
+from tui.screens.settings.host import SettingsHost
 from tui.screens.settings.rows import DEFAULTS, SettingRow, line, rows, shown, turned
 from tui.settings.keymap import conflict, is_default, rebound_keys
 from tui.settings.themes import short_name
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
-
-if TYPE_CHECKING:
-    from tui.app.settings_app import SettingsMixin
 
 MAX_PROBLEMS: Final = 3
 
@@ -36,21 +34,21 @@ class SettingsScreen(Screen[None]):
     """Lists the settings, and every command with its keys.
 
     Args:
-        settled: the app, which applies and keeps what is chosen.
+        host: the app, which applies and keeps what is chosen.
     """
 
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(SETTINGS)]
 
-    def __init__(self, settled: "SettingsMixin") -> None:
+    def __init__(self, host: SettingsHost) -> None:
         super().__init__()
-        self.settled = settled
+        self.host = host
         self.rows = rows()
         self._drawn: list[Content] = []
         self._refusal = ""
 
     def compose(self) -> ComposeResult:
-        kept = self.settled.remember is not None or self.settled.keys is not None
+        kept = self.host.remember is not None or self.host.keys is not None
         said = f"  {'kept for the next visits' if kept else 'forgotten with this visit'}; * is not as usual"
         yield Static(Content.assemble((" settings", "bold $text-primary"), (said, "$text-muted")), id="top")
         yield SettingsList(
@@ -62,9 +60,9 @@ class SettingsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._list.highlighted = 1
-        subscribe_weakly(self, self.settled.theme_changed_signal, self.update)
-        subscribe_weakly(self, self.settled.render_mode_changed_signal, self.update)
-        subscribe_weakly(self, self.settled.keymap_changed_signal, self.update)
+        subscribe_weakly(self, self.host.theme_changed_signal, self.update)
+        subscribe_weakly(self, self.host.render_mode_changed_signal, self.update)
+        subscribe_weakly(self, self.host.keymap_changed_signal, self.update)
         self.update()
 
     def on_screen_resume(self) -> None:
@@ -90,10 +88,10 @@ class SettingsScreen(Screen[None]):
     def value(self, name: str) -> object:
         """What a setting is now."""
         if name == "theme":
-            return short_name(self.settled.theme)
-        if name == "pictures" and self.settled.image_mode:
-            return self.settled.image_mode
-        return getattr(self.settled.settings, name)
+            return short_name(self.host.theme)
+        if name == "pictures" and self.host.image_mode:
+            return self.host.image_mode
+        return getattr(self.host.settings, name)
 
     def update(self, *, files: bool = True) -> None:
         """Bring the lines in line with the settings; draws only what changed.
@@ -109,7 +107,7 @@ class SettingsScreen(Screen[None]):
             line(
                 row,
                 self.value(row.setting) if row.setting else None,
-                self.settled.keymap,
+                self.host.keymap,
                 self.display_of,
                 current=row is self.row,
             )
@@ -133,7 +131,7 @@ class SettingsScreen(Screen[None]):
         self.query_one(KeyBar).show(screen_hints(self, SETTINGS, words))
 
     def _show_problems(self) -> None:
-        problems = [sanitize(one) for one in self.settled.problems()[:MAX_PROBLEMS]]
+        problems = [sanitize(one) for one in self.host.problems()[:MAX_PROBLEMS]]
         line = self.query_one("#troubles", Static)
         line.display = bool(problems)
         line.update(Content("\n").join(Content(f"! {one}") for one in problems))
@@ -146,7 +144,7 @@ class SettingsScreen(Screen[None]):
         if row.command is not None:
             return Content.assemble(("name in keys.toml: ", "$text-muted"), row.command.id)
         if row.setting == "pictures":
-            drawing = self.settled.render_mode
+            drawing = self.host.render_mode
             drawn = "its own pixels" if drawing.placements is not None else drawing.mode
             return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
@@ -199,24 +197,24 @@ class SettingsScreen(Screen[None]):
         row = self.row
         if row.setting:
             self._set(row.setting, DEFAULTS[row.setting])
-        elif row.command is not None and not is_default(row.command, self.settled.keymap):
+        elif row.command is not None and not is_default(row.command, self.host.keymap):
             for key in row.command.keys.split(","):
-                if wrong := conflict(row.command, key, self.settled.keymap):
+                if wrong := conflict(row.command, key, self.host.keymap):
                     self._refuse(key, wrong)
                     return
-            self.settled.rebind({row.command.id: None})
+            self.host.rebind({row.command.id: None})
 
     def action_all_usual(self) -> None:
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
-        changed = [command for command in ALL if not is_default(command, self.settled.keymap)]
+        changed = [command for command in ALL if not is_default(command, self.host.keymap)]
         if not changed:
             self.notify("all commands have their usual keys", timeout=3)
             return
 
         def decided(choice: str | None) -> None:
             if choice == "yes":
-                self.settled.rebind({command.id: None for command in changed})
+                self.host.rebind({command.id: None for command in changed})
 
         names = ", ".join(command.id for command in changed)
         choices = (Choice("yes", "y", "yes"), Choice("no", "n", "leave them"))
@@ -226,11 +224,11 @@ class SettingsScreen(Screen[None]):
 
     def _set(self, name: str, value: Any) -> None:
         if name == "theme":
-            self.settled.use_theme(value)
+            self.host.use_theme(value)
         else:
             if name == "pictures":
-                self.settled.image_mode = None  # who chooses here no longer means what the command line said
-            self.settled.apply_settings(replace(self.settled.settings, **{name: value}))
+                self.host.image_mode = None  # who chooses here no longer means what the command line said
+            self.host.apply_settings(replace(self.host.settings, **{name: value}))
         self.update()
 
     def _ask_refresh(self) -> None:
@@ -255,7 +253,7 @@ class SettingsScreen(Screen[None]):
                 self._set("refresh", value_of(text))
 
         question = "Seconds between two looks at runs that train"
-        self.app.push_screen(TextScreen(question, f"{self.settled.settings.refresh:g}", wrong), decided)
+        self.app.push_screen(TextScreen(question, f"{self.host.settings.refresh:g}", wrong), decided)
 
     def _ask_key(self, command: Command, *, more: bool) -> None:
         def decided(key: str | None) -> None:
@@ -263,11 +261,11 @@ class SettingsScreen(Screen[None]):
             if key is None:
                 self.update()
                 return
-            if wrong := conflict(command, key, self.settled.keymap):
+            if wrong := conflict(command, key, self.host.keymap):
                 self._refuse(key, wrong)
                 return
-            keys: Sequence[str] | None = rebound_keys(command, key, self.settled.keymap, more=more)
-            self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
+            keys: Sequence[str] | None = rebound_keys(command, key, self.host.keymap, more=more)
+            self.host.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
 
         question = f"Press {'one more' if more else 'the new'} key; escape leaves it as it is."
         self.app.push_screen(KeyScreen(command.text, question), decided)

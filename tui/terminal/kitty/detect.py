@@ -79,7 +79,7 @@ def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
     return refusal, _DEVICE_ANSWER.sub("", _ANSWER.sub("", heard))
 
 
-def placements_before(source: int, target: int) -> tuple[Placements | None, str]:
+def detect_before_start(source: int, target: int) -> tuple[Placements | None, str]:
     """Ask a terminal before the dashboard has it.
 
     Args:

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import msgspec
 import pytest
+from textual.app import App
 from textual.content import Content
 
 from core.errors import UserError
@@ -21,8 +22,8 @@ from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
 from tui.screens.board.layout import MIN_CHART, Area, plan_layout
 from tui.screens.board.run_table import choose_columns
-from tui.settings.keys_file import keys_path, read_keymap
-from tui.settings.schema import THEME_NAMES, Settings, state_dir
+from tui.settings.keymap import read_keymap
+from tui.settings.schema import THEME_NAMES, Settings
 from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
 from tui.settings.themes import THEMES, full_name, next_theme, short_name
 from tui.state.formatting import heldout_loss, labels, placement, recent_loss, seconds_left, speed
@@ -317,17 +318,11 @@ def test_a_wrong_keys_toml_says_what_is_wrong(tmp_path: Path, text: str, message
         read_keymap(file)
 
 
-def test_settings_are_kept_where_a_program_s_state_belongs() -> None:
-    assert state_dir({"XDG_STATE_HOME": "/x"}) == Path("/x/ddpm-tui")
-    assert state_dir({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui")
+class ThemedApp(SettingsMixin, App[None]):
+    """An app with settings and no screens of its own."""
 
 
 def test_textual_s_variable_names_the_theme_of_a_visit_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, theme in (("ddpm-monochrome", "ddpm-monochrome"), ("nord", "ddpm-light")):
         monkeypatch.setenv("TEXTUAL_THEME", asked)
-        assert SettingsMixin(settings=Settings(theme="light")).theme == theme
-
-
-def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:
-    assert keys_path({"XDG_CONFIG_HOME": "/x"}) == Path("/x/ddpm-tui/keys.toml")
-    assert keys_path({"HOME": "/home/a"}) == Path("/home/a/.config/ddpm-tui/keys.toml")
+        assert ThemedApp(settings=Settings(theme="light")).theme == theme

@@ -214,7 +214,7 @@ async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
     driver: DiffDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = False
-    monkeypatch.setattr(driver, "_is_free", lambda: free)
+    monkeypatch.setattr(driver, "_has_capacity", lambda: free)
     for number in range(50):
         driver.write(piece(0, 0, [(f"{number:4}", "")]))
     assert written(driver) == []
@@ -240,7 +240,7 @@ async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
 ) -> None:
     text = piece(0, 0, [("words", "")])
     driver.write(text)
-    monkeypatch.setattr(driver, "_is_free", lambda: False)
+    monkeypatch.setattr(driver, "_has_capacity", lambda: False)
     driver.write(piece(0, 1, [("later", "")]))
     driver.write("\x1b[?1003l")
     driver.write("\x1b[?1049l")
