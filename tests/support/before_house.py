@@ -471,12 +471,24 @@ def dashboard_arguments() -> dict[str, Json]:
     }
 
 
+FORMER_ACTIONS = {
+    "app.zoom": "zoom_pictures",
+    "board.machine": "machine",
+    "compare.whole": "whole",
+    "compare.judge": "judge",
+    "denoise.leap": "leap(1)",
+    "denoise.leap_back": "leap(-1)",
+    "denoise.foreseen": "foreseen",
+}
+"""Actions by the command's id that had other names then; no file names actions."""
+
+
 def commands() -> dict[str, Json]:
     """What can be done in the dashboard: by screen and name, the keys and the action."""
     found: dict[str, Json] = {}
     for section, those in SECTIONS.items():
         for one in those:
-            found.setdefault(section, {})[one.id] = [one.keys, one.action]
+            found.setdefault(section, {})[one.id] = [one.keys, FORMER_ACTIONS.get(one.id, one.action)]
     return found
 
 

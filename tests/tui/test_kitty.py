@@ -214,7 +214,7 @@ def test_another_size_of_cells_sends_again_what_is_seen_and_nothing_else() -> No
 def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(placements, "MOST_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
+    monkeypatch.setattr(placements, "MAX_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
     watched, held = Watched(), []
     for at, image in enumerate(noise(5, 24)):
         watched.write(0, 0, watched.hang(at, image))
@@ -232,7 +232,7 @@ def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
 def test_places_that_are_left_are_deleted_and_others_take_their_stand_ins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(placements, "COUNT", 70)
+    monkeypatch.setattr(placements, "SENTINEL_COUNT", 70)
     watched, image = Watched(), noise(1, 24)[0]
     first, _ = watched.hang(0, image), watched.hang(1, image)
     assert watched.places.place("other", (0, 0), image, 8, 4) is None
@@ -307,7 +307,7 @@ async def test_the_choice_is_kept_and_a_line_says_what_there_is_instead(tmp_path
         assert driven.app.render_mode.placements is None
         await driven.press("escape")
         assert "▀" in driven.text()
-    assert read_settings(theme)[0] == Settings(images="kitty")
+    assert read_settings(theme)[0] == Settings(pictures="kitty")
 
 
 async def test_an_export_has_images_where_the_terminal_drew_them(tmp_path: Path) -> None:

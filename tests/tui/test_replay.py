@@ -143,7 +143,7 @@ async def test_a_click_on_the_slider_goes_there_on_every_screen(tmp_path: Path) 
             start, room = bar._track
             driven.app.clock.seek(0.0)
             assert await driven.pilot.click(bar, offset=(start + room - 1, 0))
-            await driven.until(lambda: driven.app.time.at_end)
+            await driven.until(lambda: driven.app.clock.at_end)
 
 
 @pytest.mark.parametrize(

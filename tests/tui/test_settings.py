@@ -35,7 +35,7 @@ async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
     state = tmp_path / "state"
     comparison(tmp_path / "runs", "finished")
     async with dashboard(
-        tmp_path / "runs", (80, 24), remember=state, pictures="ascii", settings=Settings()
+        tmp_path / "runs", (80, 24), remember=state, image_mode="ascii", settings=Settings()
     ) as driven:
         await driven.press("T")
         assert "‹ ascii ›" in driven.text()

@@ -105,7 +105,7 @@ def rebound_keys(
 def conflict(command: Command, key: str, keymap: Mapping[str, str]) -> str:
     """The reason why a command cannot have a key, in a line that does not name the key; empty when it can.
 
-    Only commands that are active at the same time conflict, so one key may have different meanings on different screens.
+    Only commands that are active at the same time conflict, so one key may mean different things on different screens.
     Two defaults never conflict.
     """
     if key in FIXED:

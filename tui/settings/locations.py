@@ -36,8 +36,8 @@ def keys_path() -> Path:
 def _carry_over(old: Path, new: Path, variable: str) -> None:
     """Move a file of an earlier version unless the new one exists; a link becomes a link to the same target.
 
-    Nothing moves where both paths are the same, as on Linux, nor where the user has set the XDG variable, because earlier
-    versions used that folder too.
+    Nothing moves where both paths are the same, as on Linux, nor where the user has set the XDG variable, because
+    earlier versions used that folder too.
     """
     if os.environ.get(variable):
         return

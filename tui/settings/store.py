@@ -1,4 +1,4 @@
-"""The file that keeps the settings. Whatever is wrong in it costs that setting alone, and is said in a line."""
+"""Reading and writing `settings.toml`; a mistake in it costs that setting alone, and is reported in one line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,10 @@ from core.config.load import Table, decode, read_toml
 from core.errors import UserError
 from tui.settings.locations import OLD_THEME_FILE, SETTINGS_FILE
 from tui.settings.schema import THEME_NAMES, ImageMode, Settings, ThemeName
-from tui.settings.toml_edit import set_value
 
 REFRESH: Final = (0.1, 10.0)
 MAX_THEME_BYTES: Final = 40
-"""Bytes of the old file of a theme; no name is longer."""
+"""Bytes that are read of the file that held the theme alone; no name is longer."""
 EXPECTED: Final = {
     "theme": f"{', '.join(THEME_NAMES[:-1])} or {THEME_NAMES[-1]}",
     "pictures": "auto, kitty, truecolor, 256, 16 or ascii",
@@ -22,7 +21,7 @@ EXPECTED: Final = {
     "bell": "true or false",
     "refresh": "seconds, from 0.1 to 10",
 }
-"""What a setting may be, in words."""
+"""Allowed values of each setting, in words."""
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,7 +33,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
-    """The settings, and what is wrong in their file, a line each; a setting that is wrong is as if never changed."""
+    """Read the settings, and the mistakes in their file, a line each; a wrong setting keeps its default."""
     if folder is None or not (path := folder / SETTINGS_FILE).exists():
         return Settings(), ()
     try:
@@ -51,10 +50,10 @@ def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
 
 
 def validated(table: Table, *, source: str) -> Table:
-    """Settings as they are meant, from a table of some of them.
+    """Return some settings with their proper types.
 
     Raises:
-        UserError: a key or a value does not exist; the message says what was expected.
+        UserError: a key or a value is not allowed; the message names those that are.
     """
     try:
         known: Table = msgspec.structs.asdict(decode(table, _File, source=source))
@@ -69,23 +68,24 @@ def validated(table: Table, *, source: str) -> Table:
 
 
 def load_settings(folder: Path) -> tuple[Settings, tuple[str, ...]]:
-    """As `read_settings`, once the theme is taken over from the file of its own that first kept it."""
-    wrong = _migrate_theme(folder)
+    """Read the settings after moving the theme into them from the file that held it in earlier versions."""
+    failures = _migrate_theme(folder)
     settings, problems = read_settings(folder)
-    return settings, tuple(dict.fromkeys((*wrong, *problems)))
+    return settings, tuple(dict.fromkeys((*failures, *problems)))
 
 
 def _migrate_theme(folder: Path) -> tuple[str, ...]:
-    """Make the theme a setting like the others; then the file of its own is gone.
+    """Move the theme from its own file into the settings, and delete that file.
 
     Returns:
-        Why that could not be done, in a line; the file is as it was.
+        The reason why that failed, in a line; the file is then as before.
     """
-    from core.files.untrusted import open_regular
-
     old, path = folder / OLD_THEME_FILE, folder / SETTINGS_FILE
     if not old.exists():
         return ()
+    from core.files.untrusted import open_regular
+    from tui.settings.toml_edit import set_value
+
     try:
         if not (path.exists() and "theme" in read_toml(path)):
             with open_regular(old) as file:
@@ -102,13 +102,15 @@ def _migrate_theme(folder: Path) -> tuple[str, ...]:
 
 
 def write_settings(folder: Path | None, before: Settings, after: Settings) -> str:
-    """Keep what is another one now; all else in the file stays as it is.
+    """Write the settings that have changed; all else in the file stays as it is.
 
     Returns:
-        Why that could not be done; empty when it was, or when there is no place to keep them.
+        The reason why that failed; empty when it succeeded, or without a folder.
     """
     if folder is None:
         return ""
+    from tui.settings.toml_edit import set_value
+
     try:
         for key in EXPECTED:
             value: Any = getattr(after, key)

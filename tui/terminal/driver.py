@@ -1,7 +1,7 @@
 """Terminal driver that writes only changed cells, within the connection's bandwidth.
 
-Frames are coalesced, not queued. While output is pending, a new frame only updates the target buffer, and what is wanted
-by then is sent once there is capacity, so latency stays bounded on slow links. Images that change are sent in parts,
+Frames are coalesced, not queued. While output is pending, a new frame only updates the target buffer. Once there is
+capacity the latest target is sent, so latency stays bounded on slow links. Images that change are sent in parts,
 wherever the terminal is, because texts and curves must not wait behind them.
 """
 

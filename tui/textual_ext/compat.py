@@ -1,7 +1,7 @@
 """Private names of Textual and textual-serve; no other module of the dashboard uses any.
 
-A minor release may rename them, so `pyproject.toml` admits only the releases that were tested. Seen in textual 8.2.8 and
-textual-serve 1.1.3; `tests/unit/tui/textual_ext/test_compat.py` names each one that is gone.
+A minor release may rename them, so `pyproject.toml` admits only the releases that were tested. Seen in textual 8.2.8
+and textual-serve 1.1.3; `tests/unit/tui/textual_ext/test_compat.py` names each one that is gone.
 """
 
 import threading

@@ -11,8 +11,8 @@ from textual.widget import Widget
 def subscribe_weakly(widget: Widget, signal: Signal[Any], act: Callable[[], object]) -> None:
     """Call a method whenever a signal is published, for as long as the widget exists.
 
-    Textual holds subscribers weakly but their callbacks strongly. A bound method keeps its screen alive, so every closed
-    screen would leak, with all that it drew, until the signal is next published. For `theme_changed` that may be never.
+    Textual holds subscribers weakly but their callbacks strongly. A bound method keeps its screen alive, so every
+    closed screen would leak, with all that it drew, until the signal is next published. For `theme_changed` that may be never.
 
     Args:
         widget: the subscriber; mounted.
