@@ -20,7 +20,7 @@ DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
   ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
-  ddpm-tui quick          trains the five schedules of the thesis, or comes back to them
+  ddpm-tui quick          trains the five schedules of the thesis, or shows them again
   ddpm-tui my.toml        trains a recipe of your own
   ddpm-tui --replay RUN   plays a run that has ended back in time, as if it were live
   ddpm-tui --web          the same in a browser
@@ -71,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("exports"),
         metavar="DIR",
-        help="where the key E writes what is on the screen (./exports)",
+        help="the folder that the key E exports the screen to (./exports)",
     )
     parser.add_argument(
         "--pictures",
         choices=IMAGES_FORMS,
-        help="how pictures are drawn on this visit: auto takes the colours that the terminal has, ascii draws with "
-        "letters, kitty has the terminal draw them, as Kitty and Ghostty can",
+        help="how images are drawn in this session: auto uses the terminal's colours, ascii draws with letters, "
+        "kitty has the terminal draw them, as Kitty and Ghostty can",
     )
     parser.add_argument(
         "--web", action="store_true", help="serve the dashboard to browsers on this machine, until ctrl+c"
@@ -86,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         "--at",
         default=DEFAULT_ADDRESS,
         metavar="[HOST:]PORT",
-        help=f"where --web serves it ({DEFAULT_ADDRESS}); whoever reaches another host's port controls the runs",
+        help=f"where --web serves it ({DEFAULT_ADDRESS}); anyone who reaches another host's port controls the runs",
     )
-    parser.add_argument("--version", action="store_true", help="say which version this is")
+    parser.add_argument("--version", action="store_true", help="show the version")
     return parser
 
 

@@ -93,7 +93,7 @@ def serve(place: Address, arguments: Sequence[str]) -> None:
 
     add_middleware(server, web.middleware(guard))
     if not place.is_private:
-        print(f"whoever reaches {place.host}:{place.port} controls these runs", file=sys.stderr)
+        print(f"anyone who reaches {place.host}:{place.port} controls these runs", file=sys.stderr)
     try:
         server.serve()
     except OSError as error:

@@ -194,7 +194,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
         await driven.press("question_mark")
         for command in DATASETS:
             assert command.text in driven.text()
-        assert "Look at the dataset of that number" in driven.text()
+        assert "Show the dataset of that number" in driven.text()
 
 
 async def test_a_small_terminal_shows_everything_and_nothing_is_cut_off(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
         await driven.press("question_mark")
         for command in SCHEDULES:
             assert command.text in driven.text()
-        assert "Show the schedule of that number, or do not" in driven.text()
+        assert "Show or hide the schedule of that number" in driven.text()
 
 
 # Pictures of it

@@ -22,7 +22,7 @@ ANSWER_SECONDS: Final = 2.0
 """That a terminal has for its answer; one that does not know Kitty's query says at once who it is."""
 TMUX_ANSWER_SECONDS: Final = 1.0
 """Likewise through tmux, which says who it is itself."""
-FALLBACK: Final = "pictures are half-blocks instead"
+FALLBACK: Final = "images are half-blocks instead"
 SILENT: Final = f"this terminal does not answer Kitty's query for graphics: {FALLBACK}"
 WITHOUT_PLACEHOLDERS: Final = f"this terminal has Kitty's graphics, but not its placeholders: {FALLBACK}"
 SILENT_TMUX: Final = (
