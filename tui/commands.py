@@ -1,4 +1,4 @@
-"""What can be done, once: bindings, key bar, help and command palette are all made from it."""
+"""Commands of the dashboard, each defined once: bindings, key bar, help and command palette are made from them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from textual.binding import Binding
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing to do.
+    """A command that keys can run.
 
     Args:
-        id: the name by which `keys.toml` rebinds it.
-        keys: the keys, comma separated, in Textual's spelling; the first one is shown.
-        action: Textual's name of the action.
-        text: what it does, in a sentence without its full stop.
-        rank: the key bar leaves out high ranks first.
+        id: name in `keys.toml`; it never changes, because users' files hold it.
+        keys: default keys, comma separated, in Textual's spelling; the first one is shown.
+        action: Textual's name of the action, with its parameters.
+        text: description, a verb and its object, without a full stop.
+        rank: priority in the key bar, which drops high ranks first.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Command:
 
 
 def _numbers(section: str, action: str, text: str) -> tuple[Command, ...]:
-    """The commands of the digits 1 to 9; their actions count from 0."""
+    """The commands of the digits 1 to 9; their actions take the index from 0."""
     return tuple(
         Command(f"{section}.number_{n}", str(n), f"{action}({n - 1})", text.format(n)) for n in range(1, 10)
     )
@@ -279,7 +279,7 @@ NUMBERS: Final = {
     SCHEDULE_NUMBERS: "Show or hide the schedule of that number",
     DATASET_NUMBERS: "Show the dataset of that number",
 }
-"""What is said of the nine together, where each has its digit."""
+"""Descriptions of nine commands together, where each has its digit."""
 
 SECTIONS: Final = {
     "everywhere": EVERYWHERE,
@@ -295,13 +295,13 @@ SECTIONS: Final = {
     "replay": REPLAY,
     "tour": TOUR,
 }
-"""The commands of each screen; those of `ON_ALL` are on all of them."""
+"""Commands by section; the sections in `ON_ALL` are active on every screen."""
 ON_ALL: Final = ("everywhere", "replay", "tour")
 ALL: Final = tuple(command for commands in SECTIONS.values() for command in commands)
 
 
 def bindings(commands: Iterable[Command]) -> list[Binding]:
-    """Textual's bindings for commands; the key bar is ours, so none is shown in Textual's footer."""
+    """Textual's bindings of commands; none is shown in Textual's footer, because the dashboard has its own key bar."""
     return [
         Binding(command.keys, command.action, command.text, show=False, id=command.id) for command in commands
     ]

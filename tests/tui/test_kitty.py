@@ -115,7 +115,7 @@ def test_a_image_without_room_is_averaged_and_a_lifted_one_has_no_black() -> Non
     found = pixels_of(encode_png(large, 40, 30))
     assert found.shape == (30, 40, 2)
     assert np.all(found[5:25] == (80, 255))
-    assert np.all(pixels_of(encode_png(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == RAISED_BLACK)
+    assert np.all(pixels_of(encode_png(np.zeros((2, 2), np.uint8), 4, 4, raised_black=True)) == RAISED_BLACK)
 
 
 # Places, and what the terminal shows of them
@@ -138,7 +138,7 @@ class Watched:
 
     def write(self, x: int, y: int, place: Placement, *, left: int = 0) -> None:
         """The cells of a place from a column on, as when something covers what is left of it."""
-        for line, segments in enumerate(place.drawn(GROUND)):
+        for line, segments in enumerate(place.segments(GROUND)):
             text = "".join(f"\x1b[48;2;16;32;48m{part.text}\x1b[0m" for part in Strip(segments).crop(left))
             assert self.painted.write(f"\x1b[{y + line + 1};{x + left + 1}H{text}")
 

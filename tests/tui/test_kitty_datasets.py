@@ -67,7 +67,7 @@ class Shown:
         assert stack is not None
         x, y = wall.region.x + layout.left + place * layout.step, wall.region.y + 1 + row * layout.lines
         size = layout.tile * WIDTH, layout.lines * HEIGHT
-        png = encode_png(stack[row], *size, lifted=(place + row) % 2 == 1)
+        png = encode_png(stack[row], *size, raised_black=(place + row) % 2 == 1)
         with Image.open(io.BytesIO(png)) as image:
             wanted = np.asarray(image.convert("RGB"))
         lines = min(size[1], (self.driven.app.size.height - 1 - y) * HEIGHT)

@@ -1,7 +1,7 @@
 """Edits of the user's own TOML files: one key changes, and comments, order and unknown keys stay as they are.
 
-tomlkit parses a file into its statements, which are edited here in place. Its own `document[key] = value` puts a new key
-behind the comments that belong to the next header, and removes the comment of a key with the key.
+tomlkit parses a file into its statements, which are edited here in place. Its own `document[key] = value` puts a new
+key behind the comments that belong to the next header, and removes the comment of a key with the key.
 """
 
 import shutil
@@ -89,14 +89,14 @@ class _Statement(NamedTuple):
 
     Attributes:
         body: the list of the parser that holds the statement.
-        index: index in that list.
+        position: index in that list.
         section: names of the headers above, each with a dot behind it.
         keys: dotted keys that the statement sets; several for an inline table.
         item: the value.
     """
 
     body: Body
-    index: int
+    position: int
     section: str
     keys: Collection[str]
     item: Item
@@ -127,11 +127,11 @@ def _replace(statement: _Statement, name: str, value: Value | None) -> None:
             comment,
             trivia.trail,
         )
-        statement.body[statement.index] = tomlkit.key(name), new
+        statement.body[statement.position] = tomlkit.key(name), new
     elif comment:
-        statement.body[statement.index] = None, Comment(Trivia(comment=comment, trail=trivia.trail))
+        statement.body[statement.position] = None, Comment(Trivia(comment=comment, trail=trivia.trail))
     else:
-        del statement.body[statement.index]
+        del statement.body[statement.position]
 
 
 def _insert(body: Body, key: str, value: Value, *, newline_first: bool) -> None:

@@ -12,7 +12,8 @@ def subscribe_weakly(widget: Widget, signal: Signal[Any], act: Callable[[], obje
     """Call a method whenever a signal is published, for as long as the widget exists.
 
     Textual holds subscribers weakly but their callbacks strongly. A bound method keeps its screen alive, so every
-    closed screen would leak, with all that it drew, until the signal is next published. For `theme_changed` that may be never.
+    closed screen would leak, with all that it drew, until the signal is next published. For `theme_changed` that may
+    be never.
 
     Args:
         widget: the subscriber; mounted.

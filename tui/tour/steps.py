@@ -1,4 +1,4 @@
-"""The guided tour: its steps, and what is said at each."""
+"""Steps of the guided tour, with their texts."""
 
 import re
 from collections.abc import Callable, Collection
@@ -12,13 +12,13 @@ COMMANDS: Final = {command.id: command for command in ALL}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do and why.
+    """One command to run, and the reason.
 
     Attributes:
-        command: the id of what to do.
-        title: what this is about, in few words.
-        text: why, in two lines of 76 cells at most; `{id}` stands for the key of another command.
-        of_runs: whether there must be runs.
+        command: id of the command.
+        title: the subject, in few words.
+        text: the reason, in two lines of 76 cells at most; `{id}` stands for the key of another command.
+        needs_runs: whether the step needs runs.
     """
 
     command: str
@@ -80,7 +80,7 @@ STEPS: Final = (
         "schedules.play",
         "Noise covers an image",
         "The curves show what is left of an image at each step t; here you see it. A schedule that leaves too "
-        "much at the end will sample badly, and a warning says so.",
+        "much at the end samples badly; a warning says so.",
         needs_runs=False,
     ),
     Step(
@@ -109,11 +109,11 @@ FAREWELL: Final = (
 
 
 def steps(*, runs: bool, refused: Collection[str]) -> tuple[Step, ...]:
-    """The steps that can be taken.
+    """The steps that are possible here.
 
     Args:
-        runs: whether there are any.
-        refused: actions that cannot be done, as in a replay.
+        runs: whether there are any runs.
+        refused: actions that the app refuses, as in a replay.
     """
     return tuple(
         step
@@ -123,5 +123,5 @@ def steps(*, runs: bool, refused: Collection[str]) -> tuple[Step, ...]:
 
 
 def with_keys(text: str, key: Callable[[Command], str]) -> str:
-    """A text with the key of each command that it names."""
+    """Replace each `{id}` in a text with the key of that command."""
     return re.sub(r"\{([a-z_.]+)\}", lambda found: key(COMMANDS[found[1]]), text)
