@@ -62,7 +62,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
         sheet = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
         await driven.press("f")
-        assert "all of these have their triangles" in driven.said()
+        assert "all of these have their triangles" in driven.notifications()
         await driven.press("r")
         assert driven.text().count("f fits it") == 8
         await driven.press("enter")
@@ -89,7 +89,7 @@ async def test_why_nothing_can_be_fitted_is_said(tmp_path: Path) -> None:
         screen = await browse(driven)
         await driven.press("f")
         assert screen.view == "triangles"
-        await driven.until(lambda: any("cannot be written" in said for said in driven.said()))
+        await driven.until(lambda: any("cannot be written" in said for said in driven.notifications()))
         assert not screen.fitting
 
 
@@ -107,7 +107,7 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
         await driven.press("h", "end")
         assert "-300 of 300" in driven.text()
         await driven.press("m")
-        assert "all of its pictures are made" in driven.said()
+        assert "all of its pictures are made" in driven.notifications()
 
 
 async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) ->
         await driven.until(lambda: "% of 1,002,000" in driven.text())
         assert "m stop making" in driven.text()
         await driven.press("m")
-        await driven.until(lambda: "stopped; nothing of it is kept" in driven.said())
+        await driven.until(lambda: "stopped; nothing of it is kept" in driven.notifications())
         await driven.until(lambda: "making" not in driven.text().splitlines()[0])
         assert not list((tmp_path / "data").glob("long-*"))
         await driven.press("m")
@@ -135,7 +135,7 @@ async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         (tmp_path / "data").rmdir()
         (tmp_path / "data").write_text("in the way")
         await driven.press("m")
-        await driven.until(lambda: any("cannot be kept here" in said for said in driven.said()))
+        await driven.until(lambda: any("cannot be kept here" in said for said in driven.notifications()))
 
 
 async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_what_is_seen_is_exported_with_its_greys(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (160, 50), exports=root) as driven:
         await browse(driven)
         await driven.press("v", "E")
-        await driven.until(lambda: any(f"{root / 'datasets-1'}" in said for said in driven.said()))
+        await driven.until(lambda: any(f"{root / 'datasets-1'}" in said for said in driven.notifications()))
         with Image.open(root / "datasets-1" / "pictures.png") as image:
             colours = np.asarray(image.convert("RGB"))
         assert (colours[..., 0] != colours[..., 2]).any(), "with the outlines"

@@ -55,7 +55,7 @@ async def test_before_there_is_any_run_datasets_can_be_looked_at(tmp_path: Path)
         assert tiles(screen, "samples") == []
         assert "grey 0%" in driven.text()
         await driven.press("r", "left_square_bracket")
-        assert "no run on this dataset has samples yet" in driven.said()
+        assert "no run on this dataset has samples yet" in driven.notifications()
 
 
 async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> 
         await driven.press("right_square_bracket")
         assert screen.shown.epoch is None
         await driven.press("m", "left_square_bracket")
-        assert any("only the last checkpoint can be computed" in said for said in driven.said())
+        assert any("only the last checkpoint can be computed" in said for said in driven.notifications())
 
 
 async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Pa
         assert len(images(screen)) == 6
         assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
         await driven.press("enter")
-        assert "all of it is computed" in driven.said()
+        assert "all of it is computed" in driven.notifications()
         await driven.press("p")
         assert len(images(screen)) == 3
 
@@ -135,7 +135,7 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
         await driven.press("m")
         assert "as the training kept it" in driven.text()
         await driven.press("p")
-        assert any("keeps x_t alone" in said for said in driven.said())
+        assert any("keeps x_t alone" in said for said in driven.notifications())
 
 
 async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> Non
         await denoise(driven)
         assert "its first strip comes with" in driven.text()
         await driven.press("space", "left", "left_square_bracket", "enter")
-        assert {"there is nothing to play yet", "no run has a checkpoint yet"} <= set(driven.said())
+        assert {"there is nothing to play yet", "no run has a checkpoint yet"} <= set(driven.notifications())
         assert driven.control.specs == []
 
 

@@ -189,7 +189,7 @@ async def test_digits_and_clicks_choose_schedules(tmp_path: Path) -> None:
         assert screen.trying.chosen == frozenset()
         assert "0 of 7" in driven.text()
         await driven.press("left", "space", "space", "v", "v", "v", "v", "n")
-        assert any("choose at least one" in said for said in driven.said())
+        assert any("choose at least one" in said for said in driven.notifications())
         assert isinstance(driven.app.screen, SchedulesScreen)
 
 

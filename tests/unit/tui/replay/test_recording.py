@@ -1,4 +1,4 @@
-"""Runs that have ended, as they were: the clock of a replay, and what there was at a time."""
+"""Recordings of runs: the clock of a replay, and snapshots at a time."""
 
 import inspect
 import math

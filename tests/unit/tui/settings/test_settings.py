@@ -1,4 +1,4 @@
-"""Settings: kept between two visits, and refused in a line where they are wrong."""
+"""Settings files: kept between sessions, with one line for each mistake."""
 
 import os
 from dataclasses import replace
@@ -32,7 +32,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("pictrues = 'auto'", "unknown key pictrues = auto; did you mean pictures?"),
         ("zoom = 3", "zoom = 3: expected 1 or 2"),
@@ -45,7 +45,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_in_the_file_is_named_in_a_line_and_the_rest_counts(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(f"{text}\n" + ("" if text == "zoom =" else "[zoom2]\n"), encoding="utf-8")
@@ -53,7 +53,7 @@ def test_what_is_wrong_in_the_file_is_named_in_a_line_and_the_rest_counts(
     assert settings == Settings()
     assert len(problems) == (1 if text == "zoom =" else 2)
     assert problems[0].startswith(str(file))
-    assert said in problems[0]
+    assert message in problems[0]
 
 
 async def test_zoom_is_remembered(tmp_path: Path) -> None:
@@ -81,11 +81,11 @@ def test_an_old_theme_file_that_is_broken_gives_one_line(tmp_path: Path, content
         os.mkfifo(theme)
     else:
         theme.write_bytes(content)
-    settings, (said,) = load_settings(tmp_path)
+    settings, (message,) = load_settings(tmp_path)
     assert settings == Settings()
-    assert said.startswith(str(theme))
-    assert said.isprintable()
-    assert len(said) < len(str(theme)) + 200
+    assert message.startswith(str(theme))
+    assert message.isprintable()
+    assert len(message) < len(str(theme)) + 200
     assert theme.exists()
     assert not (tmp_path / "settings.toml").exists()
 
