@@ -1,3 +1,3 @@
-"""Diffusion models on small pictures: the science, the training, the runs on disk, the command line."""
+"""Diffusion models on small images: diffusion, training, runs on disk, and the command line."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`core` and `python -m core`: the headless command line."""
+"""Entry point of `core` and `python -m core`, the headless command line."""
 
 import sys
 
@@ -6,7 +6,7 @@ from core.cli.main import run
 
 
 def main() -> None:
-    """Run the command line on this process's arguments and end the process with its exit code."""
+    """Run the command line with this process's arguments, and exit with its code."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -1,4 +1,4 @@
-"""The errors that a person can mend, and the exit codes that they end a command with."""
+"""Errors that a user can correct, and the exit codes of the commands that they end."""
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -8,28 +8,28 @@ EXIT_INTERRUPTED = 130
 OUT_OF_MEMORY = (
     "out of memory; lower train.batch_size, model.width or sample.count, or run fewer at once (--slots)"
 )
-"""What to tell of a training."""
+"""Error message of a training run that ran out of memory."""
 
-_MEMORY_WORDS = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
 class UserError(Exception):
-    """A mistake in what a person gave: one line that says what was expected, what came and what to do next.
+    """A mistake in user input: one line that states what was expected, what was given and what to do next.
 
-    The command line prints the message after ``error:`` and ends with `exit_code`, without a traceback.
+    The command line prints the message after ``error:`` and exits with `exit_code`, without a traceback.
     """
 
     exit_code = EXIT_USAGE
 
 
 class RunFailedError(UserError):
-    """A run ended as ``failed``; the command that waited for it ends with code 3."""
+    """A run ended as ``failed``; the command that waited for it exits with code 3."""
 
     exit_code = EXIT_RUN_FAILED
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the machine or of a GPU; torch says so in words alone."""
+    """Return whether the machine or a GPU ran out of memory. Torch reports that only in the message."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)
+        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
     )

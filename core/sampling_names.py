@@ -7,11 +7,11 @@ from typing import Final, Literal, get_args
 
 SamplerName = Literal["ddpm", "ddim", "dpm++", "unipc", "churn"]
 SAMPLER_NAMES: Final[tuple[SamplerName, ...]] = get_args(SamplerName)
-WITH_ETA: Final[tuple[SamplerName, ...]] = ("ddim", "dpm++", "churn")
-"""Samplers that take `eta`: the variance of ``ddpm`` is the process's own, and ``unipc`` adds no noise."""
+SAMPLERS_WITH_ETA: Final[tuple[SamplerName, ...]] = ("ddim", "dpm++", "churn")
+"""Samplers that take `eta`. The variance of ``ddpm`` is that of the process, and ``unipc`` adds no noise."""
 
 Spacing = Literal["uniform", "logsnr", "karras", "cosine", "decay"]
-"""Choice of the timesteps at which a sampler evaluates the network; see `core.spacing`."""
+"""Spacings of the timesteps at which a sampler evaluates the network; see `core.spacing`."""
 SPACINGS: Final[tuple[Spacing, ...]] = get_args(Spacing)
 
 Clip = Literal["none", "static", "dynamic"]

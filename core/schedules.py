@@ -170,17 +170,15 @@ class Schedule:
         """
         amplitude = math.sqrt(self.terminal_alpha_bar)
         if amplitude == 0.0:
-            return Diagnosis(
-                True, "good", "good: the last step is pure noise (nothing of the picture is left)"
-            )
+            return Diagnosis(True, "good", "good: the last step is pure noise (nothing of the image is left)")
         left = _percent(amplitude)
         if amplitude <= GOOD_AMPLITUDE:
             return Diagnosis(
-                True, "good", f"good: the last step is noise ({left} of the picture's amplitude left)"
+                True, "good", f"good: the last step is noise ({left} of the image's amplitude left)"
             )
         level: Level = "doubtful" if amplitude <= DOUBTFUL_AMPLITUDE else "bad"
         text = (
-            f"{level}: {left} of the picture's amplitude is left at the last step; sampling starts from "
+            f"{level}: {left} of the image's amplitude is left at the last step; sampling starts from "
             "N(0, I), which training never saw; use zero_terminal_snr (with v_prediction or sample) or more "
             "timesteps"
         )

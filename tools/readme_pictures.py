@@ -59,7 +59,7 @@ async def draw(
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for name, keys in screens.items():
-        app = Dashboard(RunController(root.absolute()), images="truecolor")
+        app = Dashboard(RunController(root.absolute()), image_mode="truecolor")
         async with app.run_test(size=size) as pilot:
             try:
                 async with asyncio.timeout(PATIENCE):

@@ -82,7 +82,7 @@ EVERYWHERE: Final = (
 COMPARE: Final = (
     Command("compare.close", "escape,q,c", "close", "Go back to the board", 0),
     Command("compare.curves", "1", "view('curves')", "Show only the curves"),
-    Command("compare.pictures", "2", "view('pictures')", "Show only the images"),
+    Command("compare.pictures", "2", "view('images')", "Show only the images"),
     Command("compare.numbers", "3", "view('numbers')", "Show only numbers and settings"),
     Command("compare.all", "0", "view('all')", "Show everything, where there is room"),
     Command("compare.next_view", "tab", "next_view", "Switch to the next view", 1),
@@ -131,7 +131,7 @@ DENOISE: Final = (
     Command("denoise.last", "end", "go(1)", "Go to the finished image"),
     Command("denoise.faster", "plus,equals_sign", "speed(1)", "Play faster", 7),
     Command("denoise.slower", "minus", "speed(-1)", "Play slower", 7),
-    Command("denoise.pictures", "1", "view('pictures')", "Show the runs side by side"),
+    Command("denoise.pictures", "1", "view('images')", "Show the runs side by side"),
     Command("denoise.strips", "2", "view('strips')", "Show a strip for each run, from noise to image"),
     Command("denoise.next_view", "tab", "next_view", "Switch to the next view", 3),
     Command("denoise.down", "down,j", "start(1)", "Show the next starting noise", 5),

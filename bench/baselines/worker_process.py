@@ -21,7 +21,7 @@ import msgspec
 
 from bench.harness.interleaved import Work
 from core.errors import UserError
-from core.launch.subprocess_env import environment_for_training
+from core.launch.subprocess_env import worker_environment
 
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ class Child:
     """The parent's end of it."""
 
     def __init__(self, settings: Settings) -> None:
-        environment = environment_for_training(settings.threads) if settings.is_ours else dict(os.environ)
+        environment = worker_environment(settings.threads) if settings.is_ours else dict(os.environ)
         self.parameters = 0
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.baselines.worker_process"],

@@ -33,7 +33,7 @@ from core.data import ImageSet, load_dataset
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
-from core.evaluation.sampling import draw_by, to_unit
+from core.evaluation.sampling import draw_samples_from, to_unit
 from core.training.checkpoint import make_diffusion
 
 OURS: Final = "ours"
@@ -133,7 +133,7 @@ def command(
             "at once": machine.cores if a_core_each else 1,
         },
         notes=[
-            f"real pictures: balanced_pass_rate {evaluator.real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
+            f"real pictures: balanced_pass_rate {evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
         ],
         variant="-".join(
             filter(None, (dataset, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each))
@@ -196,7 +196,9 @@ def ours(
     passed, epochs = outcome.seconds, outcome.epochs
     say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, images.channels, images.size, images.size)
-    drawn = to_unit(draw_by(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed))
+    drawn = to_unit(
+        draw_samples_from(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed)
+    )
     return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 

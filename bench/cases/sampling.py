@@ -23,9 +23,9 @@ from core.config import SamplingOverrides
 from core.data import load_dataset
 from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
-from core.evaluation.sampling import BATCH, draw, to_unit
+from core.evaluation.sampling import BATCH, draw_samples, to_unit
 from core.runs import RunStore
-from core.sampling_names import CLIPS, SPACINGS, WITH_ETA, Clip, Spacing
+from core.sampling_names import CLIPS, SAMPLERS_WITH_ETA, SPACINGS, Clip, Spacing
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import LoadedModel, load_model
 
@@ -59,7 +59,7 @@ class SamplingConfig(NamedTuple):
     @property
     def name(self) -> str:
         """For a table."""
-        eta = f" eta {self.eta:g}" if self.sampler in WITH_ETA else ""
+        eta = f" eta {self.eta:g}" if self.sampler in SAMPLERS_WITH_ETA else ""
         spacing = f" {self.spacing}" if self.spacing != "uniform" else ""
         clip = f" clip {self.clip}" if self.clip != "static" else ""
         return f"{self.sampler}{eta}{spacing}{clip}, {self.calls} calls"
@@ -67,7 +67,7 @@ class SamplingConfig(NamedTuple):
     @property
     def overrides(self) -> SamplingOverrides:
         """As `core sample` would be asked for it."""
-        eta = self.eta if self.sampler in WITH_ETA else None
+        eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else None
         return SamplingOverrides(
             sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip
         )
@@ -125,7 +125,7 @@ def command(
     for way in kept:
         say(f"judging {way.name}")
         evaluated[way], _ = evaluator.evaluate(drawn[way], _GROUPS)
-    real = evaluator.real(count, _GROUPS)
+    real = evaluator.evaluate_real(count, _GROUPS)
     for name, unit in METRICS.items():
         rows += [of_estimate(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
         rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
@@ -246,9 +246,9 @@ def draw_in_turns(
         # Orders differ between batches, so that no way always follows the same one.
         order = turn_of([str(index) for index in range(len(chosen))], number)
         for way in (chosen[int(index)] for index in order):
-            as_asked = replace(loaded, config=way.overrides.applied_to(loaded.config))
+            as_asked = replace(loaded, config=way.overrides.apply_to(loaded.config))
             start = time.perf_counter()
-            made = draw(as_asked, size, seed=number)
+            made = draw_samples(as_asked, size, seed=number)
             rates[way].append(size / (time.perf_counter() - start))
             drawn[way].append(to_unit(made))
         say(f"batch {number + 1} of {len(sizes)}")

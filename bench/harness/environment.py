@@ -14,7 +14,7 @@ import msgspec
 import psutil
 
 from core.launch.devices import detect_machine
-from core.launch.provenance import provenance_of_this_process
+from core.launch.provenance import current_provenance
 
 PACKAGES: Final = ("ddpm-tui", "torch", "numpy")
 QUIET: Final = 0.05
@@ -75,7 +75,7 @@ def describe(packages: Iterable[str] = ()) -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         versions=versions,
-        commit=provenance_of_this_process().get("commit", ""),
+        commit=current_provenance().get("commit", ""),
     )
 
 

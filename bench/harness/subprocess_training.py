@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from core.errors import UserError
-from core.launch.subprocess_env import command_line, environment_for_training
+from core.launch.subprocess_env import module_command, worker_environment
 
 
 class SubprocessTraining(Protocol):
@@ -34,8 +34,8 @@ def train_in_subprocess(module: str, settings: SubprocessTraining, *, processes:
     file = folder / "settings.json"
     file.write_bytes(msgspec.json.encode(settings))
     ended = subprocess.run(
-        command_line(module, str(file), processes=processes),
-        env=environment_for_training(settings.threads, processes=processes),
+        module_command(module, str(file), processes=processes),
+        env=worker_environment(settings.threads, processes=processes),
         check=False,
     )
     if ended.returncode:

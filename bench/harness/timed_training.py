@@ -73,28 +73,30 @@ def main() -> None:
 
     disable_trim()
     config, out = settings.config, Path(settings.out)
-    with init_distributed(settings.device) as team:
-        torch.set_num_threads(max(1, settings.threads // team.size))
+    with init_distributed(settings.device) as process_group:
+        torch.set_num_threads(max(1, settings.threads // process_group.world_size))
         images = load_dataset(config.data.dataset, count=config.data.count)
 
         unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
-        warm_up = Trainer(unended, images, team.device, team)
+        warm_up = Trainer(unended, images, process_group.device, process_group)
         for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
             pass
         start = time.perf_counter()
-        trainer = Trainer(unended, images, team.device, team)
+        trainer = Trainer(unended, images, process_group.device, process_group)
         for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
             pass
-        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches
-        (epochs,) = team.all_reduce_max(max(trainer.epoch + 1, int(fitting)) if team.rank == 0 else 0)
+        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches_per_epoch
+        (epochs,) = process_group.all_reduce_max(
+            max(trainer.epoch + 1, int(fitting)) if process_group.rank == 0 else 0
+        )
         trainer.config = with_settings(config, train={"epochs": epochs}).resolved()
-        trainer.steps = epochs * trainer.batches
+        trainer.total_steps = epochs * trainer.batches_per_epoch
         for _ in trainer.reports():
             pass
-        synchronise(team.device)
+        synchronise(process_group.device)
         passed = time.perf_counter() - start
-        if team.rank == 0:
-            with trainer.evaluating():
+        if process_group.rank == 0:
+            with trainer.eval_mode():
                 torch.save(trainer.model.state_dict(), out / "weights.pt")
             outcome = Outcome(epochs=epochs, seconds=passed)
             (out / "outcome.json").write_bytes(msgspec.json.encode(outcome))

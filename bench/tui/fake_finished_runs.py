@@ -59,9 +59,9 @@ def write_losses(run: RunDirectory, losses: list[float]) -> None:
         for epoch, (first, last) in enumerate(itertools.pairwise(edges), start=1):
             for start in range(first, last, _STEPS_A_LINE):
                 part = losses[start : min(start + _STEPS_A_LINE, last)]
-                metrics.steps(start + 1, epoch, 0.03 * start, part)
+                metrics.append_steps(start + 1, epoch, 0.03 * start, part)
             part = losses[first:last]
-            metrics.epoch(
+            metrics.append_epoch(
                 EpochRecord(
                     epoch=epoch,
                     step=last,

@@ -71,14 +71,14 @@ class LiveRun:
         at = np.arange(self._step, self._step + steps)
         self._losses = 0.02 + np.exp(-at / 300) + 0.002 * self._rng.standard_normal(steps)
         self._elapsed += seconds
-        self._metrics.steps(self._step + 1, self._epoch + 1, self._elapsed, self._losses.tolist())
+        self._metrics.append_steps(self._step + 1, self._epoch + 1, self._elapsed, self._losses.tolist())
         self._step += steps
 
     def end_epoch(self, *, images: bool = True) -> None:
         """The mean of the last losses, and a sheet of pictures."""
         self._epoch += 1
         losses = self._losses
-        self._metrics.epoch(
+        self._metrics.append_epoch(
             EpochRecord(
                 epoch=self._epoch,
                 step=self._step,

@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.runs import METRICS, RunStore
 
 if TYPE_CHECKING:
-    from core.comparison.compare import Comparison, Row
+    from core.comparison.compare import Comparison, ComparisonRow
 
 
 @click.command("compare")
@@ -58,9 +58,9 @@ def command(
         raise UserError(f"--by {by}: expected names apart by commas, for example --by dataset,schedule")
     infos = chosen_runs(RunStore(root), selectors, everything=everything)
     from core.comparison.compare import compare
-    from core.comparison.grouping import gather
+    from core.comparison.grouping import read_members
 
-    members, problems = gather(infos)
+    members, problems = read_members(infos)
     comparison = compare(members, by=names, sort=sort)
     notes = [*problems, *comparison.notes]
     if as_json:
@@ -98,7 +98,7 @@ def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) 
                 **msgspec.structs.asdict(pair.difference),
                 "p": pair.p,
                 "p_adjusted": pair.adjusted,
-                "clear": pair.clear,
+                "clear": pair.is_significant,
             }
             for pair in comparison.pairs
         ],
@@ -106,7 +106,7 @@ def _as_json(comparison: "Comparison", by: Sequence[str], notes: Sequence[str]) 
     }
 
 
-def _row_json(row: "Row") -> dict[str, Any]:
+def _row_json(row: "ComparisonRow") -> dict[str, Any]:
     terminal = row.terminal
     return {
         "label": row.label,
@@ -114,7 +114,7 @@ def _row_json(row: "Row") -> dict[str, Any]:
         "schedule": row.schedule,
         "seeds": list(row.seeds),
         "runs": [member.info.id for member in row.members],
-        "judged": len(row.is_evaluated),
+        "judged": len(row.evaluations),
         "epochs": [len(member.epochs) for member in row.members],
         "terminal_alpha_bar": terminal.alpha_bar if terminal else None,
         "terminal_snr": terminal.snr if terminal else None,
@@ -136,7 +136,7 @@ def _as_csv(comparison: "Comparison") -> str:
     writer.writerow(heads)
     for row in comparison.rows:
         line: list[object] = [row.label, row.dataset, row.schedule, " ".join(map(str, row.seeds))]
-        line += [" ".join(member.info.id for member in row.members), len(row.is_evaluated)]
+        line += [" ".join(member.info.id for member in row.members), len(row.evaluations)]
         line += (
             [row.terminal.alpha_bar, row.terminal.snr, row.terminal.prior_bits] if row.terminal else [""] * 3
         )

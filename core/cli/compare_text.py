@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cli.output import format_table, number
-from core.comparison.compare import LOSSES, Comparison, Row
-from core.comparison.formatting import MISSING, bracket_text, narrow_texts, short_text, title
+from core.comparison.compare import LOSSES, Comparison, ComparisonRow
+from core.comparison.formatting import MISSING, bracket_text, metric_title, narrow_texts, short_text
 from core.imaging import braille_chart
 from core.runs import METRICS, minmax_buckets
 from core.runs.results import GROUPS
@@ -35,7 +35,7 @@ def comparison_text(comparison: Comparison, *, width: int, curves: bool) -> str:
     """
     parts = []
     for dataset in comparison.datasets:
-        heading = _wrapped(_heading(dataset, comparison.of(dataset)), width)
+        heading = _wrapped(_heading(dataset, comparison.rows_for(dataset)), width)
         parts.append(f"{heading}\n\n{_table(comparison, dataset, width)}")
         verdicts = _verdicts(comparison, dataset, width)
         if verdicts:
@@ -56,7 +56,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         table = [["", *labels], ["---", *("---:" for _ in labels)]]
         table += [[head, *cells] for lines in groups for head, cells in lines]
         body = "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in table)
-        parts.append(f"### {_escaped(_heading(dataset, comparison.of(dataset)))}\n\n{body}")
+        parts.append(f"### {_escaped(_heading(dataset, comparison.rows_for(dataset)))}\n\n{body}")
     parts.append(
         "Values with 95% intervals. Bold: not clearly worse than the best of the line (two-sided, Holm's correction "
         f"for all {len(comparison.pairs)} pairs of numbers, 5% in all)."
@@ -64,8 +64,8 @@ def comparison_markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts)
 
 
-def _heading(dataset: str, rows: Sequence[Row]) -> str:
-    evaluated = [one for row in rows for one in row.is_evaluated]
+def _heading(dataset: str, rows: Sequence[ComparisonRow]) -> str:
+    evaluated = [one for row in rows for one in row.evaluations]
     if not evaluated or len({one.protocol for one in evaluated}) > 1:
         return dataset
     one = evaluated[0]
@@ -87,8 +87,8 @@ def _lines(
     comparison: Comparison, dataset: str, style: Style, *, with_real: bool
 ) -> tuple[list[str], list[list[Line]]]:
     """The columns' labels, and groups of lines: metrics that belong together, losses, what was compared."""
-    rows = comparison.of(dataset)
-    real = comparison.real(dataset) if with_real else {}
+    rows = comparison.rows_for(dataset)
+    real = comparison.real_metrics(dataset) if with_real else {}
     groups: list[list[Line]] = []
     for names in (*GROUPS.values(), LOSSES):
         measured = [name for name in names if any(name in row.scores for row in rows)]
@@ -106,20 +106,20 @@ def _lines(
 
 
 def _line(
-    name: str, rows: Sequence[Row], best: Sequence[str], style: Style, real: Mapping[str, Estimate]
+    name: str, rows: Sequence[ComparisonRow], best: Sequence[str], style: Style, real: Mapping[str, Estimate]
 ) -> Line:
     scores = [row.scores.get(name) for row in rows]
     estimates = [score.estimate if score else None for score in scores] + [real.get(name)] * bool(real)
     marked = [row.label in best for row in rows] + [False] * bool(real)
     if style == "markdown":
         texts = [bracket_text(name, estimate) for estimate in estimates]
-        return title(name), [
+        return metric_title(name), [
             f"**{text}**" if mark else text for text, mark in zip(texts, marked, strict=True)
         ]
     if style == "narrow":
         head, texts = narrow_texts(name, estimates)
     else:
-        head, texts = title(name), [short_text(name, estimate) for estimate in estimates]
+        head, texts = metric_title(name), [short_text(name, estimate) for estimate in estimates]
     cells = [text + ("*" if mark else " " if best else "") for text, mark in zip(texts, marked, strict=True)]
     return head, cells
 
@@ -163,7 +163,7 @@ def _in_blocks(groups: Sequence[Sequence[Line]], labels: Sequence[str], width: i
 
 def _verdicts(comparison: Comparison, dataset: str, width: int) -> str:
     """Who is better at what, by more than noise."""
-    rows = comparison.of(dataset)
+    rows = comparison.rows_for(dataset)
     if len(rows) < 2:
         return ""
     told: dict[str, list[str]] = {}
@@ -172,7 +172,7 @@ def _verdicts(comparison: Comparison, dataset: str, width: int) -> str:
     for name, metric in METRICS.items():
         if metric.better is None or sum(name in row.scores for row in rows) < 2:
             continue
-        if not comparison.comparable(dataset, name):
+        if not comparison.is_comparable(dataset, name):
             other.append(metric.title)
             continue
         best = comparison.best(dataset, name)
@@ -214,7 +214,7 @@ def _settings(comparison: Comparison, width: int) -> str:
     return _last_wrapped(("setting", "value", "of"), rows, width)
 
 
-def _curves(rows: Sequence[Row], width: int) -> str:
+def _curves(rows: Sequence[ComparisonRow], width: int) -> str:
     """The losses of each row over its steps, all on the same axes; of several runs, from lowest to highest."""
     members = [member for row in rows for member in row.members]
     last = max((float(member.steps[-1]) for member in members if len(member.steps)), default=0.0)

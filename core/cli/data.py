@@ -9,7 +9,7 @@ from core.cli.options import json_option
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.cli.progress import counting
 from core.data import ImageSet, list_data_recipes, load_dataset
-from core.imaging import to_tiles
+from core.imaging import to_channels_last
 
 DEFAULT_SHOWN = 5
 
@@ -59,7 +59,7 @@ def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
     if as_json:
         emit_json(_as_json(images))
         return
-    shown = to_tiles(np.asarray((images.heldout if heldout else images.train)[:count]))
+    shown = to_channels_last(np.asarray((images.heldout if heldout else images.train)[:count]))
     emit_images(shown)
 
 

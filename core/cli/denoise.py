@@ -23,7 +23,7 @@ from core.config import SamplingOverrides
 from core.data import folder
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 if TYPE_CHECKING:
@@ -92,24 +92,24 @@ def command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
     device = prepare_torch(device)
-    from core.evaluation.metrics.denoising import psnr, share_of_steps, timestep_of
+    from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
     own = loaded.config.sample.steps
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
-    level = timestep_of(strength or STRENGTH, timesteps) if t is None else t - 1
-    calls = drawing.steps or share_of_steps(own, level, timesteps)
+    level = timestep_from_strength(strength or STRENGTH, timesteps) if t is None else t - 1
+    calls = drawing.steps or scaled_steps(own, level, timesteps)
     before = _read_image(picture, loaded.shape)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     how = loaded.config.sample
     meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": how.sampler, "seed": str(seed)}
     try:
-        write_sheet(out, to_tiles(strip), columns=3, meta=meta)
+        write_sheet(out, to_channels_last(strip), columns=3, meta=meta)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written ({error.strerror or error})") from error
     if as_json:
@@ -137,7 +137,7 @@ def command(
         return
     emit(str(out))
     if show:
-        emit_images(to_tiles(strip))
+        emit_images(to_channels_last(strip))
 
 
 def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -160,8 +160,8 @@ def _denoise(
     """The picture noised to a timestep, and what the run makes of that: float32 [1, C, S, S] around [-1, 1]."""
     import torch
 
-    from core.evaluation.inputs import to_x0
     from core.evaluation.metrics.denoising import denoise
+    from core.evaluation.preprocess import to_x0
 
     states = []
     with counting("denoising", "network calls") as report:

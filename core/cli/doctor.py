@@ -19,8 +19,8 @@ from core.cli.options import device_option, json_option, runs_option, slots_opti
 from core.cli.output import emit, emit_json
 from core.data import default_data_dir
 from core.errors import UserError
-from core.launch.devices import detect_machine, explain, make_plan
-from core.launch.subprocess_env import environment_for_children
+from core.launch.devices import detect_machine, make_plan, plan_explanation
+from core.launch.subprocess_env import child_environment
 from core.training.compiler import find_compiler
 
 PACKAGES = (
@@ -72,7 +72,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "cores": machine.cores,
         "devices": [dataclasses.asdict(found) for found in machine.devices],
         "uses": {"devices": [found.name for found in plan.devices], "runs_at_once": plan.capacity},
-        "reasons": explain(device, slots, machine=machine),
+        "reasons": plan_explanation(device, slots, machine=machine),
         "packages": packages,
         "compiler": find_compiler(),
         "terminal": _terminal(),
@@ -128,7 +128,7 @@ def _try_torch() -> dict[str, Any]:
     try:
         done = subprocess.run(
             [sys.executable, "-c", _PROBE],
-            env=environment_for_children(),
+            env=child_environment(),
             capture_output=True,
             text=True,
             timeout=DEEP_TIMEOUT,

@@ -16,13 +16,13 @@ from core.cli.options import device_option, json_option, prepare_torch, runs_opt
 from core.cli.output import emit, emit_json, format_table, note, print_error, stdout_width
 from core.cli.progress import Report, counting
 from core.cli.run_selection import chosen_runs
-from core.comparison.formatting import MISSING, interval_text, sampler_text, title, value_text
+from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import SamplingOverrides
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
-from core.runs.progress import Say, reporting_evaluation
+from core.runs.progress import ProgressCallback, reporting_evaluation
 from core.runs.results import GROUPS
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Session:
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
         self.label = ""
-        self.say: Say = lambda doing, done, total: None
+        self.say: ProgressCallback = lambda doing, done, total: None
         self._device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
@@ -170,7 +170,7 @@ class _Session:
 
     def evaluate_file(self, path: Path, dataset: str, count: int | None) -> Evaluation:
         """Judge pictures of a file against a data set."""
-        from core.evaluation.evaluator import IMAGE_GROUPS, now
+        from core.evaluation.evaluator import IMAGE_GROUPS, timestamp
         from core.evaluation.files import read_images
 
         samples = read_images(path)[:count]
@@ -183,13 +183,13 @@ class _Session:
         except UserError as error:
             raise UserError(f"{sanitize(str(path))}: {error}") from error
         return Evaluation(
-            created=now(),
+            created=timestamp(),
             dataset=evaluator.images.name,
             count=len(samples),
             heldout=len(evaluator.heldout),
             seed=self._seed,
             metrics=metrics,
-            real=evaluator.real(len(samples), groups),
+            real=evaluator.evaluate_real(len(samples), groups),
             curves=curves,
         )
 
@@ -199,14 +199,14 @@ class _Session:
         """Judge a run and keep what was found with it; or give what is kept already."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        config = with_absolute_paths(run.read())
+        config = config_with_absolute_paths(run.read())
         try:
             evaluator = self._evaluate(config.data.dataset, config.data.count)
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
         groups = self._applying(evaluator)
         if only_new:
-            planned = plan_evaluation(run, evaluator, count=count, drawing=drawing, seed=self._seed)
+            planned = plan_evaluation(run, evaluator, count=count, overrides=drawing, seed=self._seed)
             for kept in read_evaluations(run):
                 known = {group for group in groups if not kept.metrics.keys().isdisjoint(GROUPS[group])}
                 if kept.settings == planned.settings and known == set(groups):
@@ -216,7 +216,7 @@ class _Session:
             run,
             evaluator,
             count=count,
-            drawing=drawing,
+            overrides=drawing,
             seed=self._seed,
             groups=groups,
             device=self._device,
@@ -274,7 +274,7 @@ def _text(name: str, evaluation: Evaluation) -> str:
             estimate = evaluation.metrics[metric]
             rows.append(
                 (
-                    title(metric),
+                    metric_title(metric),
                     value_text(metric, estimate),
                     interval_text(metric, estimate),
                     value_text(metric, evaluation.real.get(metric)),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cli.output import emit, is_terminal, stdout_width
-from core.imaging import ColorMode, beside, to_ansi
+from core.imaging import ColorMode, side_by_side, to_ansi
 
 PIPE_WIDTH = 80
 """Characters a line where stdout is no terminal."""
@@ -31,4 +31,4 @@ def emit_images(tiles: NDArray[np.uint8]) -> None:
     """
     columns = max(1, ((stdout_width() or PIPE_WIDTH) + 1) // (tiles.shape[2] + 1))
     for first in range(0, len(tiles), columns):
-        emit(to_ansi(beside(list(tiles[first : first + columns])), color=color_mode()))
+        emit(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))

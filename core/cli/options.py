@@ -108,4 +108,4 @@ def prepare_torch(device: str) -> str:
     # microseconds, those that never spin are a third slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    return make_plan(device).first
+    return make_plan(device).first_device

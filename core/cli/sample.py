@@ -20,7 +20,7 @@ from core.config import SamplingOverrides
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
-from core.imaging import to_pixels, to_tiles, write_sheet
+from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunStore
 
 COLUMNS = 8
@@ -68,15 +68,15 @@ def command(
     if not out.absolute().parent.is_dir():
         raise UserError(f"--out {out}: there is no folder {out.parent}; make it first")
     device = prepare_torch(device)
-    from core.evaluation.sampling import draw, to_unit  # torch takes seconds to import
+    from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
     from core.training.checkpoint import load_model
 
     loaded = load_model(found, device)
-    loaded = replace(loaded, config=drawing.applied_to(loaded.config))
+    loaded = replace(loaded, config=drawing.apply_to(loaded.config))
     with counting("sampling", "network calls") as report:
-        values = draw(loaded, count, seed=seed, report=report)
+        values = draw_samples(loaded, count, seed=seed, progress=report)
     how = loaded.config.sample
-    pixels = to_tiles(to_pixels(values))
+    pixels = to_channels_last(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
         "sampler": how.sampler,

@@ -1,4 +1,4 @@
-"""Runs that were judged, side by side: pooled over seeds, and which differences are more than noise.
+"""Comparison of evaluated runs: pooling over seeds, and tests of differences against noise.
 
-Without torch and scipy, so that the command line, the figures and the dashboard follow one rule.
+Without torch and scipy, so the command line, the figures and the dashboard can share one rule.
 """

@@ -1,31 +1,31 @@
-"""Measured numbers as text: values, their intervals, both in one, with no more digits than they are worth."""
+"""Metrics as text: values and intervals, with no more digits than their precision justifies."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from core.runs import METRICS, Evaluation
-from core.sampling_names import WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 from core.statistics.estimate import Estimate
 
 MISSING = "–"
-MOST_NARROW = 10
-"""Characters of a number in a narrow table: five columns then fit into 80."""
+MAX_NARROW_WIDTH = 10
+"""Characters of a number in a narrow table, of which five columns then fit into 80."""
 _CLIPPED: Mapping[object, str] = {"none": " without clipping", "dynamic": " with dynamic thresholds"}
 _LOSSES = {"loss": "loss", "heldout": "held out"}
 
 
-def title(name: str) -> str:
-    """What a metric or loss is called at the head of its line; with a percent sign where values are per cent."""
+def metric_title(name: str) -> str:
+    """Title of a metric or loss at the head of its line, with a percent sign where values are per cent."""
     if name in METRICS:
         return METRICS[name].title + (" %" if METRICS[name].share else "")
     return _LOSSES.get(name, name)
 
 
 def sampler_text(evaluation: Evaluation) -> str:
-    """What drew the samples, and in which way that is not the usual one."""
+    """Sampler of an evaluation, with those of its options that are not the default."""
     if not evaluation.sampler:
         return "from a file"
-    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in WITH_ETA else ""
+    eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in SAMPLERS_WITH_ETA else ""
     spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
     return (
         f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{_CLIPPED.get(evaluation.clip, '')}"
@@ -33,13 +33,13 @@ def sampler_text(evaluation: Evaluation) -> str:
 
 
 def value_text(name: str, estimate: Estimate | None) -> str:
-    """The value alone."""
+    """Value alone."""
     value, half = _scaled(name, estimate)
     return MISSING if value is None else _number(value, _decimals(value, half))
 
 
 def interval_text(name: str, estimate: Estimate | None) -> str:
-    """The interval alone, as ``low to high``; a bound that is not known is a dash."""
+    """Interval alone, as ``low to high``; an unknown bound is a dash."""
     value, half = _scaled(name, estimate)
     if value is None or estimate is None or (estimate.low is None and estimate.high is None):
         return MISSING
@@ -62,10 +62,10 @@ def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0, digit
     """Value and half the width of its interval, ``value ±half``: narrow, for many columns.
 
     Args:
-        name: of the metric.
-        estimate: what was measured.
+        name: name of the metric.
+        estimate: the measured estimate.
         exponent: numbers are in units of ten to this.
-        digits: most of the half width, 2 or 1; with 0 it is left out.
+        digits: largest number of digits of the half width, 2 or 1; with 0 the half width is left out.
     """
     value, half = _scaled(name, estimate)
     if value is None:
@@ -76,34 +76,34 @@ def short_text(name: str, estimate: Estimate | None, *, exponent: int = 0, digit
     return text if half is None else f"{text} ±{_number(half, decimals)}"
 
 
-def short_title(name: str, exponent: int) -> str:
-    """What the line of a metric is called whose numbers `short_text` gives in units of ten to the exponent."""
+def scaled_title(name: str, exponent: int) -> str:
+    """Title of a metric whose numbers `short_text` gives in units of ten to the exponent."""
     if not exponent:
-        return title(name)
-    plain = METRICS[name].title if name in METRICS else title(name)
+        return metric_title(name)
+    plain = METRICS[name].title if name in METRICS else metric_title(name)
     return f"{plain} 1e{exponent - 2 if _factor(name) > 1 else exponent}"
 
 
-def short_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
-    """The exponent at most 0 that makes the largest of the values 10 to 100, at -2 the first, so that all are short."""
+def scale_exponent(name: str, estimates: Iterable[Estimate | None]) -> int:
+    """Exponent in whose units the largest value is below 100, so all are short: 0, or at most -2 for values below 1."""
     values = [_scaled(name, estimate)[0] for estimate in estimates]
     largest = max((abs(value) for value in values if value), default=1.0)
     return min(-2, math.floor(math.log10(largest)) - 1) if largest < 1.0 else 0
 
 
 def narrow_texts(name: str, estimates: Sequence[Estimate | None]) -> tuple[str, list[str]]:
-    """A line of a table of many columns: its title, and each value ± half its interval in some ten characters.
+    """Row of a table of many columns: its title, and each value ± half its interval in some ten characters.
 
     Args:
-        name: of the metric.
+        name: name of the metric.
         estimates: one a column; None where nothing was measured.
     """
-    exponent = short_exponent(name, estimates)
+    exponent = scale_exponent(name, estimates)
     texts = [short_text(name, estimate, exponent=exponent) for estimate in estimates]
     for digits in (1, 0):
-        if max(map(len, texts), default=0) > MOST_NARROW:
+        if max(map(len, texts), default=0) > MAX_NARROW_WIDTH:
             texts = [short_text(name, estimate, exponent=exponent, digits=digits) for estimate in estimates]
-    return short_title(name, exponent), texts
+    return scaled_title(name, exponent), texts
 
 
 def _factor(name: str) -> float:
@@ -111,7 +111,7 @@ def _factor(name: str) -> float:
 
 
 def _scaled(name: str, estimate: Estimate | None) -> tuple[float | None, float | None]:
-    """Value and half width, in per cent where that is how they are shown."""
+    """Return value and half width, in per cent for metrics that are shown so."""
     if estimate is None or estimate.value is None or not math.isfinite(estimate.value):
         return None, None
     factor = _factor(name)
@@ -122,7 +122,7 @@ def _scaled(name: str, estimate: Estimate | None) -> tuple[float | None, float |
 
 
 def _decimals(value: float, half: float | None, digits: int = 2) -> int:
-    """Digits behind the point: three in all for a value without interval, else as many as half its width is worth.
+    """Number of decimals: three digits in all for a value without interval, else as justified by its half width.
 
     >>> _decimals(94.22, 1.93), _decimals(94.22, 13.1), _decimals(0.012345, None)
     (1, 0, 4)
@@ -130,13 +130,13 @@ def _decimals(value: float, half: float | None, digits: int = 2) -> int:
     if half and digits:
         size = math.floor(math.log10(half))
         decimals = (1 if digits > 1 and half / 10.0**size < 3.0 else 0) - size
-        # More than four digits are nobody's concern, however narrow the interval is.
+        # At most four digits, however narrow the interval is.
         return max(0, min(decimals, 3 - math.floor(math.log10(abs(value)))) if value else decimals)
     return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
 
 
 def _number(value: float, decimals: int) -> str:
-    """Fixed point, or an exponent where that would need many zeros.
+    """Number in fixed point, or with an exponent where fixed point would need many zeros.
 
     >>> _number(94.216, 1), _number(-0.0000123, 6), _number(-0.01, 1)
     ('94.2', '-1.2e-5', '0.0')

@@ -1,4 +1,4 @@
-"""The runs of a comparison: what is read of them, which of them are one row, and what a row is called."""
+"""Runs of a comparison: reading them, grouping them into rows, and labelling the rows."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from core.runs import EpochRecord, Evaluation, MetricsTail, RunInfo, read_evalua
 
 DIMENSIONS: Final = ("dataset", "schedule", "seed")
 _ALIASES: Final = {"dataset": "data.dataset", "seed": "train.seed"}
-_NO_NAME: Final = ("recipe", "data.dataset", "schedule.name")
+_NOT_IN_LABELS: Final = ("recipe", "data.dataset", "schedule.name")
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One run: what it says of itself, its epochs, the losses of its steps, and the judgement that is compared."""
+    """One run: its description, its epochs, the losses of its steps, and the evaluation that is compared."""
 
     info: RunInfo
     epochs: tuple[EpochRecord, ...]
@@ -31,17 +31,15 @@ class Member:
 
     @property
     def config(self) -> RunConfig:
-        """What it was asked to train."""
+        """Configuration of the run."""
         return self.info.file.config
 
 
-def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
-    """Read what a comparison needs of the runs.
-
-    Of a run's judgements one is taken: see `fitting_hints`.
+def read_members(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
+    """Read the data of a comparison; `select_evaluations` selects one evaluation of each run.
 
     Returns:
-        The runs, and what could not be read.
+        The runs, and messages about evaluations that could not be read.
     """
     infos, problems = list(infos), []
     evaluated: list[list[Evaluation]] = []
@@ -52,53 +50,56 @@ def gather(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
             evaluated.append([])
             problems.append(sanitize(str(error)))
     members = []
-    for info, evaluation in zip(infos, chosen(evaluated), strict=True):
+    for info, evaluation in zip(infos, select_evaluations(evaluated), strict=True):
         tail = MetricsTail(info.directory.metrics_file)
         tail.poll()
         members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, evaluation))
     return members, problems
 
 
-def chosen(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
-    """One judgement of each run, so that runs can be compared; None where a run has none.
+def select_evaluations(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:
+    """Select one evaluation of each run, with a protocol that all evaluated runs share; None where a run has none.
 
-    That is taken whose protocol (`Evaluation.protocol`) all judged runs share; where there are several, the one that
-    measured most, and the newest of those. Where they share none, each run's newest is taken.
+    Of several shared protocols (`Evaluation.protocol`) it is the one with the most metrics, and of those the newest.
+    Without a shared protocol, the newest evaluation of each run is selected.
 
     Args:
-        judged: of each run, the oldest first.
+        evaluated: evaluations of each run, oldest first.
     """
     protocol = _shared_protocol(evaluated)
-    fit = [[one for one in found if protocol is None or one.protocol == protocol] for found in evaluated]
-    return [found[-1] if found else None for found in fit]
+    candidates = [
+        [one for one in evaluations if protocol is None or one.protocol == protocol]
+        for evaluations in evaluated
+    ]
+    return [evaluations[-1] if evaluations else None for evaluations in candidates]
 
 
 def group_members(members: Sequence[Member], by: Sequence[str]) -> list[list[Member]]:
-    """Those that are alike in all that is named, together, in the order of the first of each.
+    """Group runs that are alike in all named settings; groups are in the order of their first runs.
 
     Args:
         members: runs.
-        by: names of `DIMENSIONS`, where the schedule is all its settings, or dotted settings such as `model.preset`.
-            None leaves each run by itself.
+        by: names of `DIMENSIONS`, where ``schedule`` means all its settings, or dotted settings such as
+            `model.preset`. Without names, each run is a group.
 
     Raises:
-        UserError: an unknown name; the message has those that are known.
+        UserError: an unknown name; the message lists the known names.
     """
     groups: dict[tuple[str, ...], list[Member]] = defaultdict(list)
-    for place, member in enumerate(members):
-        table = _table(member)
-        key = []
+    for index, member in enumerate(members):
+        table = _flat_settings(member)
+        values = []
         for name in by:
-            chosen = _keys(name, table)
-            if not chosen:
+            keys = _matching_keys(name, table)
+            if not keys:
                 raise UserError(f"--by {name}: expected one of {', '.join((*DIMENSIONS, *table))}")
-            key += [repr(table[key]) for key in chosen]
-        groups[tuple(key) if by else (str(place),)].append(member)
+            values += [repr(table[key]) for key in keys]
+        groups[tuple(values) if by else (str(index),)].append(member)
     return list(groups.values())
 
 
 def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
-    """What to call each data set: its name or the last part of its path, unless another one has that too."""
+    """Title of each data set: its name or the last part of its path, or all of its path if titles would clash."""
     short = {config.data.dataset: sanitize(config.data.title) for config in configs}
     return {
         name: title if list(short.values()).count(title) == 1 else sanitize(name)
@@ -107,56 +108,58 @@ def dataset_titles(configs: Iterable[RunConfig]) -> dict[str, str]:
 
 
 def row_labels(groups: Sequence[Sequence[Member]], by: Sequence[str]) -> list[str]:
-    """A short name for each group: its schedule, and what else tells it from others on the same data."""
-    labels = [joined(sanitize(member.config.schedule.name) for member in group) for group in groups]
-    datasets = [joined(member.config.data.dataset for member in group) for group in groups]
-    tables = [settings(group) for group in groups]
-    for clash in _clashes(labels, datasets):
-        names = [key for name in by for key in _keys(name, tables[clash[0]])] or list(tables[clash[0]])
-        for key in sorted(names, key=lambda key: key != "train.seed"):
-            if key in _NO_NAME:
+    """Short label of each group: its schedule, and the settings that distinguish it from others on the same data."""
+    labels = [join_unique(sanitize(member.config.schedule.name) for member in group) for group in groups]
+    datasets = [join_unique(member.config.data.dataset for member in group) for group in groups]
+    tables = [settings_table(group) for group in groups]
+    for clash in _duplicate_labels(labels, datasets):
+        table = tables[clash[0]]
+        keys = [key for name in by for key in _matching_keys(name, table)] or list(table)
+        for key in sorted(keys, key=lambda key: key != "train.seed"):
+            if key in _NOT_IN_LABELS:
                 continue
             longer = [
-                " ".join(filter(None, (labels[place], _words(key, tables[place][key])))) for place in clash
+                " ".join(filter(None, (labels[index], _label_part(key, tables[index][key]))))
+                for index in clash
             ]
-            if len(set(longer)) > len({labels[place] for place in clash}):
-                for place, label in zip(clash, longer, strict=True):
-                    labels[place] = label
-    for clash in _clashes(labels, datasets):  # runs of one kind: the end of the id is what is left
-        for place in clash:
-            labels[place] += f" {groups[place][0].info.id[-4:]}"
-    for clash in _clashes(labels, datasets):
-        for number, place in enumerate(clash, start=1):
-            labels[place] += f" ({number})"
+            if len(set(longer)) > len({labels[index] for index in clash}):
+                for index, label in zip(clash, longer, strict=True):
+                    labels[index] = label
+    for clash in _duplicate_labels(labels, datasets):  # runs with the same settings: only the id differs
+        for index in clash:
+            labels[index] += f" {groups[index][0].info.id[-4:]}"
+    for clash in _duplicate_labels(labels, datasets):
+        for number, index in enumerate(clash, start=1):
+            labels[index] += f" ({number})"
     return labels
 
 
-def settings(members: Sequence[Member]) -> dict[str, str]:
-    """The settings of several runs as text, by their dotted names; where runs differ, all their values."""
-    tables = [_table(member) for member in members]
-    return {key: joined(_text(table[key]) for table in tables) for key in tables[0]}
+def settings_table(members: Sequence[Member]) -> dict[str, str]:
+    """Settings of several runs as text, by their dotted names; where runs differ, all their values."""
+    tables = [_flat_settings(member) for member in members]
+    return {key: join_unique(_value_text(table[key]) for table in tables) for key in tables[0]}
 
 
-def joined(texts: Iterable[str]) -> str:
-    """Texts apart by commas, each once."""
+def join_unique(texts: Iterable[str]) -> str:
+    """Join texts by commas, each once."""
     return ", ".join(dict.fromkeys(texts))
 
 
-def _keys(name: str, table: Mapping[str, Any]) -> list[str]:
-    """The settings that a name of `group_members` stands for."""
+def _matching_keys(name: str, table: Mapping[str, Any]) -> list[str]:
+    """List the settings that a name of `group_members` stands for."""
     name = _ALIASES.get(name, name)
     return [key for key in table if key == name or (name == "schedule" and key.startswith("schedule."))]
 
 
-def _clashes(labels: Sequence[str], datasets: Sequence[str]) -> list[list[int]]:
-    """Places of labels that several groups on the same data have."""
-    places: dict[tuple[str, str], list[int]] = defaultdict(list)
-    for place, name in enumerate(zip(datasets, labels, strict=True)):
-        places[name].append(place)
-    return [clash for clash in places.values() if len(clash) > 1]
+def _duplicate_labels(labels: Sequence[str], datasets: Sequence[str]) -> list[list[int]]:
+    """List the indices of groups on the same data that share a label, for each such label."""
+    indices: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, name in enumerate(zip(datasets, labels, strict=True)):
+        indices[name].append(index)
+    return [clash for clash in indices.values() if len(clash) > 1]
 
 
-def _words(key: str, value: str) -> str:
+def _label_part(key: str, value: str) -> str:
     if key == "train.seed":
         return f"s{value}"
     if key == "schedule.zero_terminal_snr":
@@ -164,23 +167,23 @@ def _words(key: str, value: str) -> str:
     return f"{key.rpartition('.')[2]}={value}"
 
 
-def _table(member: Member) -> dict[str, Any]:
+def _flat_settings(member: Member) -> dict[str, Any]:
     return flatten(msgspec.to_builtins(member.config.resolved()))
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "–", True: "true", False: "false"}[value]
     return sanitize(f"{value:g}" if isinstance(value, float) else str(value))
 
 
 def _shared_protocol(evaluated: Sequence[Sequence[Evaluation]]) -> tuple[object, ...] | None:
-    found = [evaluations for evaluations in evaluated if evaluations]
-    protocols = [{one.protocol for one in evaluations} for evaluations in found]
+    nonempty = [evaluations for evaluations in evaluated if evaluations]
+    protocols = [{one.protocol for one in evaluations} for evaluations in nonempty]
     shared = set.intersection(*protocols) if protocols else set()
 
     def rank(protocol: tuple[object, ...]) -> tuple[int, str]:
-        chosen = [one for evaluations in found for one in evaluations if one.protocol == protocol]
-        return sum(len(one.metrics) for one in chosen), max(one.created for one in chosen)
+        matching = [one for evaluations in nonempty for one in evaluations if one.protocol == protocol]
+        return sum(len(one.metrics) for one in matching), max(one.created for one in matching)
 
     return max(shared, key=rank, default=None)

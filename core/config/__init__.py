@@ -1,6 +1,6 @@
-"""The configuration of a run: frozen typed structs, read from TOML, checked in one place."""
+"""Configuration of a run: frozen typed structs, read from TOML and validated in one place."""
 
-from core.config.load import apply_overrides, decode, encode_toml, flatten, read_toml
+from core.config.load import apply_overrides, decode, encode_toml, read_toml
 from core.config.sampling_overrides import SamplingOverrides
 from core.config.schema import (
     DataConfig,
@@ -11,6 +11,7 @@ from core.config.schema import (
     ScheduleConfig,
     TrainConfig,
 )
+from core.config.tables import flatten
 
 __all__ = [
     "DataConfig",

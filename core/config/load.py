@@ -1,4 +1,4 @@
-"""From TOML and ``--set key=value`` to structs, with errors that name the file, the key and the nearest valid key."""
+"""Decoding of TOML and ``--set key=value`` to structs. Errors name the file, the key and the nearest valid key."""
 
 import difflib
 import stat
@@ -12,13 +12,13 @@ import msgspec
 import tomli
 import tomli_w
 
+from core.config.tables import Table, deep_copy, set_key, without_none
 from core.errors import UserError
 
 T = TypeVar("T", bound=msgspec.Struct)
-Table = dict[str, Any]
 
 SIZE_LIMIT: Final = 1 << 20
-"""Bytes; nobody's settings are larger, and a file that is costs memory before it can be refused."""
+"""Bytes. Settings are never larger, and parsing a larger file would cost memory before it could be rejected."""
 
 
 def read_toml(path: Path) -> Table:
@@ -29,9 +29,8 @@ def read_toml(path: Path) -> Table:
     """
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(
-            found.st_mode
-        ):  # a pipe would be waited at for ever
+        # A pipe would block the read. A folder is left to the read, which names it in its error.
+        if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
             raise UserError(f"{path}: expected a file, found something else")
         if found.st_size > SIZE_LIMIT:
             raise UserError(f"{path}: {found.st_size:,} bytes; expected TOML of at most {SIZE_LIMIT:,}")
@@ -43,46 +42,38 @@ def read_toml(path: Path) -> Table:
 
 
 def encode_toml(value: msgspec.Struct) -> str:
-    """A struct as TOML; keys that are None are left out, which reads back as None."""
-    return tomli_w.dumps(_without_none(msgspec.to_builtins(value)))
-
-
-def _without_none(table: Table) -> Table:
-    return {
-        key: _without_none(value) if isinstance(value, dict) else value
-        for key, value in table.items()
-        if value is not None
-    }
+    """Encode a struct as TOML. Keys that are None are left out, and so are None again when decoded."""
+    return tomli_w.dumps(without_none(msgspec.to_builtins(value)))
 
 
 def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
-    """A table as a struct of the given kind.
+    """Convert a table to a struct.
 
     Args:
         table: parsed TOML.
-        kind: the struct to make.
-        source: what to call the table in an error, usually the file's name.
+        kind: the type of the struct.
+        source: name of the table in errors, usually that of the file.
 
     Raises:
-        UserError: an unknown key, a wrong type or a value out of bounds; the message names `source`, the key, the
-            value and, for an unknown key, the nearest valid one; for an unknown name, those that are known.
+        UserError: an unknown key, a wrong type or a value out of bounds. The message names `source`, the key, the
+            value and, for an unknown key, the nearest valid one; for an unknown name, the known ones.
     """
     _reject_unknown_keys(table, kind, source, prefix="")
     try:
-        return msgspec.convert(_without_switches(table, kind), kind)
+        return msgspec.convert(_with_legacy_booleans(table, kind), kind)
     except msgspec.ValidationError as error:
         raise UserError(_explain(error, table, kind, source)) from error
-    except UnicodeEncodeError as error:  # bytes of the command line that are no text
+    except UnicodeEncodeError as error:  # bytes on the command line that are not text
         raise UserError(f"{source}: {ascii(error.object)[:60]}: expected UTF-8 text") from error
 
 
 def apply_overrides(table: Mapping[str, Any], assignments: Iterable[str]) -> Table:
-    """A copy of the table with each ``section.key=value`` of `assignments` set; values are read as TOML, else as text.
+    """Copy a table and set each ``section.key=value`` of `assignments`. Values are parsed as TOML, else taken as text.
 
     Raises:
-        UserError: an assignment is not of the form ``key=value`` or passes through a key that is no section.
+        UserError: an assignment is not of the form ``key=value`` or passes through a value that is not a section.
     """
-    result = _deep_copy(table)
+    result = deep_copy(table)
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         key = key.strip()
@@ -93,46 +84,6 @@ def apply_overrides(table: Mapping[str, Any], assignments: Iterable[str]) -> Tab
             )
         set_key(result, key, _parse_value(text.strip()), source=f"--set {assignment}")
     return result
-
-
-def set_key(table: Table, dotted: str, value: Any, *, source: str) -> None:
-    """Set ``section.key`` in a table, making the sections on the way."""
-    *sections, last = dotted.split(".")
-    node = table
-    for section in sections:
-        child = node.setdefault(section, {})
-        if not isinstance(child, dict):
-            raise UserError(f"{source}: {section} is a value, not a section")
-        node = child
-    node[last] = value
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> Table:
-    """Sections as dotted keys, the inverse of `set_key`.
-
-    >>> flatten({"train": {"epochs": 3}, "recipe": "quick"})
-    {'train.epochs': 3, 'recipe': 'quick'}
-    """
-    flat: Table = {}
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Table:
-    """`base` with the keys of `over` on top, section by section."""
-    result = _deep_copy(base)
-    for key, value in over.items():
-        old = result.get(key)
-        result[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
-    return result
-
-
-def _deep_copy(table: Mapping[str, Any]) -> Table:
-    return {key: _deep_copy(value) if isinstance(value, Mapping) else value for key, value in table.items()}
 
 
 def _parse_value(text: str) -> Any:
@@ -151,27 +102,27 @@ def _reject_unknown_keys(
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
             hint = f"did you mean {prefix + near[0]}?" if near else ""
-            raise UserError(f"{source}: unknown key {name} = {_short(value)}; {hint}".rstrip("; "))
-        section = _struct_of(fields[key])
+            raise UserError(f"{source}: unknown key {name} = {_shorten(value)}; {hint}".rstrip("; "))
+        section = _struct_type(fields[key])
         if section is not None and isinstance(value, Mapping):
             _reject_unknown_keys(value, section, source, prefix=f"{name}.")
 
 
-def _without_switches(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
-    """A copy in which what was true or false in older files has its word of now."""
+def _with_legacy_booleans(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
+    """Copy a table, and replace the booleans of older files by the names that replaced them."""
     fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
-    switches: Mapping[str, tuple[str, str]] = getattr(kind, "SWITCHES", {})
+    names: Mapping[str, tuple[str, str]] = getattr(kind, "LEGACY_BOOLEANS", {})
     result = dict(table)
     for key, value in table.items():
-        section = _struct_of(fields[key])
+        section = _struct_type(fields[key])
         if section is not None and isinstance(value, Mapping):
-            result[key] = _without_switches(value, section)
-        elif key in switches and isinstance(value, bool):
-            result[key] = switches[key][value]
+            result[key] = _with_legacy_booleans(value, section)
+        elif key in names and isinstance(value, bool):
+            result[key] = names[key][value]
     return result
 
 
-def _struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+def _struct_type(annotation: Any) -> type[msgspec.Struct] | None:
     for candidate in _alternatives(annotation):
         if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
             return candidate
@@ -184,14 +135,14 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:
 
 
 def _choices(kind: type[msgspec.Struct], dotted: str) -> list[str]:
-    """The values that a setting can have, where they can be counted."""
+    """Return the choices of a setting that is a literal type; none for other settings."""
     annotation: Any = kind
     for part in dotted.split("."):
-        section = _struct_of(annotation)
+        section = _struct_type(annotation)
         fields = msgspec.structs.fields(section) if section is not None else ()
         annotation = next((field.type for field in fields if field.encode_name == part), None)
-    named = [one for one in _alternatives(annotation) if typing.get_origin(one) is typing.Literal]
-    return [str(choice) for one in named for choice in typing.get_args(one)]
+    literals = [one for one in _alternatives(annotation) if typing.get_origin(one) is typing.Literal]
+    return [str(choice) for literal in literals for choice in typing.get_args(literal)]
 
 
 def _explain(
@@ -205,9 +156,9 @@ def _explain(
     message = message[:1].lower() + message[1:]
     if choices := _choices(kind, key):
         message = f"expected one of {', '.join(choices)}"
-    return f"{source}: {key} = {_short(value)}: {message}" if key else f"{source}: {message}"
+    return f"{source}: {key} = {_shorten(value)}: {message}" if key else f"{source}: {message}"
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

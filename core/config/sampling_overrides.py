@@ -1,4 +1,4 @@
-"""How pictures are drawn with a run, where somebody asks for another way than its own."""
+"""Sampling settings that replace a run's own for one call."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,12 +6,12 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.errors import UserError
-from core.sampling_names import WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingOverrides:
-    """What is asked for, by the names and meanings of `SampleConfig`; None leaves it to the run."""
+    """Settings with the names and meanings of `SampleConfig`; None keeps the run's own."""
 
     sampler: str | None = None
     steps: int | None = None
@@ -19,16 +19,17 @@ class SamplingOverrides:
     spacing: str | None = None
     clip: str | None = None
 
-    def applied_to(self, config: RunConfig) -> RunConfig:
-        """A run's configuration with what is asked for in the place of its own.
+    def apply_to(self, config: RunConfig) -> RunConfig:
+        """Return a run's configuration with the overrides applied.
 
         Raises:
-            UserError: an eta for a sampler that takes none.
+            UserError: `eta` is given for a sampler that takes none.
         """
-        asked = {name: value for name, value in asdict(self).items() if value is not None}
-        sample = msgspec.structs.replace(config.sample, **asked)
-        if self.eta is not None and sample.sampler not in WITH_ETA:
+        overrides = {name: value for name, value in asdict(self).items() if value is not None}
+        sample = msgspec.structs.replace(config.sample, **overrides)
+        if self.eta is not None and sample.sampler not in SAMPLERS_WITH_ETA:
             raise UserError(
-                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; expected one of {', '.join(WITH_ETA)}"
+                f"eta {self.eta:g}: the sampler {sample.sampler} takes none; "
+                f"expected one of {', '.join(SAMPLERS_WITH_ETA)}"
             )
         return msgspec.structs.replace(config, sample=sample)

@@ -1,7 +1,7 @@
-"""What can be configured: one frozen struct a section, its defaults, its bounds.
+"""Settings of a run: one frozen struct per section, with defaults and bounds.
 
-The same structs check a recipe's TOML, ``--set`` on the command line, the dashboard's new-run form and the
-``run.toml`` that a run keeps. Picture size and channels are not configured here: they come from the data.
+The same structs validate a recipe's TOML, ``--set`` on the command line, the dashboard's new-run form and a run's
+``run.toml``. Image size and channels are not configured, because they come from the data.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from core.sampling_names import Clip, SamplerName, Spacing
 
-# Upper bounds far above what anybody needs, and below what overflows somewhere after the run was queued.
+# Upper bounds are far above any use, and below values that overflow after the run was queued.
 PositiveInt = Annotated[int, Meta(ge=1, le=10_000_000)]
 NaturalInt = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
@@ -22,34 +22,34 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
-"""Channels of the finest level of each network, where none are asked for."""
+"""Default channels of the finest level of each network."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections: immutable, and an unknown key is an error."""
+    """Base of all sections: immutable, and rejects unknown keys."""
 
-    SWITCHES: ClassVar[Mapping[str, tuple[str, str]]] = {}
-    """Keys that were true or false once, and what false and true are called now."""
+    LEGACY_BOOLEANS: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Keys that were booleans in older files, with the current names for false and true."""
 
 
 class DataConfig(Section, frozen=True):
-    """Which pictures a run learns."""
+    """The training data of a run."""
 
     dataset: NameOrPath = "high"
-    """A data recipe (`low`, `high`, `array`), the path of a recipe's TOML, or a folder of pictures."""
+    """A data recipe (`low`, `high`, `array`), the path of a recipe's TOML, or a folder of images."""
     count: PositiveInt | None = None
-    """Training pictures; None takes the recipe's own number."""
+    """Training images; None takes the recipe's count."""
     heldout: PositiveInt = 1000
-    """Held-out pictures that are scored after each epoch (at most as many as the recipe has)."""
+    """Held-out images whose loss is measured after each epoch (at most the recipe's count)."""
 
     @property
     def title(self) -> str:
-        """What to call the pictures: the recipe's name, or the last part of a path."""
+        """Name of the data set: the recipe's name, or the last part of a path."""
         return Path(self.dataset).name.removesuffix(".toml") or self.dataset
 
 
 class ScheduleConfig(Section, frozen=True):
-    """The noise schedule: betas of the forward process."""
+    """The noise schedule: the betas of the forward process."""
 
     name: Name = "linear"
     """`linear`, `sine`, `x^P` with any positive P, `cosine`, `sigmoid`, or `custom`."""
@@ -65,7 +65,7 @@ class ScheduleConfig(Section, frozen=True):
 
 
 class DiffusionConfig(Section, frozen=True):
-    """What the network predicts, and the variance of the reverse process."""
+    """The prediction target of the network, and the variance of the reverse process."""
 
     prediction_type: Literal["epsilon", "sample", "v_prediction"] = "epsilon"
     variance: Literal["beta", "beta_tilde"] = "beta"
@@ -75,75 +75,76 @@ class ModelConfig(Section, frozen=True):
     """The network."""
 
     preset: Literal["thesis", "lean"] = "lean"
-    """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: learns triangles on a laptop's CPU."""
+    """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: can be trained on triangles on a laptop's CPU."""
     width: PositiveInt | None = None
-    """Channels of the finest level; None takes the preset's own (`PRESET_WIDTHS`)."""
+    """Channels of the finest level; None takes the preset's default (`PRESET_WIDTHS`)."""
 
 
 class TrainConfig(Section, frozen=True):
-    """How the network is trained."""
+    """Training of the network."""
 
     epochs: PositiveInt = 100
     batch_size: PositiveInt = 128
     optimizer: Literal["adam", "adamw", "muon"] = "adam"
-    """`muon` orthogonalises the updates of weight matrices and kernels, and uses AdamW for the rest."""
+    """`muon` orthogonalises the updates of weight matrices and kernels, and uses AdamW for other parameters."""
     learning_rate: PositiveFloat = 1e-3
     warmup_steps: NaturalInt = 0
     cooldown: Annotated[float, Meta(ge=0, le=1)] = 0.0
-    """The last share of the training over which the learning rate falls linearly to zero; 0 keeps it constant."""
+    """Final share of the training in which the learning rate falls linearly to zero; 0 keeps it constant."""
     ema_decay: UnitFloat = 0.0
     """Decay of the exponential moving average of the weights; 0 switches it off."""
     stratified_timesteps: bool = False
-    """Draw one timestep from each of batch_size equal strata, instead of each independently."""
+    """Draw one timestep from each of batch_size equal strata, instead of all independently."""
     noise_levels: Literal["uniform", "cosine"] = "uniform"
-    """Timesteps are drawn uniformly, or to look at noise levels as often as the cosine schedule does, under any."""
+    """Draw timesteps uniformly, or so that any schedule has the noise levels of the cosine schedule as often."""
     loss_weight: Literal["none", "min_snr"] = "none"
-    """Errors count alike at all timesteps, or by min(SNR, 5) as errors of the foreseen picture (Hang et al. 2023)."""
+    """Weight errors alike at all timesteps, or errors of the predicted x0 by min(SNR, 5) (Hang et al. 2023)."""
     augment: Literal["none", "flips", "dihedral"] = "none"
-    """Symmetries that the parts of a batch take in turn: none, mirror images, or all eight of the square."""
+    """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square."""
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
-    """Compile the training step with torch.compile where a compiler is found; on a GPU as CUDA graphs."""
+    """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0
-    """A checkpoint is written at each epoch's end and at least this often in between."""
+    """Longest time between two checkpoints; one is also written at the end of each epoch."""
     seed: NaturalInt = 0
 
 
 class SampleConfig(Section, frozen=True):
-    """Which pictures the run draws as it learns."""
+    """Samples that a run draws during training."""
 
-    SWITCHES = {"clip": ("none", "static")}
+    LEGACY_BOOLEANS = {"clip": ("none", "static")}
 
     every: PositiveInt = 1
-    """Epochs between two sheets of samples; the last epoch always has one."""
+    """Epochs between two sheets of samples; the last epoch always has a sheet."""
     count: PositiveInt = 16
     sampler: SamplerName = "ddpm"
-    """`dpm++` is DPM-Solver++(2M), of second order, for few network calls; so is `unipc`, UniPC with a corrector.
-    `churn` is unipc up to a log SNR of 0.4, and dpm++ that adds noise from there on.
+    """`dpm++` is DPM-Solver++(2M), `unipc` is UniPC with a corrector; both are of second order, for few network calls.
+    `churn` is unipc up to a log SNR of 0.4, and beyond it dpm++ with added noise.
     """
     steps: PositiveInt | None = None
-    """Network calls a picture; None walks through all timesteps."""
+    """Network calls per image; None visits all timesteps."""
     eta: Annotated[float, Meta(ge=0, le=2)] = 0.0
-    """ddim, dpm++ and churn only: 0 is deterministic, 1 adds as much noise as the ancestral sampler, 2 more."""
+    """For ddim, dpm++ and churn only: 0 is deterministic, 1 adds the noise of the ancestral sampler, 2 adds more."""
     spacing: Spacing = "uniform"
-    """Which timesteps are visited: equal numbers of them, or equal steps of log SNR, of sigma^(1/7), of phi^(2/3), phi
-    being the angle of the cosine schedule, or of ln(0.03 - ln(abar)).
+    """Timesteps that are visited: in equal steps of t, of log SNR, of sigma^(1/7), of phi^(2/3) where phi is the angle
+    of the cosine schedule, or of ln(0.03 - ln(abar)).
     """
     clip: Clip = "static"
-    """What is done to each foreseen picture: nothing, as in the thesis; clipped to [-1, 1], as the code of Ho et al.
-    does; or scaled by a high quantile of itself (Saharia et al. 2022). `true` and `false` of old are `static`, `none`.
+    """Thresholding of the predicted x0: none, as in the thesis; clipping to [-1, 1], as in the code of Ho et al.; or
+    scaling by a high quantile of its values (Saharia et al. 2022). Older files have `true` for `static`, `false` for
+    `none`.
     """
     seed: NaturalInt = 0
-    """Seed of the starting noises, the same for each epoch and each schedule."""
+    """Seed of the starting noise, which is the same for all epochs and schedules."""
     reverse_every: PositiveInt = 10
-    """Epochs between two strips of the reverse process; the last epoch always has one."""
+    """Epochs between two strips of the reverse process; the last epoch always has a strip."""
     reverse_count: PositiveInt = 5
     reverse_states: Annotated[int, Meta(ge=2)] = 10
-    """Pictures in a strip, from x_T to x_0."""
+    """Images in a strip, from x_T to x_0."""
 
 
 class RunConfig(Section, frozen=True):
-    """Everything that decides what a run computes; saved resolved in its `run.toml`."""
+    """All settings that affect the results of a run; saved resolved in its `run.toml`."""
 
     recipe: Name = "custom"
     data: DataConfig = DataConfig()
@@ -154,18 +155,18 @@ class RunConfig(Section, frozen=True):
     sample: SampleConfig = SampleConfig()
 
     def resolved(self) -> "RunConfig":
-        """The same, with what was left to the network's preset written out.
+        """Return the configuration with the preset's default width filled in.
 
-        So a run keeps its network, and can be resumed and sampled, when a later version prefers another width.
+        Because the width is saved, a run can be resumed and sampled after a later version changes the default.
         """
         if self.model.width is not None:
             return self
         return self._with_width(PRESET_WIDTHS[self.model.preset])
 
-    def changeable(self) -> "RunConfig":
-        """The same, with the network's width left to its preset again where it is the preset's own.
+    def unresolved(self) -> "RunConfig":
+        """Return the configuration with the width set to None if it is the preset's default.
 
-        So a run that is set up from another one, with another network, gets that network's width.
+        A run that is set up from this one with another preset then gets the width of that preset.
         """
         return self if self.model.width != PRESET_WIDTHS[self.model.preset] else self._with_width(None)
 

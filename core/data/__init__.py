@@ -1,4 +1,4 @@
-"""Pictures to learn: triangles made in three ways, and folders of a person's own."""
+"""Training data: triangles drawn in three ways, and folders of the user's images."""
 
 from core.data.recipe import DataRecipe, default_data_dir, find_data_recipe, list_data_recipes
 from core.data.sets import ImageSet, load_dataset

@@ -1,12 +1,11 @@
-"""Generated sets on disk: made once, whole or not at all, and shared by all processes.
+"""Cache of generated data sets on disk: each is built once, atomically, and shared by all processes.
 
-A set is a folder `<name>-<fingerprint8>` of plain arrays and a `recipe.toml` that says what they are. It is
-made under a hidden name and renamed, so that nobody ever sees half of one; of two processes that make it at
-once, one wins and the other takes the winner's.
+A set is a folder `<name>-<fingerprint8>` of plain arrays and a `recipe.toml` that describes them. It is built under a
+hidden name and renamed, so that no reader sees a partial set. If two processes build a set at once, one succeeds and
+the other uses its result.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import json
@@ -26,23 +25,25 @@ from numpy.typing import NDArray
 from core.config.load import decode, encode_toml, read_toml
 from core.data.recipe import DataRecipe
 from core.errors import UserError
+from core.files.atomic import write_new_file
+from core.files.locks import wait_for_flock
 from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
-"""Raise it whenever the same recipe would give other pictures: old sets are then made anew."""
-RECORD: Final = "recipe.toml"
-TRAIN: Final = "train.npy"
-HELDOUT: Final = "heldout.npy"
-TRAIN_VERTICES: Final = "train_vertices.npy"
-HELDOUT_VERTICES: Final = "heldout_vertices.npy"
+"""Increase it whenever the same recipe would give other images, so that old sets are rebuilt."""
+RECORD_FILE: Final = "recipe.toml"
+TRAIN_FILE: Final = "train.npy"
+HELDOUT_FILE: Final = "heldout.npy"
+TRAIN_VERTICES_FILE: Final = "train_vertices.npy"
+HELDOUT_VERTICES_FILE: Final = "heldout_vertices.npy"
 _INSTALL_ATTEMPTS: Final = 10
 
-Files = list[tuple[str, int, int]]
+FileList = list[tuple[str, int, int]]
 Number = TypeVar("Number", np.uint8, np.float32)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `recipe.toml` says of the arrays beside it; it is written last."""
+    """Content of `recipe.toml`, the description of the arrays beside it. It is written last."""
 
     fingerprint: str
     count: int
@@ -55,7 +56,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @dataclass(frozen=True, eq=False)
 class CachedSet:
-    """Arrays of a valid set, mapped, not loaded: uint8 [N, C, S, S]."""
+    """Arrays of a valid set, memory-mapped: uint8 [N, C, S, S]."""
 
     path: Path
     record: Record
@@ -63,62 +64,62 @@ class CachedSet:
     heldout: NDArray[np.uint8]
     train_vertices: NDArray[np.float32] | None
     heldout_vertices: NDArray[np.float32] | None
-    """Corners [N, 3, 2] of triangles, None for a folder."""
+    """Corners [N, 3, 2] of triangles; None for a folder."""
 
 
-def fingerprint(recipe: DataRecipe, files: Files) -> str:
-    """A hash of all that decides the pixels; not of the counts, as fewer pictures are a prefix of more."""
-    matters = {
+def fingerprint(recipe: DataRecipe, files: FileList) -> str:
+    """Hash all settings that affect the pixels. Counts do not, because fewer images are a prefix of more."""
+    settings = {
         key: value
         for key, value in msgspec.to_builtins(recipe).items()
         if key not in ("name", "description", "count", "heldout")
     }
-    matters["canvas"] = recipe.canvas or recipe.size
+    settings["canvas"] = recipe.canvas or recipe.size
     if recipe.storage != "jpeg":
-        matters["quality"] = None
-    text = json.dumps([GENERATOR_VERSION, matters, files], sort_keys=True)
+        settings["quality"] = None
+    text = json.dumps([GENERATOR_VERSION, settings, files], sort_keys=True)
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
-def set_folder(data_dir: Path, recipe: DataRecipe, mark: str) -> Path:
-    """Where the set of a recipe with this fingerprint lives."""
+def set_dir(data_dir: Path, recipe: DataRecipe, digest: str) -> Path:
+    """Return the folder of the set of a recipe with this fingerprint."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", recipe.name).strip("-.")[:60] or "set"
-    return data_dir / f"{name}-{mark[:8]}"
+    return data_dir / f"{name}-{digest[:8]}"
 
 
-def open_set(folder: Path, mark: str, *, count: int, heldout: int) -> CachedSet | None:
-    """A set that is whole, made from this very recipe and large enough; None if it is not.
+def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
+    """Open a set if it is complete, has this fingerprint and is large enough; otherwise None.
 
-    A damaged set is None too: it can always be made anew.
+    A damaged set is None too, because it can always be rebuilt.
     """
     try:
-        record = decode(read_toml(folder / RECORD), Record, source=str(folder / RECORD))
-        if record.fingerprint != mark or record.count < count or record.heldout < heldout:
+        record = decode(read_toml(folder / RECORD_FILE), Record, source=str(folder / RECORD_FILE))
+        if record.fingerprint != digest or record.count < count or record.heldout < heldout:
             return None
         tile = (record.channels, record.size, record.size)
-        train = _map(folder / TRAIN, (record.count, *tile), np.uint8)
-        tested = _map(folder / HELDOUT, (record.heldout, *tile), np.uint8)
+        train = _map_array(folder / TRAIN_FILE, (record.count, *tile), np.uint8)
+        held = _map_array(folder / HELDOUT_FILE, (record.heldout, *tile), np.uint8)
         if record.recipe.kind == "folder":
-            return CachedSet(folder, record, train, tested, None, None)
-        corners = _map(folder / TRAIN_VERTICES, (record.count, 3, 2), np.float32)
-        tested_corners = _map(folder / HELDOUT_VERTICES, (record.heldout, 3, 2), np.float32)
+            return CachedSet(folder, record, train, held, None, None)
+        corners = _map_array(folder / TRAIN_VERTICES_FILE, (record.count, 3, 2), np.float32)
+        held_corners = _map_array(folder / HELDOUT_VERTICES_FILE, (record.heldout, 3, 2), np.float32)
     except (UserError, OSError, ValueError, EOFError):
         return None
-    return CachedSet(folder, record, train, tested, corners, tested_corners)
+    return CachedSet(folder, record, train, held, corners, held_corners)
 
 
 def build_set(
     folder: Path,
-    mark: str,
+    digest: str,
     make: Callable[[Path], Record],
     *,
     count: int,
     heldout: int,
 ) -> CachedSet:
-    """Have a set made and put it in its place, unless somebody else has done so meanwhile.
+    """Build a set and rename it into place, unless another process has done so meanwhile.
 
     Args:
-        make: fills the folder it is given with arrays and returns their record.
+        make: writes the arrays into the folder that it is given, and returns their record.
 
     Raises:
         UserError: the data folder cannot be written, or the disk is full.
@@ -126,58 +127,49 @@ def build_set(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(folder) as locked:
-            ready = open_set(folder, mark, count=count, heldout=heldout)
+            ready = open_set(folder, digest, count=count, heldout=heldout)
             if ready is not None:
                 return ready
             if locked:
-                # Left by processes that were killed.
+                # Leftovers of processes that were killed.
                 for stale in folder.parent.glob(f".{folder.name}.*"):
                     shutil.rmtree(stale, ignore_errors=True)
             scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
             scratch.mkdir()
             try:
                 record = make(scratch)
-                write_file(scratch / RECORD, [encode_toml(record).encode()])
-                # A folder may turn out to have fewer pictures than were hoped for.
+                write_new_file(scratch / RECORD_FILE, [encode_toml(record).encode()])
+                # A folder may turn out to have fewer images than requested.
                 count, heldout = min(count, record.count), min(heldout, record.heldout)
-                return _install(scratch, folder, mark, count=count, heldout=heldout)
+                return _install(scratch, folder, digest, count=count, heldout=heldout)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
     except BrokenPipeError:
-        # Of whoever reads the progress; no file does that.
+        # Comes from the progress callback; writing to a file never raises it.
         raise
     except OSError as error:
         raise UserError(
-            f"{folder.parent}: the pictures cannot be kept here ({error.strerror or error}); "
+            f"{folder.parent}: the images cannot be saved here ({error.strerror or error}); "
             "free some space, or name another folder in DDPM_DATA"
         ) from error
 
 
 def write_array(path: Path, shape: tuple[int, ...], chunks: Iterable[NDArray[np.generic]]) -> None:
-    """Write one .npy file from chunks of rows, without ever holding it in memory.
+    """Write a .npy file from chunks of rows, without holding it in memory.
 
-    A full disk is an OSError here; a memory map would be a killed process.
+    A full disk raises an OSError; with a memory map it would kill the process.
     """
 
-    def pieces() -> Iterator[bytes]:
+    def encoded() -> Iterator[bytes]:
         for index, chunk in enumerate(chunks):
             if index == 0:
                 yield _header(chunk.dtype, shape)
             yield chunk.tobytes()
 
-    write_file(path, pieces())
+    write_new_file(path, encoded())
 
 
-def write_file(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a new file to the disk itself, not only to the system's memory."""
-    with path.open("xb") as file:
-        for piece in pieces:
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _map(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
+def _map_array(path: Path, shape: tuple[int, ...], dtype: type[Number]) -> NDArray[Number]:
     array: NDArray[Number] = read_npy(path)
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{path}: expected {dtype.__name__} {shape}, got {array.dtype} {array.shape}")
@@ -193,31 +185,31 @@ def _header(dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
-def _install(scratch: Path, folder: Path, mark: str, *, count: int, heldout: int) -> CachedSet:
+def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: int) -> CachedSet:
     for _ in range(_INSTALL_ATTEMPTS):
         with contextlib.suppress(OSError):
             os.rename(scratch, folder)
-        ready = open_set(folder, mark, count=count, heldout=heldout)
+        ready = open_set(folder, digest, count=count, heldout=heldout)
         if ready is not None:
             return ready
-        # What stands in the way is damaged, foreign or too small: away with it, and once more. A process that
-        # has it mapped keeps its own view.
-        away = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+        # The existing folder is damaged, foreign or too small: it is removed, and the rename retried. A process that
+        # has its arrays mapped keeps its view.
+        old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
         with contextlib.suppress(FileNotFoundError):
-            os.rename(folder, away)
-            shutil.rmtree(away, ignore_errors=True) if away.is_dir() else away.unlink()
-    raise UserError(f"{folder}: the new pictures cannot be put in its place; remove it and try again")
+            os.rename(folder, old)
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink()
+    raise UserError(f"{folder}: the new images cannot replace it; remove it and try again")
 
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the right to make one set; yields False where the file system has no locks."""
+    """Hold the lock for building one set; yields False if the file system has no locks."""
     locks = folder.parent / ".locks"
     locks.mkdir(exist_ok=True)
     with (locks / folder.name).open("wb") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError:
+            wait_for_flock(file.fileno())
+        except UserError:
             yield False
             return
         yield True

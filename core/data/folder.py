@@ -1,4 +1,4 @@
-"""A folder of somebody's own pictures, made square and equally large, some of them held out."""
+"""Folders of the user's images: listed, split into training and held-out, and loaded as squares of one size."""
 
 import hashlib
 import os
@@ -16,72 +16,72 @@ from core.errors import UserError
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS: Final = 1 << 26
-"""A picture with more pixels than this is skipped unopened: it may be a bomb."""
-# Not all that Pillow knows: some of its formats start other programs or read other files.
+"""An image with more pixels is skipped without decoding, because it may be a decompression bomb."""
+# Not all formats of Pillow, because some start other programs or read other files.
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO")
 HELDOUT_SHARE: Final = 0.1
 _DRAFT_FACTOR: Final = 4
 
 
 class NotAnImageError(Exception):
-    """A file that is skipped, and why in a few words."""
+    """A file that is skipped; the message is the reason in a few words."""
 
 
 def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
-    """All plain files below a folder, hidden ones and those below `leave_out` excepted.
+    """List all regular files below a folder, except hidden ones and those below `leave_out`.
 
     Returns:
-        (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path: an order
-        that looks random, so that any prefix is a fair sample, and that one file more does not upset.
+        (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order looks
+        random, so that any prefix is a fair sample, and an additional file does not change it.
 
     Raises:
-        UserError: the folder cannot be read, or has no file.
+        UserError: the folder cannot be read, or has no files.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder of pictures")
-    left_out = leave_out.resolve()
+        raise UserError(f"{folder}: no such folder of images")
+    excluded = leave_out.resolve()
     found = []
     for parent, folders, names in os.walk(folder, onerror=_cannot_read):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name) != left_out]
+        folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name) != excluded]
         for name in names:
             path = Path(parent, name)
             status = _status(path)
             if status is not None and not name.startswith(".") and stat.S_ISREG(status.st_mode):
                 found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
     if not found:
-        raise UserError(f"{folder}: an empty folder; expected pictures ({', '.join(FORMATS)})")
+        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
     return sorted(found, key=lambda file: path_hash(file[0]))
 
 
 def path_hash(relative: str) -> bytes:
-    """What decides the order and the split of a folder's pictures."""
+    """Hash a path; the hashes determine the order and the split of a folder's images."""
     return hashlib.sha256(relative.encode(errors="surrogateescape")).digest()
 
 
 def split(files: list[str]) -> tuple[list[int], list[int]]:
-    """Which of the files, sorted by hash, are for training and which are held out: about one in ten, by hash.
+    """Split files, sorted by hash, into indices for training and held-out indices; about one in ten is held out.
 
-    At least one is held out and at least one trained; a single picture is both.
+    Both have at least one file. A single file is in both.
     """
-    everyone = list(range(len(files)))
+    indices = list(range(len(files)))
     if len(files) == 1:
-        return everyone, everyone
+        return indices, indices
     limit = int(HELDOUT_SHARE * (1 << 32))
     below = sum(int.from_bytes(path_hash(file)[:4]) < limit for file in files)
     below = min(max(below, 1), len(files) - 1)
-    return everyone[below:], everyone[:below]
+    return indices[below:], indices[:below]
 
 
 def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
-    """One file as a square colour picture: turned upright, its centre cut out, resized.
+    """Load a file as a square colour image: rotated upright, cropped to its centre, and resized.
 
-    Transparency is laid on black. Of an animation the first frame is taken.
+    Transparent images are composited on black. The first frame of an animation is taken.
 
     Returns:
-        uint8 [3, size, size], and whether it has colour.
+        uint8 [3, size, size], and True if it has colour.
 
     Raises:
-        NotAnImageError: it is none, or is damaged or too large.
+        NotAnImageError: it is not an image, or is damaged or too large.
     """
     try:
         with Image.open(path, formats=FORMATS) as opened:
@@ -92,7 +92,7 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
             image = _to_rgb(ImageOps.exif_transpose(opened))
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Cut before resizing: the filter would reach for pixels outside a box.
+        # Cropped before resizing, because the filter would use pixels outside a box.
         middle = image.crop((left, top, left + side, top + side))
         square = np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
         pixels = np.asarray(middle)
@@ -100,23 +100,23 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
     except NotAnImageError:
         raise
     except UnidentifiedImageError as error:
-        raise NotAnImageError("no picture") from error
+        raise NotAnImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAnImageError("too large") from error
     except Exception as error:
-        # Pillow's decoders raise whatever they trip over; it is a strange file all the same, and is counted.
+        # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
         raise NotAnImageError("damaged") from error
     return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour
 
 
 def to_grey(images: Pixels) -> Pixels:
-    """Luma, rounded as Pillow does: uint8 [N, 3, H, W] to [N, 1, H, W]; greys stay what they are."""
+    """Convert to luma, rounded as in Pillow: uint8 [N, 3, H, W] to [N, 1, H, W]. Greys are unchanged."""
     red, green, blue = (images[:, channel : channel + 1].astype(np.int32) for channel in range(3))
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 
 
-def batches(count: int, length: int) -> Iterator[slice]:
-    """Slices of at most `length` that cover 0..count."""
+def batch_slices(count: int, length: int) -> Iterator[slice]:
+    """Yield slices of at most `length` that cover 0..count."""
     for start in range(0, count, length):
         yield slice(start, min(start + length, count))
 
@@ -141,5 +141,5 @@ def _status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except OSError:
-        # A dangling link, or a file that went away meanwhile.
+        # A dangling link, or a file that was deleted meanwhile.
         return None

@@ -1,4 +1,4 @@
-"""What a set of pictures is made of: the struct behind `datasets/*.toml`, and where those are looked for."""
+"""Recipes of data sets: the struct of `datasets/*.toml`, and the lookup of these files."""
 
 import difflib
 import os
@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from core.config.load import decode, read_toml
 from core.errors import UserError
-from core.files.untrusted import absolute
+from core.files.untrusted import absolute_if_exists
 
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000
@@ -21,9 +21,9 @@ Side = Annotated[int, Meta(ge=1, le=4096)]
 
 
 class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One set of pictures: how many, how large, and how they come to be.
+    """Recipe of a data set: count, size and source of its images.
 
-    For `kind = "triangles"` a picture is drawn on a square canvas, stored, read back and resized.
+    For `kind = "triangles"` an image is drawn on a square canvas, stored, read back and resized.
     """
 
     name: str = ""
@@ -31,39 +31,39 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     description: str = ""
     kind: Literal["triangles", "folder"] = "triangles"
     count: Count | None = None
-    """Training pictures; None is 10,000 triangles, or all of a folder."""
+    """Training images; None is 10,000 triangles, or all of a folder."""
     heldout: Count | None = None
-    """Held-out pictures; None is 2,000 triangles, or all of a folder that its split holds out."""
+    """Held-out images; None is 2,000 triangles, or all held-out images of a folder."""
     size: Side = 32
-    """Pixels a side of the finished picture."""
+    """Pixels per side of the final image."""
     channels: Literal[1, 3] | None = None
-    """1 grey, 3 colour; None is grey for triangles, and for a folder colour if any picture has some."""
+    """1 grey, 3 colour; None is grey for triangles, and for a folder colour if any image has colour."""
     seed: Annotated[int, Meta(ge=0)] = 0
     canvas: Annotated[int, Meta(ge=1, le=8192)] | None = None
-    """Pixels a side of the canvas that triangles are drawn on; None draws at `size`."""
+    """Pixels per side of the canvas that triangles are drawn on; None draws at `size`."""
     antialias: bool = False
-    """Draw edges in greys; False leaves strictly two values on the canvas."""
+    """Draw edges in greys; False draws only two values."""
     storage: Literal["jpeg", "png", "array"] = "png"
-    """What the drawn canvas is stored as and read back from; png and array lose nothing."""
+    """Format that the canvas is stored in and read back from; png and array are lossless."""
     quality: Annotated[int, Meta(ge=1, le=100)] = 75
-    """Of the jpeg storage."""
+    """JPEG quality."""
     path: str | None = None
-    """For `kind = "folder"`: the folder; a relative one starts at the recipe's own file."""
+    """For `kind = "folder"`: the folder; a relative path starts at the recipe's file."""
 
 
 def default_data_dir() -> Path:
-    """Where generated sets live: ``$DDPM_DATA``, else ``datasets`` in the current folder."""
+    """Return the folder of generated sets: ``$DDPM_DATA``, else ``datasets`` in the working directory."""
     return Path(os.environ.get(DATA_DIR_VARIABLE) or "datasets")
 
 
-def packaged_recipes() -> Path:
-    """The folder of the recipes that come with the program: in a wheel, or in a checkout its ``datasets``."""
+def packaged_recipes_dir() -> Path:
+    """Return the folder of the packaged recipes: inside the package in a wheel, ``datasets`` in a checkout."""
     inside = Path(__file__).parent / "recipes"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "datasets"
 
 
 def list_data_recipes(data_dir: Path | None = None) -> list[DataRecipe]:
-    """All recipes that can be called by name, sorted by it; a file of the data folder hides a packaged one.
+    """Read all recipes that have a name, sorted by name. A recipe in the data folder hides a packaged one.
 
     Raises:
         UserError: one of the files is not a recipe.
@@ -72,19 +72,19 @@ def list_data_recipes(data_dir: Path | None = None) -> list[DataRecipe]:
 
 
 def data_recipe_names(data_dir: Path | None = None) -> list[str]:
-    """The names by which recipes can be called, sorted; whether each is valid is seen when it is looked up."""
+    """List the names of all recipes, sorted. A recipe is validated only when it is looked up."""
     return sorted(_recipe_files(data_dir))
 
 
 def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRecipe:
-    """Look up a recipe by name, by the path of its TOML file, or as a plain folder of pictures.
+    """Look up a recipe by name, by the path of its TOML file, or as a plain folder of images.
 
     Args:
         name_or_path: `high`, `my/recipe.toml` or `~/holiday`; a name wins over a folder of that name.
-        data_dir: where generated sets and a person's own recipes live; None takes `default_data_dir`.
+        data_dir: folder of generated sets and the user's recipes; None takes `default_data_dir`.
 
     Raises:
-        UserError: there is no such recipe (the message lists those that are), or it is not valid.
+        UserError: there is no such recipe (the message lists the known ones), or it is not valid.
     """
     files = _recipe_files(data_dir)
     if name_or_path in files:
@@ -95,33 +95,37 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
             return _read(path)
         if name_or_path and path.is_dir():
             resolved = path.resolve()
-            str(resolved).encode()  # recipe files are UTF-8, and could not name a folder that is not
+            str(resolved).encode()  # recipe files are UTF-8, and cannot name a folder that is not
             return DataRecipe(name=resolved.name or "pictures", kind="folder", path=str(resolved))
-    except (OSError, ValueError, RuntimeError) as error:  # a path that no system knows, or the home of nobody
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a path that is not valid on this system, or the home of an unknown user
         raise UserError(f"data set {name_or_path!r}: cannot be looked up ({error})") from error
-    near = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]}? " if near else ""
+    nearest = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
-        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of pictures "
+        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images "
         "or a recipe's .toml"
     )
 
 
 def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
-    """What `find_data_recipe` takes for the same set in every working directory.
+    """Make a name or path valid for `find_data_recipe` in every working directory.
 
-    The path of a recipe or of a folder becomes absolute. A name stays as it is, and so does what is not there.
+    The path of a recipe or of a folder becomes absolute. A name, or a path that does not exist, is returned as it is.
 
     Args:
         name_or_path: as for `find_data_recipe`.
-        directory: what a relative path starts at, and where the data folder lies; the working directory unless given.
+        directory: base of relative paths and of the data folder; the working directory unless given.
     """
     try:
         path = Path(name_or_path).expanduser()
-    except RuntimeError:  # the home of nobody
+    except RuntimeError:  # the home of an unknown user
         return name_or_path
-    found = absolute(path, directory) if name_or_path else None
+    found = absolute_if_exists(path, directory) if name_or_path else None
     if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
         return name_or_path
     is_set = Path(found).is_file() if name_or_path.endswith(".toml") else Path(found).is_dir()
@@ -129,7 +133,7 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
 
 
 def _recipe_files(data_dir: Path | None) -> dict[str, Path]:
-    folders = (packaged_recipes(), data_dir or default_data_dir())
+    folders = (packaged_recipes_dir(), data_dir or default_data_dir())
     return {path.stem: path for folder in folders for path in folder.glob("*.toml")}
 
 
@@ -149,14 +153,14 @@ def _read(path: Path) -> DataRecipe:
 
 
 def check_recipe(recipe: DataRecipe, source: str) -> None:
-    """What the types cannot say: which settings go together.
+    """Check what the types cannot express: combinations of settings.
 
     Raises:
-        UserError: a folder without a path, a canvas below the size, or an array that is not two-valued.
+        UserError: a folder without a path, a canvas smaller than the size, or an array that is not two-valued.
     """
     if recipe.kind == "folder":
         if not recipe.path:
-            raise UserError(f'{source}: kind = "folder" needs path = "a folder of pictures"')
+            raise UserError(f'{source}: kind = "folder" needs path = "a folder of images"')
         return
     canvas = recipe.canvas or recipe.size
     if canvas < recipe.size:

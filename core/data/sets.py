@@ -1,4 +1,4 @@
-"""Sets of pictures, ready to be learnt: looked up, made if they are not there yet, and mapped."""
+"""Data sets for training: looked up, built if they are not cached, and memory-mapped."""
 
 import os
 import warnings
@@ -29,12 +29,12 @@ Pixels = NDArray[np.uint8]
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_CHUNK_NUMBERS: Final = 1 << 21
+_CHUNK_PIXELS: Final = 1 << 21
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Pictures to learn and pictures to be tested on: uint8 [N, C, S, S] each, mapped read-only from disk."""
+    """Training and held-out images: uint8 [N, C, S, S] each, mapped read-only from disk."""
 
     name: str
     train: Pixels
@@ -43,10 +43,10 @@ class ImageSet:
     path: Path
     """The folder of the arrays."""
     train_vertices: NDArray[np.float32] | None
-    """Corners of the training triangles, [N, 3, 2] as (x, y) in pixels of the picture; None for a folder."""
+    """Corners of the training triangles, [N, 3, 2] as (x, y) in pixels of the image; None for a folder."""
     heldout_vertices: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
-    """What a person should know of it, in plain words, for example that files were skipped."""
+    """Notes for the user, for example that files were skipped."""
 
     @property
     def channels(self) -> int:
@@ -55,14 +55,14 @@ class ImageSet:
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return int(self.train.shape[2])
 
     @cached_property
     def mean_square(self) -> float:
-        """Mean of x0 squared over the training pictures scaled to [-1, 1]; what L_T depends on."""
+        """Mean of x0 squared over the training images scaled to [-1, 1], which L_T depends on."""
         counts = np.zeros(256, np.int64)
-        for part in folder.batches(len(self.train), 1 + _CHUNK_NUMBERS // self.train[0].size):
+        for part in folder.batch_slices(len(self.train), 1 + _CHUNK_PIXELS // self.train[0].size):
             counts += np.bincount(self.train[part].ravel(), minlength=256)
         return float(counts @ (np.arange(256) / 127.5 - 1) ** 2 / counts.sum())
 
@@ -76,48 +76,48 @@ def load_dataset(
     progress: Progress | None = None,
     workers: int | None = None,
 ) -> ImageSet:
-    """The set of a recipe; made if it is not there yet, which takes seconds.
+    """Load the set of a recipe. It is built first if it is not cached, which takes seconds.
 
     Args:
         name_or_path: as for `find_data_recipe`, or a recipe.
-        data_dir: where sets are kept; None takes `default_data_dir`.
-        count: training pictures; None takes the recipe's own number. Fewer are a prefix of more, and there
-            can be more triangles than the recipe says.
-        heldout: held-out pictures, at most as many as the recipe has; None takes all of them.
-        progress: called with pictures done and pictures in all while the set is made.
-        workers: threads that make pictures; None takes one a core. Pictures do not depend on it.
+        data_dir: folder of the sets; None takes `default_data_dir`.
+        count: training images; None takes the recipe's count. Fewer images are a prefix of more, and there can be
+            more triangles than in the recipe.
+        heldout: held-out images, at most the recipe's number; None takes all of them.
+        progress: called with the number of images done and the total while the set is built.
+        workers: threads that make images; None takes one per core. The images do not depend on it.
 
     Raises:
-        UserError: no such recipe, a folder without pictures, or a data folder that cannot be written.
+        UserError: no such recipe, a folder without images, or a data folder that cannot be written.
     """
     data_dir = data_dir or default_data_dir()
     recipe = (
         name_or_path if isinstance(name_or_path, DataRecipe) else find_data_recipe(name_or_path, data_dir)
     )
     check_recipe(recipe, recipe.name)
-    for asked, name in ((count, "count"), (heldout, "heldout")):
-        if asked is not None and asked < 1:
-            raise UserError(f"{name} = {asked}: expected at least 1 picture")
-    ready = (_folder_set if recipe.kind == "folder" else _triangle_set)(
-        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cores())
+    for value, name in ((count, "count"), (heldout, "heldout")):
+        if value is not None and value < 1:
+            raise UserError(f"{name} = {value}: expected at least 1 image")
+    cached = (_folder_set if recipe.kind == "folder" else _triangle_set)(
+        recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
-    wanted = count or recipe.count
-    tested = min(heldout or len(ready.heldout), recipe.heldout or len(ready.heldout))
+    n_train = count or recipe.count
+    n_heldout = min(heldout or len(cached.heldout), recipe.heldout or len(cached.heldout))
     return ImageSet(
         name=recipe.name,
-        train=ready.train[:wanted],
-        heldout=ready.heldout[:tested],
+        train=cached.train[:n_train],
+        heldout=cached.heldout[:n_heldout],
         recipe=recipe,
-        path=ready.path,
-        train_vertices=None if ready.train_vertices is None else ready.train_vertices[:wanted],
-        heldout_vertices=None if ready.heldout_vertices is None else ready.heldout_vertices[:tested],
-        notes=tuple(ready.record.notes),
+        path=cached.path,
+        train_vertices=None if cached.train_vertices is None else cached.train_vertices[:n_train],
+        heldout_vertices=None if cached.heldout_vertices is None else cached.heldout_vertices[:n_heldout],
+        notes=tuple(cached.record.notes),
     )
 
 
 @dataclass(frozen=True)
 class _WorkerPool:
-    """Who makes pictures, and who hears of it."""
+    """Threads that make images, and the callback for their progress."""
 
     progress: Progress | None
     workers: int
@@ -127,17 +127,17 @@ class _WorkerPool:
             self.progress(done, total)
 
     def map(self, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-        """Results in order, made by threads that run a little ahead of the reader.
+        """Yield results in order, from threads that run slightly ahead of the consumer.
 
-        numpy and Pillow let go of the GIL; and threads, unlike processes, import no main module anew, which
-        may be one that imports torch, and start inside a running Textual app.
+        Threads suffice because numpy and Pillow release the GIL. Unlike processes, threads do not import the main
+        module again, which may import torch, and they can start inside a running Textual app.
         """
         pending: deque[Future[Made]] = deque()
         source = iter(items)
-        with ThreadPoolExecutor(self.workers) as pool:
+        with ThreadPoolExecutor(self.workers) as executor:
             try:
                 for item in source:
-                    pending.append(pool.submit(make, item))
+                    pending.append(executor.submit(make, item))
                     if len(pending) > 2 * self.workers:
                         yield pending.popleft().result()
                 while pending:
@@ -148,33 +148,32 @@ class _WorkerPool:
 
 
 def _triangle_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _WorkerPool
+    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
 ) -> cache.CachedSet:
-    whole = recipe.heldout or HELDOUT_TRIANGLES
-    wanted, tested = count or recipe.count or TRIANGLES, min(heldout or whole, whole)
-    mark = cache.fingerprint(recipe, [])
-    target = cache.set_folder(data_dir, recipe, mark)
-    ready = cache.open_set(target, mark, count=wanted, heldout=tested)
-    if ready is not None:
-        return ready
-    # A set that is made for no count in particular is made whole, and none is made smaller than it was: the
-    # next reader finds what it needs.
-    small = cache.open_set(target, mark, count=1, heldout=1)
+    all_heldout = recipe.heldout or HELDOUT_TRIANGLES
+    n_train, n_heldout = count or recipe.count or TRIANGLES, min(heldout or all_heldout, all_heldout)
+    digest = cache.fingerprint(recipe, [])
+    target = cache.set_dir(data_dir, recipe, digest)
+    cached = cache.open_set(target, digest, count=n_train, heldout=n_heldout)
+    if cached is not None:
+        return cached
+    # Without a count the whole set is built, and a set never becomes smaller, so that the next reader can use it.
+    existing = cache.open_set(target, digest, count=1, heldout=1)
     counts = {
-        "train": max(wanted, len(small.train) if small else 0),
-        "heldout": max(whole if count is None else tested, len(small.heldout) if small else 0),
+        "train": max(n_train, len(existing.train) if existing else 0),
+        "heldout": max(all_heldout if count is None else n_heldout, len(existing.heldout) if existing else 0),
     }
-    make = partial(_make_triangles, recipe, counts, mark, crew)
-    return cache.build_set(target, mark, make, count=wanted, heldout=tested)
+    make = partial(_make_triangles, recipe, counts, digest, pool)
+    return cache.build_set(target, digest, make, count=n_train, heldout=n_heldout)
 
 
 def _make_triangles(
-    recipe: DataRecipe, counts: Mapping[str, int], mark: str, crew: _WorkerPool, scratch: Path
+    recipe: DataRecipe, counts: Mapping[str, int], digest: str, pool: _WorkerPool, scratch: Path
 ) -> cache.Record:
     channels = recipe.channels or 1
     total, done = sum(counts.values()), 0
     canvas = recipe.canvas or recipe.size
-    length = max(1, min(64, _CHUNK_NUMBERS // (canvas * recipe.size)))
+    length = max(1, min(64, _CHUNK_PIXELS // (canvas * recipe.size)))
 
     def draw(corners: NDArray[np.float64], colours: Pixels | None, part: slice) -> Pixels:
         return triangles.render(recipe, corners[part], None if colours is None else colours[part])
@@ -183,21 +182,21 @@ def _make_triangles(
         nonlocal done
         for chunk in chunks:
             done += len(chunk)
-            crew.report(done, total)
+            pool.report(done, total)
             yield chunk
 
-    crew.report(0, total)
+    pool.report(0, total)
     for split, count in counts.items():
         stream = triangles.TRAIN if split == "train" else triangles.HELDOUT
         corners = triangles.draw_corners(count, seed=recipe.seed, split=stream)
         colours = triangles.draw_colours(count, seed=recipe.seed, split=stream) if channels == 3 else None
-        chunks = crew.map(partial(draw, corners, colours), folder.batches(count, length))
+        chunks = pool.map(partial(draw, corners, colours), folder.batch_slices(count, length))
         shape = (count, channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, counted(chunks))
         vertices = (corners * recipe.size).astype(np.float32)
         cache.write_array(scratch / f"{split}_vertices.npy", vertices.shape, [vertices])
     return cache.Record(
-        fingerprint=mark,
+        fingerprint=digest,
         count=counts["train"],
         heldout=counts["heldout"],
         channels=channels,
@@ -208,21 +207,21 @@ def _make_triangles(
 
 
 def _folder_set(
-    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, crew: _WorkerPool
+    recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
 ) -> cache.CachedSet:
-    # A folder is always made whole: how many pictures it has is known only when all have been tried.
+    # A folder is always built whole, because its number of images is known only after loading all files.
     files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
-    mark = cache.fingerprint(recipe, files)
-    target = cache.set_folder(data_dir, recipe, mark)
-    ready = cache.open_set(target, mark, count=1, heldout=1)
-    if ready is not None:
-        return ready
-    make = partial(_make_folder, recipe, [name for name, _, _ in files], mark, crew)
-    return cache.build_set(target, mark, make, count=1, heldout=1)
+    digest = cache.fingerprint(recipe, files)
+    target = cache.set_dir(data_dir, recipe, digest)
+    cached = cache.open_set(target, digest, count=1, heldout=1)
+    if cached is not None:
+        return cached
+    make = partial(_make_folder, recipe, [name for name, _, _ in files], digest, pool)
+    return cache.build_set(target, digest, make, count=1, heldout=1)
 
 
 def _make_folder(
-    recipe: DataRecipe, names: list[str], mark: str, crew: _WorkerPool, scratch: Path
+    recipe: DataRecipe, names: list[str], digest: str, pool: _WorkerPool, scratch: Path
 ) -> cache.Record:
     source = Path(recipe.path or ".")
     spool = scratch / "pictures.raw"
@@ -236,39 +235,39 @@ def _make_folder(
         except folder.NotAnImageError as reason:
             return str(reason)
 
-    crew.report(0, len(names))
+    pool.report(0, len(names))
     with warnings.catch_warnings(), spool.open("xb") as file:
-        # Pillow warns of oddities in people's pictures; what cannot be read is counted and said once, below.
+        # Pillow warns about oddities of images; files that cannot be read are counted and reported once, below.
         warnings.filterwarnings("ignore", module="PIL")
-        for done, (name, loaded) in enumerate(zip(names, crew.map(load, names), strict=True), 1):
+        for done, (name, loaded) in enumerate(zip(names, pool.map(load, names), strict=True), 1):
             if isinstance(loaded, str):
                 skipped[loaded] += 1
             else:
                 file.write(loaded[0].tobytes())
                 any_colour |= loaded[1]
                 kept.append(name)
-            crew.report(done, len(names))
+            pool.report(done, len(names))
     reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.most_common())
     if not kept:
         raise UserError(f"{source}: none of its {len(names)} files can be used ({reasons})")
     channels = recipe.channels or (3 if any_colour else 1)
     images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
-    trained, tested = folder.split(kept)
-    length = 1 + _CHUNK_NUMBERS // images[0].size
-    for split, chosen in (("train", trained), ("heldout", tested)):
-        parts = (images[chosen[part]] for part in folder.batches(len(chosen), length))
+    train, heldout = folder.split(kept)
+    length = 1 + _CHUNK_PIXELS // images[0].size
+    for split, indices in (("train", train), ("heldout", heldout)):
+        parts = (images[indices[part]] for part in folder.batch_slices(len(indices), length))
         chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
-        shape = (len(chosen), channels, recipe.size, recipe.size)
+        shape = (len(indices), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
     del images
     spool.unlink()
     notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
     if len(kept) == 1:
-        notes.append("there is only one picture: it is both learnt and held out")
+        notes.append("there is only one image: it is both trained on and held out")
     return cache.Record(
-        fingerprint=mark,
-        count=len(trained),
-        heldout=len(tested),
+        fingerprint=digest,
+        count=len(train),
+        heldout=len(heldout),
         channels=channels,
         size=recipe.size,
         notes=notes,
@@ -276,7 +275,7 @@ def _make_folder(
     )
 
 
-def _cores() -> int:
+def _cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -77,7 +77,7 @@ class GaussianDiffusion:
             raise UserError(
                 f"schedule {schedule.name}: its last step is pure noise (abar_T = "
                 f"{schedule.terminal_alpha_bar:.3g}), from which prediction_type epsilon cannot find the "
-                "picture; use v_prediction or sample"
+                "image; use v_prediction or sample"
             )
         self.schedule = schedule
         self.prediction_type: PredictionType = prediction_type

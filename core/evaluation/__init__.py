@@ -1,1 +1,1 @@
-"""How good samples are: shape, grey, distribution, novelty, likelihood, reconstruction; each with an interval."""
+"""Quality of samples with intervals: shape, grey, distribution, novelty, likelihood, reconstruction."""

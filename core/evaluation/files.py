@@ -1,4 +1,4 @@
-"""Pictures that somebody else made, from a `.npy` file."""
+"""Reading images of other programs from a `.npy` file."""
 
 from pathlib import Path
 from typing import Final
@@ -14,15 +14,15 @@ _EXPECTED: Final = "expected an array [N, C, H, W] or [N, H, W] of floats from 0
 
 
 def read_images(path: Path) -> NDArray[np.float32]:
-    """The pictures of a file, float32 [N, C, H, W]; uint8 is scaled from 0..255 to [0, 1], floats are as they are.
+    """Read images as float32 [N, C, H, W]; uint8 is scaled from 0..255 to [0, 1], floats are unchanged.
 
-    Nothing is unpickled, and no more is read than the file has, whatever its header says.
+    Nothing is unpickled, and no more is read than the file contains, whatever size its header declares.
 
     Args:
-        path: a `.npy` file of float or uint8, [N, C, H, W] or, for grey pictures, [N, H, W].
+        path: a `.npy` file of float or uint8, [N, C, H, W] or, for grey images, [N, H, W].
 
     Raises:
-        UserError: no such file, or none of pictures. Their size, and that floats are in [0, 1], is for the judge.
+        UserError: no such file, or not a file of images. The evaluator checks their size and the range of floats.
     """
     name = sanitize(str(path))
     if not path.exists():
@@ -43,5 +43,5 @@ def read_images(path: Path) -> NDArray[np.float32]:
         return np.asarray(array, dtype=np.float32) / np.float32(255)
     if array.dtype.kind != "f":
         raise UserError(f"{name}: {_EXPECTED}; got {array.dtype}")
-    with np.errstate(over="ignore"):  # what is too large for float32 is infinite, and told of as such
+    with np.errstate(over="ignore"):  # values too large for float32 become infinite and are reported as such
         return np.array(array, dtype=np.float32)

@@ -1,6 +1,5 @@
-"""Pictures drawn from a trained run, in batches: the same for `core sample` and for its judgement."""
+"""Samples of a trained run, drawn in batches; `core sample` and `core evaluate` draw the same images."""
 
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -11,28 +10,27 @@ from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers.base import Model, SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
+from core.evaluation.metrics import Progress
 from core.training.checkpoint import LoadedModel
 
 BATCH: Final = 64
-"""Pictures drawn at once; part of what a seed means, so it is no option."""
-
-Report = Callable[[int, int], None]
+"""Images drawn at once; not an option, because the images of a seed depend on it."""
 
 
-def draw(
+def draw_samples(
     loaded: LoadedModel,
     count: int,
     *,
     seed: int = 0,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Draw pictures in the run's own way; another one is in a configuration changed by `core.config.Drawing`.
+    """Draw samples with the run's own sampling configuration; `core.config.SamplingOverrides` changes it.
 
     Args:
         loaded: the run, as of a checkpoint.
-        count: pictures, at least 1.
-        seed: of the noises. They are drawn on the CPU, so they are the same on all devices.
-        report: called with calls of the network done and in all.
+        count: number of images, at least 1.
+        seed: seed of the noises, which are drawn on the CPU and so are the same on all devices.
+        progress: called with the network calls done and in all.
 
     Returns:
         float32 [count, C, H, W], near [-1, 1] but not clipped to it; see `to_unit`.
@@ -40,48 +38,51 @@ def draw(
     Raises:
         UserError: too many steps.
     """
-    shape, way = (count, *loaded.shape), loaded.config.sample
-    return draw_by(loaded.model, loaded.diffusion, way, shape, device=loaded.device, seed=seed, report=report)
+    shape, config = (count, *loaded.shape), loaded.config.sample
+    return draw_samples_from(
+        loaded.model, loaded.diffusion, config, shape, device=loaded.device, seed=seed, progress=progress
+    )
 
 
-def draw_by(
+def draw_samples_from(
     model: Model,
     diffusion: GaussianDiffusion,
-    way: SampleConfig,
+    config: SampleConfig,
     shape: tuple[int, ...],
     *,
     device: torch.device,
     seed: int = 0,
-    report: Report | None = None,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Draw pictures with a network that need not be of any run; the caller has it in eval mode.
+    """Draw samples with any network in eval mode; for a run's network they are those of `draw_samples`.
+
+    Seed, progress, result and errors are as in `draw_samples`.
 
     Args:
         model: the network, on `device`.
-        diffusion: the process that it has learnt to reverse.
-        way: sampler, steps, eta, spacing and clipping; the rest of it is not looked at.
+        diffusion: the process that the network was trained to reverse.
+        config: sampler, steps, eta, spacing and clipping; its other settings are not used.
         shape: [count, C, H, W].
-        device: where to compute.
-        seed: as for `draw`, which gives the same pictures; likewise `report`, what is returned, and what is raised.
+        device: device of the computation.
     """
     count, *image = shape
-    options = SamplerOptions(steps=way.steps, eta=way.eta, spacing=way.spacing, clip=way.clip)
-    calls = way.steps or diffusion.timesteps
+    options = SamplerOptions(steps=config.steps, eta=config.eta, spacing=config.spacing, clip=config.clip)
+    calls = config.steps or diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
-    for number, size in enumerate(sizes):
+    for index, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
         final = noise
-        for state in run_sampler(way.sampler, model, diffusion, noise, options, generator=generator):
+        for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=generator):
             final = state.xt
-            if report is not None:
-                report(number * calls + state.index, len(sizes) * calls)
+            if progress is not None:
+                progress(index * calls + state.index, len(sizes) * calls)
         drawn.append(final.cpu())
     images: NDArray[np.float32] = torch.cat(drawn).numpy()
     return images
 
 
 def to_unit(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pictures from [-1, 1], clipped, to [0, 1]."""
+    """Clip images to [-1, 1] and scale them to [0, 1]."""
     return ((images.clip(-1, 1) + 1) / 2).astype(np.float32, copy=False)

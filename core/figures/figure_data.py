@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from core.comparison.grouping import Member, dataset_titles
-from core.comparison.grouping import gather as read_members
+from core.comparison.grouping import Member, dataset_titles, read_members
 from core.config import RunConfig, ScheduleConfig, flatten
 from core.errors import UserError
 from core.figures.style import SeriesStyle, readable, style_of

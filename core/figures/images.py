@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
-from core.data.cache import CachedSet, fingerprint, open_set, set_folder
+from core.data.cache import CachedSet, fingerprint, open_set, set_dir
 from core.data.folder import NotAnImageError, image_files, load_image, to_grey
 from core.errors import UserError
 from core.figures.figure_data import FigureData
@@ -63,7 +63,7 @@ def existing_set(material: FigureData, dataset: str) -> CachedSet | None:
         except UserError:
             continue
         mark = fingerprint(recipe, files)
-        found = open_set(set_folder(folder, recipe, mark), mark, count=1, heldout=1)
+        found = open_set(set_dir(folder, recipe, mark), mark, count=1, heldout=1)
         if found is not None:
             return found
     return None

@@ -11,7 +11,7 @@ from core.figures.errors import CannotDrawError
 from core.figures.figure_data import Series
 from core.figures.layout import TileRow, tile_figure
 from core.imaging import Sheet, read_sheet
-from core.runs.trajectory import visited_timesteps
+from core.runs.trajectory import state_timesteps
 
 Strip = tuple[int, Sheet]
 """The epoch after which it was drawn, and the sheet: a row of states for each start."""
@@ -34,7 +34,7 @@ def times_shown(config: RunConfig, states: int) -> list[int]:
         config: the run's.
         states: pictures in the strip.
     """
-    visited = visited_timesteps(config)
+    visited = state_timesteps(config)
     shown = np.linspace(0, len(visited) - 1, min(states, len(visited))).round().astype(int)
     return [visited[place] for place in shown]
 

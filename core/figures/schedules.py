@@ -16,7 +16,7 @@ from core.figures.figure_data import FigureData, schedules_of
 from core.figures.images import default_image, load_own_image
 from core.figures.layout import TileRow, label_rows, legend, legend_height, panels, tile_figure
 from core.figures.style import SeriesStyle
-from core.imaging import to_pixels, to_tiles
+from core.imaging import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Schedule
 
 NOISE_SEED: Final = 0
@@ -101,7 +101,7 @@ def draw_noising(named: Sequence[Named], image: NDArray[np.uint8]) -> Figure:
     for label, look, schedule in named:
         steps = [round(share * schedule.timesteps) for share in shares]
         states = np.stack([q_sample(x0, schedule, t, eps) for t in steps])
-        rows.append(TileRow(label, list(to_tiles(to_pixels(states))), look))
+        rows.append(TileRow(label, list(to_channels_last(to_pixels(states))), look))
     if len(longest) == 1:
         (timesteps,) = longest
         times = [str(round(share * timesteps)) for share in shares]

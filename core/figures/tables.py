@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from core.comparison.compare import Comparison, Row, compare
+from core.comparison.compare import Comparison, ComparisonRow, compare
 from core.comparison.formatting import sampler_text
-from core.comparison.grouping import Member, settings
+from core.comparison.grouping import Member, settings_table
 from core.comparison.pooling import Score
 from core.config import encode_toml
 from core.figures.figure_data import FigureData, Series, schedules_of, telling_settings
@@ -66,7 +66,7 @@ def run_table(material: FigureData) -> Table:
 
 def difference_table(members: Sequence[Member]) -> Table:
     """One row a setting in which runs differ: each value, and how many runs have it."""
-    tables = [settings([member]) for member in members]
+    tables = [settings_table([member]) for member in members]
     rows = []
     for key in tables[0]:
         counts: dict[str, int] = {}
@@ -82,7 +82,7 @@ def difference_table(members: Sequence[Member]) -> Table:
 
 def common_settings(members: Sequence[Member]) -> str:
     """The settings that all runs share, as TOML."""
-    tables = [settings([member]) for member in members]
+    tables = [settings_table([member]) for member in members]
     shared = {key for key, value in tables[0].items() if all(table[key] == value for table in tables)}
     lines = encode_toml(members[0].config).splitlines()
     kept, section = [], ""
@@ -182,7 +182,7 @@ def _metric_row(comparison: Comparison, name: str, series: Sequence[Series | Non
     return Cell((f"{metric.title} {_ARROWS[metric.better]}".strip(),)), *cells
 
 
-def _row_of(comparison: Comparison, series: Series | None) -> Row | None:
+def _row_of(comparison: Comparison, series: Series | None) -> ComparisonRow | None:
     """The row of a comparison that has the very runs of a series."""
     if series is None:
         return None

@@ -1,96 +1,58 @@
-"""Files that are written whole or not at all, and locks that end with their holder."""
+"""Atomic replacement of files: a reader sees the old content or the new one, never a part."""
 
 import contextlib
-import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from core.errors import UserError
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path, *, fsync: bool = True) -> Iterator[Path]:
-    """A path to write to; it takes the place of `path` when the block ends well, else it vanishes.
+    """Yield a temporary path that replaces `path` when the block succeeds, and is deleted otherwise.
 
-    Whoever reads `path`, at any time and even after a kill -9, sees the old file or the new one, whole. Its folder
-    must be there, and is not made: a run that was deleted must not come back as one file.
+    A reader of `path` sees the old file or the new one, whole, at any time and even after a kill -9. The parent
+    folder must exist. It is never created, because a deleted run must not come back as a single file.
 
     Args:
         path: the file to replace.
         fsync: whether the new file must survive a power cut.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    # Exclusive, so that in a folder that others may write to nobody's link is followed.
+    # Exclusive, so that no link is followed in a folder that others may write to.
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     try:
         yield temporary
         if fsync:
-            _sync_file(temporary)
+            fsync_path(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if fsync:
-        sync_folder(path.parent)
+        fsync_path(path.parent)
 
 
 def atomic_write(path: Path, data: bytes | str, *, fsync: bool = True) -> None:
-    """Replace a file's content as a whole; see `atomic_path`. Text is written as UTF-8."""
+    """Replace a file's whole content; see `atomic_path`. Text is written as UTF-8."""
     with atomic_path(path, fsync=fsync) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
-def try_flock(handle: int) -> bool:
-    """Take an exclusive flock if nobody has it; False when somebody has.
+def write_new_file(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file that must not exist yet, and flush it to the disk. An interrupted write leaves a partial file.
 
-    Raises:
-        UserError: the file system has no locks.
+    For files of a folder that is itself renamed into place; elsewhere use `atomic_write`.
     """
-    return _flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with path.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def wait_for_flock(handle: int) -> None:
-    """Take an exclusive flock as soon as nobody has it.
-
-    Raises:
-        UserError: the file system has no locks.
-    """
-    _flock(handle, fcntl.LOCK_EX)
-
-
-def same_file(handle: int, path: Path) -> bool:
-    """Whether an open file is still the one that its path names."""
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except OSError:
-        return False
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _flock(handle: int, operation: int) -> bool:
-    try:
-        fcntl.flock(handle, operation)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise UserError(
-            f"this file system has no locks that work ({error.strerror or error}), without which two processes could "
-            "write one run; keep runs elsewhere, with --runs"
-        ) from error
-    return True
-
-
-def _sync_file(path: Path) -> None:
+def fsync_path(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, survive a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

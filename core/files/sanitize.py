@@ -1,9 +1,9 @@
-"""Text that was read from disk, made harmless for a terminal."""
+"""Removal of control characters from text that was read from disk, so that a terminal can show it."""
 
 import re
 from typing import Final
 
-# CSI, OSC, DCS and their kin, two-character escapes; a string sequence that is never closed ends with its
+# CSI, OSC, DCS, PM, APC and SOS sequences, and two-character escapes. An unterminated string sequence ends with its
 # line.
 _ESCAPES: Final = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]?"
@@ -13,7 +13,7 @@ _ESCAPES: Final = re.compile(
 )
 _SPACES: Final = re.compile(r"\r\n|[\t\n\v\f\r\x85\u2028\u2029]")
 _LINE_ENDS: Final = re.compile(r"\r\n|[\v\f\r\x85\u2028\u2029]")
-# C0, DEL, C1; marks that turn the direction of writing; zero-width and other invisible ones.
+# C0, DEL, C1, bidirectional marks, and zero-width or otherwise invisible characters.
 _CONTROLS: Final = re.compile(
     r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 )
@@ -21,13 +21,13 @@ _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def sanitize(text: str, *, lines: bool = False) -> str:
-    r"""Text without escape sequences, control characters and marks that reorder it.
+    r"""Remove escape sequences, control characters and bidirectional marks from text.
 
-    Whatever a run's files or a folder's name hold, the result can be printed: it moves no cursor, changes no
+    The result can be printed whatever a run's files or a folder's name contain: it moves no cursor, changes no
     colour or title, and encodes as UTF-8.
 
     Args:
-        text: anything.
+        text: any text.
         lines: keep line ends (as ``\n``) and turn tabs into four spaces, for a log; otherwise each becomes
             one space.
 

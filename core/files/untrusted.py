@@ -1,4 +1,4 @@
-"""Files that anybody may have written: opened without waiting, read without trust in what they say of themselves."""
+"""Reading of untrusted files: never blocks on a FIFO, never trusts a size in a header, never unpickles."""
 
 import errno
 import os
@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from core.errors import UserError
 
-DAMAGED_NPY: Final = (
+NPY_ERRORS: Final = (
     *(ValueError, EOFError, TypeError, SyntaxError, MemoryError, OverflowError, RecursionError),
     *(IndexError, KeyError, AttributeError, tokenize.TokenError),
 )
-"""What numpy raises for headers that it cannot read: it takes them for Python."""
+"""Exceptions that numpy raises for damaged headers, which it parses as Python."""
 
 _MAGIC: Final = b"\x93NUMPY"
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a plain file to read; a pipe in its place is not waited at.
+    """Open a regular file for reading. A pipe in its place is an error instead of a wait.
 
     Raises:
-        OSError: it cannot be opened, or is no plain file.
+        OSError: it cannot be opened, or is not a regular file.
     """
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -35,33 +35,33 @@ def open_regular(path: Path) -> BinaryIO:
     return os.fdopen(handle, "rb")
 
 
-def absolute(path: Path, directory: Path | None = None) -> str | None:
-    """Where a file or folder is, said so that it is found from every working directory; None where there is none.
+def absolute_if_exists(path: Path, directory: Path | None = None) -> str | None:
+    """Return the absolute path of a file or folder, valid in every working directory; None if it does not exist.
 
-    What is absolute already stays as it is written.
+    An absolute path is returned as written.
 
     Args:
         path: absolute, or relative to `directory`.
-        directory: the working directory unless given.
+        directory: the current working directory unless given.
     """
     try:
-        there = (directory or Path()).absolute() / path
-        if ".." in there.parts:  # which leads back from where a link leads to
-            there = there.resolve() if there.name == ".." else there.parent.resolve() / there.name
-        str(there).encode()  # settings are UTF-8, and could not name what is not
-        return str(there) if there.exists() else None
-    except (OSError, ValueError, RuntimeError):  # a path that no system knows
+        found = (directory or Path()).absolute() / path
+        if ".." in found.parts:  # ".." leads back from the target of a link, so links are resolved first
+            found = found.resolve() if found.name == ".." else found.parent.resolve() / found.name
+        str(found).encode()  # settings are UTF-8, and cannot hold a path that is not
+        return str(found) if found.exists() else None
+    except (OSError, ValueError, RuntimeError):  # a path that is not valid on this system
         return None
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The array of a `.npy` file, mapped: a header may promise more than there is memory for, or than the file has.
+    """Map the array of a `.npy` file. It is not loaded: its header may claim more than the file or the memory holds.
 
-    Nothing is unpickled. The array is read-only, of whatever type and shape it was saved with.
+    Nothing is unpickled. The array is read-only, with the type and shape that it was saved with.
 
     Raises:
-        OSError: the file cannot be opened, or is no plain file.
-        UserError: it is no `.npy` file of numbers; says why, in one line without the file's name.
+        OSError: the file cannot be opened, or is not a regular file.
+        UserError: it is not a `.npy` file of numbers; the message is one line without the file's name.
     """
     with open_regular(path) as file:
         magic = file.read(len(_MAGIC))
@@ -69,8 +69,8 @@ def read_npy(path: Path) -> NDArray[Any]:
         raise UserError("not a .npy file; expected one that numpy.save has written")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd headers, which are read nonetheless
+            warnings.simplefilter("ignore")  # about unusual headers, which can be read nonetheless
             array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DAMAGED_NPY as error:
+    except NPY_ERRORS as error:
         raise UserError(f"not a .npy file of numbers ({' '.join(str(error).split())})") from error
     return array

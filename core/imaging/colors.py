@@ -1,6 +1,6 @@
-"""The colours of a terminal: true colours, 256 or 16 of them, and which of them a pixel becomes.
+"""Quantisation of pixels to the colours of a terminal: true colours, 256 or 16.
 
-Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue where the picture has colour.
+Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue if the image has colour.
 """
 
 from typing import Final, Literal, get_args
@@ -12,7 +12,7 @@ Pixels = NDArray[np.uint8]
 ColorMode = Literal["truecolor", "256", "16", "ascii"]
 
 COLOR_MODES: Final[tuple[str, ...]] = get_args(ColorMode)
-# The colours of the VGA text mode, which the 16 names of a terminal still mean more or less everywhere.
+# The colours of the VGA text mode, which the 16 colours of most terminals still resemble.
 _PALETTE_16: Final = np.array(
     [(170 * (i & 1), 170 * (i >> 1 & 1), 170 * (i >> 2 & 1)) for i in range(8)]
     + [(85 + 170 * (i & 1), 85 + 170 * (i >> 1 & 1), 85 + 170 * (i >> 2 & 1)) for i in range(8)],
@@ -24,26 +24,26 @@ _GREYS_16: Final = np.array([0, 8, 7, 15], dtype=np.int64)
 _STEP_16: Final = 85
 _CUBE: Final = np.array([0, 95, 135, 175, 215, 255], dtype=np.int64)
 _BAYER: Final = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])
-_SPREAD: Final = 0.7
-"""Of a whole step between two colours, how much dithering may move a pixel: a grey within 15% of one of the
-four is drawn as that one, so that what is nearly black or white does not sparkle."""
+_DITHER_STRENGTH: Final = 0.7
+"""Amplitude of dithering, as a share of the step between two colours. A grey within 15% of a step of one of the four
+greys is drawn as that grey, so that dithering does not make nearly black or white areas noisy."""
 
 
 def color_codes(image: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArray[np.int64]:
-    """Each pixel as the number of a colour.
+    """Quantise each pixel to the code of a colour.
 
-    With 256 colours greys are taken from the ramp of 24 where they are nearer to it than to the cube. With 16
-    the picture is dithered, in an order that is the same for every picture, so that one that stands still does.
+    With 256 colours a pixel takes a grey of the ramp of 24 if that is nearer than the colours of the cube. With 16
+    colours the image is dithered with the same pattern for every image, so that a still image does not flicker.
 
     Args:
-        picture: uint8 [H, W] or [H, W, 3].
-        mode: which colours there are.
+        image: uint8 [H, W] or [H, W, 3].
+        mode: the available colours.
 
     Returns:
         [H, W]: 0xrrggbb for truecolor, else the index of the colour.
     """
     if mode == "16":
-        return _sixteen(image)
+        return _dither_to_16(image)
     rgb = image.astype(np.int64)
     if rgb.ndim == 2:
         rgb = np.repeat(rgb[..., None], 3, axis=2)
@@ -60,11 +60,11 @@ def color_codes(image: Pixels, mode: Literal["truecolor", "256", "16"]) -> NDArr
     return codes
 
 
-def _sixteen(image: Pixels) -> NDArray[np.int64]:
+def _dither_to_16(image: Pixels) -> NDArray[np.int64]:
     height, width = image.shape[:2]
     tiled = np.tile(_BAYER, (-(-height // 4), -(-width // 4)))[:height, :width]
-    # Between -0.35 and 0.35 of a step, at every pixel its own.
-    shift = ((tiled + 0.5) / _BAYER.size - 0.5) * _SPREAD * _STEP_16
+    # Between -0.35 and 0.35 of a step, different at every pixel.
+    shift = ((tiled + 0.5) / _BAYER.size - 0.5) * _DITHER_STRENGTH * _STEP_16
     if image.ndim == 2:
         level = np.clip(np.rint((image + shift) / _STEP_16), 0, len(_GREYS_16) - 1)
         return _GREYS_16[level.astype(np.int64)]

@@ -1,6 +1,6 @@
-"""Pictures as terminal cells: a half block ▀ shows two pixels, one in its colour, one in its background.
+"""Images as terminal cells: a half block ▀ shows two pixels, one as its colour and one as its background.
 
-Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue where the picture has colour.
+Letters of shapes: H rows and W columns of pixels; (3) is red, green, blue if the image has colour.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ _RESET: Final = "\x1b[0m"
 _LUMA: Final = np.array([0.299, 0.587, 0.114])
 
 
-def cells(image: Pixels) -> tuple[Pixels, Pixels]:
-    """Split a picture into the upper and the lower pixels of its cells; below an odd last row is black.
+def to_halfblocks(image: Pixels) -> tuple[Pixels, Pixels]:
+    """Split an image into the upper and the lower pixels of its cells. An odd last row is completed with black.
 
     Args:
-        picture: uint8 [H, W] or [H, W, 3].
+        image: uint8 [H, W] or [H, W, 3].
 
     Returns:
         Two arrays uint8 [ceil(H / 2), W] or [ceil(H / 2), W, 3].
@@ -32,17 +32,19 @@ def cells(image: Pixels) -> tuple[Pixels, Pixels]:
     return image[0::2], image[1::2]
 
 
-def beside(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
-    """Put pictures side by side, tops level, `gap` pixels of grey `fill` between; one in colour colours all.
+def side_by_side(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
+    """Join images side by side, aligned at the top, with `gap` pixels of grey `fill` between them.
+
+    The result has colour if any of the images has.
 
     Args:
-        pictures: at least one of uint8 [H, W] or [H, W, 3], sizes may differ.
+        images: at least one of uint8 [H, W] or [H, W, 3]; sizes may differ.
 
     Returns:
         uint8 [largest H, sum of W + gaps] and a trailing 3 for colour.
     """
     if not images:
-        raise ValueError("expected at least one picture")
+        raise ValueError("expected at least one image")
     for image in images:
         _check_image(image)
     colour = (3,) if any(image.ndim == 3 for image in images) else ()
@@ -58,14 +60,14 @@ def beside(images: Sequence[Pixels], gap: int = 1, fill: int = 0) -> Pixels:
 
 
 def to_ansi(image: Pixels, *, color: ColorMode = "truecolor") -> str:
-    """A picture as text for a terminal, one line for two rows of pixels, colours reset at each end of line.
+    """Convert an image to text for a terminal, one line for two rows of pixels, with colours reset at each line's end.
 
     Args:
-        picture: uint8 [H, W] or [H, W, 3].
-        color: what the terminal can show; `ascii` draws with `` .:-=+*#%@``, without escapes.
+        image: uint8 [H, W] or [H, W, 3].
+        color: colours of the terminal; `ascii` draws with `` .:-=+*#%@``, without escapes.
 
     Returns:
-        ceil(H / 2) lines joined with newlines, without one at the end.
+        ceil(H / 2) lines joined by newlines, without a trailing newline.
     """
     _check_image(image)
     if color not in COLOR_MODES:
@@ -76,7 +78,7 @@ def to_ansi(image: Pixels, *, color: ColorMode = "truecolor") -> str:
     lines = []
     for row in range(0, len(codes), 2):
         top = codes[row].tolist()
-        # Below an odd last row nothing is drawn: the terminal's own background shows.
+        # Nothing is drawn below an odd last row, where the terminal's background shows.
         bottom = codes[row + 1].tolist() if row + 1 < len(codes) else [-1] * len(top)
         runs = ((pair, sum(1 for _ in run)) for pair, run in groupby(zip(top, bottom, strict=True)))
         parts = (f"\x1b[{_sgr(upper, lower, color)}m{HALF_BLOCK * count}" for (upper, lower), count in runs)
@@ -87,7 +89,7 @@ def to_ansi(image: Pixels, *, color: ColorMode = "truecolor") -> str:
 def _check_image(image: Pixels) -> None:
     fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if not fits or image.dtype != np.uint8 or 0 in image.shape:
-        raise ValueError(f"expected a uint8 picture [H, W] or [H, W, 3], got {image.dtype} {image.shape}")
+        raise ValueError(f"expected a uint8 image [H, W] or [H, W, 3], got {image.dtype} {image.shape}")
 
 
 def _to_ascii(image: Pixels) -> str:

@@ -1,13 +1,11 @@
-"""Sheets of equally large pictures: one PNG that a person can look at and a program can take apart again.
+"""Sheets of images of equal size: a PNG for viewing that contains its layout, so that it can be split again.
 
-Letters of shapes: N pictures, H rows and W columns of pixels; a trailing 3 is red, green, blue.
+Letters of shapes: N images, H rows and W columns of pixels; a trailing 3 is red, green, blue.
 """
 
 import contextlib
 import io
 import json
-import os
-import secrets
 import stat
 import struct
 import zlib
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from core.errors import UserError
+from core.files.atomic import atomic_write
 
 Pixels = NDArray[np.uint8]
 
@@ -28,12 +27,12 @@ LAYOUT_KEY: Final = "ddpm-tui.sheet"
 GAP_GREY: Final = 96
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS: Final = 1 << 26
-"""A sheet with more pixels than this is refused before it is decoded."""
+"""A sheet with more pixels is rejected before it is decoded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """What `read_sheet` found: uint8 [N, H, W] or [N, H, W, 3], the columns they lie in, and the notes."""
+    """Result of `read_sheet`: images uint8 [N, H, W] or [N, H, W, 3], number of columns, and metadata."""
 
     images: Pixels
     columns: int
@@ -41,7 +40,7 @@ class Sheet:
 
 
 def to_pixels(values: NDArray[np.floating]) -> Pixels:
-    """Numbers in [-1, 1], as networks see them, to pixels 0..255; outside is clipped, NaN is black.
+    """Convert values in [-1, 1], the range of the networks, to pixels 0..255. Values outside are clipped; NaN is black.
 
     >>> to_pixels(np.array([-1.0, 0.0, 1.0, 7.0, np.nan])).tolist()
     [0, 128, 255, 255, 0]
@@ -51,26 +50,26 @@ def to_pixels(values: NDArray[np.floating]) -> Pixels:
     return pixels
 
 
-def to_tiles(images: Pixels) -> Pixels:
-    """Networks' layout to pictures': uint8 [N, 1, H, W] to [N, H, W], and [N, 3, H, W] to [N, H, W, 3].
+def to_channels_last(images: Pixels) -> Pixels:
+    """Convert channels-first images to channels-last: uint8 [N, 1, H, W] to [N, H, W], [N, 3, H, W] to [N, H, W, 3].
 
     Raises:
         ValueError: C is neither 1 nor 3.
     """
     if images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"expected pictures [N, 1 or 3, H, W], got shape {images.shape}")
+        raise ValueError(f"expected images [N, 1 or 3, H, W], got shape {images.shape}")
     return images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1)
 
 
-def grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
-    """Lay pictures out row by row, `gap` pixels of grey `fill` between them and none around them.
+def make_grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) -> Pixels:
+    """Arrange images row by row, with `gap` pixels of grey `fill` between them and none around them.
 
     Args:
-        pictures: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
-        columns: pictures in a row; the last row may be shorter and is filled up with grey.
+        images: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
+        columns: images per row; a shorter last row is filled with grey.
 
     Returns:
-        uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap] and a trailing 3 for colour.
+        uint8 [rows * (H + gap) - gap, columns * (W + gap) - gap] with a trailing 3 for colour.
     """
     _check_tiles(images)
     if columns < 1 or gap < 0:
@@ -89,16 +88,16 @@ def grid(images: Pixels, *, columns: int, gap: int = 1, fill: int = GAP_GREY) ->
 def write_sheet(
     path: Path, images: Pixels, *, columns: int, gap: int = 1, meta: Mapping[str, str] | None = None
 ) -> None:
-    """Write pictures as one PNG, replacing `path` as a whole, so that a reader never sees half of it.
+    """Write images as one PNG. `path` is replaced atomically, so that a reader never sees a part of it.
 
     Args:
-        path: where to; its folder must exist.
-        pictures: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
-        columns: pictures in a row.
+        path: the file; its folder must exist.
+        images: uint8 [N, H, W] or [N, H, W, 3], N >= 1.
+        columns: images per row.
         gap: pixels between them.
-        meta: notes kept inside the PNG, handed back by `read_sheet`.
+        meta: metadata saved in the PNG, returned by `read_sheet`.
     """
-    image = Image.fromarray(grid(images, columns=columns, gap=gap))
+    image = Image.fromarray(make_grid(images, columns=columns, gap=gap))
     count, height, width = images.shape[:3]
     layout = {"count": count, "columns": columns, "height": height, "width": width, "gap": gap}
     notes = PngImagePlugin.PngInfo()
@@ -111,32 +110,32 @@ def write_sheet(
         notes.add_text(key, value)
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=notes)
-    _replace(path, buffer.getvalue())
+    atomic_write(path, buffer.getvalue())
 
 
 def read_sheet(path: Path) -> Sheet:
-    """Take a sheet apart; a PNG of somebody else's, without a layout in it, is one picture.
+    """Read a sheet and split it into its images. A PNG without a layout is one image.
 
-    Sizes in the file are checked before they are believed, so a damaged or hostile file costs bounded memory.
+    Sizes in the file are validated before use, so a damaged or hostile file costs bounded memory.
 
     Raises:
-        UserError: the file cannot be read, is no PNG, is cut off, too large, or its layout does not fit.
+        UserError: the file cannot be read, is not a PNG, is truncated or too large, or its layout does not fit.
     """
-    with _plain_errors(path):
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited at for ever
+    with _as_user_errors(path):
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block
             raise UserError(f"{path}: expected a PNG file, found something else")
         with path.open("rb") as file:
             head = file.read(24)
         if not head.startswith(_SIGNATURE):
             raise UserError(f"{path}: not a PNG")
-        # The first chunk begins with both sides. Looked at here, because Pillow would only warn.
+        # The first chunk begins with width and height. Checked here, because Pillow would only warn.
         width, height = int.from_bytes(head[16:20]), int.from_bytes(head[20:24])
         if width * height > MAX_PIXELS:
             raise UserError(
                 f"{path}: {width} x {height} pixels are more than a sheet may have ({MAX_PIXELS})"
             )
         with Image.open(path, formats=["PNG"]) as image:
-            if image.width * image.height > MAX_PIXELS:  # a second header, which counts, may say otherwise
+            if image.width * image.height > MAX_PIXELS:  # a second header, which Pillow uses, may differ
                 raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})")
             notes = {str(key): value for key, value in image.info.items() if isinstance(value, str)}
             grey = image.mode in ("1", "L")
@@ -161,7 +160,7 @@ def _check_tiles(images: Pixels) -> None:
     shape = images.shape
     fits = images.ndim == 3 or (images.ndim == 4 and shape[3] == 3)
     if not fits or images.dtype != np.uint8 or min(shape) < 1:
-        raise ValueError(f"expected uint8 pictures [N, H, W] or [N, H, W, 3], got {images.dtype} {shape}")
+        raise ValueError(f"expected uint8 images [N, H, W] or [N, H, W, 3], got {images.dtype} {shape}")
 
 
 def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, int, int, int, int]:
@@ -171,41 +170,28 @@ def _check_layout(path: Path, text: str, shape: tuple[int, ...]) -> tuple[int, i
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: its layout cannot be read ({text[:60]!r})") from error
     if not all(type(value) is int and 0 <= value <= MAX_PIXELS for value in values):
-        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+        raise UserError(f"{path}: its layout has impossible sizes ({text[:60]!r})")
     count, columns, height, width, gap = values
     if min(count, columns, height, width) < 1:
-        raise UserError(f"{path}: its layout has sizes that cannot be ({text[:60]!r})")
+        raise UserError(f"{path}: its layout has impossible sizes ({text[:60]!r})")
     rows = -(-count // columns)
     expected = (rows * (height + gap) - gap, columns * (width + gap) - gap)
     if shape[:2] != expected:
-        came = f"{shape[1]} x {shape[0]}"
+        actual = f"{shape[1]} x {shape[0]}"
         raise UserError(
-            f"{path}: its layout needs {expected[1]} x {expected[0]} pixels, the picture has {came}"
+            f"{path}: its layout needs {expected[1]} x {expected[0]} pixels, the image has {actual}"
         )
     return count, columns, height, width, gap
 
 
 @contextlib.contextmanager
-def _plain_errors(path: Path) -> Iterator[None]:
-    """Whatever Pillow raises on a damaged file, as one line."""
+def _as_user_errors(path: Path) -> Iterator[None]:
+    """Convert the exceptions of Pillow for damaged files to a UserError of one line."""
     try:
         yield
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such picture") from error
+        raise UserError(f"{path}: no such image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{path}: more pixels than a sheet may have ({MAX_PIXELS})") from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise UserError(f"{path}: not a PNG that can be read ({str(error) or 'damaged'})") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

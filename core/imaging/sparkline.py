@@ -1,4 +1,4 @@
-"""A series of numbers as one line of text."""
+"""Sparklines: a series of numbers as one line of text."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,16 +12,16 @@ _MIDDLE: Final = 3
 
 
 def sparkline(values: Sequence[float] | NDArray[np.floating], width: int, *, log: bool = True) -> str:
-    """Draw a series with the bars ▁▂▃▄▅▆▇█, lowest value lowest.
+    """Draw a series with the bars ▁▂▃▄▅▆▇█, the lowest bar for the lowest value.
 
     Args:
-        values: the series; where it is longer than `width`, a bar is the mean of a bucket of neighbours.
-        width: the most characters to use.
-        log: draw the logarithm, as a loss wants to be seen; values without one get the lowest bar.
+        values: the series; if it is longer than `width`, a bar is the mean of a bucket of neighbours.
+        width: maximum number of characters.
+        log: draw the logarithm, which suits a loss; values without a logarithm get the lowest bar.
 
     Returns:
-        At most `width` characters: ``·`` where a value is NaN or infinite, the middle bar throughout where
-        all values are alike, and nothing for an empty series.
+        At most `width` characters: ``·`` for a value that is NaN or infinite, the middle bar throughout if all values
+        are equal, and an empty text for an empty series.
 
     >>> sparkline([8, 4, 2, 1], 4)
     '█▆▃▁'
@@ -32,18 +32,18 @@ def sparkline(values: Sequence[float] | NDArray[np.floating], width: int, *, log
     if series.size > width:
         series = _bucket_means(series, width)
     finite = np.isfinite(series)
-    drawn = series.copy()
+    levels = series.copy()
     if log:
         positive = finite & (series > 0)
-        drawn[positive] = np.log(series[positive])
-        drawn[finite & ~positive] = drawn[positive].min() if positive.any() else 0.0
+        levels[positive] = np.log(series[positive])
+        levels[finite & ~positive] = levels[positive].min() if positive.any() else 0.0
     heights = np.full(series.shape, _MIDDLE)
     if finite.any():
-        low, high = drawn[finite].min(), drawn[finite].max()
-        # Halves, because the range of two huge numbers of opposite sign would overflow.
+        low, high = levels[finite].min(), levels[finite].max()
+        # Halved, because the range of two huge numbers of opposite sign would overflow.
         spread = high / 2 - low / 2
         if spread > 0:
-            share = (drawn[finite] / 2 - low / 2) / spread
+            share = (levels[finite] / 2 - low / 2) / spread
             heights[finite] = np.rint(share * (len(BARS) - 1)).astype(np.int64)
     return "".join(
         BARS[height] if good else NOT_A_NUMBER

@@ -1,4 +1,4 @@
-"""From queued runs to worker processes: which devices there are, who gets which, and how runs are controlled.
+"""Devices and slots, the queue and its runner, background jobs, and stopping, resuming, cloning and removing runs.
 
-Torch-free: torch is only ever imported by the workers that this package starts.
+Torch-free: only the processes that this package starts import torch.
 """

@@ -1,6 +1,6 @@
-"""What a person does with a run: stop it, resume it, clone it, remove it.
+"""Stop, resume, clone and remove runs.
 
-Each changes a run only while it holds the run's lock, so none can cross a worker, a queue runner or another
+Each command changes a run only while it holds the run's lock, so it cannot race a worker, a queue runner or another
 command.
 """
 
@@ -18,7 +18,7 @@ from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import provenance_of_this_process, with_absolute_path, with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
@@ -28,15 +28,12 @@ _LOCK_WAIT: Final = 2.0
 
 
 def stop(run: RunDirectory) -> str:
-    """Stop a run: take it from the queue, or have its worker finish the step, write a checkpoint and end.
+    """Stop a run: take it from the queue, or ask its worker to finish the step, write a checkpoint and end.
 
-    Does not wait for the worker. To stop what has ended already is no mistake.
-
-    Args:
-        run: the run.
+    Does not wait for the worker. Stopping a run that has ended is no error.
 
     Returns:
-        What was done, in one line.
+        The action taken, in one line.
 
     Raises:
         UserError: the run is unreadable or belongs to another user.
@@ -51,7 +48,7 @@ def stop(run: RunDirectory) -> str:
                     run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
                     return f"{name}: taken from the queue"
         except RunBusyError:
-            # A worker is just taking it; in a moment the status says which.
+            # A worker is claiming the run; its status will name the worker in a moment.
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
@@ -70,16 +67,16 @@ def stop(run: RunDirectory) -> str:
 
 
 def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
-    """Put an ended run back into the queue; its worker will go on from the last checkpoint.
+    """Put an ended run back into the queue; its worker will resume from the last checkpoint.
 
-    A queue runner must be there to start it: see `core.launch.queue.ensure_runner`.
+    A queue runner must be there to start the run: see `core.launch.queue.ensure_runner`.
 
     Args:
         run: a stopped, failed, crashed or, with more epochs, finished run.
-        epochs: train up to this many in all; must not be fewer than before.
+        epochs: total number of epochs to train; must not be lower than before.
 
     Returns:
-        What was done, in one line.
+        The action taken, in one line.
 
     Raises:
         UserError: the run is live or queued, has nothing left to do, or `epochs` is too small.
@@ -102,46 +99,45 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
             config = msgspec.structs.replace(file.config, train=train)
             run.write_run_file(msgspec.structs.replace(file, config=config))
         run.clear_control()
-        # If killed before this line, the run is as it was but for its longer goal, and resuming again mends
-        # that.
+        # If killed before this line, only the run's number of epochs has changed, and another resume completes it.
         run.write_status(_without_worker(status, State.QUEUED, epochs=wanted))
     return f"{name}: queued again, from epoch {status.epoch} of {wanted}"
 
 
 def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) -> RunDirectory:
-    """Queue a new run with the configuration of an old one.
+    """Queue a new run with the configuration of an existing one.
 
     Args:
-        root: the runs folder for the new one.
-        run: the old one, in whatever state.
-        overrides: changes, each ``section.key=value``; another ``model.preset`` comes with its own width, unless
-            the old run had one that was not its preset's, or ``model.width`` is changed too.
+        root: the runs folder for the new run.
+        run: the existing run, in any state.
+        overrides: changes, each ``section.key=value``. Another ``model.preset`` brings its own width, unless the
+            existing run's width was not its preset's or ``model.width`` is changed too.
 
     Returns:
         The new run, in a group of its own.
 
     Raises:
-        UserError: the old run is unreadable or an override is wrong.
+        UserError: the existing run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(with_absolute_paths(old).changeable()))
-    config = with_absolute_path(
+    table = tomli.loads(encode_toml(config_with_absolute_paths(old).unresolved()))
+    config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
-    provenance = {**provenance_of_this_process(), "cloned_from": old.id}
+    provenance = {**current_provenance(), "cloned_from": old.id}
     return RunDirectory.create(
         root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags
     )
 
 
 def remove(run: RunDirectory) -> str:
-    """Delete a run and all its files. It disappears at once and whole; the deleting comes after.
+    """Delete a run and all its files; it disappears in one step before its files are deleted.
 
     Args:
         run: an ended, queued or unreadable run.
 
     Returns:
-        What was done, in one line.
+        The action taken, in one line.
 
     Raises:
         UserError: the run is live, or cannot be deleted.
@@ -150,9 +146,9 @@ def remove(run: RunDirectory) -> str:
     _refuse_live(run)
     with run.lock(wait=_LOCK_WAIT):
         _refuse_live(run)
-        trash = run.discard()
+        trash = run.move_to_trash()
     try:
-        if trash.is_symlink():  # a run that lies elsewhere: the link goes, the run stays
+        if trash.is_symlink():  # delete the link, not the run that it points to
             trash.unlink()
         else:
             shutil.rmtree(trash)
@@ -162,9 +158,9 @@ def remove(run: RunDirectory) -> str:
 
 
 def _status_or_new(run: RunDirectory) -> Status:
-    """The run's status; in place of a damaged one that of a crash, as a power cut leaves it.
+    """Return the run's status, or for a damaged one (as a power cut leaves it) the status of a crashed run.
 
-    Whoever takes it for the truth holds the lock, which a live worker would.
+    The caller holds the lock before it relies on the status, because a live worker would hold that lock.
     """
     try:
         return run.read_status()
@@ -183,15 +179,15 @@ def _refuse_live(run: RunDirectory) -> None:
     try:
         state = effective_state(run.read_status(), now=time.time())
     except UserError:
-        return  # unreadable: if a worker is behind it nevertheless, the worker holds the lock
+        return  # unreadable; if it has a worker nevertheless, that worker holds the lock
     if state.is_live:
         raise UserError(f"{sanitize(run.id)}: is {state}; stop it before removing it")
 
 
 def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
-    """The status of the same training with no process behind it.
+    """Return the status of the same training without a process.
 
-    How many threads it had on a CPU is kept: with as many it goes on as it would have, to the last bit.
+    The number of CPU threads is kept, because with the same number the training resumes bit for bit.
     """
     return msgspec.structs.replace(
         status,

@@ -1,10 +1,10 @@
-"""What this machine can train on, and how many runs at once, found out without importing torch.
+"""Detection of the devices to train on, and their division into slots for runs, without importing torch.
 
-A worker gets its share of the cores, at least one thread: OpenMP threads of one worker that outnumber the cores
-wait for each other most of the time (25 times slower, measured with two workers of two threads on two cores), while
-workers of one thread each never wait, and share the cores well even when they outnumber them.
+A worker gets its share of the cores, at least one thread. If the OpenMP threads of a worker outnumber the cores, they
+wait for each other most of the time: two workers of two threads on two cores were 25 times slower. Workers of one
+thread each never wait, and share the cores well even if they outnumber them.
 
-Several devices joined by ``+`` are one device here, for one run that trains on all of them, a process on each.
+Several devices joined by ``+`` count as one device, for one run that trains on all of them with a process on each.
 """
 
 import importlib.metadata
@@ -24,11 +24,11 @@ from core.launch.nvidia import find_gpus
 Kind = Literal["cpu", "cuda", "mps"]
 
 SLOTS_PER_GPU: Final = 4
-"""Small networks leave a GPU idle between their kernels, so several runs share it."""
+"""Several runs share a GPU, because small networks leave it idle between their kernels."""
 BYTES_PER_GPU_SLOT: Final = 4 << 30
 THREADS_PER_GPU_SLOT: Final = 4
-SIDE_BY_SIDE: Final = 5
-"""So many runs share even fewer cores, one thread each, so that a comparison of five schedules can be watched."""
+MIN_CPU_SLOTS: Final = 5
+"""Runs of one thread each that share fewer cores, because a comparison of five schedules shall be seen side by side."""
 BYTES_PER_CPU_SLOT: Final = 1 << 30
 
 _NUMBERED: Final = re.compile(r"cuda:[0-9]+(\+(cuda:)?[0-9]+)*|cpu(\+cpu)+")
@@ -37,10 +37,10 @@ _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Device:
-    """Something to train on.
+    """A device to train on.
 
-    `name` is what torch calls it (``cpu``, ``cuda:0``, ``mps``), or several such names (``cuda:0+cuda:1``) where one
-    run trains on all of them. `memory` is its bytes in all, and `detail` a few words for a person.
+    `name` is torch's name (``cpu``, ``cuda:0``, ``mps``), or several names joined (``cuda:0+cuda:1``) if one run trains
+    on all of them. `memory` is the total in bytes, and `detail` a short description for the user.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Device:
     memory: int
 
     @property
-    def parts(self) -> tuple[str, ...]:
-        """What torch calls each of its devices; a process of a run goes to each."""
+    def torch_names(self) -> tuple[str, ...]:
+        """Torch's names of the single devices; each gets one process of a run."""
         return tuple(self.name.split("+"))
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Room for one run: a device and how many OpenMP threads go with it. `index` counts from 0.
+    """Capacity for one run: a device and a number of OpenMP threads. `index` counts from 0.
 
-    `device` may be several, joined by ``+``, and `threads` are those of all its processes.
+    `device` may be several names joined by ``+``; `threads` is the total of all processes of the run.
     """
 
     device: str
@@ -67,13 +67,13 @@ class Slot:
 
     @property
     def processes(self) -> int:
-        """How many train the run together."""
+        """Number of processes that train the run together."""
         return self.device.count("+") + 1
 
 
 @dataclass(frozen=True)
 class Machine:
-    """All devices, how many cores this process may use, and why things are as they are, in sentences."""
+    """All devices, the number of cores that this process may use, and sentences that explain both."""
 
     devices: tuple[Device, ...]
     cores: int
@@ -82,7 +82,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which devices runs go to, and how many at once."""
+    """The devices that runs train on, and the number of runs at once."""
 
     devices: tuple[Device, ...]
     cores: int
@@ -90,27 +90,27 @@ class Plan:
 
     @property
     def capacity(self) -> int:
-        """The most runs at once."""
-        return self.slots or sum(self._room(device) for device in self.devices)
+        """Maximum number of runs at once."""
+        return self.slots or sum(self._device_capacity(device) for device in self.devices)
 
     @property
-    def first(self) -> str:
-        """What torch calls the device that a computation takes which needs but one."""
-        return self.devices[0].parts[0]
+    def first_device(self) -> str:
+        """Torch's name of the device for a computation that needs only one."""
+        return self.devices[0].torch_names[0]
 
-    def free(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
-        """The slots that can be filled now.
+    def free_slots(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
+        """Return the slots that can be filled now.
 
         Args:
             live: device and threads of each run that is training.
-            waiting: queued runs; the cores are shared out among no more than these.
+            waiting: number of queued runs; the cores are divided among at most that many.
 
         Returns:
             At most `waiting` slots, the least busy device first.
         """
-        on_cpu, processes = self.devices[0].kind == "cpu", len(self.devices[0].parts)
+        on_cpu, processes = self.devices[0].kind == "cpu", len(self.devices[0].torch_names)
         cores = max(0, self.cores - sum(threads for _, threads in live))
-        room = self.slots - len(live) if self.slots else self._free_room(live, cores)
+        room = self.slots - len(live) if self.slots else self._free_capacity(live, cores)
         count = max(0, min(waiting, room))
         if count == 0:
             return []
@@ -122,30 +122,40 @@ class Plan:
         load = {device.name: self._load(device, live) for device in self.devices}
         chosen: list[Slot] = []
         for index in range(count):
-            open_devices = [d for d in self.devices if self.slots or on_cpu or load[d.name] < self._room(d)]
+            open_devices = [
+                d for d in self.devices if self.slots or on_cpu or load[d.name] < self._device_capacity(d)
+            ]
             device = min(open_devices, key=lambda d: load[d.name])
             load[device.name] += 1
             chosen.append(Slot(device.name, threads, index))
         return chosen
 
     def _load(self, device: Device, live: Sequence[tuple[str, int]]) -> int:
-        """How many runs a device has; it is full of one that trains on others too."""
-        names = [name.split("+") for name, _ in live if set(name.split("+")) & set(device.parts)]
-        return sum(self._room(device) if len(parts) > len(device.parts) else 1 for parts in names)
+        """Number of runs on a device; a run that trains on other devices too fills it."""
+        names = [name.split("+") for name, _ in live if set(name.split("+")) & set(device.torch_names)]
+        return sum(
+            self._device_capacity(device) if len(parts) > len(device.torch_names) else 1 for parts in names
+        )
 
-    def _free_room(self, live: Sequence[tuple[str, int]], cores: int) -> int:
+    def _free_capacity(self, live: Sequence[tuple[str, int]], cores: int) -> int:
         if self.devices[0].name == "cpu":
-            # A worker of several threads must not be crowded; those of one thread may outnumber the cores.
-            crowd = self._room(self.devices[0]) - len(live) if all(count == 1 for _, count in live) else 0
+            # Workers of several threads need their cores; workers of one thread may outnumber the cores.
+            crowd = (
+                self._device_capacity(self.devices[0]) - len(live)
+                if all(count == 1 for _, count in live)
+                else 0
+            )
             return max(cores, crowd)
-        return sum(max(0, self._room(device) - self._load(device, live)) for device in self.devices)
+        return sum(
+            max(0, self._device_capacity(device) - self._load(device, live)) for device in self.devices
+        )
 
-    def _room(self, device: Device) -> int:
-        if len(device.parts) > 1:
+    def _device_capacity(self, device: Device) -> int:
+        if len(device.torch_names) > 1:
             return 1
         match device.kind:
             case "cpu":
-                return max(self.cores, min(SIDE_BY_SIDE, device.memory // BYTES_PER_CPU_SLOT))
+                return max(self.cores, min(MIN_CPU_SLOTS, device.memory // BYTES_PER_CPU_SLOT))
             case "mps":
                 return 1
             case "cuda":
@@ -153,13 +163,13 @@ class Plan:
 
 
 def detect_devices() -> list[Device]:
-    """What torch will be able to train on here, best first; the CPU is always last."""
+    """Return the devices that torch can train on, best first; the CPU is always last."""
     return list(detect_machine().devices)
 
 
 def detect_machine() -> Machine:
-    """Devices and cores, with the reasons."""
-    torch_version = _version_of_torch()
+    """Detect devices and cores, with sentences that explain both."""
+    torch_version = _torch_version()
     cores, core_note = _cores()
     notes = [core_note]
     devices = []
@@ -172,7 +182,7 @@ def detect_machine() -> Machine:
         notes.append(gpu_note)
     if gpus and torch_version.endswith("+cpu"):
         notes.append(
-            f"{_count(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
+            f"{_pluralize(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
             "install a CUDA build of torch to use them."
         )
     else:
@@ -181,7 +191,9 @@ def detect_machine() -> Machine:
         notes.append("Apple silicon: Metal (mps) is used, one run at a time.")
         devices.append(Device("mps", "mps", "Apple GPU (Metal)", psutil.virtual_memory().total))
     name = _cpu_name()
-    devices.append(Device("cpu", "cpu", f"{name}, {_count(cores, 'core')}", psutil.virtual_memory().total))
+    devices.append(
+        Device("cpu", "cpu", f"{name}, {_pluralize(cores, 'core')}", psutil.virtual_memory().total)
+    )
     return Machine(tuple(devices), cores, tuple(notes))
 
 
@@ -191,8 +203,8 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     Args:
         device: ``auto`` (all GPUs, else Metal, else the CPU), ``cpu``, ``cuda`` (all GPUs), ``cuda:N``,
             ``mps``; or several for one run at a time, ``cuda:0+cuda:1`` (``cuda:0+1`` for short) or ``cpu+cpu``.
-        slots: runs at once over all devices; None decides by cores and GPUs.
-        machine: this one, unless already detected.
+        slots: number of runs at once on all devices; None derives it from cores and GPUs.
+        machine: this machine, if detected already.
 
     Raises:
         UserError: no such device here, or `slots` below 1.
@@ -211,7 +223,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     else:
         chosen = [found for found in machine.devices if device in (found.name, found.kind)]
     if "+" in device:
-        chosen = _joined(device, machine)
+        chosen = _join_devices(device, machine)
     if not chosen:
         here = ", ".join(found.name for found in machine.devices)
         why = " ".join(machine.notes[1:])
@@ -219,8 +231,8 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
     return Plan(tuple(chosen), machine.cores, slots)
 
 
-def _joined(device: str, machine: Machine) -> list[Device]:
-    """Several devices as one, for a run on all of them; none where one of them is not here."""
+def _join_devices(device: str, machine: Machine) -> list[Device]:
+    """Join several devices into one, for a run on all of them; empty if this machine lacks one of them."""
     names = [f"cuda:{name}" if name.isdigit() else name for name in device.split("+")]
     here = {found.name: found for found in machine.devices}
     if not set(names) <= here.keys():
@@ -235,12 +247,12 @@ def _joined(device: str, machine: Machine) -> list[Device]:
 
 
 def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None = None) -> list[Slot]:
-    """Slots for a number of runs on an idle machine.
+    """Return the slots for a number of runs on an idle machine.
 
     Args:
         device: see `make_plan`.
         slots: see `make_plan`.
-        runs: how many wait; None is any number.
+        runs: number of waiting runs; None for any number.
 
     Returns:
         At most `runs` slots. On two cores: five runs get five slots of one thread, one run gets one of two
@@ -250,11 +262,13 @@ def plan_slots(device: str = "auto", slots: int | None = None, runs: int | None 
         UserError: see `make_plan`.
     """
     plan = make_plan(device, slots)
-    return plan.free([], plan.capacity if runs is None else runs)
+    return plan.free_slots([], plan.capacity if runs is None else runs)
 
 
-def explain(device: str = "auto", slots: int | None = None, *, machine: Machine | None = None) -> list[str]:
-    """Sentences on what will be used and why, for ``core doctor``.
+def plan_explanation(
+    device: str = "auto", slots: int | None = None, *, machine: Machine | None = None
+) -> list[str]:
+    """Return sentences that explain the devices and slots of a plan, for ``core doctor``.
 
     Raises:
         UserError: see `make_plan`.
@@ -264,27 +278,27 @@ def explain(device: str = "auto", slots: int | None = None, *, machine: Machine 
     lines = [f"{found.name}: {found.detail}, {found.memory / 2**30:.1f} GiB." for found in machine.devices]
     lines += machine.notes
     names = " and ".join(found.name for found in plan.devices)
-    at_once = f"up to {_count(plan.capacity, 'run')} at once on {names}"
-    if len(plan.devices[0].parts) > 1:
-        lines.append(f"A run trains on all of {names}, a process on each; runs go {at_once}.")
+    at_once = f"Up to {_pluralize(plan.capacity, 'run')} at once on {names}"
+    if len(plan.devices[0].torch_names) > 1:
+        lines.append(f"A run trains on all of {names}, a process on each. {at_once}.")
     elif slots is not None:
-        lines.append(f"Runs go {at_once}, as asked for with --slots.")
+        lines.append(f"{at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
-            f"Runs go {at_once}, sharing {_count(plan.cores, 'core')}: a run alone gets all of them, "
+            f"{at_once}, sharing {_pluralize(plan.cores, 'core')}: a run alone gets all of them, "
             "and each gets at least one thread."
         )
     elif plan.devices[0].kind == "mps":
-        lines.append(f"Runs go {at_once}: one fills the GPU.")
+        lines.append(f"{at_once}: one fills the GPU.")
     else:
         lines.append(
-            f"Runs go {at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
+            f"{at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
             f"{BYTES_PER_GPU_SLOT >> 30} GiB of its memory."
         )
     return lines
 
 
-def _version_of_torch() -> str:
+def _torch_version() -> str:
     try:
         return importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
@@ -292,23 +306,23 @@ def _version_of_torch() -> str:
 
 
 def _cores() -> tuple[int, str]:
-    """Cores that this process may use, and the sentence that says so."""
+    """Return the number of cores that this process may use, and a sentence that explains it."""
     installed = os.cpu_count() or 1
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else installed
     quota = _cpu_quota(_CGROUPS, Path("/proc/self/cgroup"))
     if quota is not None and quota < allowed:
         cores = max(1, int(quota))
-        return cores, f"{_count(cores, 'core')} of {installed}: this container may use {quota:g} of them."
+        return cores, f"{_pluralize(cores, 'core')} of {installed}: this container may use {quota:g} of them."
     if allowed < installed:
         return (
             allowed,
-            f"{_count(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
+            f"{_pluralize(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
         )
-    return allowed, f"{_count(allowed, 'core')}."
+    return allowed, f"{_pluralize(allowed, 'core')}."
 
 
 def _cpu_quota(root: Path, membership: Path) -> float | None:
-    """The least CPU quota, in cores, of the control groups that we are in; None when there is none."""
+    """Return the smallest CPU quota, in cores, of the control groups of this process; None without a quota."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -326,11 +340,11 @@ def _cpu_quota(root: Path, membership: Path) -> float | None:
         else:
             continue
         inside = Path(path.lstrip("/"))
-        quotas += [_quota_of(base / part) for base in bases for part in (inside, *inside.parents)]
+        quotas += [_group_quota(base / part) for base in bases for part in (inside, *inside.parents)]
     return min((quota for quota in quotas if quota), default=None)
 
 
-def _quota_of(group: Path) -> float | None:
+def _group_quota(group: Path) -> float | None:
     try:
         if (group / "cpu.max").exists():
             quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
@@ -352,5 +366,5 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _count(number: int, noun: str) -> str:
+def _pluralize(number: int, noun: str) -> str:
     return f"{number} {noun}" + "s" * (number != 1)

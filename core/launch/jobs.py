@@ -1,15 +1,21 @@
-"""Starts a `core evaluate` that goes on when whoever asked for it leaves; how far it is: `core.runs.progress`."""
+"""Background jobs: detached processes that compute at low priority and outlive the process that started them.
+
+A job runs one module on one thread. Its progress is in files of the runs (`core.runs.progress`,
+`core.runs.trajectory`), and its output in a log.
+"""
 
 import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.sanitize import sanitize
 from core.launch.devices import Plan
-from core.launch.subprocess_env import environment_for_children
+from core.launch.subprocess_env import log_lines, module_command, worker_environment
 from core.runs.directory import RunDirectory
 from core.runs.process import ProcessIdentity
 from core.runs.progress import (
@@ -19,64 +25,178 @@ from core.runs.progress import (
     write_evaluation_progress,
 )
 from core.runs.results import Evaluation
-from core.sampling_names import WITH_ETA
+from core.runs.trajectory import Progress, TrajectorySpec, read_trajectory_progress, write_trajectory_progress
+from core.sampling_names import SAMPLERS_WITH_ETA
 
-THREADS: Final = 1
 NICENESS: Final = 10
-"""Whoever looks can wait a little; the training beside it should not have to."""
-_STARTED: Final[list["subprocess.Popen[bytes]"]] = []
+"""Added to this process's niceness. The user of a job can wait a little, but the training beside it should not."""
+
+_processes: Final[list["subprocess.Popen[bytes]"]] = []
+"""The jobs of this process. Python warns of a `Popen` that is dropped while its process runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A detached process and its log; `name` is for messages."""
+
+    name: str
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    @property
+    def ended(self) -> bool:
+        """True once the process has ended."""
+        return self.process.poll() is not None
+
+    @property
+    def problem(self) -> str:
+        """The last line of the log of a job that failed; empty while the job runs and after success."""
+        if not self.process.poll():
+            return ""
+        lines = log_lines(self.log)
+        return sanitize(lines[-1]) if lines else f"{self.name} ended with exit code {self.process.returncode}"
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """The process, for files that other processes read; None once it has ended."""
+        return ProcessIdentity.from_pid(self.process.pid)
+
+
+def start_job(name: str, module: str, *arguments: str, log: Path) -> Job:
+    """Start ``python -P -m MODULE ARGUMENTS`` with one thread, `NICENESS` and a session of its own.
+
+    Args:
+        name: of the job, for messages.
+        module: to run.
+        arguments: its command line.
+        log: file for its output, which is replaced.
+
+    Raises:
+        OSError: the log cannot be written, or the process not started.
+    """
+    _processes[:] = [process for process in _processes if process.poll() is None]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            module_command(module, *arguments),
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=worker_environment(threads=1) | {"OMP_WAIT_POLICY": "PASSIVE"},
+        )
+    _processes.append(process)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+    return Job(name, process, log)
 
 
 def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluation | None = None) -> int:
-    """Have runs judged, one after the other, in one process.
+    """Start `core evaluate` of runs, one after the other, in one job.
 
     Args:
-        runs: runs with checkpoints, of one runs folder; those that somebody judges already are passed over.
-        plan: where computing is allowed; its first device is taken.
-        like: a judgement that theirs shall be comparable with; None takes what `core evaluate` does unless told.
+        runs: runs with checkpoints, of one runs folder; those that are being evaluated already are skipped.
+        plan: where computing is allowed; its first device is used.
+        like: an evaluation that the new ones shall be comparable with; None takes the defaults of `core evaluate`.
 
     Returns:
-        How many will be judged.
+        The number of runs that will be evaluated.
 
     Raises:
         UserError: a run cannot be written.
     """
-    _STARTED[:] = [process for process in _STARTED if process.poll() is None]
-    wanted = [run for run in runs if not _is_evaluated(run)]
-    if not wanted:
+    pending = [run for run in runs if not _in_progress(read_evaluation_progress(run))]
+    if not pending:
         return 0
-    command = [sys.executable, "-P", "-m", "core", "evaluate", *(str(run.path.absolute()) for run in wanted)]
-    command += ["--runs", str(wanted[0].path.parent.absolute()), "--device", plan.first]
+    first = pending[0].path
+    arguments = ["evaluate", *_paths(pending), "--runs", str(first.parent.absolute())]
+    arguments += ["--device", plan.first_device]
     if like is not None:
-        command += ["--count", str(like.count), "--heldout", str(like.heldout)]
-        command += ["--sampler", like.sampler, "--steps", str(like.steps)]
-        command += ["--spacing", like.spacing, "--clip", str(like.clip)]
-        command += ["--eta", str(like.eta)] if like.sampler in WITH_ETA else []
-    environment = environment_for_children() | {"OMP_NUM_THREADS": str(THREADS), "OMP_WAIT_POLICY": "PASSIVE"}
+        arguments += ["--count", str(like.count), "--heldout", str(like.heldout)]
+        arguments += ["--sampler", like.sampler, "--steps", str(like.steps)]
+        arguments += ["--spacing", like.spacing, "--clip", str(like.clip)]
+        arguments += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
     try:
-        with (wanted[0].path / LOG_NAME).open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
-        _STARTED.append(process)
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-        # It will speak for itself when it comes to each of them.
-        if identity := ProcessIdentity.of_pid(process.pid):
-            for run in wanted:
+        job = start_job("evaluation", "core", *arguments, log=first / LOG_NAME)
+        # The job writes the progress of a run itself once it comes to that run.
+        if identity := job.identity:
+            for run in pending:
                 write_evaluation_progress(run, EvaluationProgress(identity=identity))
     except OSError as error:
-        raise UserError(
-            f"{wanted[0].path}: cannot be judged from here ({error.strerror or error})"
-        ) from error
-    return len(wanted)
+        raise UserError(f"{first}: cannot be evaluated from here ({error.strerror or error})") from error
+    return len(pending)
 
 
-def _is_evaluated(run: RunDirectory) -> bool:
-    found = read_evaluation_progress(run)
-    return found is not None and not found.error
+def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan: Plan) -> int:
+    """Compute and keep the trajectories of runs, one after the other, in one job.
+
+    Args:
+        runs: runs with checkpoints; those whose trajectory is being computed already are skipped.
+        spec: sampler and number of steps.
+        plan: where computing is allowed; its first device is used.
+
+    Returns:
+        The number of trajectories that will be computed. The log is ``trajectories/worker.log`` of the first run.
+
+    Raises:
+        UserError: a run cannot be written.
+    """
+    pending = [run for run in runs if not _in_progress(read_trajectory_progress(run, spec))]
+    if not pending:
+        return 0
+    folder = spec.path(pending[0]).parent
+    options = [
+        "--sampler",
+        spec.sampler,
+        "--steps",
+        str(spec.steps),
+        "--device",
+        plan.first_device,
+        "--threads",
+        "1",
+    ]
+    try:
+        folder.mkdir(exist_ok=True)
+        job = start_job(
+            "sampling",
+            "core.training.trajectory_worker",
+            *_paths(pending),
+            *options,
+            log=folder / "worker.log",
+        )
+        # The job writes its progress itself once torch is imported, which takes seconds.
+        if identity := job.identity:
+            for run in pending:
+                write_trajectory_progress(run, spec, Progress(identity=identity, total=spec.steps))
+    except OSError as error:
+        raise UserError(f"{folder}: cannot compute there ({error.strerror or error})") from error
+    return len(pending)
+
+
+def start_fitting(sheets: Sequence[tuple[Path, Path]]) -> Job:
+    """Fit triangles to the images of sheets.
+
+    Args:
+        sheets: of each the PNG and the file for its fits. The first sheet holds real images, and the log is
+            ``worker.log`` beside its fits.
+
+    Raises:
+        UserError: a folder cannot be made, or the process not started.
+    """
+    first_output = sheets[0][1]
+    paths = (str(path.absolute()) for pair in sheets for path in pair)
+    try:
+        for _, output in sheets:
+            output.parent.mkdir(parents=output is first_output, exist_ok=True)
+        return start_job(
+            "fitting", "core.evaluation.triangle_fit.worker", *paths, log=first_output.parent / "worker.log"
+        )
+    except OSError as error:
+        raise UserError(f"triangles cannot be fitted ({error.strerror or error})") from error
+
+
+def _paths(runs: Sequence[RunDirectory]) -> list[str]:
+    return [str(run.path.absolute()) for run in runs]
+
+
+def _in_progress(progress: EvaluationProgress | Progress | None) -> bool:
+    return progress is not None and not progress.error

@@ -1,19 +1,19 @@
-"""The GPUs that CUDA will show a worker, in its order, as `nvidia-smi` tells them."""
+"""The GPUs that CUDA will show a worker, in CUDA's order, according to `nvidia-smi`."""
 
 import os
 import subprocess
 from typing import Final, NamedTuple
 
-_PATIENCE: Final = 10.0
+_TIMEOUT: Final = 10.0
 _QUERY: Final = "index,uuid,name,memory.total,memory.free"
 
 
-class NoAnswerError(Exception):
-    """`nvidia-smi` said nothing of GPUs; the text says why, and is no sentence yet."""
+class NvidiaSmiError(Exception):
+    """`nvidia-smi` reported no GPUs; the message is the reason, without a capital letter or full stop."""
 
 
 class Gpu(NamedTuple):
-    """What `nvidia-smi` says of a GPU; memory in bytes, 0 where it does not tell."""
+    """A GPU as reported by `nvidia-smi`; memory in bytes, 0 if it is not reported."""
 
     number: str
     uuid: str
@@ -22,15 +22,15 @@ class Gpu(NamedTuple):
     free: int
 
 
-def ask_smi(query: str, timeout: float) -> str:
-    """What `nvidia-smi` says of each GPU, a line each.
+def query_nvidia_smi(query: str, timeout: float) -> str:
+    """Return the output of `nvidia-smi`, one line for each GPU.
 
     Args:
-        query: the names of what is asked, apart by commas; see ``nvidia-smi --help-query-gpu``.
-        timeout: seconds to wait for it; a driver in trouble may hang.
+        query: names of the fields, separated by commas; see ``nvidia-smi --help-query-gpu``.
+        timeout: seconds to wait; a faulty driver may hang.
 
     Raises:
-        NoAnswerError: it is not installed, does not answer in time, or fails.
+        NvidiaSmiError: `nvidia-smi` is not installed, does not answer in time, or fails.
     """
     command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
     try:
@@ -44,33 +44,33 @@ def ask_smi(query: str, timeout: float) -> str:
             check=False,
         )
     except FileNotFoundError:
-        raise NoAnswerError("nvidia-smi is not installed") from None
+        raise NvidiaSmiError("nvidia-smi is not installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoAnswerError(f"nvidia-smi did not answer ({error})") from error
+        raise NvidiaSmiError(f"nvidia-smi did not answer ({error})") from error
     if answer.returncode != 0:
         words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
-        raise NoAnswerError(f"nvidia-smi failed ({words})")
+        raise NvidiaSmiError(f"nvidia-smi failed ({words})")
     return answer.stdout
 
 
 def find_gpus() -> tuple[list[Gpu], str]:
-    """The GPUs that this process and its children may use, and a sentence where there is something to say."""
+    """Return the GPUs that this process and its children may use, and a sentence that explains a limit, or nothing."""
     try:
-        found = _parse(ask_smi(_QUERY, _PATIENCE))
-    except NoAnswerError as error:
+        found = _parse(query_nvidia_smi(_QUERY, _TIMEOUT))
+    except NvidiaSmiError as error:
         return [], f"No NVIDIA GPU: {error}."
     if not found:
         return [], "No NVIDIA GPU: nvidia-smi lists none."
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return found, ""
-    shown = _visible(found, visible)
+    shown = _filter_visible(found, visible)
     plural = "s" * (len(found) != 1)
     return shown, f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {len(found)} GPU{plural}."
 
 
 def _parse(text: str) -> list[Gpu]:
-    """Each line that has all five."""
+    """Parse each line that has all five fields."""
     gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
@@ -80,8 +80,8 @@ def _parse(text: str) -> list[Gpu]:
     return gpus
 
 
-def _visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
-    """What CUDA makes of the variable: indices or beginnings of uuids, up to the first that is neither."""
+def _filter_visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
+    """Select GPUs as CUDA reads the variable: indices or uuid prefixes, up to the first entry that is neither."""
     shown: list[Gpu] = []
     for entry in visible.split(","):
         key = entry.strip()

@@ -1,4 +1,4 @@
-"""What a run was made with: what a person needs to make it again, and a worker to find what its maker saw."""
+"""Provenance of a run: what the user needs to reproduce it, and the folders that its worker needs."""
 
 import functools
 import importlib.metadata
@@ -12,7 +12,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.data.recipe import absolute_dataset
-from core.files.untrusted import absolute
+from core.files.untrusted import absolute_if_exists
 from core.runs.directory import RunFile
 from core.runs.process import host_name
 
@@ -22,16 +22,15 @@ PACKAGE_PARENT: Final = Path(__file__).resolve().parents[2]
 _PACKAGES: Final = ("ddpm-tui", "torch", "numpy", "safetensors")
 
 
-def provenance_of_this_process() -> dict[str, str]:
-    """Versions, commit, host; and the working directory and data folder, which workers will use."""
+def current_provenance() -> dict[str, str]:
+    """Return versions, commit and host, and the working directory and data folder that workers will use."""
     provenance = {
         "host": host_name(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         **{package: version for package in _PACKAGES if (version := _version(package))},
-        "directory": os.getcwd()
-        .encode(errors="replace")
-        .decode(),  # a name that is not text is no folder for workers
+        # A name that is not text would be no folder for workers.
+        "directory": os.getcwd().encode(errors="replace").decode(),
     }
     if commit := _commit():
         provenance["commit"] = commit
@@ -40,17 +39,17 @@ def provenance_of_this_process() -> dict[str, str]:
     return provenance
 
 
-def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunConfig:
-    """The same with absolute paths of its data and betas, so that a run means the same in every working directory.
+def with_absolute_paths(config: RunConfig, directory: Path | None = None) -> RunConfig:
+    """Make the paths of data and betas absolute, because a run must not depend on the working directory.
 
-    Names of recipes stay as they are, and so does what is not there.
+    Names of recipes stay as they are, and so do paths that do not exist.
 
     Args:
-        config: of a run that is about to be made.
-        directory: what relative paths start at; the working directory unless given.
+        config: of a run that is about to be created.
+        directory: base of relative paths; the working directory unless given.
     """
     dataset, file = absolute_dataset(config.data.dataset, directory), config.schedule.file
-    betas = (absolute(Path(file), directory) or file) if file else file
+    betas = (absolute_if_exists(Path(file), directory) or file) if file else file
     return msgspec.structs.replace(
         config,
         data=msgspec.structs.replace(config.data, dataset=dataset),
@@ -58,10 +57,10 @@ def with_absolute_path(config: RunConfig, directory: Path | None = None) -> RunC
     )
 
 
-def with_absolute_paths(file: RunFile) -> RunConfig:
-    """A run's configuration; relative paths, which older runs have, start where the run was made."""
+def config_with_absolute_paths(file: RunFile) -> RunConfig:
+    """Return a run's configuration; relative paths, which older runs have, start at the directory of its creation."""
     directory = file.provenance.get("directory")
-    return with_absolute_path(file.config, Path(directory)) if directory else file.config
+    return with_absolute_paths(file.config, Path(directory)) if directory else file.config
 
 
 def _version(package: str) -> str:
@@ -73,7 +72,7 @@ def _version(package: str) -> str:
 
 @functools.cache
 def _commit() -> str:
-    """The checkout's commit, with ``+changes`` when files differ from it; empty when this is no checkout."""
+    """Return the checkout's commit, with ``+changes`` if files differ from it; empty if this is no checkout."""
     if not (PACKAGE_PARENT / ".git").exists():
         return ""
     git = ["git", "-C", str(PACKAGE_PARENT)]

@@ -1,4 +1,4 @@
-"""The two locks of a runs folder: who starts workers, and whether a group is just being queued."""
+"""The two locks of a runs folder: one for its runner, and one held while a group of runs is enqueued."""
 
 import contextlib
 import os
@@ -10,16 +10,16 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import same_file, try_flock, wait_for_flock
+from core.files.locks import is_same_file, open_lock_file, try_flock, wait_for_flock
 from core.files.untrusted import open_regular
-from core.runs.process import ProcessIdentity, alive
+from core.runs.process import ProcessIdentity, is_alive
 
 _ACQUIRE_WAIT: Final = 5.0
 _SIZE_LIMIT: Final = 4096
 
 
 class RunnerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the runner of a runs folder says of itself."""
+    """The runner of a runs folder, as written to the lock file."""
 
     identity: ProcessIdentity
     device: str
@@ -27,7 +27,7 @@ class RunnerInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunnerLock:
-    """Held by the one runner of a runs folder."""
+    """The lock that the one runner of a runs folder holds."""
 
     def __init__(self, path: Path, handle: int, info: RunnerInfo) -> None:
         self._path = path
@@ -35,21 +35,21 @@ class RunnerLock:
         self._info = info
 
     def announce(self) -> None:
-        """Write our name: whoever queues a run from now on relies on us."""
+        """Write this runner's identity: processes that queue a run from now on rely on it."""
         os.ftruncate(self._handle, 0)
         os.pwrite(self._handle, msgspec.json.encode(self._info), 0)
 
     def retract(self) -> None:
-        """Erase our name: whoever queues a run from now on starts another runner."""
+        """Erase this runner's identity: processes that queue a run from now on start another runner."""
         os.ftruncate(self._handle, 0)
 
     def is_ours(self) -> bool:
-        """Whether the file is still there: the runs folder may have been deleted, and even made anew."""
-        return same_file(self._handle, self._path)
+        """Return whether the lock file is still the one held: the runs folder may have been deleted or recreated."""
+        return is_same_file(self._handle, self._path)
 
 
 def read_runner(root: Path | str) -> RunnerInfo | None:
-    """What the runner last wrote, alive or not (see `core.runs.alive`); None when there is none."""
+    """Return what the runner last wrote, alive or not (see `core.runs.alive`); None if there is no runner."""
     try:
         with open_regular(Path(root) / ".queue.lock") as file:
             return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
@@ -59,9 +59,9 @@ def read_runner(root: Path | str) -> RunnerInfo | None:
 
 @contextlib.contextmanager
 def hold_runner_lock(root: Path, *, device: str, slots: int | None) -> Iterator[RunnerLock | None]:
-    """Be the runner of a folder, announced; None when a live one is there.
+    """Become the runner of a folder and announce it; yields None if a live runner holds the lock.
 
-    One that has erased its name is about to leave or to come back, and is waited for.
+    A runner that has erased its identity is about to leave or to come back, so this waits for it.
 
     Raises:
         UserError: the folder cannot be written.
@@ -88,18 +88,18 @@ def _acquire(path: Path) -> int | None:
     deadline = time.monotonic() + _ACQUIRE_WAIT
     while True:
         handle = _open(path)
-        if try_flock(handle) and same_file(handle, path):
+        if try_flock(handle) and is_same_file(handle, path):
             return handle
         os.close(handle)
-        there = read_runner(path.parent)
-        if (there is not None and alive(there.identity)) or time.monotonic() >= deadline:
+        holder = read_runner(path.parent)
+        if (holder is not None and is_alive(holder.identity)) or time.monotonic() >= deadline:
             return None
         time.sleep(0.02)
 
 
 @contextlib.contextmanager
-def enqueueing(root: Path) -> Iterator[None]:
-    """Queue several runs as one: no runner looks at the folder until the block ends.
+def hold_enqueue_lock(root: Path) -> Iterator[None]:
+    """Enqueue several runs as one group: no runner reads the folder until the block ends.
 
     Raises:
         UserError: the folder cannot be written.
@@ -117,8 +117,8 @@ def enqueueing(root: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def between_enqueueings(root: Path) -> Iterator[bool]:
-    """Look at the folder while nobody queues; False when somebody does: look again soon."""
+def try_enqueue_lock(root: Path) -> Iterator[bool]:
+    """Read the folder while no group is enqueued; yields False if one is, and then the runner retries soon."""
     handle = _open(root / ".enqueue.lock")
     try:
         yield try_flock(handle)
@@ -128,6 +128,6 @@ def between_enqueueings(root: Path) -> Iterator[bool]:
 
 def _open(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        return open_lock_file(path)
     except OSError as error:
         raise UserError(f"{path.parent}: cannot be written ({error.strerror or error})") from error

@@ -1,16 +1,18 @@
-"""The processes that we start: their command lines and their environments."""
+"""Command lines, environments and logs of the subprocesses that this package starts."""
 
 import os
 import sys
 import sysconfig
+from pathlib import Path
 from typing import Final
 
+from core.files.untrusted import open_regular
 from core.launch.provenance import PACKAGE_PARENT
 
 WORKER_MODULE: Final = "core.training.worker"
 
-_LAUNCHER: Final = "torch.distributed.run"
-"""torchrun, which starts the processes of a run on several devices, and ends them all when one fails."""
+_TORCHRUN: Final = "torch.distributed.run"
+"""Starts the processes of a run on several devices, and ends all of them when one fails."""
 _THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -18,18 +20,19 @@ _THREAD_VARIABLES: Final = (
     "VECLIB_MAXIMUM_THREADS",
 )
 _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+_LOG_TAIL: Final = 1 << 14
 
 
-def command_line(module: str, *arguments: str, processes: int = 1) -> list[str]:
-    """Our interpreter with a module, under torchrun where there are several processes."""
+def module_command(module: str, *arguments: str, processes: int = 1) -> list[str]:
+    """Return the command line that runs a module, under torchrun if there are several processes."""
     command = [sys.executable, "-P", "-m"]
     if processes > 1:
-        command += [_LAUNCHER, "--standalone", "--nproc-per-node", str(processes), "-m"]
+        command += [_TORCHRUN, "--standalone", "--nproc-per-node", str(processes), "-m"]
     return [*command, module, *arguments]
 
 
-def environment_for_children() -> dict[str, str]:
-    """Our environment, in which children find `core` whatever their working directory."""
+def child_environment() -> dict[str, str]:
+    """Return this process's environment, with `core` importable from every working directory."""
     environment = dict(os.environ)
     if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
@@ -38,19 +41,36 @@ def environment_for_children() -> dict[str, str]:
     return environment
 
 
-def environment_for_training(threads: int, *, processes: int = 1) -> dict[str, str]:
-    """The environment of a training that is started by `command_line`.
+def worker_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
+    """Return the environment of a `module_command` that computes.
 
     Args:
         threads: of all its processes together.
-        processes: that it consists of; they talk to each other on this host alone.
+        processes: number of processes of one training; they communicate on this host only.
     """
-    environment = environment_for_children()
+    environment = child_environment()
     environment.update(dict.fromkeys(_THREAD_VARIABLES, str(max(1, threads // processes))))
-    # Of a torchrun that we may be under: our children are no part of that.
+    # This process may run under a torchrun, to which its children do not belong.
     environment.pop("WORLD_SIZE", None)
     if processes > 1:
-        environment["PYTHONSAFEPATH"] = "1"  # torchrun hands on no -P
+        environment["PYTHONSAFEPATH"] = "1"  # torchrun does not pass on -P
         for name in _INTERFACE_VARIABLES:
             environment.setdefault(name, "lo0" if sys.platform == "darwin" else "lo")
     return environment
+
+
+def log_lines(log: Path, start: int = 0) -> list[str]:
+    """Return the last lines of a log that are not blank, stripped; none if the log cannot be read.
+
+    Args:
+        log: at most its last 16 KiB are read.
+        start: byte at which the lines of interest begin.
+    """
+    try:
+        with open_regular(log) as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(start, size - _LOG_TAIL))
+            lines = file.read(_LOG_TAIL).decode("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    return [line.strip() for line in lines if line.strip()]

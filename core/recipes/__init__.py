@@ -1,4 +1,4 @@
-"""Training recipes that come with the program, and those of a person's own."""
+"""Training recipes: packaged ones, and the user's own."""
 
 from core.recipes.load import Recipe, list_recipes, load_recipe
 

@@ -1,16 +1,18 @@
-"""Training recipes: a TOML file to the configurations of its runs, one for each cell of its grid."""
+"""Training recipes: TOML files that resolve to the configurations of runs, one for each cell of a grid."""
 
 import difflib
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from core.config.load import Table, apply_overrides, decode, merge, read_toml, set_key
+from core.config.load import apply_overrides, decode, read_toml
 from core.config.schema import RunConfig
+from core.config.tables import Table, flatten, merge, set_key
 from core.errors import UserError
 from core.schedules import make_schedule
 
@@ -22,7 +24,7 @@ Axes = dict[str, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A named experiment: the configurations of its runs in the order of its grid, first axis slowest."""
+    """A named experiment: the configurations of its runs in grid order, the first axis slowest."""
 
     name: str
     description: str
@@ -30,32 +32,32 @@ class Recipe:
 
 
 class RecipeFile(RunConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a recipe's TOML may say: all that a run's configuration may, and how to make several of them."""
+    """Schema of a recipe's TOML: the configuration of a run, and a grid that makes several of it."""
 
     description: str = ""
     extends: str | tuple[str, ...] = ()
-    """Recipes to start from, later on top of earlier: names, or paths of .toml files beside this one."""
+    """Recipes to start from, later ones override earlier ones: names, or paths relative to this file."""
     grid: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Dotted keys with lists of values; there is one run for each combination."""
+    """Dotted keys with lists of values; each combination is one run."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Plain values, and the axes of the grid; a key is in one of the two."""
+    """Plain values and the axes of the grid. A key is in one of the two."""
 
     values: Table
     axes: Axes
     description: str = ""
 
-    def under(self, over: "_Layer") -> "_Layer":
-        """This layer with another on top; who names a key last decides whether it is an axis, and which."""
-        named = {key for key, _ in _leaves(over.values)} | over.axes.keys()
-        axes = {key: values for key, values in self.axes.items() if key not in named}
+    def overlaid_with(self, over: "_Layer") -> "_Layer":
+        """Merge another layer on top of this one. A key that both have is a value or an axis as in `over`."""
+        overridden = flatten(over.values).keys() | over.axes.keys()
+        axes = {key: values for key, values in self.axes.items() if key not in overridden}
         return _Layer(merge(self.values, over.values), axes | over.axes, over.description or self.description)
 
 
 def list_recipes() -> list[tuple[str, str]]:
-    """Name and description of the recipes that come with the program, sorted by name."""
+    """List the name and the description of all packaged recipes, sorted by name."""
     return [
         (path.stem, decode(read_toml(path), RecipeFile, source=str(path)).description)
         for path in sorted(PACKAGED.glob("*.toml"))
@@ -63,26 +65,26 @@ def list_recipes() -> list[tuple[str, str]]:
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and resolve it to the configurations of its runs.
+    """Load a recipe and resolve it to the configurations of its runs.
 
     Args:
         name_or_path: `quick`, or the path of a .toml file.
-        overrides: ``section.key=value`` each, as ``--set`` takes them. A value replaces an axis of the grid;
-            a list of values makes one.
+        overrides: ``section.key=value`` each, as for ``--set``. A value replaces an axis of the grid; a list of
+            values becomes an axis.
 
     Returns:
-        The recipe; without a grid it has one run.
+        The recipe. Without a grid it has one run.
 
     Raises:
-        UserError: there is no such recipe, it extends itself, or it says something that no run can do; the
-            message names the file, the key and the nearest valid key or name.
+        UserError: there is no such recipe, it extends itself, or it has settings that no run can use. The message
+            names the file, the key and the nearest valid key or name.
     """
-    path = _find(str(name_or_path), PACKAGED, beside=Path())
-    layer = _read(path, ())
+    path = _find_recipe_file(str(name_or_path), base=Path())
+    layer = _read_layer(path, ())
     for assignment in overrides:
-        layer = layer.under(_override(assignment))
+        layer = layer.overlaid_with(_override(assignment))
     name = layer.values.pop("recipe", path.stem)
-    if (runs := _count(layer.axes)) > MAX_RUNS:
+    if (runs := math.prod(map(len, layer.axes.values()))) > MAX_RUNS:
         raise UserError(f"{path}: its grid has {runs} runs; expected at most {MAX_RUNS}")
     configs = []
     for cell in itertools.product(*layer.axes.values()):
@@ -95,39 +97,41 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     return Recipe(name=str(name), description=layer.description, configs=tuple(configs))
 
 
-def _find(name: str, packaged: Path, *, beside: Path) -> Path:
+def _find_recipe_file(name: str, *, base: Path) -> Path:
+    """Return the file of a packaged recipe, or the path of a .toml file, relative to `base`."""
     if name.endswith(".toml"):
         try:
-            path = beside / Path(name).expanduser()
-        except RuntimeError as error:  # the home of nobody
+            path = base / Path(name).expanduser()
+        except RuntimeError as error:  # the home of an unknown user
             raise UserError(f"{name}: no such recipe file ({error})") from error
         if "\0" in name or not path.is_file():
             raise UserError(f"{name}: no such recipe file")
         return path
-    names = sorted(path.stem for path in packaged.glob("*.toml"))
+    names = sorted(path.stem for path in PACKAGED.glob("*.toml"))
     if name in names:
-        return packaged / f"{name}.toml"
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    hint = f"did you mean {near[0]}? " if near else ""
+        return PACKAGED / f"{name}.toml"
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
+    hint = f"did you mean {nearest[0]}? " if nearest else ""
     raise UserError(
         f"no recipe called {name!r}; {hint}Known: {', '.join(names)}; or give the path of a .toml file"
     )
 
 
-def _read(path: Path, below: tuple[Path, ...]) -> _Layer:
-    """One file, on top of all that it extends; `below` are the files that led here."""
-    here = path.resolve()
-    if here in below:
-        circle = " -> ".join(file.name for file in (*below[below.index(here) :], here))
-        raise UserError(f"{path}: extends itself ({circle})")
+def _read_layer(path: Path, parents: tuple[Path, ...]) -> _Layer:
+    """Read a file, merged on top of the files that it extends; `parents` are the files that extend this one."""
+    resolved = path.resolve()
+    if resolved in parents:
+        cycle = " -> ".join(file.name for file in (*parents[parents.index(resolved) :], resolved))
+        raise UserError(f"{path}: extends itself ({cycle})")
     table = read_toml(path)
     file = decode(table, RecipeFile, source=str(path))
     layer = _Layer({}, {})
-    for parent in (file.extends,) if isinstance(file.extends, str) else file.extends:
-        layer = layer.under(_read(_find(parent, PACKAGED, beside=path.parent), (*below, here)))
+    for name in (file.extends,) if isinstance(file.extends, str) else file.extends:
+        extended = _find_recipe_file(name, base=path.parent)
+        layer = layer.overlaid_with(_read_layer(extended, (*parents, resolved)))
     values = {key: value for key, value in table.items() if key not in ("description", "extends", "grid")}
-    axes = {key: _axis(key, values, f"{path}: grid") for key, values in _leaves(file.grid)}
-    return layer.under(_Layer(values, axes, file.description))
+    axes = {key: _parse_axis(key, values, f"{path}: grid") for key, values in flatten(file.grid).items()}
+    return layer.overlaid_with(_Layer(values, axes, file.description))
 
 
 def _override(assignment: str) -> _Layer:
@@ -135,17 +139,17 @@ def _override(assignment: str) -> _Layer:
     table = apply_overrides({}, [assignment])
     values: Table = {}
     axes: Axes = {}
-    for key, value in _leaves(table):
+    for key, value in flatten(table).items():
         if isinstance(value, list):
-            axes[key] = _axis(key, value, source)
+            axes[key] = _parse_axis(key, value, source)
         else:
             set_key(values, key, value, source=source)
     decode(values, RunConfig, source=source)
     return _Layer(values, axes)
 
 
-def _axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
-    """Values of one axis, each tried by itself, so that a mistake is named where it was made."""
+def _parse_axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
+    """Validate the values of one axis, each by itself, so that an error names the source of the value."""
     if not isinstance(values, list) or not values:
         raise UserError(
             f'{source}: {key} = {values!r}: expected a list of at least one value, like ["linear", "sine"]'
@@ -159,23 +163,8 @@ def _axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def _leaves(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def _count(axes: Axes) -> int:
-    runs = 1
-    for values in axes.values():
-        runs *= len(values)
-    return runs
-
-
 def _check(config: RunConfig, source: str) -> None:
-    """What the types cannot say; found now, not by a worker after the queue has come to it."""
+    """Check what the types cannot express, so that the error comes before the run is queued, not from its worker."""
     try:
         schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Runs on disk: their folder, their numbers, their processes, and what a reader makes of them. Torch-free."""
+"""Runs on disk: folders, metrics, processes, evaluations, trajectories, and the store that reads them. Torch-free."""
 
 from core.runs.directory import (
     DISK_FULL,
@@ -9,7 +9,7 @@ from core.runs.directory import (
 )
 from core.runs.metrics import EpochRecord, MetricsTail, MetricsWriter, minmax_buckets
 from core.runs.naming import make_group, make_run_id
-from core.runs.process import ProcessIdentity, alive, effective_state, stall_warning
+from core.runs.process import ProcessIdentity, effective_state, is_alive, stall_warning
 from core.runs.results import METRICS, Evaluation, Metric, add_evaluation, latest_evaluation, read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunProblem, RunStore, Scan
@@ -34,8 +34,8 @@ __all__ = [
     "State",
     "Status",
     "add_evaluation",
-    "alive",
     "effective_state",
+    "is_alive",
     "latest_evaluation",
     "make_group",
     "make_run_id",

@@ -1,4 +1,4 @@
-"""Many points to a few columns, keeping every peak."""
+"""Decimation of a series to a few columns, without losing a peak."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -17,19 +17,19 @@ def minmax_buckets(
     x_range: tuple[float, float] | None = None,
     log_x: bool = False,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The least, the greatest and the mean y of the points in each of equally wide columns.
+    """Compute the minimum, the maximum and the mean of y in each of several equally wide columns.
 
     Points that are not finite, or outside `x_range`, are left out; on a log axis so are those with x <= 0.
 
     Args:
-        x: [n], fastest when rising.
+        x: [n]; fastest if ascending.
         y: [n].
-        columns: how many; at least 1.
-        x_range: first and last x of the axis, both inside; that of the points unless given.
+        columns: number of columns, at least 1.
+        x_range: first and last x of the axis, both included; the range of the points unless given.
         log_x: columns are equally wide in log x.
 
     Returns:
-        lo, hi, mean: float64 [columns], NaN where no point falls.
+        lo, hi, mean: float64 [columns], NaN for columns without a point.
 
     >>> [part.tolist() for part in minmax_buckets([1, 2, 3, 4], [5, 1, 2, 3], 2)]
     [[1.0, 2.0], [5.0, 3.0], [3.0, 2.5]]
@@ -38,7 +38,7 @@ def minmax_buckets(
     xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if len(xs) == 0:
         return lo, hi, mean
-    if not np.all(xs[1:] >= xs[:-1]):  # also where an x is NaN
+    if not np.all(xs[1:] >= xs[:-1]):  # true also if an x is NaN
         keep = np.isfinite(xs)
         order = np.argsort(xs[keep], kind="stable")
         xs, ys = xs[keep][order], ys[keep][order]
@@ -54,24 +54,24 @@ def minmax_buckets(
     starts = cuts[filled] - cuts[0]
     finite = np.isfinite(ys)
     counts = np.diff(cuts)[filled]
-    least = greatest = summed = ys
+    low_ys = high_ys = sum_ys = ys
     if not finite.all():
         counts = np.add.reduceat(finite, starts, dtype=np.int64)
-        least, greatest = np.where(finite, ys, np.inf), np.where(finite, ys, -np.inf)
-        summed = np.where(finite, ys, 0.0)
-    some = counts > 0
-    filled = filled[some]
-    lo[filled] = np.minimum.reduceat(least, starts)[some]
-    hi[filled] = np.maximum.reduceat(greatest, starts)[some]
+        low_ys, high_ys = np.where(finite, ys, np.inf), np.where(finite, ys, -np.inf)
+        sum_ys = np.where(finite, ys, 0.0)
+    has_finite = counts > 0
+    filled = filled[has_finite]
+    lo[filled] = np.minimum.reduceat(low_ys, starts)[has_finite]
+    hi[filled] = np.maximum.reduceat(high_ys, starts)[has_finite]
     with np.errstate(over="ignore"):
-        mean[filled] = np.add.reduceat(summed, starts)[some] / counts[some]
+        mean[filled] = np.add.reduceat(sum_ys, starts)[has_finite] / counts[has_finite]
     return lo, hi, mean
 
 
 def _edges(
     x: FloatArray, columns: int, x_range: tuple[float, float] | None, log_x: bool
 ) -> FloatArray | None:
-    """The columns + 1 edges, rising; None when the axis holds no point."""
+    """Compute the columns + 1 ascending edges; None if no point is on the axis."""
     if x_range is None:
         inside = x[np.searchsorted(x, 0, side="right") :] if log_x else x
         inside = (

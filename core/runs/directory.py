@@ -1,8 +1,8 @@
-"""A run is a directory: its layout, its files written whole or not at all, and the lock of its one writer.
+"""The directory of a run: its layout, atomic writing of its files, and the lock of its only writer.
 
-Readers only read. Whoever changes a run's files holds `RunDirectory.lock` (`.lock`, an flock that ends with
-its holder, even one killed by -9): the worker for all its life, a command such as stop or resume for a
-moment.
+Readers never write. A process that changes a run's files holds `RunDirectory.lock`, an flock on `.lock` that the
+system releases when the holder ends, even by kill -9. The worker holds it all its life; a command such as stop or
+resume holds it for a moment.
 """
 
 import contextlib
@@ -23,7 +23,8 @@ import msgspec
 from core.config.load import decode, encode_toml, read_toml
 from core.config.schema import RunConfig, Section
 from core.errors import UserError
-from core.files.atomic import atomic_write, same_file, sync_folder, try_flock
+from core.files.atomic import atomic_write, fsync_path
+from core.files.locks import is_same_file, open_lock_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
@@ -31,42 +32,42 @@ from core.runs.process import ProcessIdentity
 from core.runs.status import FORMAT_VERSION, State, Status
 
 SIZE_LIMIT: Final = 1 << 20
-"""Bytes; a larger run.toml or status.json is none of ours."""
-RESERVE: Final = 1 << 14
-"""Bytes that a live run keeps aside, to be able to say that the disk is full."""
+"""Bytes. A larger run.toml or status.json was not written by this program."""
+RESERVE_BYTES: Final = 1 << 14
+"""Bytes that a live run reserves, so that it can still write its last status on a full disk."""
 DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 _EPOCH_FILE: Final = re.compile(r"epoch-(\d{1,12})\.png")
 
 
 class RunBusyError(UserError):
-    """Another process writes this run."""
+    """Another process holds the lock of the run."""
 
 
 class NotQueuedError(UserError):
-    """A worker was started on a run that does not wait for one."""
+    """A worker was started for a run that is not queued."""
 
 
 class DamagedStatusError(UserError):
-    """A `status.json` that no writer left so: missing, cut off, or no status. `resume` makes a new one."""
+    """A missing, truncated or otherwise invalid `status.json`; `resume` makes a new one."""
 
 
 class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A run's `run.toml`: what was asked for, and what it was made with."""
+    """A run's `run.toml`: its configuration and its provenance."""
 
     format_version: int = FORMAT_VERSION
     id: str
     created: str
-    """ISO 8601, UTC, to the microsecond, so that text order is time order."""
+    """ISO 8601, UTC, to the microsecond, so that the order as text is the order in time."""
     group: str
-    """What was queued together, for example ``quick-20261124-101502``."""
+    """Name shared by runs that were queued together, for example ``quick-20261124-101502``."""
     tags: tuple[str, ...] = ()
     config: RunConfig
     provenance: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class RunDirectory:
-    """One run's folder. Cheap to make: nothing is read until asked for."""
+    """A run's folder. Cheap to create, because nothing is read until a method needs it."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -103,19 +104,19 @@ class RunDirectory:
         created: datetime | None = None,
         run_id: str | None = None,
     ) -> "RunDirectory":
-        """Make a queued run. It appears under its name in one step, complete.
+        """Create a queued run. The complete folder appears under its name in one step.
 
         Args:
-            root: the runs folder; made when missing.
-            config: what to train; kept resolved (`RunConfig.resolved`).
-            group: what it is queued together with.
+            root: the runs folder; created if missing.
+            config: the configuration to train; saved resolved (`RunConfig.resolved`).
+            group: name of the group that it is queued with.
             provenance: versions, git commit, host and the like.
-            tags: a person's own labels.
-            created: when; now unless a test says otherwise.
-            run_id: the folder's name; made from `created` and `config` unless given.
+            tags: the user's labels.
+            created: time of creation; the current time unless given.
+            run_id: the folder's name; derived from `created` and `config` unless given.
 
         Raises:
-            UserError: the folder cannot be written, or `run_id` is taken.
+            UserError: the folder cannot be written, or `run_id` is in use.
         """
         root = Path(root)
         created = created or datetime.now(UTC)
@@ -133,13 +134,13 @@ class RunDirectory:
         hidden = root / f".new-{name}-{secrets.token_hex(4)}"
         try:
             hidden.mkdir(parents=True)
-            unborn = cls(hidden)
-            unborn.write_run_file(file)
-            unborn.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
+            draft = cls(hidden)
+            draft.write_run_file(file)
+            draft.write_status(Status(epochs=config.train.epochs, heartbeat=created.timestamp()))
             if os.path.lexists(root / name):
                 raise UserError(f"{root / name}: exists already, so no run can be made under this name")
             os.rename(hidden, root / name)
-            sync_folder(root)
+            fsync_path(root)
         except OSError as error:
             raise UserError(f"{root}: cannot make a run there ({error.strerror or error})") from error
         except UnicodeEncodeError as error:
@@ -147,14 +148,14 @@ class RunDirectory:
                 f"a run's settings must be UTF-8 text, and {sanitize(str(error.object))[:60]!r} is not"
             ) from error
         finally:
-            shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
+            shutil.rmtree(hidden, ignore_errors=True)  # renamed, unless something failed
         return cls(root / name)
 
     def read(self) -> RunFile:
-        """The run's `run.toml`.
+        """Read the run's `run.toml`.
 
         Raises:
-            UserError: it is missing, damaged, or of a newer version.
+            UserError: it is missing, damaged, or from a newer version.
         """
         _require_small_file(self.run_file)
         table = read_toml(self.run_file)
@@ -162,15 +163,15 @@ class RunDirectory:
         return decode(table, RunFile, source=str(self.run_file))
 
     def write_run_file(self, file: RunFile) -> None:
-        """Replace `run.toml` as a whole; the caller holds the lock."""
+        """Replace `run.toml` atomically. The caller must hold the lock."""
         atomic_write(self.run_file, encode_toml(file))
 
     def read_status(self) -> Status:
-        """The run's `status.json`, as its writer left it (see `effective_state`), its texts made `sanitize`.
+        """Read the run's `status.json`, with its texts sanitized. See `effective_state` for a run that crashed.
 
         Raises:
             DamagedStatusError: it is missing or damaged.
-            UserError: it cannot be read, or is of a newer version.
+            UserError: it cannot be read, or is from a newer version.
         """
         if self.path.is_dir() and not os.path.lexists(self.status_file):
             raise DamagedStatusError(f"{self.status_file}: is missing; core runs resume makes a new one")
@@ -190,58 +191,53 @@ class RunDirectory:
         return msgspec.structs.replace(status, message=sanitize(status.message), error=sanitize(status.error))
 
     def write_status(self, status: Status, *, fsync: bool = True) -> None:
-        """Replace `status.json` as a whole; the caller holds the lock and sets the heartbeat.
+        """Replace `status.json` atomically. The caller must hold the lock and set the heartbeat.
+
+        A status that ends the run frees the bytes that `claim` reserved, so it can be written on a full disk.
 
         Args:
-            status: the new status; numbers that are not finite become 0, which JSON can say.
+            status: the new status; numbers that are not finite become 0, because JSON cannot express them.
             fsync: whether it must survive a power cut; heartbeats need not.
-
-        On a full disk the last word of a run, failed or stopped, takes what `claim` put aside.
         """
         finite = {
             name: 0.0
             for name in ("images_per_second", "elapsed", "heartbeat", "pid_started")
             if not abs(getattr(status, name)) < float("inf")
         }
-        # An error may name a file whose name is not text.
-        words = {"message": sanitize(status.message), "error": sanitize(status.error)}
-        status = msgspec.structs.replace(status, **finite, **words)
+        # An error may contain a file name that is not valid text.
+        texts = {"message": sanitize(status.message), "error": sanitize(status.error)}
+        status = msgspec.structs.replace(status, **finite, **texts)
         if status.state.is_ended:
             self._reserve.unlink(missing_ok=True)
         atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
 
     def sample_sheets(self) -> list[tuple[int, Path]]:
-        """Each epoch that has a sheet of samples, with the sheet, in order."""
+        """List the epochs that have a sheet of samples, each with the sheet's path, in ascending order."""
         return _epoch_files(self.samples)
 
     def reverse_strips(self) -> list[tuple[int, Path]]:
-        """Each epoch that has a strip of the reverse process, with the strip, in order."""
+        """List the epochs that have a strip of the reverse process, each with its path, in ascending order."""
         return _epoch_files(self.reverse)
 
     @contextlib.contextmanager
     def lock(self, *, wait: float = 0.0) -> Iterator[None]:
-        """Hold the right to write this run.
+        """Hold the lock of this run, which its only writer must hold.
 
         Args:
-            wait: seconds to try again for, when another process has it.
+            wait: seconds to retry for while another process holds it.
 
         Raises:
-            RunBusyError: another process has it.
-            UserError: the run is gone or cannot be written.
+            RunBusyError: another process holds it.
+            UserError: the run was removed or cannot be written.
         """
         try:
-            handle = os.open(
-                self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666
-            )
+            handle = open_lock_file(self.path / ".lock")
         except OSError as error:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
         try:
-            deadline = time.monotonic() + wait
-            while not try_flock(handle):
-                if time.monotonic() >= deadline:
-                    raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
-                time.sleep(0.01)
-            if not same_file(handle, self.path / ".lock"):
+            if not try_flock(handle, wait=wait):
+                raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
+            if not is_same_file(handle, self.path / ".lock"):
                 raise UserError(f"{self.path}: the run was removed meanwhile")
             yield
         finally:
@@ -249,24 +245,23 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def claim(self, *, device: str, threads: int, wait: float = 2.0) -> Iterator[Status]:
-        """Become the worker of a queued run, for as long as the context lasts.
+        """Become the worker of a queued run while the context lasts.
 
-        Takes the lock, makes sure that the run still waits, and writes ``starting`` with this process's
-        identity and the next attempt's number. Two workers of one run cannot both get past this, whoever started
-        them.
+        Takes the lock, checks that the run is still queued, and writes ``starting`` with this process's identity and
+        the next attempt's number. Only one of several workers of a run can succeed, whatever started them.
 
         Args:
-            device: where it will train, for example ``cuda:0``.
-            threads: OpenMP threads it has.
-            wait: seconds to wait for a command that holds the lock for a moment.
+            device: the device to train on, for example ``cuda:0``.
+            threads: number of OpenMP threads.
+            wait: seconds to wait for a command that holds the lock briefly.
 
         Yields:
             The status as written.
 
         Raises:
-            RunBusyError: another worker has it.
-            NotQueuedError: it does not wait: stopped, or finished, before this worker came.
-            UserError: the run is gone, unreadable or unwritable, or holds links that lead out of it.
+            RunBusyError: another worker holds the lock.
+            NotQueuedError: the run is not queued, for example stopped before this worker started.
+            UserError: the run was removed, cannot be read or written, or has links that lead out of its folder.
         """
         with self.lock(wait=wait):
             status = self.read_status()
@@ -274,9 +269,9 @@ class RunDirectory:
                 raise NotQueuedError(
                     f"{sanitize(self.id)}: is {status.state}, not queued; resume it to go on"
                 )
-            self._refuse_links()
+            self._reject_links()
             try:
-                status = self._take(status, device, threads)
+                status = self._mark_starting(status, device, threads)
             except OSError as error:
                 raise UserError(f"{self.path}: cannot be written ({error.strerror or error})") from error
             try:
@@ -284,14 +279,14 @@ class RunDirectory:
             finally:
                 self._reserve.unlink(missing_ok=True)
 
-    def _take(self, status: Status, device: str, threads: int) -> Status:
-        self._sweep()
+    def _mark_starting(self, status: Status, device: str, threads: int) -> Status:
+        self._remove_leftovers()
         self.clear_control()
         self._reserve.unlink(missing_ok=True)
         with self._reserve.open("xb") as reserve:
-            reserve.write(bytes(RESERVE))
+            reserve.write(bytes(RESERVE_BYTES))
         me = ProcessIdentity.current()
-        taken = msgspec.structs.replace(
+        starting = msgspec.structs.replace(
             status,
             state=State.STARTING,
             attempt=status.attempt + 1,
@@ -306,23 +301,23 @@ class RunDirectory:
             message="starting",
             error="",
         )
-        self.write_status(taken)
-        return taken
+        self.write_status(starting)
+        return starting
 
     def request_stop(self) -> None:
-        """Ask the worker, on whatever host, to finish its step, write a checkpoint and stop."""
+        """Ask the worker, on any host, to finish its step, write a checkpoint and stop."""
         atomic_write(self.control, "stop\n")
 
     def clear_control(self) -> None:
-        """Forget what was asked."""
+        """Withdraw a request to stop."""
         self.control.unlink(missing_ok=True)
 
     def stop_requested(self) -> bool:
-        """Whether `request_stop` was called; one stat, cheap enough for each second."""
+        """Return whether a stop was requested. Costs one stat, so it can be called every second."""
         return os.path.exists(self.control)
 
-    def discard(self) -> Path:
-        """Take the run out of sight in one step; the caller holds the lock, and deletes what is returned.
+    def move_to_trash(self) -> Path:
+        """Rename the folder to a hidden name, and return that path for the caller to delete. The caller holds the lock.
 
         Raises:
             UserError: the runs folder cannot be written.
@@ -334,8 +329,8 @@ class RunDirectory:
             raise UserError(f"{self.path}: cannot be removed ({error.strerror or error})") from error
         return trash
 
-    def _refuse_links(self) -> None:
-        """A run that somebody else made must not lead its writer out of its folder, or have it wait at a pipe."""
+    def _reject_links(self) -> None:
+        """Reject links and pipes: a run from elsewhere must not make its writer leave the folder, or wait."""
         folders = (self.samples, self.reverse, self.checkpoint.parent)
         for path in (*folders, self.metrics_file, self.log):
             with contextlib.suppress(FileNotFoundError):
@@ -346,10 +341,10 @@ class RunDirectory:
                         f"{path}: is a {kind}; a run is only written inside its own folder: remove it"
                     )
 
-    def _sweep(self) -> None:
-        """Remove what a writer that was killed left half done."""
+    def _remove_leftovers(self) -> None:
+        """Delete temporary files of a writer that was killed."""
         for folder in (self.path, self.samples, self.reverse, self.checkpoint.parent):
-            for pattern in (".*.tmp", ".tmp*"):  # ours, and those of safetensors
+            for pattern in (".*.tmp", ".tmp*"):  # of core.files.atomic, and of safetensors
                 for leftover in folder.glob(pattern):
                     leftover.unlink(missing_ok=True)
 

@@ -1,11 +1,11 @@
-"""A run's numbers, `metrics.jsonl`: appended line by line by one writer, followed by any number of readers.
+"""Metrics of a run, `metrics.jsonl`: appended line by line by one writer, followed by any number of readers.
 
-Two kinds of lines, told apart by ``k``::
+The key ``k`` distinguishes two kinds of lines::
 
     {"k":"s","s":1,"e":1,"t":3.2,"l":[0.9,0.8,null]}    losses of epoch e from step s on; null: not finite
     {"k":"e","e":1,"s":78,"t":9.1,"mean":0.5,...}       the end of epoch e; its last step was s
 
-A line counts once its newline is there. Other kinds and keys, of a later version, are passed over.
+A line is valid once its newline is written. Other kinds and keys, of a later version, are skipped.
 """
 
 import contextlib
@@ -21,18 +21,19 @@ import numpy as np
 from msgspec import Meta
 
 from core.files.atomic import atomic_path
+from core.files.signature import FileSignature
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
 
-_LINE_LIMIT: Final = 1 << 20
-_CHUNK: Final = 4 << 20
-_ANCHOR: Final = 64
-_BULK: Final = 4096
+_MAX_LINE_BYTES: Final = 1 << 20
+_CHUNK_BYTES: Final = 4 << 20
+_ANCHOR_BYTES: Final = 64
+_MAX_LOSSES_PER_LINE: Final = 4096
 _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of an epoch. Losses that were not finite, or not measured, are NaN.
+    """Record of the end of an epoch. Losses that were not finite, or not measured, are NaN.
 
     `step` counts from 1 over the whole training; `elapsed` is seconds of training over all attempts; `mean`,
     `min` and `max` are over the epoch's batch losses.
@@ -78,35 +79,35 @@ _encode = msgspec.json.Encoder().encode
 
 
 class MetricsWriter:
-    """Appends to a run's metrics; each line reaches the operating system before the call returns."""
+    """Writer that appends to a run's metrics. Each line reaches the operating system before the call returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open_to_append(path)
+        self._file = _open_append(path)
 
     @property
     def offset(self) -> int:
-        """Bytes written so far: what a checkpoint remembers, for `truncate_to`."""
+        """Bytes written so far, which a checkpoint stores for `truncate_to`."""
         return self._file.tell()
 
-    def steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
+    def append_steps(self, first_step: int, epoch: int, elapsed: float, losses: Sequence[float]) -> None:
         """Append the losses of consecutive steps.
 
         Args:
-            first_step: number of the first of them, from 1 over the whole training.
-            epoch: the epoch they belong to, from 1.
-            elapsed: seconds of training up to the last of them.
-            losses: one a step, kept to six significant digits.
+            first_step: number of the first step, from 1 over the whole training.
+            epoch: the epoch of the steps, from 1.
+            elapsed: seconds of training up to the last step.
+            losses: one per step, rounded to six significant digits.
         """
-        for start in range(0, len(losses), _BULK):
-            kept = [float(f"{loss:.6g}") for loss in losses[start : start + _BULK]]
+        for start in range(0, len(losses), _MAX_LOSSES_PER_LINE):
+            rounded = [float(f"{loss:.6g}") for loss in losses[start : start + _MAX_LOSSES_PER_LINE]]
             line = _StepsLine(
-                s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(kept)
+                s=int(first_step) + start, e=int(epoch), t=round(float(elapsed), 3), l=list(rounded)
             )
             self._append(line)
 
-    def epoch(self, record: EpochRecord) -> None:
-        """Append the end of an epoch."""
+    def append_epoch(self, record: EpochRecord) -> None:
+        """Append the record of an epoch."""
         self._append(
             _EpochLine(
                 e=record.epoch,
@@ -122,26 +123,26 @@ class MetricsWriter:
         )
 
     def truncate_to(self, offset: int) -> None:
-        """Go back to an earlier `offset`, so that a resumed run neither repeats nor skips a step.
+        """Truncate to an earlier `offset`, so that a resumed run neither repeats nor skips a step.
 
-        The shorter file is a new one that takes the old one's place, so a reader in the middle of the old one
-        sees that it must start over, and a kill -9 leaves one of the two.
+        The shorter file is a new file that replaces the old one. A reader in the middle of the old file can therefore
+        tell that it must start over, and a kill -9 leaves one of the two files whole.
         """
         self._file.close()
         with atomic_path(self.path) as temporary, self.path.open("rb") as old, temporary.open("wb") as new:
-            while left := offset - old.tell():
-                chunk = old.read(min(left, _CHUNK))
-                if not chunk:  # a power cut took lines that the checkpoint had seen
+            while remaining := offset - old.tell():
+                chunk = old.read(min(remaining, _CHUNK_BYTES))
+                if not chunk:  # a power cut lost lines that were written before the checkpoint
                     break
                 new.write(chunk)
-        self._file = _open_to_append(self.path)
+        self._file = _open_append(self.path)
 
     def sync(self) -> None:
-        """Make what was written survive a power cut: a checkpoint that follows can then rely on it."""
+        """Flush to the disk, so that a checkpoint that is written afterwards can rely on the metrics."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Close the file; the writer is of no use any more."""
+        """Close the file. The writer cannot be used afterwards."""
         self._file.close()
 
     def __enter__(self) -> "MetricsWriter":
@@ -156,18 +157,17 @@ class MetricsWriter:
             while data:
                 data = data[self._file.write(data) :]
         except OSError:
-            with contextlib.suppress(
-                OSError
-            ):  # where that fails too, the half line has no newline and counts for nothing
+            # If truncating fails too, the partial line has no newline and so is not valid.
+            with contextlib.suppress(OSError):
                 self._file.truncate(start)
             raise
 
 
 class MetricsTail:
-    """Follows a run's metrics: each `poll` reads what was appended since the last one.
+    """Reader that follows a run's metrics: each `poll` reads the bytes appended since the last one.
 
-    `steps` and `losses` are read-only views of one length, steps rising; a view stays as it was when taken,
-    whatever is polled later. `damaged` counts lines that no writer wrote whole.
+    `steps` and `losses` are read-only views of equal length, with ascending steps. A later poll does not change a view
+    that was taken before. `damaged` counts lines that are not valid.
     """
 
     epochs: list[EpochRecord]
@@ -179,11 +179,11 @@ class MetricsTail:
     _offset: int
     _anchor: bytes
     _skip_to_newline: bool
-    _seen: tuple[int, int, int] | None
+    _seen: FileSignature | None
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._forget()
+        self._reset()
 
     @property
     def steps(self) -> FloatArray:
@@ -196,58 +196,58 @@ class MetricsTail:
         return _read_only(self._losses[: self._count])
 
     def poll(self) -> bool:
-        """Read what is new; costs one stat when nothing is.
+        """Read new lines. Costs one stat if there are none.
 
         Returns:
-            Whether anything changed, be it that the file was replaced or went away.
+            True if anything changed, including that the file was replaced or deleted.
         """
         try:
             found = os.stat(self.path)
         except OSError:
             changed = self._seen is not None
-            self._forget()
+            self._reset()
             return changed
-        seen = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if seen == self._seen or not stat.S_ISREG(found.st_mode):  # a pipe would make us wait for ever
+        seen = FileSignature.from_stat(found)
+        if seen == self._seen or not stat.S_ISREG(found.st_mode):  # reading a pipe would block
             return False
         try:
             return self._read(seen)
-        except OSError:  # gone, or not ours to read: the next poll tells
+        except OSError:  # deleted or not readable; the next poll finds out
             return False
 
-    def _read(self, seen: tuple[int, int, int]) -> bool:
+    def _read(self, seen: FileSignature) -> bool:
         changed = False
         with self.path.open("rb", buffering=0) as file:
             inode, size = os.fstat(file.fileno()).st_ino, os.fstat(file.fileno()).st_size
             if self._seen is not None and (
-                inode != self._seen[0] or size < self._offset or not self._anchored(file)
+                inode != self._seen.inode or size < self._offset or not self._is_continuation(file)
             ):
-                self._forget()
+                self._reset()
                 changed = True
             self._seen = seen
             file.seek(self._offset)
             rest = b""
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(_CHUNK_BYTES):
                 block, newline, rest = (rest + chunk).rpartition(b"\n")
                 if newline:
                     self._offset += len(block) + 1
-                    self._anchor = (self._anchor + block[-_ANCHOR:] + newline)[-_ANCHOR:]
+                    self._anchor = (self._anchor + block[-_ANCHOR_BYTES:] + newline)[-_ANCHOR_BYTES:]
                     for line in block.split(b"\n"):
-                        self._take(line)
+                        self._parse_line(line)
                     changed = True
-                if len(rest) > _LINE_LIMIT:
+                if len(rest) > _MAX_LINE_BYTES:
                     self._skip_to_newline = True
                     self._offset += len(rest)
-                    self._anchor = rest[-_ANCHOR:]
+                    self._anchor = rest[-_ANCHOR_BYTES:]
                     rest = b""
         return changed
 
-    def _anchored(self, file: io.FileIO) -> bool:
-        """Whether the bytes before our offset are those we read: inodes are used again."""
+    def _is_continuation(self, file: io.FileIO) -> bool:
+        """Return whether the bytes before the offset are those that were read, because an inode may be reused."""
         file.seek(self._offset - len(self._anchor))
         return file.read(len(self._anchor)) == self._anchor
 
-    def _take(self, line: bytes) -> None:
+    def _parse_line(self, line: bytes) -> None:
         if self._skip_to_newline or not line:
             self.damaged += self._skip_to_newline
             self._skip_to_newline = False
@@ -255,7 +255,7 @@ class MetricsTail:
         try:
             decoded = _decode_line(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            self.damaged += not _is_of_another_kind(line)
+            self.damaged += not _is_unknown_kind(line)
             return
         self.last_elapsed = decoded.t
         if isinstance(decoded, _StepsLine):
@@ -266,14 +266,14 @@ class MetricsTail:
     def _add_steps(self, line: _StepsLine) -> None:
         values = np.array(line.l, dtype=np.float64)  # None becomes NaN
         if self._count and line.s <= self._steps[self._count - 1]:
-            # A writer went back without truncating. Old views keep their arrays.
+            # A writer went back to an earlier step without truncating. Older views keep their arrays.
             self._count = int(np.searchsorted(self._steps[: self._count], line.s))
             self._steps, self._losses = self._steps.copy(), self._losses.copy()
         end = self._count + len(values)
         if end > len(self._steps):
-            room = max(1024, 2 * end)
-            self._steps = np.concatenate([self._steps[: self._count], np.empty(room - self._count)])
-            self._losses = np.concatenate([self._losses[: self._count], np.empty(room - self._count)])
+            capacity = max(1024, 2 * end)
+            self._steps = np.concatenate([self._steps[: self._count], np.empty(capacity - self._count)])
+            self._losses = np.concatenate([self._losses[: self._count], np.empty(capacity - self._count)])
         self._steps[self._count : end] = np.arange(line.s, line.s + len(values))
         self._losses[self._count : end] = values
         self._count = end
@@ -283,12 +283,12 @@ class MetricsTail:
             epoch=line.e,
             step=line.s,
             elapsed=line.t,
-            mean=_number(line.mean),
-            min=_number(line.min),
-            max=_number(line.max),
-            heldout=_number(line.heldout),
-            images_per_second=_number(line.ips),
-            learning_rate=_number(line.lr),
+            mean=_nan_if_none(line.mean),
+            min=_nan_if_none(line.min),
+            max=_nan_if_none(line.max),
+            heldout=_nan_if_none(line.heldout),
+            images_per_second=_nan_if_none(line.ips),
+            learning_rate=_nan_if_none(line.lr),
         )
         kept = len(self.epochs)
         while kept and self.epochs[kept - 1].epoch >= record.epoch:
@@ -297,7 +297,7 @@ class MetricsTail:
             self.epochs = self.epochs[:kept]
         self.epochs.append(record)
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self.epochs = []
         self.damaged = 0
         self.last_elapsed = 0.0
@@ -309,17 +309,19 @@ class MetricsTail:
         self._seen = None
 
 
-def _open_to_append(path: Path) -> io.FileIO:
-    file = io.FileIO(path, "ab", opener=_without_links)
+def _open_append(path: Path) -> io.FileIO:
+    file = io.FileIO(path, "ab", opener=_open_no_follow)
     if file.tell():
         with path.open("rb") as written:
             written.seek(-1, os.SEEK_END)
-            if written.read(1) != b"\n":  # a kill tore the last line; what follows must not be torn with it
+            if (
+                written.read(1) != b"\n"
+            ):  # end the partial line of a killed writer, so that it spoils no other
                 file.write(b"\n")
     return file
 
 
-def _without_links(path: str, flags: int) -> int:
+def _open_no_follow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
@@ -328,11 +330,11 @@ def _read_only(view: FloatArray) -> FloatArray:
     return view
 
 
-def _number(value: float | None) -> float:
+def _nan_if_none(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _is_of_another_kind(line: bytes) -> bool:
+def _is_unknown_kind(line: bytes) -> bool:
     try:
         return _decode_any(line).k not in ("s", "e")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

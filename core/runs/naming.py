@@ -1,4 +1,4 @@
-"""Names for runs and groups: when, of what, and nothing that could be a path or an escape code."""
+"""Names of runs and groups, made of characters that are neither paths nor escape codes."""
 
 import re
 import secrets
@@ -8,7 +8,7 @@ from core.config.schema import RunConfig
 
 
 def make_run_id(config: RunConfig, created: datetime) -> str:
-    """A run's name: UTC time, data, schedule, seed, and four random digits.
+    """Make the id of a run from UTC time, data, schedule, seed, and four random hex digits.
 
     For example ``20261124-101502-high-x1.5-s0-3f9a``.
     """
@@ -18,7 +18,7 @@ def make_run_id(config: RunConfig, created: datetime) -> str:
 
 
 def make_group(name: str, created: datetime | None = None) -> str:
-    """A name for what is queued together, for example ``quick-20261124-101502``."""
+    """Make the name of a group of runs that are queued together, for example ``quick-20261124-101502``."""
     return f"{_slug(name)}-{(created or datetime.now(UTC)).astimezone(UTC).strftime('%Y%m%d-%H%M%S')}"
 
 

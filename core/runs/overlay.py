@@ -1,7 +1,7 @@
-"""Triangles that were fitted to pictures, computed on request and kept beside them.
+"""Triangles fitted to images, computed on request and saved beside the images.
 
-A file names the pictures that it is of by a hash of their pixels, so one that is out of date says so by itself. For
-a run it is ``overlays/epoch-0010.json``, of the sheet ``samples/epoch-0010.png``.
+A file contains a hash of the images' pixels, so a reader can tell that it is out of date. The overlay of a run's
+sheet ``samples/epoch-0010.png`` is ``overlays/epoch-0010.json``.
 """
 
 import hashlib
@@ -18,54 +18,55 @@ from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 
 FOLDER: Final = "overlays"
-_LIMIT: Final = 1 << 24
-_FURTHEST: Final = 1e6
-"""Pixels; a corner farther away than this is none that was fitted."""
+_MAX_BYTES: Final = 1 << 24
+_MAX_CORNER: Final = 1e6
+"""Pixels. No fit has a corner farther away."""
 
 Corners = tuple[float, float, float, float, float, float]
 
 
 class Overlay(msgspec.Struct, frozen=True, kw_only=True):
-    """The best-fitting triangle of each of N pictures.
+    """Best-fitting triangles of N images.
 
     Attributes:
-        of: `pixels_mark` of the pictures.
-        edge: how the pictures were taken to be drawn, see `core.evaluation.triangle_fit.raster.coverage`.
-        corners: x0, y0, x1, y1, x2, y2 in pixels of the picture; None where there was too little ink for a triangle.
-        soft_iou: overlap of picture and triangle over their union, 0 to 1; None likewise.
+        images_hash: `pixels_hash` of the images; ``of`` in the file.
+        edge: how the images are assumed to be drawn, see `core.evaluation.triangle_fit.raster.coverage`.
+        corners: x0, y0, x1, y1, x2, y2 in pixels; None for an image with too little ink for a triangle.
+        soft_iou: overlap of image and triangle over their union, 0 to 1; None likewise.
     """
 
-    of: str
+    images_hash: str = msgspec.field(name="of")
     edge: Literal["tent", "area"]
     corners: list[Corners | None]
     soft_iou: list[float | None]
 
 
-def pixels_mark(images: NDArray[np.uint8]) -> str:
-    """What names some pictures: a hash of their shape and pixels."""
-    mark = hashlib.sha256(str(images.shape).encode())
-    mark.update(np.ascontiguousarray(images).tobytes())
-    return mark.hexdigest()[:16]
+def pixels_hash(images: NDArray[np.uint8]) -> str:
+    """Hash the shape and the pixels of images."""
+    digest = hashlib.sha256(str(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def overlay_path(run: RunDirectory, epoch: int) -> Path:
-    """Where the triangles of a run's sheet of an epoch are kept."""
+    """Return the path of the overlay of a run's sheet of an epoch."""
     return run.path / FOLDER / f"epoch-{epoch:04d}.json"
 
 
 def write_overlay(path: Path, overlay: Overlay) -> None:
-    """Keep an overlay, replacing what was there; its folder must be there."""
+    """Write an overlay, replacing an older one. Its folder must exist."""
     atomic_write(path, msgspec.json.encode(overlay) + b"\n", fsync=False)
 
 
 def read_overlay(path: Path, images: NDArray[np.uint8]) -> Overlay | None:
-    """What was kept of these pictures; None when there is none, or it is of others or damaged."""
+    """Read the overlay of these images; None if it is missing, damaged, or of other images."""
     try:
         with open_regular(path) as file:
-            found = msgspec.json.decode(file.read(_LIMIT), type=Overlay)
+            found = msgspec.json.decode(file.read(_MAX_BYTES), type=Overlay)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    whole = len(found.corners) == len(found.soft_iou) == len(images) and found.of == pixels_mark(images)
-    near = all(abs(number) <= _FURTHEST for one in found.corners if one is not None for number in one)
-    shares = all(math.isfinite(one) and 0 <= one <= 1 for one in found.soft_iou if one is not None)
-    return found if whole and near and shares else None
+    is_complete = len(found.corners) == len(found.soft_iou) == len(images)
+    in_range = all(abs(number) <= _MAX_CORNER for one in found.corners if one is not None for number in one)
+    are_shares = all(math.isfinite(one) and 0 <= one <= 1 for one in found.soft_iou if one is not None)
+    matches = found.images_hash == pixels_hash(images)
+    return found if is_complete and in_range and are_shares and matches else None

@@ -1,4 +1,4 @@
-"""Which process is behind a run, and whether it still is."""
+"""Identities of processes, and detection of runs whose process has crashed or stalled."""
 
 import functools
 import os
@@ -15,21 +15,21 @@ import psutil
 
 from core.runs.status import State, Status
 
-HEARTBEAT_LIMIT: Final = 60.0
-"""Seconds without a heartbeat after which a run on another host is taken for crashed."""
-SILENCE_LIMIT: Final = 300.0
-"""Seconds without a heartbeat after which a live process is said to be silent: it may hang."""
+HEARTBEAT_TIMEOUT: Final = 60.0
+"""Seconds without a heartbeat after which a run on another host is considered crashed."""
+STALL_SECONDS: Final = 300.0
+"""Seconds without a heartbeat after which a live process is reported as possibly hanging."""
 
-_PROC: Final = Path("/proc/self/stat").exists()
+_HAS_PROC: Final = Path("/proc/self/stat").exists()
 _START_TOLERANCE: Final = 0.5
 
 
 @dataclass(frozen=True)
 class ProcessIdentity:
-    """A process, named so that neither a reused pid nor a reboot can be mistaken for it.
+    """Identity of a process that stays unique when a pid is reused or the host reboots.
 
-    `pid_started` is in seconds: since boot on Linux, where a step of the wall clock then cannot change it,
-    and since the epoch elsewhere. It is only ever compared for equality.
+    `pid_started` is in seconds: since boot on Linux, so that a step of the wall clock cannot change it, and since the
+    epoch elsewhere. It is only compared for equality.
     """
 
     host: str
@@ -39,39 +39,39 @@ class ProcessIdentity:
 
     @classmethod
     def current(cls) -> "ProcessIdentity":
-        """The process that asks."""
-        identity = cls.of_pid(os.getpid())
-        assert identity is not None  # the asking process exists
+        """Identify the current process."""
+        identity = cls.from_pid(os.getpid())
+        assert identity is not None  # the current process exists
         return identity
 
     @classmethod
-    def of_pid(cls, pid: int) -> "ProcessIdentity | None":
-        """The process of this host that has the pid now; None when there is none, or only a zombie."""
-        started = _started(pid)
+    def from_pid(cls, pid: int) -> "ProcessIdentity | None":
+        """Identify the process of this host that has the pid now; None if there is none, or only a zombie."""
+        started = _start_time(pid)
         return None if started is None else cls(host_name(), pid, started, boot_id())
 
     @classmethod
     def from_status(cls, status: Status) -> "ProcessIdentity":
-        """The process that a status names."""
+        """Take the identity that a status contains."""
         return cls(status.host, status.pid, status.pid_started, status.boot_id)
 
 
-def alive(identity: ProcessIdentity) -> bool | None:
-    """Whether the process runs; a zombie does not. None: it is on another host, so nobody here can tell."""
+def is_alive(identity: ProcessIdentity) -> bool | None:
+    """Return whether the process is running; a zombie is not. None for a process on another host, as it is unknown."""
     if identity.pid <= 0:
         return False
     if identity.host != host_name():
         return None
     if identity.boot_id != boot_id():
         return False
-    started = _started(identity.pid)
+    started = _start_time(identity.pid)
     if started is None:
-        return _hidden_from_us(identity.pid)
+        return _is_hidden(identity.pid)
     return abs(started - identity.pid_started) < _START_TOLERANCE
 
 
 def effective_state(status: Status, *, now: float) -> State:
-    """What a reader should believe: the written state, or CRASHED when the process behind it is gone.
+    """Return the written state, or CRASHED if the process of a live state is gone.
 
     Args:
         status: as read from `status.json`.
@@ -79,22 +79,22 @@ def effective_state(status: Status, *, now: float) -> State:
     """
     if not status.state.is_live:
         return status.state
-    lives = alive(ProcessIdentity.from_status(status))
-    if lives is None:
-        lives = now - status.heartbeat <= HEARTBEAT_LIMIT
-    return status.state if lives else State.CRASHED
+    is_running = is_alive(ProcessIdentity.from_status(status))
+    if is_running is None:
+        is_running = now - status.heartbeat <= HEARTBEAT_TIMEOUT
+    return status.state if is_running else State.CRASHED
 
 
 def stall_warning(status: Status, *, now: float) -> str:
-    """What to tell a person of a live run that has not shown a sign of life for long; empty if it has.
+    """Return a warning about a live run without a heartbeat for `STALL_SECONDS`; empty if there is no reason.
 
-    The run stays what it is: a suspended process, or one that waits for a slow disk, may go on.
+    The state does not change, because a process that is suspended or waits for a slow disk may continue.
 
     Args:
-        status: of a run whose effective state is live.
+        status: status of a run whose effective state is live.
         now: the wall clock, in seconds since the epoch.
     """
-    if not status.state.is_live or now - status.heartbeat <= SILENCE_LIMIT:
+    if not status.state.is_live or now - status.heartbeat <= STALL_SECONDS:
         return ""
     try:
         since = time.strftime("%Y-%m-%d %H:%M", time.localtime(status.heartbeat))
@@ -104,7 +104,7 @@ def stall_warning(status: Status, *, now: float) -> str:
 
 
 def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
-    """Send a signal to exactly this process; False when it is gone. Never hits a stranger who got its pid.
+    """Send a signal to exactly this process; False if it is gone. A process that reuses its pid is never signalled.
 
     Raises:
         PermissionError: it belongs to another user.
@@ -113,7 +113,7 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
         return False
     try:
         if not hasattr(os, "pidfd_open"):
-            if not alive(identity):
+            if not is_alive(identity):
                 return False
             os.kill(identity.pid, number)
             return True
@@ -121,8 +121,8 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     try:
-        # The handle pins the process: verified after it was opened, the pid cannot change hands any more.
-        if not alive(identity):
+        # The handle pins the process. Verified after opening, the pid can no longer be reused.
+        if not is_alive(identity):
             return False
         signal.pidfd_send_signal(handle, number)
         return True
@@ -134,13 +134,13 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
 
 @functools.cache
 def host_name() -> str:
-    """This machine's name, as runs record it."""
+    """Return this machine's name, as recorded in runs."""
     return socket.gethostname()
 
 
 @functools.cache
 def boot_id() -> str:
-    """A name for the time since this machine last started."""
+    """Return an identifier of the current boot of this machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -157,27 +157,26 @@ def _session_uuid() -> str:
         return ""
 
 
-def _started(pid: int) -> float | None:
-    """When the process began; None when it does not exist or is a zombie."""
+def _start_time(pid: int) -> float | None:
+    """Return the start time of a process; None if it does not exist or is a zombie."""
     if pid <= 0:
         return None
-    return _started_from_proc(pid) if _PROC else _started_from_psutil(pid)
+    return _start_time_from_proc(pid) if _HAS_PROC else _start_time_from_psutil(pid)
 
 
-def _started_from_proc(pid: int) -> float | None:
+def _start_time_from_proc(pid: int) -> float | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    fields = stat[
-        stat.rfind(b")") + 2 :
-    ].split()  # the name before may hold anything, spaces and brackets too
+    # The name before the last bracket may contain anything, including spaces and brackets.
+    fields = stat[stat.rfind(b")") + 2 :].split()
     if fields[0] in (b"Z", b"X", b"x"):
         return None
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def _started_from_psutil(pid: int) -> float | None:
+def _start_time_from_psutil(pid: int) -> float | None:
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
@@ -185,9 +184,9 @@ def _started_from_psutil(pid: int) -> float | None:
         return None
 
 
-def _hidden_from_us(pid: int) -> bool:
-    """Whether the process exists but /proc keeps it from us (hidepid), as it may with another user's run."""
-    if not _PROC or pid <= 0 or Path(f"/proc/{pid}").exists():
+def _is_hidden(pid: int) -> bool:
+    """Return whether the process exists but /proc hides it (hidepid), as it may for another user's run."""
+    if not _HAS_PROC or pid <= 0 or Path(f"/proc/{pid}").exists():
         return False
     try:
         os.kill(pid, 0)

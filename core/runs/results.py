@@ -1,13 +1,12 @@
-"""How good a run's samples are: the numbers that `core evaluate` measures, what they mean, and `evaluation.json`.
+"""Evaluations of a run's samples: the metrics, their meaning, and `evaluation.json`.
 
-Torch-free and quick to import, so that tables, figures and the dashboard can show them; `core.evaluation` measures
+Torch-free and quick to import, so that tables, figures and the dashboard can show them. `core.evaluation` computes
 them.
 """
 
 import contextlib
 import os
 import stat
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,41 +14,42 @@ from typing import Final, Literal
 import msgspec
 
 from core.errors import UserError
-from core.files.atomic import atomic_write, same_file, try_flock
+from core.files.atomic import atomic_write
+from core.files.locks import is_same_file, open_lock_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory
-from core.sampling_names import WITH_ETA, Clip, Spacing
+from core.sampling_names import SAMPLERS_WITH_ETA, Clip, Spacing
 from core.statistics.estimate import Estimate
 
 FORMAT_VERSION: Final = 1
 FILE_NAME: Final = "evaluation.json"
 SIZE_LIMIT: Final = 1 << 24
-"""Bytes; a judgement with all its curves has some tens of thousands."""
+"""Bytes. An evaluation with all its curves has some tens of thousands."""
 LOCK_WAIT: Final = 5.0
-"""Seconds to wait for another process that keeps a judgement of the same run, which takes it milliseconds."""
+"""Seconds to wait for another process that saves an evaluation of the same run, which takes milliseconds."""
 _LOCK_NAME: Final = ".evaluation.lock"
-_CLIPS_OF_OLD: Final[dict[bool, Clip]] = {False: "none", True: "static"}
+_LEGACY_CLIPS: Final[dict[bool, Clip]] = {False: "none", True: "static"}
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """One judgement of one checkpoint's samples.
+    """One evaluation of one checkpoint's samples.
 
     Attributes:
         created: ISO 8601, UTC.
-        epoch: epochs that the checkpoint had learnt; 0 where pictures from a file were judged.
+        epoch: epochs that the checkpoint was trained for; 0 for images from a file.
         step: steps likewise.
-        dataset: name of the data that the samples are measured against.
-        count: samples.
-        heldout: held-out pictures that they are measured against.
-        sampler: what drew the samples; empty for pictures from a file.
-        steps: network calls a sample.
-        eta: of ddim and dpm++.
-        spacing: which timesteps were visited.
-        clip: what was done to foreseen pictures; of files written when it was no more than yes or no, read as a word.
-        seed: of the noises.
-        metrics: by the names of `METRICS`; what could not be measured is missing.
-        real: the same of as many training pictures, judged as if they were samples: what perfect samples score.
-        curves: several numbers each, by name; `x` values are in the curve named ``NAME.x``.
+        dataset: name of the reference data.
+        count: number of samples.
+        heldout: number of held-out reference images.
+        sampler: sampler that drew the samples; empty for images from a file.
+        steps: network calls per sample.
+        eta: eta of ddim and dpm++.
+        spacing: spacing of the visited timesteps.
+        clip: thresholding of the predicted x0; a boolean in older files is converted when read.
+        seed: seed of the noise.
+        metrics: values by the names of `METRICS`; a metric that could not be measured is missing.
+        real: the same for as many training images, evaluated as if they were samples: the values of perfect samples.
+        curves: lists of values by name; the x values of a curve are in the curve named ``NAME.x``.
     """
 
     format_version: int = FORMAT_VERSION
@@ -71,25 +71,25 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def protocol(self) -> tuple[object, ...]:
-        """How samples were drawn and judged: numbers of runs alike in this can be compared."""
-        eta = self.eta if self.sampler in WITH_ETA else 0.0  # which no other sampler knows of
+        """Settings of sampling and evaluation. Metrics of runs are comparable if their protocols are equal."""
+        eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # other samplers ignore it
         return (self.count, self.heldout, self.sampler, self.steps, eta, self.spacing, self.clip)
 
     @property
     def settings(self) -> tuple[object, ...]:
-        """What decides the numbers: of two judgements alike in this, the later one is kept."""
+        """All settings that affect the metrics. Of two evaluations with equal settings the later one is kept."""
         return (self.step, self.dataset, self.seed, *self.protocol)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number means.
+    """Meaning of a metric.
 
     Attributes:
-        title: a short name for the head of a column.
-        better: which way is better; None where neither is.
-        text: one sentence.
-        share: whether it is a share from 0 to 1, fit for a percent sign.
+        title: short name for the header of a column.
+        better: the better direction; None if neither is.
+        text: description in one sentence.
+        share: True if it is a share from 0 to 1, which can be shown in percent.
     """
 
     title: str
@@ -109,7 +109,7 @@ METRICS: Final[dict[str, Metric]] = {
     "area_distance": Metric(
         "area TV",
         "lower",
-        "Total variation between the areas of samples and held-out pictures, in deciles.",
+        "Total variation between the areas of samples and held-out images, in deciles.",
         True,
     ),
     "near_empty": Metric("near empty", None, "Share of samples with under three pixels of ink.", True),
@@ -120,7 +120,7 @@ METRICS: Final[dict[str, Metric]] = {
     "grey_pass_rate": Metric(
         "grey pass",
         "higher",
-        "Share of samples no greyer, off the edges, than 95% of held-out pictures.",
+        "Share of samples no greyer, off the edges, than 95% of held-out images.",
         True,
     ),
     "haze": Metric("haze", "lower", "Mean grey of the background away from the triangle, from 0 to 1."),
@@ -146,27 +146,27 @@ METRICS: Final[dict[str, Metric]] = {
     "copy_z": Metric(
         "copying z",
         None,
-        "Below about -3: samples are closer to the training data than held-out pictures are.",
+        "Below about -3: samples are closer to the training data than held-out images are.",
     ),
     "copies": Metric(
         "copies",
         "lower",
-        "Share of samples three times nearer to one training picture than to the next; real pictures have some too.",
+        "Share of samples three times nearer to one training image than to the next; real images have some too.",
         True,
     ),
     "bits_per_dim": Metric(
-        "bits/dim", "lower", "The variational bound on held-out pictures, in bits a dimension."
+        "bits/dim", "lower", "The variational bound on held-out images, in bits per dimension."
     ),
-    "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the picture."),
+    "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the image."),
     "middle_bits": Metric("L_t-1", "lower", "The sum of its middle terms."),
     "decoder_bits": Metric("L_0", "lower", "Its decoder term."),
     "reconstruction_psnr": Metric(
-        "PSNR", "higher", "Of held-out pictures noised half way and denoised, in decibels."
+        "PSNR", "higher", "Of held-out images noised half way and denoised, in decibels."
     ),
     "reconstruction_iou": Metric("rec. IoU", "higher", "Overlap of the same with the originals.", True),
     "reconstruction_vertex": Metric("corners", "lower", "Error of their corners, in pixels."),
 }
-"""All numbers, the headline first."""
+"""All metrics, the headline metric first."""
 
 
 GROUPS: Final[dict[str, tuple[str, ...]]] = {
@@ -180,30 +180,30 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
     "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
 }
-"""The names of `METRICS` by what they tell of, in their order."""
+"""Names of `METRICS` by subject, in their order."""
 
 
 def read_evaluations(run: RunDirectory) -> list[Evaluation]:
-    """All judgements of a run, that made last at the end; none when nobody has judged it.
+    """Read all evaluations of a run, the latest last; empty if the run has not been evaluated.
 
     Raises:
-        UserError: the file is damaged, or of a newer version.
+        UserError: the file is damaged, or from a newer version.
     """
     path = run.path / FILE_NAME
     try:
-        there = path.stat()
-        if not stat.S_ISREG(there.st_mode) or there.st_size > SIZE_LIMIT:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > SIZE_LIMIT:
             raise UserError(
                 f"{path}: too large to be an evaluation, or no file; delete it and evaluate again"
             )
         data = path.read_bytes()
-        # Versions first: what a newer one wrote should not be taken for damaged.
+        # Versions first, so that a file of a newer version is not reported as damaged.
         versions = [one.format_version for one in msgspec.json.decode(data, type=list[_Versioned])]
         if newer := [version for version in versions if version > FORMAT_VERSION]:
             raise UserError(
                 f"{path}: made by a newer ddpm-tui (format {newer[0]}, this one reads {FORMAT_VERSION}): upgrade"
             )
-        return [_printable(one) for one in msgspec.json.decode(data, type=list[Evaluation])]
+        return [_sanitized(one) for one in msgspec.json.decode(data, type=list[Evaluation])]
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -213,7 +213,7 @@ def read_evaluations(run: RunDirectory) -> list[Evaluation]:
 
 
 def latest_evaluation(run: RunDirectory) -> Evaluation | None:
-    """The judgement made last; None when nobody has judged the run.
+    """Read the latest evaluation; None if the run has not been evaluated.
 
     Raises:
         UserError: see `read_evaluations`.
@@ -223,21 +223,21 @@ def latest_evaluation(run: RunDirectory) -> Evaluation | None:
 
 
 def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = LOCK_WAIT) -> Evaluation:
-    """Keep a judgement with its run.
+    """Save an evaluation with its run.
 
-    One of the same settings is replaced; what it had measured and the new one did not, stays. The oldest are
-    forgotten where the file would become larger than `SIZE_LIMIT`.
+    An evaluation with the same settings is replaced, but metrics that only the older one has are kept. The oldest
+    evaluations are dropped if the file would become larger than `SIZE_LIMIT`.
 
     Args:
         run: the run; it may be training.
-        evaluation: what was found.
-        wait: seconds to try again for, when another process is just keeping one.
+        evaluation: the evaluation to save.
+        wait: seconds to retry for while another process saves an evaluation.
 
     Returns:
-        The judgement as kept.
+        The evaluation as saved.
 
     Raises:
-        UserError: the run cannot be written or is gone, another process is just writing, or its file is damaged.
+        UserError: the run was removed or cannot be written, another process is writing, or the file is damaged.
     """
     try:
         with _lock(run, wait) as handle:
@@ -254,12 +254,12 @@ def add_evaluation(run: RunDirectory, evaluation: Evaluation, *, wait: float = L
             lines = [msgspec.json.encode(one) for one in (*kept, evaluation)]
             while len(lines) > 1 and sum(map(len, lines)) + len(lines) + 2 > SIZE_LIMIT:
                 del lines[0]
-            if not same_file(handle, run.path / _LOCK_NAME):
+            if not is_same_file(handle, run.path / _LOCK_NAME):
                 raise UserError(f"{sanitize(run.id)}: the run was removed meanwhile")
             atomic_write(run.path / FILE_NAME, b"[" + b",\n".join(lines) + b"]\n")
     except OSError as error:
         raise UserError(
-            f"{run.path}: the evaluation cannot be kept there ({error.strerror or error})"
+            f"{run.path}: the evaluation cannot be saved there ({error.strerror or error})"
         ) from error
     return evaluation
 
@@ -268,29 +268,24 @@ class _Versioned(msgspec.Struct):
     format_version: int = FORMAT_VERSION
 
 
-def _printable(evaluation: Evaluation) -> Evaluation:
-    """The same with names that a terminal can be given: whoever wrote the file is not trusted."""
+def _sanitized(evaluation: Evaluation) -> Evaluation:
+    """Sanitize the texts of an evaluation, because its file is not trusted, and convert a legacy clip."""
     return msgspec.structs.replace(
         evaluation,
         created=sanitize(evaluation.created),
         dataset=sanitize(evaluation.dataset),
         sampler=sanitize(evaluation.sampler),
-        clip=evaluation.clip if isinstance(evaluation.clip, str) else _CLIPS_OF_OLD[evaluation.clip],
+        clip=evaluation.clip if isinstance(evaluation.clip, str) else _LEGACY_CLIPS[evaluation.clip],
     )
 
 
 @contextlib.contextmanager
 def _lock(run: RunDirectory, wait: float) -> Iterator[int]:
-    """Not the run's own lock: a run may be judged while it trains."""
-    handle = os.open(run.path / _LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    """Lock the evaluations. This is not the lock of the run, because a run can be evaluated while it trains."""
+    handle = open_lock_file(run.path / _LOCK_NAME)
     try:
-        deadline = time.monotonic() + wait
-        while not try_flock(handle):
-            if time.monotonic() >= deadline:
-                raise UserError(
-                    f"{sanitize(run.id)}: another process is just keeping its evaluation; try again"
-                )
-            time.sleep(0.01)
+        if not try_flock(handle, wait=wait):
+            raise UserError(f"{sanitize(run.id)}: another process is saving its evaluation; try again")
         yield handle
     finally:
         os.close(handle)

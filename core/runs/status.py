@@ -1,4 +1,4 @@
-"""What a run says of itself (`status.json`), and what a reader makes of it."""
+"""State and status of a run (`status.json`)."""
 
 from enum import StrEnum
 from typing import Final
@@ -9,7 +9,7 @@ FORMAT_VERSION: Final = 1
 
 
 class State(StrEnum):
-    """Where a run stands. All but CRASHED are written by the run; CRASHED is inferred by the reader."""
+    """State of a run. All states but CRASHED are written by the run; CRASHED is inferred by the reader."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -22,23 +22,22 @@ class State(StrEnum):
 
     @property
     def is_live(self) -> bool:
-        """Whether a process should be behind it."""
+        """True if a process should be running."""
         return self in (State.STARTING, State.RUNNING, State.STOPPING)
 
     @property
     def is_ended(self) -> bool:
-        """Whether nothing more happens unless somebody resumes it."""
+        """True if nothing more happens unless the run is resumed."""
         return self in (State.STOPPED, State.FINISHED, State.FAILED, State.CRASHED)
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One `status.json`, replaced as a whole by the run's one writer.
+    """A run's `status.json`, which its only writer replaces as a whole.
 
-    `host`, `pid`, `pid_started` and `boot_id` together name a process beyond doubt; `RunDirectory.claim`
-    fills them in from `ProcessIdentity.current`. `elapsed` counts seconds of training over all attempts;
-    `threads` of a queued run are those that it had before, and shall have again, on a CPU.
-    `heartbeat` is the wall clock of the last write; `images_per_second` is over the last few seconds of
-    training.
+    `host`, `pid`, `pid_started` and `boot_id` together identify a process uniquely; `RunDirectory.claim` takes them
+    from `ProcessIdentity.current`. `elapsed` counts seconds of training over all attempts. `threads` of a queued run
+    is the number that it had before, and gets again on a CPU. `heartbeat` is the wall clock of the last write.
+    `images_per_second` is measured over the last few seconds of training.
     """
 
     format_version: int = FORMAT_VERSION
@@ -58,6 +57,6 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     device: str = ""
     threads: int = 0
     message: str = ""
-    """What the run is doing, in a few words, while it is starting (making data, compiling...)."""
+    """Current work of a run that is starting, in a few words (making data, compiling...)."""
     error: str = ""
-    """Why it failed, in one line."""
+    """Reason of the failure, in one line."""

@@ -1,4 +1,4 @@
-"""All runs of one folder: found, read and, where they cannot be read, explained."""
+"""Store of all runs in a folder: finds them, reads them, and reports those that cannot be read."""
 
 import os
 import re
@@ -10,6 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.process import effective_state, stall_warning
 from core.runs.status import State, Status
@@ -21,46 +22,46 @@ _STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """A run as a reader sees it at one moment; `state` is the effective one, with CRASHED inferred."""
+    """Snapshot of a run. `state` is the effective state, with CRASHED inferred."""
 
     directory: RunDirectory
     file: RunFile
     status: Status
     state: State
     warning: str = ""
-    """What a person should know of a live run, for example that it may hang."""
+    """Warning about a live run, for example that it may hang."""
 
     @property
     def id(self) -> str:
-        """The run's name, fit to print."""
+        """The run's name, sanitized."""
         return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
 class RunProblem:
-    """A folder that should be a run and cannot be read; `text` says why, in one line fit to print."""
+    """A folder that should be a run but cannot be read; `text` is the reason, in one sanitized line."""
 
     directory: RunDirectory
     text: str
 
     @property
     def id(self) -> str:
-        """The folder's name, fit to print."""
+        """The folder's name, sanitized."""
         return sanitize(self.directory.id)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """All runs at one moment, oldest first, and what could not be read."""
+    """Snapshot of all runs, oldest first, and of the folders that could not be read."""
 
     infos: tuple[RunInfo, ...]
     problems: tuple[RunProblem, ...]
 
 
 class RunStore:
-    """A folder of runs. Files are read again only when they changed, so looking often costs two stats a run.
+    """A folder of runs. Only changed files are read again, so a frequent scan costs two stats per run.
 
-    Not for several threads at once; each reader has its own.
+    Not thread-safe: each reader has its own store.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -70,30 +71,30 @@ class RunStore:
         self._statuses: _Cache[Status] = _Cache()
 
     def runs(self) -> list[RunDirectory]:
-        """All runs, readable or not, newest last; other folders are passed over."""
-        stamped = [(self._created(run), run.id, run) for run in self.listed()]
+        """List all runs, readable or not, newest last. Other folders are skipped."""
+        stamped = [(self._created_at(run), run.id, run) for run in self.runs_by_name()]
         return [run for *_, run in sorted(stamped, key=lambda entry: entry[:2])]
 
-    def listed(self) -> list[RunDirectory]:
-        """All runs, readable or not, in the order of their names, which usually is that of time; reads none."""
+    def runs_by_name(self) -> list[RunDirectory]:
+        """List all runs, readable or not, by name, which usually is the order of creation. Reads no run."""
         try:
             with os.scandir(self.root) as entries:
                 names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
         except OSError:
             names = []
         found = [self._known.get(name) or RunDirectory(self.root / name) for name in names]
-        runs = [run for run in found if _looks_like_a_run(run)]
+        runs = [run for run in found if _is_run(run)]
         self._known = {run.id: run for run in runs}
-        self._files.keep(run.run_file for run in runs)
-        self._statuses.keep(run.status_file for run in runs)
+        self._files.retain(run.run_file for run in runs)
+        self._statuses.retain(run.status_file for run in runs)
         return runs
 
     def info(self, run: RunDirectory, *, now: float | None = None) -> RunInfo:
-        """One run, read now.
+        """Read one run.
 
         Args:
             run: the run.
-            now: the wall clock; the system's unless given.
+            now: wall clock, in seconds since the epoch; the current time unless given.
 
         Raises:
             UserError: it cannot be read.
@@ -103,37 +104,37 @@ class RunStore:
         status = self._statuses.get(run.status_file, run.read_status)
         state = effective_state(status, now=now)
         if state is State.CRASHED and status.state is not State.CRASHED:
-            # It may have written its last word and left between our two looks, and so fast that time, inode
-            # and size came out the same.
+            # The process may have written its last status and ended between the two checks, and so fast that time,
+            # inode and size stayed the same.
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
             state = effective_state(status, now=now)
         return RunInfo(run, file, status, state, stall_warning(status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:
-        """All runs, read now, oldest first; those that cannot be read are reported, not raised."""
+        """Read all runs, oldest first. Runs that cannot be read are reported, not raised."""
         infos: list[RunInfo] = []
         problems: list[RunProblem] = []
         for run in self.runs():
             try:
                 infos.append(self.info(run, now=now))
             except UserError as error:
-                if run.path.exists():  # else it was removed meanwhile
+                if run.path.exists():  # otherwise it was removed meanwhile
                     problems.append(RunProblem(run, sanitize(str(error))))
         return Scan(tuple(infos), tuple(problems))
 
     def infos(self, *, now: float | None = None) -> list[RunInfo]:
-        """All readable runs, oldest first."""
+        """Read all readable runs, oldest first."""
         return list(self.scan(now=now).infos)
 
     def find(self, selector: str) -> RunDirectory:
-        """The run that a person means.
+        """Find the run that a selector names.
 
         Args:
             selector: an id, ``latest``, the path of a run's folder, or the beginning of exactly one id.
 
         Raises:
-            UserError: none or several match; the message names them.
+            UserError: no run or several runs match; the message names them.
         """
         runs = self.runs()
         for run in runs:
@@ -141,21 +142,21 @@ class RunStore:
                 return run
         if selector == "latest" and runs:
             return runs[-1]
-        if selector and _looks_like_a_run(given := RunDirectory(os.path.abspath(selector))):
+        if selector and _is_run(given := RunDirectory(os.path.abspath(selector))):
             return given
         if not runs:
             raise UserError(f"{self.root}: there are no runs here; start one with core train, or give --runs")
         matches = [run for run in runs if selector and run.id.startswith(selector)]
         if len(matches) == 1:
             return matches[0]
-        some = ", ".join(sanitize(run.id) for run in (matches or runs)[-5:])
+        names = ", ".join(sanitize(run.id) for run in (matches or runs)[-5:])
         if matches:
             raise UserError(
-                f"{sanitize(selector)}: matches {len(matches)} runs ({some}); give more of the name"
+                f"{sanitize(selector)}: matches {len(matches)} runs ({names}); give more of the name"
             )
-        raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {some}")
+        raise UserError(f"{sanitize(selector)}: no run in {self.root} has this name; the newest are {names}")
 
-    def _created(self, run: RunDirectory) -> str:
+    def _created_at(self, run: RunDirectory) -> str:
         try:
             return self._files.get(run.run_file, run.read).created
         except UserError:
@@ -164,35 +165,33 @@ class RunStore:
 
 
 class _Cache(Generic[T]):
-    """What was read from files, kept until a file's time, inode or size is another."""
+    """Cache of values read from files, valid until the signature of a file changes."""
 
     def __init__(self) -> None:
-        self._kept: dict[Path, tuple[tuple[int, int, int], T | UserError]] = {}
+        self._entries: dict[Path, tuple[FileSignature, T | UserError]] = {}
 
     def get(self, path: Path, read: Callable[[], T]) -> T:
-        """What `read` made of the file when it last changed, be it an error."""
-        try:
-            found = os.stat(path)
-        except OSError:
-            self._kept.pop(path, None)
+        """Return the value, or raise the error, of `read` for the current content of the file."""
+        current = signature(path)
+        if current is None:
+            self._entries.pop(path, None)
             return read()
-        signature = (found.st_mtime_ns, found.st_ino, found.st_size)
-        kept = self._kept.get(path)
-        if kept is None or kept[0] != signature:
-            kept = self._kept[path] = (signature, _value_or_error(read))
-        if isinstance(kept[1], UserError):
-            raise UserError(str(kept[1]))
-        return kept[1]
+        entry = self._entries.get(path)
+        if entry is None or entry[0] != current:
+            entry = self._entries[path] = (current, _value_or_error(read))
+        if isinstance(entry[1], UserError):
+            raise UserError(str(entry[1]))
+        return entry[1]
 
     def forget(self, path: Path) -> None:
-        """Read the file again the next time, whatever its looks."""
-        self._kept.pop(path, None)
+        """Drop a file, so that it is read again even if its signature is the same."""
+        self._entries.pop(path, None)
 
-    def keep(self, paths: Iterable[Path]) -> None:
-        """Forget all other files."""
-        wanted = set(paths)
-        for path in [path for path in self._kept if path not in wanted]:
-            del self._kept[path]
+    def retain(self, paths: Iterable[Path]) -> None:
+        """Drop all other files."""
+        kept = set(paths)
+        for path in [path for path in self._entries if path not in kept]:
+            del self._entries[path]
 
 
 def _value_or_error(read: Callable[[], T]) -> T | UserError:
@@ -202,5 +201,5 @@ def _value_or_error(read: Callable[[], T]) -> T | UserError:
         return error
 
 
-def _looks_like_a_run(run: RunDirectory) -> bool:
+def _is_run(run: RunDirectory) -> bool:
     return os.path.exists(run.run_file) or os.path.exists(run.status_file)

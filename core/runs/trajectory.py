@@ -1,11 +1,11 @@
-"""The whole way from noise to picture, computed on request and kept with its run.
+"""Trajectories: all states from noise to image, computed on request and saved with their run.
 
-``trajectories/ddim-50.safetensors`` holds every state x_t of some starting noises, and beside each the picture
-that the network foresaw there; ``ddim-50.json`` says how far its making is, and goes when it is done. Both are
-replaced as a whole. Neither torch nor safetensors is needed to read a state, and one state at a time is read,
-because the whole may be a hundred times larger than what is looked at.
+``trajectories/ddim-50.safetensors`` contains every state x_t of N samples, and the x0 that the network predicted at
+each. ``ddim-50.json`` is the progress of the computation, and is deleted at its end. Both are replaced as a whole.
+Reading needs neither torch nor safetensors. States are read one at a time, because a whole trajectory may be a hundred
+times larger than the state that is shown.
 
-Letters of shapes: S states, N starting noises, H rows and W columns of pixels; a trailing 3 is colour.
+Letters of shapes: S states, N samples, H rows and W columns of pixels; a trailing 3 is colour.
 """
 
 import json
@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
-from core.files.atomic import atomic_write
-from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
-from core.runs.process import ProcessIdentity, alive
+from core.runs.progress import Progress as Progress
+from core.runs.progress import read_progress, write_progress
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps
 
@@ -35,46 +34,36 @@ Pixels = NDArray[np.uint8]
 FOLDER: Final = "trajectories"
 HEADER_LIMIT: Final = 1 << 20
 STATE_LIMIT: Final = 1 << 26
-"""Bytes of one state; more is none of ours."""
-_PROGRESS_LIMIT: Final = 1 << 16
+"""Bytes of one state. A larger one was not written by this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrajectorySpec:
-    """How to get from noise to picture: the sampler, and how often it calls the network."""
+    """The sampler of a trajectory, and its number of network calls."""
 
     sampler: str
     steps: int
 
     def path(self, run: RunDirectory) -> Path:
-        """Where a run keeps this walk."""
+        """Return the path of this trajectory of a run."""
         return run.path / FOLDER / f"{self.sampler}-{self.steps}.safetensors"
 
     def progress_path(self, run: RunDirectory) -> Path:
-        """Where it is said how far the making of it is."""
+        """Return the path of the progress of its computation."""
         return self.path(run).with_suffix(".json")
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a walk is: `done` of `total` calls of the network, or why there will be no more of them."""
-
-    identity: ProcessIdentity
-    done: int = 0
-    total: int
-    error: str = ""
-
-
 class Trajectory:
-    """A walk that was kept: open as long as it is looked at, also when its file is replaced meanwhile.
+    """A saved trajectory. Its file stays open, so it can be read after the file was replaced.
 
     Attributes:
-        epoch: epochs that the network had learnt.
-        timesteps: the noise level t of each state, from T down to 0, the finished picture; [S].
+        epoch: epochs that the network was trained for.
+        timesteps: noise level t of each state, from T down to 0, the final image; [S].
         shape: [N, H, W] or [N, H, W, 3].
 
     Raises:
-        FileNotFoundError: there is none.
-        UserError: the file is damaged, or of something else.
+        FileNotFoundError: the file does not exist.
+        UserError: the file is damaged, or is not a trajectory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,18 +104,18 @@ class Trajectory:
             raise self._damaged()
 
     def xt(self, index: int) -> Pixels:
-        """A state, uint8 [N, H, W] or [N, H, W, 3]."""
+        """Read a state, uint8 [N, H, W] or [N, H, W, 3]."""
         return self._read(self._starts[0], index)
 
     def x0(self, index: int) -> Pixels:
-        """The picture that the network foresaw at this state, like it; the last state is the picture itself."""
+        """Read the x0 predicted at a state, in the same shape. That of the last state is the final image."""
         return self._read(self._starts[1], index)
 
     def _read(self, start: int, index: int) -> Pixels:
-        """One state.
+        """Read one state.
 
         Raises:
-            UserError: it cannot be read any more.
+            UserError: it can no longer be read.
         """
         if not 0 <= index < len(self.timesteps):
             raise IndexError(f"expected a state from 0 to {len(self.timesteps) - 1}, got {index}")
@@ -139,7 +128,7 @@ class Trajectory:
         return np.frombuffer(data, dtype=np.uint8).reshape(self.shape)
 
     def _header(self) -> tuple[dict[str, Any], int]:
-        """The header of the safetensors format, and where the data begin."""
+        """Read the header of the safetensors format, and the offset of the data."""
         length = int.from_bytes(os.pread(self._handle, 8, 0), "little")
         if not 2 <= length <= HEADER_LIMIT:
             raise self._damaged()
@@ -149,44 +138,36 @@ class Trajectory:
         return UserError(f"{self._path}: not a trajectory; delete it and compute it again")
 
 
-def write_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
-    """Say how far a walk is; nothing is said where the run is gone."""
+def write_trajectory_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
+    """Write the progress of a trajectory; do nothing if the run was removed."""
     if run.run_file.exists():
         spec.path(run).parent.mkdir(exist_ok=True)
-        atomic_write(spec.progress_path(run), msgspec.json.encode(progress) + b"\n", fsync=False)
+        write_progress(spec.progress_path(run), progress)
 
 
-def clear_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
-    """The walk is done."""
+def clear_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> None:
+    """Delete the progress of a trajectory, because it is complete."""
     spec.progress_path(run).unlink(missing_ok=True)
 
 
-def read_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
-    """How far a walk is that is being made, or why it could not be; None when nobody makes it."""
-    try:
-        with open_regular(spec.progress_path(run)) as file:
-            found = msgspec.json.decode(file.read(_PROGRESS_LIMIT), type=Progress)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    error = sanitize(found.error)
-    if not error and alive(found.identity) is False:
-        error = "its process is gone"
-    return msgspec.structs.replace(found, error=error)
+def read_trajectory_progress(run: RunDirectory, spec: TrajectorySpec) -> Progress | None:
+    """Read the progress of a trajectory, or its error; None if the trajectory is not being computed."""
+    return read_progress(spec.progress_path(run), Progress)
 
 
-def visited_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
-    """The noise level t of each state of a run's walk, from T down to 0; [steps + 1].
+def state_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
+    """Compute the noise level t of each state of a run's trajectory, from T down to 0; [steps + 1].
 
     >>> from core.config import RunConfig
-    >>> visited_timesteps(RunConfig(), 5)
+    >>> state_timesteps(RunConfig(), 5)
     [1000, 800, 600, 400, 200, 0]
 
     Args:
-        config: the run's, whose spacing it is.
-        steps: network calls; None takes the run's own number.
+        config: configuration of the run, which has the spacing.
+        steps: network calls; None takes the number of the run.
 
     Raises:
-        UserError: more steps than the schedule has, or a schedule that cannot be made.
+        UserError: more steps than the schedule has, or an invalid schedule.
     """
     spacing, timesteps = config.sample.spacing, config.schedule.timesteps
     log_snr = (

@@ -1,6 +1,6 @@
-"""Density and coverage: how samples lie in the neighbourhoods of real pictures.
+"""Density and coverage of samples in the neighbourhoods of real images.
 
-Letters of shapes: N samples, R real pictures, D numbers of a picture, k neighbours.
+Letters of shapes: N samples, R real images, D numbers of an image, k neighbours.
 """
 
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
-from core.statistics.intervals import proportion
-from core.statistics.nearest import Rows, parts, squared_distances
-from core.statistics.two_sample import jackknife
+from core.statistics.intervals import nonnegative, proportion
+from core.statistics.nearest import Rows, row_chunks, squared_distances
+from core.statistics.two_sample import jackknife_interval
 
 Counts = NDArray[np.int64]
 
@@ -21,19 +21,18 @@ NEIGHBOURS: Final = 5
 
 
 def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) -> tuple[Estimate, Estimate]:
-    """How densely samples lie around real pictures, and how many of these have one near at all.
+    """Estimate the density of samples around real images, and the share of real images with a sample nearby.
 
-    A real picture's neighbourhood is the ball that ends at its k-th nearest real one. Were samples distributed as
-    the real pictures, density would be 1 on average; coverage 1 - 2^-k, nearly, for as many samples as real
-    pictures.
+    A real image's neighbourhood is the ball up to its k-th nearest real image. If samples are distributed as the real
+    images, density is 1 on average. Coverage then is nearly 1 - 2^-k for as many samples as real images.
 
-    Resampling with replacement would make twins, at no distance from each other, so intervals come from the
-    delete-one jackknife over samples and real pictures. Without a real picture, the balls that ended at it or
-    had it inside end at the next one. The interval of coverage is never shorter than Wilson's for a share of R.
+    Resampling with replacement would make twins at distance 0, so intervals come from the delete-one jackknife over
+    samples and real images. When a real image is left out, the balls that ended at it or contained it grow to the next
+    one. The interval of coverage is never shorter than Wilson's for a share of R.
 
     Args:
         samples: [N, D].
-        real: [R, D], no two of them alike: the ball of k + 1 twins is empty. Dither pictures of few levels.
+        real: [R, D], no two alike, because the ball of k + 1 twins is empty; dither images of few levels.
         neighbours: k.
 
     Returns:
@@ -45,30 +44,31 @@ def density_coverage(samples: Rows, real: Rows, neighbours: int = NEIGHBOURS) ->
     if not len(samples) or len(real) < neighbours + 2:
         return Estimate(None), Estimate(None)
     centre = real.mean(0)
-    near = _neighbours(real - centre, neighbours + 1)
-    balls = _fill(samples - centre, real - centre, near.squares[:, -2:])
-    grown = near.order[:, :-1]
+    nearest = _nearest_neighbours(real - centre, neighbours + 1)
+    balls = _count_samples(samples - centre, real - centre, nearest.squares[:, -2:])
+    contained = nearest.indices[:, :-1]
 
-    held = balls.inside.sum()
-    density = jackknife(
-        float(held / (neighbours * len(samples))),
-        (held - balls.around) / (neighbours * max(1, len(samples) - 1)),
-        _without_each(balls.inside, balls.inside_next, grown) / (neighbours * len(samples)),
+    total = balls.inside.sum()
+    density = jackknife_interval(
+        float(total / (neighbours * len(samples))),
+        (total - balls.containing) / (neighbours * max(1, len(samples) - 1)),
+        _leave_one_out_sums(balls.inside, balls.inside_next, contained) / (neighbours * len(samples)),
     )
     covered, covered_next = balls.inside > 0, balls.inside_next > 0
-    alone = np.bincount(balls.tenant[balls.inside == 1], minlength=len(samples))
-    coverage = jackknife(
+    sole = np.bincount(balls.member[balls.inside == 1], minlength=len(samples))
+    coverage = jackknife_interval(
         float(covered.mean()),
-        (covered.sum() - alone) / len(real),
-        _without_each(covered.astype(np.int64), covered_next.astype(np.int64), grown) / (len(real) - 1),
+        (covered.sum() - sole) / len(real),
+        _leave_one_out_sums(covered.astype(np.int64), covered_next.astype(np.int64), contained)
+        / (len(real) - 1),
     )
-    return _not_below_0(density), _no_shorter(coverage, proportion(int(covered.sum()), len(real)))
+    return nonnegative(density), _union(coverage, proportion(int(covered.sum()), len(real)))
 
 
 @dataclass(frozen=True)
-class _Near:
-    order: Counts
-    """The nearest others of each real picture [R, k + 1], nearest first."""
+class _Neighbours:
+    indices: Counts
+    """Indices of the nearest other real images of each real image [R, k + 1], nearest first."""
     squares: NDArray[np.float32]
     """Their squared distances."""
 
@@ -78,56 +78,60 @@ class _Balls:
     inside: Counts
     """Samples in each ball [R]."""
     inside_next: Counts
-    """Samples in each ball, were it to end at the next neighbour [R]."""
-    tenant: Counts
+    """Samples in each ball if it grows to the next neighbour [R]."""
+    member: Counts
     """A sample in each ball [R]; 0 where there is none."""
-    around: Counts
-    """Balls around each sample [N]."""
+    containing: Counts
+    """Balls that contain each sample [N]."""
 
 
-def _neighbours(real: Rows, count: int) -> _Near:
-    order = np.empty((len(real), count), np.int64)
-    squares = np.empty(order.shape, np.float32)
-    for part in parts(len(real), len(real)):
+def _nearest_neighbours(real: Rows, count: int) -> _Neighbours:
+    indices = np.empty((len(real), count), np.int64)
+    squares = np.empty(indices.shape, np.float32)
+    for part in row_chunks(len(real), len(real)):
         between = squared_distances(real[part], real)
         between[np.arange(len(between)), np.arange(len(real))[part]] = np.inf
         closest = np.argpartition(between, count - 1, axis=1)[:, :count]
         reach = np.take_along_axis(between, closest, 1)
         ranks = np.argsort(reach, axis=1)
-        order[part] = np.take_along_axis(closest, ranks, 1)
+        indices[part] = np.take_along_axis(closest, ranks, 1)
         squares[part] = np.take_along_axis(reach, ranks, 1)
-    return _Near(order, squares)
+    return _Neighbours(indices, squares)
 
 
-def _fill(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
-    inside, inside_next, tenant = (np.zeros(len(real), np.int64) for _ in range(3))
-    around = np.empty(len(samples), np.int64)
-    for part in parts(len(samples), len(real)):
+def _count_samples(samples: Rows, real: Rows, reach: NDArray[np.float32]) -> _Balls:
+    inside, inside_next, member = (np.zeros(len(real), np.int64) for _ in range(3))
+    containing = np.empty(len(samples), np.int64)
+    for part in row_chunks(len(samples), len(real)):
         squares = squared_distances(samples[part], real)
         within = squares < reach[:, 0]
         inside += within.sum(0)
         inside_next += (squares < reach[:, 1]).sum(0)
-        around[part] = within.sum(1)
-        seen = within.any(0)
-        tenant[seen] = part.start + within[:, seen].argmax(0)
-    return _Balls(inside, inside_next, tenant, around)
+        containing[part] = within.sum(1)
+        occupied = within.any(0)
+        member[occupied] = part.start + within[:, occupied].argmax(0)
+    return _Balls(inside, inside_next, member, containing)
 
 
-def _without_each(now: Counts, then: Counts, grown: Counts) -> NDArray[np.float64]:
-    """Sums over all balls but that of one real picture [R], when balls that had it inside have grown."""
-    gained = np.bincount(grown.ravel(), np.repeat(then - now, grown.shape[1]), minlength=len(now))
-    kept = np.full(len(now), now.sum()) - now
+def _leave_one_out_sums(counts: Counts, grown_counts: Counts, contained: Counts) -> NDArray[np.float64]:
+    """Sum over all balls but that of one real image, with the balls that contained this image grown, for each image.
+
+    Args:
+        counts: [R], for each ball.
+        grown_counts: [R], for each ball if it grows to the next neighbour.
+        contained: [R, k], indices of the other real images in each ball.
+
+    Returns:
+        [R].
+    """
+    changes = np.repeat(grown_counts - counts, contained.shape[1])
+    gained = np.bincount(contained.ravel(), changes, minlength=len(counts))
+    kept = np.full(len(counts), counts.sum()) - counts
     return np.add(kept, gained, dtype=np.float64)
 
 
-def _not_below_0(estimate: Estimate) -> Estimate:
-    return (
-        estimate if estimate.low is None else Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
-    )
-
-
-def _no_shorter(estimate: Estimate, other: Estimate) -> Estimate:
-    """With the lower of the two lower and the higher of the two upper bounds, which are shares."""
+def _union(estimate: Estimate, other: Estimate) -> Estimate:
+    """Widen an interval to contain another; the bounds are shares."""
     lows = [bound for bound in (estimate.low, other.low) if bound is not None]
     highs = [bound for bound in (estimate.high, other.high) if bound is not None]
     return Estimate(estimate.value, max(0.0, min(lows)), min(1.0, max(highs)))

@@ -1,4 +1,4 @@
-"""Estimate with its interval."""
+"""Measured value with its interval."""
 
 import msgspec
 

@@ -1,6 +1,6 @@
-"""Distances between pictures as rows of numbers, and the nearest ones by brute force.
+"""Distances between images as rows of numbers, and nearest neighbours by brute force.
 
-Letters of shapes: N pictures, R pictures that they are compared with, D = C H W numbers of a picture.
+Letters of shapes: N images, R reference images, D = C H W numbers of an image.
 """
 
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ from core.errors import UserError
 Rows = NDArray[np.float32]
 
 LEVELS: Final = 255
-_CHUNK_NUMBERS: Final = 1 << 22
+_CHUNK_SIZE: Final = 1 << 22
 _SHORTLIST: Final = 8
 
 
 def as_rows(images: NDArray[Any]) -> Rows:
-    """Pictures as rows of numbers, rounded to the 256 grey levels that data have on disk.
+    """Flatten images to rows of numbers, rounded to the 256 grey levels that data have on disk.
 
-    Without the rounding, a sample that shows as blank would differ from each blank picture of the data, and the
-    ties between them, which rank statistics must see, would be lost.
+    Without the rounding, a sample that is displayed as blank would differ from each blank image of the data. Rank
+    statistics would then miss the ties between them.
 
     Args:
-        pictures: [N, C, H, W]; floats in [0, 1], or uint8.
+        images: [N, C, H, W]; floats in [0, 1], or uint8.
 
     Returns:
         [N, D] in [0, 1].
@@ -34,15 +34,13 @@ def as_rows(images: NDArray[Any]) -> Rows:
         UserError: another number of axes, or numbers outside [0, 1].
     """
     if images.ndim != 4:
-        raise UserError(f"expected pictures [N, C, H, W], got an array {list(images.shape)}")
+        raise UserError(f"expected images [N, C, H, W], got an array {list(images.shape)}")
     rows = images.reshape(len(images), int(np.prod(images.shape[1:])))
     if rows.dtype == np.uint8:
         return rows.astype(np.float32) / np.float32(LEVELS)
-    # A comparison with NaN is false.
+    # NaN is refused too, because a comparison with NaN is false.
     if not ((rows >= 0) & (rows <= 1)).all():
-        raise UserError(
-            "expected pictures of numbers from 0 to 1, got others, or NaN: clip them, or use uint8"
-        )
+        raise UserError("expected images of numbers from 0 to 1, got others, or NaN: clip them, or use uint8")
     levels = rows.astype(np.float32) * np.float32(LEVELS)
     np.round(levels, out=levels)
     levels /= np.float32(LEVELS)
@@ -50,33 +48,33 @@ def as_rows(images: NDArray[Any]) -> Rows:
 
 
 def squared_distances(rows: NDArray[np.floating], others: NDArray[np.floating]) -> NDArray[Any]:
-    """All squared Euclidean distances [N, R] by one product of matrices, never below 0.
+    """Compute all squared Euclidean distances [N, R] by one matrix product, never below 0.
 
-    Take off what both have in common first: the error grows with the square of the norms.
+    Subtract a common centre first, because the error grows with the square of the norms.
     """
-    found = rows @ others.T
-    found *= -2
-    found += np.einsum("nd,nd->n", rows, rows)[:, None]
-    found += np.einsum("rd,rd->r", others, others)
-    return np.maximum(found, 0, out=found)
+    squares = rows @ others.T
+    squares *= -2
+    squares += np.einsum("nd,nd->n", rows, rows)[:, None]
+    squares += np.einsum("rd,rd->r", others, others)
+    return np.maximum(squares, 0, out=squares)
 
 
-def parts(count: int, width: int) -> Iterator[slice]:
-    """Slices that cover ``count`` rows, each of 16 MB at most when a row has ``width`` float32."""
-    length = max(1, _CHUNK_NUMBERS // max(1, width))
+def row_chunks(count: int, width: int) -> Iterator[slice]:
+    """Split ``count`` rows into slices, each of at most 16 MB when a row has ``width`` float32."""
+    length = max(1, _CHUNK_SIZE // max(1, width))
     return (slice(start, min(start + length, count)) for start in range(0, count, length))
 
 
 def nearest(rows: Rows, reference: Rows, count: int = 1) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The nearest rows of a reference, by brute force.
+    """Find the nearest rows of a reference by brute force.
 
-    The eight nearest by a product in float32 are measured again in float64, number by number: equal pictures are
-    at distance 0 exactly, and ties are ties. Of those, the first of the reference is taken.
+    The eight nearest by a matrix product in float32 are measured again in float64 from differences. Equal images are
+    therefore at distance 0 exactly, and ties are exact. Among ties, the first of the reference is taken.
 
     Args:
         rows: [N, D].
         reference: [R, D].
-        count: neighbours of each; fewer where the reference is smaller.
+        count: number of neighbours; fewer where the reference is smaller.
 
     Returns:
         Their indices and their Euclidean distances, both [N, count], nearest first.
@@ -88,12 +86,12 @@ def nearest(rows: Rows, reference: Rows, count: int = 1) -> tuple[NDArray[np.int
         raise ValueError(f"expected a reference of rows like {list(rows.shape)}, got {list(reference.shape)}")
     centre = reference.mean(0)
     centred = reference - centre
-    kept = min(max(count, _SHORTLIST), len(reference))
-    indices = np.empty((len(rows), min(count, kept)), np.int64)
+    shortlisted = min(max(count, _SHORTLIST), len(reference))
+    indices = np.empty((len(rows), min(count, shortlisted)), np.int64)
     distances = np.empty(indices.shape)
-    for part in parts(len(rows), max(len(reference), kept * rows.shape[1])):
+    for part in row_chunks(len(rows), max(len(reference), shortlisted * rows.shape[1])):
         rough = squared_distances(rows[part] - centre, centred)
-        shortlist = np.sort(np.argpartition(rough, kept - 1, axis=1)[:, :kept], axis=1)
+        shortlist = np.sort(np.argpartition(rough, shortlisted - 1, axis=1)[:, :shortlisted], axis=1)
         gaps = reference[shortlist].astype(np.float64) - rows[part][:, None]
         exact = np.sqrt(np.einsum("nkd,nkd->nk", gaps, gaps))
         order = np.argsort(exact, axis=1, kind="stable")[:, : indices.shape[1]]

@@ -1,4 +1,4 @@
-"""The normal distribution and Student's t, as far as intervals and tests need them, without scipy."""
+"""p-values and quantiles of the normal distribution and of Student's t, without scipy."""
 
 import functools
 import math
@@ -8,11 +8,11 @@ from typing import Final
 
 _NORMAL: Final = NormalDist()
 _TINY: Final = 1e-300
-_MOST_TERMS: Final = 500
+_MAX_TERMS: Final = 500
 
 
 def two_sided_p(statistic: float, df: float) -> float:
-    """The chance that a standard normal (infinite `df`) or a Student's t strays from 0 at least so far.
+    """Compute the probability that a standard normal (infinite `df`) or a Student's t is at least this far from 0.
 
     Args:
         statistic: of either sign.
@@ -31,7 +31,7 @@ def two_sided_p(statistic: float, df: float) -> float:
 
 @functools.lru_cache(maxsize=256)
 def quantile(confidence: float, df: float) -> float:
-    """How far a standard normal or a Student's t strays from 0 at most, with this chance.
+    """Compute the distance from 0 within which a standard normal or a Student's t lies with this probability.
 
     Args:
         confidence: above 0 and below 1.
@@ -42,20 +42,26 @@ def quantile(confidence: float, df: float) -> float:
     """
     if math.isinf(df):
         return _NORMAL.inv_cdf(0.5 + confidence / 2.0)
-    wanted = 1.0 - confidence
+    alpha = 1.0 - confidence
     low, high = 0.0, 1.0
-    while two_sided_p(high, df) > wanted:
+    while two_sided_p(high, df) > alpha:
         low, high = high, 2.0 * high
     while high - low > 4.0 * sys.float_info.epsilon * high:
         middle = (low + high) / 2.0
-        low, high = (middle, high) if two_sided_p(middle, df) > wanted else (low, middle)
+        low, high = (middle, high) if two_sided_p(middle, df) > alpha else (low, middle)
     return (low + high) / 2.0
 
 
 def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b); `rest` is 1 - x, given since that may lose all digits.
+    """Compute the regularised incomplete beta function I_x(a, b).
 
-    Reference: the continued fraction of DLMF 8.17.22, from whichever side it converges fast.
+    Args:
+        x: from 0 to 1.
+        rest: 1 - x, which a subtraction here could round to 0.
+        a: above 0.
+        b: above 0.
+
+    Reference: DLMF 8.17.22, a continued fraction, from the side on which it converges fast.
     """
     if x <= 0.0 or rest <= 0.0:
         return 0.0 if x <= 0.0 else 1.0
@@ -63,26 +69,26 @@ def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
         math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
     )
     if x < (a + 1.0) / (a + b + 2.0):
-        return front * _fraction(x, a, b) / a
-    return 1.0 - front * _fraction(rest, b, a) / b
+        return front * _continued_fraction(x, a, b) / a
+    return 1.0 - front * _continued_fraction(rest, b, a) / b
 
 
-def _fraction(x: float, a: float, b: float) -> float:
-    """1 / (1 + d1 / (1 + d2 / (1 + ...))), by the modified method of Lentz."""
-    c, d = 1.0, 1.0 / _away_from_zero(1.0 - (a + b) * x / (a + 1.0))
+def _continued_fraction(x: float, a: float, b: float) -> float:
+    """Compute 1 / (1 + d1 / (1 + d2 / (1 + ...))) by the modified method of Lentz."""
+    c, d = 1.0, 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0))
     value = d
-    for m in range(1, _MOST_TERMS):
+    for m in range(1, _MAX_TERMS):
         for term in (
             m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
             -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
         ):
-            d = 1.0 / _away_from_zero(1.0 + term * d)
-            c = _away_from_zero(1.0 + term / c)
+            d = 1.0 / _nonzero(1.0 + term * d)
+            c = _nonzero(1.0 + term / c)
             value *= c * d
         if abs(c * d - 1.0) < 1e-15:
             break
     return value
 
 
-def _away_from_zero(value: float) -> float:
+def _nonzero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY

@@ -1,4 +1,4 @@
-"""Symmetries of the square, under which what is learnt may be invariant: uniform triangles are under all eight."""
+"""Augmentation by symmetries of the square; the distribution of uniform triangles is invariant under all eight."""
 
 from typing import Final, Literal
 
@@ -11,27 +11,28 @@ _SYMMETRIES: Final[dict[Augment, int]] = {"none": 1, "flips": 2, "dihedral": 8}
 
 
 def augment(x0: Tensor, kind: Augment, step: int) -> Tensor:
-    """Show all symmetries in each batch, and each part of it another one at the next step.
+    """Apply all symmetries to equal parts of the batch, rotated by one part at each step.
 
-    Stratified timesteps rise within a batch, so a part that kept its symmetry would keep its noise levels too.
+    Stratified timesteps increase within a batch. So a part that kept its symmetry would always combine it with the same
+    noise levels.
 
     Args:
         x0: [N, C, H, W], H = W for `dihedral`.
-        kind: `none`, `flips` for the picture and its mirror image, or `dihedral` for all eight.
-        step: steps done so far.
+        kind: `none`, `flips` for the image and its mirror image, or `dihedral` for all eight.
+        step: number of steps done so far.
 
     Returns:
-        Like x0.
+        The augmented images, like `x0`.
     """
     count = _SYMMETRIES[kind]
     if count == 1:
         return x0
     parts = x0.tensor_split(count)
-    return torch.cat([_turned(part, (place + step) % count) for place, part in enumerate(parts)])
+    return torch.cat([_apply_symmetry(part, (index + step) % count) for index, part in enumerate(parts)])
 
 
-def _turned(x0: Tensor, number: int) -> Tensor:
-    """One of the eight symmetries; the first two are the picture itself and its mirror image."""
+def _apply_symmetry(x0: Tensor, number: int) -> Tensor:
+    """Apply one of the eight symmetries; 0 is the identity and 1 the mirror image."""
     if number & 1:
         x0 = x0.flip(3)
     if number & 2:

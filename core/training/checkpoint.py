@@ -1,10 +1,11 @@
-"""A checkpoint: weights, their mean, optimizer, generator and position in ONE safetensors file, never a torn pair.
+"""Checkpoints: weights, averaged weights, optimizers, generator and position in ONE safetensors file.
 
-Tensors are named ``model.*``, ``ema.*``, ``optimizer.I.P.KEY`` (optimizer I, parameter P) and ``rng``; the header holds
-the `Position` as JSON, and a checksum of each. Nothing is pickled, so a checkpoint from a stranger can be opened.
+One file cannot be half old and half new. Its tensors are named ``model.*``, ``ema.*``, ``optimizer.I.P.KEY`` (optimizer
+I, parameter P) and ``rng``. The header holds the `Position` as JSON, and a checksum of each tensor and of the position.
+Nothing is pickled, so a checkpoint from an untrusted source can be opened.
 
-The checkpoint before the last one is kept as ``previous.safetensors``, and is read where the last one is damaged: the
-training then goes on from a little further back, exactly as it went the first time.
+The checkpoint before the last one is kept as ``previous.safetensors``. It is read if the last one is damaged, and
+training then resumes from a little further back and repeats the lost steps exactly.
 """
 
 import errno
@@ -32,19 +33,19 @@ from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
 FORMAT_VERSION: Final = 1
-_POSITION: Final = "ddpm-tui"
-_CHECKSUMS: Final = "crc32"
+_POSITION_KEY: Final = "ddpm-tui"
+_CHECKSUMS_KEY: Final = "crc32"
 
 logger = logging.getLogger(__name__)
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a training stands.
+    """The position of a training.
 
     `epoch` epochs are complete, and `batch` batches of the next; `losses` are those batches' losses. `elapsed` is in
-    seconds; `metrics_offset` in bytes of `metrics.jsonl`. `threads` is how many added up the numbers on a CPU, which
-    decides their last bits; 0 on other devices, and where it is not known. `precision` is ``bf16`` or ``fp32``, or
-    nothing where it is not known.
+    seconds, and `metrics_offset` in bytes of `metrics.jsonl`. `threads` is the number of CPU threads, which decides the
+    last bits of every sum; it is 0 on other devices and if unknown. `precision` is ``bf16`` or ``fp32``, empty if
+    unknown.
     """
 
     format_version: int = FORMAT_VERSION
@@ -65,7 +66,7 @@ class _Versioned(msgspec.Struct):
 
 
 def make_diffusion(config: RunConfig) -> GaussianDiffusion:
-    """The process that a run's configuration names."""
+    """Return the diffusion process of a run's configuration."""
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     return GaussianDiffusion(
         schedule, prediction_type=config.diffusion.prediction_type, variance=config.diffusion.variance
@@ -73,18 +74,20 @@ def make_diffusion(config: RunConfig) -> GaussianDiffusion:
 
 
 def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Position) -> None:
-    """Replace the run's checkpoint as a whole and keep the one before; the caller is the run's writer.
+    """Replace the run's checkpoint atomically and keep the previous one; the caller is the run's writer.
 
-    On a full disk the one before is given up to make room.
+    On a full disk the previous checkpoint is deleted to make room.
 
     Raises:
-        OSError: it cannot be written; the last checkpoint is still there.
+        OSError: the checkpoint cannot be written; the last one is still there.
     """
     run.checkpoint.parent.mkdir(exist_ok=True)
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = msgspec.json.encode(position).decode()
-    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {_POSITION: zlib.crc32(text.encode())}
-    header = {_POSITION: text, _CHECKSUMS: msgspec.json.encode(sums).decode()}
+    sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
+        _POSITION_KEY: zlib.crc32(text.encode())
+    }
+    header = {_POSITION_KEY: text, _CHECKSUMS_KEY: msgspec.json.encode(sums).decode()}
     try:
         _write_checkpoint(run, on_cpu, header)
     except OSError as error:
@@ -95,36 +98,37 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
 
 
 def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
-    """Last and previous are whole, and two files, at every instant of it."""
+    """Write the last checkpoint; at every instant both the last and the previous one are complete."""
     with atomic_path(run.checkpoint) as temporary:
         mode = temporary.stat().st_mode
         try:
             save_file(tensors, temporary, metadata=header)
-            temporary.chmod(mode)  # safetensors puts a file of its own there, which only its owner may read
+            temporary.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         except SafetensorError as error:
             raise _as_os_error(error, run.checkpoint) from error
-        second = _second_name(run) if run.checkpoint.exists() else None
-    if second is not None:
-        os.replace(second, run.previous_checkpoint)
+        old = _link_last(run) if run.checkpoint.exists() else None
+    if old is not None:
+        os.replace(old, run.previous_checkpoint)
 
 
-def _second_name(run: RunDirectory) -> Path | None:
-    """A hidden second name for the last checkpoint, which a new one is about to replace.
+def _link_last(run: RunDirectory) -> Path | None:
+    """Make a hidden hard link to the last checkpoint, which a new one is about to replace.
 
-    Where the file system has no hard links the last becomes the previous one at once, and readers take that meanwhile.
+    On a file system without hard links the last checkpoint becomes the previous one at once. Readers then use the
+    previous one until the new one is in its place.
     """
-    second = run.previous_checkpoint.with_name(f".{run.previous_checkpoint.name}.{os.getpid()}.tmp")
-    second.unlink(missing_ok=True)
+    link = run.previous_checkpoint.with_name(f".{run.previous_checkpoint.name}.{os.getpid()}.tmp")
+    link.unlink(missing_ok=True)
     try:
-        os.link(run.checkpoint, second)
+        os.link(run.checkpoint, link)
     except OSError:
         os.replace(run.checkpoint, run.previous_checkpoint)
         return None
-    return second
+    return link
 
 
 def _as_os_error(error: SafetensorError, path: Path) -> OSError:
-    """What safetensors says of a failed write, with the number that it has only in its words."""
+    """Convert a failed write of safetensors, which has the error number only in its message, to an OSError."""
     number = next((n for n in (*DISK_FULL, errno.EFBIG) if f"os error {n})" in str(error)), errno.EIO)
     return OSError(number, os.strerror(number) if number != errno.EIO else str(error), str(path))
 
@@ -132,37 +136,38 @@ def _as_os_error(error: SafetensorError, path: Path) -> OSError:
 def read_checkpoint(
     run: RunDirectory, prefix: str | tuple[str, ...] = ""
 ) -> tuple[dict[str, Tensor], Position]:
-    """The tensors whose names begin with `prefix`, or one of several, on the CPU, and the position.
+    """Read the position and the tensors whose names begin with `prefix`, or with one of several, onto the CPU.
 
-    Where the last checkpoint is damaged or lost it is the previous one, and a warning is logged.
+    If the last checkpoint is damaged or missing, the previous one is read and a warning is logged.
 
     Raises:
-        UserError: there is none, none that is whole, or it was made by a newer version.
+        UserError: there is no checkpoint, none is intact, or a newer version has written it.
     """
-    tensors, position, _ = _newest_whole(run, prefix)
+    tensors, position, _ = _read_newest_intact(run, prefix)
     return tensors, position
 
 
-def take_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
-    """All of `read_checkpoint`, to go on from; the caller is the run's writer.
+def recover_checkpoint(run: RunDirectory) -> tuple[dict[str, Tensor], Position]:
+    """Read the checkpoint to resume from, as `read_checkpoint` does; the caller is the run's writer.
 
-    What was read is the last checkpoint afterwards, so that a damaged one does not take the previous one's place.
+    The file that was read becomes the last checkpoint. Otherwise the next save would replace the intact previous
+    checkpoint by the damaged last one.
 
     Raises:
         UserError: see `read_checkpoint`.
     """
-    tensors, position, path = _newest_whole(run, "")
+    tensors, position, path = _read_newest_intact(run, "")
     if path != run.checkpoint:
         os.replace(path, run.checkpoint)
     return tensors, position
 
 
 def has_checkpoint(run: RunDirectory) -> bool:
-    """Whether there is one to go on from."""
+    """Return whether there is a checkpoint to resume from."""
     return run.checkpoint.exists() or run.previous_checkpoint.exists()
 
 
-def _newest_whole(
+def _read_newest_intact(
     run: RunDirectory, prefix: str | tuple[str, ...]
 ) -> tuple[dict[str, Tensor], Position, Path]:
     problem: Exception | None = None
@@ -187,7 +192,7 @@ def _newest_whole(
 
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint that was not written so: cut off, changed on disk, or none at all."""
+    """A file that is cut off, has changed on disk, or is no checkpoint."""
 
 
 def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor], Position]:
@@ -196,15 +201,16 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if unknown := header.keys() - {_POSITION, _CHECKSUMS}:
-                raise ValueError(
-                    f"its header names {min(unknown)[:40]!r}"
-                )  # maybe the checksums' name itself
-            text = header[_POSITION]
+            if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
+                # A changed bit may be in the key of the checksums itself.
+                raise ValueError(f"its header names {min(unknown)[:40]!r}")
+            text = header[_POSITION_KEY]
             sums = (
-                msgspec.json.decode(header[_CHECKSUMS], type=dict[str, int]) if _CHECKSUMS in header else None
+                msgspec.json.decode(header[_CHECKSUMS_KEY], type=dict[str, int])
+                if _CHECKSUMS_KEY in header
+                else None
             )
-            if sums is not None and zlib.crc32(text.encode()) != sums.pop(_POSITION):
+            if sums is not None and zlib.crc32(text.encode()) != sums.pop(_POSITION_KEY):
                 raise ValueError("its position has changed since it was written")
             if (version := msgspec.json.decode(text, type=_Versioned).format_version) > FORMAT_VERSION:
                 raise UserError(
@@ -213,41 +219,42 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
             position = msgspec.json.decode(text, type=Position)
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
             tensors = {name: file.get_tensor(name) for name in names}
-        if sums is not None:  # files of before there were checksums are believed
-            _verify(sums, tensors, prefix)
+        if sums is not None:  # older versions wrote no checksums
+            _verify_checksums(sums, tensors, prefix)
     except UserError:
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise DamagedCheckpointError(f"{path}: not a checkpoint that can be read ({words})") from error
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedCheckpointError(f"{path}: not a checkpoint that can be read ({reason})") from error
     return tensors, position
 
 
-def _verify(sums: Mapping[str, int], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]) -> None:
-    """Bits can change on a disk without anybody telling."""
+def _verify_checksums(
+    sums: Mapping[str, int], tensors: dict[str, Tensor], prefix: str | tuple[str, ...]
+) -> None:
+    """Raise ValueError if a tensor differs from its checksum, because bits can change on a disk unnoticed."""
     expected = {name: value for name, value in sums.items() if name.startswith(prefix)}
     found = {name: _checksum(value) for name, value in tensors.items()}
-    if wrong := sorted(
-        name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)
-    ):
-        raise ValueError(f"{wrong[0]} has changed since it was written")
+    names = sorted(expected.keys() | found.keys())
+    if changed := [name for name in names if expected.get(name) != found.get(name)]:
+        raise ValueError(f"{changed[0]} has changed since it was written")
 
 
 def _checksum(value: Tensor) -> int:
-    """Of a tensor's type, shape and bytes; about 1 GB a second or more, far faster than a disk is written to."""
+    """Return the CRC of a tensor's type, shape and bytes; at 1 GB a second or more, far faster than writing to disk."""
     start = zlib.crc32(f"{value.dtype} {tuple(value.shape)}".encode())
     return zlib.crc32(value.reshape(-1).view(torch.uint8).numpy().data, start) if value.numel() else start
 
 
-def load_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:
+def load_model_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run: RunDirectory) -> None:
     """Copy the tensors named ``prefix + name`` into the network.
 
     Raises:
-        UserError: they are of another network.
+        UserError: the tensors belong to another network.
     """
-    cut = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     try:
-        model.load_state_dict(cut)
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
             f"{run.checkpoint}: holds the weights of another network than run.toml names"
@@ -256,7 +263,7 @@ def load_weights(model: nn.Module, tensors: dict[str, Tensor], prefix: str, run:
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A trained network, ready to sample: in eval mode, with the mean of its weights where the run keeps one."""
+    """A trained network in eval mode, ready to sample, with averaged weights if the run keeps them."""
 
     model: nn.Module
     diffusion: GaussianDiffusion
@@ -265,27 +272,27 @@ class LoadedModel:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """[C, H, W] of its pictures."""
+        """[C, H, W] of the images."""
         return self.position.channels, self.position.size, self.position.size
 
     @property
     def device(self) -> torch.device:
-        """Where the network is; the CPU for one without weights."""
+        """Device of the network; the CPU for a network without weights."""
         weight = next(self.model.parameters(), None)
         return torch.device("cpu") if weight is None else weight.device
 
 
 def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedModel:
-    """The network of a run as of its last checkpoint.
+    """Load the network of a run from its last checkpoint.
 
     Raises:
-        UserError: the run has no checkpoint, or one that cannot be read.
+        UserError: the run has no checkpoint that can be read.
     """
     config = run.read().config
-    # One read: a live run may replace the file, and weights must not come from two epochs.
+    # A single read, because a live run may replace the file, and the weights must be of one epoch.
     tensors, position = read_checkpoint(run, ("model.", "ema."))
     model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
-    load_weights(model, tensors, "model.", run)
+    load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for name, value in tensors.items():
@@ -295,20 +302,20 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     return LoadedModel(model, make_diffusion(config), config, position)
 
 
-def optimizer_tensors(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """The optimizers' states as named tensors."""
-    found: dict[str, Tensor] = {}
+def optimizer_state_dict(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Return the states of the optimizers as named tensors."""
+    tensors: dict[str, Tensor] = {}
     for index, optimizer in enumerate(optimizers):
         for number, state in optimizer.state_dict()["state"].items():
             for key, value in state.items():
-                found[f"optimizer.{index}.{number}.{key}"] = torch.as_tensor(value)
-    return found
+                tensors[f"optimizer.{index}.{number}.{key}"] = torch.as_tensor(value)
+    return tensors
 
 
-def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Bring back what `optimizer_tensors` gave, each moment in its parameter's memory format.
+def load_optimizer_state_dict(optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
+    """Restore an `optimizer_state_dict`, with each moment in its parameter's memory format.
 
-    A fused optimizer walks through the memory of a parameter and its moments side by side, whatever their strides say.
+    A fused optimizer iterates over the memory of a parameter and of its moments in parallel and ignores their strides.
     """
     states: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
     for name, value in tensors.items():
@@ -319,8 +326,9 @@ def load_optimizers(optimizers: list[torch.optim.Optimizer], tensors: dict[str, 
         parameters: list[Tensor] = [
             parameter for group in optimizer.param_groups for parameter in group["params"]
         ]
-        for place, moments in state.items():
+        for position, moments in state.items():
+            parameter = parameters[position]
             for key, value in moments.items():
-                if value.shape == parameters[place].shape:
-                    moments[key] = torch.empty_like(parameters[place], device=value.device).copy_(value)
+                if value.shape == parameter.shape:
+                    moments[key] = torch.empty_like(parameter, device=value.device).copy_(value)
         optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

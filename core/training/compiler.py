@@ -1,4 +1,4 @@
-"""Whether torch.compile can work here, and how; `core doctor` asks as well, so torch is not imported."""
+"""Compiler and options of torch.compile, found without importing torch because `core doctor` uses them too."""
 
 import os
 import shutil
@@ -6,15 +6,15 @@ from typing import Any
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler that torch.compile would use on a CPU: $CXX, else g++, clang++ or c++; None without one."""
+    """Return the C++ compiler that torch.compile would use on a CPU ($CXX, else g++, clang++ or c++), or None."""
     wanted = os.environ.get("CXX")
     return next(filter(None, map(shutil.which, [wanted] if wanted else ["g++", "clang++", "c++"])), None)
 
 
 def compile_options(kind: str) -> dict[str, Any]:
-    """What torch.compile is told on a ``cpu``, or on ``cuda``: there to record CUDA graphs, one a batch size.
+    """Return the options of torch.compile on ``cpu`` or on ``cuda``, where it records a CUDA graph per batch size.
 
-    A network as small as ours leaves a GPU waiting for the CPU to start its kernels; a graph starts them all at once.
-    Sizes are two at most, of whole batches and of the last one of an epoch, so none is compiled for any size.
+    With such a small network the GPU waits for the CPU to launch its kernels, but a graph launches all of them at once.
+    There are at most two batch sizes, the usual one and that of an epoch's last batch, so no dynamic shapes are needed.
     """
     return {"mode": "reduce-overhead", "dynamic": False} if kind == "cuda" else {}

@@ -1,12 +1,12 @@
-"""One training in several processes, one a device, as torchrun starts them: who is who, and what they agree on.
+"""Data-parallel training of one run in several processes, one for each device, as torchrun starts them.
 
-Every process draws the order, timesteps and noises of whole batches from the same generator and takes its share, so a
-training on N devices is the one on a single device, but for the order of summation. DistributedDataParallel averages
-the gradients while the backward pass goes on. Process 0 decides and writes; the others only compute.
+Every process draws the order, timesteps and noise of whole batches from the same generator and computes its shard. So
+training on N devices equals training on one device, except for the order of summation. DistributedDataParallel averages
+the gradients during the backward pass. Rank 0 decides and writes; the other ranks only compute.
 
-What they agree on goes over gloo, from CPU to CPU, once a drain of the losses: how many steps come before the next one,
-and whether to stop. So all stop at the same step, no step waits for a device, and a process that is gone is noticed
-within a drain.
+Losses stay on the device for a window of steps and are flushed together at its end. Once a window the processes agree
+over gloo, from CPU to CPU, on the number of steps in the next window and on whether to stop. So all processes stop at
+the same step, no step waits for a device, and a lost process is noticed within a window.
 """
 
 import contextlib
@@ -26,85 +26,85 @@ from torch.distributed.rendezvous import rendezvous
 from core.errors import EXIT_RUN_FAILED, UserError
 
 FLUSH_SECONDS: Final = 0.25
-_PATIENCE: Final = datetime.timedelta(days=7)
-"""The others wait for process 0 to draw pictures, however long that takes; should it die, they hear of it at once."""
-_WORDS: Final = "last words"
+_CONTROL_TIMEOUT: Final = datetime.timedelta(days=7)
+"""The other ranks wait while rank 0 samples, for as long as that takes. If rank 0 dies, they notice at once."""
+_ERROR_KEY: Final = "last words"
 
 
 class Shard(NamedTuple):
-    """Which pictures of a batch a process computes, and what part of the batch's mean loss is their mean's."""
+    """The images of a batch that a process computes, and the weight of their mean loss in that of the batch."""
 
     images: slice
     weight: float
 
 
 class SingleProcess:
-    """The processes of a training: here one, which computes everything and agrees with itself.
+    """The interface of a process group, for training in one process: every collective is the identity.
 
-    `rank` is this process's number, from 0, of `size`; `device` is its own, and `devices` names those of all processes
-    of this host, joined by ``+``.
+    `rank` is this process's number, from 0 to `world_size` - 1. `device` is its own device, and `devices` names the
+    devices of all processes of this host, joined by ``+``.
     """
 
-    rank, size = 0, 1
+    rank, world_size = 0, 1
 
-    def __init__(self, devices: str = "cpu", place: int = 0) -> None:
-        self.devices, self.device = devices, torch.device(devices.split("+")[place])
-        self._since = 0.0
+    def __init__(self, devices: str = "cpu", local_rank: int = 0) -> None:
+        self.devices, self.device = devices, torch.device(devices.split("+")[local_rank])
+        self._window_start = 0.0
 
     def sync_batchnorm(self, model: nn.Module) -> nn.Module:
-        """The network, fit to see a share of each batch only; its tensors and their names stay."""
+        """Return the network with BatchNorm statistics shared by all processes; its tensors and their names stay."""
         return model
 
     def wrap_ddp(self, model: nn.Module) -> nn.Module:
-        """The network with a backward pass that averages the gradients over all processes."""
+        """Return the network with a backward pass that averages the gradients over all processes."""
         return model
 
     def shard(self, count: int) -> Shard:
-        """This process's part of a batch of `count` pictures."""
+        """Return this process's shard of a batch of `count` images."""
         return Shard(slice(0, count), 1.0)
 
     def start_window(self) -> None:
-        """Losses begin to pend."""
-        self._since = time.monotonic()
+        """Start the window of steps whose losses are flushed together."""
+        self._window_start = time.monotonic()
 
     def should_stop(self, stop: Callable[[], bool]) -> bool:
-        """Whether to end before the next step; `stop` is what this process wants, and is asked each time."""
+        """Return whether to stop before the next step; `stop` is the wish of this process and is called every time."""
         return stop()
 
     def should_flush(self, stop: Callable[[], bool]) -> bool:
-        """Whether to fetch the losses now, after a step."""
-        return stop() or time.monotonic() - self._since >= FLUSH_SECONDS
+        """Return whether to flush the losses now, after a step."""
+        return stop() or time.monotonic() - self._window_start >= FLUSH_SECONDS
 
     def flush(self, losses: list[Tensor]) -> list[float]:
-        """The losses of whole batches, from what each process adds to each; waits for the device."""
-        fetched: list[float] = torch.stack(losses).tolist()
-        return fetched
+        """Return the losses of whole batches, summed over the processes; waits for the device."""
+        values: list[float] = torch.stack(losses).tolist()
+        return values
 
     def all_reduce_sum(self, part: Tensor) -> float:
-        """The sum of what each process has; waits for all of them."""
+        """Return the sum over all processes, and wait for them."""
         return float(part)
 
     def all_reduce_max(self, *values: int) -> list[int]:
-        """The largest of what all processes say, of each value; waits for all of them."""
+        """Return the maximum of each value over all processes, and wait for them."""
         return list(values)
 
     def peer_error(self, error: BaseException) -> str:
-        """In one line why another process ended, where `error` is but a sign of that; else nothing."""
+        """Return one line on why another process ended, if `error` is only a symptom of that; else an empty string."""
         return ""
 
-    def abort(self, words: str = "") -> None:
-        """After an error, leave the others, who cannot be waited for; `words` are for process 0, should it wonder."""
+    def abort(self, error_text: str = "") -> None:
+        """Leave the group after an error, without waiting for the others; rank 0 can read `error_text`."""
 
 
 class ProcessGroup(SingleProcess):
-    """Several processes. Each makes one, with the environment that torchrun gave it."""
+    """One of several processes, with the environment that torchrun gave it."""
 
-    def __init__(self, devices: str, place: int) -> None:
-        super().__init__(devices, place)
-        self._launcher = os.getppid()
-        # Steps of a drain, as this process would have it, and those that this drain has left.
-        self._steps, self._left = 1, 0
-        self._store, self.rank, self.size = next(rendezvous("env://"))
+    def __init__(self, devices: str, local_rank: int) -> None:
+        super().__init__(devices, local_rank)
+        self._launcher_pid = os.getppid()
+        # Length of the next window as this process estimates it, and the steps left in the current one.
+        self._window_steps, self._steps_left = 1, 0
+        self._store, self.rank, self.world_size = next(rendezvous("env://"))
         on_gpu = self.device.type == "cuda"
         if on_gpu:
             torch.cuda.set_device(self.device)
@@ -112,10 +112,10 @@ class ProcessGroup(SingleProcess):
             "nccl" if on_gpu else "gloo",
             store=self._store,
             rank=self.rank,
-            world_size=self.size,
+            world_size=self.world_size,
             device_id=self.device if on_gpu else None,
         )
-        self._control = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        self._control_group = dist.new_group(backend="gloo", timeout=_CONTROL_TIMEOUT)
 
     def sync_batchnorm(self, model: nn.Module) -> nn.Module:
         if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
@@ -131,105 +131,108 @@ class ProcessGroup(SingleProcess):
     def wrap_ddp(self, model: nn.Module) -> nn.Module:
         ids = [self.device] if self.device.type == "cuda" else None
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of a new name, which PyTorch 2.9 does not know
-            # Buffers need no broadcast: statistics are shared already, and all else is constant.
+            warnings.simplefilter("ignore", FutureWarning)  # about a new name that PyTorch 2.9 does not have
+            # Buffers need no broadcast: statistics are shared already, and the other buffers are constant.
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def shard(self, count: int) -> Shard:
-        if count < self.size:  # too few to give each process one: each computes them all
-            return Shard(slice(0, count), 1 / self.size)
-        first, end = (count * number // self.size for number in (self.rank, self.rank + 1))
+        if count < self.world_size:  # too few for one each, so each process computes all
+            return Shard(slice(0, count), 1 / self.world_size)
+        first, end = (count * number // self.world_size for number in (self.rank, self.rank + 1))
         return Shard(slice(first, end), (end - first) / count)
 
     def should_stop(self, stop: Callable[[], bool]) -> bool:
-        # Without torchrun nobody would end us all when one fails.
-        wanted = stop() or os.getppid() != self._launcher
-        if self._left:
+        # Without torchrun nothing would end the other processes when one fails.
+        wants_stop = stop() or os.getppid() != self._launcher_pid
+        if self._steps_left:
             return False
-        self._since = time.monotonic()
-        stopping, self._left = self.all_reduce_max(wanted, self._steps if self.rank == 0 else 1)
+        self._window_start = time.monotonic()
+        stopping, self._steps_left = self.all_reduce_max(
+            wants_stop, self._window_steps if self.rank == 0 else 1
+        )
         return bool(stopping)
 
     def should_flush(self, stop: Callable[[], bool]) -> bool:
-        self._left -= 1
-        return self._left == 0
+        self._steps_left -= 1
+        return self._steps_left == 0
 
     def flush(self, losses: list[Tensor]) -> list[float]:
-        self.all_reduce_max()  # a process that is gone is noticed here; the sum on a GPU would wait for it
-        parts = torch.stack(losses)
-        dist.all_reduce(parts)
-        fetched: list[float] = parts.tolist()
-        pace = len(fetched) / max(1e-9, time.monotonic() - self._since)
-        self._steps, self._left = max(1, min(2 * len(fetched), int(pace * FLUSH_SECONDS))), 0
-        return fetched
+        self.all_reduce_max()  # raises if a process is lost; the sum on a GPU would wait for it
+        stacked = torch.stack(losses)
+        dist.all_reduce(stacked)
+        values: list[float] = stacked.tolist()
+        steps_per_second = len(values) / max(1e-9, time.monotonic() - self._window_start)
+        self._window_steps = max(1, min(2 * len(values), int(steps_per_second * FLUSH_SECONDS)))
+        self._steps_left = 0
+        return values
 
     def all_reduce_sum(self, part: Tensor) -> float:
-        self.all_reduce_max()  # as in `fetch`
+        self.all_reduce_max()  # as in `flush`
         dist.all_reduce(part)
         return float(part)
 
     def all_reduce_max(self, *values: int) -> list[int]:
-        said = torch.tensor(values or (0,), dtype=torch.int64)
-        dist.all_reduce(said, dist.ReduceOp.MAX, group=self._control)
-        found: list[int] = said.tolist()
-        return found
+        reduced = torch.tensor(values or (0,), dtype=torch.int64)
+        dist.all_reduce(reduced, dist.ReduceOp.MAX, group=self._control_group)
+        maxima: list[int] = reduced.tolist()
+        return maxima
 
     def peer_error(self, error: BaseException) -> str:
-        of_gloo = isinstance(error, RuntimeError) and "gloo" in str(error)
-        if not (of_gloo or isinstance(error, dist.DistError)):
+        from_gloo = isinstance(error, RuntimeError) and "gloo" in str(error)
+        if not (from_gloo or isinstance(error, dist.DistError)):
             return ""
-        with contextlib.suppress(RuntimeError):  # the store is torchrun's, which may be gone too
-            if self._store.check([_WORDS]):
-                words: bytes = self._store.get(_WORDS)
-                return words.decode(errors="replace")
+        with contextlib.suppress(RuntimeError):  # the store belongs to torchrun, which may be gone too
+            if self._store.check([_ERROR_KEY]):
+                error_text: bytes = self._store.get(_ERROR_KEY)
+                return error_text.decode(errors="replace")
         return (
-            f"one of its {self.size} processes was killed or crashed, and its log may say why; "
+            f"one of its {self.world_size} processes was killed or crashed, and its log may say why; "
             "resume, and it goes on from its last checkpoint"
         )
 
-    def abort(self, words: str = "") -> None:
-        if words:
+    def abort(self, error_text: str = "") -> None:
+        if error_text:
             with contextlib.suppress(RuntimeError):
-                self._store.set(_WORDS, f"process {self.rank} of {self.size}: {words}")
+                self._store.set(_ERROR_KEY, f"process {self.rank} of {self.world_size}: {error_text}")
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(EXIT_RUN_FAILED)  # what is shared cannot be closed in good order without the others
+        os._exit(EXIT_RUN_FAILED)  # the group cannot be destroyed in order without the others
 
 
 @contextlib.contextmanager
-def init_distributed(asked: str) -> Iterator[SingleProcess]:
-    """This process and those that torchrun started with it; it alone, where torchrun did not start it.
+def init_distributed(device: str) -> Iterator[SingleProcess]:
+    """Join the processes that torchrun started with this one; without torchrun, this process is alone.
 
     Args:
-        asked: a device; or, of several processes, one each, joined by ``+``, or just ``cuda`` or ``cpu``.
+        device: a device; for several processes one each, joined by ``+``, or just ``cuda`` or ``cpu``.
 
     Raises:
-        UserError: there are not as many devices as processes, or the processes do not find each other.
+        UserError: the numbers of devices and processes differ, or the processes cannot find each other.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
-        yield SingleProcess(_each(asked, 1))
+        yield SingleProcess(_device_names(device, 1))
         return
     try:
-        place, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-        team = ProcessGroup(_each(asked, count), place)
+        local_rank, count = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        process_group = ProcessGroup(_device_names(device, count), local_rank)
     except (KeyError, ValueError, RuntimeError) as error:
-        words = " ".join(str(error).split("\n")[0].split())
+        reason = " ".join(str(error).split("\n")[0].split())
         raise UserError(
-            f"the processes of a run do not find each other ({words}); start them by torchrun"
+            f"the processes of a run do not find each other ({reason}); start them by torchrun"
         ) from error
-    yield team
+    yield process_group
     with contextlib.suppress(RuntimeError):  # others may have left already
-        team.all_reduce_max()
+        process_group.all_reduce_max()
         dist.destroy_process_group()
 
 
-def _each(asked: str, count: int) -> str:
-    """The devices of so many processes of this host, joined by ``+``."""
+def _device_names(device: str, count: int) -> str:
+    """Return the devices of `count` processes of this host, joined by ``+``."""
     short = {"cpu": ["cpu"] * count, "cuda": [f"cuda:{number}" for number in range(count)]}
-    names = short.get(asked, asked.split("+"))
+    names = short.get(device, device.split("+"))
     if len(names) != count:
         raise UserError(
-            f"--device {asked}: expected as many devices, joined by +, as there are processes, and that is {count}; "
+            f"--device {device}: expected as many devices, joined by +, as there are processes, and that is {count}; "
             "torchrun --nproc-per-node N starts N"
         )
     if count == 1 or set(names) == {"cpu"}:
@@ -238,6 +241,6 @@ def _each(asked: str, count: int) -> str:
     if len(seen.intersection(names)) < count:
         here = ", ".join(sorted(seen)) or "no GPU"
         raise UserError(
-            f"--device {asked}: expected {count} different GPUs, and torch sees {here}; or cpu for all"
+            f"--device {device}: expected {count} different GPUs, and torch sees {here}; or cpu for all"
         )
     return "+".join(names)

@@ -1,8 +1,8 @@
 """The training loop: a generator of frozen reports. Ho et al. 2020, Algorithm 1.
 
-The caller owns logging, pictures and checkpoints. All randomness is a function of the seed and the position, so a
-training continued from `Trainer.tensors` is, on a CPU, the uninterrupted one bit for bit. No step waits for the device:
-losses stay on it and are fetched in bulk.
+The caller owns logging, sampling and checkpoints. All randomness is a function of the seed and the position. So on a
+CPU, training resumed from `Trainer.state_dict` equals uninterrupted training bit for bit. No step waits for the device:
+losses stay on it and are flushed in bulk (see `core.training.distributed`).
 """
 
 import contextlib
@@ -23,10 +23,10 @@ from core.runs import RunDirectory
 from core.training.augmentation import augment
 from core.training.checkpoint import (
     Position,
-    load_optimizers,
-    load_weights,
+    load_model_weights,
+    load_optimizer_state_dict,
     make_diffusion,
-    optimizer_tensors,
+    optimizer_state_dict,
 )
 from core.training.compiler import compile_options, find_compiler
 from core.training.distributed import SingleProcess
@@ -42,7 +42,7 @@ _EDGE_LAYERS: Final = ("stem", "head")
 
 @dataclass(frozen=True)
 class StepsReport:
-    """The losses of consecutive steps; the first is step `first_step` of the whole training, counted from 1."""
+    """The losses of consecutive steps; `first_step` is counted from 1 over the whole training."""
 
     epoch: int
     first_step: int
@@ -51,7 +51,7 @@ class StepsReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """The end of an epoch: mean, minimum and maximum of its batch losses, and the loss on the held-out pictures."""
+    """The end of an epoch: mean, minimum and maximum of its batch losses, and the loss on the held-out images."""
 
     epoch: int
     step: int
@@ -67,25 +67,29 @@ class NonFiniteLossError(UserError):
 
 
 class Trainer:
-    """One training: network, optimizers, generator and position.
+    """Network, optimizers, generator and position of one training.
 
     Args:
-        config: what to train.
-        pictures: what to learn.
-        device: where.
-        team: the processes that train it, each with a trainer of its own; None is this one alone.
+        config: the run's configuration.
+        images: training and held-out images, uint8 [N, C, H, W].
+        device: device of this process.
+        process_group: the processes of the training, each with a trainer of its own; None for this process alone.
 
     Raises:
-        UserError: the network does not take pictures of this size, or not several processes.
+        UserError: the network does not support this image size, or not several processes.
     """
 
     def __init__(
-        self, config: RunConfig, images: ImageSet, device: torch.device, team: SingleProcess | None = None
+        self,
+        config: RunConfig,
+        images: ImageSet,
+        device: torch.device,
+        process_group: SingleProcess | None = None,
     ) -> None:
         train = config.train
-        self.config, self.device, self.team = config, device, team or SingleProcess()
+        self.config, self.device, self.process_group = config, device, process_group or SingleProcess()
         self.channels, self.size = images.channels, images.size
-        self.x = torch.from_numpy(np.array(images.train)).to(device)
+        self.images = torch.from_numpy(np.array(images.train)).to(device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
         torch.manual_seed(train.seed)
@@ -93,58 +97,59 @@ class Trainer:
             device=device,
             memory_format=torch.channels_last,  # type: ignore[call-overload]
         )
-        self.model = self.team.sync_batchnorm(model)
-        self._forward: Callable[..., Tensor] = self.team.wrap_ddp(self.model)
+        self.model = self.process_group.sync_batchnorm(model)
+        self._forward: Callable[..., Tensor] = self.process_group.wrap_ddp(self.model)
         compiles = train.compile and (device.type != "cpu" or find_compiler() is not None)
         if compiles:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
-        self._replays = compiles and device.type == "cuda"
+        self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
         self.generator = torch.Generator(device).manual_seed(train.seed)
-        self.timesteps = TimestepSampler(
+        self.timestep_sampler = TimestepSampler(
             self.diffusion.schedule,
             train.noise_levels,
             stratified=train.stratified_timesteps,
             device=device,
         )
         weights = loss_weights(self.diffusion, train.loss_weight)
-        self.weights = None if weights is None else weights.to(device)
+        self.loss_weights = None if weights is None else weights.to(device)
         self.bf16 = train.precision == "bf16" or (
-            # Where several processes train, none may take another one than the rest.
-            train.precision == "auto" and not self.team.all_reduce_max(not bf16_is_fast(device))[0]
+            # All processes must use the same precision.
+            train.precision == "auto" and not self.process_group.all_reduce_max(not bf16_is_fast(device))[0]
         )
-        self.batches = math.ceil(len(self.x) / train.batch_size)
-        self.steps = self.batches * train.epochs
+        self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
+        self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
 
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
-        """Train to the end of the last epoch, or until `stop` says so; ends between two steps, with all drained.
+        """Train to the end of the last epoch, or until `stop` returns True; end between two steps, with losses flushed.
 
-        `stop` is asked before each step and each batch of held-out pictures. Of several processes all end at the same
-        step, soon after one of them wants to.
+        Args:
+            stop: called before each step and each batch of held-out images. Several processes all end at the same step,
+                soon after it returned True in one of them.
 
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite; what was learnt since the last checkpoint is lost.
+            NonFiniteLossError: the loss became NaN or infinite; progress since the last checkpoint is lost.
         """
         while self.epoch < self.config.train.epochs:
-            order = self._order()
+            order = self._epoch_order()
             pending: list[Tensor] = []
-            self.team.start_window()
-            while self.batch < self.batches:
-                if self.team.should_stop(stop):
+            self.process_group.start_window()
+            while self.batch < self.batches_per_epoch:
+                if self.process_group.should_stop(stop):
                     return
-                pending.append(self._step(order))
-                if self.batch == self.batches or self.team.should_flush(stop):
+                pending.append(self._train_step(order))
+                if self.batch == self.batches_per_epoch or self.process_group.should_flush(stop):
                     yield self._flush(pending)
                     pending = []
-                    self.team.start_window()
-            yield self._end_epoch(stop)
+                    self.process_group.start_window()
+            yield self._finish_epoch(stop)
 
     @contextlib.contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """The network as it samples: in eval mode, with the mean weights where there are any, without gradients."""
+    def eval_mode(self) -> Iterator[None]:
+        """Put the network into eval mode, without gradients and with the averaged weights if there are any."""
         with torch.no_grad(), self.ema.applied() if self.ema else contextlib.nullcontext():
             self.model.eval()
             try:
@@ -152,37 +157,41 @@ class Trainer:
             finally:
                 self.model.train()
 
-    def heldout_loss(self, tick: Callable[[], object] = lambda: None) -> float:
-        """The loss of the held-out pictures, at noise levels as training draws them, always the same, as noises are.
+    def heldout_loss(self, on_batch: Callable[[], object] = lambda: None) -> float:
+        """Return the loss on the held-out images, always at the same noise and timesteps.
+
+        The timesteps are distributed as in training, so both losses can be compared.
 
         Args:
-            tick: called before each batch of them, which may take long: a sign of life.
+            on_batch: called before each batch, for example to write a heartbeat, because all batches may take long.
         """
         generator = torch.Generator(self.device).manual_seed(self.config.train.seed + 1)
         total = torch.zeros((), device=self.device)
         count = len(self.heldout)
-        timesteps = self.timesteps.spread(count)
-        with self.evaluating():
+        timesteps = self.timestep_sampler.evenly_spaced(count)
+        with self.eval_mode():
             for start in range(0, count, _HELDOUT_BATCH):
-                tick()
+                on_batch()
                 x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
-                mine, weight = self.team.shard(len(x0))
-                whole, x0, t, eps = len(x0), x0[mine], t[mine], eps[mine]
+                batch_size = len(x0)
+                shard, weight = self.process_group.shard(batch_size)
+                x0, t, eps = x0[shard], t[shard], eps[shard]
                 output = self.model(self.diffusion.q_sample(x0, t, eps), t)
-                total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * whole)
-        return self.team.all_reduce_sum(total) / count
+                total += self.diffusion.loss(output, x0, eps, t).mean() * (weight * batch_size)
+        return self.process_group.all_reduce_sum(total) / count
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All that a continuation needs, by name; with `position`."""
-        found = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors that resuming needs, together with `position`."""
+        state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema:
-            found |= {f"ema.{name}": value for name, value in self.ema.weights.items()}
-        return {**found, **optimizer_tensors(self.optimizers), "rng": self.generator.get_state()}
+            state |= {f"ema.{name}": value for name, value in self.ema.weights.items()}
+        return {**state, **optimizer_state_dict(self.optimizers), "rng": self.generator.get_state()}
 
     def position(self, *, elapsed: float, metrics_offset: int) -> Position:
-        """Where the training stands; everything must be drained."""
+        """Return the position of the training; all losses must be flushed."""
+        alone_on_cpu = self.device.type == "cpu" and self.process_group.world_size == 1
         return Position(
             epoch=self.epoch,
             batch=self.batch,
@@ -192,22 +201,27 @@ class Trainer:
             metrics_offset=metrics_offset,
             channels=self.channels,
             size=self.size,
-            threads=torch.get_num_threads() if self.device.type == "cpu" and self.team.size == 1 else 0,
+            threads=torch.get_num_threads() if alone_on_cpu else 0,
             precision="bf16" if self.bf16 else "fp32",
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
-        """Go on from what `tensors` and `position` gave; on a CPU in the precision of before, if it can.
+        """Resume from a `state_dict` and its `position`; on a CPU in the same precision, if the CPU supports it.
+
+        Args:
+            tensors: the state.
+            position: the position at which the state was taken.
+            run: the run of the checkpoint, for the error message.
 
         Raises:
-            UserError: they are of another training.
+            UserError: the state belongs to another training.
         """
-        load_weights(self.model, tensors, "model.", run)
+        load_model_weights(self.model, tensors, "model.", run)
         try:
             if self.ema:
                 for name, value in self.ema.weights.items():
                     value.copy_(tensors[f"ema.{name}"])
-            load_optimizers(self.optimizers, tensors)
+            load_optimizer_state_dict(self.optimizers, tensors)
             self.generator.set_state(tensors["rng"])
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise UserError(
@@ -215,56 +229,59 @@ class Trainer:
             ) from error
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
-        if (
-            self.config.train.precision == "auto"
-            and position.precision
-            and self.device.type == "cpu"
-            and has_bf16(self.device)
-        ):
-            self.bf16 = (
-                position.precision == "bf16"
-            )  # a measurement may come out otherwise than it did before
+        # With precision "auto" a new measurement could choose another precision than before.
+        is_auto = self.config.train.precision == "auto"
+        if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
+            self.bf16 = position.precision == "bf16"
 
     def weights_are_finite(self) -> bool:
-        """Whether no weight is NaN or infinite."""
+        """Return whether no weight is NaN or infinite."""
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
     def learning_rate(self) -> float:
-        """The rate of the next step: a linear warm-up, then constant, then a linear cool-down to zero."""
+        """Return the learning rate of the next step: linear warm-up, constant, linear cool-down to zero."""
         train = self.config.train
-        rise = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        left = 1 - self.step / self.steps
-        fall = min(1.0, left / train.cooldown) if train.cooldown else 1.0
-        return train.learning_rate * rise * fall
+        warmup = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+        remaining = 1 - self.step / self.total_steps
+        cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
+        return train.learning_rate * warmup * cooldown
 
-    def _order(self) -> Tensor:
+    def _epoch_order(self) -> Tensor:
+        """Return the permutation of the training images in the current epoch, int64 [N]."""
         generator = torch.Generator().manual_seed(self.config.train.seed * 1_000_003 + self.epoch)
-        return torch.randperm(len(self.x), generator=generator).to(self.device)
+        return torch.randperm(len(self.images), generator=generator).to(self.device)
 
-    def _step(self, order: Tensor) -> Tensor:
+    def _next_batch(self, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images x0 and noise eps, [B, C, H, W], and timesteps t, [B]."""
         size = self.config.train.batch_size
-        x0 = _scale(self.x[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
         x0 = augment(x0, self.config.train.augment, self.step)
-        t = self.timesteps.draw(len(x0), self.generator)
+        t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
-        # Every process has drawn the whole batch's, so that its generator stays where the others' are.
-        mine, weight = self.team.shard(len(x0))
-        x0, t, eps = x0[mine], t[mine], eps[mine]
+        return x0, t, eps
+
+    def _train_step(self, order: Tensor) -> Tensor:
+        """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
+        # Every process draws the whole batch, so the generators of all processes stay in step.
+        x0, t, eps = self._next_batch(order)
+        shard, weight = self.process_group.shard(len(x0))
+        x0, t, eps = x0[shard], t[shard], eps[shard]
         xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        if self._replays:
+        if self._cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self._forward(xt, t)
         losses = self.diffusion.loss(output, x0, eps, t)
-        loss = losses.mean()  # reported as it is, so that trainings can be compared
-        weighted = loss if self.weights is None else (self.weights[t] * losses).mean()
-        if self.team.size > 1:  # what is reported is summed over the processes, while gradients are averaged
-            loss, weighted = loss * weight, weighted * (weight * self.team.size)
+        loss = losses.mean()  # reported without weights, so that runs can be compared
+        weighted = loss if self.loss_weights is None else (self.loss_weights[t] * losses).mean()
+        if self.process_group.world_size > 1:
+            # Reported losses are summed over the processes, but gradients are averaged.
+            loss, weighted = loss * weight, weighted * (weight * self.process_group.world_size)
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
@@ -275,7 +292,8 @@ class Trainer:
         return loss.detach()
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
-        losses = self.team.flush(pending)
+        """Fetch the losses of the steps since the last flush."""
+        losses = self.process_group.flush(pending)
         first = self.step - len(losses) + 1
         for number, loss in enumerate(losses, start=first):
             if not math.isfinite(loss):
@@ -285,27 +303,27 @@ class Trainer:
         self.epoch_losses += losses
         return StepsReport(self.epoch + 1, first, losses)
 
-    def _end_epoch(self, tick: Callable[[], object]) -> EpochReport:
+    def _finish_epoch(self, on_batch: Callable[[], object]) -> EpochReport:
         losses, rate = self.epoch_losses, self.learning_rate()
         self.epoch, self.batch, self.epoch_losses = self.epoch + 1, 0, []
         mean = math.fsum(losses) / len(losses)
         return EpochReport(
-            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(tick), rate
+            self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(on_batch), rate
         )
 
 
 def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
     named = list(model.named_parameters())
-    everything = [p for _, p in named]
-    # One kernel does all of a parameter's step; not on every kind of device.
-    fused = True if all(p.device.type in ("cuda", "cpu") for p in everything) else None
+    parameters = [p for _, p in named]
+    # Fused: one kernel for the whole update of a parameter, which not every kind of device has.
+    fused = True if all(p.device.type in ("cuda", "cpu") for p in parameters) else None
     if name == "adam":
-        return [torch.optim.Adam(everything, lr=rate, fused=fused)]
+        return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
     if name == "adamw":
-        return [torch.optim.AdamW(everything, lr=rate, fused=fused)]
+        return [torch.optim.AdamW(parameters, lr=rate, fused=fused)]
     kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
-    taken = {id(p) for p in kernels}
-    rest = [p for p in everything if id(p) not in taken]
+    kernel_ids = {id(p) for p in kernels}
+    rest = [p for p in parameters if id(p) not in kernel_ids]
     return [
         Muon(kernels, lr=rate, weight_decay=0.01),
         torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
@@ -313,5 +331,5 @@ def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.opt
 
 
 def _scale(pixels: Tensor) -> Tensor:
-    """uint8 to float32 in [-1, 1]."""
+    """Scale uint8 pixels to float32 in [-1, 1]."""
     return pixels.float() / 127.5 - 1

@@ -1,4 +1,4 @@
-"""How much each noise level counts in the loss that is minimised."""
+"""Weights of the noise levels in the training loss."""
 
 from typing import Final, Literal
 
@@ -13,29 +13,29 @@ _GAMMA: Final = 5.0
 
 
 def loss_weights(diffusion: GaussianDiffusion, weight: LossWeight) -> Tensor | None:
-    """A weight for each timestep, for the squared error of what the network predicts.
+    """Return a weight for each timestep, for the squared error of the network's prediction.
 
-    ``min_snr`` weighs the error of the foreseen picture by min(SNR, 5), whatever is predicted: neither the levels at
-    which the picture is nearly seen, nor those at which next to nothing is, drown the others.
+    ``min_snr`` weights the error of the predicted x0 by min(SNR, 5), for every prediction type. So neither the levels
+    with almost no noise nor those with almost no signal dominate the loss.
 
     Args:
-        diffusion: the process, and what its network predicts.
-        weight: which weights.
+        diffusion: the process, with its prediction type.
+        weight: name of the weighting.
 
     Returns:
-        float32 [T]; None where all weigh alike.
+        float32 [T]; None for equal weights.
 
     Reference: Hang et al. 2023, eq. 8 and section 3.4.
     """
     if weight == "none":
         return None
     snr = torch.from_numpy(diffusion.schedule.snr.copy())
-    of_image = snr.clamp(max=_GAMMA)
+    x0_weights = snr.clamp(max=_GAMMA)
     match diffusion.prediction_type:
         case "epsilon":
             weights = _GAMMA / snr.clamp(min=_GAMMA)  # min(SNR, 5) / SNR, and 1 at SNR 0
         case "v_prediction":
-            weights = of_image / (snr + 1)
+            weights = x0_weights / (snr + 1)
         case _:
-            weights = of_image
+            weights = x0_weights
     return weights.float()

@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of each matrix is made orthogonal; convolution kernels count as matrices.
+"""Muon: momentum with orthogonalized updates of matrices; convolution kernels count as matrices.
 
 Reference: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
 """
@@ -15,9 +15,9 @@ _ITERATIONS = 5
 
 
 class Muon(Optimizer):
-    """Orthogonalised Nesterov momentum for matrices and kernels, to be paired with AdamW for all other parameters.
+    """Orthogonalized Nesterov momentum for matrices and kernels, to be paired with AdamW for all other parameters.
 
-    A kernel [out, in, kh, kw] is taken as a matrix [out, kh kw in]. The update's root mean square is brought to
+    A kernel [out, in, kh, kw] is treated as a matrix [out, kh kw in]. The update's root mean square is scaled to
     0.2, about that of Adam, so one learning rate serves both (Liu et al. 2025, eq. 4).
 
     Args:
@@ -49,7 +49,7 @@ class Muon(Optimizer):
     def _step_group(
         self, parameters: list[Tensor], rate: float, momentum: float, weight_decay: float
     ) -> None:
-        """A step of many small matrices: what is done to each is done to all of them in one call."""
+        """Update all parameters of a group with one call per operation, because the matrices are many and small."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         for parameter in parameters:
             if not self.state[parameter]:
@@ -57,7 +57,7 @@ class Muon(Optimizer):
         buffers = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         updates = torch._foreach_lerp(gradients, buffers, momentum)
-        orthogonal = orthogonalise([_as_matrix(update) for update in updates])
+        orthogonal = orthogonalize([_as_matrix(update) for update in updates])
         torch._foreach_mul_(orthogonal, [-0.2 * rate * max(update.shape) ** 0.5 for update in orthogonal])
         torch._foreach_mul_(parameters, 1 - rate * weight_decay)
         torch._foreach_add_(
@@ -66,59 +66,59 @@ class Muon(Optimizer):
         )
 
 
-def orthogonalise(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """The nearest matrices with singular values near 1, by five Newton-Schulz steps.
+def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Return the nearest matrices with singular values near 1, by five Newton-Schulz steps.
 
-    A step is a polynomial of the Gram matrix times the matrix. All five commute, so they are done on the Gram matrix
-    alone, which for a kernel is small, and the matrix is multiplied once: half of the time that it takes otherwise.
-    Gram matrices of a size take their steps together, whatever the shapes that they are of. In float32, as the Gram
-    matrix squares what is small.
+    A step multiplies the matrix by a polynomial of its Gram matrix. All five commute, so they are computed on the Gram
+    matrix alone, which for a kernel is small, and the matrix is multiplied once. That takes half of the time. Gram
+    matrices of the same size are batched, whatever the shapes of their matrices. The computation is in float32, because
+    the Gram matrix squares small values.
 
     Args:
         matrices: [rows, columns] each, any scale.
 
     Returns:
-        float32, of the same shapes. Singular values come between about 0.7 and 1.2, but for those far below the
-        largest, of which a square matrix has some: five steps lift them only part of the way, and zero stays zero.
+        float32, of the same shapes. Singular values end between about 0.7 and 1.2, except those far below the largest,
+        which occur in square matrices. Five steps raise them only part of the way, and zero stays zero.
     """
     wide: list[Tensor] = []
-    alike: dict[int, list[int]] = {}
+    indices_by_size: dict[int, list[int]] = {}
     for index, matrix in enumerate(matrices):
-        turned = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
-        alike.setdefault(len(turned), []).append(index)
-        wide.append(turned.float())
+        transposed = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
+        indices_by_size.setdefault(len(transposed), []).append(index)
+        wide.append(transposed.float())
     norms = torch._foreach_norm(wide)
     torch._foreach_clamp_min_(norms, 1e-12)
     wide = list(torch._foreach_div(wide, norms))
-    for indices in alike.values():
-        steps = _steps(torch.stack([wide[index] @ wide[index].mT for index in indices]))
-        for index, step in zip(indices, steps, strict=True):
-            wide[index] = step @ wide[index]
+    for indices in indices_by_size.values():
+        factors = _newton_schulz(torch.stack([wide[index] @ wide[index].mT for index in indices]))
+        for index, factor in zip(indices, factors, strict=True):
+            wide[index] = factor @ wide[index]
     return [
-        found.mT if matrix.shape[0] > matrix.shape[1] else found
-        for matrix, found in zip(matrices, wide, strict=True)
+        result.mT if matrix.shape[0] > matrix.shape[1] else result
+        for matrix, result in zip(matrices, wide, strict=True)
     ]
 
 
-def _steps(gram: Tensor) -> Tensor:
-    """What all Newton-Schulz steps together multiply matrices by, [K, rows, rows], from their Gram matrices."""
+def _newton_schulz(gram: Tensor) -> Tensor:
+    """Return the product of all Newton-Schulz polynomials, [K, rows, rows], from Gram matrices of that shape."""
     a, b, c = _COEFFICIENTS
     scaled_identity = a * torch.eye(gram.shape[-1], device=gram.device)
-    steps: Tensor | None = None
-    for left in reversed(range(_ITERATIONS)):
+    product: Tensor | None = None
+    for remaining in reversed(range(_ITERATIONS)):
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c) + scaled_identity
-        steps = polynomial if steps is None else polynomial @ steps
-        if left:
+        product = polynomial if product is None else polynomial @ product
+        if remaining:
             gram = polynomial @ gram @ polynomial
-    assert steps is not None
-    return steps
+    assert product is not None
+    return product
 
 
 def _as_matrix(kernel: Tensor) -> Tensor:
-    """[out, in, kh, kw] as [out, kh kw in], which in channels_last memory takes no copy."""
+    """Reshape [out, in, kh, kw] to [out, kh kw in], without a copy in channels_last memory."""
     return kernel.movedim(1, -1).reshape(len(kernel), -1)
 
 
 def _as_kernel(matrix: Tensor, like: Tensor) -> Tensor:
-    """The inverse of `_as_matrix`, in the shape and type of `like`."""
+    """Invert `_as_matrix`, to the shape and type of `like`."""
     return matrix.reshape(like.movedim(1, -1).shape).movedim(-1, 1).to(like.dtype)

@@ -1,4 +1,4 @@
-"""Which precision is fast where."""
+"""Support and speed of bfloat16 on a device."""
 
 import functools
 import time
@@ -9,35 +9,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-_WORTH: Final = 1.15
-"""How many times as fast convolutions must be in bfloat16, for casting what goes into them to pay."""
+_MIN_SPEEDUP: Final = 1.15
+"""Minimum speedup of convolutions in bfloat16 that pays for casting their inputs."""
 _ROUNDS: Final = 50
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device has instructions for bfloat16."""
+    """Return whether the device has instructions for bfloat16."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether a training on the device is faster in bfloat16 than in float32; of a CPU it is measured."""
-    return has_bf16(device) and (device.type != "cpu" or bf16_speedup() >= _WORTH)
+    """Return whether training on the device is faster in bfloat16 than in float32; measured on a CPU."""
+    return has_bf16(device) and (device.type != "cpu" or bf16_speedup() >= _MIN_SPEEDUP)
 
 
 @functools.cache
 def bf16_speedup() -> float:
-    """How many times as fast a convolution and its gradients are in bfloat16 as in float32, on this CPU.
+    """Measure the speedup of a convolution and its gradients in bfloat16 over float32 on this CPU.
 
-    Measured, as instructions for it say little: there are CPUs where they make it twice as fast, and others where they
-    make it slower. Both take turns, and the shortest time of each counts, so that it hardly depends on what else runs.
-    Random numbers are left alone.
+    It is measured because instructions for bfloat16 make some CPUs twice as fast and others slower. Both types
+    alternate and the shortest time of each counts, so other load hardly matters. No random numbers are drawn.
     """
     convolve = {dtype: _convolution(dtype) for dtype in (torch.float32, torch.bfloat16)}
-    seconds = {
-        dtype: [work() for _ in range(2)][1:] for dtype, work in convolve.items()
-    }  # the first warms up
+    # The first call of each warms up.
+    seconds = {dtype: [work() for _ in range(2)][1:] for dtype, work in convolve.items()}
     for _ in range(_ROUNDS):
         for dtype, work in convolve.items():
             seconds[dtype].append(work())
@@ -45,7 +43,7 @@ def bf16_speedup() -> float:
 
 
 def _convolution(dtype: torch.dtype) -> Callable[[], float]:
-    """One of the lean network's convolutions, forwards and backwards; gives the seconds that it took."""
+    """Return a function that times one of the lean network's convolutions, forward and backward, in seconds."""
 
     def full(*shape: int) -> Tensor:
         return torch.full(shape, 0.5, dtype=dtype).to(memory_format=torch.channels_last).requires_grad_()

@@ -1,14 +1,13 @@
-"""``python -m core.training.trajectory_worker RUN... --sampler S --steps K``: computes and keeps `core.runs.trajectory`.
+"""``python -m core.training.trajectory_worker RUN... --sampler S --steps K`` computes trajectories of runs.
 
-It starts from the noises of a run's own pictures, so what it ends in are these pictures where it walks as the run does.
-Run after run, because torch takes more memory than the network. It ends with 0 when all walks are kept, and with 2 when
-one could not be, which that walk's progress then explains.
+A trajectory (`core.runs.trajectory`) starts from the initial noise of a run's own samples. So with the run's sampler
+and steps it ends in these samples. One process computes all runs in turn, because torch takes more memory than a
+network. The exit code is 0 if all trajectories were written, else 2; the progress file of one that failed holds the
+reason.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 import time
 import traceback
@@ -23,42 +22,45 @@ from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
-from core.imaging import to_pixels, to_tiles
+from core.imaging import to_channels_last, to_pixels
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
-from core.runs.trajectory import Progress, TrajectorySpec, clear_progress, write_progress
-from core.sampling_names import WITH_ETA
+from core.runs.trajectory import (
+    Progress,
+    TrajectorySpec,
+    clear_trajectory_progress,
+    write_trajectory_progress,
+)
+from core.sampling_names import SAMPLERS_WITH_ETA
 from core.training.checkpoint import LoadedModel, load_model
-from core.training.sample_sheets import sampler_generator, starting_noises
-from core.training.worker import explain
+from core.training.sample_sheets import initial_noise, sampler_generator
+from core.training.worker import failure_text
 
-NICENESS: Final = 10
-"""Whoever looks can wait a little; the training beside it should not have to."""
-_SECONDS: Final = 0.25
+_REPORT_SECONDS: Final = 0.25
 
 
-def compute(
+def compute_trajectory(
     run: RunDirectory,
     loaded: LoadedModel,
     spec: TrajectorySpec,
     report: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Walk from the run's starting noises to pictures, and keep all states with the run.
+    """Sample from the run's initial noise, and store all states with the run.
 
     Args:
-        run: where to.
+        run: the run to write to.
         loaded: its network.
-        walk: how.
-        report: called with the calls of the network that are done.
+        spec: sampler and number of steps.
+        report: called with the number of network calls done.
 
     Raises:
-        UserError: no such sampler, too many steps, or the run is gone.
+        UserError: unknown sampler, too many steps, or the run is gone.
     """
     sample = loaded.config.sample
-    noise = starting_noises(sample, loaded.shape)
-    own = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
-    if not own or (spec.sampler in WITH_ETA and sample.eta == 0.0):
-        # The noise on the way is that of the run's own pictures only where it is drawn for all of them.
+    noise = initial_noise(sample, loaded.shape)
+    is_own_sampler = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
+    if not is_own_sampler or (spec.sampler in SAMPLERS_WITH_ETA and sample.eta == 0.0):
+        # Added noise equals that of the run's own samples only if it is drawn for all of them; else fewer images do.
         noise = noise[: sample.reverse_count]
     options = SamplerOptions(steps=spec.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
     states, predicted, timesteps = [], [], []
@@ -70,9 +72,9 @@ def compute(
         options,
         generator=sampler_generator(sample),
     ):
-        states.append(_tiles(state.xt, sample.reverse_count))
+        states.append(_to_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:
-            predicted.append(_tiles(state.x0, sample.reverse_count))
+            predicted.append(_to_tiles(state.x0, sample.reverse_count))
         timesteps.append(state.timestep + 1)
         report(state.index)
     predicted.append(states[-1])
@@ -90,12 +92,12 @@ def compute(
         save_file(tensors, temporary, metadata=notes)
 
 
-def _tiles(images: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.from_numpy(to_tiles(to_pixels(images[:count].cpu().numpy())))
+def _to_tiles(images: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.from_numpy(to_channels_last(to_pixels(images[:count].cpu().numpy())))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; see the module."""
+    """Run the command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m core.training.trajectory_worker", description=__doc__)
     parser.add_argument("runs", type=Path, nargs="+")
     parser.add_argument("--sampler", required=True)
@@ -105,32 +107,32 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     spec = TrajectorySpec(options.sampler, options.steps)
     torch.set_num_threads(options.threads)
-    with contextlib.suppress(OSError):
-        os.nice(NICENESS)
-    done = [_keep(RunDirectory(path), spec, options.device) for path in options.runs]
+    done = [_compute_and_report(RunDirectory(path), spec, options.device) for path in options.runs]
     return EXIT_OK if all(done) else EXIT_USAGE
 
 
-def _keep(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
-    """Compute and keep one walk, and say how far it is; whether it is kept."""
-    me, spoken = ProcessIdentity.current(), 0.0
+def _compute_and_report(run: RunDirectory, spec: TrajectorySpec, device: str) -> bool:
+    """Compute one trajectory and report its progress; return whether it was written."""
+    identity, last_report = ProcessIdentity.current(), 0.0
 
-    def say(done: int, error: str = "") -> None:
-        write_progress(run, spec, Progress(identity=me, done=done, total=spec.steps, error=error))
+    def write(done: int, error: str = "") -> None:
+        write_trajectory_progress(
+            run, spec, Progress(identity=identity, done=done, total=spec.steps, error=error)
+        )
 
     def report(done: int) -> None:
-        nonlocal spoken
-        if time.monotonic() - spoken >= _SECONDS:
-            spoken = time.monotonic()
-            say(done)
+        nonlocal last_report
+        if time.monotonic() - last_report >= _REPORT_SECONDS:
+            last_report = time.monotonic()
+            write(done)
 
     try:
-        compute(run, load_model(run, device), spec, report)
-    except Exception as error:  # whatever it was, whoever waits for the walk must hear of it
+        compute_trajectory(run, load_model(run, device), spec, report)
+    except Exception as error:  # any failure must reach the reader of the progress file
         traceback.print_exc()
-        say(0, explain(error))
+        write(0, failure_text(error))
         return False
-    clear_progress(run, spec)
+    clear_trajectory_progress(run, spec)
     return True
 
 

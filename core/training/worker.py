@@ -1,10 +1,11 @@
 """The worker: ``python -m core.training.worker RUN --device D --threads N``, the one writer of a run's directory.
 
-SIGTERM, SIGINT or a `control` file make it finish its step, write a checkpoint and stop. It ends with 0 when the run
-finished or was stopped, 2 when it could not begin, 3 when the run failed.
+At SIGTERM, SIGINT or a `control` file it finishes its step, writes a checkpoint and stops. The exit code is 0 if the
+run finished or was stopped, 2 if it could not begin, and 3 if it failed.
 
-``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, a GPU each. The
-first of them is the worker: it has the run's lock, its pid is the run's, and it alone writes. The others `run_rank`.
+``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, one for each
+GPU. Rank 0 is the worker (`run_main`): it holds the run's lock, its pid is the run's, and it alone writes. The other
+ranks only compute (`run_rank`).
 """
 
 import argparse
@@ -17,13 +18,12 @@ import time
 import traceback
 from collections import deque
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
 import torch
 
-from core.data import load_dataset
+from core.data import ImageSet, load_dataset
 from core.errors import (
     EXIT_OK,
     EXIT_RUN_FAILED,
@@ -46,82 +46,89 @@ from core.training.checkpoint import (
     Position,
     has_checkpoint,
     read_checkpoint,
+    recover_checkpoint,
     save_checkpoint,
-    take_checkpoint,
 )
 from core.training.distributed import SingleProcess, init_distributed
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
-from core.training.sample_sheets import draw_epoch, draw_missing, draw_noises
+from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
 
 _STATUS_SECONDS = 0.5
-_RATE_SECONDS = 5.0
+_SPEED_WINDOW_SECONDS = 5.0
 
 
 class Worker:
-    """Carries out one claimed run, from wherever its checkpoint stands."""
+    """Trains one claimed run from its checkpoint or from the beginning, and writes its files."""
 
-    def __init__(self, run: RunDirectory, status: Status, team: SingleProcess) -> None:
-        self.run, self.status, self.team = run, status, team
+    def __init__(self, run: RunDirectory, status: Status, process_group: SingleProcess) -> None:
+        self.run, self.status, self.process_group = run, status, process_group
         self.config = run.read().config
-        self.stopping = False
-        self._written = self._control_looked = 0.0
-        self._base_elapsed = 0.0
+        self.stop_requested = False
+        self._status_written = self._control_checked = 0.0
+        self._elapsed_before = 0.0  # seconds, of earlier attempts
         self._started = time.monotonic()
-        self._pace: deque[tuple[float, int]] = deque()
+        self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
         self._checkpointed = time.monotonic()
 
-    def stop(self, *_: object) -> None:
-        """Ask for a stop; safe in a signal handler."""
-        self.stopping = True
+    def request_stop(self, *_: object) -> None:
+        """Request a stop; safe in a signal handler."""
+        self.stop_requested = True
 
-    def work(self) -> State:
-        """Train to the end or until stopped.
-
-        Returns:
-            FINISHED or STOPPED.
-        """
-        config = self.config
-        self._write_status(message="making data", epochs=config.train.epochs)
-        images = load_dataset(
-            config.data.dataset,
-            count=config.data.count,
-            progress=lambda done, total: self._heartbeat(
-                message=f"making data {100 * done // max(total, 1)}%"
-            ),
-        )
+    def train(self) -> State:
+        """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
+        images = self._load_images()
         self._write_status(message="building the network")
-        self.team.all_reduce_max(True)  # the others may begin
-        trainer = Trainer(config, images, self.team.device, self.team)
+        self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
+        trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
         with MetricsWriter(self.run.metrics_file) as metrics:
-            found = take_checkpoint(self.run) if has_checkpoint(self.run) else None
-            self.team.all_reduce_max(found is not None)
-            if found is not None:
-                tensors, position = found
-                self._use_threads_of(position)
-                trainer.restore(tensors, position, self.run)
-                metrics.truncate_to(position.metrics_offset)
-                self._base_elapsed = position.elapsed
-            else:
-                metrics.truncate_to(0)
-                draw_noises(self.run, trainer)
-            self._started = time.monotonic()
-            self._write_status(
-                state=State.RUNNING, message="", steps=trainer.steps, epoch=trainer.epoch, step=trainer.step
-            )
-            draw_missing(self.run, trainer, self._tick)
-            for report in trainer.reports(self._stop_requested):
-                self._on_report(report, trainer, metrics)
-            if trainer.epoch < config.train.epochs:
+            self._resume_or_begin(trainer, metrics)
+            write_missing_sheets(self.run, trainer, self._should_stop_sampling)
+            for report in trainer.reports(self._should_stop):
+                if isinstance(report, StepsReport):
+                    self._on_steps(report, trainer, metrics)
+                else:
+                    self._on_epoch(report, trainer, metrics)
+            if trainer.epoch < self.config.train.epochs:
                 self._write_status(state=State.STOPPING, message="writing a checkpoint")
-                self._checkpoint(trainer, metrics)
+                self._save_checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
 
-    def _use_threads_of(self, position: Position) -> None:
-        """Go on with as many threads as before, on which the last bits of each sum depend, where there are cores."""
+    def _load_images(self) -> ImageSet:
+        self._write_status(message="making data", epochs=self.config.train.epochs)
+
+        def report(done: int, total: int) -> None:
+            self._heartbeat(message=f"making data {100 * done // max(total, 1)}%")
+
+        return load_dataset(self.config.data.dataset, count=self.config.data.count, progress=report)
+
+    def _resume_or_begin(self, trainer: Trainer, metrics: MetricsWriter) -> None:
+        """Restore the checkpoint and cut the metrics to its position, or begin with the sheet of initial noise."""
+        checkpoint = recover_checkpoint(self.run) if has_checkpoint(self.run) else None
+        self.process_group.all_reduce_max(checkpoint is not None)
+        if checkpoint is not None:
+            tensors, position = checkpoint
+            self._restore_threads(position)
+            trainer.restore(tensors, position, self.run)
+            metrics.truncate_to(position.metrics_offset)
+            self._elapsed_before = position.elapsed
+        else:
+            metrics.truncate_to(0)
+            write_noise_sheet(self.run, trainer)
+        self._started = time.monotonic()
+        self._write_status(
+            state=State.RUNNING,
+            message="",
+            steps=trainer.total_steps,
+            epoch=trainer.epoch,
+            step=trainer.step,
+        )
+
+    def _restore_threads(self, position: Position) -> None:
+        """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it."""
         cores = os.cpu_count() or 1
-        alone_on_cpu = self.team.device.type == "cpu" and self.team.size == 1
+        alone_on_cpu = self.process_group.device.type == "cpu" and self.process_group.world_size == 1
         if alone_on_cpu and position.threads not in (0, torch.get_num_threads()):
             if position.threads > cores:
                 print(
@@ -131,15 +138,16 @@ class Worker:
             torch.set_num_threads(position.threads)
             self._write_status(threads=position.threads)
 
-    def _on_report(self, report: StepsReport | EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
-        if isinstance(report, StepsReport):
-            metrics.steps(report.first_step, report.epoch, self._elapsed(), report.losses)
-            self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=self._rate(trainer))
-            due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
-            if due and trainer.batch < trainer.batches:
-                self._checkpoint(trainer, metrics)
-            return
-        metrics.epoch(
+    def _on_steps(self, report: StepsReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        metrics.append_steps(report.first_step, report.epoch, self._elapsed(), report.losses)
+        speed = self._images_per_second(trainer)
+        self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=speed)
+        due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
+        if due and trainer.batch < trainer.batches_per_epoch:
+            self._save_checkpoint(trainer, metrics)
+
+    def _on_epoch(self, report: EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
+        metrics.append_epoch(
             EpochRecord(
                 epoch=report.epoch,
                 step=report.step,
@@ -153,95 +161,97 @@ class Worker:
             )
         )
         self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)
-        draw_epoch(self.run, trainer, self._tick)
-        self._checkpoint(trainer, metrics)
-        self._pace.clear()
+        write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
+        self._save_checkpoint(trainer, metrics)
+        self._recent_steps.clear()
 
-    def _tick(self) -> bool:
+    def _should_stop_sampling(self) -> bool:
+        """Return whether to give up sampling for a stop; the samples of the last epoch are always completed."""
         self._heartbeat()
-        return self._stop_requested() and self.status.epoch < self.config.train.epochs
+        return self._should_stop() and self.status.epoch < self.config.train.epochs
 
-    def _checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
-        # A step can spoil the weights without its own loss showing it: keep the last good checkpoint then.
+    def _save_checkpoint(self, trainer: Trainer, metrics: MetricsWriter) -> None:
+        # A step can corrupt the weights while its own loss is finite. Then keep the last good checkpoint.
         if not trainer.weights_are_finite():
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
-        metrics.sync()  # a power cut must not take lines that the checkpoint has seen
+        metrics.sync()  # after a power cut the metrics must not end before the checkpoint
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
-        save_checkpoint(self.run, trainer.tensors(), position)
+        save_checkpoint(self.run, trainer.state_dict(), position)
         self._checkpointed = time.monotonic()
 
-    def _stop_requested(self) -> bool:
+    def _should_stop(self) -> bool:
         self._heartbeat()
         now = time.monotonic()
-        if not self.stopping and now - self._control_looked >= 1.0:
-            self._control_looked = now
-            self.stopping = self.run.stop_requested()
-        return self.stopping
+        if not self.stop_requested and now - self._control_checked >= 1.0:
+            self._control_checked = now
+            self.stop_requested = self.run.stop_requested()
+        return self.stop_requested
 
     def _elapsed(self) -> float:
-        return self._base_elapsed + time.monotonic() - self._started
+        return self._elapsed_before + time.monotonic() - self._started
 
-    def _rate(self, trainer: Trainer) -> float:
+    def _images_per_second(self, trainer: Trainer) -> float:
         now = time.monotonic()
-        self._pace.append((now, trainer.step))
-        while now - self._pace[0][0] > _RATE_SECONDS and len(self._pace) > 2:
-            self._pace.popleft()
-        since, step = self._pace[0]
+        self._recent_steps.append((now, trainer.step))
+        while now - self._recent_steps[0][0] > _SPEED_WINDOW_SECONDS and len(self._recent_steps) > 2:
+            self._recent_steps.popleft()
+        since, step = self._recent_steps[0]
         if now == since:
             return self.status.images_per_second
-        size = min(self.config.train.batch_size, len(trainer.x))
+        size = min(self.config.train.batch_size, len(trainer.images))
         return (trainer.step - step) * size / (now - since)
 
     def _heartbeat(self, **changes: Any) -> None:
-        """A heartbeat, at most twice a second. One that cannot be written is missed, and the training goes on.
+        """Write the status at most twice a second; if that fails, the heartbeat is skipped and training continues.
 
-        What it says is kept for the next one: with slow steps another heartbeat is always just before.
+        Changes are kept for the next heartbeat. With slow steps, one without changes always comes just before.
         """
         self.status = msgspec.structs.replace(self.status, **changes)
-        if time.monotonic() - self._written < _STATUS_SECONDS:
+        if time.monotonic() - self._status_written < _STATUS_SECONDS:
             return
         try:
             self._write_status(fsync=False)
         except FileNotFoundError:
-            raise  # the run's folder is gone, and there is nothing left to train for
+            raise  # the run's folder is gone
         except OSError as error:
             print(f"the heartbeat could not be written: {error.strerror or error}", file=sys.stderr)
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
-        self._written = time.monotonic()
+        self._status_written = time.monotonic()
         elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
         self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
         self.run.write_status(self.status, fsync=fsync)
 
-    def end(self, state: State, error: str = "") -> None:
+    def write_final_status(self, state: State, error: str = "") -> None:
         """Write the last status."""
         self._write_status(state=state, message="", error=error, images_per_second=0.0)
 
-    def fail(self, error: Exception) -> None:
-        """Say that the run failed and why; in the log alone where its folder cannot be written, or is gone."""
-        words = self.team.peer_error(error)
+    def write_failure(self, error: Exception) -> None:
+        """Write that the run failed and why; only to the log if its folder is gone or cannot be written."""
+        peer_error = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
-            print(words, file=sys.stderr) if words else traceback.print_exception(error)
-        words = words or explain(error)
+            print(peer_error, file=sys.stderr) if peer_error else traceback.print_exception(error)
+        reason = peer_error or failure_text(error)
         try:
-            self.end(State.FAILED, words)
+            self.write_final_status(State.FAILED, reason)
         except OSError as problem:
             with contextlib.suppress(OSError):
-                print(f"{words}; and the status could not be written: {explain(problem)}", file=sys.stderr)
+                unwritten = f"the status could not be written: {failure_text(problem)}"
+                print(f"{reason}; and {unwritten}", file=sys.stderr)
 
 
-def explain(error: BaseException) -> str:
-    """A failure in one line, with what to do about it where that is known."""
+def failure_text(error: BaseException) -> str:
+    """Return a failure in one line, with a remedy if one is known."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError):
-        return _explain_os_error(error)
+        return _os_error_text(error)
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
     return " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
 
 
-def _explain_os_error(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     what = f"{where}{error.strerror or error}"
     if error.errno in DISK_FULL:
@@ -250,11 +260,11 @@ def _explain_os_error(error: OSError) -> str:
         return f"{what}: the run's folder was removed or moved while it trained"
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return f"{what}: make the folder writable again, then resume"
-    return f"{what}: mend that, then resume; it goes on from its last checkpoint"
+    return f"{what}: fix that, then resume; it goes on from its last checkpoint"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The worker's command line; see the module."""
+    """Run the worker's command line; see the module."""
     parser = argparse.ArgumentParser(prog="python -m core.training.worker", description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--device", default="cpu")
@@ -263,44 +273,43 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(options.threads)
     disable_trim()
     run = RunDirectory(options.run)
-    asked_to_stop: list[int] = []
-
-    def early(number: int, _: FrameType | None) -> None:
-        asked_to_stop.append(number)
-
+    received_signals: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, early)
+        signal.signal(number, lambda number, _: received_signals.append(number))
     try:
-        with init_distributed(options.device) as team:
-            if team.rank > 0:
-                return run_rank(run, team, asked_to_stop)
-            return run_main(run, team, options.threads, asked_to_stop)
+        with init_distributed(options.device) as process_group:
+            if process_group.rank > 0:
+                return run_rank(run, process_group, received_signals)
+            return run_main(run, process_group, options.threads, received_signals)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_USAGE
 
 
-def run_main(run: RunDirectory, team: SingleProcess, threads: int, asked_to_stop: list[int]) -> int:
-    """The work of the first process, which most often is the only one; the exit code.
+def run_main(
+    run: RunDirectory, process_group: SingleProcess, threads: int, received_signals: list[int]
+) -> int:
+    """Claim and train a run as rank 0, which most often is the only process; return the exit code.
 
     Args:
-        run: to be claimed.
-        team: the processes that train it.
-        threads: OpenMP threads of each.
-        asked_to_stop: signals that came already.
+        run: a queued run.
+        process_group: the processes that train it.
+        threads: OpenMP threads of each process.
+        received_signals: stop signals received so far.
     """
     try:
-        with run.claim(device=team.devices, threads=threads * len(team.devices.split("+"))) as status:
-            worker = Worker(run, status, team)
+        all_threads = threads * len(process_group.devices.split("+"))
+        with run.claim(device=process_group.devices, threads=all_threads) as status:
+            worker = Worker(run, status, process_group)
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, worker.stop)
-            worker.stopping = bool(asked_to_stop)
+                signal.signal(number, worker.request_stop)
+            worker.stop_requested = bool(received_signals)
             try:
-                worker.end(worker.work())
+                worker.write_final_status(worker.train())
                 return EXIT_OK
-            except Exception as error:  # whatever it was, the run must say that it failed, and why
-                worker.fail(error)
-        team.abort()
+            except Exception as error:  # any failure must reach the run's status
+                worker.write_failure(error)
+        process_group.abort()
         return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
         print(error)
@@ -310,33 +319,33 @@ def run_main(run: RunDirectory, team: SingleProcess, threads: int, asked_to_stop
         return EXIT_USAGE
 
 
-def run_rank(run: RunDirectory, team: SingleProcess, asked_to_stop: list[int]) -> int:
-    """The work of each process but the first: it computes its share and writes nothing but the log; the exit code.
+def run_rank(run: RunDirectory, process_group: SingleProcess, received_signals: list[int]) -> int:
+    """Train a run as any rank but 0, which computes its shard and writes only to the log; return the exit code.
 
     Args:
-        run: claimed by the first.
-        team: the processes that train it.
-        asked_to_stop: signals that came already, and those that will.
+        run: the run that rank 0 claims.
+        process_group: the processes that train it.
+        received_signals: stop signals received so far; later ones are appended.
     """
     try:
-        if not any(team.all_reduce_max(False)):
-            return EXIT_OK  # the first says why there is nothing to do
+        if not any(process_group.all_reduce_max(False)):
+            return EXIT_OK  # rank 0 could not claim the run, and reports why
         config = run.read().config
         images = load_dataset(config.data.dataset, count=config.data.count)
-        trainer = Trainer(config, images, team.device, team)
-        if any(team.all_reduce_max(False)):
+        trainer = Trainer(config, images, process_group.device, process_group)
+        if any(process_group.all_reduce_max(False)):
             trainer.restore(*read_checkpoint(run), run)
-        for _ in trainer.reports(lambda: bool(asked_to_stop)):
+        for _ in trainer.reports(lambda: bool(received_signals)):
             pass
         return EXIT_OK
-    except Exception as error:  # whatever it was, the first must hear of it
-        words = team.peer_error(error)
+    except Exception as error:  # any failure must reach rank 0
+        peer_error = process_group.peer_error(error)
         with contextlib.suppress(OSError):
-            if words:
-                print(f"process {team.rank} ends: {words}", file=sys.stderr)
+            if peer_error:
+                print(f"process {process_group.rank} ends: {peer_error}", file=sys.stderr)
             else:
                 traceback.print_exception(error)
-        team.abort("" if words else explain(error))
+        process_group.abort("" if peer_error else failure_text(error))
         return EXIT_RUN_FAILED
 
 

@@ -268,8 +268,12 @@ def test_a_key_for_no_command_is_refused_with_the_nearest_one(own_house: Path) -
 # What can be asked for
 
 
-def test_every_command_of_the_dashboard_has_its_name_keys_and_action() -> None:
-    assert differences(before_house.commands(), expected("commands.json")) == []
+def test_every_command_of_the_dashboard_has_its_name_and_keys() -> None:
+    wanted = {
+        section: {name: keys for name, (keys, _) in commands.items()}
+        for section, commands in expected("commands.json").items()
+    }
+    assert differences(before_house.commands(), wanted) == []
 
 
 def test_every_setting_has_its_name_and_its_default() -> None:

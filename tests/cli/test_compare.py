@@ -19,12 +19,12 @@ from core.comparison.compare import compare
 from core.comparison.formatting import (
     bracket_text,
     interval_text,
-    short_exponent,
+    metric_title,
+    scale_exponent,
     short_text,
-    title,
     value_text,
 )
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.runs import METRICS, Evaluation, RunStore, add_evaluation
 from core.runs.results import GROUPS
 from core.statistics.estimate import Estimate
@@ -87,7 +87,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out pictures"
     assert lines[2].split() == [*FIVE, "real", "data"]
     for name in METRICS:
-        (line,) = [line for line in lines[:45] if line.startswith(f"{title(name)}  ")]
+        (line,) = [line for line in lines[:45] if line.startswith(f"{metric_title(name)}  ")]
         assert line.count("±") == 5 + (name == "pass_rate")
         assert ("*" in line) == (name not in NO_WINNER), line
     for head in ("loss", "held out", "abar_T", "SNR_T", "L_T bits/dim", "epochs", "seeds"):
@@ -105,7 +105,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 132, 200])
 def test_no_line_is_wider_than_the_terminal(grid, width):
-    members, _ = gather(RunStore(grid).infos())
+    members, _ = read_members(RunStore(grid).infos())
     for by in ((), ("dataset", "schedule")):
         found = compare(members, by=by)
         lines = comparison_text(found, width=width, curves=True).splitlines()
@@ -115,7 +115,7 @@ def test_no_line_is_wider_than_the_terminal(grid, width):
 
 
 def test_five_schedules_stand_side_by_side_in_80_columns(grid):
-    members, _ = gather(RunStore(grid).infos())
+    members, _ = read_members(RunStore(grid).infos())
     text = comparison_text(compare(members, by=("schedule",)), width=80, curves=False)
     assert text.count("balanced pass %") == 1
     assert "residual 1e-2" in text
@@ -212,7 +212,7 @@ def test_one_run_without_a_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path,
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == "high"
     assert "abar_T" in output.out
-    assert f"not judged yet: {run.id}" in output.err
+    assert f"not evaluated yet: {run.id}" in output.err
 
 
 def test_a_loss_that_is_nan_throughout_leaves_an_empty_panel(tmp_path, capsys):
@@ -300,7 +300,7 @@ def test_the_examples_of_numbers_as_text_are_true():
     [([0.5, 0.1], -2), ([0.099], -3), ([1e-6, None], -7), ([1.0], 0), ([0.0], 0), ([], 0)],
 )
 def test_small_numbers_get_a_unit_that_makes_them_short(values, exponent):
-    assert short_exponent("haze", [Estimate(value) for value in values]) == exponent
+    assert scale_exponent("haze", [Estimate(value) for value in values]) == exponent
     if exponent:
         assert (
             short_text("haze", Estimate(values[0]), exponent=exponent).replace(".", "").strip("0").isdigit()
@@ -308,7 +308,7 @@ def test_small_numbers_get_a_unit_that_makes_them_short(values, exponent):
 
 
 def test_every_group_of_metrics_is_a_block_of_its_own(grid):
-    members, _ = gather(RunStore(grid).infos()[:1])
+    members, _ = read_members(RunStore(grid).infos()[:1])
     blocks = comparison_text(compare(members), width=0, curves=False).split("\n\n")
     heads = [[line.split("  ")[0] for line in block.splitlines()] for block in blocks]
-    assert heads[2 : 2 + len(GROUPS)] == [[title(name) for name in names] for names in GROUPS.values()]
+    assert heads[2 : 2 + len(GROUPS)] == [[metric_title(name) for name in names] for names in GROUPS.values()]

@@ -74,4 +74,4 @@ def test_a_data_folder_that_cannot_be_written_is_one_line(core, tmp_path):
     done = core("data", "make", "array", "--count", "5")
     tmp_path.chmod(0o700)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: datasets: the pictures cannot be kept here")
+    assert done.stderr.splitlines()[-1].startswith("error: datasets: the images cannot be saved here")

@@ -201,8 +201,8 @@ def test_a_file_that_is_no_image_or_a_damaged_or_a_huge_one_is_one_line(folder, 
     header = b"IHDR" + (100_000).to_bytes(4) * 2 + whole[24:29]
     (folder / "bomb.png").write_bytes(whole[:12] + header + zlib.crc32(header).to_bytes(4) + whole[33:])
     for name, reason in (
-        ("words.png", "no picture"),
-        ("empty.png", "no picture"),
+        ("words.png", "not an image"),
+        ("empty.png", "not an image"),
         ("cut.png", "damaged"),
         ("bomb.png", "too large"),
     ):

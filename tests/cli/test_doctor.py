@@ -11,7 +11,7 @@ def test_what_the_machine_has_and_what_will_be_used_is_said(core, tmp_path):
     assert done.returncode == 0
     for section in ("Machine", "Packages", "Terminal", "Folders"):
         assert f"\n{section}\n" in f"\n{done.stdout}"
-    assert "Runs go" in done.stdout
+    assert "at once on" in done.stdout
     assert "no terminal" in done.stdout
     assert os.listdir(tmp_path) == []
 

@@ -207,8 +207,8 @@ def test_several_runs_share_what_is_known_of_the_data(command, capsys):
     assert command("--count", "5", "--only", "shape,grey", "--json") == 0
     output = capsys.readouterr()
     assert [one["run"] for one in json.loads(output.out)] == ["run-0", "run-1"]
-    assert output.err.count("fitting held-out pictures: 60 of 60") <= 1
-    assert output.err.count("fitting real pictures: 5 of 5") <= 1
+    assert output.err.count("fitting held-out images: 60 of 60") <= 1
+    assert output.err.count("fitting real images: 5 of 5") <= 1
     assert output.err.count("fitting samples: 5 of 5") == 2
 
 
@@ -240,7 +240,7 @@ def test_a_network_that_has_diverged_is_one_line(command, capsys):
     output = capsys.readouterr()
     assert output.out == ""
     assert (
-        "run-0: its samples cannot be judged: 5 of 5 pictures have numbers that are not finite" in output.err
+        "run-0: its samples cannot be evaluated: 5 of 5 images have numbers that are not finite" in output.err
     )
     assert read_evaluations(run) == []
 
@@ -307,12 +307,12 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.full((3, 1, 16, 16), np.nan), "3 of 3 pictures have numbers that are not finite"),
+        (np.full((3, 1, 16, 16), np.nan), "3 of 3 images have numbers that are not finite"),
         (np.full((3, 1, 16, 16), 1.5), "expected numbers from 0 to 1, got 1.5 to 1.5"),
         (np.full((3, 1, 16, 16), -1.0), "expected numbers from 0 to 1, got -1 to -1"),
         (
             np.zeros((3, 1, 32, 32)),
-            "expected pictures like those of small, [N, 1, 16, 16], got [3, 1, 32, 32]",
+            "expected images like those of small, [N, 1, 16, 16], got [3, 1, 32, 32]",
         ),
         (np.zeros((3, 16)), "expected an array [N, C, H, W] or [N, H, W]"),
         (np.zeros((3, 16, 16), dtype=np.int32), "got int32"),
@@ -370,7 +370,10 @@ def test_a_run_whose_data_are_gone_is_named(command, capsys):
 def test_data_of_another_size_than_the_run_has_learnt_are_told_of(command, capsys):
     untrained_run(Path("runs"), size=32)
     assert command("latest", "--count", "5") == 2
-    assert "has learnt pictures of [1, 32, 32], but small is of [1, 16, 16] by now" in capsys.readouterr().err
+    assert (
+        "was trained on images of [1, 32, 32], but those of small are [1, 16, 16] by now"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_run_is_compared_by_what_was_evaluated(command, capsys):

@@ -97,7 +97,7 @@ def test_a_image_of_ones_own_is_drawn_in_its_place(runs, tmp_path, capsys):
         (["--out", "file"], "file"),
         (["--out", "file/below"], "--out file/below: cannot be made (Not a directory)"),
         (["--picture", "none.png"], "--picture none.png: no such file"),
-        (["--picture", "file"], "--picture file: not a picture that can be used (no picture)"),
+        (["--picture", "file"], "--picture file: not a picture that can be used (not an image)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -14,7 +14,7 @@ from core.cli.main import run as run_command
 from core.config import DataConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.data.recipe import absolute_dataset
 from core.launch import control
-from core.launch.provenance import with_absolute_path, with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths, with_absolute_paths
 from core.launch.queue import enqueue
 from core.recipes import load_recipe
 from core.runs import RunDirectory, RunStore, State, latest_evaluation
@@ -116,9 +116,12 @@ def test_an_older_run_with_relative_paths_is_cloned_and_evaluated_by_where_it_wa
     nowhere = older(here / "runs", with_paths())
     monkeypatch.chdir(here.parent / "there")
     assert paths(run.read().config) == ("small.toml", "betas.txt")
-    assert paths(with_absolute_paths(run.read())) == (str(here / "small.toml"), str(here / "betas.txt"))
-    assert paths(control.clone("runs", run).read().config) == paths(with_absolute_paths(run.read()))
-    assert with_absolute_paths(nowhere.read()) == nowhere.read().config
+    assert paths(config_with_absolute_paths(run.read())) == (
+        str(here / "small.toml"),
+        str(here / "betas.txt"),
+    )
+    assert paths(control.clone("runs", run).read().config) == paths(config_with_absolute_paths(run.read()))
+    assert config_with_absolute_paths(nowhere.read()) == nowhere.read().config
 
 
 @pytest.mark.parametrize("anchors", [True, False], ids=["queued now", "queued by an older version"])
@@ -198,11 +201,11 @@ def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pyte
 
 def test_betas_that_are_not_there_stay_as_they_were_given(here: Path) -> None:
     for file in (None, "", "none.txt"):
-        assert with_absolute_path(with_paths("high", file)) == with_paths("high", file)
+        assert with_absolute_paths(with_paths("high", file)) == with_paths("high", file)
 
 
 def test_anchoring_changes_nothing_but_paths(here: Path) -> None:
     config = with_paths()
-    back = msgspec.structs.replace(with_absolute_path(config), data=config.data, schedule=config.schedule)
+    back = msgspec.structs.replace(with_absolute_paths(config), data=config.data, schedule=config.schedule)
     assert back == config
-    assert with_absolute_path(with_absolute_path(config)) == with_absolute_path(config)
+    assert with_absolute_paths(with_absolute_paths(config)) == with_absolute_paths(config)

@@ -143,7 +143,7 @@ def test_core_evaluate_reports_its_progress(tmp_path: Path, monkeypatch: pytest.
         seen.append(what.doing)
 
     monkeypatch.setattr("core.runs.progress.write_evaluation_progress", remember)
-    monkeypatch.setattr("core.runs.progress._SECONDS", 0.0)
+    monkeypatch.setattr("core.runs.progress._WRITE_INTERVAL", 0.0)
     assert run_command(["evaluate", "latest", "--count", "8"]) == 0
     assert seen[0] == "getting ready"
     assert {"sampling", "fitting samples", "likelihood", "reconstruction"} <= set(seen)
@@ -179,13 +179,13 @@ def test_one_process_evaluates_all_runs_as_one_was_evaluated_and_says_which_it_c
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (runs[0].path / LOG_NAME).read_text()
-    until(lambda: all(process.poll() is not None for process in jobs._STARTED))
+    until(lambda: all(process.poll() is not None for process in jobs._processes))
 
 
 def test_a_run_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     (run.path / LOG_NAME).mkdir()
-    with pytest.raises(UserError, match=r"cannot be judged from here \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"cannot be evaluated from here \(Is a directory\)"):
         start_evaluation([run], CPU)
     assert read_evaluation_progress(run) is None
 

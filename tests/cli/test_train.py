@@ -16,7 +16,7 @@ from core.config import RunConfig
 from core.launch import control
 from core.launch.queue import enqueue, ensure_runner
 from core.launch.runner_lock import read_runner
-from core.runs import RunDirectory, RunStore, State, alive
+from core.runs import RunDirectory, RunStore, State, is_alive
 
 WORKER = "tests.support.fake_worker"
 GRID = '\n[grid]\n"schedule.name" = ["linear", "x^2"]\n'
@@ -41,7 +41,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
         if run.read_status().state is not State.FINISHED:
             control.stop(run)
     wait_for(
-        lambda: (there := read_runner(root)) is None or not alive(there.identity), "the end of the runner"
+        lambda: (there := read_runner(root)) is None or not is_alive(there.identity), "the end of the runner"
     )
 
 

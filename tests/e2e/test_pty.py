@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.runs.process import ProcessIdentity, alive
+from core.runs.process import ProcessIdentity, is_alive
 from core.runs.status import State
 from core.runs.store import RunStore
 from tests.support.terminals import Terminal, terminals
@@ -112,7 +112,7 @@ def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
 ) -> None:
     worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     try:
-        identity = ProcessIdentity.of_pid(worker.pid)
+        identity = ProcessIdentity.from_pid(worker.pid)
         assert identity is not None
         run = fake_run(tmp_path / "runs", "linear", epoch=3, process=identity)
         terminal = open_terminal()
@@ -158,7 +158,7 @@ def test_training_outlives_a_dashboard_that_is_killed(
     os.killpg(terminal.process.pid, signal.SIGKILL)
     terminal.process.wait()
     (running,) = [info for info in RunStore(tmp_path / "runs").infos() if info.state is State.RUNNING]
-    assert alive(ProcessIdentity.from_status(running.status))
+    assert is_alive(ProcessIdentity.from_status(running.status))
     assert terminal.process.pid not in {parent.pid for parent in psutil.Process(running.status.pid).parents()}
     again = open_terminal("tiny.toml", "--device", "cpu", "--slots", "1")
     again.shows("● running", "○ queued")

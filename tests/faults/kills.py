@@ -74,15 +74,36 @@ class _KillAtLine:
 
 _PLACES = {
     "checkpoint": {
-        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_second_name"),
-        "runs/files.py": ("atomic_path", "sync_folder", "_sync_file"),
+        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_link_last"),
+        "atomic/atomic.py": ("atomic_path", "fsync_path"),
         "safetensors/torch.py": ("save_file",),
     },
     "metrics line": {
-        "runs/metrics.py": ("_append", "steps", "epoch", "truncate_to", "_open_to_append", "sync", "offset")
+        "runs/metrics.py": (
+            "_append",
+            "append_steps",
+            "append_epoch",
+            "truncate_to",
+            "_open_append",
+            "sync",
+            "offset",
+        )
     },
-    "PNG": {"imaging/sheet.py": ("write_sheet", "_replace"), "training/pictures.py": ("_write_samples",)},
-    "status": {"runs/directory.py": ("write_status", "claim", "_take", "_sweep", "clear_control", "lock")},
+    "PNG": {
+        "imaging/sheet.py": ("write_sheet",),
+        "files/atomic.py": ("atomic_path",),
+        "training/sample_sheets.py": ("_write_samples",),
+    },
+    "status": {
+        "runs/directory.py": (
+            "write_status",
+            "claim",
+            "_mark_starting",
+            "_remove_leftovers",
+            "clear_control",
+            "lock",
+        )
+    },
 }
 """Functions whose lines a worker is killed between, by the end of their file's name."""
 

@@ -26,7 +26,7 @@ def bad_gradient(folder: Path, rng: random.Random) -> None:
         [rng.randint(1, tiny.STEPS - 1)],
         rng.choice([math.nan, math.inf]),
     )
-    real = Trainer._step
+    real = Trainer._train_step
 
     def step(trainer: Trainer, order: torch.Tensor) -> torch.Tensor:
         left[0] -= 1
@@ -36,7 +36,7 @@ def bad_gradient(folder: Path, rng: random.Random) -> None:
         return real(trainer, order)
 
     def sabotage() -> None:
-        Trainer._step = step  # type: ignore[method-assign]
+        Trainer._train_step = step  # type: ignore[method-assign]
 
     assert tiny.finish(run, sabotage) == 3
     status = run.read_status()

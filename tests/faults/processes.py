@@ -22,7 +22,7 @@ import torch
 from core.config import encode_toml
 from core.errors import OUT_OF_MEMORY, UserError
 from core.launch import control
-from core.runs import ProcessIdentity, RunDirectory, RunStore, State, alive
+from core.runs import ProcessIdentity, RunDirectory, RunStore, State, is_alive
 from core.training.loop import Trainer
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
@@ -31,7 +31,7 @@ from tests.support.queueing import cleaned, lives, queue, start_runner, wait_for
 
 def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
     """Do something before a step of the worker, counted from 1."""
-    real, left = Trainer._step, [number]
+    real, left = Trainer._train_step, [number]
 
     def step(trainer: Trainer, order: torch.Tensor) -> torch.Tensor:
         left[0] -= 1
@@ -40,7 +40,7 @@ def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
         return real(trainer, order)
 
     def sabotage() -> None:
-        Trainer._step = step  # type: ignore[method-assign]
+        Trainer._train_step = step  # type: ignore[method-assign]
 
     return sabotage
 
@@ -252,7 +252,7 @@ def _wait_for_end(run: RunDirectory, master: int | None = None) -> None:
         if master is not None:
             _drain(master)
         time.sleep(0.02)
-    tiny.wait_until(lambda: not alive(ProcessIdentity.from_status(run.read_status())), "the worker's end")
+    tiny.wait_until(lambda: not is_alive(ProcessIdentity.from_status(run.read_status())), "the worker's end")
 
 
 @fault("terminal closed on core train (SIGHUP)", times=3, seconds=700)

@@ -78,9 +78,9 @@ class Night:
         first, elapsed = (epoch - 1) * STEPS_AN_EPOCH + 1, epoch * STEPS_AN_EPOCH * 0.03
         losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_AN_EPOCH)).tolist()
         for at in range(0, STEPS_AN_EPOCH, STEPS_A_LINE):
-            self.metrics.steps(first + at, epoch, elapsed, losses[at : at + STEPS_A_LINE])
+            self.metrics.append_steps(first + at, epoch, elapsed, losses[at : at + STEPS_A_LINE])
         step = epoch * STEPS_AN_EPOCH
-        self.metrics.epoch(_record(epoch, step))
+        self.metrics.append_epoch(_record(epoch, step))
         image = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
         write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", image, columns=8)
         with self.run.log.open("a", encoding="utf-8") as log:
@@ -172,14 +172,14 @@ def worker_soak(folder: Path, rng: random.Random) -> None:
     """A real training in this process: what it holds after a hundred epochs it holds after all."""
     epochs, gauge = 400, Gauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
-    real = tiny.worker.draw_epoch
+    real = tiny.worker.write_epoch_sheets
 
     def measured(run: RunDirectory, trainer: object, tick: object) -> None:
         real(run, trainer, tick)  # type: ignore[arg-type]
         if len(run.sample_sheets()) == epochs // 4:
             gauge.start()
 
-    tiny.worker.draw_epoch = measured  # type: ignore[assignment]
+    tiny.worker.write_epoch_sheets = measured  # type: ignore[assignment]
     assert tiny.worker.main([str(run.path), "--threads", "1"]) == 0
     gauge.check(GROWTH)
     assert run.read_status().epoch == epochs

@@ -13,7 +13,7 @@ from core.runs import (
     RunDirectory,
     State,
 )
-from core.training.checkpoint import Position, read_checkpoint, save_checkpoint, take_checkpoint
+from core.training.checkpoint import Position, read_checkpoint, recover_checkpoint, save_checkpoint
 from tests.support.fakes import make_run
 
 POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_offset=9, channels=1, size=8)
@@ -96,7 +96,7 @@ def test_who_goes_on_from_the_previous_checkpoint_makes_it_the_last_so_that_it_i
     save(run, 1)
     save(run, 2)
     run.checkpoint.write_bytes(b"rubbish")
-    assert take_checkpoint(run)[1].step == 1
+    assert recover_checkpoint(run)[1].step == 1
     save(run, 2)
     run.checkpoint.unlink()
     assert read_checkpoint(run)[1].step == 1

@@ -18,7 +18,7 @@ from core.launch import control
 from core.launch.devices import Device, Plan, Slot
 from core.launch.runner import Runner, _log_killed, _open_log
 from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
-from core.training.worker import explain
+from core.training.worker import failure_text
 from tests.support.fakes import make_run
 
 
@@ -47,7 +47,7 @@ def test_a_temporary_file_follows_no_link(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_half_a_metrics_line_is_taken_back_when_its_write_fails(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path / "metrics.jsonl") as metrics:
-        metrics.steps(1, 1, 0.1, [0.5])
+        metrics.append_steps(1, 1, 0.1, [0.5])
         whole, real = metrics.offset, metrics._file
 
         class Full:
@@ -61,10 +61,10 @@ def test_half_a_metrics_line_is_taken_back_when_its_write_fails(tmp_path: Path) 
 
         metrics._file = Full()  # type: ignore[assignment]
         with pytest.raises(OSError, match="No space left"):
-            metrics.steps(2, 1, 0.2, [0.25])
+            metrics.append_steps(2, 1, 0.2, [0.25])
         metrics._file = real
         assert (tmp_path / "metrics.jsonl").stat().st_size == whole
-        metrics.steps(2, 1, 0.2, [0.25])
+        metrics.append_steps(2, 1, 0.2, [0.25])
     tail = MetricsTail(tmp_path / "metrics.jsonl")
     tail.poll()
     assert (tail.losses.tolist(), tail.damaged) == ([0.5, 0.25], 0)
@@ -83,7 +83,7 @@ def test_the_last_word_of_a_run_on_a_full_disk_takes_what_was_kept_aside(
         real(path, data, fsync=fsync)
 
     with run.claim(device="cpu", threads=1) as status:
-        assert (run.path / ".reserve").stat().st_size == module.RESERVE
+        assert (run.path / ".reserve").stat().st_size == module.RESERVE_BYTES
         monkeypatch.setattr(module, "atomic_write", full)
         with pytest.raises(OSError, match="No space left"):
             run.write_status(status)
@@ -204,13 +204,13 @@ def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
             FileNotFoundError(errno.ENOENT, "No such file", "x"),
             "the run's folder was removed or moved while it trained",
         ),
-        (OSError(errno.EIO, "Input/output error"), "Input/output error: mend that, then resume"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error: fix that, then resume"),
         (ValueError("first\nsecond"), "ValueError: first"),
     ],
 )
 def test_each_failure_is_explained_in_one_line(error: Exception, words: str) -> None:
-    assert words in explain(error)
-    assert "\n" not in explain(error)
+    assert words in failure_text(error)
+    assert "\n" not in failure_text(error)
 
 
 def test_a_worker_that_was_killed_leaves_word_of_it_in_its_log(run: RunDirectory) -> None:
@@ -234,13 +234,13 @@ def test_a_run_that_cannot_even_be_marked_as_failed_is_tried_again_ever_more_sel
     monkeypatch.setattr(RunDirectory, "write_status", full)
     waits = []
     for _ in range(12):
-        runner._strike(run, "no worker could be started")
-        waits.append(runner._strikes[run.path].not_before - time.monotonic())
+        runner._back_off(run, "no worker could be started")
+        waits.append(runner._backoffs[run.path].not_before - time.monotonic())
         assert not runner._may_start(run)
     assert waits[0] < 1.1
     assert 50 < waits[-1] <= 60
     monkeypatch.undo()
-    runner._strike(run, "no worker could be started")
+    runner._back_off(run, "no worker could be started")
     assert run.read_status().error == "no worker could be started"
     assert runner._may_start(run)
 
@@ -263,7 +263,7 @@ def test_a_resumed_run_gets_as_many_threads_as_it_had(
     plan = Plan((Device("cpu", "cpu", "", 8 << 30),), cores=4)
     runner = Runner(run.path.parent, plan, lock=None)  # type: ignore[arg-type]  # not held: nothing is started
     info = RunStore(run.path.parent).info(run)
-    found = runner._with_threads_of_before(info, Slot("cpu", slot, 0), alone=alone)
+    found = runner._with_previous_threads(info, Slot("cpu", slot, 0), alone=alone)
     assert (found and found.threads) == expected
 
 

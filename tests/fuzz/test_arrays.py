@@ -24,8 +24,8 @@ from core.evaluation.triangle_fit.fit import TriangleFits
 from core.files.untrusted import open_regular, read_npy
 from core.launch.runner_lock import RunnerInfo, read_runner
 from core.runs import ProcessIdentity, RunDirectory
-from core.runs.overlay import Overlay, pixels_mark, read_overlay
-from core.runs.trajectory import Progress, Trajectory, TrajectorySpec, read_progress
+from core.runs.overlay import Overlay, pixels_hash, read_overlay
+from core.runs.trajectory import Progress, Trajectory, TrajectorySpec, read_trajectory_progress
 from core.schedules import make_schedule
 from tests.support.fuzzing import changed, fuzzed, refusal, slowly_fuzzed
 from tui.settings.keymap import read_keymap
@@ -169,7 +169,7 @@ def test_any_trajectory_is_looked_at_or_refused(tmp_path: Path, data: bytes) -> 
 IDENTITY = ProcessIdentity(pid=1, pid_started=2.5, host="h", boot_id="b")
 IMAGES = np.zeros((2, 4, 4), np.uint8)
 OVERLAY = Overlay(
-    of=pixels_mark(IMAGES),
+    images_hash=pixels_hash(IMAGES),
     edge="tent",
     corners=[(0.0, 1.0, 2.0, 3.0, 1.5, 0.5), None],
     soft_iou=[0.5, None],
@@ -188,7 +188,7 @@ def test_any_note_is_read_or_passed_over(tmp_path: Path, data: bytes) -> None:
     spec.path(run).parent.mkdir(exist_ok=True, parents=True)
     for file in (spec.progress_path(run), tmp_path / ".queue.lock", tmp_path / "overlay.json"):
         file.write_bytes(data)
-    progress = read_progress(run, spec)
+    progress = read_trajectory_progress(run, spec)
     assert progress is None or "\x1b" not in progress.error
     overlay = read_overlay(tmp_path / "overlay.json", IMAGES)
     assert overlay is None or all(

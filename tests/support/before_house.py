@@ -28,7 +28,7 @@ import torch
 from core.cli.main import cli
 from core.cli.main import run as run_command
 from core.config.schema import RunConfig
-from core.data.cache import fingerprint, set_folder
+from core.data.cache import fingerprint, set_dir
 from core.data.recipe import DataRecipe, find_data_recipe
 from core.errors import UserError
 from core.imaging import read_sheet
@@ -238,7 +238,7 @@ def set_folders(house: Path) -> dict[str, str]:
     """Where the sets of the recipes lie that have a name: it has a hash of all that decides their pixels."""
     folder = house / "datasets"
     recipes = [find_data_recipe(name, folder) for name in ("array", "high", "low", "tiny")]
-    return {one.name: set_folder(folder, one, fingerprint(one, [])).name for one in recipes}
+    return {one.name: set_dir(folder, one, fingerprint(one, [])).name for one in recipes}
 
 
 def arrays_of(folder: Path) -> dict[str, str]:
@@ -471,24 +471,12 @@ def dashboard_arguments() -> dict[str, Json]:
     }
 
 
-FORMER_ACTIONS = {
-    "app.zoom": "zoom_pictures",
-    "board.machine": "machine",
-    "compare.whole": "whole",
-    "compare.judge": "judge",
-    "denoise.leap": "leap(1)",
-    "denoise.leap_back": "leap(-1)",
-    "denoise.foreseen": "foreseen",
-}
-"""Actions by the command's id that had other names then; no file names actions."""
-
-
 def commands() -> dict[str, Json]:
-    """What can be done in the dashboard: by screen and name, the keys and the action."""
+    """Commands of the dashboard: by screen and id, the keys. Actions are internal and may be renamed."""
     found: dict[str, Json] = {}
     for section, those in SECTIONS.items():
         for one in those:
-            found.setdefault(section, {})[one.id] = [one.keys, FORMER_ACTIONS.get(one.id, one.action)]
+            found.setdefault(section, {})[one.id] = one.keys
     return found
 
 
@@ -612,8 +600,14 @@ def refusal_of_keys(house: Path, text: str) -> str:
 # Comparing
 
 
+SENTENCES = re.compile(r"\.(notes\[\d+\]|diagnosis)$")
+"""Paths in JSON of sentences for users, whose words may improve; their numbers, paths and ids are compared."""
+
+
 def differences(found: Json, wanted: Json, path: str = "", *, relative: float = 1e-9) -> list[str]:
     """Where JSON is another one than it was. Keys may be added, as docs/cli.md says; none may go, or change."""
+    if SENTENCES.search(path) and isinstance(found, str) and isinstance(wanted, str):
+        found, wanted = numbers_in(found), numbers_in(wanted)
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         gone = [f"{path}.{key}: is gone" for key in wanted if key not in found]
         both = (key for key in wanted if key in found)

@@ -1,4 +1,4 @@
-"""What an estimate says, and the kernel of the energy distance, for tests of distances."""
+"""Checks of estimates, and the kernel of the energy distance, for tests of distances."""
 
 from typing import Any
 

@@ -1,12 +1,15 @@
-"""A worker that trains nothing: it keeps the queue's protocol, and behaves as the run's recipe name asks.
+"""A worker that trains nothing: it follows the queue's protocol and behaves as the run's recipe name asks.
 
-Started by the real queue runner in place of `core.training.worker`. The recipe's name says how it behaves:
-``quick`` finishes at once; ``patient`` runs until SIGTERM or a control file, then is stopped (as it is after
-five minutes, should the tests that started it be gone); ``broken``
-fails before it claims; ``silent`` ends well without claiming; ``failing`` claims and fails; ``mortal`` is
-killed before it claims; ``gated`` says so in its folder (`at-the-gate`), waits for a file `gate` there, and
-then claims and finishes. Each life that got the run appends its pid to `lives`, so that tests can count how
-often a run was started.
+The real queue runner starts it in place of `core.training.worker`. The behaviours:
+
+- ``quick`` finishes at once.
+- ``patient`` runs until SIGTERM or a control file and is then stopped; also after five minutes, in case the tests that
+  started it are gone.
+- ``broken`` fails before it claims the run, ``mortal`` is killed before, and ``silent`` exits with 0 before.
+- ``failing`` claims the run and fails.
+- ``gated`` writes its pid to `at-the-gate` in the run's folder, waits for a file `gate`, then claims and finishes.
+
+Each worker that claimed the run appends a line to `lives`, so tests can count the starts.
 """
 
 import argparse
@@ -31,7 +34,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     run = RunDirectory(options.run)
-    # Not a threading.Event: setting one in a signal handler waits for ever when the handler interrupts its wait.
+    # Not a threading.Event: setting one in a signal handler deadlocks if the handler interrupts its wait.
     terminated: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: terminated.append(number))
     deadline = time.monotonic() + PATIENCE

@@ -151,9 +151,9 @@ def write_metrics(run: RunDirectory, losses: NDArray[np.float64], *, steps_per_e
         for first in range(0, len(losses), steps_per_epoch):
             batch = losses[first : first + steps_per_epoch]
             epoch, last = first // steps_per_epoch + 1, first + len(batch)
-            writer.steps(first + 1, epoch, last * 0.1, batch.tolist())
+            writer.append_steps(first + 1, epoch, last * 0.1, batch.tolist())
             if len(batch) == steps_per_epoch:
-                writer.epoch(
+                writer.append_epoch(
                     EpochRecord(
                         epoch=epoch,
                         step=last,

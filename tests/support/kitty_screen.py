@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.support.terminals import Terminal
-from tui.export.rasterize import HEIGHT, WIDTH, glyph
+from tui.export.rasterize import CELL_HEIGHT as HEIGHT
+from tui.export.rasterize import CELL_WIDTH as WIDTH
+from tui.export.rasterize import glyph
 from tui.terminal.kitty.protocol import MARKS
 
 Pixels = NDArray[np.uint8]

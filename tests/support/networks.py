@@ -1,4 +1,4 @@
-"""Functions in place of trained networks, so that what a measurement must say of them is known."""
+"""Functions in place of trained networks, for which the correct result of a measurement is known."""
 
 from collections.abc import Callable
 
@@ -44,7 +44,7 @@ def load(
     channels: int = 1,
     **sample: object,
 ) -> LoadedModel:
-    """A run as if loaded from a checkpoint; `sample` sets its configuration, which does not clip unless told."""
+    """A run as if loaded from a checkpoint; `sample` sets its configuration, by default without clipping."""
     position = Position(
         epoch=1, batch=0, step=1, losses=[], elapsed=0.0, metrics_offset=0, channels=channels, size=size
     )

@@ -1,4 +1,4 @@
-"""Real queue runners with fake workers, for tests: start them, wait for them, and leave none behind."""
+"""Real queue runners with fake workers, for tests: start them, wait for them, and leave none running."""
 
 import contextlib
 import os
@@ -14,8 +14,8 @@ import psutil
 from core.config.schema import RunConfig
 from core.launch.queue import enqueue
 from core.launch.runner_lock import read_runner
-from core.launch.subprocess_env import WORKER_MODULE, command_line
-from core.runs import RunDirectory, RunStore, State, alive
+from core.launch.subprocess_env import WORKER_MODULE, module_command
+from core.runs import RunDirectory, RunStore, State, is_alive
 
 WORKER = "tests.support.fake_worker"
 
@@ -37,8 +37,8 @@ def start_runner(root: Path, *options: str, module: str = WORKER) -> "subprocess
 
 
 def worker_command(run: RunDirectory) -> list[str]:
-    """What trains the run on one thread."""
-    return command_line(WORKER_MODULE, str(run.path), "--device", "cpu", "--threads", "1")
+    """Return the command line that trains the run on one thread."""
+    return module_command(WORKER_MODULE, str(run.path), "--device", "cpu", "--threads", "1")
 
 
 def state(run: RunDirectory) -> State:
@@ -46,7 +46,7 @@ def state(run: RunDirectory) -> State:
 
 
 def lives(run: RunDirectory) -> list[list[str]]:
-    """Pid, device, threads, OMP_NUM_THREADS, DDPM_DATA and folder of each worker that got the run."""
+    """Return pid, device, threads, OMP_NUM_THREADS, DDPM_DATA and folder of each worker that claimed the run."""
     path = run.path / "lives"
     return [line.split(" ", 5) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -59,11 +59,11 @@ def finish(runner: "subprocess.Popen[bytes]") -> str:
 
 @contextlib.contextmanager
 def cleaned(folder: Path) -> Iterator[Path]:
-    """A runs folder in `folder`; whatever still runs there at the end is killed."""
+    """Yield a runs folder in `folder`, and at the end kill all processes that still run there."""
     root = folder / "runs"
     yield root
     runner = read_runner(root)
-    if runner is not None and alive(runner.identity):
+    if runner is not None and is_alive(runner.identity):
         os.kill(runner.identity.pid, signal.SIGKILL)
     for process in psutil.process_iter(["cmdline"]):
         if str(folder) in " ".join(process.info["cmdline"] or []) and process.pid != os.getpid():

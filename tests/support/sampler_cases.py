@@ -1,6 +1,7 @@
 """Sampler draws that must not change: the table of cases, and the fixture that holds their images.
 
-``python -m tests.support.sampler_cases OUT`` writes the fixture anew; needed only where a sampler is meant to draw otherwise.
+``python -m tests.support.sampler_cases OUT`` writes the fixture; needed only when a sampler is meant to draw
+other images.
 """
 
 import itertools

@@ -17,7 +17,7 @@ def process(timesteps=T, name="linear", zero_terminal_snr=False, **options):
 
 
 def network(xt, t):
-    """Any smooth function of both: what matters is that both sides call the same."""
+    """Any smooth function of both, as long as both sides of a comparison call the same."""
     return torch.sin(1.5 * xt) * 0.7 + 0.01 * t.view(-1, 1, 1, 1)
 
 

@@ -1,4 +1,4 @@
-"""Pictures whose right judgement is known: real triangles, and shapes that are none, drawn as `high` is drawn."""
+"""Images with known properties: real triangles and other shapes, rendered as those of `high`."""
 
 from collections.abc import Callable
 from functools import cache
@@ -17,12 +17,12 @@ Numbers = NDArray[np.float64]
 SIZE = 32
 CANVAS = 720
 _GAP = 45
-"""Between two separate shapes, in pixels of the canvas: two pixels of the picture."""
+"""Gap between two separate shapes, in pixels of the canvas: two pixels of the image."""
 
 
 @cache
 def real(count: int, *, dataset: str = "high", seed: int = 0) -> tuple[Numbers, Numbers]:
-    """Triangles of a packaged data set: pictures [N, 1, 32, 32] in [0, 1], and corners [N, 3, 2] in pixels."""
+    """Triangles of a packaged data set: images [N, 1, 32, 32] in [0, 1], and corners [N, 3, 2] in pixels."""
     corners = draw_corners(count, seed=seed, split=HELDOUT)
     images = render(find_data_recipe(dataset), corners) / 255
     images.setflags(write=False)
@@ -68,17 +68,17 @@ def pairs(count: int, rng: np.random.Generator) -> Numbers:
 
 
 def blurred(images: Numbers, sigma: float) -> Numbers:
-    """Seen through a Gaussian of so many pixels."""
+    """Blur by a Gaussian with a standard deviation of `sigma` pixels."""
     return ndimage.gaussian_filter(images, (0, 0, sigma, sigma))
 
 
 def noisy(images: Numbers, sigma: float, rng: np.random.Generator) -> Numbers:
-    """With Gaussian noise of so much grey, cut off at black and white."""
+    """Add Gaussian noise with a standard deviation of `sigma` in grey, clipped to black and white."""
     return np.clip(images + rng.normal(0, sigma, images.shape), 0, 1)
 
 
 def hazy(images: Numbers, grey: float) -> Numbers:
-    """Black becomes so much grey, white stays."""
+    """Raise black to `grey`, and keep white."""
     return grey + (1 - grey) * images
 
 
@@ -106,7 +106,7 @@ def _drawn(count: int, rng: np.random.Generator, corners: Callable[[], Numbers])
 
 
 def _place(corners: Numbers, area: float, rng: np.random.Generator) -> Numbers | None:
-    """Scaled to an area of the unit square and moved into it at random; None where it does not fit."""
+    """Scale a shape to an area of the unit square and place it there at random; None where it does not fit."""
     x, y = corners.T
     now = abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2
     scaled = corners * np.sqrt(area / now)

@@ -1,4 +1,4 @@
-"""Small Gaussian processes and pictures for tests of the arithmetic."""
+"""Small Gaussian processes and images for tests of the arithmetic."""
 
 import torch
 

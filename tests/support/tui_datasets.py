@@ -1,4 +1,4 @@
-"""Driving the datasets screen in tests: runs to show on it, fits of their pictures, and what is seen."""
+"""Helpers to drive the datasets screen: runs to show, triangle fits, and visible tiles."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def real(dataset: str, *, heldout: bool = True) -> NDArray[np.uint8]:
 
 
 async def browse(driven: Driven) -> DatasetsScreen:
-    """Press b, wait for the screen and its pictures."""
+    """Press b, wait for the screen and its images."""
     await driven.press("b")
     await driven.until(lambda: isinstance(driven.app.screen, DatasetsScreen))
     screen = driven.app.screen
@@ -44,12 +44,12 @@ async def browse(driven: Driven) -> DatasetsScreen:
 
 
 async def looked(driven: Driven, screen: DatasetsScreen) -> None:
-    await driven.until(lambda: screen.shown.seen is not None)
+    await driven.until(lambda: screen.browser.preview is not None)
     await driven.pilot.pause()
 
 
 def tiles(screen: DatasetsScreen, side: str = "real") -> list[WallColumn]:
-    """The tiles that are seen on a side, without the places that stay empty."""
+    """The visible tiles of a side, without empty ones."""
     if not screen.query_one(f"#{side}").display:
         return []
     walls = [wall for wall in screen.query(f"#{side} ImageWall").results(ImageWall) if wall.display]
@@ -57,7 +57,7 @@ def tiles(screen: DatasetsScreen, side: str = "real") -> list[WallColumn]:
 
 
 def fitted(directories: list[RunDirectory]) -> None:
-    """Fits of what is shown first, as if they had been computed."""
+    """Write fits of the first images, as if they had been computed."""
     some = real("high")[:128]
     kept = preview_dataset("high").splits[True].overlay
     kept.parent.mkdir()
@@ -69,6 +69,6 @@ def fitted(directories: list[RunDirectory]) -> None:
 
 
 def shows(tile: WallColumn, image: NDArray[np.uint8]) -> bool:
-    """Whether a tile shows a picture, at the tile's own size."""
+    """Return whether a tile shows an image at the tile's own size."""
     assert tile.images is not None
     return np.array_equal(tile.images[0], fit_image(image, tile.images.shape[2]))

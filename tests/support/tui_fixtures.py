@@ -18,7 +18,7 @@ from core.runs.directory import RunDirectory
 from core.runs.metrics import EpochRecord, MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
-from core.runs.trajectory import TrajectorySpec, visited_timesteps
+from core.runs.trajectory import TrajectorySpec, state_timesteps
 from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
 
@@ -113,9 +113,9 @@ def fake_run(
             for number in range(1, epoch + 1):
                 part = losses[(number - 1) * STEPS : number * STEPS]
                 good = part[np.isfinite(part)]
-                writer.steps((number - 1) * STEPS + 1, number, number * 5.0, part.tolist())
+                writer.append_steps((number - 1) * STEPS + 1, number, number * 5.0, part.tolist())
                 mean = float(good.mean()) if len(good) else float("nan")
-                writer.epoch(
+                writer.append_epoch(
                     EpochRecord(
                         epoch=number,
                         step=number * STEPS,
@@ -192,7 +192,7 @@ def trajectory(
     x0 = np.repeat(255 - xt[-1:], len(xt), axis=0)
     spec.path(run).parent.mkdir(exist_ok=True)
     config = RunConfig(schedule=ScheduleConfig(timesteps=timesteps))
-    notes = {"epoch": str(epoch), "timesteps": str(visited_timesteps(config, spec.steps))}
+    notes = {"epoch": str(epoch), "timesteps": str(state_timesteps(config, spec.steps))}
     save_file({"xt": xt, "x0": x0}, spec.path(run), metadata=notes)
 
 

@@ -27,7 +27,7 @@ LOAD = SystemLoad(
     cores=8,
     used=3 << 30,
     total=16 << 30,
-    gpus=(GpuLoad("A100", share=0.37, used=12 << 30, total=80 << 30, degrees=51),),
+    gpus=(GpuLoad("A100", utilization=0.37, used=12 << 30, total=80 << 30, temperature=51),),
 )
 """System load of the tests' machine."""
 
@@ -97,7 +97,7 @@ async def ready(pilot: Pilot[Any]) -> None:
     app = pilot.app
     assert isinstance(app, Dashboard)
     deadline = time.monotonic() + DEADLINE
-    while not app.is_open or (app.board.choice.snapshot or Snapshot(unread=1)).unread:
+    while not app.is_open or (app.board.selection.snapshot or Snapshot(unread=1)).unread:
         assert time.monotonic() < deadline, "waited in vain"
         await pilot.pause(0.01)
     await pilot.pause()

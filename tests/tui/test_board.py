@@ -1,4 +1,4 @@
-"""The board, driven by keys: the cursor, the pictures, the groups and the sizes."""
+"""The board, driven by keys: cursor, images, groups and sizes."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.images.image_wall import ImageWall
 
 
-async def test_the_five_schedules_stand_in_their_order_with_words_for_their_states(tmp_path: Path) -> None:
+async def test_five_schedules_are_listed_in_order_with_their_states(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     async with dashboard(tmp_path, (120, 36)) as driven:
         lines = driven.text().splitlines()
@@ -98,19 +98,19 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished")
     async with dashboard(tmp_path) as driven:
         await driven.press("space", "3", "space")
-        assert driven.board.choice.marked == {runs[0].id, runs[2].id}
-        assert [run.id for run in driven.board.choice.compared] == [runs[0].id, runs[2].id]
+        assert driven.board.selection.marked == {runs[0].id, runs[2].id}
+        assert [run.id for run in driven.board.selection.compared] == [runs[0].id, runs[2].id]
         lines = driven.text().splitlines()
         assert lines[2].startswith(" 1✓")
         assert lines[4].startswith(">3✓")
         assert "compare 2" in lines[-1]
         await driven.press("space")
-        assert driven.board.choice.marked == {runs[0].id}
+        assert driven.board.selection.marked == {runs[0].id}
         await driven.press("1", "space")
-        assert len(driven.board.choice.compared) == 5
+        assert len(driven.board.selection.compared) == 5
 
 
-async def test_brackets_trajectory_through_the_epochs_and_the_end_follows_again(tmp_path: Path) -> None:
+async def test_brackets_step_through_the_epochs_and_end_follows_again(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=6, every=2)
     async with dashboard(tmp_path) as driven:
         wall = driven.board.query_one(ImageWall)
@@ -125,9 +125,9 @@ async def test_brackets_trajectory_through_the_epochs_and_the_end_follows_again(
         assert shown() == "epoch 2"
         await driven.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
         assert shown() == "epoch 8"
-        assert driven.board.choice.epoch == 8
+        assert driven.board.selection.epoch == 8
         await driven.press("right_square_bracket")
-        assert driven.board.choice.epoch is None
+        assert driven.board.selection.epoch is None
         await driven.press("left")
         await driven.press("end")
         assert shown() == "epoch 8"
@@ -147,14 +147,14 @@ async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> Non
         wall, chart = driven.board.query_one(ImageWall), driven.board.query_one(LossChart)
         before = chart.series[0].losses
         with MetricsWriter(run.metrics_file) as writer:
-            writer.steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
+            writer.append_steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
         sheet(run.samples / "epoch-0003.png", 0.5, seed=3)
         await driven.until(lambda: wall.columns[0].note == "epoch 3")
         await driven.until(lambda: len(chart.series[0].losses) == len(before) + 60)
         assert "0.0100" in driven.text()
 
 
-async def test_a_image_that_is_damaged_says_so_and_breaks_nothing(tmp_path: Path) -> None:
+async def test_a_damaged_image_shows_a_message_and_breaks_nothing(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", epoch=1)
     (run.samples / "epoch-0002.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -176,7 +176,7 @@ async def test_groups_come_one_after_the_other_then_all_then_the_newest(tmp_path
         assert [run.label for run in board.runs] == ["cosine"]
 
 
-async def test_a_group_that_is_looked_at_stays_when_a_newer_one_comes(tmp_path: Path) -> None:
+async def test_a_shown_group_stays_when_a_newer_one_comes(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     fake_run(tmp_path, "cosine", place=9, group="later", epoch=1)
     async with dashboard(tmp_path) as driven:
@@ -231,7 +231,7 @@ async def test_a_click_selects(tmp_path: Path) -> None:
         assert isinstance(driven.app.screen, HelpScreen)
 
 
-async def test_a_run_that_cannot_be_read_is_told_of(tmp_path: Path) -> None:
+async def test_a_run_that_cannot_be_read_is_notified(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", epoch=1)
     broken = fake_run(tmp_path, "sine", epoch=1, place=1)
     broken.status_file.write_text("{", encoding="utf-8")
@@ -266,7 +266,7 @@ async def test_no_size_of_terminal_breaks_the_board(tmp_path: Path, name: str) -
                 assert "linear" in driven.text()
 
 
-async def test_the_facts_tell_whether_the_schedule_reaches_noise(tmp_path: Path) -> None:
+async def test_details_show_whether_the_schedule_ends_in_noise(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (160, 50)) as driven:
         assert "✔ good" in driven.text()

@@ -1,4 +1,4 @@
-"""What the board looks like in each state at each size; `pytest --snapshot-update` takes new pictures."""
+"""Snapshots of the board in each state at each size; `pytest --snapshot-update` takes new ones."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -55,7 +55,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
         assert any(line.split()[:4] == ["2", "sine", "✖", "crashed"] for line in text.splitlines())
         assert any(line.split()[2:6] == ["✖", "failed", "3/100", "NaN"] for line in text.splitlines())
         await driven.press("2")
-        assert screen.view == "pictures"
+        assert screen.view == "images"
         assert "waits for its" in driven.text()
         assert "5 x^10 epoch 3" in driven.text()
         await driven.press("tab")
@@ -82,7 +82,7 @@ async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> Non
         await driven.press("3", "0")
         assert screen.view == "all"
         await driven.press("tab", "tab")
-        assert screen.view == "pictures"
+        assert screen.view == "images"
         await driven.press("tab", "tab")
         assert screen.view == "all"
 
@@ -179,7 +179,7 @@ async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
         assert chart.cursor is None
 
 
-async def test_b_sets_off_one_run_after_the_other_and_then_none(tmp_path: Path) -> None:
+async def test_b_highlights_one_run_after_another_and_then_none(tmp_path: Path) -> None:
     five(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
@@ -282,7 +282,7 @@ async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> Non
         screen = await compare(driven)
         chart = screen.query_one(LossChart)
         with MetricsWriter(run.metrics_file) as writer:
-            writer.steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
+            writer.append_steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
         sheet(run.samples / "epoch-0004.png", 0.9, seed=3)
         await driven.until(lambda: len(chart.series[0].losses) == 4 * STEPS)
         await driven.until(lambda: screen.query_one(ImageWall).columns[0].note == "epoch 4")
@@ -347,7 +347,7 @@ def test_no_two_commands_have_the_same_name() -> None:
     assert len({command.id for command in ALL}) == len(ALL)
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture
@@ -377,7 +377,7 @@ def compared(*keys: str) -> Callable[[Pilot[Any]], Any]:
         ("failed", (80, 24), ("2",)),
         ("failed", (80, 24), ("3",)),
     ],
-    ids=["160x50", "160x50-first-epoch", "120x36-read", "80x24-curves", "80x24-pictures", "80x24-numbers"],
+    ids=["160x50", "160x50-first-epoch", "120x36-read", "80x24-curves", "80x24-images", "80x24-numbers"],
 )
 def test_the_comparison_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, state: str, size: tuple[int, int], keys: tuple[str, ...]

@@ -28,16 +28,16 @@ async def test_a_board_that_is_covered_is_drawn_once_it_is_seen_again(tmp_path: 
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen))
         await driven.pilot.pause()
         assert not driven.board.is_current
-        shown = driven.board.query_one(RunTable)._shown[0].run
+        shown = driven.board.query_one(RunTable)._visible_rows[0].run
         with MetricsWriter(run.metrics_file) as metrics:
-            metrics.steps(2 * STEPS + 1, 3, 99.0, [0.0123])
+            metrics.append_steps(2 * STEPS + 1, 3, 99.0, [0.0123])
         # Whatever comes behind this message finds it taken; the table below is as it was.
-        await driven.until(lambda: driven.board.choice.runs[0].losses[-1] == 0.0123)
+        await driven.until(lambda: driven.board.selection.runs[0].losses[-1] == 0.0123)
         await driven.pilot.pause()
-        assert driven.board.query_one(RunTable)._shown[0].run is shown
+        assert driven.board.query_one(RunTable)._visible_rows[0].run is shown
         assert not driven.board._compositor._dirty_regions
         await driven.press("escape")
-        await driven.until(lambda: driven.board.query_one(RunTable)._shown[0].run is not shown)
+        await driven.until(lambda: driven.board.query_one(RunTable)._visible_rows[0].run is not shown)
         assert driven.board.is_current
 
 
@@ -59,7 +59,9 @@ async def test_a_board_that_is_visible_behind_help_is_updated(tmp_path: Path) ->
         await driven.press("question_mark")
         await driven.until(lambda: isinstance(driven.app.screen, HelpScreen))
         run.write_status(run.read_status().__class__(state=State.STOPPED, epoch=2, epochs=40), fsync=False)
-        await driven.until(lambda: driven.board.query_one(RunTable)._shown[0].run.state is State.STOPPED)
+        await driven.until(
+            lambda: driven.board.query_one(RunTable)._visible_rows[0].run.state is State.STOPPED
+        )
 
 
 class _Texts(App[None]):

@@ -1,4 +1,4 @@
-"""What the datasets screen has done elsewhere: triangles fitted, whole sets made, folders found."""
+"""Jobs of the datasets screen: fitting triangles, building datasets, choosing folders."""
 
 import threading
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from core.imaging import read_sheet
-from core.launch.overlay import Fitting
+from core.launch.jobs import Job
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.status import State
 from core.runs.store import RunStore
@@ -30,12 +30,12 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
 
 
-async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image(
+async def test_triangles_are_fitted_in_a_process_and_shown_over_and_next_to_each_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_start, started = threading.Event(), []
 
-    def fit_once_it_may(*asked: Any, fit: Callable[..., Fitting] = RunController.fit) -> Fitting:
+    def fit_once_it_may(*asked: Any, fit: Callable[..., Job] = RunController.fit) -> Job:
         started.append(asked)
         assert may_start.wait(DEADLINE)
         return fit(*asked)
@@ -49,7 +49,7 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
         assert "f fits it" in driven.text()
         await driven.press("f", "f")
         may_start.set()
-        await driven.until(lambda: not screen.fitting and driven.text().count("IoU ") == 16)
+        await driven.until(lambda: not screen.is_fitting and driven.text().count("IoU ") == 16)
         assert "fitting triangles" not in driven.text()
         assert len(started) == 1
         for side in ("real", "samples"):
@@ -62,35 +62,35 @@ async def test_triangles_are_fitted_beside_and_shown_over_and_next_to_each_image
         sheet = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
         await driven.press("f")
-        assert "all of these have their triangles" in driven.notifications()
+        assert "all of these images have triangles" in driven.notifications()
         await driven.press("r")
         assert driven.text().count("f fits it") == 8
         await driven.press("enter")
-        await driven.until(lambda: not screen.fitting and "f fits it" not in driven.text())
+        await driven.until(lambda: not screen.is_fitting and "f fits it" not in driven.text())
         await driven.press("end")
         assert "not fitted" in driven.text()
 
 
-async def test_kept_fits_are_shown_at_once_and_nothing_is_started(tmp_path: Path) -> None:
+async def test_saved_fits_are_shown_at_once_and_no_process_is_started(tmp_path: Path) -> None:
     directories = runs(tmp_path / "runs")
     fitted(directories)
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         await driven.press("v")
-        assert not screen.fitting
+        assert not screen.is_fitting
         assert driven.text().count("IoU") == 16
         await driven.press("r")
         assert driven.text().count("IoU") == 16
 
 
-async def test_why_nothing_can_be_fitted_is_said(tmp_path: Path) -> None:
+async def test_a_failure_to_fit_is_shown(tmp_path: Path) -> None:
     (tmp_path / "data" / ".overlays").write_text("in the way")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
         await driven.press("f")
         assert screen.view == "triangles"
-        await driven.until(lambda: any("cannot be written" in said for said in driven.notifications()))
-        assert not screen.fitting
+        await driven.until(lambda: any("cannot be written" in text for text in driven.notifications()))
+        assert not screen.is_fitting
 
 
 async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
@@ -102,15 +102,15 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
         assert "of 40" in driven.text()
         await driven.press("m")
         await driven.until(lambda: "kept in" in driven.text())
-        await driven.until(lambda: screen.making is None)
+        await driven.until(lambda: screen.build is None)
         assert (next((tmp_path / "data").glob("small-*")) / "train.npy").exists()
         await driven.press("h", "end")
         assert "-300 of 300" in driven.text()
         await driven.press("m")
-        assert "all of its pictures are made" in driven.notifications()
+        assert "all of its images are made" in driven.notifications()
 
 
-async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) -> None:
+async def test_the_progress_of_a_build_is_shown_and_it_can_be_stopped(tmp_path: Path) -> None:
     (tmp_path / "data" / "long.toml").write_text("count = 1000000\nsize = 64\n")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
@@ -120,11 +120,11 @@ async def test_the_making_of_a_set_is_seen_and_can_be_stopped(tmp_path: Path) ->
         await driven.until(lambda: "% of 1,002,000" in driven.text())
         assert "m stop making" in driven.text()
         await driven.press("m")
-        await driven.until(lambda: "stopped; nothing of it is kept" in driven.notifications())
+        await driven.until(lambda: "stopped; no images are kept" in driven.notifications())
         await driven.until(lambda: "making" not in driven.text().splitlines()[0])
         assert not list((tmp_path / "data").glob("long-*"))
         await driven.press("m")
-        await driven.until(lambda: screen.making is not None and screen.making.total)
+        await driven.until(lambda: screen.build is not None and screen.build.total)
         await driven.press("escape")
         await driven.until(lambda: not list((tmp_path / "data").glob("*long-*")))
 
@@ -135,10 +135,10 @@ async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         (tmp_path / "data").rmdir()
         (tmp_path / "data").write_text("in the way")
         await driven.press("m")
-        await driven.until(lambda: any("cannot be kept here" in said for said in driven.notifications()))
+        await driven.until(lambda: any("cannot be saved here" in text for text in driven.notifications()))
 
 
-async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> None:
+async def test_an_own_folder_is_chosen_and_remembered(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     for number in range(12):
@@ -163,7 +163,7 @@ async def test_a_folder_of_ones_own_is_chosen_and_remembered(tmp_path: Path) -> 
         assert "4 mine" in driven.text()
 
 
-async def test_what_cannot_be_looked_at_is_explained_and_the_others_can(tmp_path: Path) -> None:
+async def test_a_dataset_that_cannot_be_read_is_explained_and_the_others_still_work(tmp_path: Path) -> None:
     (tmp_path / "data" / "wrong.toml").write_text("size = 0")
     fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, dataset="nowhere-at-all")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
@@ -173,14 +173,14 @@ async def test_what_cannot_be_looked_at_is_explained_and_the_others_can(tmp_path
         assert isinstance(screen, DatasetsScreen)
         await driven.press("down", "pagedown", "end", "z", "f", "m", "v", "h", "v")
         await driven.press("4")
-        await driven.until(lambda: "size" in screen.shown.problem)
+        await driven.until(lambda: "size" in screen.browser.problem)
         await driven.press("3")
         await looked(driven, screen)
-        assert screen.shown.name == "low"
-        assert screen.shown.problem == ""
+        assert screen.browser.name == "low"
+        assert screen.browser.problem == ""
 
 
-async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
+async def test_a_new_run_is_set_up_on_the_shown_dataset(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
         await driven.press("3")
@@ -188,7 +188,7 @@ async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
         await driven.press("n")
         await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
         await driven.pilot.pause()
-        assert "new run  as browsed" in driven.text()
+        assert "new run  current dataset" in driven.text()
         await driven.press("escape")
         assert driven.app.screen is screen
         await driven.press("n")
@@ -198,14 +198,14 @@ async def test_a_new_run_is_set_up_on_what_is_looked_at(tmp_path: Path) -> None:
         assert {info.file.config.data.dataset for info in RunStore(tmp_path / "runs").infos()} == {"low"}
 
 
-async def test_what_is_seen_is_exported_with_its_greys(tmp_path: Path) -> None:
+async def test_the_visible_tiles_are_exported_with_their_grey_histograms(tmp_path: Path) -> None:
     directories = runs(tmp_path / "runs")
     fitted(directories)
     root = tmp_path / "exports"
     async with dashboard(tmp_path / "runs", (160, 50), exports=root) as driven:
         await browse(driven)
         await driven.press("v", "E")
-        await driven.until(lambda: any(f"{root / 'datasets-1'}" in said for said in driven.notifications()))
+        await driven.until(lambda: any(f"{root / 'datasets-1'}" in text for text in driven.notifications()))
         with Image.open(root / "datasets-1" / "pictures.png") as image:
             colours = np.asarray(image.convert("RGB"))
         assert (colours[..., 0] != colours[..., 2]).any(), "with the outlines"
@@ -216,7 +216,7 @@ async def test_what_is_seen_is_exported_with_its_greys(tmp_path: Path) -> None:
         assert np.sum(shares, axis=0) == pytest.approx([1, 1])
 
 
-async def test_of_many_datasets_those_around_the_chosen_one_are_named_and_clicked(tmp_path: Path) -> None:
+async def test_with_many_datasets_those_around_the_chosen_one_are_listed_and_clicked(tmp_path: Path) -> None:
     for number in range(20, 32):
         (tmp_path / "data" / f"set-{number}.toml").write_text("count = 4\nheldout = 4\nsize = 8\n")
     async with dashboard(tmp_path / "runs", (100, 30)) as driven:
@@ -224,9 +224,9 @@ async def test_of_many_datasets_those_around_the_chosen_one_are_named_and_clicke
         assert "1 array" in driven.text()
         await driven.press("left")
         await looked(driven, screen)
-        assert screen.shown.name == "set-31"
+        assert screen.browser.name == "set-31"
         line = driven.text().splitlines()[1]
         assert line.split()[0::2] == ["7", "8", "9", "a", "b", "c", "d", "e", "f"]
         assert line.split()[-1] == "set-31"
         await driven.pilot.click(ChipLine, offset=(4, 0))
-        await driven.until(lambda: screen.shown.name == "set-23")
+        await driven.until(lambda: screen.browser.name == "set-23")

@@ -1,4 +1,4 @@
-"""Datasets on the screen, real pictures beside samples, driven by keys."""
+"""The datasets screen, real images beside samples, driven by keys."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,27 +30,27 @@ async def test_it_begins_with_the_selected_runs_dataset_and_the_newest_samples_b
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         screen = await browse(driven)
         text = driven.text()
-        for said in (
-            *("1 array", "2 high", "3 low", "10,000 pictures to train on, 2,000 held out; not made yet"),
+        for text_part in (
+            *("1 array", "2 high", "3 low", "10,000 images to train on, 2,000 held out; not made yet"),
             *("drawn at 720 x 720 in black and white, stored as PNG", "seed 0", "clean, smooth edges"),
             *("held out 1-4 of 2,000 · grey 8.", "samples of sine, epoch 2 · grey 0%"),
         ):
-            assert said in text
-        for place, tile in enumerate(tiles(screen)):
-            assert tile.title == f"{place + 1}"
-            assert np.array_equal(tile.images[0], real("high")[place])
+            assert text_part in text
+        for index, tile in enumerate(tiles(screen)):
+            assert tile.title == f"{index + 1}"
+            assert np.array_equal(tile.images[0], real("high")[index])
         sampled = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert len(tiles(screen)) == len(tiles(screen, "samples")) == 4
-        for place, tile in enumerate(tiles(screen, "samples")):
-            assert np.array_equal(tile.images[0], sampled[place])
+        for index, tile in enumerate(tiles(screen, "samples")):
+            assert np.array_equal(tile.images[0], sampled[index])
         assert not list((tmp_path / "data").iterdir()), "looking makes nothing"
 
 
-async def test_before_there_is_any_run_datasets_can_be_looked_at(tmp_path: Path) -> None:
+async def test_datasets_can_be_browsed_before_there_is_any_run(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (80, 24)) as driven:
         assert "b datasets" in driven.text()
         screen = await browse(driven)
-        assert screen.shown.name == "array"
+        assert screen.browser.name == "array"
         assert len(tiles(screen)) == 8
         assert tiles(screen, "samples") == []
         assert "grey 0%" in driven.text()
@@ -71,13 +71,13 @@ async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> No
         ):
             await driven.press(key)
             await looked(driven, screen)
-            assert screen.shown.name == name
+            assert screen.browser.name == name
             assert f"datasets  {name}" in driven.text()
             assert np.array_equal(tiles(screen)[0].images[0], real(name)[0])
         await driven.press("9")
-        assert screen.shown.name == "high"
+        assert screen.browser.name == "high"
         await driven.pilot.click(ChipLine, offset=(2, 0))
-        await driven.until(lambda: screen.shown.name == "array")
+        await driven.until(lambda: screen.browser.name == "array")
 
 
 async def test_keys_scroll_both_sides_by_rows_screens_and_to_the_ends(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ async def test_keys_scroll_both_sides_by_rows_screens_and_to_the_ends(tmp_path: 
             *((("pageup", "up"), 0), (("end", "down"), 252), (("home",), 0), (("G",), 252)),
         ):
             await driven.press(*keys)
-            assert screen.shown.first == first
+            assert screen.browser.first == first
             assert tiles(screen)[0].title == f"{first + 1}"
             assert np.array_equal(tiles(screen)[0].images[0], real("high")[first])
         assert tiles(screen, "samples") == []
@@ -126,7 +126,7 @@ async def test_samples_are_those_of_any_run_and_epoch_or_of_none(tmp_path: Path)
         wanted = read_sheet(directories[0].sample_sheets()[2][1]).images[0]
         assert np.array_equal(tiles(screen, "samples")[0].images[0], wanted)
         await driven.press("right_square_bracket")
-        assert screen.shown.epoch is None
+        assert screen.browser.epoch is None
         await driven.press("r")
         assert "samples of" not in driven.text()
         assert len(tiles(screen)) == 8
@@ -148,7 +148,7 @@ async def test_newer_samples_are_shown_as_they_come(tmp_path: Path) -> None:
         assert tiles(screen, "samples")
 
 
-async def test_greys_are_counted_for_both(tmp_path: Path) -> None:
+async def test_grey_histograms_are_shown_for_both_sides(tmp_path: Path) -> None:
     runs(tmp_path / "runs")
     async with dashboard(tmp_path / "runs", (120, 36)) as driven:
         await browse(driven)
@@ -162,7 +162,7 @@ async def test_greys_are_counted_for_both(tmp_path: Path) -> None:
         assert "█" in dark
         assert dark.split()[-1] == "0%", "these samples are black and white alone"
         assert any(
-            "held out: 8.69% neither black nor white, 5.80% grey · 256 pictures" in line for line in lines
+            "held out: 8.69% neither black nor white, 5.80% grey · 256 images" in line for line in lines
         )
         assert any("samples of sine, epoch 2: 0% neither black nor white" in line for line in lines)
         await driven.press("down", "up", "v")
@@ -221,7 +221,7 @@ async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
             assert screen.size == size
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, DatasetsScreen)
-        while screen.shown.seen is None:
+        while screen.browser.preview is None:
             await pilot.pause(0.01)
         await pilot.press(*keys)
         pilot.app.clear_notifications()

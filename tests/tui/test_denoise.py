@@ -1,4 +1,4 @@
-"""From noise to picture on the screen: what is shown of which walk, driven by keys."""
+"""The denoise screen, driven by keys."""
 
 import shutil
 from collections.abc import Callable
@@ -38,7 +38,7 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
-        assert "as the training kept it · epoch 4" in driven.text()
+        assert "saved during training · epoch 4" in driven.text()
         assert "t    0 of 1000" in driven.text()
         for place, shown in enumerate(images(screen)):
             assert np.array_equal(shown, states(10, seed=3 + place)[-1])
@@ -52,7 +52,7 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
         await driven.press("pagedown", "right", "right")
         assert "t  667 of 1000" in driven.text()
         await driven.press("end", "right")
-        assert screen.shown.share == 1.0
+        assert screen.model.fraction == 1.0
         screen.query_one(Scrubber).seek(4)
         await driven.until(lambda: "t  556 of 1000" in driven.text())
 
@@ -65,32 +65,32 @@ async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> 
         assert "in 2 s" in driven.text()
         await driven.press("space")
         assert "▶ in 2 s" in driven.text()
-        assert screen.shown.share < 1.0
-        await driven.until(lambda: 0.2 < screen.shown.share < 1.0)
+        assert screen.model.fraction < 1.0
+        await driven.until(lambda: 0.2 < screen.model.fraction < 1.0)
         await driven.press("minus")
         assert "▶ in 5 s" in driven.text()
         await driven.press("equals_sign")
-        await driven.until(lambda: screen.shown.share == 1.0)
+        await driven.until(lambda: screen.model.fraction == 1.0)
         assert "▶" not in driven.text()
         await driven.press("space", "space")
         assert "▶" not in driven.text()
-        assert screen.shown.share < 1.0
+        assert screen.model.fraction < 1.0
 
 
-async def test_brackets_go_through_the_epochs_that_were_kept(tmp_path: Path) -> None:
+async def test_brackets_step_through_the_saved_epochs(tmp_path: Path) -> None:
     three(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         await driven.press("left_square_bracket")
         assert "epoch 2" in driven.text()
-        assert screen.shown.epoch == 2
+        assert screen.model.epoch == 2
         await driven.press("right_square_bracket")
-        assert screen.shown.epoch is None
+        assert screen.model.epoch is None
         await driven.press("m", "left_square_bracket")
-        assert any("only the last checkpoint can be computed" in said for said in driven.notifications())
+        assert any("only the last checkpoint can be sampled" in said for said in driven.notifications())
 
 
-async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Path) -> None:
+async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_path: Path) -> None:
     directories = three(tmp_path)
     trajectory(directories[0], TrajectorySpec("ddpm", 1000), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -106,11 +106,11 @@ async def test_what_is_missing_is_asked_for_and_shown_when_it_comes(tmp_path: Pa
         ]
         for directory in directories[1:]:
             trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4)
-        await driven.until(lambda: driven.text().count("foreseen x_0") == 3)
+        await driven.until(lambda: driven.text().count("predicted x_0") == 3)
         assert len(images(screen)) == 6
         assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
         await driven.press("enter")
-        assert "all of it is computed" in driven.notifications()
+        assert "all trajectories are computed" in driven.notifications()
         await driven.press("p")
         assert len(images(screen)) == 3
 
@@ -133,20 +133,20 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
         await driven.press("m")
         assert "churn · 1000 steps · eta 0" in driven.text()
         await driven.press("m")
-        assert "as the training kept it" in driven.text()
+        assert "saved during training" in driven.text()
         await driven.press("p")
-        assert any("keeps x_t alone" in said for said in driven.notifications())
+        assert any("saves x_t only" in said for said in driven.notifications())
 
 
-async def test_a_training_that_has_gone_on_since_is_computed_anew(tmp_path: Path) -> None:
+async def test_a_trajectory_older_than_the_training_is_computed_again(tmp_path: Path) -> None:
     for directory in three(tmp_path):
         trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
-        screen.shown.sampler, screen.shown.steps = "ddpm", 50
+        screen.model.sampler, screen.model.steps = "ddpm", 50
         screen.update()
         await driven.pilot.pause()
-        assert "the training is further:" in driven.text()
+        assert "trained further since:" in driven.text()
         await driven.press("enter")
         await driven.until(lambda: len(driven.control.specs) == 3)
 
@@ -181,7 +181,7 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
         await driven.press("down", "down")
         assert "noise 3 of 5" in driven.text()
         assert np.array_equal(shown(1)[-1], states(10, seed=4)[6][2:3])
-        screen.shown.sampler, screen.shown.steps = "ddpm", 50
+        screen.model.sampler, screen.model.steps = "ddpm", 50
         await driven.press("end")
         assert shown(0)[0].shape == (1, 32, 32)
         assert "t 120" in driven.text()
@@ -190,7 +190,7 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
         await driven.press("up", "up", "up", "up")
         assert "noise 1 of 5" in driven.text()
         await driven.press("1")
-        assert screen.view == "pictures"
+        assert screen.view == "images"
 
 
 async def test_further_runs_and_noises_are_reached_in_a_small_terminal(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
             assert screen.size == size
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What runs of a comparison were judged by, on the screen, and having them judged."""
+"""Evaluations on the compare screen, and the key that starts them."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core.comparison.compare import compare as side_by_side
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.runs import METRICS, ProcessIdentity, RunStore
 from core.runs.progress import EvaluationProgress, write_evaluation_progress
 from core.runs.status import State
@@ -15,7 +15,7 @@ from tests.support.fakes import DEAD_PROCESS
 from tests.support.tui_fixtures import NOW, comparison, evaluate, evaluated, fake_run
 from tests.support.tui_pilot import dashboard, make_app
 from tests.tui.test_compare import compare, compared
-from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, measured
+from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
 from tui.settings.series_colors import series_style
 from tui.state.evaluations import Evaluations
 from tui.state.reader import RunsReader
@@ -31,7 +31,7 @@ def read(root: Path) -> tuple[RunSnapshot, ...]:
 
 
 def columns_of(runs: tuple[RunSnapshot, ...], evaluations: Evaluations) -> list[EvaluatedRun]:
-    known = evaluations.of_run(runs)
+    known = evaluations.by_run(runs)
     return [
         EvaluatedRun(run.id, run.label, series_style(place), known[run.id]) for place, run in enumerate(runs)
     ]
@@ -40,22 +40,22 @@ def columns_of(runs: tuple[RunSnapshot, ...], evaluations: Evaluations) -> list[
 def table(root: Path, width: int = 120, **options: Any) -> list[str]:
     runs, evaluations = read(root), Evaluations()
     evaluations.refresh(runs)
-    found = evaluations.compared(runs)
+    found = evaluations.comparison(runs)
     assert found is not None
     return evaluation_table(
-        columns_of(runs, evaluations), found, measured(found), width, **options
+        columns_of(runs, evaluations), found, metric_names(found), width, **options
     ).plain.splitlines()
 
 
 def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
     evaluated(tmp_path)
-    rule = side_by_side(gather(RunStore(tmp_path).infos())[0])
+    rule = side_by_side(read_members(RunStore(tmp_path).infos())[0])
     lines = table(tmp_path)
     order = [row.label for row in rule.rows]
     assert rule.best("high", "balanced_pass_rate") == ["linear", "sine"]
     assert rule.best("high", "reconstruction_psnr") == []
     told = {line.split("  ")[0].strip(" ↑↓%"): line for line in lines[2:]}
-    for name in measured(rule):
+    for name in metric_names(rule):
         line = told[METRICS[name].title]
         assert line.count("*") == len(rule.best("high", name))
         cells = line[19:].split(" ±")
@@ -63,7 +63,7 @@ def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
             assert ("*" in cells[place + 1]) == (label in rule.best("high", name))
 
 
-def test_a_difference_that_may_be_noise_marks_nobody(tmp_path: Path) -> None:
+def test_a_difference_that_may_be_noise_marks_no_run(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished", clean=True)
     for run, level in zip(runs, (0.90, 0.91, 0.92, 0.90, 0.91), strict=True):
         evaluate(run, level, half=0.1)
@@ -87,7 +87,7 @@ def test_values_have_their_intervals_and_real_images_stand_beside(tmp_path: Path
         "real",
         "data",
     ]
-    assert lines[1].split() == ["judged", "at", "epoch", "40", "40", "40", "40", "–"]
+    assert lines[1].split() == ["evaluated", "epoch", "40", "40", "40", "40", "–"]
     coverage = next(line for line in lines if "coverage" in line)
     assert "94.0 ±2.0*" in coverage
     assert coverage.split()[-3:] == ["–", "96.0", "±1.0"]
@@ -121,26 +121,26 @@ def test_files_are_read_again_only_when_they_have_changed(
     directories = evaluated(tmp_path)
     runs, evaluations = read(tmp_path), Evaluations()
     assert evaluations.refresh(runs)
-    first = evaluations.compared(runs)
+    first = evaluations.comparison(runs)
     assert not evaluations.refresh(runs)
-    assert evaluations.compared(runs) is first
+    assert evaluations.comparison(runs) is first
     evaluate(directories[4], 0.5)
     assert evaluations.refresh(runs)
-    assert evaluations.compared(runs) is not first
-    assert evaluations.of_run(runs)[runs[4].id].evaluation is not None
+    assert evaluations.comparison(runs) is not first
+    assert evaluations.by_run(runs)[runs[4].id].evaluation is not None
 
 
-def test_a_evaluation_that_cannot_be_read_is_problem_and_no_traceback(tmp_path: Path) -> None:
+def test_an_evaluation_that_cannot_be_read_is_a_problem_and_no_traceback(tmp_path: Path) -> None:
     directories = evaluated(tmp_path)
     (directories[1].path / "evaluation.json").write_text("{")
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
-    found = evaluations.of_run(runs)[runs[1].id]
+    found = evaluations.by_run(runs)[runs[1].id]
     assert "not an evaluation" in found.problem
     assert found.evaluation is None
 
 
-def test_what_is_wanting_is_what_was_not_evaluated_is_out_of_date_or_was_evaluated_otherwise(
+def test_missing_are_runs_not_evaluated_out_of_date_or_of_another_protocol(
     tmp_path: Path,
 ) -> None:
     directories = evaluated(tmp_path)
@@ -170,7 +170,7 @@ def test_runs_without_a_checkpoint_cannot_be_evaluated(tmp_path: Path) -> None:
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
     assert evaluations.missing(runs) == [([], None)]
-    assert evaluations.compared(runs) is None
+    assert evaluations.comparison(runs) is None
 
 
 async def test_numbers_say_what_runs_were_evaluated_by_and_which_are_best(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ async def test_numbers_say_what_runs_were_evaluated_by_and_which_are_best(tmp_pa
         text = driven.text()
         assert "PSNR" in text
         assert "500 samples, ddim in 50 steps" in text
-        assert "several seeds tell" in text
+        assert "only several seeds show" in text
 
 
 async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) ->
         assert " more " not in driven.text()
 
 
-async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselves(tmp_path: Path) -> None:
+async def test_enter_evaluates_missing_runs_and_the_metrics_appear(tmp_path: Path) -> None:
     directories = comparison(tmp_path, "finished", clean=True)
     for directory in directories[:2]:
         directory.checkpoint.parent.mkdir()
@@ -206,7 +206,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
     async with dashboard(tmp_path, (160, 50)) as driven:
         await compare(driven)
         await driven.press("3")
-        assert "not judged yet: ⏎ judges all 5 runs" in driven.text()
+        assert "not evaluated yet: ⏎ evaluates all 5 runs" in driven.text()
         await driven.press("enter")
         await driven.until(lambda: driven.control.evaluated)
         assert driven.control.evaluated == [(["linear", "sine"], None)]
@@ -214,7 +214,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
             directories[0], EvaluationProgress(identity=ME, doing="sampling", done=20, total=50)
         )
         write_evaluation_progress(directories[1], EvaluationProgress(identity=ME))
-        await driven.until(lambda: "being judged:  1 sampling 40%  2 waits" in driven.text())
+        await driven.until(lambda: "evaluating:  1 sampling 40%  2 waits" in driven.text())
         evaluate(directories[0], 0.9)
         (directories[0].path / "evaluating.json").unlink()
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
@@ -229,7 +229,7 @@ async def test_enter_has_evaluated_what_is_not_and_the_numbers_come_by_themselve
         assert like.count == 500
 
 
-async def test_enter_says_so_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
+async def test_enter_notifies_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)
@@ -239,7 +239,7 @@ async def test_enter_says_so_where_there_is_nothing_to_evaluate(tmp_path: Path) 
         evaluate(run.run, 0.9)
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         await driven.press("enter")
-        assert any("all of them are judged" in message for message in driven.notifications())
+        assert any("all runs are evaluated" in message for message in driven.notifications())
     assert driven.control.evaluated == []
 
 

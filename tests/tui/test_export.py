@@ -14,7 +14,7 @@ from tui.screens.board.screen import Board
 
 
 async def exported(driven: Driven, root: Path, name: str, *, key: str = "E") -> set[str]:
-    """Press the key, wait until it is told where the files are, and say which they are."""
+    """Press the key, wait for the notification of the files, and return their names."""
     await driven.press(key)
     await driven.until(lambda: any(f"{root / name}" in said for said in driven.notifications()))
     return {path.name for path in (root / name).iterdir()}
@@ -41,7 +41,7 @@ async def test_a_comparison_exports_its_table_too(tmp_path: Path) -> None:
         assert files == {"screen.svg", "screen.png", "wall.png", "wall.gif", "table.csv"}
 
 
-async def test_a_process_is_exported_as_strips_and_as_an_animation(tmp_path: Path) -> None:
+async def test_the_reverse_process_is_exported_as_strips_and_as_an_animation(tmp_path: Path) -> None:
     three(tmp_path / "runs")
     root = tmp_path / "exports"
     async with dashboard(tmp_path / "runs", exports=root) as driven:
@@ -53,7 +53,7 @@ async def test_a_process_is_exported_as_strips_and_as_an_animation(tmp_path: Pat
 
 
 @pytest.mark.parametrize(("key", "name", "opens"), [("f4", "schedules", ("s", "e")), ("E", "log", ("l",))])
-async def test_any_other_screen_exports_its_looks(
+async def test_any_other_screen_exports_its_screen(
     tmp_path: Path, key: str, name: str, opens: tuple[str, ...]
 ) -> None:
     comparison(tmp_path / "runs", "stopped", clean=True)
@@ -63,7 +63,7 @@ async def test_any_other_screen_exports_its_looks(
         assert await exported(driven, root, f"{name}-1", key=key) == {"screen.svg", "screen.png"}
 
 
-async def test_an_empty_board_exports_its_looks(tmp_path: Path) -> None:
+async def test_an_empty_board_exports_its_screen(tmp_path: Path) -> None:
     root = tmp_path / "exports"
     async with dashboard(tmp_path / "runs", exports=root) as driven:
         assert await exported(driven, root, "board-1") == {"screen.svg", "screen.png"}
@@ -96,7 +96,7 @@ async def test_keys_work_while_an_export_is_being_written(
             await driven.press("E")
             await driven.until(begun.is_set)
             await driven.press("3")
-            assert driven.board.choice.row == 2
+            assert driven.board.selection.row == 2
             assert list(root.glob("board*")) == []
             await driven.press("E")
             await driven.until(lambda: any("still being written" in said for said in driven.notifications()))

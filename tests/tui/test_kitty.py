@@ -21,8 +21,7 @@ from tests.support.terminals import DASHBOARD, Terminal, terminals
 from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
-from tui.export.halfblock_fallback import as_halfblocks
-from tui.export.screenshot import Screenshot, screen_pixels
+from tui.export.screenshot import Screenshot, as_halfblocks, screen_pixels
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.terminal.kitty import detect, placements, protocol
@@ -376,7 +375,7 @@ def test_without_placeholders_half_blocks_are_shown_and_a_line_gives_the_reason(
     assert isinstance(terminal, KittyTerminal)
     terminal.shows("▀", "q quit")
     terminal.press("T")
-    terminal.shows("how many cells wide a pixel is")
+    terminal.shows("width of a pixel in cells")
     terminal.press("\x1b[B\x1b[C")
     terminal.shows("‹ kitty ›", "has Kitty's graphics, but not its")
     terminal.press("q")

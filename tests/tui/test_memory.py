@@ -82,9 +82,9 @@ async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_
         return replace(LOAD, cpu=0.99)
 
     async with dashboard(tmp_path, (160, 50), machine=look) as driven:
-        driven.board._read_machine()
+        driven.board._refresh_system()
         await driven.until(asked.is_set)
-        looks = [worker for worker in driven.app.workers if worker.group == "machine"]
+        looks = [worker for worker in driven.app.workers if worker.group == "system"]
         await driven.board.query_one(SystemPanel).remove()
         answer.set()
         await driven.until(lambda: all(worker.is_finished for worker in looks))

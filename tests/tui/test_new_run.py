@@ -1,4 +1,4 @@
-"""The form for new runs: what it makes of texts, what it says of mistakes, and its keys."""
+"""The new-run form: parsing of texts, errors, and keys."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +17,15 @@ from core.schedules import SCHEDULE_NAMES, make_schedule
 from tests.support.tui_fixtures import comparison, fake_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.screens.new_run.screen import NewRunScreen, ScheduleList
-from tui.state.run_draft import FIELDS, NAMED, RunDraft, conflict, error_of, preview
+from tui.state.run_draft import FIELDS, NAMED_SCHEDULES, RunDraft, config_error, field_error, preview_schedule
 
-# What texts mean
+# Parsing
 
 
 @pytest.mark.parametrize("recipe", ["quick", "thesis"])
 def test_an_untouched_form_makes_exactly_the_runs_of_its_recipe(recipe: str) -> None:
     draft = RunDraft.from_recipe(recipe)
-    assert tuple(draft.build(draft.values(), draft.schedules)) == load_recipe(recipe).configs
+    assert tuple(draft.build(draft.initial_values(), draft.schedules)) == load_recipe(recipe).configs
 
 
 def test_an_untouched_clone_is_the_run_itself() -> None:
@@ -35,21 +35,25 @@ def test_an_untouched_clone_is_the_run_itself() -> None:
     )
     draft = RunDraft.from_configs([config])
     assert draft.schedules == ("x^3.5",)
-    assert draft.offered == (*NAMED, "x^3.5")
-    assert draft.build(draft.values(), draft.schedules) == [config]
+    assert draft.offered == (*NAMED_SCHEDULES, "x^3.5")
+    assert draft.build(draft.initial_values(), draft.schedules) == [config]
 
 
 def test_a_clone_that_takes_another_network_takes_its_width_too_unless_it_had_one_of_its_own() -> None:
     for width, taken in ((None, 64), (32, 64), (24, 24)):
         cloned = RunConfig(model=ModelConfig(preset="lean", width=width)).resolved()
         draft = RunDraft.from_configs([cloned])
-        (config,) = draft.build({**draft.values(), "model.preset": "thesis"}, ["linear"])
+        (config,) = draft.build({**draft.initial_values(), "model.preset": "thesis"}, ["linear"])
         assert config.resolved().model == ModelConfig(preset="thesis", width=taken)
 
 
-def test_what_is_changed_changes_and_nothing_else_does() -> None:
+def test_only_changed_values_change() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {"train.epochs": " 3 ", "train.learning_rate": "5e-4", "train.seed": "0x10"}
+    values = draft.initial_values() | {
+        "train.epochs": " 3 ",
+        "train.learning_rate": "5e-4",
+        "train.seed": "0x10",
+    }
     before = load_recipe("quick").configs[0]
     (config,) = draft.build(values, ["cosine"])
     train = msgspec.structs.replace(before.train, epochs=3, learning_rate=5e-4, seed=16)
@@ -59,20 +63,20 @@ def test_what_is_changed_changes_and_nothing_else_does() -> None:
 
 def test_each_schedule_makes_one_run_and_a_grid_keeps_its_other_axes() -> None:
     draft = RunDraft.from_configs(load_recipe("quick", ["train.seed=[1,2]"]).configs)
-    made = draft.build(draft.values(), ["linear", "cosine"])
+    made = draft.build(draft.initial_values(), ["linear", "cosine"])
     assert [(config.train.seed, config.schedule.name) for config in made] == [
         (1, "linear"),
         (1, "cosine"),
         (2, "linear"),
         (2, "cosine"),
     ]
-    values = draft.values() | {"train.seed": "9"}
+    values = draft.initial_values() | {"train.seed": "9"}
     assert [config.train.seed for config in draft.build(values, ["linear"])] == [9]
 
 
 def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
     draft = RunDraft.from_recipe("quick")
-    (config,) = draft.build(draft.values() | {"schedule.timesteps": "5"}, ["linear"])
+    (config,) = draft.build(draft.initial_values() | {"schedule.timesteps": "5"}, ["linear"])
     assert config.sample.steps == 5
 
 
@@ -100,10 +104,10 @@ def test_fewer_timesteps_than_sampling_steps_shorten_the_sampling() -> None:
     ],
 )
 def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str) -> None:
-    assert message in error_of(key, text)
+    assert message in field_error(key, text)
     draft = RunDraft.from_recipe("quick")
     with pytest.raises(UserError, match=key):
-        draft.build(draft.values() | {key: text}, ["linear"])
+        draft.build(draft.initial_values() | {key: text}, ["linear"])
 
 
 @pytest.mark.parametrize(
@@ -120,46 +124,46 @@ def test_a_mistake_is_explained_in_a_few_words(key: str, text: str, message: str
         ("data.dataset", "array"),
     ],
 )
-def test_what_is_right_is_not_complained_about(key: str, text: str) -> None:
-    assert error_of(key, text) == ""
+def test_a_valid_value_has_no_error(key: str, text: str) -> None:
+    assert field_error(key, text) == ""
 
 
-def test_a_folder_and_a_recipe_of_ones_own_are_datasets(tmp_path: Path) -> None:
-    assert error_of("data.dataset", str(tmp_path)) == ""
+def test_an_own_folder_and_an_own_recipe_are_datasets(tmp_path: Path) -> None:
+    assert field_error("data.dataset", str(tmp_path)) == ""
     recipe = tmp_path / "mine.toml"
     recipe.write_text('kind = "triangles"\nsize = 16\n')
-    assert error_of("data.dataset", str(recipe)) == ""
-    assert "no data set called" in error_of("data.dataset", str(tmp_path / "nowhere"))
+    assert field_error("data.dataset", str(recipe)) == ""
+    assert "no data set called" in field_error("data.dataset", str(tmp_path / "nowhere"))
 
 
-def test_values_that_do_not_go_together_are_found() -> None:
+def test_conflicting_values_are_an_error() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {
+    values = draft.initial_values() | {
         "schedule.zero_terminal_snr": "true",
         "diffusion.prediction_type": "epsilon",
     }
-    with pytest.raises(UserError, match="take v_prediction"):
+    with pytest.raises(UserError, match="use v_prediction"):
         draft.build(values, ["linear"])
     with pytest.raises(UserError, match="at least one schedule"):
-        draft.build(draft.values(), [])
+        draft.build(draft.initial_values(), [])
     custom = RunConfig(schedule=ScheduleConfig(name="custom", file="gone.txt"))
-    assert "cannot be made" in conflict(custom)
+    assert "cannot be made" in config_error(custom)
 
 
-def test_a_schedule_is_shown_as_it_would_be() -> None:
+def test_a_schedule_is_previewed() -> None:
     draft = RunDraft.from_recipe("quick")
-    values = draft.values() | {"schedule.timesteps": "300"}
-    shown = preview(draft, values, "x^10")
+    values = draft.initial_values() | {"schedule.timesteps": "300"}
+    shown = preview_schedule(draft, values, "x^10")
     assert shown is not None
     assert shown.terminal_alpha_bar == make_schedule("x^10", timesteps=300).terminal_alpha_bar
-    cured = preview(draft, values | {"schedule.zero_terminal_snr": "true"}, "x^10")
+    cured = preview_schedule(draft, values | {"schedule.zero_terminal_snr": "true"}, "x^10")
     assert cured is not None
     assert cured.terminal_alpha_bar == 0.0
-    assert preview(draft, values | {"schedule.timesteps": "-"}, "x^10") is None
+    assert preview_schedule(draft, values | {"schedule.timesteps": "-"}, "x^10") is None
 
 
 def test_every_field_is_a_setting_of_the_configuration() -> None:
-    values = RunDraft.from_recipe("thesis").values()
+    values = RunDraft.from_recipe("thesis").initial_values()
     assert list(values) == [field.key for field in FIELDS]
     assert values["schedule.timesteps"] == "300"
     assert values["model.preset"] == "thesis"
@@ -201,7 +205,7 @@ async def test_starting_an_untouched_form_queues_the_quick_comparison(tmp_path: 
         assert await queued(driven, 5) == [config.resolved() for config in load_recipe("quick").configs]
 
 
-async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> None:
+async def test_a_form_filled_in_by_keys_queues_its_runs(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         names = screen.query_one(ScheduleList)
@@ -219,7 +223,7 @@ async def test_a_form_filled_in_by_keys_queues_what_it_says(tmp_path: Path) -> N
         assert (config.train.epochs, config.sample.steps) == (3, 10)
 
 
-async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_start(tmp_path: Path) -> None:
+async def test_errors_are_shown_beside_the_field_while_typing_and_prevent_the_start(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         await retype(driven, "#train-epochs", "0")
@@ -231,10 +235,10 @@ async def test_mistakes_are_said_beside_the_field_as_it_is_typed_and_stop_the_st
         assert screen.focused is screen.query_one("#train-epochs")
         await driven.press("end", "backspace", "7")
         await driven.until(lambda: not screen.query_one("#start", Button).disabled)
-        assert "expected" not in str(screen.query_one("#said-train-epochs", Static).content)
+        assert "expected" not in str(screen.query_one("#hint-train-epochs", Static).content)
 
 
-async def test_the_list_says_what_each_schedule_leaves_of_a_image(tmp_path: Path) -> None:
+async def test_the_list_shows_the_signal_that_each_schedule_leaves(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         await form(driven)
         assert "[x] x^10      abar_T  0.1456  bad" in driven.text()
@@ -248,7 +252,7 @@ async def test_the_list_says_what_each_schedule_leaves_of_a_image(tmp_path: Path
 async def test_a_wide_form_explains_the_chosen_schedules(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
-        assert "of the picture's amplitude is left" in driven.text()
+        assert "of the image's amplitude is left" in driven.text()
         for _ in SCHEDULE_NAMES:
             await driven.press("space", "down")
         await driven.until(lambda: "choose at least one schedule" in driven.text())
@@ -256,7 +260,7 @@ async def test_a_wide_form_explains_the_chosen_schedules(tmp_path: Path) -> None
         assert screen.query_one("#start", Button).disabled
 
 
-async def test_another_recipe_fills_the_form_anew(tmp_path: Path) -> None:
+async def test_another_recipe_fills_the_form_again(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
         await retype(driven, "#train-epochs", "3")
@@ -332,7 +336,7 @@ async def test_up_and_down_go_from_field_to_field(tmp_path: Path) -> None:
         assert screen.focused is screen.query_one("#train-epochs")
 
 
-# Pictures of it
+# Snapshots
 
 
 def opened(*keys: str) -> Callable[[Pilot[Any]], Any]:

@@ -1,4 +1,4 @@
-"""Files and folders chosen in a tree, driven by keys, among the strange things that a disk may hold."""
+"""The path picker, driven by keys, with unusual files and folders."""
 
 import os
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def image(path: Path, value: int = 200) -> Path:
 
 
 def holiday(root: Path) -> Path:
-    """A folder with three pictures, a folder in it, and what is not to be listed."""
+    """A folder with three images, a folder in it, and entries that are not listed."""
     folder = root / "holiday"
     for name in ("b.png", "A.jpg", "sub/c.png", ".hidden/d.png", ".secret.png"):
         image(folder / name)
@@ -39,11 +39,11 @@ def holiday(root: Path) -> Path:
 
 
 class Asked:
-    """A picker on the screen, and what it answered."""
+    """A picker on the screen, and its answer."""
 
-    def __init__(self, driven: Driven, wanted: PickerRequest, start: Path | None) -> None:
+    def __init__(self, driven: Driven, request: PickerRequest, start: Path | None) -> None:
         self.driven, self.answer = driven, NOT_ASKED
-        self.screen = PickerScreen(wanted, start)
+        self.screen = PickerScreen(request, start)
         driven.app.push_screen(self.screen, self._decided)
 
     def _decided(self, path: Path | None) -> None:
@@ -52,7 +52,7 @@ class Asked:
     @property
     def names(self) -> list[str]:
         """The lines of the tree."""
-        files = self.screen.files
+        files = self.screen.file_tree
         nodes = (files.get_node_at_line(line) for line in range(files.last_line + 1))
         return [str(node.label) for node in nodes if node is not None]
 
@@ -61,13 +61,13 @@ class Asked:
         return self.screen.query_one(Input).value
 
     @property
-    def said(self) -> str:
-        return str(self.screen.query_one("#said", Static).content)
+    def message(self) -> str:
+        return str(self.screen.query_one("#message", Static).content)
 
 
-async def ask(driven: Driven, wanted: PickerRequest, start: Path | None, *, lines: int = 2) -> Asked:
+async def ask(driven: Driven, request: PickerRequest, start: Path | None, *, lines: int = 2) -> Asked:
     """A picker whose first folder has been read."""
-    asked = Asked(driven, wanted, start)
+    asked = Asked(driven, request, start)
     await driven.until(lambda: driven.app.screen is asked.screen and asked.screen.is_mounted)
     await driven.until(lambda: len(asked.names) >= lines)
     await driven.pilot.pause()
@@ -85,7 +85,7 @@ async def test_folders_come_first_and_hidden_ones_and_texts_are_left_out(tmp_pat
         assert asked.names == ["holiday", "sub", "A.jpg", "b.png", "set.toml"]
 
 
-async def test_a_image_is_speced_to_and_taken(tmp_path: Path) -> None:
+async def test_an_image_is_selected_by_keys(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, IMAGE, folder)
@@ -104,7 +104,7 @@ async def test_a_image_is_speced_to_and_taken(tmp_path: Path) -> None:
         assert asked.answer == folder / "b.png"
 
 
-async def test_a_folder_is_taken_where_one_is_wanted_and_gone_into_where_none_is(tmp_path: Path) -> None:
+async def test_a_folder_is_chosen_if_requested_and_opened_otherwise(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, IMAGE, folder)
@@ -116,12 +116,12 @@ async def test_a_folder_is_taken_where_one_is_wanted_and_gone_into_where_none_is
         await driven.press("escape")
         asked = await ask(driven, DATASET, folder)
         await driven.press("end", "k", "enter")
-        assert asked.said == "expected a folder of pictures, or a recipe's .toml"
+        assert asked.message == "expected a folder of images, or a recipe's .toml"
         await driven.press("home", "down", "enter")
         assert asked.answer == folder / "sub"
 
 
-async def test_a_recipe_is_taken_where_a_folder_of_images_could_be(tmp_path: Path) -> None:
+async def test_a_recipe_can_be_chosen_in_place_of_a_folder(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, DATASET, folder)
@@ -129,7 +129,7 @@ async def test_a_recipe_is_taken_where_a_folder_of_images_could_be(tmp_path: Pat
         assert asked.answer == folder / "set.toml"
 
 
-async def test_a_path_is_typed_and_what_is_wrong_with_it_is_said(
+async def test_a_path_is_typed_and_its_errors_are_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = holiday(tmp_path)
@@ -140,12 +140,12 @@ async def test_a_path_is_typed_and_what_is_wrong_with_it_is_said(
         await driven.press("tab")
         assert field.has_focus
         await driven.press("q", "enter")
-        assert asked.said == "no such file or folder"
+        assert asked.message == "no such file or folder"
         await driven.press("backspace")
-        assert asked.said == ""
+        assert asked.message == ""
         field.value = "~nobody-of-this-name/a.png"
         await driven.press("enter")
-        assert "home" in asked.said
+        assert "home" in asked.message
         field.value = "~/holiday/sub"
         await driven.press("enter")
         await driven.until(lambda: asked.names == ["sub", "c.png"])
@@ -167,7 +167,7 @@ async def test_the_home_folder_is_one_key_away(tmp_path: Path, monkeypatch: pyte
         await driven.until(lambda: asked.names == ["holiday", "sub", "A.jpg", "b.png"])
 
 
-async def test_links_that_lead_in_circles_or_nowhere_are_survived(tmp_path: Path) -> None:
+async def test_circular_and_broken_links_are_handled(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     (folder / "around").symlink_to(folder)
     (folder / "itself").symlink_to("itself")
@@ -182,12 +182,12 @@ async def test_links_that_lead_in_circles_or_nowhere_are_survived(tmp_path: Path
             await driven.until(lambda depth=depth: asked.names.count("A.jpg") == depth)
             await driven.press("right")
         await driven.press("end", "enter")
-        assert asked.said == "not a file"
+        assert asked.message == "not a file"
         await driven.press("up", "enter")
-        assert asked.said == "no such file or folder"
+        assert asked.message == "no such file or folder"
 
 
-async def test_names_that_would_write_to_the_terminal_are_shown_harmless_and_refused(tmp_path: Path) -> None:
+async def test_names_with_control_characters_are_shown_sanitized_and_rejected(tmp_path: Path) -> None:
     folder = tmp_path / "strange"
     folder.mkdir()
     (folder / "[bold]a[").mkdir()
@@ -199,9 +199,9 @@ async def test_names_that_would_write_to_the_terminal_are_shown_harmless_and_ref
         assert "\x1b[31m" not in driven.text()
         for line in (2, 3, 4):
             await driven.press("home", *["down"] * line, "enter")
-            assert asked.said == "its name cannot be written; rename it"
+            assert asked.message == "its name cannot be displayed; rename it"
         await driven.press("tab", "enter")
-        assert asked.said == "its name cannot be written; rename it"
+        assert asked.message == "its name cannot be displayed; rename it"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
@@ -215,20 +215,20 @@ async def test_a_folder_that_may_not_be_read_is_shown_empty(tmp_path: Path) -> N
     (folder / "sub").chmod(0o700)
 
 
-async def test_of_a_very_large_folder_the_first_are_listed_and_it_is_said(
+async def test_a_very_large_folder_lists_the_first_entries_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(path_picker, "MOST_LISTED", 3)
+    monkeypatch.setattr(path_picker, "MAX_LISTED", 3)
     for number in range(9):
         (tmp_path / f"{number}.png").touch()
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, IMAGE, tmp_path, lines=4)
         assert asked.names[1:] == ["0.png", "1.png", "2.png"]
         await driven.press("down")
-        assert asked.said == "only the first 3 of a folder are listed"
+        assert asked.message == "only the first 3 entries of a folder are listed"
 
 
-async def test_a_click_takes_a_image_and_opens_a_folder(tmp_path: Path) -> None:
+async def test_a_click_chooses_an_image_and_opens_a_folder(tmp_path: Path) -> None:
     folder = holiday(tmp_path)
     async with dashboard(tmp_path / "runs") as driven:
         asked = await ask(driven, IMAGE, folder)
@@ -238,7 +238,7 @@ async def test_a_click_takes_a_image_and_opens_a_folder(tmp_path: Path) -> None:
         await driven.until(lambda: asked.answer == folder / "sub" / "c.png")
 
 
-def test_it_starts_at_the_nearest_folder_that_there_is(tmp_path: Path) -> None:
+def test_it_starts_at_the_nearest_existing_folder(tmp_path: Path) -> None:
     assert nearest_folder(tmp_path / "a" / "b.png") == tmp_path
     assert nearest_folder(image(tmp_path / "c.png")) == tmp_path
     assert nearest_folder(None) == Path.cwd()
@@ -262,19 +262,19 @@ async def test_a_image_is_chosen_for_the_schedules(tmp_path: Path) -> None:
         await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
         screen = driven.app.screen
         assert isinstance(screen, SchedulesScreen)
-        await driven.until(lambda: screen.trying.images is not None)
-        screen.query_one("#picture", Input).value = str(mine.parent)
+        await driven.until(lambda: screen.explorer.images is not None)
+        screen.query_one("#image", Input).value = str(mine.parent)
         await driven.press("o")
         await driven.until(lambda: isinstance(driven.app.screen, PickerScreen))
         await driven.press("escape")
-        assert screen.query_one("#picture", Input).value == str(mine.parent)
+        assert screen.query_one("#image", Input).value == str(mine.parent)
         await driven.press("e", "ctrl+o")
         await driven.until(lambda: "mine.png" in driven.text())
         await driven.press("down", "enter")
-        await driven.until(lambda: np.shape(screen.trying.images) == (1, 32, 32, 3))
+        await driven.until(lambda: np.shape(screen.explorer.images) == (1, 32, 32, 3))
         assert driven.app.screen is screen
-        assert screen.query_one("#picture", Input).value == str(mine)
-        assert (screen.trying.images[..., 0] == 200).all()
+        assert screen.query_one("#image", Input).value == str(mine)
+        assert (screen.explorer.images[..., 0] == 200).all()
 
 
 async def test_a_folder_is_chosen_for_a_new_run(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def picking(start: Path) -> Callable[[Pilot[Any]], Any]:
         await ready(pilot)
         screen = PickerScreen(IMAGE, start)
         await pilot.app.push_screen(screen)
-        while screen.files.last_line < 3:
+        while screen.file_tree.last_line < 3:
             await pilot.pause(0.01)
         await pilot.press("down")
         await pilot.pause()

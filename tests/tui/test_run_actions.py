@@ -1,4 +1,4 @@
-"""What keys do to runs: stop, resume, extend, delete, queue and clone."""
+"""Keys that act on runs: stop, resume, extend, delete, queue and clone."""
 
 import time
 from datetime import timedelta
@@ -51,7 +51,7 @@ async def test_a_crashed_run_is_resumed(tmp_path: Path) -> None:
         await driven.until(lambda: run.read_status().state is State.QUEUED)
 
 
-async def test_all_that_stopped_is_resumed_at_once_and_all_that_waits_is_stopped(tmp_path: Path) -> None:
+async def test_all_stopped_runs_are_resumed_and_all_waiting_ones_stopped(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "stopped")
     async with dashboard(tmp_path) as driven:
         await driven.press("R")
@@ -81,7 +81,7 @@ async def test_a_finished_run_is_extended_after_asking_for_a_number(tmp_path: Pa
     assert run.read().config.train.epochs == 9
 
 
-async def test_delete_asks_and_leaves_the_run_unless_told_to(tmp_path: Path) -> None:
+async def test_delete_asks_and_keeps_the_run_unless_confirmed(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         for answer in ("escape", "n"):
@@ -105,7 +105,7 @@ async def test_a_live_run_is_not_deleted(tmp_path: Path) -> None:
     assert run.path.exists()
 
 
-async def test_an_error_is_told_and_nothing_breaks(tmp_path: Path) -> None:
+async def test_an_error_is_notified_and_nothing_breaks(tmp_path: Path) -> None:
     run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         with run.lock():
@@ -170,7 +170,7 @@ async def test_a_recipe_that_was_stopped_is_offered(tmp_path: Path, key: str, st
         assert len(driven.board.runs) == 5
 
 
-async def test_a_recipe_that_was_stopped_can_be_trained_anew(tmp_path: Path) -> None:
+async def test_a_stopped_recipe_can_be_trained_again(tmp_path: Path) -> None:
     runs = await queued(tmp_path)
     async with dashboard(tmp_path) as driven:
         await driven.press("X", "y")
@@ -213,7 +213,7 @@ async def test_no_start_queues_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_was_done_to_a_run_is_looked_at_at_once(tmp_path: Path) -> None:
+async def test_an_action_on_a_run_is_shown_at_once(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, settings=Settings(refresh=10.0)) as driven:
         started = time.monotonic()

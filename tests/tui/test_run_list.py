@@ -1,4 +1,4 @@
-"""The board's list of runs, driven by keys: groups, filter, order, the run it keeps to, bells, many runs."""
+"""The board's list of runs, driven by keys: groups, filter, order, following the newest run, bells, many runs."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -70,9 +70,9 @@ async def test_a_filter_looks_at_name_schedule_dataset_state_group_and_recipe(
     grid(tmp_path)
     async with dashboard(tmp_path) as driven:
         await driven.press("g", "g")
-        driven.board.choice.filter(word)
+        driven.board.selection.filter(word)
         assert "high sine" in shown(driven)
-        driven.board.choice.filter(f"{word} nonsense")
+        driven.board.selection.filter(f"{word} nonsense")
         await driven.pilot.pause()
         assert shown(driven) == []
         assert "no run matches" in driven.text()
@@ -94,8 +94,8 @@ async def test_up_and_down_move_while_a_filter_is_typed(tmp_path: Path) -> None:
 async def test_a_run_whose_state_changes_leaves_the_filter_for_it(tmp_path: Path) -> None:
     runs = grid(tmp_path, state=State.RUNNING)
     async with dashboard(tmp_path) as driven:
-        driven.board.choice.show_group(None)
-        driven.board.choice.filter("running")
+        driven.board.selection.show_group(None)
+        driven.board.selection.filter("running")
         assert len(shown(driven)) == 4
         finish(runs[1], State.FINISHED)
         await driven.until(lambda: len(shown(driven)) == 3)
@@ -134,7 +134,7 @@ async def test_o_sorts_by_one_thing_after_another_and_capital_o_turns_it_round(t
         add_evaluation(run, evaluated)
     finish(runs[2], State.FAILED)
     async with dashboard(tmp_path, (160, 50)) as driven:
-        driven.board.choice.show_group(None)
+        driven.board.selection.show_group(None)
         oldest = ["low linear", "low sine", "high linear", "high sine"]
         assert shown(driven) == oldest
         await driven.press("o")
@@ -166,11 +166,11 @@ async def test_a_digit_is_a_runs_own_in_whatever_order(tmp_path: Path) -> None:
         await driven.press("o", "2")
         assert driven.board.selected is not None
         assert driven.board.selected.label == "sine"
-        assert driven.board.choice.row == 3
+        assert driven.board.selection.row == 3
         assert any(line.startswith(">2") for line in driven.text().splitlines())
 
 
-async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(tmp_path: Path) -> None:
+async def test_the_cursor_follows_the_newest_training_run_until_it_is_moved(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "running")
     async with dashboard(tmp_path) as driven:
         label = lambda: driven.board.selected and driven.board.selected.label  # noqa: E731
@@ -179,13 +179,13 @@ async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(
         await driven.until(lambda: label() == "linear")
         await driven.press("5")
         assert driven.app.snapshot is not None
-        driven.board.choice.update(driven.app.snapshot)
+        driven.board.selection.update(driven.app.snapshot)
         assert label() == "x^10"
         await driven.press("f")
         assert label() == "linear"
         await driven.press("5")
         fake_run(tmp_path, "cosine", group="late", created=START + timedelta(hours=1), epoch=1)
-        await driven.until(lambda: len(driven.board.choice.groups) == 2)
+        await driven.until(lambda: len(driven.board.selection.groups) == 2)
         await driven.press("f")
         assert label() == "cosine"
 
@@ -193,7 +193,7 @@ async def test_the_cursor_keeps_to_the_newest_run_that_trains_until_it_is_moved(
 @pytest.mark.parametrize(
     ("state", "said"), [(State.FINISHED, "finished"), (State.FAILED, "failed"), (State.CRASHED, "crashed")]
 )
-async def test_the_end_of_a_run_is_told_and_rung(
+async def test_the_end_of_a_run_notifies_and_rings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, said: str
 ) -> None:
     run = fake_run(tmp_path, "linear", epoch=3)
@@ -246,7 +246,7 @@ async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch
         assert bells
 
 
-async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:
+async def test_i_shows_the_system_load(tmp_path: Path) -> None:
     comparison(tmp_path, "running")
     async with dashboard(tmp_path, (80, 24)) as driven:
         assert not driven.board.query_one(SystemPanel).display
@@ -271,7 +271,7 @@ async def test_i_shows_how_busy_the_machine_is(tmp_path: Path) -> None:
         await driven.until(lambda: "63%" in driven.text())
 
 
-async def test_a_wide_terminal_shows_the_machine_unasked_and_anew(tmp_path: Path) -> None:
+async def test_a_wide_terminal_shows_the_system_load_by_default(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     loads = [LOAD]
     async with dashboard(tmp_path, (160, 50), machine=lambda: loads[-1]) as driven:
@@ -281,7 +281,7 @@ async def test_a_wide_terminal_shows_the_machine_unasked_and_anew(tmp_path: Path
         await driven.until(lambda: "25% of 8 cores" in driven.text())
 
 
-async def test_of_very_many_runs_only_those_in_sight_are_looked_at(tmp_path: Path) -> None:
+async def test_only_visible_rows_are_made_of_very_many_runs(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (100, 30)) as driven:
         before = driven.app.snapshot
@@ -295,19 +295,19 @@ async def test_of_very_many_runs_only_those_in_sight_are_looked_at(tmp_path: Pat
             )
             for number in range(3000)
         )
-        driven.board.choice.update(replace(before, runs=many))
+        driven.board.selection.update(replace(before, runs=many))
         driven.board.update()
         table = driven.board.query_one(RunTable)
         await driven.press("G")
         assert "3,000 of 3,000" in driven.text()
-        assert len(table._shown) < 30
-        assert len(driven.board.choice.visible_page) <= 20
+        assert len(table._visible_rows) < 30
+        assert len(driven.board.selection.visible_page) <= 20
         made = []
-        run_list = driven.board.choice.run_list
+        run_list = driven.board.selection.run_list
         run_list.apply_filter = lambda: made.append(1)  # type: ignore[method-assign]  # what must not be called
         totals = run_list.totals
         changed = replace(many[5], version=99_999, losses=many[5].losses[:10])
-        driven.board.choice.update(replace(before, runs=(*many[:5], changed, *many[6:])))
+        driven.board.selection.update(replace(before, runs=(*many[:5], changed, *many[6:])))
         assert not made
         assert run_list.runs[5] is changed
         assert run_list.totals.count == totals.count == 3000

@@ -1,4 +1,4 @@
-"""The screen on which schedules are tried out, driven by keys; and its chart."""
+"""The schedules screen, driven by keys; and its chart."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
 from tui.commands import SCHEDULES
 from tui.screens.new_run.screen import NewRunScreen
-from tui.screens.schedules.noising import heldout_images, with_noise
+from tui.screens.schedules.noising import add_noise, heldout_images
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.widgets.charts.schedule_chart import Line, ScheduleChart
 from tui.widgets.chip_line import ChipLine
@@ -27,12 +27,12 @@ from tui.widgets.scrubber import Scrubber
 
 
 async def schedules(driven: Driven) -> SchedulesScreen:
-    """Press s, wait for the screen and its pictures."""
+    """Press s, wait for the screen and its images."""
     await driven.press("s")
     await driven.until(lambda: isinstance(driven.app.screen, SchedulesScreen))
     screen = driven.app.screen
     assert isinstance(screen, SchedulesScreen)
-    await driven.until(lambda: screen.trying.images is not None)
+    await driven.until(lambda: screen.explorer.images is not None)
     await driven.pilot.pause()
     return screen
 
@@ -88,7 +88,7 @@ async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach()
 @pytest.mark.parametrize(
     "values", [[], [np.nan, np.nan], [1.0], [0.0, 0.0], [np.inf, 1.0, -np.inf, 2.0], [1e300, -1e300]]
 )
-async def test_no_curve_is_too_strange_to_be_drawn(values: list[float]) -> None:
+async def test_every_curve_can_be_drawn(values: list[float]) -> None:
     chart = ScheduleChart("c")
     async with Bench(chart).run_test(size=(40, 10)) as pilot:
         chart.show([Line("1", BLUE, np.array(values))])
@@ -108,7 +108,7 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await schedules(driven)
         text = driven.text()
-        for said in (
+        for part in (
             "5 of 7",
             "beta_t",
             "abar_t",
@@ -117,20 +117,20 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
             "✖ x^10 bad: 38%",
             "t  500 of 1000",
         ):
-            assert said in text
+            assert part in text
         images = heldout_images("high")
         for shown, name in zip(columns(screen), SCHEDULE_NAMES, strict=True):
-            assert np.array_equal(shown, with_noise(images, make_schedule(name), 500))
+            assert np.array_equal(shown, add_noise(images, make_schedule(name), 500))
 
 
-async def test_it_starts_from_the_runs_that_were_looked_at(tmp_path: Path) -> None:
-    for place, schedule in enumerate(("x^2", "x^3.5")):
-        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=1, place=place, dataset="array")
+async def test_it_starts_from_the_selected_runs(tmp_path: Path) -> None:
+    for index, schedule in enumerate(("x^2", "x^3.5")):
+        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=1, place=index, dataset="array")
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await schedules(driven)
-        assert screen.trying.chosen == {"x^2", "x^3.5"}
+        assert screen.explorer.chosen == {"x^2", "x^3.5"}
         assert "2 of 8" in driven.text()
-        assert np.array_equal(screen.trying.images, heldout_images("array"))
+        assert np.array_equal(screen.explorer.images, heldout_images("array"))
 
 
 async def test_keys_move_t_and_all_images_follow(tmp_path: Path) -> None:
@@ -164,12 +164,12 @@ async def test_it_plays_from_image_to_noise(tmp_path: Path) -> None:
         screen = await schedules(driven)
         await driven.press("end", "space")
         assert "▶ playing" in driven.text()
-        await driven.until(lambda: 0 < screen.trying.share < 1)
+        await driven.until(lambda: 0 < screen.explorer.share < 1)
         await driven.press("space")
         assert "playing" not in driven.text()
-        screen.trying.share = 0.97
+        screen.explorer.share = 0.97
         await driven.press("space")
-        await driven.until(lambda: screen.trying.share == 1.0)
+        await driven.until(lambda: screen.explorer.share == 1.0)
         assert "playing" not in driven.text()
 
 
@@ -182,18 +182,18 @@ async def test_digits_and_clicks_choose_schedules(tmp_path: Path) -> None:
         ]
         line = screen.query_one(ChipLine)
         await driven.pilot.click(line, offset=(2, 0))
-        await driven.until(lambda: "linear" in screen.trying.chosen)
+        await driven.until(lambda: "linear" in screen.explorer.chosen)
         await driven.pilot.click(line, offset=(150, 0))
         for digit in "123456":
             await driven.press(digit)
-        assert screen.trying.chosen == frozenset()
+        assert screen.explorer.chosen == frozenset()
         assert "0 of 7" in driven.text()
         await driven.press("left", "space", "space", "v", "v", "v", "v", "n")
-        assert any("choose at least one" in said for said in driven.notifications())
+        assert any("choose at least one" in text for text in driven.notifications())
         assert isinstance(driven.app.screen, SchedulesScreen)
 
 
-async def test_numbers_are_edited_and_what_they_do_is_seen_at_once(tmp_path: Path) -> None:
+async def test_numbers_are_edited_and_their_effect_is_shown_at_once(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await schedules(driven)
         await driven.press("e")
@@ -216,7 +216,7 @@ async def test_numbers_are_edited_and_what_they_do_is_seen_at_once(tmp_path: Pat
         assert driven.app.screen is driven.board
 
 
-async def test_a_mistake_is_said_and_nothing_is_set_up(tmp_path: Path) -> None:
+async def test_an_invalid_number_is_shown_and_no_run_is_set_up(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (120, 40)) as driven:
         await schedules(driven)
         await retype(driven, "schedule-beta_end", "2")
@@ -228,29 +228,29 @@ async def test_a_mistake_is_said_and_nothing_is_set_up(tmp_path: Path) -> None:
         assert "expected" not in driven.text()
 
 
-async def test_a_image_of_ones_own_is_noised_and_a_wrong_path_is_said(tmp_path: Path) -> None:
+async def test_an_own_image_is_noised_and_a_wrong_path_is_an_error(tmp_path: Path) -> None:
     Image.new("RGB", (50, 40), (200, 0, 0)).save(tmp_path / "mine.png")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await schedules(driven)
-        screen.query_one("#picture", Input).focus()
-        await retype(driven, "picture", str(tmp_path / "none.png"))
+        screen.query_one("#image", Input).focus()
+        await retype(driven, "image", str(tmp_path / "none.png"))
         await driven.press("enter")
-        await driven.until(lambda: "no such file; expected a picture" in driven.text())
+        await driven.until(lambda: "no such file; expected an image" in driven.text())
         assert screen.focused is None
-        await retype(driven, "picture", str(tmp_path / "mine.png"))
-        screen.query_one("#picture", Input).focus()
+        await retype(driven, "image", str(tmp_path / "mine.png"))
+        screen.query_one("#image", Input).focus()
         await driven.press("enter")
         await driven.until(lambda: columns(screen)[0].shape == (1, 32, 32, 3))
         await driven.press("home")
         assert (columns(screen)[0][..., 0] == 200).all()
         assert "no such file" not in driven.text()
-        screen.query_one("#picture", Input).focus()
-        await retype(driven, "picture", "")
+        screen.query_one("#image", Input).focus()
+        await retype(driven, "image", "")
         await driven.press("enter")
         await driven.until(lambda: columns(screen)[0].shape == (4, 32, 32))
 
 
-async def test_a_dataset_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
+async def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="hihg")
     async with dashboard(tmp_path, (120, 40)) as driven:
         await driven.press("s")
@@ -259,7 +259,7 @@ async def test_a_dataset_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
         assert isinstance(driven.app.screen, SchedulesScreen)
 
 
-async def test_what_was_tried_is_sent_to_a_new_run(tmp_path: Path) -> None:
+async def test_the_schedules_are_passed_to_a_new_run(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (160, 50)) as driven:
         await schedules(driven)
         await driven.press("3", "5", "z")
@@ -269,7 +269,7 @@ async def test_what_was_tried_is_sent_to_a_new_run(tmp_path: Path) -> None:
         await driven.press("n")
         await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
         await driven.pilot.pause()
-        assert "new run  as tried out" in driven.text()
+        assert "new run  current schedules" in driven.text()
         assert "4 runs will be queued" in driven.text()
         await driven.press("escape")
         assert isinstance(driven.app.screen, SchedulesScreen)
@@ -293,7 +293,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
                     assert widget.region.right <= 80
                     assert widget.region.bottom <= 24
             await driven.press("down", "up", "v")
-        assert views == ["curves", "pictures", "numbers", "curves"]
+        assert views == ["curves", "images", "numbers", "curves"]
         await driven.pilot.resize_terminal(160, 50)
         await driven.pilot.pause()
         await driven.press("v", "v")
@@ -318,7 +318,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
         assert "Show or hide the schedule of that number" in driven.text()
 
 
-# Pictures of it
+# Snapshots
 
 
 @pytest.fixture
@@ -333,7 +333,7 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
         await pilot.pause()
         screen = pilot.app.screen
         assert isinstance(screen, SchedulesScreen)
-        while screen.trying.images is None:
+        while screen.explorer.images is None:
             await pilot.pause(0.01)
         await pilot.press(*keys)
         await pilot.pause()

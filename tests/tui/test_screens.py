@@ -11,7 +11,7 @@ from core.runs.status import State
 from tests.support.tui_fixtures import comparison, fake_run
 from tests.support.tui_pilot import dashboard
 from tui.commands import BOARD, EVERYWHERE
-from tui.screens.log.screen import ACROSS, LINE_LIMIT, LogScreen
+from tui.screens.log.screen import HORIZONTAL_STEP, LINE_LIMIT, LogScreen
 from tui.settings.store import read_settings
 from tui.settings.themes import THEMES
 from tui.widgets.images.image_wall import ImageWall
@@ -79,7 +79,7 @@ async def test_the_log_s_keys_can_be_rebound_and_its_bar_says_so(tmp_path: Path)
         log.write_line("x" * 200)
         await driven.pilot.pause()
         await driven.press("right")
-        assert log.scroll_x == ACROSS
+        assert log.scroll_x == HORIZONTAL_STEP
         await driven.press("left", "left")
         assert log.scroll_x == 0
 
@@ -88,9 +88,9 @@ async def test_digits_can_be_rebound_and_the_help_says_so(tmp_path: Path) -> Non
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, (120, 120), keymap={"board.number_2": "K", "run.log": "2"}) as driven:
         await driven.press("K")
-        assert driven.board.choice.row == 1
+        assert driven.board.selection.row == 1
         await driven.press("3")
-        assert driven.board.choice.row == 2
+        assert driven.board.selection.row == 2
         await driven.press("question_mark")
         assert re.search(r"\bK +Select run 2\b", driven.text())
         assert re.search(r"\b3 +Select run 3\b", driven.text())

@@ -1,4 +1,4 @@
-"""Each screen in each class of themes and pictures; `pytest --snapshot-update` takes new ones."""
+"""Snapshots of each screen in each kind of theme and image mode; `pytest --snapshot-update` takes new ones."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ LOOKS: Final[dict[str, tuple[str, ImageMode]]] = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One folder for all, which nobody writes to."""
+    """One folder for all tests, which only read it."""
     root = tmp_path_factory.mktemp("runs")
     for run, level in zip(comparison(root, "failed", clean=True), (0.9, 0.6), strict=False):
         evaluate(run, level)
@@ -40,7 +40,7 @@ def look(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def opened(runs: Path, look: str, *keys: str) -> dict[str, Any]:
-    """What `snap_compare` takes: the dashboard in this look, after these keys."""
+    """Arguments of `snap_compare`: the dashboard in this look, after these keys."""
     theme, images = LOOKS[look]
     app = make_app(runs, image_mode=images)
     app.theme = theme
@@ -58,7 +58,7 @@ def opened(runs: Path, look: str, *keys: str) -> dict[str, Any]:
 def test_it_looks_as_it_did(
     snap_compare: Any, runs: Path, screen: str, look: str, size: tuple[int, int]
 ) -> None:
-    # Where not all has room, curves show a theme, and pictures how they are drawn.
+    # Where not everything fits, the curves show the theme, and the images the image mode.
     view = "2" if LOOKS[look][0] == DARK.name and size == SIZES[0] else ""
     keys = () if screen == "board" else ("c", *view)
     assert snap_compare(**opened(runs, look, *keys), terminal_size=size)

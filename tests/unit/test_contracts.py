@@ -20,7 +20,7 @@ WITH_TORCH = (
     *(
         f"core.evaluation.{name}"
         for name in (
-            "inputs",
+            "preprocess",
             "sampling",
             "metrics.denoising",
             "metrics.likelihood",

@@ -157,7 +157,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         """Replace the splash screen with the board."""
         from tui.screens.board.screen import Board
 
-        self.add_mode(BOARD, lambda: Board(self.control, machine=self.machine))
+        self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
         await self.remove_mode(SPLASH)
         self.is_open = True
@@ -173,7 +173,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
             screen.post_message(SnapshotTaken(message.snapshot))
         self._snapshot_handled.set()
         if first and self.recipe is not None:
-            self.board.begin(self.recipe, message.snapshot, start=self.start)
+            self.board.attach(self.recipe, message.snapshot, start=self.start)
 
     @property
     def board(self) -> "Board":
@@ -229,7 +229,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
             self.push_screen(SettingsScreen(self))
 
     def action_help(self) -> None:
-        from tui.screens.help.screen import HelpScreen, keys_of_screen
+        from tui.screens.help.screen import HelpScreen, key_rows
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(keys_of_screen(self.screen)))
+            self.push_screen(HelpScreen(key_rows(self.screen)))

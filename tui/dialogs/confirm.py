@@ -1,4 +1,4 @@
-"""Questions before something that cannot be undone, and for a number."""
+"""Dialogs that ask for confirmation or for a number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from tui.widgets.key_bar import Hint, KeyBar
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: what is returned for it, the key that gives it, and what it means."""
+    """One answer: the value that is returned, the key that selects it, and its text."""
 
     answer: str
     key: str
@@ -24,11 +24,11 @@ class Choice:
 
 
 class ConfirmScreen(ModalScreen[str | None]):
-    """A question whose answers each have a key; escape and q answer None."""
+    """A question with a key for each answer; escape and q answer None."""
 
     CSS_PATH = "confirm.tcss"
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "choose('')", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "choose('')", "Cancel", show=False)]
 
     def __init__(self, question: str, detail: str, choices: Sequence[Choice]) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class NumberScreen(ModalScreen[int | None]):
     """Asks for a whole number; escape answers None."""
 
     CSS_PATH = "confirm.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    def __init__(self, question: str, *, least: int, initial: int) -> None:
+    def __init__(self, question: str, *, minimum: int, initial: int) -> None:
         super().__init__()
         self.question = question
-        self.least = least
+        self.minimum = minimum
         self.initial = initial
 
     def compose(self) -> ComposeResult:
@@ -75,7 +75,7 @@ class NumberScreen(ModalScreen[int | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(str(self.initial), type="integer", select_on_focus=True, compact=True)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "go on", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
+            yield KeyBar([Hint("⏎", "continue", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
 
     def on_input_submitted(self) -> None:
         self.action_submit()
@@ -85,8 +85,8 @@ class NumberScreen(ModalScreen[int | None]):
             number = int(self.query_one(Input).value)
         except ValueError:
             number = -1
-        if number < self.least:
-            self.query_one("#error", Static).update(f"expected a whole number, at least {self.least}")
+        if number < self.minimum:
+            self.query_one("#error", Static).update(f"expected a whole number, at least {self.minimum}")
             return
         self.dismiss(number)
 

@@ -1,4 +1,4 @@
-"""Questions that a text or a key answers; escape answers nothing."""
+"""Dialogs that ask for a text or a key; escape answers None."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -17,36 +17,36 @@ class TextScreen(ModalScreen[str | None]):
     """Asks for a text.
 
     Args:
-        question: what is asked.
-        initial: what stands there at first.
-        wrong: says what is wrong with a text; empty when nothing is.
+        question: the question.
+        initial: the initial text.
+        error_of: a function that returns the error in a text, or an empty string.
     """
 
     CSS_PATH = "confirm.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Do nothing", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel", show=False)]
 
-    def __init__(self, question: str, initial: str, wrong: Callable[[str], str]) -> None:
+    def __init__(self, question: str, initial: str, error_of: Callable[[str], str]) -> None:
         super().__init__()
         self.question = question
         self.initial = initial
-        self.wrong = wrong
+        self.error_of = error_of
 
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Static(self.question, id="question", markup=False)
             yield Input(self.initial, select_on_focus=True, compact=True, max_length=20)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "take it", "screen.submit"), Hint("esc", "leave it", "screen.cancel")])
+            yield KeyBar([Hint("⏎", "accept", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        self.query_one("#error", Static).update(self.wrong(event.value))
+        self.query_one("#error", Static).update(self.error_of(event.value))
 
     def on_input_submitted(self) -> None:
         self.action_submit()
 
     def action_submit(self) -> None:
         text = self.query_one(Input).value
-        if not self.wrong(text):
+        if not self.error_of(text):
             self.dismiss(text)
 
     def action_cancel(self) -> None:
@@ -54,11 +54,11 @@ class TextScreen(ModalScreen[str | None]):
 
 
 class KeyScreen(ModalScreen[str | None]):
-    """Takes the next key that is pressed, whatever else it does; escape, and a click, answer None.
+    """Takes the next key that is pressed, even if it is bound to a command; escape and a click answer None.
 
     Args:
-        title: what the key will be for.
-        question: what is asked.
+        title: the command that the key is for.
+        question: the question.
     """
 
     CSS_PATH = "confirm.tcss"

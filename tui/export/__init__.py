@@ -1,1 +1,1 @@
-"""What is on the screen as files: pictures, animations, tables."""
+"""Export of screens as files: images, animations and tables."""

@@ -1,4 +1,4 @@
-"""Where exports go: each into a new numbered folder that appears whole, so that nothing is ever overwritten."""
+"""Writing of exports: each one atomically into a new numbered folder, so that nothing is overwritten."""
 
 import os
 import secrets
@@ -11,69 +11,72 @@ from typing import Final
 from core.errors import UserError
 from core.files.sanitize import sanitize
 
-MOST_FOLDERS: Final = 100_000
+MAX_EXPORTS: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class ExportItem:
-    """One file of an export: its name, and what makes its content, which may take seconds or be a `UserError`."""
+    """One file of an export: its name, and a function that makes its content.
+
+    The function may take seconds or raise a `UserError`.
+    """
 
     name: str
     make: Callable[[], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """What became of an export: its folder, the files in it, and why others are not."""
+class ExportResult:
+    """The result of an export: its folder, the files written, and the errors of files that could not be made."""
 
     folder: Path
     names: tuple[str, ...]
-    missing: tuple[str, ...]
+    errors: tuple[str, ...]
 
 
-def write_items(root: Path, name: str, pieces: Sequence[ExportItem]) -> Written:
-    """Write an export, as a whole or not at all; pieces that cannot be made are left out.
+def write_export(root: Path, name: str, items: Sequence[ExportItem]) -> ExportResult:
+    """Write an export as a whole or not at all; items that cannot be made are left out.
 
     Args:
-        root: the folder of all exports; made when missing.
-        name: what the new folder's name begins with.
-        pieces: the files.
+        root: the folder of all exports; created if missing.
+        name: the prefix of the new folder's name.
+        items: the files.
 
     Raises:
-        UserError: it cannot be written.
+        UserError: the folder cannot be written.
     """
     hidden = root / f".{name}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     names: list[str] = []
-    missing: list[str] = []
+    errors: list[str] = []
     try:
         hidden.mkdir(parents=True)
-        for piece in pieces:
+        for item in items:
             try:
-                data = piece.make()
+                data = item.make()
             except UserError as error:
-                missing.append(f"{piece.name}: {error}")
+                errors.append(f"{item.name}: {error}")
                 continue
-            (hidden / piece.name).write_bytes(data)
-            names.append(piece.name)
-        return Written(_give_number(hidden, root, name), tuple(names), tuple(missing))
+            (hidden / item.name).write_bytes(data)
+            names.append(item.name)
+        return ExportResult(_move_to_free_number(hidden, root, name), tuple(names), tuple(errors))
     except OSError as error:
-        said = sanitize(f"{root}: nothing exported ({error.strerror or error})")
-        raise UserError(f"{said}; --exports takes another folder") from error
+        message = sanitize(f"{root}: nothing exported ({error.strerror or error})")
+        raise UserError(f"{message}; --exports takes another folder") from error
     finally:
-        shutil.rmtree(hidden, ignore_errors=True)  # it is gone when all went well
+        shutil.rmtree(hidden, ignore_errors=True)  # already renamed if all went well
 
 
-def _give_number(hidden: Path, root: Path, name: str) -> Path:
-    """Rename a folder to the first number that is free."""
-    for number in range(1, MOST_FOLDERS):
+def _move_to_free_number(hidden: Path, root: Path, name: str) -> Path:
+    """Rename a folder to the first free number."""
+    for number in range(1, MAX_EXPORTS):
         final = root / f"{name}-{number}"
         if os.path.lexists(final):
             continue
         try:
-            os.rename(hidden, final)  # fails where somebody else was faster and put something there
+            os.rename(hidden, final)  # fails if another process has created it since, and put something there
         except OSError:
             if not os.path.lexists(final):
                 raise
             continue
         return final
-    raise UserError(f"{sanitize(str(root))}: has {MOST_FOLDERS:,} exports of {name} already; move some away")
+    raise UserError(f"{sanitize(str(root))}: has {MAX_EXPORTS:,} exports of {name} already; move some away")

@@ -1,4 +1,4 @@
-"""Characters as pictures of cells: blocks, braille and lines are drawn, so that neighbours meet; the rest is type.
+"""Rasterization of characters: blocks, braille and box lines are drawn, so that neighbours join; the rest is text.
 
 Letters of shapes: H rows and W columns of pixels of a cell.
 """
@@ -17,18 +17,21 @@ from PIL import Image, ImageDraw, ImageFont
 Mask = NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-WIDTH: Final = 12
-HEIGHT: Final = 24
-"""Pixels of a cell: half a cell is a square."""
-SIZE: Final = 20
-"""Of the type, in pixels: its letters are as wide as a cell."""
+CELL_WIDTH: Final = 12
+CELL_HEIGHT: Final = 24
+"""The size of a cell in pixels; half a cell is a square."""
+FONT_SIZE: Final = 20
+"""The font size in pixels at which letters are as wide as a cell."""
 _FACES: Final = {
     (False, False): "DejaVuSansMono.ttf",
     (True, False): "DejaVuSansMono-Bold.ttf",
     (False, True): "DejaVuSansMono-Oblique.ttf",
     (True, True): "DejaVuSansMono-BoldOblique.ttf",
 }
-_FOLDERS: Final = (Path("/usr/share/fonts/truetype/dejavu"), Path("/usr/share/fonts/dejavu-sans-mono-fonts"))
+_FONT_FOLDERS: Final = (
+    Path("/usr/share/fonts/truetype/dejavu"),
+    Path("/usr/share/fonts/dejavu-sans-mono-fonts"),
+)
 _THICKNESS: Final = {"LIGHT": 2, "SINGLE": 2, "HEAVY": 4, "DOUBLE": 4}
 _SIDES: Final = {
     "UP": ("up",),
@@ -47,30 +50,30 @@ _QUADRANTS: Final = dict(
 
 @cache
 def glyph(character: str, cells: int = 1, *, bold: bool = False, italic: bool = False) -> Mask:
-    """How much of each pixel of a cell is of the colour of the text: uint8 [H, cells * W], not to be written to.
+    """Coverage of each pixel of a cell by a character: uint8 [H, cells * W], read-only.
 
     Args:
-        character: one, with whatever combines with it.
-        cells: how many it takes.
-        bold: as the terminal would.
-        italic: likewise.
+        character: one character, with its combining marks.
+        cells: the number of cells that it takes.
+        bold: whether it is bold.
+        italic: whether it is italic.
     """
     first = character[:1]
     if "⠀" <= first <= "⣿":
         mask = _braille(ord(first) - 0x2800)
     elif "▀" <= first <= "▟":
         mask = _block(first)
-    elif "─" <= first <= "╿" and (ends := _ends(first)):
+    elif "─" <= first <= "╿" and (ends := _line_ends(first)):
         mask = _lines(ends)
     else:
-        mask = _type(character, cells, font_of(bold=bold, italic=italic))
+        mask = _text(character, cells, load_font(bold=bold, italic=italic))
     mask.flags.writeable = False
     return mask
 
 
 @cache
-def font_of(*, bold: bool = False, italic: bool = False, size: int = SIZE) -> Font:
-    """The face that text is set in; where DejaVu Sans Mono is not to be found, the one that Pillow brings."""
+def load_font(*, bold: bool = False, italic: bool = False, size: int = FONT_SIZE) -> Font:
+    """Load DejaVu Sans Mono, or Pillow's default font if it is not found."""
     for folder in _font_folders():
         try:
             return ImageFont.truetype(str(folder / _FACES[bold, italic]), size)
@@ -80,60 +83,60 @@ def font_of(*, bold: bool = False, italic: bool = False, size: int = SIZE) -> Fo
 
 
 def _font_folders() -> list[Path]:
-    # matplotlib brings the face; it is found without being imported, which takes a second.
+    # matplotlib includes the font; `find_spec` locates it without an import, which would take a second.
     found = importlib.util.find_spec("matplotlib")
     bundled = [
         Path(where) / "mpl-data" / "fonts" / "ttf"
         for where in (found and found.submodule_search_locations) or ()
     ]
-    return [*bundled, *_FOLDERS]
+    return [*bundled, *_FONT_FOLDERS]
 
 
-def _type(character: str, cells: int, font: Font) -> Mask:
-    """Set in type, in the middle of its cells, on one base line with its neighbours."""
-    image = Image.new("L", (WIDTH * cells, HEIGHT))
-    # The bounds that Pillow foresees are those of the pen, so that letters keep their places within a word.
-    left = (WIDTH * cells - font.getlength(character)) / 2
-    ImageDraw.Draw(image).text((left, HEIGHT - 6), character, fill=255, font=font, anchor="ls")
+def _text(character: str, cells: int, font: Font) -> Mask:
+    """Draw text in the middle of its cells, on the same baseline as its neighbours."""
+    image = Image.new("L", (CELL_WIDTH * cells, CELL_HEIGHT))
+    # Pillow's `getlength` is the advance width, not that of the ink, so letters keep their positions within a word.
+    left = (CELL_WIDTH * cells - font.getlength(character)) / 2
+    ImageDraw.Draw(image).text((left, CELL_HEIGHT - 6), character, fill=255, font=font, anchor="ls")
     return np.array(image)
 
 
 def _braille(bits: int) -> Mask:
     """Dots of 4 x 4 pixels, in two columns and four rows."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask = np.zeros((CELL_HEIGHT, CELL_WIDTH), np.uint8)
     for bit, (row, column) in enumerate(((0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1), (3, 0), (3, 1))):
         if bits >> bit & 1:
-            top, left = row * HEIGHT // 4 + 1, column * WIDTH // 2 + 1
+            top, left = row * CELL_HEIGHT // 4 + 1, column * CELL_WIDTH // 2 + 1
             mask[top : top + 4, left : left + 4] = 255
     return mask
 
 
 def _block(character: str) -> Mask:
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask = np.zeros((CELL_HEIGHT, CELL_WIDTH), np.uint8)
     if character in _SHADES:
         mask[:] = _SHADES[character]
     elif character in _QUADRANTS:
         bits = _QUADRANTS[character]
         for bit in range(4):
             if bits >> bit & 1:
-                top, left = bit // 2 * HEIGHT // 2, bit % 2 * WIDTH // 2
-                mask[top : top + HEIGHT // 2, left : left + WIDTH // 2] = 255
+                top, left = bit // 2 * CELL_HEIGHT // 2, bit % 2 * CELL_WIDTH // 2
+                mask[top : top + CELL_HEIGHT // 2, left : left + CELL_WIDTH // 2] = 255
     elif "▁" <= character <= "▇":
-        mask[HEIGHT - (ord(character) - 0x2580) * HEIGHT // 8 :] = 255
+        mask[CELL_HEIGHT - (ord(character) - 0x2580) * CELL_HEIGHT // 8 :] = 255
     elif "▉" <= character <= "▏":
-        mask[:, : (0x2590 - ord(character)) * WIDTH // 8] = 255
+        mask[:, : (0x2590 - ord(character)) * CELL_WIDTH // 8] = 255
     elif character == "▔":
-        mask[: HEIGHT // 8] = 255
+        mask[: CELL_HEIGHT // 8] = 255
     else:  # ▕
-        mask[:, WIDTH - WIDTH // 8 :] = 255
+        mask[:, CELL_WIDTH - CELL_WIDTH // 8 :] = 255
     return mask
 
 
-def _ends(character: str) -> dict[str, str]:
-    """The sides that a line of a box goes to, and how heavy it is there; none where type must do.
+def _line_ends(character: str) -> dict[str, str]:
+    """The sides that a box line goes to, each with its weight; empty if the character is drawn as text.
 
-    >>> _ends("┡")
-    {'right': 'HEAVY', 'up': 'HEAVY', 'down': 'LIGHT'}
+    >>> _line_ends("┡")
+    {'down': 'LIGHT', 'right': 'HEAVY', 'up': 'HEAVY'}
     """
     name = unicodedata.name(character).removeprefix("BOX DRAWINGS ").replace(" ARC ", " ")
     if "DASH" in name or "DIAGONAL" in name:
@@ -149,17 +152,17 @@ def _ends(character: str) -> dict[str, str]:
 
 
 def _lines(ends: dict[str, str]) -> Mask:
-    """Lines from the middle of the cell to its sides; double ones leave their middle free."""
-    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    """Lines from the middle of the cell to its sides; double lines are as thick as heavy ones."""
+    mask = np.zeros((CELL_HEIGHT, CELL_WIDTH), np.uint8)
     across = max((_THICKNESS[ends[side]] for side in ("up", "down") if side in ends), default=0) // 2
     down = max((_THICKNESS[ends[side]] for side in ("left", "right") if side in ends), default=0) // 2
-    y, x = HEIGHT // 2, WIDTH // 2
+    y, x = CELL_HEIGHT // 2, CELL_WIDTH // 2
     for side, weight in ends.items():
         half = _THICKNESS[weight] // 2
         if side in ("left", "right"):
-            begin, end = (0, x + across) if side == "left" else (x - across, WIDTH)
+            begin, end = (0, x + across) if side == "left" else (x - across, CELL_WIDTH)
             mask[y - half : y + half, begin:end] = 255
         else:
-            begin, end = (0, y + down) if side == "up" else (y - down, HEIGHT)
+            begin, end = (0, y + down) if side == "up" else (y - down, CELL_HEIGHT)
             mask[begin:end, x - half : x + half] = 255
     return mask

@@ -80,7 +80,7 @@ class ReplayDashboard(Dashboard):
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Show the runs of all groups if there are several, because the user has named each one."""
         if self.snapshot is None and len(message.snapshot.groups) > 1:
-            self.call_after_refresh(self.board.choice.show_group, None)
+            self.call_after_refresh(self.board.selection.show_group, None)
 
     def on_replay_bar_seek_requested(self, message: ReplayBar.SeekRequested) -> None:
         self.clock.seek(message.share * self.clock.length)

@@ -26,7 +26,8 @@ def read_keymap(path: Path) -> dict[str, str]:
         return {}
     import difflib
 
-    from core.config.load import flatten, read_toml
+    from core.config.load import read_toml
+    from core.config.tables import flatten
 
     known = {command.id for command in ALL}
     keymap: dict[str, str] = {}

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from core.config.load import Table, decode, read_toml
+from core.config.load import decode, read_toml
+from core.config.tables import Table
 from core.errors import UserError
 from tui.settings.locations import OLD_THEME_FILE, SETTINGS_FILE
 from tui.settings.schema import THEME_NAMES, ImageMode, Settings, ThemeName

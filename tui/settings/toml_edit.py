@@ -13,7 +13,8 @@ import tomli
 import tomlkit
 from tomlkit.items import AoT, Comment, Item, Key, Table, Trivia
 
-from core.config.load import flatten, read_toml
+from core.config.load import read_toml
+from core.config.tables import flatten
 from core.errors import UserError
 from core.files.atomic import atomic_path
 

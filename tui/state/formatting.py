@@ -1,4 +1,4 @@
-"""Runs in words and numbers: what the table, the header and the facts say of them."""
+"""Text for runs and numbers: labels, durations, losses and settings as the screens show them."""
 
 import functools
 import math
@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from rich.cells import cell_len, set_cell_size
 
 from core.comparison.grouping import dataset_titles
 from core.config import RunConfig, ScheduleConfig, flatten
@@ -18,7 +19,7 @@ from core.runs.status import State
 from core.schedules import Schedule, make_schedule
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-GLYPHS: Final = {
+STATE_GLYPHS: Final = {
     State.QUEUED: "○",
     State.STARTING: "◔",
     State.RUNNING: "●",
@@ -30,40 +31,54 @@ GLYPHS: Final = {
 }
 NOTHING: Final = "–"
 RECENT_STEPS: Final = 50
-_NOT_TELLING: Final = frozenset({"schedule.name", "recipe"})
+MAX_SHORT_LABEL: Final = 16
+_NEVER_DISTINGUISHING: Final = frozenset({"schedule.name", "recipe"})
 
 
-def labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
-    """What to call each run, by id: its schedule, and where that is not enough, what else sets runs apart."""
-    names = [run.label for run in runs]
-    if len(set(names)) == len(names):
-        return {run.id: run.label for run in runs}
+def run_labels(runs: Sequence[RunSnapshot], *, short: bool = False) -> dict[str, str]:
+    """A label for each run, by id: its schedule, followed by the settings that differ where schedules repeat.
+
+    Args:
+        runs: the runs.
+        short: use schedules alone if a label would be longer than `MAX_SHORT_LABEL`; digits tell such runs apart.
+    """
+    schedules = {run.id: run.label for run in runs}
+    if len(set(schedules.values())) == len(runs):
+        return schedules
     known = tuple((run.id, run.label, run.file.config) for run in runs)
-    # To look very many up costs as much as to work them out, and who shows very many keeps what comes out.
-    return dict(_long_labels(known) if len(known) < 100 else _long_labels.__wrapped__(known))
+    # Hashing very many configurations costs as much as computing the labels, which such callers keep anyway.
+    make = _distinguishing_labels if len(known) < 100 else _distinguishing_labels.__wrapped__
+    labels = dict(make(known))
+    return schedules if short and max(map(len, labels.values())) > MAX_SHORT_LABEL else labels
 
 
 @functools.lru_cache(maxsize=4096)
-def _flat(config: RunConfig) -> dict[str, Any]:
+def _flat_config(config: RunConfig) -> dict[str, Any]:
     return flatten(msgspec.to_builtins(config.resolved()))
 
 
 @functools.lru_cache(maxsize=8)
-def _long_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
-    flat = {run_id: _flat(config) for run_id, _, config in runs}
+def _distinguishing_labels(runs: tuple[tuple[str, str, RunConfig], ...]) -> Mapping[str, str]:
+    flat = {run_id: _flat_config(config) for run_id, _, config in runs}
     titles = dataset_titles(config for _, _, config in runs)
     keys = dict.fromkeys(key for settings in flat.values() for key in settings)
-    telling = [
+    distinguishing = [
         key
         for key in keys
-        if key not in _NOT_TELLING and len({repr(settings.get(key)) for settings in flat.values()}) > 1
+        if key not in _NEVER_DISTINGUISHING
+        and len({repr(settings.get(key)) for settings in flat.values()}) > 1
     ]
-    return {run_id: " ".join([label, *_details(flat[run_id], telling, titles)]) for run_id, label, _ in runs}
+    return {
+        run_id: " ".join([label, *_distinguishing_values(flat[run_id], distinguishing, titles)])
+        for run_id, label, _ in runs
+    }
 
 
-def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[str, str]) -> list[str]:
+def _distinguishing_values(
+    settings: dict[str, Any], keys: Iterable[str], titles: Mapping[str, str]
+) -> list[str]:
     details = []
-    for key in telling:
+    for key in keys:
         value, name = settings.get(key), key.rpartition(".")[2]
         if isinstance(value, bool):
             details.append(name if value else f"no {name}")
@@ -75,7 +90,7 @@ def _details(settings: dict[str, Any], telling: Iterable[str], titles: Mapping[s
 
 
 def number(value: float | None) -> str:
-    """A loss in at most seven characters; a dash for one that was not measured.
+    """A loss in at most seven characters; a dash for None.
 
     >>> number(0.02314), number(float("nan")), number(0.00012), number(None)
     ('0.0231', 'NaN', '1.2e-04', '–')
@@ -90,7 +105,7 @@ def number(value: float | None) -> str:
 
 
 def recent_loss(run: RunSnapshot) -> float | None:
-    """The mean of the last steps' losses; NaN when the very last was not finite, None before the first."""
+    """The mean loss of the last `RECENT_STEPS` steps; NaN if the last loss is not finite, None before the first."""
     if not len(run.losses):
         return None
     if not math.isfinite(run.losses[-1]):
@@ -100,16 +115,16 @@ def recent_loss(run: RunSnapshot) -> float | None:
 
 
 def heldout_loss(run: RunSnapshot) -> float | None:
-    """The latest held-out loss; None before the first."""
+    """The latest held-out loss; None if the last epoch has none."""
     if not run.epochs or math.isnan(run.epochs[-1].heldout):
         return None
     return run.epochs[-1].heldout
 
 
 def problem(run: RunSnapshot) -> str:
-    """What went wrong with a run, in a few words; empty when nothing did."""
+    """A short error or warning about a run; empty if there is none."""
     if run.state is State.FAILED:
-        return run.status.error or "failed without a word"
+        return run.status.error or "failed without a message"
     if run.state is State.CRASHED:
         return run.status.error or "process is gone"
     return run.warning
@@ -126,7 +141,7 @@ def hms(seconds: float) -> str:
 
 
 def approx_duration(seconds: float) -> str:
-    """A duration that is only guessed.
+    """An estimated duration, rounded to minutes, hours or days.
 
     >>> approx_duration(20), approx_duration(754), approx_duration(9000), approx_duration(1e6)
     ('1 min', '13 min', '2.5 h', '12 days')
@@ -140,25 +155,25 @@ def approx_duration(seconds: float) -> str:
 
 
 def training_seconds(run: RunSnapshot, now: float) -> float:
-    """Seconds of training; of a running run up to now."""
+    """Seconds of training so far; a running run's heartbeat is extrapolated by up to a minute."""
     since = now - run.status.heartbeat
     return run.status.elapsed + (min(max(since, 0.0), 60.0) if run.state is State.RUNNING else 0.0)
 
 
-def created(run: RunSnapshot) -> datetime:
+def created_at(run: RunSnapshot) -> datetime:
     """When the run was queued, in UTC."""
     return datetime.fromisoformat(run.file.created)
 
 
-def speed(runs: Iterable[RunSnapshot]) -> float:
-    """Pictures trained on a second, all running runs together."""
+def images_per_second(runs: Iterable[RunSnapshot]) -> float:
+    """Training throughput of all running runs together, in images per second."""
     return sum(run.status.images_per_second for run in runs if run.state is State.RUNNING)
 
 
 def seconds_left(runs: Iterable[RunSnapshot]) -> float | None:
-    """A guess at how long the live and queued runs still take; None when none is running."""
+    """Estimated seconds until all live and queued runs are done; None if none is running."""
     pending = [run for run in runs if run.state.is_live or run.state is State.QUEUED]
-    rate = speed(pending)
+    rate = images_per_second(pending)
     if rate <= 0:
         return None
     known = max((run.status.steps for run in pending), default=0)
@@ -169,8 +184,8 @@ def seconds_left(runs: Iterable[RunSnapshot]) -> float | None:
     return steps / rate
 
 
-def placement(runs: Sequence[RunSnapshot]) -> str:
-    """Where the live runs train: `cpu 2x1` is two workers with one thread each."""
+def devices_text(runs: Sequence[RunSnapshot]) -> str:
+    """The devices on which live runs train: `cpu 2x1` is two workers with one thread each."""
     live = [run.status for run in runs if run.state.is_live and run.status.device]
     devices: dict[str, list[int]] = {}
     for status in live:
@@ -182,14 +197,25 @@ def placement(runs: Sequence[RunSnapshot]) -> str:
     return ", ".join(parts)
 
 
+def shorten(text: str, width: int) -> str:
+    """A text of at most so many cells; one that is cut ends in an ellipsis.
+
+    >>> shorten("linear", 6), shorten("linear", 4), shorten("linear", 0)
+    ('linear', 'lin…', '')
+    """
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+
+
 def pluralize(count: int, noun: str, plural: str = "") -> str:
     """`1 run`, `2 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 @functools.lru_cache(maxsize=64)
-def schedule_of(config: ScheduleConfig) -> Schedule | None:
-    """The schedule that a configuration names; None when it cannot be made, say because its file is gone."""
+def build_schedule(config: ScheduleConfig) -> Schedule | None:
+    """Make the schedule that a configuration names; None if that fails, say because its file is gone."""
     try:
         return make_schedule(**msgspec.structs.asdict(config))
     except UserError:
@@ -197,7 +223,7 @@ def schedule_of(config: ScheduleConfig) -> Schedule | None:
 
 
 def settings_line(config: RunConfig) -> str:
-    """The settings that shape a run most, in one line."""
+    """The main settings of a run, in one line."""
     usual = config.model.width in (None, PRESET_WIDTHS[config.model.preset])
     network = config.model.preset + ("" if usual else f" width {config.model.width}")
     parts = [
@@ -212,29 +238,20 @@ def settings_line(config: RunConfig) -> str:
     return " · ".join(parts)
 
 
-MOST_LABEL: Final = 16
-
-
 def run_indices(snapshot: Snapshot, runs: Sequence[RunSnapshot]) -> dict[str, int]:
-    """Each run's place, which gives its colour and digit: that on the board, where the runs are of one
-    group."""
+    """The index of each run, by id, which determines its colour and digit.
+
+    For runs of one group it is the index within that group, as on the board.
+    """
     if len({run.group for run in runs}) == 1:
-        group = snapshot.of_group(runs[0].group)
-        found = {run.id: place for place, run in enumerate(group)}
-        return {run.id: found[run.id] for run in runs}
-    return {run.id: place for place, run in enumerate(runs)}
-
-
-def short_labels(runs: Sequence[RunSnapshot]) -> dict[str, str]:
-    """What to call each run, by id: its schedule alone where more would be cut off; digits tell runs apart."""
-    found = labels(runs)
-    if max(map(len, found.values()), default=0) <= MOST_LABEL:
-        return found
-    return {run.id: sanitize(run.label) for run in runs}
+        group = snapshot.runs_in_group(runs[0].group)
+        indices = {run.id: index for index, run in enumerate(group)}
+        return {run.id: indices[run.id] for run in runs}
+    return {run.id: index for index, run in enumerate(runs)}
 
 
 def setting_text(value: Any) -> str:
-    """A value of the configuration as it is written in a recipe; a dash for one that is left out.
+    """A configuration value as a recipe writes it; a dash for None.
 
     >>> [setting_text(value) for value in (None, True, 0.0001, "x^2", 3)]
     ['–', 'true', '0.0001', 'x^2', '3']
@@ -249,7 +266,7 @@ def setting_text(value: Any) -> str:
 
 
 def small_number(value: float | None) -> str:
-    """A share that may be tiny, in at most seven characters.
+    """A fraction that may be tiny, in at most seven characters.
 
     >>> [small_number(value) for value in (0.0, 4.04e-05, 0.1464, 1.0, None)]
     ['0', '4.0e-05', '0.1464', '1', '–']
@@ -266,10 +283,10 @@ LEVEL_MARKS: Final = {
 }
 
 
-def decibels(ratio: float) -> str:
+def decibels_text(ratio: float) -> str:
     """A power ratio in decibels.
 
-    >>> decibels(1.0), decibels(0.05), decibels(0.0)
+    >>> decibels_text(1.0), decibels_text(0.05), decibels_text(0.0)
     ('0 dB', '-13 dB', '-∞ dB')
     """
     if ratio <= 0:

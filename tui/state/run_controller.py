@@ -1,6 +1,7 @@
-"""What the dashboard does to runs. Every method may block for a moment, so screens call them in a thread.
+"""Actions of the dashboard on runs: queue, stop, resume, evaluate, delete.
 
-The first frame waits for this module, so that what it takes is imported where it is needed.
+Every method may block for a moment, so screens call them in a thread. The first frame waits for the import of this
+module, so its dependencies are imported inside the methods.
 """
 
 import time
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
-    from core.launch.overlay import Fitting
+    from core.launch.jobs import Job
     from core.recipes import Recipe
     from core.runs import Evaluation
     from core.runs.directory import RunDirectory
@@ -30,8 +31,8 @@ class RunController:
 
     Args:
         root: the runs folder.
-        device: what the queue's runner is told to train on.
-        slots: how many runs at once; None leaves it to the runner.
+        device: the device that the queue runner trains on.
+        slots: the number of runs that train at once; None leaves it to the runner.
         now: the wall clock.
     """
 
@@ -43,12 +44,12 @@ class RunController:
     def queue(
         self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()
     ) -> "list[RunDirectory]":
-        """Queue runs as one new group and make sure that somebody starts them.
+        """Queue runs as one new group and make sure that a queue runner starts them.
 
         Args:
-            configs: one a run.
-            name: what the group's name begins with.
-            taken: the groups that there are; two groups of one second would else get the same name.
+            configs: one per run.
+            name: the prefix of the group's name.
+            taken: the names of existing groups, because two groups queued within one second would share a name.
 
         Raises:
             UserError: the runs folder cannot be written.
@@ -65,16 +66,16 @@ class RunController:
         return runs
 
     def wake(self) -> None:
-        """Make sure that a runner starts what is queued."""
+        """Make sure that a queue runner starts the queued runs."""
         from core.launch.queue import ensure_runner
 
         ensure_runner(self.root, self.device, self.slots)
 
     def stop(self, runs: "Sequence[RunSnapshot]") -> str:
-        """Stop runs that are queued or live; says what came of it.
+        """Stop runs that are queued or live; return a message about the result.
 
         Raises:
-            UserError: one cannot be stopped; the others are.
+            UserError: a run cannot be stopped; the others are.
         """
         from core.launch.control import stop
         from core.runs.status import State
@@ -82,8 +83,8 @@ class RunController:
 
         stoppable = [run for run in runs if not run.state.is_ended]
         if not stoppable:
-            return _nothing(runs, "to stop")
-        _each(stoppable, lambda run: stop(run.run))
+            return _nothing_text(runs, "to stop")
+        _for_each(stoppable, lambda run: stop(run.run))
         waiting = [run for run in stoppable if run.state is State.QUEUED]
         if len(stoppable) == 1:
             return (
@@ -92,14 +93,14 @@ class RunController:
         return f"{pluralize(len(stoppable), 'run')} stop; each keeps a checkpoint"
 
     def resume(self, runs: "Sequence[RunSnapshot]", *, epochs: int | None = None) -> str:
-        """Put ended runs back into the queue; says what came of it.
+        """Put ended runs back into the queue; return a message about the result.
 
         Args:
-            runs: finished ones are passed over, unless `epochs` is given.
-            epochs: train up to this many in all.
+            runs: the runs; finished ones are skipped unless `epochs` is given.
+            epochs: the total number of epochs to train; None keeps each run's own.
 
         Raises:
-            UserError: one cannot be resumed; the others are.
+            UserError: a run cannot be resumed; the others are.
         """
         from core.launch.control import resume
         from core.runs.status import State
@@ -107,7 +108,7 @@ class RunController:
 
         ended = [run for run in runs if run.state.is_ended and (epochs or run.state is not State.FINISHED)]
         try:
-            _each(ended, lambda run: resume(run.run, epochs=epochs))
+            _for_each(ended, lambda run: resume(run.run, epochs=epochs))
         finally:
             if ended or any(run.state is State.QUEUED for run in runs):
                 self.wake()
@@ -117,20 +118,20 @@ class RunController:
             return f"{pluralize(len(ended), 'run')} queued again"
         if any(run.state is State.QUEUED for run in runs):
             return "already queued; the queue has been woken"
-        return _nothing(runs, "to resume")
+        return _nothing_text(runs, "to resume")
 
     def denoise(self, runs: "Sequence[RunSnapshot]", specs: "Sequence[TrajectorySpec]") -> str:
-        """Have the way from noise to picture computed; says what came of it.
+        """Start computing trajectories in another process; return a message about the result.
 
         Args:
-            runs: with checkpoints.
-            walks: how each of them gets there.
+            runs: runs with checkpoints.
+            specs: the trajectory of each run.
 
         Raises:
             UserError: there is no such device, or a run cannot be written.
         """
         from core.launch.devices import make_plan
-        from core.launch.trajectory import start_trajectories
+        from core.launch.jobs import start_trajectories
         from tui.state.formatting import pluralize
 
         plan = make_plan(self.device)
@@ -139,35 +140,39 @@ class RunController:
             started += start_trajectories(
                 [run.run for run, one in zip(runs, specs, strict=True) if one == spec], spec, plan
             )
-        return f"computing it for {pluralize(started, 'run')}" if started else "is being computed already"
+        return (
+            f"computing trajectories for {pluralize(started, 'run')}"
+            if started
+            else "is being computed already"
+        )
 
-    def fit(self, images: "NDArray[np.uint8]", kept: Path, samples: Sequence[tuple[Path, Path]]) -> "Fitting":
-        """Have triangles fitted to real pictures and to samples, in a process of its own.
+    def fit(self, images: "NDArray[np.uint8]", overlay: Path, samples: Sequence[tuple[Path, Path]]) -> "Job":
+        """Start fitting triangles to real images and to samples in another process.
 
         Args:
-            pictures: real ones, uint8 [N, H, W] or [N, H, W, 3].
-            kept: where their fits are kept.
-            samples: sheets of samples, and where their fits are kept.
+            images: real images, uint8 [N, H, W] or [N, H, W, 3].
+            overlay: the file for their fits.
+            samples: sheets of samples, each with the file for its fits.
 
         Raises:
-            UserError: a folder cannot be written, or the process not started.
+            UserError: a folder cannot be written, or the process cannot be started.
         """
         from core.imaging.sheet import write_sheet
-        from core.launch.overlay import start_fitting
+        from core.launch.jobs import start_fitting
 
-        sheet = kept.with_suffix(".png")
+        sheet = overlay.with_suffix(".png")
         try:
-            kept.parent.mkdir(parents=True, exist_ok=True)
+            overlay.parent.mkdir(parents=True, exist_ok=True)
             write_sheet(sheet, images, columns=16)
         except OSError as error:
-            raise UserError(f"{kept.parent}: cannot be written ({error.strerror or error})") from error
-        return start_fitting([(sheet, kept), *samples])
+            raise UserError(f"{overlay.parent}: cannot be written ({error.strerror or error})") from error
+        return start_fitting([(sheet, overlay), *samples])
 
     def evaluate(self, groups: "Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]") -> str:
-        """Have runs judged; says what came of it.
+        """Start evaluating runs in another process; return a message about the result.
 
         Args:
-            groups: runs with checkpoints, and a judgement that theirs shall be comparable with.
+            groups: runs with checkpoints, each group with the evaluation that theirs should be comparable with.
 
         Raises:
             UserError: there is no such device, or a run cannot be written.
@@ -179,16 +184,16 @@ class RunController:
         plan = make_plan(self.device)
         started = sum(start_evaluation([run.run for run in runs], plan, like=like) for runs, like in groups)
         return (
-            f"judging {pluralize(started, 'run')}, which takes minutes"
+            f"evaluating {pluralize(started, 'run')}, which takes minutes"
             if started
-            else "is being judged already"
+            else "is being evaluated already"
         )
 
     def delete(self, run: "RunSnapshot") -> str:
-        """Delete a run and all its files.
+        """Delete a run and all its files; return a message about the result.
 
         Raises:
-            UserError: it is live, or cannot be deleted.
+            UserError: the run is live, or cannot be deleted.
         """
         from core.launch.control import remove
 
@@ -196,8 +201,8 @@ class RunController:
         return f"{run.label}: deleted"
 
 
-def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
-    """Act on every run, and only then complain about those with which it did not work."""
+def _for_each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]") -> None:
+    """Act on every run, then raise one `UserError` with all errors."""
     errors = []
     for run in runs:
         try:
@@ -208,32 +213,38 @@ def _each(runs: "Sequence[RunSnapshot]", act: "Callable[[RunSnapshot], object]")
         raise UserError("\n".join(errors))
 
 
-def _nothing(runs: "Sequence[RunSnapshot]", what: str) -> str:
+def _nothing_text(runs: "Sequence[RunSnapshot]", what: str) -> str:
     if len(runs) == 1:
         return f"{runs[0].label} is {runs[0].state}: nothing {what}"
     return f"nothing {what} here"
 
 
 def matching_group(snapshot: "Snapshot", recipe: "Recipe") -> str | None:
-    """The newest group that trains what a recipe asks for; its runs may have been given more epochs since."""
+    """The newest group whose runs match a recipe; its runs may train for more epochs than the recipe asks for."""
     import msgspec
 
-    from core.launch.provenance import with_absolute_path, with_absolute_paths
+    from core.launch.provenance import config_with_absolute_paths, with_absolute_paths
 
-    def settled(config: "RunConfig") -> bytes:
+    def without_epochs(config: "RunConfig") -> bytes:
         config = config.resolved()
         train = msgspec.structs.replace(config.train, epochs=1)
         return msgspec.json.encode(msgspec.structs.replace(config, train=train))
 
     for group in reversed(snapshot.groups):
-        runs = snapshot.of_group(group)
+        runs = snapshot.runs_in_group(group)
         if len(runs) != len(recipe.configs):
             continue
         pairs = zip(
-            sorted((settled(with_absolute_paths(run.file)), run.file.config.train.epochs) for run in runs),
-            sorted((settled(with_absolute_path(config)), config.train.epochs) for config in recipe.configs),
+            sorted(
+                (without_epochs(config_with_absolute_paths(run.file)), run.file.config.train.epochs)
+                for run in runs
+            ),
+            sorted(
+                (without_epochs(with_absolute_paths(config)), config.train.epochs)
+                for config in recipe.configs
+            ),
             strict=True,
         )
-        if all(mine[0] == wanted[0] and mine[1] >= wanted[1] for mine, wanted in pairs):
+        if all(run[0] == config[0] and run[1] >= config[1] for run, config in pairs):
             return group
     return None

@@ -1,4 +1,4 @@
-"""Runs as they are being set up: what a form's texts mean, what is wrong with them, and what they make."""
+"""Model of the new-run form: fields, validation of their texts, and the configurations that they make."""
 
 import itertools
 import re
@@ -9,21 +9,22 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 import msgspec
 
 from core.config import RunConfig
-from core.config.load import apply_overrides, decode, set_key
+from core.config.load import apply_overrides, decode
+from core.config.tables import set_key
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.schedules import ALL_NAMES, Schedule
-from tui.state.formatting import schedule_of, setting_text
+from tui.state.formatting import build_schedule, setting_text
 
-MOST_TIMESTEPS: Final = 100_000
-"""More would make the form slow to answer; a recipe may have them."""
-NAMED: Final = tuple(name for name in ALL_NAMES if name != "custom")
+MAX_TIMESTEPS: Final = 100_000
+"""The form's limit, because more would make it slow to respond; a recipe may have more."""
+NAMED_SCHEDULES: Final = tuple(name for name in ALL_NAMES if name != "custom")
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One setting of the form: its dotted key, what it is called there, and a word of explanation."""
+    """A setting in the form: its dotted key, its label, and a short hint."""
 
     key: str
     label: str
@@ -31,8 +32,8 @@ class Field:
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What can be chosen; empty where anything can be typed."""
-        kind = _kind(self.key)
+        """The values to choose from; empty if any text can be typed."""
+        kind = _field_type(self.key)
         if kind is bool:
             return ("false", "true")
         return get_args(kind) if get_origin(kind) is Literal else ()
@@ -53,12 +54,12 @@ FIELDS: Final = (
 
 @dataclass(frozen=True)
 class RunDraft:
-    """Where a form starts: the configurations of a recipe, or of a run that is cloned, apart from schedules.
+    """Initial state of a form: the configurations of a recipe or of a cloned run, and its schedules.
 
     Args:
-        variants: at least one; more where a recipe's grid has other axes than the schedule's name.
-        schedules: the names that are chosen at first.
-        offered: all names that can be chosen.
+        variants: configurations, at least one; more if a recipe's grid has axes besides the schedule's name.
+        schedules: the names of the schedules that are selected at first.
+        offered: the names of all schedules that can be selected.
     """
 
     variants: tuple[RunConfig, ...]
@@ -70,113 +71,119 @@ class RunDraft:
         """Start from a recipe.
 
         Raises:
-            UserError: there is no such recipe, or it is not valid.
+            UserError: the recipe does not exist or is not valid.
         """
         return cls.from_configs(load_recipe(name).configs)
 
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "RunDraft":
         """Start from configurations, at least one, that may differ in their schedules."""
-        configs = [config.changeable() for config in configs]
+        configs = [config.unresolved() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
-        return cls(variants, schedules, (*NAMED, *(name for name in schedules if name not in NAMED)))
+        return cls(
+            variants,
+            schedules,
+            (*NAMED_SCHEDULES, *(name for name in schedules if name not in NAMED_SCHEDULES)),
+        )
 
     @property
     def recipe(self) -> str:
         return self.variants[0].recipe
 
-    def values(self) -> dict[str, str]:
-        """What the form says at first, by key."""
+    def initial_values(self) -> dict[str, str]:
+        """The initial texts of the form, by key."""
         table = msgspec.to_builtins(self.variants[0])
-        found = {}
+        values = {}
         for field in FIELDS:
             section, name = field.key.split(".")
-            found[field.key] = setting_text(table[section][name])
-        return found
+            values[field.key] = setting_text(table[section][name])
+        return values
 
     def build(self, values: Mapping[str, str], schedules: Sequence[str]) -> list[RunConfig]:
-        """The runs that the form asks for, schedules fastest.
+        """The configurations that the form describes; schedules vary fastest.
 
         Args:
-            values: what the form says, by key.
-            schedules: the names that are chosen.
+            values: the texts of the form, by key.
+            schedules: the names of the selected schedules.
 
         Raises:
-            UserError: no schedule is chosen, or a value is wrong; the message names its key.
+            UserError: no schedule is selected, or a value is wrong; the message names its key.
         """
         if not schedules:
             raise UserError("choose at least one schedule")
-        started = self.values()
-        changed = {key: value for key, value in values.items() if value != started[key]}
+        initial = self.initial_values()
+        changed = {key: value for key, value in values.items() if value != initial[key]}
         for key, value in changed.items():
-            if message := error_of(key, value):
+            if message := field_error(key, value):
                 raise UserError(f"{key} = {value}: {message}")
         configs = []
         for variant, schedule in itertools.product(self.variants, schedules):
             table = msgspec.to_builtins(_with_schedule(variant, schedule))
             for key, value in changed.items():
-                set_key(table, key, parsed(key, value), source="new run")
-            config = _steps_within(decode(table, RunConfig, source="new run"))
-            if message := conflict(config):
+                set_key(table, key, parse_value(key, value), source="new run")
+            config = _clamp_sampling_steps(decode(table, RunConfig, source="new run"))
+            if message := config_error(config):
                 raise UserError(message)
             configs.append(config)
         return list(dict.fromkeys(configs))
 
 
-def error_of(key: str, value: str) -> str:
-    """What is wrong with one value, by itself; empty when nothing is."""
+def field_error(key: str, value: str) -> str:
+    """The error in one value by itself; empty if it is valid."""
     if not value.strip():
         return "expected a value"
     table: dict[str, Any] = {}
-    set_key(table, key, parsed(key, value), source="")
+    set_key(table, key, parse_value(key, value), source="")
     try:
         config = decode(table, RunConfig, source="")
         if key == "data.dataset":
             find_data_recipe(config.data.dataset)
     except UserError as error:
         message = str(error)
-        return _plainly(message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message)
-    if config.schedule.timesteps > MOST_TIMESTEPS:
-        return f"expected at most {MOST_TIMESTEPS:,}"
+        return _without_type_names(
+            message.rpartition(": ")[2] if message.startswith(f": {key} = ") else message
+        )
+    if config.schedule.timesteps > MAX_TIMESTEPS:
+        return f"expected at most {MAX_TIMESTEPS:,}"
     return ""
 
 
-def conflict(config: RunConfig) -> str:
-    """What is wrong with values that are each right by themselves; empty when nothing is."""
-    schedule = schedule_of(config.schedule)
+def config_error(config: RunConfig) -> str:
+    """The error in a combination of values that are each valid; empty if they go together."""
+    schedule = build_schedule(config.schedule)
     if schedule is None:
         return f"schedule {config.schedule.name} cannot be made with {config.schedule.timesteps} timesteps"
     if config.diffusion.prediction_type == "epsilon" and schedule.terminal_alpha_bar < 1e-37:
-        return "epsilon says nothing of the picture where the last step is pure noise: take v_prediction"
+        return "epsilon says nothing about the image if the last step is pure noise: use v_prediction"
     return ""
 
 
-def preview(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
-    """A schedule as it would be with these values; None while they are wrong."""
+def preview_schedule(draft: RunDraft, values: Mapping[str, str], schedule: str) -> Schedule | None:
+    """The schedule that these values make; None while one of them is wrong."""
     keys = ("schedule.timesteps", "schedule.zero_terminal_snr")
-    if any(error_of(key, values[key]) for key in keys):
+    if any(field_error(key, values[key]) for key in keys):
         return None
     table = msgspec.to_builtins(_with_schedule(draft.variants[0], schedule))
     for key in keys:
-        set_key(table, key, parsed(key, values[key]), source="")
-    return schedule_of(decode(table, RunConfig, source="new run").schedule)
+        set_key(table, key, parse_value(key, values[key]), source="")
+    return build_schedule(decode(table, RunConfig, source="new run").schedule)
 
 
-def _plainly(message: str) -> str:
-    """The decoder's words without the names of Python's types.
+def _without_type_names(message: str) -> str:
+    """The decoder's message without the names of Python's types.
 
-    >>> _plainly("expected `int` >= 1"), _plainly("expected `float`, got `str`")
+    >>> _without_type_names("expected `int` >= 1"), _without_type_names("expected `float`, got `str`")
     ('expected a whole number >= 1', 'expected a number')
     """
     message = re.sub(r", got `\w+`$", "", message)
     return message.replace("`int`", "a whole number").replace("`float`", "a number")
 
 
-def parsed(key: str, value: str) -> Any:
-    """A text as the value that TOML would make of it; texts stay texts where a text is wanted."""
+def parse_value(key: str, value: str) -> Any:
+    """Parse a text as a TOML value; a text that the setting expects as a string stays a string."""
     value = value.strip()
-    kind = _kind(key)
+    kind = _field_type(key)
     if get_origin(kind) is Literal or kind is str:
         return value
     try:
@@ -186,7 +193,7 @@ def parsed(key: str, value: str) -> Any:
         return value
 
 
-def _kind(key: str) -> Any:
+def _field_type(key: str) -> Any:
     section, name = key.split(".")
     return get_type_hints(get_type_hints(RunConfig)[section])[name]
 
@@ -195,8 +202,8 @@ def _with_schedule(config: RunConfig, name: str) -> RunConfig:
     return msgspec.structs.replace(config, schedule=msgspec.structs.replace(config.schedule, name=name))
 
 
-def _steps_within(config: RunConfig) -> RunConfig:
-    """Fewer sampling steps where there are fewer timesteps: the form has no field in which to mend them."""
+def _clamp_sampling_steps(config: RunConfig) -> RunConfig:
+    """Limit sampling steps to the timesteps, because the form has no field to edit the steps."""
     steps = config.sample.steps
     if steps is None or steps <= config.schedule.timesteps:
         return config

@@ -1,4 +1,4 @@
-"""What to say when runs end, and whether that is worth a bell."""
+"""Notices about runs that ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from core.runs.status import State
 from tui.state.formatting import number, pluralize, problem, recent_loss
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-TOLD: Final = (State.FINISHED, State.FAILED, State.CRASHED)
-"""What a person has not brought about, and so may want to be called for."""
+NOTIFIED_STATES: Final = (State.FINISHED, State.FAILED, State.CRASHED)
+"""Ends that the user did not request, and so wants to be notified of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to say of runs that ended."""
+    """A notice about runs that ended."""
 
     title: str
     text: str
@@ -22,24 +22,25 @@ class Notice:
 
 
 class RunEvents:
-    """Knows which runs had not ended when it last looked."""
+    """Detects which runs ended between two snapshots."""
 
     def __init__(self) -> None:
-        self._last = Snapshot()
+        self._last_snapshot = Snapshot()
 
     def update(self, snapshot: Snapshot) -> list[Notice]:
-        """What has ended since the last look, those of a kind together; no run that was seen for the first time."""
-        before, self._last = self._last, snapshot
-        known = {run.id: run.state for run in before.runs if not run.state.is_ended}
-        if not known:
+        """Return notices about runs that ended since the last call, one for successes and one for failures.
+
+        A run that had already ended when it was first seen causes no notice.
+        """
+        before, self._last_snapshot = self._last_snapshot, snapshot
+        pending = {run.id for run in before.runs if not run.state.is_ended}
+        if not pending:
             return []
-        news = [
-            run
-            for run in snapshot.runs
-            if run.state in TOLD and run.id in known and known[run.id] is not run.state
+        ended = [run for run in snapshot.runs if run.state in NOTIFIED_STATES and run.id in pending]
+        outcomes = ((State.FINISHED,), (State.FAILED, State.CRASHED))
+        return [
+            _notice(runs) for states in outcomes if (runs := [run for run in ended if run.state in states])
         ]
-        kinds = ((State.FINISHED,), (State.FAILED, State.CRASHED))
-        return [_notice(runs) for kind in kinds if (runs := [run for run in news if run.state in kind])]
 
 
 def _notice(runs: Sequence[RunSnapshot]) -> Notice:
@@ -47,7 +48,7 @@ def _notice(runs: Sequence[RunSnapshot]) -> Notice:
     title = f"{pluralize(len(runs), 'run')} {'finished' if done else 'failed'}"
     if len(runs) == 1:
         title = f"{first.label} {first.state}"
-        said = f"loss {number(recent_loss(first))}" if done else f"{problem(first)} - l: log"
+        text = f"loss {number(recent_loss(first))}" if done else f"{problem(first)} - l: log"
     else:
-        said = ", ".join(run.label for run in runs[:5]) + (" ..." if len(runs) > 5 else "")
-    return Notice(title, said, "information" if done else "error")
+        text = ", ".join(run.label for run in runs[:5]) + (" ..." if len(runs) > 5 else "")
+    return Notice(title, text, "information" if done else "error")

@@ -1,4 +1,4 @@
-"""Which runs are listed: those of a group, whose words match, in an order. Work only for runs that change."""
+"""The list of runs: grouped, filtered and sorted, and updated only for runs that change."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -7,7 +7,7 @@ from rich.cells import cell_len
 
 from core.config import DataConfig
 from core.files.sanitize import sanitize
-from tui.state.formatting import labels
+from tui.state.formatting import run_labels
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.sorting import Sorter, SortOrder
@@ -18,45 +18,53 @@ GROUPINGS: Final[Mapping[str, Callable[[RunSnapshot], str]]] = {
     "dataset": lambda run: run.dataset,
     "schedule": lambda run: run.label,
 }
-"""By what runs are put into groups: queued together, or alike in something."""
+"""The groupings of runs: queued together, or with one property in common."""
 
 
 class RunList:
-    """The runs listed.
+    """The listed runs.
 
-    `grouping` is one of `GROUPINGS`, `group` one of its `groups` or None for all; `words` must each occur in
-    what a run is called, trained on and by, or doing. `runs` are in `order`; `run_indices` are their places by age,
-    by id, and `rows` their places on the list; `names` is what they are called, by id, `name_width` how many
-    cells the longest name takes. `in_group` counts the runs without the filter, `listed` how often they were put
-    in order.
+    Attributes:
+        grouping: one of `GROUPINGS`.
+        group: one of `groups`; None shows all runs.
+        filter_text: words that must all occur in a run's id, label, dataset, state, group or recipe.
+        runs: the listed runs, in `order`.
+        colour_index: the index of each listed run by age, by id.
+        rows: the index of each listed run in `runs`, by id.
+        names: the label of each run in the group, by id.
+        name_width: the width of the longest label in cells.
+        group_size: the number of runs in the group, before the filter.
+        has_several_starts: whether the listed runs were queued together at more than one time.
+        has_evaluations: whether any listed run has a pass rate.
+        revision: the number of times that the list was rebuilt, filtered or sorted.
     """
 
     def __init__(self) -> None:
         self.snapshot = Snapshot()
         self.grouping = "start"
         self.group: str | None = None
-        self.words = ""
+        self.filter_text = ""
         self.order = SortOrder()
         self.groups: tuple[str, ...] = ()
         self.runs: tuple[RunSnapshot, ...] = ()
-        self.places: dict[str, int] = {}
+        self.colour_index: dict[str, int] = {}
         self.rows: dict[str, int] = {}
         self.names: dict[str, str] = {}
         self.name_width = 0
-        self.in_group = 0
-        self.many_starts = False
-        self.evaluated = False
-        self.listed = 0
+        self.group_size = 0
+        self.has_several_starts = False
+        self.has_evaluations = False
+        self.revision = 0
         self.totals = RunTotals()
-        self._scope: dict[str, RunSnapshot] = {}
+        self._group_runs: dict[str, RunSnapshot] = {}
         self._sorter = Sorter()
-        self._text: dict[str, str] = {}
+        self._search_texts: dict[str, str] = {}
 
     @property
     def title(self) -> str:
-        """What the runs shown are together: the words that they match, or what makes them a group."""
-        if self.words:
-            return f"/{sanitize(self.words)}: {len(self.runs):,} of {self.in_group:,}"
+        """A title for the listed runs: the filter that they match, or the name of their group."""
+        if self.filter_text:
+            return f"/{sanitize(self.filter_text)}: {len(self.runs):,} of {self.group_size:,}"
         if self.group is None and len(self.groups) > 1:
             return "all runs"
         if self.group is not None and self.grouping == "dataset":
@@ -66,72 +74,72 @@ class RunList:
         return ", ".join(self.totals.recipes[:2])
 
     def update(self, snapshot: Snapshot) -> bool:
-        """Look at a newer snapshot; whether it has other runs, so that `rebuild` is due."""
+        """Take over a newer snapshot; return whether its set of runs differs, which requires a `rebuild`."""
         before, self.snapshot = self.snapshot, snapshot
         if len(before.runs) != len(snapshot.runs):
             return True
         changed = [(old, new) for old, new in zip(before.runs, snapshot.runs, strict=True) if old is not new]
         if any(old.id != new.id or old.file is not new.file for old, new in changed):
             return True
-        self._update([(old, new) for old, new in changed if old.id in self._scope])
+        self._apply_progress([(old, new) for old, new in changed if old.id in self._group_runs])
         return False
 
     def find_groups(self) -> None:
-        """Bring `groups` in line with the snapshot and the grouping."""
+        """Update `groups` to the snapshot and the grouping."""
         key = GROUPINGS[self.grouping]
         self.groups = tuple(dict.fromkeys(key(run) for run in self.snapshot.runs))
 
     def rebuild(self) -> None:
-        """Work out everything anew: after another grouping, group or set of runs."""
+        """Recompute everything after a change of the grouping, the group or the set of runs."""
         key = GROUPINGS[self.grouping]
         runs = [run for run in self.snapshot.runs if self.group is None or key(run) == self.group]
-        self._scope = {run.id: run for run in runs}
-        self.in_group = len(runs)
-        self.names = labels(runs)
+        self._group_runs = {run.id: run for run in runs}
+        self.group_size = len(runs)
+        self.names = run_labels(runs)
         self.name_width = max(map(cell_len, self.names.values()), default=0)
-        self._text = {}
+        self._search_texts = {}
         self.apply_filter()
 
     def apply_filter(self) -> None:
-        """Find the runs whose words match, and sort them."""
-        wanted = self.words.lower().split()
-        runs = [run for run in self._scope.values() if not wanted or self._matches(run, wanted)]
-        self.places = {run.id: place for place, run in enumerate(runs)}
+        """Find the runs that match the filter, and sort them."""
+        words = self.filter_text.lower().split()
+        runs = [run for run in self._group_runs.values() if not words or self._matches(run, words)]
+        self.colour_index = {run.id: index for index, run in enumerate(runs)}
         self.runs = tuple(self._sorter.sort(runs, self.order))
         self.rows = {run.id: row for row, run in enumerate(self.runs)}
-        self.many_starts = len({run.group for run in runs}) > 1
-        self.evaluated = any(run.pass_rate is not None for run in runs)
-        self.listed += 1
+        self.has_several_starts = len({run.group for run in runs}) > 1
+        self.has_evaluations = any(run.pass_rate is not None for run in runs)
+        self.revision += 1
         self.totals = RunTotals.from_runs(runs)
 
-    def _update(self, changed: list[tuple[RunSnapshot, RunSnapshot]]) -> None:
-        """Some runs of the group went on."""
+    def _apply_progress(self, changed: list[tuple[RunSnapshot, RunSnapshot]]) -> None:
+        """Replace the snapshots of runs in the group; filter and sort again only if the changes may affect that."""
         if not changed:
             return
-        moved = False
+        state_changed = False
         for old, new in changed:
-            self._scope[new.id] = new
+            self._group_runs[new.id] = new
             if old.pass_rate != new.pass_rate:
-                self.evaluated = True
+                self.has_evaluations = True
             if old.state is not new.state:
-                self._text.pop(new.id, None)
-                moved = True
-        if (moved and self.words) or self.order.changes:
+                self._search_texts.pop(new.id, None)
+                state_changed = True
+        if (state_changed and self.filter_text) or self.order.changes_while_training:
             self.apply_filter()
             return
         runs = list(self.runs)
-        shown = [new for _, new in changed if new.id in self.rows]
-        for run in shown:
+        listed = [new for _, new in changed if new.id in self.rows]
+        for run in listed:
             runs[self.rows[run.id]] = run
         self.runs = tuple(runs)
-        if moved or any(run.state.is_ended for run in shown):
+        if state_changed or any(run.state.is_ended for run in listed):
             self.totals = RunTotals.from_runs(runs)
         else:
-            self.totals = self.totals.with_progress(self._scope)
+            self.totals = self.totals.with_progress(self._group_runs)
 
-    def _matches(self, run: RunSnapshot, wanted: list[str]) -> bool:
-        text = self._text.get(run.id)
+    def _matches(self, run: RunSnapshot, words: list[str]) -> bool:
+        text = self._search_texts.get(run.id)
         if text is None:
             parts = (run.id, self.names[run.id], run.dataset, run.state, run.group, run.file.config.recipe)
-            text = self._text[run.id] = sanitize("\n".join(parts)).lower()
-        return all(word in text for word in wanted)
+            text = self._search_texts[run.id] = sanitize("\n".join(parts)).lower()
+        return all(word in text for word in words)

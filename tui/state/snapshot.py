@@ -1,4 +1,4 @@
-"""Immutable snapshots of runs, as the reader thread posts them."""
+"""Immutable snapshots of runs, posted by the reader thread."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,15 @@ from core.runs.store import RunProblem
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunSnapshot:
-    """One run as it was at one moment.
+    """One run at one moment.
 
-    `steps` and `losses` are read-only float64 arrays [n] of the whole history; a loss that was not finite is
-    NaN. `state` is what a reader makes of `status`: a live state without its process is `crashed`. `sheets`
-    and `strips` are (epoch, path) in ascending order; `pass_rate` is the balanced pass rate last measured, from
-    0 to 1. `version` grows whenever anything of this run changed.
+    Attributes:
+        state: the state derived from `status`: a live state whose process is gone is `crashed`.
+        steps, losses: the whole history, read-only float64 arrays [n]; a loss that was not finite is NaN.
+        sheets, strips: (epoch, path) in ascending order.
+        version: increases with every change of this run.
+        warning: a message that a live run has not updated its heartbeat for long; else empty.
+        pass_rate: the latest balanced pass rate, from 0 to 1; None if there is none.
     """
 
     run: RunDirectory
@@ -34,7 +37,6 @@ class RunSnapshot:
     strips: tuple[tuple[int, Path], ...] = ()
     version: int = 0
     warning: str = ""
-    """What a person should know of a live run: that it has not shown a sign of life for long."""
     pass_rate: float | None = None
 
     @property
@@ -43,7 +45,7 @@ class RunSnapshot:
 
     @property
     def label(self) -> str:
-        """The name of the run's schedule, which is what tells the runs of a comparison apart."""
+        """The name of the run's schedule, which usually distinguishes the runs of a comparison."""
         return sanitize(self.file.config.schedule.name)
 
     @property
@@ -52,7 +54,7 @@ class RunSnapshot:
 
     @property
     def data_title(self) -> str:
-        """The dataset without the folders that lead to it."""
+        """The dataset's name without its parent folders."""
         return sanitize(self.file.config.data.title)
 
     @property
@@ -64,7 +66,7 @@ class RunSnapshot:
 class Snapshot:
     """All runs of a runs folder, oldest first, at `taken_at` (seconds since the epoch).
 
-    `unread` is how many of them have not been read yet; they follow in the next snapshots.
+    `unread` is the number of runs that have not been read yet and follow in later snapshots.
     """
 
     runs: tuple[RunSnapshot, ...] = ()
@@ -75,15 +77,15 @@ class Snapshot:
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups, the one whose oldest run is newest last."""
+        """The groups, in the order of their oldest runs."""
         return tuple(dict.fromkeys(run.group for run in self.runs))
 
     @property
     def pending(self) -> tuple[RunSnapshot, ...]:
-        """The runs that are live or queued."""
+        """The live and queued runs."""
         return tuple(run for run in self.runs if not run.state.is_ended)
 
-    def of_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
+    def runs_in_group(self, group: str | None) -> tuple[RunSnapshot, ...]:
         """The runs of one group, oldest first; all runs for None."""
         return self.runs if group is None else tuple(run for run in self.runs if run.group == group)
 

@@ -9,7 +9,14 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.runs.status import State
-from tui.state.formatting import approx_duration, hms, placement, pluralize, seconds_left, speed
+from tui.state.formatting import (
+    approx_duration,
+    devices_text,
+    hms,
+    images_per_second,
+    pluralize,
+    seconds_left,
+)
 from tui.state.run_totals import RunTotals
 
 NAME: Final = "ddpm-tui"
@@ -101,22 +108,22 @@ def headline(
         order: in which order they are shown.
         unread: how many runs have not been read yet.
     """
-    counts, pending = totals.counts, totals.pending
+    counts, pending = totals.state_counts, totals.pending
     datasets = totals.datasets
     facts = []
     if totals.count:
         facts.append(" ".join(datasets) if len(datasets) < 3 else pluralize(len(datasets), "dataset"))
-        different = totals.schedules == totals.count
+        different = totals.schedule_count == totals.count
         facts.append(pluralize(totals.count, "schedule" if different else "run"))
-    where = placement(pending)
+    where = devices_text(pending)
     if where:
         facts.append(where)
     told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
     extras = [order] if order else []
     extras += [f"{counts[state]:,} {state}" for state in told if state in counts]
     if dated and totals.count:
-        extras.insert(0, f"{datetime.fromtimestamp(totals.first):%b %d %H:%M}")
-    rate, left = speed(pending), seconds_left(pending)
+        extras.insert(0, f"{datetime.fromtimestamp(totals.first_queued):%b %d %H:%M}")
+    rate, left = images_per_second(pending), seconds_left(pending)
     figures = [f"{approx_duration(left)} left"] if left is not None else []
     if rate:
         figures.append(f"{rate:,.0f} img/s")

@@ -80,7 +80,7 @@ class LeanUNet(nn.Module):
         """
         if x.shape[-1] % self.divisor or x.shape[-2] % self.divisor:
             raise UserError(
-                f"pictures of {x.shape[-1]}x{x.shape[-2]}: the lean network takes multiples of {self.divisor}"
+                f"images of {x.shape[-1]}x{x.shape[-2]}: the lean network takes multiples of {self.divisor}"
             )
         e = self.embed(t)
         h = self.stem(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))

@@ -134,7 +134,7 @@ class ThesisUNet(nn.Module):
         height, width = x.shape[-2:]
         if height % self.divisor or width % self.divisor:
             raise UserError(
-                f"the thesis network halves a picture {len(self.downs)} times, so its sides must be "
+                f"the thesis network halves an image {len(self.downs)} times, so its sides must be "
                 f"multiples of {self.divisor}; got {width} x {height}"
             )
         time = self.embedding(t)

@@ -34,7 +34,7 @@ class SamplerOptions:
         steps: network evaluations; None evaluates at all timesteps.
         start: timestep of the starting state; None is T - 1.
         eta: amount of noise added in each step, from 0 (deterministic) over 1 (as much as ancestral sampling) to 2;
-            read only by the samplers named in `core.sampling_names.WITH_ETA`.
+            read only by the samplers named in `core.sampling_names.SAMPLERS_WITH_ETA`.
         spacing: choice of the timesteps at which the network is evaluated.
         clip: thresholding of each predicted x0, before it is used any further.
     """

@@ -1,9 +1,9 @@
-"""Noise pictures to a timestep and denoise them from there with a run's own sampler.
+"""Images noised to a timestep and denoised from there with a run's own sampler.
 
 Timesteps `t` are 0..T-1, as everywhere in code.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,21 +14,21 @@ from torch import Tensor
 from core.diffusion.samplers.base import SamplerOptions, SamplerState
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import UserError
-from core.evaluation.inputs import Images, to_x0
+from core.evaluation.metrics import Progress
+from core.evaluation.preprocess import Images, to_x0
 from core.training.checkpoint import LoadedModel
 
 _BATCH: Final = 64
-_QUANTUM: Final = 1.0 / (12.0 * 255.0**2)
+_ROUNDING_MSE: Final = 1.0 / (12.0 * 255.0**2)
 """Mean squared error of rounding to 256 levels."""
 
-Progress = Callable[[int, int], None]
 Numbers = NDArray[np.float64]
 
 
-def timestep_of(strength: float, timesteps: int) -> int:
-    """The timestep 0..T-1 for a share of T: 1 is the last, next to nothing is the first.
+def timestep_from_strength(strength: float, timesteps: int) -> int:
+    """Convert a share of T to a timestep 0..T-1: 1 is the last, next to nothing is the first.
 
-    >>> timestep_of(0.5, 300), timestep_of(1.0, 300), timestep_of(0.001, 300)
+    >>> timestep_from_strength(0.5, 300), timestep_from_strength(1.0, 300), timestep_from_strength(0.001, 300)
     (149, 299, 0)
 
     Raises:
@@ -39,13 +39,13 @@ def timestep_of(strength: float, timesteps: int) -> int:
     return max(round(strength * timesteps), 1) - 1
 
 
-def share_of_steps(whole: int | None, t: int, timesteps: int) -> int:
-    """Network calls from timestep t down, of a walk that makes `whole` from T - 1; None makes one a timestep.
+def scaled_steps(steps: int | None, t: int, timesteps: int) -> int:
+    """Scale the `steps` of a trajectory from T - 1 to one from timestep t; None is one network call a timestep.
 
-    >>> share_of_steps(50, 149, 300), share_of_steps(None, 149, 300), share_of_steps(50, 0, 300)
+    >>> scaled_steps(50, 149, 300), scaled_steps(None, 149, 300), scaled_steps(50, 0, 300)
     (25, 150, 1)
     """
-    return t + 1 if whole is None else -(-whole * (t + 1) // timesteps)
+    return t + 1 if steps is None else -(-steps * (t + 1) // timesteps)
 
 
 def denoise(
@@ -56,17 +56,17 @@ def denoise(
     steps: int | None = None,
     generator: torch.Generator,
 ) -> Iterator[SamplerState]:
-    """The states from the noised pictures (the first) to the denoised (the last), by the run's own sampler.
+    """Yield the states from the noised images (the first) to the denoised (the last), by the run's own sampler.
 
     Args:
         loaded: the run, as of a checkpoint.
         x0: [N, C, H, W] in [-1, 1], on the network's device.
         t: the timestep 0..T-1 to noise to.
-        steps: network calls from t down; None takes their share of the run's own, see `share_of_steps`.
-        generator: draws the noise, then what the sampler draws.
+        steps: network calls from t down; None scales the run's own, see `scaled_steps`.
+        generator: draws the noise, then the noise of the sampler.
 
     Raises:
-        UserError: not 0 <= t < T, or steps that cannot be.
+        UserError: not 0 <= t < T, or not 1 <= steps <= t + 1.
     """
     timesteps = loaded.diffusion.timesteps
     if not 0 <= t < timesteps:
@@ -80,7 +80,7 @@ def denoise(
         loaded.diffusion,
         xt,
         SamplerOptions(
-            steps=share_of_steps(own.steps, t, timesteps) if steps is None else steps,
+            steps=scaled_steps(own.steps, t, timesteps) if steps is None else steps,
             start=t,
             eta=own.eta,
             spacing=own.spacing,
@@ -99,21 +99,21 @@ def reconstruct(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Pictures noised to a timestep and denoised: float32 [N, C, H, W] in [0, 1].
+    """Noise images to a timestep and denoise them: float32 [N, C, H, W] in [0, 1].
 
     Args:
         loaded: the run, as of a checkpoint.
-        pictures: [N, C, H, W], N >= 1, uint8 or float in [0, 1].
+        images: [N, C, H, W], N >= 1, uint8 or float in [0, 1].
         t, steps: as for `denoise`.
-        seed: of the noises; the same for each t, so that strengths differ in nothing else.
-        progress: called with pictures passed through the network so far, and in all.
+        seed: seed of the noises, which are the same for each t, so strengths differ in nothing else.
+        progress: called with images passed through the network so far, and in all.
 
     Raises:
-        UserError: pictures that the network cannot take, or what `denoise` refuses.
+        UserError: images that the network cannot take, or an error of `denoise`.
     """
     generator = torch.Generator().manual_seed(seed)
     if steps is None:
-        steps = share_of_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
+        steps = scaled_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
     x0 = to_x0(loaded, images)
     done, finished = 0, []
     for batch in torch.split(x0, _BATCH):
@@ -129,11 +129,11 @@ def reconstruct(
 
 
 def psnr(truth: Numbers, images: Numbers) -> Numbers:
-    """Peak signal-to-noise ratio of each picture in decibels, [N]; both [N, C, H, W] in [0, 1].
+    """Compute the peak signal-to-noise ratio of each image in decibels, [N]; both [N, C, H, W] in [0, 1].
 
-    No error counts as less than that of rounding to 256 levels, so the best is 58.9 dB rather than infinite.
+    The error is at least that of rounding to 256 levels, so the best value is 58.9 dB rather than infinite.
     """
     error = np.square(truth - images).mean(axis=(1, 2, 3))
-    # maximum, unlike fmax, keeps the NaN of a network that has gone wrong.
-    decibels: Numbers = -10.0 * np.log10(np.maximum(error, _QUANTUM))
+    # maximum, unlike fmax, keeps the NaN of a network that has diverged.
+    decibels: Numbers = -10.0 * np.log10(np.maximum(error, _ROUNDING_MSE))
     return decibels

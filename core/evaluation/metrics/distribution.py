@@ -1,6 +1,6 @@
-"""Whether samples are distributed as held-out pictures: their triangles and their pixels.
+"""Distances between the distributions of samples and of held-out images, by their triangles and by their pixels.
 
-Letters of shapes: N samples, M held-out pictures, D = C H W numbers of a picture.
+Letters of shapes: N samples, M held-out images, D = C H W numbers of an image.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from core.errors import UserError
+from core.evaluation.metrics import Metrics
 from core.statistics import two_sample
 from core.statistics.density_coverage import density_coverage
-from core.statistics.estimate import Estimate
 from core.statistics.nearest import LEVELS, Rows, as_rows, squared_distances
 
 Vertices = NDArray[np.floating]
@@ -23,7 +23,7 @@ _BANDWIDTH_IMAGES: Final = 1000
 
 @dataclass(frozen=True)
 class TriangleFeatures:
-    """What is compared of triangles; K of them.
+    """Features by which K triangles are compared.
 
     Attributes:
         area: [K], in square pixels.
@@ -39,10 +39,10 @@ class TriangleFeatures:
 
 
 def triangle_features(vertices: Vertices) -> TriangleFeatures:
-    """Area, smallest angle, centroid and orientation of those triangles that have been found.
+    """Compute area, smallest angle, centroid and orientation of the fitted triangles.
 
     Args:
-        vertices: [N, 3, 2] as (x, y) in pixels; a row with NaN stands for no triangle and is left out.
+        vertices: [N, 3, 2] as (x, y) in pixels; a row with NaN has no triangle and is left out.
 
     Raises:
         ValueError: another shape.
@@ -72,32 +72,35 @@ def distribution_metrics(
     heldout_vertices: Vertices | None,
     *,
     rng: np.random.Generator,
-) -> dict[str, Estimate]:
-    """Distances between the distributions of samples and of held-out pictures, each with a 95% interval.
+) -> Metrics:
+    """Compute distances between the distributions of samples and of held-out images, each with a 95% interval.
 
-    Triangles should have been found in the same way in both: what a fit does to areas and angles is then
-    no difference. ``rng`` is spawned from, so that runs that are judged with one seed are judged along the same
-    directions, whatever was drawn from it before.
+    Triangles should be fitted in the same way in both, so the fit's effect on areas and angles cancels. Children of
+    ``rng`` draw everything, so runs evaluated with one seed are evaluated along the same directions, whatever else
+    ``rng`` has drawn.
 
     Args:
         samples: [N, C, H, W], floats in [0, 1] or uint8; compared as rounded to 256 levels.
         heldout: [M, C, H, W] likewise.
-        sample_vertices: [N, 3, 2] as (x, y) in pixels, rows of NaN where there is no triangle; None where pictures
+        sample_vertices: [N, 3, 2] as (x, y) in pixels, rows of NaN where there is no triangle; None where images
             are not of triangles.
         heldout_vertices: [M, 3, 2] likewise.
-        rng: made by ``default_rng``; its children draw all that is random here.
+        rng: made by ``default_rng``; its children are the only source of randomness.
 
     Returns:
-        By the names of `core.runs.METRICS`: of triangles ``area_ks``, ``angle_ks`` (of the smallest angle), both
-        Kolmogorov-Smirnov; ``centroid_distance``, the energy distance in pixels, unbiased, so that it can be a little
-        below 0; ``orientation_ks``, Kuiper's distance of the directions of longest sides. Of pixels ``density`` and
-        ``coverage`` (k = 5, among equally many samples and held-out pictures, drawn from the more numerous, with
-        rounding undone by dither); ``mmd``, unbiased and squared, with the kernel exp(-|x-y|^2 / 2 s^2), s being the
-        median distance of the first 1000 held-out pictures; ``sliced_wasserstein``, in grey of 0 to 1 along a
-        direction of length 1. Without a value where there are too few pictures or triangles.
+        Metrics, without a value where there are too few images or triangles.
+
+        Of triangles: ``area_ks`` and ``angle_ks`` (of the smallest angle), both Kolmogorov-Smirnov;
+        ``centroid_distance``, the energy distance in pixels, which is unbiased and so can be slightly below 0;
+        ``orientation_ks``, Kuiper's distance of the directions of longest sides.
+
+        Of pixels: ``density`` and ``coverage`` (k = 5, among equally many samples and held-out images, drawn from the
+        more numerous, with rounding undone by dither); ``mmd``, unbiased and squared, with the kernel
+        exp(-|x-y|^2 / 2 s^2), where s is the median distance of the first 1000 held-out images;
+        ``sliced_wasserstein``, in grey of 0 to 1 along a direction of length 1.
 
     Raises:
-        UserError: samples and held-out pictures differ in shape, or are no pictures.
+        UserError: samples and held-out images differ in shape, or are no images.
     """
     rows, real = as_rows(samples), as_rows(heldout)
     if samples.shape[1:] != heldout.shape[1:]:
@@ -107,12 +110,12 @@ def distribution_metrics(
     for_triangles, for_neighbours, for_slices = rng.spawn(3)
     density, coverage = density_coverage(*_matched(rows, real, for_neighbours))
     scale = 2 * bandwidth(real) ** 2
-    # What both have in common is taken off, or float32 would lose small distances.
+    # The common centre is subtracted, or float32 would lose small distances.
     centre = real.mean(0) if len(real) else np.float32(0)
     pixels = {
         "density": density,
         "coverage": coverage,
-        "mmd": two_sample.discrepancy(
+        "mmd": two_sample.squared_mmd(
             rows - centre, real - centre, lambda x, y: np.exp(squared_distances(x, y) / -scale)
         ),
         "sliced_wasserstein": two_sample.sliced_wasserstein(rows, real, rng=for_slices),
@@ -125,14 +128,14 @@ def distribution_metrics(
         "angle_ks": two_sample.kolmogorov_smirnov(
             ours.smallest_angle, theirs.smallest_angle, rng=for_triangles
         ),
-        "centroid_distance": two_sample.discrepancy(ours.centroid, theirs.centroid, _minus_distance),
+        "centroid_distance": two_sample.squared_mmd(ours.centroid, theirs.centroid, _minus_distance),
         "orientation_ks": two_sample.kuiper(ours.orientation, theirs.orientation, rng=for_triangles),
         **pixels,
     }
 
 
 def bandwidth(real: Rows) -> float:
-    """The median distance between two of the first 1000 pictures; 1 where it would be 0.
+    """Compute the median distance between two of the first 1000 images; 1 where it would be 0.
 
     Args:
         real: [M, D].
@@ -145,7 +148,7 @@ def bandwidth(real: Rows) -> float:
 
 
 def _matched(rows: Rows, real: Rows, rng: np.random.Generator) -> tuple[Rows, Rows]:
-    """Equally many of both, because coverage depends on their ratio, with the rounding to levels undone."""
+    """Choose equally many of both, because coverage depends on their ratio, and dither the rounding to levels."""
     count = min(len(rows), len(real))
     chosen = (side[np.sort(rng.permutation(len(side))[:count])] for side in (rows, real))
     level = np.float32(1 / LEVELS)

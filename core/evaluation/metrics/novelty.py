@@ -1,6 +1,6 @@
-"""Whether samples are copies of training pictures: nearest ones, and a test against held-out pictures.
+"""Copies of training images among samples: nearest training images, and a test against held-out images.
 
-Letters of shapes: N samples, M held-out pictures, R training pictures.
+Letters of shapes: N samples, M held-out images, R training images.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from core.statistics.nearest import Rows, as_rows, nearest
 Numbers = NDArray[np.float64]
 
 COPY_RATIO: Final = 1 / 3
-_INDISTINCT: Final = 0.01
+_FLOOR_QUANTILE: Final = 0.01
 
 
 @dataclass(frozen=True)
 class CopyTest:
-    """What the training pictures are to samples, compared with what they are to held-out pictures.
+    """Distances of samples to the training images, compared with those of held-out images.
 
     Attributes:
-        z: below about -3, samples are nearer to the training pictures than new pictures are; well above 0, they are
+        z: below about -3, samples are nearer to the training images than new images are; well above 0, they are
             unlike either; see `CopyReference`.
-        index: [N], the nearest training picture of each sample.
-        distance: [N], how far that is: Euclidean, of pixels from 0 to 1.
-        heldout_distance: [M], the same of held-out pictures.
-        copies: share of samples that nearly are one training picture: at less than a third of the distance of the next.
-        heldout_copies: the same of held-out pictures, which is what chance makes.
+        index: [N], the nearest training image of each sample.
+        distance: [N], the Euclidean distance to it, of pixels from 0 to 1.
+        heldout_distance: [M], the same of held-out images.
+        copies: share of near copies among samples: at less than a third of the distance of the second nearest.
+        heldout_copies: the same of held-out images, which is the share expected by chance.
     """
 
     z: Estimate
@@ -44,26 +44,26 @@ class CopyTest:
 
 
 class CopyReference:
-    """Training and held-out pictures, ready to have samples compared with them.
+    """Training and held-out images, prepared for comparison with samples.
 
-    As in the paper, Mann and Whitney's test ranks samples against held-out pictures. But what is ranked is not their
-    distance a to the nearest training picture, which falls as well when samples are blurred, hazy or of small
-    triangles: by it, 600 new `high` pictures had z = -4 when blurred by a pixel (-14 within cells of like brightness,
-    and -13 with 2% haze), and the smallest 600 of 3,000 -27. It is (a - b) / (a + b), b being the distance to the
-    nearest of other held-out pictures, to which all this happens as well: the same pictures had z = 6, 3 and 3, while
-    120 true copies among 600 had -6 and 600 copies -33.
+    As in the paper, the Mann-Whitney test ranks samples against held-out images. The paper ranks the distance a to the
+    nearest training image, but a also falls when samples are blurred, hazy or of small triangles. By a, 600 new `high`
+    images had z = -4 when blurred by a pixel, and -14 within cells of like brightness. With 2% haze they had -13, and
+    the smallest 600 of 3,000 had -27. Here the rank is by (a - b) / (a + b), where b is the distance to the nearest of
+    other held-out images, which falls likewise. By it the same images had z = 6, 3 and 3, while 120 true copies among
+    600 had -6, and 600 copies -33.
 
-    Every other held-out picture, beginning with the first, is ranked; the rest are those that b is measured to. Of
-    these a picture's twin is passed over, unless it has one among the training pictures too. Distances below those
-    of 99% of the held-out pictures to the training pictures count as equal to that, and what is as near to both is not
-    ranked: a nearly blank picture is near many, and copied from none. Nothing is random.
+    Every second held-out image, beginning with the first, is ranked; b is measured to the others. An identical image
+    among these is skipped, unless there is one among the training images too. Distances a and b have a floor, the
+    1% quantile of the held-out images' distances to the training images. Images with both distances at the floor are
+    not ranked, because a nearly blank image is near many and copied from none. Nothing is random.
 
     Args:
         train: [R, C, H, W], floats in [0, 1] or uint8; compared as rounded to 256 levels.
         heldout: [M, C, H, W] likewise.
 
     Raises:
-        UserError: they differ in shape, are no pictures, or there is none to learn from.
+        UserError: they differ in shape, are no images, or there are no training images.
 
     Reference: Meehan, Chaudhuri and Dasgupta 2020, "A Non-Parametric Test to Detect Data-Copying in Generative Models",
     section 3.
@@ -71,36 +71,36 @@ class CopyReference:
 
     def __init__(self, train: NDArray[Any], heldout: NDArray[Any]) -> None:
         if not len(train):
-            raise UserError("expected training pictures, got none: samples cannot be compared with them")
+            raise UserError("expected training images, got none: samples cannot be compared with them")
         self._shape = train.shape[1:]
         self._train = as_rows(train)
-        new = self._rows("held-out pictures", heldout)
-        self._others = new[1::2]
+        new = self._rows("held-out images", heldout)
+        self._reference = new[1::2]
         _, distances = nearest(new, self._train, 2)
-        self._floor = float(np.quantile(distances[:, 0], _INDISTINCT)) if len(new) else 0.0
-        self._scores = self._rank(new[::2], distances[::2, 0])
+        self._floor = float(np.quantile(distances[:, 0], _FLOOR_QUANTILE)) if len(new) else 0.0
+        self._heldout_scores = self._score(new[::2], distances[::2, 0])
         self.distance: Numbers = distances[:, 0]
-        """[M], from each held-out picture to the nearest training picture."""
+        """[M], from each held-out image to the nearest training image."""
         self.copies = _near_copies(distances)
-        """Share of near copies among held-out pictures, which is what chance makes."""
+        """Share of near copies among held-out images, which is the share expected by chance."""
 
     def test(self, samples: NDArray[Any]) -> CopyTest:
-        """Compare samples with training pictures, and with held-out ones.
+        """Compare samples with training and held-out images.
 
         Args:
             samples: [N, C, H, W], floats in [0, 1] or uint8; compared as rounded to 256 levels.
 
         Returns:
-            Distances, and z with its 95% interval; z is undefined without samples that can be ranked, or unless M is
-            at least 2.
+            Distances, and z with its 95% interval; z is undefined without samples that can be ranked, or if M is
+            below 2.
 
         Raises:
-            UserError: another shape than the training pictures', or no pictures.
+            UserError: another shape than the training images', or no images.
         """
         rows = self._rows("samples", samples)
         index, distances = nearest(rows, self._train, 2)
         return CopyTest(
-            z=mann_whitney(self._rank(rows, distances[:, 0]), self._scores),
+            z=mann_whitney(self._score(rows, distances[:, 0]), self._heldout_scores),
             index=index[:, 0],
             distance=distances[:, 0],
             heldout_distance=self.distance,
@@ -108,33 +108,37 @@ class CopyReference:
             heldout_copies=self.copies,
         )
 
-    def _rank(self, rows: Rows, known: Numbers) -> Numbers:
-        return _nearness(rows, known, self._others, self._floor) if len(self._others) else np.empty(0)
+    def _score(self, rows: Rows, to_train: Numbers) -> Numbers:
+        return (
+            _relative_distances(rows, to_train, self._reference, self._floor)
+            if len(self._reference)
+            else np.empty(0)
+        )
 
     def _rows(self, name: str, images: NDArray[Any]) -> Rows:
         if images.shape[1:] != self._shape:
             raise UserError(
-                f"expected {name} of the shape of the training pictures, {list(self._shape)}, "
+                f"expected {name} of the shape of the training images, {list(self._shape)}, "
                 f"got {list(images.shape[1:])}"
             )
         return as_rows(images)
 
 
 def copy_test(samples: NDArray[Any], train: NDArray[Any], heldout: NDArray[Any]) -> CopyTest:
-    """Whether samples are copies of training pictures, once; `CopyReference` compares several with the same."""
+    """Compare samples with training and held-out images, once; `CopyReference` is for several sets of samples."""
     return CopyReference(train, heldout).test(samples)
 
 
 def mann_whitney(x: Numbers, y: Numbers) -> Estimate:
-    """Mann and Whitney's z, negative where x is lower, with its 95% interval; ties take the mean of their ranks.
+    """Compute Mann and Whitney's z, negative where x is lower, with its 95% interval; ties get the mean rank.
 
     Args:
         x: [n].
         y: [m].
 
     Returns:
-        z; undefined where a side is empty, 0 where all are equal. Its interval is DeLong's, of the share of pairs in
-        which x is higher; of one member, whose share does not vary, that of a standard normal.
+        z; undefined where a side is empty, 0 where all are equal. Its interval is DeLong's for the share of pairs in
+        which x is higher. With only one x or y, whose share does not vary, it is that of a standard normal.
 
     Reference: DeLong, DeLong and Clarke-Pearson 1988, "Comparing the Areas under Two or More Correlated Receiver
     Operating Characteristic Curves".
@@ -158,21 +162,27 @@ def mann_whitney(x: Numbers, y: Numbers) -> Estimate:
     return Estimate(float(z), float(z - NORMAL_95 * error), float(z + NORMAL_95 * error))
 
 
-def _nearness(rows: Rows, known: Numbers, others: Rows, floor: float) -> Numbers:
-    """What is ranked: -1 near a training picture, 1 near a held-out one; without those that are near both [up to N]."""
-    _, away = nearest(rows, others, 2)
-    twin = (away[:, 0] == 0) & (known > 0)
-    other = np.maximum(np.where(twin, away[:, -1], away[:, 0]), floor)
-    known = np.maximum(known, floor)
-    telling = np.maximum(known, other) > floor
-    ours, theirs = known[telling], other[telling]
-    return (ours - theirs) / (ours + theirs)
+def _relative_distances(rows: Rows, to_train: Numbers, reference: Rows, floor: float) -> Numbers:
+    """Compute (a - b) / (a + b), -1 near a training image and 1 near a held-out one; without images near both."""
+    _, to_reference = nearest(rows, reference, 2)
+    twin = (to_reference[:, 0] == 0) & (to_train > 0)
+    b = np.maximum(np.where(twin, to_reference[:, -1], to_reference[:, 0]), floor)
+    a = np.maximum(to_train, floor)
+    ranked = np.maximum(a, b) > floor
+    relative: Numbers = (a[ranked] - b[ranked]) / (a[ranked] + b[ranked])
+    return relative
 
 
 def _near_copies(distances: Numbers) -> Estimate:
-    """Two blank training pictures are both at distance 0 from a blank sample, which then is no copy.
+    """Compute the share of images at less than `COPY_RATIO` of the distance to the second nearest training image.
 
-    Reference: Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize", for the third.
+    A blank sample at distance 0 from two blank training images is therefore no copy.
+
+    Args:
+        distances: [N, 2], to the two nearest training images.
+
+    Reference: Yoon et al. 2023, "Diffusion Probabilistic Models Generalize when They Fail to Memorize", for the ratio
+    of a third.
     """
     if distances.shape[1] < 2 or not len(distances):
         return Estimate(None)

@@ -1,6 +1,6 @@
-"""How well held-out pictures come back when they are noised and denoised, against how far they were noised.
+"""Reconstruction of held-out images that were noised and denoised, as a function of the noise.
 
-Timesteps `t` are 0..T-1, as everywhere in code; in curves, which people read, they are 1..T as in the papers.
+Timesteps `t` are 0..T-1, as everywhere in code; in curves they are 1..T, as in the papers.
 """
 
 import itertools
@@ -9,29 +9,26 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.inputs import Images, to_x0
+from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.metrics.denoising import (
     Numbers,
-    Progress,
     psnr,
     reconstruct,
-    share_of_steps,
-    timestep_of,
+    scaled_steps,
+    timestep_from_strength,
 )
+from core.evaluation.preprocess import Images, to_x0
 from core.evaluation.triangle_fit.fit import find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.statistics.estimate import Estimate
-from core.statistics.intervals import mean, median
+from core.statistics.intervals import finite_mean, mean, median
 from core.training.checkpoint import LoadedModel
 
-IMAGES: Final = 64
-"""Pictures enough for a run."""
-STRENGTHS: Final = tuple(step / 8 for step in range(1, 9))
-"""Shares of T that a picture is noised to."""
-_ORDERS: Final = np.array(list(itertools.permutations(range(3))))
-
-Metrics = dict[str, Estimate]
-Curves = dict[str, list[float | None]]
+MAX_IMAGES: Final = 64
+"""Number of held-out images for which a run is evaluated."""
+DEFAULT_STRENGTHS: Final = tuple(step / 8 for step in range(1, 9))
+"""Shares of T to which images are noised by default."""
+_CORNER_ORDERS: Final = np.array(list(itertools.permutations(range(3))))
 
 
 def reconstruction(
@@ -39,25 +36,25 @@ def reconstruction(
     images: Images,
     vertices: NDArray[np.floating] | None = None,
     *,
-    strengths: tuple[float, ...] = STRENGTHS,
+    strengths: tuple[float, ...] = DEFAULT_STRENGTHS,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Metrics, Curves]:
-    """How well held-out pictures come back, against how far they were noised; by the run's own sampler.
+    """Noise held-out images to several strengths, denoise them with the run's own sampler and measure the results.
 
-    Of the network calls of a whole walk from T each strength makes its share.
+    Each strength takes its share of the network calls of a trajectory from T.
 
-    With a run that walks through T = 300 timesteps, `PICTURES` and `STRENGTHS`, 86,400 pictures pass through the
-    network; with 50 steps 14,400 do.
+    For a run that samples in T = 300 steps, with `MAX_IMAGES` and `DEFAULT_STRENGTHS`, 86,400 images pass through the
+    network; with 50 steps it is 14,400.
 
     Args:
         loaded: the run, as of a checkpoint.
-        pictures: [N, C, H, W], N >= 1, uint8 or float in [0, 1]; held out.
-        vertices: [N, 3, 2] the true corners in pixels; None for pictures of other things, of which only PSNR is
+        images: [N, C, H, W], N >= 1, uint8 or float in [0, 1]; held out.
+        vertices: [N, 3, 2] the true corners in pixels; None for images of other things, for which only PSNR is
             measured.
         strengths: shares of T.
-        seed: of the noises.
-        progress: called with pictures passed through the network so far, and in all.
+        seed: seed of the noises.
+        progress: called with images passed through the network so far, and in all.
 
     Returns:
         Metrics at the strength 0.5, and curves over timesteps 1..T with 95% intervals in ``.low`` and ``.high``:
@@ -65,15 +62,17 @@ def reconstruction(
         - ``reconstruction_psnr``: mean, in decibels, see `core.evaluation.metrics.denoising.psnr`.
         - ``reconstruction_iou``: mean, see `iou`.
         - ``reconstruction_vertex``: median, in pixels, see `vertex_error`; undefined where most triangles are lost.
-          Its curve begins at t = 0 with the pictures as they are: what the fit itself gets wrong.
+          Its curve begins at t = 0 with the images themselves, which gives the error of the fit.
 
     Raises:
-        UserError: pictures that the network cannot take, or what `denoise` refuses.
+        UserError: images that the network cannot take, or an error of `denoise`.
     """
     timesteps = loaded.diffusion.timesteps
-    middle = timestep_of(0.5, timesteps)
-    visited = sorted({middle, *(timestep_of(strength, timesteps) for strength in strengths)})
-    calls = [share_of_steps(loaded.config.sample.steps, t, timesteps) for t in visited]
+    middle = timestep_from_strength(0.5, timesteps)
+    timesteps_noised = sorted(
+        {middle, *(timestep_from_strength(strength, timesteps) for strength in strengths)}
+    )
+    calls = [scaled_steps(loaded.config.sample.steps, t, timesteps) for t in timesteps_noised]
     truth = (to_x0(loaded, images).cpu().numpy().astype(np.float64) + 1.0) / 2.0
     names = ["reconstruction_psnr"]
     metrics: Metrics = {}
@@ -82,33 +81,31 @@ def reconstruction(
     edge: Edge = "tent"
     if vertices is not None:
         names += ["reconstruction_iou", "reconstruction_vertex"]
-        # Slivers that leave no ink have corners that nobody could find, network or not.
+        # Slivers without ink have corners that cannot be found, even in the original image.
         shown = np.isfinite(vertex_error(_grey(truth), vertices))
         if shown.any():
             edge = find_edge(_grey(truth)[shown])
         fitted = vertex_error(_grey(truth), vertices, edge)
         points["reconstruction_iou"] = []
         points["reconstruction_vertex"] = [(0, median(fitted[shown]))]
-    for place, (t, count) in enumerate(zip(visited, calls, strict=True)):
-        came_back = reconstruct(
+    for index, (t, count) in enumerate(zip(timesteps_noised, calls, strict=True)):
+        reconstructed = reconstruct(
             loaded,
             images,
             t,
             steps=count,
             seed=seed,
-            progress=_shifted(progress, len(truth) * sum(calls[:place]), len(truth) * sum(calls)),
+            progress=_offset_progress(progress, len(truth) * sum(calls[:index]), len(truth) * sum(calls)),
         ).astype(np.float64)
-        decibels = psnr(truth, came_back)
-        # A network that has gone wrong says NaN, which `mean` would leave out.
-        found = {"reconstruction_psnr": mean(decibels) if np.isfinite(decibels).all() else Estimate(None)}
+        measured = {"reconstruction_psnr": finite_mean(psnr(truth, reconstructed))}
         if vertices is not None:
-            grey = np.nan_to_num(_grey(came_back))
-            found["reconstruction_iou"] = mean(iou(_grey(truth), grey))
-            found["reconstruction_vertex"] = median(vertex_error(grey, vertices, edge)[shown])
+            grey = np.nan_to_num(_grey(reconstructed))
+            measured["reconstruction_iou"] = mean(iou(_grey(truth), grey))
+            measured["reconstruction_vertex"] = median(vertex_error(grey, vertices, edge)[shown])
         for name in names:
-            points[name].append((t + 1, found[name]))
+            points[name].append((t + 1, measured[name]))
         if t == middle:
-            metrics = found
+            metrics = measured
     curves: Curves = {}
     for name in names:
         curves |= {
@@ -121,12 +118,12 @@ def reconstruction(
 
 
 def iou(truth: Numbers, images: Numbers) -> Numbers:
-    """Overlap of what is light in both, [N]: intersection over union; both [N, 1, H, W] in [0, 1].
+    """Compute intersection over union of the light pixels of two sets of images, [N]; both [N, 1, H, W] in [0, 1].
 
-    Haze is taken away first: light is what is nearer to white than to the picture's own background, its median (a
-    triangle covers at most half of a square). NaN where neither picture has any light.
+    Haze does not count: pixels are light if they are nearer to white than to the image's own background. The background
+    is the median, because a triangle covers at most half of a square. NaN where neither image has light pixels.
     """
-    light, other = _light(truth), _light(images)
+    light, other = _light_mask(truth), _light_mask(images)
     both = (light & other).sum(axis=(1, 2, 3))
     either = (light | other).sum(axis=(1, 2, 3))
     overlap: Numbers = np.where(either > 0, both / np.maximum(either, 1), np.nan)
@@ -134,35 +131,35 @@ def iou(truth: Numbers, images: Numbers) -> Numbers:
 
 
 def vertex_error(images: Numbers, vertices: NDArray[np.floating], edge: Edge = "tent") -> Numbers:
-    """Mean distance between fitted and true corners in pixels, [N], in the best of the six orders.
+    """Compute the mean distance between fitted and true corners in pixels, [N], in the best of the six orders.
 
     Args:
-        pictures: [N, 1, H, W] in [0, 1].
+        images: [N, 1, H, W] in [0, 1].
         vertices: [N, 3, 2] true corners, (x, y) in pixels.
-        edge: how the triangles were drawn, see `core.evaluation.triangle_fit.fit.find_edge`.
+        edge: edge of the images' triangles, see `core.evaluation.triangle_fit.fit.find_edge`.
 
     Returns:
-        Infinite where a picture has no triangle.
+        The distances; infinite where an image has no triangle.
     """
     fitted = fit_triangles(images, edge=edge).vertices
-    distance = np.linalg.norm(fitted[:, _ORDERS] - vertices[:, None].astype(np.float64), axis=-1)
+    distance = np.linalg.norm(fitted[:, _CORNER_ORDERS] - vertices[:, None].astype(np.float64), axis=-1)
     best: Numbers = np.nan_to_num(distance.mean(axis=-1).min(axis=-1), nan=np.inf)
     return best
 
 
 def _grey(images: Numbers) -> Numbers:
-    """One channel; coloured triangles lie on black, so their brightest channel is their shape."""
+    """Reduce to the brightest channel, which shows the shape, because coloured triangles lie on black."""
     brightest: Numbers = images.max(axis=1, keepdims=True)
     return brightest
 
 
-def _light(images: Numbers) -> NDArray[np.bool_]:
+def _light_mask(images: Numbers) -> NDArray[np.bool_]:
     haze = np.median(images, axis=(1, 2, 3), keepdims=True)
     light: NDArray[np.bool_] = images > (haze + 1.0) / 2.0
     return light
 
 
-def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:
+def _offset_progress(progress: Progress | None, before: int, total: int) -> Progress | None:
     if progress is None:
         return None
     return lambda done, _: progress(before + done, total)

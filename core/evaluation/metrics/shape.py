@@ -1,15 +1,15 @@
-"""Whether samples have the shape of triangles, by bars that held-out pictures of the same data set.
+"""Share of samples that have the shape of triangles, by thresholds from held-out images of the same data set.
 
-A sample is asked three things, with the haze taken away:
-- *whole*: its overlap with the best-fitting triangle, drawn as the data are drawn. Of clean data nearly all reach
-  0.99; of ellipses and rectangles, down to a few pixels, hardly one reaches 0.85. The bar is `LEAST_IOU`, or less
-  where real pictures themselves fall below it.
-- *alone*: no second piece: at most `MOST_STRAY` of ink away from the triangle, or what real pictures have.
-- *outline*: its outline, cut at half grey, follows the triangle as well as 95 in 100 real pictures of like area. This
-  is the bar that holds large shapes: one corner too many, or a bulge, is little of a large area.
+A sample passes three tests, with the haze removed:
+- *whole*: its overlap with the best-fitting triangle, rendered with the edge of the data. Nearly all clean data reach
+  0.99; hardly any ellipse or rectangle, down to a few pixels, reaches 0.85. The threshold is `MIN_IOU`, or less where
+  real images themselves fall below it.
+- *alone*: no second piece: at most `MAX_STRAY` of ink away from the triangle, or as much as real images have.
+- *outline*: its outline, thresholded at half grey, follows the triangle as well as 95% of real images of similar area.
+  This test matters for large shapes, where an extra corner or a bulge is a small share of the area.
 
-The last bar is placed so that 95% of the held-out pictures in each decile of area pass all three. Pictures with under
-three pixels of ink are counted apart.
+The last threshold is set so that 95% of the held-out images in each decile of area pass all three tests. Images with
+under three pixels of ink are counted separately.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from core.errors import UserError
+from core.evaluation.metrics import Metrics
 from core.evaluation.triangle_fit.fit import TriangleFits, find_edge, fit_triangles
 from core.evaluation.triangle_fit.raster import Edge
 from core.statistics.estimate import Estimate
@@ -31,129 +32,131 @@ Mask = NDArray[np.bool_]
 
 DECILES: Final = 10
 PASS_SHARE: Final = 0.95
-"""Share of real pictures that pass, by construction."""
-LEAST_IOU: Final = 0.9
-MOST_STRAY: Final = 1.0
+"""Share of real images that pass, by construction."""
+MIN_IOU: Final = 0.9
+MAX_STRAY: Final = 1.0
 
-_ALLOWED: Final = 0.025
-"""Share of real pictures that may fail to be whole, or alone, and so lower that bar."""
-_REDRAWN: Final = 200
-"""Bars of resampled held-out pictures, from which the bars' own error is known."""
+_FAIL_SHARE: Final = 0.025
+"""Share of real images that may fail the test *whole* or *alone*; a larger share relaxes its threshold."""
+_THRESHOLD_RESAMPLES: Final = 200
+"""Number of resamples of the held-out images that estimate the error of the thresholds."""
 _RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class ShapeEvaluation:
-    """What the shapes of N samples are worth.
+    """Evaluation of the shapes of N samples.
 
     Attributes:
-        passed: [N], which are triangles; False where near-empty.
-        decile: [N], of the real areas, 0 to 9; -1 where near-empty.
+        passed: [N], True for triangles; False where near-empty.
+        decile: [N], decile of the real areas, 0 to 9; -1 where near-empty.
         metrics: `balanced_pass_rate`, `pass_rate`, `area_distance`, `near_empty`, `soft_iou` and `residual`.
     """
 
     passed: Mask
     decile: Integers
-    metrics: dict[str, Estimate]
+    metrics: Metrics
 
 
 @dataclass(frozen=True, eq=False)
 class ShapeReference:
-    """What held-out pictures say of shape.
+    """Thresholds of shape from held-out images.
 
     Attributes:
-        edge: how the data are drawn.
-        edges: [9], areas in px^2 between the deciles.
-        counts: [11], held-out pictures that are near-empty, and those in each decile.
-        least_iou: [10], bars of the deciles.
-        most_stray: one bar for all.
-        most_outline: [10], bars of the outline's misfit by the root of the area.
-        redrawn: [R, 10], the same from resampled held-out pictures.
+        edge: edge of the data's triangles.
+        area_edges: [9], areas in px^2 between the deciles.
+        counts: [11], number of near-empty held-out images, and of those in each decile.
+        min_iou: [10], threshold of each decile.
+        max_stray: one threshold for all.
+        max_misfit: [10], thresholds of the outline's misfit, which is divided by the root of the area.
+        max_misfit_resamples: [R, 10], the same from resampled held-out images.
     """
 
     edge: Edge
-    edges: Numbers
+    area_edges: Numbers
     counts: Integers
-    least_iou: Numbers
-    most_stray: float
-    most_outline: Numbers
-    redrawn: Numbers
+    min_iou: Numbers
+    max_stray: float
+    max_misfit: Numbers
+    max_misfit_resamples: Numbers
 
     @classmethod
     def from_images(cls, heldout: NDArray[np.floating], *, edge: Edge | None = None) -> "ShapeReference":
-        """Fit held-out pictures, float [N, C, S, S] in [0, 1], and set the bars.
+        """Fit held-out images, float [N, C, S, S] in [0, 1], and set the thresholds.
 
         Args:
-            edge: how they are drawn; None finds it out.
+            edge: edge of their triangles; None finds it.
 
         Raises:
-            UserError: all of them are near-empty.
+            UserError: all images are near-empty.
         """
         return cls.from_fits(fit_triangles(heldout, edge=edge or find_edge(heldout)))
 
     @classmethod
     def from_fits(cls, fits: TriangleFits) -> "ShapeReference":
-        """Set the bars by held-out pictures that have been fitted already.
+        """Set the thresholds from fits of held-out images.
 
         Raises:
-            UserError: all of them are near-empty.
+            UserError: all images are near-empty.
         """
         inked = fits.select(~fits.near_empty)
         if not len(inked):
             raise UserError(
-                f"none of the {len(fits)} held-out pictures has a shape to compare with; take more of them"
+                f"none of the {len(fits)} held-out images has a shape to compare with; use more of them"
             )
         edges = np.quantile(inked.ink, np.arange(1, DECILES) / DECILES)
         decile = np.searchsorted(edges, inked.ink)
-        # A decile of very few pictures may be empty: then all set its bar.
-        members = [np.flatnonzero(decile == place) for place in range(DECILES)]
+        # With very few images a decile may be empty; then its thresholds are those of all images.
+        members = [np.flatnonzero(decile == index) for index in range(DECILES)]
         members = [rows if len(rows) else np.arange(len(inked)) for rows in members]
-        most_stray = max(MOST_STRAY, float(np.quantile(inked.stray, 1 - _ALLOWED)))
-        least_iou = np.minimum(LEAST_IOU, [np.quantile(inked.soft_iou[rows], _ALLOWED) for rows in members])
+        max_stray = max(MAX_STRAY, float(np.quantile(inked.stray, 1 - _FAIL_SHARE)))
+        min_iou = np.minimum(MIN_IOU, [np.quantile(inked.soft_iou[rows], _FAIL_SHARE) for rows in members])
         misfit = _misfit(inked)
-        # What fails otherwise is behind any bar.
-        fails = (inked.soft_iou < least_iou[decile]) | (inked.stray > most_stray)
+        # Images that fail another test are above any threshold.
+        fails = (inked.soft_iou < min_iou[decile]) | (inked.stray > max_stray)
         misfit[fails] = 2 * misfit.max() + 1
         rng = np.random.default_rng(0)
-        redrawn = [_bar(misfit[rng.choice(rows, (_REDRAWN, len(rows)))]) for rows in members]
+        max_misfit_resamples = [
+            _threshold(misfit[rng.choice(rows, (_THRESHOLD_RESAMPLES, len(rows)))]) for rows in members
+        ]
         return cls(
             edge=fits.edge,
-            edges=edges,
+            area_edges=edges,
             counts=np.concatenate([[len(fits) - len(inked)], np.bincount(decile, minlength=DECILES)]),
-            least_iou=least_iou,
-            most_stray=most_stray,
-            most_outline=np.array([_bar(misfit[rows]) for rows in members]),
-            redrawn=np.stack(redrawn, axis=1),
+            min_iou=min_iou,
+            max_stray=max_stray,
+            max_misfit=np.array([_threshold(misfit[rows]) for rows in members]),
+            max_misfit_resamples=np.stack(max_misfit_resamples, axis=1),
         )
 
     def evaluate(self, fits: TriangleFits) -> ShapeEvaluation:
-        """Judge samples by their fits.
+        """Evaluate samples by their fits.
 
-        Intervals of the pass rates hold the error of the samples and that of the bars.
+        Intervals of the pass rates include the error of the samples and that of the thresholds.
 
         Raises:
-            ValueError: the fits are of another edge than the held-out pictures' were.
+            ValueError: the fits have another edge than those of the held-out images.
         """
         if fits.edge != self.edge:
             raise ValueError(
-                f"expected fits with edge={self.edge!r}, as of the held-out pictures, got {fits.edge!r}"
+                f"expected fits with edge={self.edge!r}, as of the held-out images, got {fits.edge!r}"
             )
         empty = fits.near_empty
-        decile = np.where(empty, -1, np.searchsorted(self.edges, fits.ink))
-        # Indexing by -1 is harmless: near-empty pictures have NaN, which passes nothing.
-        sound = (fits.soft_iou >= self.least_iou[decile]) & (fits.stray <= self.most_stray)
+        decile = np.where(empty, -1, np.searchsorted(self.area_edges, fits.ink))
+        # Indexing by -1 is harmless, because near-empty images have NaN, which passes no test.
+        sound = (fits.soft_iou >= self.min_iou[decile]) & (fits.stray <= self.max_stray)
         misfit = _misfit(fits)
-        passed = sound & (misfit <= self.most_outline[decile])
+        passed = sound & (misfit <= self.max_misfit[decile])
         trials = np.bincount(decile[~empty], minlength=DECILES)
         successes = np.bincount(decile[passed], minlength=DECILES)
-        again = sound & (misfit <= self.redrawn[:, decile])
-        shares = np.stack([again[:, decile == place].sum(axis=1) for place in range(DECILES)], axis=1)
-        balanced = (shares / np.maximum(trials, 1)).mean(axis=1)
+        resampled = sound & (misfit <= self.max_misfit_resamples[:, decile])
+        counts = np.stack([resampled[:, decile == index].sum(axis=1) for index in range(DECILES)], axis=1)
+        balanced = (counts / np.maximum(trials, 1)).mean(axis=1)
         metrics = {
-            "balanced_pass_rate": _widened(mean_proportion(successes, trials), balanced),
-            "pass_rate": _widened(
+            "balanced_pass_rate": _with_threshold_error(mean_proportion(successes, trials), balanced),
+            "pass_rate": _with_threshold_error(
                 proportion(int(passed.sum()), int((~empty).sum())),
-                shares.sum(axis=1) / max(1, (~empty).sum()),
+                counts.sum(axis=1) / max(1, (~empty).sum()),
             ),
             "area_distance": self._area_distance(np.concatenate([[empty.sum()], trials])),
             "near_empty": proportion(int(empty.sum()), len(fits)),
@@ -163,11 +166,12 @@ class ShapeReference:
         return ShapeEvaluation(passed, decile, metrics)
 
     def _area_distance(self, counts: Integers) -> Estimate:
-        """Total variation between areas, in eleven classes: near-empty, and the deciles.
+        """Compute the total variation between areas, in eleven classes: near-empty, and the deciles.
 
-        As many real pictures would show some distance too, by chance (0.06 for 1,000 against 1,000). What chance adds
-        to each class is taken off. Of the resampled counts that the percentile interval is made of it is taken off
-        twice at the lower end, but once at the upper: in simulations 95% to 100% of the intervals held the distance.
+        As many real images would show some distance too, by chance (0.06 for 1,000 against 1,000), so the expected
+        effect of chance is subtracted in each class. In the resampled counts of the percentile interval it is
+        subtracted twice at the lower end but once at the upper. In simulations 95% to 100% of the intervals held the
+        distance.
         """
         count, heldout = int(counts.sum()), int(self.counts.sum())
         if not count:
@@ -178,37 +182,37 @@ class ShapeReference:
         rng = np.random.default_rng(0)
         resampled = rng.multinomial(count, seen, _RESAMPLES) / count
         resampled_real = rng.multinomial(heldout, real, _RESAMPLES) / heldout
-        value = float(_variation(seen - real, variance))
-        again = resampled - resampled_real
-        low = np.quantile(_variation(again, 2 * variance), 0.025)
-        high = np.quantile(_variation(again, variance), 0.975)
+        value = float(_total_variation(seen - real, variance))
+        differences = resampled - resampled_real
+        low = np.quantile(_total_variation(differences, 2 * variance), 0.025)
+        high = np.quantile(_total_variation(differences, variance), 0.975)
         return Estimate(value, float(min(low, value)), float(max(high, value)))
 
 
 def _misfit(fits: TriangleFits) -> Numbers:
-    """Of the outline, in px: about how far it strays from the triangle's sides, each as long as the shape is wide."""
+    """Compute the outline's misfit in px: about its distance to the sides, each taken as long as the shape is wide."""
     misfit: Numbers = fits.outline / np.sqrt(np.maximum(fits.ink, 1.0))
     return misfit
 
 
-def _bar(misfits: Numbers) -> Numbers:
-    """What a next one of the same kind stays under with a chance of `PASS_SHARE`, along the last axis."""
-    bar: Numbers = np.quantile(misfits, PASS_SHARE, axis=-1, method="weibull")
-    return bar
+def _threshold(misfits: Numbers) -> Numbers:
+    """Find the misfit that the next image stays below with a chance of `PASS_SHARE`, along the last axis."""
+    threshold: Numbers = np.quantile(misfits, PASS_SHARE, axis=-1, method="weibull")
+    return threshold
 
 
-def _widened(estimate: Estimate, redrawn: Numbers) -> Estimate:
-    """A share whose interval holds the error of the bars too."""
+def _with_threshold_error(estimate: Estimate, resampled: Numbers) -> Estimate:
+    """Widen the interval of a share by the error of the thresholds, from the share under resampled thresholds."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return estimate
-    bars = NORMAL_95 * redrawn.std()
+    error = NORMAL_95 * resampled.std()
     down, up = estimate.value - estimate.low, estimate.high - estimate.value
-    low, high = estimate.value - np.hypot(down, bars), estimate.value + np.hypot(up, bars)
+    low, high = estimate.value - np.hypot(down, error), estimate.value + np.hypot(up, error)
     return Estimate(estimate.value, max(0.0, float(low)), min(1.0, float(high)))
 
 
-def _variation(differences: Numbers, variance: Numbers) -> Numbers:
-    """Total variation from differences of shares, along the last axis, without what chance adds to their amounts."""
+def _total_variation(differences: Numbers, variance: Numbers) -> Numbers:
+    """Compute total variation from differences of shares, along the last axis, less the expected effect of chance."""
     spread = np.sqrt(np.maximum(variance, 1e-12))
     true = np.sqrt(np.maximum(differences**2 - variance, 0.0)) / spread
     # The mean of |true + normal noise|, of unit spread, less true.

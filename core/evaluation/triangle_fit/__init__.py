@@ -1,0 +1,1 @@
+"""Least-squares fits of filled triangles to images."""

@@ -1,9 +1,10 @@
-"""Guesses at the triangle in a picture, from its moments.
+"""Initial guesses at the triangle in an image, from its moments.
 
-Letters of shapes: N pictures, S pixels a side, K guesses a picture.
-All triangles with the same centroid and covariance are one equilateral triangle, turned and then stretched, so
-a picture's first two moments leave one angle open, with a period of a third of a turn. Trying some angles puts
-one guess close to the corners of any true triangle, slivers and tips out of the picture's reach included.
+All triangles with the same centroid and covariance are one equilateral triangle, turned and then stretched. An image's
+first two moments therefore leave one angle open, with a period of a third of a turn. Trying some angles puts one guess
+close to the corners of any true triangle, including slivers and triangles with a tip outside the image.
+
+Letters of shapes: N images, S pixels a side, K guesses an image.
 """
 
 from typing import Final
@@ -16,16 +17,16 @@ Numbers = NDArray[np.float64]
 
 _EQUILATERAL: Final[Numbers] = np.stack([(np.cos(a), np.sin(a)) for a in np.arange(3) * 2 * np.pi / 3])
 _COVARIANCE: Final = 1 / 8
-"""Of a filled equilateral triangle with corners one pixel from its centroid, in each direction."""
-_NARROWEST: Final = 1e-3
-"""Variance in px^2 that a shape has at least across: less cannot be told from a line."""
+"""Variance in each direction of a filled equilateral triangle with corners one pixel from its centroid."""
+_MIN_VARIANCE: Final = 1e-3
+"""Smallest variance of a shape across its width, in px^2; with less, it looks like a line."""
 _HALF: Final = 0.5
 _IN_PLANE: Final = np.zeros((3, 3, 3), bool)
 _IN_PLANE[1] = True
 
 
 def largest_piece(ink: Numbers) -> Numbers:
-    """The ink of each picture's largest connected piece, its soft edge included, without the rest.
+    """Keep only the ink of each image's largest connected piece, including its soft edge.
 
     Args:
         ink: [N, S, S], from 0 to 1.
@@ -41,12 +42,12 @@ def largest_piece(ink: Numbers) -> Numbers:
 
 
 def moment_triangles(ink: Numbers, angles: int, *, blur: float) -> Numbers:
-    """Triangles with the centroid and covariance of the ink, one for each of some angles.
+    """Compute triangles with the centroid and covariance of the ink, one for each of K angles.
 
     Args:
-        ink: [N, S, S], from 0 to 1; a picture needs some.
-        angles: K, evenly over the third of a turn after which triangles repeat.
-        blur: variance in px^2 that the drawing adds in each direction.
+        ink: [N, S, S], from 0 to 1; each image needs some.
+        angles: K, spaced evenly over the third of a turn after which triangles repeat.
+        blur: variance in px^2 that rendering adds in each direction.
 
     Returns:
         [N, K, 3, 2] as (x, y) in pixels.
@@ -59,7 +60,7 @@ def moment_triangles(ink: Numbers, angles: int, *, blur: float) -> Numbers:
     xy = (ink @ centres) @ centres / total - x * y
     covariance = np.stack([xx - blur, xy, xy, yy - blur], axis=-1).reshape(-1, 2, 2)
     variances, axes = np.linalg.eigh(covariance)
-    stretch = axes * np.sqrt(np.maximum(variances, _NARROWEST) / _COVARIANCE)[:, None, :]
+    stretch = axes * np.sqrt(np.maximum(variances, _MIN_VARIANCE) / _COVARIANCE)[:, None, :]
     turns = np.arange(angles) * (2 * np.pi / 3 / angles)
     cos, sin = np.cos(turns), np.sin(turns)
     turned = _EQUILATERAL @ np.stack([cos, sin, -sin, cos], axis=-1).reshape(-1, 2, 2)

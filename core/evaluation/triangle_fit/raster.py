@@ -1,10 +1,14 @@
-"""Filled triangles with smooth edges, exact to rounding, and how every pixel answers to each corner.
+"""Rasterization of filled triangles with smooth edges, exact to rounding, and its derivatives by the corners.
 
-Letters of shapes: N triangles, S pixels a side, L knots a side. A pixel is the triangle seen through a filter:
-its own square ("area": the covered share), or the tent that shrinking a far larger picture bilinearly looks
-through ("tent": two pixels wide, so edges are a little softer). Both filters are repeated differences of ramps.
-So a pixel is a difference, over neighbouring knots, of integrals over the corner of the plane left of and above
-a knot; by Green's theorem those are integrals along the three sides, of polynomials, and those are known.
+A pixel is the triangle seen through a filter. The filter "area" is the pixel's own square, so a pixel is its covered
+share. The filter "tent" is that of bilinear downscaling from a far larger image. It is two pixels wide, so edges are a
+little softer.
+
+Both filters are repeated differences of ramps. So a pixel is a difference, over neighbouring knots, of integrals over
+the quadrant left of and above a knot. By Green's theorem they become integrals of polynomials along the three sides,
+which have a closed form.
+
+Letters of shapes: N triangles, S pixels a side, L knots a side.
 """
 
 from typing import Final, Literal
@@ -14,7 +18,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 Edge = Literal["area", "tent"]
-"""How a pixel sees a triangle."""
+"""Filter through which a pixel sees a triangle, which decides how soft the edges are."""
 EDGES: Final[tuple[Edge, ...]] = ("tent", "area")
 
 _TINY: Final = 1e-30
@@ -25,26 +29,25 @@ def coverage(vertices: Numbers, size: int, *, edge: Edge = "area") -> Numbers:
     """Draw filled triangles, white on black.
 
     Args:
-        vertices: [N, 3, 2] as (x, y) in pixels, anywhere; the picture is [0, S] x [0, S], in any direction of
-            turning. A triangle without area is black; a NaN makes its picture NaN.
+        vertices: [N, 3, 2] as (x, y) in pixels, anywhere and in either orientation; the image is [0, S] x [0, S]. A
+            triangle without area is black; a NaN makes its image NaN.
         size: S.
-        edge: "area" is the share of a pixel that is covered; "tent" is what is left of a picture of much higher
-            resolution that was resized bilinearly, with the filter cut off and rescaled at the border, as
-            Pillow does it.
+        edge: "area" is the covered share of a pixel; "tent" is an image of much higher resolution that was resized
+            bilinearly, with the filter truncated and rescaled at the border, as in Pillow.
 
     Returns:
         [N, S, S] from 0 to 1, rows are y. The error is that of float64 differences: below 1e-9 at S = 32, with
-        corners near the picture.
+        corners near the image.
     """
     sides, moments = _moments(vertices, size, _ORDER[edge])
     return _clipped(_values(vertices, sides, moments, size, _ORDER[edge]))
 
 
 def coverage_and_slopes(vertices: Numbers, size: int, *, edge: Edge = "area") -> tuple[Numbers, Numbers]:
-    """The same with its derivatives.
+    """Compute `coverage` and its derivatives.
 
     Returns:
-        The pictures [N, S, S], and their slopes [N, 6, S, S] with respect to x0, y0, x1, y1, x2, y2.
+        The images [N, S, S], and their slopes [N, 6, S, S] with respect to x0, y0, x1, y1, x2, y2.
     """
     order = _ORDER[edge]
     sides, moments = _moments(vertices, size, order)
@@ -66,7 +69,7 @@ def _knots(size: int, order: int) -> Numbers:
 
 
 def _moments(vertices: Numbers, size: int, order: int) -> tuple[Numbers, list[Numbers]]:
-    """Of each side the part left of and above each knot: integrals of 1, s, s^2, ... over it, s from 0 to 1.
+    """Integrate 1, s, s^2, ... over the part of each side left of and above each knot; s runs from 0 to 1.
 
     Returns:
         The sides as vectors [N, 3, 2], and 2 * order integrals, each [N, 3, L, L], rows are knots of y.
@@ -74,7 +77,7 @@ def _moments(vertices: Numbers, size: int, order: int) -> tuple[Numbers, list[Nu
     knots = _knots(size, order)
     sides = np.roll(vertices, -1, axis=1) - vertices
     step = np.where(np.abs(sides) < _TINY, _TINY, sides)[..., None]
-    # Where the side passes the knot's line, in each axis.
+    # The s at which the side crosses the knot's line, in each axis.
     crossing = np.clip((knots - vertices[..., None]) / step, 0.0, 1.0)
     begin, end = np.where(step < 0, crossing, 0.0), np.where(step < 0, 1.0, crossing)
     low = np.maximum(begin[:, :, 0, None, :], begin[:, :, 1, :, None])
@@ -89,7 +92,7 @@ def _moments(vertices: Numbers, size: int, order: int) -> tuple[Numbers, list[Nu
 
 
 def _weighted(vertices: Numbers, sides: Numbers, moments: list[Numbers], size: int, order: int) -> Numbers:
-    """Integral along each side of the ramps of order - 1, times s if the first moment is left out: [N, 3, L, L]."""
+    """Integrate the ramps of order - 1 along each side, times s if the first moment is left out: [N, 3, L, L]."""
     if order == 1:
         return moments[0]
     knots = _knots(size, order)
@@ -104,7 +107,7 @@ def _values(vertices: Numbers, sides: Numbers, moments: list[Numbers], size: int
     x = (_knots(size, order) - vertices[..., 0, None])[:, :, None, :]
     plain = _weighted(vertices, sides, moments, size, order)
     times_s = _weighted(vertices, sides, moments[1:], size, order)
-    # The ramp in x is one order higher here: that is what Green's theorem integrates.
+    # The ramp in x is one order higher here, because Green's theorem integrates over x first.
     along = sides[..., 1, None, None] * (x * plain - sides[..., 0, None, None] * times_s)
     signed = _differences(along.sum(axis=1), order) / -order
     return signed * _orientation(sides)[:, None, None]
@@ -116,7 +119,7 @@ def _orientation(sides: Numbers) -> Numbers:
 
 
 def _differences(knotted: Numbers, order: int) -> Numbers:
-    """From L x L knots to S x S pixels, with what the filter lacks at the border made good."""
+    """Difference L x L knots to S x S pixels, rescaled at the border, where the filter is truncated."""
     for _ in range(order):
         knotted = knotted[..., 1:, :] - knotted[..., :-1, :]
         knotted = knotted[..., 1:] - knotted[..., :-1]
@@ -132,7 +135,9 @@ def _clipped(images: Numbers) -> Numbers:
 
 
 def distance_to_sides(vertices: Numbers, size: int) -> Numbers:
-    """How far each pixel's centre is from the nearest side of its triangle, inside or outside, in pixels: [N, S, S].
+    """Compute the distance of each pixel's centre to the nearest side of its triangle, in pixels, [N, S, S].
+
+    It is positive both inside and outside.
 
     Args:
         vertices: [N, 3, 2] as (x, y) in pixels.

@@ -38,7 +38,7 @@ from core.data import load_dataset
 from core.diffusion.models.lean_unet import LeanUNet
 from core.diffusion.models.thesis_unet import ThesisUNet
 from core.errors import UserError
-from core.evaluation.sampling import BATCH, draw, to_unit
+from core.evaluation.sampling import BATCH, draw_samples, to_unit
 from core.runs import MetricsTail, RunStore, State
 from core.training.checkpoint import LoadedModel, Position, make_diffusion
 
@@ -157,7 +157,7 @@ def test_each_way_draws_what_core_sample_would_whoever_comes_first():
         asked = {"sampler": way.sampler, "steps": way.calls, "spacing": way.spacing, "clip": way.clip}
         config = with_settings(loaded.config, sample=asked | own[way.sampler])
         run = LoadedModel(loaded.model, loaded.diffusion, config, position)
-        expected = [draw(run, size, seed=seed) for seed, size in enumerate((BATCH, 2))]
+        expected = [draw_samples(run, size, seed=seed) for seed, size in enumerate((BATCH, 2))]
         np.testing.assert_array_equal(drawn[way], to_unit(np.concatenate(expected)))
         assert len(rates[way]) == 2
         assert min(rates[way]) > 0
@@ -248,7 +248,7 @@ def test_what_is_seen_of_another_s_training_is_told_apart_by_the_time(tmp_path, 
     def stands_in(code):
         monkeypatch.setattr(
             subprocess_training,
-            "command_line",
+            "module_command",
             lambda module, file, processes: [sys.executable, "-c", code, file],
         )
 

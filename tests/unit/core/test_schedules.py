@@ -1,4 +1,4 @@
-"""Schedules: the thesis's formulas and table, the field's own schedules, their diagnosis and their cures."""
+"""Schedules: the thesis's formulas and table, standard schedules, their diagnosis and rescaling."""
 
 import math
 
@@ -202,7 +202,7 @@ def test_the_diagnosis_says_how_much_of_the_image_is_left(name, timesteps, level
     assert diagnosis.level == level
     assert diagnosis.ok == (level == "good")
     assert diagnosis.text.startswith(f"{level}: ")
-    assert f"{left} of the picture's amplitude" in diagnosis.text
+    assert f"{left} of the image's amplitude" in diagnosis.text
     assert ("zero_terminal_snr" in diagnosis.text) == (level != "good")
 
 

@@ -1,4 +1,4 @@
-"""The facts of the selected run: which pictures are shown, and whether its schedule reaches noise."""
+"""Details of the selected run: the epoch whose images are shown, and whether its schedule ends in noise."""
 
 import math
 from dataclasses import dataclass
@@ -8,25 +8,26 @@ from textual.content import Content
 from textual.widget import Widget
 
 from core.schedules import Diagnosis, Schedule
-from tui.state.formatting import LEVEL_MARKS, decibels, problem, schedule_of, settings_line
+from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
 
-NARROW: Final = 44
+NARROW_WIDTH: Final = 44
+"""Below this width the details are a column of short lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetails:
-    """What is said of one run.
+    """Content of a `DetailsPanel`.
 
     Args:
-        run: the run; None says nothing.
-        label: what it is called.
+        run: the run; None leaves the panel empty.
+        label: its name in the list.
         marker: its number.
         color: of its series.
-        epochs: of which there are pictures, ascending.
-        shown: the epoch of the run's pictures on show; None where there are none.
-        at: the epoch that all runs are asked for; a run that ended before it shows its last.
-        following: whether the latest pictures are shown as they come.
+        epochs: those with images, ascending.
+        shown_epoch: the epoch whose images of this run are shown; None where there are none.
+        requested_epoch: the epoch shown for all runs; a run that ended before it shows its last one.
+        following: whether the latest images are shown as they come.
     """
 
     run: RunSnapshot | None = None
@@ -34,111 +35,110 @@ class RunDetails:
     marker: str = ""
     color: str = ""
     epochs: tuple[int, ...] = ()
-    shown: int | None = None
-    at: int | None = None
+    shown_epoch: int | None = None
+    requested_epoch: int | None = None
     following: bool = True
 
 
 class DetailsPanel(Widget, can_focus=False):
-    """Facts as lines, in a narrow column beside the pictures or in a broad one under the table."""
+    """Details as lines, in a narrow column beside the images or in a broad one under the table."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._facts = RunDetails()
+        self._details = RunDetails()
         self._key: tuple[object, ...] = ()
 
-    def show(self, facts: RunDetails) -> None:
-        """Show these facts; nothing is drawn again when they look the same."""
-        run = facts.run
+    def show(self, details: RunDetails) -> None:
+        """Show these details; redraw only if they look different."""
+        run = details.run
         of_run = (run.id, run.file.config, run.state, problem(run)) if run else ()
         key = (
             *of_run,
-            facts.label,
-            facts.marker,
-            facts.color,
-            facts.epochs,
-            facts.shown,
-            facts.at,
-            facts.following,
+            details.label,
+            details.marker,
+            details.color,
+            details.epochs,
+            details.shown_epoch,
+            details.requested_epoch,
+            details.following,
         )
         if key != self._key:
-            self._facts, self._key = facts, key
+            self._details, self._key = details, key
             self.refresh()
 
     def render(self) -> Content:
-        facts, (width, height) = self._facts, self.size
-        if facts.run is None or not width or not height:
+        details, (width, height) = self._details, self.size
+        if details.run is None or not width or not height:
             return Content("")
-        lines = narrow_lines(facts, width) if width < NARROW else broad_lines(facts, width, height)
+        lines = narrow_lines(details, width) if width < NARROW_WIDTH else broad_lines(details, width, height)
         return Content("\n").join(lines[:height])
 
 
-def narrow_lines(facts: RunDetails, width: int) -> list[Content]:
-    """The facts for a column of a dozen cells or more."""
-    run = facts.run
+def narrow_lines(details: RunDetails, width: int) -> list[Content]:
+    """Return the details for a column of a dozen cells or more."""
+    run = details.run
     if run is None:
         return []
     width -= 1
-    lines = [_name(facts).truncate(width, ellipsis=True), Content("")]
-    if facts.shown is not None:
+    lines = [_title(details).truncate(width, ellipsis=True), Content("")]
+    if details.shown_epoch is not None:
         lines += [
-            Content.assemble(("epoch ", "$text-muted"), str(facts.shown)),
-            slider(facts, min(width, 20)),
-            Content.styled("latest" if facts.following else "held, end:go", "$text-muted"),
+            Content.assemble(("epoch ", "$text-muted"), str(details.shown_epoch)),
+            slider(details, min(width, 20)),
+            Content.styled("latest" if details.following else "held, end:go", "$text-muted"),
             Content(""),
         ]
     else:
-        lines += [Content.styled("no picture", "$text-muted"), Content("")]
-    wrong = problem(run)
-    if wrong:
-        return [*lines, *_wrapped(Content.styled(wrong, "$text-error"), width)]
-    schedule = schedule_of(run.file.config.schedule)
+        lines += [Content.styled("no image", "$text-muted"), Content("")]
+    if error := problem(run):
+        return [*lines, *_wrapped(Content.styled(error, "$text-error"), width)]
+    schedule = build_schedule(run.file.config.schedule)
     if schedule is None:
         return lines
     lines += [
-        _pair("abar_T", _short(schedule.terminal_alpha_bar), width),
-        _pair("SNR_T", decibels(schedule.terminal_snr), width),
-        _pair("L_T", _short(schedule.prior_bits_per_dim()), width),
+        _name_value("abar_T", _compact_number(schedule.terminal_alpha_bar), width),
+        _name_value("SNR_T", decibels_text(schedule.terminal_snr), width),
+        _name_value("L_T", _compact_number(schedule.prior_bits_per_dim()), width),
         Content(""),
     ]
-    return [*lines, *_wrapped(_told_briefly(schedule), width)]
+    return [*lines, *_wrapped(_brief_diagnosis_content(schedule), width)]
 
 
-def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
-    """The facts for a strip some lines high; blank lines between them where there is room."""
-    run = facts.run
+def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
+    """Return the details for a strip of `height` lines, with blank lines between them where there is room."""
+    run = details.run
     if run is None:
         return []
     config = run.file.config
     indent = Content("   ")
     inner = width - 4
-    name = Content.assemble(_name(facts), "  ", (settings_line(config), "$text-muted"))
+    name = Content.assemble(_title(details), "  ", (settings_line(config), "$text-muted"))
     lines = [[name.truncate(inner, ellipsis=True)]]
-    if facts.shown is not None:
-        tail = "follows the latest" if facts.following else "held; end follows again"
-        bar = slider(facts, min(28, inner - 22))
-        told = Content.assemble(("pictures  ", "$text-muted"), f"epoch {facts.shown:<5} ", bar)
-        if told.cell_length + 2 + len(tail) <= inner:
-            told = Content.assemble(told, "  ", (tail, "$text-muted"))
-        lines.append([told])
-    schedule = schedule_of(config.schedule)
-    wrong = problem(run)
+    if details.shown_epoch is not None:
+        tail = "follows the latest" if details.following else "held; end follows again"
+        bar = slider(details, min(28, inner - 22))
+        line = Content.assemble(("images  ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
+        if line.cell_length + 2 + len(tail) <= inner:
+            line = Content.assemble(line, "  ", (tail, "$text-muted"))
+        lines.append([line])
+    schedule = build_schedule(config.schedule)
+    error = problem(run)
     if schedule is not None:
         parts = []
         for label, value in (
-            ("abar_T", _short(schedule.terminal_alpha_bar)),
-            ("SNR_T", decibels(schedule.terminal_snr)),
-            ("L_T", f"{_short(schedule.prior_bits_per_dim())} bits/dim"),
+            ("abar_T", _compact_number(schedule.terminal_alpha_bar)),
+            ("SNR_T", decibels_text(schedule.terminal_snr)),
+            ("L_T", f"{_compact_number(schedule.prior_bits_per_dim())} bits/dim"),
         ):
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))
         lines.append([Content("   ").join(parts).truncate(inner, ellipsis=True)])
-    if wrong:
-        lines.insert(1, _wrapped(Content.styled(f"✖ {wrong}", "$text-error"), inner)[:2])
+    if error:
+        lines.insert(1, _wrapped(Content.styled(f"✖ {error}", "$text-error"), inner)[:2])
     elif schedule is not None:
         diagnosis = schedule.diagnosis()
-        block = _wrapped(_told(diagnosis), inner)
+        block = _wrapped(_diagnosis_content(diagnosis), inner)
         if sum(map(len, lines)) + len(block) > height:
-            block = [_told_briefly(schedule, f"{diagnosis.level}: ")]
+            block = [_brief_diagnosis_content(schedule, f"{diagnosis.level}: ")]
         lines.append(block)
     spare = height - sum(map(len, lines))
     flat: list[Content] = []
@@ -150,50 +150,50 @@ def broad_lines(facts: RunDetails, width: int, height: int) -> list[Content]:
     return flat
 
 
-def slider(facts: RunDetails, width: int) -> Content:
-    """Where among the epochs with pictures the shown one is; its ends are the keys that move it."""
+def slider(details: RunDetails, width: int) -> Content:
+    """Draw the position of the requested epoch among those with images; the ends are the keys that move it."""
     inner = max(1, width - 2)
-    count = len(facts.epochs)
-    place = facts.epochs.index(facts.at) if facts.at in facts.epochs else count - 1
-    at = round(place * (inner - 1) / (count - 1)) if count > 1 else inner - 1
+    epochs, count = details.epochs, len(details.epochs)
+    index = epochs.index(details.requested_epoch) if details.requested_epoch in epochs else count - 1
+    at = round(index * (inner - 1) / (count - 1)) if count > 1 else inner - 1
     return Content.assemble(
         ("[", "bold $text-primary"),
         ("━" * at, "$text-muted"),
-        ("●", facts.color),
+        ("●", details.color),
         ("─" * (inner - 1 - at), "$text-disabled"),
         ("]", "bold $text-primary"),
     )
 
 
 def brief_diagnosis(schedule: Schedule) -> str:
-    """The diagnosis in a few words, where there is little room."""
+    """Return the diagnosis in a few words, for narrow panels."""
     left = 100.0 * math.sqrt(schedule.terminal_alpha_bar)
     if schedule.diagnosis().ok:
         return "ends in noise"
-    return f"{left:.2g}% of the picture left at T"
+    return f"{left:.2g}% of the image left at T"
 
 
-def _told(diagnosis: Diagnosis) -> Content:
+def _diagnosis_content(diagnosis: Diagnosis) -> Content:
     mark, tone = LEVEL_MARKS[diagnosis.level]
     level, separator, rest = diagnosis.text.partition(":")
     return Content.assemble((f"{mark} {level}{separator}", tone), (rest, "$text-muted"))
 
 
-def _told_briefly(schedule: Schedule, level: str = "") -> Content:
+def _brief_diagnosis_content(schedule: Schedule, level: str = "") -> Content:
     mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
     return Content.assemble((f"{mark} {level}", tone), (brief_diagnosis(schedule), "$text-muted"))
 
 
-def _name(facts: RunDetails) -> Content:
-    return Content.styled(f"{facts.marker} {facts.label}", f"bold {facts.color}")
+def _title(details: RunDetails) -> Content:
+    return Content.styled(f"{details.marker} {details.label}", f"bold {details.color}")
 
 
-def _pair(name: str, value: str, width: int) -> Content:
+def _name_value(name: str, value: str, width: int) -> Content:
     space = " " * max(1, min(width, 20) - len(name) - len(value))
     return Content.assemble((name, "$text-muted"), space, value)
 
 
-def _short(value: float) -> str:
+def _compact_number(value: float) -> str:
     return "0" if value == 0 else f"{value:.2g}" if value >= 1e-3 else f"{value:.0e}"
 
 

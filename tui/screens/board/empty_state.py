@@ -1,4 +1,4 @@
-"""What a folder without runs says: that it is empty, and what to press."""
+"""Welcome shown while the runs folder is empty, with keys to begin with."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,25 +9,25 @@ from textual.widgets import Static
 
 from core.files.sanitize import sanitize
 
-CHOICES: Final = {
-    "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 pictures of triangles",
+SUGGESTIONS: Final = {
+    "run.start": "train five small diffusion models, one for each noise schedule, on 10,000 images of triangles",
     "tour.go": "take a tour of two minutes",
-    "board.schedules": "see what noise schedules do to pictures",
+    "board.schedules": "see what noise schedules do to images",
     "board.datasets": "look at the datasets",
     "run.new": "set up a run of your own",
     "app.settings": "choose colours, sizes and keys",
     "app.help": "list all keys",
 }
-"""By command, the best first."""
-KEY: Final = 5
-WIDTH: Final = 56
+"""By command id, the most useful first."""
+KEY_WIDTH: Final = 5
+TEXT_WIDTH: Final = 56
 
 
 class EmptyState(Static):
-    """Welcomes whoever comes first."""
+    """Welcome text for a new user."""
 
     def show(self, keys: Mapping[str, Sequence[str]], root: Path) -> None:
-        """Say what to press.
+        """Show the text.
 
         Args:
             keys: by command id, as they are bound now.
@@ -37,12 +37,12 @@ class EmptyState(Static):
 
 
 def empty_state_text(keys: Mapping[str, Sequence[str]], root: Path) -> Content:
-    """The welcome; commands without a key are left out."""
+    """Return the welcome text; commands without a key are left out."""
     parts = [Content.styled("Welcome. No runs here yet.", "bold $text-primary"), Content("")]
-    for name, text in CHOICES.items():
+    for name, text in SUGGESTIONS.items():
         if name in keys:
-            first, *rest = Content(text).wrap(WIDTH - KEY)
-            parts.append(Content.assemble((f"{keys[name][0]:{KEY}}", "bold $text-primary"), first))
-            parts += [Content(" " * KEY) + one for one in rest]
-    said = f"Runs live in {sanitize(str(root))} and go on training when you leave."
-    return Content("\n").join([*parts, Content(""), Content.styled(said, "$text-muted")])
+            first, *rest = Content(text).wrap(TEXT_WIDTH - KEY_WIDTH)
+            parts.append(Content.assemble((f"{keys[name][0]:{KEY_WIDTH}}", "bold $text-primary"), first))
+            parts += [Content(" " * KEY_WIDTH) + line for line in rest]
+    note = f"Runs live in {sanitize(str(root))} and go on training when you leave."
+    return Content("\n").join([*parts, Content(""), Content.styled(note, "$text-muted")])

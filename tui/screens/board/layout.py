@@ -1,4 +1,4 @@
-"""Where the parts of the board go at each size of the terminal: plain arithmetic, without a widget."""
+"""Layout of the board's parts at each size of the terminal, as arithmetic without widgets."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 MIN_WIDTH: Final = 60
 MIN_HEIGHT: Final = 15
 
-NARROW: Final = 100
-"""Below this width the pictures are of the selected run alone."""
-SIDE_BY_SIDE: Final = 140
-"""From this width on, table and chart stand side by side."""
+NARROW_WIDTH: Final = 100
+"""Below this width the wall shows images of the selected run alone."""
+SIDE_BY_SIDE_WIDTH: Final = 140
+"""From this width on, table and chart are side by side."""
 TABLE_WIDTH: Final = 78
-"""Columns that the table needs beside a chart or a wall."""
-MIN_CHART: Final = 6
-INFO_WIDTH: Final = 30
-MIN_INFO: Final = 13
-INFO_LINES: Final = 4
+"""Cells that the table needs beside a chart or a wall."""
+MIN_CHART_HEIGHT: Final = 6
+DETAILS_WIDTH: Final = 30
+MIN_DETAILS_WIDTH: Final = 13
+DETAILS_LINES: Final = 4
 GAP: Final = 1
-PANEL_HEIGHT: Final = 40
-"""Rows from which on a wide terminal shows how busy the machine is without being asked."""
-MIN_TABLE: Final = 3
+SYSTEM_HEIGHT: Final = 40
+"""From this height on, a wide terminal shows the system load by default."""
+MIN_TABLE_HEIGHT: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +39,20 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where each part goes; None is a part for which there is no room.
+    """Areas of the parts; None where a part does not fit.
 
-    `selected_only` says that the wall shows pictures of the selected run, not of all; `per_run` how many
-    columns of tiles each run has, and `titles` whether they have titles.
+    Attributes:
+        table: the table of runs.
+        details: the details of the selected run.
+        chart: the loss curves.
+        wall: the sample images.
+        selected_only: whether the wall shows images of the selected run only.
+        per_run: columns of tiles for each run.
+        titles: whether these columns have titles.
     """
 
     table: Area | None
-    info: Area | None = None
+    details: Area | None = None
     chart: Area | None = None
     wall: Area | None = None
     selected_only: bool = False
@@ -55,45 +61,45 @@ class Layout:
 
 
 def plan_layout(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1) -> Layout:
-    """Place the parts in `width` x `height` cells.
+    """Lay out the parts in `width` x `height` cells.
 
     Args:
         width: columns.
         height: rows between the header and the key bar.
-        runs: how many runs are shown, at least 1.
-        tile: how large one picture is.
-        zoom: how many times as large pictures are wanted; then nothing else is shown but, with room, the table.
+        runs: number of runs listed, at least 1.
+        tile: size of one image.
+        zoom: factor by which images are enlarged; above 1 only they and, with room, the table are shown.
     """
     if zoom > 1 and width >= zoom * tile.width:
         return _zoomed(width, height, runs, Tile(zoom * tile.width, zoom * tile.height))
-    if width < NARROW:
+    if width < NARROW_WIDTH:
         return _narrow(width, height, runs, tile)
     shown = max(1, min(runs, width // MIN_TILE))
     wall_width = shown * (tile.width + GAP) - GAP
-    left_height = runs + 1 + 1 + INFO_LINES + 1 + MIN_CHART
+    left_height = runs + 1 + 1 + DETAILS_LINES + 1 + MIN_CHART_HEIGHT
     if width - wall_width - 2 >= TABLE_WIDTH and height >= max(left_height, tile.height + 1):
         return _columns(width, height, runs, wall_width, shown, tile)
-    return (_split if width >= SIDE_BY_SIDE else _stacked)(width, height, runs, shown, tile)
+    return (_split if width >= SIDE_BY_SIDE_WIDTH else _stacked)(width, height, runs, shown, tile)
 
 
 def _columns(width: int, height: int, runs: int, wall_width: int, shown: int, tile: Tile) -> Layout:
-    """Very wide: table, facts and chart one below the other on the left, the wall on the right."""
+    """Very wide: table, details and chart one below the other on the left, the wall on the right."""
     per_run = max(1, (width - 2 - TABLE_WIDTH + GAP) // (shown * (tile.width + GAP)))
     wall_width = shown * per_run * (tile.width + GAP) - GAP
     left = width - wall_width - 2
     table = Area(0, 0, left, runs + 1)
-    info = Area(0, runs + 2, left, INFO_LINES)
-    top = info.y + info.height + 1
+    details = Area(0, runs + 2, left, DETAILS_LINES)
+    top = details.y + details.height + 1
     chart = Area(0, top, left, height - top)
     wall = Area(left + 2, 0, wall_width, 1 + (height - 1) // tile.height * tile.height)
-    return Layout(table, info, chart, wall, per_run=per_run)
+    return Layout(table, details, chart, wall, per_run=per_run)
 
 
 def _zoomed(width: int, height: int, runs: int, tile: Tile) -> Layout:
-    """The wall alone, below as much of the table as leaves whole pictures."""
+    """The wall, below as much of the table as leaves room for whole images."""
     shown = max(1, min(runs, width // tile.width))
     per_run = max(1, (width + GAP) // (shown * (tile.width + GAP)))
-    rows = (height - MIN_TABLE - 1) // tile.height
+    rows = (height - MIN_TABLE_HEIGHT - 1) // tile.height
     if rows < 1:
         return Layout(None, wall=Area(0, 0, width, height), selected_only=shown == 1, per_run=per_run)
     top = min(runs + 1, height - 1 - rows * tile.height)
@@ -102,39 +108,39 @@ def _zoomed(width: int, height: int, runs: int, tile: Tile) -> Layout:
 
 
 def _split(width: int, height: int, runs: int, shown: int, tile: Tile) -> Layout:
-    """Wide: table and facts beside the chart, below them as many rows of pictures as fit."""
+    """Wide: table and details beside the chart, below them as many rows of images as fit."""
     table_rows = min(runs + 1, max(6, height // 3))
-    wall, per_run = _wall(width, height, shown, tile, table_rows + 1 + INFO_LINES, table_rows + 1)
+    wall, per_run = _wall_area(width, height, shown, tile, table_rows + 1 + DETAILS_LINES, table_rows + 1)
     top = wall.y if wall else height
     left = max(TABLE_WIDTH, width // 2)
     spare = top - table_rows
-    info = Area(0, table_rows + 1, left, spare - 2 if wall else spare - 1) if spare > 4 else None
+    details = Area(0, table_rows + 1, left, spare - 2 if wall else spare - 1) if spare > 4 else None
     chart = Area(left + 1, 0, width - left - 1, top - (1 if wall else 0))
     table = Area(0, 0, left, table_rows)
-    return Layout(table, info, chart if chart.height >= MIN_CHART else None, wall, per_run=per_run)
+    return Layout(table, details, chart if chart.height >= MIN_CHART_HEIGHT else None, wall, per_run=per_run)
 
 
 def _stacked(width: int, height: int, runs: int, shown: int, tile: Tile) -> Layout:
-    """Middling: the table, below it chart and facts, below them the wall."""
+    """Medium: the table, below it chart and details, below them the wall."""
     table_rows = min(runs + 1, max(6, height // 3))
-    wall, per_run = _wall(width, height, shown, tile, table_rows + MIN_CHART + 2, table_rows)
+    wall, per_run = _wall_area(width, height, shown, tile, table_rows + MIN_CHART_HEIGHT + 2, table_rows)
     middle = (wall.y if wall else height) - table_rows
     result = Layout(Area(0, 0, width, table_rows), wall=wall, per_run=per_run)
-    if middle >= MIN_CHART + 1:
-        chart = Area(0, table_rows + 1, width - INFO_WIDTH - 2, middle - 1)
-        info = Area(width - INFO_WIDTH, table_rows + 1, INFO_WIDTH, middle - 1)
-        return replace(result, chart=chart, info=info)
-    return replace(result, info=Area(0, table_rows + 1, width, middle - 2)) if middle >= 3 else result
+    if middle >= MIN_CHART_HEIGHT + 1:
+        chart = Area(0, table_rows + 1, width - DETAILS_WIDTH - 2, middle - 1)
+        details = Area(width - DETAILS_WIDTH, table_rows + 1, DETAILS_WIDTH, middle - 1)
+        return replace(result, chart=chart, details=details)
+    return replace(result, details=Area(0, table_rows + 1, width, middle - 2)) if middle >= 3 else result
 
 
-def _wall(
+def _wall_area(
     width: int, height: int, shown: int, tile: Tile, above: int, at_least: int
 ) -> tuple[Area | None, int]:
-    """The wall at the foot of the board, and the columns of tiles that each run has.
+    """Return the wall at the foot of the board, and the number of columns of tiles for each run.
 
     Args:
-        above: rows to leave above it if a picture at full width then still fits,
-        at_least: and if not.
+        above: lines to leave above the wall if an image at full width then still fits.
+        at_least: lines to leave above the wall otherwise.
     """
     room = width // shown
     across = tile.within(room, height)
@@ -156,45 +162,47 @@ def _wall(
 
 
 def _narrow(width: int, height: int, runs: int, tile: Tile) -> Layout:
-    """Narrow: the table, the chart where there is room, some pictures of the selected run and its facts."""
+    """Narrow: the table, the chart where it fits, some images of the selected run and its details."""
     table_rows = min(runs + 1, max(6, height - tile.height))
     rest = height - table_rows
-    across = tile.within(min(width - MIN_INFO - 2, max(FULL_TILE, width // 2 - MIN_INFO)), rest)
+    across = tile.within(
+        min(width - MIN_DETAILS_WIDTH - 2, max(FULL_TILE, width // 2 - MIN_DETAILS_WIDTH)), rest
+    )
     if not across:
         return _without_images(width, height, table_rows)
     lines = tile.lines(across)
-    tiles = max(1, (width - MIN_INFO - 2 + GAP) // (across + GAP))
+    tiles = max(1, (width - MIN_DETAILS_WIDTH - 2 + GAP) // (across + GAP))
     wall_width = tiles * (across + GAP) - GAP
-    rows = max(1, (rest - MIN_CHART - 1) // lines)
+    rows = max(1, (rest - MIN_CHART_HEIGHT - 1) // lines)
     top = height - rows * lines
     middle = top - table_rows
     wall = Area(0, top, wall_width, rows * lines)
-    info = Area(wall_width + 2, top, width - wall_width - 2, rows * lines)
-    blank = 1 if middle > MIN_CHART else 0
-    chart = Area(0, table_rows + blank, width, middle - blank) if middle >= MIN_CHART else None
+    details = Area(wall_width + 2, top, width - wall_width - 2, rows * lines)
+    blank = 1 if middle > MIN_CHART_HEIGHT else 0
+    chart = Area(0, table_rows + blank, width, middle - blank) if middle >= MIN_CHART_HEIGHT else None
     table = Area(0, 0, width, table_rows)
-    return Layout(table, info, chart, wall, selected_only=True, per_run=tiles, titles=False)
+    return Layout(table, details, chart, wall, selected_only=True, per_run=tiles, titles=False)
 
 
 def _without_images(width: int, height: int, table_rows: int) -> Layout:
-    """Too low for a picture: the table, and the chart or the facts in what is left."""
+    """Too low for an image: the table, and the chart or the details in the rest."""
     rest = height - table_rows - 1
     result = Layout(Area(0, 0, width, table_rows), selected_only=True)
     below = Area(0, table_rows + 1, width, rest)
-    if rest >= MIN_CHART + 3:
+    if rest >= MIN_CHART_HEIGHT + 3:
         return replace(
-            result, info=replace(below, height=2), chart=replace(below, y=below.y + 3, height=rest - 3)
+            result, details=replace(below, height=2), chart=replace(below, y=below.y + 3, height=rest - 3)
         )
-    return replace(result, info=below) if rest >= 1 else result
+    return replace(result, details=below) if rest >= 1 else result
 
 
-def shows_system(width: int, height: int) -> bool:
-    """Whether a terminal of this size has room to say how busy the machine is."""
-    return width >= SIDE_BY_SIDE and height >= PANEL_HEIGHT
+def has_room_for_system(width: int, height: int) -> bool:
+    """Return whether a terminal of this size shows the system load by default."""
+    return width >= SIDE_BY_SIDE_WIDTH and height >= SYSTEM_HEIGHT
 
 
 def place_widget(widget: "Widget", area: Area | None) -> None:
-    """Put a widget into its area, or take it off the screen."""
+    """Move a widget to its area, or hide it where there is none."""
     if area is None:
         widget.display = False
         return

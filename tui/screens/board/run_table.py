@@ -1,4 +1,4 @@
-"""The table of runs: one line a run, drawn from cached strips."""
+"""Table of runs, one line for each, drawn from cached strips."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from textual.strip import Strip
 from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.formatting import (
-    GLYPHS,
     NOTHING,
+    STATE_GLYPHS,
     approx_duration,
-    created,
+    created_at,
     heldout_loss,
     number,
     problem,
@@ -38,7 +38,15 @@ PROBLEM_WORDS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """One line: a run, what it is called here, its place among the runs shown, and whether it is marked."""
+    """One line of the table.
+
+    Attributes:
+        run: the run.
+        label: its name in this list.
+        index: by age among the listed runs: its color and number.
+        marked: whether it is marked for comparison.
+        hint: shown beside the trend while the run waits or starts.
+    """
 
     run: RunSnapshot
     label: str
@@ -49,17 +57,16 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class RowList:
-    """The rows of a table, each made when it comes into sight.
+    """Rows of a table, each made when it becomes visible.
 
     Args:
-        count: how many there are.
-        row: makes the one at an index.
+        count: number of rows.
+        row: makes the row at an index.
         label_width: cells of the longest label.
-        groups: whether they are of several groups.
-        judged: whether any of them has been judged.
-        empty: what to say where there is none.
-        total: how many there are without a filter.
-        key: changes when rows change places.
+        groups: whether the runs are of several groups.
+        evaluated: whether any of the runs has been evaluated.
+        empty: text shown where there are no rows.
+        total: number of rows without a filter.
     """
 
     count: int = 0
@@ -69,12 +76,11 @@ class RowList:
     evaluated: bool = False
     empty: str = ""
     total: int = 0
-    key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of text; the trend takes what is left."""
+    """Column of text."""
 
     name: str
     heading: str
@@ -85,20 +91,20 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What fits in a width."""
+    """Columns that fit in a width, and the cells left for the trend."""
 
     fixed: tuple[Column, ...]
     trend: int
 
 
 def choose_columns(width: int, label_width: int, *, groups: bool, evaluated: bool = False) -> Columns:
-    """The columns that a table `width` cells wide has room for, the most telling first.
+    """Return the columns that fit in `width` cells, chosen by importance.
 
     Args:
         width: cells.
-        label_width: of the longest label.
-        groups: whether runs of several groups are shown, which then say since when they have been there.
-        judged: whether any run has a pass rate to show.
+        label_width: cells of the longest label.
+        groups: whether the runs are of several groups; a column then shows when each was queued.
+        evaluated: whether any run has a pass rate.
     """
     label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
     chosen = [
@@ -118,16 +124,16 @@ def choose_columns(width: int, label_width: int, *, groups: bool, evaluated: boo
     for wanted in optional:
         if wanted is None:
             continue
-        place, column = wanted
-        roomy = 24 if column.name in ("speed", "left") else MIN_TREND
-        if used + column.gap + column.width + 4 + roomy <= width:
-            chosen.insert(place if place == 1 else len(chosen), column)
+        index, column = wanted
+        trend = 24 if column.name in ("speed", "left") else MIN_TREND
+        if used + column.gap + column.width + 4 + trend <= width:
+            chosen.insert(index if index == 1 else len(chosen), column)
             used += column.gap + column.width
     return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
 
 
 class RunTable(StripWidget, can_focus=False):
-    """Rows of runs under a heading, one of them selected."""
+    """Rows under a heading, one of them selected."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -135,7 +141,7 @@ class RunTable(StripWidget, can_focus=False):
         "table--cursor",
         "table--quiet",
         "table--mark",
-        "table--trouble",
+        "table--problem",
         "table--live",
         "table--waiting",
         "table--halted",
@@ -143,7 +149,7 @@ class RunTable(StripWidget, can_focus=False):
     }
 
     class Selected(Message):
-        """A run was clicked, twice if `opened`, or the wheel came to it."""
+        """A run was selected by a click or the wheel, or `opened` by a double click."""
 
         def __init__(self, run_id: str, *, opened: bool) -> None:
             super().__init__()
@@ -156,22 +162,22 @@ class RunTable(StripWidget, can_focus=False):
         self._cursor = 0
         self._top = 0
         self._columns = Columns((), 0)
-        self._shown: dict[int, RunRow] = {}
+        self._visible_rows: dict[int, RunRow] = {}
         self._strips: dict[int, Strip] = {}
 
     def show(self, rows: RowList, cursor: int) -> None:
-        """Show these rows with one of them selected; only lines in sight are made, only those that differ drawn.
+        """Show these rows with one of them selected; make visible lines only, and draw only those that differ.
 
         Args:
             rows: from top to bottom.
-            cursor: index of the selected one.
+            cursor: index of the selected row.
         """
         before, old_cursor, old_top, old_columns = self._list, self._cursor, self._top, self._columns
-        old_rows = self._shown
+        old_rows = self._visible_rows
         self._list, self._cursor = rows, cursor
-        self._plan()
+        self._fit()
         last = min(rows.count, self._top + max(0, self.size.height - 1))
-        self._shown = {index: rows.row(index) for index in range(self._top, last)}
+        self._visible_rows = {index: rows.row(index) for index in range(self._top, last)}
         if (before.count, before.total, old_top, old_columns) != (
             *(rows.count, rows.total, self._top, self._columns),
         ):
@@ -179,19 +185,24 @@ class RunTable(StripWidget, can_focus=False):
             return
         if old_cursor != cursor and self._hidden:
             self.refresh(Region(0, 0, self.size.width, 1))
-        for index, new in self._shown.items():
+        for index, new in self._visible_rows.items():
             old = old_rows.get(index)
             moved = old_cursor != cursor and index in (old_cursor, cursor)
-            if moved or old is None or old.run.version != new.run.version or _style(old) != _style(new):
+            if (
+                moved
+                or old is None
+                or old.run.version != new.run.version
+                or _appearance(old) != _appearance(new)
+            ):
                 self._strips.pop(index, None)
                 self.refresh(Region(0, index - self._top + 1, self.size.width, 1))
 
     @property
     def _hidden(self) -> bool:
-        """Whether there are more rows than there is room for."""
+        """Whether some rows do not fit."""
         return self._list.count > max(1, self.size.height - 1)
 
-    def _plan(self) -> None:
+    def _fit(self) -> None:
         rows = self._list
         self._columns = choose_columns(
             self.size.width, rows.label_width, groups=rows.groups, evaluated=rows.evaluated
@@ -234,9 +245,9 @@ class RunTable(StripWidget, can_focus=False):
             return self._heading().adjust_cell_length(width, base)
         index = self._top + y - 1
         if not self._list.count and y == 2:
-            said = set_cell_size(" " * GUTTER + self._list.empty, width)
-            return Strip([Segment(said, self.get_component_rich_style("table--heading"))], width)
-        if index not in self._shown:
+            text = set_cell_size(" " * GUTTER + self._list.empty, width)
+            return Strip([Segment(text, self.get_component_rich_style("table--heading"))], width)
+        if index not in self._visible_rows:
             return Strip.blank(width, base)
         strip = self._strips.get(index)
         if strip is None:
@@ -255,43 +266,43 @@ class RunTable(StripWidget, can_focus=False):
         return Strip([Segment(text, style)], cell_len(text))
 
     def _draw(self, index: int) -> Strip:
-        row, selected, width = self._shown[index], index == self._cursor, self.size.width
+        row, selected, width = self._visible_rows[index], index == self._cursor, self.size.width
         base = self.rich_style
         if selected:
             base += self.get_component_rich_style("table--cursor", partial=True)
-        quiet = base + self._part("quiet")
+        quiet = base + self._component_style("quiet")
         series = series_style(row.index, self.app.theme_variables)
         color = base + Style.parse(series.color)
-        jump = series.marker if row.index < 9 else " "
+        number_key = series.marker if row.index < 9 else " "
         segments = [
             Segment(">" if selected else " ", base + Style(bold=True)),
-            Segment(jump, color + Style(bold=True)),
-            Segment("✓" if row.marked else " ", base + self._part("mark")),
+            Segment(number_key, color + Style(bold=True)),
+            Segment("✓" if row.marked else " ", base + self._component_style("mark")),
         ]
         texts = self._texts(row)
-        state_style = base + self._part(_tone(row.run.state))
+        state_style = base + self._component_style(_state_component(row.run.state))
         for column in self._columns.fixed:
             text = texts[column.name]
             style = {"label": color + Style(bold=selected), "state": state_style}.get(column.name, base)
             segments.append(Segment(_cell(text, column), quiet if text == NOTHING else style))
         segments.append(Segment("   ", base))
-        segments.extend(self._history(row, color, quiet, base))
+        segments.extend(self._trend(row, color, quiet, base))
         return Strip(segments).adjust_cell_length(width, base).simplify()
 
-    def _history(self, row: RunRow, color: Style, quiet: Style, base: Style) -> list[Segment]:
-        """The loss so far, and beside it what went wrong or what is being waited for."""
+    def _trend(self, row: RunRow, color: Style, quiet: Style, base: Style) -> list[Segment]:
+        """Sparkline of the loss, and beside it the run's problem or hint."""
         room = self._columns.trend
         wrong = problem(row.run)
-        said = wrong or row.hint
+        note = wrong or row.hint
         line = loss_sparkline(
             row.run.losses, min(PROBLEM_TREND, max(0, room - PROBLEM_WORDS)) if wrong else room
         )
         segments = [Segment(line, color)]
         left = room - len(line)
-        if said and left > 6:
+        if note and left > 6:
             lead = "  " if line else ""
-            text = _shortened(said, left - len(lead))
-            segments.append(Segment(lead + text, base + self._part("trouble") if wrong else quiet))
+            text = _shortened(note, left - len(lead))
+            segments.append(Segment(lead + text, base + self._component_style("problem") if wrong else quiet))
         return segments
 
     def _texts(self, row: RunRow) -> dict[str, str]:
@@ -302,32 +313,32 @@ class RunTable(StripWidget, can_focus=False):
         left = seconds_left([run]) if run.state is State.RUNNING else None
         return {
             "label": row.label,
-            "state": f"{GLYPHS[run.state]} {run.state}",
+            "state": f"{STATE_GLYPHS[run.state]} {run.state}",
             "epoch": f"{status.epoch}/{status.epochs or run.file.config.train.epochs}",
             "loss": number(loss),
             "passed": f"{run.pass_rate:.1%}" if run.pass_rate is not None else NOTHING,
             "heldout": number(heldout_loss(run)),
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
             "left": approx_duration(left) if left is not None else NOTHING,
-            "started": created(run).astimezone().strftime("%b %d %H:%M"),
+            "started": created_at(run).astimezone().strftime("%b %d %H:%M"),
         }
 
-    def _part(self, name: str) -> Style:
+    def _component_style(self, name: str) -> Style:
         return self.get_component_rich_style(f"table--{name}", partial=True)
 
 
-def _style(row: RunRow) -> tuple[object, ...]:
+def _appearance(row: RunRow) -> tuple[object, ...]:
     return row.run.id, row.label, row.index, row.marked, row.hint
 
 
-def _tone(state: State) -> str:
+def _state_component(state: State) -> str:
     if state.is_live:
         return "live"
     return {
         State.QUEUED: "waiting",
         State.STOPPED: "halted",
         State.FINISHED: "done",
-    }.get(state, "trouble")
+    }.get(state, "problem")
 
 
 def _cell(text: str, column: Column) -> str:

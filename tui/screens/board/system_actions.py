@@ -1,4 +1,4 @@
-"""How busy the machine is, at the foot of a screen of runs: asked for only while it is seen."""
+"""System load at the foot of the board, read only while it is visible."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,76 +6,72 @@ from typing import Final
 
 from textual import work
 from textual.message import Message
+from textual.screen import Screen
 
-from tui.screens.board.layout import Area, place_widget, shows_system
-from tui.screens.board.list_actions import ListActions
+from tui.screens.board.layout import Area, has_room_for_system, place_widget
 from tui.screens.board.system_panel import SystemPanel
-from tui.state.run_controller import RunController
 from tui.state.selection import RunSelection
-from tui.state.system_load import SystemLoad, SystemLoadReader
+from tui.state.system_load import SystemLoad
 
 SYSTEM_INTERVAL: Final = 2.0
 
 
-class SystemActions(ListActions):
-    """A list of runs with a `SystemPanel` that is shown where there is room, or when a person wants it.
+class SystemActionsMixin(Screen[None]):
+    """Screen with a `SystemPanel`, shown where the screen is large enough or where the user asks for it.
 
-    Args:
-        control: of the runs folder.
-        choice: which runs are shown.
-        machine: says how busy the machine is; slow, and so called in a thread.
+    Attributes:
+        selection: names the runs in the panel.
+        read_load: reads the load; slow, so it is called in a thread.
     """
 
-    class MachineChanged(Message):
-        """There is something else to say of the machine, or it is shown or hidden."""
+    class SystemChanged(Message, namespace="board"):
+        """The load has changed, or the panel was shown or hidden."""
 
-    def __init__(
-        self, control: RunController, choice: RunSelection, machine: Callable[[], SystemLoad] | None = None
-    ) -> None:
-        super().__init__(control, choice)
-        self._look_at_machine = machine or SystemLoadReader().read
-        self._machine_wanted: bool | None = None
-        self._panel_kept = (0, 0, 0)
+    selection: RunSelection
+    read_load: Callable[[], SystemLoad]
+    _system_wanted: bool | None = None
+    _kept_lines = (0, 0, 0)
+    """Width and number of pending runs for which the panel had so many lines last."""
 
     def on_mount(self) -> None:
-        self.set_interval(SYSTEM_INTERVAL, self._read_machine)
+        self.set_interval(SYSTEM_INTERVAL, self._refresh_system)
 
     def action_system(self) -> None:
-        self._machine_wanted = not self._machine_shown
-        self.post_message(self.MachineChanged())
+        self._system_wanted = not self._system_shown
+        self.post_message(self.SystemChanged())
 
-    def _update_machine(self, width: int, height: int) -> int:
-        """Show or hide how busy the machine is; the lines that this takes."""
+    def _update_system(self, width: int, height: int) -> int:
+        """Show or hide the panel; return the lines that it needs."""
         panel = self.query_one(SystemPanel)
-        if not self._machine_shown:
+        if not self._system_shown:
             panel.display = False
             return 0
         if panel.load is None:
-            self._read_machine()
-        run_list = self.choice.run_list
-        pending = self.choice.snapshot.pending if self.choice.snapshot is not None else ()
-        lines = panel.lines_at(width, pending, run_list.names)
-        # It never gives a line back while the same number of runs goes on, so that nothing hops about.
-        if self._panel_kept[:2] == (width, len(pending)):
-            lines = max(lines, self._panel_kept[2])
-        self._panel_kept = (width, len(pending), lines)
+            self._refresh_system()
+        snapshot = self.selection.snapshot
+        pending = snapshot.pending if snapshot is not None else ()
+        lines = panel.update_lines(width, pending, self.selection.run_list.names)
+        # The panel never shrinks while the same number of runs is pending, so the parts above keep their places.
+        if self._kept_lines[:2] == (width, len(pending)):
+            lines = max(lines, self._kept_lines[2])
+        self._kept_lines = (width, len(pending), lines)
         lines = min(lines, max(1, (height - 2) // 4))
         place_widget(panel, Area(0, height - 2 - lines, width, lines))
         return lines
 
     @property
-    def _machine_shown(self) -> bool:
-        if self._machine_wanted is None:
-            return shows_system(*self.size)
-        return self._machine_wanted
+    def _system_shown(self) -> bool:
+        if self._system_wanted is None:
+            return has_room_for_system(*self.size)
+        return self._system_wanted
 
-    @work(exclusive=True, group="machine")
-    async def _read_machine(self) -> None:
-        """Look how busy the machine is, away from the screen, while that is shown."""
-        if self.app.screen is self and self._machine_shown and not self.has_class("-small"):
+    @work(exclusive=True, group="system")
+    async def _refresh_system(self) -> None:
+        """Read the load in a thread, while the panel is visible."""
+        if self.app.screen is self and self._system_shown and not self.has_class("-small"):
             panel = self.query_one(SystemPanel)
-            load = await asyncio.to_thread(self._look_at_machine)
-            # Meanwhile the dashboard may have been left, and the panel with it.
+            load = await asyncio.to_thread(self.read_load)
+            # The dashboard may have been closed meanwhile, and the panel with it.
             if load != panel.load and panel.is_attached:
                 panel.load = load
-                self.post_message(self.MachineChanged())
+                self.post_message(self.SystemChanged())

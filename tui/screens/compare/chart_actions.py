@@ -1,29 +1,29 @@
-"""What is done to the curves of a comparison: axes, smoothing, pan, zoom, and the cursor that reads them."""
+"""Actions on the loss curves of a comparison: axes, smoothing, zoom, pan and cursor."""
 
 from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.textual_ext.background import BackgroundScreen
+from tui.screens.live import LiveScreen
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.x_axis import UNITS
 from tui.widgets.title_bar import say
 
 PAN: Final = 0.2
-"""The share of what is seen by which it moves."""
+"""Share of the visible span by which a pan moves it."""
 
 
-class ChartActions(BackgroundScreen):
-    """A screen with a `InteractiveLossChart`."""
+class ChartActionsMixin(LiveScreen[None]):
+    """Actions on an `InteractiveLossChart`."""
 
     @property
     def chart(self) -> InteractiveLossChart:
-        """The curves."""
+        """The loss curves."""
         return self.query_one(InteractiveLossChart)
 
-    def update(self) -> None:
-        """Say how the curves are shown now; a screen brings the rest of itself in line too."""
+    def _update_axes(self) -> None:
+        """Name units, scales, smoothing and kinds of losses above the chart."""
         dots = "   ╌╌ held-out" if self.chart.shown == "both" else ""
         say(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
 
@@ -36,7 +36,7 @@ class ChartActions(BackgroundScreen):
         self.action_reset_zoom()
 
     def action_unit(self) -> None:
-        """Go on to the next unit of the x axis; the whole of the curves is seen, and the cursor is gone."""
+        """Take the next unit of the x axis; this resets the zoom and hides the cursor."""
         chart = self.chart
         chart.unit = UNITS[(UNITS.index(chart.unit) + 1) % len(UNITS)]
         chart.hold(None)
@@ -51,10 +51,10 @@ class ChartActions(BackgroundScreen):
         self.update()
 
     def action_band(self) -> None:
-        """Set off the next run, after the last one none."""
+        """Highlight the next run, and none after the last one."""
         chart = self.chart
-        following = 0 if chart.highlight is None else chart.highlight + 1
-        chart.highlight = following if following < len(chart.series) else None
+        index = 0 if chart.highlight is None else chart.highlight + 1
+        chart.highlight = index if index < len(chart.series) else None
         self.update()
 
     def action_zoom(self, steps: int) -> None:
@@ -63,7 +63,7 @@ class ChartActions(BackgroundScreen):
 
     def action_pan(self, direction: int) -> None:
         if self.chart.span is None:
-            self.notify("all of the curves is seen: zoom in first", timeout=2)
+            self.notify("the curves are shown in full: zoom in first", timeout=2)
         self.chart.pan(direction * PAN)
         self.update()
 

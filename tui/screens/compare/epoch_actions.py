@@ -1,9 +1,10 @@
-"""Going through the epochs of a comparison: pictures and the cursor of the curves go together."""
+"""Actions that step through the epochs of a comparison, moving images and chart cursor together."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from tui.screens.compare.chart_actions import ChartActions
-from tui.state.snapshot import RunSnapshot
+from tui.screens.live import RunsScreen
+from tui.state.run_controller import RunController
 from tui.textual_ext.playback import Player
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.loss_series import epoch_near, x_of_epoch
@@ -13,23 +14,21 @@ from tui.widgets.images.gallery import all_epochs
 FRAME_SECONDS: Final = 0.2
 
 
-class EpochActions(ChartActions):
-    """A screen that shows the pictures of one epoch of all its runs."""
+class EpochActionsMixin(RunsScreen):
+    """Screen that shows the images of one epoch of all its runs.
 
-    def __init__(self) -> None:
-        super().__init__()
+    Attributes:
+        epoch: the epoch shown; None follows the latest.
+    """
+
+    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
+        super().__init__(control, run_ids)
         self.epoch: int | None = None
-        """The one that is seen; None follows the latest."""
         self._player = Player(self, self._advance)
 
     @property
-    def runs(self) -> list[RunSnapshot]:
-        """The runs whose pictures are seen; none unless a screen says so."""
-        return []
-
-    @property
     def playing(self) -> bool:
-        """Whether the epochs go on by themselves."""
+        """Whether the epochs are being played."""
         return self._player.playing
 
     def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
@@ -37,10 +36,10 @@ class EpochActions(ChartActions):
         self._seek(message.epoch)
 
     def on_interactive_loss_chart_pointed(self, message: InteractiveLossChart.Pointed) -> None:
-        """Show the pictures of the epoch that ended next to where somebody pointed."""
+        """Show the images of the epoch whose end is nearest to the pointer."""
         self._player.pause()
         epochs = all_epochs(self.runs)
-        near = epoch_near(self.runs, message.place, self.chart.unit)
+        near = epoch_near(self.runs, message.place, self.query_one(InteractiveLossChart).unit)
         if epochs and near is not None:
             self.epoch = None if position(epochs, near) == len(epochs) - 1 else near
         self.update()
@@ -59,7 +58,7 @@ class EpochActions(ChartActions):
         self._seek(None)
 
     def action_play(self) -> None:
-        """Play from where it stands, from the start when at the end; or pause."""
+        """Pause, or play from the epoch shown; from the first one when at the end."""
         if self.playing:
             self._player.pause()
             self.update()
@@ -80,7 +79,8 @@ class EpochActions(ChartActions):
         self._seek(epoch)
 
     def _seek(self, epoch: int | None) -> None:
-        """Show an epoch's pictures, and put the cursor of the curves where it ended."""
+        """Show an epoch's images, and move the chart's cursor to its end."""
         self.epoch = epoch
-        self.chart.hold(None if epoch is None else x_of_epoch(self.runs, epoch, self.chart.unit))
+        chart = self.query_one(InteractiveLossChart)
+        chart.hold(None if epoch is None else x_of_epoch(self.runs, epoch, chart.unit))
         self.update()

@@ -1,4 +1,4 @@
-"""Everything that a comparison says in numbers and words, one below the other."""
+"""Panel of a comparison with its tables and cautions, one below the other."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,9 +9,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from core.comparison.compare import Comparison
-from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, measured
-from tui.screens.compare.metrics_table import Line, difference_table, metric_table
-from tui.screens.compare.summary import cautions, differences, figures
+from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
+from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
+from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import pluralize
@@ -23,10 +23,10 @@ EVALUATION_HEADINGS: Final = 2
 
 
 class MetricsPanel(VerticalScroll, can_focus=False):
-    """How far runs are, what they were judged by, in which settings they differ, and what to beware of."""
+    """Progress of runs, their evaluations, the settings in which they differ, and cautions."""
 
     def compose(self) -> ComposeResult:
-        for part in ("metrics", "judged", "differences", "cautions"):
+        for part in ("metrics", "evaluation", "differences", "cautions"):
             yield Static(id=part)
 
     def show(
@@ -34,7 +34,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
         runs: Sequence[RunSnapshot],
         names: Mapping[str, str],
         styles: Sequence[SeriesStyle],
-        known: Mapping[str, RunEvaluation],
+        evaluations: Mapping[str, RunEvaluation],
         comparison: Comparison | None,
         width: int,
         *,
@@ -46,77 +46,82 @@ class MetricsPanel(VerticalScroll, can_focus=False):
 
         Args:
             runs: at least one.
-            names: what each is called, by id.
-            styles: how they are told apart.
-            known: what they were judged by, by id.
-            comparison: of what they were judged by; None where none was.
+            names: of the runs, by id.
+            styles: of the runs, in their order.
+            evaluations: of the runs, by id.
+            comparison: of these evaluations; None where there are none.
             width: cells.
-            height: lines that are seen, where only the most telling numbers are wanted; None for all numbers.
-            first: the column of judged runs to begin with.
-            judge_key: has runs judged.
+            height: visible lines, for which the most important metrics are chosen; None shows all metrics.
+            first: index of the first column of evaluations shown.
+            evaluate_key: the key that evaluates runs.
         """
-        lines = [Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)]
-        say(self.query_one("#metrics", Static), metric_table(lines, width))
-        found = differences(runs)
-        columns = [
-            EvaluatedRun(run.id, names[run.id], style, known[run.id])
+        rows = [
+            MetricsRow(names[run.id], style, run_metrics(run))
             for run, style in zip(runs, styles, strict=True)
         ]
-        most = None
+        say(self.query_one("#metrics", Static), metric_table(rows, width))
+        found = setting_differences(runs)
+        columns = [
+            EvaluatedRun(run.id, names[run.id], style, evaluations[run.id])
+            for run, style in zip(runs, styles, strict=True)
+        ]
+        limit = None
         if height is not None:
-            most = max(
+            limit = max(
                 MIN_EVALUATION_LINES, height - (1 + len(runs)) - 1 - EVALUATION_HEADINGS - 1 - len(found)
             )
-        evaluated = [_asked(columns, evaluate_key)] if comparison is None else []
+        texts = [_evaluate_prompt(columns, evaluate_key)] if comparison is None else []
         if comparison is not None:
-            evaluated.append(
-                evaluation_table(columns, comparison, measured(comparison, most), width, first=first)
+            texts.append(
+                evaluation_table(columns, comparison, metric_names(comparison, limit), width, first=first)
             )
-            if most is None:
-                evaluated.append(Content.styled(" " + _protocol(comparison), "$text-muted"))
-        evaluated += [
+            if limit is None:
+                texts.append(Content.styled(" " + _protocol_text(comparison), "$text-muted"))
+        texts += [
             Content.styled(f" {run.style.marker} {run.name}: {run.evaluation.problem}", "$text-error")
             for run in columns
             if run.evaluation.problem
         ]
-        say(self.query_one("#judged", Static), Content("\n").join(evaluated))
+        say(self.query_one("#evaluation", Static), Content("\n").join(texts))
         say(self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs)))
-        said = [*cautions(runs), *(_notes(comparison) if comparison is not None else [])]
-        say(self.query_one("#cautions", Static), Content("\n".join(said)))
+        notes = [*cautions(runs), *(_comparison_cautions(comparison) if comparison is not None else [])]
+        say(self.query_one("#cautions", Static), Content("\n".join(notes)))
 
 
-def _asked(columns: Sequence[EvaluatedRun], key: str) -> Content:
-    """What to say while nothing has been judged."""
-    doing = [
+def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
+    """Text shown before the first evaluation: its progress, or the key that starts it."""
+    progress = [
         Content.assemble(
             (f" {run.style.marker} ", f"bold {run.style.color}"), (run.evaluation.progress, "$text-muted")
         )
         for run in columns
         if run.evaluation.progress
     ]
-    if doing:
-        return Content(" ").join([Content.styled(" being judged:", "$text-muted"), *doing])
-    whom = "it" if len(columns) == 1 else f"all {pluralize(len(columns), 'run')}"
-    return Content.styled(f" not judged yet: {key} judges {whom}, beside the training", "$text-muted")
+    if progress:
+        return Content(" ").join([Content.styled(" evaluating:", "$text-muted"), *progress])
+    target = "it" if len(columns) == 1 else f"all {pluralize(len(columns), 'run')}"
+    return Content.styled(f" not evaluated yet: {key} evaluates {target}, alongside training", "$text-muted")
 
 
-def _protocol(comparison: Comparison) -> str:
-    """How runs were judged, and what a mark means."""
+def _protocol_text(comparison: Comparison) -> str:
+    """Protocol of the evaluations, and meaning of the mark."""
     marks = "* best, or not clearly worse (5% for all together)"
-    evaluated = [one for row in comparison.rows for one in row.is_evaluated]
+    evaluated = [one for row in comparison.rows for one in row.evaluations]
     if not comparison.same_protocol:
         return f"± half a 95% interval; {marks}"
     one = evaluated[0]
     return f"{one.count} samples, {one.sampler} in {one.steps} steps; ± half a 95% interval; {marks}"
 
 
-def _notes(comparison: Comparison) -> list[str]:
-    """What a reader of the judgements should know before believing them."""
+def _comparison_cautions(comparison: Comparison) -> list[str]:
+    """Limits of these evaluations, one sentence each."""
     notes = []
     if not comparison.same_protocol:
-        notes.append("Not all were judged alike: nobody wins over a run that was judged otherwise.")
+        notes.append(
+            "Not all runs were evaluated by the same protocol: no run wins over one with another protocol."
+        )
     if len(comparison.rows) > 1:
         notes.append(
-            "Each run is one training: whether its settings make the difference, several seeds tell."
+            "Each run is one training: only several seeds show whether its settings make the difference."
         )
     return notes

@@ -1,16 +1,16 @@
-"""Runs side by side in numbers: a line a run, and the settings in which they differ."""
+"""Tables of a comparison: training metrics, one line for each run, and the settings in which runs differ."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual.content import Content
 
 from core.runs.status import State
-from tui.screens.compare.summary import Difference, Figures
+from tui.screens.compare.summary import RunMetrics, SettingDifference
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import GLYPHS, NOTHING, number, small_number
+from tui.state.formatting import NOTHING, STATE_GLYPHS, number, shorten, small_number
 
 MAX_LABEL: Final = 28
 _PROBLEM: Final = (State.FAILED, State.CRASHED)
@@ -18,26 +18,26 @@ _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning",
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One run: its name, how it is told apart, and its numbers."""
+class MetricsRow:
+    """A run's name, its color and number, and its metrics."""
 
     label: str
     style: SeriesStyle
-    figures: Figures
+    metrics: RunMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     heading: str
     width: int
-    text: Callable[[Figures], str]
+    text: Callable[[RunMetrics], str]
     left: bool = False
     rank: int = 0
-    """Columns of high rank are the first to go where room is short."""
+    """Columns of high rank are left out first where not all fit."""
 
 
 _COLUMNS: Final = (
-    _Column("state", 10, lambda f: f"{GLYPHS[f.state]} {f.state}", left=True),
+    _Column("state", 10, lambda f: f"{STATE_GLYPHS[f.state]} {f.state}", left=True),
     _Column("epoch", 7, lambda f: f"{f.epoch}/{f.epochs}", rank=3),
     _Column("train", 6, lambda f: number(f.train)),
     _Column("held-out", 8, lambda f: number(f.heldout)),
@@ -49,20 +49,22 @@ _COLUMNS: Final = (
 )
 
 
-def metric_table(lines: Sequence[Line], width: int) -> Content:
-    """The runs as a table that fits into `width` cells; nobody wins by losses, which schedules put on other scales.
+def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
+    """Return the runs as a table that fits into `width` cells.
+
+    No best value is marked, because schedules put losses on different scales.
 
     Args:
-        lines: one a run.
+        lines: one for each run.
         width: cells.
     """
     wanted = min(MAX_LABEL, max((cell_len(line.label) for line in lines), default=0))
     wanted = max(8, wanted)
     columns = list(_COLUMNS)
-    while 3 + wanted + _needed(columns) > width and any(column.rank for column in columns):
+    while 3 + wanted + _total_width(columns) > width and any(column.rank for column in columns):
         columns.remove(max(columns, key=lambda column: column.rank))
-    label = max(1, min(wanted, width - 3 - _needed(columns)))
-    spare = width - 3 - label - _needed(columns)
+    label = max(1, min(wanted, width - 3 - _total_width(columns)))
+    spare = width - 3 - label - _total_width(columns)
     gap = 2 if spare >= len(columns) else 1
     heading = f"   {'schedule':{label}}"[: 3 + label]
     heading += "".join(" " * gap + _aligned(c.heading, c) for c in columns)
@@ -70,24 +72,24 @@ def metric_table(lines: Sequence[Line], width: int) -> Content:
     for line in lines:
         parts: list[Content | str | tuple[str, str]] = [
             (f" {line.style.marker} ", f"bold {line.style.color}"),
-            (_cut(line.label, label), line.style.color),
+            (_padded(line.label, label), line.style.color),
         ]
         for column in columns:
-            parts += [" " * gap, (_aligned(column.text(line.figures), column), _style(line, column))]
+            parts += [" " * gap, (_aligned(column.text(line.metrics), column), _cell_style(line, column))]
         rows.append(Content.assemble(*parts))
     return Content("\n").join(rows)
 
 
 def difference_table(
-    found: Sequence[Difference], styles: Sequence[SeriesStyle], width: int, *, runs: int
+    found: Sequence[SettingDifference], styles: Sequence[SeriesStyle], width: int, *, runs: int
 ) -> Content:
-    """The settings that differ, each value after the digits of the runs that have it.
+    """Return the settings that differ, each value after the numbers of the runs that have it.
 
     Args:
         found: the differences.
-        styles: of the runs, by place.
+        styles: of the runs, in their order.
         width: cells.
-        runs: how many are compared.
+        runs: number of runs compared.
     """
     if not found:
         text = "one run: nothing to compare it with" if runs == 1 else "the settings are the same in all runs"
@@ -95,18 +97,18 @@ def difference_table(
     key_width = min(max(len(one.key) for one in found), 26)
     rows = []
     for one in found:
-        groups = [_group(value, [styles[place] for place in at]) for value, at in one.values]
-        rows += _wrapped(Content.styled(f" {_cut(one.key, key_width)}  ", "$text-muted"), groups, width)
+        groups = [_value_group(value, [styles[index] for index in indices]) for value, indices in one.values]
+        rows += _wrapped(Content.styled(f" {_padded(one.key, key_width)}  ", "$text-muted"), groups, width)
     return Content("\n").join(rows)
 
 
-def _group(value: str, styles: Sequence[SeriesStyle]) -> Content:
+def _value_group(value: str, styles: Sequence[SeriesStyle]) -> Content:
     markers = [Content.styled(style.marker, f"bold {style.color}") for style in styles]
     return Content.assemble(*markers, f" {value}")
 
 
 def _wrapped(head: Content, groups: Sequence[Content], width: int) -> list[Content]:
-    """Groups after their heading, on as many lines as they need, three cells between them."""
+    """Return the groups after their heading, on as many lines as they need, three cells apart."""
     lines, indent = [head], head.cell_length
     for group in groups:
         first = lines[-1].cell_length <= indent
@@ -117,24 +119,25 @@ def _wrapped(head: Content, groups: Sequence[Content], width: int) -> list[Conte
     return [line.truncate(width, ellipsis=True) for line in lines]
 
 
-def _needed(columns: Sequence[_Column]) -> int:
+def _total_width(columns: Sequence[_Column]) -> int:
     return sum(column.width + 1 for column in columns)
 
 
 def _aligned(text: str, column: _Column) -> str:
-    text = _cut(text, column.width).rstrip()
+    text = shorten(text, column.width).rstrip()
     space = " " * (column.width - cell_len(text))
     return text + space if column.left else space + text
 
 
-def _cut(text: str, width: int) -> str:
-    return set_cell_size(text, width) if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
+def _padded(text: str, width: int) -> str:
+    text = shorten(text, width)
+    return text + " " * (width - cell_len(text))
 
 
-def _style(line: Line, column: _Column) -> str:
-    text = column.text(line.figures)
+def _cell_style(line: MetricsRow, column: _Column) -> str:
+    text = column.text(line.metrics)
     if column.heading == "state":
-        return "bold $text-error" if line.figures.state in _PROBLEM else ""
+        return "bold $text-error" if line.metrics.state in _PROBLEM else ""
     if column.heading == "terminal":
         return _TERMINAL_STYLES.get(text, "")
     if text == NOTHING or column.heading in ("epoch", "at"):

@@ -1,10 +1,9 @@
-"""Runs against one another: curves overlaid, numbers side by side, the same noises epoch by epoch."""
+"""Comparison of runs: loss curves overlaid, metrics side by side, samples from the same noises at each epoch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, Vertical, VerticalScroll
@@ -14,23 +13,23 @@ from textual.widgets import Static
 
 from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
-from tui.screens.compare.epoch_actions import EpochActions
+from tui.screens.compare.chart_actions import ChartActionsMixin
+from tui.screens.compare.epoch_actions import EpochActionsMixin
 from tui.screens.compare.metrics_panel import MetricsPanel
-from tui.screens.compare.metrics_table import Line, metric_table
-from tui.screens.compare.summary import figures
+from tui.screens.compare.metrics_table import MetricsRow, metric_table
+from tui.screens.compare.summary import run_metrics
 from tui.settings.series_colors import SeriesStyle, series_style
 from tui.state.evaluations import Evaluations
-from tui.state.formatting import labels, pluralize, run_indices, short_labels
+from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
-from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.signals import subscribe_weakly
+from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.loss_series import series_of
 from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.images.gallery import SampleGallery, all_epochs
 from tui.widgets.images.grid_layout import upper_height
 from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.title_bar import say, title_and_tabs
@@ -38,22 +37,22 @@ from tui.widgets.title_bar import say, title_and_tabs
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("curves", "pictures", "numbers")
+VIEWS: Final = ("curves", "images", "numbers")
 WIDE: Final = 140
 HIGH: Final = 36
-CHROME: Final = 3
+CHROME_LINES: Final = 3
 """Lines of the title, the slider and the keys."""
-CLEAR_RUNS: Final = 3
-"""With more runs than these, held-out losses are drawn only when asked for."""
+MAX_RUNS_WITH_HELDOUT: Final = 3
+"""With more runs, held-out losses are drawn only when the user asks for them."""
 REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
 NUMBERS_WIDTH: Final = 80
 
 
-class CompareScreen(EpochActions):
-    """Compares runs while they train and after.
+class CompareScreen(ChartActionsMixin, EpochActionsMixin):
+    """Comparison of runs while they train and afterwards.
 
-    Where there is room, curves, numbers and pictures are seen at once; elsewhere one of them at a time.
+    A large screen shows curves, numbers and images at once, a smaller one shows one of them at a time.
 
     Args:
         control: of the runs folder.
@@ -65,15 +64,12 @@ class CompareScreen(EpochActions):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
     def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
-        super().__init__()
-        self.control = control
-        self.run_ids = tuple(run_ids)
-        self.snapshot = Snapshot()
-        self.chosen = ""
+        super().__init__(control, run_ids)
+        self.chosen_view = ""
         self.gallery = SampleGallery()
         self.evaluations = Evaluations()
-        self.first_run = 0
-        self._due: Timer | None = None
+        self.first_column = 0
+        self._redraw_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -93,42 +89,27 @@ class CompareScreen(EpochActions):
     def on_mount(self) -> None:
         chart = self.chart
         chart.legend = False
-        if len(self.run_ids) > CLEAR_RUNS:
+        if len(self.run_ids) > MAX_RUNS_WITH_HELDOUT:
             chart.shown = "training"
-        self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
-        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
         self.set_interval(POLL_SECONDS, self._poll_evaluations)
-        on_render_mode_changed(self, self.update)
-        on_keymap_changed(self, self.update)
-        self.update()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.update()
-
-    def on_screen_resume(self) -> None:
-        """What happened while another screen covered this one is drawn now."""
-        self.update()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Draw what is new, but not more often than anybody can read it: training wants the processor too."""
-        self.snapshot = message.snapshot
-        if self._due is None:
-            self._due = self.set_timer(REFRESH_SECONDS, self._catch_up)
-
-    @property
-    def runs(self) -> list[RunSnapshot]:
-        """The runs that are still there, in the order of their columns."""
-        found = (self.snapshot.find(run_id) for run_id in self.run_ids)
-        return [run for run in found if run is not None]
+        """Update soon, but not more often than a user can read, because training needs the processor too."""
+        if self._redraw_timer is None:
+            self._redraw_timer = self.set_timer(REFRESH_SECONDS, self._redraw)
 
     @property
     def view(self) -> str:
-        """What is seen: one of `VIEWS`, or `all`."""
-        roomy = self.size.width >= WIDE and self.size.height >= HIGH
-        return self.chosen or ("all" if roomy else VIEWS[0])
+        """The view shown: one of `VIEWS`, or `all`."""
+        return self.chosen_view or self._available_views[0]
+
+    @property
+    def _available_views(self) -> tuple[str, ...]:
+        """The views at this size, the default first."""
+        return ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
 
     def update(self) -> None:
-        """Bring the screen in line with the runs, the view and the size; draws only what changed."""
+        """Bring the screen in line with the runs, the view and the size; draw only what changed."""
         if not self.is_mounted or not self.is_current:
             return
         runs, view = self.runs, self.view
@@ -139,7 +120,7 @@ class CompareScreen(EpochActions):
         if not runs:
             return
         variables = self.app.theme_variables
-        names, at = short_labels(runs), run_indices(self.snapshot, runs)
+        names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)
@@ -148,16 +129,16 @@ class CompareScreen(EpochActions):
         )
         if view == "all":
             lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            height = upper_height(self.size.height - CHROME, lines)
+            height = upper_height(self.size.height - CHROME_LINES, lines)
             self.query_one("#upper").styles.height = height
         else:
             height = None
             self.query_one("#upper").styles.height = "1fr"
-        if view in ("all", "pictures"):
+        if view in ("all", "images"):
             self.query_one(ImageWall).show(columns)
         if view in ("all", "curves"):
             self._update_chart(runs, names, styles)
-        if view != "pictures":
+        if view != "images":
             self._update_numbers(runs, names, styles, height)
 
     def _update_chart(
@@ -171,7 +152,7 @@ class CompareScreen(EpochActions):
                 for one, style in zip(series, styles, strict=True)
             ]
         )
-        super().update()
+        self._update_axes()
 
     def _update_numbers(
         self,
@@ -182,7 +163,8 @@ class CompareScreen(EpochActions):
     ) -> None:
         if self.view == "curves":
             lines = [
-                Line(names[run.id], style, figures(run)) for run, style in zip(runs, styles, strict=True)
+                MetricsRow(names[run.id], style, run_metrics(run))
+                for run, style in zip(runs, styles, strict=True)
             ]
             say(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
             return
@@ -191,21 +173,20 @@ class CompareScreen(EpochActions):
             runs,
             names,
             styles,
-            self.evaluations.of_run(runs),
-            self.evaluations.compared(runs),
+            self.evaluations.by_run(runs),
+            self.evaluations.comparison(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
-            first=self.first_run,
+            first=self.first_column,
             evaluate_key=keys_of(self).get("compare.judge", ["enter"])[0],
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
         datasets = ", ".join(dict.fromkeys(run.data_title for run in runs))
-        tabs = ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
         top = title_and_tabs(
             "compare",
             f"{pluralize(len(runs), 'run')} · {datasets}" if runs else "",
-            [(str(("all", *VIEWS).index(one)), one) for one in tabs],
+            [(str(("all", *VIEWS).index(one)), one) for one in self._available_views],
             self.view,
             self.size.width,
         )
@@ -213,14 +194,13 @@ class CompareScreen(EpochActions):
         self.query_one(KeyBar).show(compare_hints(self, self.view, playing=self.playing))
 
     def exports(self) -> "list[ExportItem]":
-        """The table, and the wall."""
-        from tui.screens.compare.export import table_item
-        from tui.screens.denoise.export import wall_items
+        """The table and the wall."""
+        from tui.screens.compare.export import table_item, wall_items
 
         runs = self.runs
         if not runs:
             return []
-        names = labels(runs)
+        names = run_labels(runs)
         walls = wall_items(
             runs,
             self.epoch,
@@ -239,14 +219,14 @@ class CompareScreen(EpochActions):
         self.app.push_screen(DenoiseScreen(self.control, [run.id for run in self.runs]))
 
     def action_view(self, view: str) -> None:
-        """Show one part alone; asked for again, or with `all`, what is usual at this size."""
-        self.chosen = "" if view in ("all", self.chosen) else view
+        """Show one view; the default one for `all`, or where that view is shown already."""
+        self.chosen_view = "" if view in ("all", self.chosen_view) else view
         self.update()
 
     def action_next_view(self) -> None:
-        order = [*(["all"] if self.size.width >= WIDE and self.size.height >= HIGH else []), *VIEWS]
-        following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
-        self.chosen = "" if following == "all" else following
+        views = self._available_views
+        view = views[(views.index(self.view) + 1) % len(views)]
+        self.chosen_view = "" if view == "all" else view
         self.update()
 
     def action_rows(self, rows: int) -> None:
@@ -259,36 +239,34 @@ class CompareScreen(EpochActions):
 
     def action_columns(self, columns: int) -> None:
         if self.view == "numbers":
-            self.first_run = min(max(0, self.first_run + columns), max(0, len(self.runs) - 1))
+            self.first_column = min(max(0, self.first_column + columns), max(0, len(self.runs) - 1))
             self.update()
         else:
             self.query_one(ImageWall).scroll_columns(columns)
 
     def action_evaluate(self) -> None:
-        """Have the runs judged that were not, or have learnt more since, or were judged in another way."""
-        wanted = self.evaluations.missing(self.runs)
-        able = [(runs, like) for runs, like in wanted if runs]
-        if able:
-            self.run_in_background(lambda: self.control.evaluate(able))
+        """Evaluate the runs that were not evaluated, have trained since, or were evaluated by another protocol."""
+        missing = self.evaluations.missing(self.runs)
+        ready = [(runs, like) for runs, like in missing if runs]
+        if ready:
+            self.run_in_background(lambda: self.control.evaluate(ready))
         else:
             self.notify(
-                "no run has a checkpoint yet"
-                if wanted
-                else "all of them are judged, or are just being judged"
+                "no run has a checkpoint yet" if missing else "all runs are evaluated or being evaluated"
             )
 
     def _poll_evaluations(self) -> None:
-        """Judgements come without a snapshot: nobody but this screen waits for them."""
+        """Read new evaluations, which come without a snapshot because only this screen shows them."""
         if self.is_current and self.view in ("all", "numbers") and self.evaluations.refresh(self.runs):
             self.update()
 
-    def _catch_up(self) -> None:
-        self._due = None
+    def _redraw(self) -> None:
+        self._redraw_timer = None
         self.update()
 
 
 def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[Hint]:
-    """The key bar of the comparison, with the keys as they are bound now: of what is seen."""
+    """Return the hints for a view, with the keys as they are bound now."""
     words = {"compare.next_view": "view"}
     if view != "numbers":
         words |= {"compare.later": "epoch", "compare.play": "pause" if playing else "play"}
@@ -305,7 +283,7 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[Hint
             "compare.band": "band",
         }
     if view in ("all", "numbers"):
-        words["compare.judge"] = "judge"
+        words["compare.judge"] = "evaluate"
     if view != "curves":
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"

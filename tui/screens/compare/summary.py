@@ -1,4 +1,4 @@
-"""What a comparison says of its runs in numbers and words, before any of it is on a screen."""
+"""Metrics, differing settings and cautions of compared runs, independent of the screen."""
 
 import math
 from collections.abc import Sequence
@@ -8,16 +8,20 @@ import msgspec
 
 from core.config import flatten
 from core.runs.status import State
-from tui.state.formatting import NOTHING, recent_loss, schedule_of, setting_text
+from tui.state.formatting import NOTHING, build_schedule, recent_loss, setting_text
 from tui.state.snapshot import RunSnapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One run's line in the table: numbers are None where there are none yet, NaN where they are not finite.
+class RunMetrics:
+    """Metrics of one run: None where there is none yet, NaN where it is not finite.
 
-    `train` and `heldout` are of the last whole epoch; `best` is the lowest held-out loss, `best_epoch` its
-    epoch. `terminal` is one word on whether sampling starts where training has been.
+    Attributes:
+        train: training loss of the last whole epoch.
+        heldout: held-out loss of the last whole epoch.
+        best: lowest held-out loss.
+        best_epoch: the epoch of `best`.
+        terminal: level of the schedule's diagnosis, in one word: does sampling start where training has been?
     """
 
     state: State
@@ -33,26 +37,26 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """A setting in which runs differ: its dotted key, and each value with the places of its runs."""
+class SettingDifference:
+    """A setting in which runs differ: its dotted key, and each value with the indices of its runs."""
 
     key: str
     values: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def figures(run: RunSnapshot) -> Figures:
-    """The numbers of one run as they stand."""
+def run_metrics(run: RunSnapshot) -> RunMetrics:
+    """Return the metrics of a run as they are now."""
     last = run.epochs[-1] if run.epochs else None
     measured = [record for record in run.epochs if math.isfinite(record.heldout)]
     best = min(measured, key=lambda record: record.heldout, default=None)
-    schedule = schedule_of(run.file.config.schedule)
+    schedule = build_schedule(run.file.config.schedule)
     train = recent_loss(run)
     if last is not None and train is not None and math.isfinite(train):
         train = last.mean
     speed = run.status.images_per_second if run.state is State.RUNNING else 0.0
     if not speed and last is not None:
         speed = last.images_per_second
-    return Figures(
+    return RunMetrics(
         state=run.state,
         epoch=run.status.epoch,
         epochs=run.status.epochs,
@@ -66,33 +70,33 @@ def figures(run: RunSnapshot) -> Figures:
     )
 
 
-def differences(runs: Sequence[RunSnapshot]) -> list[Difference]:
-    """The settings whose values are not the same in all runs, in the order of the configuration."""
+def setting_differences(runs: Sequence[RunSnapshot]) -> list[SettingDifference]:
+    """Return the settings whose values are not the same in all runs, in the order of the configuration."""
     tables = [flatten(msgspec.to_builtins(run.file.config.resolved())) for run in runs]
     keys = dict.fromkeys(key for table in tables for key in table)
     found = []
     for key in keys:
-        places: dict[str, list[int]] = {}
-        for place, table in enumerate(tables):
-            places.setdefault(setting_text(table.get(key)), []).append(place)
-        if len(places) > 1:
-            found.append(Difference(key, tuple((value, tuple(at)) for value, at in places.items())))
+        values: dict[str, list[int]] = {}
+        for index, table in enumerate(tables):
+            values.setdefault(setting_text(table.get(key)), []).append(index)
+        if len(values) > 1:
+            found.append(SettingDifference(key, tuple((text, tuple(at)) for text, at in values.items())))
     return found
 
 
 def cautions(runs: Sequence[RunSnapshot]) -> list[str]:
-    """What a reader of the numbers should know before believing them, one sentence each."""
-    said = []
+    """Return reasons not to compare the losses of these runs, one sentence each."""
+    found = []
     if len({run.file.config.diffusion.prediction_type for run in runs}) > 1:
-        said.append("Losses of different prediction types are on different scales.")
+        found.append("Losses of different prediction types are on different scales.")
     if len({run.dataset for run in runs}) > 1:
-        said.append("Losses on different data are not comparable.")
-    if len({_noise(run) for run in runs}) > 1:
-        said.append("Losses under different schedules weigh noise differently: see the pictures.")
-    if any(figures(run).terminal == "bad" for run in runs):
-        said.append("Bad: sampling starts where training never was; abar_T is far from 0.")
-    return said
+        found.append("Losses on different data are not comparable.")
+    if len({_schedule_key(run) for run in runs}) > 1:
+        found.append("Losses under different schedules weigh noise differently: see the images.")
+    if any(run_metrics(run).terminal == "bad" for run in runs):
+        found.append("Bad: sampling starts where training never was; abar_T is far from 0.")
+    return found
 
 
-def _noise(run: RunSnapshot) -> tuple[object, ...]:
+def _schedule_key(run: RunSnapshot) -> tuple[object, ...]:
     return msgspec.structs.astuple(run.file.config.schedule)

@@ -1,4 +1,4 @@
-"""How many pixels are black, white, or anything between, as numbers and as bars: real pictures beside samples."""
+"""Histograms of grey values, as numbers and as bars, for real images beside samples."""
 
 import math
 from collections.abc import Sequence
@@ -11,120 +11,129 @@ from textual.content import Content
 
 Pixels = NDArray[np.uint8]
 
-GROUPS: Final = ((0, 0), (1, 12), *((low, low + 22) for low in range(13, 243, 23)), (243, 254), (255, 255))
-"""First and last grey value of each bar: black, nearly black, ten groups between 5% and 95%, nearly white, white."""
+GREY_BINS: Final = ((0, 0), (1, 12), *((low, low + 22) for low in range(13, 243, 23)), (243, 254), (255, 255))
+"""First and last grey value of each bin: black, nearly black, ten bins between 5% and 95%, nearly white, white."""
 LABEL_WIDTH: Final = 22
 NUMBER_WIDTH: Final = 7
-LEAST_BAR: Final = 4
-LEAST_SHARE: Final = 1e-4
-"""Where bars begin."""
+MIN_BAR_WIDTH: Final = 4
+MIN_SHARE: Final = 1e-4
+"""The share at which the logarithmic scale begins."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
-_NAMES: Final = {(0, 0): "black", (1, 12): "nearly black", (243, 254): "nearly white", (255, 255): "white"}
+_BIN_NAMES: Final = {
+    (0, 0): "black",
+    (1, 12): "nearly black",
+    (243, 254): "nearly white",
+    (255, 255): "white",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GreyShares:
-    """Shares of pixels, each 0 to 1, of so many pictures.
+    """Shares of pixels, each 0 to 1.
 
     Attributes:
-        shares: of each of `GROUPS`.
-        pictures: how many were counted.
+        shares: the share of each of `GREY_BINS`.
+        images: the number of images that were counted.
     """
 
     shares: tuple[float, ...]
     images: int
 
     @property
-    def between(self) -> float:
-        """Pixels that are neither black nor white."""
+    def not_black_or_white(self) -> float:
+        """The share of pixels that are neither black nor white."""
         return sum(self.shares[1:-1])
 
     @property
-    def clearly(self) -> float:
-        """Pixels that are neither nearly black nor nearly white."""
+    def mid_grey(self) -> float:
+        """The share of pixels that are neither nearly black nor nearly white."""
         return sum(self.shares[2:-2])
 
 
 def grey_shares(images: Pixels) -> GreyShares:
-    """Count grey values; of a colour the lightest channel, as the judgement of samples does.
+    """Count grey values; a coloured pixel counts by its lightest channel, as in the evaluation of samples.
 
     Args:
-        pictures: uint8 [N, H, W] or [N, H, W, 3].
+        images: uint8 [N, H, W] or [N, H, W, 3].
     """
     values = images if images.ndim == 3 else images.max(axis=3)
     counts = np.bincount(values.ravel(), minlength=256)
     total = max(1, int(counts.sum()))
-    return GreyShares(tuple(int(counts[low : high + 1].sum()) / total for low, high in GROUPS), len(images))
+    return GreyShares(
+        tuple(int(counts[low : high + 1].sum()) / total for low, high in GREY_BINS), len(images)
+    )
 
 
-def grey_of_each(images: Pixels) -> list[float]:
-    """Of each picture the share of pixels that are neither black nor white, 0 to 1."""
+def grey_share_per_image(images: Pixels) -> list[float]:
+    """For each image the share of pixels that are neither black nor white, 0 to 1."""
     values = images if images.ndim == 3 else images.max(axis=3)
     share: list[float] = ((values > 0) & (values < 255)).mean(axis=(1, 2)).tolist()
     return share
 
 
 def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Content:
-    """A table with a line for each group and bars for each column, then what they come to.
+    """A table with a line for each bin and a bar for each column, followed by a summary.
 
-    Bars are logarithmic, since most of a picture is black or white, and greys are what is looked for.
+    Bars are logarithmic, because most pixels are black or white but the rare greys matter here.
 
     Args:
-        columns: title, colour and greys of each, at least one.
-        width: cells.
+        columns: title, colour and shares of each column, at least one.
+        width: the width in cells.
     """
     each = max(1, (width - LABEL_WIDTH) // len(columns))
-    room = max(LEAST_BAR, each - NUMBER_WIDTH - 2)
+    bar_width = max(MIN_BAR_WIDTH, each - NUMBER_WIDTH - 2)
     heads = [Content.styled(f"{title[: each - 1]:{each}}", f"bold {color}") for title, color, _ in columns]
     lines = [Content.assemble(" " * LABEL_WIDTH, *heads)]
-    for place, group in enumerate(GROUPS):
-        low, high = group
-        label = _NAMES.get(group, "grey")
+    for index, (low, high) in enumerate(GREY_BINS):
+        label = _BIN_NAMES.get((low, high), "grey")
         values = f"{low}" if low == high else f"{low}-{high}"
         parts: list[str | Content] = [
             Content.styled(f" {values:>7} ", "$text-muted"),
             f"{label:{LABEL_WIDTH - 9}}",
         ]
         for _, color, greys in columns:
-            share = greys.shares[place]
-            drawn = bar(length(share), room)
-            parts += [f"{percent(share):>{NUMBER_WIDTH - 1}} ", Content.styled(f"{drawn:{room + 1}} ", color)]
+            share = greys.shares[index]
+            text = bar(log_length(share), bar_width)
+            parts += [
+                f"{percent(share):>{NUMBER_WIDTH - 1}} ",
+                Content.styled(f"{text:{bar_width + 1}} ", color),
+            ]
         lines.append(Content.assemble(*parts))
-    scale = Content.styled(f" bars are logarithmic, from {percent(LEAST_SHARE)} to 100%", "$text-muted")
+    scale = Content.styled(f" bars are logarithmic, from {percent(MIN_SHARE)} to 100%", "$text-muted")
     lines += [*summary(columns, width), scale]
     return Content("\n").join([line.truncate(width) for line in lines])
 
 
 def summary(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> list[Content]:
-    """What the bars come to, a line for each column."""
+    """A summary line for each column."""
     return [
         Content.assemble(
             (f" {title}: ", f"bold {color}"),
-            (percent(greys.between), "bold"),
-            f" neither black nor white, {percent(greys.clearly)} grey",
-            (f" · {greys.images:,} pictures", "$text-muted"),
+            (percent(greys.not_black_or_white), "bold"),
+            f" neither black nor white, {percent(greys.mid_grey)} grey",
+            (f" · {greys.images:,} images", "$text-muted"),
         ).truncate(width, ellipsis=True)
         for title, color, greys in columns
     ]
 
 
-def length(share: float) -> float:
-    """How long the bar of a share of pixels is, 0 to 1, on a logarithmic scale.
+def log_length(share: float) -> float:
+    """The length of the bar for a share of pixels, 0 to 1, on a logarithmic scale.
 
-    >>> length(1.0), length(0.01), length(LEAST_SHARE / 2)
+    >>> log_length(1.0), log_length(0.01), log_length(MIN_SHARE / 2)
     (1.0, 0.5, 0.0)
     """
-    return max(0.0, 1.0 + math.log10(share) / -math.log10(LEAST_SHARE)) if share > 0 else 0.0
+    return max(0.0, 1.0 + math.log10(share) / -math.log10(MIN_SHARE)) if share > 0 else 0.0
 
 
-def bar(share: float, room: int) -> str:
-    """A bar of up to `room` cells, to an eighth of a cell; what is more than nothing is seen.
+def bar(length: float, width: int) -> str:
+    """A bar of up to `width` cells, to an eighth of a cell; any length above 0 shows at least an eighth.
 
     >>> bar(1.0, 3), bar(0.5, 3), bar(1e-9, 3), bar(0.0, 3)
     ('███', '█▌', '▏', '')
     """
-    eighths = round(min(max(0.0, share), 1.0) * room * 8)
-    eighths = max(eighths, 1 if share > 0 else 0)
+    eighths = round(min(max(0.0, length), 1.0) * width * 8)
+    eighths = max(eighths, 1 if length > 0 else 0)
     return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 

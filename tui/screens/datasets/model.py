@@ -1,4 +1,4 @@
-"""What the datasets screen shows, before it is on a screen: real pictures and samples as tiles with captions."""
+"""Model of the datasets screen: real images and samples as tiles with captions."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.color import Color
 
-from core.imaging.outline import filled, outlined
+from core.files.signature import FileSignature, signature
+from core.imaging.outline import draw_outline, filled_triangle
 from core.imaging.resize import fit_image
 from core.runs.overlay import Overlay, overlay_path, read_overlay
-from tui.screens.datasets.grey_histogram import GreyShares, grey_of_each, grey_shares
+from tui.screens.datasets.grey_histogram import GreyShares, grey_share_per_image, grey_shares
 from tui.screens.datasets.preview import DatasetPreview, Split, runs_on
-from tui.state.reader import Signature, signature
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.gallery import sheet_at
@@ -23,14 +23,14 @@ from tui.widgets.images.image_wall import WallColumn
 
 Pixels = NDArray[np.uint8]
 
-KEPT_TILES: Final = 1024
+MAX_CACHED_TILES: Final = 1024
 NO_RUN: Final = "-"
-HANDFUL: Final = 4
+MIN_HELDOUT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BrowserSide:
-    """Pictures of one kind, their fits and their greys: real ones, or a run's samples."""
+    """One side of the screen, real images or a run's samples, with triangle fits and grey histogram."""
 
     images: Pixels
     overlay: Overlay | None
@@ -40,39 +40,39 @@ class BrowserSide:
 
 @dataclass
 class DatasetBrowser:
-    """A dataset that is looked at.
+    """The dataset that is shown, and the position in it.
 
     Attributes:
-        name: of the dataset, or its path.
-        seen: what came of looking at it; None until that is there.
-        trouble: why it cannot be looked at; empty when it can.
-        chosen_split: whether the held-out pictures are shown, instead of those for training; None shows them where
-            there is more than a handful.
-        first: the picture at the top, from 0.
-        run_id: whose samples are shown; empty takes the newest run, `NO_RUN` shows none.
-        epoch: of the samples; None is the latest.
-        zoom: one of `tui.widgets.images.grid_layout.ZOOMS`; None takes what suits the screen.
+        name: the dataset's name or path.
+        preview: its preview; None until it is loaded.
+        problem: why the preview cannot be loaded; empty if it can.
+        heldout_choice: whether to show the held-out split instead of the training split; None shows the held-out
+            split if it has at least `MIN_HELDOUT` images.
+        first: the index of the first visible image.
+        run_id: the run whose samples are shown; empty takes the newest run, `NO_RUN` shows none.
+        epoch: the epoch of the samples; None is the latest.
+        zoom: one of `tui.widgets.images.grid_layout.ZOOMS`; None takes the zoom that suits the screen.
     """
 
     name: str = ""
-    seen: DatasetPreview | None = None
+    preview: DatasetPreview | None = None
     problem: str = ""
-    chosen_split: bool | None = None
+    heldout_choice: bool | None = None
     first: int = 0
     run_id: str = ""
     epoch: int | None = None
     zoom: int | None = None
     cache: SheetCache = field(default_factory=SheetCache)
-    _overlays: dict[Path, tuple[Signature, Pixels, Overlay | None]] = field(default_factory=dict)
+    _overlays: dict[Path, tuple[FileSignature, Pixels, Overlay | None]] = field(default_factory=dict)
     _greys: tuple[Pixels, GreyShares] | None = None
     _tiles: OrderedDict[tuple[object, ...], tuple[BrowserSide, list[WallColumn]]] = field(
         default_factory=OrderedDict
     )
     _sides: dict[str, tuple[tuple[object, ...], BrowserSide]] = field(default_factory=dict)
 
-    def turn_to(self, name: str) -> None:
-        """Look at another dataset, from its beginning."""
-        self.name, self.seen, self.problem = name, None, ""
+    def open(self, name: str) -> None:
+        """Go to the beginning of another dataset."""
+        self.name, self.preview, self.problem = name, None, ""
         self.first, self.run_id, self.epoch = 0, "", None
         self._tiles.clear()
         self._sides.clear()
@@ -80,38 +80,39 @@ class DatasetBrowser:
 
     @property
     def heldout(self) -> bool:
-        """Whether the held-out pictures are shown."""
-        if self.chosen_split is not None or self.seen is None:
-            return self.chosen_split is not False
-        return len(self.seen.splits[True].images) >= HANDFUL
+        """True if the held-out split is shown."""
+        if self.heldout_choice is not None or self.preview is None:
+            return self.heldout_choice is not False
+        return len(self.preview.splits[True].images) >= MIN_HELDOUT
 
     @property
     def split(self) -> Split | None:
-        """The pictures that are looked at; None until they are there."""
-        return self.seen.splits[self.heldout] if self.seen is not None else None
+        """The split that is shown; None until it is loaded."""
+        return self.preview.splits[self.heldout] if self.preview is not None else None
 
     def run(self, runs: Sequence[RunSnapshot]) -> RunSnapshot | None:
-        """The run whose samples are shown."""
-        able = runs_on(self.name, runs) if self.run_id != NO_RUN else []
-        return next((run for run in able if run.id == self.run_id), able[0] if able else None)
+        """The run whose samples are shown; None for no run."""
+        candidates = runs_on(self.name, runs) if self.run_id != NO_RUN else []
+        newest = candidates[0] if candidates else None
+        return next((run for run in candidates if run.id == self.run_id), newest)
 
-    def choose_run(self, runs: Sequence[RunSnapshot], further: int) -> bool:
-        """Take the samples of another run, or of none after the last; whether there is a choice."""
+    def choose_run(self, runs: Sequence[RunSnapshot], step: int) -> bool:
+        """Show the samples of another run, or of none after the last run; return whether there is a choice."""
         order = [*(run.id for run in runs_on(self.name, runs)), NO_RUN]
-        now = self.run(runs)
-        at = order.index(now.id if now is not None else NO_RUN)
-        self.run_id, self.epoch = order[(at + further) % len(order)], None
+        current = self.run(runs)
+        index = order.index(current.id if current is not None else NO_RUN)
+        self.run_id, self.epoch = order[(index + step) % len(order)], None
         return len(order) > 1
 
     def real(self) -> BrowserSide | None:
-        """The real pictures; the same object while nothing changes."""
-        part = self.split
-        if part is None:
+        """The real images; the same object until something changes."""
+        split = self.split
+        if split is None:
             return None
-        return self._side("real", part.images, self._overlay(part.overlay, part.fitted), part.greys, None)
+        return self._side("real", split.images, self._overlay(split.overlay, split.fitted), split.greys, None)
 
     def samples(self, run: RunSnapshot, color: str) -> tuple[BrowserSide | None, int]:
-        """The samples of a run and their epoch; None where there are none that can be read."""
+        """The samples of a run and their epoch; None if none can be read."""
         found = sheet_at(run, self.epoch)
         sheet = self.cache.sheet(found[1]) if found is not None else None
         if found is None or sheet is None:
@@ -125,73 +126,73 @@ class DatasetBrowser:
     def tiles(
         self, side: BrowserSide, count: int, size: int, *, triangles: bool, outline: str, key: str
     ) -> list[WallColumn]:
-        """Tiles from `first` on, two for each picture where triangles are shown.
+        """Tiles from `first` on, two for each image if triangles are shown.
 
         Args:
-            side: of which side.
-            count: for how many pictures.
-            size: pixels that a tile is wide.
-            triangles: the triangle over the picture, and by itself beside it; otherwise the picture alone.
-            outline: colour of the triangle.
-            key: the key that has triangles fitted.
+            side: the side to show.
+            count: the number of images.
+            size: the width of a tile in pixels.
+            triangles: show the triangle over the image, and by itself beside it; otherwise the image alone.
+            outline: the colour of the triangle.
+            key: the key that starts fitting triangles.
         """
-        found: list[WallColumn] = []
-        for place in range(self.first, min(self.first + count, len(side.images))):
-            remembered = (id(side), place, size, triangles, outline, key)
-            before = self._tiles.get(remembered)
-            if before is None or before[0] is not side:
-                image = scaled(side.images[place], size)
+        tiles: list[WallColumn] = []
+        for index in range(self.first, min(self.first + count, len(side.images))):
+            cache_key = (id(side), index, size, triangles, outline, key)
+            cached = self._tiles.get(cache_key)
+            if cached is None or cached[0] is not side:
+                image = scaled(side.images[index], size)
                 made = (
-                    _with_triangle(side, place, image, outline, key)
+                    _triangle_tiles(side, index, image, outline, key)
                     if triangles
-                    else [_tile(side, place, image)]
+                    else [_image_tile(side, index, image)]
                 )
-                before = self._tiles[remembered] = (side, made)
-            self._tiles.move_to_end(remembered)
-            found += before[1]
-        while len(self._tiles) > KEPT_TILES:
+                cached = self._tiles[cache_key] = (side, made)
+            self._tiles.move_to_end(cache_key)
+            tiles += cached[1]
+        while len(self._tiles) > MAX_CACHED_TILES:
             self._tiles.popitem(last=False)
-        return found
+        return tiles
 
     def _side(
         self, name: str, images: Pixels, overlay: Overlay | None, greys: GreyShares, color: str | None
     ) -> BrowserSide:
-        of = (images, overlay, color)
-        before = self._sides.get(name)
-        if before is None or any(old is not new for old, new in zip(before[0], of, strict=True)):
-            before = self._sides[name] = (of, BrowserSide(images, overlay, greys, color))
-        return before[1]
+        key = (images, overlay, color)
+        cached = self._sides.get(name)
+        if cached is None or any(old is not new for old, new in zip(cached[0], key, strict=True)):
+            cached = self._sides[name] = (key, BrowserSide(images, overlay, greys, color))
+        return cached[1]
 
     def _overlay(self, path: Path, images: Pixels) -> Overlay | None:
-        """The fits in a file, read again only when it has changed."""
-        seen = signature(path)
-        if seen is None:
+        """The fits in a file, reread only when it changes."""
+        current = signature(path)
+        if current is None:
             return None
-        before = self._overlays.get(path)
-        if before is None or before[0] != seen or before[1] is not images:
-            before = self._overlays[path] = (seen, images, read_overlay(path, images))
-        return before[2]
+        cached = self._overlays.get(path)
+        if cached is None or cached[0] != current or cached[1] is not images:
+            cached = self._overlays[path] = (current, images, read_overlay(path, images))
+        return cached[2]
 
 
 def scaled(image: Pixels, size: int) -> Pixels:
-    """A picture `size` pixels wide, or, where it is smaller and does not divide that, the most that fits."""
+    """An image scaled to `size` pixels wide; if it is smaller, to the largest multiple of its width that fits."""
     return np.ascontiguousarray(fit_image(image, size))
 
 
-def _tile(side: BrowserSide, place: int, image: Pixels) -> WallColumn:
-    share = grey_of_each(np.asarray(side.images[place : place + 1]))[0]
-    return WallColumn(f"{place + 1}", image[None], f"grey {share:.1%}", side.color)
+def _image_tile(side: BrowserSide, index: int, image: Pixels) -> WallColumn:
+    share = grey_share_per_image(np.asarray(side.images[index : index + 1]))[0]
+    return WallColumn(f"{index + 1}", image[None], f"grey {share:.1%}", side.color)
 
 
-def _with_triangle(side: BrowserSide, place: int, image: Pixels, outline: str, key: str) -> list[WallColumn]:
-    title = f"{place + 1}"
-    if side.overlay is None or place >= len(side.overlay.corners):
+def _triangle_tiles(side: BrowserSide, index: int, image: Pixels, outline: str, key: str) -> list[WallColumn]:
+    title = f"{index + 1}"
+    if side.overlay is None or index >= len(side.overlay.corners):
         empty = f"{key} fits it" if side.overlay is None else "not fitted"
         return [
             WallColumn(title, image[None], color=side.color),
             WallColumn("", None, empty=empty),
         ]
-    corners, soft_iou = side.overlay.corners[place], side.overlay.soft_iou[place]
+    corners, soft_iou = side.overlay.corners[index], side.overlay.soft_iou[index]
     if corners is None or soft_iou is None:
         return [
             WallColumn(title, image[None], color=side.color),
@@ -199,9 +200,11 @@ def _with_triangle(side: BrowserSide, place: int, image: Pixels, outline: str, k
         ]
     height, width = image.shape[:2]
     scale = width / side.images.shape[2]
-    placed = [number * scale for number in corners]
+    scaled_corners = [number * scale for number in corners]
     red, green, blue = Color.parse(outline).rgb
     return [
-        WallColumn(title, outlined(image, placed, (red, green, blue))[None], color=side.color),
-        WallColumn(f"IoU {soft_iou:.3f}", filled(placed, height, width)[None], color=outline),
+        WallColumn(title, draw_outline(image, scaled_corners, (red, green, blue))[None], color=side.color),
+        WallColumn(
+            f"IoU {soft_iou:.3f}", filled_triangle(scaled_corners, height, width)[None], color=outline
+        ),
     ]

@@ -1,9 +1,8 @@
-"""Datasets browsed: what each is, its pictures beside what a run makes of them, their triangles and their greys."""
+"""The datasets screen: real images beside a run's samples, with fitted triangles and grey histograms."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -19,21 +18,20 @@ from tui.messages import SnapshotTaken
 from tui.screens.datasets.choice import DatasetChoice
 from tui.screens.datasets.grey_histogram import grey_bars, percent
 from tui.screens.datasets.model import BrowserSide, DatasetBrowser
-from tui.screens.datasets.preview import described, short_name
+from tui.screens.datasets.preview import preview_text, short_name
+from tui.screens.live import LiveScreen
 from tui.settings.schema import read_folders
 from tui.settings.series_colors import series_style
-from tui.state.formatting import short_labels
+from tui.state.formatting import run_labels
 from tui.state.run_controller import RunController
 from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
-from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.epoch_slider import moved
 from tui.widgets.images.gallery import all_epochs, sheet_at
 from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
-from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 from tui.widgets.title_bar import say, title_and_tabs
@@ -41,19 +39,19 @@ from tui.widgets.title_bar import say, title_and_tabs
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("pictures", "triangles", "greys")
-HIGH: Final = 30
-"""From this height on there is room for more of the description."""
+VIEWS: Final = ("images", "triangles", "greys")
+MIN_HEIGHT_FOR_DETAILS: Final = 30
+"""The height in lines from which the description gets a third line."""
 CHROME: Final = (6, 7)
-"""Lines around the tiles of a side: below that height, and from it on."""
-ORIGIN: Final = "as browsed"
+"""Lines around the tiles of a side, below and from `MIN_HEIGHT_FOR_DETAILS`."""
+ORIGIN: Final = "current dataset"
 
 
-class DatasetsScreen(DatasetChoice):
-    """Shows datasets, real pictures beside samples; returns the configurations to be queued, where there are any.
+class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
+    """Shows datasets, real images beside samples; returns configurations to queue, or None.
 
     Args:
-        control: of the runs folder.
+        control: the controller of the runs folder.
         start: the dataset to begin with; empty takes the first.
     """
 
@@ -64,7 +62,7 @@ class DatasetsScreen(DatasetChoice):
     def __init__(self, control: RunController, start: str = "") -> None:
         super().__init__(control, DatasetBrowser(name=start))
         self.view = VIEWS[0]
-        self._drawn: tuple[object, ...] = ()
+        self._shown_state: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -73,7 +71,7 @@ class DatasetsScreen(DatasetChoice):
         with Horizontal(id="body"):
             for side in ("real", "samples"):
                 with Vertical(id=side, classes="side"):
-                    yield Static(id=f"{side}-said", classes="said")
+                    yield Static(id=f"{side}-title", classes="title")
                     yield ImageGrid(id=f"{side}-rows")
             with VerticalScroll(id="greys", can_focus=False):
                 yield Static(id="bars")
@@ -82,20 +80,15 @@ class DatasetsScreen(DatasetChoice):
     def on_mount(self) -> None:
         self.snapshot = getattr(self.app, "snapshot", None) or Snapshot()
         self.folders = read_folders(getattr(self.app, "remember", None))
-        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
-        on_keymap_changed(self, self.update)
-        self.turn_to(self.names[self.index])
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.update()
+        self.show_dataset(self.names[self.index])
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         self.snapshot = message.snapshot
         run = self.run
-        now = (self.names, *((run.id, run.sheets) if run is not None else ()))
-        # A training tells something ten times a second, and nothing else of it is seen here.
-        if now != self._drawn:
-            self._drawn = now
+        visible = (self.names, *((run.id, run.sheets) if run is not None else ()))
+        # A training run posts ten snapshots a second, but only these parts are visible here.
+        if visible != self._shown_state:
+            self._shown_state = visible
             self.update()
 
     def on_mouse_scroll_down(self) -> None:
@@ -107,26 +100,26 @@ class DatasetsScreen(DatasetChoice):
     @property
     def run(self) -> RunSnapshot | None:
         """The run whose samples are shown."""
-        return self.shown.run(self.snapshot.runs)
+        return self.browser.run(self.snapshot.runs)
 
     def update(self) -> None:
-        """Bring the screen in line with what is looked at, the runs and the size; draws only what changed."""
+        """Update the screen to the dataset, the runs and the size; redraws only changes."""
         if not self.is_mounted or not self.query("#top"):
             return
-        self.set_class(self.size.height >= HIGH, "-high")
+        self.set_class(self.size.height >= MIN_HEIGHT_FOR_DETAILS, "-high")
         self._update_bars()
-        run, real = self.run, self.shown.real()
+        run, real = self.run, self.browser.real()
         samples, epoch = self._samples(run)
         self.set_class(samples is not None, "-both")
         self.set_class(self.view == "greys", "-greys")
         columns = []
         if real is not None:
-            columns.append(("held out" if self.shown.heldout else "training", real))
+            columns.append(("held out" if self.browser.heldout else "training", real))
         if run is not None and samples is not None:
-            columns.append((f"samples of {short_labels([run])[run.id]}, epoch {epoch}", samples))
+            columns.append((f"samples of {run_labels([run], short=True)[run.id]}, epoch {epoch}", samples))
         if self.view == "greys":
             text = self.app.theme_variables["foreground"]
-            bars = [(said, side.color or text, side.greys) for said, side in columns]
+            bars = [(title, side.color or text, side.greys) for title, side in columns]
             width = self.size.width - 1
             say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
             return
@@ -134,32 +127,32 @@ class DatasetsScreen(DatasetChoice):
         self._update_side("samples", samples, columns[-1][0] if columns else "")
 
     def _samples(self, run: RunSnapshot | None) -> tuple[BrowserSide | None, int]:
-        """In the first colour; the real pictures have the text's own."""
+        """The samples of a run in the first series colour, and their epoch."""
         color = series_style(0, self.app.theme_variables).color
-        return self.shown.samples(run, color) if run is not None else (None, 0)
+        return self.browser.samples(run, color) if run is not None else (None, 0)
 
-    def _update_side(self, name: str, side: BrowserSide | None, said: str) -> None:
-        rows, line = self.query_one(f"#{name}-rows", ImageGrid), self.query_one(f"#{name}-said", Static)
-        part = self.shown.split
-        if side is None or part is None:
+    def _update_side(self, name: str, side: BrowserSide | None, title: str) -> None:
+        rows, line = self.query_one(f"#{name}-rows", ImageGrid), self.query_one(f"#{name}-title", Static)
+        split = self.browser.split
+        if side is None or split is None:
             rows.show([], 1, 1)
             say(line, Content(""))
             return
         plan = self._plan(side)
         rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
-            last = min(self.shown.first + plan.at_once, len(side.images))
-            total = f" of {part.total:,}" if part.total is not None else ""
-            said += f" {self.shown.first + 1}-{last}{total}"
-        grey = percent(side.greys.between)
+            last = min(self.browser.first + plan.at_once, len(side.images))
+            total = f" of {split.total:,}" if split.total is not None else ""
+            title += f" {self.browser.first + 1}-{last}{total}"
+        grey = percent(side.greys.not_black_or_white)
         bold = f"bold {side.color}" if side.color else "bold"
-        text = Content.assemble((said, bold), (f" · grey {grey}", "$text-muted"))
+        text = Content.assemble((title, bold), (f" · grey {grey}", "$text-muted"))
         say(line, text.truncate(self._side_width, ellipsis=True))
 
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
-        """What is seen of a side."""
+        """The visible tiles of a side."""
         plan = self._plan(side)
-        return self.shown.tiles(
+        return self.browser.tiles(
             side,
             plan.at_once,
             plan.tile,
@@ -170,7 +163,7 @@ class DatasetsScreen(DatasetChoice):
 
     @property
     def _each(self) -> int:
-        """Tiles of each picture."""
+        """The number of tiles per image."""
         return 2 if self.view == "triangles" else 1
 
     @property
@@ -178,32 +171,32 @@ class DatasetsScreen(DatasetChoice):
         return (self.size.width - 1) // 2 if self.has_class("-both") else self.size.width
 
     @property
-    def _room(self) -> tuple[int, int]:
-        """Cells and lines that the tiles of a side have."""
-        return self._side_width, self.size.height - CHROME[self.size.height >= HIGH]
+    def _side_size(self) -> tuple[int, int]:
+        """The width in cells and the height in lines for the tiles of a side."""
+        return self._side_width, self.size.height - CHROME[self.size.height >= MIN_HEIGHT_FOR_DETAILS]
 
     def _plan(self, side: BrowserSide) -> TilePlan:
-        return plan_tiles(side.images.shape[1:3], *self._room, self.shown.zoom, each=self._each)
+        return plan_tiles(side.images.shape[1:3], *self._side_size, self.browser.zoom, each=self._each)
 
     def _update_bars(self) -> None:
         width = self.size.width
-        told = " · ".join([short_name(self.shown.name), *self.job_status])
+        status = " · ".join([short_name(self.browser.name), *self.job_status])
         tabs = [("", view) for view in VIEWS]
-        say(self.query_one("#top", Static), title_and_tabs("datasets", told, tabs, self.view, width))
+        say(self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width))
         self._update_names()
-        seen, problem = self.shown.seen, self.shown.problem
-        words = problem or (described(seen) if seen is not None else "looking at it")
+        preview, problem = self.browser.preview, self.browser.problem
+        text = problem or (preview_text(preview) if preview is not None else "loading")
         say(
             self.query_one("#facts", Static),
-            Content.styled(words, "$text-error" if problem else "$text-muted"),
+            Content.styled(text, "$text-error" if problem else "$text-muted"),
         )
-        self.query_one(KeyBar).show(dataset_hints(self, making=self.making is not None))
+        self.query_one(KeyBar).show(dataset_hints(self, making=self.build is not None))
 
     def exports(self) -> "list[ExportItem]":
-        """The tiles that are seen, row by row, and how grey each side is."""
+        """The visible tiles, row by row, and the grey histogram of each side."""
         from tui.screens.datasets.export import dataset_items
 
-        run, real = self.run, self.shown.real()
+        run, real = self.run, self.browser.real()
         samples, _ = self._samples(run)
         if real is None:
             return []
@@ -222,53 +215,53 @@ class DatasetsScreen(DatasetChoice):
 
     def action_view(self, view: str) -> None:
         self.view = view
-        if view == "triangles" and not self.fitting:
-            self._fit()
+        if view == "triangles" and not self.is_fitting:
+            self._fit_shown_images()
         self.update()
 
     def action_next_view(self) -> None:
         self.action_view(VIEWS[(VIEWS.index(self.view) + 1) % len(VIEWS)])
 
     def action_rows(self, rows: int) -> None:
-        real = self.shown.real()
+        real = self.browser.real()
         if self.view == "greys":
             self.query_one("#greys").scroll_relative(y=rows, animate=False)
         elif real is not None:
-            self._go(self.shown.first + rows * self._plan(real).per_row)
+            self._show_from(self.browser.first + rows * self._plan(real).per_row)
 
     def action_page(self, pages: int) -> None:
-        if (real := self.shown.real()) is not None:
-            self._go(self.shown.first + pages * self._plan(real).at_once)
+        if (real := self.browser.real()) is not None:
+            self._show_from(self.browser.first + pages * self._plan(real).at_once)
 
     def action_go(self, end: int) -> None:
-        if (real := self.shown.real()) is not None:
-            self._go(end * len(real.images))
+        if (real := self.browser.real()) is not None:
+            self._show_from(end * len(real.images))
 
     def action_part(self) -> None:
-        self.shown.chosen_split, self.shown.first = not self.shown.heldout, 0
+        self.browser.heldout_choice, self.browser.first = not self.browser.heldout, 0
         self.update()
 
     def action_zoom(self) -> None:
-        if (real := self.shown.real()) is not None:
+        if (real := self.browser.real()) is not None:
             shape = real.images.shape[1:3]
-            self.shown.zoom = zoom_after(shape, *self._room, self.shown.zoom, each=self._each)
-            self._go(self.shown.first)
+            self.browser.zoom = zoom_after(shape, *self._side_size, self.browser.zoom, each=self._each)
+            self._show_from(self.browser.first)
 
-    def action_run(self, further: int) -> None:
-        if not self.shown.choose_run(self.snapshot.runs, further):
+    def action_run(self, step: int) -> None:
+        if not self.browser.choose_run(self.snapshot.runs, step):
             self.notify("no run on this dataset has samples yet")
         self.update()
 
-    def action_epoch(self, further: int) -> None:
+    def action_epoch(self, step: int) -> None:
         if (run := self.run) is not None:
-            self.shown.epoch = moved(all_epochs([run]), self.shown.epoch, further)
+            self.browser.epoch = moved(all_epochs([run]), self.browser.epoch, step)
         self.update()
 
     def action_fit(self) -> None:
-        """Fit triangles to what has none yet, and show them."""
+        """Fit triangles to images that have none yet, and show them."""
         self.view = "triangles"
-        if not self.fitting and not self._fit():
-            self.notify("all of these have their triangles")
+        if not self.is_fitting and not self._fit_shown_images():
+            self.notify("all of these images have triangles")
         self.update()
 
     def action_new(self) -> None:
@@ -276,7 +269,7 @@ class DatasetsScreen(DatasetChoice):
         from tui.screens.new_run.screen import NewRunScreen
 
         configs = [
-            msgspec.structs.replace(one, data=msgspec.structs.replace(one.data, dataset=self.shown.name))
+            msgspec.structs.replace(one, data=msgspec.structs.replace(one.data, dataset=self.browser.name))
             for one in load_recipe("quick").configs
         ]
 
@@ -286,36 +279,36 @@ class DatasetsScreen(DatasetChoice):
 
         self.app.push_screen(NewRunScreen(RunDraft.from_configs(configs), origin=ORIGIN), decided)
 
-    def _fit(self) -> bool:
-        """Have triangles fitted to what is shown; whether anything of it had none."""
-        real, part, run = self.shown.real(), self.shown.split, self.run
+    def _fit_shown_images(self) -> bool:
+        """Start fitting triangles to the images shown; return False if all of them have their fits."""
+        real, split, run = self.browser.real(), self.browser.split, self.run
         samples, epoch = self._samples(run)
         fitted = samples is None or samples.overlay is not None
-        if real is None or part is None or (real.overlay is not None and fitted):
+        if real is None or split is None or (real.overlay is not None and fitted):
             return real is None
         found = sheet_at(run, epoch) if run is not None and samples is not None else None
-        wanted = (
+        sheets = (
             [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
         )
-        self.fit_in_background(part.fitted, part.overlay, wanted)
+        self.fit_in_background(split.fitted, split.overlay, sheets)
         return True
 
-    def _go(self, first: int) -> None:
-        """Put a picture at the top; the last ones fill the screen."""
-        if (real := self.shown.real()) is not None:
-            self.shown.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
+    def _show_from(self, first: int) -> None:
+        """Show images from an index on, at most so far that the last images still fill the screen."""
+        if (real := self.browser.real()) is not None:
+            self.browser.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
             self.update()
 
 
 def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
-    """The key bar, with the keys as they are bound now."""
+    """Key hints with the current key bindings."""
     words = {
         "datasets.next": "dataset",
         "datasets.view": "view",
         "datasets.down": "scroll",
         "datasets.run": "run",
         "datasets.later": "epoch",
-        "datasets.part": "part",
+        "datasets.part": "split",
         "datasets.fit": "fit",
         "datasets.zoom": "zoom",
         "datasets.open": "folder",

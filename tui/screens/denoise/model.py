@@ -1,4 +1,4 @@
-"""What the denoise screen shows, before it is on a screen: which states, of which walk, as columns of a wall."""
+"""Model of the denoise screen: which states of which trajectories are shown, as columns of a wall."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,33 +8,33 @@ import numpy as np
 from textual.content import Content
 
 from core.runs.trajectory import TrajectorySpec
-from core.sampling_names import SAMPLER_NAMES, WITH_ETA
+from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason, trajectory_spec
 from tui.widgets.images.image_wall import MIN_TILE, WallColumn
 
 SAMPLERS: Final = ("", *SAMPLER_NAMES)
-"""What is shown: what the training kept, or a walk of this sampler."""
-MOST_STATES: Final = 10
-"""In a strip, as in the thesis's figures."""
+"""Source of the states: empty for strips saved during training, else a trajectory of this sampler."""
+MAX_STATES: Final = 10
+"""States in a strip, as in the thesis's figures."""
 
 
 @dataclass
 class DenoiseModel:
-    """Which states of which walks are looked at.
+    """The shown states of some runs' trajectories.
 
     Attributes:
-        share: how far on the way from noise to picture, 0 to 1.
-        start: which starting noise a strip shows.
-        epoch: of what the training kept; None is the latest.
+        fraction: of the way from noise to image, 0 to 1.
+        noise_index: the starting noise that a strip shows.
+        epoch: of the strips saved during training; None is the latest.
         sampler: one of `SAMPLERS`.
-        steps: network calls of a computed walk; None takes each run's own number.
-        foreseen: whether the picture that the network foresees is shown too.
-        ways: where walks come from.
+        steps: network calls of a computed trajectory; None takes each run's own number.
+        predicted: whether the predicted x0 is shown too.
+        trajectories: reads saved strips and computed trajectories.
     """
 
-    share: float = 1.0
-    start: int = 0
+    fraction: float = 1.0
+    noise_index: int = 0
     epoch: int | None = None
     sampler: str = SAMPLERS[0]
     steps: int | None = None
@@ -42,78 +42,80 @@ class DenoiseModel:
     trajectories: TrajectoryCache = field(default_factory=TrajectoryCache)
 
     def spec(self, run: RunSnapshot) -> TrajectorySpec | None:
-        """The walk that is asked for; None for what the training kept."""
+        """Return the requested trajectory; None for a strip saved during training."""
         return trajectory_spec(run, self.sampler, self.steps) if self.sampler else None
 
     def trajectory(self, run: RunSnapshot) -> ImageStates | None:
-        """What there is to show of a run."""
+        """Return the states of a run; None where there are none yet."""
         spec = self.spec(run)
         return (
-            self.trajectories.kept(run, self.epoch) if spec is None else self.trajectories.computed(run, spec)
+            self.trajectories.saved_strip(run, self.epoch)
+            if spec is None
+            else self.trajectories.trajectory(run, spec)
         )
 
-    def longest(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
-        """The way with the most states, by which all are played."""
+    def longest_trajectory(self, runs: Sequence[RunSnapshot]) -> ImageStates | None:
+        """Return the states of the longest trajectory, which determines the frames; None where there are none."""
         found = [states for run in runs if (states := self.trajectory(run))]
         return max(found, key=lambda states: len(states.timesteps), default=None)
 
-    def frames(self, runs: Sequence[RunSnapshot]) -> int:
-        """How many states the longest way has; 0 when there is none."""
-        longest = self.longest(runs)
+    def frame_count(self, runs: Sequence[RunSnapshot]) -> int:
+        """Return the number of states of the longest trajectory; 0 where there are none."""
+        longest = self.longest_trajectory(runs)
         return len(longest.timesteps) if longest is not None else 0
 
-    def starts(self, runs: Sequence[RunSnapshot]) -> int:
-        """How many starting noises there are."""
+    def noise_count(self, runs: Sequence[RunSnapshot]) -> int:
+        """Return the number of starting noises."""
         images = [self.trajectories.image(states, 0) for run in runs if (states := self.trajectory(run))]
         return max((len(one) for one in images if one is not None), default=0)
 
-    def place(self, states: ImageStates) -> int:
-        """The state of a way that is looked at."""
-        return round(self.share * (len(states.timesteps) - 1))
+    def state_index(self, states: ImageStates) -> int:
+        """Return the index of the state shown."""
+        return round(self.fraction * (len(states.timesteps) - 1))
 
-    def go(self, runs: Sequence[RunSnapshot], place: int) -> None:
-        """Look at this state of the longest states, and at those of the others that are as far."""
-        last = self.frames(runs) - 1
-        self.share = min(max(0.0, place / last), 1.0) if last > 0 else 1.0
+    def seek(self, runs: Sequence[RunSnapshot], index: int) -> None:
+        """Show this state of the longest trajectory, and the states of the others at the same fraction."""
+        last = self.frame_count(runs) - 1
+        self.fraction = min(max(0.0, index / last), 1.0) if last > 0 else 1.0
 
-    def stale(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
-        """The runs that have learnt more since what is shown of them was computed."""
+    def stale_runs(self, runs: Sequence[RunSnapshot]) -> list[RunSnapshot]:
+        """Return the runs that have trained on since their trajectory was computed."""
         if not self.sampler:
             return []
         return [run for run in runs if (states := self.trajectory(run)) and states.epoch < run.status.epoch]
 
-    def beside(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
-        """A run's state for all starting noises, and in a column beside it what its network foresaw there."""
+    def columns(self, run: RunSnapshot, name: str, color: str, *, compute_key: str) -> list[WallColumn]:
+        """Return a run's state for all starting noises, and in a column beside it the predicted x0."""
         states = self.trajectory(run)
         if states is None:
-            said = WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))
-            return [said, WallColumn("", None, empty="")] if self.predicted and self.sampler else [said]
-        index = self.place(states)
+            column = WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))
+            return [column, WallColumn("", None, empty="")] if self.predicted and self.sampler else [column]
+        index = self.state_index(states)
         state = self.trajectories.image(states, index)
         columns = [WallColumn(name, state, f"t {states.timesteps[index]}", color, "cannot be read any more")]
         predicted = self.trajectories.image(states, index, predicted=True) if self.predicted else None
         if predicted is not None:
-            columns.append(WallColumn("  foreseen x_0", predicted, color=color))
+            columns.append(WallColumn("  predicted x_0", predicted, color=color))
         return columns
 
-    def strip(
+    def strip_columns(
         self, run: RunSnapshot, name: str, color: str, width: int, *, compute_key: str, both: bool
     ) -> list[WallColumn]:
-        """A run's way from one starting noise, from left to right, as far as it has been played.
+        """Return a run's trajectory from one starting noise, from left to right, up to the state shown.
 
         Args:
             run: the run.
-            name: what it is called.
+            name: of the run.
             color: of its name.
             width: cells.
-            compute_key: the key that has it computed.
-            both: whether there is room to show below each state what was foreseen there.
+            compute_key: the key that computes missing trajectories.
+            both: whether there is room for the predicted x0 below each state.
         """
         states = self.trajectory(run)
         if states is None:
-            return [WallColumn(name, None, color=color, empty=self._why_missing(run, compute_key))]
-        now, last = self.place(states), len(states.timesteps) - 1
-        count = max(2, min(last + 1, MOST_STATES, width // MIN_TILE))
+            return [WallColumn(name, None, color=color, empty=self._missing_text(run, compute_key))]
+        now, last = self.state_index(states), len(states.timesteps) - 1
+        count = max(2, min(last + 1, MAX_STATES, width // MIN_TILE))
         columns: list[WallColumn] = []
         reached = False
         for index in np.linspace(0, last, count).round().astype(int).tolist():
@@ -121,34 +123,36 @@ class DenoiseModel:
                 columns.append(WallColumn("", None, empty=""))
                 continue
             shown, reached = min(index, now), index >= now
-            images = self.trajectories.strip_image(states, shown, self.start, both=both and self.predicted)
-            said = f"t {states.timesteps[shown]}"
+            images = self.trajectories.strip_image(
+                states, shown, self.noise_index, with_x0=both and self.predicted
+            )
+            note = f"t {states.timesteps[shown]}"
             if columns:
-                columns.append(WallColumn(said, images, empty=""))
+                columns.append(WallColumn(note, images, empty=""))
             else:
-                columns.append(WallColumn(name, images, said, color, "cannot be read any more"))
+                columns.append(WallColumn(name, images, note, color, "cannot be read any more"))
         return columns
 
-    def facts(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
-        """Where what is shown comes from, in one line."""
-        ways = [states for run in runs if (states := self.trajectory(run))]
-        parts = [self.sampler or "as the training kept it"]
+    def description(self, runs: Sequence[RunSnapshot], *, strips: bool, compute_key: str) -> Content:
+        """Return the source of the states in one line: sampler, steps, eta, epochs and starting noise."""
+        shown = [states for run in runs if (states := self.trajectory(run))]
+        parts = [self.sampler or "saved during training"]
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
             parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
-        if self.sampler in WITH_ETA:
+        if self.sampler in SAMPLERS_WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
-        if epochs := sorted({one.epoch for one in ways}):
+        if epochs := sorted({one.epoch for one in shown}):
             parts.append(f"epoch {epochs[0]}" + (f" to {epochs[-1]}" if len(epochs) > 1 else ""))
-        if strips and (starts := self.starts(runs)):
-            parts.append(f"noise {min(self.start, starts - 1) + 1} of {starts}")
+        if strips and (starts := self.noise_count(runs)):
+            parts.append(f"noise {min(self.noise_index, starts - 1) + 1} of {starts}")
         text = Content.styled(f" {' · '.join(parts)}", "$text-muted")
-        if not self.stale(runs):
+        if not self.stale_runs(runs):
             return text
         return Content.assemble(
-            text, (f"  the training is further: {compute_key} computes it anew", "$text-warning")
+            text, (f"  trained further since: {compute_key} computes it again", "$text-warning")
         )
 
-    def _why_missing(self, run: RunSnapshot, compute_key: str) -> str:
+    def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
         return missing_reason(run, self.spec(run), compute_key)

@@ -1,4 +1,4 @@
-"""All keys, as they are bound on the screen that asked, and what the signs mean."""
+"""Help: the keys of a screen as they are bound now, and the meaning of states and metrics."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Final
@@ -13,28 +13,31 @@ from textual.widgets import Static
 
 from core.runs.status import State
 from tui.commands import NUMBERS
-from tui.state.formatting import GLYPHS
+from tui.state.formatting import STATE_GLYPHS
 from tui.widgets.key_hints import have_digits
 
 KEYS_WIDTH: Final = 12
-_TEXTUALS_OWN: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
+_TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 STATES: Final = (
-    (f"{GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
-    (f"{GLYPHS[State.STARTING]} starting", "makes pictures, or compiles"),
-    (f"{GLYPHS[State.RUNNING]} running", "trains"),
-    (f"{GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
-    (f"{GLYPHS[State.STOPPED]} stopped", "can be resumed"),
-    (f"{GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
-    (f"{GLYPHS[State.FAILED]} failed", "ended with an error, which its row and its log tell; can be resumed"),
+    (f"{STATE_GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
+    (f"{STATE_GLYPHS[State.STARTING]} starting", "makes images, or compiles"),
+    (f"{STATE_GLYPHS[State.RUNNING]} running", "trains"),
+    (f"{STATE_GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
+    (f"{STATE_GLYPHS[State.STOPPED]} stopped", "can be resumed"),
+    (f"{STATE_GLYPHS[State.FINISHED]} finished", "has trained all its epochs; resuming asks for more"),
     (
-        f"{GLYPHS[State.CRASHED]} crashed",
+        f"{STATE_GLYPHS[State.FAILED]} failed",
+        "ended with an error, which its row and its log tell; can be resumed",
+    ),
+    (
+        f"{STATE_GLYPHS[State.CRASHED]} crashed",
         "its process is gone; goes on from its last checkpoint when resumed",
     ),
 )
-FIGURES: Final = (
+METRICS: Final = (
     ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
-    ("held-out", "loss on pictures that the network never learns from"),
-    ("abar_T", "share of the picture's power left at the last noising step; sampling starts from none"),
+    ("held-out", "loss on images that the network is never trained on"),
+    ("abar_T", "share of the image's power left at the last noising step; sampling starts from none"),
     ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
     ("L_T", "what that costs in the variational bound, in bits a pixel"),
 )
@@ -44,7 +47,7 @@ REBINDING: Final = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """Every key of a screen; any of escape, q and ? closes it."""
+    """List of a screen's keys; escape, q or ? closes it."""
 
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,7 +64,7 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll():
             yield Static(self._table("Keys", self.keys))
             yield Static(self._table("States", STATES))
-            yield Static(self._table("Figures", FIGURES))
+            yield Static(self._table("Figures", METRICS))
             yield Static(REBINDING, classes="note")
 
     def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> Table:
@@ -70,8 +73,8 @@ class HelpScreen(ModalScreen[None]):
         table.add_column(width=KEYS_WIDTH, style="bold", no_wrap=True)
         table.add_column(ratio=1, style=variables["text-muted"])
         table.add_row(Text(title, style=f"bold {variables['primary']}"))
-        for sign, text in rows:
-            table.add_row(Text(sign), Text(text))
+        for name, text in rows:
+            table.add_row(Text(name), Text(text))
         return table
 
     def action_close(self) -> None:
@@ -81,12 +84,12 @@ class HelpScreen(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def keys_of_screen(screen: Screen[Any]) -> list[tuple[str, str]]:
-    """Keys and what they do on a screen, keys of one action in one line, as they are bound now."""
+def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
+    """Return the keys of a screen as they are bound now, each with its text; keys of one action share a row."""
     lines: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not binding.system and binding.action not in _TEXTUALS_OWN:
+        if binding.description and not binding.system and binding.action not in _TEXTUAL_ACTIONS:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
     for numbers, text in NUMBERS.items():
         if have_digits(screen, numbers):

@@ -1,4 +1,4 @@
-"""What a run's worker has written to its log, followed as it grows."""
+"""Log of a run's worker, followed as it grows."""
 
 from typing import ClassVar, Final
 
@@ -9,28 +9,28 @@ from textual.screen import Screen
 from textual.widgets import Log, Static
 
 from core.files.sanitize import sanitize
+from core.files.signature import FileSignature, signature
 from core.files.untrusted import open_regular
 from tui.commands import LOG, bindings
-from tui.state.reader import Signature, signature
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
 
 TAIL_BYTES: Final = 256 * 1024
-INTERVAL: Final = 0.5
-ACROSS: Final = 8
-"""Cells that a long line moves by."""
+POLL_SECONDS: Final = 0.5
+HORIZONTAL_STEP: Final = 8
+"""Cells by which long lines scroll sideways."""
 LINE_LIMIT: Final = 2000
-"""Characters of a line that are shown; a log of endless lines would fill the memory of whoever looks at it."""
+"""Characters shown of a line, because a log of endless lines would fill the memory."""
 
 
 class LogLines(Log, inherit_bindings=False):
-    """The lines; the screen's commands scroll them."""
+    """Lines of the log, scrolled by the screen's commands."""
 
 
 class LogScreen(Screen[None]):
-    """The end of one run's `worker.log`. Scrolled to the end, it follows; scrolled up, it stays."""
+    """End of a run's `worker.log`; it follows new lines while scrolled to the end, and stays when scrolled up."""
 
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(LOG)]
@@ -39,7 +39,7 @@ class LogScreen(Screen[None]):
         super().__init__()
         self.run_shown = run
         self._path = run.run.log
-        self._seen: Signature | None = None
+        self._seen: FileSignature | None = None
         self._offset = 0
         self._partial = b""
         self._at_end = True
@@ -61,7 +61,7 @@ class LogScreen(Screen[None]):
         log = self.query_one(Log).focus()
         self.watch(log, "scroll_y", self._scrolled, init=False)
         self.call_after_refresh(self._read)
-        self.set_interval(INTERVAL, self._read)
+        self.set_interval(POLL_SECONDS, self._read)
 
     def _show_keys(self) -> None:
         words = {
@@ -73,7 +73,7 @@ class LogScreen(Screen[None]):
         self.query_one(KeyBar).show(screen_hints(self, LOG, words))
 
     def on_resize(self) -> None:
-        """Whoever follows the end still does in a terminal of another size."""
+        """Stay at the end when the size changes."""
         if self._at_end:
             self.call_after_refresh(self.action_bottom)
 
@@ -81,7 +81,7 @@ class LogScreen(Screen[None]):
         self._at_end = self.query_one(Log).is_vertical_scroll_end
 
     def _read(self) -> None:
-        """Take what was appended; start over when the file is another one."""
+        """Append new lines; start over when the file is another one."""
         seen = signature(self._path)
         log = self.query_one(Log)
         if seen == self._seen and seen is not None:
@@ -92,8 +92,8 @@ class LogScreen(Screen[None]):
                 log.write_line("no log yet")
                 self._offset, self._seen = 0, None
             return
-        behind = seen[2] - self._offset
-        if self._seen is None or seen[0] != self._seen[0] or not 0 <= behind <= TAIL_BYTES:
+        unread = seen[2] - self._offset
+        if self._seen is None or seen[0] != self._seen[0] or not 0 <= unread <= TAIL_BYTES:
             log.clear()
             self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
             self.call_after_refresh(log.scroll_end, animate=False)
@@ -106,10 +106,10 @@ class LogScreen(Screen[None]):
             log.write_line(f"cannot be read ({error.strerror or error})")
             return
         self._offset += len(data)
-        whole, newline, rest = (self._partial + data).rpartition(b"\n")
+        lines, newline, rest = (self._partial + data).rpartition(b"\n")
         self._partial = rest[:TAIL_BYTES]
         if newline:
-            text = sanitize(whole.decode("utf-8", errors="replace"), lines=True)
+            text = sanitize(lines.decode("utf-8", errors="replace"), lines=True)
             log.write_lines([line[:LINE_LIMIT] for line in text.split("\n")])
 
     def action_close(self) -> None:
@@ -123,7 +123,7 @@ class LogScreen(Screen[None]):
         log.scroll_relative(y=pages * log.scrollable_content_region.height, animate=False)
 
     def action_across(self, steps: int) -> None:
-        self.query_one(Log).scroll_relative(x=steps * ACROSS, animate=False)
+        self.query_one(Log).scroll_relative(x=steps * HORIZONTAL_STEP, animate=False)
 
     def action_top(self) -> None:
         self.query_one(Log).scroll_home(animate=False)

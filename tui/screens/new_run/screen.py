@@ -1,4 +1,4 @@
-"""A form that sets up one run, or the same run under several schedules."""
+"""The new-run form, which sets up one run, or one run for each of several schedules."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,43 +24,42 @@ from core.files.sanitize import sanitize
 from core.recipes import list_recipes
 from core.schedules import Schedule
 from tui.commands import NEW_RUN, bindings
-from tui.state.formatting import NOTHING, pluralize, small_number
-from tui.state.run_draft import FIELDS, Field, RunDraft, error_of, preview
+from tui.state.formatting import LEVEL_MARKS, NOTHING, pluralize, small_number
+from tui.state.run_draft import FIELDS, Field, RunDraft, field_error, preview_schedule
 from tui.widgets.images.render_mode import on_keymap_changed
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import keys_of, screen_hints
 
-SLIM: Final = 72
-"""Below this width only mistakes are explained."""
+MIN_WIDTH_FOR_HINTS: Final = 72
+"""Below this width only errors are shown, not hints."""
 CLONE: Final = "as it was"
-WIDE: Final = 120
-"""From this width on, what the schedules leave of a picture is said beside the form."""
-_WORDS: Final = {"true": "yes", "false": "no"}
-_LEVELS: Final = {"good": "$text-success", "doubtful": "$text-warning", "bad": "$text-error"}
+MIN_WIDTH_FOR_NOTES: Final = 120
+"""From this width on, notes about the schedules are shown beside the form."""
+_CHOICE_NAMES: Final = {"true": "yes", "false": "no"}
 
 
 class NewRunScreen(Screen[list[RunConfig] | None]):
-    """Asks for a run's settings, says at once what is wrong with them, and returns the configurations.
+    """Asks for a run's settings, validates them as they are typed, and returns the configurations.
 
     Args:
-        given: where to start; None starts from the quick recipe.
-        origin: what the given is called among what can be started from.
+        initial_draft: the draft to start from; None starts from the quick recipe.
+        origin: the name of the initial draft in the list of recipes to start from.
     """
 
     CSS_PATH = "screen.tcss"
     AUTO_FOCUS = "#schedule-names"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(NEW_RUN)]
 
-    def __init__(self, given: RunDraft | None = None, *, origin: str = CLONE) -> None:
+    def __init__(self, initial_draft: RunDraft | None = None, *, origin: str = CLONE) -> None:
         super().__init__()
-        self.given = given
+        self.initial_draft = initial_draft
         self.origin = origin
-        self.draft = given or RunDraft.from_recipe("quick")
+        self.draft = initial_draft or RunDraft.from_recipe("quick")
         self.configs: list[RunConfig] = []
 
     def compose(self) -> ComposeResult:
         like = f"like {self.draft.schedules[0]}" if self.origin == CLONE else self.origin
-        title = f"new run  {like}" if self.given else "new run"
+        title = f"new run  {like}" if self.initial_draft else "new run"
         yield Static(Content.styled(f" {title}", "bold $text-primary"), id="top")
         with Horizontal(id="body"):
             with VerticalScroll(id="form", can_focus=False):
@@ -69,7 +68,7 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
                 with Horizontal(classes="row", id="schedules"):
                     yield Static("schedules", classes="label")
                     yield ScheduleList(*self._selections(), id="schedule-names", compact=True)
-                    yield Static("space chooses; one run for each", classes="said", id="said-schedules")
+                    yield Static("space chooses; one run for each", classes="hint", id="hint-schedules")
                 for field in FIELDS[1:]:
                     yield from self._field_row(field)
             with VerticalScroll(id="aside", can_focus=False):
@@ -82,11 +81,11 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        on_keymap_changed(self, self._say_keys)
-        self._say_keys()
+        on_keymap_changed(self, self._show_keys)
+        self._show_keys()
         self.check()
 
-    def _say_keys(self) -> None:
+    def _show_keys(self) -> None:
         words = {"new.start": "start", "new.open": "folder", "new.cancel": "cancel"}
         self.query_one(KeyBar).show(
             [
@@ -101,40 +100,40 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             self.query_one(f"#{name}", Button).label = f"{word}  {keys.get(f'new.{name}', '')}".rstrip()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.set_class(event.size.width >= WIDE, "-wide")
-        self.set_class(event.size.width < SLIM, "-slim")
+        self.set_class(event.size.width >= MIN_WIDTH_FOR_NOTES, "-wide")
+        self.set_class(event.size.width < MIN_WIDTH_FOR_HINTS, "-slim")
 
     @property
     def values(self) -> dict[str, str]:
-        """What the form says, by key."""
-        found: dict[str, str] = {}
+        """The texts of the form, by key."""
+        values: dict[str, str] = {}
         for field in FIELDS:
-            widget = self.query_one(f"#{_id(field)}")
+            widget = self.query_one(f"#{_widget_id(field)}")
             if isinstance(widget, Input | Select):
-                found[field.key] = str(widget.value)
-        return found
+                values[field.key] = str(widget.value)
+        return values
 
     @property
     def schedules(self) -> list[str]:
-        """The chosen schedules, in the order in which they are offered."""
+        """The selected schedules, in their order in the list."""
         chosen = self.query_one("#schedule-names", ScheduleList).selected
         return [name for name in self.draft.offered if name in chosen]
 
     def check(self) -> None:
-        """Say what is wrong with each setting, what the schedules come to, and what would be queued."""
+        """Validate the form, and update errors, schedules, notes and the summary of runs to queue."""
         values = self.values
         for field in FIELDS:
-            message = error_of(field.key, values[field.key])
-            said = self.query_one(f"#said-{_id(field)}", Static)
-            said.update(Content(message or field.hint))
-            said.set_class(bool(message), "-wrong")
+            message = field_error(field.key, values[field.key])
+            hint = self.query_one(f"#hint-{_widget_id(field)}", Static)
+            hint.update(Content(message or field.hint))
+            hint.set_class(bool(message), "-error")
         names = self.query_one("#schedule-names", ScheduleList)
         chosen = self.schedules
-        schedules = {name: preview(self.draft, values, name) for name in self.draft.offered}
+        schedules = {name: preview_schedule(self.draft, values, name) for name in self.draft.offered}
         for index, (name, schedule) in enumerate(schedules.items()):
-            prompt = _prompt(name, schedule, chosen=name in chosen)
+            prompt = _schedule_prompt(name, schedule, chosen=name in chosen)
             names.replace_option_prompt_at_index(index, prompt)
-        self.query_one("#notes", Static).update(_notes([schedules[name] for name in chosen]))
+        self.query_one("#notes", Static).update(_notes_text([schedules[name] for name in chosen]))
         summary = self.query_one("#summary", Static)
         try:
             self.configs = self.draft.build(values, self.schedules)
@@ -161,12 +160,12 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     @on(Select.Changed)
     def choose(self, event: Select.Changed) -> None:
         if event.select.id == "recipe":
-            self._start_from(str(event.value))
+            self._fill_from(str(event.value))
         else:
             self.check()
 
     @on(Input.Submitted)
-    def go_on(self) -> None:
+    def focus_next_field(self) -> None:
         self.focus_next()
 
     @on(Button.Pressed, "#start")
@@ -179,10 +178,10 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
             self._focus_first_error()
 
     def action_open(self) -> None:
-        """Choose a folder of pictures for the dataset."""
+        """Let the user choose a folder of images for the dataset."""
         from tui.dialogs.path_picker import DATASET, PickerScreen
 
-        field = self.query_one(f"#{_id(FIELDS[0])}", Input)
+        field = self.query_one(f"#{_widget_id(FIELDS[0])}", Input)
         text = field.value.strip()
 
         def decided(path: Path | None) -> None:
@@ -197,14 +196,18 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     def action_cancel(self) -> None:
         self.dismiss(None)
 
-    def _start_from(self, recipe: str) -> None:
-        """Fill the form anew from a recipe, or from the run that is cloned."""
-        draft = self.given if self.given and recipe == self.origin else RunDraft.from_recipe(recipe)
+    def _fill_from(self, recipe: str) -> None:
+        """Fill the form from a recipe, or from the initial draft."""
+        draft = (
+            self.initial_draft
+            if self.initial_draft and recipe == self.origin
+            else RunDraft.from_recipe(recipe)
+        )
         if draft == self.draft:
             return
         self.draft = draft
         for field in FIELDS:
-            widget, value = self.query_one(f"#{_id(field)}"), draft.values()[field.key]
+            widget, value = self.query_one(f"#{_widget_id(field)}"), draft.initial_values()[field.key]
             if isinstance(widget, Input | Select):
                 widget.value = value
         names = self.query_one("#schedule-names", ScheduleList)
@@ -217,45 +220,45 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
 
     def _recipe_row(self) -> Iterator[Widget]:
         described = dict(list_recipes())
-        names = [*([self.origin] if self.given else []), *described]
-        value = self.origin if self.given else self.draft.recipe
+        names = [*([self.origin] if self.initial_draft else []), *described]
+        value = self.origin if self.initial_draft else self.draft.recipe
         with Horizontal(classes="row"):
             yield Static("start from", classes="label")
             yield Select(
                 [(name, name) for name in names], value=value, allow_blank=False, compact=True, id="recipe"
             )
-            yield Static("fills in all that is below", classes="said")
+            yield Static("fills in all fields below", classes="hint")
 
     def _field_row(self, field: Field) -> Iterator[Widget]:
-        value = self.draft.values()[field.key]
+        value = self.draft.initial_values()[field.key]
         with Horizontal(classes="row"):
             yield Static(field.label, classes="label")
             if field.choices:
-                options = [(_WORDS.get(choice, choice), choice) for choice in field.choices]
-                yield Select(options, value=value, allow_blank=False, compact=True, id=_id(field))
+                options = [(_CHOICE_NAMES.get(choice, choice), choice) for choice in field.choices]
+                yield Select(options, value=value, allow_blank=False, compact=True, id=_widget_id(field))
             else:
                 names = _data_recipes() if field.key == "data.dataset" else []
                 yield Input(
                     value,
                     compact=True,
-                    id=_id(field),
+                    id=_widget_id(field),
                     max_length=4000 if names else 10,
                     suggester=SuggestFromList(names) if names else None,
                     select_on_focus=True,
                 )
-            yield Static(field.hint, classes="said", id=f"said-{_id(field)}")
+            yield Static(field.hint, classes="hint", id=f"hint-{_widget_id(field)}")
 
     def _focus_first_error(self) -> None:
         values = self.values
         for field in FIELDS:
-            if error_of(field.key, values[field.key]):
-                self.query_one(f"#{_id(field)}").focus()
+            if field_error(field.key, values[field.key]):
+                self.query_one(f"#{_widget_id(field)}").focus()
                 return
         self.query_one("#schedule-names").focus()
 
 
 class ScheduleList(SelectionList[str]):
-    """A list of schedules whose prompts say themselves what is chosen, without the coloured X."""
+    """A list of schedules whose prompts contain the selection marks, in place of the coloured X."""
 
     def _get_left_gutter_width(self) -> int:
         return 0
@@ -264,7 +267,7 @@ class ScheduleList(SelectionList[str]):
         return OptionList.render_line(self, y)
 
 
-def _id(field: Field) -> str:
+def _widget_id(field: Field) -> str:
     return field.key.replace(".", "-")
 
 
@@ -275,8 +278,8 @@ def _data_recipes() -> list[str]:
         return []
 
 
-def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
-    """A schedule in the list: whether it is chosen, its name, abar_T, and one word on it."""
+def _schedule_prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
+    """A line of the list: the selection mark, the schedule's name, abar_T and the diagnosis in one word."""
     mark = ("[x] ", "bold $text-success") if chosen else ("[ ] ", "$text-muted")
     if schedule is None:
         return Content.assemble(mark, f"{name:9} ", ("abar_T", "$text-muted"), f"{NOTHING:>8}")
@@ -286,17 +289,17 @@ def _prompt(name: str, schedule: Schedule | None, *, chosen: bool) -> Content:
         f"{name:9} ",
         ("abar_T ", "$text-muted"),
         f"{small_number(schedule.terminal_alpha_bar):>7}  ",
-        (level, _LEVELS[level]),
+        (level, LEVEL_MARKS[level][1]),
     )
 
 
-def _notes(schedules: Sequence[Schedule | None]) -> Content:
-    """What the chosen schedules leave of a picture, in numbers and in words."""
+def _notes_text(schedules: Sequence[Schedule | None]) -> Content:
+    """The signal that the selected schedules leave of an image, in numbers and in words."""
     parts = []
     for schedule in schedules:
         if schedule is None:
             continue
-        said = schedule.diagnosis()
+        diagnosis = schedule.diagnosis()
         snr = schedule.terminal_snr
         decibels = f"{10 * math.log10(snr):.1f} dB" if snr > 0 else "none at all"
         parts.append(
@@ -304,11 +307,11 @@ def _notes(schedules: Sequence[Schedule | None]) -> Content:
                 (schedule.name, "bold"),
                 (
                     f"   abar_T {small_number(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
-                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits a pixel\n",
+                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits per pixel\n",
                     "$text-muted",
                 ),
-                (said.level, _LEVELS[said.level]),
-                said.text.removeprefix(said.level),
+                (diagnosis.level, LEVEL_MARKS[diagnosis.level][1]),
+                diagnosis.text.removeprefix(diagnosis.level),
             )
         )
     return Content("\n\n").join(parts)

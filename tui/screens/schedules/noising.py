@@ -1,4 +1,4 @@
-"""Schedules as they are being tried out, and pictures under them; before any of it is on a screen."""
+"""Editable noise schedules, and images noised under them."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import ScheduleConfig
-from core.config.load import decode, set_key
+from core.config.load import decode
 from core.config.schema import Section
+from core.config.tables import set_key
 from core.data.folder import NotAnImageError, load_image, to_grey
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
-from core.imaging.sheet import to_pixels, to_tiles
+from core.imaging.sheet import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
-from tui.state.formatting import schedule_of, setting_text
-from tui.state.run_draft import Field, error_of, parsed
+from tui.state.formatting import build_schedule, setting_text
+from tui.state.run_draft import Field, field_error, parse_value
 
 Pixels = NDArray[np.uint8]
 
@@ -32,25 +33,25 @@ FIELDS: Final = (
     Field("schedule.periods", "periods", "of sine"),
     Field(POWER, "power", "of one more schedule x^P"),
 )
-"""What can be edited. `power` is no setting of its own: it names a schedule."""
-MOST_POWER: Final = 100.0
+"""The editable fields. `power` is no setting by itself: it adds the schedule `x^P`."""
+MAX_POWER: Final = 100.0
 SHOWN_IMAGES: Final = 4
 NOISE_SEED: Final = 0
 
 
-class _Holder(Section, frozen=True):
+class _ScheduleTable(Section, frozen=True):
     schedule: ScheduleConfig = ScheduleConfig()
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSet:
-    """Schedules side by side: all share what the texts say, each has its own name.
+    """Schedules that differ in their names and share all other settings.
 
     Attributes:
         values: the texts of `FIELDS`, by key.
-        names: those that can be chosen, without the one that `power` adds.
-        zero_terminal_snr: whether all are rescaled to end in pure noise.
-        file: of a `custom` schedule.
+        names: the available names, without the one that `power` adds.
+        zero_terminal_snr: whether all schedules are rescaled to end in pure noise.
+        file: the file of a `custom` schedule.
     """
 
     values: Mapping[str, str]
@@ -60,7 +61,7 @@ class ScheduleSet:
 
     @classmethod
     def from_config(cls, configs: Iterable[ScheduleConfig]) -> "ScheduleSet":
-        """Start from schedules, the first of which gives the numbers; from the defaults where there are none."""
+        """Start from the numbers of the first schedule and the names of all; without any, from the defaults."""
         configs = list(configs)
         first = configs[0] if configs else ScheduleConfig()
         table = msgspec.to_builtins(first)
@@ -71,46 +72,48 @@ class ScheduleSet:
 
     @property
     def offered(self) -> tuple[str, ...]:
-        """All names, the one that `power` adds at the end."""
+        """All available names; the one that `power` adds is last."""
         power = self.values[POWER].strip()
         added = f"x^{power}"
-        return self.names if not power or self.error(POWER) or added in self.names else (*self.names, added)
+        return (
+            self.names if not power or self.text_error(POWER) or added in self.names else (*self.names, added)
+        )
 
-    def error(self, key: str) -> str:
-        """What is wrong with one text; empty when nothing is."""
+    def text_error(self, key: str) -> str:
+        """The error in one text; empty if it is valid."""
         text = self.values[key]
         if key != POWER:
-            return error_of(key, text)
+            return field_error(key, text)
         try:
             power = parse_power(f"x^{text.strip()}") if text.strip() else 1.0
         except UserError:
             power = None
-        return "" if power is not None and power <= MOST_POWER else f"expected a number up to {MOST_POWER:g}"
+        return "" if power is not None and power <= MAX_POWER else f"expected a number up to {MAX_POWER:g}"
 
     def config(self, name: str) -> ScheduleConfig:
-        """The schedule of this name as it would be configured.
+        """The configuration of the schedule of this name.
 
         Raises:
             UserError: a text is wrong.
         """
         table: dict[str, object] = {}
         for field in FIELDS[:-1]:
-            set_key(table, field.key, parsed(field.key, self.values[field.key]), source="schedules")
-        config = decode(table, _Holder, source="schedules").schedule
+            set_key(table, field.key, parse_value(field.key, self.values[field.key]), source="schedules")
+        config = decode(table, _ScheduleTable, source="schedules").schedule
         file = self.file if name == "custom" else None
         return msgspec.structs.replace(config, name=name, file=file, zero_terminal_snr=self.zero_terminal_snr)
 
     def schedule(self, name: str) -> Schedule | None:
-        """The schedule of this name; None where it cannot be made."""
-        if any(self.error(field.key) for field in FIELDS[:-1]):
+        """The schedule of this name; None if it cannot be made."""
+        if any(self.text_error(field.key) for field in FIELDS[:-1]):
             return None
-        return schedule_of(self.config(name))
+        return build_schedule(self.config(name))
 
 
-def nudged(key: str, text: str, up: bool) -> str:
-    """A text as it is after one step up or down: numbers of steps and betas by a fifth, the others by a half.
+def nudge(key: str, text: str, up: bool) -> str:
+    """Step a number up or down: timesteps and betas by a factor of 1.2, the other fields by 0.5.
 
-    >>> nudged("schedule.timesteps", "1000", True), nudged("schedule.periods", "0.5", False)
+    >>> nudge("schedule.timesteps", "1000", True), nudge("schedule.periods", "0.5", False)
     ('1200', '0.5')
     """
     try:
@@ -126,13 +129,13 @@ def nudged(key: str, text: str, up: bool) -> str:
     return f"{max(0.5, value + (0.5 if up else -0.5)):g}"
 
 
-def with_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
-    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, always from the same noises.
+def add_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
+    """x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, with the same eps on every call.
 
     Args:
-        pictures: x_0, uint8 [N, H, W] or [N, H, W, 3].
+        images: x_0, uint8 [N, H, W] or [N, H, W, 3].
         schedule: the schedule.
-        t: from 0, the pictures themselves, to T.
+        t: from 0, which returns the images themselves, to T.
     """
     if t == 0:
         return images
@@ -142,31 +145,31 @@ def with_noise(images: Pixels, schedule: Schedule, t: int) -> Pixels:
     return to_pixels(np.sqrt(abar) * x0 + np.sqrt(rest) * eps)
 
 
-def decibels(schedule: Schedule) -> Array:
-    """10 log10 of the signal-to-noise ratio at t = 1..T, [T]; NaN where there is no signal at all."""
+def snr_decibels(schedule: Schedule) -> Array:
+    """10 log10 of the signal-to-noise ratio at t = 1..T, [T]; NaN where there is no signal."""
     values = schedule.log_snr * (10.0 / math.log(10.0))
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def heldout_images(dataset: str, count: int = SHOWN_IMAGES) -> Pixels:
-    """The first held-out pictures of a dataset, uint8 [N, H, W] or [N, H, W, 3], without making the whole set.
+    """The first held-out images of a dataset, uint8 [N, H, W] or [N, H, W, 3], without building the whole set.
 
     Raises:
-        UserError: there is no such dataset, or none of its pictures can be read.
+        UserError: there is no such dataset, or none of its images can be read.
     """
-    return to_tiles(first_images(find_data_recipe(dataset), count, heldout=True))
+    return to_channels_last(first_images(find_data_recipe(dataset), count, heldout=True))
 
 
-def own_image(path: str, size: int) -> Pixels:
-    """A person's own picture, cut square and made `size` pixels a side: uint8 [1, S, S] or [1, S, S, 3].
+def load_own_image(path: str, size: int) -> Pixels:
+    """Load the user's own image, cropped to a square and resized to `size`: uint8 [1, S, S] or [1, S, S, 3].
 
     Raises:
-        UserError: it cannot be read.
+        UserError: the image cannot be read.
     """
     try:
         image, colour = load_image(Path(path).expanduser(), size)
     except NotAnImageError as reason:
         file = Path(path).expanduser()
-        said = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
-        raise UserError(f"{path}: {said}; expected a picture") from reason
-    return to_tiles(image[None] if colour else to_grey(image[None]))
+        problem = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
+        raise UserError(f"{path}: {problem}; expected an image") from reason
+    return to_channels_last(image[None] if colour else to_grey(image[None]))

@@ -1,4 +1,4 @@
-"""Going through the noise levels of schedules: keys, a slider, and playing from picture to noise."""
+"""Navigation through timesteps: keys, a slider, and playback from image to noise."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,35 +17,35 @@ FRAME_SECONDS: Final = 0.1
 
 
 class NoisePlayback(Screen[list[RunConfig] | None]):
-    """A screen that looks at schedules at one noise level.
+    """A screen that shows schedules at one timestep.
 
     Args:
-        configs: of the runs that were looked at; without any, the quick recipe's.
+        configs: the configurations to start from; without any, those of the quick recipe.
     """
 
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
         super().__init__()
-        self.trying = ScheduleExplorer.from_config(configs or load_recipe("quick").configs)
+        self.explorer = ScheduleExplorer.from_config(configs or load_recipe("quick").configs)
         self._player = Player(self, self._advance)
 
     @property
-    def explorer(self) -> list[ScheduleEntry]:
-        """The schedules that are shown."""
-        return self.trying.shown(self.app.theme_variables)
+    def entries(self) -> list[ScheduleEntry]:
+        """The schedules shown."""
+        return self.explorer.entries(self.app.theme_variables)
 
     @property
     def t(self) -> int:
-        """The noise level that is looked at, from 0 to T."""
-        return self.trying.t(self.explorer)
+        """The current timestep, from 0 to T."""
+        return self.explorer.t(self.entries)
 
     @property
     def playing(self) -> bool:
-        """Whether the noise grows by itself."""
+        """True while playback is running."""
         return self._player.playing
 
     def update(self) -> None:
-        """Put the slider where the noise level is."""
-        t, count = self.t, self.trying.timesteps(self.explorer)
+        """Move the slider to the current timestep."""
+        t, count = self.t, self.explorer.timesteps(self.entries)
         head = f"t {str(t).rjust(len(str(count)))} of {count}"
         tail = "▶ playing" if self.playing else ""
         self.query_one(Scrubber).put(
@@ -53,32 +53,32 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
         )
 
     def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._go(message.place / max(1, self.trying.timesteps(self.explorer)))
+        self._seek(message.place / max(1, self.explorer.timesteps(self.entries)))
 
     def action_scrub(self, hundredths: int) -> None:
-        """A hundredth of the way, or one timestep where that is more."""
-        count = max(1, self.trying.timesteps(self.explorer))
-        self._go((self.t + hundredths * max(1, count // 100)) / count)
+        """Move by hundredths of T, or by one timestep each if that is more."""
+        count = max(1, self.explorer.timesteps(self.entries))
+        self._seek((self.t + hundredths * max(1, count // 100)) / count)
 
     def action_go(self, share: int) -> None:
-        self._go(float(share))
+        self._seek(float(share))
 
     def action_play(self) -> None:
-        """Play from where it stands, from the picture when at the end; or pause."""
+        """Play from the current timestep, or from the image if at the end; or pause."""
         if self.playing:
             self._player.pause()
         else:
-            self.trying.share = 0.0 if self.trying.share >= 1.0 else self.trying.share
+            self.explorer.share = 0.0 if self.explorer.share >= 1.0 else self.explorer.share
             self._player.play(FRAME_SECONDS)
         self.update()
 
     def _advance(self) -> None:
-        self.trying.share = min(1.0, self.trying.share + FRAME_SECONDS / PLAY_SECONDS)
-        if self.trying.share >= 1.0:
+        self.explorer.share = min(1.0, self.explorer.share + FRAME_SECONDS / PLAY_SECONDS)
+        if self.explorer.share >= 1.0:
             self._player.pause()
         self.update()
 
-    def _go(self, share: float) -> None:
+    def _seek(self, share: float) -> None:
         self._player.pause()
-        self.trying.share = min(max(0.0, share), 1.0)
+        self.explorer.share = min(max(0.0, share), 1.0)
         self.update()

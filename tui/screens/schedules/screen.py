@@ -1,11 +1,11 @@
-"""Noise schedules tried out: their curves, what they leave of pictures, and runs set up under them."""
+"""The schedules screen: noise schedules as curves, numbers and noised images, and new runs under them."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from textual import events, on, work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Horizontal, VerticalScroll
@@ -16,41 +16,41 @@ from textual.widgets import Input, Static
 from core.config import RunConfig
 from core.errors import UserError
 from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
-from tui.screens.schedules.noising import FIELDS, heldout_images, nudged, own_image
+from tui.screens.live import LiveScreen
+from tui.screens.schedules.noising import FIELDS, heldout_images, load_own_image, nudge
 from tui.screens.schedules.playback import NoisePlayback
-from tui.screens.schedules.table import ScheduleEntry, diagnoses, terminal_table
+from tui.screens.schedules.table import ScheduleEntry, diagnoses_text, schedule_table
 from tui.settings.series_colors import series_style
 from tui.state.run_draft import RunDraft
-from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.charts.schedule_chart import ScheduleChart
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.images.grid_layout import upper_height
 from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import on_keymap_changed, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import render_mode_of
 from tui.widgets.key_bar import Hint, KeyBar
 from tui.widgets.key_hints import have_digits, screen_hints
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.title_bar import say, title_and_tabs
 
-VIEWS: Final = ("curves", "pictures", "numbers")
-WIDE: Final = 100
-HIGH: Final = 34
-BROAD: Final = 140
-"""From this width on, numbers have room beside the curves."""
-CHROME: Final = 6
-"""Lines of title, fields, names, picture, slider and keys."""
+VIEWS: Final = ("curves", "images", "numbers")
+MIN_WIDTH_FOR_ALL: Final = 100
+MIN_HEIGHT_FOR_ALL: Final = 34
+MIN_WIDTH_FOR_NUMBERS: Final = 140
+"""The width in cells from which the numbers fit beside the curves."""
+CHROME_LINES: Final = 6
+"""Lines of title, fields, names, image field, slider and keys."""
 NUMBERS_WIDTH: Final = 72
-SIZE: Final = 32
-"""Pixels a side of a person's own picture where the dataset has no say."""
-ORIGIN: Final = "as tried out"
-IMAGE: Final = "picture"
+OWN_IMAGE_SIZE: Final = 32
+"""Side length in pixels of the user's own image if no image of a dataset determines it."""
+ORIGIN: Final = "current schedules"
+IMAGE_FIELD_ID: Final = "image"
 
 
-class SchedulesScreen(NoisePlayback):
-    """Draws schedules, and noises pictures under them at any t; returns the configurations to be queued.
+class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
+    """Draws schedules, and images noised under them at any t; returns configurations to queue, or None.
 
     Args:
-        configs: of the runs that were looked at; without any, the quick recipe's.
+        configs: the configurations to start from; without any, those of the quick recipe.
     """
 
     CSS_PATH = "screen.tcss"
@@ -66,11 +66,11 @@ class SchedulesScreen(NoisePlayback):
         with Horizontal(id="fields", classes="row"):
             yield from self._fields()
         with Horizontal(id="source", classes="row"):
-            yield Static("picture", classes="label")
+            yield Static("image", classes="label")
             yield Input(
-                placeholder=f"held-out pictures of {self.trying.base.data.dataset}; or a path, then enter; o: files",
+                placeholder=f"held-out images of {self.explorer.base.data.dataset}; or a path, then enter; o: files",
                 compact=True,
-                id=IMAGE,
+                id=IMAGE_FIELD_ID,
                 max_length=1000,
             )
         yield ChipLine(id="names")
@@ -88,14 +88,7 @@ class SchedulesScreen(NoisePlayback):
         yield KeyBar(id="keys")
 
     def on_mount(self) -> None:
-        subscribe_weakly(self, self.app.theme_changed_signal, self.update)
-        on_render_mode_changed(self, self.update)
-        on_keymap_changed(self, self.update)
         self.load_images("")
-        self.update()
-
-    def on_resize(self, event: events.Resize) -> None:
-        self.update()
 
     def on_descendant_focus(self) -> None:
         self.update()
@@ -105,86 +98,92 @@ class SchedulesScreen(NoisePlayback):
 
     @property
     def view(self) -> str:
-        """What is seen: one of `VIEWS`, or `all`."""
-        roomy = self.size.width >= WIDE and self.size.height >= HIGH
-        return self.view_chosen or ("all" if roomy else VIEWS[0])
+        """The current view: one of `VIEWS`, or `all`."""
+        return self.view_chosen or ("all" if self._fits_all else VIEWS[0])
+
+    @property
+    def _fits_all(self) -> bool:
+        return self.size.width >= MIN_WIDTH_FOR_ALL and self.size.height >= MIN_HEIGHT_FOR_ALL
 
     def update(self) -> None:
-        """Bring the screen in line with the texts, t and the size; draws only what changed."""
+        """Update the screen to the texts, t and the size; redraws only changes."""
         if not self.is_mounted:
             return
-        tried, t, view = self.explorer, self.t, self.view
+        entries, t, view = self.entries, self.t, self.view
         for one in ("all", *VIEWS):
             self.set_class(view == one, f"-{one}")
-        self.set_class(self.size.width >= BROAD, "-broad")
-        self._update_bars(tried)
+        self.set_class(self.size.width >= MIN_WIDTH_FOR_NUMBERS, "-broad")
+        self._update_bars(entries)
         if view in ("all", "curves"):
-            self._update_curves(tried, t)
+            self._update_curves(entries, t)
         if view in ("all", "numbers"):
             width = self.size.width if view == "numbers" else NUMBERS_WIDTH
-            say(self.query_one("#table", Static), terminal_table(tried, t, width - 1))
-            say(self.query_one("#diagnoses", Static), diagnoses(tried))
-        columns = [self.trying.column(one, t) for one in tried]
+            say(self.query_one("#table", Static), schedule_table(entries, t, width - 1))
+            say(self.query_one("#diagnoses", Static), diagnoses_text(entries))
+        columns = [self.explorer.column(entry, t) for entry in entries]
         if view == "all":
             lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME, lines)
+            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME_LINES, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"
-        if view in ("all", "pictures"):
+        if view in ("all", "images"):
             self.query_one(ImageWall).show(columns)
 
-    def _update_curves(self, tried: Sequence[ScheduleEntry], t: int) -> None:
-        for name, lines in self.trying.curves(tried).items():
+    def _update_curves(self, entries: Sequence[ScheduleEntry], t: int) -> None:
+        for name, lines in self.explorer.curves(entries).items():
             chart = self.query_one(f"#{name}", ScheduleChart)
             chart.show(lines)
             chart.cursor = t
 
-    def _update_bars(self, tried: Sequence[ScheduleEntry]) -> None:
+    def _update_bars(self, entries: Sequence[ScheduleEntry]) -> None:
         width = self.size.width
-        roomy = width >= WIDE and self.size.height >= HIGH
-        tabs = [("", name) for name in (("all", *VIEWS) if roomy else VIEWS)]
+        tabs = [("", name) for name in (("all", *VIEWS) if self._fits_all else VIEWS)]
         errors = [
-            (field.label, error) for field in FIELDS if (error := self.trying.schedule_set.error(field.key))
+            (field.label, error)
+            for field in FIELDS
+            if (error := self.explorer.schedule_set.text_error(field.key))
         ]
-        told = f"{len(tried)} of {len(self.trying.schedule_set.offered)}"
-        told += " · rescaled to zero terminal SNR" if self.trying.schedule_set.zero_terminal_snr else ""
-        say(self.query_one("#top", Static), title_and_tabs("schedules", told, tabs, self.view, width))
+        status = f"{len(entries)} of {len(self.explorer.schedule_set.offered)}"
+        status += " · rescaled to zero terminal SNR" if self.explorer.schedule_set.zero_terminal_snr else ""
+        say(self.query_one("#top", Static), title_and_tabs("schedules", status, tabs, self.view, width))
         variables = self.app.theme_variables
         names = [
-            (series_style(place, variables), name, name in self.trying.chosen)
-            for place, name in enumerate(self.trying.schedule_set.offered)
+            (series_style(index, variables), name, name in self.explorer.chosen)
+            for index, name in enumerate(self.explorer.schedule_set.offered)
         ]
-        self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.trying.problem)
+        self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.explorer.problem)
         self.query_one(KeyBar).show(
             schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )
         super().update()
 
-    @work(exclusive=True, group="pictures")
+    @work(exclusive=True, group="images")
     async def load_images(self, path: str) -> None:
-        """Take a person's own picture, or held-out pictures of the dataset where no path is given."""
+        """Load the user's own image, or held-out images of the dataset if the path is empty."""
         try:
             if path:
-                size = self.trying.images.shape[1] if self.trying.images is not None else SIZE
-                self.trying.images = await asyncio.to_thread(own_image, path, size)
+                size = self.explorer.images.shape[1] if self.explorer.images is not None else OWN_IMAGE_SIZE
+                self.explorer.images = await asyncio.to_thread(load_own_image, path, size)
             else:
-                self.trying.images = await asyncio.to_thread(heldout_images, self.trying.base.data.dataset)
-            self.trying.problem = ""
+                self.explorer.images = await asyncio.to_thread(
+                    heldout_images, self.explorer.base.data.dataset
+                )
+            self.explorer.problem = ""
         except UserError as error:
-            self.trying.problem = str(error)
+            self.explorer.problem = str(error)
         self.update()
 
     @on(Input.Changed)
-    def take_text(self, event: Input.Changed) -> None:
-        """Each text counts as it is typed, but for a path."""
-        key = next((field.key for field in FIELDS if _id(field.key) == event.input.id), None)
+    def on_text_changed(self, event: Input.Changed) -> None:
+        """Apply a number as it is typed."""
+        key = next((field.key for field in FIELDS if _widget_id(field.key) == event.input.id), None)
         if key is not None:
-            self.trying.take_text(key, event.value)
+            self.explorer.set_text(key, event.value)
             self.update()
 
     @on(Input.Submitted)
     def leave_field(self, event: Input.Submitted) -> None:
-        if event.input.id == IMAGE:
+        if event.input.id == IMAGE_FIELD_ID:
             self.load_images(event.value.strip())
         self.set_focus(None)
 
@@ -198,14 +197,14 @@ class SchedulesScreen(NoisePlayback):
             self.dismiss(None)
 
     def action_edit(self) -> None:
-        self.query_one(f"#{_id(FIELDS[0].key)}").focus()
+        self.query_one(f"#{_widget_id(FIELDS[0].key)}").focus()
 
     def action_open(self) -> None:
-        """Choose a picture of one's own, starting at the one that there is."""
+        """Let the user choose an image file, starting at the current one."""
         from tui.dialogs.path_picker import IMAGE as ONE_IMAGE
         from tui.dialogs.path_picker import PickerScreen
 
-        field = self.query_one(f"#{IMAGE}", Input)
+        field = self.query_one(f"#{IMAGE_FIELD_ID}", Input)
         text = field.value.strip()
 
         def decided(path: Path | None) -> None:
@@ -217,11 +216,11 @@ class SchedulesScreen(NoisePlayback):
         self.app.push_screen(PickerScreen(ONE_IMAGE, Path(text) if text else None), decided)
 
     def action_zero(self) -> None:
-        self.trying.toggle_zero()
+        self.explorer.toggle_zero_terminal_snr()
         self.update()
 
-    def action_choose(self, place: int) -> None:
-        self.trying.toggle(place)
+    def action_choose(self, index: int) -> None:
+        self.explorer.toggle(index)
         self.update()
 
     def action_down(self) -> None:
@@ -235,23 +234,22 @@ class SchedulesScreen(NoisePlayback):
         self.update()
 
     def action_next_view(self) -> None:
-        roomy = self.size.width >= WIDE and self.size.height >= HIGH
-        order = [*(["all"] if roomy else []), *VIEWS]
-        following = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
-        self.view_chosen = "" if following == "all" else following
+        order = [*(["all"] if self._fits_all else []), *VIEWS]
+        view = order[(order.index(self.view) + 1) % len(order)] if self.view in order else order[0]
+        self.view_chosen = "" if view == "all" else view
         self.update()
 
     def action_new(self) -> None:
-        """Set up runs under the schedules that are shown."""
+        """Set up runs under the schedules shown."""
         from tui.screens.new_run.screen import NewRunScreen
 
         try:
-            configs = self.trying.configs()
+            configs = self.explorer.configs()
         except UserError as error:
             self.notify(str(error), severity="error", markup=False)
             return
         if not configs:
-            self.notify("choose at least one schedule: their digits do")
+            self.notify("choose at least one schedule by its digit")
             return
 
         def decided(wanted: list[RunConfig] | None) -> None:
@@ -264,9 +262,9 @@ class SchedulesScreen(NoisePlayback):
         for field in FIELDS:
             yield Static(field.label, classes="label")
             yield Input(
-                self.trying.schedule_set.values[field.key],
+                self.explorer.schedule_set.values[field.key],
                 compact=True,
-                id=_id(field.key),
+                id=_widget_id(field.key),
                 max_length=8,
                 restrict=r"[0-9.eE+-]*",
                 tooltip=field.hint or None,
@@ -276,10 +274,10 @@ class SchedulesScreen(NoisePlayback):
     def _nudge_or_scroll(self, *, up: bool) -> None:
         if isinstance(self.focused, Input):
             field = next(
-                (field for field in FIELDS if _id(field.key) == getattr(self.focused, "id", "")), None
+                (field for field in FIELDS if _widget_id(field.key) == getattr(self.focused, "id", "")), None
             )
             if field is not None:
-                self.focused.value = nudged(field.key, self.focused.value, up)
+                self.focused.value = nudge(field.key, self.focused.value, up)
         elif self.view == "numbers":
             self.query_one("#numbers").scroll_relative(y=-1 if up else 1, animate=False)
         else:
@@ -287,7 +285,7 @@ class SchedulesScreen(NoisePlayback):
 
 
 def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:
-    """The key bar, with the keys as they are bound now; in a field, what can be done there."""
+    """Key hints with the current key bindings; while a field is focused, the keys of the field."""
     if editing:
         return [
             Hint("↑ ↓", "more, less", "screen.up", 0),
@@ -298,7 +296,7 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.later": "noise",
         "schedules.play": "pause" if playing else "play",
         "schedules.edit": "edit",
-        "schedules.open": "picture",
+        "schedules.open": "image",
         "schedules.zero": "zero SNR",
         "schedules.new": "new run",
         "schedules.view": "view",
@@ -310,5 +308,5 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
     return [*hints[:2], *digits, *hints[2:]]
 
 
-def _id(key: str) -> str:
+def _widget_id(key: str) -> str:
     return key.replace(".", "-")

@@ -1,4 +1,4 @@
-"""What schedules leave of a picture: in a table, and in words."""
+"""The signal that schedules leave of an image, as a table and as text."""
 
 import math
 from collections.abc import Sequence
@@ -9,34 +9,34 @@ from textual.content import Content
 
 from core.schedules import Schedule
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels, small_number
+from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels_text, small_number
 
 MIN_WIDTH = 52
-"""Of the table with all its columns."""
+"""The width in cells of a table with all columns, without the names."""
 
 
 class ScheduleEntry(NamedTuple):
-    """A schedule that is being tried: how it is told apart, its name, and itself; None where it cannot be made."""
+    """A schedule on the screen, with its style and name; the schedule is None if it cannot be made."""
 
     style: SeriesStyle
     name: str
     schedule: Schedule | None
 
 
-def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Content:
-    """One line a schedule: abar_T, SNR_T, L_T, what is left at t and at T of the amplitude, and the diagnosis.
+def schedule_table(entries: Sequence[ScheduleEntry], t: int, width: int) -> Content:
+    """A line for each schedule: abar_T, SNR_T, L_T, the share of the amplitude left at t and at T, and the diagnosis.
 
     Args:
-        tried: the schedules.
-        t: from 0 to T.
-        width: cells.
+        entries: the schedules.
+        t: the timestep, from 0 to T.
+        width: the width in cells.
     """
-    label = min(12, max(8, *(cell_len(one.name) for one in tried), 0)) if tried else 8
+    label = min(12, max(8, *(cell_len(entry.name) for entry in entries), 0)) if entries else 8
     wide = width >= MIN_WIDTH + label
     heading = f"   {'':{label}} {'abar_T':>8} {'SNR_T':>7} {'L_T':>7}"
     heading += f" {'left at t':>10} {'at T':>6}  diagnosis" if wide else "  diagnosis"
     lines = [Content.styled(heading, "$text-muted")]
-    for style, name, schedule in tried:
+    for style, name, schedule in entries:
         parts: list[Content | str | tuple[str, str]] = [
             (f" {style.marker} ", f"bold {style.color}"),
             (set_cell_size(name, label), style.color),
@@ -47,7 +47,7 @@ def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Conten
         left = 1.0 if t == 0 else math.sqrt(schedule.alphas_cumprod[t - 1])
         mark, tone = LEVEL_MARKS[schedule.diagnosis().level]
         parts.append(
-            f" {small_number(schedule.terminal_alpha_bar):>8} {decibels(schedule.terminal_snr):>7}"
+            f" {small_number(schedule.terminal_alpha_bar):>8} {decibels_text(schedule.terminal_snr):>7}"
             f" {small_number(schedule.prior_bits_per_dim()):>7}"
         )
         if wide:
@@ -56,20 +56,20 @@ def terminal_table(tried: Sequence[ScheduleEntry], t: int, width: int) -> Conten
     return Content("\n").join(line.truncate(width, ellipsis=True) for line in lines)
 
 
-def diagnoses(tried: Sequence[ScheduleEntry]) -> Content:
-    """The diagnoses in words: of those that do not end in noise one by one, and then of the others together."""
+def diagnoses_text(entries: Sequence[ScheduleEntry]) -> Content:
+    """The diagnoses: one paragraph for each schedule that does not end in noise, then one for all others."""
     parts = []
     good: list[Content] = []
-    for style, name, schedule in tried:
+    for style, name, schedule in entries:
         if schedule is None:
             continue
-        said, named = schedule.diagnosis(), Content.styled(name, f"bold {style.color}")
-        if said.ok:
-            good.append(named)
+        diagnosis, title = schedule.diagnosis(), Content.styled(name, f"bold {style.color}")
+        if diagnosis.ok:
+            good.append(title)
             continue
-        mark, tone = LEVEL_MARKS[said.level]
-        rest = (said.text.removeprefix(said.level), "$text-muted")
-        parts.append(Content.assemble((f"{mark} ", tone), named, " ", (said.level, tone), rest))
+        mark, tone = LEVEL_MARKS[diagnosis.level]
+        rest = (diagnosis.text.removeprefix(diagnosis.level), "$text-muted")
+        parts.append(Content.assemble((f"{mark} ", tone), title, " ", (diagnosis.level, tone), rest))
     if good:
         mark, tone = LEVEL_MARKS["good"]
         words = ": the last step is noise, where sampling starts"

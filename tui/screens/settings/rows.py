@@ -1,4 +1,4 @@
-"""What the settings screen lists: the settings with their values, then the commands of each screen with their keys."""
+"""Rows of the settings screen: settings with their values, then the commands of each screen with their keys."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,39 +10,39 @@ from tui.commands import SECTIONS, Command
 from tui.settings.keymap import is_default, keys_of_command
 from tui.settings.schema import IMAGE_MODES, THEME_NAMES, Settings
 
-LABEL: Final = 18
-"""Cells of a setting's name, and of a command's keys."""
-VALUE: Final = 13
-OFFERED: Final[Mapping[str, Sequence[object]]] = {
+LABEL_WIDTH: Final = 18
+"""The width in cells of a setting's name, and of a command's keys."""
+VALUE_WIDTH: Final = 13
+CHOICES: Final[Mapping[str, Sequence[object]]] = {
     "theme": THEME_NAMES,
     "pictures": IMAGE_MODES,
     "zoom": (1, 2),
     "bell": (True, False),
     "refresh": (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
 }
-"""The settings and the values that left and right go through."""
-DEFAULTS: Final = {name: getattr(Settings(), name) for name in OFFERED}
+"""The settings, and the values that the left and right keys cycle through."""
+DEFAULTS: Final = {name: getattr(Settings(), name) for name in CHOICES}
 HINTS: Final = {
     "theme": "colours of the dashboard",
     "pictures": "colours of half-blocks, or Kitty's graphics",
-    "zoom": "how many cells wide a pixel is",
+    "zoom": "width of a pixel in cells",
     "bell": "ring when a run ends or fails",
-    "refresh": "between two looks at runs that train",
+    "refresh": "between two reads of running runs",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """A line: a setting, a command, or the heading of some commands."""
+    """A row: a setting, a command, a heading, or empty."""
 
     setting: str = ""
     command: Command | None = None
     heading: str = ""
 
 
-def rows() -> list[SettingRow]:
-    """All lines, in order."""
-    return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in OFFERED), *_command_rows()]
+def setting_rows() -> list[SettingRow]:
+    """All rows, in order."""
+    return [SettingRow(heading="settings"), *(SettingRow(setting=name) for name in CHOICES), *_command_rows()]
 
 
 def _command_rows() -> Iterator[SettingRow]:
@@ -52,10 +52,10 @@ def _command_rows() -> Iterator[SettingRow]:
         yield from (SettingRow(command=command) for command in commands)
 
 
-def shown(name: str, value: object) -> str:
-    """A setting's value as it is written on the screen.
+def value_text(name: str, value: object) -> str:
+    """A setting's value as the screen shows it.
 
-    >>> shown("bell", True), shown("refresh", 0.1), shown("zoom", 2)
+    >>> value_text("bell", True), value_text("refresh", 0.1), value_text("zoom", 2)
     ('on', '0.1 s', '2')
     """
     if isinstance(value, bool):
@@ -65,19 +65,19 @@ def shown(name: str, value: object) -> str:
     return str(value)
 
 
-def turned(name: str, value: object, steps: int) -> object:
-    """The value that many places further among those offered, round and round, also from one in between."""
-    offered = list(OFFERED[name])
-    if value in offered:
-        return offered[(offered.index(value) + steps) % len(offered)]
+def next_value(name: str, value: object, steps: int) -> object:
+    """The value `steps` further in the cycle of choices; the current value may lie between two choices."""
+    choices = list(CHOICES[name])
+    if value in choices:
+        return choices[(choices.index(value) + steps) % len(choices)]
     if not isinstance(value, float):
-        return offered[0]
-    larger = [one for one in offered if isinstance(one, float) and one > value]
-    first = len(offered) - len(larger)
-    return offered[(first + steps - (steps > 0)) % len(offered)]
+        return choices[0]
+    larger = [one for one in choices if isinstance(one, float) and one > value]
+    first = len(choices) - len(larger)
+    return choices[(first + steps - (steps > 0)) % len(choices)]
 
 
-def line(
+def row_text(
     row: SettingRow,
     value: object,
     keymap: Mapping[str, str],
@@ -88,22 +88,22 @@ def line(
     """A row as text.
 
     Args:
-        row: what it is about.
-        value: of the setting.
-        keymap: keys by command id, where they differ from the usual ones.
-        display: writes a key as it is shown.
-        current: whether the cursor is on it.
+        row: the row.
+        value: the setting's value.
+        keymap: keys by command id, where they differ from the default ones.
+        display: a function that formats a key.
+        current: whether the cursor is on the row.
     """
     sign = "›" if current else " "
     if row.setting:
         changed = value != DEFAULTS[row.setting]
-        told = shown(row.setting, value)
+        text = value_text(row.setting, value)
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),
-            f"{row.setting:{LABEL}}",
+            f"{row.setting:{LABEL_WIDTH}}",
             ("‹ ", "$text-muted"),
-            (told, "bold"),
-            (" ›" + " " * max(1, VALUE - len(told)), "$text-muted"),
+            (text, "bold"),
+            (" ›" + " " * max(1, VALUE_WIDTH - len(text)), "$text-muted"),
             (HINTS[row.setting], "$text-muted"),
         )
     if row.command is not None:
@@ -111,8 +111,8 @@ def line(
         keys = " ".join(display(key) for key in keys_of_command(row.command, keymap))
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),
-            (f"{keys:{LABEL}}", "bold"),
-            " " if len(keys) >= LABEL else "",
+            (f"{keys:{LABEL_WIDTH}}", "bold"),
+            " " if len(keys) >= LABEL_WIDTH else "",
             (row.command.text, "$text-muted"),
         )
     return Content.styled(row.heading, "bold $text-primary")

@@ -1,4 +1,4 @@
-"""The first frame: painted before the board, and all that draws runs, has been imported."""
+"""First frame, painted before the board and all that draws runs are imported."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 
 class Splash(Screen[None]):
-    """The board's top and bottom lines, and that the runs are being read; the board takes its place.
+    """Top and bottom lines like the board's, with a note that runs are being read; the board replaces it.
 
     Args:
         root: the runs folder.
@@ -22,7 +22,7 @@ class Splash(Screen[None]):
         self._root = root
 
     def compose(self) -> ComposeResult:
-        yield Static(Content.assemble((" ddpm-tui", "bold $text-primary")), id="opening-top")
-        yield Static(Content(f"reading {self._root.name}"), id="opening-told")
+        yield Static(Content.assemble((" ddpm-tui", "bold $text-primary")), id="top")
+        yield Static(Content(f"reading {self._root.name}"), id="status")
         keys = Content.assemble(" ", ("q", "bold $text-primary"), (" quit", "$text-muted"))
-        yield Static(keys, id="opening-keys")
+        yield Static(keys, id="keys")

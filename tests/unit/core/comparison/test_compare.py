@@ -1,4 +1,4 @@
-"""Runs put side by side: rows and their names, pooling over seeds, winners, order, notes."""
+"""Comparison of runs: rows and their labels, pooling over seeds, winners, order, notes."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from core.comparison.compare import Comparison, compare
-from core.comparison.grouping import gather
+from core.comparison.grouping import read_members
 from core.config import RunConfig, ScheduleConfig, TrainConfig
 from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
@@ -17,7 +17,7 @@ from core.runs import Evaluation, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
 from tests.support.fakes import CREATED, make_run
 
-BARE = {"pictures": False}
+BARE = {"images": False}
 
 
 def evaluation(metrics: dict[str, Estimate], **changes: object) -> Evaluation:
@@ -52,7 +52,7 @@ def evaluated_run(
 
 
 def comparison(root: Path, **options: object) -> Comparison:
-    members, problems = gather(RunStore(root).infos())
+    members, problems = read_members(RunStore(root).infos())
     assert problems == []
     return compare(members, **options)
 
@@ -63,13 +63,13 @@ def test_a_clear_winner_is_alone_and_ties_are_named_together(tmp_path):
     found = comparison(tmp_path)
     assert [row.label for row in found.rows] == ["x^10", "linear", "sine"]
     assert found.best("high", "pass_rate") == ["linear", "sine"]
-    clear = [(pair.better, pair.worse) for pair in found.pairs if pair.clear]
+    clear = [(pair.better, pair.worse) for pair in found.pairs if pair.is_significant]
     assert clear == [("linear", "x^10"), ("sine", "x^10")]
-    two = compare(gather(RunStore(tmp_path).infos()[:2])[0])
+    two = compare(read_members(RunStore(tmp_path).infos()[:2])[0])
     assert two.best("high", "pass_rate") == ["linear"]
 
 
-def test_nobody_wins_where_differences_are_noise_or_no_direction_is_better(tmp_path):
+def test_no_row_wins_where_differences_are_noise_or_no_direction_is_better(tmp_path):
     for place, schedule in enumerate(("linear", "sine")):
         run = make_run(tmp_path, schedule=schedule, created=CREATED + timedelta(seconds=place), **BARE)
         metrics = {
@@ -103,13 +103,13 @@ def test_runs_on_other_data_are_not_compared(tmp_path):
     assert [row.label for row in found.rows] == ["linear", "linear"]
 
 
-def test_runs_evaluated_otherwise_are_not_compared_and_it_is_said(tmp_path):
+def test_runs_evaluated_otherwise_are_not_compared_and_a_note_explains_it(tmp_path):
     evaluated_run(tmp_path, "linear", 0.9)
     run = make_run(tmp_path, schedule="sine", **BARE)
     add_evaluation(run, evaluation({"pass_rate": share(5, 100)}, count=100))
     found = comparison(tmp_path)
     assert found.pairs == ()
-    assert "not all runs were judged alike" in found.notes[0]
+    assert "not all runs were evaluated alike" in found.notes[0]
 
 
 def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_path):
@@ -122,10 +122,10 @@ def test_reconstruction_from_half_of_T_is_compared_under_one_schedule_only(tmp_p
         )
     found = comparison(tmp_path)
     assert [(pair.better, pair.worse) for pair in found.pairs] == [("linear s1", "linear s0")]
-    assert not found.comparable("high", "reconstruction_psnr")
+    assert not found.is_comparable("high", "reconstruction_psnr")
     assert found.best("high", "reconstruction_psnr") == []
-    alike = compare(gather(RunStore(tmp_path).infos()[1:])[0])
-    assert alike.comparable("high", "reconstruction_psnr")
+    alike = compare(read_members(RunStore(tmp_path).infos()[1:])[0])
+    assert alike.is_comparable("high", "reconstruction_psnr")
     assert alike.best("high", "reconstruction_psnr") == ["linear s1"]
 
 
@@ -145,7 +145,7 @@ def test_of_several_shared_protocols_that_with_most_numbers_is_taken_and_then_th
     add_evaluation(run, evaluation(full, created="2026-11-24T10:00:00+00:00"))
     add_evaluation(run, evaluation(full, steps=50, created="2026-11-25T10:00:00+00:00"))
     add_evaluation(run, evaluation({"haze": Estimate(0.2)}, steps=10, created="2026-11-26T10:00:00+00:00"))
-    (member,), _ = gather(RunStore(tmp_path).infos())
+    (member,), _ = read_members(RunStore(tmp_path).infos())
     assert member.evaluation is not None
     assert member.evaluation.steps == 50
 
@@ -169,11 +169,11 @@ def test_pooled_rows_are_means_over_seeds_with_wider_intervals(tmp_path):
     assert {row.scores["loss"].df for row in found.rows} == {2}
 
 
-def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_told_of(tmp_path):
+def test_runs_pooled_though_they_differ_in_more_than_their_seed_are_noted(tmp_path):
     evaluated_run(tmp_path, "linear", 0.9, epochs=10)
     evaluated_run(tmp_path, "linear", 0.9, epochs=12, seed=1, place=1)
     found = comparison(tmp_path, by=("schedule",))
-    assert "linear: its runs differ in train.epochs, and not in their seed only" in found.notes
+    assert "linear: its runs differ in train.epochs, not only in their seed" in found.notes
 
 
 def config(name: str = "linear", **changes: object) -> RunConfig:
@@ -284,7 +284,7 @@ def test_only_settings_that_differ_are_listed(tmp_path):
     make_run(tmp_path, schedule="sine", epochs=12, created=CREATED + timedelta(seconds=1), **BARE)
     found = comparison(tmp_path)
     assert found.differences == {"schedule.name": ("linear", "sine"), "train.epochs": ("10", "12")}
-    assert compare(gather(RunStore(tmp_path).infos()[:1])[0]).differences == {}
+    assert compare(read_members(RunStore(tmp_path).infos()[:1])[0]).differences == {}
 
 
 def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
@@ -298,19 +298,19 @@ def test_the_schedules_terminal_facts_stand_beside_the_results(tmp_path):
     assert custom.terminal is None
 
 
-def test_a_run_trained_on_after_its_evaluation_is_told_of(tmp_path):
+def test_a_run_trained_on_after_its_evaluation_is_noted(tmp_path):
     run = make_run(tmp_path, epochs=10, **BARE)
     add_evaluation(run, evaluation({"haze": Estimate(0.1)}, epoch=4))
-    assert f"trained further since they were judged: {run.id} at epoch 4" in comparison(tmp_path).notes
+    assert f"trained further since they were evaluated: {run.id} at epoch 4" in comparison(tmp_path).notes
 
 
-def test_runs_that_nobody_evaluated_are_compared_by_their_losses(tmp_path):
+def test_runs_that_were_not_evaluated_are_compared_by_their_losses(tmp_path):
     for place in range(5):
         make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
     found = comparison(tmp_path)
     first = found.rows[0].members[0].info.id
     assert found.notes == (
-        f"not judged yet: {', '.join(r.members[0].info.id for r in found.rows[:3])} and 2 more; "
+        f"not evaluated yet: {', '.join(r.members[0].info.id for r in found.rows[:3])} and 2 more; "
         f"core evaluate {first}",
     )
     assert set(found.rows[0].scores) == {"loss", "heldout"}
@@ -327,8 +327,8 @@ def test_what_real_images_score_is_gathered_from_the_evaluations(tmp_path):
         run = make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
         add_evaluation(run, evaluation({name: Estimate(0.5)}, real={name: Estimate(0.9)}))
     found = comparison(tmp_path)
-    assert found.real("high") == {"haze": Estimate(0.9), "pass_rate": Estimate(0.9)}
-    assert found.real("low") == {}
+    assert found.real_metrics("high") == {"haze": Estimate(0.9), "pass_rate": Estimate(0.9)}
+    assert found.real_metrics("low") == {}
 
 
 def test_a_damaged_evaluation_is_reported_and_the_others_are_compared(tmp_path):
@@ -336,7 +336,7 @@ def test_a_damaged_evaluation_is_reported_and_the_others_are_compared(tmp_path):
     evaluated_run(tmp_path, "sine", 0.9, place=1)
     damaged = RunStore(tmp_path).runs()[1]
     (damaged.path / "evaluation.json").write_text("[{}]")
-    members, problems = gather(RunStore(tmp_path).infos())
+    members, problems = read_members(RunStore(tmp_path).infos())
     assert [member.evaluation is None for member in members] == [False, True]
     assert len(problems) == 1
     assert str(damaged.path) in problems[0]

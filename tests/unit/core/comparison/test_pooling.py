@@ -30,7 +30,7 @@ def test_a_run_without_interval_has_no_error():
     assert score == Score(Estimate(0.5), None, None, math.inf)
     (score,) = pool([[Estimate(0.5, 0.4, None)]])
     assert score is not None
-    assert (score.down, score.up) == (pytest.approx(0.1 / Z), None)
+    assert (score.error_below, score.error_above) == (pytest.approx(0.1 / Z), None)
 
 
 def test_runs_without_a_value_are_passed_over():
@@ -67,7 +67,7 @@ def test_groups_without_image_noise_have_the_pooled_error_of_a_one_way_analysis(
 def test_seeds_closer_than_their_images_noise_allows_leave_the_noise_of_the_images():
     (score,) = pool([[Estimate(1.0, 0.0, 2.0), Estimate(1.01, 0.01, 2.01)]])
     assert score is not None
-    assert score.up == pytest.approx(1 / Z / math.sqrt(2))
+    assert score.error_above == pytest.approx(1 / Z / math.sqrt(2))
 
 
 def test_the_noise_of_images_is_not_counted_twice():
@@ -75,7 +75,7 @@ def test_the_noise_of_images_is_not_counted_twice():
     pair = [Estimate(v, v - Z * within, v + Z * within) for v in (0.0, spread)]
     (score,) = pool([pair])
     assert score is not None
-    assert score.up == pytest.approx(math.sqrt(spread**2 / 2 / 2))
+    assert score.error_above == pytest.approx(math.sqrt(spread**2 / 2 / 2))
 
 
 def test_intervals_of_shares_stay_shares():
@@ -83,7 +83,7 @@ def test_intervals_of_shares_stay_shares():
     assert score is not None
     assert score.estimate.high == 1.0
     assert score.estimate.low == pytest.approx(0.95 - 12.7062 * 0.05, rel=1e-5)
-    assert score.up == pytest.approx(0.05)
+    assert score.error_above == pytest.approx(0.05)
 
 
 def test_pooled_intervals_hold_the_truth_as_often_as_they_say():

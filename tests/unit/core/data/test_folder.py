@@ -1,4 +1,4 @@
-"""A folder of somebody's own pictures: any size, any mode, any rubbish among them."""
+"""Folders of the user's images: any size, any mode, and other files among them."""
 
 import os
 import struct
@@ -60,7 +60,7 @@ def test_a_plain_folder_is_a_data_set(images: Path) -> None:
     assert made.mean_square == pytest.approx(float(((made.train / 127.5 - 1.0) ** 2).mean()))
 
 
-def test_each_image_is_in_one_of_the_two_parts_unchanged(images: Path) -> None:
+def test_each_image_is_in_one_of_the_two_splits_unchanged(images: Path) -> None:
     save_many(images, 30)
     made = load(images)
     found = {image.tobytes() for image in np.concatenate([made.train, made.heldout])}
@@ -76,7 +76,7 @@ def test_one_in_ten_is_held_out_by_hash(images: Path) -> None:
     assert abs(len(tested) - 500) < 64
 
 
-def test_one_image_more_moves_no_other_to_the_other_part(images: Path) -> None:
+def test_an_additional_image_moves_no_other_between_the_splits(images: Path) -> None:
     save_many(images, 40)
     before = {image.tobytes() for image in load(images).heldout}
     save(images / "more.png", noise(32, 32, seed=99))
@@ -86,18 +86,18 @@ def test_one_image_more_moves_no_other_to_the_other_part(images: Path) -> None:
 
 
 @pytest.mark.parametrize("count", range(2, 12))
-def test_few_images_have_at_least_one_in_each_part(count: int) -> None:
+def test_each_split_of_few_images_has_at_least_one(count: int) -> None:
     trained, tested = split([f"{index}.png" for index in range(count)])
     assert len(trained) >= 1
     assert len(tested) >= 1
     assert not set(trained) & set(tested)
 
 
-def test_a_single_picture_is_both_learnt_and_held_out_and_it_is_said(images: Path) -> None:
+def test_a_single_image_is_both_trained_on_and_held_out_with_a_note(images: Path) -> None:
     save_many(images, 1)
     made = load(images)
     np.testing.assert_array_equal(made.train, made.heldout)
-    assert made.notes == ("there is only one picture: it is both learnt and held out",)
+    assert made.notes == ("there is only one image: it is both trained on and held out",)
 
 
 def test_the_images_do_not_depend_on_the_number_of_workers(images: Path) -> None:
@@ -133,7 +133,7 @@ def test_channels_can_be_decided_by_the_recipe(images: Path) -> None:
     assert load(images, channels=3).train.shape[1] == 3
 
 
-def test_colour_becomes_grey_as_pillow_does_it() -> None:
+def test_colour_becomes_grey_as_in_pillow() -> None:
     colour = noise(3, 20, 20, 3)
     expected = np.stack([np.asarray(Image.fromarray(one).convert("L")) for one in colour])
     np.testing.assert_array_equal(to_grey(colour.transpose(0, 3, 1, 2))[:, 0], expected)
@@ -161,7 +161,7 @@ def test_a_large_image_is_averaged_not_sampled(images: Path) -> None:
     assert np.abs(made.train.astype(int) - 127).max() <= 2
 
 
-def test_a_image_taken_upside_down_is_turned_upright(images: Path) -> None:
+def test_an_image_taken_upside_down_is_turned_upright(images: Path) -> None:
     upright = np.zeros((32, 32), np.uint8)
     upright[:8] = 255
     exif = Image.Exif()
@@ -170,7 +170,7 @@ def test_a_image_taken_upside_down_is_turned_upright(images: Path) -> None:
     np.testing.assert_array_equal(load(images).train[0, 0], upright)
 
 
-def test_a_image_taken_sideways_is_turned_upright(images: Path) -> None:
+def test_an_image_taken_sideways_is_turned_upright(images: Path) -> None:
     upright = np.zeros((640, 640), np.uint8)
     upright[:160] = 255
     exif = Image.Exif()
@@ -202,7 +202,7 @@ def test_common_formats_can_be_read_whatever_their_names(images: Path, extension
     assert np.abs(made.train[0].astype(int) - np.array([0, 255, 0])[:, None, None]).max() <= 30
 
 
-def test_transparency_is_laid_on_black(images: Path) -> None:
+def test_transparent_images_are_composited_on_black(images: Path) -> None:
     clear = np.full((32, 32, 4), 255, np.uint8)
     clear[:16, :, 3] = 0
     save(images / "a.png", clear)
@@ -221,7 +221,7 @@ def test_folders_below_are_looked_into_but_hidden_ones_are_not(images: Path) -> 
     for name in ("deep/er/a.png", ".hidden/b.png", ".c.png"):
         (images / name).parent.mkdir(parents=True, exist_ok=True)
         save(images / name, noise(32, 32))
-    assert load(images).notes == ("there is only one picture: it is both learnt and held out",)
+    assert load(images).notes == ("there is only one image: it is both trained on and held out",)
 
 
 def test_files_that_are_no_images_are_skipped_and_counted(images: Path) -> None:
@@ -234,7 +234,7 @@ def test_files_that_are_no_images_are_skipped_and_counted(images: Path) -> None:
     (images / "dangling.png").symlink_to(images / "nowhere.png")
     made = load(images)
     assert len(made.train) + len(made.heldout) == 5
-    assert made.notes == ("3 of 8 files were skipped: 2 no picture, 1 damaged",)
+    assert made.notes == ("3 of 8 files were skipped: 2 not an image, 1 damaged",)
 
 
 def test_postscript_is_never_run(images: Path) -> None:
@@ -242,7 +242,7 @@ def test_postscript_is_never_run(images: Path) -> None:
     (images / "a.eps").write_text(
         "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
     )
-    assert load(images).notes == ("1 of 3 files were skipped: 1 no picture",)
+    assert load(images).notes == ("1 of 3 files were skipped: 1 not an image",)
 
 
 def test_a_decompression_bomb_is_skipped_unread(images: Path) -> None:
@@ -280,20 +280,20 @@ def test_damaged_files_of_every_format_never_end_in_a_traceback(images: Path) ->
     assert load(images).notes[0].startswith(tuple("123456789"))
 
 
-def test_an_empty_folder_is_said_in_one_line(images: Path) -> None:
-    with pytest.raises(UserError, match=r"pictures: an empty folder; expected pictures \(PNG, JPEG,"):
+def test_an_empty_folder_is_an_error_of_one_line(images: Path) -> None:
+    with pytest.raises(UserError, match=r"pictures: an empty folder; expected images \(PNG, JPEG,"):
         load(images)
 
 
-def test_a_missing_folder_is_said_in_one_line(images: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere: no such folder of pictures"):
+def test_a_missing_folder_is_an_error_of_one_line(images: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere: no such folder of images"):
         load(images.parent / "nowhere")
 
 
-def test_a_folder_without_a_usable_image_says_why(images: Path) -> None:
+def test_a_folder_without_a_usable_image_is_explained(images: Path) -> None:
     (images / "a.txt").write_text("words")
     (images / "b.txt").write_text("words")
-    with pytest.raises(UserError, match=r"pictures: none of its 2 files can be used \(2 no picture\)"):
+    with pytest.raises(UserError, match=r"pictures: none of its 2 files can be used \(2 not an image\)"):
         load(images)
     assert [name for name in os.listdir(images.parent / "data") if name != ".locks"] == []
 
@@ -353,7 +353,7 @@ def test_a_folder_whose_name_is_not_unicode_is_refused_in_one_line(tmp_path: Pat
 
 
 @any_bytes_in_names
-def test_a_file_whose_name_is_not_unicode_is_a_image_like_any_other(images: Path) -> None:
+def test_a_file_whose_name_is_not_unicode_is_an_image_like_any_other(images: Path) -> None:
     save(images / "a.png", noise(32, 32))
     os.rename(images / "a.png", os.fsencode(images) + b"/\xff.png")
     assert len(load(images).train) == 1

@@ -1,4 +1,4 @@
-"""A look at a set before it is made shows what the set will hold, and makes nothing."""
+"""The preview of a set shows the images of the set, and builds nothing."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from core.data import find_data_recipe, load_dataset
-from core.data.preview import first_images, ready_dataset
+from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names
 from core.errors import UserError
 
@@ -42,31 +42,31 @@ def test_the_first_images_of_a_folder_are_those_of_the_whole_set(
     assert np.array_equal(first_images(recipe, 3, heldout=heldout), whole[:3])
 
 
-def test_files_that_are_no_images_are_passed_over(tmp_path: Path) -> None:
+def test_files_that_are_no_images_are_left_out_of_the_first_images(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "mine", 12)
     (folder / "notes.txt").write_text("hello")
     assert len(first_images(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
     for path in folder.iterdir():
         path.write_text("hello")
-    with pytest.raises(UserError, match="none of its training files is a picture"):
+    with pytest.raises(UserError, match="none of its training files is an image"):
         first_images(find_data_recipe(str(folder)), 3, heldout=False)
 
 
-def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Path) -> None:
+def test_only_a_cached_set_is_opened_and_none_is_built(tmp_path: Path) -> None:
     data = tmp_path / "data"
     folder = find_data_recipe(str(folder_of(tmp_path / "mine", 4)))
     for recipe in (COLOURED, folder):
-        assert ready_dataset(recipe, data) is None
+        assert existing_dataset(recipe, data) is None
         assert not list(data.glob("*"))
         made = load_dataset(recipe, data_dir=data)
-        found = ready_dataset(recipe, data)
+        found = existing_dataset(recipe, data)
         assert found is not None
         assert found.path == made.path
         assert len(found.train) == len(made.train)
         for path in list(data.iterdir()):
             if path.is_dir():
                 (path / "train.npy").unlink(missing_ok=True)
-        assert ready_dataset(recipe, data) is None
+        assert existing_dataset(recipe, data) is None
         for path in (data / made.path.name).iterdir():
             path.unlink()
         (data / made.path.name).rmdir()
@@ -76,10 +76,10 @@ def test_only_what_has_been_made_is_ready_and_looking_makes_nothing(tmp_path: Pa
 
 def test_a_set_that_was_made_with_fewer_images_is_not_the_whole_one(tmp_path: Path) -> None:
     load_dataset(COLOURED, data_dir=tmp_path, count=3)
-    assert ready_dataset(COLOURED, tmp_path) is None
+    assert existing_dataset(COLOURED, tmp_path) is None
 
 
-def test_names_are_known_also_of_recipes_that_are_wrong(tmp_path: Path) -> None:
+def test_names_include_those_of_invalid_recipes(tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text("size = 0")
     assert data_recipe_names(tmp_path) == ["array", "high", "low", "wrong"]
     with pytest.raises(UserError):

@@ -1,4 +1,4 @@
-"""Data recipes by name, by file and by folder, and what is said when there is none."""
+"""Data recipes by name, file and folder, and the errors for missing ones."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_the_three_ways_of_the_thesis_come_along(tmp_path: Path) -> None:
+def test_the_three_data_sets_of_the_thesis_are_packaged(tmp_path: Path) -> None:
     recipes = list_data_recipes(tmp_path)
     assert [recipe.name for recipe in recipes] == ["array", "high", "low"]
     for recipe in recipes:
@@ -21,7 +21,7 @@ def test_the_three_ways_of_the_thesis_come_along(tmp_path: Path) -> None:
         assert recipe.description
 
 
-def test_the_ways_differ_as_the_thesis_says(tmp_path: Path) -> None:
+def test_the_three_data_sets_differ_as_in_the_thesis(tmp_path: Path) -> None:
     low, high, array = (find_data_recipe(name, tmp_path) for name in ("low", "high", "array"))
     assert (low.antialias, low.canvas, low.storage, low.quality) == (True, None, "jpeg", 75)
     assert (high.antialias, high.canvas, high.storage) == (False, 720, "png")
@@ -43,7 +43,7 @@ def test_a_recipe_is_found_by_its_path_and_named_after_its_file(tmp_path: Path) 
     assert find_data_recipe(str(write(tmp_path / "x.toml", 'name = "y"\n'))).name == "y"
 
 
-def test_counts_that_are_not_said_are_the_thesis_numbers(tmp_path: Path) -> None:
+def test_default_counts_are_those_of_the_thesis(tmp_path: Path) -> None:
     recipe = find_data_recipe(str(write(tmp_path / "mine.toml", "")))
     assert (recipe.count, recipe.heldout) == (10_000, 2_000)
 
@@ -62,12 +62,12 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest(tmp_path: Path) ->
         find_data_recipe("hihg", tmp_path)
     assert str(caught.value) == (
         "no data set called 'hihg'; did you mean high? Known: array, high, low; "
-        "or give a folder of pictures or a recipe's .toml"
+        "or give a folder of images or a recipe's .toml"
     )
 
 
 @pytest.mark.parametrize("name", ["", "no/such/folder", "nul\0", "~nobody-at-all/x", "x" * 5_000, "a\nb"])
-def test_whatever_is_no_name_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_rejected_in_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError) as caught:
         find_data_recipe(name, tmp_path)
     assert "\n" not in str(caught.value)
@@ -80,7 +80,7 @@ def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     path = write(tmp_path / "picture.png", "")
-    with pytest.raises(UserError, match="or give a folder of pictures"):
+    with pytest.raises(UserError, match="or give a folder of images"):
         find_data_recipe(str(path), tmp_path)
 
 

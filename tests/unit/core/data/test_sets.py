@@ -1,4 +1,4 @@
-"""Sets on disk: made once, whole, the same whoever makes them, and made anew when damaged."""
+"""Sets on disk: built once, complete, equal in all processes, and rebuilt when damaged."""
 
 import fcntl
 import os
@@ -41,7 +41,7 @@ def python(program: str, *arguments: object) -> "subprocess.Popen[str]":
     )
 
 
-def test_the_recipes_that_come_along_make_ten_thousand_images(high: ImageSet) -> None:
+def test_the_packaged_recipes_have_ten_thousand_images(high: ImageSet) -> None:
     assert high.train.shape == (10_000, 1, 32, 32)
     assert high.heldout.shape == (2_000, 1, 32, 32)
     assert high.train.dtype == high.heldout.dtype == np.uint8
@@ -54,9 +54,9 @@ def test_the_mean_ink_is_the_expected_area_of_a_random_triangle(high: ImageSet) 
         assert abs(images.mean() / 255 - MEAN_AREA) < 3 * deviation / np.sqrt(len(images))
 
 
-def test_no_held_out_picture_is_among_the_learnt_ones(high: ImageSet) -> None:
-    learnt = {image.tobytes() for image in high.train}
-    assert sum(image.tobytes() in learnt for image in high.heldout) == 0
+def test_no_held_out_image_is_a_training_image(high: ImageSet) -> None:
+    trained = {image.tobytes() for image in high.train}
+    assert sum(image.tobytes() in trained for image in high.heldout) == 0
 
 
 def test_the_corners_are_those_of_the_images(high: ImageSet) -> None:
@@ -136,7 +136,7 @@ def test_fewer_images_are_a_prefix_and_nothing_is_made(tmp_path: Path) -> None:
     assert (part.path / "train.npy").stat().st_ino == inode
 
 
-def test_more_images_are_made_anew_and_continue_the_old_ones(tmp_path: Path) -> None:
+def test_a_larger_set_is_rebuilt_and_continues_the_old_one(tmp_path: Path) -> None:
     part = small(tmp_path, count=7, heldout=30)
     whole = small(tmp_path, count=70, heldout=3)
     np.testing.assert_array_equal(part.train, whole.train[:7])
@@ -168,12 +168,12 @@ def test_one_image_is_a_set(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("asked", [{"count": 0}, {"count": -1}, {"heldout": 0}])
-def test_no_image_is_no_set(tmp_path: Path, asked: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="expected at least 1 picture"):
+def test_a_set_needs_an_image(tmp_path: Path, asked: dict[str, int]) -> None:
+    with pytest.raises(UserError, match="expected at least 1 image"):
         load_dataset("high", data_dir=tmp_path, **asked)
 
 
-def test_progress_rises_from_nothing_to_everything(tmp_path: Path) -> None:
+def test_progress_rises_from_zero_to_the_total(tmp_path: Path) -> None:
     calls: list[tuple[int, int]] = []
     load_dataset(
         "low",
@@ -187,7 +187,7 @@ def test_progress_rises_from_nothing_to_everything(tmp_path: Path) -> None:
     assert calls == sorted(calls)
 
 
-def test_whoever_follows_the_progress_can_stop_it_and_nothing_is_left(tmp_path: Path) -> None:
+def test_the_progress_callback_can_abort_and_nothing_is_left(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if done > 100:
             raise KeyboardInterrupt
@@ -255,7 +255,7 @@ def damage_all(folder: Path) -> None:
         damage_all,
     ],
 )
-def test_a_damaged_set_is_made_anew(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_set_is_rebuilt(tmp_path: Path, damage: object) -> None:
     assert callable(damage)
     good = small(tmp_path)
     expected = np.array(good.train)
@@ -264,7 +264,7 @@ def test_a_damaged_set_is_made_anew(tmp_path: Path, damage: object) -> None:
     assert sorted(os.listdir(tmp_path)) == [".locks", good.path.name]
 
 
-def test_what_killed_processes_left_is_cleared_away(tmp_path: Path) -> None:
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
     made = small(tmp_path)
     left = tmp_path / f".{made.path.name}.0123abcd.tmp"
     left.mkdir()
@@ -348,15 +348,13 @@ def test_where_files_cannot_be_locked_the_loser_takes_the_winners_set(
     assert sorted(os.listdir(tmp_path)) == [".locks", loser.path.name]
 
 
-def test_a_data_folder_that_is_none_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_data_folder_is_an_error_of_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match=r"file: the pictures cannot be kept here \(.*\); free some space, or"
-    ):
+    with pytest.raises(UserError, match=r"file: the images cannot be saved here \(.*\); free some space, or"):
         small(tmp_path / "file")
 
 
-def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_of_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     program = """
         import resource, sys
         from pathlib import Path
@@ -371,12 +369,12 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> N
     process = python(program, tmp_path)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    assert "the pictures cannot be kept here (File too large)" in out
+    assert "the images cannot be saved here (File too large)" in out
     assert out.count("\n") == 1
     assert os.listdir(tmp_path) == [".locks"]
 
 
-def test_a_failure_of_whoever_follows_the_progress_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+def test_an_error_of_the_progress_callback_is_not_reported_as_one_of_the_disk(tmp_path: Path) -> None:
     def broken(done: int, total: int) -> None:
         raise BrokenPipeError
 

@@ -95,7 +95,7 @@ def test_smooth_edges_are_covered_areas() -> None:
     np.testing.assert_allclose(ink, shoelace(corners), atol=5e-4)
 
 
-def test_high_is_what_pillow_makes_of_the_large_image() -> None:
+def test_high_equals_the_large_image_resized_by_pillow() -> None:
     corners = draw_corners(40, seed=4, split=TRAIN)
     for canvas, size in ((720, 32), (100, 33), (64, 32), (32, 31), (720, 1)):
         large = render(recipe("array", size=canvas), corners)[:, 0]

@@ -1,4 +1,4 @@
-"""Samplers against closed forms, and what holds for all of them."""
+"""Samplers against closed forms, and properties of all samplers."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from core.diffusion.samplers.registry import SAMPLERS, run_sampler, sample
 from core.diffusion.samplers.thresholding import threshold_x0
 from core.diffusion.samplers.unipc import sample_unipc
 from core.errors import UserError
-from core.sampling_names import SPACINGS, WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA
 from core.schedules import make_schedule
 from core.spacing import inference_timesteps
 from tests.support.samplers import PROCESSES, T, network, process, seeded, start
@@ -36,7 +36,7 @@ def test_up_to_two_steps_of_dpm_solver_are_those_of_ddim(prediction_type, zero_t
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
-def test_from_pure_noise_dpm_solver_starts_anew_at_its_second_step(eta):
+def test_from_pure_noise_dpm_solver_restarts_at_its_second_step(eta):
     diffusion, draws = process(zero_terminal_snr=True, prediction_type="v_prediction"), seeded()
     trajectory = sample_dpm_solver(network, diffusion, start(), SamplerOptions(eta=eta), generator=draws)
     _, second = next(trajectory), next(trajectory)
@@ -45,16 +45,16 @@ def test_from_pure_noise_dpm_solver_starts_anew_at_its_second_step(eta):
     torch.testing.assert_close(second.xt, alpha_t * second.x0 + sigma_t * z)
     rest = torch.Generator()
     rest.set_state(draws.get_state())
-    anew = list(
+    restarted = list(
         sample_dpm_solver(network, diffusion, second.xt, SamplerOptions(start=T - 2, eta=eta), generator=rest)
     )[1:]
-    for expected, state in zip(anew, trajectory, strict=True):
+    for expected, state in zip(restarted, trajectory, strict=True):
         torch.testing.assert_close(state.xt, expected.xt)
 
 
 @pytest.mark.parametrize(("name", "order"), [("ddim", 1), ("dpm++", 2), ("unipc", 3)])
 def test_twice_the_steps_make_the_error_smaller_by_the_order_of_the_sampler(name, order):
-    """On the flow of a Gaussian, of which every state is known."""
+    """The flow of a Gaussian, of which every state is known."""
     diffusion = GaussianDiffusion(make_schedule("linear"), prediction_type="sample")
     model, noise, at = optimal_for_a_gaussian(diffusion, mean=0.4, deviation=0.2), start(), 99
 
@@ -74,48 +74,6 @@ def test_twice_the_steps_make_the_error_smaller_by_the_order_of_the_sampler(name
         errors.append((there - expected).abs().max().item())
     assert errors[0] / errors[1] == pytest.approx(2**order, rel=near)
     assert errors[1] / errors[2] == pytest.approx(2**order, rel=near)
-
-
-@pytest.mark.parametrize("zero_terminal_snr", [False, True])
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "sine", "x^10"])
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_any_number_of_steps_visits_as_many_timesteps_downwards(spacing, schedule, zero_terminal_snr):
-    log_snr = make_schedule(schedule, timesteps=30, zero_terminal_snr=zero_terminal_snr).log_snr
-    for begin in (0, 1, 2, 29):
-        for steps in range(1, begin + 2):
-            visited = inference_timesteps(30, steps, begin, spacing=spacing, log_snr=log_snr)
-            assert visited[0] == begin
-            assert len(visited) == steps
-            assert all(t > s >= 0 for t, s in itertools.pairwise(visited))
-    assert inference_timesteps(30, spacing=spacing, log_snr=log_snr) == list(range(29, -1, -1))
-
-
-@pytest.mark.parametrize(
-    ("spacing", "place"),
-    [
-        ("logsnr", lambda rising: rising),
-        ("karras", lambda rising: -np.exp(-rising / 7)),
-        ("cosine", lambda rising: np.arcsin(np.sqrt(1 / (1 + np.exp(-2 * rising)))) ** (2 / 3)),
-        ("decay", lambda rising: -np.log(0.03 + np.log(1 + np.exp(-2 * rising)))),
-    ],
-)
-def test_steps_are_even_in_what_they_are_spaced_by(spacing, place):
-    for name, first in (("linear", 0), ("cosine", 1)):
-        log_snr = make_schedule(name).log_snr
-        visited = inference_timesteps(1000, 10, spacing=spacing, log_snr=log_snr)
-        # The last step ends at timestep 0, next to the picture. That out of pure noise is as long as it must be.
-        steps = np.diff(place(0.5 * log_snr[[*visited[first:], 0]]))
-        np.testing.assert_allclose(steps, steps.mean(), rtol=0.05)
-        assert 0.5 * log_snr[visited[first]] >= -math.log(160)
-
-
-def test_an_unknown_spacing_is_refused():
-    with pytest.raises(
-        UserError, match="unknown spacing 'sigma'; expected one of uniform, logsnr, karras, cosine, decay"
-    ):
-        inference_timesteps(10, spacing="sigma", log_snr=np.zeros(10))
-    with pytest.raises(ValueError, match="spacing karras needs log_snr"):
-        inference_timesteps(10, spacing="karras")
 
 
 def test_dynamic_clipping_scales_each_image_by_what_is_large_in_it():
@@ -154,13 +112,6 @@ def test_a_trajectory_begun_half_way_is_the_rest_of_the_whole_one(name):
     torch.testing.assert_close(states[-1].xt, state.xt, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(("begin", "steps"), [(0, None), (0, 1), (9, 3), (T - 1, 5)])
-def test_a_trajectory_begins_where_it_is_told_and_ends_at_the_picture(begin, steps):
-    visited = inference_timesteps(T, steps, begin)
-    assert visited[0] == begin
-    assert visited == inference_timesteps(begin + 1, steps)
-
-
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize(
     ("begin", "steps", "message"),
@@ -170,7 +121,7 @@ def test_a_trajectory_begins_where_it_is_told_and_ends_at_the_picture(begin, ste
         (4, 6, r"expected from 1 to 5 sampling steps \(the timesteps from the start down\), got 6"),
     ],
 )
-def test_a_beginning_that_cannot_be_is_refused(name, begin, steps, message):
+def test_a_start_out_of_range_is_refused(name, begin, steps, message):
     with pytest.raises(UserError, match=message):
         sample(
             name, network, process(), start(), SamplerOptions(start=begin, steps=steps), generator=seeded()
@@ -179,7 +130,7 @@ def test_a_beginning_that_cannot_be_is_refused(name, begin, steps, message):
 
 @pytest.mark.parametrize("steps", [0, -1, T + 1])
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_number_of_steps_that_cannot_be_is_refused(name, steps):
+def test_a_number_of_steps_out_of_range_is_refused(name, steps):
     with pytest.raises(UserError, match=rf"expected from 1 to {T} sampling steps .* got {steps}"):
         sample(name, network, process(), start(), SamplerOptions(steps=steps), generator=seeded())
 
@@ -207,16 +158,16 @@ def test_one_timestep_and_one_image_are_enough(name):
     assert torch.isfinite(states[-1].xt).all()
 
 
-def test_the_network_is_told_the_timestep_as_int64_for_each_image():
-    told = []
+def test_the_network_receives_the_timestep_as_int64_for_each_image():
+    received = []
 
     def model(xt, t):
-        told.append(t)
+        received.append(t)
         return xt
 
     sample("ddpm", model, process(), start(count=3), SamplerOptions(steps=2), generator=seeded())
-    assert [t.tolist() for t in told] == [[23, 23, 23], [11, 11, 11]]
-    assert told[0].dtype == torch.int64
+    assert [t.tolist() for t in received] == [[23, 23, 23], [11, 11, 11]]
+    assert received[0].dtype == torch.int64
 
 
 def test_ddpm_without_clipping_is_algorithm_2():
@@ -364,7 +315,7 @@ def test_the_eta_of_churn_is_that_of_ddim_in_short_steps():
         assert noise_added(sample_churn, eta) == pytest.approx(noise_added(sample_ddim, eta), rel=0.02)
 
 
-@pytest.mark.parametrize("name", WITH_ETA)
+@pytest.mark.parametrize("name", SAMPLERS_WITH_ETA)
 def test_at_eta_zero_nothing_is_drawn(name):
     generator = seeded()
     before = generator.get_state()
@@ -394,7 +345,7 @@ def test_gradients_stay_on_for_the_caller_between_states(name):
 
 
 @pytest.mark.parametrize("eta", [-0.1, 2.1, math.nan])
-@pytest.mark.parametrize("name", WITH_ETA)
+@pytest.mark.parametrize("name", SAMPLERS_WITH_ETA)
 def test_an_eta_out_of_bounds_is_refused(name, eta):
     with pytest.raises(UserError, match=f"expected eta from 0 to 2, got {eta}"):
         sample(name, network, process(), start(), SamplerOptions(eta=eta), generator=seeded())

@@ -130,10 +130,10 @@ def test_dpm_solver_agrees_with_diffusers(prediction_type, steps, eta, clip, mak
         **THRESHOLDS[clip],
     )
     scheduler.set_timesteps(steps)
-    visited = inference_timesteps(T, steps)
-    assert scheduler.timesteps.tolist() == visited
+    chosen = inference_timesteps(T, steps)
+    assert scheduler.timesteps.tolist() == chosen
     # It rounds them to float32.
-    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[visited]
+    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[chosen]
     scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
     noise, draws = start(), seeded()
     states = list(
@@ -169,9 +169,9 @@ def test_unipc_agrees_with_diffusers(prediction_type, steps, clip, make):
         **THRESHOLDS[clip],
     )
     scheduler.set_timesteps(steps)
-    visited = inference_timesteps(T, steps)
-    assert scheduler.timesteps.tolist() == visited
-    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[visited]
+    chosen = inference_timesteps(T, steps)
+    assert scheduler.timesteps.tolist() == chosen
+    abar = torch.from_numpy(diffusion.schedule.alphas_cumprod.copy())[chosen]
     scheduler.sigmas = torch.cat((((1 - abar) / abar).sqrt(), torch.zeros(1, dtype=torch.float64)))
     states = list(
         sample_unipc(network, diffusion, start(), SamplerOptions(steps=steps, clip=clip), generator=seeded())
@@ -194,24 +194,24 @@ def test_unipc_agrees_with_diffusers(prediction_type, steps, clip, make):
 def test_timesteps_evenly_spaced_in_noise_are_those_of_diffusers(spacing, option, steps):
     diffusion = GaussianDiffusion(make_schedule("linear"))
     scheduler = with_betas(DPMSolverMultistepScheduler, diffusion, torch.float64, **{option: True})
-    # It spends a call on timestep 0, and jumps from there; ours ends there, at the picture, with one call fewer.
+    # Its last network call is at timestep 0; ours ends at timestep 0 with one call fewer.
     scheduler.set_timesteps(steps + 1)
     log_snr = diffusion.schedule.log_snr
-    visited = inference_timesteps(1000, steps, spacing=spacing, log_snr=log_snr)
+    chosen = inference_timesteps(1000, steps, spacing=spacing, log_snr=log_snr)
     theirs = scheduler.timesteps.tolist()
     assert theirs[-1] == 0
-    assert visited == pytest.approx(theirs[:-1], abs=1)  # they round float32 logarithms
+    assert chosen == pytest.approx(theirs[:-1], abs=1)  # they round float32 logarithms
 
 
 @pytest.mark.parametrize("timesteps", [1, 2, 7, 24, 50, 99])
 def test_timesteps_are_spaced_like_diffusers_trailing_and_begin_at_the_last(timesteps):
     scheduler = DDPMScheduler(num_train_timesteps=timesteps, timestep_spacing="trailing")
     for steps in range(1, timesteps + 1):
-        visited = inference_timesteps(timesteps, steps)
+        chosen = inference_timesteps(timesteps, steps)
         scheduler.set_timesteps(steps)
         # Rounding makes its list one longer for some pairs, with a timestep of -1 at the end.
-        assert visited == scheduler.timesteps.tolist()[:steps]
-        assert visited[0] == timesteps - 1
-        assert len(visited) == len(set(visited)) == steps
-        assert min(visited) >= 0
+        assert chosen == scheduler.timesteps.tolist()[:steps]
+        assert chosen[0] == timesteps - 1
+        assert len(chosen) == len(set(chosen)) == steps
+        assert min(chosen) >= 0
     assert inference_timesteps(timesteps) == list(range(timesteps - 1, -1, -1))

@@ -1,4 +1,4 @@
-"""Every sampler draws what it drew when the fixture was written."""
+"""Draws of every sampler against a fixture."""
 
 import pytest
 import torch

@@ -111,9 +111,9 @@ def test_every_parameter_takes_part():
 
 
 @pytest.mark.parametrize(("size", "text"), [((30, 32), "32 x 30"), ((32, 8), "8 x 32")])
-def test_a_image_that_cannot_be_halved_four_times_is_refused(size, text):
+def test_an_image_that_cannot_be_halved_four_times_is_refused(size, text):
     network = ThesisUNet(widths=(1, 1, 1, 1, 1))
-    with pytest.raises(UserError, match=f"halves a picture 4 times.* multiples of 16; got {text}"):
+    with pytest.raises(UserError, match=f"halves an image 4 times.* multiples of 16; got {text}"):
         network(torch.zeros(1, 1, *size), torch.zeros(1, dtype=torch.int64))
 
 

@@ -1,4 +1,4 @@
-"""The distribution of samples beside that of held-out pictures, all numbers together."""
+"""All metrics of the distributions of samples and of held-out images."""
 
 from typing import Any
 
@@ -45,10 +45,10 @@ def test_images_in_small_parts_give_the_same_numbers(
     y = rng.normal(size=(41, 8)).astype(np.float32)
 
     def measured() -> list[Estimate]:
-        return [*density_coverage(x, y), two_sample.discrepancy(x, y, minus_distance)]
+        return [*density_coverage(x, y), two_sample.squared_mmd(x, y, minus_distance)]
 
     whole = measured()
-    monkeypatch.setattr(nearest, "_CHUNK_NUMBERS", 100)
+    monkeypatch.setattr(nearest, "_CHUNK_SIZE", 100)
     for one, other in zip(measured(), whole, strict=True):
         assert msgspec.structs.astuple(one) == pytest.approx(msgspec.structs.astuple(other), rel=1e-5)
 
@@ -63,7 +63,7 @@ def test_training_images_are_distributed_as_held_out_ones(little: ImageSet) -> N
     )
     assert set(found) == TRIANGLE_KEYS | PIXEL_KEYS
     assert set(found) <= set(METRICS)
-    # A few pictures that are everybody's neighbours make density vary more than its interval in some draws.
+    # A few images that are neighbours of many make density vary more than its interval in some draws.
     assert found.pop("density").value == pytest.approx(1, abs=0.4)
     for name, truth in {**dict.fromkeys(found, 0.0), "coverage": 1 - 2**-5}.items():
         assert holds(found[name], truth), name
@@ -175,5 +175,5 @@ def test_images_that_cannot_be_compared_are_refused_in_one_line(
         distribution_metrics(real * 2.0, real, None, None, rng=rng)
     with pytest.raises(UserError, match=r"shape of the data, \[1, 16, 16\], got \[1, 16, 8\]"):
         distribution_metrics(real[..., :8], real, None, None, rng=rng)
-    with pytest.raises(UserError, match=r"expected pictures \[N, C, H, W\], got an array \[10, 256\]"):
+    with pytest.raises(UserError, match=r"expected images \[N, C, H, W\], got an array \[10, 256\]"):
         distribution_metrics(real.reshape(10, -1), real, None, None, rng=rng)

@@ -1,4 +1,4 @@
-"""Everything that is measured of samples, together: against triangles, and against a folder of pictures."""
+"""All metrics of samples together: against triangles, and against a folder of images."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from core.data import ImageSet, load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.evaluation import evaluator as evaluate_module
-from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, Report, evaluate_images
+from core.evaluation.evaluator import IMAGE_GROUPS, Evaluator, evaluate_images
+from core.evaluation.metrics import Progress
 from core.runs import METRICS
 from core.runs.results import GROUPS
 
@@ -59,13 +60,13 @@ def ellipses(count: int, size: int = 16) -> NDArray[np.float32]:
 
 
 class Recorder:
-    """A stage that remembers what was shown."""
+    """A stage that records the progress shown."""
 
     def __init__(self) -> None:
         self.seen: dict[str, list[tuple[int, int]]] = {}
 
     @contextlib.contextmanager
-    def __call__(self, doing: str, unit: str) -> Iterator[Report]:
+    def __call__(self, doing: str, unit: str) -> Iterator[Progress]:
         assert unit
         yield lambda done, total: self.seen.setdefault(doing, []).append((done, total))
 
@@ -122,12 +123,12 @@ def test_evaluating_again_gives_the_same_numbers_and_another_seed_nearly_so(tria
 
 
 def test_real_images_are_evaluated_as_if_they_were_samples(evaluator):
-    real = evaluator.real(100)
+    real = evaluator.evaluate_real(100)
     assert set(real) == {name for group in IMAGE_GROUPS for name in GROUPS[group]} - {"copy_z"}
     assert real["pass_rate"].high >= 0.95
     assert real["copies"].value < 0.5
-    assert evaluator.real(100) is real
-    assert set(evaluator.real(100, ["grey"])) == set(GROUPS["grey"])
+    assert evaluator.evaluate_real(100) is real
+    assert set(evaluator.evaluate_real(100, ["grey"])) == set(GROUPS["grey"])
 
 
 def test_fewer_held_out_images_can_be_enough(triangles):
@@ -166,7 +167,7 @@ def test_held_out_images_are_fitted_once_for_all_evaluators_and_their_damaged_fi
         file.write_bytes(file.read_bytes()[:-9])
     recorder = Recorder()
     assert Evaluator(triangles, stage=recorder).evaluate(samples, ["shape"])[0] == before
-    assert recorder.seen["fitting held-out pictures"][-1] == (150, 150)
+    assert recorder.seen["fitting held-out images"][-1] == (150, 150)
 
 
 def test_data_that_cannot_be_written_beside_are_fitted_each_time(triangles, tmp_path):
@@ -192,7 +193,7 @@ def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     metrics, curves = evaluator.evaluate(unit(holiday.train[:20]))
     assert set(metrics) == {"density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"}
     assert curves == {}
-    assert set(evaluator.real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
+    assert set(evaluator.evaluate_real(20)) == {"density", "coverage", "mmd", "sliced_wasserstein", "copies"}
     assert not list(holiday.path.glob("fits-*"))
 
 
@@ -201,12 +202,12 @@ def test_images_of_other_things_have_no_shape_but_a_distribution(holiday):
     [
         (
             np.zeros((0, 1, 16, 16)),
-            r"expected pictures like those of small, \[N, 1, 16, 16\], got \[0, 1, 16, 16\]",
+            r"expected images like those of small, \[N, 1, 16, 16\], got \[0, 1, 16, 16\]",
         ),
         (np.zeros((2, 3, 16, 16)), r"got \[2, 3, 16, 16\]"),
         (np.zeros((2, 1, 8, 8)), r"got \[2, 1, 8, 8\]"),
         (np.zeros((16, 16)), r"got \[16, 16\]"),
-        (np.full((3, 1, 16, 16), np.nan), "3 of 3 pictures have numbers that are not finite"),
+        (np.full((3, 1, 16, 16), np.nan), "3 of 3 images have numbers that are not finite"),
         (np.full((3, 1, 16, 16), np.inf), "not finite"),
         (np.full((3, 1, 16, 16), 2.0), "expected numbers from 0 to 1, got 2 to 2"),
         (np.full((3, 1, 16, 16), -0.5), "expected numbers from 0 to 1, got -0.5 to -0.5"),

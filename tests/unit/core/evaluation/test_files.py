@@ -1,4 +1,4 @@
-"""Pictures from a `.npy` file: what is taken, and that everything else is one clear line."""
+"""Images from a `.npy` file: accepted arrays, and one clear line for everything else."""
 
 import io
 import os
@@ -40,7 +40,7 @@ def test_grey_images_need_no_axis_of_channels(tmp_path):
     )
 
 
-def test_numbers_outside_0_to_1_and_nan_are_left_to_the_evaluate(tmp_path):
+def test_numbers_outside_0_to_1_and_nan_are_left_to_the_evaluator(tmp_path):
     values = np.array([np.nan, -3.0, 7.0, 1e300]).reshape(1, 1, 2, 2)
     found = read_images(saved(tmp_path / "a.npy", values)).ravel()
     assert np.isnan(found[0])
@@ -107,14 +107,14 @@ def test_what_is_no_npy_file_is_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_an_archive_of_several_arrays_is_told_of(tmp_path):
+def test_an_archive_of_several_arrays_is_reported(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, a=np.zeros((2, 4, 4)), b=np.zeros(3))
     with pytest.raises(UserError, match=r"not a \.npy file"):
         read_images(tmp_path / "a.npy")
 
 
-def test_what_is_not_there_or_no_file_is_told_of(tmp_path):
+def test_a_missing_path_or_one_that_is_no_file_is_reported(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_images(tmp_path / "a.npy")
     with pytest.raises(UserError, match="found something else"):

@@ -1,4 +1,4 @@
-"""The bound in bits a dimension, against a known case in closed form and against whole paths drawn at random."""
+"""The bound in bits a dimension, against a known case in closed form and against random trajectories."""
 
 import math
 
@@ -22,7 +22,7 @@ PARTS = ("prior_bits", "middle_bits", "decoder_bits")
 
 
 class Known:
-    """Pixels drawn each by itself from N(0.2, 0.3^2), rounded to levels, and the best linear guess of them."""
+    """Independent pixels from N(0.2, 0.3^2), rounded to levels, and their best linear prediction."""
 
     def __init__(self, diffusion):
         self.diffusion = diffusion
@@ -40,7 +40,7 @@ class Known:
         return rng.choice(256, size=(count, 1, 4, 4), p=self.share).astype(np.uint8)
 
     def network(self, xt, t):
-        """The guess, put as what the process says that its network predicts."""
+        """Return the prediction of x0 as the output that the process expects of its network."""
         abar, gain = (torch.from_numpy(each)[t].view(-1, 1, 1, 1).to(xt) for each in (self.abar, self.gain))
         x0 = self.mean + gain * (xt - abar.sqrt() * self.mean)
         if self.diffusion.prediction_type == "sample":
@@ -285,7 +285,7 @@ def test_one_image_has_a_value_and_no_interval():
     assert (bits.low, bits.high) == (None, None)
 
 
-def test_a_network_that_has_gone_wrong_has_no_bits():
+def test_a_network_that_has_diverged_has_no_bits():
     diffusion = process(prediction_type="epsilon")
     found = likelihood(load(diffusion, lambda xt, t: xt * math.nan), Known(diffusion).draw(3))
     assert found.metrics["bits_per_dim"] == Estimate(None)
@@ -307,7 +307,7 @@ def test_progress_is_counted_in_images_through_the_network():
 
 
 @pytest.mark.parametrize("terms", [0, 20, -1])
-def test_a_number_of_terms_that_cannot_be_is_refused(terms):
+def test_a_number_of_terms_out_of_range_is_refused(terms):
     diffusion = process(prediction_type="sample")
     known = Known(diffusion)
     with pytest.raises(UserError, match=rf"expected from 1 to 19 terms .* got {terms}"):
@@ -317,7 +317,7 @@ def test_a_number_of_terms_that_cannot_be_is_refused(terms):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((0, 1, 4, 4), np.uint8), r"expected pictures .* \[N, 1, 4, 4\], got \[0, 1, 4, 4\]"),
+        (np.zeros((0, 1, 4, 4), np.uint8), r"expected images .* \[N, 1, 4, 4\], got \[0, 1, 4, 4\]"),
         (np.zeros((2, 3, 4, 4), np.uint8), r"got \[2, 3, 4, 4\]"),
         (np.zeros((2, 4, 4)), r"got \[2, 4, 4\]"),
         (np.full((1, 1, 4, 4), 255.0), "numbers from 0 to 1, got float64 from 255 to 255"),
@@ -333,7 +333,7 @@ def test_images_that_the_network_cannot_take_are_refused(images, message):
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
-def test_a_network_without_wisdom_costs_more_bits(prediction_type):
+def test_an_untrained_network_costs_more_bits(prediction_type):
     diffusion = process(prediction_type=prediction_type)
     known = Known(diffusion)
     wise = likelihood(load(diffusion, known.network), known.draw(20)).metrics["bits_per_dim"]

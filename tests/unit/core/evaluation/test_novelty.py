@@ -1,4 +1,4 @@
-"""The nearest training picture against brute force; copies, bad samples and honest ones told apart."""
+"""Nearest training images against brute force, and the test that distinguishes copies, bad samples and new ones."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def length(estimate: Estimate) -> float:
     return estimate.high - estimate.low
 
 
-# The nearest picture
+# Nearest images
 
 
 @pytest.mark.parametrize("chunk", [1 << 22, 50])
@@ -48,7 +48,7 @@ def length(estimate: Estimate) -> float:
 def test_the_nearest_rows_are_those_of_brute_force(
     chunk: int, size: int, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr("core.statistics.nearest._CHUNK_NUMBERS", chunk)
+    monkeypatch.setattr("core.statistics.nearest._CHUNK_SIZE", chunk)
     rows, reference = rng.random((23, 7), np.float32), rng.random((size, 7), np.float32)
     index, distance = nearest(rows, reference, 3)
     all_distances = cdist(rows.astype(np.float64), reference.astype(np.float64))
@@ -56,7 +56,7 @@ def test_the_nearest_rows_are_those_of_brute_force(
     np.testing.assert_allclose(distance, np.sort(all_distances, axis=1)[:, :3], rtol=1e-12)
 
 
-def test_a_image_is_at_no_distance_from_its_twin_and_the_first_of_two_twins_is_taken(
+def test_an_image_is_at_no_distance_from_its_twin_and_the_first_of_two_twins_is_taken(
     rng: np.random.Generator,
 ) -> None:
     reference = as_rows(rng.random((50, 3, 4, 4)))
@@ -123,14 +123,14 @@ def test_z_is_0_where_all_are_tied_and_as_uncertain_as_it_can_be_for_one_image()
     assert length(one) == pytest.approx(normal)
 
 
-# Pictures
+# Images
 
 
 def test_training_images_with_a_little_noise_are_copies(little: ImageSet, rng: np.random.Generator) -> None:
     noisy = np.clip(little.train[:200] / 255 + rng.normal(0, 0.01, little.train[:200].shape), 0, 1)
     found = copy_test(noisy, little.train, little.heldout)
     assert value(found.z) < -10
-    # Of pictures with hardly any ink, many a training picture is as near.
+    # For images with hardly any ink, many training images are equally near.
     drawn = noisy.sum((1, 2, 3)) > 20
     np.testing.assert_array_equal(found.index[drawn], np.arange(200)[drawn])
     assert value(found.copies) > 0.5
@@ -176,7 +176,7 @@ def test_bad_samples_are_not_copies_but_unlike_held_out_images(
 
 @pytest.mark.parametrize("kind", ["a little blurred", "hazy", "small"])
 def test_honest_samples_that_are_nearer_to_everything_are_no_copies(kind: str, little: ImageSet) -> None:
-    # In each of them the plain distance to the nearest training picture would cry wolf.
+    # For each kind, the plain distance to the nearest training image would be a false alarm.
     samples, rest = little.heldout[:400] / 255, little.heldout[400:]
     if kind == "a little blurred":
         samples = gaussian_filter(samples, (0, 0, 0.6, 0.6))
@@ -245,7 +245,7 @@ def test_no_samples_or_no_held_out_images_leave_z_undefined(little: ImageSet) ->
     without = between(little.heldout[:9], little.heldout[:0])
     assert without.z == without.heldout_copies == Estimate(None)
     assert len(without.index) == 9
-    # The one held-out picture is ranked, and none is left to measure a distance to.
+    # The only held-out image is ranked, and none is left to measure a distance to.
     assert between(little.heldout[:9], little.heldout[:1]).z == Estimate(None)
     length(between(little.heldout[5:6], little.heldout[:2]).z)
 
@@ -253,12 +253,12 @@ def test_no_samples_or_no_held_out_images_leave_z_undefined(little: ImageSet) ->
 def test_images_that_cannot_be_compared_are_refused_in_one_line(little: ImageSet) -> None:
     train, heldout = little.train[:10], little.heldout[:10]
     with pytest.raises(
-        UserError, match=r"expected samples of the shape of the training pictures, \[1, 16, 16\]"
+        UserError, match=r"expected samples of the shape of the training images, \[1, 16, 16\]"
     ):
         copy_test(heldout[..., :8], train, heldout)
-    with pytest.raises(UserError, match="expected held-out pictures of the shape"):
+    with pytest.raises(UserError, match="expected held-out images of the shape"):
         copy_test(heldout, train, heldout[..., :8])
-    with pytest.raises(UserError, match="expected training pictures, got none"):
+    with pytest.raises(UserError, match="expected training images, got none"):
         copy_test(heldout, train[:0], heldout)
     with pytest.raises(UserError, match="numbers from 0 to 1"):
         copy_test(np.full(heldout.shape, np.nan), train, heldout)

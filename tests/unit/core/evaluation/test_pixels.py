@@ -22,7 +22,7 @@ def rng() -> np.random.Generator:
 
 
 def jackknife_error(value: float, *leaving_one: list[float]) -> float:
-    """Half of a 95% interval, from values that were computed anew without each member."""
+    """Half of a 95% interval, from values computed again without each member."""
     variance = sum((len(left) - 1) / len(left) * np.sum((left - np.mean(left)) ** 2) for left in leaving_one)
     return float(stats.norm.ppf(0.975) * np.sqrt(variance))
 
@@ -30,7 +30,7 @@ def jackknife_error(value: float, *leaving_one: list[float]) -> float:
 # MMD and energy distance
 
 
-def test_discrepancy_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: np.random.Generator) -> None:
+def test_squared_mmd_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: np.random.Generator) -> None:
     x, y = rng.normal(size=(9, 2)), rng.normal(1, size=(13, 2))
 
     def by_hand(x: NDArray[Any], y: NDArray[Any]) -> float:
@@ -40,7 +40,7 @@ def test_discrepancy_is_the_unbiased_average_over_pairs_with_its_jackknife(rng: 
         across = sum(-np.linalg.norm(x[i] - y[j]) for i in range(n) for j in range(m))
         return float(inner_x / (n * (n - 1)) + inner_y / (m * (m - 1)) - 2 * across / (n * m))
 
-    found = two_sample.discrepancy(x, y, minus_distance)
+    found = two_sample.squared_mmd(x, y, minus_distance)
     assert found.value == pytest.approx(by_hand(x, y))
     error = jackknife_error(
         by_hand(x, y),
@@ -57,7 +57,7 @@ def test_in_one_dimension_it_is_the_energy_distance_of_scipy_but_for_its_bias(
     x, y = rng.normal(size=(40, 1)), rng.normal(0.5, size=(70, 1))
     biased = stats.energy_distance(x[:, 0], y[:, 0]) ** 2
     bias = cdist(x, x).mean() / (len(x) - 1) + cdist(y, y).mean() / (len(y) - 1)
-    assert two_sample.discrepancy(x, y, minus_distance).value == pytest.approx(biased - bias)
+    assert two_sample.squared_mmd(x, y, minus_distance).value == pytest.approx(biased - bias)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.1, 0.3])
@@ -72,20 +72,20 @@ def test_mmd_of_gaussians_is_that_of_the_closed_form(shift: float, rng: np.rando
     def gaussian(x: Any, y: Any) -> Any:
         return np.exp(squared_distances(x, y) / (-2 * square))
 
-    found = [two_sample.discrepancy(draw(150, shift), draw(250, 0), gaussian) for _ in range(40)]
+    found = [two_sample.squared_mmd(draw(150, shift), draw(250, 0), gaussian) for _ in range(40)]
     assert np.mean([holds(one, truth) for one in found]) >= 0.85
     values = np.array([one.value for one in found])
     assert abs(values.mean() - truth) < 4 * values.std() / np.sqrt(len(values))
 
 
-def test_a_discrepancy_needs_two_of_each_and_an_interval_three(rng: np.random.Generator) -> None:
+def test_squared_mmd_needs_two_of_each_and_an_interval_three(rng: np.random.Generator) -> None:
     many = rng.normal(size=(10, 2))
-    assert two_sample.discrepancy(many[:1], many, minus_distance) == Estimate(None)
-    assert two_sample.discrepancy(many, many[:0], minus_distance) == Estimate(None)
-    two = two_sample.discrepancy(many[:2], many, minus_distance)
+    assert two_sample.squared_mmd(many[:1], many, minus_distance) == Estimate(None)
+    assert two_sample.squared_mmd(many, many[:0], minus_distance) == Estimate(None)
+    two = two_sample.squared_mmd(many[:2], many, minus_distance)
     assert two.value is not None
     assert two.low is None
-    bounds(two_sample.discrepancy(many[:3], many, minus_distance))
+    bounds(two_sample.squared_mmd(many[:3], many, minus_distance))
 
 
 # Sliced Wasserstein
@@ -146,7 +146,7 @@ def test_sliced_wasserstein_of_nothing_is_undefined(rng: np.random.Generator) ->
 
 
 def naive_density_coverage(samples: NDArray[Any], real: NDArray[Any], neighbours: int) -> tuple[float, float]:
-    """As written in the paper, one pair after the other."""
+    """Density and coverage as written in the paper, one pair after the other."""
     reach = [np.sort(np.linalg.norm(real - one, axis=1))[neighbours] for one in real]
     held = covered = 0
     for one, radius in zip(real, reach, strict=True):
@@ -198,7 +198,7 @@ def test_equal_distributions_have_density_1_and_coverage_1_minus_2_to_the_minus_
         )
         for _ in range(30)
     ]
-    # A ball is empty if its 5 nearest of all other pictures are real ones; any order is as likely as any other.
+    # A ball is empty if its 5 nearest of all other images are real ones; any order is as likely as any other.
     order = np.arange(neighbours)
     empty = np.prod((count - 1 - order) / (2 * count - 1 - order))
     assert empty == pytest.approx(2**-neighbours, rel=0.05)

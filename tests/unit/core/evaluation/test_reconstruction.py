@@ -1,4 +1,4 @@
-"""Pictures noised and denoised: the walk against the sampler by hand, the measures on cases with a known answer."""
+"""Images noised and denoised: the trajectory against the sampler by hand, the metrics on cases with a known answer."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from core.data.triangles import render
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import SAMPLERS, run_sampler
 from core.errors import UserError
-from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, share_of_steps, timestep_of
+from core.evaluation.metrics.denoising import denoise, psnr, reconstruct, scaled_steps, timestep_from_strength
 from core.evaluation.metrics.reconstruction import iou, reconstruction, vertex_error
 from core.runs import METRICS
 from core.statistics.estimate import Estimate
@@ -33,7 +33,7 @@ def scaled(images):
 
 
 def knowing(images, timesteps=20, **sample):
-    """A run that foresees these very pictures, whatever it sees."""
+    """A run that predicts these images from any input."""
     x0 = scaled(images)
     return load(
         process(timesteps, prediction_type="sample"), lambda xt, t: x0, size=images.shape[-1], **sample
@@ -47,7 +47,7 @@ def shrinking(xt, t):
 
 @pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 0.7)])
 @pytest.mark.parametrize("t", [0, 7, 19])
-def test_a_image_is_noised_and_then_speced_back_by_the_runs_own_sampler(sampler, eta, t):
+def test_an_image_is_noised_and_then_denoised_by_the_runs_own_sampler(sampler, eta, t):
     loaded = load(
         process(prediction_type="sample"), shrinking, size=32, sampler=sampler, eta=eta, clip="static"
     )
@@ -98,31 +98,31 @@ def test_another_sampler_or_number_of_steps_may_be_asked_for():
     ],
 )
 def test_a_shorter_trajectory_makes_its_share_of_the_steps(whole, t, timesteps, calls):
-    assert share_of_steps(whole, t, timesteps) == calls
+    assert scaled_steps(whole, t, timesteps) == calls
 
 
-def test_every_share_of_the_steps_can_be_speced():
+def test_every_share_of_the_steps_is_a_valid_number_of_steps():
     for timesteps, whole in itertools.product((1, 2, 8, 13), (None, 1, 2, 5, 8, 13)):
         if whole is None or whole <= timesteps:
             for t in range(timesteps):
-                assert 1 <= share_of_steps(whole, t, timesteps) <= t + 1
+                assert 1 <= scaled_steps(whole, t, timesteps) <= t + 1
 
 
 @pytest.mark.parametrize(
     ("strength", "timesteps", "t"), [(1.0, 20, 19), (0.5, 20, 9), (1e-9, 20, 0), (1.0, 1, 0), (0.5, 1, 0)]
 )
 def test_a_strength_is_a_share_of_the_timesteps(strength, timesteps, t):
-    assert timestep_of(strength, timesteps) == t
+    assert timestep_from_strength(strength, timesteps) == t
 
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, math.nan, math.inf])
-def test_a_strength_that_cannot_be_is_refused(strength):
+def test_a_strength_out_of_range_is_refused(strength):
     with pytest.raises(UserError, match=f"expected a strength above 0 and at most 1, got {strength}"):
-        timestep_of(strength, 20)
+        timestep_from_strength(strength, 20)
 
 
 @pytest.mark.parametrize("t", [-1, 20])
-def test_a_timestep_that_is_not_there_is_refused(t):
+def test_a_timestep_out_of_range_is_refused(t):
     with pytest.raises(UserError, match=f"expected a timestep from 0 to 19 to noise to, got {t}"):
         reconstruct(knowing(TRIANGLES), TRIANGLES, t)
 
@@ -222,7 +222,7 @@ def test_a_run_that_makes_nothing_of_triangles_loses_their_corners():
     assert curves["reconstruction_vertex"][0] is not None
 
 
-def test_a_run_that_has_gone_wrong_has_no_psnr():
+def test_a_run_that_has_diverged_has_no_psnr():
     loaded = load(process(prediction_type="sample"), lambda xt, t: xt * math.nan, size=32)
     metrics, _ = reconstruction(loaded, TRIANGLES, CORNERS, strengths=(0.5,))
     assert metrics["reconstruction_psnr"] == Estimate(None)
@@ -289,7 +289,7 @@ def test_corners_are_matched_in_whatever_order_they_come():
         np.testing.assert_allclose(vertex_error(images, CORNERS[:, order]), exact, rtol=1e-9)
 
 
-def test_corners_that_are_off_by_a_known_way_are_off_by_that():
+def test_corners_moved_by_a_known_distance_have_that_error():
     away = vertex_error(TRIANGLES / 255, CORNERS + np.array([3.0, 4.0]))
     np.testing.assert_allclose(away, 5.0, atol=0.05)
     assert vertex_error(NOTHING / 255, SLIVER).tolist() == [math.inf]

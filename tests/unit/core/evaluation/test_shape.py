@@ -1,4 +1,4 @@
-"""Judgement of shape and grey on pictures whose right judgement is known."""
+"""Metrics of shape and grey on images with known properties."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from core.errors import UserError
-from core.evaluation.metrics.grey import LEAST_HAZE, GreyReference, measure_grey
+from core.evaluation.metrics.grey import MIN_HAZE_THRESHOLD, GreyReference, measure_grey
 from core.evaluation.metrics.shape import DECILES, ShapeEvaluation, ShapeReference
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
 from core.statistics.estimate import Estimate
@@ -42,7 +42,7 @@ def reference(fits: TriangleFits) -> ShapeReference:
 
 @pytest.fixture(scope="module")
 def others(fits: TriangleFits) -> TriangleFits:
-    """Real triangles that set no bar."""
+    """Real triangles that set no threshold."""
     return fits.select(slice(HALF, None))
 
 
@@ -167,7 +167,7 @@ def test_nothing_but_near_empty_images(reference: ShapeReference) -> None:
 
 
 def test_a_missing_decile_counts_as_nothing(reference: ShapeReference, others: TriangleFits) -> None:
-    large = others.select(others.ink > reference.edges[4])
+    large = others.select(others.ink > reference.area_edges[4])
     metrics = reference.evaluate(large).metrics
     assert value(metrics["pass_rate"]) > 0.9
     assert value(metrics["balanced_pass_rate"]) == pytest.approx(value(metrics["pass_rate"]) / 2, abs=0.03)
@@ -211,7 +211,7 @@ def test_few_held_out_images_set_bars_too(fits: TriangleFits, others: TriangleFi
     inked = fits.select(~fits.near_empty)
     few = ShapeReference.from_fits(inked.select(slice(count)))
     assert few.counts.sum() == count
-    assert np.isfinite(few.most_outline).all()
+    assert np.isfinite(few.max_misfit).all()
     rate = few.evaluate(others).metrics["pass_rate"]
     assert rate.low is not None
     assert rate.high is not None
@@ -221,16 +221,16 @@ def test_few_held_out_images_set_bars_too(fits: TriangleFits, others: TriangleFi
 def test_without_a_held_out_triangle_there_is_no_bar() -> None:
     black = np.zeros((3, 1, SIZE, SIZE))
     with pytest.raises(
-        UserError, match="none of the 3 held-out pictures has a shape to compare with; take more"
+        UserError, match="none of the 3 held-out images has a shape to compare with; use more"
     ):
         ShapeReference.from_images(black)
-    with pytest.raises(UserError, match="none of the 3 held-out pictures has a shape"):
+    with pytest.raises(UserError, match="none of the 3 held-out images has a shape"):
         GreyReference.from_fits(black, fit_triangles(black))
 
 
 def test_fits_of_another_edge_are_not_evaluated(reference: ShapeReference) -> None:
     with pytest.raises(
-        ValueError, match="expected fits with edge='tent', as of the held-out pictures, got 'area'"
+        ValueError, match="expected fits with edge='tent', as of the held-out images, got 'area'"
     ):
         reference.evaluate(fit_triangles(real(5)[0], edge="area"))
 
@@ -254,7 +254,7 @@ def test_bars_come_from_the_data_set_itself(dataset: str) -> None:
 def test_clean_images_have_no_grey_but_at_edges(fits: TriangleFits) -> None:
     images = real(2 * HALF)[0]
     reference = GreyReference.from_fits(images[:HALF], fits.select(slice(HALF)))
-    assert reference.most_haze == LEAST_HAZE
+    assert reference.max_haze == MIN_HAZE_THRESHOLD
     metrics = reference.evaluate(images[HALF:], fits.select(slice(HALF, None)))
     assert value(metrics["grey_pass_rate"]) == 1
     assert value(metrics["haze"]) < 1e-4
@@ -307,5 +307,5 @@ def test_near_empty_images_have_no_grey_to_evaluate(fits: TriangleFits) -> None:
 
 
 def test_grey_needs_a_fit_for_each_image(fits: TriangleFits) -> None:
-    with pytest.raises(ValueError, match="expected fits of 3 pictures, got 800"):
+    with pytest.raises(ValueError, match="expected fits of 3 images, got 800"):
         measure_grey(np.zeros((3, 1, SIZE, SIZE)), fits)

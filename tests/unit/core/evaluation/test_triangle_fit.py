@@ -330,11 +330,11 @@ def test_fits_are_selected_as_numpy_would() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (np.zeros((2, 32, 32)), r"expected pictures \[N, C, S, S\], got \[2, 32, 32\]"),
+        (np.zeros((2, 32, 32)), r"expected images \[N, C, S, S\], got \[2, 32, 32\]"),
         (np.zeros((2, 1, 32, 16)), r"got \[2, 1, 32, 16\]"),
         (np.zeros((2, 0, 32, 32)), r"got \[2, 0, 32, 32\]"),
         (np.zeros((2, 1, 32, 32), np.uint8), "expected floats from 0 to 1, got uint8"),
-        (np.full((2, 1, 32, 32), np.nan), "expected pictures without NaN"),
+        (np.full((2, 1, 32, 32), np.nan), "expected images without NaN"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(images: NDArray[np.floating], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Triangles fitted to pictures on request, kept beside them, read without torch, and drawn over them."""
+"""Triangles fitted to images on request, cached beside them, read without torch, and drawn over them."""
 
 import json
 import time
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.evaluation.triangle_fit.worker import fit_overlay, main
 from core.imaging import write_sheet
-from core.imaging.outline import filled, outlined
-from core.launch.overlay import start_fitting
-from core.runs.overlay import overlay_path, pixels_mark, read_overlay, write_overlay
+from core.imaging.outline import draw_outline, filled_triangle
+from core.launch.jobs import start_fitting
+from core.runs.overlay import overlay_path, pixels_hash, read_overlay, write_overlay
 from tests.support.fakes import make_run
 from tests.support.shapes import real
 
@@ -27,7 +27,7 @@ def images(count: int = 6, dataset: str = "high") -> NDArray[np.uint8]:
 
 
 def by_nearest(corners: Any, wanted: NDArray[np.float64]) -> float:
-    """How far the farthest wanted corner is from the nearest one found, in pixels."""
+    """Largest distance of an expected corner to the nearest fitted one, in pixels."""
     found = np.reshape(corners, (3, 2))
     return float(np.linalg.norm(wanted[:, None] - found[None], axis=2).min(axis=1).max())
 
@@ -56,11 +56,11 @@ def test_images_in_colour_are_fitted_and_empty_ones_are_not() -> None:
     assert grey.corners[1] is None
     assert grey.soft_iou[1] is None
     assert red.corners == grey.corners
-    assert red.of != grey.of
+    assert red.images_hash != grey.images_hash
 
 
 def test_what_is_no_square_is_refused() -> None:
-    with pytest.raises(UserError, match="expected square pictures, got 16 x 8"):
+    with pytest.raises(UserError, match="expected square images, got 16 x 8"):
         fit_overlay(np.zeros((1, 8, 16), np.uint8))
 
 
@@ -119,9 +119,9 @@ def test_an_overlay_of_others_or_with_numbers_that_cannot_be_is_none(
 
 def test_a_mark_knows_shape_and_pixels() -> None:
     some = images(2)
-    assert pixels_mark(some) == pixels_mark(some.copy())
-    assert pixels_mark(some) != pixels_mark(some[::-1])
-    assert pixels_mark(some) != pixels_mark(some.reshape(2, 16, 64))
+    assert pixels_hash(some) == pixels_hash(some.copy())
+    assert pixels_hash(some) != pixels_hash(some[::-1])
+    assert pixels_hash(some) != pixels_hash(some.reshape(2, 16, 64))
 
 
 @pytest.mark.parametrize("arguments", [[], ["only-one"]])
@@ -149,7 +149,7 @@ def test_a_process_of_its_own_fits_and_says_what_went_wrong(tmp_path: Path) -> N
         time.sleep(0.01)
     assert good.problem == ""
     assert read_overlay(output, images(2)) is not None
-    assert bad.problem == f"{tmp_path / 'none.png'}: no such picture"
+    assert bad.problem == f"{tmp_path / 'none.png'}: no such image"
     with pytest.raises(UserError, match="cannot be fitted"):
         start_fitting([(sheet, sheet / "a.json")])
 
@@ -159,7 +159,7 @@ def test_a_process_of_its_own_fits_and_says_what_went_wrong(tmp_path: Path) -> N
 
 def test_an_outline_is_drawn_over_a_grey_and_over_a_coloured_image() -> None:
     grey = np.full((8, 10), 7, np.uint8)
-    drawn = outlined(grey, (1.5, 1.5, 8.5, 1.5, 1.5, 6.5), RED)
+    drawn = draw_outline(grey, (1.5, 1.5, 8.5, 1.5, 1.5, 6.5), RED)
     assert drawn.shape == (8, 10, 3)
     assert (drawn[1, 1:9] == RED).all()
     assert (drawn[1:7, 1] == RED).all()
@@ -167,14 +167,14 @@ def test_an_outline_is_drawn_over_a_grey_and_over_a_coloured_image() -> None:
     assert (drawn[3, 3] == 7).all()
     assert (grey == 7).all()
     assert np.array_equal(
-        outlined(np.repeat(grey[..., None], 3, 2), (1.5, 1.5, 8.5, 1.5, 1.5, 6.5), RED), drawn
+        draw_outline(np.repeat(grey[..., None], 3, 2), (1.5, 1.5, 8.5, 1.5, 1.5, 6.5), RED), drawn
     )
 
 
 def test_what_lies_outside_is_cut_off() -> None:
-    drawn = outlined(np.zeros((4, 4), np.uint8), (-1e6, -1e6, 1e6, -1e6, -1e6, 1e6), RED)
+    drawn = draw_outline(np.zeros((4, 4), np.uint8), (-1e6, -1e6, 1e6, -1e6, -1e6, 1e6), RED)
     assert drawn.shape == (4, 4, 3)
-    partly = outlined(np.zeros((4, 4), np.uint8), (-3.0, 2.5, 9.0, 2.5, 9.0, 30.0), RED)
+    partly = draw_outline(np.zeros((4, 4), np.uint8), (-3.0, 2.5, 9.0, 2.5, 9.0, 30.0), RED)
     assert (partly[2] == RED).all()
     assert (partly[:2] == 0).all()
 
@@ -184,7 +184,7 @@ def test_a_filled_triangle_has_the_area_of_its_corners_whichever_way_they_turn(
     order: tuple[int, ...],
 ) -> None:
     corners = np.array([(2.0, 3.0), (50.0, 8.0), (20.0, 60.0)])[list(order)]
-    white = filled(corners.ravel().tolist(), 64, 70)
+    white = filled_triangle(corners.ravel().tolist(), 64, 70)
     assert white.shape == (64, 70)
     assert white.sum() / 255 == pytest.approx(1323, abs=3)
     assert white[20, 20] == 255
@@ -192,6 +192,6 @@ def test_a_filled_triangle_has_the_area_of_its_corners_whichever_way_they_turn(
 
 
 def test_a_sliver_is_a_faint_line_without_gaps() -> None:
-    line = filled((1.0, 1.0, 31.0, 30.0, 30.0, 31.0), 32, 32)
+    line = filled_triangle((1.0, 1.0, 31.0, 30.0, 30.0, 31.0), 32, 32)
     assert (line.max(axis=0)[3:30] > 0).all()
     assert (line.max(axis=0)[3:10] < 255).all()

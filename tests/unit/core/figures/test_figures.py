@@ -226,7 +226,7 @@ def test_losses_that_no_axis_can_show_leave_it_empty_or_wide(tmp_path, loss):
             epoch=3, step=120, elapsed=1.0, images_per_second=1.0, learning_rate=1.0, **numbers
         )
         with MetricsWriter(run.metrics_file) as writer:
-            writer.epoch(record)
+            writer.append_epoch(record)
     material = material_of(tmp_path)
     with style.house_style():
         assert in_bytes(losses.draw_losses(material)[0], "png")

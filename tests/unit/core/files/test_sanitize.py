@@ -1,4 +1,4 @@
-"""What a file may do to a terminal: nothing."""
+"""Text of files cannot affect a terminal."""
 
 import pytest
 
@@ -29,7 +29,7 @@ from core.files.sanitize import sanitize
         ("\x1b\x1b[31mtwice", "twice"),
     ],
 )
-def test_control_and_escape_codes_are_taken_out(text: str, expected: str) -> None:
+def test_control_and_escape_codes_are_removed(text: str, expected: str) -> None:
     assert sanitize(text) == expected
 
 
@@ -37,7 +37,7 @@ def test_a_log_keeps_its_lines() -> None:
     assert sanitize("one\r\n\ttwo\rthree\n", lines=True) == "one\n    two\nthree\n"
 
 
-def test_what_is_left_always_prints() -> None:
+def test_sanitized_text_can_always_be_printed() -> None:
     everything = "".join(map(chr, range(0x3000))) + "\ud800\udfff"
     for lines in (False, True):
         left = sanitize(everything, lines=lines)

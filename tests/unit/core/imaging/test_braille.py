@@ -1,4 +1,4 @@
-"""Curves as braille: every dot where it belongs, none where there is no value."""
+"""Braille charts: every dot at its position, and none without a value."""
 
 import math
 
@@ -72,7 +72,7 @@ def test_a_logarithmic_axis_spaces_powers_evenly() -> None:
     assert np.argwhere(dots(chars)).tolist() == [[0, 3], [1, 2], [2, 1], [3, 0]]
 
 
-def test_what_has_no_logarithm_is_not_drawn_but_a_stroke_from_below_is_cut() -> None:
+def test_values_without_a_logarithm_are_not_drawn_but_a_stroke_from_below_is_cut() -> None:
     drawn = dots(braille_chart([extents((0, 0), (-5, -1), (-5, 10))], 1, (1, 10), log_y=True)[0])
     assert not drawn[:, :2].any()
     assert drawn[:, 2].all()

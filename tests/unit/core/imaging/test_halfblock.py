@@ -1,4 +1,4 @@
-"""Pictures as cells of a terminal; pyte, a terminal emulator, says what a person would see."""
+"""Images as terminal cells, checked with pyte, a terminal emulator."""
 
 import re
 
@@ -7,7 +7,7 @@ import pyte
 import pytest
 from numpy.typing import NDArray
 
-from core.imaging import beside, cells, to_ansi
+from core.imaging import side_by_side, to_ansi, to_halfblocks
 from core.imaging.colors import COLOR_MODES, ColorMode, color_codes
 from core.imaging.halfblock import ASCII_RAMP
 
@@ -32,12 +32,12 @@ def hexadecimal(pixel: NDArray[np.uint8]) -> str:
 @pytest.mark.parametrize("shape", [(6, 5), (6, 5, 3), (2, 1), (2, 1, 3)])
 def test_cells_hold_an_upper_and_a_lower_pixel(shape: tuple[int, ...]) -> None:
     image = noise(*shape)
-    top, bottom = cells(image)
+    top, bottom = to_halfblocks(image)
     np.testing.assert_array_equal(np.stack([top, bottom], axis=1).reshape(shape), image)
 
 
 def test_below_an_odd_last_row_is_black() -> None:
-    top, bottom = cells(np.full((3, 2), 200, np.uint8))
+    top, bottom = to_halfblocks(np.full((3, 2), 200, np.uint8))
     assert top.tolist() == [[200, 200], [200, 200]]
     assert bottom.tolist() == [[200, 200], [0, 0]]
 
@@ -81,7 +81,7 @@ def test_with_16_colours_a_flat_grey_is_dithered_to_its_own_brightness() -> None
         assert brightness[codes].mean() == pytest.approx(grey, abs=6)
 
 
-def test_with_16_colours_what_is_nearly_black_or_white_does_not_sparkle() -> None:
+def test_with_16_colours_nearly_black_or_white_is_not_dithered() -> None:
     for grey, code in ((0, 0), (12, 0), (85, 8), (243, 15), (255, 15)):
         assert (color_codes(np.full((8, 8), grey, np.uint8), "16") == code).all()
 
@@ -125,16 +125,16 @@ def test_neighbours_of_one_colour_share_their_escapes() -> None:
     assert to_ansi(np.zeros((2, 50), np.uint8)) == "\x1b[38;2;0;0;0;48;2;0;0;0m" + "▀" * 50 + "\x1b[0m"
 
 
-def test_images_stand_side_by_side_tops_level() -> None:
-    joined = beside([noise(2, 2), noise(3, 1)], gap=2, fill=7)
+def test_images_are_side_by_side_and_aligned_at_the_top() -> None:
+    joined = side_by_side([noise(2, 2), noise(3, 1)], gap=2, fill=7)
     assert joined.shape == (3, 5)
     np.testing.assert_array_equal(joined[:2, :2], noise(2, 2))
     np.testing.assert_array_equal(joined[:, 4:], noise(3, 1))
     assert joined[2, :4].tolist() == [7, 7, 7, 7]
 
 
-def test_one_image_in_colour_colours_its_neighbours() -> None:
-    joined = beside([np.full((2, 2), 9, np.uint8), noise(2, 3, 3)], gap=0)
+def test_one_colour_image_makes_the_result_colour() -> None:
+    joined = side_by_side([np.full((2, 2), 9, np.uint8), noise(2, 3, 3)], gap=0)
     assert joined.shape == (2, 5, 3)
     assert joined[0, 0].tolist() == [9, 9, 9]
 
@@ -144,17 +144,17 @@ def test_one_image_in_colour_colours_its_neighbours() -> None:
     [noise(2), noise(0, 4), noise(2, 2, 4), np.zeros((2, 2))],
     ids=["a row", "nothing", "four channels", "floats"],
 )
-def test_only_a_image_can_be_drawn(image: NDArray[np.uint8]) -> None:
-    for draw in (cells, to_ansi, lambda one: beside([one])):
-        with pytest.raises(ValueError, match="expected a uint8 picture"):
+def test_only_an_image_can_be_drawn(image: NDArray[np.uint8]) -> None:
+    for draw in (to_halfblocks, to_ansi, lambda one: side_by_side([one])):
+        with pytest.raises(ValueError, match="expected a uint8 image"):
             draw(image)
 
 
-def test_an_unknown_way_to_colour_is_refused() -> None:
+def test_an_unknown_color_mode_is_rejected() -> None:
     with pytest.raises(ValueError, match="expected color to be one of truecolor, 256, 16, ascii, got '8'"):
         to_ansi(noise(2, 2), color="8")  # type: ignore[arg-type]  # the point of the test
 
 
-def test_nothing_to_put_side_by_side_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one picture"):
-        beside([])
+def test_side_by_side_needs_an_image() -> None:
+    with pytest.raises(ValueError, match="at least one image"):
+        side_by_side([])

@@ -1,4 +1,4 @@
-"""Sheets of pictures: what is written comes back, and nothing in a file is believed unseen."""
+"""Sheets of images: written and read back, with all sizes in a file validated."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from core.errors import UserError
-from core.imaging import Sheet, grid, read_sheet, to_pixels, to_tiles, write_sheet
+from core.imaging import Sheet, make_grid, read_sheet, to_channels_last, to_pixels, write_sheet
 from core.imaging.sheet import GAP_GREY, LAYOUT_KEY, MAX_PIXELS
 
 
@@ -39,7 +39,7 @@ def sheet_or_reason(path: Path) -> Sheet | str:
 @pytest.mark.parametrize("shape", [(7, 5, 6), (7, 5, 6, 3), (1, 1, 1), (1, 32, 32, 3), (4, 3, 9)])
 @pytest.mark.parametrize("columns", [1, 3, 20])
 @pytest.mark.parametrize("gap", [0, 1, 4])
-def test_what_is_written_comes_back(tmp_path: Path, shape: tuple[int, ...], columns: int, gap: int) -> None:
+def test_a_written_sheet_is_read_back(tmp_path: Path, shape: tuple[int, ...], columns: int, gap: int) -> None:
     images = noise(*shape)
     write_sheet(tmp_path / "s.png", images, columns=columns, gap=gap)
     sheet = read_sheet(tmp_path / "s.png")
@@ -48,7 +48,7 @@ def test_what_is_written_comes_back(tmp_path: Path, shape: tuple[int, ...], colu
     assert sheet.columns == columns
 
 
-def test_notes_come_back_also_those_beyond_latin_letters(tmp_path: Path) -> None:
+def test_metadata_is_read_back_including_non_latin_letters(tmp_path: Path) -> None:
     notes = {"epoch": "10", "schedule": "x^1.5", "words": "ᾱ_T → 0, größer", "long": "z" * 5000}
     write_sheet(tmp_path / "s.png", noise(2, 4, 4), columns=2, meta=notes)
     assert read_sheet(tmp_path / "s.png").meta == notes
@@ -94,14 +94,14 @@ def test_a_sheet_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) ->
     ids=["one picture", "four channels", "none", "no height", "floats"],
 )
 def test_only_a_batch_of_images_makes_a_sheet(tmp_path: Path, images: NDArray[np.uint8]) -> None:
-    with pytest.raises(ValueError, match="expected uint8 pictures"):
+    with pytest.raises(ValueError, match="expected uint8 images"):
         write_sheet(tmp_path / "s.png", images, columns=2)
 
 
 @pytest.mark.parametrize(("columns", "gap"), [(0, 1), (-1, 1), (2, -1)])
 def test_a_grid_needs_a_column(columns: int, gap: int) -> None:
     with pytest.raises(ValueError, match="expected columns >= 1 and gap >= 0"):
-        grid(noise(2, 4, 4), columns=columns, gap=gap)
+        make_grid(noise(2, 4, 4), columns=columns, gap=gap)
 
 
 @pytest.mark.parametrize("key", ["", "k" * 80, "größe", LAYOUT_KEY])
@@ -124,19 +124,19 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path) -> None:
     assert read_sheet(tmp_path / "f.png").images.tolist() == [[[0, 128, 255]]]
 
 
-def test_a_missing_sheet_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"nope\.png: no such picture$"):
+def test_a_missing_sheet_is_an_error_of_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nope\.png: no such image$"):
         read_sheet(tmp_path / "nope.png")
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"\xff" * 100])
-def test_what_is_no_png_is_said_in_one_line(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_png_is_an_error_of_one_line(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "f.png").write_bytes(data)
     with pytest.raises(UserError, match=r"f\.png: not a PNG"):
         read_sheet(tmp_path / "f.png")
 
 
-def test_a_sheet_cut_off_anywhere_is_read_whole_or_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_truncated_sheet_is_read_whole_or_rejected_in_one_line(tmp_path: Path) -> None:
     path, cut = tmp_path / "s.png", tmp_path / "cut.png"
     write_sheet(path, noise(3, 4, 4), columns=2, meta={"epoch": "1"})
     data = path.read_bytes()
@@ -162,7 +162,7 @@ def test_a_sheet_with_changed_bytes_never_ends_in_a_traceback(tmp_path: Path) ->
         assert not isinstance(read, str) or "\n" not in read
 
 
-def test_a_png_that_claims_to_be_huge_is_refused_unread(tmp_path: Path) -> None:
+def test_a_png_that_claims_to_be_huge_is_rejected_unread(tmp_path: Path) -> None:
     header = b"IHDR" + struct.pack(">IIBBBBB", 1 << 20, 1 << 20, 8, 0, 0, 0, 0)
     chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     (tmp_path / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
@@ -201,7 +201,7 @@ def test_a_hostile_gap_costs_no_memory(tmp_path: Path) -> None:
         from pathlib import Path
         from core.imaging import read_sheet
         resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))
-        print(read_sheet(Path({str(tmp_path / "f.png")!r})).pictures.shape)
+        print(read_sheet(Path({str(tmp_path / "f.png")!r})).images.shape)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, check=False
@@ -218,8 +218,8 @@ def test_pixels_are_the_nearest_of_256_levels() -> None:
 
 def test_tiles_have_their_channels_last_and_grey_has_none() -> None:
     colour = noise(2, 3, 4, 5)
-    assert to_tiles(colour)[1, 2, 3].tolist() == colour[1, :, 2, 3].tolist()
-    assert to_tiles(noise(2, 1, 4, 5)).shape == (2, 4, 5)
+    assert to_channels_last(colour)[1, 2, 3].tolist() == colour[1, :, 2, 3].tolist()
+    assert to_channels_last(noise(2, 1, 4, 5)).shape == (2, 4, 5)
     for shape in [(2, 2, 4, 5), (4, 5), (2, 4, 5)]:
-        with pytest.raises(ValueError, match="expected pictures"):
-            to_tiles(noise(*shape))
+        with pytest.raises(ValueError, match="expected images"):
+            to_channels_last(noise(*shape))

@@ -27,7 +27,7 @@ def test_a_constant_series_is_a_line_in_the_middle(value: float, log: bool) -> N
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_a_dot_and_leaves_the_rest_alone(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_a_dot_and_does_not_affect_others(bad: float) -> None:
     assert sparkline([4, bad, 1], 5) == "█·▁"
     assert sparkline([bad, bad], 5) == "··"
     assert sparkline([bad], 5, log=False) == "·"

@@ -53,7 +53,7 @@ def test_stopping_what_has_ended_changes_nothing_and_says_so(root: Path, ended: 
 
 def test_stopping_a_live_run_signals_exactly_its_worker(root: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     run = fake(root, State.RUNNING, process=identity)
     assert control.stop(run) == f"{run.id}: asked its worker (pid {child.pid}) to stop"
@@ -64,7 +64,7 @@ def test_stopping_a_live_run_signals_exactly_its_worker(root: Path) -> None:
 
 def test_stopping_never_signals_a_stranger_with_the_same_pid(root: Path) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     run = fake(root, State.RUNNING, process=identity, pid_started=identity.pid_started - 100)
     assert "nothing to stop, it is crashed" in control.stop(run)
@@ -109,7 +109,7 @@ def test_stopping_a_queued_run_waits_for_a_command_that_is_just_at_it(root: Path
 
 @pytest.mark.parametrize("ended", [State.STOPPED, State.FAILED, State.CRASHED])
 def test_resuming_queues_a_run_with_its_progress_and_without_its_past(root: Path, ended: State) -> None:
-    run = fake(root, ended, error="old trouble", message="old news")
+    run = fake(root, ended, error="old error", message="old news")
     run.request_stop()
     old = run.read_status()
     assert control.resume(run) == f"{run.id}: queued again, from epoch 5 of 10"
@@ -155,7 +155,7 @@ def test_epochs_never_shrink(root: Path) -> None:
     assert run.read().config.train.epochs == 100
 
 
-def test_a_resume_killed_half_way_is_mended_by_another(root: Path) -> None:
+def test_a_resume_killed_half_way_is_completed_by_another(root: Path) -> None:
     run = fake(root, State.FINISHED)
     program = (
         "import os, sys\nfrom core.launch import control\nfrom core.runs import RunDirectory\n"

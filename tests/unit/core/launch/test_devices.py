@@ -17,8 +17,8 @@ from core.launch.devices import (
     Slot,
     detect_devices,
     detect_machine,
-    explain,
     make_plan,
+    plan_explanation,
     plan_slots,
 )
 
@@ -43,7 +43,7 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(module, "_version_of_torch", lambda: "2.13.0+cu130")
+    monkeypatch.setattr(module, "_torch_version", lambda: "2.13.0+cu130")
     return folder / "nvidia-smi"
 
 
@@ -67,68 +67,68 @@ def says(program: Path, text: str, code: int = 0) -> None:
     ],
 )
 def test_cores_are_shared_out_among_the_runs(cores: int, runs: int, expected: list[int]) -> None:
-    slots = cpu_plan(cores).free([], runs)
+    slots = cpu_plan(cores).free_slots([], runs)
     assert slots == [Slot("cpu", threads, index) for index, threads in enumerate(expected)]
     assert sum(expected) <= max(cores, 5)
 
 
 def test_no_more_runs_share_the_cores_than_fit_into_memory() -> None:
     small = Plan((Device("cpu", "cpu", "a CPU", 3 * GIB),), 2)
-    assert small.capacity == len(small.free([], 9)) == 3
+    assert small.capacity == len(small.free_slots([], 9)) == 3
     assert Plan((Device("cpu", "cpu", "a CPU", GIB // 2),), 2).capacity == 2
 
 
 def test_a_live_run_of_several_threads_keeps_its_cores() -> None:
-    assert cpu_plan(2).free([("cpu", 2)], 4) == []
-    assert cpu_plan(8).free([("cpu", 6)], 9) == [Slot("cpu", 1, 0), Slot("cpu", 1, 1)]
-    assert cpu_plan(8).free([("cpu", 2)], 1) == [Slot("cpu", 6, 0)]
-    assert cpu_plan(2).free([("cpu", 64)], 1) == []
+    assert cpu_plan(2).free_slots([("cpu", 2)], 4) == []
+    assert cpu_plan(8).free_slots([("cpu", 6)], 9) == [Slot("cpu", 1, 0), Slot("cpu", 1, 1)]
+    assert cpu_plan(8).free_slots([("cpu", 2)], 1) == [Slot("cpu", 6, 0)]
+    assert cpu_plan(2).free_slots([("cpu", 64)], 1) == []
 
 
 def test_runs_of_one_thread_are_joined_by_others_up_to_five() -> None:
-    assert cpu_plan(2).free([("cpu", 1)], 9) == [Slot("cpu", 1, index) for index in range(4)]
-    assert cpu_plan(2).free([("cpu", 1)] * 2, 1) == [Slot("cpu", 1, 0)]
-    assert cpu_plan(2).free([("cpu", 1)] * 5, 4) == []
+    assert cpu_plan(2).free_slots([("cpu", 1)], 9) == [Slot("cpu", 1, index) for index in range(4)]
+    assert cpu_plan(2).free_slots([("cpu", 1)] * 2, 1) == [Slot("cpu", 1, 0)]
+    assert cpu_plan(2).free_slots([("cpu", 1)] * 5, 4) == []
 
 
 def test_slots_that_are_asked_for_are_given_even_beyond_the_cores() -> None:
-    assert cpu_plan(2, slots=5).free([], 9) == [Slot("cpu", 1, index) for index in range(5)]
-    assert cpu_plan(8, slots=2).free([], 1) == [Slot("cpu", 4, 0)]
-    assert cpu_plan(2, slots=3).free([("cpu", 1), ("cpu", 1)], 9) == [Slot("cpu", 1, 0)]
-    assert cpu_plan(2, slots=1).free([("cpu", 2)], 9) == []
+    assert cpu_plan(2, slots=5).free_slots([], 9) == [Slot("cpu", 1, index) for index in range(5)]
+    assert cpu_plan(8, slots=2).free_slots([], 1) == [Slot("cpu", 4, 0)]
+    assert cpu_plan(2, slots=3).free_slots([("cpu", 1), ("cpu", 1)], 9) == [Slot("cpu", 1, 0)]
+    assert cpu_plan(2, slots=1).free_slots([("cpu", 2)], 9) == []
 
 
 def test_gpus_are_filled_in_turn_up_to_their_memory() -> None:
     plan = Plan((gpu(0), gpu(1, 9 * GIB), gpu(2, 2 * GIB)), 16)
     assert plan.capacity == 4 + 2 + 1
-    names = [slot.device for slot in plan.free([], 9)]
+    names = [slot.device for slot in plan.free_slots([], 9)]
     assert names == ["cuda:0", "cuda:1", "cuda:2", "cuda:0", "cuda:1", "cuda:0", "cuda:0"]
-    assert [slot.device for slot in plan.free([("cuda:0", 2), ("cuda:0", 2), ("cuda:1", 2)], 3)] == [
+    assert [slot.device for slot in plan.free_slots([("cuda:0", 2), ("cuda:0", 2), ("cuda:1", 2)], 3)] == [
         "cuda:2",
         "cuda:1",
         "cuda:0",
     ]
-    assert plan.free([(name, 2) for name in names], 3) == []
+    assert plan.free_slots([(name, 2) for name in names], 3) == []
 
 
 def test_workers_on_gpus_share_the_cores_too() -> None:
-    assert {slot.threads for slot in Plan((gpu(0),), 16).free([], 9)} == {4}
-    assert {slot.threads for slot in Plan((gpu(0),), 2).free([], 9)} == {1}
-    assert {slot.threads for slot in Plan((gpu(0), gpu(1)), 16).free([], 9)} == {2}
+    assert {slot.threads for slot in Plan((gpu(0),), 16).free_slots([], 9)} == {4}
+    assert {slot.threads for slot in Plan((gpu(0),), 2).free_slots([], 9)} == {1}
+    assert {slot.threads for slot in Plan((gpu(0), gpu(1)), 16).free_slots([], 9)} == {2}
 
 
 def test_runs_on_the_cpu_take_no_room_on_a_gpu() -> None:
-    assert len(Plan((gpu(0),), 8).free([("cpu", 8)], 9)) == 4
+    assert len(Plan((gpu(0),), 8).free_slots([("cpu", 8)], 9)) == 4
 
 
 def test_slots_over_several_gpus_are_spread() -> None:
-    slots = Plan((gpu(0), gpu(1)), 8, slots=6).free([("cuda:0", 1)], 9)
+    slots = Plan((gpu(0), gpu(1)), 8, slots=6).free_slots([("cuda:0", 1)], 9)
     assert [slot.device for slot in slots] == ["cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1"]
 
 
 def test_metal_runs_one_at_a_time() -> None:
-    assert Plan((MPS,), 8).free([], 5) == [Slot("mps", 4, 0)]
-    assert Plan((MPS,), 8).free([("mps", 4)], 5) == []
+    assert Plan((MPS,), 8).free_slots([], 5) == [Slot("mps", 4, 0)]
+    assert Plan((MPS,), 8).free_slots([("mps", 4)], 5) == []
 
 
 def test_gpus_are_found_with_names_and_memory(nvidia_smi: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_torch_without_cuda_leaves_the_gpus_alone_and_says_why(
     nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     says(nvidia_smi, TWO_GPUS)
-    monkeypatch.setattr(module, "_version_of_torch", lambda: "2.13.0+cpu")
+    monkeypatch.setattr(module, "_torch_version", lambda: "2.13.0+cpu")
     assert [device.name for device in detect_devices()] == ["cpu"]
     with pytest.raises(
         UserError, match=r"2 GPUs found, but torch 2\.13\.0\+cpu is built for CPUs only: install"
@@ -210,7 +210,7 @@ def test_memory_that_nvidia_does_not_tell_still_makes_a_slot(nvidia_smi: Path) -
 def test_an_nvidia_smi_that_hangs_is_given_up(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nvidia_smi.write_text("#!/bin/sh\nexec sleep 600\n")
     nvidia_smi.chmod(0o755)
-    monkeypatch.setattr(nvidia, "_PATIENCE", 0.05)
+    monkeypatch.setattr(nvidia, "_TIMEOUT", 0.05)
     assert [device.name for device in detect_devices()] == ["cpu"]
     assert any("did not answer" in note for note in detect_machine().notes)
 
@@ -235,29 +235,29 @@ def test_joined_devices_are_one_that_a_run_has_to_itself(nvidia_smi: Path) -> No
     plan = make_plan("cuda:0+1", machine=Machine((gpu(0), gpu(1), CPU), 16, ()))
     assert plan == make_plan("cuda:0+cuda:1", machine=Machine((gpu(0), gpu(1), CPU), 16, ()))
     (both,) = plan.devices
-    assert (both.name, both.kind, both.memory, both.parts) == (
+    assert (both.name, both.kind, both.memory, both.torch_names) == (
         "cuda:0+cuda:1",
         "cuda",
         160 * GIB,
         ("cuda:0", "cuda:1"),
     )
-    assert (plan.capacity, plan.first) == (1, "cuda:0")
-    assert plan.free([], 9) == [Slot("cuda:0+cuda:1", 8, 0)]
-    assert plan.free([], 9)[0].processes == 2
+    assert (plan.capacity, plan.first_device) == (1, "cuda:0")
+    assert plan.free_slots([], 9) == [Slot("cuda:0+cuda:1", 8, 0)]
+    assert plan.free_slots([], 9)[0].processes == 2
     for live in ("cuda:0+cuda:1", "cuda:1", "cuda:1+cuda:2"):
-        assert plan.free([(live, 2)], 9) == []
-    assert len(plan.free([("cuda:2", 2), ("cpu", 4)], 9)) == 1
+        assert plan.free_slots([(live, 2)], 9) == []
+    assert len(plan.free_slots([("cuda:2", 2), ("cpu", 4)], 9)) == 1
     one_each = Plan((gpu(0), gpu(1), gpu(2)), 16)
-    assert {slot.device for slot in one_each.free([("cuda:0+cuda:1", 8)], 9)} == {"cuda:2"}
-    assert "A run trains on all of cuda:0+cuda:1, a process on each" in explain("cuda:0+cuda:1")[-1]
+    assert {slot.device for slot in one_each.free_slots([("cuda:0+cuda:1", 8)], 9)} == {"cuda:2"}
+    assert "A run trains on all of cuda:0+cuda:1, a process on each" in plan_explanation("cuda:0+cuda:1")[-1]
 
 
 def test_processes_of_a_run_on_the_cpu_share_its_cores() -> None:
     plan = make_plan("cpu+cpu", machine=Machine((CPU,), 5, ()))
-    assert plan.free([], 3) == [Slot("cpu+cpu", 4, 0)]
-    assert plan.free([("cpu", 1)], 3) == plan.free([("cpu+cpu", 4)], 3) == []
-    assert Plan(plan.devices, 1).free([], 1) == [Slot("cpu+cpu", 2, 0)]
-    assert cpu_plan(5).free([("cpu+cpu", 4)], 3) == [Slot("cpu", 1, 0)]
+    assert plan.free_slots([], 3) == [Slot("cpu+cpu", 4, 0)]
+    assert plan.free_slots([("cpu", 1)], 3) == plan.free_slots([("cpu+cpu", 4)], 3) == []
+    assert Plan(plan.devices, 1).free_slots([], 1) == [Slot("cpu+cpu", 2, 0)]
+    assert cpu_plan(5).free_slots([("cpu+cpu", 4)], 3) == [Slot("cpu", 1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -291,17 +291,17 @@ def test_slots_without_a_number_of_runs_are_all_there_are() -> None:
 
 def test_the_explanation_says_what_is_used_and_why(nvidia_smi: Path) -> None:
     two_cores = Machine((CPU,), 2, ("2 cores.",))
-    assert explain(machine=two_cores) == [
+    assert plan_explanation(machine=two_cores) == [
         "cpu: a CPU, 8.0 GiB.",
         "2 cores.",
-        "Runs go up to 5 runs at once on cpu, sharing 2 cores: a run alone gets all of them, "
+        "Up to 5 runs at once on cpu, sharing 2 cores: a run alone gets all of them, "
         "and each gets at least one thread.",
     ]
-    assert explain(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
+    assert plan_explanation(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
     many = Machine((gpu(0), gpu(1), CPU), 8, ())
-    assert "up to 8 runs at once on cuda:0 and cuda:1" in explain(machine=many)[-1]
-    assert "one fills the GPU" in explain(machine=Machine((MPS, CPU), 8, ()))[-1]
-    assert explain()
+    assert "Up to 8 runs at once on cuda:0 and cuda:1" in plan_explanation(machine=many)[-1]
+    assert "one fills the GPU" in plan_explanation(machine=Machine((MPS, CPU), 8, ()))[-1]
+    assert plan_explanation()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
@@ -366,6 +366,7 @@ def test_a_quota_is_rounded_down_to_whole_cores(
 
 def test_devices_are_detected_without_torch() -> None:
     program = (
-        "import sys\nfrom core.launch.devices import explain\nexplain()\nassert 'torch' not in sys.modules"
+        "import sys\nfrom core.launch.devices import plan_explanation\n"
+        "plan_explanation()\nassert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -217,7 +217,7 @@ def test_a_worker_killed_while_it_trains_is_crashed_and_resumes(root: Path) -> N
         ("broken", WORKER, "ended with code 1 before it began: ImportError: no module named troch"),
         ("quick", "no.such.module", "ended with code 1 before it began: .*No module named 'no'"),
         ("mortal", WORKER, "was killed by SIGKILL before it began: it wrote nothing"),
-        ("silent", WORKER, "its worker ended three times without a word"),
+        ("silent", WORKER, "its worker ended three times without starting the run"),
     ],
 )
 def test_a_worker_that_dies_before_it_begins_fails_the_run_with_its_last_words(

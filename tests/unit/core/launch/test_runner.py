@@ -11,8 +11,14 @@ import pytest
 from core.errors import UserError
 from core.launch import control
 from core.launch.queue import ensure_runner
-from core.launch.runner_lock import RunnerInfo, between_enqueueings, enqueueing, hold_runner_lock, read_runner
-from core.runs import RunStore, State, alive
+from core.launch.runner_lock import (
+    RunnerInfo,
+    hold_enqueue_lock,
+    hold_runner_lock,
+    read_runner,
+    try_enqueue_lock,
+)
+from core.runs import RunStore, State, is_alive
 from core.runs.process import ProcessIdentity
 from tests.support.queueing import WORKER, cleaned, lives, queue, state, wait_for
 
@@ -29,11 +35,11 @@ def test_an_ensured_runner_is_nobodys_child_and_one_is_enough(root: Path) -> Non
     wait_for(lambda: state(run) is State.RUNNING, "the run")
     runner = read_runner(root)
     assert runner is not None
-    assert alive(runner.identity)
+    assert is_alive(runner.identity)
     assert psutil.Process(runner.identity.pid).ppid() != os.getpid()
     assert not ensure_runner(root, worker_module=WORKER)
     control.stop(run)
-    wait_for(lambda: not alive(runner.identity), "the runner to end")
+    wait_for(lambda: not is_alive(runner.identity), "the runner to end")
     assert not psutil.Process().children()
     assert "begins" in (root / ".queue.log").read_text()
 
@@ -125,7 +131,7 @@ def test_a_damaged_lock_names_nobody(root: Path, content: bytes) -> None:
 
 
 def test_a_runner_looks_away_while_a_group_is_being_queued(root: Path) -> None:
-    with enqueueing(root), between_enqueueings(root) as quiet:
+    with hold_enqueue_lock(root), try_enqueue_lock(root) as quiet:
         assert not quiet
-    with between_enqueueings(root) as quiet:
+    with try_enqueue_lock(root) as quiet:
         assert quiet

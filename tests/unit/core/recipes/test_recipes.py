@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from core.config import RunConfig, SampleConfig, decode, encode_toml
-from core.config.load import flatten, set_key
+from core.config.tables import flatten, set_key
 from core.errors import UserError
 from core.recipes import list_recipes, load_recipe
-from core.sampling_names import SAMPLER_NAMES, WITH_ETA
+from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
 from core.schedules import SCHEDULE_NAMES, make_schedule
 
 Write = Callable[[str, str], str]
@@ -39,7 +39,7 @@ def refusal(recipe: str, *overrides: str) -> str:
     return str(caught.value)
 
 
-def test_quick_and_thesis_come_along_and_say_what_they_are() -> None:
+def test_quick_and_thesis_are_packaged_with_descriptions() -> None:
     listed = dict(list_recipes())
     assert {"quick", "thesis"} <= set(listed)
     assert all(listed.values())
@@ -173,7 +173,7 @@ def test_a_value_in_an_extension_replaces_an_axis_and_an_axis_a_value(write: Wri
     assert load_recipe(two).description == "one"
 
 
-def test_later_recipes_lie_on_top_of_earlier_ones(write: Write) -> None:
+def test_later_recipes_override_earlier_ones(write: Write) -> None:
     write("a.toml", "[train]\nepochs = 1\nseed = 1\n")
     write("b.toml", "[train]\nepochs = 2\n")
     config = load_recipe(write("c.toml", 'extends = ["quick", "a.toml", "b.toml"]\n')).configs[0]
@@ -187,13 +187,13 @@ def test_extended_files_are_looked_for_beside_the_recipe(write: Write) -> None:
     assert load_recipe(write("top.toml", 'extends = "deep/mid.toml"\n')).configs[0].train.epochs == 9
 
 
-def test_one_recipe_may_be_extended_on_two_ways(write: Write) -> None:
+def test_one_recipe_may_be_extended_twice(write: Write) -> None:
     write("a.toml", 'extends = "quick"\n')
     write("b.toml", 'extends = "quick"\n')
     assert len(load_recipe(write("c.toml", 'extends = ["a.toml", "b.toml"]\n')).configs) == 5
 
 
-def test_a_circle_of_extensions_is_named(write: Write) -> None:
+def test_a_cycle_of_extensions_is_named(write: Write) -> None:
     write("a.toml", 'extends = "b.toml"\n')
     path = write("b.toml", 'extends = "a.toml"\n')
     assert refusal(path).endswith("b.toml: extends itself (b.toml -> a.toml -> b.toml)")
@@ -295,17 +295,17 @@ def test_a_mistake_in_an_override_names_it(assignment: str, message: str) -> Non
     assert message in refusal("quick", assignment)
 
 
-def test_a_grid_that_grew_out_of_hand_is_refused() -> None:
+def test_a_grid_with_too_many_runs_is_rejected() -> None:
     seeds = f"train.seed={list(range(200))}"
     message = refusal("quick", seeds, f"sample.seed={list(range(200))}")
     assert message.endswith("its grid has 200000 runs; expected at most 10000")
 
 
-def test_the_name_kept_in_the_runs_can_be_chosen() -> None:
+def test_the_recipe_name_saved_in_the_runs_can_be_chosen() -> None:
     assert load_recipe("quick", ["recipe=trial"]).configs[0].recipe == "trial"
 
 
-def test_dotted_keys_are_what_set_key_takes_back() -> None:
+def test_flatten_is_the_inverse_of_set_key() -> None:
     table = {"recipe": "mine", "train": {"epochs": 3, "cooldown": 0.5}, "grid": {"schedule.name": ["sine"]}}
     flat = flatten(table)
     assert flat == {
@@ -344,7 +344,7 @@ def test_the_matched_schedule_ends_where_linear_does() -> None:
     assert rest == {False: "v_prediction", True: "v_prediction"}
 
 
-def test_clipping_that_was_yes_or_no_in_older_files_is_read_as_its_word(write: Write) -> None:
+def test_boolean_clipping_of_older_files_is_read_as_a_name(write: Write) -> None:
     for text, expected in (("true", "static"), ("false", "none"), ('"dynamic"', "dynamic")):
         config = load_recipe(write("old.toml", f"[sample]\nclip = {text}\n")).configs[0]
         assert config.sample.clip == expected
@@ -356,5 +356,5 @@ def test_clipping_that_was_yes_or_no_in_older_files_is_read_as_its_word(write: W
 def test_the_samplers_with_eta_are_those_of_the_science() -> None:
     from core.diffusion.samplers.registry import SAMPLERS
 
-    assert set(WITH_ETA) < set(SAMPLERS)
+    assert set(SAMPLERS_WITH_ETA) < set(SAMPLERS)
     assert set(SAMPLERS) == set(get_args(get_type_hints(SampleConfig)["sampler"])) == set(SAMPLER_NAMES)

@@ -1,4 +1,4 @@
-"""Many points in a few columns."""
+"""Decimation of many points to a few columns."""
 
 import warnings
 
@@ -27,9 +27,7 @@ def slowly(
 @pytest.mark.parametrize("columns", [1, 7, 80, 500])
 @pytest.mark.parametrize("sorted_x", [True, False])
 @pytest.mark.parametrize("damage", [False, True])
-def test_buckets_are_what_their_definition_says(
-    log_x: bool, columns: int, sorted_x: bool, damage: bool
-) -> None:
+def test_buckets_match_their_definition(log_x: bool, columns: int, sorted_x: bool, damage: bool) -> None:
     rng = np.random.default_rng(columns)
     x = rng.uniform(0.5, 100.0, 300)
     if sorted_x:
@@ -77,7 +75,7 @@ def test_one_point_and_points_of_one_x_are_kept(log_x: bool) -> None:
         assert np.nanmax(hi) == y[-1]
 
 
-def test_what_a_log_axis_cannot_show_is_left_out() -> None:
+def test_values_outside_a_log_axis_are_left_out() -> None:
     lo, hi, _ = minmax_buckets([-5.0, 0.0, 1.0, 100.0], [9.0, 9.0, 1.0, 2.0], 2, log_x=True)
     assert (lo.tolist(), hi.tolist()) == ([1.0, 2.0], [1.0, 2.0])
     for part in minmax_buckets([-5.0, 0.0], [9.0, 9.0], 2, log_x=True):
@@ -87,7 +85,7 @@ def test_what_a_log_axis_cannot_show_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("x_range", [(5.0, 1.0), (NAN, 1.0), (0.0, np.inf), (50.0, 60.0), (-2.0, -1.0)])
-def test_a_range_that_holds_nothing_gives_nothing(x_range: tuple[float, float]) -> None:
+def test_a_range_without_points_gives_nan(x_range: tuple[float, float]) -> None:
     for part in minmax_buckets([1.0, 2.0], [1.0, 2.0], 3, x_range=x_range):
         assert np.isnan(part).all()
 

@@ -1,4 +1,4 @@
-"""A run's folder: made whole, read safely, written by one."""
+"""The directory of a run: created as a whole, read safely, written by one process."""
 
 import os
 import signal
@@ -84,7 +84,7 @@ def test_a_name_holds_only_what_is_safe_in_a_path(dataset: str, slug: str) -> No
     )
 
 
-def test_a_name_that_is_taken_is_refused_and_leaves_the_old_run_alone(tmp_path: Path) -> None:
+def test_a_name_in_use_is_rejected_and_the_existing_run_is_unchanged(tmp_path: Path) -> None:
     RunDirectory.create(tmp_path, CONFIG, group="old", run_id="one")
     with pytest.raises(UserError, match="exists already"):
         RunDirectory.create(tmp_path, CONFIG, group="new", run_id="one")
@@ -92,7 +92,7 @@ def test_a_name_that_is_taken_is_refused_and_leaves_the_old_run_alone(tmp_path: 
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 
-def test_a_runs_folder_that_is_a_file_is_a_users_error(tmp_path: Path) -> None:
+def test_a_runs_folder_that_is_a_file_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match="cannot make a run there"):
         new_run(tmp_path / "runs")
@@ -120,7 +120,7 @@ def test_files_follow_the_umask_so_that_others_may_read_them(tmp_path: Path) -> 
         (b" " * (1 << 20) + b"{}", "no run has one that large"),
     ],
 )
-def test_a_status_that_is_none_is_explained_in_one_line(tmp_path: Path, content: bytes, words: str) -> None:
+def test_an_invalid_status_is_explained_in_one_line(tmp_path: Path, content: bytes, words: str) -> None:
     run = new_run(tmp_path)
     run.status_file.write_bytes(content)
     with pytest.raises(UserError, match=words) as caught:
@@ -148,7 +148,7 @@ def test_a_status_of_the_same_version_with_more_keys_is_read(tmp_path: Path) -> 
         ),
     ],
 )
-def test_a_run_file_that_is_none_is_explained(tmp_path: Path, content: str, words: str) -> None:
+def test_an_invalid_run_file_is_explained(tmp_path: Path, content: str, words: str) -> None:
     run = new_run(tmp_path)
     run.run_file.write_text(content)
     with pytest.raises(UserError, match=words):
@@ -174,14 +174,14 @@ def test_texts_of_a_status_arrive_without_escape_codes(tmp_path: Path) -> None:
     assert (status.message, status.error) == ("making data", "bad worse")
 
 
-def test_numbers_that_json_cannot_say_are_written_as_zero(tmp_path: Path) -> None:
+def test_numbers_that_json_cannot_express_are_written_as_zero(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     run.write_status(Status(images_per_second=float("inf"), elapsed=float("nan"), heartbeat=5.0))
     status = run.read_status()
     assert (status.images_per_second, status.elapsed, status.heartbeat) == (0.0, 0.0, 5.0)
 
 
-def test_sheets_are_listed_by_epoch_and_strangers_are_passed_over(tmp_path: Path) -> None:
+def test_sheets_are_listed_by_epoch_and_other_files_are_skipped(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     assert run.sample_sheets() == run.reverse_strips() == []
     run.samples.mkdir()
@@ -206,7 +206,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_reader_never_sees_half_a_status_while_it_is_replaced_as_fast_as_can_be(tmp_path: Path) -> None:
+def test_a_reader_never_sees_a_partial_status_while_it_is_replaced_rapidly(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     done = threading.Event()
 
@@ -272,7 +272,7 @@ def test_the_lock_can_be_waited_for(tmp_path: Path) -> None:
 
 def test_a_removed_run_cannot_be_locked(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    run.discard()
+    run.move_to_trash()
     with pytest.raises(UserError, match="cannot be locked"), run.lock():
         pass
 

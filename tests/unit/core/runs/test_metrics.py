@@ -1,4 +1,4 @@
-"""Numbers appended by one process and followed by others, whatever happens to the file."""
+"""Metrics appended by one process and followed by others, in spite of damage to the file."""
 
 import json
 import math
@@ -50,10 +50,10 @@ def counted_stats(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return counts
 
 
-def test_what_is_written_is_read_back(path: Path) -> None:
+def test_written_metrics_are_read_back(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 0.5, [0.123456789, NAN, float("inf"), -float("inf"), 2.0])
-        writer.epoch(record(1, 5, heldout=NAN, max=float("inf")))
+        writer.append_steps(1, 1, 0.5, [0.123456789, NAN, float("inf"), -float("inf"), 2.0])
+        writer.append_epoch(record(1, 5, heldout=NAN, max=float("inf")))
         tail = MetricsTail(path)
         assert tail.poll()
     np.testing.assert_array_equal(tail.steps, [1, 2, 3, 4, 5])
@@ -65,8 +65,8 @@ def test_what_is_written_is_read_back(path: Path) -> None:
 
 def test_the_file_is_as_documented(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(41, 2, 3.21049, [0.5, NAN])
-        writer.epoch(record(2, 42, heldout=NAN))
+        writer.append_steps(41, 2, 3.21049, [0.5, NAN])
+        writer.append_epoch(record(2, 42, heldout=NAN))
     steps, epoch = [json.loads(line) for line in path.read_text().splitlines()]
     assert steps == {"k": "s", "s": 41, "e": 2, "t": 3.21, "l": [0.5, None]}
     assert epoch == {
@@ -94,9 +94,9 @@ def test_a_file_that_is_not_there_yet_is_no_change(path: Path) -> None:
     assert tail.losses.tolist() == [1.0]
 
 
-def test_a_file_that_goes_away_is_a_change_and_leaves_nothing(path: Path) -> None:
+def test_a_deleted_file_is_a_change_and_clears_the_metrics(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 0.5, [1.0])
+        writer.append_steps(1, 1, 0.5, [1.0])
     tail = MetricsTail(path)
     assert tail.poll()
     path.unlink()
@@ -116,11 +116,11 @@ def test_a_poll_with_nothing_new_costs_one_stat(path: Path, monkeypatch: pytest.
 
 def test_only_appended_bytes_are_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 0.5, [0.5] * 50_000)
+        writer.append_steps(1, 1, 0.5, [0.5] * 50_000)
         tail = MetricsTail(path)
         tail.poll()
         before = path.stat().st_size
-        writer.steps(50_001, 1, 0.6, [0.25])
+        writer.append_steps(50_001, 1, 0.6, [0.25])
         new = path.stat().st_size - before
     read = 0
     real_open = Path.open
@@ -150,7 +150,7 @@ def test_only_appended_bytes_are_read(path: Path, monkeypatch: pytest.MonkeyPatc
     assert tail.losses[-1] == 0.25
 
 
-def test_a_torn_last_line_is_left_for_the_next_poll(path: Path) -> None:
+def test_a_partial_last_line_is_left_for_the_next_poll(path: Path) -> None:
     line = b'{"k":"s","s":1,"e":1,"t":1,"l":[1,2]}\n'
     tail = MetricsTail(path)
     for cut in range(1, len(line)):
@@ -166,7 +166,7 @@ def test_a_torn_last_line_is_left_for_the_next_poll(path: Path) -> None:
 def test_a_line_that_arrives_byte_by_byte_is_read_once(path: Path) -> None:
     with MetricsWriter(path) as writer:
         for step in range(1, 4):
-            writer.steps(step, 1, step / 10, [step / 2])
+            writer.append_steps(step, 1, step / 10, [step / 2])
     content = path.read_bytes()
     path.unlink()
     tail = MetricsTail(path)
@@ -207,7 +207,7 @@ def test_a_damaged_line_is_skipped_and_counted(path: Path, damage: bytes) -> Non
     assert tail.damaged == 1
 
 
-def test_kinds_and_keys_of_a_later_version_are_passed_over(path: Path) -> None:
+def test_kinds_and_keys_of_a_later_version_are_skipped(path: Path) -> None:
     path.write_text('{"k":"v","x":[1]}\n{"k":"s","s":1,"e":1,"t":1,"l":[1],"mood":"fine"}\n\n')
     tail = MetricsTail(path)
     assert tail.poll()
@@ -228,10 +228,10 @@ def test_a_line_without_an_end_is_skipped_in_bounded_memory(path: Path) -> None:
     assert tail.damaged == 1
 
 
-def test_a_shrunk_file_is_read_anew(path: Path) -> None:
+def test_a_shrunk_file_is_read_again_from_the_start(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 0.5, [1.0, 2.0])
-        writer.steps(3, 1, 0.5, [3.0])
+        writer.append_steps(1, 1, 0.5, [1.0, 2.0])
+        writer.append_steps(3, 1, 0.5, [3.0])
     tail = MetricsTail(path)
     tail.poll()
     os.truncate(path, path.read_bytes().index(b"\n") + 1)
@@ -239,7 +239,7 @@ def test_a_shrunk_file_is_read_anew(path: Path) -> None:
     assert tail.losses.tolist() == [1.0, 2.0]
 
 
-def test_a_file_of_the_same_inode_and_more_bytes_but_another_past_is_read_anew(path: Path) -> None:
+def test_a_file_of_the_same_inode_and_more_bytes_but_other_content_is_read_from_the_start(path: Path) -> None:
     path.write_bytes(b'{"k":"s","s":1,"e":1,"t":1,"l":[1]}\n')
     tail = MetricsTail(path)
     tail.poll()
@@ -252,17 +252,17 @@ def test_a_file_of_the_same_inode_and_more_bytes_but_another_past_is_read_anew(p
 def test_truncating_leaves_neither_a_gap_nor_a_repetition(path: Path) -> None:
     with MetricsWriter(path) as writer:
         tail = MetricsTail(path)
-        writer.steps(1, 1, 1.0, [1.0, 2.0])
-        writer.epoch(record(1, 2))
+        writer.append_steps(1, 1, 1.0, [1.0, 2.0])
+        writer.append_epoch(record(1, 2))
         checkpoint = writer.offset
-        writer.steps(3, 2, 2.0, [3.0, 4.0])
-        writer.epoch(record(2, 4))
+        writer.append_steps(3, 2, 2.0, [3.0, 4.0])
+        writer.append_epoch(record(2, 4))
         tail.poll()
         inode = path.stat().st_ino
         writer.truncate_to(checkpoint)
         assert path.stat().st_ino != inode
         assert writer.offset == checkpoint
-        writer.steps(3, 2, 2.5, [30.0])
+        writer.append_steps(3, 2, 2.5, [30.0])
     assert tail.poll()
     assert tail.steps.tolist() == [1.0, 2.0, 3.0]
     assert tail.losses.tolist() == [1.0, 2.0, 30.0]
@@ -272,7 +272,7 @@ def test_truncating_leaves_neither_a_gap_nor_a_repetition(path: Path) -> None:
 
 def test_truncating_to_more_than_there_is_keeps_all(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 1.0, [1.0])
+        writer.append_steps(1, 1, 1.0, [1.0])
         size = writer.offset
         writer.truncate_to(10 * size)
         assert writer.offset == size
@@ -280,13 +280,13 @@ def test_truncating_to_more_than_there_is_keeps_all(path: Path) -> None:
         assert writer.offset == 0
 
 
-def test_a_writer_that_comes_after_a_torn_line_ends_it_first(path: Path) -> None:
+def test_a_new_writer_first_ends_a_partial_line(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 1.0, [1.0])
-        writer.steps(2, 1, 1.0, [2.0])
+        writer.append_steps(1, 1, 1.0, [1.0])
+        writer.append_steps(2, 1, 1.0, [2.0])
     fakes.tear(path)
     with MetricsWriter(path) as writer:
-        writer.steps(2, 1, 2.0, [20.0])
+        writer.append_steps(2, 1, 2.0, [20.0])
     tail = MetricsTail(path)
     tail.poll()
     assert tail.losses.tolist() == [1.0, 20.0]
@@ -296,12 +296,12 @@ def test_a_writer_that_comes_after_a_torn_line_ends_it_first(path: Path) -> None
 def test_a_writer_that_goes_back_without_truncating_replaces_what_it_repeats(path: Path) -> None:
     with MetricsWriter(path) as writer:
         tail = MetricsTail(path)
-        writer.steps(1, 1, 1.0, [1.0, 2.0, 3.0])
-        writer.epoch(record(1, 3))
+        writer.append_steps(1, 1, 1.0, [1.0, 2.0, 3.0])
+        writer.append_epoch(record(1, 3))
         tail.poll()
         kept_losses, kept_epochs = tail.losses, tail.epochs
-        writer.steps(2, 1, 1.0, [20.0])
-        writer.epoch(record(1, 2, mean=9.0))
+        writer.append_steps(2, 1, 1.0, [20.0])
+        writer.append_epoch(record(1, 2, mean=9.0))
         tail.poll()
     assert tail.steps.tolist() == [1.0, 2.0]
     assert tail.losses.tolist() == [1.0, 20.0]
@@ -313,13 +313,13 @@ def test_a_writer_that_goes_back_without_truncating_replaces_what_it_repeats(pat
 def test_views_are_read_only_and_stay_as_they_were_taken(path: Path) -> None:
     with MetricsWriter(path) as writer:
         tail = MetricsTail(path)
-        writer.steps(1, 1, 1.0, [1.0])
+        writer.append_steps(1, 1, 1.0, [1.0])
         tail.poll()
         early = tail.losses
         with pytest.raises(ValueError, match="read-only"):
             early[0] = 5.0
         for start in range(2, 6000, 500):
-            writer.steps(start, 1, 1.0, [0.5] * 500)
+            writer.append_steps(start, 1, 1.0, [0.5] * 500)
             tail.poll()
     assert early.tolist() == [1.0]
     assert len(tail.losses) == 6001
@@ -331,7 +331,7 @@ def test_growing_does_not_copy_all_points_each_time(path: Path) -> None:
         tail = MetricsTail(path)
         buffers = set()
         for step in range(1, 3001):
-            writer.steps(step, 1, 1.0, [0.5])
+            writer.append_steps(step, 1, 1.0, [0.5])
             tail.poll()
             buffers.add(tail.losses.ctypes.data)
     assert len(buffers) < 10
@@ -339,9 +339,9 @@ def test_growing_does_not_copy_all_points_each_time(path: Path) -> None:
 
 def test_no_losses_write_no_line_and_very_many_are_split(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(1, 1, 1.0, [])
+        writer.append_steps(1, 1, 1.0, [])
         assert path.read_bytes() == b""
-        writer.steps(1, 1, 1.0, list(range(10_000)))
+        writer.append_steps(1, 1, 1.0, list(range(10_000)))
     assert len(path.read_bytes().splitlines()) == 3
     tail = MetricsTail(path)
     tail.poll()
@@ -351,7 +351,7 @@ def test_no_losses_write_no_line_and_very_many_are_split(path: Path) -> None:
 
 def test_numpy_losses_can_be_written(path: Path) -> None:
     with MetricsWriter(path) as writer:
-        writer.steps(np.int64(1), 1, np.float32(1.0), np.array([0.5, np.nan], dtype=np.float32))
+        writer.append_steps(np.int64(1), 1, np.float32(1.0), np.array([0.5, np.nan], dtype=np.float32))
     assert json.loads(path.read_text())["l"] == [0.5, None]
 
 
@@ -360,7 +360,7 @@ def test_a_reader_follows_a_writer_in_another_process_to_the_last_step(path: Pat
         "import sys\nfrom pathlib import Path\nfrom core.runs import MetricsWriter\n"
         "with MetricsWriter(Path(sys.argv[1])) as writer:\n"
         "    for step in range(1, 5001, 5):\n"
-        "        writer.steps(step, 1, step / 10, [float(step + i) for i in range(5)])\n"
+        "        writer.append_steps(step, 1, step / 10, [float(step + i) for i in range(5)])\n"
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(path)])
     tail = MetricsTail(path)

@@ -1,4 +1,4 @@
-"""Runs of every version of the format that was ever written, kept as files: each must be read for ever.
+"""Runs of every version of the format, saved as files. Each must stay readable.
 
 Where the format changes, `FORMAT_VERSION` grows, a fixture of the new one is added, and those that are here stay.
 """
@@ -15,7 +15,7 @@ from core.cli.describe import epochs_of, run_details_json, run_row, run_text
 from core.imaging import read_sheet
 from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, latest_evaluation
-from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, take_checkpoint
+from core.training.checkpoint import has_checkpoint, load_model, make_diffusion, recover_checkpoint
 from core.training.loop import Trainer
 from tests.support import ROOT
 from tui.state.reader import RunsReader
@@ -66,7 +66,7 @@ def test_its_numbers_images_and_evaluation_are_read(run: RunDirectory) -> None:
     assert evaluation.curves["loss_by_timestep"] == [0.5, None, 0.25]
 
 
-def test_its_network_still_computes_what_it_did(run: RunDirectory) -> None:
+def test_its_network_computes_the_same_output(run: RunDirectory) -> None:
     loaded = load_model(run)
     assert loaded.shape == (1, 32, 32)
     assert (loaded.position.epoch, loaded.position.step) == (2, 6)
@@ -76,11 +76,11 @@ def test_its_network_still_computes_what_it_did(run: RunDirectory) -> None:
     assert make_diffusion(loaded.config).timesteps == 20
 
 
-def test_its_training_can_go_on(run: RunDirectory, tmp_path: Path) -> None:
+def test_its_training_can_be_resumed(run: RunDirectory, tmp_path: Path) -> None:
     control.resume(run, epochs=3)
     assert run.read_status().state is State.QUEUED
     assert has_checkpoint(run)
-    tensors, position = take_checkpoint(run)
+    tensors, position = recover_checkpoint(run)
     images = FakeImages(np.zeros((24, 1, 32, 32), np.uint8), np.zeros((8, 1, 32, 32), np.uint8))
     trainer = Trainer(run.read().config, images, torch.device("cpu"))  # type: ignore[arg-type]  # all it looks at
     trainer.restore(tensors, position, run)

@@ -1,4 +1,4 @@
-"""Whether a run's process still is: with real processes, and pids that changed hands."""
+"""Detection of the process of a run, with real processes and reused pids."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ import msgspec
 import psutil
 import pytest
 
-from core.runs import ProcessIdentity, State, Status, alive, effective_state
+from core.runs import ProcessIdentity, State, Status, effective_state, is_alive
 from core.runs import process as module
-from core.runs.process import HEARTBEAT_LIMIT, send_signal
+from core.runs.process import HEARTBEAT_TIMEOUT, send_signal
 from tests.support import fakes
 
 ME = ProcessIdentity.current()
@@ -39,9 +39,9 @@ def wait_until_zombie(pid: int) -> None:
 
 
 def test_this_process_is_alive() -> None:
-    assert alive(ME) is True
+    assert is_alive(ME) is True
     assert ME.pid == os.getpid()
-    assert ProcessIdentity.of_pid(os.getpid()) == ME
+    assert ProcessIdentity.from_pid(os.getpid()) == ME
 
 
 def test_an_identity_survives_being_written_to_a_status() -> None:
@@ -49,35 +49,35 @@ def test_an_identity_survives_being_written_to_a_status() -> None:
     assert ProcessIdentity.from_status(msgspec.json.decode(data, type=Status)) == ME
 
 
-def test_a_reused_pid_is_somebody_else(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of_pid(child.pid)
+def test_a_reused_pid_is_another_process(child: "subprocess.Popen[bytes]") -> None:
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
-    assert alive(identity) is True
-    assert alive(replace(identity, pid_started=identity.pid_started - 5)) is False
+    assert is_alive(identity) is True
+    assert is_alive(replace(identity, pid_started=identity.pid_started - 5)) is False
 
 
-def test_a_pid_from_before_a_reboot_is_somebody_else() -> None:
-    assert alive(replace(ME, boot_id="another")) is False
+def test_a_pid_from_before_a_reboot_is_another_process() -> None:
+    assert is_alive(replace(ME, boot_id="another")) is False
 
 
-def test_nobody_here_can_tell_of_another_host() -> None:
-    assert alive(replace(ME, host="elsewhere")) is None
+def test_processes_of_another_host_are_unknown() -> None:
+    assert is_alive(replace(ME, host="elsewhere")) is None
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1, 2**63, 10**30])
-def test_pids_that_nobody_has_are_dead(pid: int) -> None:
-    assert alive(replace(ME, pid=pid)) is False
+def test_unused_pids_are_dead(pid: int) -> None:
+    assert is_alive(replace(ME, pid=pid)) is False
     assert not send_signal(replace(ME, pid=pid), signal.SIGTERM)
 
 
 def test_a_zombie_is_dead(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     child.send_signal(signal.SIGKILL)
     wait_until_zombie(child.pid)
     assert psutil.pid_exists(child.pid)
-    assert alive(identity) is False
-    assert ProcessIdentity.of_pid(child.pid) is None
+    assert is_alive(identity) is False
+    assert ProcessIdentity.from_pid(child.pid) is None
     assert effective_state(status_of(identity), now=0.0) is State.CRASHED
 
 
@@ -87,27 +87,27 @@ def test_a_process_with_brackets_in_its_name_is_read_right(tmp_path_factory: pyt
     process = subprocess.Popen([odd, "-S", "-c", "print(1, flush=True); input()"], stdin=-1, stdout=-1)
     assert process.stdout is not None
     process.stdout.readline()
-    identity = ProcessIdentity.of_pid(process.pid)
+    identity = ProcessIdentity.from_pid(process.pid)
     assert identity is not None
-    assert alive(identity) is True
+    assert is_alive(identity) is True
     process.communicate(b"\n")
-    assert alive(identity) is False
+    assert is_alive(identity) is False
 
 
-def test_both_ways_to_ask_for_the_start_agree_on_who_lives(
+def test_proc_and_psutil_agree_on_which_processes_are_alive(
     child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PROC", False)  # as on macOS
-    identity = ProcessIdentity.of_pid(child.pid)
+    monkeypatch.setattr(module, "_HAS_PROC", False)  # as on macOS
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
-    assert alive(identity) is True
+    assert is_alive(identity) is True
     assert identity.pid_started == pytest.approx(psutil.Process(child.pid).create_time())
     child.send_signal(signal.SIGKILL)
     wait_until_zombie(child.pid)
-    assert alive(identity) is False
+    assert is_alive(identity) is False
     child.communicate()
-    assert alive(identity) is False
-    assert alive(replace(identity, pid=10**30)) is False
+    assert is_alive(identity) is False
+    assert is_alive(replace(identity, pid=10**30)) is False
 
 
 @pytest.mark.parametrize("state", LIVE)
@@ -118,19 +118,19 @@ def test_a_live_state_without_its_process_is_crashed(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in LIVE])
-def test_a_state_that_needs_no_process_is_believed(state: State) -> None:
+def test_a_state_that_needs_no_process_is_unchanged(state: State) -> None:
     assert effective_state(status_of(fakes.DEAD_PROCESS, state), now=1e12) is state
 
 
 def test_on_another_host_the_heartbeat_decides() -> None:
     there = status_of(replace(ME, host="elsewhere", pid=1), heartbeat=1000.0)
-    assert effective_state(there, now=1000.0 + HEARTBEAT_LIMIT) is State.RUNNING
-    assert effective_state(there, now=1000.5 + HEARTBEAT_LIMIT) is State.CRASHED
+    assert effective_state(there, now=1000.0 + HEARTBEAT_TIMEOUT) is State.RUNNING
+    assert effective_state(there, now=1000.5 + HEARTBEAT_TIMEOUT) is State.CRASHED
     assert effective_state(there, now=990.0) is State.RUNNING  # its clock is ahead of ours
 
 
-def test_a_signal_reaches_the_process_and_no_stranger(child: "subprocess.Popen[bytes]") -> None:
-    identity = ProcessIdentity.of_pid(child.pid)
+def test_a_signal_reaches_only_the_process_itself(child: "subprocess.Popen[bytes]") -> None:
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     assert not send_signal(replace(identity, pid_started=1.0), signal.SIGKILL)
     assert not send_signal(replace(identity, boot_id="another"), signal.SIGKILL)
@@ -141,11 +141,11 @@ def test_a_signal_reaches_the_process_and_no_stranger(child: "subprocess.Popen[b
     assert not send_signal(identity, signal.SIGTERM)
 
 
-def test_signals_are_sent_where_there_are_no_handles_for_processes(
+def test_signals_are_sent_without_pidfd(
     child: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
-    identity = ProcessIdentity.of_pid(child.pid)
+    identity = ProcessIdentity.from_pid(child.pid)
     assert identity is not None
     assert not send_signal(replace(identity, pid_started=1.0), signal.SIGKILL)
     assert send_signal(identity, signal.SIGTERM)

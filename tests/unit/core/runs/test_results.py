@@ -1,4 +1,4 @@
-"""`evaluation.json`: what is kept, what replaces what, and what a reader makes of damage."""
+"""`evaluation.json`: saving, replacing, and reading of damaged files."""
 
 import fcntl
 import json
@@ -47,7 +47,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 @contextmanager
 def locked(run: RunDirectory) -> Iterator[None]:
-    """Another process that is just keeping its judgement of the run."""
+    """Hold the lock as another process that is saving its evaluation of the run."""
     with (run.path / ".evaluation.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -66,12 +66,12 @@ def test_every_metric_has_a_short_title_of_its_own_and_a_sentence():
     assert all(metric.text.endswith(".") for metric in METRICS.values())
 
 
-def test_a_run_that_nobody_has_evaluated_has_no_evaluations(run):
+def test_a_run_that_was_never_evaluated_has_no_evaluations(run):
     assert read_evaluations(run) == []
     assert latest_evaluation(run) is None
 
 
-def test_what_is_kept_is_read_back(run):
+def test_a_saved_evaluation_is_read_back(run):
     curves = {"reconstruction_psnr": [30.0, None], "reconstruction_psnr.x": [1.0, 2.0]}
     made = evaluation(curves=curves, real={"pass_rate": Estimate(0.95, 0.93, 0.97)}, clip="none", eta=0.5)
     assert add_evaluation(run, made) == made
@@ -80,7 +80,7 @@ def test_what_is_kept_is_read_back(run):
 
 
 @pytest.mark.parametrize(("old", "now"), [(True, "static"), (False, "none")])
-def test_what_was_kept_when_clipping_was_yes_or_no_is_read_as_a_word(run, old, now):
+def test_boolean_clipping_of_older_evaluations_is_read_as_a_name(run, old, now):
     add_evaluation(run, evaluation(clip=now))
     path = run.path / FILE_NAME
     kept = [{**one, "clip": old} for one in json.loads(path.read_text())]
@@ -117,13 +117,13 @@ def test_numbers_that_are_not_finite_come_back_as_none(run):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_evaluation_of_other_settings_is_kept_beside_the_first(run, change):
+def test_an_evaluation_with_other_settings_is_added(run, change):
     add_evaluation(run, evaluation())
     add_evaluation(run, evaluation(**change))
     assert read_evaluations(run) == [evaluation(), evaluation(**change)]
 
 
-def test_the_same_settings_again_replace_the_numbers_and_keep_those_not_measured_this_time(run):
+def test_equal_settings_replace_the_metrics_and_keep_those_not_measured_again(run):
     first = evaluation(
         metrics={"pass_rate": Estimate(0.5), "haze": Estimate(0.1)},
         real={"haze": Estimate(0.0)},
@@ -149,7 +149,7 @@ def test_runs_evaluated_alike_have_the_same_protocol_whatever_their_seed_and_ste
     assert evaluation().protocol != evaluation(steps=10).protocol
 
 
-def test_the_oldest_are_forgotten_before_the_file_grows_too_large_to_be_read(run, monkeypatch):
+def test_the_oldest_are_dropped_before_the_file_becomes_too_large_to_read(run, monkeypatch):
     one = len(msgspec.json.encode(evaluation()))
     monkeypatch.setattr(results_module, "SIZE_LIMIT", 3 * one + 50)
     for seed in range(6):
@@ -158,7 +158,7 @@ def test_the_oldest_are_forgotten_before_the_file_grows_too_large_to_be_read(run
     assert (run.path / FILE_NAME).stat().st_size <= 3 * one + 50
 
 
-def test_keeping_waits_for_another_process_that_is_just_keeping_one(run):
+def test_saving_waits_for_another_process_that_is_saving(run):
     done: list[Evaluation] = []
     thread = threading.Thread(target=lambda: done.append(add_evaluation(run, evaluation(), wait=60.0)))
     with locked(run):
@@ -170,19 +170,19 @@ def test_keeping_waits_for_another_process_that_is_just_keeping_one(run):
 
 
 def test_a_lock_that_stays_taken_is_one_line(run):
-    with locked(run), pytest.raises(UserError, match="some-run: another process is just keeping"):
+    with locked(run), pytest.raises(UserError, match="some-run: another process is saving"):
         add_evaluation(run, evaluation(), wait=0.0)
     assert read_evaluations(run) == []
 
 
-def test_a_run_that_is_gone_does_not_come_back_as_one_file(run):
+def test_a_removed_run_does_not_come_back_as_one_file(run):
     run.path.rmdir()
-    with pytest.raises(UserError, match="cannot be kept there"):
+    with pytest.raises(UserError, match="cannot be saved there"):
         add_evaluation(run, evaluation())
     assert not run.path.exists()
 
 
-def test_a_run_removed_while_its_evaluation_is_kept_stays_removed(run, monkeypatch):
+def test_a_run_removed_while_its_evaluation_is_saved_stays_removed(run, monkeypatch):
     def remove(_: RunDirectory) -> list[Evaluation]:
         os.rename(run.path, run.path.with_name(".trash"))
         return []
@@ -195,7 +195,7 @@ def test_a_run_removed_while_its_evaluation_is_kept_stays_removed(run, monkeypat
 
 def test_a_lock_that_is_a_link_is_not_followed(run, tmp_path):
     (run.path / ".evaluation.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="cannot be kept there"):
+    with pytest.raises(UserError, match="cannot be saved there"):
         add_evaluation(run, evaluation())
     assert not (tmp_path / "elsewhere").exists()
 

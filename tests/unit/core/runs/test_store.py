@@ -39,7 +39,7 @@ def test_the_state_of_each_run_is_the_effective_one(tmp_path: Path) -> None:
     assert infos[-1].status.state is State.RUNNING
 
 
-def test_folders_that_are_no_runs_are_passed_over(tmp_path: Path) -> None:
+def test_folders_that_are_no_runs_are_skipped(tmp_path: Path) -> None:
     run = fakes.make_run(tmp_path, images=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "readme.txt").touch()
@@ -52,7 +52,7 @@ def test_folders_that_are_no_runs_are_passed_over(tmp_path: Path) -> None:
     assert scan.problems == ()
 
 
-def test_what_cannot_be_read_is_reported_in_one_printable_line(tmp_path: Path) -> None:
+def test_an_unreadable_run_is_reported_in_one_printable_line(tmp_path: Path) -> None:
     good = fakes.make_run(tmp_path, images=False)
     for seed, break_it in enumerate(
         (
@@ -109,7 +109,7 @@ def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch
     assert reads[10:] == [f"status {runs[1].id}"]
 
 
-def test_what_was_unreadable_is_read_again_when_it_changed(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
     run = fakes.make_run(tmp_path, images=False)
     whole = run.status_file.read_bytes()
     run.status_file.write_bytes(whole[:20])
@@ -125,11 +125,11 @@ def test_a_removed_run_is_forgotten(tmp_path: Path) -> None:
     run = fakes.make_run(tmp_path, images=False)
     store = RunStore(tmp_path)
     assert len(store.infos()) == 1
-    run.discard()
+    run.move_to_trash()
     assert store.scan() == module.Scan((), ())
 
 
-def test_a_run_that_ended_between_two_looks_has_not_crashed(
+def test_a_run_that_ended_between_two_checks_has_not_crashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker writes `finished` and leaves after the status was read and before its pid is looked for."""
@@ -151,7 +151,7 @@ def test_a_run_that_ended_between_two_looks_has_not_crashed(
     assert (info.state, info.status.state) == (State.FINISHED, State.FINISHED)
 
 
-def test_a_killed_worker_is_seen_as_crashed_at_the_next_look(tmp_path: Path) -> None:
+def test_a_killed_worker_is_crashed_at_the_next_scan(tmp_path: Path) -> None:
     run = fakes.make_run(tmp_path, state=State.QUEUED, images=False)
     program = (
         "import sys\nfrom core.runs import RunDirectory\n"

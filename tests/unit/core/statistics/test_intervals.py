@@ -1,4 +1,4 @@
-"""Intervals against scipy's, closed forms, and what they promise: to hold the truth 95 times in 100."""
+"""Intervals against scipy, closed forms, and their coverage of 95%."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The symmetries that batches take."""
+"""Augmentation of batches by symmetries."""
 
 import pytest
 import torch
@@ -13,17 +13,19 @@ def seen(batch: torch.Tensor) -> set[tuple[float, ...]]:
 
 
 @pytest.mark.parametrize(("kind", "count"), [("none", 1), ("flips", 2), ("dihedral", 8)])
-def test_a_batch_shows_all_symmetries_and_each_place_all_of_them_in_turn(kind: Augment, count: int) -> None:
+def test_a_batch_shows_all_symmetries_and_each_image_takes_all_of_them_in_turn(
+    kind: Augment, count: int
+) -> None:
     batch = IMAGE.expand(16, -1, -1, -1)
     steps = [augment(batch, kind, step) for step in range(count)]
     assert all(step.shape == batch.shape for step in steps)
     assert all(len(seen(step)) == count for step in steps)
-    assert all(len(seen(torch.stack([step[place] for step in steps]))) == count for place in range(16))
+    assert all(len(seen(torch.stack([step[index] for step in steps]))) == count for index in range(16))
     rotated = torch.rot90(IMAGE, 1, (2, 3))
     assert (tuple(rotated.flatten().tolist()) in seen(steps[0])) == (kind == "dihedral")
 
 
-def test_a_batch_smaller_than_the_group_still_turns() -> None:
+def test_a_batch_smaller_than_the_group_is_augmented_too() -> None:
     turned = torch.cat([augment(IMAGE, "dihedral", step) for step in range(8)])
     assert turned.shape == (8, 1, 2, 2)
     assert len(seen(turned)) == 8

@@ -1,4 +1,4 @@
-"""One run in several processes: who computes what, and two real ones over gloo, on a CPU. No GPU is asked for."""
+"""One run in several processes: shards, collectives, and two real processes over gloo on a CPU, without a GPU."""
 
 import itertools
 import subprocess
@@ -28,11 +28,11 @@ sample = {count = 2, sampler = "ddim", steps = 2, reverse_count = 1, reverse_sta
 
 
 def one_of(size: int, rank: int = 0, device: str = "cpu") -> SingleProcess:
-    """A process of several, that has met no other."""
-    team = ProcessGroup.__new__(ProcessGroup)
-    SingleProcess.__init__(team, device)
-    team.rank, team.size = rank, size
-    return team
+    """Return one process of several, without a connection to the others."""
+    process_group = ProcessGroup.__new__(ProcessGroup)
+    SingleProcess.__init__(process_group, device)
+    process_group.rank, process_group.world_size = rank, size
+    return process_group
 
 
 def commands_about(path: Path) -> list[str]:
@@ -40,8 +40,8 @@ def commands_about(path: Path) -> list[str]:
     return [command for command in found if str(path) in command]
 
 
-def test_a_run_in_two_processes_is_the_one_in_a_single_process_whatever_befalls_them() -> None:
-    """Left alone, told to stop, orphaned, one killed, one that fails; then resumed: tests/faults/together.py."""
+def test_a_run_in_two_processes_is_the_one_in_a_single_process_whatever_happens() -> None:
+    """Undisturbed, stopped, orphaned, killed or failed, and then resumed: see tests/faults/together.py."""
     command = [sys.executable, "-m", "tests.faults", "--only", "^two processes", "--times", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,19 +67,19 @@ def test_core_train_has_torchrun_start_a_process_for_each_device(core, tmp_path:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
-def test_shares_are_all_of_the_batch_and_weigh_one_together(size: int) -> None:
+def test_shards_cover_the_batch_and_their_weights_sum_to_one(size: int) -> None:
     for count in range(1, 20):
-        shares = [(one_of(size, rank) if size > 1 else SingleProcess()).shard(count) for rank in range(size)]
-        images = [list(range(count))[share.images] for share in shares]
+        shards = [(one_of(size, rank) if size > 1 else SingleProcess()).shard(count) for rank in range(size)]
+        images = [list(range(count))[shard.images] for shard in shards]
         if count >= size:
             assert list(itertools.chain(*images)) == list(range(count))
             assert max(map(len, images)) - min(map(len, images)) <= 1
         else:
             assert images == [list(range(count))] * size
-        for share, mine in zip(shares, images, strict=True):
+        for shard, mine in zip(shards, images, strict=True):
             whole = count if count >= size else count * size
-            assert share.weight == pytest.approx(float(Fraction(len(mine), whole)))
-        assert sum(share.weight for share in shares) == pytest.approx(1)
+            assert shard.weight == pytest.approx(float(Fraction(len(mine), whole)))
+        assert sum(shard.weight for shard in shards) == pytest.approx(1)
 
 
 def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu() -> None:
@@ -98,29 +98,37 @@ def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu(
     assert one_of(2).sync_batchnorm(lean) is lean
 
 
-def test_a_process_alone_is_a_team_that_changes_nothing() -> None:
+def test_the_collectives_of_a_single_process_are_the_identity() -> None:
     network = nn.Linear(1, 1)
-    with init_distributed("cpu") as team:
-        assert (team.rank, team.size, team.devices, team.device) == (0, 1, "cpu", torch.device("cpu"))
-        assert team.sync_batchnorm(network) is team.wrap_ddp(network) is network
-        assert team.all_reduce_max(0, 3) == [0, 3]
-        assert team.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
+    with init_distributed("cpu") as process_group:
+        assert (
+            process_group.rank,
+            process_group.world_size,
+            process_group.devices,
+            process_group.device,
+        ) == (0, 1, "cpu", torch.device("cpu"))
+        assert process_group.sync_batchnorm(network) is process_group.wrap_ddp(network) is network
+        assert process_group.all_reduce_max(0, 3) == [0, 3]
+        assert process_group.flush([torch.tensor(1.5), torch.tensor(2.5)]) == [1.5, 2.5]
     assert not torch.distributed.is_initialized()
 
 
-def test_only_what_tells_of_a_lost_process_is_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    team = one_of(2)
+def test_only_errors_of_gloo_and_nccl_count_as_a_lost_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    process_group = one_of(2)
     store = torch.distributed.HashStore()
-    monkeypatch.setattr(team, "_store", store, raising=False)
+    monkeypatch.setattr(process_group, "_store", store, raising=False)
     lost = RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:36257.")
-    assert team.peer_error(lost).startswith("one of its 2 processes was killed or crashed")
+    assert process_group.peer_error(lost).startswith("one of its 2 processes was killed or crashed")
     store.set("last words", "process 1 of 2: out of memory")
-    assert team.peer_error(lost) == "process 1 of 2: out of memory"
+    assert process_group.peer_error(lost) == "process 1 of 2: out of memory"
     assert (
-        team.peer_error(torch.distributed.DistBackendError("NCCL error")) == "process 1 of 2: out of memory"
+        process_group.peer_error(torch.distributed.DistBackendError("NCCL error"))
+        == "process 1 of 2: out of memory"
     )
     assert (
-        team.peer_error(UserError("/igloo: cannot be read")) == team.peer_error(RuntimeError("a shape")) == ""
+        process_group.peer_error(UserError("/igloo: cannot be read"))
+        == process_group.peer_error(RuntimeError("a shape"))
+        == ""
     )
     assert SingleProcess().peer_error(lost) == ""
 

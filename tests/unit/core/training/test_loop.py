@@ -84,15 +84,15 @@ def test_training_continued_from_any_step_is_the_uninterrupted_one_bit_for_bit(
         ]
         assert first.step == broken_after
         position = first.position(elapsed=0.0, metrics_offset=0)
-        tensors = {name: value.clone() for name, value in first.tensors().items()}
+        tensors = {name: value.clone() for name, value in first.state_dict().items()}
         second = trainer_of(config, images)
         second.restore(tensors, position, RunDirectory(tmp_path))
         reports = list(second.reports())
         losses += [loss for r in reports if isinstance(r, StepsReport) for loss in r.losses]
         assert losses == [loss for r in straight if isinstance(r, StepsReport) for loss in r.losses]
         assert reports[-1] == straight[-1]
-        for name, value in whole.tensors().items():
-            assert torch.equal(value, second.tensors()[name]), name
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, second.state_dict()[name]), name
 
 
 def test_an_epoch_reports_mean_minimum_and_maximum_of_its_batches(images: ImageSet) -> None:
@@ -111,17 +111,17 @@ def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(images: ImageSet
         tiny(optimizer="adam", ema_decay=0.0), model=ModelConfig(preset="thesis", width=2)
     )
     trainer = trainer_of(config, images)
-    before = {name: value.clone() for name, value in trainer.tensors().items()}
+    before = {name: value.clone() for name, value in trainer.state_dict().items()}
     assert trainer.heldout_loss() == trainer.heldout_loss()
-    assert all(torch.equal(value, before[name]) for name, value in trainer.tensors().items())
+    assert all(torch.equal(value, before[name]) for name, value in trainer.state_dict().items())
     assert trainer.model.training
 
 
 @pytest.mark.parametrize("levels", ["uniform", "cosine"])
-def test_before_anything_is_learnt_the_heldout_loss_is_that_of_the_training_pictures(
+def test_the_heldout_loss_of_an_untrained_network_is_that_of_the_training_images(
     images: ImageSet, levels: str
 ) -> None:
-    """Of grey pictures v is noise alone, by its share at each level: other levels would be another loss."""
+    """For grey images v is noise alone, scaled by its share at each level, so other levels would give another loss."""
     grey = np.full_like(images.train, 128)
     images = replace(images, train=grey, heldout=grey)
     config = tiny(batch_size=1000, noise_levels=levels, stratified_timesteps=True)
@@ -157,7 +157,7 @@ def test_on_a_gpu_a_compiled_step_is_a_cuda_graph_that_is_told_of_each_step(
     begun: list[int] = []
     trainer = trainer_of(tiny(epochs=1), images)
     monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: begun.append(trainer.step))
-    trainer._replays = True  # as it would on a GPU
+    trainer._cuda_graphs = True  # as it would on a GPU
     list(trainer.reports())
     assert begun == list(range(5))
 
@@ -212,7 +212,7 @@ def test_the_lean_networks_prediction_depends_on_image_and_timestep(images: Imag
     trainer = trainer_of(tiny(epochs=1), images)
     list(trainer.reports())
     x = torch.randn((1, 1, 32, 32), generator=torch.Generator().manual_seed(0))
-    with trainer.evaluating():
+    with trainer.eval_mode():
         here, there = trainer.model(x, torch.tensor([1])), trainer.model(x, torch.tensor([19]))
         assert not torch.allclose(here, there)
         assert not torch.allclose(here, trainer.model(-x, torch.tensor([1])))

@@ -55,7 +55,7 @@ def test_the_settings_name_the_weights_there_are():
     assert get_args(TrainConfig.__annotations__["loss_weight"]) == get_args(LossWeight)
 
 
-def test_the_weights_change_what_is_learnt_and_not_what_is_reported(tmp_path: Path):
+def test_the_weights_change_the_training_but_not_the_reported_losses(tmp_path: Path):
     images = load_dataset("array", data_dir=tmp_path, count=40)
     losses = {}
     for weight in ("none", "min_snr"):

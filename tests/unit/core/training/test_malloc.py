@@ -34,7 +34,7 @@ def probe(how: str) -> tuple[int, int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc of glibc")
-def test_blocks_that_come_again_are_not_fetched_from_the_system_anew() -> None:
+def test_freed_blocks_are_not_requested_from_the_system_again() -> None:
     _, fetched = probe("give back")
     kept, still_fetched = probe("keep")
     if kept:

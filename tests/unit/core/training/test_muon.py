@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from core.training.muon import Muon, orthogonalise
+from core.training.muon import Muon, orthogonalize
 
 
 def test_muon_brings_all_singular_values_near_one_and_keeps_the_directions() -> None:
     matrix = torch.randn((2, 12, 30), generator=torch.Generator().manual_seed(0))
     given = [*matrix, *matrix.mT]
-    for one, found in zip(given, orthogonalise(given), strict=True):
+    for one, found in zip(given, orthogonalize(given), strict=True):
         u, _, v = torch.linalg.svd(one, full_matrices=False)
         values = (u.mT @ found @ v.mT).diagonal()
         assert values.min() > 0.6
         assert values.max() < 1.3
-    assert orthogonalise([torch.zeros(3, 3)])[0].abs().max() == 0
+    assert orthogonalize([torch.zeros(3, 3)])[0].abs().max() == 0
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (12, 30), (30, 12), (64, 576)])
@@ -25,7 +25,7 @@ def test_muon_s_steps_are_the_polynomial_of_each_singular_value(shape: tuple[int
     values = values / matrix.double().norm(dim=(-2, -1))[:, None]
     for _ in range(5):
         values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
-    found = torch.stack(orthogonalise([*matrix]))
+    found = torch.stack(orthogonalize([*matrix]))
     assert_close(found.double(), u * values[:, None] @ v, rtol=0, atol=1e-4)
 
 
@@ -33,8 +33,8 @@ def test_muon_treats_each_matrix_as_if_it_were_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     shapes = [(12, 12), (12, 30), (30, 12), (8, 12), (64, 12), (12, 31)]
     matrices = [torch.randn(shape, generator=generator) for shape in shapes]
-    for matrix, found in zip(matrices, orthogonalise(matrices), strict=True):
-        assert_close(found, orthogonalise([matrix])[0], rtol=0, atol=1e-5)
+    for matrix, found in zip(matrices, orthogonalize(matrices), strict=True):
+        assert_close(found, orthogonalize([matrix])[0], rtol=0, atol=1e-5)
 
 
 def test_muon_s_step_of_a_kernel_does_not_depend_on_its_memory_format() -> None:

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def _measured_anew() -> Iterator[None]:
+def _without_cached_measurement() -> Iterator[None]:
     bf16_speedup.cache_clear()
     yield
     bf16_speedup.cache_clear()
@@ -91,12 +91,12 @@ def test_a_training_goes_on_in_its_precision_however_it_is_measured_then(
     measures(monkeypatch, fp32=[2.0], bf16=[then])
     resumed = trainer("auto")
     assert resumed.bf16 != begun.bf16
-    resumed.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    resumed.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert resumed.bf16 == begun.bf16
     asked = trainer("fp32")
-    asked.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    asked.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert not asked.bf16
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     elsewhere = trainer("auto")
-    elsewhere.restore(begun.tensors(), position, RunDirectory(tmp_path))
+    elsewhere.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert not elsewhere.bf16

@@ -1,4 +1,4 @@
-"""The whole way from noise to picture: computed, kept with its run, and read a state at a time without torch."""
+"""Trajectories from noise to image: computed, stored with their run, and read one state at a time without torch."""
 
 import json
 import os
@@ -30,23 +30,23 @@ from core.diffusion.samplers.ddim import sample_ddim
 from core.errors import UserError
 from core.imaging import read_sheet
 from core.launch.devices import Device, Plan
-from core.launch.trajectory import start_trajectories
+from core.launch.jobs import start_trajectories
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity, boot_id, host_name
 from core.runs.trajectory import (
     Progress,
     Trajectory,
     TrajectorySpec,
-    clear_progress,
-    read_progress,
-    visited_timesteps,
-    write_progress,
+    clear_trajectory_progress,
+    read_trajectory_progress,
+    state_timesteps,
+    write_trajectory_progress,
 )
 from core.sampling_names import SPACINGS
 from core.training.checkpoint import load_model, make_diffusion, save_checkpoint
 from core.training.loop import Trainer
-from core.training.sample_sheets import draw_epoch
-from core.training.trajectory_worker import compute, main
+from core.training.sample_sheets import write_epoch_sheets
+from core.training.trajectory_worker import compute_trajectory, main
 
 CPU = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
 
@@ -77,8 +77,8 @@ def trained(tmp_path: Path) -> Callable[..., RunDirectory]:
         )
         list(trainer.reports())
         run = RunDirectory.create(tmp_path / "runs", config, group="g")
-        draw_epoch(run, trainer, lambda: False)
-        save_checkpoint(run, trainer.tensors(), trainer.position(elapsed=0.0, metrics_offset=0))
+        write_epoch_sheets(run, trainer, lambda: False)
+        save_checkpoint(run, trainer.state_dict(), trainer.position(elapsed=0.0, metrics_offset=0))
         return run
 
     return make
@@ -101,17 +101,17 @@ def test_a_trajectory_like_the_run_s_own_ends_in_the_run_s_own_images(
 ) -> None:
     run = trained(sampler=sampler, steps=steps, eta=eta, channels=channels)
     spec = TrajectorySpec(sampler, steps or 12)
-    compute(run, load_model(run), spec)
+    compute_trajectory(run, load_model(run), spec)
     kept = Trajectory(spec.path(run))
     assert kept.epoch == 1
-    assert list(kept.timesteps) == visited_timesteps(run.read().config, spec.steps)
+    assert list(kept.timesteps) == state_timesteps(run.read().config, spec.steps)
     assert kept.shape == (2, 16, 16) + (3,) * (channels == 3)
     strip = read_sheet(run.reverse / "epoch-0001.png")
     states = strip.images.reshape(2, strip.columns, *kept.shape[1:])
     shown = np.linspace(0, spec.steps, strip.columns).round().astype(int)
-    for place, index in enumerate(shown):
+    for column, index in enumerate(shown):
         # Batches of other sizes may round the last bit of a float another way.
-        difference = kept.xt(index).astype(int) - states[:, place]
+        difference = kept.xt(index).astype(int) - states[:, column]
         assert np.abs(difference).max() <= 1, index
     sheet = read_sheet(run.samples / "epoch-0001.png").images
     assert np.abs(kept.xt(spec.steps).astype(int) - sheet[:2]).max() <= 1
@@ -123,7 +123,7 @@ def test_the_first_image_predicted_is_what_one_step_makes(trained: Callable[...,
     loaded = load_model(run)
     calls: list[int] = []
     for steps in (1, 12):
-        compute(run, loaded, TrajectorySpec("ddim", steps), calls.append)
+        compute_trajectory(run, loaded, TrajectorySpec("ddim", steps), calls.append)
     one, all_of_them = (Trajectory(TrajectorySpec("ddim", steps).path(run)) for steps in (1, 12))
     assert calls == [*range(2), *range(13)]
     assert np.array_equal(one.xt(0), all_of_them.xt(0))
@@ -150,7 +150,7 @@ def test_the_timesteps_are_those_that_samplers_visit(timesteps: int, steps: int)
             generator=torch.Generator(),
         )
         expected = [state.timestep + 1 for state in spec]
-        assert visited_timesteps(config) == visited_timesteps(config, steps) == expected
+        assert state_timesteps(config) == state_timesteps(config, steps) == expected
 
 
 def write(path: Path, shape: tuple[int, ...] = (3, 2, 4, 4), **notes: str) -> None:
@@ -232,57 +232,52 @@ def test_one_that_is_cut_off_while_it_is_looked_at_is_said_to_be_damaged(tmp_pat
 
 def test_progress_is_told_while_its_process_lives(tmp_path: Path) -> None:
     run, spec = RunDirectory.create(tmp_path, RunConfig(), group="g"), TrajectorySpec("ddpm", 1000)
-    assert read_progress(run, spec) is None
+    assert read_trajectory_progress(run, spec) is None
     me = ProcessIdentity.current()
-    write_progress(run, spec, Progress(identity=me, done=3, total=1000))
-    assert read_progress(run, spec) == Progress(identity=me, done=3, total=1000)
-    assert read_progress(run, TrajectorySpec("ddpm", 999)) is None
-    write_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
-    said = read_progress(run, spec)
-    assert said is not None
-    assert "\x1b" not in said.error
+    write_trajectory_progress(run, spec, Progress(identity=me, done=3, total=1000))
+    assert read_trajectory_progress(run, spec) == Progress(identity=me, done=3, total=1000)
+    assert read_trajectory_progress(run, TrajectorySpec("ddpm", 999)) is None
+    write_trajectory_progress(run, spec, Progress(identity=me, total=1000, error="no\x1b[1m way"))
+    progress = read_trajectory_progress(run, spec)
+    assert progress is not None
+    assert "\x1b" not in progress.error
     dead = ProcessIdentity(host_name(), 2**22 + 1, 1.0, boot_id())
-    write_progress(run, spec, Progress(identity=dead, done=3, total=1000))
-    said = read_progress(run, spec)
-    assert said is not None
-    assert said.error == "its process is gone"
+    write_trajectory_progress(run, spec, Progress(identity=dead, done=3, total=1000))
+    progress = read_trajectory_progress(run, spec)
+    assert progress is not None
+    assert progress.error == "its process is gone"
     spec.progress_path(run).write_text("{")
-    assert read_progress(run, spec) is None
-    clear_progress(run, spec)
-    clear_progress(run, spec)
+    assert read_trajectory_progress(run, spec) is None
+    clear_trajectory_progress(run, spec)
+    clear_trajectory_progress(run, spec)
     assert not spec.progress_path(run).exists()
 
 
-def test_a_run_that_is_gone_is_not_made_anew(
+def test_a_removed_run_is_not_recreated(
     trained: Callable[..., RunDirectory], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = trained()
     loaded = load_model(run)
     run.path.rename(run.path.with_name(".trash"))
     with pytest.raises(UserError, match="was removed meanwhile"):
-        compute(run, loaded, TrajectorySpec("ddim", 2))
+        compute_trajectory(run, loaded, TrajectorySpec("ddim", 2))
     assert main([str(run.path), "--sampler", "ddim", "--steps", "2"]) == 2
     assert not run.path.exists()
     assert "UserError" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("sampler", "steps", "said"),
+    ("sampler", "steps", "reason"),
     [("ddim", 13, "expected from 1 to 12 sampling steps"), ("euler", 2, "unknown sampler 'euler'")],
 )
-def test_why_it_cannot_be_computed_is_in_its_progress(
-    trained: Callable[..., RunDirectory],
-    monkeypatch: pytest.MonkeyPatch,
-    sampler: str,
-    steps: int,
-    said: str,
+def test_the_reason_of_a_failure_is_in_the_progress_file(
+    trained: Callable[..., RunDirectory], sampler: str, steps: int, reason: str
 ) -> None:
-    monkeypatch.setattr(os, "nice", lambda _: 0)
     run = trained()
     assert main([str(run.path), "--sampler", sampler, "--steps", str(steps)]) == 2
-    progress = read_progress(run, TrajectorySpec(sampler, steps))
+    progress = read_trajectory_progress(run, TrajectorySpec(sampler, steps))
     assert progress is not None
-    assert said in progress.error
+    assert reason in progress.error
     assert not TrajectorySpec(sampler, steps).path(run).exists()
 
 
@@ -293,21 +288,21 @@ def test_one_process_computes_them_for_all_runs_and_says_which_it_could_not(
     untrained = RunDirectory.create(tmp_path / "runs", RunConfig(), group="g")
     runs = [untrained, trained()]
     assert start_trajectories(runs, spec, CPU) == 2
-    assert all(read_progress(run, spec) is not None for run in runs)
+    assert all(read_trajectory_progress(run, spec) is not None for run in runs)
     assert start_trajectories(runs, spec, CPU) == 0
     deadline = time.monotonic() + 120
-    while (progress := read_progress(runs[1], spec)) is not None:
+    while (progress := read_trajectory_progress(runs[1], spec)) is not None:
         assert not progress.error, progress
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.05)
     assert Trajectory(spec.path(runs[1])).timesteps == (12, 8, 4, 0)
-    failed = read_progress(untrained, spec)
+    failed = read_trajectory_progress(untrained, spec)
     assert failed is not None
     assert "has no checkpoint yet" in failed.error
     assert "has no checkpoint yet" in (untrained.path / "trajectories" / "worker.log").read_text()
 
 
 def test_looking_at_one_imports_neither_torch_nor_safetensors() -> None:
-    program = "import core.runs.trajectory, core.launch.trajectory, sys; print(*sys.modules)"
+    program = "import core.runs.trajectory, core.launch.jobs, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"torch", "safetensors"} & set(done.stdout.split())

@@ -129,7 +129,7 @@ def test_a_image_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_pa
 def test_a_run_that_stopped_within_an_epoch_shows_its_last_steps(tmp_path: Path) -> None:
     run = ended(tmp_path, epochs=2)
     with MetricsWriter(run.metrics_file) as writer:
-        writer.steps(2 * STEPS + 1, 3, 13.0, [0.5] * 10)
+        writer.append_steps(2 * STEPS + 1, 3, 13.0, [0.5] * 10)
     change(run, state=State.STOPPED, elapsed=14.0, heartbeat=QUEUED + 14.0)
     found = recorded(tmp_path)
     assert found.started == QUEUED

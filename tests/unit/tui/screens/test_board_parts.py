@@ -1,4 +1,4 @@
-"""The board's arithmetic and its words: where parts go, what is said of runs, which hints fit."""
+"""The board's layout and texts: areas of the parts, details of runs, hints that fit."""
 
 import doctest
 import importlib
@@ -20,13 +20,20 @@ from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
 from tui.app.settings_app import SettingsMixin
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
-from tui.screens.board.layout import MIN_CHART, Area, plan_layout
+from tui.screens.board.layout import MIN_CHART_HEIGHT, Area, plan_layout
 from tui.screens.board.run_table import choose_columns
 from tui.settings.keymap import read_keymap
 from tui.settings.schema import THEME_NAMES, Settings
 from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
 from tui.settings.themes import THEMES, full_name, next_theme, short_name
-from tui.state.formatting import heldout_loss, labels, placement, recent_loss, seconds_left, speed
+from tui.state.formatting import (
+    devices_text,
+    heldout_loss,
+    images_per_second,
+    recent_loss,
+    run_labels,
+    seconds_left,
+)
 from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
@@ -56,7 +63,9 @@ def overlap(a: Area, b: Area) -> bool:
 def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None:
     for width, height in SIZES:
         placed = plan_layout(width, height, runs, tile)
-        areas = [area for area in (placed.table, placed.info, placed.chart, placed.wall) if area is not None]
+        areas = [
+            area for area in (placed.table, placed.details, placed.chart, placed.wall) if area is not None
+        ]
         for area in areas:
             assert area.x >= 0, (width, height, placed)
             assert area.y >= 0, (width, height, placed)
@@ -67,7 +76,7 @@ def test_parts_never_overlap_nor_leave_the_screen(runs: int, tile: Tile) -> None
         for one, other in itertools.combinations(areas, 2):
             assert not overlap(one, other), (width, height, placed)
         assert placed.table.height >= min(runs + 1, 5)
-        assert placed.chart is None or placed.chart.height >= MIN_CHART
+        assert placed.chart is None or placed.chart.height >= MIN_CHART_HEIGHT
 
 
 def test_80x24_has_five_rows_and_two_images_at_full_size() -> None:
@@ -76,7 +85,7 @@ def test_80x24_has_five_rows_and_two_images_at_full_size() -> None:
     assert placed.wall == Area(0, 6, 65, 16)
     assert placed.selected_only
     assert placed.per_run == 2
-    assert placed.info is not None
+    assert placed.details is not None
     assert placed.chart is None
 
 
@@ -136,10 +145,10 @@ def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Pa
     comparison(tmp_path, "running")
     runs = read(tmp_path)
     left = (63 + 64 + 3 * 100) * STEPS * 32 / 1240
-    assert speed(runs) == 1240
+    assert images_per_second(runs) == 1240
     assert seconds_left(runs) == pytest.approx(left)
     assert seconds_left(runs[3:]) is None
-    assert placement(runs) == "cpu 3x1"
+    assert devices_text(runs) == "cpu 3x1"
 
 
 def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
@@ -158,60 +167,60 @@ def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
     fake_run(tmp_path, "linear", place=0)
     fake_run(tmp_path, "sine", place=1, seed=4)
     runs = read(tmp_path)
-    assert list(labels(runs).values()) == ["linear", "sine"]
+    assert list(run_labels(runs).values()) == ["linear", "sine"]
     fake_run(tmp_path, "linear", place=2, dataset="array")
-    assert list(labels(read(tmp_path)).values()) == [
+    assert list(run_labels(read(tmp_path)).values()) == [
         "linear high seed=0",
         "sine high seed=4",
         "linear array seed=0",
     ]
 
 
-def facts_of(run: RunSnapshot, **keywords: object) -> RunDetails:
+def details_of(run: RunSnapshot, **keywords: object) -> RunDetails:
     return RunDetails(run=run, label=run.label, marker="1", color="#56B4E9", **keywords)  # type: ignore[arg-type]  # as given
 
 
 @pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
-def test_facts_fit_their_panel(tmp_path: Path, schedule: str) -> None:
+def test_details_fit_their_panel(tmp_path: Path, schedule: str) -> None:
     run = fake_run(tmp_path, "linear", epoch=3)
     file = run.read()
     config = msgspec.structs.replace(
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name=schedule)
     )
     run.write_run_file(msgspec.structs.replace(file, config=config))
-    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for width in range(13, 44):
-        assert all(line.cell_length <= width for line in narrow_lines(facts, width))
+        assert all(line.cell_length <= width for line in narrow_lines(details, width))
     for width in range(44, 200, 7):
-        assert all(line.cell_length <= width for line in broad_lines(facts, width, 9))
+        assert all(line.cell_length <= width for line in broad_lines(details, width, 9))
 
 
-def test_facts_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
+def test_details_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", epoch=3)
-    text = "\n".join(line.plain for line in broad_lines(facts_of(read(tmp_path)[0]), 160, 9))
+    text = "\n".join(line.plain for line in broad_lines(details_of(read(tmp_path)[0]), 160, 9))
     assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
     assert "bad:" in text
 
 
-def test_facts_say_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
+def test_details_show_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", epoch=3)
-    facts = facts_of(read(tmp_path)[0], epochs=(1, 2, 3), shown=3, at=3)
+    details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for height in (4, 5, 9):
-        lines = [line.plain.strip() for line in broad_lines(facts, 60, height)]
+        lines = [line.plain.strip() for line in broad_lines(details, 60, height)]
         assert len(lines) <= height
-        assert lines[-1].endswith("of the picture left at T" if height < 9 else "or more timesteps")
+        assert lines[-1].endswith("of the image left at T" if height < 9 else "or more timesteps")
 
 
 @pytest.mark.parametrize(("at", "place"), [(1, 0), (3, 4), (5, 9), (None, 9), (4, 9)])
 def test_the_slider_stands_where_the_epoch_is_among_those_with_images(at: int | None, place: int) -> None:
-    bar = slider(RunDetails(epochs=(1, 3, 5), shown=5, at=at, color="red"), 12).plain
+    bar = slider(RunDetails(epochs=(1, 3, 5), shown_epoch=5, requested_epoch=at, color="red"), 12).plain
     assert len(bar) == 12
     assert bar[0] + bar[-1] == "[]"
     assert bar[1:-1].index("●") == place
 
 
 def test_the_slider_of_one_epoch_stands_at_the_end() -> None:
-    assert slider(RunDetails(epochs=(7,), shown=7, at=7, color="red"), 5).plain == "[━━●]"
+    assert slider(RunDetails(epochs=(7,), shown_epoch=7, requested_epoch=7, color="red"), 5).plain == "[━━●]"
 
 
 HEADLINE = Headline(
@@ -287,7 +296,7 @@ def test_text_and_curves_can_be_read_in_every_theme(theme: object) -> None:
         assert contrast(variables[f"series-{number}"], background) > 4.5, number
 
 
-def test_themes_go_round_and_start_over_from_a_stranger() -> None:
+def test_themes_cycle_and_start_over_from_an_unknown_one() -> None:
     full = [theme.name for theme in THEMES]
     assert full == [full_name(name) for name in THEME_NAMES]
     assert [short_name(name) for name in full] == list(THEME_NAMES)

@@ -1,4 +1,4 @@
-"""Datasets as they are looked at, before they are on a screen: words, greys, tiles, choices."""
+"""Model of the datasets screen: previews, grey histograms, tiles and choices."""
 
 from pathlib import Path
 
@@ -13,14 +13,20 @@ from core.runs.status import State
 from tests.support.tui_datasets import real
 from tests.support.tui_fixtures import fake_run
 from tests.support.widget_bench import Bench, lines_of, noise
-from tui.screens.datasets.build_job import BuildStoppedError, DatasetBuild
-from tui.screens.datasets.grey_histogram import GROUPS, GreyShares, grey_bars, grey_of_each, grey_shares
+from tui.screens.datasets.grey_histogram import (
+    GREY_BINS,
+    GreyShares,
+    grey_bars,
+    grey_share_per_image,
+    grey_shares,
+)
+from tui.screens.datasets.jobs import BuildStoppedError, DatasetBuild
 from tui.screens.datasets.model import NO_RUN, BrowserSide, DatasetBrowser
 from tui.screens.datasets.preview import (
-    described,
-    drawn,
     known_datasets,
     preview_dataset,
+    preview_text,
+    rendering_text,
     runs_on,
     same_dataset,
 )
@@ -56,18 +62,18 @@ def images(path: Path, count: int) -> Path:
 # Greys
 
 
-def test_groups_cover_every_grey_value_once() -> None:
-    values = [value for low, high in GROUPS for value in range(low, high + 1)]
+def test_bins_cover_every_grey_value_once() -> None:
+    values = [value for low, high in GREY_BINS for value in range(low, high + 1)]
     assert values == list(range(256))
 
 
-def test_each_value_counts_in_its_group_and_all_shares_add_up() -> None:
+def test_each_value_counts_in_its_bin_and_all_shares_add_up() -> None:
     greys = grey_shares(np.array([[[0, 0, 0, 0], [5, 100, 250, 255]]], np.uint8))
-    shares = dict(zip(GROUPS, greys.shares, strict=True))
+    shares = dict(zip(GREY_BINS, greys.shares, strict=True))
     assert shares[0, 0] == 0.5
     assert shares[1, 12] == shares[82, 104] == shares[243, 254] == shares[255, 255] == 0.125
     assert sum(greys.shares) == 1
-    assert (greys.between, greys.clearly, greys.images) == (0.375, 0.125, 1)
+    assert (greys.not_black_or_white, greys.mid_grey, greys.images) == (0.375, 0.125, 1)
 
 
 def test_of_a_colour_the_lightest_channel_counts() -> None:
@@ -75,11 +81,11 @@ def test_of_a_colour_the_lightest_channel_counts() -> None:
     red[0, ..., 0] = 255
     red[1, ..., 1] = 90
     assert grey_shares(red).shares[-1] == 0.5
-    assert grey_of_each(red) == [0.0, 1.0]
+    assert grey_share_per_image(red) == [0.0, 1.0]
 
 
 def test_low_has_more_greys_than_high_and_array_has_none() -> None:
-    low, high, array = (grey_shares(real(name)).between for name in ("low", "high", "array"))
+    low, high, array = (grey_shares(real(name)).not_black_or_white for name in ("low", "high", "array"))
     assert low > 2 * high > 0
     assert array == 0
 
@@ -94,48 +100,51 @@ def test_bars_fit_into_any_width_and_longer_ones_are_more(width: int) -> None:
         blocks = [line.plain.count("█") for line in lines[1:15]]
         assert blocks[0] > blocks[13] > blocks[12] > blocks[1] > 0
         assert blocks[2:12] == [0] * 10
-        assert "a: 1.05% neither black nor white, 0% grey · 7 pictures" in text.plain
+        assert "a: 1.05% neither black nor white, 0% grey · 7 images" in text.plain
 
 
-# What is looked at
+# Previews
 
 
-def test_a_set_that_is_made_is_looked_at_whole(data: Path) -> None:
+def test_the_preview_of_a_built_dataset_is_complete(data: Path) -> None:
     (data / "small.toml").write_text('count = 300\nheldout = 9\nsize = 8\ndescription = "Small ones."\n')
     before = preview_dataset("small")
-    assert before.made is None
+    assert before.folder is None
     assert len(before.splits[False].images) == 256
-    assert "not made yet, these are its first" in described(before)
+    assert "not made yet, these are its first" in preview_text(before)
     made = load_dataset("small")
     after = preview_dataset("small")
-    assert after.made == made.path
+    assert after.folder == made.path
     assert np.array_equal(after.splits[False].images, made.train[:, 0])
     assert np.array_equal(after.splits[True].images, before.splits[True].images)
     assert after.splits[True].mark == before.splits[True].mark, "fits that are kept hold for both"
-    assert described(after) == (
-        f"300 pictures to train on, 9 held out; kept in {made.path}. 8 x 8, grey, seed 0; drawn at 8 x 8 in "
+    assert preview_text(after) == (
+        f"300 images to train on, 9 held out; kept in {made.path}. 8 x 8, grey, seed 0; drawn at 8 x 8 in "
         "black and white, stored as PNG. Small ones."
     )
 
 
-def test_a_folder_is_described_with_what_was_found_wrong_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_described_with_its_problems(tmp_path: Path) -> None:
     mine = images(tmp_path / "mine", 30)
     (mine / "notes.txt").write_text("hello")
-    assert described(preview_dataset(str(mine))) == (
-        f"About one picture in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
+    assert preview_text(preview_dataset(str(mine))) == (
+        f"About one image in ten is held out; not made yet, these are its first. 32 x 32, colour, from {mine}, "
         "cut square and resized."
     )
     made = load_dataset(str(mine))
-    said = described(preview_dataset(str(mine)))
-    assert said.startswith(f"{len(made.train)} pictures to train on, {len(made.heldout)} held out; kept in")
-    assert said.endswith("1 of 31 files were skipped: 1 no picture.")
+    text = preview_text(preview_dataset(str(mine)))
+    assert text.startswith(f"{len(made.train)} images to train on, {len(made.heldout)} held out; kept in")
+    assert text.endswith("1 of 31 files were skipped: 1 not an image.")
     with pytest.raises(UserError):
         preview_dataset(str(tmp_path / "none"))
 
 
-def test_how_triangles_are_drawn_is_said_of_each_way() -> None:
-    assert drawn(DataRecipe(storage="array")) == "drawn at 32 x 32 in black and white, stored as an array"
-    assert drawn(DataRecipe(canvas=99, antialias=True)) == "drawn at 99 x 99 in greys, stored as PNG"
+def test_each_rendering_of_triangles_is_described() -> None:
+    assert (
+        rendering_text(DataRecipe(storage="array"))
+        == "drawn at 32 x 32 in black and white, stored as an array"
+    )
+    assert rendering_text(DataRecipe(canvas=99, antialias=True)) == "drawn at 99 x 99 in greys, stored as PNG"
 
 
 def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,29 +154,29 @@ def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pyt
     assert same_dataset("sets/a.toml", str(tmp_path / "sets" / "a.toml"))
     assert not same_dataset("high", str(tmp_path / "high"))
     assert not same_dataset("a\0/b", "a/b")
-    for place, dataset in enumerate(("high", "other")):
-        fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, place=place, dataset=dataset)
+    for index, dataset in enumerate(("high", "other")):
+        fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, place=index, dataset=dataset)
     known = known_datasets(snapshots(tmp_path / "runs"), ["./mine", str(tmp_path / "mine"), "other"])
     assert known == ["array", "high", "low", "other", "./mine"]
 
 
 def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: Path) -> None:
-    for place, (dataset, epoch) in enumerate((("high", 1), ("low", 1), ("high", 2), ("high", 0))):
+    for index, (dataset, epoch) in enumerate((("high", 1), ("low", 1), ("high", 2), ("high", 0))):
         fake_run(
-            tmp_path, "linear", state=State.STOPPED, epoch=epoch, place=place, dataset=dataset, seed=place
+            tmp_path, "linear", state=State.STOPPED, epoch=epoch, place=index, dataset=dataset, seed=index
         )
     runs = snapshots(tmp_path)
     assert [run.file.config.train.seed for run in runs_on("high", runs)] == [2, 0]
-    shown = DatasetBrowser(name="high")
-    assert shown.run(runs) is runs[2]
-    assert shown.choose_run(runs, 1)
-    assert shown.run(runs) is runs[0]
-    assert shown.choose_run(runs, 1)
-    assert (shown.run_id, shown.run(runs)) == (NO_RUN, None)
-    assert shown.choose_run(runs, 1)
-    assert shown.run(runs) is runs[2]
-    shown.turn_to("array")
-    assert not shown.choose_run(runs, 1)
+    browser = DatasetBrowser(name="high")
+    assert browser.run(runs) is runs[2]
+    assert browser.choose_run(runs, 1)
+    assert browser.run(runs) is runs[0]
+    assert browser.choose_run(runs, 1)
+    assert (browser.run_id, browser.run(runs)) == (NO_RUN, None)
+    assert browser.choose_run(runs, 1)
+    assert browser.run(runs) is runs[2]
+    browser.open("array")
+    assert not browser.choose_run(runs, 1)
 
 
 def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
@@ -176,27 +185,27 @@ def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
     assert DatasetBrowser(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
 
 
-def test_where_only_a_handful_is_held_out_the_training_images_come_first(tmp_path: Path) -> None:
-    shown = DatasetBrowser(seen=preview_dataset(str(images(tmp_path / "few", 12))))
-    assert not shown.heldout
-    shown.chosen_split = True
-    assert shown.heldout
-    assert DatasetBrowser(seen=preview_dataset("array")).heldout
+def test_with_few_held_out_images_the_training_images_are_shown(tmp_path: Path) -> None:
+    browser = DatasetBrowser(preview=preview_dataset(str(images(tmp_path / "few", 12))))
+    assert not browser.heldout
+    browser.heldout_choice = True
+    assert browser.heldout
+    assert DatasetBrowser(preview=preview_dataset("array")).heldout
 
 
-def test_tiles_are_made_once_and_anew_when_they_change() -> None:
-    shown = DatasetBrowser()
+def test_tiles_are_made_once_and_again_after_a_change() -> None:
+    browser = DatasetBrowser()
     side = BrowserSide(noise(8), None, grey_shares(noise(8)))
 
     def tiles(size: int = 32, *, triangles: bool = False, of: BrowserSide = side) -> list[WallColumn]:
-        return shown.tiles(of, 3, size, triangles=triangles, outline="#ff0000", key="f")
+        return browser.tiles(of, 3, size, triangles=triangles, outline="#ff0000", key="f")
 
     first = tiles()
     assert [one.title for one in first] == ["1", "2", "3"]
     assert all(a is b for a, b in zip(first, tiles(), strict=True))
-    assert tiles(16)[0].images.shape == (1, 16, 16)  # type: ignore[union-attr]  # it has pictures
+    assert tiles(16)[0].images.shape == (1, 16, 16)  # type: ignore[union-attr]  # it has images
     assert [one.empty for one in tiles(triangles=True)[1::2]] == ["f fits it"] * 3
-    shown.first = 7
+    browser.first = 7
     assert [one.title for one in tiles()] == ["8"]
     again = BrowserSide(side.images, None, side.greys)
     assert tiles(of=again)[0] is not tiles()[0]
@@ -226,7 +235,7 @@ def test_tiles_are_as_many_as_fit(
     assert plan_tiles(shape, width, height, zoom, each=each) == TilePlan(*then)
 
 
-def test_every_zoom_is_reached_and_one_that_changes_nothing_is_passed_over() -> None:
+def test_every_zoom_is_reached_and_one_without_effect_is_skipped() -> None:
     zoom: int | None = None
     seen = []
     for _ in range(3):
@@ -236,10 +245,10 @@ def test_every_zoom_is_reached_and_one_that_changes_nothing_is_passed_over() -> 
     assert zoom_after((32, 32), 8, 5, 16) in ZOOMS
 
 
-async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() -> None:
+async def test_rows_hold_the_given_number_of_tiles_and_keep_their_size() -> None:
     rows = ImageGrid()
     async with Bench(rows).run_test(size=(60, 30)) as pilot:
-        tiles = [WallColumn(f"{place}", noise(1, 16, seed=place)) for place in range(5)]
+        tiles = [WallColumn(f"{index}", noise(1, 16, seed=index)) for index in range(5)]
         rows.show(tiles, 16, 3)
         await pilot.pause()
         walls = [wall for wall in rows.query(ImageWall) if wall.display]
@@ -256,16 +265,16 @@ async def test_rows_hold_as_many_tiles_as_they_are_told_and_keep_their_size() ->
         assert not any(wall.display for wall in walls)
 
 
-# What is done elsewhere
+# Jobs
 
 
-def test_a_set_that_is_stopped_leaves_nothing(data: Path) -> None:
+def test_a_stopped_build_leaves_no_files(data: Path) -> None:
     (data / "long.toml").write_text("count = 10000000\nsize = 64\n")
-    making = DatasetBuild("long")
-    making.stop()
+    build = DatasetBuild("long")
+    build.stop()
     with pytest.raises(BuildStoppedError):
-        making.run()
-    assert making.said == "making all pictures"
+        build.run()
+    assert build.status == "making all images"
     assert [path.name for path in data.iterdir() if not path.name.startswith(".")] == ["long.toml"]
 
 

@@ -7,7 +7,7 @@ import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.config.load import flatten
+from core.config.tables import flatten
 from core.errors import UserError
 from tui.settings.toml_edit import edited, set_value
 

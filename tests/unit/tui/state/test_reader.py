@@ -1,4 +1,4 @@
-"""Snapshots of a runs folder: what is noticed, what is not, and what it costs."""
+"""Snapshots of a runs folder: which changes are detected, and the cost of a poll."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tui.state.snapshot import RunSnapshot, Snapshot
 
 
 class Clock:
-    """A wall clock that only moves when told to."""
+    """A wall clock that only moves by `tick`."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -49,8 +49,8 @@ def only(snapshot: Snapshot | None) -> RunSnapshot:
     return run
 
 
-def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_silence(tmp_path: Path, clock: Clock) -> None:
-    reader = RunsReader(tmp_path / "nowhere", now=clock, pace=clock)
+def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_none(tmp_path: Path, clock: Clock) -> None:
+    reader = RunsReader(tmp_path / "nowhere", now=clock, monotonic=clock)
     first = reader.poll()
     assert first is not None
     assert (first.runs, first.problems, first.runner_alive, first.taken_at) == ((), (), False, NOW)
@@ -60,7 +60,7 @@ def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_silence(tmp_path: P
 
 def test_a_run_is_read_with_all_its_numbers_and_images(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "x^1.5", epoch=3)
-    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     assert run.id == made.id
     assert (run.label, run.dataset, run.group) == ("x^1.5", "high", "quick-20261124-101502")
     assert run.state is State.RUNNING
@@ -74,19 +74,19 @@ def test_a_run_is_read_with_all_its_numbers_and_images(tmp_path: Path, clock: Cl
 def test_runs_are_oldest_first_and_groups_newest_last(tmp_path: Path, clock: Clock) -> None:
     comparison(tmp_path, "finished")
     late = fake_run(tmp_path, "cosine", state=State.QUEUED, place=9, group="later")
-    snapshot = RunsReader(tmp_path, now=clock, pace=clock).poll()
+    snapshot = RunsReader(tmp_path, now=clock, monotonic=clock).poll()
     assert snapshot is not None
     assert [run.label for run in snapshot.runs] == ["linear", "sine", "x^1.5", "x^2", "x^10", "cosine"]
     assert snapshot.groups == ("quick-20261124-101502", "later")
-    assert [run.id for run in snapshot.of_group("later")] == [late.id]
-    assert snapshot.of_group(None) == snapshot.runs
+    assert [run.id for run in snapshot.runs_in_group("later")] == [late.id]
+    assert snapshot.runs_in_group(None) == snapshot.runs
     assert snapshot.find(late.id) is snapshot.runs[-1]
     assert snapshot.find("nobody") is None
 
 
 def test_nothing_new_is_none(tmp_path: Path, clock: Clock) -> None:
     comparison(tmp_path, "running")
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert reader.poll() is not None
     for _ in range(20):
         clock.tick(0.1)
@@ -95,11 +95,11 @@ def test_nothing_new_is_none(tmp_path: Path, clock: Clock) -> None:
 
 def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     before = only(reader.poll())
     kept = before.losses.copy()
     with MetricsWriter(made.metrics_file) as writer:
-        writer.steps(STEPS + 1, 2, 5.1, [0.5, float("nan")])
+        writer.append_steps(STEPS + 1, 2, 5.1, [0.5, float("nan")])
     after = only(reader.poll())
     assert after.version > before.version
     assert len(after.losses) == STEPS + 2
@@ -108,9 +108,9 @@ def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, cl
     assert after.sheets == before.sheets
 
 
-def test_what_was_handed_out_cannot_be_written_to(tmp_path: Path, clock: Clock) -> None:
+def test_arrays_of_snapshots_are_read_only(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", epoch=1)
-    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     with pytest.raises(ValueError, match="read-only"):
         run.losses[0] = 0.0
 
@@ -118,7 +118,7 @@ def test_what_was_handed_out_cannot_be_written_to(tmp_path: Path, clock: Clock) 
 def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Path, clock: Clock) -> None:
     elsewhere = ProcessIdentity(host="elsewhere", pid=7, pid_started=1.0, boot_id="x")
     made = fake_run(tmp_path, "linear", epoch=1, process=elsewhere)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).state is State.RUNNING
     for _ in range(10):
         clock.tick(30)
@@ -128,12 +128,12 @@ def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Pat
     assert only(reader.poll()).state is State.CRASHED
 
 
-def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_gives_one(
+def test_a_worker_without_a_heartbeat_for_five_minutes_causes_a_warning_until_the_next_one(
     tmp_path: Path, clock: Clock
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
     replace_status(made, heartbeat=clock.now)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).warning == ""
     clock.tick(299)
     assert reader.poll() is None
@@ -147,7 +147,7 @@ def test_a_worker_without_a_sign_of_life_for_five_minutes_is_warned_of_until_it_
 
 def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     replace_status(made, elapsed=5.4)
     assert reader.poll() is None
@@ -157,7 +157,7 @@ def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> Non
 
 def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", state=State.CRASHED, epoch=2)
-    run = only(RunsReader(tmp_path, now=clock, pace=clock).poll())
+    run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     assert run.status.state is State.RUNNING
     assert run.state is State.CRASHED
 
@@ -165,7 +165,7 @@ def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
 def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Clock) -> None:
     process = ProcessIdentity.current()
     made = fake_run(tmp_path, "linear", epoch=2, process=process)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).state is State.RUNNING
     dead = msgspec.json.decode(made.status_file.read_bytes(), type=Status)
     stamp = made.status_file.stat()
@@ -177,20 +177,20 @@ def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Cl
     assert only(reader.poll()).state is State.CRASHED
 
 
-def test_last_words_between_two_looks_are_no_crash(
+def test_a_last_status_between_two_reads_is_no_crash(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=2)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
 
-    def dies_while_we_look(status: Status, *, now: float) -> State:
+    def dies_between_the_reads(status: Status, *, now: float) -> State:
         if status.state is not State.RUNNING:
             return status.state
         replace_status(made, state=State.FINISHED)
         return State.CRASHED
 
-    monkeypatch.setattr("tui.state.reader.effective_state", dies_while_we_look)
+    monkeypatch.setattr("tui.state.reader.effective_state", dies_between_the_reads)
     clock.tick(1)
     assert only(reader.poll()).state is State.FINISHED
 
@@ -200,7 +200,7 @@ def test_new_images_are_seen_even_within_one_tick_of_the_file_systems_clock(
     tmp_path: Path, clock: Clock, folder: str
 ) -> None:
     made = fake_run(tmp_path, "linear", epoch=1)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     where = made.path / folder
     sheet(where / "epoch-0002.png", 0.5, seed=1)
@@ -214,7 +214,7 @@ def test_new_images_are_seen_even_within_one_tick_of_the_file_systems_clock(
 
 def test_a_new_run_appears_and_a_deleted_one_goes(tmp_path: Path, clock: Clock) -> None:
     first = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     second = fake_run(tmp_path, "sine", state=State.QUEUED, place=1)
     snapshot = reader.poll()
@@ -230,7 +230,7 @@ def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clo
     fake_run(tmp_path, "sine", epoch=1, place=1)
     good = made.status_file.read_bytes()
     made.status_file.write_bytes(b"{")
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     snapshot = reader.poll()
     assert snapshot is not None
     assert [run.label for run in snapshot.runs] == ["sine"]
@@ -249,7 +249,7 @@ def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clo
 
 def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     file = made.read()
     train = msgspec.structs.replace(file.config.train, epochs=5)
@@ -264,7 +264,7 @@ def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
 
 def test_a_living_queue_runner_is_seen_and_a_dead_one_is_not(tmp_path: Path, clock: Clock) -> None:
     fake_run(tmp_path, "linear", state=State.QUEUED)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     first = reader.poll()
     assert first is not None
     assert not first.runner_alive
@@ -291,12 +291,12 @@ def count_stats(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     return lambda: calls[0]
 
 
-def test_ended_runs_are_looked_at_once_a_second(
+def test_ended_runs_are_read_once_a_second(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in range(20):
-        fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=place)
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    for index in range(20):
+        fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=index)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     for _ in range(4):
         clock.tick(ENDED_INTERVAL)
@@ -311,10 +311,10 @@ def test_ended_runs_are_looked_at_once_a_second(
     assert stats() <= 2 * 9 + 5 + 20 * 3 + 5
 
 
-def test_a_wall_clock_that_is_set_back_does_not_blind_the_reader(tmp_path: Path, clock: Clock) -> None:
+def test_a_wall_clock_that_is_set_back_does_not_stop_the_reader(tmp_path: Path, clock: Clock) -> None:
     made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
     wall = Clock()
-    reader = RunsReader(tmp_path, now=wall, pace=clock)
+    reader = RunsReader(tmp_path, now=wall, monotonic=clock)
     reader.poll()
     wall.tick(-3600)
     clock.tick(ENDED_INTERVAL)
@@ -330,20 +330,20 @@ def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name="x\x1b[31m^2")
     )
     made.write_run_file(msgspec.structs.replace(file, config=evil))
-    snapshot = RunsReader(tmp_path, now=clock, pace=clock).poll()
+    snapshot = RunsReader(tmp_path, now=clock, monotonic=clock).poll()
     assert snapshot is not None
     assert snapshot.runs[1].label == "x^2"
 
 
-def test_many_runs_come_bit_by_bit_the_newest_first(
+def test_many_runs_are_read_in_parts_the_newest_first(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.state.reader.FIRST_READS", 0.0)
+    monkeypatch.setattr("tui.state.reader.FIRST_READ_SECONDS", 0.0)
     runs = [
         fake_run(tmp_path, name, state=State.FINISHED, created=START + timedelta(seconds=second))
         for second, name in enumerate(SCHEDULE_NAMES[:5])
     ]
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     for read in range(1, 6):
         snapshot = reader.poll()
         assert snapshot is not None
@@ -353,12 +353,12 @@ def test_many_runs_come_bit_by_bit_the_newest_first(
     assert reader.poll() is None
 
 
-def test_with_very_many_ended_runs_each_is_looked_at_less_often(
+def test_very_many_ended_runs_are_read_less_often(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tui.state.reader.CALM_RUNS", 1)
+    monkeypatch.setattr("tui.state.reader.FULL_RATE_RUNS", 1)
     runs = comparison(tmp_path, "finished")
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     for _ in range(4):
         reader.poll()
         clock.tick(ENDED_INTERVAL * 5)
@@ -370,12 +370,12 @@ def test_with_very_many_ended_runs_each_is_looked_at_less_often(
     assert reader.poll() is not None
 
 
-def test_a_run_that_goes_and_comes_again_is_read_anew(tmp_path: Path, clock: Clock) -> None:
+def test_a_run_that_is_deleted_and_restored_is_read_again(tmp_path: Path, clock: Clock) -> None:
     run, other = (
         fake_run(tmp_path, name, state=State.FINISHED, epoch=1, place=n)
         for n, name in enumerate(["linear", "sine"])
     )
-    reader = RunsReader(tmp_path, now=clock, pace=clock)
+    reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     away = tmp_path.with_name("away")
     shutil.move(run.path, away)

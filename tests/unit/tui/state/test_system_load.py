@@ -1,4 +1,4 @@
-"""How busy the machine is: read from here, from nvidia-smi, from NVML; and in words at each width."""
+"""System load, read with psutil, nvidia-smi and NVML; and the panel that shows it at each width."""
 
 import stat
 import sys
@@ -25,7 +25,7 @@ def program(folder: Path, text: str, *, code: int = 0) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-def test_a_machine_without_gpus_says_nothing_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_machine_without_gpus_has_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     load = SystemLoadReader().read()
     assert load.gpus == ()
@@ -34,13 +34,13 @@ def test_a_machine_without_gpus_says_nothing_of_them(monkeypatch: pytest.MonkeyP
     assert load.cores >= 1
 
 
-def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
+def test_without_nvml_nvidia_smi_is_called_but_not_at_each_read(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program(tmp_path / "bin", "NVIDIA A100, 37, 2048, 40960, 51")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     moment = [0.0]
-    reader = SystemLoadReader(pace=lambda: moment[0])
+    reader = SystemLoadReader(monotonic=lambda: moment[0])
     calls = tmp_path / "bin" / "calls"
     for now, expected in ((0.0, 1), (5.0, 1), (11.0, 2)):
         moment[0] = now
@@ -48,20 +48,20 @@ def test_nvidia_smi_is_asked_where_there_is_no_nvml_and_not_at_each_look(
         assert len(calls.read_text().splitlines()) == expected
 
 
-def test_a_nvidia_smi_that_fails_is_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_failing_nvidia_smi_means_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     program(tmp_path / "bin", "no driver", code=9)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     assert SystemLoadReader().read().gpus == ()
 
 
-def test_an_answer_that_is_none_is_no_gpu_and_its_escape_codes_go_nowhere() -> None:
+def test_a_malformed_answer_means_no_gpu_and_escape_codes_are_removed() -> None:
     assert parse_smi("NVIDIA-SMI has failed\n, , ,\n") == ()
     (gpu,) = parse_smi("NVIDIA \x1b[31mX, [N/A], 10, 20, [N/A]")
     assert "\x1b" not in gpu.name
-    assert (gpu.share, gpu.degrees) == (None, None)
+    assert (gpu.utilization, gpu.temperature) == (None, None)
 
 
-def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nvml_is_read_if_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     class NVMLError(Exception):
         pass
 
@@ -98,7 +98,7 @@ def test_nvml_is_asked_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 160, 250])
-def test_the_panel_says_all_at_each_width_and_no_line_is_too_long(tmp_path: Path, width: int) -> None:
+def test_the_panel_shows_everything_at_each_width_and_no_line_is_too_long(tmp_path: Path, width: int) -> None:
     comparison(tmp_path, "running")
     snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
@@ -106,10 +106,10 @@ def test_the_panel_says_all_at_each_width_and_no_line_is_too_long(tmp_path: Path
     lines = panel_lines(SystemLoad(0.5, 1, 1 << 30, 2 << 30, gpus), snapshot.pending, {}, width)
     assert all(line.cell_length <= width for line in lines)
     text = "\n".join(line.plain for line in lines)
-    for said in ("50% of 1 core", "1.0 of 2.0 GB", "gpu 0 H100", "gpu 1 H100", "queue 2 runs", "sine"):
-        assert said in text
+    for text_part in ("50% of 1 core", "1.0 of 2.0 GB", "gpu 0 H100", "gpu 1 H100", "queue 2 runs", "sine"):
+        assert text_part in text
 
 
-def test_the_panel_says_that_nobody_has_looked_yet_and_that_nothing_trains() -> None:
+def test_the_panel_shows_that_nothing_was_read_yet_and_nothing_trains() -> None:
     lines = panel_lines(None, (), {}, 80)
     assert [line.plain.strip() for line in lines] == ["cpu ...", "nothing trains"]

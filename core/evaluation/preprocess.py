@@ -1,4 +1,4 @@
-"""Pictures as a trained network wants them, checked."""
+"""Checks and conversion of images to the input of a trained network."""
 
 from typing import Any
 
@@ -15,24 +15,24 @@ Images = NDArray[Any]
 
 
 def to_x0(loaded: LoadedModel, images: Images) -> Tensor:
-    """Pictures of 256 levels scaled to [-1, 1]: float32 [N, C, H, W], on the network's device.
+    """Scale images of 256 levels to [-1, 1]: float32 [N, C, H, W], on the network's device.
 
     Args:
-        loaded: the network that is to see them.
-        pictures: uint8, or float in [0, 1], which is rounded to the nearest of 256 levels.
+        loaded: the network.
+        images: uint8, or float in [0, 1], which is rounded to the nearest of 256 levels.
 
     Raises:
-        UserError: no pictures, another shape than the network was trained on, or numbers outside [0, 1].
+        UserError: no images, another shape than the network was trained on, or numbers outside [0, 1].
     """
     if images.ndim != 4 or images.shape[1:] != loaded.shape or not len(images):
-        wanted = ", ".join(str(side) for side in loaded.shape)
-        came = ", ".join(str(side) for side in images.shape)
+        expected = ", ".join(str(side) for side in loaded.shape)
+        actual = ", ".join(str(side) for side in images.shape)
         raise UserError(
-            f"expected pictures of the shape that the run has learnt, [N, {wanted}], got [{came}]"
+            f"expected images of the shape that the run was trained on, [N, {expected}], got [{actual}]"
         )
     if images.dtype != np.uint8:
         if not np.issubdtype(images.dtype, np.floating) or not ((images >= 0) & (images <= 1)).all():
-            raise UserError(f"expected pictures of uint8, or of numbers from 0 to 1, got {_range(images)}")
+            raise UserError(f"expected images of uint8, or of numbers from 0 to 1, got {_range(images)}")
         images = np.rint(images * 255.0)
     x0 = torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)
     return x0.to(loaded.device)

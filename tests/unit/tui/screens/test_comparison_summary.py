@@ -1,4 +1,4 @@
-"""What a comparison says of its runs, in numbers and in words."""
+"""Metrics, differing settings and cautions of compared runs."""
 
 import itertools
 from datetime import timedelta
@@ -12,10 +12,10 @@ from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, S
 from core.runs.status import State
 from tests.support.fakes import CREATED, make_run
 from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
-from tui.screens.compare.metrics_table import Line, difference_table, metric_table
-from tui.screens.compare.summary import cautions, differences, figures
+from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
+from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
-from tui.state.formatting import run_indices, settings_line, short_labels
+from tui.state.formatting import run_indices, run_labels, settings_line
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
 from tui.widgets.charts.loss_series import epoch_near, series_of, unit_scale, x_of_epoch
@@ -51,26 +51,26 @@ def config(
     )
 
 
-def test_figures_are_of_the_last_whole_epoch_and_know_the_best_one(tmp_path: Path) -> None:
+def test_metrics_are_of_the_last_whole_epoch_with_the_best_one(tmp_path: Path) -> None:
     fake_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
     (run,) = read(tmp_path).runs
-    said = figures(run)
-    assert (said.state, said.epoch, said.epochs) == (State.FINISHED, 5, 5)
-    assert said.train == run.epochs[-1].mean
-    assert said.heldout == run.epochs[-1].heldout
-    assert said.best == min(record.heldout for record in run.epochs)
-    assert run.epochs[said.best_epoch - 1].heldout == said.best
-    assert said.images_per_second == 620.0
-    assert said.terminal_alpha_bar == pytest.approx(0.14557807)
-    assert said.terminal == "bad"
+    metrics = run_metrics(run)
+    assert (metrics.state, metrics.epoch, metrics.epochs) == (State.FINISHED, 5, 5)
+    assert metrics.train == run.epochs[-1].mean
+    assert metrics.heldout == run.epochs[-1].heldout
+    assert metrics.best == min(record.heldout for record in run.epochs)
+    assert run.epochs[metrics.best_epoch - 1].heldout == metrics.best
+    assert metrics.images_per_second == 620.0
+    assert metrics.terminal_alpha_bar == pytest.approx(0.14557807)
+    assert metrics.terminal == "bad"
 
 
-def test_a_run_that_has_not_begun_has_no_figures_and_a_broken_one_says_nan(tmp_path: Path) -> None:
+def test_a_run_that_has_not_begun_has_no_metrics_and_a_broken_one_has_nan(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
-    queued = figures(runs[2])
+    queued = run_metrics(runs[2])
     assert (queued.train, queued.heldout, queued.best, queued.images_per_second) == (None,) * 4
-    failed = figures(runs[4])
+    failed = run_metrics(runs[4])
     assert failed.train is not None
     assert failed.train != failed.train
 
@@ -79,7 +79,7 @@ def test_differences_are_the_settings_that_are_not_the_same_in_all_runs(tmp_path
     configured(tmp_path, 0, config("linear"))
     configured(tmp_path, 1, config("x^2", epochs=7))
     configured(tmp_path, 2, config("x^2", zero_terminal_snr=True, prediction="v_prediction"))
-    found = {one.key: one.values for one in differences(read(tmp_path).runs)}
+    found = {one.key: one.values for one in setting_differences(read(tmp_path).runs)}
     assert found == {
         "schedule.name": (("linear", (0,)), ("x^2", (1, 2))),
         "schedule.zero_terminal_snr": (("false", (0, 1)), ("true", (2,))),
@@ -88,11 +88,11 @@ def test_differences_are_the_settings_that_are_not_the_same_in_all_runs(tmp_path
     }
 
 
-def test_a_setting_that_one_run_leaves_out_differs_from_one_that_says_it(tmp_path: Path) -> None:
+def test_a_setting_that_one_run_leaves_out_differs_from_one_that_gives_it(tmp_path: Path) -> None:
     configured(tmp_path, 0, config())
     steps = RunConfig(train=TrainConfig(epochs=2), sample=SampleConfig(steps=50))
     configured(tmp_path, 1, steps)
-    assert [one.values for one in differences(read(tmp_path).runs)] == [(("–", (0,)), ("50", (1,)))]
+    assert [one.values for one in setting_differences(read(tmp_path).runs)] == [(("–", (0,)), ("50", (1,)))]
 
 
 def test_a_width_that_was_left_to_the_network_is_no_difference_from_the_same_width(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_width_that_was_left_to_the_network_is_no_difference_from_the_same_wid
     file.write_text(file.read_text(encoding="utf-8").replace("width = 32\n", ""), encoding="utf-8")
     runs = read(tmp_path).runs
     assert [run.file.config.model.width for run in runs] == [32, None]
-    assert differences(runs) == []
+    assert setting_differences(runs) == []
     assert [settings_line(run.file.config) for run in runs] == [settings_line(old)] * 2
 
 
@@ -111,8 +111,8 @@ def test_the_same_run_twice_or_alone_has_no_differences(tmp_path: Path) -> None:
     configured(tmp_path, 0, config())
     configured(tmp_path, 1, config())
     runs = read(tmp_path).runs
-    assert differences(runs) == []
-    assert differences(runs[:1]) == []
+    assert setting_differences(runs) == []
+    assert setting_differences(runs[:1]) == []
     assert cautions(runs) == []
 
 
@@ -143,9 +143,9 @@ def test_labels_that_would_be_cut_off_give_way_to_the_schedule(tmp_path: Path) -
     configured(tmp_path, 0, config("sine"))
     configured(tmp_path, 1, config("sine", epochs=7))
     snapshot = read(tmp_path)
-    assert list(short_labels(snapshot.runs).values()) == ["sine epochs=2", "sine epochs=7"]
+    assert list(run_labels(snapshot.runs, short=True).values()) == ["sine epochs=2", "sine epochs=7"]
     configured(tmp_path, 2, config("sine", epochs=7, zero_terminal_snr=True, prediction="v_prediction"))
-    assert set(short_labels(read(tmp_path).runs).values()) == {"sine"}
+    assert set(run_labels(read(tmp_path).runs, short=True).values()) == {"sine"}
 
 
 def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Path) -> None:
@@ -174,17 +174,17 @@ def test_steps_since_the_last_epoch_have_a_place_too(tmp_path: Path) -> None:
 def test_a_run_that_has_not_begun_has_no_losses_on_an_axis_of_time(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
-    series = series_of(runs, short_labels(runs), {}, unit="time")
+    series = series_of(runs, run_labels(runs, short=True), {}, unit="time")
     assert unit_scale(runs[2], "time") is None
     assert [len(one.losses) > 0 for one in series] == [True, True, False, True, True]
-    assert all(one.scale is None for one in series_of(runs, short_labels(runs), {}))
+    assert all(one.scale is None for one in series_of(runs, run_labels(runs, short=True), {}))
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 120])
 def test_the_table_fits_into_any_width(tmp_path: Path, width: int) -> None:
     comparison(tmp_path, "failed")
     lines = [
-        Line(run.label * 3, series_style(place), figures(run))
+        MetricsRow(run.label * 3, series_style(place), run_metrics(run))
         for place, run in enumerate(read(tmp_path).runs)
     ]
     text = metric_table(lines, width).plain.splitlines()
@@ -194,10 +194,10 @@ def test_the_table_fits_into_any_width(tmp_path: Path, width: int) -> None:
         assert "held-out" in text[0]
 
 
-def test_at_eighty_columns_the_table_says_everything(tmp_path: Path) -> None:
+def test_at_eighty_columns_the_table_shows_every_column(tmp_path: Path) -> None:
     five(tmp_path)
     runs = read(tmp_path).runs
-    lines = [Line(run.label, series_style(place), figures(run)) for place, run in enumerate(runs)]
+    lines = [MetricsRow(run.label, series_style(place), run_metrics(run)) for place, run in enumerate(runs)]
     heading, first, *_ = metric_table(lines, 79).plain.splitlines()
     for word in ("state", "epoch", "train", "held-out", "best", "img/s", "abar_T", "terminal"):
         assert word in heading
@@ -211,7 +211,7 @@ def test_values_wrap_and_long_ones_are_cut(tmp_path: Path) -> None:
         configured(tmp_path, number, config(name))
     runs = read(tmp_path).runs
     styles = [series_style(place) for place in range(6)]
-    text = difference_table(differences(runs), styles, 40, runs=6).plain.splitlines()
+    text = difference_table(setting_differences(runs), styles, 40, runs=6).plain.splitlines()
     assert len(text) == 3
     assert all(len(line) <= 40 for line in text)
     assert "1 linear   2 sine" in text[0]

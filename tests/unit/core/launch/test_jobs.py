@@ -1,0 +1,53 @@
+"""Background jobs: detached, at low priority, with the last words of those that fail."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from core.launch.jobs import NICENESS, Job, start_job
+from core.launch.subprocess_env import log_lines
+from tests.support.queueing import wait_for
+
+
+def ended(job: Job) -> Job:
+    wait_for(lambda: job.ended, "the end of a job")
+    return job
+
+
+def test_a_job_has_a_session_of_its_own_and_low_priority_and_writes_its_log(tmp_path: Path) -> None:
+    job = start_job("probe", "platform", log=tmp_path / "log")
+    assert os.getsid(job.process.pid) == job.process.pid
+    assert os.getpriority(os.PRIO_PROCESS, job.process.pid) == min(
+        19, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS
+    )
+    assert ended(job).problem == ""
+    assert job.identity is None
+    assert log_lines(job.log)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "problem"),
+    [
+        ("no.such.module", (), "No module named 'no'"),
+        ("timeit", ("import os; os._exit(3)",), "probe ended with exit code 3"),
+    ],
+)
+def test_a_job_that_failed_has_the_last_line_of_its_log_or_its_exit_code(
+    tmp_path: Path, module: str, arguments: tuple[str, ...], problem: str
+) -> None:
+    assert problem in ended(start_job("probe", module, *arguments, log=tmp_path / "log")).problem
+
+
+def test_a_job_without_a_log_is_not_started(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        start_job("probe", "platform", log=tmp_path / "none" / "log")
+
+
+def test_the_lines_of_a_log_are_its_last_ones_after_a_byte_and_none_where_it_is_no_file(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "log").write_text("x" * 20_000 + "\n\n  first \nlast\n\n")
+    assert log_lines(tmp_path / "log")[1:] == ["first", "last"]
+    assert log_lines(tmp_path / "log", start=20_010) == ["last"]
+    assert log_lines(tmp_path) == log_lines(tmp_path / "none") == []
