@@ -92,7 +92,10 @@ def _table_rows(
     for names in (*GROUPS.values(), LOSSES):
         measured = [name for name in names if any(name in row.scores for row in rows)]
         groups.append(
-            [_metric_row(name, rows, comparison.best(dataset, name), style, real_metrics) for name in measured]
+            [
+                _metric_row(name, rows, comparison.best(dataset, name), style, real_metrics)
+                for name in measured
+            ]
         )
     terminals = [row.terminal for row in rows]
     facts = [
@@ -103,7 +106,9 @@ def _table_rows(
         ("seeds", [", ".join(map(str, row.seeds)) for row in rows]),
     ]
     groups.append([(head, cells + [""] * bool(real_metrics)) for head, cells in facts])
-    return [row.label for row in rows] + ["real data"] * bool(real_metrics), [lines for lines in groups if lines]
+    return [row.label for row in rows] + ["real data"] * bool(real_metrics), [
+        lines for lines in groups if lines
+    ]
 
 
 def _metric_row(

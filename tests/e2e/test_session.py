@@ -1,4 +1,4 @@
-"""One long visit in a real pseudo-terminal: every screen at every size, down to nothing and back, and out."""
+"""One long session in a real pseudo-terminal: every screen at every size, down to nothing and back."""
 
 import re
 from pathlib import Path
@@ -39,7 +39,7 @@ STAYS = {
     "app.zoom",
     "app.quit",
 }
-"""Commands that open no screen. What is not named here is walked into, so that a new screen is too."""
+"""Commands that open no screen. All others are run, so that new screens are visited too."""
 BYTES = {
     "ctrl+p": "\x10",
     "question_mark": "?",

@@ -154,7 +154,7 @@ async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path
 
 
 async def test_the_option_goes_before_the_settings(tmp_path: Path) -> None:
-    settings = Settings(images="16")
+    settings = Settings(pictures="16")
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, settings=settings) as driven:
         assert driven.app.render_mode.mode == "16"

@@ -302,9 +302,9 @@ class ImageWall(StripWidget, can_focus=False):
         size, drawing = self.tile_layout.tile, render_mode_of(self)
         if (places := drawing.placements) is not None:
             spot = index - self.first_column, row - self.first_row
-            place = places.place(self, spot, images[row], size, self.tile_layout.lines, lifted=lifted)
+            place = places.place(self, spot, images[row], size, self.tile_layout.lines, raised_black=lifted)
             if place is not None:
-                return place.drawn(self.rich_style)
+                return place.segments(self.rich_style)
         kept = self._tiles.get((index, row))
         if kept is not None and kept[0] is images and kept[1] == (size, lifted, drawing):
             return kept[2]

@@ -1,13 +1,13 @@
-"""How pictures are drawn: with which colours, and how large. What all screens follow when a person changes it."""
+"""Rendering of images as the user has chosen it: with which colours, and how large. Screens subscribe to changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual.app import App
 from textual.signal import Signal
 from textual.widget import Widget
 
+from tui.textual_ext.compat import AppMixin
 from tui.textual_ext.signals import subscribe_weakly
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RenderMode:
-    """How pictures are drawn.
+    """Rendering of all images.
 
     Attributes:
-        mode: with true colours, 256 or 16 of them as half-blocks, or with letters.
-        zoom: how many cells wide a pixel is; at 1 it is half a line high, at 2 a line.
-        placements: where the terminal draws pictures itself, their places; `mode` is for what has none.
+        mode: true colours, 256 or 16 of them as half-blocks, or letters.
+        zoom: cells that a pixel is wide; at 1 a pixel is half a line high, at 2 a line.
+        placements: placements of images, where the terminal draws them itself; `mode` is for what has none.
     """
 
     mode: "ColorMode" = "truecolor"
@@ -31,39 +31,39 @@ class RenderMode:
     placements: "Placements | None" = None
 
 
-class RenderModeApp(App[None]):
-    """An app whose pictures can be drawn otherwise while it runs, and whose keys can be others."""
+class RenderModeMixin(AppMixin):
+    """Publish changes of the render mode and of the keymap while the app runs."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.drawing = RenderMode()
-        self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "drawing changed")
-        self.keymap_changed_signal: Signal[None] = Signal(self, "keys changed")
+        self.render_mode = RenderMode()
+        self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "render mode changed")
+        self.keymap_changed_signal: Signal[None] = Signal(self, "keymap changed")
 
-    def set_render_mode(self, drawing: RenderMode) -> None:
-        """Draw all pictures like this from now on."""
-        if drawing != self.drawing:
-            self.drawing = drawing
-            self.render_mode_changed_signal.publish(drawing)
+    def set_render_mode(self, mode: RenderMode) -> None:
+        """Render all images like this from now on."""
+        if mode != self.render_mode:
+            self.render_mode = mode
+            self.render_mode_changed_signal.publish(mode)
 
 
 def render_mode_of(widget: Widget) -> RenderMode:
-    """How pictures are drawn where the widget is."""
+    """The render mode of a widget's app."""
     app = widget.app
-    return app.drawing if isinstance(app, RenderModeApp) else RenderMode()
+    return app.render_mode if isinstance(app, RenderModeMixin) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Do something whenever pictures are drawn otherwise."""
+    """Call a method whenever the render mode changes."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
 def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Do something whenever commands have other keys, which the screens name."""
+    """Call a method whenever commands get other keys, which the screens show."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.keymap_changed_signal, act)
 
 
@@ -71,10 +71,10 @@ def color_mode(wanted: "ImageMode", color_system: str | None, encoding: str) -> 
     """The colours to draw with.
 
     Args:
-        wanted: what was asked for; `auto` takes what the terminal has, and so does `kitty` for what it cannot draw.
-        color_system: the terminal's, as Rich found it in COLORTERM and TERM; None where that
-            is unknown, which Textual takes for true colours.
-        encoding: in which the terminal is written to; half-blocks are in Unicode alone.
+        wanted: the user's setting; `auto` means the terminal's colours, and so does `kitty` for what it cannot draw.
+        color_system: the terminal's colours, as Rich found them in COLORTERM and TERM; None where they are unknown,
+            which Textual takes for true colours.
+        encoding: encoding of what is written to the terminal; half-blocks are in Unicode alone.
 
     >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
     ('256', 'ascii')
