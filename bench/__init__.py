@@ -1,1 +1,1 @@
-"""Benchmarks: ``python -m bench``. Not part of what is installed; how to read them is in docs/speed.md."""
+"""Benchmarks: ``python -m bench``. Not part of the installed packages; docs/speed.md explains how to read them."""

@@ -1,4 +1,4 @@
-"""``python -m bench NAME``: see docs/speed.md."""
+"""Command line of the benchmarks, ``python -m bench NAME``: see docs/speed.md."""
 
 import importlib
 import sys
@@ -9,46 +9,45 @@ import click
 from core.errors import UserError
 
 BENCHMARKS: Final = {
-    "throughput": "Pictures a second in training: our loop and other people's.",
-    "quality": "What samples are worth after so many seconds of training, ours beside others'.",
-    "sampling": "What samples of a trained run are worth after how many network calls.",
+    "throughput": "Images per second in training, our loop against other libraries.",
+    "quality": "Sample quality after a given time of training, ours against other libraries.",
+    "sampling": "Sample quality of a trained run against the number of network calls.",
     "concurrency": "Five runs at once against five in turn.",
-    "scaling": "What batch, picture size, width and T cost, with exponents.",
-    "limit": "How near training comes to what the device can do, and where the rest goes.",
-    "gpu": "A GPU in under 8 minutes: correct against float64 on the CPU, and all of training.",
-    "dashboard": "How soon the dashboard is there and answers a key, what it takes, and whether that is as wanted.",
-    "all": "All of the others but gpu and quality, one after another; sampling if there is a finished run.",
+    "scaling": "Cost of batch, image size, width and T, with exponents.",
+    "limit": "Training speed against the limits of the device, and a profile of the rest.",
+    "gpu": "Check a GPU in under 8 minutes: correctness against float64 on the CPU, and training speed.",
+    "dashboard": "Latency and cost of the dashboard, against their targets.",
+    "all": "All benchmarks but gpu and quality, one after another; sampling if there is a finished run.",
 }
 
-MODULES: Final = {"limit": "roofline"}
-"""Modules of `bench.cases` whose benchmark has another name."""
+MODULE_NAMES: Final = {"limit": "roofline"}
+"""Modules of `bench.cases` that differ in name from their benchmark."""
 
 
 class Benchmarks(click.Group):
-    """Knows the names; imports one when it is called."""
+    """Lists the benchmarks by name, and imports one only when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in their order."""
+        """The names in their order."""
         return list(BENCHMARKS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The benchmark of a name."""
+        """Import the benchmark of a name."""
         if cmd_name not in BENCHMARKS:
             return None
-        command: click.Command = importlib.import_module(
-            f"bench.cases.{MODULES.get(cmd_name, cmd_name)}"
-        ).command
+        module = importlib.import_module(f"bench.cases.{MODULE_NAMES.get(cmd_name, cmd_name)}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Without importing any."""
+        """Write the list of benchmarks without importing any."""
         with formatter.section("Benchmarks"):
             formatter.write_dl(list(BENCHMARKS.items()))
 
 
 @click.command(cls=Benchmarks, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Measure how fast this is, on this machine. Each result is printed and kept in bench/results/."""
+    """Measure speed and quality on this machine. Each result is printed and saved in bench/results/."""
 
 
 if __name__ == "__main__":

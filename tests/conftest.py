@@ -1,4 +1,4 @@
-"""What all tests share: a neutral environment, and the command line as a subprocess."""
+"""Shared by all tests: a neutral environment, and the command line as a subprocess."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ import pytest
 from tests.support import ROOT
 from tests.support.shared_styles import share
 
-# Before anything imports torch: two processes with two threads each on two cores are many times slower.
+# Before torch is imported, because two processes with two threads each on two cores are many times slower.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Subprocesses import the checkout under test, from whatever folder they are started.
+# Subprocesses import the checkout under test, in any working directory.
 os.environ["PYTHONPATH"] = str(ROOT)
-# What a person has set for their own terminal and data must not decide whether tests pass.
+# The user's own settings for terminal and data must not decide whether tests pass.
 for _name in (
     "COLORTERM",
     "COLUMNS",
@@ -36,7 +36,7 @@ Core = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def core(tmp_path: Path) -> Core:
-    """``core(*arguments, env={}, cwd=tmp_path)``: run the command line in an empty folder."""
+    """Run the command line in an empty folder: ``core(*arguments, env={}, cwd=tmp_path)``."""
 
     def call(
         *arguments: str, env: Mapping[str, str] | None = None, cwd: Path = tmp_path, timeout: float = 120

@@ -1,7 +1,7 @@
-"""The pictures of the README, from real runs: ``make pictures ARGS="RUNS OUT"``.
+"""Images of the README, drawn from real runs: ``make pictures ARGS="RUNS OUT"``.
 
-The dashboard runs without a terminal, is shown the runs, and each screen is drawn as its key `E` would, so that nothing
-but this repository is needed.
+The dashboard runs without a terminal on the given runs, and each screen is drawn as its key `E` does. Nothing but this
+repository is needed.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from tui.export.screenshot import Screenshot, screen_png
 from tui.state.run_controller import RunController
 
 SIZE: Final = (160, 50)
-FORMING: Final = 5
-"""Of the ten states that a training keeps, the one in which pictures begin to be seen."""
+VISIBLE_STATE: Final = 5
+"""Index of the state, of the ten that a training keeps, in which shapes become visible."""
 SCREENS: Final = {
     "board": (),
     "compare": ("c",),
-    "denoise": ("d", "home", *["right"] * FORMING),
+    "denoise": ("d", "home", *["right"] * VISIBLE_STATE),
     "schedules": ("s", *["right"] * 30),
 }
-"""What is pressed on the board for each picture."""
-PATIENCE: Final = 60.0
-ALIKE: Final = 5
-"""Looks at a screen between which it must not change; screens read their pictures in threads."""
+"""Keys pressed on the board for each image."""
+TIMEOUT: Final = 60.0
+STABLE_FRAMES: Final = 5
+"""Equal frames in a row after which a screen is complete, because screens read their images in threads."""
 
 
-async def draw(
+async def draw_screens(
     root: Path,
     out: Path,
     *,
@@ -45,15 +45,15 @@ async def draw(
 
     Args:
         root: the runs folder.
-        out: where the pictures go.
-        size: of the terminal, columns and lines.
-        screens: what is pressed on the board for each picture.
+        out: the folder for the images.
+        size: columns and lines of the terminal.
+        screens: the keys pressed on the board for each image.
 
     Returns:
         The files.
 
     Raises:
-        UserError: there are no runs, one of them is not finished, or a screen never came to rest.
+        UserError: there are no runs, one of them is not finished, or a screen was not complete in time.
     """
     _require_finished(root)
     out.mkdir(parents=True, exist_ok=True)
@@ -62,14 +62,14 @@ async def draw(
         app = Dashboard(RunController(root.absolute()), image_mode="truecolor")
         async with app.run_test(size=size) as pilot:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     while not app.is_open or app.snapshot is None or app.snapshot.unread:
                         await pilot.pause(0.05)
                     await pilot.press(*keys)
-                    await _rest(pilot)
+                    await _wait_until_stable(pilot)
             except TimeoutError as error:
                 raise UserError(
-                    f"{name}: still not drawn after {PATIENCE:.0f} s; try again when the machine is less busy"
+                    f"{name}: still not drawn after {TIMEOUT:.0f} s; try again when the machine is less busy"
                 ) from error
             written.append(out / f"{name}.png")
             written[-1].write_bytes(screen_png(Screenshot.capture(app)))
@@ -88,21 +88,21 @@ def _require_finished(root: Path) -> None:
             )
 
 
-async def _rest(pilot: Pilot[None]) -> None:
-    seen, alike = "", 0
-    while alike < ALIKE:
+async def _wait_until_stable(pilot: Pilot[None]) -> None:
+    frame, equal = "", 0
+    while equal < STABLE_FRAMES:
         await pilot.pause(0.05)
-        before, seen = seen, pilot.app.export_screenshot()
-        alike = alike + 1 if seen == before else 0
+        before, frame = frame, pilot.app.export_screenshot()
+        equal = equal + 1 if frame == before else 0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw, and say where; 2 for anything but a folder of runs that have ended and a place."""
+    """Draw the images and print their files; return 2 unless called with finished runs and an output folder."""
     if len(arguments) != 2 or not Path(arguments[0]).is_dir():
         print('expected: make pictures ARGS="RUNS OUT", with a folder of finished runs', file=sys.stderr)
         return EXIT_USAGE
     try:
-        written = asyncio.run(draw(Path(arguments[0]), Path(arguments[1])))
+        written = asyncio.run(draw_screens(Path(arguments[0]), Path(arguments[1])))
     except UserError as error:
         print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE

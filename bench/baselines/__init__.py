@@ -1,0 +1,1 @@
+"""Contenders that our training is compared with, and their processes."""

@@ -1,6 +1,7 @@
-"""Another's training, looked at as times pass, in a process of its own: ``python -m bench.baselines.checkpointed_training FILE``.
+"""Training of a peer's pipeline that samples at given times, in a process of its own.
 
-FILE holds `Settings` as JSON. Starting the process is no part of the times, nor is drawing.
+``python -m bench.baselines.checkpointed_training FILE``: FILE holds `CheckpointedSettings` as JSON. The times include
+neither the start of the process nor sampling.
 """
 
 import json
@@ -15,20 +16,20 @@ from numpy.typing import NDArray
 
 from bench.harness.subprocess_training import train_in_subprocess
 
-THEIRS: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
+PEER_PIPELINES: Final = ("denoising-diffusion-pytorch, own net", "diffusers, own net")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Who trains on what, when it is looked at, and where what is seen goes.
+class CheckpointedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one training.
 
     Attributes:
-        name: one of `THEIRS`.
-        dataset: its name.
-        times: seconds of training, rising.
-        count: pictures that are drawn each time.
-        device: where.
-        threads: of OpenMP.
-        out: a folder.
+        name: one of `PEER_PIPELINES`.
+        dataset: the name of the data set.
+        times: seconds of training after which to sample, rising.
+        count: number of samples each time.
+        device: the device.
+        threads: number of OpenMP threads.
+        out: the folder for samples and times.
     """
 
     name: str
@@ -41,15 +42,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Checkpoint(NamedTuple):
-    """What came of so many seconds of training: those that were really trained, and pictures in [0, 1]."""
+    """Samples after some seconds of training: the seconds asked for, those trained, and images in [0, 1]."""
 
     seconds: float
     trained: float
-    drawn: NDArray[np.float32]
+    images: NDArray[np.float32]
 
 
-def checkpoints(settings: Settings) -> list[Checkpoint]:
-    """Train in a process of its own, and look at each of the times.
+def train_with_checkpoints(settings: CheckpointedSettings) -> list[Checkpoint]:
+    """Train in a process of its own, and sample at each of the times.
 
     Raises:
         UserError: the training ended by itself.
@@ -63,13 +64,13 @@ def checkpoints(settings: Settings) -> list[Checkpoint]:
 
 
 def main() -> None:
-    """The process."""
-    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
-    import torch  # its threads are settled by the environment
+    """Train in this process."""
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=CheckpointedSettings)
+    import torch  # the environment sets its number of threads
 
     from bench.baselines import training_loops
-    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_whole, diffusers_whole
-    from bench.harness.report import say
+    from bench.baselines.full_pipelines import denoising_diffusion_pytorch_pipeline, diffusers_pipeline
+    from bench.harness.report import log_progress
     from bench.harness.workloads import synchronise
     from core.data import load_dataset
 
@@ -78,11 +79,11 @@ def main() -> None:
     device, out = torch.device(settings.device), Path(settings.out)
     training_loops.require_peers(device)
     images = load_dataset(settings.dataset)
-    if settings.name == THEIRS[0]:
-        steps, draw = denoising_diffusion_pytorch_whole(images, device, out / "peer")
+    if settings.name == PEER_PIPELINES[0]:
+        steps, draw = denoising_diffusion_pytorch_pipeline(images, device, out / "peer")
     else:
-        steps, draw = diffusers_whole(images, device)
-    steps = training_loops.silently(steps)
+        steps, draw = diffusers_pipeline(images, device)
+    steps = training_loops.without_output(steps)
     passed, seen, trained = 0.0, 0, []
     for index, seconds in enumerate(settings.times):
         start = time.perf_counter()
@@ -91,7 +92,7 @@ def main() -> None:
         synchronise(device)
         passed += time.perf_counter() - start
         trained.append(passed)
-        say(f"{settings.name}: {seen} pictures in {passed:.0f} s")
+        log_progress(f"{settings.name}: {seen} images in {passed:.0f} s")
         np.save(out / f"{index}.npy", draw(settings.count))
     (out / "trained.json").write_text(json.dumps(trained))
 

@@ -1,4 +1,4 @@
-"""Other people's trainings as a whole: their network, their loop, their way of drawing pictures, both by DDIM."""
+"""Peers' complete pipelines: their network, their training loop and their DDIM sampling."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -13,24 +13,24 @@ from bench.baselines import training_loops
 from core.data import ImageSet
 
 BATCH: Final = 32
-"""Pictures a step, as in the README of the first."""
-CALLS: Final = 50
-"""Network calls a picture."""
-_DRAWN_AT_ONCE: Final = 64
+"""Images per step, as in the README of denoising-diffusion-pytorch."""
+NETWORK_CALLS: Final = 50
+"""Network calls per sample."""
+_SAMPLING_BATCH: Final = 64
 
 Draw = Callable[[int], NDArray[np.float32]]
-"""A number of pictures to pictures [count, C, H, W] in [0, 1]."""
+"""Sampling: from a count to images [count, C, H, W] in [0, 1]."""
 
 
-def denoising_diffusion_pytorch_whole(
+def denoising_diffusion_pytorch_pipeline(
     images: ImageSet, device: torch.device, folder: Path
 ) -> tuple[Iterator[int], Draw]:
-    """Its U-Net of its README, half as wide (32, 64, 128 channels), its trainer, and its mean of the weights."""
+    """The U-Net of its README, half as wide (32, 64, 128 channels), with its trainer and its EMA of the weights."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
     network = Unet(dim=32, dim_mults=(1, 2, 4), channels=images.channels)
     diffusion = GaussianDiffusion(
-        network, image_size=images.size, timesteps=training_loops.TIMESTEPS, sampling_timesteps=CALLS
+        network, image_size=images.size, timesteps=training_loops.TIMESTEPS, sampling_timesteps=NETWORK_CALLS
     ).to(device)
     trainer = training_loops.denoising_diffusion_pytorch_trainer(diffusion, images, BATCH, folder)
 
@@ -43,14 +43,14 @@ def denoising_diffusion_pytorch_whole(
     def draw(count: int) -> NDArray[np.float32]:
         torch.manual_seed(0)
         trainer.ema.ema_model.eval()
-        drawn = [trainer.ema.ema_model.sample(batch_size=size).cpu().numpy() for size in _batches(count)]
+        drawn = [trainer.ema.ema_model.sample(batch_size=size).cpu().numpy() for size in _batch_sizes(count)]
         return np.concatenate(drawn).clip(0, 1).astype(np.float32)
 
     return steps(), draw
 
 
-def diffusers_whole(images: ImageSet, device: torch.device) -> tuple[Iterator[int], Draw]:
-    """A U-Net of its own (32, 64, 128 channels) in the loop of its tutorial."""
+def diffusers_pipeline(images: ImageSet, device: torch.device) -> tuple[Iterator[int], Draw]:
+    """A U-Net of diffusers (32, 64, 128 channels) in the loop of its tutorial."""
     from diffusers import DDIMScheduler, UNet2DModel
 
     model = UNet2DModel(
@@ -66,12 +66,12 @@ def diffusers_whole(images: ImageSet, device: torch.device) -> tuple[Iterator[in
 
     def draw(count: int) -> NDArray[np.float32]:
         scheduler = DDIMScheduler(num_train_timesteps=training_loops.TIMESTEPS)
-        scheduler.set_timesteps(CALLS)
+        scheduler.set_timesteps(NETWORK_CALLS)
         generator = torch.Generator().manual_seed(0)
         network.eval()
         drawn = []
         with torch.no_grad():
-            for size in _batches(count):
+            for size in _batch_sizes(count):
                 shape = (size, images.channels, images.size, images.size)
                 x = torch.randn(shape, generator=generator).to(device)
                 for t in scheduler.timesteps:
@@ -83,5 +83,5 @@ def diffusers_whole(images: ImageSet, device: torch.device) -> tuple[Iterator[in
     return training_loops.diffusers_loop(network, images, BATCH, device), draw
 
 
-def _batches(count: int) -> list[int]:
-    return [min(_DRAWN_AT_ONCE, count - first) for first in range(0, count, _DRAWN_AT_ONCE)]
+def _batch_sizes(count: int) -> list[int]:
+    return [min(_SAMPLING_BATCH, count - first) for first in range(0, count, _SAMPLING_BATCH)]

@@ -1,7 +1,7 @@
-"""Other people's training loops, as they ship them or print them in their tutorials; they yield the pictures of a step.
+"""Peers' training loops, as they ship them or print them in their tutorials. They yield the number of images per step.
 
-Each gets the network that it is given, ours or its own. What a peer does beside training is switched off where its
-options allow: samples, checkpoints.
+Each trains the network that it is given, ours or its own. Other work of a peer, such as samples and checkpoints, is
+switched off as far as its options allow.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.harness.workloads import loader
+from bench.harness.workloads import data_loader
 from core.data import ImageSet
 from core.errors import UserError
 
@@ -26,7 +26,7 @@ TIMESTEPS: Final = 1000
 
 
 def require_peers(device: torch.device) -> None:
-    """Make the peers importable, quiet, and at home on the device.
+    """Make the peers importable, quiet, and set to the device.
 
     Raises:
         UserError: one is not installed.
@@ -51,8 +51,8 @@ def _import_torchvision() -> None:
     try:
         import torchvision
     except RuntimeError:
-        # Its compiled part is of another build of torch. Peers use its transforms only, which are Python, but it
-        # cannot be imported before somebody has declared these two.
+        # Its compiled part belongs to another build of torch. Peers use only its transforms, which are Python, but the
+        # import fails unless these two operators are declared.
         for name in ("nms", "qnms"):
             torch.library.define(
                 f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
@@ -66,7 +66,7 @@ def denoising_diffusion_pytorch_loop(
     """`denoising_diffusion_pytorch.Trainer`, with the defaults of its README.
 
     Args:
-        folder: an empty one; the trainer wants the pictures as files.
+        folder: an empty one, because the trainer reads images from files.
     """
     from denoising_diffusion_pytorch import GaussianDiffusion
 
@@ -81,10 +81,10 @@ def denoising_diffusion_pytorch_loop(
 def denoising_diffusion_pytorch_trainer(
     diffusion: nn.Module, images: ImageSet, batch: int, folder: Path
 ) -> Any:
-    """Its trainer, on the pictures as files in `folder`, drawing and judging nothing on its way."""
+    """Its trainer, on image files in `folder`, without sampling or evaluation during training."""
     from denoising_diffusion_pytorch import Trainer
 
-    files = folder / "pictures"
+    files = folder / "images"
     files.mkdir(parents=True)
     for number, image in enumerate(images.train):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
@@ -109,7 +109,9 @@ def diffusers_loop(model: nn.Module, images: ImageSet, batch: int, device: torch
     accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=1)
     optimizer: Any = torch.optim.AdamW(model.parameters(), lr=1e-4)
     rates = get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=500, num_training_steps=1 << 40)
-    model, optimizer, batches, rates = accelerator.prepare(model, optimizer, loader(images, batch), rates)
+    model, optimizer, batches, rates = accelerator.prepare(
+        model, optimizer, data_loader(images, batch), rates
+    )
     for _ in itertools.count():
         for clean in batches:
             noise = torch.randn(clean.shape, device=clean.device)
@@ -149,12 +151,12 @@ def smalldiffusion_loop(
             return predicted
 
     wrapped = PredV(Scaled(Wrapped))()
-    for _ in training_loop(loader(images, batch), wrapped, schedule, epochs=1 << 40):
+    for _ in training_loop(data_loader(images, batch), wrapped, schedule, epochs=1 << 40):
         yield batch
 
 
-def silently(steps: Iterator[int]) -> Iterator[int]:
-    """The same steps, without their progress bars on the screen."""
+def without_output(steps: Iterator[int]) -> Iterator[int]:
+    """The same steps, without their progress bars."""
     while True:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             done = next(steps)
@@ -162,7 +164,7 @@ def silently(steps: Iterator[int]) -> Iterator[int]:
 
 
 class WithSelfCondition(nn.Module):
-    """A network as `denoising_diffusion_pytorch` wants it: with these attributes, and a third argument."""
+    """A network with the attributes and the third argument that `denoising_diffusion_pytorch` expects."""
 
     self_condition = False
 
@@ -172,13 +174,13 @@ class WithSelfCondition(nn.Module):
         self.channels = self.out_dim = channels
 
     def forward(self, x: Tensor, time: Tensor, x_self_cond: Tensor | None = None) -> Tensor:
-        """[N, C, H, W] and [N] to [N, C, H, W]; nothing is made of `x_self_cond`."""
+        """[N, C, H, W] and [N] to [N, C, H, W]; `x_self_cond` is ignored."""
         predicted: Tensor = self.network(x, time)
         return predicted
 
 
 class FirstOfTuple(nn.Module):
-    """A network of diffusers as one that returns a tensor."""
+    """A network of diffusers that returns a tensor instead of a tuple."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -190,17 +192,17 @@ class FirstOfTuple(nn.Module):
         return predicted
 
 
-def own_of_denoising_diffusion_pytorch(parameters: int, channels: int) -> nn.Module:
-    """Its own U-Net, three levels, as near to so many parameters as its width allows."""
+def denoising_diffusion_pytorch_unet(parameters: int, channels: int) -> nn.Module:
+    """The peer's own U-Net with three levels, as near to this number of parameters as its width allows."""
     from denoising_diffusion_pytorch import Unet
 
-    return nearest(
+    return nearest_size(
         lambda width: Unet(dim=width, dim_mults=(1, 2, 4), channels=channels), range(8, 257, 8), parameters
     )
 
 
-def own_of_diffusers(parameters: int, channels: int, size: int) -> nn.Module:
-    """Its own U-Net, three levels, the two coarser ones with attention, as near as its width allows."""
+def diffusers_unet(parameters: int, channels: int, size: int) -> nn.Module:
+    """The peer's own U-Net with three levels, attention in the coarser two, as near as its width allows."""
     from diffusers import UNet2DModel
 
     def build(width: int) -> nn.Module:
@@ -216,24 +218,28 @@ def own_of_diffusers(parameters: int, channels: int, size: int) -> nn.Module:
         )
         return made
 
-    return FirstOfTuple(nearest(build, range(8, 513, 8), parameters))
+    return FirstOfTuple(nearest_size(build, range(8, 513, 8), parameters))
 
 
-def nearest(build: Callable[[int], nn.Module], widths: range, parameters: int) -> nn.Module:
-    """The network of that width that has the nearest number of parameters; they must grow with the width."""
+def nearest_size(build: Callable[[int], nn.Module], widths: range, parameters: int) -> nn.Module:
+    """The network of the width with the nearest number of parameters, which must grow with the width."""
     low, high = 0, len(widths) - 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _size(build, widths[middle]) <= parameters else (low, middle)
-    best = min((widths[low], widths[high]), key=lambda width: abs(_size(build, width) - parameters))
+        low, high = (
+            (middle, high) if _count_without_memory(build, widths[middle]) <= parameters else (low, middle)
+        )
+    best = min(
+        (widths[low], widths[high]), key=lambda width: abs(_count_without_memory(build, width) - parameters)
+    )
     return build(best)
 
 
-def _size(build: Callable[[int], nn.Module], width: int) -> int:
+def _count_without_memory(build: Callable[[int], nn.Module], width: int) -> int:
     with torch.device("meta"):
-        return parameters_of(build(width))
+        return count_parameters(build(width))
 
 
-def parameters_of(model: nn.Module) -> int:
-    """How many numbers a network has learnt."""
+def count_parameters(model: nn.Module) -> int:
+    """The number of parameters of a network."""
     return sum(p.numel() for p in model.parameters())

@@ -1,8 +1,9 @@
-"""Work in processes of its own: whole benchmarks, and a training that works when it is told to.
+"""Work in processes of its own: whole benchmarks, and a training that runs trials on request.
 
-The training is ``python -m bench.baselines.worker_process``. On stdin come lines: first the settings (`Settings`, JSON), then a number of
-seconds for each trial. On stdout goes a line for each: how many seconds it took to get ready and how many parameters
-are trained, then the pictures of each trial. Between trials it waits and takes no time from anybody.
+The training is ``python -m bench.baselines.worker_process``. It reads lines from stdin: first its settings
+(`WorkerSettings` as JSON), then a number of seconds for each trial. It answers each line on stdout: first the seconds
+until it was ready and the number of parameters, then the images of each trial. Between trials it waits without using a
+core.
 """
 
 import contextlib
@@ -26,18 +27,18 @@ from core.launch.subprocess_env import worker_environment
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a child trains.
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of the training in a worker process.
 
     Attributes:
         network: ``lean`` or ``thesis``.
-        batch: pictures a step.
-        size: of pictures of noise; those of a data set have their own.
-        count: pictures; a whole number of batches.
-        threads: of OpenMP.
-        device: where.
-        dataset: its name; or nothing, for pictures of noise.
-        contender: whose training it is (`bench.baselines.registry`); ours is started as a worker is, others' as scripts are.
+        batch: images per step.
+        size: size of noise images; those of a data set have their own.
+        count: number of images; a whole number of batches.
+        threads: number of OpenMP threads.
+        device: the device.
+        dataset: the name of the data set; empty for images of noise.
+        contender: the name in `bench.baselines.registry`. Ours starts as a worker does, peers' start as scripts do.
     """
 
     network: str
@@ -51,14 +52,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is our own loop."""
+        """True if the contender is our own loop."""
         return self.contender.split(",")[0] == "ours"
 
 
-class Child:
-    """The parent's end of it."""
+class WorkerProcess:
+    """Handle of a worker process in its parent."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         environment = worker_environment(settings.threads) if settings.is_ours else dict(os.environ)
         self.parameters = 0
         self._process = subprocess.Popen(
@@ -71,22 +72,22 @@ class Child:
         )
         self._write(msgspec.json.encode(settings).decode())
 
-    def ready(self) -> float:
-        """Wait until it has trained its first steps; the seconds since its first line. Then `parameters` is known."""
+    def wait_until_ready(self) -> float:
+        """Wait for the first training steps, set `parameters`, and return the seconds since the process started."""
         seconds, parameters = self._read().split()
         self.parameters = int(parameters)
         return float(seconds)
 
-    def go(self, seconds: float) -> None:
-        """Have it train so long."""
+    def start_trial(self, seconds: float) -> None:
+        """Start a trial of that many seconds."""
         self._write(json.dumps(seconds))
 
-    def done(self) -> float:
-        """Wait for the end of the trial; its pictures."""
+    def finish_trial(self) -> float:
+        """Wait for the end of the trial, and return its number of images."""
         return float(self._read())
 
-    def end(self) -> None:
-        """Have it leave."""
+    def close(self) -> None:
+        """End the process."""
         with contextlib.suppress(OSError):
             if self._process.stdin:
                 self._process.stdin.close()
@@ -96,7 +97,7 @@ class Child:
 
     def _write(self, line: str) -> None:
         if not self._process.stdin:
-            raise RuntimeError("the child has no stdin")
+            raise RuntimeError("the worker process has no stdin")
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
@@ -108,59 +109,59 @@ class Child:
 
 
 @contextlib.contextmanager
-def children(settings: Sequence[Settings]) -> Iterator[list[Child]]:
-    """Processes that start at once, and end with the context."""
-    started: list[Child] = []
+def start_workers(settings: Sequence[WorkerSettings]) -> Iterator[list[WorkerProcess]]:
+    """Start processes together, and end them with the context."""
+    started: list[WorkerProcess] = []
     try:
         for one in settings:
-            started.append(Child(one))  # noqa: PERF401 (those begun are ended even if the next cannot begin)
+            started.append(WorkerProcess(one))  # noqa: PERF401 (started ones are ended even if the next fails to start)
         yield started
     finally:
-        for child in started:
-            child.end()
+        for worker in started:
+            worker.close()
 
 
-def together(crew: Sequence[Child], seconds: float) -> Work:
-    """The pictures of all of a crew in one trial, which ends with the last of them."""
+def combined_work(workers: Sequence[WorkerProcess], seconds: float) -> Work:
+    """The images of all workers in one trial, which ends with the last of them."""
 
     def work() -> float:
-        for child in crew:
-            child.go(seconds)
-        return sum(child.done() for child in crew)
+        for worker in workers:
+            worker.start_trial(seconds)
+        return sum(worker.finish_trial() for worker in workers)
 
     return work
 
 
 def run_benchmarks(commands: Iterable[Sequence[str]], failed: Sequence[str] = ()) -> None:
-    """Run benchmarks one after another, all of them, each in a process of its own.
+    """Run all benchmarks one after another, each in a process of its own.
 
     Args:
         commands: the arguments of each, its name first.
-        failed: what did not work before.
+        failed: names of earlier failures.
 
     Raises:
-        UserError: something did not work; named at the end, when all have run.
+        UserError: benchmarks failed; it names them after all have run.
     """
     failed = [*failed]
     for arguments in commands:
         click.echo(f"\n=== {' '.join(arguments)}\n")
-        # The child writes to the same place, and lines must not change their order on the way into a file.
+        # The subprocess writes to the same stream, so lines would change their order in a file without a flush.
         sys.stdout.flush()
         done = subprocess.run([sys.executable, "-m", "bench", *arguments], cwd=_CHECKOUT, check=False)
         if done.returncode:
             failed.append(arguments[0])
     if failed:
-        raise UserError(f"{', '.join(failed)}: did not work; see above")
+        raise UserError(f"{', '.join(failed)}: failed; see above")
 
 
 def main() -> None:
-    """The child's end."""
+    """Train in this process."""
     began = time.perf_counter()
-    settings = msgspec.json.decode(sys.stdin.readline(), type=Settings)
-    import torch  # its threads are settled by the environment
+    settings = msgspec.json.decode(sys.stdin.readline(), type=WorkerSettings)
+    import torch  # the environment sets its number of threads
 
     from bench.baselines import training_loops
-    from bench.baselines.registry import contender, needs_peers
+    from bench.baselines.registry import build_contender, needs_peers
     from bench.harness.workloads import noise_set
     from core.data import load_dataset
     from core.training.malloc import disable_trim
@@ -176,7 +177,7 @@ def main() -> None:
     else:
         images = noise_set(settings.count, settings.size)
     with tempfile.TemporaryDirectory() as scratch:
-        work, parameters = contender(
+        work, parameters = build_contender(
             settings.contender, settings.network, images, settings.batch, device, Path(scratch) / "peer"
         )
         work()

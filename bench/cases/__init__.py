@@ -1,0 +1,1 @@
+"""Benchmarks, a command of python -m bench each."""

@@ -1,4 +1,4 @@
-"""All benchmarks, one after another, each in a process of its own, so that none finds what another left behind."""
+"""All benchmarks, one after another, each in a process of its own so that none affects the next."""
 
 from pathlib import Path
 from typing import Final
@@ -10,8 +10,8 @@ from core.runs import RunStore, State
 
 WITHOUT_RUN: Final = ("throughput", "concurrency", "scaling", "limit", "dashboard")
 
-ASKED_FOR: Final = ("gpu", "quality")
-"""Those that are run only when asked for: one is for GPUs, one takes long."""
+ONLY_ON_REQUEST: Final = ("gpu", "quality")
+"""Benchmarks that run only on request: one needs a GPU, one takes long."""
 
 
 @click.command("all")
@@ -21,10 +21,10 @@ def command(runs: Path) -> None:
 
     For other settings, call a benchmark by itself.
     """
-    run_benchmarks(commands(runs))
+    run_benchmarks(benchmark_commands(runs))
 
 
-def commands(runs: Path) -> list[list[str]]:
+def benchmark_commands(runs: Path) -> list[list[str]]:
     """The arguments of each benchmark that can be run here."""
     chosen = [[name] for name in WITHOUT_RUN]
     finished = [info for info in RunStore(runs).infos() if info.state is State.FINISHED]

@@ -1,17 +1,17 @@
-"""Five runs at once against five in turn: which way the whole comparison is trained sooner.
+"""Throughput of five runs at once against five in turn.
 
-Runs in turn have all cores each, and one trains as fast as the next, so one stands for all. Every training is a process
-of its own, as workers are; they wait while others have their turn.
+Runs in turn have all cores each and train equally fast, so one of them represents all. Every training is a process of
+its own, as workers are, and waits during the trials of others.
 """
 
 import click
 
-from bench.baselines.worker_process import Settings, children, together
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import race, ratios
+from bench.baselines.worker_process import WorkerSettings, combined_work, start_workers
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import ratios, run_interleaved
 from bench.harness.options import batch_option, device_option, network_option, seconds_option
-from bench.harness.report import finish, row, say
-from bench.harness.workloads import recipe_of
+from bench.harness.report import log_progress, make_row, report_result
+from bench.harness.workloads import recipe_config
 
 TRIAL_SECONDS = 3.0
 _BATCHES = 16
@@ -24,14 +24,14 @@ _BATCHES = 16
 @seconds_option(90)
 @device_option
 def command(network: str, batch: int | None, count: int, seconds: float, device: str) -> None:
-    """Several runs at once against the same in turn: pictures a second in all."""
-    machine = describe()
-    batch = batch or recipe_of(network).train.batch_size
+    """Several runs at once against the same runs in turn: total images per second."""
+    machine = describe_machine()
+    batch = batch or recipe_config(network).train.batch_size
     several = max(1, machine.cores // count)
-    groups = groups_of(count, machine.cores)
+    groups = thread_groups(count, machine.cores)
     settings = {
         name: [
-            Settings(
+            WorkerSettings(
                 network=network,
                 batch=batch,
                 size=32,
@@ -43,19 +43,21 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
         * runs
         for name, (runs, threads) in groups.items()
     }
-    with OtherLoad() as others, children([one for group in settings.values() for one in group]) as processes:
+    with (
+        OtherLoad() as others,
+        start_workers([one for group in settings.values() for one in group]) as processes,
+    ):
         pool = iter(processes)
-        crews = {name: [next(pool) for _ in group] for name, group in settings.items()}
-        for crew in crews.values():
-            for child in crew:
-                child.ready()
-        say("all are ready")
-        works = {name: together(crew, TRIAL_SECONDS) for name, crew in crews.items()}
-        rates = race(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=say)
+        workers = {name: [next(pool) for _ in group] for name, group in settings.items()}
+        for process in processes:
+            process.wait_until_ready()
+        log_progress("all are ready")
+        works = {name: combined_work(group, TRIAL_SECONDS) for name, group in workers.items()}
+        rates = run_interleaved(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=log_progress)
     in_turn, at_once = list(groups)[:2]
-    rows = [row(name, "pictures/s", values) for name, values in rates.items()]
-    rows += [row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
-    finish(
+    rows = [make_row(name, "pictures/s", values) for name, values in rates.items()]
+    rows += [make_row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
+    report_result(
         "concurrency",
         rows,
         machine=machine,
@@ -67,23 +69,23 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
             "threads at once": several,
             "device": device,
         },
-        notes=["Starting is left out: what a process needs to be ready, it needs once, in turn or at once."],
+        notes=["The start of processes is left out, because each needs it once, in turn or at once."],
         variant=f"{network}-{batch}" if device == "cpu" else f"{network}-{batch}-{device.replace(':', '')}",
     )
 
 
-def groups_of(count: int, cores: int) -> dict[str, tuple[int, int]]:
-    """The ways to compare by name, as runs at once and threads of each: in turn, at once, and as many as cores."""
+def thread_groups(count: int, cores: int) -> dict[str, tuple[int, int]]:
+    """Ways to share the cores by name, as runs at once and threads each: in turn, at once, and as many as cores."""
     several = max(1, cores // count)
     groups = {
-        f"{count} in turn, {threads_in_words(cores)}": (1, cores),
-        f"{count} at once, {threads_in_words(several)} each": (count, several),
+        f"{count} in turn, {thread_count_text(cores)}": (1, cores),
+        f"{count} at once, {thread_count_text(several)} each": (count, several),
     }
     if 1 < cores < count:
         groups[f"{cores} at once, 1 thread each"] = (cores, 1)
     return groups
 
 
-def threads_in_words(threads: int) -> str:
-    """1 thread, 2 threads."""
+def thread_count_text(threads: int) -> str:
+    """Format a number of threads: 1 thread, 2 threads."""
     return f"{threads} thread{'s' if threads != 1 else ''}"

@@ -1,6 +1,6 @@
-"""How soon the dashboard is there, how soon it answers a key, and what it takes, each beside what was wanted.
+"""Latency and cost of the dashboard: first frame, key presses, processor, bytes and memory, each beside its target.
 
-Beside it runs an empty Textual app, which shows what Python, Textual and the terminal take by themselves.
+An empty Textual app is measured too, because it shows the share of Python, Textual and the terminal.
 """
 
 import os
@@ -15,23 +15,23 @@ from typing import Final
 import click
 import msgspec
 
-from bench.baselines.worker_process import Child, Settings, children
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import MINIMUM_ROUNDS, turn_of
+from bench.baselines.worker_process import WorkerProcess, WorkerSettings, start_workers
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import MIN_ROUNDS, turn_order
 from bench.harness.options import seconds_option
-from bench.harness.report import finish, say
-from bench.tui.chart_redraw import redraws
-from bench.tui.fake_finished_runs import EPOCHS, make_runs
-from bench.tui.probe import ROOT, watch
-from bench.tui.pty_session import Terminal
-from bench.tui.targets import DASHBOARD, EMPTY, Measured, rows_of
+from bench.harness.report import log_progress, report_result
+from bench.tui.chart_redraw import measure_redraws
+from bench.tui.fake_finished_runs import EPOCHS, write_finished_runs
+from bench.tui.probe import ROOT, measure_with_live_runs
+from bench.tui.pty_session import PtySession
+from bench.tui.targets import DASHBOARD, EMPTY, Measured, result_rows
 from core.errors import UserError
 from core.schedules import SCHEDULE_NAMES
 
 _KEYS: Final = ("\x1b[B", "\x1b[A") * 4
 _IDLE_SECONDS: Final = 3.0
 
-EMPTY_APP: Final = """
+EMPTY_APP_CODE: Final = """
 from textual.app import App
 from textual.widgets import Static
 
@@ -55,57 +55,58 @@ Empty().run()
 @click.option("--steps", type=click.IntRange(EPOCHS), default=10_000, show_default=True, metavar="N")
 @seconds_option(150)
 def command(count: int, steps: int, seconds: float) -> None:
-    """The dashboard with runs on disk against an empty Textual app, and all that is wanted of it."""
-    machine = describe(("textual", "torch"))
+    """The dashboard with runs on disk against an empty Textual app, and against its targets."""
+    machine = describe_machine(("textual", "torch"))
     cores = os.cpu_count() or 1
-    alone = Settings(network="lean", batch=64, size=32, count=512, threads=cores, device="cpu")
+    alone = WorkerSettings(network="lean", batch=64, size=32, count=512, threads=cores, device="cpu")
     settings = {"crowded": alone}
     if cores > 1:
         settings["slower"] = msgspec.structs.replace(alone, threads=cores - 1)
     with tempfile.TemporaryDirectory() as scratch, OtherLoad() as others:
         folder = Path(scratch)
-        say(f"writing {count} runs of {steps} steps")
-        make_runs(folder / "runs", count, steps)
+        log_progress(f"writing {count} runs of {steps} steps")
+        write_finished_runs(folder / "runs", count, steps)
         found: Measured = {EMPTY: {}, DASHBOARD: {}}
-        _note(found[DASHBOARD], {"redraw": redraws()})
-        say("an hour of five runs, in short")
-        _note(found[DASHBOARD], hour(folder / "hour"))
+        _extend_all(found[DASHBOARD], {"redraw": measure_redraws()})
+        log_progress("an hour of five runs, in short")
+        _extend_all(found[DASHBOARD], memory_growth(folder / "hour"))
         for name in found:
-            visit(name, folder)  # reads programs and runs from the disk for the first time
-        with children(list(settings.values())) as begun:
+            measure_visit(name, folder)  # reads programs and runs from the disk for the first time
+        with start_workers(list(settings.values())) as begun:
             trainings = dict(zip(settings, begun, strict=True))
             for training in begun:
-                training.ready()
+                training.wait_until_ready()
             rounds, lasted, started = 0, 0.0, datetime.now(UTC)
-            while rounds < MINIMUM_ROUNDS or lasted * (rounds + 1) / rounds < seconds:
+            while rounds < MIN_ROUNDS or lasted * (rounds + 1) / rounds < seconds:
                 measure_round(found, folder, trainings, rounds)
                 rounds += 1
                 lasted = (datetime.now(UTC) - started).total_seconds()
-                say(f"round {rounds}, {lasted:.0f} of {seconds:.0f} s")
-    finish(
+                log_progress(f"round {rounds}, {lasted:.0f} of {seconds:.0f} s")
+    report_result(
         "dashboard",
-        rows_of(found),
+        result_rows(found),
         machine=machine,
         others=others.share,
         settings={"runs": count, "steps": steps, "terminal": "160x50", "cores": cores},
-        notes=[
-            "Times begin when the program is started, or the key is sent, and end when the frame has arrived."
-        ],
+        notes=["Times start with the program, or when a key is sent, and end when the frame has arrived."],
     )
 
 
-def measure_round(found: Measured, folder: Path, trainings: Mapping[str, Child], number: int) -> None:
-    """Visit both programs, and the dashboard once more while five runs train; what was measured goes into `found`."""
-    for name in turn_of(list(found), number):
-        _note(found[name], visit(name, folder))
-    _note(found[DASHBOARD], watch(lambda: opened(DASHBOARD, folder), folder / "runs", trainings))
+def measure_round(found: Measured, folder: Path, trainings: Mapping[str, WorkerProcess], number: int) -> None:
+    """Measure both programs, and the dashboard again with five live runs; measurements are added to `found`."""
+    for name in turn_order(list(found), number):
+        _extend_all(found[name], measure_visit(name, folder))
+    _extend_all(
+        found[DASHBOARD],
+        measure_with_live_runs(lambda: open_program(DASHBOARD, folder), folder / "runs", trainings),
+    )
 
 
-def hour(folder: Path) -> dict[str, list[float]]:
-    """By how many MB a dashboard grows while five runs train for an hour, all of which happens in less than a minute.
+def memory_growth(folder: Path) -> dict[str, list[float]]:
+    """MB by which a dashboard grows during an hour of five runs, which is simulated in less than a minute.
 
     Raises:
-        UserError: it ended by itself.
+        UserError: the process ended by itself.
     """
     done = subprocess.run(
         [sys.executable, "-m", "bench.tui.memory_growth", str(folder)],
@@ -118,32 +119,32 @@ def hour(folder: Path) -> dict[str, list[float]]:
     return {"growth": [float(done.stdout)]}
 
 
-def opened(name: str, folder: Path) -> Terminal:
-    """One of the programs in a terminal, just started; compiled since the first visit, as whatever is installed is."""
+def open_program(name: str, folder: Path) -> PtySession:
+    """Start a program in a terminal. Its bytecode is cached since the first start, as if it were installed."""
     home = str(folder / "nobody")
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
     environment = {"XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "PYTHONPATH": str(ROOT), **compiled}
-    program = ["-c", EMPTY_APP] if name == EMPTY else ["-m", "tui", "--runs", str(folder / "runs")]
-    return Terminal([sys.executable, *program], folder=folder, environment=environment)
+    program = ["-c", EMPTY_APP_CODE] if name == EMPTY else ["-m", "tui", "--runs", str(folder / "runs")]
+    return PtySession([sys.executable, *program], folder=folder, environment=environment)
 
 
-def visit(name: str, folder: Path) -> dict[str, list[float]]:
-    """Open a program, press keys, leave it alone for a while, and end it; milliseconds and per cent."""
+def measure_visit(name: str, folder: Path) -> dict[str, list[float]]:
+    """Open a program, press keys, leave it idle, and end it. Return milliseconds and per cent of a core."""
     first = "nothing here yet" if name == EMPTY else "quit"
-    terminal = opened(name, folder)
+    terminal = open_program(name, folder)
     try:
         found = {"first": [1000 * terminal.seconds_until(first)]}
         if name == DASHBOARD:
             found["all"] = [1000 * terminal.seconds_until(*SCHEDULE_NAMES, "▀")]
         terminal.settle(1.0)
-        if name == EMPTY:  # the dashboard is asked while five runs train
-            found["key"] = [1000 * terminal.seconds_to_answer(key) for key in _KEYS]
-        found["idle"] = [100 * terminal.share_of_a_core(_IDLE_SECONDS)]
+        if name == EMPTY:  # the dashboard's keys are measured while five runs train
+            found["key"] = [1000 * terminal.key_latency(key) for key in _KEYS]
+        found["idle"] = [100 * terminal.cpu_share(_IDLE_SECONDS)]
         return found
     finally:
         terminal.close()
 
 
-def _note(found: dict[str, list[float]], measured: Mapping[str, Sequence[float]]) -> None:
+def _extend_all(found: dict[str, list[float]], measured: Mapping[str, Sequence[float]]) -> None:
     for what, values in measured.items():
         found.setdefault(what, []).extend(values)

@@ -1,7 +1,7 @@
-"""A GPU in a few minutes: whether it computes what a CPU computes in float64, then how fast it trains.
+"""GPU check in a few minutes: correctness against float64 on the CPU, then training speed.
 
-What is checked: the network forwards (also in bfloat16), its gradients, what a step of the optimizer changes, and the
-picture of each sampler. Errors are those of a whole tensor, relative to it; TF32 is off meanwhile.
+The checks cover the forward pass (also in bfloat16), its gradients, the update of an optimizer step and the sample of
+each sampler. Errors are of a whole tensor, relative to its norm. TF32 is off during the checks.
 """
 
 import copy
@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.baselines.worker_process import run_benchmarks
-from bench.harness.environment import OtherLoad, describe
+from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.options import network_option
-from bench.harness.report import Row, finish, row, say
-from bench.harness.workloads import noise_set, plain, recipe_of, with_settings
+from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.workloads import noise_set, plain_config, recipe_config, with_settings
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers.base import Model, SamplerOptions
 from core.diffusion.samplers.registry import SAMPLERS, sample
@@ -24,11 +24,11 @@ from core.errors import UserError
 from core.training.loop import Trainer
 
 STEPS: Final = 10
-LIMITS: Final = {"fp32": 1e-3, "bf16": 0.05}
-"""The largest relative errors that rounding explains."""
-SHARES: Final = {"limit": 0.3, "throughput": 0.25, "concurrency": 0.2, "scaling": 0.25}
-"""The benchmarks, and how much of the time each gets."""
-_LEAST_SECONDS: Final = 2.0
+MAX_RELATIVE_ERROR: Final = {"fp32": 1e-3, "bf16": 0.05}
+"""Largest relative errors that rounding explains."""
+TIME_SHARES: Final = {"limit": 0.3, "throughput": 0.25, "concurrency": 0.2, "scaling": 0.25}
+"""Share of the time of each benchmark."""
+_MIN_SECONDS: Final = 2.0
 
 
 class Check(NamedTuple):
@@ -40,7 +40,7 @@ class Check(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        """Whether rounding explains the error; NaN is never explained."""
+        """True if rounding explains the error; never for NaN."""
         return self.error <= self.limit
 
 
@@ -58,17 +58,17 @@ class Check(NamedTuple):
 @click.option("--checks-only", is_flag=True, help="No benchmarks.")
 def command(network: str, device: str, seconds: float, checks_only: bool) -> None:
     """Correctness against float64 on the CPU, then all benchmarks of training. Under 8 minutes on an H100."""
-    where = usable(device)
-    machine = describe()
+    where = parse_device(device)
+    machine = describe_machine()
     torch.set_num_threads(machine.cores)
     with OtherLoad() as others:
         checks = []
-        for check in checks_of(network, where):
-            say(f"{check.name}: {'agrees' if check.passed else 'DIFFERS'}")
+        for check in run_checks(network, where):
+            log_progress(f"{check.name}: {'agrees' if check.passed else 'DIFFERS'}")
             checks.append(check)
-    finish(
+    report_result(
         "gpu",
-        rows_of(checks),
+        result_rows(checks),
         machine=machine,
         others=others.share,
         settings={"network": network, "device": device, "sampling steps": STEPS},
@@ -76,13 +76,13 @@ def command(network: str, device: str, seconds: float, checks_only: bool) -> Non
         variant=f"{network}-{where.type}",
     )
     run_benchmarks(
-        () if checks_only else commands(network, device, seconds),
+        () if checks_only else benchmark_commands(network, device, seconds),
         failed=[check.name for check in checks if not check.passed],
     )
 
 
-def usable(device: str) -> torch.device:
-    """The device, if torch can use it here.
+def parse_device(device: str) -> torch.device:
+    """Parse a device and check that torch can use it here.
 
     Raises:
         UserError: it cannot.
@@ -103,36 +103,36 @@ def usable(device: str) -> torch.device:
     return where
 
 
-def commands(network: str, device: str, seconds: float) -> list[list[str]]:
+def benchmark_commands(network: str, device: str, seconds: float) -> list[list[str]]:
     """The arguments of each benchmark."""
     return [
         [
             *(name, "--network", network, "--device", device),
-            *("--seconds", f"{max(_LEAST_SECONDS, share * seconds):g}"),
+            *("--seconds", f"{max(_MIN_SECONDS, share * seconds):g}"),
             *(
                 ("--only", "ours", "--only", "ours, compiled", "--only", "the printed loop")
                 if name == "throughput"
                 else ()
             ),
         ]
-        for name, share in SHARES.items()
+        for name, share in TIME_SHARES.items()
     ]
 
 
-def checks_of(network: str, device: torch.device, *, batch: int = 16, size: int = 32) -> Iterator[Check]:
-    """All comparisons, one after the other.
+def run_checks(network: str, device: torch.device, *, batch: int = 16, size: int = 32) -> Iterator[Check]:
+    """Run all comparisons, one after the other.
 
     Args:
         network: ``lean`` or ``thesis``.
-        device: what is checked.
-        batch: pictures.
-        size: of a picture.
+        device: the device to check.
+        batch: number of images.
+        size: size of an image.
     """
-    recipe = with_settings(plain(recipe_of(network)), train={"batch_size": batch})
+    recipe = with_settings(plain_config(recipe_config(network)), train={"batch_size": batch})
     trainer = Trainer(recipe, noise_set(batch, size), device)
     model, diffusion = trainer.model, trainer.diffusion
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # a new network says zero to everything, which any device can
+    with torch.no_grad():  # a new network outputs zero for every input, which any device gets right
         for p in model.parameters():
             p.add_(0.05 * torch.randn(p.shape, generator=generator).to(device))
     exact = copy.deepcopy(model).cpu().double()
@@ -148,27 +148,27 @@ def checks_of(network: str, device: torch.device, *, batch: int = 16, size: int 
             one.eval()
         noise = torch.randn((2, 1, size, size), generator=generator)
         for name in SAMPLERS:
-            found = _drawn(name, model, diffusion, noise.to(device))
-            expected = _drawn(name, lambda xt, t: exact(xt.double(), t).float(), diffusion, noise)
-            yield Check(f"sampler {name}", error_of([found], [expected]), LIMITS["fp32"])
+            actual = _sample(name, model, diffusion, noise.to(device))
+            expected = _sample(name, lambda xt, t: exact(xt.double(), t).float(), diffusion, noise)
+            yield Check(f"sampler {name}", relative_error([actual], [expected]), MAX_RELATIVE_ERROR["fp32"])
 
 
 def _forward_checks(model: nn.Module, exact: nn.Module, xt: Tensor, t: Tensor) -> Iterator[Check]:
     model.eval()
     exact.eval()
-    place = t.to(xt.device)
+    t_on_device = t.to(xt.device)
     with torch.no_grad():
         expected = exact(xt.cpu().double(), t)
-        for precision, limit in LIMITS.items():
+        for precision, limit in MAX_RELATIVE_ERROR.items():
             with torch.autocast(xt.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                found = model(xt, place)
-            yield Check(f"forward, {precision}", error_of([found], [expected]), limit)
+                actual = model(xt, t_on_device)
+            yield Check(f"forward, {precision}", relative_error([actual], [expected]), limit)
     model.train()
     exact.train()
 
 
 def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t: Tensor) -> Iterator[Check]:
-    """Loss, gradients, and how Adam moves the weights by them; both networks have moved afterwards."""
+    """Check loss, gradients and an Adam step, which updates the weights of both networks."""
     rate = trainer.config.train.learning_rate
     optimizer = torch.optim.Adam(exact.parameters(), lr=rate)
     before = [p.detach().cpu().clone() for p in trainer.model.parameters()]
@@ -177,41 +177,41 @@ def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t:
         (trainer.model, trainer.device, torch.float32),
         (exact, torch.device("cpu"), torch.float64),
     ):
-        images, noise, place = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
-        output = model(trainer.diffusion.q_sample(images, place, noise), place)
-        loss = trainer.diffusion.loss(output, images, noise, place).mean()
+        images, noise, timesteps = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
+        output = model(trainer.diffusion.q_sample(images, timesteps, noise), timesteps)
+        loss = trainer.diffusion.loss(output, images, noise, timesteps).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         losses.append(loss.detach())
-    yield Check("loss", error_of(losses[:1], losses[1:]), LIMITS["fp32"])
+    yield Check("loss", relative_error(losses[:1], losses[1:]), MAX_RELATIVE_ERROR["fp32"])
     gradients = [[p.grad for p in one.parameters() if p.grad is not None] for one in (trainer.model, exact)]
-    yield Check("gradients", error_of(*gradients), LIMITS["fp32"])
+    yield Check("gradients", relative_error(*gradients), MAX_RELATIVE_ERROR["fp32"])
     for one in (*trainer.optimizers, optimizer):
         one.step()
     moved = [
         [after.detach().cpu().double() - old for after, old in zip(model.parameters(), before, strict=True)]
         for model in (trainer.model, exact)
     ]
-    # The first step of Adam is the gradient's sign, which rounding turns where there is hardly any gradient.
-    yield Check("step of the optimizer", error_of(*moved), LIMITS["bf16"])
+    # The first step of Adam is the gradient's sign, which rounding can flip for gradients close to zero.
+    yield Check("step of the optimizer", relative_error(*moved), MAX_RELATIVE_ERROR["bf16"])
 
 
-def _drawn(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
-    """Ten steps from the noise, in float32 between the calls, so that the same is drawn on the way."""
+def _sample(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
+    """Sample in ten steps, with float32 between the network calls so that random draws are the same."""
     generator = torch.Generator().manual_seed(1)
     return sample(name, model, diffusion, noise, SamplerOptions(steps=STEPS), generator=generator)
 
 
-def error_of(found: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """The relative error of some tensors taken together; NaN if any number is."""
-    ours = torch.cat([value.detach().cpu().double().flatten() for value in found])
-    theirs = torch.cat([value.detach().cpu().double().flatten() for value in expected])
-    return float((ours - theirs).norm() / theirs.norm().clamp_min(1e-30))
+def relative_error(actual: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
+    """The relative error of all tensors concatenated; NaN if any value is NaN."""
+    ours = torch.cat([value.detach().cpu().double().flatten() for value in actual])
+    exact = torch.cat([value.detach().cpu().double().flatten() for value in expected])
+    return float((ours - exact).norm() / exact.norm().clamp_min(1e-30))
 
 
-def rows_of(checks: Iterable[Check]) -> list[Row]:
-    """A line each."""
+def result_rows(checks: Iterable[Check]) -> list[Row]:
+    """One row per check."""
     return [
-        row(
+        make_row(
             check.name,
             "relative error",
             [check.error],

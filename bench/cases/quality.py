@@ -1,10 +1,10 @@
-"""Time to quality: what samples are worth after so many seconds of training, ours beside others.
+"""Time to quality: sample quality after a given time of training, ours beside peers'.
 
-Ours is a training of the recipe that is as long as the time allows, from beginning to cool-down, once for each seed and
-time. Others have no end that they cool down to: one training each, looked at as the times pass. Looking takes no time
-from anybody. All judge by the balanced pass rate and the distance of areas of `core evaluate`.
+Ours is a training of the recipe that fills the time, from the start to the cool-down, once for each seed and time.
+Peers have no cool-down, so each trains once and is sampled at each of the times. Sampling is not training time.
+The metrics are the balanced pass rate and the area distance of `core evaluate`.
 
-One trains after another on all cores; or, with ``--a-core-each``, as many at once as there are cores.
+Trainings run one after another on all cores, or with ``--a-core-each`` as many at once as there are cores.
 """
 
 import shutil
@@ -21,13 +21,13 @@ import torch
 from numpy.typing import NDArray
 
 from bench.baselines import training_loops
-from bench.baselines.checkpointed_training import THEIRS, checkpoints
-from bench.baselines.checkpointed_training import Settings as Looked
-from bench.harness.environment import OtherLoad, describe
+from bench.baselines.checkpointed_training import PEER_PIPELINES, train_with_checkpoints
+from bench.baselines.checkpointed_training import CheckpointedSettings as Looked
+from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.options import device_option, threads_option
-from bench.harness.report import Row, finish, row, say
-from bench.harness.timed_training import Settings, train_for
-from bench.harness.workloads import recipe_of, set_threads, with_settings
+from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.timed_training import TimedSettings, train_for_seconds
+from bench.harness.workloads import recipe_config, set_threads, with_settings
 from core.config import RunConfig
 from core.data import ImageSet, load_dataset
 from core.diffusion.models.registry import build_network
@@ -40,7 +40,7 @@ OURS: Final = "ours"
 METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
 
 Outcome = tuple[str, float, NDArray[np.float32]]
-"""Whose, after how long; the seconds that it really trained; its pictures in [0, 1]."""
+"""Name with the time asked for; the seconds trained; the samples in [0, 1]."""
 
 
 @click.command("quality")
@@ -48,12 +48,12 @@ Outcome = tuple[str, float, NDArray[np.float32]]
 @click.option("--their-times", metavar="S,...", help="The same, of others; as ours unless given.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, metavar="N", help="Of ours.")
 @click.option(
-    "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Pictures judged."
+    "--count", type=click.IntRange(50), default=1000, show_default=True, metavar="N", help="Evaluated images."
 )
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice((OURS, *THEIRS)),
+    type=click.Choice((OURS, *PEER_PIPELINES)),
     help="One of them; several times for several.",
 )
 @click.option("--dataset", default="high", show_default=True, metavar="NAME")
@@ -61,10 +61,10 @@ Outcome = tuple[str, float, NDArray[np.float32]]
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Keeps the weights of ours there, for what else is to be known of them.",
+    help="Save the weights of ours in this folder.",
 )
 @click.option(
-    "--a-core-each", is_flag=True, help="Trains with one thread, as many at once as there are cores."
+    "--a-core-each", is_flag=True, help="Train with one thread each, as many at once as there are cores."
 )
 @device_option
 @threads_option
@@ -80,24 +80,24 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Balanced pass rate after so many seconds of training, ours beside others."""
-    machine, where = describe(training_loops.PACKAGES), torch.device(device.split("+")[0])
+    """Balanced pass rate after a given time of training, ours against other libraries."""
+    machine, where = describe_machine(training_loops.PACKAGES), torch.device(device.split("+")[0])
     used = set_threads(1 if a_core_each else threads, machine.cores)
-    budgets = seconds_of(times)
-    chosen = only or (OURS, *THEIRS)
-    if set(chosen) & set(THEIRS):
+    budgets = parse_times(times)
+    chosen = only or (OURS, *PEER_PIPELINES)
+    if set(chosen) & set(PEER_PIPELINES):
         training_loops.require_peers(where)
     images = load_dataset(dataset)
     evaluator = Evaluator(images)
     with OtherLoad() as others, tempfile.TemporaryDirectory() as scratch:
-        # The longest first, so that no core waits long for the last of them.
+        # The longest first, so that no core idles for long at the end.
         jobs: list[Callable[[], list[Outcome]]] = [
             partial(
-                theirs,
+                train_peer,
                 Looked(
                     name=name,
                     dataset=dataset,
-                    times=seconds_of(their_times or times, "--their-times" if their_times else "--times"),
+                    times=parse_times(their_times or times, "--their-times" if their_times else "--times"),
                     count=count,
                     device=device,
                     threads=used,
@@ -109,18 +109,20 @@ def command(
         ]
         if OURS in chosen:
             jobs += [
-                partial(ours, trained_with(dataset, seed), seconds, count, images, device, used, keep)
+                partial(
+                    train_ours, training_config(dataset, seed), seconds, count, images, device, used, keep
+                )
                 for seconds in reversed(budgets)
                 for seed in range(seeds)
             ]
         with ThreadPoolExecutor(machine.cores if a_core_each else 1) as pool:
             outcomes = [one for job in pool.map(lambda job: job(), jobs) for one in job]
     found: dict[str, list[tuple[float, NDArray[np.float32]]]] = {}
-    for key, passed, drawn in outcomes:
-        found.setdefault(key, []).append((passed, drawn))
-    finish(
+    for key, seconds, samples in outcomes:
+        found.setdefault(key, []).append((seconds, samples))
+    report_result(
         "quality",
-        rows_of(found, evaluator),
+        result_rows(found, evaluator),
         machine=machine,
         others=others.share,
         settings={
@@ -133,7 +135,8 @@ def command(
             "at once": machine.cores if a_core_each else 1,
         },
         notes=[
-            f"real pictures: balanced_pass_rate {evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
+            "real pictures: balanced_pass_rate "
+            f"{evaluator.evaluate_real(count, ('shape',))['balanced_pass_rate'].value:.3f}"
         ],
         variant="-".join(
             filter(None, (dataset, "" if where.type == "cpu" else where.type, "a-core-each" * a_core_each))
@@ -141,16 +144,16 @@ def command(
     )
 
 
-def trained_with(dataset: str, seed: int) -> RunConfig:
-    """The recipe of the lean network, on a data set, from a seed."""
-    return with_settings(recipe_of("lean"), data={"dataset": dataset}, train={"seed": seed})
+def training_config(dataset: str, seed: int) -> RunConfig:
+    """The recipe of the lean network with this data set and seed."""
+    return with_settings(recipe_config("lean"), data={"dataset": dataset}, train={"seed": seed})
 
 
-def seconds_of(times: str, option: str = "--times") -> list[float]:
-    """The times that were asked for by an option, shortest first.
+def parse_times(times: str, option: str = "--times") -> list[float]:
+    """Parse the times of an option, shortest first.
 
     Raises:
-        UserError: something that is no time.
+        UserError: the text contains anything but times.
     """
     try:
         found = sorted({float(part) for part in times.split(",")})
@@ -161,7 +164,7 @@ def seconds_of(times: str, option: str = "--times") -> list[float]:
     return found
 
 
-def ours(
+def train_ours(
     recipe: RunConfig,
     seconds: float,
     count: int,
@@ -170,21 +173,21 @@ def ours(
     threads: int,
     keep: Path | None = None,
 ) -> list[Outcome]:
-    """A training of the recipe, made to last as long as it may.
+    """Train the recipe for as many epochs as fit into the time, and sample.
 
     Args:
         recipe: with the data set and the seed of the training.
         seconds: of training.
-        count: pictures to draw.
-        pictures: the data set.
-        device: one, or several joined by ``+``; the first draws.
+        count: number of samples.
+        images: the data set.
+        device: one, or several joined by ``+``; the first one samples.
         threads: of all processes together.
         keep: a folder for the weights, as `torch.save` writes them.
     """
     recipe = recipe.resolved()
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
-        outcome, weights = train_for(settings)
+        settings = TimedSettings(config=recipe, seconds=seconds, device=device, threads=threads, out=folder)
+        outcome, weights = train_for_seconds(settings)
         where = torch.device(device.split("+")[0])
         model = build_network(recipe.model.preset, channels=images.channels, width=recipe.model.width)
         model.load_state_dict(torch.load(weights, map_location="cpu"))
@@ -194,7 +197,7 @@ def ours(
     model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs
-    say(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
+    log_progress(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")
     shape = (count, images.channels, images.size, images.size)
     drawn = to_unit(
         draw_samples_from(model, diffusion, recipe.sample, shape, device=where, seed=recipe.train.seed)
@@ -202,23 +205,26 @@ def ours(
     return [(f"{OURS}, {seconds:g} s", passed, drawn)]
 
 
-def theirs(settings: Looked) -> list[Outcome]:
-    """One of others, after each of the times."""
+def train_peer(settings: Looked) -> list[Outcome]:
+    """Train one of the peers, with an outcome for each of the times."""
     return [
-        (f"{settings.name}, {look.seconds:g} s", look.trained, look.drawn) for look in checkpoints(settings)
+        (f"{settings.name}, {checkpoint.seconds:g} s", checkpoint.trained, checkpoint.images)
+        for checkpoint in train_with_checkpoints(settings)
     ]
 
 
-def rows_of(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
-    """Each metric of each, over its seeds, and the seconds that it took."""
+def result_rows(found: dict[str, list[tuple[float, NDArray[np.float32]]]], evaluator: Evaluator) -> list[Row]:
+    """Rows of each metric over the seeds, and of the seconds that the training took."""
     rows = []
     for name, trainings in found.items():
         evaluated = []
         for number, (_, drawn) in enumerate(trainings):
-            say(f"judging {name}, {number + 1} of {len(trainings)}")
+            log_progress(f"evaluating {name}, {number + 1} of {len(trainings)}")
             evaluated.append(evaluator.evaluate(drawn, ("shape",))[0])
         for metric, unit in METRICS.items():
             values = [one[metric].value for one in evaluated]
-            rows.append(row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values]))
-        rows.append(row(f"{name}: took", "s", [passed for passed, _ in trainings]))
+            rows.append(
+                make_row(f"{name}: {metric}", unit, [float("nan") if v is None else v for v in values])
+            )
+        rows.append(make_row(f"{name}: took", "s", [passed for passed, _ in trainings]))
     return rows

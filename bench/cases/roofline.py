@@ -1,8 +1,8 @@
-"""How near training comes to what the device can do, and where the rest goes.
+"""Roofline: achieved operations per second against those that the device reaches, and a profile of the rest.
 
-Work is counted in floating-point operations of the network's forward and backward pass, by torch's own counter; what
-the optimizer, the mean of the weights and the noise cost is time without work. The yardsticks, in the same dtype and in
-turns with it, are a matrix product and a 3x3 convolution large enough that nothing but arithmetic takes time.
+Work is the floating-point operations of the network's forward and backward pass, counted by torch. The optimizer, the
+EMA of the weights and the noise take time but count as no work. The references are a matrix product and a 3x3
+convolution in the same dtype, interleaved with training, and so large that only arithmetic takes time.
 """
 
 import copy
@@ -16,18 +16,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import Rates, Work, race, ratios
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import Rates, Work, ratios, run_interleaved
 from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
-from bench.harness.report import Row, finish, row, say
+from bench.harness.report import Row, log_progress, make_row, report_result
 from bench.harness.workloads import (
-    endless,
-    in_bulk,
+    endless_config,
     noise_set,
-    recipe_of,
+    recipe_config,
     set_threads,
     with_settings,
-    work_of,
+    work_from_steps,
+    work_from_trainer,
 )
 from core.training.loop import Trainer
 from core.training.malloc import disable_trim
@@ -36,11 +36,11 @@ from core.training.precision import bf16_is_fast
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TRAINING, MATRIX, CONVOLUTION = "training", "matrix product", "3x3 convolution"
 _BATCHES: Final = 8
-_TOP: Final = 12
+_MAX_OPERATORS: Final = 12
 
 
-class Yardstick(NamedTuple):
-    """Sizes of the large operations: a matrix of n x n, and pictures [batch, channels, size, size]."""
+class ReferenceSize(NamedTuple):
+    """Sizes of the reference operations: an n x n matrix, and images [batch, channels, size, size]."""
 
     n: int
     batch: int
@@ -48,7 +48,7 @@ class Yardstick(NamedTuple):
     size: int
 
 
-YARDSTICKS: Final = {"cpu": Yardstick(2048, 32, 128, 32), "other": Yardstick(8192, 128, 256, 64)}
+REFERENCE_SIZES: Final = {"cpu": ReferenceSize(2048, 32, 128, 32), "other": ReferenceSize(8192, 128, 256, 64)}
 
 
 @click.command("limit")
@@ -71,26 +71,26 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Achieved operations a second against what the device reaches, and a profile."""
-    machine, where = describe(), torch.device(device)
+    """Achieved operations per second against those that the device reaches, and a profile."""
+    machine, where = describe_machine(), torch.device(device)
     used = set_threads(threads, machine.cores)
     disable_trim()  # as workers do
-    recipe = recipe_of(network)
+    recipe = recipe_config(network)
     batch = batch or recipe.train.batch_size
     chosen = precision or (tuple(DTYPES) if bf16_is_fast(where) else ("fp32",))
     with OtherLoad() as others:
         works: dict[str, Work] = {}
         trainers = {}
         for name in chosen:
-            config = endless(with_settings(recipe, train={"precision": name}), batch=batch)
+            config = endless_config(with_settings(recipe, train={"precision": name}), batch=batch)
             trainers[name] = Trainer(config, noise_set(batch * _BATCHES, 32), where)
-            works |= works_of(name, trainers[name], where)
-        operations = operations_of_a_step(trainers[chosen[0]], batch)
-        rates = race(works, seconds=seconds, report=say)
-        profiles = {name: shares_of(trainers[name]) for name in chosen}
-    finish(
+            works |= roofline_work(name, trainers[name], where)
+        operations = step_flops(trainers[chosen[0]], batch)
+        rates = run_interleaved(works, seconds=seconds, report=log_progress)
+        profiles = {name: operator_shares(trainers[name]) for name in chosen}
+    report_result(
         "limit",
-        [*rows_of(rates, chosen), *rows_of_profiles(profiles)],
+        [*result_rows(rates, chosen), *profile_rows(profiles)],
         machine=machine,
         others=others.share,
         settings={
@@ -103,23 +103,23 @@ def command(
             "threads": used,
         },
         notes=[
-            "Shares of time are those of a profile, which slows small operations down more than large ones."
+            "Shares of time come from a profiler, which slows small operations down more than large ones."
         ],
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )
 
 
-def works_of(name: str, trainer: Trainer, device: torch.device) -> dict[str, Work]:
-    """Training and both yardsticks in one dtype; their work is counted in GFLOP."""
+def roofline_work(name: str, trainer: Trainer, device: torch.device) -> dict[str, Work]:
+    """Training and both references in one dtype; their work is in GFLOP."""
     batch = trainer.config.train.batch_size
-    step = operations_of_a_step(trainer, batch) / 1e9
-    train = work_of(trainer)
-    size = YARDSTICKS.get(device.type, YARDSTICKS["other"])
+    step = step_flops(trainer, batch) / 1e9
+    train = work_from_trainer(trainer)
+    size = REFERENCE_SIZES.get(device.type, REFERENCE_SIZES["other"])
     dtype = DTYPES[name]
     return {
         f"{TRAINING}, {name}": lambda: train() / batch * step,
-        f"{MATRIX}, {name}": in_gflop(matrix_products(size.n, dtype, device), 2 * size.n**3, device),
-        f"{CONVOLUTION}, {name}": in_gflop(
+        f"{MATRIX}, {name}": gflop_work(matrix_products(size.n, dtype, device), 2 * size.n**3, device),
+        f"{CONVOLUTION}, {name}": gflop_work(
             convolutions(size, dtype, device),
             2 * size.batch * size.size**2 * size.channels**2 * 9,
             device,
@@ -127,16 +127,16 @@ def works_of(name: str, trainer: Trainer, device: torch.device) -> dict[str, Wor
     }
 
 
-def operations_of_a_step(trainer: Trainer, batch: int) -> int:
-    """Floating-point operations of the network, forward and backward, for a batch; a multiply-add is two.
+def step_flops(trainer: Trainer, batch: int) -> int:
+    """Floating-point operations of the network, forward and backward, for a batch; a multiply-add counts as two.
 
     Reference: `torch.utils.flop_counter`, which counts convolutions, matrix products and attention.
     """
     shape = (batch, trainer.channels, trainer.size, trainer.size)
     xt = torch.zeros(shape, device=trainer.device)
     t = torch.zeros(batch, dtype=torch.int64, device=trainer.device)
-    # A copy, so that neither gradients nor BatchNorm's statistics of the trained one change. Attention is
-    # counted as the matrix products that it is: the counter does not know the fused one of a CPU.
+    # A copy, so that neither the gradients nor the BatchNorm statistics of the trained network change. Attention is
+    # counted as plain matrix products, because the counter does not know the fused kernel of a CPU.
     model = copy.deepcopy(trainer.model)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(xt, t).sum().backward()
@@ -153,8 +153,8 @@ def matrix_products(n: int, dtype: torch.dtype, device: torch.device) -> Iterato
         yield 1
 
 
-def convolutions(size: Yardstick, dtype: torch.dtype, device: torch.device) -> Iterator[int]:
-    """3x3 convolutions of as many channels out as in, in channels_last memory, forwards only."""
+def convolutions(size: ReferenceSize, dtype: torch.dtype, device: torch.device) -> Iterator[int]:
+    """3x3 convolutions with as many output as input channels, in channels_last memory, forward only."""
     generator = torch.Generator(device).manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -169,15 +169,15 @@ def convolutions(size: Yardstick, dtype: torch.dtype, device: torch.device) -> I
         yield 1
 
 
-def in_gflop(steps: Iterator[int], operations: int, device: torch.device) -> Work:
-    """Repeated operations as work counted in GFLOP."""
-    work = in_bulk(steps, device)
+def gflop_work(steps: Iterator[int], operations: int, device: torch.device) -> Work:
+    """Repeated operations as work in GFLOP."""
+    work = work_from_steps(steps, device)
     return lambda: work() * operations / 1e9
 
 
-def shares_of(trainer: Trainer) -> list[tuple[str, float]]:
-    """The operators that training spends most time in, and their shares of it; what they call is not theirs."""
-    work = work_of(trainer)
+def operator_shares(trainer: Trainer) -> list[tuple[str, float]]:
+    """The operators with the largest shares of training time, without the time of the operators that they call."""
+    work = work_from_trainer(trainer)
     on_gpu = trainer.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as profiler:
@@ -187,24 +187,24 @@ def shares_of(trainer: Trainer) -> list[tuple[str, float]]:
         event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in events
     }
     total = sum(times.values()) or 1.0
-    most = sorted(times.items(), key=lambda item: -item[1])[:_TOP]
-    return [(name, time / total) for name, time in most]
+    largest = sorted(times.items(), key=lambda item: -item[1])[:_MAX_OPERATORS]
+    return [(name, time / total) for name, time in largest]
 
 
-def rows_of(rates: Rates, chosen: tuple[str, ...]) -> list[Row]:
-    """GFLOP/s of each, then the share of the yardsticks that training reaches, round by round."""
-    rows = [row(name, "GFLOP/s", values) for name, values in rates.items()]
+def result_rows(rates: Rates, chosen: tuple[str, ...]) -> list[Row]:
+    """GFLOP/s of each, then the ratio of training to each reference, round by round."""
+    rows = [make_row(name, "GFLOP/s", values) for name, values in rates.items()]
     for name in chosen:
-        for yardstick in (MATRIX, CONVOLUTION):
-            of = ratios(rates, f"{TRAINING}, {name}", f"{yardstick}, {name}")
-            rows.append(row(f"{TRAINING} / {yardstick}, {name}", "times", of))
+        for reference in (MATRIX, CONVOLUTION):
+            shares = ratios(rates, f"{TRAINING}, {name}", f"{reference}, {name}")
+            rows.append(make_row(f"{TRAINING} / {reference}, {name}", "times", shares))
     return rows
 
 
-def rows_of_profiles(profiles: dict[str, list[tuple[str, float]]]) -> list[Row]:
-    """The operators of each profile as lines."""
+def profile_rows(profiles: dict[str, list[tuple[str, float]]]) -> list[Row]:
+    """Rows of the operators of each profile."""
     return [
-        row(f"{name}: {operator}", "share of time", [share])
+        make_row(f"{name}: {operator}", "share of time", [share])
         for name, shares in profiles.items()
         for operator, share in shares
     ]

@@ -1,6 +1,6 @@
-"""What samples of a trained run are worth after how many calls of the network, for each sampler.
+"""Sample quality of a trained run against the number of network calls, for each sampler.
 
-All draw from the same noises, a batch of one after a batch of the other, so that pictures a second compare as well.
+All configurations start from the same noise. Their batches are interleaved, so images per second are comparable too.
 """
 
 import time
@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import Spread, turn_of
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import Spread, turn_order
 from bench.harness.options import device_option, seconds_option, threads_option
-from bench.harness.report import Row, finish, of_spread, row, say
+from bench.harness.report import Row, log_progress, make_row, report_result, row_from_spread
 from bench.harness.workloads import set_threads, synchronise
 from core.config import SamplingOverrides
 from core.data import load_dataset
@@ -42,13 +42,13 @@ SAMPLERS: Final = (
 CALLS: Final = "1,2,4,8,10,20,50,250,T"
 HEADLINE: Final = "balanced_pass_rate"
 METRICS: Final = {HEADLINE: "share", "area_distance": "", "mmd": ""}
-NEARLY: Final = 0.95
-"""The share of the best that counts as good enough."""
+GOOD_ENOUGH: Final = 0.95
+"""Share of the best pass rate that counts as good enough."""
 _GROUPS: Final = ("shape", "distribution")
 
 
 class SamplingConfig(NamedTuple):
-    """One way of drawing pictures."""
+    """One sampler with its options."""
 
     sampler: str
     eta: float
@@ -58,7 +58,7 @@ class SamplingConfig(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For a table."""
+        """The name in tables."""
         eta = f" eta {self.eta:g}" if self.sampler in SAMPLERS_WITH_ETA else ""
         spacing = f" {self.spacing}" if self.spacing != "uniform" else ""
         clip = f" clip {self.clip}" if self.clip != "static" else ""
@@ -66,7 +66,7 @@ class SamplingConfig(NamedTuple):
 
     @property
     def overrides(self) -> SamplingOverrides:
-        """As `core sample` would be asked for it."""
+        """The options as `core sample` takes them."""
         eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else None
         return SamplingOverrides(
             sampler=self.sampler, steps=self.calls, eta=eta, spacing=self.spacing, clip=self.clip
@@ -82,7 +82,7 @@ class SamplingConfig(NamedTuple):
     default=4 * BATCH,
     show_default=True,
     metavar="N",
-    help="Pictures each.",
+    help="Images each.",
 )
 @click.option("--calls", default=CALLS, show_default=True, metavar="N,...", help="Network calls; T is all.")
 @click.option("--samplers", default="ddpm,ddim,dpm++,unipc,churn", show_default=True, metavar="NAME,...")
@@ -103,11 +103,11 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Quality of a run's samples against network calls, and pictures a second.
+    """Quality of a run's samples against network calls, and images per second.
 
-    Chains too long for --seconds are left out, and are named. Judging comes on top of that time.
+    Chains too long for --seconds are left out and named. Evaluation comes on top of that time.
     """
-    machine = describe()
+    machine = describe_machine()
     used = set_threads(threads, machine.cores)
     found = RunStore(runs).find(run)
     loaded = load_model(found, device)
@@ -117,28 +117,33 @@ def command(
         samplers, calls, loaded.diffusion.timesteps, spacings=spacings or own.spacing, clips=clips or own.clip
     )
     with OtherLoad() as others:
-        kept, left_out = affordable(wanted, seconds, count, seconds_of_a_call(loaded))
-        drawn, rates = draw_in_turns(loaded, kept, count)
+        kept, left_out = within_budget(wanted, seconds, count, seconds_per_call(loaded))
+        drawn, rates = sample_interleaved(loaded, kept, count)
     evaluator = Evaluator(images)
-    rows = [row(f"{way.name}: speed", "pictures/s", rates[way]) for way in kept]
+    rows = [make_row(f"{config.name}: speed", "pictures/s", rates[config]) for config in kept]
     evaluated = {}
-    for way in kept:
-        say(f"judging {way.name}")
-        evaluated[way], _ = evaluator.evaluate(drawn[way], _GROUPS)
+    for config in kept:
+        log_progress(f"evaluating {config.name}")
+        evaluated[config], _ = evaluator.evaluate(drawn[config], _GROUPS)
     real = evaluator.evaluate_real(count, _GROUPS)
     for name, unit in METRICS.items():
-        rows += [of_estimate(f"{way.name}: {name}", unit, evaluated[way].get(name), count) for way in kept]
-        rows.append(of_estimate(f"real pictures: {name}", unit, real.get(name), count))
+        rows += [
+            estimate_row(f"{config.name}: {name}", unit, evaluated[config].get(name), count)
+            for config in kept
+        ]
+        rows.append(estimate_row(f"real pictures: {name}", unit, real.get(name), count))
     notes = [
-        "Of quality, the two numbers beside the value are its 95% interval, and n is the pictures judged."
+        "For quality, the two numbers beside the value are its 95% interval, and n is the number of evaluated images."
     ]
-    passed = {way: value for way in kept if (value := evaluated[way][HEADLINE].value) is not None}
+    passed = {config: value for config in kept if (value := evaluated[config][HEADLINE].value) is not None}
     if enough := fewest_calls(passed):
-        notes.append(f"The fewest calls that pass at least {NEARLY:.0%} as often as the best: {enough.name}.")
+        notes.append(
+            f"The fewest calls that pass at least {GOOD_ENOUGH:.0%} as often as the best: {enough.name}."
+        )
     if left_out:
-        names = ", ".join(way.name for way in left_out)
+        names = ", ".join(config.name for config in left_out)
         notes.append(f"Left out, because they would take longer than --seconds {seconds:g}: {names}.")
-    finish(
+    report_result(
         "sampling",
         rows,
         machine=machine,
@@ -159,13 +164,13 @@ def command(
 def sampling_configs(
     samplers: str, calls: str, timesteps: int, *, spacings: str = "uniform", clips: str = "static"
 ) -> list[SamplingConfig]:
-    """What was asked for, cheapest first; numbers of calls above T are T, where spacings do not differ.
+    """The requested configurations, cheapest first. Numbers of calls above T become T, where spacings are equal.
 
     Raises:
-        UserError: an unknown sampler, spacing or clipping, or something that is no number of calls.
+        UserError: an unknown sampler, spacing or clipping, or an invalid number of calls.
     """
-    names = _names("--samplers", samplers, dict.fromkeys(name for name, _ in SAMPLERS))
-    spaced, clipped = _names("--spacings", spacings, SPACINGS), _names("--clips", clips, CLIPS)
+    names = _parse_names("--samplers", samplers, dict.fromkeys(name for name, _ in SAMPLERS))
+    spaced, clipped = _parse_names("--spacings", spacings, SPACINGS), _parse_names("--clips", clips, CLIPS)
     numbers = set()
     for text in (part.strip() for part in calls.split(",")):
         if text != "T" and not (text.isascii() and text.isdecimal() and int(text)):
@@ -181,44 +186,44 @@ def sampling_configs(
     ]
 
 
-def _names(option: str, text: str, known: Iterable[str]) -> list[str]:
+def _parse_names(option: str, text: str, known: Iterable[str]) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in known]:
         raise UserError(f"{option} {unknown[0]}: expected some of {', '.join(known)}")
     return names
 
 
-def affordable(
+def within_budget(
     wanted: list[SamplingConfig], seconds: float, count: int, seconds_of_a_call: float
 ) -> tuple[list[SamplingConfig], list[SamplingConfig]]:
-    """Those ways, in their order, that can all be drawn in the time, and those that cannot; one is always drawn.
+    """Split configurations into those that fit into the time together, and the others; the first always fits.
 
     Args:
         wanted: cheapest first.
-        seconds: for all.
-        count: pictures of each.
-        seconds_of_a_call: time that the network takes for one picture.
+        seconds: time for all.
+        count: images of each.
+        seconds_of_a_call: time of a network call for one image.
     """
     spent = 0.0
-    for index, way in enumerate(wanted):
-        spent += way.calls * count * seconds_of_a_call
+    for index, config in enumerate(wanted):
+        spent += config.calls * count * seconds_of_a_call
         if spent > seconds and index:
             return wanted[:index], wanted[index:]
     return wanted, []
 
 
 def fewest_calls(passed: dict[SamplingConfig, float]) -> SamplingConfig | None:
-    """The way of the fewest calls that is nearly as good as the best; None where nothing passes at all.
+    """The configuration with the fewest calls that is nearly as good as the best; None if nothing passes.
 
     Args:
-        passed: the pass rate of each way, cheapest first.
+        passed: the pass rate of each configuration, cheapest first.
     """
     best = max(passed.values(), default=0.0)
-    return next((way for way, rate in passed.items() if best > 0 and rate >= NEARLY * best), None)
+    return next((config for config, rate in passed.items() if best > 0 and rate >= GOOD_ENOUGH * best), None)
 
 
-def seconds_of_a_call(loaded: LoadedModel) -> float:
-    """What a call of the network takes for each picture of a batch: the fastest of a few, after one to warm up."""
+def seconds_per_call(loaded: LoadedModel) -> float:
+    """Seconds of a network call per image of a batch: the fastest of a few, after a warm-up call."""
     device = loaded.device
     xt = torch.zeros((BATCH, *loaded.shape), device=device)
     t = torch.zeros(BATCH, dtype=torch.int64, device=device)
@@ -232,35 +237,35 @@ def seconds_of_a_call(loaded: LoadedModel) -> float:
     return min(times[1:]) / BATCH
 
 
-def draw_in_turns(
+def sample_interleaved(
     loaded: LoadedModel, chosen: list[SamplingConfig], count: int
 ) -> tuple[dict[SamplingConfig, NDArray[np.float32]], dict[SamplingConfig, list[float]]]:
-    """Pictures [count, C, H, W] in [0, 1] of each way, and how many a second in each batch.
+    """Images [count, C, H, W] in [0, 1] of each configuration, and images per second of each batch.
 
-    A batch of each way begins with the same noises.
+    The batches of all configurations start from the same noise.
     """
-    drawn: dict[SamplingConfig, list[NDArray[np.float32]]] = {way: [] for way in chosen}
-    rates: dict[SamplingConfig, list[float]] = {way: [] for way in chosen}
+    drawn: dict[SamplingConfig, list[NDArray[np.float32]]] = {config: [] for config in chosen}
+    rates: dict[SamplingConfig, list[float]] = {config: [] for config in chosen}
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     for number, size in enumerate(sizes):
-        # Orders differ between batches, so that no way always follows the same one.
-        order = turn_of([str(index) for index in range(len(chosen))], number)
-        for way in (chosen[int(index)] for index in order):
-            as_asked = replace(loaded, config=way.overrides.apply_to(loaded.config))
+        # The order differs between batches, so that no configuration always follows the same one.
+        order = turn_order([str(index) for index in range(len(chosen))], number)
+        for config in (chosen[int(index)] for index in order):
+            configured = replace(loaded, config=config.overrides.apply_to(loaded.config))
             start = time.perf_counter()
-            made = draw_samples(as_asked, size, seed=number)
-            rates[way].append(size / (time.perf_counter() - start))
-            drawn[way].append(to_unit(made))
-        say(f"batch {number + 1} of {len(sizes)}")
-    return {way: np.concatenate(parts) for way, parts in drawn.items()}, rates
+            images = draw_samples(configured, size, seed=number)
+            rates[config].append(size / (time.perf_counter() - start))
+            drawn[config].append(to_unit(images))
+        log_progress(f"batch {number + 1} of {len(sizes)}")
+    return {config: np.concatenate(parts) for config, parts in drawn.items()}, rates
 
 
-def of_estimate(name: str, unit: str, estimate: Estimate | None, count: int) -> Row:
-    """A metric as a line; NaN where it could not be measured."""
+def estimate_row(name: str, unit: str, estimate: Estimate | None, count: int) -> Row:
+    """A row of a metric; NaN if it could not be measured."""
     nan = float("nan")
     numbers = (
         (nan, nan, nan)
         if estimate is None
         else tuple(nan if value is None else value for value in (estimate.value, estimate.low, estimate.high))
     )
-    return of_spread(name, unit, Spread(count, *numbers))
+    return row_from_spread(name, unit, Spread(count, *numbers))

@@ -1,20 +1,27 @@
-"""What a training step costs as batch, picture size, width or T grow, and the exponents of that."""
+"""Cost of a training step against batch, image size, width and T, with fitted exponents."""
 
 from typing import Any, Final
 
 import click
 import torch
 
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import Rates, Work, exponents, race
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import Rates, Work, exponents, run_interleaved
 from bench.harness.options import device_option, network_option, seconds_option, threads_option
-from bench.harness.report import Row, finish, row, say
-from bench.harness.workloads import endless, noise_set, recipe_of, set_threads, with_settings, work_of
+from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.workloads import (
+    endless_config,
+    noise_set,
+    recipe_config,
+    set_threads,
+    with_settings,
+    work_from_trainer,
+)
 from core.config import RunConfig
 from core.training.loop import Trainer
 from core.training.malloc import disable_trim
 
-BASE: Final = {"batch": 32, "size": 32, "width": 32, "T": 1000}
+BASE_POINT: Final = {"batch": 32, "size": 32, "width": 32, "T": 1000}
 AXES: Final = {
     "batch": (16, 32, 64, 128),
     "size": (32, 64, 128),
@@ -34,60 +41,60 @@ _TRIAL_SECONDS: Final = 0.3
 @device_option
 @threads_option
 def command(network: str, axes: tuple[str, ...], seconds: float, device: str, threads: int | None) -> None:
-    """Cost of a training step against batch, picture size, width and T."""
-    machine, where = describe(), torch.device(device)
+    """Cost of a training step against batch, image size, width and T."""
+    machine, where = describe_machine(), torch.device(device)
     used = set_threads(threads, machine.cores)
     disable_trim()  # as workers do
-    recipe = recipe_of(network)
+    recipe = recipe_config(network)
     with OtherLoad() as others:
-        points = points_of(axes or tuple(AXES))
-        works = {label: work_at(recipe, point, where) for label, point in points.items()}
-        rates = race(works, seconds=seconds, trial_seconds=_TRIAL_SECONDS, report=say)
-    finish(
+        points = scaling_points(axes or tuple(AXES))
+        works = {label: scaling_work(recipe, point, where) for label, point in points.items()}
+        rates = run_interleaved(works, seconds=seconds, trial_seconds=_TRIAL_SECONDS, report=log_progress)
+    report_result(
         "scaling",
-        rows_of(rates, axes or tuple(AXES)),
+        result_rows(rates, axes or tuple(AXES)),
         machine=machine,
         others=others.share,
-        settings={"network": network, **BASE, "device": device, "threads": used},
+        settings={"network": network, **BASE_POINT, "device": device, "threads": used},
         notes=[
-            "One thing is changed at a time; the others are as above. An exponent is fitted in each round."
+            "One setting is changed at a time; the others are as above. An exponent is fitted in each round."
         ],
         variant=network if where.type == "cpu" else f"{network}-{where.type}",
     )
 
 
-def points_of(axes: tuple[str, ...]) -> dict[str, dict[str, int]]:
-    """What is measured, by name; the common point of all axes once."""
-    points = {label_of("batch", BASE["batch"]): dict(BASE)}
+def scaling_points(axes: tuple[str, ...]) -> dict[str, dict[str, int]]:
+    """The measured points by name, with the common point of all axes once."""
+    points = {point_label("batch", BASE_POINT["batch"]): dict(BASE_POINT)}
     for axis in axes:
         for value in AXES[axis]:
-            if value != BASE[axis]:
-                points[label_of(axis, value)] = {**BASE, axis: value}
+            if value != BASE_POINT[axis]:
+                points[point_label(axis, value)] = {**BASE_POINT, axis: value}
     return points
 
 
-def label_of(axis: str, value: int) -> str:
-    """The name of a point; the one that all axes have is ``base``."""
-    return "base" if value == BASE[axis] else f"{axis} {value}"
+def point_label(axis: str, value: int) -> str:
+    """The name of a point; the common point of all axes is ``base``."""
+    return "base" if value == BASE_POINT[axis] else f"{axis} {value}"
 
 
-def work_at(recipe: RunConfig, point: dict[str, int], device: torch.device) -> Work:
-    """Training at one point; its work is counted in steps."""
+def scaling_work(recipe: RunConfig, point: dict[str, int], device: torch.device) -> Work:
+    """Training at one point; its work is in steps."""
     batch = point["batch"]
     changed: dict[str, dict[str, Any]] = {
         "model": {"width": point["width"]},
         "schedule": {"timesteps": point["T"]},
     }
-    config = with_settings(endless(recipe, batch=batch), **changed)
-    work = work_of(Trainer(config, noise_set(batch * _BATCHES, point["size"]), device))
+    config = with_settings(endless_config(recipe, batch=batch), **changed)
+    work = work_from_trainer(Trainer(config, noise_set(batch * _BATCHES, point["size"]), device))
     return lambda: work() / batch
 
 
-def rows_of(rates: Rates, axes: tuple[str, ...]) -> list[Row]:
-    """Milliseconds a step of each point, then the exponent of each axis."""
+def result_rows(rates: Rates, axes: tuple[str, ...]) -> list[Row]:
+    """Milliseconds per step of each point, then the exponent of each axis."""
     costs = {label: [1.0 / rate for rate in values] for label, values in rates.items()}
-    rows = [row(label, "ms a step", [1000 * cost for cost in values]) for label, values in costs.items()]
+    rows = [make_row(label, "ms a step", [1000 * cost for cost in values]) for label, values in costs.items()]
     for axis in axes:
-        fitted = exponents(AXES[axis], [costs[label_of(axis, value)] for value in AXES[axis]])
-        rows.append(row(f"{axis}, exponent", "", fitted, f"over {', '.join(map(str, AXES[axis]))}"))
+        fitted = exponents(AXES[axis], [costs[point_label(axis, value)] for value in AXES[axis]])
+        rows.append(make_row(f"{axis}, exponent", "", fitted, f"over {', '.join(map(str, AXES[axis]))}"))
     return rows

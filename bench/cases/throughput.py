@@ -1,24 +1,24 @@
-"""Pictures a second in training: our loop and other people's, with one network, in turns.
+"""Images per second in training: our loop and peers', with one network, interleaved.
 
-"ours" is our loop with all that the recipe switches on; "ours, plain" is the same loop in fp32 with Adam and nothing
-else, so that beside it the loops alone differ. Each trains in a process of its own: ours as its workers are started,
-others as a script of theirs would be. Whose turn it is not, waits.
+"ours" is our loop with all features of the recipe. "ours, plain" is the same loop in fp32 with Adam and nothing else,
+so that it differs from peers only in the loop. Each trains in a process of its own, ours started as workers are and
+peers' as scripts. Processes wait outside their turn.
 """
 
 import click
 import torch
 
 from bench.baselines import training_loops
-from bench.baselines.registry import COMPILED, NAMES, OUR_OWN, PLAIN, needs_peers
-from bench.baselines.worker_process import Settings, children, together
-from bench.harness.environment import OtherLoad, describe
-from bench.harness.interleaved import TRIAL_SECONDS, Rates, race, ratios
+from bench.baselines.registry import COMPILED, CONTENDERS, OUR_VARIANTS, PLAIN, needs_peers
+from bench.baselines.worker_process import WorkerSettings, combined_work, start_workers
+from bench.harness.environment import OtherLoad, describe_machine
+from bench.harness.interleaved import TRIAL_SECONDS, Rates, ratios, run_interleaved
 from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
-from bench.harness.report import Row, finish, row, say
-from bench.harness.workloads import recipe_of
+from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.workloads import recipe_config
 
 _IMAGES = 10_000
-"""About as many as an epoch has, so that its end costs what it does in a real training."""
+"""About the size of an epoch, so that the end of an epoch costs as much as in a real training."""
 _SIZE = 32
 
 
@@ -28,8 +28,8 @@ _SIZE = 32
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice(NAMES),
-    help="One of the contenders; several times for several. All but the compiled one unless given.",
+    type=click.Choice(CONTENDERS),
+    help="A contender; repeat for several. All but the compiled one unless given.",
 )
 @click.option("--dataset", default="high", show_default=True, metavar="NAME")
 @seconds_option(120)
@@ -44,15 +44,15 @@ def command(
     device: str,
     threads: int | None,
 ) -> None:
-    """Pictures a second in training, our loop against others."""
-    machine, where = describe(training_loops.PACKAGES), torch.device(device)
+    """Images per second in training, our loop against other libraries."""
+    machine, where = describe_machine(training_loops.PACKAGES), torch.device(device)
     used = threads or machine.cores
-    batch = batch or recipe_of(network).train.batch_size
-    chosen = only or tuple(name for name in NAMES if name != COMPILED)
+    batch = batch or recipe_config(network).train.batch_size
+    chosen = only or tuple(name for name in CONTENDERS if name != COMPILED)
     if any(map(needs_peers, chosen)):
         training_loops.require_peers(where)
     settings = [
-        Settings(
+        WorkerSettings(
             network=network,
             batch=batch,
             size=_SIZE,
@@ -64,16 +64,16 @@ def command(
         )
         for name in chosen
     ]
-    with OtherLoad() as others, children(settings) as processes:
-        crews = dict(zip(chosen, processes, strict=True))
-        for name, child in crews.items():
-            say(f"{name} was ready in {child.ready():.1f} s")
-        works = {name: together([child], TRIAL_SECONDS) for name, child in crews.items()}
-        rates = race(works, seconds=seconds, report=say)
-        sizes = {name: child.parameters for name, child in crews.items()}
-    finish(
+    with OtherLoad() as others, start_workers(settings) as processes:
+        workers = dict(zip(chosen, processes, strict=True))
+        for name, worker in workers.items():
+            log_progress(f"{name} was ready in {worker.wait_until_ready():.1f} s")
+        works = {name: combined_work([worker], TRIAL_SECONDS) for name, worker in workers.items()}
+        rates = run_interleaved(works, seconds=seconds, report=log_progress)
+        sizes = {name: worker.parameters for name, worker in workers.items()}
+    report_result(
         "throughput",
-        rows_of(rates, sizes),
+        result_rows(rates, sizes),
         machine=machine,
         others=others.share,
         settings={"network": network, "batch": batch, "size": _SIZE, "device": device, "threads": used},
@@ -81,16 +81,16 @@ def command(
     )
 
 
-def rows_of(rates: Rates, sizes: dict[str, int]) -> list[Row]:
-    """Pictures a second of each, then how many times faster ours are than the others, round by round."""
+def result_rows(rates: Rates, sizes: dict[str, int]) -> list[Row]:
+    """Images per second of each, then the ratio of ours to the others, round by round."""
     rows = [
-        row(name, "pictures/s", values, f"{sizes[name] / 1e6:.2f} M parameters")
+        make_row(name, "pictures/s", values, f"{sizes[name] / 1e6:.2f} M parameters")
         for name, values in rates.items()
     ]
-    for mine in OUR_OWN:
+    for mine in OUR_VARIANTS:
         rows += [
-            row(f"{mine} / {name}", "times", ratios(rates, mine, name))
+            make_row(f"{mine} / {name}", "times", ratios(rates, mine, name))
             for name in rates
-            if mine in rates and (name not in OUR_OWN or name == PLAIN) and name != mine
+            if mine in rates and (name not in OUR_VARIANTS or name == PLAIN) and name != mine
         ]
     return rows

@@ -1,0 +1,1 @@
+"""Measurement: interleaved trials, environment, workloads and reports."""

@@ -1,4 +1,4 @@
-"""What a benchmark ran on, and how much of the machine other programs took meanwhile."""
+"""Environment of a benchmark: hardware, versions, and the load of other programs."""
 
 import importlib.metadata
 import os
@@ -17,28 +17,28 @@ from core.launch.devices import detect_machine
 from core.launch.provenance import current_provenance
 
 PACKAGES: Final = ("ddpm-tui", "torch", "numpy")
-QUIET: Final = 0.05
-"""The share of the cores that other programs may take before a measurement counts as disturbed."""
+MAX_OTHER_LOAD: Final = 0.05
+"""Share of the cores above which the load of other programs disturbs a measurement."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Hardware and versions, as they are printed with every number."""
+    """Hardware and versions, printed with every result."""
 
     cpu: str
     cores: int
-    """That this process may use."""
+    """Cores that this process may use."""
     instructions: tuple[str, ...]
-    """Those that decide how fast small numbers are multiplied."""
+    """Instruction sets that determine the speed of low-precision arithmetic."""
     memory_gib: float
     gpus: tuple[str, ...]
     system: str
     python: str
     versions: dict[str, str]
     commit: str
-    """Of the checkout, with ``+changes`` if files differ from it."""
+    """The commit of the checkout, with ``+changes`` if files differ from it."""
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """Describe the machine in two lines of text."""
         extra = f" ({', '.join(self.instructions)})" if self.instructions else ""
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         return [
@@ -48,15 +48,15 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
     def slug(self) -> str:
-        """A file name's part that tells machines apart; a CPU that has instructions for bfloat16 from one without."""
-        what = self.gpus[0] if self.gpus else self.cpu
+        """The part of a file name that identifies the machine, with a mark for CPUs with bfloat16 instructions."""
+        name = self.gpus[0] if self.gpus else self.cpu
         if not self.gpus and "avx512_bf16" in self.instructions:
-            what += " bf16"
-        return re.sub(r"[^a-z0-9]+", "-", f"{what} {self.cores}".lower()).strip("-")
+            name += " bf16"
+        return re.sub(r"[^a-z0-9]+", "-", f"{name} {self.cores}".lower()).strip("-")
 
 
-def describe(packages: Iterable[str] = ()) -> Machine:
-    """The machine, and the versions of what is always measured with, and of `packages`."""
+def describe_machine(packages: Iterable[str] = ()) -> Machine:
+    """Describe this machine, with the versions of `PACKAGES` and of `packages`."""
     found = detect_machine()
     versions = {}
     for name in (*PACKAGES, *packages):
@@ -67,7 +67,7 @@ def describe(packages: Iterable[str] = ()) -> Machine:
     cpuinfo = _cpuinfo()
     name = next(device.detail.rpartition(", ")[0] for device in found.devices if device.kind == "cpu")
     return Machine(
-        cpu=with_generation(name, cpuinfo),
+        cpu=cpu_name_with_model(name, cpuinfo),
         cores=found.cores,
         instructions=_instructions(cpuinfo),
         memory_gib=psutil.virtual_memory().total / (1 << 30),
@@ -80,13 +80,13 @@ def describe(packages: Iterable[str] = ()) -> Machine:
 
 
 class OtherLoad:
-    """Measures, between entering and leaving, how much of the machine programs other than this one took.
+    """Context that measures the load of other programs.
 
-    What this process and its children took counts as its own.
+    This process and its children do not count as other programs.
     """
 
     def __enter__(self) -> Self:
-        self._start = time.monotonic(), _busy(), _own()
+        self._start = time.monotonic(), _busy_seconds(), _own_seconds()
         self.share = 0.0
         return self
 
@@ -95,34 +95,36 @@ class OtherLoad:
     ) -> None:
         began, busy, own = self._start
         passed = time.monotonic() - began
-        self.share = share_of_others(_busy() - busy, _own() - own, passed, psutil.cpu_count() or 1)
+        self.share = other_load_share(
+            _busy_seconds() - busy, _own_seconds() - own, passed, psutil.cpu_count() or 1
+        )
 
     @property
     def quiet(self) -> bool:
-        """Whether they left this program alone."""
-        return self.share <= QUIET
+        """True if the load of other programs is small enough."""
+        return self.share <= MAX_OTHER_LOAD
 
 
-def share_of_others(busy: float, own: float, seconds: float, cores: int) -> float:
-    """The share of `cores` that others kept busy; all in seconds. Rounding of the clocks can make it no less than 0.
+def other_load_share(busy: float, own: float, seconds: float, cores: int) -> float:
+    """The share of `cores` that other programs kept busy, from times in seconds; clock rounding is clamped to 0..1.
 
-    >>> share_of_others(busy=15.0, own=10.0, seconds=10.0, cores=2)
+    >>> other_load_share(busy=15.0, own=10.0, seconds=10.0, cores=2)
     0.25
     """
     return min(1.0, max(0.0, (busy - own) / (seconds * cores))) if seconds > 0 else 0.0
 
 
-def _busy() -> float:
-    """Seconds that all cores together have worked."""
+def _busy_seconds() -> float:
+    """Busy seconds of all cores together."""
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
-    # Linux counts what guests take in `user` too.
+    # Linux includes guest time in `user`.
     guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
     return float(sum(times) - idle - guests)
 
 
-def _own() -> float:
-    """Seconds that this process worked, and its children, those that have ended as well."""
+def _own_seconds() -> float:
+    """Busy seconds of this process and its children, including those that have ended."""
     total = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         try:
@@ -133,14 +135,14 @@ def _own() -> float:
     return total
 
 
-def with_generation(name: str, cpuinfo: str) -> str:
-    """The name of a CPU, with its family and model if no number is in it: virtual machines call many alike.
+def cpu_name_with_model(name: str, cpuinfo: str) -> str:
+    """Add family and model to a CPU name without digits, because virtual machines give many CPUs the same name.
 
     Args:
         name: as the system gives it.
         cpuinfo: the text of Linux's ``/proc/cpuinfo``.
 
-    >>> with_generation("AMD EPYC", "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
+    >>> cpu_name_with_model("AMD EPYC", "cpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n")
     'AMD EPYC, family 26, model 2'
     """
     found = re.search(r"^cpu family\s*:\s*(\d+)\nmodel\s*:\s*(\d+)$", cpuinfo, re.MULTILINE)

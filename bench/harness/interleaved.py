@@ -1,8 +1,8 @@
-"""Short trials of several contenders in turn, and what their rates say.
+"""Interleaved trials of several contenders, and statistics of their rates.
 
-A machine's speed drifts by more than most differences are worth: its clock, its caches, other people. So contenders
-never run one after the other, each for a minute, but in rounds of trials of a second or less; what is compared is
-compared within a round.
+The speed of a machine drifts by more than most differences, because of its clock, its caches and other users. Therefore
+contenders do not run for a minute each, but in rounds of trials of a second or less. Comparisons are made within a
+round.
 """
 
 import math
@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 
 Work = Callable[[], float]
-"""Does some work, waits until the device has done it, and says how much it was: pictures, steps, operations."""
+"""Performs some work, waits until the device has finished, and returns the amount: images, steps, operations."""
 Rates = dict[str, list[float]]
-"""Work a second of each contender, a number a round: as many for each, those of one round at the same place."""
+"""Work per second of each contender, one number per round; numbers of one round have the same index."""
 
-MINIMUM_ROUNDS: Final = 3
+MIN_ROUNDS: Final = 3
 TRIAL_SECONDS: Final = 0.7
 
 
@@ -32,10 +32,10 @@ class Spread:
     high: float
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """What is printed of repeated measurements.
+def summarize(values: Sequence[float]) -> Spread:
+    """Summarize repeated measurements by their median and quartiles.
 
-    >>> spread([1.0, 2.0, 3.0, 4.0, 100.0])
+    >>> summarize([1.0, 2.0, 3.0, 4.0, 100.0])
     Spread(n=5, median=3.0, low=2.0, high=4.0)
 
     Raises:
@@ -47,7 +47,7 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(len(values), median, low, high)
 
 
-def race(
+def run_interleaved(
     contenders: Mapping[str, Work],
     *,
     seconds: float,
@@ -55,17 +55,17 @@ def race(
     report: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Rates:
-    """Let contenders work in turns, until the time is over.
+    """Run contenders in turns until the time is over.
 
-    A first trial of each is a warm-up: it is counted in the time, but in no rate. Every other round runs backwards, and
-    each two begin one further on, so that nobody always follows the same one.
+    The first trial of each is a warm-up, which counts in the time but not in the rates. Every other round runs in
+    reverse order, and every two rounds start one contender later, so that no contender always follows the same one.
 
     Args:
         contenders: the work of each, by name.
-        seconds: for all of it; no round begins that would probably end later, but for the first `MINIMUM_ROUNDS`.
-        trial_seconds: a trial ends with the work during which so much time was over.
-        report: called with a line now and then.
-        clock: seconds that only grow.
+        seconds: total time. After the first `MIN_ROUNDS`, no round starts that would probably end later.
+        trial_seconds: a trial ends with the first work that is done after this time.
+        report: called with a line of progress now and then.
+        clock: a monotonic clock in seconds.
 
     Returns:
         The rates of the rounds.
@@ -81,23 +81,23 @@ def race(
     while True:
         now = clock()
         longest = (now - rounds_start) / rounds if rounds else 0.0
-        if rounds >= MINIMUM_ROUNDS and now + longest - start > seconds:
+        if rounds >= MIN_ROUNDS and now + longest - start > seconds:
             return rates
-        for name in turn_of(names, rounds):
+        for name in turn_order(names, rounds):
             rates[name].append(_trial(contenders[name], trial_seconds, clock))
         rounds += 1
         report(f"round {rounds}, {clock() - start:.0f} of {seconds:.0f} s")
 
 
-def turn_of(names: Sequence[str], number: int) -> list[str]:
-    """Who works in which order in a round, counted from 0."""
+def turn_order(names: Sequence[str], number: int) -> list[str]:
+    """The order of contenders in a round, counted from 0."""
     shift = number // 2 % len(names) if names else 0
     turn = [*names[shift:], *names[:shift]]
     return turn[::-1] if number % 2 else turn
 
 
 def ratios(rates: Rates, of: str, to: str) -> list[float]:
-    """How many times faster one contender was than another, in each round."""
+    """The ratio of the rates of two contenders in each round."""
     return [a / b for a, b in zip(rates[of], rates[to], strict=True)]
 
 

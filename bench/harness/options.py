@@ -1,4 +1,4 @@
-"""Options that several benchmarks have."""
+"""Command-line options shared by several benchmarks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def seconds_option(default: float) -> Decorator:
-    """How long the benchmark may take."""
+    """The option for the total time of a benchmark."""
     return click.option(
         "--seconds",
         type=click.FloatRange(min=0, min_open=True),
         default=default,
         show_default=True,
         metavar="S",
-        help="Time for all of it, warm-up included; a few rounds are run in any case.",
+        help="Total time, warm-up included; a few rounds are run in any case.",
     )
 
 
@@ -25,7 +25,7 @@ device_option = click.option(
 )
 
 threads_option = click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="OpenMP threads; one a core unless given."
+    "--threads", type=click.IntRange(1), metavar="N", help="OpenMP threads; one per core unless given."
 )
 
 network_option = click.option(
@@ -33,5 +33,5 @@ network_option = click.option(
 )
 
 batch_option = click.option(
-    "--batch", type=click.IntRange(16), metavar="N", help="Pictures a step; the recipe's unless given."
+    "--batch", type=click.IntRange(16), metavar="N", help="Images per step; the recipe's unless given."
 )

@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for a person, and JSON beside it for whoever asks later."""
+"""Report of a benchmark: a table on stdout, and JSON in bench/results."""
 
 import shlex
 import sys
@@ -10,15 +10,15 @@ from typing import Any, Final
 import click
 import msgspec
 
-from bench.harness.environment import QUIET, Machine
-from bench.harness.interleaved import Spread, spread
+from bench.harness.environment import MAX_OTHER_LOAD, Machine
+from bench.harness.interleaved import Spread, summarize
 from core.files.atomic import atomic_write
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a result: the median of n measurements, and their quartiles."""
+    """One row of a result: the median of n measurements, and their quartiles."""
 
     name: str
     unit: str
@@ -39,21 +39,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     created: str
     machine: Machine
     others: float
-    """The share of the cores that other programs took meanwhile."""
+    """Share of the cores that other programs took during the benchmark."""
     quiet: bool
-    """Whether that was little enough for the numbers to mean something."""
+    """True if that share was small enough for a valid measurement."""
     settings: dict[str, Any]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
 
 
-def row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
-    """A line of the measurements of one thing."""
-    return of_spread(name, unit, spread(values), note, values)
+def make_row(name: str, unit: str, values: Sequence[float], note: str = "") -> Row:
+    """A row from measurements."""
+    return row_from_spread(name, unit, summarize(values), note, values)
 
 
-def of_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
-    """A line of what is known of a median."""
+def row_from_spread(name: str, unit: str, found: Spread, note: str = "", values: Sequence[float] = ()) -> Row:
+    """A row from a median and its quartiles."""
     return Row(
         name=name,
         unit=unit,
@@ -66,12 +66,12 @@ def of_spread(name: str, unit: str, found: Spread, note: str = "", values: Seque
     )
 
 
-def table(rows: Sequence[Row]) -> list[str]:
+def format_table(rows: Sequence[Row]) -> list[str]:
     """Rows in columns: name, median, quartiles, unit, n, note."""
     cells = [("", "median", "quartiles", "", "n", "")]
     for one in rows:
-        quartiles = f"{number(one.low)} to {number(one.high)}" if one.n > 1 else ""
-        cells.append((one.name, number(one.median), quartiles, one.unit, str(one.n), one.note))
+        quartiles = f"{format_number(one.low)} to {format_number(one.high)}" if one.n > 1 else ""
+        cells.append((one.name, format_number(one.median), quartiles, one.unit, str(one.n), one.note))
     widths = [max(len(line[column]) for line in cells) for column in range(6)]
     lines = []
     for name, median, quartiles, unit, n, note in cells:
@@ -81,10 +81,10 @@ def table(rows: Sequence[Row]) -> list[str]:
     return lines
 
 
-def number(value: float) -> str:
-    """Three digits or more, so that nothing looks more exact than it is.
+def format_number(value: float) -> str:
+    """Format a number with three significant digits, or as a whole number from 100 on.
 
-    >>> number(1234.5), number(12.345), number(0.012345)
+    >>> format_number(1234.5), format_number(12.345), format_number(0.012345)
     ('1,234', '12.3', '0.0123')
     """
     if abs(value) >= 100:
@@ -92,24 +92,24 @@ def number(value: float) -> str:
     return f"{value:#.3g}".rstrip(".")
 
 
-def show(result: Result) -> None:
-    """Write a result to stdout."""
+def print_result(result: Result) -> None:
+    """Print a result to stdout."""
     for line in result.machine.lines():
         click.echo(line)
     click.echo(", ".join(f"{key} {value}" for key, value in result.settings.items()))
     click.echo("")
-    for line in table(result.rows):
+    for line in format_table(result.rows):
         click.echo(line)
     for note in result.notes:
         click.echo(f"\n{note}")
     if not result.quiet:
         click.echo(
-            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {QUIET:.0%}): these numbers "
-            "are no measurement."
+            f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {MAX_OTHER_LOAD:.0%}): "
+            "these numbers are no measurement."
         )
 
 
-def finish(
+def report_result(
     benchmark: str,
     rows: Sequence[Row],
     *,
@@ -120,17 +120,17 @@ def finish(
     folder: Path = RESULTS,
     variant: str = "",
 ) -> Path:
-    """Show a result and keep it.
+    """Print a result and save it.
 
     Args:
         benchmark: its name.
-        rows: what was found.
-        machine: where.
+        rows: the measurements.
+        machine: the machine.
         others: see `Result.others`.
-        settings: what was measured.
+        settings: settings of the benchmark.
         notes: sentences below the table.
-        folder: where to keep it.
-        variant: what tells results of one benchmark on one machine apart, such as the network.
+        folder: the folder of results.
+        variant: distinguishes results of one benchmark on one machine, for example by the network.
 
     Returns:
         The file: ``BENCHMARK-VARIANT-MACHINE.json``, or ``.busy.json``, which git ignores, if it was not quiet.
@@ -141,12 +141,12 @@ def finish(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=machine,
         others=others,
-        quiet=others <= QUIET,
+        quiet=others <= MAX_OTHER_LOAD,
         settings=settings,
         rows=tuple(rows),
         notes=tuple(notes),
     )
-    show(result)
+    print_result(result)
     folder.mkdir(parents=True, exist_ok=True)
     stem = "-".join(filter(None, (benchmark, variant, machine.slug())))
     path = folder / f"{stem}{'' if result.quiet else '.busy'}.json"
@@ -155,6 +155,6 @@ def finish(
     return path
 
 
-def say(line: str) -> None:
-    """Progress, on stderr."""
+def log_progress(line: str) -> None:
+    """Print a line of progress to stderr."""
     click.echo(f"  {line}", err=True)

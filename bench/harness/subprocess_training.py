@@ -1,4 +1,4 @@
-"""A training in processes of its own, from start to end: ``python -m MODULE FILE``, its settings in FILE as JSON."""
+"""Trainings in subprocesses, from start to end: ``python -m MODULE FILE``, with the settings in FILE as JSON."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from core.launch.subprocess_env import module_command, worker_environment
 
 
 class SubprocessTraining(Protocol):
-    """Settings of such a training: OpenMP threads of all its processes together, and the folder that it writes into."""
+    """Settings of such a training: OpenMP threads of all its processes together, and its output folder."""
 
     @property
     def threads(self) -> int: ...
@@ -20,12 +20,12 @@ class SubprocessTraining(Protocol):
 
 
 def train_in_subprocess(module: str, settings: SubprocessTraining, *, processes: int = 1) -> Path:
-    """Run it to its end; the folder that it wrote into.
+    """Run a training to its end, and return its output folder.
 
     Args:
-        module: whose `main` reads the file and trains.
+        module: the module whose `main` reads the file and trains.
         settings: a msgspec struct.
-        processes: that train together, under torchrun.
+        processes: number of processes that train together, under torchrun.
 
     Raises:
         UserError: the training ended by itself.

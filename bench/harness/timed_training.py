@@ -1,7 +1,8 @@
-"""A training of our recipe that is as long as a time allows, in processes of its own: ``python -m bench.harness.timed_training FILE``.
+"""Training of our recipe for a given time, in processes of its own.
 
-FILE holds `Settings` as JSON. On a device such as cpu+cpu, torchrun starts a process for each; they train one network.
-Starting them is no part of the time. How many epochs fit is settled halfway, by the speed until then.
+``python -m bench.harness.timed_training FILE``: FILE holds `TimedSettings` as JSON. On a device such as cpu+cpu,
+torchrun starts a process for each part, and all train one network. The time excludes the start of processes. The number
+of epochs is chosen halfway, from the speed until then.
 """
 
 import sys
@@ -16,21 +17,21 @@ from bench.harness.subprocess_training import train_in_subprocess
 from core.config import RunConfig
 
 _WARM_UP_SECONDS: Final = 1.0
-_PLANNED_AT: Final = 0.5
-"""The share of the time after which it is settled how long the training is; no recipe cools down so early."""
-_NEARLY: Final = 0.99
-"""The share of the time that a training is planned for, so that it ends within it."""
+_PLAN_AFTER_SHARE: Final = 0.5
+"""Share of the time after which the number of epochs is chosen; no recipe cools down so early."""
+_PLANNED_SHARE: Final = 0.99
+"""Share of the time that a training is planned for, so that it ends within the time."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is trained, where, for how long, and where the weights and the outcome go.
+class TimedSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one training.
 
     Attributes:
         config: the recipe, resolved; its epochs are replaced by as many as fit.
         seconds: of training.
         device: one, or several joined by ``+``, each with a process of its own.
         threads: of all processes together.
-        out: a folder.
+        out: the folder for the weights and the outcome.
     """
 
     config: RunConfig
@@ -41,14 +42,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: how many epochs there were, and the seconds that they took."""
+    """Number of epochs, and the seconds that they took."""
 
     epochs: int
     seconds: float
 
 
-def train_for(settings: Settings) -> tuple[Outcome, Path]:
-    """Train in processes of its own; the outcome, and the file of the (mean) weights, by `torch.save`.
+def train_for_seconds(settings: TimedSettings) -> tuple[Outcome, Path]:
+    """Train in subprocesses. Return the outcome, and the file of the (EMA) weights, written by `torch.save`.
 
     Raises:
         UserError: the training ended by itself.
@@ -61,9 +62,9 @@ def train_for(settings: Settings) -> tuple[Outcome, Path]:
 
 
 def main() -> None:
-    """One process of it."""
-    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Settings)
-    import torch  # its threads are settled by the environment
+    """Train in this process, alone or as one of several."""
+    settings = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=TimedSettings)
+    import torch  # the environment sets its number of threads
 
     from bench.harness.workloads import ENDLESS, synchronise, with_settings
     from core.data import load_dataset
@@ -79,13 +80,13 @@ def main() -> None:
 
         unended = with_settings(config, train={"epochs": ENDLESS}).resolved()
         warm_up = Trainer(unended, images, process_group.device, process_group)
-        for _ in warm_up.reports(after(min(_WARM_UP_SECONDS, settings.seconds / 8))):
+        for _ in warm_up.reports(deadline_passed(min(_WARM_UP_SECONDS, settings.seconds / 8))):
             pass
         start = time.perf_counter()
         trainer = Trainer(unended, images, process_group.device, process_group)
-        for _ in trainer.reports(after(_PLANNED_AT * settings.seconds)):
+        for _ in trainer.reports(deadline_passed(_PLAN_AFTER_SHARE * settings.seconds)):
             pass
-        fitting = _NEARLY * trainer.step / _PLANNED_AT / trainer.batches_per_epoch
+        fitting = _PLANNED_SHARE * trainer.step / _PLAN_AFTER_SHARE / trainer.batches_per_epoch
         (epochs,) = process_group.all_reduce_max(
             max(trainer.epoch + 1, int(fitting)) if process_group.rank == 0 else 0
         )
@@ -102,8 +103,8 @@ def main() -> None:
             (out / "outcome.json").write_bytes(msgspec.json.encode(outcome))
 
 
-def after(seconds: float) -> Callable[[], bool]:
-    """Whether so many seconds have passed since now."""
+def deadline_passed(seconds: float) -> Callable[[], bool]:
+    """A function that returns whether that many seconds have passed since this call."""
     end = time.perf_counter() + seconds
     return lambda: time.perf_counter() >= end
 

@@ -1,0 +1,1 @@
+"""Parts of the dashboard's benchmark: fake runs, a pseudo-terminal, probes and targets."""

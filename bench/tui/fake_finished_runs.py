@@ -1,4 +1,4 @@
-"""Finished runs for a dashboard to find: written as workers leave them, without training anything."""
+"""Finished runs for the dashboard, written as workers leave them but without training."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,12 @@ from core.runs import EpochRecord, MetricsWriter, RunDirectory, State, Status
 from core.schedules import SCHEDULE_NAMES
 
 EPOCHS: Final = 16
-_STEPS_A_LINE: Final = 8
+_STEPS_PER_LINE: Final = 8
 _CREATED: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def make_runs(root: Path, count: int, steps: int) -> None:
-    """Finished runs, five a group, with a loss for each step and a sheet of pictures for each epoch."""
+def write_finished_runs(root: Path, count: int, steps: int) -> None:
+    """Write finished runs, five per group, with a loss for each step and a sheet of samples for each epoch."""
     rng = np.random.default_rng(0)
     tiles = rng.integers(0, 256, (16, 32, 32), dtype=np.uint8)
     for number in range(count):
@@ -53,12 +53,12 @@ def make_runs(root: Path, count: int, steps: int) -> None:
 
 
 def write_losses(run: RunDirectory, losses: list[float]) -> None:
-    """As a worker writes them: a line for a few steps, and one for each epoch."""
+    """Write losses as a worker does: a line for every few steps, and one for each epoch."""
     with MetricsWriter(run.metrics_file) as metrics:
         edges = np.linspace(0, len(losses), EPOCHS + 1).astype(int).tolist()
         for epoch, (first, last) in enumerate(itertools.pairwise(edges), start=1):
-            for start in range(first, last, _STEPS_A_LINE):
-                part = losses[start : min(start + _STEPS_A_LINE, last)]
+            for start in range(first, last, _STEPS_PER_LINE):
+                part = losses[start : min(start + _STEPS_PER_LINE, last)]
                 metrics.append_steps(start + 1, epoch, 0.03 * start, part)
             part = losses[first:last]
             metrics.append_epoch(

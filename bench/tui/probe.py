@@ -1,4 +1,4 @@
-"""The dashboard while five runs seem to train: keys, processor, bytes, memory, and what it takes from a training."""
+"""Measurements of the dashboard with five live runs: keys, processor, bytes, memory, and slowdown of a training."""
 
 import os
 import shutil
@@ -9,86 +9,86 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
-from bench.baselines.worker_process import Child
-from bench.tui.pty_session import Terminal
+from bench.baselines.worker_process import WorkerProcess
+from bench.tui.pty_session import PtySession
 from core.errors import UserError
 from core.schedules import SCHEDULE_NAMES
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-SECONDS: Final = 5.0
-TRAINED_SECONDS: Final = 3.0
+CPU_SECONDS: Final = 5.0
+TRAINING_SECONDS: Final = 3.0
 PAIRS: Final = 4
-"""Comparisons a visit: a training's speed changes by more than the dashboard takes."""
-QUIET: Final = 0.15
-"""Between two frames of live runs, so that a key's frame is not taken for one of theirs."""
+"""Comparisons per measurement, because the speed of a training varies by more than the dashboard costs."""
+QUIET_SECONDS: Final = 0.15
+"""Pause between two frames of live runs before a key is pressed, so that its frame is not confused with theirs."""
 _KEYS: Final = ("\x1b[B", "\x1b[A") * 6
 _ESCAPE: Final = "\x1b"
 
 
-def watch(
-    opened: Callable[[], Terminal], runs: Path, trainings: Mapping[str, Child]
+def measure_with_live_runs(
+    opened: Callable[[], PtySession], runs: Path, trainings: Mapping[str, WorkerProcess]
 ) -> dict[str, list[float]]:
-    """Measure a dashboard while five runs seem to train beside those that are there.
+    """Measure a dashboard while five more runs seem to train.
 
     Args:
         opened: starts the dashboard.
-        runs: the folder of runs, to which the five are added for the time.
-        trainings: real ones, which are slowed down, by what that is called.
+        runs: the folder of runs, to which the five are added temporarily.
+        trainings: real trainings whose slowdown is measured, by the name of the measurement.
     """
-    with _live(runs):
+    with _live_runs(runs):
         terminal = opened()
         try:
             terminal.seconds_until(*SCHEDULE_NAMES, "▀", "running")
             terminal.settle(1.0)
-            found = _measured(terminal)
+            found = _measure_dashboard(terminal)
             for name, training in trainings.items():
                 found[name] = [
-                    _slowed(training, terminal, halted_first=pair % 2 == 1) for pair in range(PAIRS)
+                    _slowdown(training, terminal, halted_first=pair % 2 == 1) for pair in range(PAIRS)
                 ]
         finally:
             terminal.close()
     return found
 
 
-def _measured(terminal: Terminal) -> dict[str, list[float]]:
-    found = {"key": [1000 * terminal.seconds_to_answer(key, quiet=QUIET) for key in _KEYS]}
-    found["board"], found["board sent"] = _taken(terminal)
+def _measure_dashboard(terminal: PtySession) -> dict[str, list[float]]:
+    found = {"key": [1000 * terminal.key_latency(key, quiet=QUIET_SECONDS) for key in _KEYS]}
+    found["board"], found["board sent"] = _cpu_and_bytes(terminal)
     terminal.press("c")
     terminal.settle(1.0)
-    found["compare"], found["compare sent"] = _taken(terminal)
+    found["compare"], found["compare sent"] = _cpu_and_bytes(terminal)
     terminal.press(_ESCAPE)
     terminal.settle(1.0)
     terminal.press("d")
     terminal.settle(1.0)
     terminal.press(" ")
-    found["noise sent"] = _taken(terminal)[1]
+    found["noise sent"] = _cpu_and_bytes(terminal)[1]
     terminal.press(_ESCAPE)
     terminal.settle(1.0)
     found["memory"] = [terminal.memory() / 1e6]
     return found
 
 
-def _taken(terminal: Terminal) -> tuple[list[float], list[float]]:
-    """Per cent of a core, and KB a second."""
-    before = len(terminal.painted)
-    share = terminal.share_of_a_core(SECONDS, settle=False)
-    return [100 * share], [(len(terminal.painted) - before) / SECONDS / 1000]
+def _cpu_and_bytes(terminal: PtySession) -> tuple[list[float], list[float]]:
+    """Per cent of a core, and KB per second."""
+    before = len(terminal.output)
+    share = terminal.cpu_share(CPU_SECONDS, settle=False)
+    return [100 * share], [(len(terminal.output) - before) / CPU_SECONDS / 1000]
 
 
-def _slowed(training: Child, terminal: Terminal, *, halted_first: bool) -> float:
-    """By how many per cent a dashboard that works slows a training down, against one that stands still."""
+def _slowdown(training: WorkerProcess, terminal: PtySession, *, halted_first: bool) -> float:
+    """Slowdown of a training in per cent by a running dashboard, against a suspended one."""
     images = {}
     for halted in (halted_first, not halted_first):
-        with terminal.halted() if halted else nullcontext():
-            training.go(TRAINED_SECONDS)
+        with terminal.suspended() if halted else nullcontext():
+            training.start_trial(TRAINING_SECONDS)
             if not halted:
-                terminal.share_of_a_core(TRAINED_SECONDS, settle=False)  # its frames are read
-            images[halted] = training.done()
+                terminal.cpu_share(TRAINING_SECONDS, settle=False)  # reads its frames meanwhile
+            images[halted] = training.finish_trial()
     return 100 * (1 - images[False] / images[True])
 
 
 @contextmanager
-def _live(runs: Path) -> Iterator[None]:
+def _live_runs(runs: Path) -> Iterator[None]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-m", "bench.tui.fake_live_runs", str(runs)], env=environment, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal, and when it painted what."""
+"""Program in a pseudo-terminal, with the times of its output."""
 
 import contextlib
 import fcntl
@@ -19,29 +19,29 @@ import psutil
 
 from core.errors import UserError
 
-PATIENCE: Final = 60.0
-QUIET_SECONDS: Final = 0.04
-"""A frame is over when nothing was written for so long; frames are written in one go."""
+TIMEOUT: Final = 60.0
+FRAME_GAP_SECONDS: Final = 0.04
+"""Silence after which a frame is complete; each frame is written at once."""
 
 _ESCAPES: Final = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[()][0-9A-Z]|[=>78])")
 
 
-def text_of(painted: bytes) -> str:
-    """What was written, without colours and cursor movements.
+def visible_text(painted: bytes) -> str:
+    """Remove colours and cursor movements from output.
 
-    >>> text_of(b"\\x1b[1;32mq\\x1b[0m quit")
+    >>> visible_text(b"\\x1b[1;32mq\\x1b[0m quit")
     'q quit'
     """
     return _ESCAPES.sub(b"", painted).decode(errors="replace")
 
 
-class Terminal:
-    """Runs a program in a pseudo-terminal; the clock starts with the program.
+class PtySession:
+    """A program in a pseudo-terminal; the clock starts with the program.
 
     Args:
-        command: the program.
-        folder: where it runs.
-        environment: added to this process's own.
+        command: the program and its arguments.
+        folder: its working directory.
+        environment: variables added to those of this process.
         size: columns and rows.
     """
 
@@ -55,7 +55,7 @@ class Terminal:
     ) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        self.painted = b""
+        self.output = b""
         self.started = time.perf_counter()
         self._process = subprocess.Popen(
             command,
@@ -69,66 +69,66 @@ class Terminal:
         os.close(slave)
 
     def seconds_until(self, *texts: str) -> float:
-        """Seconds since the program's start until it has painted all these.
+        """Seconds from the start of the program until it has written all these texts.
 
         Raises:
-            UserError: it did not, or ended before.
+            UserError: the program did not write them in time, or ended before.
         """
         while True:
-            text = text_of(self.painted)
+            text = visible_text(self.output)
             if all(wanted in text for wanted in texts):
                 return time.perf_counter() - self.started
-            if not self._read(PATIENCE):
+            if not self._read(TIMEOUT):
                 raise UserError(f"waited in vain for {', '.join(texts)}; the last words: {text[-200:]!r}")
 
     def press(self, key: str) -> None:
         """Press a key."""
         os.write(self._master, key.encode())
 
-    def seconds_to_answer(self, key: str, *, quiet: float = 0.3) -> float:
-        """Press a key once nothing was painted for a while; seconds until the frame that follows was written whole.
+    def key_latency(self, key: str, *, quiet: float = 0.3) -> float:
+        """Press a key after a pause in the output; return the seconds until the next frame is complete.
 
         Raises:
-            UserError: nothing follows.
+            UserError: no frame follows.
         """
         self.settle(quiet)
         start = time.perf_counter()
         self.press(key)
-        if not self._read(PATIENCE):
+        if not self._read(TIMEOUT):
             raise UserError(f"nothing was painted after the key {key!r}")
         last = time.perf_counter()
-        while self._read(QUIET_SECONDS):
+        while self._read(FRAME_GAP_SECONDS):
             last = time.perf_counter()
         return last - start
 
     def settle(self, seconds: float = 0.3) -> None:
-        """Wait until nothing was painted for so long, a few seconds at most."""
-        deadline = time.perf_counter() + PATIENCE / 10
+        """Wait until the output pauses for that long, a few seconds at most."""
+        deadline = time.perf_counter() + TIMEOUT / 10
         while time.perf_counter() < deadline and self._read(seconds):
             pass
 
-    def share_of_a_core(self, seconds: float, *, settle: bool = True) -> float:
-        """How much of one core the program, with its children, takes while nobody does anything.
+    def cpu_share(self, seconds: float, *, settle: bool = True) -> float:
+        """The share of one core that the program takes with its children, without user input.
 
         Args:
-            seconds: for which it is watched.
-            settle: whether to wait before that until it has painted what it was about to.
+            seconds: duration of the measurement.
+            settle: wait for a pause in the output first.
         """
         if settle:
             self.settle()
-        before, start = self._worked(), time.perf_counter()
+        before, start = self._cpu_seconds(), time.perf_counter()
         while (left := start + seconds - time.perf_counter()) > 0:
             self._read(left)
-        return (self._worked() - before) / (time.perf_counter() - start)
+        return (self._cpu_seconds() - before) / (time.perf_counter() - start)
 
     def memory(self) -> int:
-        """Bytes of memory that the program has for itself or shares, by now."""
+        """Resident memory of the program in bytes, including shared memory."""
         resident: int = psutil.Process(self._process.pid).memory_info().rss
         return resident
 
     @contextlib.contextmanager
-    def halted(self) -> Iterator[None]:
-        """The program stands still meanwhile."""
+    def suspended(self) -> Iterator[None]:
+        """Suspend the program during the context."""
         os.killpg(self._process.pid, signal.SIGSTOP)
         try:
             yield
@@ -136,24 +136,24 @@ class Terminal:
             os.killpg(self._process.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End the program, and all that it started in its group."""
+        """End the program and its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         os.close(self._master)
 
-    def _worked(self) -> float:
+    def _cpu_seconds(self) -> float:
         process = psutil.Process(self._process.pid)
         times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
         return sum(one.user + one.system for one in times)
 
     def _read(self, seconds: float) -> bool:
-        """Read what is there, or comes in so many seconds; whether something was."""
+        """Read available output, or wait for it that many seconds. Return whether there was any."""
         if not select.select([self._master], [], [], seconds)[0]:
             return False
         try:
             data = os.read(self._master, 1 << 16)
         except OSError:  # the program has ended
             return False
-        self.painted += data
+        self.output += data
         return bool(data)

@@ -27,8 +27,9 @@ from core.comparison.formatting import (
 from core.comparison.grouping import read_members
 from core.runs import METRICS, Evaluation, RunStore, add_evaluation
 from core.runs.results import GROUPS
+from core.schedules import SCHEDULE_NAMES
 from core.statistics.estimate import Estimate
-from tests.support.fakes import CREATED, FIVE, make_run
+from tests.support.fake_runs import CREATED, make_run
 
 NO_WINNER = ("near_empty", "copy_z", *GROUPS["reconstruction"])
 
@@ -39,7 +40,7 @@ def evaluate(root: Path, *, datasets: tuple[str, ...] = ("high",), seeds: tuple[
     index = 0
     for seed in seeds:
         for dataset in datasets:
-            for rank, schedule in enumerate(FIVE):
+            for rank, schedule in enumerate(SCHEDULE_NAMES):
                 created = CREATED + timedelta(seconds=index)
                 run = make_run(
                     root, schedule=schedule, dataset=dataset, seed=seed, created=created, images=False
@@ -85,7 +86,7 @@ def test_the_table_has_every_metric_loss_fact_winner_and_curve(command, capsys):
     out = capsys.readouterr().out
     lines = out.splitlines()
     assert lines[0] == "high: 500 samples (ddpm, 300 steps) against 2000 held-out images"
-    assert lines[2].split() == [*FIVE, "real", "data"]
+    assert lines[2].split() == [*SCHEDULE_NAMES, "real", "data"]
     for name in METRICS:
         (line,) = [line for line in lines[:45] if line.startswith(f"{metric_title(name)}  ")]
         assert line.count("±") == 5 + (name == "pass_rate")
@@ -137,7 +138,7 @@ def test_json_has_the_documented_keys(command, capsys):
     assert (row["label"], row["seeds"], row["judged"], row["epochs"]) == ("linear", [0, 1], 2, [10, 10])
     assert set(row["metrics"]) == {"loss", "heldout", *METRICS}
     assert set(row["metrics"]["pass_rate"]) == {"value", "low", "high"}
-    assert table["differences"] == {"schedule.name": list(FIVE)}
+    assert table["differences"] == {"schedule.name": list(SCHEDULE_NAMES)}
     assert table["best"]["high"]["pass_rate"][0] == "linear"
     pair = table["pairs"][0]
     assert list(pair) == [
@@ -183,7 +184,7 @@ def test_a_folder_of_runs_stands_for_all_in_it(tmp_path, capsys):
     assert (
         run_command(["compare", str(tmp_path / "elsewhere"), "--runs", str(tmp_path / "runs"), "--json"]) == 0
     )
-    assert len(json.loads(capsys.readouterr().out)["rows"]) == len(FIVE)
+    assert len(json.loads(capsys.readouterr().out)["rows"]) == len(SCHEDULE_NAMES)
     (tmp_path / "empty").mkdir()
     assert run_command(["compare", str(tmp_path / "empty"), "--runs", str(tmp_path / "runs")]) == 2
     assert "no run in" in capsys.readouterr().err
@@ -207,7 +208,7 @@ def test_data_sets_have_a_table_each_and_share_the_axes_of_their_curves(tmp_path
 
 
 def test_one_run_without_an_evaluation_or_an_epoch_is_shown_nonetheless(tmp_path, capsys):
-    run = make_run(tmp_path, done=0, images=False)
+    run = make_run(tmp_path, epoch=0, images=False)
     assert run_command(["compare", "--runs", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert output.out.splitlines()[0] == "high"

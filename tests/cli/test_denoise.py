@@ -19,7 +19,7 @@ from core.evaluation.metrics.denoising import reconstruct
 from core.imaging import read_sheet, to_pixels
 from core.runs import RunDirectory
 from core.training.checkpoint import Position, load_model, save_checkpoint
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 from tests.unit.test_contracts import loaded_after
 
 Denoise = Callable[..., int]
@@ -34,7 +34,7 @@ def make_untrained(root: Path, *, channels: int = 1, timesteps: int = 8, **sampl
         model=ModelConfig(width=16),
         sample=SampleConfig(**sample),  # type: ignore[arg-type]  # whatever the test names
     )
-    run = make_run(root, done=0, images=False, config=config)
+    run = make_run(root, epoch=0, images=False, config=config)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = build_network("lean", channels=channels, width=16)
@@ -218,7 +218,7 @@ def test_a_file_that_is_no_image_or_a_damaged_or_a_huge_one_is_one_line(folder, 
 
 
 def test_a_run_without_a_checkpoint_cannot_denoise(folder, capsys):
-    run = make_run(folder / "others", done=0, images=False)
+    run = make_run(folder / "others", epoch=0, images=False)
     assert denoise(str(run.path), "mine.png") == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
 

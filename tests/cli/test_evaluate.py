@@ -20,7 +20,7 @@ from core.diffusion.models.registry import build_network
 from core.runs import METRICS, RunDirectory, RunStore, latest_evaluation, read_evaluations
 from core.runs.results import GROUPS
 from core.training.checkpoint import Position, save_checkpoint
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 RECIPE = """
 count = 60
@@ -214,7 +214,7 @@ def test_several_runs_share_what_is_known_of_the_data(command, capsys):
 
 def test_one_of_several_runs_that_cannot_be_evaluated_does_not_keep_the_others_from_it(command, capsys):
     untrained_run(Path("runs"), seed=0)
-    make_run(Path("runs"), run_id="run-1", done=0, images=False)
+    make_run(Path("runs"), run_id="run-1", epoch=0, images=False)
     untrained_run(Path("runs"), seed=2)
     assert command("--all", "--count", "5", "--only", "novelty") == 2
     output = capsys.readouterr()
@@ -356,7 +356,7 @@ def test_a_mistake_is_one_line(command, capsys, arguments, message):
 
 
 def test_a_run_without_a_checkpoint_is_one_line_before_any_data_is_made(command, capsys):
-    make_run(Path("runs"), done=0, dataset="nowhere", images=False)
+    make_run(Path("runs"), epoch=0, dataset="nowhere", images=False)
     assert command("latest") == 2
     assert capsys.readouterr().err.startswith("error: 20261124")
 

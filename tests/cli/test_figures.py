@@ -10,7 +10,7 @@ from PIL import Image
 from core.cli.main import run as run_command
 from core.runs import State
 from tests.support.evaluated_runs import make_run_grid
-from tests.support.fakes import CREATED, make_run
+from tests.support.fake_runs import CREATED, make_run
 from tests.unit.test_contracts import loaded_after
 
 TWO = {"5.1-schedules", "5.2-noising"}

@@ -28,7 +28,7 @@ from core.runs.progress import (
 )
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, save_checkpoint
-from tests.support.fakes import DEAD_PROCESS, make_run
+from tests.support.fake_runs import DEAD_PROCESS, make_run
 
 CPU = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
 ME = ProcessIdentity.current()

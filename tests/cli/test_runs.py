@@ -12,7 +12,8 @@ import pytest
 from core.cli.main import run as run_command
 from core.config import ModelConfig
 from core.runs import RunDirectory, RunStore, State
-from tests.support.fakes import make_group, make_run
+from tests.support.fake_groups import make_group
+from tests.support.fake_runs import make_run
 
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
@@ -108,7 +109,7 @@ def read(leader: int) -> bytes:
 
 
 def test_a_run_is_shown_with_its_files_and_its_configuration(core, tmp_path):
-    run = make_run(tmp_path / "runs", schedule="x^2", done=10)
+    run = make_run(tmp_path / "runs", schedule="x^2", epoch=10)
     done = core("runs", "show")
     assert done.stdout.startswith(f"{run.id}\n")
     assert f"runs/{run.id}/samples/epoch-0010.png" in done.stdout

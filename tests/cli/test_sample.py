@@ -13,7 +13,7 @@ import pytest
 from core.cli.main import run as run_command
 from core.imaging import read_sheet
 from core.runs import RunStore
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 TINY = """
 recipe = "tiny"
@@ -162,7 +162,7 @@ def test_what_cannot_be_sampled_is_one_line(sample, trained, capsys, arguments, 
 
 
 def test_a_run_without_a_checkpoint_cannot_be_sampled(sample, tmp_path, capsys):
-    run = make_run(tmp_path / "runs", done=0, images=False)
+    run = make_run(tmp_path / "runs", epoch=0, images=False)
     assert sample(str(run.path)) == 2
     assert "has no checkpoint yet" in capsys.readouterr().err
 

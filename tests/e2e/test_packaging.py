@@ -1,4 +1,4 @@
-"""What is installed is what was tested: the wheel, the sdist, and both used away from the checkout."""
+"""Wheel and sdist: their contents, and their use away from the checkout."""
 
 import itertools
 import os
@@ -32,7 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel unpacked, as in somebody's site-packages."""
+    """The wheel unpacked, as in a user's site-packages."""
     folder = tmp_path_factory.mktemp("site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -61,7 +61,7 @@ def python(installed: Path, tmp_path: Path) -> Callable[..., str]:
 
 
 def files_of_packages() -> set[str]:
-    """All files of `core` and `tui` that belong into a wheel."""
+    """All files of `core` and `tui` that belong in a wheel."""
     return {
         path.relative_to(ROOT).as_posix()
         for package in ("core", "tui")

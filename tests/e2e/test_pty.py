@@ -14,8 +14,9 @@ import pytest
 from core.runs.process import ProcessIdentity, is_alive
 from core.runs.status import State
 from core.runs.store import RunStore
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import dashboard_run
 from tests.support.terminals import Terminal, terminals
-from tests.support.tui_fixtures import comparison, fake_run
 from tui.terminal.watchdog import EXIT_HUNG_UP
 
 TINY = """
@@ -114,7 +115,7 @@ def test_a_worker_killed_without_warning_is_crashed_within_three_seconds(
     try:
         identity = ProcessIdentity.from_pid(worker.pid)
         assert identity is not None
-        run = fake_run(tmp_path / "runs", "linear", epoch=3, process=identity)
+        run = dashboard_run(tmp_path / "runs", "linear", epoch=3, process=identity)
         terminal = open_terminal()
         terminal.shows("● running")
     finally:

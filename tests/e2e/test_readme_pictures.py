@@ -1,4 +1,4 @@
-"""The pictures of the documents are drawn from runs, and a wrong call says what was expected."""
+"""Images of the documents, drawn from runs, and the errors of wrong calls."""
 
 import asyncio
 import shutil
@@ -10,15 +10,16 @@ from PIL import Image
 
 from core.runs.status import State
 from tests.support import ROOT
-from tests.support.tui_fixtures import fake_run, five, three
+from tests.support.fake_groups import five_runs, three_runs
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import dashboard
-from tools.readme_pictures import SCREENS, draw, main
+from tools.readme_pictures import SCREENS, draw_screens, main
 
 
-def test_each_screen_becomes_a_image_of_its_own(tmp_path: Path) -> None:
-    five(tmp_path / "runs")
+def test_each_screen_becomes_an_image_of_its_own(tmp_path: Path) -> None:
+    five_runs(tmp_path / "runs")
     screens = {name: SCREENS[name] for name in ("board", "compare")}
-    files = asyncio.run(draw(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
+    files = asyncio.run(draw_screens(tmp_path / "runs", tmp_path / "out", size=(80, 24), screens=screens))
     assert [path.name for path in files] == ["board.png", "compare.png"]
     images = [Image.open(path) for path in files]
     assert {image.size for image in images} == {(80 * 12, 24 * 24)}
@@ -31,11 +32,11 @@ def test_a_run_that_is_not_finished_is_named_in_a_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], state: State
 ) -> None:
     root, out = tmp_path / "runs", tmp_path / "out"
-    five(root)
-    run = fake_run(root, "cosine", state=state, place=7)
+    five_runs(root)
+    run = dashboard_run(root, "cosine", state=state, index=7)
     assert main([str(root), str(out)]) == 2
-    said = capsys.readouterr().err
-    assert said == (
+    output = capsys.readouterr().err
+    assert output == (
         f"error: {run.id} is not finished ({state.value}); wait for it, "
         f"or stop it: core runs stop {run.id} --runs {root}\n"
     )
@@ -56,16 +57,16 @@ def test_a_wrong_call_says_what_was_expected(words: list[str], capsys: pytest.Ca
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_make_hands_on_runs_and_place() -> None:
+def test_make_passes_on_its_arguments() -> None:
     root = ROOT
-    said = subprocess.run(
+    output = subprocess.run(
         ["make", "-n", "pictures", "ARGS=runs out"], cwd=root, capture_output=True, text=True, check=True
     )
-    assert "-m tools.readme_pictures runs out" in said.stdout
+    assert "-m tools.readme_pictures runs out" in output.stdout
 
 
 async def test_the_reverse_process_is_drawn_where_something_forms(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press(*SCREENS["denoise"])
         assert "t  444 of 1000" in driven.text()

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_strip
 from tests.support.terminals import Terminal
-from tests.support.tui_fixtures import comparison, strip
 from tui.commands import BOARD, EVERYWHERE, Command
 
 SIZES = ((80, 24), (100, 30), (160, 50), (250, 70))
@@ -95,7 +96,7 @@ def test_every_command_says_whether_it_opens_a_screen() -> None:
 @pytest.mark.slow
 def test_a_visit_to_every_screen_at_every_size_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     for run in comparison(tmp_path / "runs", "finished"):
-        strip(run, 40)
+        write_strip(run, 40)
         run.checkpoint.parent.mkdir()
         run.checkpoint.touch()
     terminal = Terminal(cwd=tmp_path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import EXIT_USAGE, UserError
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tui.__main__ import main
 from tui.terminal.watchdog import EXIT_HUNG_UP
 from tui.web import Address, reject_reason

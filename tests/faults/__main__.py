@@ -1,4 +1,4 @@
-"""The table: kind of fault, times tried, survived, lost."""
+"""Table of the fault harness: kind of fault, times tried, survived, lost."""
 
 import argparse
 import gc
@@ -8,14 +8,14 @@ import sys
 import time
 from pathlib import Path
 
-# Before torch is imported: a fork must find no threads, and two processes with two threads each are slow.
+# Before torch is imported, because a fork must find no threads, and two processes with two threads each are slow.
 os.environ["OMP_NUM_THREADS"] = "1"
 for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
-os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for what trials start
+os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for the subprocesses of trials
 
-from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, together  # noqa: E402
-from tests.faults.lab import FAULTS, Totals, carry_out  # noqa: E402
+from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, two_processes  # noqa: E402
+from tests.faults.lab import FAULTS, Totals, run_trials  # noqa: E402
 
 __all__ = [
     "kills",
@@ -24,13 +24,13 @@ __all__ = [
     "readers",
     "soak",
     "storage",
-    "together",
-]  # imported for what they register
+    "two_processes",
+]  # imported because they register their faults
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="a little of each, in seconds")
+    parser.add_argument("--short", action="store_true", help="a few of each kind, in seconds")
     parser.add_argument("--only", default="", metavar="REGEX", help="kinds whose name matches")
     parser.add_argument("--times", type=int, help="trials of each kind")
     parser.add_argument("--seed", type=int, default=0)
@@ -38,22 +38,22 @@ def main() -> int:
     began = time.monotonic()
     chosen = [fault for fault in FAULTS if re.search(options.only, fault.kind)]
     tiny.prepare()
-    gc.freeze()  # so that forks share what is never collected
+    gc.freeze()  # so that forks share memory that is never collected
     width = max(len(fault.kind) for fault in chosen)
     print(f"{'kind of fault':<{width}}  tried  survived  lost", flush=True)
-    tallies = []
+    results = []
     for fault in chosen:
         times = options.times or (fault.short if options.short else fault.times)
         if times == 0:
             continue
-        totals = carry_out(fault, times=times, seed=options.seed)
-        tallies.append(totals)
+        totals = run_trials(fault, times=times, seed=options.seed)
+        results.append(totals)
         print(_row(totals, width), flush=True)
         if totals.figures:
             print(f"    {totals.figures}", flush=True)
-        if totals.words:
-            print(totals.words, file=sys.stderr, flush=True)
-    everything = Totals("all", sum(t.tried for t in tallies), sum(t.survived for t in tallies))
+        if totals.message:
+            print(totals.message, file=sys.stderr, flush=True)
+    everything = Totals("all", sum(t.tried for t in results), sum(t.survived for t in results))
     print(_row(everything, width))
     print(f"seed {options.seed}, {time.monotonic() - began:.0f} s")
     return 1 if everything.lost or not everything.tried else 0

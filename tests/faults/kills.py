@@ -1,6 +1,7 @@
-"""kill -9 at any instant: the run goes on from its last checkpoint and ends as if nothing had happened."""
+"""kill -9 at any instant: the run continues from its last checkpoint and ends with the same result."""
 
 import functools
+import inspect
 import os
 import random
 import signal
@@ -10,24 +11,27 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import safetensors.torch
+
 import core.imaging.sheet
 import core.runs.metrics
-import core.training.checkpoint
-from core.runs import MetricsWriter, State
+from core.files import atomic
+from core.runs import MetricsWriter, RunDirectory, State
+from core.training import checkpoint, sample_sheets
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
 
-MOST_ATTEMPTS = 20
+MAX_ATTEMPTS = 20
 
 
 def _killed_at_random(folder: Path, rng: random.Random) -> None:
-    """One kill at an instant spread evenly over the whole life of a worker; earlier or later if it missed."""
-    for attempt in range(MOST_ATTEMPTS):
+    """Kill a worker once at an instant uniformly distributed over its lifetime; retry if it had ended."""
+    for attempt in range(MAX_ATTEMPTS):
         run = tiny.new_run(folder / str(attempt))
         if tiny.kill_after(tiny.start(run), rng.uniform(0, tiny.duration())) == -signal.SIGKILL:
             tiny.resume_and_compare(run)
             return
-    raise AssertionError(f"no worker was caught alive in {MOST_ATTEMPTS} attempts")
+    raise AssertionError(f"no worker was caught alive in {MAX_ATTEMPTS} attempts")
 
 
 @fault("kill -9 at a random instant", times=130, short=1)
@@ -35,7 +39,7 @@ def killed(folder: Path, rng: random.Random) -> None:
     _killed_at_random(folder, rng)
 
 
-@fault("kill -9 again and again", times=12, short=0, seconds=240)
+@fault("kill -9 repeatedly", times=12, short=0, seconds=240)
 def killed_often(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     for _ in range(6):
@@ -50,14 +54,14 @@ def killed_often(folder: Path, rng: random.Random) -> None:
 class _KillAtLine:
     """Ends the process, as kill -9 does, before the n-th line of some functions; a negative n only counts."""
 
-    def __init__(self, where: dict[str, tuple[str, ...]], at: int) -> None:
-        self.where, self.at, self.count = where, at, 0
+    def __init__(self, codes: frozenset[CodeType], at: int) -> None:
+        self.codes, self.at, self.count = codes, at, 0
 
     def __call__(self) -> None:
         sys.settrace(self._enter)
 
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
-        return self._line if self._wanted(frame.f_code) else None
+        return self._line if frame.f_code in self.codes else None
 
     def _line(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
@@ -66,66 +70,63 @@ class _KillAtLine:
                 os.kill(os.getpid(), signal.SIGKILL)
         return self._line
 
-    def _wanted(self, code: CodeType) -> bool:
-        return any(
-            code.co_filename.endswith(file) and code.co_name in names for file, names in self.where.items()
-        )
+
+def _codes(*functions: Any) -> frozenset[CodeType]:
+    """The code objects of functions, without decorators; of a property those of its getter."""
+    plain = [function.fget if isinstance(function, property) else function for function in functions]
+    return frozenset(inspect.unwrap(function).__code__ for function in plain)
 
 
-_PLACES = {
-    "checkpoint": {
-        "training/checkpoint.py": ("save_checkpoint", "_write_checkpoint", "_link_last"),
-        "atomic/atomic.py": ("atomic_path", "fsync_path"),
-        "safetensors/torch.py": ("save_file",),
-    },
-    "metrics line": {
-        "runs/metrics.py": (
-            "_append",
-            "append_steps",
-            "append_epoch",
-            "truncate_to",
-            "_open_append",
-            "sync",
-            "offset",
-        )
-    },
-    "PNG": {
-        "imaging/sheet.py": ("write_sheet",),
-        "files/atomic.py": ("atomic_path",),
-        "training/sample_sheets.py": ("_write_samples",),
-    },
-    "status": {
-        "runs/directory.py": (
-            "write_status",
-            "claim",
-            "_mark_starting",
-            "_remove_leftovers",
-            "clear_control",
-            "lock",
-        )
-    },
+_KILLED_INSIDE = {
+    "checkpoint": _codes(
+        checkpoint.save_checkpoint,
+        checkpoint._write_checkpoint,
+        checkpoint._link_last,
+        atomic.atomic_path,
+        atomic.fsync_path,
+        safetensors.torch.save_file,
+    ),
+    "metrics line": _codes(
+        MetricsWriter._append,
+        MetricsWriter.append_steps,
+        MetricsWriter.append_epoch,
+        MetricsWriter.truncate_to,
+        MetricsWriter.sync,
+        MetricsWriter.offset,
+        core.runs.metrics._open_append,
+    ),
+    "PNG": _codes(core.imaging.sheet.write_sheet, atomic.atomic_path, sample_sheets._write_sample_sheet),
+    "status": _codes(
+        RunDirectory.write_status,
+        RunDirectory.claim,
+        RunDirectory._mark_starting,
+        RunDirectory._remove_leftovers,
+        RunDirectory.clear_control,
+        RunDirectory.lock,
+    ),
 }
-"""Functions whose lines a worker is killed between, by the end of their file's name."""
+"""Functions between whose lines a worker is killed."""
 
 
 @functools.cache
 def _lines(kind: str) -> int:
-    """How many lines an undisturbed worker goes through there; counted before the trials' forks, once."""
-    counter = _KillAtLine(_PLACES[kind], -1)
-    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
-        told = Path(folder) / "lines"
+    """The number of lines of these functions that an undisturbed worker executes, counted once before the forks."""
+    counter = _KillAtLine(_KILLED_INSIDE[kind], -1)
+    with tempfile.TemporaryDirectory(prefix="faults-undisturbed-") as folder:
+        output = Path(folder) / "lines"
 
         def sabotage() -> None:
             counter()
-            tiny.at_exit(lambda: told.write_text(str(counter.count)))
+            tiny.at_exit(lambda: output.write_text(str(counter.count)))
 
         assert tiny.finish(tiny.new_run(Path(folder)), sabotage) == 0
-        return int(told.read_text())
+        return int(output.read_text())
 
 
 def _killed_inside(kind: str, folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
-    assert tiny.finish(run, _KillAtLine(_PLACES[kind], rng.randint(1, _lines(kind)))) == -signal.SIGKILL
+    sabotage = _KillAtLine(_KILLED_INSIDE[kind], rng.randint(1, _lines(kind)))
+    assert tiny.finish(run, sabotage) == -signal.SIGKILL
     tiny.resume_and_compare(run)
 
 
@@ -143,10 +144,10 @@ for _kind, _times, _short in (
     )(functools.partial(_killed_inside, _kind))
 
 
-@fault("kill -9 in half of a file", times=20, short=1)
+@fault("kill -9 after part of a file was written", times=20, short=1)
 def killed_in_half_a_file(folder: Path, rng: random.Random) -> None:
-    """The bytes of a line, a picture or a checkpoint are written only in part."""
-    run, kind, number = tiny.new_run(folder), rng.choice(["line", "picture", "checkpoint"]), rng.randint(1, 5)
+    """The bytes of a line, an image or a checkpoint are written only in part."""
+    run, kind, number = tiny.new_run(folder), rng.choice(["line", "image", "checkpoint"]), rng.randint(1, 5)
     share = rng.random()
     left = [number]
 
@@ -162,20 +163,20 @@ def killed_in_half_a_file(folder: Path, rng: random.Random) -> None:
             MetricsWriter._append = lambda self, line: die(  # type: ignore[method-assign]
                 self._file.write, core.runs.metrics._encode(line) + b"\n"
             )
-        elif kind == "picture":
-            real = core.imaging.sheet._replace
-            core.imaging.sheet._replace = lambda path, data: (
+        elif kind == "image":
+            real = core.imaging.sheet.atomic_write
+            core.imaging.sheet.atomic_write = lambda path, data: (
                 die(path.with_name(f".{path.name}.1.tmp").write_bytes, data),
                 real(path, data),
             )[0]
         else:
-            save = core.training.checkpoint.save_file
+            save = checkpoint.save_file
 
             def half(tensors: Any, path: Path, metadata: Any) -> None:
                 save(tensors, path, metadata=metadata)
                 die(path.write_bytes, path.read_bytes())
 
-            core.training.checkpoint.save_file = half
+            checkpoint.save_file = half
 
     assert tiny.finish(run, sabotage) == -signal.SIGKILL
     tiny.resume_and_compare(run)
@@ -184,7 +185,9 @@ def killed_in_half_a_file(folder: Path, rng: random.Random) -> None:
 def _stopped_by(number: signal.Signals, folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     code = tiny.kill_after(tiny.start(run), rng.uniform(0, tiny.duration()), number)
-    assert code == 0 or (code == -number and tiny.state(run) is State.QUEUED), code  # before it could listen
+    assert code == 0 or (code == -number and tiny.state(run) is State.QUEUED), (
+        code
+    )  # before its handler was set
     assert tiny.state(run) in (State.STOPPED, State.FINISHED, State.QUEUED)
     tiny.resume_and_compare(run)
 
@@ -199,7 +202,7 @@ def interrupted(folder: Path, rng: random.Random) -> None:
     _stopped_by(signal.SIGINT, folder, rng)
 
 
-@fault("asked to stop by a file, as from another host", times=10, short=0)
+@fault("stop requested by a file, as from another host", times=10, short=0)
 def asked_to_stop(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     pid = tiny.start(run)

@@ -1,4 +1,4 @@
-"""Kinds of faults, and trials of them in processes of their own: a trial that dies or hangs is one that is lost."""
+"""Registry of faults, and their trials in subprocesses: a trial that dies or hangs is lost."""
 
 import os
 import random
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Trial = Callable[[Path, random.Random], None]
-"""Breaks something in an empty folder, and raises unless all is well afterwards."""
+"""Breaks a run in an empty folder, and raises unless the run recovers."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault: how often it is tried, in full and in the short form, and how long a trial may take."""
+    """One kind of fault: its number of trials, in full and in short, and the time limit of a trial."""
 
     kind: str
     trial: Trial
@@ -26,14 +26,14 @@ class Fault:
     short: int
     seconds: float
     prepare: Callable[[], object]
-    """Done once before the trials, in the process that they are forked from."""
+    """Called once before the trials, in the process from which they fork."""
 
 
 FAULTS: list[Fault] = []
 
 
 class NotPossibleHereError(Exception):
-    """This machine does not let us cause the fault, such as a mount; its trials do not count."""
+    """Raised if this machine does not permit the fault, for example a mount; its trials do not count."""
 
 
 def fault(
@@ -44,7 +44,7 @@ def fault(
     seconds: float = 120.0,
     prepare: Callable[[], object] = lambda: None,
 ) -> Callable[[Trial], Trial]:
-    """Register a trial under the kind of fault that it causes."""
+    """Register a trial under its kind of fault."""
 
     def register(trial: Trial) -> Trial:
         FAULTS.append(Fault(kind, trial, times, short, seconds, prepare))
@@ -55,13 +55,13 @@ def fault(
 
 @dataclass
 class Totals:
-    """What came of the trials of one kind: `words` of the last that was lost, `figures` of the last that was not."""
+    """Results of the trials of one kind: `message` of the last lost trial, `figures` of the last survived one."""
 
     kind: str
     tried: int = 0
     survived: int = 0
     skipped: str = ""
-    words: str = ""
+    message: str = ""
     figures: str = ""
 
     @property
@@ -69,48 +69,48 @@ class Totals:
         return self.tried - self.survived
 
 
-def carry_out(fault: Fault, *, times: int, seed: int) -> Totals:
-    """Try a fault a number of times; each trial has a folder, a process and a generator of its own."""
+def run_trials(fault: Fault, *, times: int, seed: int) -> Totals:
+    """Run trials of a fault; each has a folder, a process and a random generator of its own."""
     totals = Totals(fault.kind)
     fault.prepare()
     for number in range(times):
-        code, words = _one(fault, random.Random(f"{seed} {fault.kind} {number}"))
+        code, text = _run_trial(fault, random.Random(f"{seed} {fault.kind} {number}"))
         if code == _SKIPPED:
-            totals.skipped = words
+            totals.skipped = text
             break
         totals.tried += 1
         if code == 0:
             totals.survived += 1
-            totals.figures = words
+            totals.figures = text
         else:
-            totals.words = f"trial {number}: {words}"
+            totals.message = f"trial {number}: {text}"
     return totals
 
 
 _SKIPPED = 77
 
 
-def _one(fault: Fault, rng: random.Random) -> tuple[int, str]:
+def _run_trial(fault: Fault, rng: random.Random) -> tuple[int, str]:
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    folder.chmod(0o755)  # some trials go on as another user
+    folder.chmod(0o755)  # some trials continue as another user
     output = folder / "output"
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
     if pid == 0:
-        os._exit(_inside(fault, folder, output, rng))
+        os._exit(_trial_process(fault, folder, output, rng))
     try:
         code = wait_for_exit(pid, fault.seconds)
         if code is None:
             return 1, f"hung for {fault.seconds:.0f} s\n{_tail(output)}"
         return code, _tail(output) if code else _figures(output)
     finally:
-        end_group(pid)
+        kill_group(pid)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _inside(fault: Fault, folder: Path, output: Path, rng: random.Random) -> int:
-    os.setpgid(0, 0)  # so that all that it starts can be ended at once
+def _trial_process(fault: Fault, folder: Path, output: Path, rng: random.Random) -> int:
+    os.setpgid(0, 0)  # so that its subprocesses can be ended together
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -127,7 +127,7 @@ def _inside(fault: Fault, folder: Path, output: Path, rng: random.Random) -> int
 
 
 def wait_for_exit(pid: int, seconds: float) -> int | None:
-    """The exit code of a child (negative: the signal that killed it); None when it is still there."""
+    """The exit code of a child (negative: the signal that killed it); None if it has not ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found, status = os.waitpid(pid, os.WNOHANG)
@@ -137,8 +137,8 @@ def wait_for_exit(pid: int, seconds: float) -> int | None:
     return None
 
 
-def end_group(pid: int) -> None:
-    """Kill whatever is left of a trial."""
+def kill_group(pid: int) -> None:
+    """Kill the remaining processes of a trial."""
     try:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -149,8 +149,8 @@ def end_group(pid: int) -> None:
 _FIGURES = "figures: "
 
 
-def tell(figures: str) -> None:
-    """Called in a trial: numbers to print beside the table."""
+def report_figures(figures: str) -> None:
+    """Report numbers of a trial, to be printed below its row of the table."""
     print(f"{_FIGURES}{figures}", flush=True)
 
 

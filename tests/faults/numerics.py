@@ -1,4 +1,4 @@
-"""Numbers that overflow, and settings at their edges."""
+"""Faults of numbers that overflow, and settings at their limits."""
 
 import math
 import random
@@ -20,7 +20,7 @@ from tests.faults.lab import fault
 
 @fault("NaN or Inf in a gradient at a random step", times=15, short=1)
 def bad_gradient(folder: Path, rng: random.Random) -> None:
-    """The run fails with the reason; its checkpoint is of before, and without the fault it goes on as ever."""
+    """The run fails with the reason, keeps an earlier checkpoint, and continues normally without the fault."""
     run, left, value = (
         tiny.new_run(folder),
         [rng.randint(1, tiny.STEPS - 1)],
@@ -95,21 +95,21 @@ def large_batch(folder: Path, rng: random.Random) -> None:
 
 
 def _folder_of(folder: Path, images: list[np.ndarray]) -> RunConfig:
-    place = folder / "pictures"
-    place.mkdir()
+    image_folder = folder / "images"
+    image_folder.mkdir()
     for number, image in enumerate(images):
-        Image.fromarray(image).save(place / f"{number}.png")
+        Image.fromarray(image).save(image_folder / f"{number}.png")
     recipe = folder / "mine.toml"
-    recipe.write_text(f'kind = "folder"\nsize = 8\npath = "{place}"\n')
+    recipe.write_text(f'kind = "folder"\nsize = 8\npath = "{image_folder}"\n')
     return msgspec.structs.replace(tiny.config(), data=DataConfig(dataset=str(recipe)))
 
 
-@fault("a single picture", times=2)
+@fault("a single image", times=2)
 def one_image(folder: Path, rng: random.Random) -> None:
     _finishes(folder, _folder_of(folder, [np.arange(64, dtype=np.uint8).reshape(8, 8)]))
 
 
-@fault("pictures that are all alike, of one grey", times=3)
+@fault("identical images of one grey level", times=3)
 def constant_images(folder: Path, rng: random.Random) -> None:
     grey = np.full((8, 8), rng.choice([0, 128, 255]), np.uint8)
     run = _finishes(folder, _folder_of(folder, [grey] * 12))

@@ -1,4 +1,4 @@
-"""Workers that hang, starve, are suspended or mistaken; many starters at once; terminals that go away."""
+"""Faults of processes: hanging, suspended or mistaken workers, concurrent commands, closed terminals."""
 
 import contextlib
 import math
@@ -30,7 +30,7 @@ from tests.support.queueing import cleaned, lives, queue, start_runner, wait_for
 
 
 def at_step(number: int, act: Callable[[], None]) -> tiny.Sabotage:
-    """Do something before a step of the worker, counted from 1."""
+    """Call `act` before a step of the worker, counted from 1."""
     real, left = Trainer._train_step, [number]
 
     def step(trainer: Trainer, order: torch.Tensor) -> torch.Tensor:
@@ -56,12 +56,12 @@ def suspended(folder: Path, rng: random.Random) -> None:
     assert state.is_live or state is State.FINISHED
     os.kill(pid, signal.SIGCONT)
     assert wait_for_exit(pid, 60.0) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("worker hangs", times=6, short=1)
 def hangs(folder: Path, rng: random.Random) -> None:
-    """It stays running, for it lives; after five minutes of silence readers say so, and what to do."""
+    """The run stays running because its process lives; after five minutes of silence readers show a warning."""
     run = tiny.new_run(folder)
     pid = tiny.start(run, at_step(rng.randint(1, tiny.STEPS), lambda: time.sleep(3600)))
     tiny.wait_until(lambda: tiny.state(run) is State.RUNNING, "the worker")
@@ -90,7 +90,7 @@ def out_of_memory(folder: Path, rng: random.Random) -> None:
     tiny.check_files(run)
 
 
-@fault("worker out of memory (CUDA's words)", times=4)
+@fault("worker out of memory (CUDA error messages)", times=4)
 def out_of_gpu_memory(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     error = rng.choice(
@@ -111,12 +111,12 @@ def out_of_gpu_memory(folder: Path, rng: random.Random) -> None:
 
 @fault("pid reused by another process", times=5)
 def pid_reused(folder: Path, rng: random.Random) -> None:
-    """The status names a pid that is alive, but of a process that began at another time, or before a reboot."""
+    """The status has a pid that is alive, but of a process with another start time, or of another boot."""
     run = tiny.new_run(folder)
     assert tiny.kill_after(tiny.start(run), rng.uniform(0.4, 0.8) * tiny.duration()) in (-signal.SIGKILL, 0)
     other: dict[str, Any] = msgspec.to_builtins(ProcessIdentity.current())
     other |= rng.choice([{"boot_id": "another"}, {"pid_started": other["pid_started"] - 5.0}])
-    tiny.status_of(run, state=State.RUNNING, **other)
+    tiny.change_status(run, state=State.RUNNING, **other)
     assert tiny.state(run) is State.CRASHED
     assert "nothing to stop" in control.stop(run)
     tiny.resume_and_compare(run)
@@ -139,20 +139,20 @@ def clock_jumps(folder: Path, rng: random.Random) -> None:
         states.add(tiny.state(run))
     assert code == 0
     assert State.CRASHED not in states - {State.FINISHED} or tiny.state(run) is State.FINISHED
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 def _command(run: RunDirectory, rng: random.Random) -> None:
-    """Stop and resume a run a few times, in no order; refusals in words are what one of several must expect."""
+    """Stop and resume a run ten times in random order; a `UserError` is expected because others do the same."""
     for _ in range(10):
         with contextlib.suppress(UserError):
             rng.choice([control.stop, control.resume])(run)
         time.sleep(rng.uniform(0, 0.05))
 
 
-@fault("five commands stop and resume a run that two workers want", times=6)
+@fault("five commands stop and resume a run while two workers claim it", times=6)
 def many_commands(folder: Path, rng: random.Random) -> None:
-    """Whatever order it comes to, one worker at a time has the run, and it ends as if nothing had happened."""
+    """In any order, one worker at a time has the run, and the result is the undisturbed one."""
     run, pids = tiny.new_run(folder), []
     for _ in range(5):
         seed = rng.random()
@@ -176,7 +176,7 @@ def many_commands(folder: Path, rng: random.Random) -> None:
     tiny.resume_and_compare(run)
 
 
-@fault("two queue runners at once, killed at random: each run started once", times=4, seconds=300)
+@fault("two queue runners at once, killed at random, start each run once", times=4, seconds=300)
 def two_runners(folder: Path, rng: random.Random) -> None:
     with cleaned(folder) as root:
         runs = queue(root, *["quick"] * 8)
@@ -193,7 +193,7 @@ def two_runners(folder: Path, rng: random.Random) -> None:
         assert [len(lives(run)) for run in runs] == [1] * 8
 
 
-@fault("50 workers started and stopped in a storm", times=1, seconds=600)
+@fault("50 workers started and stopped at once", times=1, seconds=600)
 def storm(folder: Path, rng: random.Random) -> None:
     with cleaned(folder) as root:
         runs = queue(root, *["patient"] * 50)
@@ -201,7 +201,7 @@ def storm(folder: Path, rng: random.Random) -> None:
         for run in rng.sample(runs, 50):
             wait_for(lambda run=run: tiny.state(run).is_live or tiny.state(run).is_ended, "a worker")
             control.stop(run)
-        # One whose worker had not yet begun was taken from the queue; the rest have begun once and ended.
+        # Runs without a started worker were taken from the queue; the others were started once and have ended.
         wait_for(lambda: all(tiny.state(run) is State.STOPPED for run in runs), "the end of all workers")
         runner.communicate()
         assert all(len(lives(run)) <= 1 for run in runs)
@@ -212,7 +212,7 @@ def storm(folder: Path, rng: random.Random) -> None:
 
 
 def _in_terminal(*arguments: str) -> tuple[int, int]:
-    """A command in a pseudo-terminal that controls it: its pid, and the terminal's other end."""
+    """Start a command in a pseudo-terminal of its own: its pid, and the master end of the terminal."""
     sys.stdout.flush()
     pid, master = pty.fork()
     if pid == 0:
@@ -261,7 +261,7 @@ def terminal_closed(folder: Path, rng: random.Random) -> None:
     os.close(master)
     _wait_for_end(run)
     assert wait_for_exit(pid, 60.0) is not None
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("core train suspended while its worker trains (Ctrl-Z)", times=2, seconds=700)
@@ -273,12 +273,12 @@ def command_suspended(folder: Path, rng: random.Random) -> None:
     while (code := wait_for_exit(pid, 0.05)) is None:
         _drain(master)
     assert code == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("dashboard killed with kill -9", times=3, seconds=700)
 def dashboard_killed(folder: Path, rng: random.Random) -> None:
-    """The workers do not notice, and the next dashboard finds them."""
+    """The workers continue, and the next dashboard finds them."""
     with cleaned(folder) as root:
         (run,) = queue(root, "patient")
         runner = start_runner(root, "--slots", "1")

@@ -1,4 +1,4 @@
-"""Readers among strange files, beside a live worker, and on damaged ones."""
+"""Faults of readers: foreign files, files beside a live worker, and damaged files."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ from tests.faults.lab import fault, wait_for_exit
 from tui.state.reader import RunsReader
 
 
-def look_at(root: Path) -> int:
-    """Read a runs folder as the dashboard and the command line do; how many runs were listed."""
+def read_everything(root: Path) -> int:
+    """Read a runs folder as the dashboard and the command line do. Return the number of listed runs."""
     scan = RunStore(root).scan()
     for info in scan.infos:
         epochs = read_epochs(info)
@@ -42,7 +42,7 @@ def look_at(root: Path) -> int:
 
 @contextlib.contextmanager
 def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
-    """Processes that look again and again until the block ends; one that raised has ended before."""
+    """Processes that read repeatedly until the block ends, and must not raise."""
     pids = []
     for look in looks:
         pid = os.fork()
@@ -54,7 +54,7 @@ def _readers(root: Path, looks: list[Callable[[], object]]) -> Iterator[None]:
         pids.append(pid)
     yield
     (root / "enough").touch()
-    assert [wait_for_exit(pid, 30.0) for pid in pids] == [0] * len(pids), "a reader stumbled"
+    assert [wait_for_exit(pid, 30.0) for pid in pids] == [0] * len(pids), "a reader failed"
 
 
 @fault("two dashboards and three commands read one live run", times=6)
@@ -63,13 +63,13 @@ def many_readers(folder: Path, rng: random.Random) -> None:
     root = run.path.parent
     dashboards = [RunsReader(root) for _ in range(2)]
     looks: list[Callable[[], object]] = [dashboard.poll for dashboard in dashboards]
-    with _readers(root, looks + [lambda: look_at(root)] * 3):
+    with _readers(root, looks + [lambda: read_everything(root)] * 3):
         assert tiny.finish(run) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
-def _strange_things(root: Path, rng: random.Random) -> None:
-    """What else may lie in a runs folder."""
+def _add_foreign_files(root: Path, rng: random.Random) -> None:
+    """Fill a runs folder with files and folders that are not runs, or broken ones."""
     (root / "notes.txt").write_text("mine")
     (root / "loop").symlink_to("loop")
     (root / "round").symlink_to(root)
@@ -102,19 +102,19 @@ def _strange_things(root: Path, rng: random.Random) -> None:
                 os.truncate(victim, 1 << 24)  # a sparse file of zeros: one endless line
 
 
-@fault("foreign files, links in circles, pipes, futures in runs/", times=12, short=1)
+@fault("foreign files, circular links, pipes, newer formats in runs/", times=12, short=1)
 def foreign_files(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
     assert tiny.finish(run) == 0
-    _strange_things(run.path.parent, rng)
-    assert look_at(run.path.parent) >= 6
-    assert tiny.listed(run) == "finished"
-    assert "upgrade" in tiny.listed(RunDirectory(run.path.with_name("20991231-000000-future")))
-    tiny.same_as_undisturbed(run)
+    _add_foreign_files(run.path.parent, rng)
+    assert read_everything(run.path.parent) >= 6
+    assert tiny.listing(run) == "finished"
+    assert "upgrade" in tiny.listing(RunDirectory(run.path.with_name("20991231-000000-future")))
+    tiny.assert_undisturbed(run)
 
 
 def _mutate(data: bytes, rng: random.Random) -> bytes:
-    """A few changes of bytes, a cut, a repetition or something else's bytes."""
+    """Change bytes, truncate, repeat a part, or insert other bytes, a few times."""
     changed = bytearray(data)
     for _ in range(rng.randint(1, 8)):
         place = rng.randrange(len(changed) + 1)
@@ -136,7 +136,7 @@ def _mutate(data: bytes, rng: random.Random) -> bytes:
 
 @fault("a run's files changed at random, 100 times each", times=20)
 def mutated(folder: Path, rng: random.Random) -> None:
-    """Readers say what is wrong in one line, or read what is there; nothing else, and never an endless time."""
+    """Readers report the problem in one line, or read the rest; they raise nothing else and never hang."""
     run = tiny.new_run(folder)
     assert tiny.finish(run) == 0
     files = [path for path in run.path.rglob("*") if path.is_file() and not path.name.startswith(".")]
@@ -144,9 +144,9 @@ def mutated(folder: Path, rng: random.Random) -> None:
         path = rng.choice(files)
         kept = path.read_bytes()
         path.write_bytes(_mutate(kept, rng))
-        look_at(run.path.parent)
+        read_everything(run.path.parent)
         for read in (read_checkpoint, load_model):
             with contextlib.suppress(UserError):
                 read(run)
         path.write_bytes(kept)
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)

@@ -1,4 +1,4 @@
-"""A night in minutes: as many steps, epochs and pictures as eight hours bring, through the code that meets them all."""
+"""Soak tests: the steps, epochs and images of eight hours, written and read in minutes."""
 
 import asyncio
 import gc
@@ -14,24 +14,24 @@ import psutil
 from core.imaging import read_sheet, write_sheet
 from core.runs import EpochRecord, MetricsWriter, ProcessIdentity, RunDirectory, State, Status
 from tests.faults import tiny
-from tests.faults.lab import fault, tell
+from tests.faults.lab import fault, report_figures
 from tui.app.dashboard import Dashboard
 from tui.settings.schema import Settings
 from tui.state.reader import RunsReader
 from tui.state.run_controller import RunController
 
 STEPS = 1_000_000
-STEPS_A_LINE = 8
-STEPS_AN_EPOCH = 1000
-WARM = 0.3
-GROWTH = 8 << 20
-"""Bytes that memory may grow by after the first third, but for the losses themselves."""
-ARRAYS = 3 * 16 * STEPS // 2
-"""Steps and losses, 16 bytes each together, and an array of half that length that something still shows."""
+STEPS_PER_LINE = 8
+STEPS_PER_EPOCH = 1000
+WARM_UP_SHARE = 0.3
+MAX_GROWTH = 8 << 20
+"""Maximum growth of memory in bytes after the first third, without the losses themselves."""
+LOSS_ARRAYS = 3 * 16 * STEPS // 2
+"""Steps and losses, 16 bytes per step together, and an array of half that length that a widget may still show."""
 
 
-class Gauge:
-    """Memory and open files of this process, and how much they have grown."""
+class ResourceGauge:
+    """Growth of memory and open files of this process."""
 
     def __init__(self) -> None:
         self.process = psutil.Process()
@@ -42,7 +42,7 @@ class Gauge:
 
     def check(self, allowed: int) -> None:
         memory, handles = self.process.memory_info().rss, self.process.num_fds()
-        tell(
+        report_figures(
             f"memory {self.memory >> 20} MiB after the first third, {memory >> 20} MiB at the end; "
             f"open files {self.handles}, then {handles}"
         )
@@ -64,22 +64,22 @@ def _record(epoch: int, step: int) -> EpochRecord:
     )
 
 
-class Night:
-    """A run that grows by an epoch of steps, a line of numbers and a sheet whenever told to."""
+class GrowingRun:
+    """A run that grows by an epoch of steps, a metrics record and a sheet per call."""
 
     def __init__(self, root: Path) -> None:
-        self.run = RunDirectory.create(root, tiny.config(epochs=STEPS // STEPS_AN_EPOCH), group="g")
+        self.run = RunDirectory.create(root, tiny.config(epochs=STEPS // STEPS_PER_EPOCH), group="g")
         self.run.samples.mkdir()
         self.metrics = MetricsWriter(self.run.metrics_file)
         self.rng = np.random.default_rng(0)
 
     def epoch(self, epoch: int, state: State = State.RUNNING) -> None:
-        """Write all that a worker writes in an epoch."""
-        first, elapsed = (epoch - 1) * STEPS_AN_EPOCH + 1, epoch * STEPS_AN_EPOCH * 0.03
-        losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_AN_EPOCH)).tolist()
-        for at in range(0, STEPS_AN_EPOCH, STEPS_A_LINE):
-            self.metrics.append_steps(first + at, epoch, elapsed, losses[at : at + STEPS_A_LINE])
-        step = epoch * STEPS_AN_EPOCH
+        """Write all files that a worker writes in an epoch."""
+        first, elapsed = (epoch - 1) * STEPS_PER_EPOCH + 1, epoch * STEPS_PER_EPOCH * 0.03
+        losses = (0.1 + 0.01 * self.rng.standard_normal(STEPS_PER_EPOCH)).tolist()
+        for at in range(0, STEPS_PER_EPOCH, STEPS_PER_LINE):
+            self.metrics.append_steps(first + at, epoch, elapsed, losses[at : at + STEPS_PER_LINE])
+        step = epoch * STEPS_PER_EPOCH
         self.metrics.append_epoch(_record(epoch, step))
         image = self.rng.integers(0, 256, (16, 32, 32), np.uint8)
         write_sheet(self.run.samples / f"epoch-{epoch:04d}.png", image, columns=8)
@@ -90,7 +90,7 @@ class Night:
             Status(
                 state=state,
                 epoch=epoch,
-                epochs=STEPS // STEPS_AN_EPOCH,
+                epochs=STEPS // STEPS_PER_EPOCH,
                 step=step,
                 steps=STEPS,
                 elapsed=elapsed,
@@ -104,16 +104,16 @@ class Night:
         )
 
 
-@fault("a night's million steps, written and read", times=1, seconds=1800)
-def night(folder: Path, rng: random.Random) -> None:
-    """Memory and file handles of writer and reader together stay flat."""
-    night, gauge, epochs = Night(folder / "runs"), Gauge(), STEPS // STEPS_AN_EPOCH
+@fault("a million steps, written and read", times=1, seconds=1800)
+def growing_run(folder: Path, rng: random.Random) -> None:
+    """Memory and file handles of writer and reader together do not grow."""
+    run, gauge, epochs = GrowingRun(folder / "runs"), ResourceGauge(), STEPS // STEPS_PER_EPOCH
     reader, last = RunsReader(folder / "runs"), None
     for epoch in range(1, epochs + 1):
-        night.epoch(epoch)
-        read_sheet(night.run.samples / f"epoch-{epoch:04d}.png")
+        run.epoch(epoch)
+        read_sheet(run.run.samples / f"epoch-{epoch:04d}.png")
         last = reader.poll() or last
-        if epoch == int(WARM * epochs):
+        if epoch == int(WARM_UP_SHARE * epochs):
             gauge.start()
     for _ in range(3):
         last = reader.poll() or last
@@ -121,56 +121,56 @@ def night(folder: Path, rng: random.Random) -> None:
     assert last is not None
     assert len(last.runs[0].losses) == STEPS
     assert len(last.runs[0].sheets) == epochs
-    gauge.check(GROWTH + ARRAYS)
+    gauge.check(MAX_GROWTH + LOSS_ARRAYS)
 
 
-LOOK_EVERY = 5
-"""Epochs that are written before the dashboard is waited for and a key pressed."""
-VISITS = (
+EPOCHS_PER_KEY = 5
+"""Epochs written between two key presses."""
+KEYS = (
     *("c", "escape", "l", "escape", "s", "escape", "d", "escape"),
     *("left_square_bracket", "end", "question_mark", "escape"),
 )
 """Keys pressed over and over: through the screens and back."""
 
 
-@fault("a night's million steps before the dashboard, screens opened and closed", times=1, seconds=3000)
-def watched_night(folder: Path, rng: random.Random) -> None:
-    """The dashboard itself, drawing all night: whatever was closed leaves nothing behind."""
-    asyncio.run(_watch_night(folder / "runs"))
+@fault("a million steps in the dashboard, screens opened and closed", times=1, seconds=3000)
+def growing_run_in_dashboard(folder: Path, rng: random.Random) -> None:
+    """A drawing dashboard does not grow: closed screens are freed."""
+    asyncio.run(_run_dashboard(folder / "runs"))
 
 
-async def _watch_night(root: Path) -> None:
-    night, gauge, epochs = Night(root), Gauge(), STEPS // STEPS_AN_EPOCH
-    night.epoch(1)
+async def _run_dashboard(root: Path) -> None:
+    run, gauge, epochs = GrowingRun(root), ResourceGauge(), STEPS // STEPS_PER_EPOCH
+    run.epoch(1)
     app = Dashboard(RunController(root), settings=Settings(refresh=0.005))
     async with app.run_test(size=(160, 50)) as pilot:
 
         async def until(condition: Callable[[], bool]) -> None:
             deadline = time.monotonic() + 60
             while not condition():
-                assert time.monotonic() < deadline, "the dashboard does not see it"
+                assert time.monotonic() < deadline, "the dashboard does not show it"
                 await pilot.pause(0.002)
 
         def seen(epoch: int) -> bool:
             return app.snapshot is not None and len(app.snapshot.runs[0].sheets) == epoch
 
         for epoch in range(2, epochs + 1):
-            night.epoch(epoch)
-            if epoch % LOOK_EVERY == 0:
+            run.epoch(epoch)
+            if epoch % EPOCHS_PER_KEY == 0:
                 await until(lambda epoch=epoch: seen(epoch))  # type: ignore[misc]
-                await pilot.press(VISITS[epoch // LOOK_EVERY % len(VISITS)])
-            if epoch == int(WARM * epochs):
+                await pilot.press(KEYS[epoch // EPOCHS_PER_KEY % len(KEYS)])
+            if epoch == int(WARM_UP_SHARE * epochs):
                 gc.collect()
                 gauge.start()
         await until(lambda: app.snapshot is not None and len(app.snapshot.runs[0].losses) == STEPS)
         gc.collect()
-        gauge.check(GROWTH + ARRAYS)
+        gauge.check(MAX_GROWTH + LOSS_ARRAYS)
 
 
-@fault("a worker's 400 epochs with pictures and checkpoints", times=1, seconds=3000)
-def worker_soak(folder: Path, rng: random.Random) -> None:
-    """A real training in this process: what it holds after a hundred epochs it holds after all."""
-    epochs, gauge = 400, Gauge()
+@fault("a worker's 400 epochs with images and checkpoints", times=1, seconds=3000)
+def long_training(folder: Path, rng: random.Random) -> None:
+    """A real training in this process holds no more memory after all epochs than after a hundred."""
+    epochs, gauge = 400, ResourceGauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
     real = tiny.worker.write_epoch_sheets
 
@@ -181,6 +181,6 @@ def worker_soak(folder: Path, rng: random.Random) -> None:
 
     tiny.worker.write_epoch_sheets = measured  # type: ignore[assignment]
     assert tiny.worker.main([str(run.path), "--threads", "1"]) == 0
-    gauge.check(GROWTH)
+    gauge.check(MAX_GROWTH)
     assert run.read_status().epoch == epochs
     assert len(os.listdir(run.samples)) == epochs + 1

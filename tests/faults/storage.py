@@ -1,4 +1,4 @@
-"""Disks that are full, folders that cannot be written or are gone, files that were changed behind our back."""
+"""Faults of storage: full disks, folders that are read-only or gone, and files changed by others."""
 
 import contextlib
 import ctypes
@@ -25,12 +25,12 @@ from tests.faults.lab import NotPossibleHereError, fault, wait_for_exit
 
 NOBODY = 65534
 DISK = 8 << 20
-"""Bytes of the little disk: room for four checkpoints of the tiny network."""
+"""Bytes of the small disk: space for four checkpoints of the tiny network."""
 
 
 @contextlib.contextmanager
 def _little_disk(folder: Path) -> Iterator[Path]:
-    """A file system in memory of a few MiB, where we may mount one."""
+    """Mount a file system in memory of a few MiB, if permitted."""
     libc = ctypes.CDLL(None, use_errno=True)
     place = folder / "disk"
     place.mkdir()
@@ -54,7 +54,7 @@ def disk_full(folder: Path, rng: random.Random) -> None:
             while True:
                 file.write(bytes(4096))
         code = wait_for_exit(pid, 60.0)
-        if code != 0:  # else it had written all before
+        if code != 0:  # else it had written everything before
             assert code == 3, run.log.read_text()
             status = run.read_status()
             assert status.state is State.FAILED, status
@@ -107,7 +107,7 @@ def read_only(folder: Path, rng: random.Random) -> None:
     time.sleep(rng.uniform(0, 0.8) * tiny.duration())
     _set_writable(run, False)
     code = wait_for_exit(pid, 60.0)
-    # It cannot say that it failed: readers find its process gone, and the log has the words.
+    # The worker cannot write that it failed: readers find its process gone, and the log has the error.
     if code != 0:
         assert tiny.state(run) is State.CRASHED
         assert "make the folder writable again, then resume" in run.log.read_text()
@@ -117,7 +117,7 @@ def read_only(folder: Path, rng: random.Random) -> None:
         tiny.resume(run)
         _give_to_nobody(run.path.parent)
         assert tiny.finish(run, _as_nobody) == 0, run.log.read_text()
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("folder that cannot be written from the start", times=3)
@@ -140,7 +140,7 @@ def deleted(folder: Path, rng: random.Random) -> None:
     while run.path.exists():
         shutil.rmtree(run.path, ignore_errors=True)
     assert wait_for_exit(pid, 30.0) == 3, "the worker goes on without a folder"
-    assert not run.path.exists(), f"it came back: {list(run.path.rglob('*'))}"
+    assert not run.path.exists(), f"the folder is back: {list(run.path.rglob('*'))}"
 
 
 @fault("folder moved under a live run", times=10)
@@ -190,7 +190,7 @@ def slow_disk(folder: Path, rng: random.Random) -> None:
         os.fsync = slow
 
     assert tiny.finish(run, sabotage) == 0
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 def _refuse(number: int) -> Any:
@@ -243,7 +243,7 @@ def no_locks(folder: Path, rng: random.Random) -> None:
 
 @fault("last checkpoint changed on disk", times=40, short=1)
 def damaged_checkpoint(folder: Path, rng: random.Random) -> None:
-    """A flipped bit, a cut, an empty file, or none: the one before is taken, and the training is the same."""
+    """After a flipped bit, a truncated, an empty or a missing file, the previous checkpoint gives the same training."""
     run, left = tiny.new_run(folder), [rng.randint(2, tiny.STEPS)]
     real = tiny.worker.save_checkpoint
 
@@ -272,7 +272,7 @@ def damaged_checkpoint(folder: Path, rng: random.Random) -> None:
     tiny.resume(run)
     assert tiny.finish(run) == 0, run.log.read_text()
     assert "taking the previous checkpoint" in run.log.read_text()
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("status lost or cut off by a power cut", times=12, short=1)
@@ -284,15 +284,15 @@ def lost_status(folder: Path, rng: random.Random) -> None:
         run.status_file.unlink()
     else:
         run.status_file.write_bytes(data[: rng.randrange(len(data) - 2)])
-    assert "core runs resume" in tiny.listed(run)
+    assert "core runs resume" in tiny.listing(run)
     tiny.control.resume(run)
     assert tiny.finish(run) == 0, (code, run.log.read_text())
-    tiny.same_as_undisturbed(run)
+    tiny.assert_undisturbed(run)
 
 
 @fault("metrics cut off by a power cut", times=12)
 def cut_metrics(folder: Path, rng: random.Random) -> None:
-    """Lines that were never on the disk: those after the last checkpoint, which syncs them."""
+    """Only lines after the last checkpoint can be lost, because it syncs the earlier ones."""
     run = tiny.new_run(folder)
     code = tiny.kill_after(tiny.start(run), rng.uniform(0.3, 0.9) * tiny.duration())
     if code == -signal.SIGKILL and run.metrics_file.exists():

@@ -1,4 +1,4 @@
-"""Single promises of docs/reliability.md that need no worker: what happens to checkpoints."""
+"""Guarantees of docs/reliability.md about checkpoints that need no worker."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ from core.runs import (
     State,
 )
 from core.training.checkpoint import Position, read_checkpoint, recover_checkpoint, save_checkpoint
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_offset=9, channels=1, size=8)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
 
 
 def save(run: RunDirectory, step: int) -> None:
@@ -69,7 +69,7 @@ def test_checksums_cannot_be_lost_by_damage_to_their_name(run: RunDirectory) -> 
 def test_last_and_previous_are_two_whole_files_wherever_a_save_is_cut_short(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    """Were they one file, a rename of one over the other would do nothing, and damage to one be damage to both."""
+    """If they were one file, a rename of one over the other would do nothing, and damage would affect both."""
     save(run, 1)
     save(run, 2)
     real, left = os.replace, [2 if at == "second replace" else 1]

@@ -1,4 +1,4 @@
-"""Single promises of docs/reliability.md that need no worker: files, states, and the words for them."""
+"""Guarantees of docs/reliability.md about files, states and messages that need no worker."""
 
 import errno
 import os
@@ -19,12 +19,12 @@ from core.launch.devices import Device, Plan, Slot
 from core.launch.runner import Runner, _log_killed, _open_log
 from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
 from core.training.worker import failure_text
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
 
 
 # --- files
@@ -169,7 +169,7 @@ def test_a_status_of_a_newer_version_is_not_overwritten_by_resume(tmp_path: Path
 def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    run = make_run(tmp_path / "runs", state=State.RUNNING, done=1, images=False, now=1_000.0)
+    run = make_run(tmp_path / "runs", state=State.RUNNING, epoch=1, images=False, now=1_000.0)
     info = RunStore(run.path.parent).info(run, now=1_200.0)
     assert (info.state, info.warning) == (State.RUNNING, "")
     info = RunStore(run.path.parent).info(run, now=1_400.0)
@@ -270,7 +270,7 @@ def test_a_resumed_run_gets_as_many_threads_as_it_had(
 def test_threads_are_remembered_from_a_cpu_and_not_from_a_gpu(tmp_path: Path) -> None:
     for device, expected in (("cpu", 2), ("cuda:0", 0)):
         run = make_run(
-            tmp_path / device[:4], state=State.STOPPED, done=1, images=False, device=device, threads=2
+            tmp_path / device[:4], state=State.STOPPED, epoch=1, images=False, device=device, threads=2
         )
         control.resume(run)
         assert run.read_status().threads == expected

@@ -1,4 +1,4 @@
-"""The fault harness in short; `make faults` is the long form."""
+"""Short form of the fault harness; `make faults` is the long form."""
 
 import os
 import subprocess

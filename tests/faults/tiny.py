@@ -1,4 +1,4 @@
-"""A training of half a second, workers of it as forks, and what must hold of its folder at any moment."""
+"""Tiny training of half a second: workers as forks, and invariants of its folder."""
 
 import atexit
 import contextlib
@@ -38,14 +38,14 @@ from core.training.checkpoint import read_checkpoint
 from tests.faults.lab import wait_for_exit
 
 Sabotage = Callable[[], None]
-"""Done in a worker's process before its work begins."""
+"""Called in a worker's process before its work begins."""
 EPOCHS = 3
 STEPS = 9
 _SET = 'name = "tiny"\ncount = 24\nheldout = 8\nsize = 8\nstorage = "array"\n'
 
 
 def config(**train: object) -> RunConfig:
-    """Nine steps of eight pictures of 8 x 8, with everything that has a state: Muon, EMA, warm-up, augmentation."""
+    """Nine steps of eight images of 8 x 8, with all features that have a state: Muon, EMA, warm-up, augmentation."""
     settings = {
         "epochs": EPOCHS,
         "batch_size": 8,
@@ -71,7 +71,7 @@ def config(**train: object) -> RunConfig:
 
 
 def prepare() -> None:
-    """Once, before any fork: one thread, the pictures on disk, and a checkpoint after each step."""
+    """Prepare once, before any fork: one thread, the images on disk, and a checkpoint after each step."""
     torch.set_num_threads(1)
     core.training.distributed.FLUSH_SECONDS = 0.0
     data = Path(tempfile.mkdtemp(prefix="faults-data-"))
@@ -80,14 +80,14 @@ def prepare() -> None:
     (data / "tiny.toml").write_text(_SET)
     os.environ["DDPM_DATA"] = str(data)
     load_dataset("tiny", data_dir=data, workers=1)
-    _import_what_a_worker_does()
+    _import_worker_modules()
     reference()
 
 
-def _import_what_a_worker_does() -> None:
-    """torch imports much of itself when first used; here once, so that not each fork has to."""
+def _import_worker_modules() -> None:
+    """Import modules that a worker imports lazily, so that not each fork has to; torch has many."""
     before = set(sys.modules)
-    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
+    with tempfile.TemporaryDirectory(prefix="faults-imports-") as folder:
         run, names = new_run(Path(folder)), Path(folder) / "names"
 
         def tell() -> None:
@@ -96,9 +96,7 @@ def _import_what_a_worker_does() -> None:
         assert finish(run, tell) == 0, run.log.read_text()
         wanted = sorted(names.read_text().split())
     for name in wanted:
-        with contextlib.suppress(
-            Exception
-        ):  # some are made up on the fly, and cannot be imported by their name
+        with contextlib.suppress(Exception):  # some are created dynamically, and cannot be imported by name
             importlib.import_module(name)
 
 
@@ -106,7 +104,7 @@ _AT_EXIT: list[Callable[[], object]] = []
 
 
 def at_exit(call: Callable[[], object]) -> None:
-    """Call it when the worker in this process has ended; it leaves by `os._exit`, which asks nobody."""
+    """Call a function at the end of the worker in this process, because `os._exit` skips `atexit`."""
     _AT_EXIT.append(call)
 
 
@@ -116,7 +114,7 @@ def new_run(root: Path, configuration: RunConfig | None = None) -> RunDirectory:
 
 
 def start(run: RunDirectory, sabotage: Sabotage = lambda: None) -> int:
-    """The pid of a worker that has just begun."""
+    """Start a worker and return its pid."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -137,7 +135,7 @@ def start(run: RunDirectory, sabotage: Sabotage = lambda: None) -> int:
 
 
 def finish(run: RunDirectory, sabotage: Sabotage = lambda: None) -> int:
-    """Have a worker work to its end; its exit code."""
+    """Run a worker to its end, and return its exit code."""
     code = wait_for_exit(start(run, sabotage), 60.0)
     assert code is not None, "the worker hangs"
     return code
@@ -155,9 +153,9 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30.0) 
 
 
 def kill_after(pid: int, seconds: float, number: signal.Signals = signal.SIGKILL) -> int:
-    """Send a signal after a while; how the worker ended (negative: by the signal), which may be before."""
+    """Send a signal after a while, and return the exit code of the worker (negative: a signal); it may end before."""
     time.sleep(seconds)
-    os.kill(pid, number)  # at worst a zombie of ours, which bears it
+    os.kill(pid, number)  # at worst a zombie of ours, which ignores it
     code = wait_for_exit(pid, 60.0)
     assert code is not None, "the worker hangs"
     return code
@@ -165,7 +163,7 @@ def kill_after(pid: int, seconds: float, number: signal.Signals = signal.SIGKILL
 
 @dataclass(frozen=True)
 class Result:
-    """All that a training makes, but for clocks: weights, optimizer, generator, metrics, pictures."""
+    """All results of a training without times: weights, optimizer, generator, metrics, images."""
 
     tensors: str
     position: tuple[int, int, int]
@@ -175,7 +173,7 @@ class Result:
 
 
 def result(run: RunDirectory) -> Result:
-    """What a run has made; all of its files must be whole."""
+    """The result of a run, all files of which must be complete."""
     check_files(run)
     tensors, position = read_checkpoint(run)
     digest = hashlib.sha256()
@@ -201,7 +199,7 @@ def result(run: RunDirectory) -> Result:
 
 
 def check_files(run: RunDirectory) -> None:
-    """Every file is whole or absent; a torn last line of the metrics is no line."""
+    """Check that every file is complete or absent; a torn last line of the metrics does not count."""
     run.read()
     run.read_status()
     tail = MetricsTail(run.metrics_file)
@@ -222,12 +220,12 @@ def check_files(run: RunDirectory) -> None:
         "worker.log",
         "control",
     }
-    assert names <= known, f"files that nobody knows: {names - known}"
+    assert names <= known, f"unknown files: {names - known}"
 
 
 @functools.cache
-def _calm() -> tuple[Result, float]:
-    with tempfile.TemporaryDirectory(prefix="faults-calm-") as folder:
+def _undisturbed() -> tuple[Result, float]:
+    with tempfile.TemporaryDirectory(prefix="faults-undisturbed-") as folder:
         run = new_run(Path(folder))
         began = time.monotonic()
         assert finish(run) == 0, run.log.read_text()
@@ -239,31 +237,31 @@ def _calm() -> tuple[Result, float]:
 
 
 def reference() -> Result:
-    """What the tiny training makes when nothing disturbs it."""
-    return _calm()[0]
+    """The result of the undisturbed training."""
+    return _undisturbed()[0]
 
 
 def duration() -> float:
-    """Seconds that an undisturbed worker took."""
-    return _calm()[1]
+    """The seconds that the undisturbed training took."""
+    return _undisturbed()[1]
 
 
 def resume(run: RunDirectory) -> None:
-    """Put the run back into the queue, as a person does, unless no worker had taken it yet."""
+    """Put the run back into the queue, as a user does, unless no worker had claimed it yet."""
     if state(run) is not State.QUEUED:
         control.resume(run)
 
 
 def resume_and_compare(run: RunDirectory) -> None:
-    """Go on with a broken run to its end: it must be the undisturbed one, and leave nothing half done behind."""
+    """Resume a broken run to its end: the result must be the undisturbed one, without leftover files."""
     check_files(run)
     if state(run) is not State.FINISHED:
         resume(run)
         assert finish(run) == 0, run.log.read_text()
-    same_as_undisturbed(run)
+    assert_undisturbed(run)
 
 
-def same_as_undisturbed(run: RunDirectory) -> None:
+def assert_undisturbed(run: RunDirectory) -> None:
     assert state(run) is State.FINISHED
     found, expected = result(run), reference()
     for field in ("position", "losses", "epochs", "tensors", "images"):
@@ -272,15 +270,15 @@ def same_as_undisturbed(run: RunDirectory) -> None:
     assert not leftovers, f"left behind: {leftovers}"
 
 
-def status_of(run: RunDirectory, **changes: object) -> Status:
-    """Write the status with some changes, as a test may."""
+def change_status(run: RunDirectory, **changes: object) -> Status:
+    """Write the status with some changes."""
     status = msgspec.structs.replace(run.read_status(), **changes)
     run.write_status(status)
     return status
 
 
-def listed(run: RunDirectory) -> str:
-    """How the runs folder lists the run: its state, or why it cannot be read."""
+def listing(run: RunDirectory) -> str:
+    """The run as its folder lists it: its state, or the problem that prevents reading it."""
     scan = RunStore(run.path.parent).scan()
     for problem in scan.problems:
         if problem.directory == run:

@@ -1,4 +1,4 @@
-"""Arrays, trajectories and small notes that others left, changed at random: read, or refused in a line."""
+"""Arrays, trajectories and small JSON files, changed at random: read, or rejected in one line."""
 
 import contextlib
 import io
@@ -27,7 +27,7 @@ from core.runs import ProcessIdentity, RunDirectory
 from core.runs.overlay import Overlay, pixels_hash, read_overlay
 from core.runs.trajectory import Progress, Trajectory, TrajectorySpec, read_trajectory_progress
 from core.schedules import make_schedule
-from tests.support.fuzzing import changed, fuzzed, refusal, slowly_fuzzed
+from tests.support.fuzzing import error_message, fuzzed, mutated, slowly_fuzzed
 from tui.settings.keymap import read_keymap
 
 HEADERS = [
@@ -61,7 +61,7 @@ def arrays() -> tuple[bytes, ...]:
     return tuple(made)
 
 
-npy = changed(arrays()) | st.builds(
+npy = mutated(arrays()) | st.builds(
     lambda version, header, body: (
         b"\x93NUMPY"
         + bytes([version, 0])
@@ -70,10 +70,10 @@ npy = changed(arrays()) | st.builds(
         + body
     ),
     st.integers(0, 4),
-    st.sampled_from(HEADERS) | changed(tuple(HEADERS)),
+    st.sampled_from(HEADERS) | mutated(tuple(HEADERS)),
     st.binary(max_size=64),
 )
-"""Files of arrays, whole, changed, or with a header of the worst kind."""
+"""Array files: intact, changed, or with a malicious header."""
 
 
 @fuzzed
@@ -82,9 +82,9 @@ npy = changed(arrays()) | st.builds(
 def test_any_file_of_an_array_is_images_betas_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "a.npy"
     file.write_bytes(data)
-    words = refusal(lambda: make_schedule("custom", timesteps=4, file=str(file)))
+    words = error_message(lambda: make_schedule("custom", timesteps=4, file=str(file)))
     assert not words or (str(file) in words and "\n" not in words)
-    words = refusal(lambda: read_images(file))
+    words = error_message(lambda: read_images(file))
     assert not words or (str(file) in words and "\n" not in words)
     if not words:
         assert read_images(file).nbytes <= 4 * len(data)
@@ -92,7 +92,7 @@ def test_any_file_of_an_array_is_images_betas_or_a_line_of_words(tmp_path: Path,
 
 @cache
 def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[str]]:
-    """A small set of triangles in a folder that goes with the process, its mark and its files."""
+    """A small set of triangles in a temporary folder, its fingerprint and its files."""
     home = tempfile.TemporaryDirectory(prefix="fuzz-")
     images = load_dataset("high", count=4, heldout=2, data_dir=Path(home.name), workers=1)
     folder = images.path
@@ -104,31 +104,31 @@ def drawn() -> tuple[Path, str, tuple[Path, ...], tempfile.TemporaryDirectory[st
 @slowly_fuzzed
 @given(st.data())
 @pytest.mark.filterwarnings("error")
-def test_a_set_of_images_whose_files_were_changed_is_whole_or_made_anew(data: st.DataObject) -> None:
+def test_a_set_of_images_with_changed_files_is_complete_or_made_again(data: st.DataObject) -> None:
     folder, mark, files, _ = drawn()
     assert mark
     assert open_set(folder, mark, count=4, heldout=2) is not None
     file = data.draw(st.sampled_from(files))
     original = file.read_bytes()
-    file.write_bytes(data.draw(changed((original,)) | npy))
+    file.write_bytes(data.draw(mutated((original,)) | npy))
     try:
         found = open_set(folder, mark, count=4, heldout=2)
         assert found is None or (found.train.shape, found.heldout.dtype) == ((4, 1, 32, 32), np.uint8)
     finally:
-        file.unlink()  # never written in place: what is mapped must not shrink under its reader
+        file.unlink()  # never written in place, because a mapped file must not shrink under its reader
         file.write_bytes(original)
 
 
 @slowly_fuzzed
 @given(st.data())
-def test_fits_that_were_kept_and_changed_are_taken_or_made_anew(tmp_path: Path, data: st.DataObject) -> None:
+def test_cached_fits_that_were_changed_are_used_or_made_again(tmp_path: Path, data: st.DataObject) -> None:
     images = np.zeros((2, 1, 4, 4), np.float32)
     names = [field for field in TriangleFits.__dataclass_fields__ if field != "edge"]
     fits = TriangleFits(edge="tent", **{name: np.ones(2) for name in names})
     cached_fits(tmp_path, images, "tent", lambda: fits)
     (file,) = tmp_path.glob("fits-*.npz")
     original = file.read_bytes()
-    file.write_bytes(data.draw(changed((original,))))
+    file.write_bytes(data.draw(mutated((original,))))
     found = cached_fits(tmp_path, images, "tent", lambda: fits)
     assert all(len(getattr(found, name)) == 2 for name in names)
     file.write_bytes(original)
@@ -151,13 +151,13 @@ def endless_spec() -> bytes:
 
 
 @fuzzed
-@given(changed(specs()))
+@given(mutated(specs()))
 @example(endless_spec())
 def test_any_trajectory_is_looked_at_or_refused(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "ddim-2.safetensors"
     file.unlink(missing_ok=True)
     file.write_bytes(data)
-    if words := refusal(lambda: Trajectory(file)):
+    if words := error_message(lambda: Trajectory(file)):
         assert str(file) in words
         return
     kept = Trajectory(file)
@@ -182,7 +182,7 @@ NOTES = (
 
 
 @fuzzed
-@given(changed(NOTES))
+@given(mutated(NOTES))
 def test_any_note_is_read_or_passed_over(tmp_path: Path, data: bytes) -> None:
     run, spec = RunDirectory(tmp_path / "run"), TrajectorySpec("ddim", 5)
     spec.path(run).parent.mkdir(exist_ok=True, parents=True)
@@ -202,7 +202,7 @@ KEYS = b'"run.stop" = "s"\n[board]\n"x" = ["a", "ctrl+x"]\n'
 
 
 @fuzzed
-@given(changed((KEYS, KEYS[:17])))
+@given(mutated((KEYS, KEYS[:17])))
 def test_any_file_of_keys_is_one_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "keys.toml"
     file.write_bytes(data)

@@ -1,4 +1,4 @@
-"""A run's files and people's pictures, changed at random: read, or refused in a line; never a traceback or a hang."""
+"""Files of runs and images, changed at random: read, or rejected in one line, without a traceback or a hang."""
 
 import contextlib
 import io
@@ -38,8 +38,8 @@ from core.runs import (
 )
 from core.statistics.estimate import Estimate
 from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
-from tests.support.fakes import make_run
-from tests.support.fuzzing import changed, fuzzed, odd_text, refusal
+from tests.support.fake_runs import make_run
+from tests.support.fuzzing import error_message, fuzzed, mutated, odd_text
 
 STATUS = b'{"format_version":1,"state":"running","epoch":3,"epochs":10,"step":120,"steps":400,"elapsed":12.5,'
 STATUS += b'"images_per_second":320.5,"heartbeat":1.8e9,"pid":1,"pid_started":2.5,"host":"h","boot_id":"b","error":"e"}'
@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
-    """As the command line shows a run."""
+    """Show a run as the command line does."""
     scan = RunStore(run.path.parent).scan()
     for info in scan.infos:
         epochs = read_epochs(info)
@@ -68,7 +68,7 @@ def show(run: RunDirectory, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @fuzzed
-@given(changed((STATUS,)))
+@given(mutated((STATUS,)))
 def test_any_status_is_read_and_shown_or_refused(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], data: bytes
 ) -> None:
@@ -103,13 +103,13 @@ def test_any_run_file_is_read_and_shown_or_refused(
     run: RunDirectory, capsys: pytest.CaptureFixture[str], data: st.DataObject
 ) -> None:
     original = run.run_file.read_bytes()
-    run.run_file.write_bytes(data.draw(changed((original,))))
+    run.run_file.write_bytes(data.draw(mutated((original,))))
     show(run, capsys)
     run.run_file.write_bytes(original)
 
 
 @fuzzed
-@given(changed((METRICS, METRICS * 3)), st.integers(1, 60))
+@given(mutated((METRICS, METRICS * 3)), st.integers(1, 60))
 def test_metrics_give_the_same_numbers_however_they_arrive_and_can_be_drawn(
     tmp_path: Path, data: bytes, piece: int
 ) -> None:
@@ -145,7 +145,7 @@ def test_any_evaluation_is_read_or_refused(run: RunDirectory, data: st.DataObjec
             Evaluation(created="2026", dataset="high", count=4, heldout=4, metrics=metrics, curves=curves),
         )
     original = file.read_bytes()
-    file.write_bytes(data.draw(changed((original,))))
+    file.write_bytes(data.draw(mutated((original,))))
     with contextlib.suppress(UserError):
         for evaluation in read_evaluations(run):
             assert evaluation.settings
@@ -171,13 +171,13 @@ def test_a_changed_checkpoint_is_found_out_whatever_was_changed(tmp_path: Path, 
     original = checkpoint_bytes()
     run = RunDirectory(tmp_path)
     run.checkpoint.parent.mkdir(exist_ok=True)
-    given_bytes = data.draw(changed((original,)))
+    given_bytes = data.draw(mutated((original,)))
     run.checkpoint.write_bytes(given_bytes)
-    if words := refusal(lambda: read_checkpoint(run)):
+    if words := error_message(lambda: read_checkpoint(run)):
         assert str(run.checkpoint) in words
         return
     tensors, position = read_checkpoint(run)
-    # What is believed is what was written: a change hit a place without meaning, such as a blank.
+    # The accepted content is the written one: the change hit a byte without meaning, such as a blank.
     assert (position.step, position.metrics_offset, sorted(tensors)) == (
         7,
         40,
@@ -201,7 +201,7 @@ def sheets() -> tuple[bytes, ...]:
 
 def refused_or_small(path: Path) -> None:
     began = time.process_time()
-    if words := refusal(lambda: read_sheet(path)):
+    if words := error_message(lambda: read_sheet(path)):
         assert str(path) in words
     else:
         sheet = read_sheet(path)
@@ -212,7 +212,7 @@ def refused_or_small(path: Path) -> None:
 
 
 @fuzzed
-@given(changed(sheets()))
+@given(mutated(sheets()))
 @pytest.mark.filterwarnings("ignore")
 def test_any_png_is_a_sheet_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "epoch-0001.png"
@@ -245,7 +245,7 @@ def _encodes(layout: dict[str, object]) -> bool:
 
 @cache
 def photographs() -> tuple[bytes, ...]:
-    """A small picture in each format that is read."""
+    """A small image in each supported format."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
     made = []
     for name in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO"):
@@ -258,14 +258,14 @@ def photographs() -> tuple[bytes, ...]:
 
 
 @fuzzed
-@given(changed(photographs()) | st.binary(max_size=100))
+@given(mutated(photographs()) | st.binary(max_size=100))
 def test_any_file_in_a_image_folder_is_a_image_or_is_left_out(tmp_path: Path, data: bytes) -> None:
-    path = tmp_path / "picture"
+    path = tmp_path / "image"
     path.write_bytes(data)
     began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if words := refusal(lambda: load_image(path, 8), error=NotAnImageError):
+        if words := error_message(lambda: load_image(path, 8), error=NotAnImageError):
             assert words in ("not an image", "damaged", "too large", "numbers without a scale")
         else:
             pixels, _ = load_image(path, 8)

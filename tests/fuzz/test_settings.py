@@ -1,4 +1,4 @@
-"""Settings of all kinds made of nonsense: one line that says what is wrong, or settings that work."""
+"""Nonsense settings of all kinds: an error of one line, or settings that work."""
 
 import contextlib
 from pathlib import Path
@@ -18,7 +18,15 @@ from core.recipes import load_recipe
 from core.runs import RunDirectory
 from core.schedules import Schedule, make_schedule
 from tests.support import ROOT
-from tests.support.fuzzing import changed, fuzzed, odd_number, odd_text, odd_value, refusal, slowly_fuzzed
+from tests.support.fuzzing import (
+    error_message,
+    fuzzed,
+    mutated,
+    odd_number,
+    odd_text,
+    odd_value,
+    slowly_fuzzed,
+)
 
 KEYS = sorted(flatten(msgspec.to_builtins(RunConfig())))
 VALID = (ROOT / "core" / "recipes" / "quick.toml").read_bytes()
@@ -35,7 +43,7 @@ def test_any_table_is_settings_that_survive_a_round_trip_or_a_line_of_words(tabl
             nested[section][name] = value
         elif not name:
             nested[key] = value
-    if words := refusal(lambda: decode(nested, RunConfig, source="here")):
+    if words := error_message(lambda: decode(nested, RunConfig, source="here")):
         assert words.startswith("here: ")
         return
     config = decode(nested, RunConfig, source="here")
@@ -46,12 +54,12 @@ def test_any_table_is_settings_that_survive_a_round_trip_or_a_line_of_words(tabl
 
 
 @fuzzed
-@given(changed((VALID, DATA, b"a = 1\n")))
+@given(mutated((VALID, DATA, b"a = 1\n")))
 def test_any_bytes_are_a_recipe_or_a_line_of_words(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "mine.toml"
     file.write_bytes(data)
     for read in (read_toml, load_recipe, lambda path: find_data_recipe(str(path), tmp_path)):
-        assert str(file) in (refusal(lambda read=read: read(file)) or str(file))
+        assert str(file) in (error_message(lambda read=read: read(file)) or str(file))
 
 
 @fuzzed
@@ -72,7 +80,7 @@ def test_any_override_is_taken_or_explained(pairs: list[tuple[str, str]]) -> Non
     assignments = [f"{key}={value}" for key, value in pairs]
     with contextlib.suppress(UserError):
         decode(apply_overrides({}, assignments), RunConfig, source="--set")
-    if not refusal(lambda: load_recipe("quick", assignments)):
+    if not error_message(lambda: load_recipe("quick", assignments)):
         assert 1 <= len(load_recipe("quick", assignments).configs) <= 10_000
 
 
@@ -99,7 +107,7 @@ def test_any_schedule_has_betas_in_bounds_or_is_refused(
             zero_terminal_snr=rescaled,
         )
 
-    if refusal(make):
+    if error_message(make):
         return
     schedule = make()
     assert ((schedule.betas > 0) & (schedule.betas <= 1)).all()
@@ -108,7 +116,7 @@ def test_any_schedule_has_betas_in_bounds_or_is_refused(
 
 
 @slowly_fuzzed
-@given(st.binary(max_size=200) | changed((b"0.1 0.2\n0.3, 0.4 # four\n",)), st.sampled_from([".txt", ".npy"]))
+@given(st.binary(max_size=200) | mutated((b"0.1 0.2\n0.3, 0.4 # four\n",)), st.sampled_from([".txt", ".npy"]))
 def test_any_file_of_betas_is_one_or_a_line_of_words(tmp_path: Path, data: bytes, suffix: str) -> None:
     file = tmp_path / f"betas{suffix}"
     file.write_bytes(data)

@@ -12,7 +12,7 @@ from core.config import RunConfig
 from core.figures import DrawnFigure, MissingFigure, draw_all, load_figure_data, quality, style
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
-from tests.support.fakes import CREATED, make_run
+from tests.support.fake_runs import CREATED, make_run
 
 
 def evaluation(seed: int = 0, *, level: float = 0.9, **changes: object) -> Evaluation:

@@ -1,7 +1,7 @@
-"""What all fuzz tests share: how many inputs they try, and bytes that were changed a little.
+"""Shared parts of fuzz tests: the number of inputs, and slightly mutated bytes.
 
-``FUZZ_EXAMPLES=5000 pytest tests/test_fuzz_*.py`` tries 5000 random inputs each; the suite tries a few, the same each
-time, so that it never fails by chance.
+``FUZZ_EXAMPLES=5000 pytest tests/fuzz`` tries 5000 random inputs each. The suite tries a few, the same each time, so
+that it never fails by chance.
 """
 
 import os
@@ -26,9 +26,9 @@ fuzzed = settings(
         HealthCheck.data_too_large,
     ],
 )
-"""For functions that take well under a millisecond."""
+"""Settings for functions that take well under a millisecond."""
 slowly_fuzzed = settings(fuzzed, max_examples=max(10, EXAMPLES // 4))
-"""For those that take longer."""
+"""Settings for slower functions."""
 
 _TOKENS: Final = [
     b'"',
@@ -55,38 +55,38 @@ _TOKENS: Final = [
 
 
 @st.composite
-def changed(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
-    """One of the originals with some changes: flipped bits, cuts, repetitions, and tokens that are hard to parse."""
+def mutated(draw: st.DrawFn, originals: tuple[bytes, ...]) -> bytes:
+    """One of the originals with some mutations: flipped bits, cuts, repetitions, and tokens that are hard to parse."""
     data = bytearray(draw(st.sampled_from(originals)))
     for _ in range(draw(st.integers(1, 4))):
-        place = draw(st.integers(0, len(data)))
+        offset = draw(st.integers(0, len(data)))
         match draw(st.integers(0, 4)):
-            case 0 if place < len(data):
-                data[place] ^= 1 << draw(st.integers(0, 7))
+            case 0 if offset < len(data):
+                data[offset] ^= 1 << draw(st.integers(0, 7))
             case 1:
-                del data[place:]
+                del data[offset:]
             case 2:
                 length = draw(st.integers(1, 64))
-                data[place:place] = data[max(0, place - length) : place]
+                data[offset:offset] = data[max(0, offset - length) : offset]
             case 3:
-                data[place:place] = draw(st.binary(max_size=16))
+                data[offset:offset] = draw(st.binary(max_size=16))
             case _:
                 token = draw(st.sampled_from(_TOKENS))
-                data[place : place + draw(st.integers(0, 12))] = token
+                data[offset : offset + draw(st.integers(0, 12))] = token
     return bytes(data)
 
 
-def refusal(call: Callable[[], object], *, error: type[Exception] = UserError) -> str:
-    """The one line with which a call was refused; empty when it was not."""
+def error_message(call: Callable[[], object], *, error: type[Exception] = UserError) -> str:
+    """The message of the error that a call raises, without a traceback; empty if it raises none."""
     try:
         call()
-    except error as refused:
-        words = str(refused)
+    except error as raised:
+        message = str(raised)
     else:
         return ""
-    assert words.strip()
-    assert "Traceback" not in words
-    return words
+    assert message.strip()
+    assert "Traceback" not in message
+    return message
 
 
 odd_text = st.text(max_size=40) | st.sampled_from(

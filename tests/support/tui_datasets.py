@@ -13,7 +13,7 @@ from core.imaging.resize import fit_image
 from core.runs.directory import RunDirectory
 from core.runs.overlay import overlay_path, write_overlay
 from core.runs.status import State
-from tests.support.tui_fixtures import fake_run
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import Driven
 from tui.screens.datasets.preview import preview_dataset
 from tui.screens.datasets.screen import DatasetsScreen
@@ -23,9 +23,9 @@ from tui.widgets.images.image_wall import ImageWall, WallColumn
 def runs(root: Path) -> list[RunDirectory]:
     """Two runs on `high`, of which the second is the newer one, and one on `array` without samples."""
     return [
-        fake_run(root, "linear", state=State.FINISHED, epoch=4, epochs=4, clean=True),
-        fake_run(root, "sine", state=State.FINISHED, epoch=2, epochs=2, place=1, clean=True),
-        fake_run(root, "x^2", state=State.QUEUED, place=2, dataset="array"),
+        dashboard_run(root, "linear", state=State.FINISHED, epoch=4, epochs=4, clean=True),
+        dashboard_run(root, "sine", state=State.FINISHED, epoch=2, epochs=2, index=1, clean=True),
+        dashboard_run(root, "x^2", state=State.QUEUED, index=2, dataset="array"),
     ]
 
 

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from core.runs import Evaluation
 from core.runs.trajectory import TrajectorySpec
-from tests.support.tui_fixtures import NOW
+from tests.support.fake_runs import NOW
 from tui.app.dashboard import Dashboard
 from tui.screens.board.screen import Board
 from tui.screens.board.system_panel import SystemPanel

@@ -1,4 +1,4 @@
-"""One widget on a screen by itself, for tests, and pictures to show on it."""
+"""A widget on a screen by itself, and images to show on it."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ Pixels = NDArray[np.uint8]
 BLUE, ORANGE = "#56B4E9", "#E69F00"
 
 
-class Bench(App[None]):
+class WidgetApp(App[None]):
     """Shows one widget and nothing else."""
 
     def __init__(self, widget: Widget) -> None:
@@ -23,7 +23,7 @@ class Bench(App[None]):
         yield self.widget
 
 
-def lines_of(widget: Widget) -> list[str]:
+def rendered_lines(widget: Widget) -> list[str]:
     return [widget.render_line(y).text for y in range(widget.size.height)]
 
 
@@ -32,8 +32,8 @@ def noise(count: int = 4, size: int = 32, *, colour: bool = False, seed: int = 0
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
-def pixels_of(lines: Iterable[list[Segment]]) -> list[list[tuple[int, int, int]]]:
-    """The colours of all pixels that segments of half-blocks show, two rows a line."""
+def rendered_pixels(lines: Iterable[list[Segment]]) -> list[list[tuple[int, int, int]]]:
+    """The colours of all pixels in segments of half-blocks, two rows per line."""
     rows: list[list[tuple[int, int, int]]] = []
     for line in lines:
         top: list[tuple[int, int, int]] = []

@@ -9,7 +9,9 @@ from textual.events import MouseScrollDown, MouseScrollUp
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from core.schedules import SCHEDULE_NAMES
-from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, sheet
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_samples
+from tests.support.fake_runs import NOW, STEPS, dashboard_run
 from tests.support.tui_pilot import dashboard, still
 from tui.screens.board.details import DetailsPanel
 from tui.screens.board.run_table import RunTable
@@ -36,13 +38,13 @@ async def test_five_schedules_are_listed_in_order_with_their_states(tmp_path: Pa
 
 
 async def test_a_single_error_with_markup_in_it_is_shown_as_it_is(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.FAILED, epoch=1, error="[bold]no [/] such [file")
+    dashboard_run(tmp_path, "linear", state=State.FAILED, epoch=1, error="[bold]no [/] such [file")
     async with dashboard(tmp_path, (120, 36)) as driven:
         assert "[bold]no [/] such [file" in driven.text()
 
 
 async def test_a_run_that_may_hang_says_so_in_its_row_and_beside_the_images(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=1)
+    run = dashboard_run(tmp_path, "linear", epoch=1)
     run.write_status(msgspec.structs.replace(run.read_status(), heartbeat=NOW - 3600))
     async with dashboard(tmp_path, (160, 50)) as driven:
         text = driven.text()
@@ -111,7 +113,7 @@ async def test_space_marks_and_unmarks(tmp_path: Path) -> None:
 
 
 async def test_brackets_step_through_the_epochs_and_end_follows_again(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=6, every=2)
+    run = dashboard_run(tmp_path, "linear", epoch=6, every=2)
     async with dashboard(tmp_path) as driven:
         wall = driven.board.query_one(ImageWall)
         shown = lambda: wall.columns[0].note  # noqa: E731
@@ -120,7 +122,7 @@ async def test_brackets_step_through_the_epochs_and_end_follows_again(tmp_path: 
         assert shown() == "epoch 4"
         await driven.press("left", "left", "left")
         assert shown() == "epoch 2"
-        sheet(run.samples / "epoch-0008.png", 0.9, seed=3)
+        write_samples(run.samples / "epoch-0008.png", 0.9, seed=3)
         await driven.until(lambda: driven.board.runs[0].sheets[-1][0] == 8)
         assert shown() == "epoch 2"
         await driven.press("right_square_bracket", "right_square_bracket", "right_square_bracket")
@@ -142,28 +144,28 @@ async def test_an_epoch_that_a_run_never_reached_shows_the_one_before(tmp_path: 
 
 
 async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=2)
+    run = dashboard_run(tmp_path, "linear", epoch=2)
     async with dashboard(tmp_path, (160, 50)) as driven:
         wall, chart = driven.board.query_one(ImageWall), driven.board.query_one(LossChart)
         before = chart.series[0].losses
         with MetricsWriter(run.metrics_file) as writer:
             writer.append_steps(2 * STEPS + 1, 3, 12.0, [0.01] * 60)
-        sheet(run.samples / "epoch-0003.png", 0.5, seed=3)
+        write_samples(run.samples / "epoch-0003.png", 0.5, seed=3)
         await driven.until(lambda: wall.columns[0].note == "epoch 3")
         await driven.until(lambda: len(chart.series[0].losses) == len(before) + 60)
         assert "0.0100" in driven.text()
 
 
 async def test_a_damaged_image_shows_a_message_and_breaks_nothing(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=1)
+    run = dashboard_run(tmp_path, "linear", epoch=1)
     (run.samples / "epoch-0002.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     async with dashboard(tmp_path, (160, 50)) as driven:
-        assert "picture cannot be read" in driven.text()
+        assert "image cannot be read" in driven.text()
 
 
 async def test_groups_come_one_after_the_other_then_all_then_the_newest(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
-    fake_run(tmp_path, "cosine", place=9, group="later", epoch=1)
+    dashboard_run(tmp_path, "cosine", index=9, group="later", epoch=1)
     async with dashboard(tmp_path) as driven:
         board = driven.board
         assert [run.label for run in board.runs] == ["cosine"]
@@ -178,17 +180,17 @@ async def test_groups_come_one_after_the_other_then_all_then_the_newest(tmp_path
 
 async def test_a_shown_group_stays_when_a_newer_one_comes(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
-    fake_run(tmp_path, "cosine", place=9, group="later", epoch=1)
+    dashboard_run(tmp_path, "cosine", index=9, group="later", epoch=1)
     async with dashboard(tmp_path) as driven:
         await driven.press("g")
-        fake_run(tmp_path, "sigmoid", place=10, group="latest", epoch=1)
+        dashboard_run(tmp_path, "sigmoid", index=10, group="latest", epoch=1)
         await driven.until(lambda: len(driven.app.snapshot.runs) == 7 if driven.app.snapshot else False)
         assert len(driven.board.runs) == 5
 
 
 async def test_runs_that_share_a_schedule_are_told_apart(tmp_path: Path) -> None:
     for place in range(2):
-        fake_run(tmp_path, "linear", place=place, seed=place, epoch=1)
+        dashboard_run(tmp_path, "linear", index=place, seed=place, epoch=1)
     async with dashboard(tmp_path) as driven:
         text = driven.text()
     assert "linear seed=0" in text
@@ -197,7 +199,7 @@ async def test_runs_that_share_a_schedule_are_told_apart(tmp_path: Path) -> None
 
 async def test_many_runs_scroll_with_the_cursor(tmp_path: Path) -> None:
     for place in range(40):
-        fake_run(tmp_path, "linear", place=place, seed=place, state=State.FINISHED, epoch=1)
+        dashboard_run(tmp_path, "linear", index=place, seed=place, state=State.FINISHED, epoch=1)
     async with dashboard(tmp_path, (80, 24)) as driven:
         assert "1 of 40" in driven.text()
         await driven.press("G")
@@ -232,8 +234,8 @@ async def test_a_click_selects(tmp_path: Path) -> None:
 
 
 async def test_a_run_that_cannot_be_read_is_notified(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=1)
-    broken = fake_run(tmp_path, "sine", epoch=1, place=1)
+    dashboard_run(tmp_path, "linear", epoch=1)
+    broken = dashboard_run(tmp_path, "sine", epoch=1, index=1)
     broken.status_file.write_text("{", encoding="utf-8")
     async with dashboard(tmp_path) as driven:
         assert "1 run unreadable" in driven.text().splitlines()[0]

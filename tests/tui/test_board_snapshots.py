@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import make_app, ready, still
 
 SIZES = ((80, 24), (120, 36), (160, 50))

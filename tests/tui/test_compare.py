@@ -11,9 +11,11 @@ from textual.pilot import Pilot
 
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
-from tests.support.tui_fixtures import STEPS, comparison, fake_run, five, sheet
+from tests.support.fake_groups import comparison, five_runs
+from tests.support.fake_images import write_samples
+from tests.support.fake_runs import STEPS, dashboard_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
-from tests.support.widget_bench import lines_of
+from tests.support.widget_bench import rendered_lines
 from tui.commands import ALL, COMPARE
 from tui.screens.compare.screen import CompareScreen
 from tui.widgets.charts.canvas import GUTTER
@@ -33,7 +35,7 @@ async def compare(driven: Driven) -> CompareScreen:
 
 
 async def test_a_wide_terminal_shows_curves_numbers_and_images_at_once(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         assert screen.view == "all"
@@ -71,7 +73,7 @@ async def test_a_small_terminal_shows_one_part_at_a_time_and_nothing_is_cut_off(
 
 
 async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         await driven.press("1")
@@ -89,7 +91,7 @@ async def test_a_digit_shows_one_part_alone_and_again_all(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("key", ["escape", "q", "c"])
 async def test_back_to_the_board(tmp_path: Path, key: str) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path) as driven:
         await compare(driven)
         await driven.press(key)
@@ -97,7 +99,7 @@ async def test_back_to_the_board(tmp_path: Path, key: str) -> None:
 
 
 async def test_only_marked_runs_are_compared_in_their_own_colours(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press("2", "space", "4", "space")
         screen = await compare(driven)
@@ -107,7 +109,7 @@ async def test_only_marked_runs_are_compared_in_their_own_colours(tmp_path: Path
 
 
 async def test_keys_change_axes_smoothing_and_what_is_drawn(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         chart = screen.query_one(LossChart)
@@ -124,22 +126,22 @@ async def test_keys_change_axes_smoothing_and_what_is_drawn(tmp_path: Path) -> N
 
 
 async def test_u_goes_through_the_units_of_the_x_axis(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         chart = screen.chart
         for unit, end in (("epochs", "epochs"), ("time", " s"), ("steps", "steps")):
             await driven.press("right_parenthesis", "u")
             assert chart.unit == unit
-            assert chart.held is None
-            assert lines_of(chart)[-1].endswith(end)
-            whole = chart.whole()
+            assert chart.placed_cursor is None
+            assert rendered_lines(chart)[-1].endswith(end)
+            whole = chart.full_span()
             assert whole is not None
             assert whole.high == pytest.approx({"epochs": 3, "time": 15, "steps": 3 * STEPS}[unit])
 
 
 async def test_keys_zoom_pan_and_go_back_to_the_whole(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         chart = screen.chart
@@ -162,14 +164,14 @@ async def test_keys_zoom_pan_and_go_back_to_the_whole(tmp_path: Path) -> None:
 
 
 async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         chart = screen.chart
         await driven.press("right_parenthesis", "ctrl+right", "right_parenthesis")
-        assert chart.column_of(chart.held or 0.0) == 2
+        assert chart.column_at(chart.placed_cursor or 0.0) == 2
         await driven.press("left_parenthesis", "ctrl+left")
-        assert chart.column_of(chart.held or 0.0) == 0
+        assert chart.column_at(chart.placed_cursor or 0.0) == 0
         text = driven.text()
         assert "│ step 2" in text
         for reading in chart.readings():
@@ -180,7 +182,7 @@ async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
 
 
 async def test_b_highlights_one_run_after_another_and_then_none(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         seen = []
@@ -189,26 +191,26 @@ async def test_b_highlights_one_run_after_another_and_then_none(tmp_path: Path) 
             seen.append(screen.chart.highlight)
         assert seen == [0, 1, 2, 3, 4, None]
         await driven.press("b", "b")
-        assert "2 set off" in driven.text()
+        assert "2 highlighted" in driven.text()
 
 
 async def test_a_click_into_the_curves_shows_the_images_of_that_epoch(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         chart = screen.chart
-        column = chart.column_of(6.2 * STEPS)
+        column = chart.column_at(6.2 * STEPS)
         assert column is not None
         await driven.pilot.click(chart, offset=(GUTTER + column, 4))
         await driven.until(lambda: screen.epoch == 6)
         assert screen.query_one(ImageWall).columns[0].note == "epoch 6"
-        assert chart.held == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
+        assert chart.placed_cursor == pytest.approx(6.2 * STEPS, abs=STEPS / 4)
         await driven.pilot.click(chart, offset=(GUTTER + chart.plot_width - 1, 4))
         await driven.until(lambda: screen.epoch is None)
 
 
 async def test_a_drag_along_the_slider_goes_through_the_epochs(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         await driven.press("2")
@@ -227,7 +229,7 @@ async def test_a_drag_along_the_slider_goes_through_the_epochs(tmp_path: Path) -
 
 async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Path) -> None:
     for place, (schedule, epoch) in enumerate((("linear", 12), ("sine", 5))):
-        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=epoch, place=place)
+        dashboard_run(tmp_path, schedule, state=State.STOPPED, epoch=epoch, index=place)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         wall, chart = screen.query_one(ImageWall), screen.query_one(LossChart)
@@ -248,12 +250,12 @@ async def test_all_columns_follow_the_epoch_and_the_chart_marks_it(tmp_path: Pat
         assert notes() == ["epoch 3", "epoch 3"]
         await driven.press("end")
         assert (screen.epoch, notes()) == (None, ["epoch 12", "epoch 5"])
-        screen.query_one(EpochSlider).post_message(EpochSlider.Sought(4))
+        screen.query_one(EpochSlider).post_message(EpochSlider.EpochRequested(4))
         await driven.until(lambda: screen.epoch == 4)
 
 
 async def test_space_plays_from_the_start_to_the_end_and_then_follows(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         await driven.press("space")
@@ -268,7 +270,7 @@ async def test_space_plays_from_the_start_to_the_end_and_then_follows(tmp_path: 
 
 
 async def test_there_is_nothing_to_play_before_the_second_sheet(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         await driven.press("space", "left", "home")
@@ -277,20 +279,20 @@ async def test_there_is_nothing_to_play_before_the_second_sheet(tmp_path: Path) 
 
 
 async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=3)
+    run = dashboard_run(tmp_path, "linear", epoch=3)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         chart = screen.query_one(LossChart)
         with MetricsWriter(run.metrics_file) as writer:
             writer.append_steps(3 * STEPS + 1, 4, 20.0, [0.05] * STEPS)
-        sheet(run.samples / "epoch-0004.png", 0.9, seed=3)
+        write_samples(run.samples / "epoch-0004.png", 0.9, seed=3)
         await driven.until(lambda: len(chart.series[0].losses) == 4 * STEPS)
         await driven.until(lambda: screen.query_one(ImageWall).columns[0].note == "epoch 4")
 
 
 async def test_a_run_that_is_deleted_leaves_the_comparison(tmp_path: Path) -> None:
     runs = [
-        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=2, place=place)
+        dashboard_run(tmp_path, schedule, state=State.STOPPED, epoch=2, index=place)
         for place, schedule in enumerate(("linear", "sine"))
     ]
     async with dashboard(tmp_path, (160, 50)) as driven:
@@ -305,7 +307,7 @@ async def test_a_run_that_is_deleted_leaves_the_comparison(tmp_path: Path) -> No
 
 async def test_rows_of_images_and_long_lists_can_be_scrolled(tmp_path: Path) -> None:
     for place in range(14):
-        fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2, place=place, seed=place)
+        dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2, index=place, seed=place)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await compare(driven)
         assert screen.query_one("#legend").max_scroll_y > 0
@@ -323,7 +325,7 @@ async def test_rows_of_images_and_long_lists_can_be_scrolled(tmp_path: Path) -> 
 
 
 async def test_the_same_comparison_fits_after_the_terminal_has_changed(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await compare(driven)
         for size in ((80, 24), (30, 8), (200, 60), (160, 50)):
@@ -334,7 +336,7 @@ async def test_the_same_comparison_fits_after_the_terminal_has_changed(tmp_path:
 
 
 async def test_help_lists_every_key_of_the_comparison(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path, (120, 60)) as driven:
         await compare(driven)
         await driven.press("question_mark")

@@ -12,17 +12,18 @@ from textual.widgets import Static
 
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
-from tests.support.tui_fixtures import STEPS, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import STEPS, dashboard_run
 from tests.support.tui_pilot import dashboard
 from tui.screens.board.run_table import RunTable
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.help.screen import HelpScreen
 from tui.widgets.images.image_wall import ImageWall
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 
 async def test_a_board_that_is_covered_is_drawn_once_it_is_seen_again(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=2, epochs=40)
+    run = dashboard_run(tmp_path, "linear", epoch=2, epochs=40)
     async with dashboard(tmp_path, (120, 36)) as driven:
         await driven.press("c")
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen))
@@ -54,7 +55,7 @@ async def test_a_board_fits_a_terminal_that_changed_its_size_while_it_was_covere
 
 
 async def test_a_board_that_is_visible_behind_help_is_updated(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=2, epochs=40)
+    run = dashboard_run(tmp_path, "linear", epoch=2, epochs=40)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press("question_mark")
         await driven.until(lambda: isinstance(driven.app.screen, HelpScreen))
@@ -102,7 +103,7 @@ async def test_only_a_text_of_another_size_has_its_screen_laid_out(
         layouts: list[Screen[None]] = []
         app.screen.screen_layout_refresh_signal.subscribe(app.screen, layouts.append, immediate=True)
         above = app.query_one("#above", Static)
-        say(above, Content(text))
+        update_static(above, Content(text))
         await painted(pilot, above)
         assert bool(layouts) is laid_out
         assert app.query_one("#below").region.y == above.region.height == lines
@@ -114,6 +115,6 @@ async def test_texts_that_are_wrapped_are_laid_out_whenever_they_change() -> Non
     async with app.run_test(size=(40, 10)) as pilot:
         above = app.query_one("#above", Static)
         for text, lines in (("aaaaaaa bbbbbbbb", 2), ("a bbbbbbbbbbbb c", 3)):
-            say(above, Content(text))
+            update_static(above, Content(text))
             await painted(pilot, above)
             assert app.query_one("#below").region.y == above.region.height == lines

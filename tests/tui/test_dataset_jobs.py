@@ -14,8 +14,8 @@ from core.launch.jobs import Job
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.status import State
 from core.runs.store import RunStore
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_datasets import browse, fitted, looked, runs, tiles
-from tests.support.tui_fixtures import fake_run
 from tests.support.tui_pilot import DEADLINE, dashboard
 from tui.dialogs.path_picker import PickerScreen
 from tui.screens.datasets.screen import DatasetsScreen
@@ -165,7 +165,7 @@ async def test_an_own_folder_is_chosen_and_remembered(tmp_path: Path) -> None:
 
 async def test_a_dataset_that_cannot_be_read_is_explained_and_the_others_still_work(tmp_path: Path) -> None:
     (tmp_path / "data" / "wrong.toml").write_text("size = 0")
-    fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, dataset="nowhere-at-all")
+    dashboard_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, dataset="nowhere-at-all")
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         await driven.press("b")
         await driven.until(lambda: "no data set called 'nowhere-at-all'" in driven.text())

@@ -9,8 +9,8 @@ import pytest
 from textual.pilot import Pilot
 
 from core.imaging import read_sheet
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_datasets import browse, fitted, looked, real, runs, shows, tiles
-from tests.support.tui_fixtures import fake_run
 from tests.support.tui_pilot import dashboard, make_app, ready
 from tui.commands import DATASETS
 from tui.screens.datasets.screen import DatasetsScreen
@@ -137,11 +137,11 @@ async def test_samples_are_those_of_any_run_and_epoch_or_of_none(tmp_path: Path)
 
 
 async def test_newer_samples_are_shown_as_they_come(tmp_path: Path) -> None:
-    fake_run(tmp_path / "runs", "linear", epoch=2)
+    dashboard_run(tmp_path / "runs", "linear", epoch=2)
     async with dashboard(tmp_path / "runs", (120, 40)) as driven:
         screen = await browse(driven)
         assert "epoch 2" in driven.text()
-        run = fake_run(tmp_path / "other", "linear", epoch=3)
+        run = dashboard_run(tmp_path / "other", "linear", epoch=3)
         for part in ("samples/epoch-0003.png", "status.json"):
             (run.path / part).replace(tmp_path / "runs" / run.id / part)
         await driven.until(lambda: "samples of linear, epoch 3" in driven.text())

@@ -11,7 +11,9 @@ from textual.pilot import Pilot
 
 from core.runs.status import State
 from core.runs.trajectory import TrajectorySpec
-from tests.support.tui_fixtures import THREE, fake_run, states, strip, three, trajectory
+from tests.support.fake_groups import THREE, three_runs
+from tests.support.fake_images import states, write_strip
+from tests.support.fake_runs import dashboard_run, write_trajectory
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.commands import DENOISE
 from tui.screens.compare.screen import CompareScreen
@@ -35,7 +37,7 @@ def images(screen: DenoiseScreen) -> list[Any]:
 
 
 async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         assert "saved during training · epoch 4" in driven.text()
@@ -53,12 +55,12 @@ async def test_finished_images_first_then_back_to_the_noise_all_runs_together(tm
         assert "t  667 of 1000" in driven.text()
         await driven.press("end", "right")
         assert screen.model.fraction == 1.0
-        screen.query_one(Scrubber).seek(4)
+        screen.query_one(Scrubber).request_index(4)
         await driven.until(lambda: "t  556 of 1000" in driven.text())
 
 
 async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await denoise(driven)
         await driven.press("plus", "plus", "plus")
@@ -78,7 +80,7 @@ async def test_it_plays_from_noise_to_image_and_pauses_there(tmp_path: Path) -> 
 
 
 async def test_brackets_step_through_the_saved_epochs(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         await driven.press("left_square_bracket")
@@ -91,8 +93,8 @@ async def test_brackets_step_through_the_saved_epochs(tmp_path: Path) -> None:
 
 
 async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_path: Path) -> None:
-    directories = three(tmp_path)
-    trajectory(directories[0], TrajectorySpec("ddpm", 1000), epoch=4)
+    directories = three_runs(tmp_path)
+    write_trajectory(directories[0], TrajectorySpec("ddpm", 1000), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await denoise(driven)
         await driven.press("m")
@@ -105,7 +107,7 @@ async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_pat
             ("x^10", TrajectorySpec("ddpm", 1000)),
         ]
         for directory in directories[1:]:
-            trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4)
+            write_trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4)
         await driven.until(lambda: driven.text().count("predicted x_0") == 3)
         assert len(images(screen)) == 6
         assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
@@ -116,7 +118,7 @@ async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_pat
 
 
 async def test_another_number_of_steps_and_another_sampler_are_other_trajectories(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         await denoise(driven)
         await driven.press("n")
@@ -139,8 +141,8 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
 
 
 async def test_a_trajectory_older_than_the_training_is_computed_again(tmp_path: Path) -> None:
-    for directory in three(tmp_path):
-        trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
+    for directory in three_runs(tmp_path):
+        write_trajectory(directory, TrajectorySpec("ddpm", 50), epoch=3)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         screen.model.sampler, screen.model.steps = "ddpm", 50
@@ -152,7 +154,7 @@ async def test_a_trajectory_older_than_the_training_is_computed_again(tmp_path: 
 
 
 async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=1)
+    dashboard_run(tmp_path, "linear", epoch=1)
     async with dashboard(tmp_path, (120, 40)) as driven:
         await denoise(driven)
         assert "its first strip comes with" in driven.text()
@@ -162,8 +164,8 @@ async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> Non
 
 
 async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_path: Path) -> None:
-    for directory in three(tmp_path):
-        trajectory(directory, TrajectorySpec("ddpm", 50), epoch=4)
+    for directory in three_runs(tmp_path):
+        write_trajectory(directory, TrajectorySpec("ddpm", 50), epoch=4)
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await denoise(driven)
         await driven.press("tab")
@@ -195,7 +197,9 @@ async def test_strips_grow_as_they_are_played_and_noises_change_all_of_them(tmp_
 
 async def test_further_runs_and_noises_are_reached_in_a_small_terminal(tmp_path: Path) -> None:
     for place in range(8):
-        strip(fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2, place=place, seed=place), 2)
+        write_strip(
+            dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2, index=place, seed=place), 2
+        )
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await denoise(driven)
         wall = screen.query_one("#wall", ImageWall)
@@ -211,7 +215,7 @@ async def test_further_runs_and_noises_are_reached_in_a_small_terminal(tmp_path:
 
 
 async def test_runs_that_are_deleted_leave_the_screen(tmp_path: Path) -> None:
-    directories = three(tmp_path)
+    directories = three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await denoise(driven)
         await driven.press("2")
@@ -227,7 +231,7 @@ async def test_runs_that_are_deleted_leave_the_screen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["escape", "q", "d"])
 async def test_back_to_the_comparison_from_which_it_was_opened(tmp_path: Path, key: str) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 40)) as driven:
         await driven.press("1", "space", "3", "space", "c")
         await driven.until(lambda: isinstance(driven.app.screen, CompareScreen) and driven.app.screen.runs)
@@ -239,7 +243,7 @@ async def test_back_to_the_comparison_from_which_it_was_opened(tmp_path: Path, k
 
 
 async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (120, 70)) as driven:
         await denoise(driven)
         await driven.press("question_mark")
@@ -248,7 +252,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
 
 
 async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await denoise(driven)
         for size in ((20, 5), (30, 8), (250, 70), (80, 24)):
@@ -280,6 +284,6 @@ def pressed(*keys: str) -> Callable[[Pilot[Any]], Any]:
 def test_it_looks_as_it_did(
     snap_compare: Any, tmp_path: Path, size: tuple[int, int], keys: tuple[str, ...]
 ) -> None:
-    for directory in three(tmp_path, size=16)[:2]:
-        trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4, size=16)
+    for directory in three_runs(tmp_path, size=16)[:2]:
+        write_trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=4, size=16)
     assert snap_compare(make_app(tmp_path), terminal_size=size, run_before=pressed(*keys))

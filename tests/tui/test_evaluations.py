@@ -11,8 +11,8 @@ from core.runs import METRICS, ProcessIdentity, RunStore
 from core.runs.progress import EvaluationProgress, write_evaluation_progress
 from core.runs.status import State
 from core.statistics.estimate import Estimate
-from tests.support.fakes import DEAD_PROCESS
-from tests.support.tui_fixtures import NOW, comparison, evaluate, evaluated, fake_run
+from tests.support.fake_groups import comparison, evaluated
+from tests.support.fake_runs import DEAD_PROCESS, NOW, dashboard_run, write_evaluation
 from tests.support.tui_pilot import dashboard, make_app
 from tests.tui.test_compare import compare, compared
 from tui.screens.compare.evaluation_table import EvaluatedRun, evaluation_table, metric_names
@@ -66,7 +66,7 @@ def test_the_marks_are_those_of_core_compare(tmp_path: Path) -> None:
 def test_a_difference_that_may_be_noise_marks_no_run(tmp_path: Path) -> None:
     runs = comparison(tmp_path, "finished", clean=True)
     for run, level in zip(runs, (0.90, 0.91, 0.92, 0.90, 0.91), strict=True):
-        evaluate(run, level, half=0.1)
+        write_evaluation(run, level, half=0.1)
     assert not any("*" in line for line in table(tmp_path))
 
 
@@ -97,7 +97,7 @@ def test_long_numbers_keep_their_intervals_where_there_is_room(tmp_path: Path) -
     runs = comparison(tmp_path, "finished", clean=True)
     for place, run in enumerate(runs):
         value = 2.8e-5 + 1e-7 * place
-        evaluate(run, 0.9, metrics={"prior_bits": Estimate(value, value - 2e-8, value + 2e-8)})
+        write_evaluation(run, 0.9, metrics={"prior_bits": Estimate(value, value - 2e-8, value + 2e-8)})
     wide, narrow = table(tmp_path, 160)[2], table(tmp_path, 80)[2]
     assert wide.count("±") == 5
     assert "1e-6" in narrow
@@ -124,7 +124,7 @@ def test_files_are_read_again_only_when_they_have_changed(
     first = evaluations.comparison(runs)
     assert not evaluations.refresh(runs)
     assert evaluations.comparison(runs) is first
-    evaluate(directories[4], 0.5)
+    write_evaluation(directories[4], 0.5)
     assert evaluations.refresh(runs)
     assert evaluations.comparison(runs) is not first
     assert evaluations.by_run(runs)[runs[4].id].evaluation is not None
@@ -147,7 +147,7 @@ def test_missing_are_runs_not_evaluated_out_of_date_or_of_another_protocol(
     for directory in directories:
         directory.checkpoint.parent.mkdir(exist_ok=True)
         directory.checkpoint.touch()
-    evaluate(directories[0], 0.9, epoch=30, step=1, created="2026-11-24T13:00:00+00:00")
+    write_evaluation(directories[0], 0.9, epoch=30, step=1, created="2026-11-24T13:00:00+00:00")
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
     ((wanted, like),) = evaluations.missing(runs)
@@ -157,7 +157,7 @@ def test_missing_are_runs_not_evaluated_out_of_date_or_of_another_protocol(
     write_evaluation_progress(
         directories[0], EvaluationProgress(identity=ME, doing="sampling", done=1, total=4)
     )
-    evaluate(directories[4], 0.9, count=70, created="2026-11-24T14:00:00+00:00")
+    write_evaluation(directories[4], 0.9, count=70, created="2026-11-24T14:00:00+00:00")
     evaluations.refresh(runs)
     ((wanted, like),) = evaluations.missing(runs)
     assert [run.label for run in wanted] == ["sine", "x^1.5", "x^2"]
@@ -166,7 +166,7 @@ def test_missing_are_runs_not_evaluated_out_of_date_or_of_another_protocol(
 
 
 def test_runs_without_a_checkpoint_cannot_be_evaluated(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=2)
+    dashboard_run(tmp_path, "linear", epoch=2)
     runs, evaluations = read(tmp_path), Evaluations()
     evaluations.refresh(runs)
     assert evaluations.missing(runs) == [([], None)]
@@ -215,7 +215,7 @@ async def test_enter_evaluates_missing_runs_and_the_metrics_appear(tmp_path: Pat
         )
         write_evaluation_progress(directories[1], EvaluationProgress(identity=ME))
         await driven.until(lambda: "evaluating:  1 sampling 40%  2 waits" in driven.text())
-        evaluate(directories[0], 0.9)
+        write_evaluation(directories[0], 0.9)
         (directories[0].path / "evaluating.json").unlink()
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         assert "waits" in driven.text()
@@ -230,13 +230,13 @@ async def test_enter_evaluates_missing_runs_and_the_metrics_appear(tmp_path: Pat
 
 
 async def test_enter_notifies_where_there_is_nothing_to_evaluate(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)
         await driven.press("3", "enter")
         assert any("no run has a checkpoint yet" in message for message in driven.notifications())
         (run,) = read(tmp_path)
-        evaluate(run.run, 0.9)
+        write_evaluation(run.run, 0.9)
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         await driven.press("enter")
         assert any("all runs are evaluated" in message for message in driven.notifications())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.tui_fixtures import comparison, three
+from tests.support.fake_groups import comparison, three_runs
 from tests.support.tui_pilot import Driven, dashboard, make_app
 from tui.export.item import ExportItem
 from tui.export.screenshot import Screenshot, screen_svg
@@ -42,7 +42,7 @@ async def test_a_comparison_exports_its_table_too(tmp_path: Path) -> None:
 
 
 async def test_the_reverse_process_is_exported_as_strips_and_as_an_animation(tmp_path: Path) -> None:
-    three(tmp_path / "runs")
+    three_runs(tmp_path / "runs")
     root = tmp_path / "exports"
     async with dashboard(tmp_path / "runs", exports=root) as driven:
         await driven.press("d")

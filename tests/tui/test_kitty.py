@@ -16,9 +16,9 @@ from rich.style import Style
 from textual.strip import Strip
 
 from core.imaging.resize import RAISED_BLACK
+from tests.support.fake_groups import comparison
 from tests.support.kitty_screen import HEIGHT, WIDTH, KittyScreen, KittyTerminal, Pixels
 from tests.support.terminals import DASHBOARD, Terminal, terminals
-from tests.support.tui_fixtures import comparison
 from tests.support.tui_pilot import dashboard, still
 from tests.support.widget_bench import noise
 from tui.export.screenshot import Screenshot, as_halfblocks, screen_pixels
@@ -36,7 +36,7 @@ ALL = 1 << 30
 """Room for everything."""
 
 
-def pixels_of(png: bytes) -> Pixels:
+def rendered_pixels(png: bytes) -> Pixels:
     with Image.open(io.BytesIO(png)) as image:
         return np.asarray(image)
 
@@ -96,7 +96,7 @@ def test_every_pixel_becomes_a_square_and_the_rest_is_transparent(
     width: int, height: int, factor: int, colour: bool
 ) -> None:
     image = noise(1, colour=colour)[0]
-    found = pixels_of(encode_png(image, width, height))
+    found = rendered_pixels(encode_png(image, width, height))
     assert found.shape[:2] == (height, width)
     size = 32 * factor
     if size == width == height:
@@ -111,10 +111,12 @@ def test_every_pixel_becomes_a_square_and_the_rest_is_transparent(
 
 def test_a_large_image_is_averaged_and_raised_black_leaves_no_black() -> None:
     large = np.full((64, 128), 80, np.uint8)
-    found = pixels_of(encode_png(large, 40, 30))
+    found = rendered_pixels(encode_png(large, 40, 30))
     assert found.shape == (30, 40, 2)
     assert np.all(found[5:25] == (80, 255))
-    assert np.all(pixels_of(encode_png(np.zeros((2, 2), np.uint8), 4, 4, raised_black=True)) == RAISED_BLACK)
+    assert np.all(
+        rendered_pixels(encode_png(np.zeros((2, 2), np.uint8), 4, 4, raised_black=True)) == RAISED_BLACK
+    )
 
 
 # Places, and what the terminal shows of them

@@ -10,7 +10,7 @@ from weakref import ref
 from textual.screen import Screen
 from textual.widget import Widget
 
-from tests.support.tui_fixtures import five
+from tests.support.fake_groups import five_runs
 from tests.support.tui_pilot import LOAD, dashboard
 from tui.screens.board.system_panel import SystemPanel
 from tui.screens.compare.screen import CompareScreen
@@ -22,7 +22,7 @@ SCREENS = ("c", "d", "s", "b", "n", "T", "question_mark")
 
 
 async def test_closed_screens_are_forgotten_with_all_that_they_had_drawn(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path) as driven:
         closed: list[ref[object]] = []
         for key in SCREENS:
@@ -47,7 +47,7 @@ def _parts(screen: Screen[Any]) -> list[ref[object]]:
 
 
 async def test_a_subscriber_is_called_until_it_is_closed(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     async with dashboard(tmp_path) as driven:
         await driven.press("c")
         compare = driven.app.screen
@@ -71,7 +71,7 @@ async def test_a_subscriber_is_called_until_it_is_closed(tmp_path: Path) -> None
 
 
 async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_error(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     asked, answer, loads = threading.Event(), threading.Event(), [LOAD]
 
     def look() -> SystemLoad:

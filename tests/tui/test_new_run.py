@@ -14,7 +14,8 @@ from core.errors import UserError
 from core.recipes import load_recipe
 from core.runs.status import State
 from core.schedules import SCHEDULE_NAMES, make_schedule
-from tests.support.tui_fixtures import comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
 from tui.screens.new_run.screen import NewRunScreen, ScheduleList
 from tui.state.run_draft import FIELDS, NAMED_SCHEDULES, RunDraft, config_error, field_error, preview_schedule
@@ -272,7 +273,7 @@ async def test_another_recipe_fills_the_form_again(tmp_path: Path) -> None:
 
 
 async def test_a_clone_starts_from_its_run_and_can_go_back_to_it(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^1.5", state=State.STOPPED, epoch=1, epochs=17)
+    dashboard_run(tmp_path, "x^1.5", state=State.STOPPED, epoch=1, epochs=17)
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven, "y")
         assert screen.schedules == ["x^1.5"]

@@ -17,7 +17,7 @@ from tui.dialogs import path_picker
 from tui.dialogs.path_picker import DATASET, IMAGE, PickerRequest, PickerScreen, nearest_folder
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.schedules.screen import SchedulesScreen
-from tui.widgets.key_hints import keys_of
+from tui.widgets.key_hints import keys_by_command
 
 NOT_ASKED = Path("not asked")
 
@@ -249,7 +249,7 @@ def test_it_starts_at_the_nearest_existing_folder(tmp_path: Path) -> None:
 async def test_every_key_of_it_is_a_command(tmp_path: Path) -> None:
     async with dashboard(tmp_path) as driven:
         await ask(driven, IMAGE, holiday(tmp_path))
-        assert {command.id for command in PICKER} <= set(keys_of(driven.app.screen))
+        assert {command.id for command in PICKER} <= set(keys_by_command(driven.app.screen))
 
 
 # Where it is used

@@ -1,4 +1,4 @@
-"""Pictures in every kind of terminal, and twice as large."""
+"""Render modes: images in every kind of terminal, and twice as large."""
 
 import io
 import re
@@ -10,7 +10,8 @@ from rich.color import ColorSystem
 from textual.strip import Strip
 
 from core.imaging import ColorMode
-from tests.support.tui_fixtures import comparison, triangles
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import triangles
 from tests.support.tui_pilot import dashboard
 from tests.support.widget_bench import noise
 from tui.__main__ import IMAGES_FORMS
@@ -18,7 +19,7 @@ from tui.screens.board.layout import plan_layout
 from tui.settings.schema import IMAGE_MODES, Settings
 from tui.terminal.encoding import allow_any_encoding
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan_wall
 from tui.widgets.images.render_mode import color_mode
 
 SYSTEMS: dict[ColorMode, ColorSystem] = {
@@ -30,7 +31,7 @@ TRIANGLE = (triangles(1, 32, 3)[0] * 255).astype(np.uint8)
 
 
 def sent(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode) -> str:
-    """What a terminal is sent for a picture."""
+    """The output to a terminal for an image."""
     system = SYSTEMS.get(mode, ColorSystem.TRUECOLOR)
     return "".join(
         Strip.render_style(style, text, system)
@@ -40,7 +41,7 @@ def sent(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], mode: ColorMode
     )
 
 
-def test_what_the_terminal_has_is_taken_unless_something_was_asked_for() -> None:
+def test_the_colours_of_the_terminal_are_used_unless_the_user_chose_others() -> None:
     assert color_mode("auto", "truecolor", "utf-8") == "truecolor"
     assert color_mode("auto", "standard", "UTF8") == "16"
     assert color_mode("auto", None, "utf-8") == "truecolor"
@@ -74,7 +75,7 @@ def test_letters_are_plain_ascii_and_brighter_where_the_image_is() -> None:
 @pytest.mark.parametrize("mode", ["truecolor", "256", "16", "ascii"])
 def test_a_lifted_tile_differs_from_its_neighbour_in_every_mode(mode: ColorMode) -> None:
     black = np.zeros((2, 4), np.uint8)
-    assert cell_lines(black, lifted=True, mode=mode) != cell_lines(black, mode=mode)
+    assert cell_lines(black, raised_black=True, mode=mode) != cell_lines(black, mode=mode)
 
 
 @pytest.mark.parametrize("mode", ["truecolor", "256", "16", "ascii"])
@@ -101,11 +102,11 @@ def test_in_another_encoding_each_sign_becomes_a_letter(monkeypatch: pytest.Monk
 
 def test_a_zoomed_pixel_is_two_cells_wide_and_columns_that_do_not_fit_are_paged() -> None:
     columns = [WallColumn(f"run {number}", noise(4)) for number in range(5)]
-    layout = plan(columns, 160, 2)
+    layout = plan_wall(columns, 160, 2)
     assert (layout.tile, layout.lines, layout.shown) == (64, 32, 2)
     small = [WallColumn("run", noise(4, 8))]
-    assert plan(small, 160, 2).tile == 64
-    assert plan(columns, 60, 2) == plan(columns, 60)
+    assert plan_wall(small, 160, 2).tile == 64
+    assert plan_wall(columns, 60, 2) == plan_wall(columns, 60)
 
 
 def test_a_zoomed_board_keeps_its_table_where_whole_images_are_left() -> None:
@@ -138,7 +139,7 @@ async def test_one_key_draws_images_larger_on_board_comparison_and_schedules(
             await driven.press(*(["escape"] if key else []))
 
 
-async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
+async def test_an_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path) -> None:
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", (80, 24), settings=Settings(zoom=2)) as driven:
         wall = driven.board.query_one(ImageWall)
@@ -153,7 +154,7 @@ async def test_a_image_higher_than_the_wall_is_scrolled_in_halves(tmp_path: Path
         assert (wall.first_row, wall.first_line) == (0, 0)
 
 
-async def test_the_option_goes_before_the_settings(tmp_path: Path) -> None:
+async def test_the_option_overrides_the_settings(tmp_path: Path) -> None:
     settings = Settings(pictures="16")
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path, settings=settings) as driven:

@@ -11,7 +11,9 @@ from textual.pilot import Pilot
 
 from core.runs.status import State
 from tests.cli.test_ddpm_tui import call
-from tests.support.tui_fixtures import START, comparison, fake_run, strip
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_strip
+from tests.support.fake_runs import CREATED, dashboard_run
 from tests.support.tui_pilot import LOAD, Driven, ready, still
 from tui.replay.app import ReplayDashboard
 from tui.replay.bar import ReplayBar
@@ -23,9 +25,9 @@ def recorded(root: Path, *, clean: bool = True) -> None:
     """A finished comparison whose runs ended one after the other, 40 seconds apart, with strips."""
     for place, run in enumerate(comparison(root, "finished", clean=clean)):
         for epoch in (10, 20, 30, 40):
-            strip(run, epoch)
+            write_strip(run, epoch)
         status = run.read_status()
-        run.write_status(msgspec.structs.replace(status, heartbeat=START.timestamp() + 230 + 40 * place))
+        run.write_status(msgspec.structs.replace(status, heartbeat=CREATED.timestamp() + 230 + 40 * place))
 
 
 def replaying(root: Path, *, at: float) -> ReplayDashboard:
@@ -163,7 +165,9 @@ async def test_actions_that_would_change_runs_are_refused_in_one_line(
 
 async def test_runs_of_several_groups_are_all_shown(tmp_path: Path) -> None:
     ids = [
-        fake_run(tmp_path, name, state=State.FINISHED, epoch=3, epochs=3, place=place, group=f"g{place}").id
+        dashboard_run(
+            tmp_path, name, state=State.FINISHED, epoch=3, epochs=3, index=place, group=f"g{place}"
+        ).id
         for place, name in enumerate(("linear", "sine"))
     ]
     app = ReplayDashboard(tmp_path, find_recordings(tmp_path, ids))

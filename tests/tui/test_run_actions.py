@@ -12,7 +12,8 @@ from core.runs.directory import RunDirectory
 from core.runs.status import State
 from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES
-from tests.support.tui_fixtures import START, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import CREATED, dashboard_run
 from tests.support.tui_pilot import dashboard
 from tui.dialogs.confirm import ConfirmScreen, NumberScreen
 from tui.screens.new_run.screen import NewRunScreen
@@ -20,14 +21,14 @@ from tui.settings.schema import Settings
 
 
 async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.QUEUED)
+    run = dashboard_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path) as driven:
-        assert "waits for its turn" in driven.text()
+        assert "waiting in the queue" in driven.text()
         await driven.press("x")
         await driven.until(lambda: run.read_status().state is State.STOPPED)
         await driven.until(lambda: "■ stopped" in driven.text())
-        assert "no pictures" in driven.text()
-        assert "waits for its turn" not in driven.text()
+        assert "no images" in driven.text()
+        assert "waiting in the queue" not in driven.text()
         assert not driven.control.woken
         await driven.press("r")
         await driven.until(lambda: run.read_status().state is State.QUEUED)
@@ -35,16 +36,16 @@ async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tm
 
 
 async def test_resume_on_a_queued_run_wakes_the_queue(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.QUEUED)
+    dashboard_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path) as driven:
-        assert "nobody serves the queue" in driven.text()
+        assert "the queue is not running" in driven.text()
         assert "queue is idle" in driven.text()
         await driven.press("r")
         await driven.until(lambda: driven.control.woken == [tmp_path])
 
 
 async def test_a_crashed_run_is_resumed(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.CRASHED, epoch=3)
+    run = dashboard_run(tmp_path, "linear", state=State.CRASHED, epoch=3)
     async with dashboard(tmp_path) as driven:
         assert "✖ crashed" in driven.text()
         await driven.press("r")
@@ -64,7 +65,7 @@ async def test_all_stopped_runs_are_resumed_and_all_waiting_ones_stopped(tmp_pat
 
 
 async def test_a_finished_run_is_extended_after_asking_for_a_number(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
+    run = dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
     async with dashboard(tmp_path) as driven:
         await driven.press("r")
         screen = driven.app.screen
@@ -82,7 +83,7 @@ async def test_a_finished_run_is_extended_after_asking_for_a_number(tmp_path: Pa
 
 
 async def test_delete_asks_and_keeps_the_run_unless_confirmed(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         for answer in ("escape", "n"):
             await driven.press("D")
@@ -97,7 +98,7 @@ async def test_delete_asks_and_keeps_the_run_unless_confirmed(tmp_path: Path) ->
 
 
 async def test_a_live_run_is_not_deleted(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=1)
+    run = dashboard_run(tmp_path, "linear", epoch=1)
     async with dashboard(tmp_path) as driven:
         await driven.press("D")
         assert driven.app.screen is driven.board
@@ -106,7 +107,7 @@ async def test_a_live_run_is_not_deleted(tmp_path: Path) -> None:
 
 
 async def test_an_error_is_notified_and_nothing_breaks(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path) as driven:
         with run.lock():
             await driven.press("D", "y")
@@ -193,8 +194,8 @@ async def test_the_new_run_form_queues_what_it_says(tmp_path: Path) -> None:
 
 
 async def test_a_clone_starts_from_the_settings_of_the_run(tmp_path: Path) -> None:
-    before = START - timedelta(days=3000)
-    fake_run(tmp_path, "x^2", state=State.FINISHED, epoch=2, epochs=2, seed=5, created=before)
+    before = CREATED - timedelta(days=3000)
+    dashboard_run(tmp_path, "x^2", state=State.FINISHED, epoch=2, epochs=2, seed=5, created=before)
     async with dashboard(tmp_path, (120, 45)) as driven:
         await driven.press("y")
         await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))

@@ -11,7 +11,8 @@ from core.runs.directory import RunDirectory
 from core.runs.results import Evaluation, add_evaluation
 from core.runs.status import State
 from core.statistics.estimate import Estimate
-from tests.support.tui_fixtures import START, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import CREATED, dashboard_run
 from tests.support.tui_pilot import LOAD, Driven, dashboard
 from tui.screens.board.run_table import RunTable
 from tui.screens.board.system_panel import SystemPanel
@@ -21,13 +22,13 @@ from tui.settings.store import read_settings
 def grid(root: Path, *, state: State = State.FINISHED) -> list[RunDirectory]:
     """Four runs, two groups: low linear, low sine, then high linear, high sine."""
     return [
-        fake_run(
+        dashboard_run(
             root,
             schedule,
             dataset=dataset,
             group=f"{dataset}-group",
-            created=START + timedelta(minutes=place),
-            place=place,
+            created=CREATED + timedelta(minutes=place),
+            index=place,
             state=state,
             epoch=1 + place,
         )
@@ -125,7 +126,7 @@ async def test_o_sorts_by_one_thing_after_another_and_capital_o_turns_it_round(t
     runs = grid(tmp_path)
     for run, rate in ((runs[0], 0.5), (runs[2], 0.75)):
         evaluated = Evaluation(
-            created=START.isoformat(),
+            created=CREATED.isoformat(),
             dataset="low",
             count=16,
             heldout=16,
@@ -184,7 +185,7 @@ async def test_the_cursor_follows_the_newest_training_run_until_it_is_moved(tmp_
         await driven.press("f")
         assert label() == "linear"
         await driven.press("5")
-        fake_run(tmp_path, "cosine", group="late", created=START + timedelta(hours=1), epoch=1)
+        dashboard_run(tmp_path, "cosine", group="late", created=CREATED + timedelta(hours=1), epoch=1)
         await driven.until(lambda: len(driven.board.selection.groups) == 2)
         await driven.press("f")
         assert label() == "cosine"
@@ -196,7 +197,7 @@ async def test_the_cursor_follows_the_newest_training_run_until_it_is_moved(tmp_
 async def test_the_end_of_a_run_notifies_and_rings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: State, said: str
 ) -> None:
-    run = fake_run(tmp_path, "linear", epoch=3)
+    run = dashboard_run(tmp_path, "linear", epoch=3)
     async with dashboard(tmp_path) as driven:
         bells = []
         monkeypatch.setattr(driven.app, "bell", lambda: bells.append(1))
@@ -214,7 +215,7 @@ async def test_several_ends_at_once_ring_once_and_a_stop_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for place in range(3):
-        fake_run(tmp_path, "linear", place=place, epoch=2)
+        dashboard_run(tmp_path, "linear", index=place, epoch=2)
     async with dashboard(tmp_path) as driven:
         bells = []
         monkeypatch.setattr(driven.app, "bell", lambda: bells.append(1))
@@ -229,7 +230,7 @@ async def test_several_ends_at_once_ring_once_and_a_stop_does_not(
 
 
 async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = fake_run(tmp_path / "runs", "linear", epoch=2)
+    run = dashboard_run(tmp_path / "runs", "linear", epoch=2)
     remember = tmp_path / "state"
     bells = []
     monkeypatch.setattr("textual.app.App.bell", lambda app: bells.append(1))

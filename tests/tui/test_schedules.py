@@ -13,9 +13,9 @@ from textual.widgets import Input
 from core.runs.status import State
 from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES, make_schedule
-from tests.support.tui_fixtures import fake_run
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready
-from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
+from tests.support.widget_bench import BLUE, ORANGE, WidgetApp, rendered_lines
 from tui.commands import SCHEDULES
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.schedules.noising import add_noise, heldout_images
@@ -57,12 +57,12 @@ def braille(lines: list[str]) -> list[tuple[int, int]]:
 
 async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> None:
     chart = ScheduleChart("what it is")
-    async with Bench(chart).run_test(size=(60, 16)) as pilot:
+    async with WidgetApp(chart).run_test(size=(60, 16)) as pilot:
         rising = np.linspace(0.0, 1.0, 100)
         chart.show([Line("1", BLUE, rising), Line("2", ORANGE, rising[::-1])])
         chart.cursor = 50
         await pilot.pause()
-        lines = lines_of(chart)
+        lines = rendered_lines(chart)
         assert lines[0].strip() == "what it is"
         assert "┊" in "".join(lines)
         assert lines[-1].split() == ["25", "50", "75", "t"]
@@ -76,11 +76,11 @@ async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> 
 async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach() -> None:
     betas = make_schedule("cosine").betas
     for steady, top in ((False, "1"), (True, "0.0")):
-        chart = ScheduleChart("beta_t", span=(0.0, 0.0), steady=steady)
-        async with Bench(chart).run_test(size=(60, 16)) as pilot:
+        chart = ScheduleChart("beta_t", span=(0.0, 0.0), clip_outliers=steady)
+        async with WidgetApp(chart).run_test(size=(60, 16)) as pilot:
             chart.show([Line("1", BLUE, betas)])
             await pilot.pause()
-            labels = [line.split("┤")[0].strip() for line in lines_of(chart) if "┤" in line]
+            labels = [line.split("┤")[0].strip() for line in rendered_lines(chart) if "┤" in line]
             assert labels[0].startswith(top)
             assert labels[-1] == "0"
 
@@ -90,15 +90,15 @@ async def test_the_axis_holds_its_span_and_leaves_out_what_few_timesteps_reach()
 )
 async def test_every_curve_can_be_drawn(values: list[float]) -> None:
     chart = ScheduleChart("c")
-    async with Bench(chart).run_test(size=(40, 10)) as pilot:
+    async with WidgetApp(chart).run_test(size=(40, 10)) as pilot:
         chart.show([Line("1", BLUE, np.array(values))])
         for size in ((40, 10), (12, 4), (40, 3)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            assert all(len(line) <= 40 for line in lines_of(chart))
+            assert all(len(line) <= 40 for line in rendered_lines(chart))
         chart.show([])
         await pilot.pause()
-        assert "nothing to draw" in "".join(lines_of(chart))
+        assert "nothing to draw" in "".join(rendered_lines(chart))
 
 
 # The screen
@@ -125,7 +125,7 @@ async def test_the_five_schedules_are_there_before_there_is_any_run(tmp_path: Pa
 
 async def test_it_starts_from_the_selected_runs(tmp_path: Path) -> None:
     for index, schedule in enumerate(("x^2", "x^3.5")):
-        fake_run(tmp_path, schedule, state=State.STOPPED, epoch=1, place=index, dataset="array")
+        dashboard_run(tmp_path, schedule, state=State.STOPPED, epoch=1, index=index, dataset="array")
     async with dashboard(tmp_path, (120, 40)) as driven:
         screen = await schedules(driven)
         assert screen.explorer.chosen == {"x^2", "x^3.5"}
@@ -143,7 +143,7 @@ async def test_keys_move_t_and_all_images_follow(tmp_path: Path) -> None:
             await driven.press(*keys)
             assert screen.t == t
             assert f"t {t:4} of 1000" in driven.text()
-        screen.query_one(Scrubber).seek(250)
+        screen.query_one(Scrubber).request_index(250)
         await driven.until(lambda: screen.t == 250)
         assert all(chart.cursor == 250 for chart in screen.query(ScheduleChart))
 
@@ -251,7 +251,7 @@ async def test_an_own_image_is_noised_and_a_wrong_path_is_an_error(tmp_path: Pat
 
 
 async def test_a_missing_dataset_is_an_error(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="hihg")
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="hihg")
     async with dashboard(tmp_path, (120, 40)) as driven:
         await driven.press("s")
         await driven.until(lambda: "no data set called 'hihg'" in driven.text())

@@ -8,7 +8,8 @@ import pytest
 from textual.widgets import Log
 
 from core.runs.status import State
-from tests.support.tui_fixtures import comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_pilot import dashboard
 from tui.commands import BOARD, EVERYWHERE
 from tui.screens.log.screen import HORIZONTAL_STEP, LINE_LIMIT, LogScreen
@@ -18,7 +19,7 @@ from tui.widgets.images.image_wall import ImageWall
 
 
 async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=1)
+    run = dashboard_run(tmp_path, "linear", epoch=1)
     async with dashboard(tmp_path) as driven:
         await driven.press("l")
         assert isinstance(driven.app.screen, LogScreen)
@@ -39,7 +40,7 @@ async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(
 async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_is_not_stays(
     tmp_path: Path,
 ) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await driven.press("l")
         await driven.until(lambda: "epoch 49" in driven.text())
@@ -55,7 +56,7 @@ async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_i
 
 
 async def test_the_log_s_keys_can_be_rebound_and_its_bar_says_so(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     keymap = {"log.first": "f6", "log.last": "f7", "log.down": "n", "log.up": "p", "log.close": "escape"}
     async with dashboard(tmp_path, (80, 10), keymap=keymap) as driven:
         await driven.press("l")
@@ -100,7 +101,7 @@ async def test_digits_can_be_rebound_and_the_help_says_so(tmp_path: Path) -> Non
 
 
 async def test_a_pipe_in_place_of_a_log_is_not_waited_at_and_an_endless_line_is_cut(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", epoch=1)
+    run = dashboard_run(tmp_path, "linear", epoch=1)
     run.log.unlink()
     os.mkfifo(run.log)
     async with dashboard(tmp_path) as driven:
@@ -114,7 +115,7 @@ async def test_a_pipe_in_place_of_a_log_is_not_waited_at_and_an_endless_line_is_
 
 
 async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.QUEUED)
+    run = dashboard_run(tmp_path, "linear", state=State.QUEUED)
     run.log.unlink()
     async with dashboard(tmp_path) as driven:
         await driven.press("l")
@@ -189,7 +190,7 @@ async def test_a_chosen_theme_is_there_again_next_time(tmp_path: Path) -> None:
 
 
 async def test_keys_can_be_rebound_and_the_bar_and_the_help_say_so(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.QUEUED)
+    run = dashboard_run(tmp_path, "linear", state=State.QUEUED)
     async with dashboard(tmp_path, keymap={"run.stop": "s"}) as driven:
         assert "s stop" in driven.text().splitlines()[-1]
         await driven.press("x")
@@ -200,7 +201,7 @@ async def test_keys_can_be_rebound_and_the_bar_and_the_help_say_so(tmp_path: Pat
 
 @pytest.mark.parametrize("key", ["question_mark", "D", "r", "l", "colon"])
 async def test_other_screens_survive_a_terminal_of_20_by_5(tmp_path: Path, key: str) -> None:
-    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
+    dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=4, epochs=4)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await driven.press(key)
         for size in ((20, 5), (1, 1), (80, 24)):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready, still
 from tui.commands import ALL, SECTIONS
 from tui.dialogs.confirm import ConfirmScreen

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import dashboard, make_app
 from tui.app.dashboard import Dashboard
 from tui.screens.board.screen import Board

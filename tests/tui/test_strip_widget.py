@@ -9,7 +9,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME
 from textual.color import Color
 from textual.filter import ANSIToTruecolor, Monochrome
 
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import dashboard, still
 from tui.settings.schema import THEME_NAMES, ImageMode
 from tui.textual_ext.strip_widget import StripWidget

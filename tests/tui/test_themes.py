@@ -6,7 +6,9 @@ from typing import Any, Final
 import pytest
 from textual.pilot import Pilot
 
-from tests.support.tui_fixtures import comparison, evaluate, strip
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_strip
+from tests.support.fake_runs import write_evaluation
 from tests.support.tui_pilot import make_app, ready, still
 from tui.settings.schema import ImageMode
 from tui.settings.themes import COLOR_BLIND, DARK, LIGHT, MONOCHROME
@@ -27,8 +29,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder for all tests, which only read it."""
     root = tmp_path_factory.mktemp("runs")
     for run, level in zip(comparison(root, "failed", clean=True), (0.9, 0.6), strict=False):
-        evaluate(run, level)
-        strip(run, 36)
+        write_evaluation(run, level)
+        write_strip(run, 36)
     return root
 
 

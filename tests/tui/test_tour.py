@@ -8,7 +8,8 @@ from textual.content import Content
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from tests.support.tui_fixtures import comparison, strip
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_strip
 from tests.support.tui_pilot import Driven, dashboard, make_app, ready, still
 from tui.commands import ALL
 from tui.replay.app import ReplayDashboard
@@ -28,7 +29,7 @@ from tui.widgets.images.image_wall import ImageWall
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     for run in comparison(tmp_path / "runs", "finished", clean=True):
-        strip(run, 40)
+        write_strip(run, 40)
     return tmp_path / "runs"
 
 

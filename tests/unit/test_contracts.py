@@ -1,4 +1,4 @@
-"""The walls between the rooms, checked in fresh interpreters, and the rule that all randomness is seeded.
+"""Import contracts between packages, checked in fresh interpreters, and the rule that all randomness is seeded.
 
 The same walls are checked statically by import-linter (`make check`, contracts in pyproject.toml).
 """
@@ -42,7 +42,7 @@ def is_in(module: str, packages: tuple[str, ...]) -> bool:
 
 
 def loaded_after(code: str, cwd: Path | None = None) -> set[str]:
-    """The modules that a fresh interpreter has loaded after running the code."""
+    """The modules loaded in a fresh interpreter after running the code."""
     program = f"import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -154,7 +154,7 @@ SAMPLERS = {
     *("rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial", "poisson"),
     *("normal_", "uniform_", "random_", "bernoulli_", "exponential_", "geometric_", "cauchy_", "log_normal_"),
 }
-# torch's own draw from the global generator; only `core.diffusion.samplers.base.randn_like` takes another.
+# Those of torch draw from the global generator; only `core.diffusion.samplers.base.randn_like` takes another.
 LIKE = {"rand_like", "randn_like", "randint_like"}
 SEEDABLE = {
     "default_rng",
@@ -176,7 +176,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def unseeded_calls(source: str) -> list[str]:
-    """Calls that draw from a generator that nobody passed: ``line: call``."""
+    """Calls that draw without a passed generator: ``line: call``."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Call):

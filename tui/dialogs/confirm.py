@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_bar import KeyBar, KeyHint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ConfirmScreen(ModalScreen[str | None]):
             yield Static(self.detail, id="detail", markup=False)
             yield KeyBar(
                 [
-                    Hint(choice.key, choice.text, f"screen.choose('{choice.answer}')")
+                    KeyHint(choice.key, choice.text, f"screen.choose('{choice.answer}')")
                     for choice in self.choices
                 ]
             )
@@ -75,7 +75,9 @@ class NumberScreen(ModalScreen[int | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(str(self.initial), type="integer", select_on_focus=True, compact=True)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "continue", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
+            yield KeyBar(
+                [KeyHint("⏎", "continue", "screen.submit"), KeyHint("esc", "cancel", "screen.cancel")]
+            )
 
     def on_input_submitted(self) -> None:
         self.action_submit()

@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.widgets.key_bar import Hint, KeyBar
+from tui.widgets.key_bar import KeyBar, KeyHint
 
 
 class TextScreen(ModalScreen[str | None]):
@@ -36,7 +36,7 @@ class TextScreen(ModalScreen[str | None]):
             yield Static(self.question, id="question", markup=False)
             yield Input(self.initial, select_on_focus=True, compact=True, max_length=20)
             yield Static("", id="error", markup=False)
-            yield KeyBar([Hint("⏎", "accept", "screen.submit"), Hint("esc", "cancel", "screen.cancel")])
+            yield KeyBar([KeyHint("⏎", "accept", "screen.submit"), KeyHint("esc", "cancel", "screen.cancel")])
 
     def on_input_changed(self, event: Input.Changed) -> None:
         self.query_one("#error", Static).update(self.error_of(event.value))

@@ -147,7 +147,7 @@ def as_halfblocks(strips: Iterable[Strip], placements: "Placements") -> list[Str
 
 def _halfblock_cells(placement: "Placement") -> Iterator[tuple[str, Segment]]:
     """The sentinel characters of a placement, and the half-blocks of its image, which is centred as in the terminal."""
-    lines = cell_lines(fit_image(placement.image, placement.columns), lifted=placement.raised_black)
+    lines = cell_lines(fit_image(placement.image, placement.columns), raised_black=placement.raised_black)
     width = sum(len(text) for text, _, _ in lines[0])
     left, top = (placement.columns - width) // 2, (placement.lines - len(lines)) // 2
     for row, line in zip(placement.rows[max(0, top) :], lines, strict=False):

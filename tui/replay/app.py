@@ -18,7 +18,7 @@ from tui.replay.clock import ReplayClock
 from tui.replay.control import REFUSAL, ReplayController
 from tui.replay.reader import ReplayReader, Timeline
 from tui.replay.recording import Recording
-from tui.widgets.key_hints import keys_of
+from tui.widgets.key_hints import keys_by_command
 
 REFRESH_SECONDS: Final = 0.25
 SEEK_SHARE: Final = 0.05
@@ -123,6 +123,6 @@ class ReplayDashboard(Dashboard):
         self.call_after_refresh(self._update_bars)
 
     def _update_bars(self) -> None:
-        keys = {name: found[0] for name, found in keys_of(self.screen).items()}
+        keys = {name: found[0] for name, found in keys_by_command(self.screen).items()}
         for bar in self.screen.query(ReplayBar):
             bar.show(self.clock, keys)

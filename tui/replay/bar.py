@@ -53,7 +53,7 @@ class ReplayBar(Scrubber):
         if self.app.size.width >= NARROW:
             tail += f"  {hints['pause']} {word:5}  {hints['back']} {hints['forward']} seek"
             tail += f"  {hints['slower']} {hints['faster']} speed"
-        self.put(
+        self.show_index(
             round(share * (TICKS - 1)),
             TICKS,
             head=f"REPLAY {hms(clock.position)} of {hms(clock.length)}",
@@ -61,5 +61,5 @@ class ReplayBar(Scrubber):
             lit=playing,
         )
 
-    def seek(self, tick: int) -> None:
-        self.post_message(self.SeekRequested(tick / (TICKS - 1)))
+    def request_index(self, index: int) -> None:
+        self.post_message(self.SeekRequested(index / (TICKS - 1)))

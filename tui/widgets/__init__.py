@@ -1,0 +1,1 @@
+"""Widgets shared by several screens: header, key bar, sliders, charts and images."""

@@ -1,4 +1,4 @@
-"""Names in a line, each with its marker and colour: those that are chosen bright, the others dim."""
+"""Line of names, each with its marker and colour: chosen ones bright, the others dim."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ GAP = 2
 
 
 class ChipLine(Widget, can_focus=False):
-    """Names to choose from; a click on one asks for it. Something that is wrong takes their place."""
+    """Names to choose from; a click posts `Clicked`. An error message replaces them."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
@@ -24,31 +24,31 @@ class ChipLine(Widget, can_focus=False):
     """
 
     class Clicked(Message):
-        """Somebody clicked on the name at a place."""
+        """Posted when the name at an index is clicked."""
 
-        def __init__(self, place: int) -> None:
+        def __init__(self, index: int) -> None:
             super().__init__()
-            self.place = place
+            self.index = index
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._state: tuple[tuple[tuple[SeriesStyle, str, bool], ...], str] = ((), "")
 
-    def show(self, names: Sequence[tuple[SeriesStyle, str, bool]], *, wrong: str = "") -> None:
-        """Show these.
+    def show(self, names: Sequence[tuple[SeriesStyle, str, bool]], *, error: str = "") -> None:
+        """Show names, or an error message.
 
         Args:
-            names: how each is told apart, itself, and whether it is chosen.
-            wrong: what is said instead; empty shows the names.
+            names: style, name and whether it is chosen, for each.
+            error: the message to show instead; empty shows the names.
         """
-        if (tuple(names), wrong) != self._state:
-            self._state = (tuple(names), wrong)
+        if (tuple(names), error) != self._state:
+            self._state = (tuple(names), error)
             self.refresh()
 
     def render(self) -> Content:
-        names, wrong = self._state
-        if wrong:
-            return Content.styled(f" {wrong}", "$text-error").truncate(self.size.width, ellipsis=True)
+        names, error = self._state
+        if error:
+            return Content.styled(f" {error}", "$text-error").truncate(self.size.width, ellipsis=True)
         parts = [
             Content.styled(f"{style.marker} {name}", f"bold {style.color}" if chosen else "$text-disabled")
             for style, name, chosen in names
@@ -56,10 +56,10 @@ class ChipLine(Widget, can_focus=False):
         return Content.assemble(" ", Content(" " * GAP).join(parts)).truncate(self.size.width, ellipsis=True)
 
     def on_click(self, event: events.Click) -> None:
-        names, wrong = self._state
+        names, error = self._state
         left = 1
-        for place, (style, name, _) in enumerate(names):
+        for index, (style, name, _) in enumerate(names):
             width = len(f"{style.marker} {name}")
-            if not wrong and left <= event.x < left + width:
-                self.post_message(self.Clicked(place))
+            if not error and left <= event.x < left + width:
+                self.post_message(self.Clicked(index))
             left += width + GAP

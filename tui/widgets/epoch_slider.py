@@ -1,4 +1,4 @@
-"""One line to go through the epochs that have pictures: with keys, by playing, or with the mouse."""
+"""Slider over the epochs that have images, moved by keys, by playback or by the mouse."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from tui.widgets.scrubber import Scrubber
 
 
 class EpochSlider(Scrubber):
-    """Shows which epoch's pictures are seen, of those that there are; a click or a drag asks for another."""
+    """Shows the current epoch among those that have images; a click or a drag requests another."""
 
-    class Sought(Message):
-        """Somebody asked for an epoch; None is the latest, whatever it will be."""
+    class EpochRequested(Message):
+        """Posted when an epoch is requested; None follows the latest."""
 
         def __init__(self, epoch: int | None) -> None:
             super().__init__()
@@ -27,28 +27,28 @@ class EpochSlider(Scrubber):
         """Show a state.
 
         Args:
-            epochs: those that have pictures, ascending.
-            epoch: the one that is seen; None follows the latest.
-            playing: whether it moves on by itself.
+            epochs: the epochs that have images, ascending.
+            epoch: the current epoch; None follows the latest.
+            playing: playback is running.
         """
         self._epochs = tuple(epochs)
         if not epochs:
-            self.put(0, 0, head="no pictures yet")
+            self.show_index(0, 0, head="no images yet")
             return
-        place, last = position(epochs, epoch), epochs[-1]
+        index, last = epoch_index(epochs, epoch), epochs[-1]
         mode = "▶ playing" if playing else "latest" if epoch is None else "held"
-        head = f"epoch {str(epochs[place]).rjust(len(str(last)))} of {last}"
-        self.put(place, len(epochs), head=head, tail=f"{mode:9}", lit=playing)
+        head = f"epoch {str(epochs[index]).rjust(len(str(last)))} of {last}"
+        self.show_index(index, len(epochs), head=head, tail=f"{mode:9}", lit=playing)
 
-    def seek(self, place: int) -> None:
-        last = place == len(self._epochs) - 1
-        self.post_message(self.Sought(None if last else self._epochs[place]))
+    def request_index(self, index: int) -> None:
+        last = index == len(self._epochs) - 1
+        self.post_message(self.EpochRequested(None if last else self._epochs[index]))
 
 
-def position(epochs: Sequence[int], epoch: int | None) -> int:
-    """The place of the epoch that is seen among those that there are: the last one that is not later.
+def epoch_index(epochs: Sequence[int], epoch: int | None) -> int:
+    """The index of the current epoch: the last one that is not later than `epoch`.
 
-    >>> position((1, 5, 10), None), position((1, 5, 10), 7), position((1, 5, 10), 0)
+    >>> epoch_index((1, 5, 10), None), epoch_index((1, 5, 10), 7), epoch_index((1, 5, 10), 0)
     (2, 1, 0)
     """
     if epoch is None:
@@ -56,13 +56,13 @@ def position(epochs: Sequence[int], epoch: int | None) -> int:
     return max(0, bisect_right(epochs, epoch) - 1)
 
 
-def moved(epochs: Sequence[int], epoch: int | None, places: int) -> int | None:
-    """The epoch so many places on; None, which follows the latest, from the last one on.
+def step_epoch(epochs: Sequence[int], epoch: int | None, steps: int) -> int | None:
+    """The epoch that many steps further on; None, which follows the latest, from the last one on.
 
-    >>> moved((1, 5, 10), None, -1), moved((1, 5, 10), 1, -1), moved((1, 5, 10), 5, 1)
+    >>> step_epoch((1, 5, 10), None, -1), step_epoch((1, 5, 10), 1, -1), step_epoch((1, 5, 10), 5, 1)
     (5, 1, None)
     """
     if not epochs:
         return None
-    place = max(0, position(epochs, epoch) + places)
-    return None if place >= len(epochs) - 1 else epochs[place]
+    index = max(0, epoch_index(epochs, epoch) + steps)
+    return None if index >= len(epochs) - 1 else epochs[index]

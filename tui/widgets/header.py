@@ -1,4 +1,4 @@
-"""The line at the top, which says how things stand, and the line at the foot, which says what to press."""
+"""Header: the top line with the state of the runs that are shown."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,16 +19,16 @@ from tui.state.formatting import (
 )
 from tui.state.run_totals import RunTotals
 
-NAME: Final = "ddpm-tui"
+PROGRAM_NAME: Final = "ddpm-tui"
 SEPARATOR: Final = " · "
 GAP: Final = "   "
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """What the top line says: title, facts, extras and a warning on the left, figures on the right.
+    """Parts of the top line: title, facts, extras and a warning on the left, figures on the right.
 
-    Where room is short, extras go first, then figures but the last two, then facts, the last of them first.
+    If the line is too narrow, extras are dropped first, then all figures but the last two, then facts from the end.
     """
 
     title: str = ""
@@ -39,7 +39,7 @@ class Headline:
 
 
 class Header(Widget, can_focus=False):
-    """The name of the program, what is shown, and how fast and how long it has been training."""
+    """The name of the program, the shown runs, and the speed and duration of their training."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -63,7 +63,7 @@ def headline_content(headline: Headline, width: int) -> Content:
         return SEPARATOR.join([*facts, *extras]) + (f"  {warning}" if warning else "")
 
     def too_wide() -> bool:
-        return len(f" {NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
+        return len(f" {PROGRAM_NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
 
     while too_wide() and extras:
         extras.pop()
@@ -74,18 +74,18 @@ def headline_content(headline: Headline, width: int) -> Content:
     while too_wide() and len(figures) > 1:
         del figures[0]
     right = GAP.join(figures)
-    told = SEPARATOR.join([*facts, *extras])
-    space = max(2, width - len(f" {NAME}  ") - cell_len(left()) - cell_len(right) - 1)
+    description = SEPARATOR.join([*facts, *extras])
+    space = max(2, width - len(f" {PROGRAM_NAME}  ") - cell_len(left()) - cell_len(right) - 1)
     return Content.assemble(
-        (f" {NAME}  ", "bold $text-primary"),
-        (told, "bold"),
+        (f" {PROGRAM_NAME}  ", "bold $text-primary"),
+        (description, "bold"),
         (f"  {warning}" if warning else "", "$text-warning"),
         " " * space,
         f"{right} ",
     ).truncate(width)
 
 
-def headline(
+def make_headline(
     totals: RunTotals,
     *,
     title: str,
@@ -96,17 +96,17 @@ def headline(
     order: str = "",
     unread: int = 0,
 ) -> Headline:
-    """The top line for some runs.
+    """Compose the top line for some runs.
 
     Args:
-        tally: what those shown are together.
-        title: what they are called together.
+        totals: totals of the shown runs.
+        title: the name of their group.
         now: the wall clock.
-        runner_alive: whether somebody starts the queued ones.
-        problems: how many run folders cannot be read.
-        dated: whether to say when they were queued, which tells one group from another.
-        order: in which order they are shown.
-        unread: how many runs have not been read yet.
+        runner_alive: a queue runner starts the queued runs.
+        problems: number of run folders that cannot be read.
+        dated: include the time of queueing, which distinguishes groups.
+        order: the order of the runs, as text.
+        unread: number of runs that have not been read yet.
     """
     counts, pending = totals.state_counts, totals.pending
     datasets = totals.datasets
@@ -118,9 +118,9 @@ def headline(
     where = devices_text(pending)
     if where:
         facts.append(where)
-    told = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
+    states = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
     extras = [order] if order else []
-    extras += [f"{counts[state]:,} {state}" for state in told if state in counts]
+    extras += [f"{counts[state]:,} {state}" for state in states if state in counts]
     if dated and totals.count:
         extras.insert(0, f"{datetime.fromtimestamp(totals.first_queued):%b %d %H:%M}")
     rate, left = images_per_second(pending), seconds_left(pending)

@@ -1,4 +1,4 @@
-"""Key bar: one line of keys and what they do, at the foot of each screen."""
+"""Key bar: one line of keys and their actions, at the foot of each screen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from textual.widget import Widget
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
-    """A key and what it does, also when clicked; the key bar leaves out high ranks first for want of room."""
+class KeyHint:
+    """A key and its action, which a click runs too. The key bar omits high ranks first if it is too narrow."""
 
     key: str
     text: str
@@ -20,7 +20,7 @@ class Hint:
 
     @property
     def width(self) -> int:
-        """Cells."""
+        """The width in cells."""
         return cell_len(self.key) + 1 + cell_len(self.text)
 
     def content(self) -> Content:
@@ -29,13 +29,13 @@ class Hint:
 
 
 class KeyBar(Widget, can_focus=False):
-    """What matters now, as `key word`; each can be clicked."""
+    """Clickable hints, each written as `key word`."""
 
-    def __init__(self, hints: Sequence[Hint] = (), *, id: str | None = None) -> None:
+    def __init__(self, hints: Sequence[KeyHint] = (), *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._hints = tuple(hints)
 
-    def show(self, hints: Sequence[Hint]) -> None:
+    def show(self, hints: Sequence[KeyHint]) -> None:
         if tuple(hints) != self._hints:
             self._hints = tuple(hints)
             self.refresh()
@@ -53,9 +53,9 @@ class KeyBar(Widget, can_focus=False):
             left += hint.width + 2
 
 
-def fitting_hints(hints: Sequence[Hint], width: int) -> list[Hint]:
-    """The hints that fit into a width, in their order, those of lowest rank first to be kept."""
-    kept: list[Hint] = []
+def fitting_hints(hints: Sequence[KeyHint], width: int) -> list[KeyHint]:
+    """The hints that fit into a width, in their order; low ranks are kept first."""
+    kept: list[KeyHint] = []
     room = width - 1
     for hint in sorted(hints, key=lambda hint: hint.rank):
         needed = hint.width + (2 if kept else 0)

@@ -1,4 +1,4 @@
-"""What the key bar says, and what a row says while it waits."""
+"""Hints of the key bar from the current key bindings, and the hint of a run that waits."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -8,22 +8,22 @@ from textual.screen import Screen
 from core.runs.status import State
 from tui.commands import BOARD, EVERYWHERE, TOUR, Command
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.key_bar import Hint
+from tui.widgets.key_bar import KeyHint
 
-PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
-"""Keys that are shown with the one that does the contrary."""
-COMMANDS: Final = {command.id: command for command in (*BOARD, *EVERYWHERE, *TOUR)}
+KEY_PAIRS: Final = {"]": "[ ]", ")": "( )", "}": "{ }", "→": "← →", "+": "- +", ".": ", ."}
+"""Keys that are shown together with the key of the opposite action."""
+COMMANDS_BY_ID: Final = {command.id: command for command in (*BOARD, *EVERYWHERE, *TOUR)}
 
 
 def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
-    """What to say where a run's curve will be.
+    """The text in place of a curve for a run that has not trained yet.
 
     Args:
         run: the run.
-        served: whether somebody starts what is queued.
+        served: a queue runner starts queued runs.
     """
     if run.state is State.QUEUED:
-        return "waits for a free slot" if served else "nobody serves the queue; r: start"
+        return "waiting for a free slot" if served else "the queue is not running; r: start"
     if run.state.is_live:
         return run.status.message
     return ""
@@ -37,52 +37,52 @@ def board_hints(
     screen: Screen[Any],
     filtered: bool = False,
     any_runs: bool = False,
-) -> list[Hint]:
-    """The key bar of the board.
+) -> list[KeyHint]:
+    """The hints of the board.
 
     Args:
-        selected: the run under the cursor; None when there are no runs.
-        marked: how many runs are marked.
-        groups: how many groups there are.
-        screen: the board, which knows what keys a person has rebound.
-        filtered: whether only runs with some words are shown.
-        any_runs: whether there are runs at all, shown or not.
+        selected: the run under the cursor; None if there are no runs.
+        marked: number of marked runs.
+        groups: number of groups.
+        screen: the board, for its key bindings, which the user may have changed.
+        filtered: a filter is active.
+        any_runs: there are runs, shown or not.
     """
-    keys = keys_of(screen)
-    wanted = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
+    keys = keys_by_command(screen)
+    always = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
     if selected is None and any_runs:
-        return _hints({"board.unfilter": "all runs", "board.filter": "filter"} | wanted, keys)
+        return _key_hints({"board.unfilter": "all runs", "board.filter": "filter"} | always, keys)
     if selected is None:
-        ways = {
+        first_steps = {
             "run.start": "start quick",
             "tour.go": "tour",
             "board.schedules": "schedules",
             "board.datasets": "datasets",
         }
-        return _hints(ways | wanted, keys)
-    said: dict[str, str] = {}
+        return _key_hints(first_steps | always, keys)
+    words: dict[str, str] = {}
     if not selected.state.is_ended:
-        said["run.stop"] = "stop"
+        words["run.stop"] = "stop"
     if selected.state is State.FINISHED:
-        said["run.resume"] = "extend"
+        words["run.resume"] = "extend"
     elif selected.state.is_ended:
-        said["run.resume"] = "resume"
-    said["run.mark"] = "mark"
-    said["run.compare"] = f"compare {marked}" if marked else "compare"
-    said["board.later"] = "epoch"
-    said["run.denoise"] = "denoise"
-    said["board.schedules"] = "schedules"
-    said["run.log"] = "log"
+        words["run.resume"] = "resume"
+    words["run.mark"] = "mark"
+    words["run.compare"] = f"compare {marked}" if marked else "compare"
+    words["board.later"] = "epoch"
+    words["run.denoise"] = "denoise"
+    words["board.schedules"] = "schedules"
+    words["run.log"] = "log"
     if groups > 1:
-        said["board.group"] = "group"
+        words["board.group"] = "group"
     if filtered:
-        said["board.unfilter"] = "all runs"
-    said["board.filter"] = "filter"
-    return _hints(said | wanted, keys)
+        words["board.unfilter"] = "all runs"
+    words["board.filter"] = "filter"
+    return _key_hints(words | always, keys)
 
 
-def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
-    """The keys of each command as they are bound now, by its id, in the way they are written."""
+def keys_by_command(screen: Screen[Any]) -> dict[str, list[str]]:
+    """The current keys of each command by its id, as they are displayed."""
     keys: dict[str, list[str]] = {}
     for active in screen.active_bindings.values():
         if active.binding.id:
@@ -90,37 +90,39 @@ def keys_of(screen: Screen[Any]) -> dict[str, list[str]]:
     return keys
 
 
-def have_digits(screen: Screen[Any], numbers: Iterable[Command]) -> bool:
-    """Whether the commands of the digits are on a screen, each with its digit and no other key."""
-    keys = keys_of(screen)
+def digits_are_bound(screen: Screen[Any], numbers: Iterable[Command]) -> bool:
+    """Return whether each of these commands is bound on a screen to its own digit and to no other key."""
+    keys = keys_by_command(screen)
     return all(keys.get(command.id) == [command.keys] for command in numbers)
 
 
-def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[Hint]:
-    """The key bar of a screen: a key, as it is bound now, and a word for each of some commands.
+def screen_hints(screen: Screen[Any], commands: Iterable[Command], words: Mapping[str, str]) -> list[KeyHint]:
+    """The hints of a screen: the current key and a word for each of some commands.
 
     Args:
         screen: the screen.
         commands: its commands.
-        words: by the commands' ids, in the order of the bar.
+        words: by the ids of commands, in the order of the bar.
     """
-    known, keys = {command.id: command for command in commands}, keys_of(screen)
+    known, keys = {command.id: command for command in commands}, keys_by_command(screen)
     hints = []
     for name, text in words.items():
         if name in keys:
             first = keys[name][0]
             hints.append(
-                Hint(PAIRS.get(first, first), text, f"screen.{known[name].action}", known[name].rank)
+                KeyHint(KEY_PAIRS.get(first, first), text, f"screen.{known[name].action}", known[name].rank)
             )
     return hints
 
 
-def _hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[Hint]:
+def _key_hints(wanted: Mapping[str, str], keys: Mapping[str, list[str]]) -> list[KeyHint]:
     hints = []
     for command_id, text in wanted.items():
-        command = COMMANDS[command_id]
+        command = COMMANDS_BY_ID[command_id]
         if command_id in keys:
-            where = "app" if command in (*EVERYWHERE, *TOUR) else "screen"
+            namespace = "app" if command in (*EVERYWHERE, *TOUR) else "screen"
             first = keys[command_id][0]
-            hints.append(Hint(PAIRS.get(first, first), text, f"{where}.{command.action}", command.rank))
+            hints.append(
+                KeyHint(KEY_PAIRS.get(first, first), text, f"{namespace}.{command.action}", command.rank)
+            )
     return hints

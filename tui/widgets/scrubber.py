@@ -1,4 +1,4 @@
-"""One line to go through a row of places: with the mouse here, with keys where it is shown."""
+"""Scrubber: a slider over a sequence, moved by the mouse; its screen binds the keys."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ MIN_TRACK: Final = 8
 
 
 class Scrubber(Widget, can_focus=False):
-    """A knob on a track, words on both sides; a click or a drag asks for another place."""
+    """A knob on a track between two texts; a click or a drag requests another index."""
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
@@ -22,13 +22,13 @@ class Scrubber(Widget, can_focus=False):
     }
     """
 
-    class Sought(Message):
-        """Somebody asked for a place."""
+    class IndexRequested(Message):
+        """Posted when an index is requested."""
 
-        def __init__(self, scrubber: "Scrubber", place: int) -> None:
+        def __init__(self, scrubber: "Scrubber", index: int) -> None:
             super().__init__()
             self.scrubber = scrubber
-            self.place = place
+            self.index = index
 
         @property
         def control(self) -> "Scrubber":
@@ -39,23 +39,23 @@ class Scrubber(Widget, can_focus=False):
         self._state: tuple[int, int, str, str, bool] = (0, 0, "", "", False)
         self._track = (0, 0)
 
-    def put(self, place: int, count: int, *, head: str, tail: str = "", lit: bool = False) -> None:
-        """Show a place.
+    def show_index(self, index: int, count: int, *, head: str, tail: str = "", lit: bool = False) -> None:
+        """Show the knob at an index.
 
         Args:
-            place: where the knob is, from 0.
-            count: how many places there are; without any, only the words are shown.
-            head: what is said on the left.
-            tail: and on the right.
-            lit: whether the right is set off, say because it plays.
+            index: position of the knob, from 0.
+            count: length of the sequence; at 0 only `head` is shown.
+            head: text on the left.
+            tail: text on the right.
+            lit: highlight the text on the right, for example during playback.
         """
-        state = (place, count, head, tail, lit)
+        state = (index, count, head, tail, lit)
         if state != self._state:
             self._state = state
             self.refresh()
 
     def render(self) -> Content:
-        place, count, head, tail, lit = self._state
+        index, count, head, tail, lit = self._state
         self._track = (0, 0)
         if not count:
             return Content.styled(f" {head}", "$text-muted")
@@ -64,7 +64,7 @@ class Scrubber(Widget, can_focus=False):
         if room < MIN_TRACK:
             return Content.assemble((head.rstrip(), "bold"), (f"  {tail.rstrip()}", "$text-muted"))
         self._track = (cell_len(head), room)
-        knob = round(place * (room - 1) / (count - 1)) if count > 1 else room - 1
+        knob = round(index * (room - 1) / (count - 1)) if count > 1 else room - 1
         return Content.assemble(
             (head, "bold"),
             ("━" * knob, "$primary"),
@@ -75,21 +75,21 @@ class Scrubber(Widget, can_focus=False):
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         self.capture_mouse()
-        self._seek(event.x)
+        self._request_at(event.x)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if event.button:
-            self._seek(event.x)
+            self._request_at(event.x)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         self.release_mouse()
 
-    def seek(self, place: int) -> None:
-        """Ask for a place."""
-        self.post_message(self.Sought(self, place))
+    def request_index(self, index: int) -> None:
+        """Post a request for an index."""
+        self.post_message(self.IndexRequested(self, index))
 
-    def _seek(self, x: int) -> None:
+    def _request_at(self, x: int) -> None:
         (start, room), count = self._track, self._state[1]
         if room and count:
             share = min(max(0.0, (x - start) / max(1, room - 1)), 1.0)
-            self.seek(round(share * (count - 1)))
+            self.request_index(round(share * (count - 1)))

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU, of which the logic runs on a CPU too."""
+"""The GPU benchmark, whose logic runs on a CPU too."""
 
 import math
 import subprocess
@@ -32,15 +32,15 @@ def test_without_a_gpu_it_says_so_in_one_line():
 
 def test_what_is_no_device_is_refused():
     with pytest.raises(UserError, match="--device gpu: expected cuda, cuda:N, mps or cpu"):
-        gpu.usable("gpu")
-    assert gpu.usable("cpu") == torch.device("cpu")
+        gpu.parse_device("gpu")
+    assert gpu.parse_device("cpu") == torch.device("cpu")
 
 
 def test_a_cpu_agrees_with_itself_within_rounding():
-    checks = list(gpu.checks_of("lean", torch.device("cpu"), batch=2, size=16))
+    checks = list(gpu.run_checks("lean", torch.device("cpu"), batch=2, size=16))
     assert [check.name for check in checks] == NAMES + [f"sampler {name}" for name in gpu.SAMPLERS]
     assert [check.name for check in checks if not check.passed] == []
-    # Nothing was compared with itself: single precision leaves an error.
+    # No result was compared with itself, because single precision leaves an error.
     assert all(check.error > 0 for check in checks)
 
 
@@ -51,20 +51,20 @@ def test_a_device_that_computes_something_else_is_found_out(monkeypatch):
         "silu",
         lambda x, **options: right(x, **options) * (1.01 if x.dtype == torch.float32 else 1.0),
     )
-    checks = list(gpu.checks_of("lean", torch.device("cpu"), batch=2, size=16))
+    checks = list(gpu.run_checks("lean", torch.device("cpu"), batch=2, size=16))
     assert "forward, fp32" in [check.name for check in checks if not check.passed]
 
 
 def test_errors_are_relative_and_nan_never_passes():
     one = torch.tensor([3.0, 4.0])
-    assert gpu.error_of([one], [one * 2]) == pytest.approx(0.5)
-    assert math.isnan(gpu.error_of([one * math.nan], [one]))
+    assert gpu.relative_error([one], [one * 2]) == pytest.approx(0.5)
+    assert math.isnan(gpu.relative_error([one * math.nan], [one]))
     assert not gpu.Check("x", math.nan, 1.0).passed
-    assert [row.note for row in gpu.rows_of([gpu.Check("x", 2.0, 1.0)])] == ["DIFFERS, limit 1"]
+    assert [row.note for row in gpu.result_rows([gpu.Check("x", 2.0, 1.0)])] == ["DIFFERS, limit 1"]
 
 
 def test_the_benchmarks_share_the_time():
-    found = gpu.commands("thesis", "cuda", 100)
-    assert [arguments[0] for arguments in found] == list(gpu.SHARES)
+    found = gpu.benchmark_commands("thesis", "cuda", 100)
+    assert [arguments[0] for arguments in found] == list(gpu.TIME_SHARES)
     assert sum(float(arguments[arguments.index("--seconds") + 1]) for arguments in found) <= 100
     assert all({"thesis", "cuda"} <= set(arguments) for arguments in found)

@@ -1,4 +1,4 @@
-"""What the benchmarks reckon with: time, trials, statistics, machines and tables."""
+"""The harness of benchmarks: time, trials, statistics, machines and tables."""
 
 import itertools
 import json
@@ -9,14 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from bench.harness.environment import Machine, describe, share_of_others, with_generation
-from bench.harness.interleaved import MINIMUM_ROUNDS, Spread, exponents, race, ratios, spread, turn_of
-from bench.harness.report import Result, finish, number, of_spread, row, table
+from bench.harness.environment import Machine, cpu_name_with_model, describe_machine, other_load_share
+from bench.harness.interleaved import (
+    MIN_ROUNDS,
+    Spread,
+    exponents,
+    ratios,
+    run_interleaved,
+    summarize,
+    turn_order,
+)
+from bench.harness.report import Result, format_number, format_table, make_row, report_result, row_from_spread
 from tests.support import ROOT
 
 
 class Clock:
-    """Seconds that pass when work is done, and only then."""
+    """A clock that advances only when work is done."""
 
     def __init__(self):
         self.now = 100.0
@@ -51,53 +59,53 @@ def machine(**changes):
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 101])
 def test_a_spread_is_median_and_quartiles(count):
     values = np.random.default_rng(count).lognormal(size=count)
-    found = spread(list(values))
+    found = summarize(list(values))
     assert found.n == count
     low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
     assert (found.low, found.median, found.high) == pytest.approx((low, median, high))
-    assert spread(list(values[::-1])) == found
+    assert summarize(list(values[::-1])) == found
 
 
 def test_there_is_no_median_of_nothing():
     with pytest.raises(ValueError, match="no measurement to take a median of"):
-        spread([])
+        summarize([])
 
 
 def test_rates_are_work_over_time_and_the_warm_up_is_in_none_of_them():
     clock = Clock()
     slow_at_first = clock.worker(itertools.chain([50.0], itertools.repeat(0.5)), done=10.0)
-    rates = race(
+    rates = run_interleaved(
         {"a": slow_at_first, "b": clock.worker(0.25, done=10.0)},
         seconds=60.0,
         trial_seconds=1.0,
         clock=clock,
     )
-    assert len(rates["a"]) == len(rates["b"]) >= MINIMUM_ROUNDS
+    assert len(rates["a"]) == len(rates["b"]) >= MIN_ROUNDS
     assert rates["a"] == pytest.approx([20.0] * len(rates["a"]))
     assert rates["b"] == pytest.approx([40.0] * len(rates["b"]))
 
 
 def test_a_race_ends_in_time_but_never_before_three_rounds():
-    for seconds, rounds in ((41.0, 19), (5.0, MINIMUM_ROUNDS), (0.1, MINIMUM_ROUNDS)):
+    for seconds, rounds in ((41.0, 19), (5.0, MIN_ROUNDS), (0.1, MIN_ROUNDS)):
         clock = Clock()
         works = {name: clock.worker(1.0) for name in "ab"}
-        rates = race(works, seconds=seconds, trial_seconds=1.0, clock=clock)
+        rates = run_interleaved(works, seconds=seconds, trial_seconds=1.0, clock=clock)
         assert len(rates["a"]) == rounds
         assert clock.now - 100.0 == 2 + 2 * rounds
 
 
 def test_work_longer_than_a_trial_is_done_once_a_trial():
     clock = Clock()
-    rates = race({"a": clock.worker(8.0, done=4.0)}, seconds=1.0, trial_seconds=0.5, clock=clock)
-    assert rates == {"a": [0.5] * MINIMUM_ROUNDS}
+    rates = run_interleaved({"a": clock.worker(8.0, done=4.0)}, seconds=1.0, trial_seconds=0.5, clock=clock)
+    assert rates == {"a": [0.5] * MIN_ROUNDS}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_in_turn_everybody_works_once_a_round_and_nobody_always_follows_the_same(count):
+def test_each_contender_runs_once_a_round_and_none_always_follows_the_same(count):
     names = [str(index) for index in range(count)]
     before = {name: set() for name in names}
     for number_of_round in range(2 * count):
-        turn = turn_of(names, number_of_round)
+        turn = turn_order(names, number_of_round)
         assert sorted(turn) == names
         for first, second in itertools.pairwise(turn):
             before[second].add(first)
@@ -130,12 +138,12 @@ def test_the_exponent_of_a_power_law_is_found_in_each_round(power):
         (5, 1, 0, 0.0),
     ],
 )
-def test_the_share_of_others_is_what_the_cores_did_for_nobody_of_ours(busy, own, seconds, share):
-    assert share_of_others(busy, own, seconds, cores=2) == share
+def test_the_load_of_other_programs_is_the_busy_time_without_our_own(busy, own, seconds, share):
+    assert other_load_share(busy, own, seconds, cores=2) == share
 
 
 def test_a_machine_is_described_with_what_it_runs():
-    found = describe(("msgspec", "no-such-package"))
+    found = describe_machine(("msgspec", "no-such-package"))
     assert found.cores >= 1
     assert found.memory_gib > 0
     assert found.versions["torch"] == torch.__version__
@@ -157,11 +165,11 @@ def test_machines_have_names_fit_for_files():
         ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core Processor"),
     ],
 )
-def test_a_cpu_whose_name_says_too_little_is_called_by_its_family_and_model_too(name, full):
+def test_a_cpu_name_without_a_number_gets_its_family_and_model(name, full):
     cpuinfo = f"processor\t: 0\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: {name}\nstepping\t: 1\n"
-    assert with_generation(name, cpuinfo) == full
-    assert with_generation(name, "Features\t: fp asimd\n") == name
-    assert with_generation(name, "") == name
+    assert cpu_name_with_model(name, cpuinfo) == full
+    assert cpu_name_with_model(name, "Features\t: fp asimd\n") == name
+    assert cpu_name_with_model(name, "") == name
 
 
 @pytest.mark.parametrize(
@@ -176,13 +184,13 @@ def test_a_cpu_whose_name_says_too_little_is_called_by_its_family_and_model_too(
     ],
 )
 def test_numbers_have_three_digits_or_more(value, text):
-    assert number(value) == text
-    assert number(math.nan) == "nan"
+    assert format_number(value) == text
+    assert format_number(math.nan) == "nan"
 
 
 def test_columns_of_a_table_stand_below_each_other():
-    single = of_spread("longer", "", Spread(1, 1234.0, 1.0, 2.0), "x")
-    lines = table([row("a", "pictures/s", [1.0, 2.0, 3.0]), single])
+    single = row_from_spread("longer", "", Spread(1, 1234.0, 1.0, 2.0), "x")
+    lines = format_table([make_row("a", "pictures/s", [1.0, 2.0, 3.0]), single])
     assert [line.split() for line in lines] == [
         ["median", "quartiles", "n"],
         ["a", "2.00", "1.50", "to", "2.50", "pictures/s", "3"],
@@ -198,8 +206,8 @@ def test_columns_of_a_table_stand_below_each_other():
     ("others", "name"), [(0.01, "speed-lean-a-cpu-3-ghz-2.json"), (0.3, "speed-lean-a-cpu-3-ghz-2.busy.json")]
 )
 def test_a_result_is_kept_beside_its_machine_and_a_disturbed_one_apart(tmp_path, capsys, others, name):
-    rows = [row("ours", "pictures/s", [3.0, 1.0, 2.0]), row("nothing", "", [math.nan])]
-    path = finish(
+    rows = [make_row("ours", "pictures/s", [3.0, 1.0, 2.0]), make_row("nothing", "", [math.nan])]
+    path = report_result(
         "speed",
         rows,
         machine=machine(),

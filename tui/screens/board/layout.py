@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from tui.widgets.images.grid_layout import FULL, FULL_TILE, MIN_TILE, Tile
+from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, MIN_TILE, Tile
 
 if TYPE_CHECKING:
     from textual.widget import Widget
@@ -60,7 +60,7 @@ class Layout:
     titles: bool = True
 
 
-def plan_layout(width: int, height: int, runs: int, tile: Tile = FULL, zoom: int = 1) -> Layout:
+def plan_layout(width: int, height: int, runs: int, tile: Tile = FULL_SIZE_TILE, zoom: int = 1) -> Layout:
     """Lay out the parts in `width` x `height` cells.
 
     Args:
@@ -143,18 +143,18 @@ def _wall_area(
         at_least: lines to leave above the wall otherwise.
     """
     room = width // shown
-    across = tile.within(room, height)
+    across = tile.width_within(room, height)
     if across < tile.width:
-        across = tile.within(room - GAP, height) or across
+        across = tile.width_within(room - GAP, height) or across
     if not across:
         return None, 1
-    lines = tile.lines(across)
+    lines = tile.height_at(across)
     rows = (height - above - 1) // lines
     if rows < 1:
-        rows, across = 1, tile.within(across, height - at_least - 1)
+        rows, across = 1, tile.width_within(across, height - at_least - 1)
         if not across:
             return None, 1
-        lines = tile.lines(across)
+        lines = tile.height_at(across)
     per_run = max(1, (width + GAP) // (shown * (across + GAP)))
     wall_width = min(width, shown * per_run * (across + GAP) - GAP)
     wall_height = rows * lines + 1
@@ -165,12 +165,12 @@ def _narrow(width: int, height: int, runs: int, tile: Tile) -> Layout:
     """Narrow: the table, the chart where it fits, some images of the selected run and its details."""
     table_rows = min(runs + 1, max(6, height - tile.height))
     rest = height - table_rows
-    across = tile.within(
+    across = tile.width_within(
         min(width - MIN_DETAILS_WIDTH - 2, max(FULL_TILE, width // 2 - MIN_DETAILS_WIDTH)), rest
     )
     if not across:
         return _without_images(width, height, table_rows)
-    lines = tile.lines(across)
+    lines = tile.height_at(across)
     tiles = max(1, (width - MIN_DETAILS_WIDTH - 2 + GAP) // (across + GAP))
     wall_width = tiles * (across + GAP) - GAP
     rows = max(1, (rest - MIN_CHART_HEIGHT - 1) // lines)

@@ -30,14 +30,14 @@ from tui.state.selection import RunSelection
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.system_load import SystemLoad, SystemLoadReader
 from tui.widgets.charts.loss_chart import LossChart
-from tui.widgets.charts.loss_series import series_of
-from tui.widgets.header import Header, headline
-from tui.widgets.images.gallery import SampleGallery, all_epochs, sheet_at
-from tui.widgets.images.grid_layout import MIN_TILE
+from tui.widgets.charts.loss_series import loss_series
+from tui.widgets.header import Header, make_headline
+from tui.widgets.images.gallery import SampleGallery, all_epochs, latest_sheet
 from tui.widgets.images.image_wall import ImageWall
-from tui.widgets.images.render_mode import render_mode_of
+from tui.widgets.images.render_mode import current_render_mode
+from tui.widgets.images.tile_size import MIN_TILE
 from tui.widgets.key_bar import KeyBar
-from tui.widgets.key_hints import board_hints, keys_of, waiting_hint
+from tui.widgets.key_hints import board_hints, keys_by_command, waiting_hint
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -159,12 +159,12 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         self._update_bars()
         below = self._update_system(width, height)
         if not runs:
-            self.query_one(EmptyState).show(keys_of(self), self.control.root)
+            self.query_one(EmptyState).show(keys_by_command(self), self.control.root)
             self._apply_layout(Layout(Area(0, 0, width, max(1, height - 2 - below))))
             self._update_table()
             return
-        tile = self.gallery.tile(self.selection.visible_page)
-        layout = plan_layout(width, height - 2 - below, len(runs), tile, render_mode_of(self).zoom)
+        tile = self.gallery.full_tile(self.selection.visible_page)
+        layout = plan_layout(width, height - 2 - below, len(runs), tile, current_render_mode(self).zoom)
         self._apply_layout(layout)
         self._update_table()
         self._update_images(layout)
@@ -181,7 +181,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             run_list = self.selection.run_list
             self._chart_due = time.monotonic() + CHART_INTERVAL
             chart.show(
-                series_of(runs, run_list.names, self.app.theme_variables, places=run_list.colour_index)
+                loss_series(runs, run_list.names, self.app.theme_variables, places=run_list.colour_index)
             )
             chart.highlight = runs.index(selected)
 
@@ -203,7 +203,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         selection = self.selection
         snapshot, groups = selection.snapshot or Snapshot(), selection.groups
         self.query_one(Header).show(
-            headline(
+            make_headline(
                 selection.run_list.totals,
                 title=selection.run_list.title,
                 now=self.control.now(),
@@ -284,7 +284,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                 )
             )
         epoch = self.selection.epoch
-        sheet = sheet_at(selected, epoch)
+        sheet = latest_sheet(selected, epoch)
         shown_epoch = sheet[0] if sheet else None
         style = series_style(run_list.colour_index[selected.id], variables)
         self.query_one(DetailsPanel).show(
@@ -301,8 +301,8 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         )
 
     def _min_tile_width(self, runs: Sequence[RunSnapshot]) -> int:
-        zoom = render_mode_of(self).zoom
-        return MIN_TILE if zoom == 1 else zoom * self.gallery.tile(runs).width
+        zoom = current_render_mode(self).zoom
+        return MIN_TILE if zoom == 1 else zoom * self.gallery.full_tile(runs).width
 
     def _visible_window(self, runs: Sequence[RunSnapshot], columns: int) -> Sequence[RunSnapshot]:
         """Neighbouring runs for so many columns, the selected one among them."""

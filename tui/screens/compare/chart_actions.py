@@ -8,7 +8,7 @@ from textual.widgets import Static
 from tui.screens.live import LiveScreen
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.x_axis import UNITS
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 PAN: Final = 0.2
 """Share of the visible span by which a pan moves it."""
@@ -25,7 +25,7 @@ class ChartActionsMixin(LiveScreen[None]):
     def _update_axes(self) -> None:
         """Name units, scales, smoothing and kinds of losses above the chart."""
         dots = "   ╌╌ held-out" if self.chart.shown == "both" else ""
-        say(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
+        update_static(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
 
     def action_log_y(self) -> None:
         self.chart.log_y = not self.chart.log_y
@@ -39,7 +39,7 @@ class ChartActionsMixin(LiveScreen[None]):
         """Take the next unit of the x axis; this resets the zoom and hides the cursor."""
         chart = self.chart
         chart.unit = UNITS[(UNITS.index(chart.unit) + 1) % len(UNITS)]
-        chart.hold(None)
+        chart.place_cursor(None)
         self.action_reset_zoom()
 
     def action_smoothing(self) -> None:
@@ -47,7 +47,7 @@ class ChartActionsMixin(LiveScreen[None]):
         self.update()
 
     def action_heldout(self) -> None:
-        self.chart.next_shown()
+        self.chart.cycle_shown()
         self.update()
 
     def action_band(self) -> None:

@@ -7,8 +7,8 @@ from tui.screens.live import RunsScreen
 from tui.state.run_controller import RunController
 from tui.textual_ext.playback import Player
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
-from tui.widgets.charts.loss_series import epoch_near, x_of_epoch
-from tui.widgets.epoch_slider import EpochSlider, moved, position
+from tui.widgets.charts.loss_series import epoch_to_x, x_to_epoch
+from tui.widgets.epoch_slider import EpochSlider, epoch_index, step_epoch
 from tui.widgets.images.gallery import all_epochs
 
 FRAME_SECONDS: Final = 0.2
@@ -31,22 +31,22 @@ class EpochActionsMixin(RunsScreen):
         """Whether the epochs are being played."""
         return self._player.playing
 
-    def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
+    def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:
         self._player.pause()
         self._seek(message.epoch)
 
-    def on_interactive_loss_chart_pointed(self, message: InteractiveLossChart.Pointed) -> None:
+    def on_interactive_loss_chart_cursor_placed(self, message: InteractiveLossChart.CursorPlaced) -> None:
         """Show the images of the epoch whose end is nearest to the pointer."""
         self._player.pause()
         epochs = all_epochs(self.runs)
-        near = epoch_near(self.runs, message.place, self.query_one(InteractiveLossChart).unit)
+        near = x_to_epoch(self.runs, message.x, self.query_one(InteractiveLossChart).unit)
         if epochs and near is not None:
-            self.epoch = None if position(epochs, near) == len(epochs) - 1 else near
+            self.epoch = None if epoch_index(epochs, near) == len(epochs) - 1 else near
         self.update()
 
     def action_scrub(self, epochs: int) -> None:
         self._player.pause()
-        self._seek(moved(all_epochs(self.runs), self.epoch, epochs))
+        self._seek(step_epoch(all_epochs(self.runs), self.epoch, epochs))
 
     def action_first(self) -> None:
         self._player.pause()
@@ -67,13 +67,13 @@ class EpochActionsMixin(RunsScreen):
         if len(epochs) < 2:
             self.notify("there are no epochs to play through yet")
             return
-        if position(epochs, self.epoch) == len(epochs) - 1:
+        if epoch_index(epochs, self.epoch) == len(epochs) - 1:
             self._seek(epochs[0])
         self._player.play(FRAME_SECONDS)
         self.update()
 
     def _advance(self) -> None:
-        epoch = moved(all_epochs(self.runs), self.epoch, 1)
+        epoch = step_epoch(all_epochs(self.runs), self.epoch, 1)
         if epoch is None:
             self._player.pause()
         self._seek(epoch)
@@ -82,5 +82,5 @@ class EpochActionsMixin(RunsScreen):
         """Show an epoch's images, and move the chart's cursor to its end."""
         self.epoch = epoch
         chart = self.query_one(InteractiveLossChart)
-        chart.hold(None if epoch is None else x_of_epoch(self.runs, epoch, chart.unit))
+        chart.place_cursor(None if epoch is None else epoch_to_x(self.runs, epoch, chart.unit))
         self.update()

@@ -16,7 +16,7 @@ from tui.settings.series_colors import SeriesStyle
 from tui.state.evaluations import RunEvaluation
 from tui.state.formatting import pluralize
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.title_bar import say
+from tui.widgets.title_bar import update_static
 
 MIN_EVALUATION_LINES: Final = 2
 EVALUATION_HEADINGS: Final = 2
@@ -59,7 +59,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             MetricsRow(names[run.id], style, run_metrics(run))
             for run, style in zip(runs, styles, strict=True)
         ]
-        say(self.query_one("#metrics", Static), metric_table(rows, width))
+        update_static(self.query_one("#metrics", Static), metric_table(rows, width))
         found = setting_differences(runs)
         columns = [
             EvaluatedRun(run.id, names[run.id], style, evaluations[run.id])
@@ -82,10 +82,12 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             for run in columns
             if run.evaluation.problem
         ]
-        say(self.query_one("#evaluation", Static), Content("\n").join(texts))
-        say(self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs)))
+        update_static(self.query_one("#evaluation", Static), Content("\n").join(texts))
+        update_static(
+            self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs))
+        )
         notes = [*cautions(runs), *(_comparison_cautions(comparison) if comparison is not None else [])]
-        say(self.query_one("#cautions", Static), Content("\n".join(notes)))
+        update_static(self.query_one("#cautions", Static), Content("\n".join(notes)))
 
 
 def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:

@@ -24,15 +24,15 @@ from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
-from tui.widgets.charts.loss_series import series_of
+from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.images.gallery import SampleGallery, all_epochs
-from tui.widgets.images.grid_layout import upper_height
-from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import render_mode_of
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.render_mode import current_render_mode
+from tui.widgets.images.tile_size import height_above_wall
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -128,8 +128,8 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
         )
         if view == "all":
-            lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            height = upper_height(self.size.height - CHROME_LINES, lines)
+            lines = plan_wall(columns, self.size.width, current_render_mode(self).zoom).lines
+            height = height_above_wall(self.size.height - CHROME_LINES, lines)
             self.query_one("#upper").styles.height = height
         else:
             height = None
@@ -145,7 +145,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
     ) -> None:
         chart = self.chart
-        series = series_of(runs, names, self.app.theme_variables, unit=chart.unit)
+        series = loss_series(runs, names, self.app.theme_variables, unit=chart.unit)
         chart.show(
             [
                 replace(one, color=style.color, marker=style.marker)
@@ -166,7 +166,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
                 MetricsRow(names[run.id], style, run_metrics(run))
                 for run, style in zip(runs, styles, strict=True)
             ]
-            say(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
+            update_static(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
             return
         self.evaluations.refresh(runs)
         self.query_one(MetricsPanel).show(
@@ -178,7 +178,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
             height=height,
             first=self.first_column,
-            evaluate_key=keys_of(self).get("compare.judge", ["enter"])[0],
+            evaluate_key=keys_by_command(self).get("compare.judge", ["enter"])[0],
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
@@ -190,7 +190,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             self.view,
             self.size.width,
         )
-        say(self.query_one("#top", Static), top)
+        update_static(self.query_one("#top", Static), top)
         self.query_one(KeyBar).show(compare_hints(self, self.view, playing=self.playing))
 
     def exports(self) -> "list[ExportItem]":
@@ -265,7 +265,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.update()
 
 
-def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[Hint]:
+def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyHint]:
     """Return the hints for a view, with the keys as they are bound now."""
     words = {"compare.next_view": "view"}
     if view != "numbers":

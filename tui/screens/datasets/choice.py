@@ -33,7 +33,7 @@ class DatasetChoice(DatasetJobs):
         self._first_name = 0
 
     def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
-        self.action_choose(message.place + self._first_name)
+        self.action_choose(message.index + self._first_name)
 
     @property
     def names(self) -> list[str]:

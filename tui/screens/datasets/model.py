@@ -18,7 +18,7 @@ from tui.screens.datasets.grey_histogram import GreyShares, grey_share_per_image
 from tui.screens.datasets.preview import DatasetPreview, Split, runs_on
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.gallery import sheet_at
+from tui.widgets.images.gallery import latest_sheet
 from tui.widgets.images.image_wall import WallColumn
 
 Pixels = NDArray[np.uint8]
@@ -113,7 +113,7 @@ class DatasetBrowser:
 
     def samples(self, run: RunSnapshot, color: str) -> tuple[BrowserSide | None, int]:
         """The samples of a run and their epoch; None if none can be read."""
-        found = sheet_at(run, self.epoch)
+        found = latest_sheet(run, self.epoch)
         sheet = self.cache.sheet(found[1]) if found is not None else None
         if found is None or sheet is None:
             return None, found[0] if found is not None else 0

@@ -27,14 +27,14 @@ from tui.state.run_controller import RunController
 from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.widgets.chip_line import ChipLine
-from tui.widgets.epoch_slider import moved
-from tui.widgets.images.gallery import all_epochs, sheet_at
-from tui.widgets.images.grid_layout import TilePlan, plan_tiles, zoom_after
+from tui.widgets.epoch_slider import step_epoch
+from tui.widgets.images.gallery import all_epochs, latest_sheet
+from tui.widgets.images.grid_layout import TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import WallColumn
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -121,7 +121,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
             text = self.app.theme_variables["foreground"]
             bars = [(title, side.color or text, side.greys) for title, side in columns]
             width = self.size.width - 1
-            say(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
+            update_static(self.query_one("#bars", Static), grey_bars(bars, width) if bars else Content(""))
             return
         self._update_side("real", real, *([columns[0][0]] if real is not None else [""]))
         self._update_side("samples", samples, columns[-1][0] if columns else "")
@@ -136,29 +136,29 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         split = self.browser.split
         if side is None or split is None:
             rows.show([], 1, 1)
-            say(line, Content(""))
+            update_static(line, Content(""))
             return
         plan = self._plan(side)
         rows.show(self._tiles(side), plan.tile, plan.per_row * self._each)
         if name == "real":
-            last = min(self.browser.first + plan.at_once, len(side.images))
+            last = min(self.browser.first + plan.visible, len(side.images))
             total = f" of {split.total:,}" if split.total is not None else ""
             title += f" {self.browser.first + 1}-{last}{total}"
         grey = percent(side.greys.not_black_or_white)
         bold = f"bold {side.color}" if side.color else "bold"
         text = Content.assemble((title, bold), (f" · grey {grey}", "$text-muted"))
-        say(line, text.truncate(self._side_width, ellipsis=True))
+        update_static(line, text.truncate(self._side_width, ellipsis=True))
 
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
         """The visible tiles of a side."""
         plan = self._plan(side)
         return self.browser.tiles(
             side,
-            plan.at_once,
+            plan.visible,
             plan.tile,
             triangles=self.view == "triangles",
             outline=series_style(1, self.app.theme_variables).color,
-            key=keys_of(self).get("datasets.fit", ["f"])[0],
+            key=keys_by_command(self).get("datasets.fit", ["f"])[0],
         )
 
     @property
@@ -182,11 +182,13 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         width = self.size.width
         status = " · ".join([short_name(self.browser.name), *self.job_status])
         tabs = [("", view) for view in VIEWS]
-        say(self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width))
+        update_static(
+            self.query_one("#top", Static), title_and_tabs("datasets", status, tabs, self.view, width)
+        )
         self._update_names()
         preview, problem = self.browser.preview, self.browser.problem
         text = problem or (preview_text(preview) if preview is not None else "loading")
-        say(
+        update_static(
             self.query_one("#facts", Static),
             Content.styled(text, "$text-error" if problem else "$text-muted"),
         )
@@ -231,7 +233,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
 
     def action_page(self, pages: int) -> None:
         if (real := self.browser.real()) is not None:
-            self._show_from(self.browser.first + pages * self._plan(real).at_once)
+            self._show_from(self.browser.first + pages * self._plan(real).visible)
 
     def action_go(self, end: int) -> None:
         if (real := self.browser.real()) is not None:
@@ -244,7 +246,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     def action_zoom(self) -> None:
         if (real := self.browser.real()) is not None:
             shape = real.images.shape[1:3]
-            self.browser.zoom = zoom_after(shape, *self._side_size, self.browser.zoom, each=self._each)
+            self.browser.zoom = next_zoom(shape, *self._side_size, self.browser.zoom, each=self._each)
             self._show_from(self.browser.first)
 
     def action_run(self, step: int) -> None:
@@ -254,7 +256,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
 
     def action_epoch(self, step: int) -> None:
         if (run := self.run) is not None:
-            self.browser.epoch = moved(all_epochs([run]), self.browser.epoch, step)
+            self.browser.epoch = step_epoch(all_epochs([run]), self.browser.epoch, step)
         self.update()
 
     def action_fit(self) -> None:
@@ -286,7 +288,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         fitted = samples is None or samples.overlay is not None
         if real is None or split is None or (real.overlay is not None and fitted):
             return real is None
-        found = sheet_at(run, epoch) if run is not None and samples is not None else None
+        found = latest_sheet(run, epoch) if run is not None and samples is not None else None
         sheets = (
             [(found[1], overlay_path(run.run, found[0]))] if run is not None and found is not None else []
         )
@@ -296,11 +298,11 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     def _show_from(self, first: int) -> None:
         """Show images from an index on, at most so far that the last images still fill the screen."""
         if (real := self.browser.real()) is not None:
-            self.browser.first = max(0, min(first, len(real.images) - self._plan(real).at_once))
+            self.browser.first = max(0, min(first, len(real.images) - self._plan(real).visible))
             self.update()
 
 
-def dataset_hints(screen: Screen[Any], *, making: bool) -> list[Hint]:
+def dataset_hints(screen: Screen[Any], *, making: bool) -> list[KeyHint]:
     """Key hints with the current key bindings."""
     words = {
         "datasets.next": "dataset",

@@ -11,7 +11,8 @@ from tui.export.item import ExportItem
 from tui.screens.denoise.model import MAX_STATES, DenoiseModel
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import TrajectoryCache
-from tui.widgets.images.image_wall import MIN_TILE, WallColumn
+from tui.widgets.images.image_wall import WallColumn
+from tui.widgets.images.tile_size import MIN_TILE
 
 DENOISE_MS = 80
 """Milliseconds of a frame."""

@@ -11,7 +11,8 @@ from core.runs.trajectory import TrajectorySpec
 from core.sampling_names import SAMPLER_NAMES, SAMPLERS_WITH_ETA
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import ImageStates, TrajectoryCache, missing_reason, trajectory_spec
-from tui.widgets.images.image_wall import MIN_TILE, WallColumn
+from tui.widgets.images.image_wall import WallColumn
+from tui.widgets.images.tile_size import MIN_TILE
 
 SAMPLERS: Final = ("", *SAMPLER_NAMES)
 """Source of the states: empty for strips saved during training, else a trajectory of this sampler."""

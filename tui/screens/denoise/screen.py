@@ -18,13 +18,13 @@ from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
 from tui.state.trajectories import step_choices, trajectory_spec
 from tui.textual_ext.playback import Player
-from tui.widgets.epoch_slider import moved
-from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import render_mode_of
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
+from tui.widgets.epoch_slider import step_epoch
+from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.render_mode import current_render_mode
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.scrubber import Scrubber
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
@@ -73,8 +73,8 @@ class DenoiseScreen(RunsScreen):
     def on_mount(self) -> None:
         self.set_interval(POLL_SECONDS, self.update)
 
-    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._seek(message.place)
+    def on_scrubber_index_requested(self, message: Scrubber.IndexRequested) -> None:
+        self._seek(message.index)
 
     def update(self) -> None:
         """Bring the screen in line with the runs, the state shown and the size; draw only what changed."""
@@ -107,7 +107,7 @@ class DenoiseScreen(RunsScreen):
             strips = [self.model.strip_columns(*one, width, compute_key=key, both=both) for one in named]
             rows = [max(0 if one.images is None else len(one.images) for one in strip) for strip in strips]
             lines = [
-                count * plan(one, width, render_mode_of(self).zoom).lines
+                count * plan_wall(one, width, current_render_mode(self).zoom).lines
                 for one, count in zip(strips, rows, strict=True)
             ]
             heights = [1 + one if one else EMPTY_LINES for one in lines]
@@ -124,23 +124,25 @@ class DenoiseScreen(RunsScreen):
         subtitle = f"{pluralize(len(runs), 'run')} · {datasets}" if runs else ""
         tabs = [(str(number), name) for number, name in enumerate(VIEWS, start=1)]
         width, playing = self.size.width, self._player.playing
-        say(self.query_one("#top", Static), title_and_tabs("denoise", subtitle, tabs, self.view, width))
+        update_static(
+            self.query_one("#top", Static), title_and_tabs("denoise", subtitle, tabs, self.view, width)
+        )
         description = self.model.description(
             runs, strips=self.view == "strips", compute_key=self._compute_key()
         )
-        say(self.query_one("#description", Static), description.truncate(width, ellipsis=True))
+        update_static(self.query_one("#description", Static), description.truncate(width, ellipsis=True))
         self.query_one(KeyBar).show(denoise_hints(self, playing=playing))
         slider, longest = self.query_one(Scrubber), self.model.longest_trajectory(runs)
         if longest is None:
-            slider.put(0, 0, head="nothing to play yet")
+            slider.show_index(0, 0, head="nothing to play yet")
             return
         index, largest = self.model.state_index(longest), longest.timesteps[0]
         head = f"t {str(longest.timesteps[index]).rjust(len(str(largest)))} of {largest}"
         tail = f"{'▶' if playing else ' '} in {SPEEDS[self.speed]:g} s"
-        slider.put(index, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
+        slider.show_index(index, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
 
     def _compute_key(self) -> str:
-        return keys_of(self).get("denoise.compute", ["enter"])[0]
+        return keys_by_command(self).get("denoise.compute", ["enter"])[0]
 
     def exports(self) -> "list[ExportItem]":
         """The strips and the animation of all runs."""
@@ -215,7 +217,7 @@ class DenoiseScreen(RunsScreen):
             )
             return
         epochs = sorted({epoch for run in self.runs for epoch, _ in run.strips})
-        self.model.epoch = moved(epochs, self.model.epoch, steps)
+        self.model.epoch = step_epoch(epochs, self.model.epoch, steps)
         self.update()
 
     def action_sampler(self) -> None:
@@ -278,7 +280,7 @@ class DenoiseScreen(RunsScreen):
         self.update()
 
 
-def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[Hint]:
+def denoise_hints(screen: Screen[Any], *, playing: bool) -> list[KeyHint]:
     """Return the hints of the key bar, with the keys as they are bound now."""
     words = {
         "denoise.play": "pause" if playing else "play",

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from core.runs.status import State
 from tui.commands import NUMBERS
 from tui.state.formatting import STATE_GLYPHS
-from tui.widgets.key_hints import have_digits
+from tui.widgets.key_hints import digits_are_bound
 
 KEYS_WIDTH: Final = 12
 _TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
@@ -92,7 +92,7 @@ def key_rows(screen: Screen[Any]) -> list[tuple[str, str]]:
         if binding.description and not binding.system and binding.action not in _TEXTUAL_ACTIONS:
             lines.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
     for numbers, text in NUMBERS.items():
-        if have_digits(screen, numbers):
+        if digits_are_bound(screen, numbers):
             for command in numbers:
                 del lines[command.text]
             lines[text] = ["1-9"]

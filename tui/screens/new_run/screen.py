@@ -27,8 +27,8 @@ from tui.commands import NEW_RUN, bindings
 from tui.state.formatting import LEVEL_MARKS, NOTHING, pluralize, small_number
 from tui.state.run_draft import FIELDS, Field, RunDraft, field_error, preview_schedule
 from tui.widgets.images.render_mode import on_keymap_changed
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import keys_of, screen_hints
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import keys_by_command, screen_hints
 
 MIN_WIDTH_FOR_HINTS: Final = 72
 """Below this width only errors are shown, not hints."""
@@ -89,13 +89,13 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         words = {"new.start": "start", "new.open": "folder", "new.cancel": "cancel"}
         self.query_one(KeyBar).show(
             [
-                Hint("tab", "next setting", "app.focus_next", 2),
-                Hint("shift+tab", "back", "app.focus_previous", 4),
-                Hint("space", "choose", "", 3),
+                KeyHint("tab", "next setting", "app.focus_next", 2),
+                KeyHint("shift+tab", "back", "app.focus_previous", 4),
+                KeyHint("space", "choose", "", 3),
                 *screen_hints(self, NEW_RUN, words),
             ]
         )
-        keys = {name: found[0] for name, found in keys_of(self).items()}
+        keys = {name: found[0] for name, found in keys_by_command(self).items()}
         for name, word in (("start", "Start"), ("cancel", "Cancel")):
             self.query_one(f"#{name}", Button).label = f"{word}  {keys.get(f'new.{name}', '')}".rstrip()
 

@@ -48,12 +48,12 @@ class NoisePlayback(Screen[list[RunConfig] | None]):
         t, count = self.t, self.explorer.timesteps(self.entries)
         head = f"t {str(t).rjust(len(str(count)))} of {count}"
         tail = "▶ playing" if self.playing else ""
-        self.query_one(Scrubber).put(
+        self.query_one(Scrubber).show_index(
             t, count + 1 if count else 0, head=head, tail=f"{tail:9}", lit=self.playing
         )
 
-    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
-        self._seek(message.place / max(1, self.explorer.timesteps(self.entries)))
+    def on_scrubber_index_requested(self, message: Scrubber.IndexRequested) -> None:
+        self._seek(message.index / max(1, self.explorer.timesteps(self.entries)))
 
     def action_scrub(self, hundredths: int) -> None:
         """Move by hundredths of T, or by one timestep each if that is more."""

@@ -24,13 +24,13 @@ from tui.settings.series_colors import series_style
 from tui.state.run_draft import RunDraft
 from tui.widgets.charts.schedule_chart import ScheduleChart
 from tui.widgets.chip_line import ChipLine
-from tui.widgets.images.grid_layout import upper_height
-from tui.widgets.images.image_wall import ImageWall, plan
-from tui.widgets.images.render_mode import render_mode_of
-from tui.widgets.key_bar import Hint, KeyBar
-from tui.widgets.key_hints import have_digits, screen_hints
+from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.render_mode import current_render_mode
+from tui.widgets.images.tile_size import height_above_wall
+from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_hints import digits_are_bound, screen_hints
 from tui.widgets.scrubber import Scrubber
-from tui.widgets.title_bar import say, title_and_tabs
+from tui.widgets.title_bar import title_and_tabs, update_static
 
 VIEWS: Final = ("curves", "images", "numbers")
 MIN_WIDTH_FOR_ALL: Final = 100
@@ -77,7 +77,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
         with Container(id="body"):
             with Horizontal(id="upper"):
                 with Horizontal(id="curves"):
-                    yield ScheduleChart("beta_t", id="betas", span=(0.0, 0.0), steady=True)
+                    yield ScheduleChart("beta_t", id="betas", span=(0.0, 0.0), clip_outliers=True)
                     yield ScheduleChart("abar_t", id="abars", span=(0.0, 1.0))
                     yield ScheduleChart("SNR in dB", id="snrs")
                 with VerticalScroll(id="numbers", can_focus=False):
@@ -118,12 +118,12 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
             self._update_curves(entries, t)
         if view in ("all", "numbers"):
             width = self.size.width if view == "numbers" else NUMBERS_WIDTH
-            say(self.query_one("#table", Static), schedule_table(entries, t, width - 1))
-            say(self.query_one("#diagnoses", Static), diagnoses_text(entries))
+            update_static(self.query_one("#table", Static), schedule_table(entries, t, width - 1))
+            update_static(self.query_one("#diagnoses", Static), diagnoses_text(entries))
         columns = [self.explorer.column(entry, t) for entry in entries]
         if view == "all":
-            lines = plan(columns, self.size.width, render_mode_of(self).zoom).lines
-            self.query_one("#upper").styles.height = upper_height(self.size.height - CHROME_LINES, lines)
+            lines = plan_wall(columns, self.size.width, current_render_mode(self).zoom).lines
+            self.query_one("#upper").styles.height = height_above_wall(self.size.height - CHROME_LINES, lines)
         else:
             self.query_one("#upper").styles.height = "1fr"
         if view in ("all", "images"):
@@ -145,13 +145,15 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
         ]
         status = f"{len(entries)} of {len(self.explorer.schedule_set.offered)}"
         status += " · rescaled to zero terminal SNR" if self.explorer.schedule_set.zero_terminal_snr else ""
-        say(self.query_one("#top", Static), title_and_tabs("schedules", status, tabs, self.view, width))
+        update_static(
+            self.query_one("#top", Static), title_and_tabs("schedules", status, tabs, self.view, width)
+        )
         variables = self.app.theme_variables
         names = [
             (series_style(index, variables), name, name in self.explorer.chosen)
             for index, name in enumerate(self.explorer.schedule_set.offered)
         ]
-        self.query_one(ChipLine).show(names, wrong=": ".join(errors[0]) if errors else self.explorer.problem)
+        self.query_one(ChipLine).show(names, error=": ".join(errors[0]) if errors else self.explorer.problem)
         self.query_one(KeyBar).show(
             schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )
@@ -188,7 +190,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
         self.set_focus(None)
 
     def on_chip_line_clicked(self, message: ChipLine.Clicked) -> None:
-        self.action_choose(message.place)
+        self.action_choose(message.index)
 
     def action_close(self) -> None:
         if self.focused is not None:
@@ -284,13 +286,13 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
             self.query_one(ImageWall).scroll_rows(-1 if up else 1)
 
 
-def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[Hint]:
+def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list[KeyHint]:
     """Key hints with the current key bindings; while a field is focused, the keys of the field."""
     if editing:
         return [
-            Hint("↑ ↓", "more, less", "screen.up", 0),
-            Hint("tab", "next field", "app.focus_next", 1),
-            Hint("esc", "leave the field", "screen.close", 0),
+            KeyHint("↑ ↓", "more, less", "screen.up", 0),
+            KeyHint("tab", "next field", "app.focus_next", 1),
+            KeyHint("esc", "leave the field", "screen.close", 0),
         ]
     words = {
         "schedules.later": "noise",
@@ -304,7 +306,7 @@ def schedule_hints(screen: Screen[Any], *, playing: bool, editing: bool) -> list
         "schedules.close": "back",
     }
     hints = screen_hints(screen, SCHEDULES, words)
-    digits = [Hint("1-9", "schedules", "", 3)] if have_digits(screen, SCHEDULE_NUMBERS) else []
+    digits = [KeyHint("1-9", "schedules", "", 3)] if digits_are_bound(screen, SCHEDULE_NUMBERS) else []
     return [*hints[:2], *digits, *hints[2:]]
 
 

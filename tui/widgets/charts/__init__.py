@@ -1,0 +1,1 @@
+"""Braille charts of losses and noise schedules, drawn from decimated series."""

@@ -1,4 +1,4 @@
-"""What all charts share: they are drawn as a whole, once, and again only when something changed."""
+"""Base of all charts: drawn as a whole, once, and again only when something changed."""
 
 from textual.strip import Strip
 
@@ -6,7 +6,7 @@ from tui.textual_ext.strip_widget import StripWidget
 
 
 class Chart(StripWidget, can_focus=False):
-    """A widget that keeps its lines until `redraw`, a resize or another theme; each kind has its own `draw`."""
+    """A widget that keeps its lines until `redraw`, a resize or another theme. Subclasses implement `draw`."""
 
     ALLOW_SELECT = False
 
@@ -14,14 +14,14 @@ class Chart(StripWidget, can_focus=False):
         super().__init__(name=name, id=id, classes=classes)
         self._strips: list[Strip] | None = None
         self.draws = 0
-        """How often it was drawn."""
+        """Number of times that `draw` was called."""
 
     def draw(self) -> list[Strip]:
-        """The lines from the top; those that are missing are blank."""
+        """Return the lines from the top; missing ones are blank."""
         return []
 
     def redraw(self) -> None:
-        """Draw again when it is shown next."""
+        """Discard the drawn lines, and draw again at the next refresh."""
         self._strips = None
         self.refresh()
 

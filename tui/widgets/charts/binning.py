@@ -1,4 +1,4 @@
-"""From losses to what a chart draws of them: one value, or one extent, for each column of dots."""
+"""Reduction of losses to one value, or one extent, for each column of a chart's dots."""
 
 from typing import Final, NamedTuple
 
@@ -10,9 +10,9 @@ from tui.widgets.charts.decimation import MinMaxBuckets
 Floats = NDArray[np.float64]
 
 SMOOTHINGS: Final = ("none", "light", "medium", "strong")
-_SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
-HELDOUT: Final = (2, 4)
-DASHED: Final = (5, 8)
+_WINDOW_SHARES: Final = (0.0, 1 / 60, 1 / 20, 1 / 8)
+HELDOUT_DASHES: Final = (2, 4)
+FAILED_DASHES: Final = (5, 8)
 
 
 class Extents(NamedTuple):
@@ -22,19 +22,19 @@ class Extents(NamedTuple):
     high: Floats
 
 
-def column_edges(low: float, high: float, columns: int, *, log: bool, least: float = 1.0) -> Floats:
-    """The borders of columns between two places [columns + 1], evenly spaced to the eye.
+def column_edges(low: float, high: float, columns: int, *, log: bool, min_span: float = 1.0) -> Floats:
+    """The edges [columns + 1] of columns that look equally wide on the axis.
 
     Args:
-        low: where the first column begins.
-        high: where the last one ends.
-        columns: how many.
-        log: on a logarithmic axis.
-        least: above 0: the least span, and where a logarithmic axis begins at the earliest.
+        low: the start of the first column.
+        high: the end of the last column.
+        columns: their number.
+        log: the axis is logarithmic.
+        min_span: above 0; the smallest span, and the smallest start of a logarithmic axis.
     """
     if log:
-        low = max(low, least)
-    high = max(high, low + least)
+        low = max(low, min_span)
+    high = max(high, low + min_span)
     edges: Floats = np.geomspace(low, high, columns + 1) if log else np.linspace(low, high, columns + 1)
     edges[0], edges[-1] = low, high
     return edges
@@ -43,11 +43,11 @@ def column_edges(low: float, high: float, columns: int, *, log: bool, least: flo
 def smoothed(buckets: MinMaxBuckets, level: int) -> Floats:
     """The mean of each column [columns] over a window that grows with `level` (an index into `SMOOTHINGS`).
 
-    Each step has the same weight, also where columns hold different numbers of steps. Columns without a
-    finite value stay NaN.
+    Each step has the same weight, even if columns hold different numbers of steps. Columns without a finite value
+    stay NaN.
     """
     columns = len(buckets.mean)
-    half = int(columns * _SHARES[level] / 2)
+    half = int(columns * _WINDOW_SHARES[level] / 2)
     if half < 1:
         return buckets.mean
     weights = buckets.finite.astype(np.float64)
@@ -58,11 +58,11 @@ def smoothed(buckets: MinMaxBuckets, level: int) -> Floats:
 
 
 def interpolate_gaps(values: Floats, broken: NDArray[np.bool_]) -> Floats:
-    """Fill columns that hold no step from their neighbours, but never across a `broken` one.
+    """Interpolate columns that hold no step, but never across a `broken` one.
 
     Args:
-        values: one a column [columns]; NaN where there is none.
-        broken: where there were losses and none was finite [columns].
+        values: one per column [columns]; NaN if there is none.
+        broken: columns [columns] with losses of which none is finite.
     """
     known = np.flatnonzero(np.isfinite(values))
     if len(known) < 2:
@@ -79,8 +79,8 @@ def interpolate_gaps(values: Floats, broken: NDArray[np.bool_]) -> Floats:
     return filled
 
 
-def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
-    """A polyline through points, a value a column [columns]; NaN before the first and after the last point."""
+def interpolate_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
+    """A polyline through points, one value per column [columns]; NaN before the first and after the last point."""
     finite = np.isfinite(x) & np.isfinite(y)
     x, y = x[finite], y[finite]
     columns = len(edges) - 1
@@ -88,28 +88,28 @@ def at_points(x: Floats, y: Floats, edges: Floats, *, log_x: bool) -> Floats:
         return np.full(columns, np.nan)
     if log_x:
         edges, x = np.log(np.maximum(edges, 1e-12)), np.log(np.maximum(x, 1e-12))
-    places = (x - edges[0]) / (edges[-1] - edges[0]) * columns - 0.5
-    # Points in the outer halves of the outer columns stand for these; those out of sight only give directions.
-    inside = (places > -1) & (places < columns)
-    places = np.where(inside, np.clip(places, 0, columns - 1), places)
+    positions = (x - edges[0]) / (edges[-1] - edges[0]) * columns - 0.5
+    # Points in the outer halves of the outer columns count as those columns; points out of sight only give slopes.
+    inside = (positions > -1) & (positions < columns)
+    positions = np.where(inside, np.clip(positions, 0, columns - 1), positions)
     at = np.arange(columns, dtype=np.float64)
-    line = np.interp(at, places, y)
-    line[(at < np.floor(places[0])) | (at > np.ceil(places[-1]))] = np.nan
+    line = np.interp(at, positions, y)
+    line[(at < np.floor(positions[0])) | (at > np.ceil(positions[-1]))] = np.nan
     return line
 
 
 def connected(values: Floats) -> Extents:
-    """A line through one value a column, without holes: each column reaches half way to its neighbours."""
-    return _joined(values, values)
+    """A line through one value per column, without holes: each column reaches halfway to its neighbours."""
+    return _join_columns(values, values)
 
 
 def envelope(low: Floats, high: Floats) -> Extents:
-    """From the lowest to the highest value of each column, without holes between neighbours."""
-    return _joined(low, high)
+    """The extent from the lowest to the highest value of each column, without holes between neighbours."""
+    return _join_columns(low, high)
 
 
 def dashed(extents: Extents, pattern: tuple[int, int]) -> Extents:
-    """Only the first `pattern[0]` of every `pattern[1]` columns, and the last one drawn."""
+    """Keep only the first `pattern[0]` of every `pattern[1]` columns, and the last known one."""
     drawn, period = pattern
     columns = np.arange(len(extents.low))
     keep = columns % period < drawn
@@ -119,7 +119,7 @@ def dashed(extents: Extents, pattern: tuple[int, int]) -> Extents:
     return Extents(np.where(keep, extents.low, np.nan), np.where(keep, extents.high, np.nan))
 
 
-def _joined(low: Floats, high: Floats) -> Extents:
+def _join_columns(low: Floats, high: Floats) -> Extents:
     if not len(low):
         return Extents(low, high)
     middle = (low + high) / 2

@@ -17,14 +17,14 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 GUTTER: Final = 8
-"""Cells left of the plot: seven for a value, one for the axis."""
-LABEL_ROOM: Final = 2
-BROKEN: Final = "✖"
+"""Cells to the left of the plot: seven for a value, one for the axis."""
+LABEL_MARGIN: Final = 2
+BREAK_MARK: Final = "✖"
 BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
 
 
 class Curve(NamedTuple):
-    """What is drawn of one series, in the units of the y axis (logarithms when it is logarithmic)."""
+    """The drawn parts of one series, in the units of the y axis (logarithms if the axis is logarithmic)."""
 
     line: Extents
     heldout: Extents
@@ -34,16 +34,15 @@ class Curve(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """A finished drawing [h, w]: for each cell a character, the number of its style and that of its
-    background.
+    """A finished plot [h, w]: a character, a style number and a background number for each cell.
 
-    Styles are `BASE`, `AXIS`, `GRID`, `CURSOR`, then one a series from `FIRST_SERIES` on, then one a series
-    for its held-out line. Background 0 is none, then one a series for its band.
+    Styles are `BASE`, `AXIS`, `GRID`, `CURSOR`, then one per series from `FIRST_SERIES` on, then one per series for its
+    held-out line. Background 0 is none, then there is one per series for its band.
     """
 
     chars: NDArray[np.str_]
     styles: Ints
-    grounds: Ints
+    backgrounds: Ints
 
 
 class Canvas:
@@ -51,20 +50,20 @@ class Canvas:
 
     def __init__(self, width: int, height: int, y_range: tuple[float, float], *, log_y: bool) -> None:
         self.width, self.height, self.y_range, self.log_y = width, height, y_range, log_y
-        shape = (height + 2, GUTTER + width + LABEL_ROOM)
+        shape = (height + 2, GUTTER + width + LABEL_MARGIN)
         self.chars = np.full(shape, " ", dtype="<U1")
         self.styles = np.full(shape, BASE, dtype=np.int64)
-        self.grounds = np.zeros(shape, dtype=np.int64)
+        self.backgrounds = np.zeros(shape, dtype=np.int64)
         self._ticks: list[tuple[int, str]] = []
 
     def row(self, value: float) -> int:
-        """The row of cells in which a value lies, clipped to the plot."""
+        """The row of cells that contains a value, clipped to the plot."""
         low, high = self.y_range
         share = (high - value) / (high - low)
         return int(np.clip(share * self.height, 0, self.height - 1))
 
     def draw_lines(self, curves: Sequence[Curve], *, on_top: int | None = None) -> None:
-        """Bands behind, then held-out lines, then the lines of the training loss, that of `on_top` last."""
+        """Draw bands, then held-out lines, then the lines of the training loss, the one of `on_top` last."""
         for index, curve in enumerate(curves):
             if curve.band is not None:
                 self._draw_band(curve.band, index)
@@ -80,7 +79,7 @@ class Canvas:
         self.styles[plot][owner >= 0] = styles[owner[owner >= 0]]
 
     def draw_grid(self, ticks: Sequence[tuple[float, str]]) -> None:
-        """The y axis, its labels and a faint line across the plot at each."""
+        """Draw the y axis, its labels and a faint line across the plot at each label."""
         self.chars[: self.height, GUTTER - 1] = "│"
         self.styles[: self.height + 2, :GUTTER] = AXIS
         taken: set[int] = set()
@@ -98,7 +97,7 @@ class Canvas:
             self.styles[row, across][empty] = GRID
 
     def draw_cursor(self, column: int) -> None:
-        """A vertical line behind the curves."""
+        """Draw a vertical line behind the curves."""
         if not 0 <= column < self.width:
             return
         down = (slice(0, self.height), GUTTER + column)
@@ -107,12 +106,11 @@ class Canvas:
         self.styles[down] = np.where(empty, CURSOR, self.styles[down])
 
     def draw_labels(self, curves: Sequence[Curve], markers: Sequence[str]) -> None:
-        """A marker right of each line's end, pushed up or down where two would meet, and ✖ where a line
-        broke."""
+        """Draw a marker to the right of each line's end, moved up or down to avoid others, and ✖ at each break."""
         for index, curve in enumerate(curves):
             for column, value in curve.breaks:
                 if np.isfinite(value):
-                    self._write(self.row(value), GUTTER + column // 2, BROKEN, FIRST_SERIES + index)
+                    self._write(self.row(value), GUTTER + column // 2, BREAK_MARK, FIRST_SERIES + index)
         by_column: dict[int, list[tuple[float, int]]] = {}
         for index, curve in enumerate(curves):
             if curve.end is not None:
@@ -122,20 +120,20 @@ class Canvas:
                 by_column.setdefault(column, []).append((curve.end[1], index))
         for column, ends in by_column.items():
             ends.sort(key=lambda end: -end[0])
-            rows = spread([self.row(value) for value, _ in ends], self.height)
+            rows = spread_labels([self.row(value) for value, _ in ends], self.height)
             for row, (_, index) in zip(rows, ends, strict=False):
                 self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
 
     def draw_box(self, lines: Sequence[Sequence[tuple[str, int]]], *, last: int) -> None:
-        """Words over the curves, at the upper edge of the plot, where falling losses leave room.
+        """Draw text over the curves, at the upper edge of the plot, because falling losses leave room there.
 
         Args:
-            lines: alike in width; of each the texts, one cell a character, and their styles.
-            last: the column of the plot in which they end.
+            lines: of equal width; for each the texts, one cell per character, and their styles.
+            last: the last column of the plot that the text covers.
         """
         width = max((sum(len(text) for text, _ in line) for line in lines), default=0)
         first = GUTTER + max(0, last + 1 - width)
-        self.grounds[: len(lines), first : first + width] = 0
+        self.backgrounds[: len(lines), first : first + width] = 0
         for row, line in enumerate(lines):
             column = first
             for text, style in line:
@@ -143,17 +141,17 @@ class Canvas:
                 column += len(text)
 
     def finish(self, edges: Floats, *, log_x: bool, unit: str = "steps") -> Plot:
-        """Add the x axis, whose numbers are of this unit, and hand the cells out."""
+        """Add the x axis in this unit, and return the cells."""
         axis, labels = self.height, self.height + 1
         self.styles[axis:, :] = AXIS
         self.chars[axis, GUTTER - 1] = "└"
         self.chars[axis, GUTTER : GUTTER + self.width] = "─"
         unit = f" {unit}"
         low, high = float(edges[0]), float(edges[-1])
-        most = max(2, self.width // 12)
-        ticks = log_ticks(low, high, most) if log_x else linear_ticks(low, high, most)
-        self._write(labels, GUTTER + self.width + LABEL_ROOM - len(unit), unit, AXIS)
-        limit = GUTTER + self.width + LABEL_ROOM - len(unit)
+        max_ticks = max(2, self.width // 12)
+        ticks = log_ticks(low, high, max_ticks) if log_x else linear_ticks(low, high, max_ticks)
+        self._write(labels, GUTTER + self.width + LABEL_MARGIN - len(unit), unit, AXIS)
+        limit = GUTTER + self.width + LABEL_MARGIN - len(unit)
         filled_to = 0
         for tick in ticks:
             column = int(np.clip(np.searchsorted(edges, tick, side="right") - 1, 0, len(edges) - 2)) // 2
@@ -163,7 +161,7 @@ class Canvas:
             if start >= filled_to and start + len(text) <= limit:
                 self._write(labels, start, text, AXIS)
                 filled_to = start + len(text) + 1
-        return Plot(self.chars, self.styles, self.grounds)
+        return Plot(self.chars, self.styles, self.backgrounds)
 
     def _draw_band(self, band: Extents, index: int) -> None:
         low = np.fmin(band.low[0::2], band.low[1::2])
@@ -172,10 +170,12 @@ class Canvas:
         size = (top - bottom) / self.height
         first, last = (np.clip(np.rint((top - edge) / size), 0, self.height) for edge in (high, low))
         rows = np.arange(self.height)[:, None]
-        self.grounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = index + 1
+        self.backgrounds[: self.height, GUTTER : GUTTER + self.width][(first <= rows) & (rows < last)] = (
+            index + 1
+        )
 
     def _clipped(self, extents: Extents) -> Extents:
-        """Values above the plot run along its upper edge out of sight; those inside are left alone."""
+        """Clip extents to the plot; extents wholly outside it become NaN."""
         low, high = self.y_range
         outside = (extents.low > high) | (extents.high < low)
         return Extents(
@@ -190,36 +190,36 @@ class Canvas:
                 self.styles[row, column + offset] = style
 
 
-def to_strips(plot: Plot, styles: Sequence[Style], grounds: Sequence[Style]) -> list[Strip]:
-    """A drawing as lines of segments, neighbouring cells of one look in one segment.
+def to_strips(plot: Plot, styles: Sequence[Style], backgrounds: Sequence[Style]) -> list[Strip]:
+    """Convert a plot to lines of segments, with one segment for neighbouring cells of equal style.
 
     Args:
-        plot: the drawing.
+        plot: the cells.
         styles: by the numbers of `Plot.styles`.
-        grounds: by the numbers of `Plot.grounds`.
+        backgrounds: by the numbers of `Plot.backgrounds`.
     """
-    made: dict[int, Style] = {}
+    combined: dict[int, Style] = {}
     strips = []
-    codes = plot.styles * len(grounds) + plot.grounds
+    codes = plot.styles * len(backgrounds) + plot.backgrounds
     for row, line in zip(codes, plot.chars, strict=True):
         starts = np.concatenate(([0], np.flatnonzero(np.diff(row)) + 1, [len(row)]))
         text = "".join(line.tolist())
         segments = []
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
             code = int(row[start])
-            style = made.get(code)
+            style = combined.get(code)
             if style is None:
-                number, behind = divmod(code, len(grounds))
-                style = made[code] = styles[number] + grounds[behind]
+                number, background = divmod(code, len(backgrounds))
+                style = combined[code] = styles[number] + backgrounds[background]
             segments.append(Segment(text[start:stop], style))
         strips.append(Strip(segments, len(row)))
     return strips
 
 
-def spread(rows: Sequence[int], height: int) -> list[int]:
-    """Rows for labels that want these rows, ascending: each its own, in the same order, as near as can be.
+def spread_labels(rows: Sequence[int], height: int) -> list[int]:
+    """Give labels at these ascending rows a row each, in the same order, as near to the given ones as possible.
 
-    >>> spread([4, 4, 4, 9], 10), spread([9, 9], 10), spread([0, 0, 0], 2)
+    >>> spread_labels([4, 4, 4, 9], 10), spread_labels([9, 9], 10), spread_labels([0, 0, 0], 2)
     ([3, 4, 5, 9], [8, 9], [0, 1])
     """
     blocks: list[list[int]] = []
@@ -228,14 +228,14 @@ def spread(rows: Sequence[int], height: int) -> list[int]:
         while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], height):
             last = blocks.pop()
             blocks[-1] += last
-    return [_first_row(block, height) + place for block in blocks for place in range(len(block))]
+    return [_first_label_row(block, height) + index for block in blocks for index in range(len(block))]
 
 
 def _overlap(above: Sequence[int], below: Sequence[int], height: int) -> bool:
-    return _first_row(below, height) < _first_row(above, height) + len(above)
+    return _first_label_row(below, height) < _first_label_row(above, height) + len(above)
 
 
-def _first_row(block: Sequence[int], height: int) -> int:
-    """Where labels that touch begin, so that they lie around the middle of what they want."""
+def _first_label_row(block: Sequence[int], height: int) -> int:
+    """The first row of labels that touch, centred on the mean of the rows that they were given."""
     first = round(sum(block) / len(block) - (len(block) - 1) / 2)
     return min(max(0, first), height - len(block))

@@ -1,4 +1,4 @@
-"""What a chart's cursor reads: the value of each line at one place, in a box that keeps out of its way."""
+"""Readout of a chart's cursor: a box with the value of each line at one x."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -8,13 +8,13 @@ from rich.cells import cell_len
 from tui.state.formatting import NOTHING
 from tui.widgets.charts.ticks import value_label
 
-MOST_NAME: Final = 16
-FRAME: Final = 2
-"""Lines, and cells, that the frame of a box takes."""
+MAX_NAME: Final = 16
+FRAME_SIZE: Final = 2
+"""Lines, and cells, of the frame of a box."""
 
 
 class Reading(NamedTuple):
-    """The values of one run; None is what was not measured there, NaN what was not finite."""
+    """The values of one run: None if not measured at this x, NaN if not finite."""
 
     marker: str
     name: str
@@ -23,41 +23,41 @@ class Reading(NamedTuple):
 
 
 Cell = tuple[str, int | None]
-"""Text, and the place of the run in whose colour it is; None for words of the box."""
+"""Text, and the index of the run that gives its colour; None for labels of the box."""
 
 
 def readout_box(
     head: str, readings: Sequence[Reading], width: int, height: int, *, both: bool
 ) -> list[list[Cell]]:
-    """The lines of a box, all of one width; none where it would not fit.
+    """The lines of a box, all of one width; none if the box does not fit.
 
     Args:
-        head: where it was read.
-        readings: one a run, in their order; those for which there is no room are counted in the last line.
-        width: cells that there are at most.
-        height: lines likewise.
-        both: whether training and held-out losses are told apart, in two columns.
+        head: the x of the cursor as text.
+        readings: one per run, in their order; the last line counts those that do not fit.
+        width: maximum number of cells.
+        height: maximum number of lines.
+        both: show training and held-out losses, in two columns.
     """
-    room = height - FRAME - (2 if both else 1)
+    room = height - FRAME_SIZE - (2 if both else 1)
     if room < 1 or not readings:
         return []
     shown = list(readings if len(readings) <= room else readings[: room - 1])
-    name = min(MOST_NAME, max((cell_len(one.name) for one in shown), default=0))
+    name = min(MAX_NAME, max((cell_len(one.name) for one in shown), default=0))
     columns = 2 if both else 1
     inner = max(2 + name + 8 * columns, len(head))
-    if inner + FRAME + 2 > width:
-        name = max(0, width - FRAME - 2 - 2 - 8 * columns)
+    if inner + FRAME_SIZE + 2 > width:
+        name = max(0, width - FRAME_SIZE - 2 - 2 - 8 * columns)
         inner = max(2 + name + 8 * columns, len(head))
-        if inner + FRAME + 2 > width:
+        if inner + FRAME_SIZE + 2 > width:
             return []
     lines: list[list[Cell]] = [[(head.ljust(inner), None)]]
     if both:
         lines.append([("train held-out".rjust(inner), None)])
-    for place, one in enumerate(shown):
-        values = [_text(one.loss), _text(one.heldout)] if both else [_text(one.loss)]
+    for index, one in enumerate(shown):
+        values = [_loss_text(one.loss), _loss_text(one.heldout)] if both else [_loss_text(one.loss)]
         text = "".join(value.rjust(8) for value in values)
         space = inner - 2 - 8 * columns
-        lines.append([(f"{one.marker} {_fitted(one.name, space)}", place), (text, None)])
+        lines.append([(f"{one.marker} {_fit_name(one.name, space)}", index), (text, None)])
     if len(shown) < len(readings):
         lines.append([(f"and {len(readings) - len(shown)} more".ljust(inner), None)])
     framed: list[list[Cell]] = [[("╭" + "─" * (inner + 2) + "╮", None)]]
@@ -65,13 +65,13 @@ def readout_box(
     return [*framed, [("╰" + "─" * (inner + 2) + "╯", None)]]
 
 
-def _text(value: float | None) -> str:
+def _loss_text(value: float | None) -> str:
     if value is None:
         return NOTHING
     return value_label(value) if value == value else "NaN"
 
 
-def _fitted(name: str, width: int) -> str:
-    """A name in so many cells, one a character, as a chart has them."""
+def _fit_name(name: str, width: int) -> str:
+    """Pad or cut a name to `width` cells, one cell per character, because a chart's cells hold one character each."""
     name = "".join(char if cell_len(char) == 1 else "?" for char in name)
     return name.ljust(width) if len(name) <= width else name[: max(0, width - 1)] + "…"[:width]

@@ -1,7 +1,7 @@
-"""Long series, reduced to one bucket a column at a cost that does not grow with their length.
+"""Decimation of long series to one bucket per column, at a cost that does not grow with their length.
 
-Losses are only ever appended. So minimum, maximum and sum of each block of 64 steps are taken once and kept;
-a column is put together from whole blocks and, at its two ends, from single steps. The result is exact.
+Losses are only appended. Therefore minimum, maximum and sum of each block of 64 steps are computed once and kept. A
+column combines whole blocks and, at its two ends, single steps. The result is exact.
 """
 
 from typing import Final, NamedTuple
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+# Apart from `core.runs.decimate`, which reduces a complete series once: this one keeps partial results between redraws.
 BLOCK: Final = 64
-LARGEST: Final = 1e30
-"""A loss beyond it has run away, and counts as not finite: sums would overflow, and no axis could show it."""
+MAX_LOSS: Final = 1e30
+"""A larger loss has diverged and counts as not finite: sums would overflow, and no axis could show it."""
 
 
 class MinMaxBuckets(NamedTuple):
     """A series in columns: arrays [columns].
 
-    `low`, `high` and `mean` are over the finite values of a column, NaN where there are none; `finite` is how
-    many finite values there were and `total` how many values of any kind.
+    `low`, `high` and `mean` are over the finite values of a column, NaN if there are none. `finite` is the number of
+    finite values and `total` the number of all values.
     """
 
     low: Floats
@@ -31,7 +32,7 @@ class MinMaxBuckets(NamedTuple):
 
 
 class BucketedSeries:
-    """A growing series y over ascending x, ready to be drawn at any width.
+    """A growing series y over ascending x, decimated to any number of columns.
 
     >>> series = BucketedSeries()
     >>> series.update(np.arange(4.0), np.array([1.0, 3.0, np.nan, 5.0]))
@@ -50,10 +51,10 @@ class BucketedSeries:
         self._last: tuple[Floats, int, MinMaxBuckets] | None = None
 
     def update(self, x: Floats, y: Floats) -> None:
-        """Take the series as it is now; only what was appended since the last time is looked at."""
+        """Set the current series; only values appended since the last call are processed."""
         if len(x) != len(y):
             raise ValueError(f"expected as many x as y, got {len(x)} and {len(y)}")
-        if not self._continues(x, y):
+        if not self._is_extended_by(x, y):
             self._blocks, self._last = 0, None
         self.x, self.y = x, y
         done, ready = self._blocks, len(y) // BLOCK
@@ -61,7 +62,7 @@ class BucketedSeries:
             return
         self._reserve(ready)
         fresh = y[done * BLOCK : ready * BLOCK].reshape(-1, BLOCK)
-        finite = np.abs(fresh) <= LARGEST
+        finite = np.abs(fresh) <= MAX_LOSS
         self._low[done:ready] = np.where(finite, fresh, np.inf).min(axis=1)
         self._high[done:ready] = np.where(finite, fresh, -np.inf).max(axis=1)
         self._sum[done:ready] = np.where(finite, fresh, 0.0).sum(axis=1)
@@ -69,7 +70,7 @@ class BucketedSeries:
         self._blocks = ready
 
     def buckets(self, edges: Floats) -> MinMaxBuckets:
-        """The series in columns [edges[i], edges[i + 1]); the last column includes its right edge.
+        """Decimate to columns [edges[i], edges[i + 1]); the last column includes its right edge.
 
         Args:
             edges: ascending, [columns + 1], columns >= 1.
@@ -97,9 +98,9 @@ class BucketedSeries:
             (start, np.where(spans, first * BLOCK, stop)),
             (np.where(spans, last * BLOCK, stop), stop),
         ):
-            picked, a, b = _gather(a, b)
+            picked, a, b = _gather_ranges(a, b)
             values = self.y[picked]
-            finite = np.abs(values) <= LARGEST
+            finite = np.abs(values) <= MAX_LOSS
             pieces.append(
                 (
                     a,
@@ -114,12 +115,12 @@ class BucketedSeries:
             filled = b > a
             if not filled.any():
                 continue
-            # reduceat takes pairs: the odd results are of what lies between two ranges and are dropped.
+            # reduceat takes pairs: the odd results are of the gaps between two ranges and are dropped.
             pairs = np.stack([a[filled], b[filled]], axis=1).ravel()
-            low[filled] = np.minimum(low[filled], _reduced(np.minimum, lows, pairs))
-            high[filled] = np.maximum(high[filled], _reduced(np.maximum, highs, pairs))
-            total[filled] += _reduced(np.add, sums, pairs)
-            count[filled] += _reduced(np.add, counts, pairs)
+            low[filled] = np.minimum(low[filled], _reduce_ranges(np.minimum, lows, pairs))
+            high[filled] = np.maximum(high[filled], _reduce_ranges(np.maximum, highs, pairs))
+            total[filled] += _reduce_ranges(np.add, sums, pairs)
+            count[filled] += _reduce_ranges(np.add, counts, pairs)
         empty = count == 0
         low[empty] = high[empty] = np.nan
         mean = np.divide(total, count, out=np.full(len(start), np.nan), where=~empty)
@@ -127,8 +128,8 @@ class BucketedSeries:
         self._last = edges.copy(), len(self.x), found
         return found
 
-    def _continues(self, x: Floats, y: Floats) -> bool:
-        """Whether what was taken before is still the beginning of the series."""
+    def _is_extended_by(self, x: Floats, y: Floats) -> bool:
+        """Return whether the previous series begins this one; three of its values are compared."""
         seen = len(self.y)
         if not 0 < seen <= len(y):
             return seen == 0
@@ -147,15 +148,15 @@ class BucketedSeries:
             setattr(self, name, grown)
 
 
-def _gather(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
-    """Indices of all ranges one after the other, and where each range begins and ends among them."""
+def _gather_ranges(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+    """Indices of all ranges one after the other, and the start and stop of each range among them."""
     lengths = stop - start
     ends = np.cumsum(lengths)
     begins = ends - lengths
     return np.repeat(start - begins, lengths) + np.arange(int(lengths.sum())), begins, ends
 
 
-def _reduced(ufunc: np.ufunc, values: Floats, pairs: NDArray[np.int64]) -> Floats:
+def _reduce_ranges(ufunc: np.ufunc, values: Floats, pairs: NDArray[np.int64]) -> Floats:
     """`ufunc` over values[start:stop] of each pair; pairs ascend, do not overlap, and none is empty."""
     end = int(pairs[-1])
     padded = values[: end + 1] if end < len(values) else np.append(values, 0.0)

@@ -1,4 +1,4 @@
-"""Losses of several runs as braille curves, drawn from one bucket a column however long the runs are."""
+"""Chart of the losses of several runs as braille curves, drawn from one bucket per column."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,11 +14,11 @@ from textual.strip import Strip
 from tui.settings.series_colors import MARKERS
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import SMOOTHINGS, column_edges
-from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_ROOM, Canvas, Plot, to_strips
+from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_MARGIN, Canvas, Plot, to_strips
 from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.decimation import BucketedSeries
-from tui.widgets.charts.loss_lines import SHOWN, Lines, View, ends_of, lines_of, unscaled
-from tui.widgets.charts.series import Series, same_series
+from tui.widgets.charts.loss_lines import SHOWN_LOSSES, LossLines, View, loss_at, make_loss_lines, x_extent
+from tui.widgets.charts.series import Series, is_same_series
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
 from tui.widgets.charts.x_axis import UNITS, Span, time_unit, x_text
 
@@ -31,8 +31,8 @@ HELDOUT_STRENGTH = 0.7
 class LossChart(Chart):
     """Loss against step for several runs: means as lines, held-out losses dashed, extents as a tinted band.
 
-    The band belongs to the highlighted series, or to the only one. Not-finite losses break a line and are
-    marked ✖. A digit at the end of each line says whose it is, so colour is not needed to tell.
+    The band belongs to the highlighted series, or to the only one. Losses that are not finite break a line and are
+    marked ✖. A digit at the end of each line identifies its run without colour.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -58,33 +58,33 @@ class LossChart(Chart):
     log_y: reactive[bool] = reactive(True)
     log_x: reactive[bool] = reactive(False)
     unit: reactive[str] = reactive(UNITS[0])
-    """What runs along the x axis: one of `UNITS`; the series' scales are of it."""
+    """The unit of the x axis, one of `UNITS`; the scales of the series convert to it."""
     span: reactive[Span | None] = reactive(None)
-    """The part of the x axis that is seen, in its unit; None for the whole."""
+    """The visible part of the x axis, in its unit; None for the whole."""
     smoothing: reactive[int] = reactive(1)
-    shown: reactive[str] = reactive(SHOWN[0])
-    """Which losses are drawn: one of `SHOWN`."""
+    shown: reactive[str] = reactive(SHOWN_LOSSES[0])
+    """The losses that are drawn, one of `SHOWN_LOSSES`."""
     legend: reactive[bool] = reactive(True)
     highlight: reactive[int | None] = reactive(None)
     cursor: reactive[float | None] = reactive(None)
-    """A place on the x axis, in its unit."""
-    reads: reactive[bool] = reactive(False)
-    """Whether the values at the cursor are written beside it."""
+    """The x of the cursor, in the unit of the axis."""
+    show_readout: reactive[bool] = reactive(False)
+    """Show the values at the cursor in a box."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._series: tuple[Series, ...] = ()
         self._buckets: list[BucketedSeries] = []
-        self._lines: Lines | None = None
+        self._lines: LossLines | None = None
 
     @property
     def series(self) -> tuple[Series, ...]:
         return self._series
 
     def show(self, series: Sequence[Series]) -> None:
-        """Show these series; nothing is drawn again when they are what is shown already."""
+        """Show these series; nothing is drawn again if they are shown already."""
         new = tuple(series)
-        if len(new) == len(self._series) and all(map(same_series, self._series, new)):
+        if len(new) == len(self._series) and all(map(is_same_series, self._series, new)):
             return
         self._series = new
         del self._buckets[len(new) :]
@@ -94,21 +94,21 @@ class LossChart(Chart):
         self.redraw()
 
     def describe(self) -> str:
-        """The axes and the smoothing in a few words."""
+        """The axes, the smoothing and the selection in a few words."""
         parts = ["log y" if self.log_y else "linear y", "log x" if self.log_x else "linear x"]
         if self.shown != "held-out":
             parts.append(f"smoothing {SMOOTHINGS[self.smoothing]}")
         if self.shown != "both":
             parts.append(f"{self.shown} only")
         if self.highlight is not None and self.highlight < len(self._series):
-            parts.append(f"{self._marker(self.highlight)} set off")
+            parts.append(f"{self._marker(self.highlight)} highlighted")
         if self.span is not None:
             parts.append("zoomed")
         return " · ".join(parts)
 
-    def next_shown(self) -> None:
-        """Go on to the next of `SHOWN`."""
-        self.shown = SHOWN[(SHOWN.index(self.shown) + 1) % len(SHOWN)]
+    def cycle_shown(self) -> None:
+        """Switch to the next of `SHOWN_LOSSES`."""
+        self.shown = SHOWN_LOSSES[(SHOWN_LOSSES.index(self.shown) + 1) % len(SHOWN_LOSSES)]
 
     def validate_smoothing(self, level: int) -> int:
         return level % len(SMOOTHINGS)
@@ -138,23 +138,23 @@ class LossChart(Chart):
         self.redraw()
 
     def watch_cursor(self) -> None:
-        self._draw_over()
+        self._redraw_cursor()
 
-    def watch_reads(self) -> None:
-        self._draw_over()
+    def watch_show_readout(self) -> None:
+        self._redraw_cursor()
 
     def redraw(self) -> None:
         self._lines = None
         super().redraw()
 
-    def _draw_over(self) -> None:
-        """Draw again from the lines that are known: what is read of them has changed, not they."""
+    def _redraw_cursor(self) -> None:
+        """Draw again from the computed lines, because only the cursor changed."""
         self._strips = None
         self.refresh()
 
-    def whole(self) -> Span | None:
-        """All of the x axis; None when there are no losses."""
-        ends = ends_of(self._series, self.shown)
+    def full_span(self) -> Span | None:
+        """The whole x axis; None if there are no losses."""
+        ends = x_extent(self._series, self.shown)
         if ends is None:
             return None
         first, last, step = ends
@@ -164,69 +164,69 @@ class LossChart(Chart):
 
     @property
     def plot_width(self) -> int:
-        """The columns of cells between the axis and the labels at the lines' ends."""
-        return max(0, self.content_size.width - GUTTER - LABEL_ROOM)
+        """The number of columns of cells between the axis and the labels at the ends of lines."""
+        return max(0, self.content_size.width - GUTTER - LABEL_MARGIN)
 
     def x_at(self, column: int) -> float | None:
-        """The place on the x axis in the middle of a column of the plot; None where there is none."""
+        """The x in the middle of a column of the plot; None outside the plot."""
         edges = self._edges()
         if edges is None or not 0 <= column < len(edges) // 2:
             return None
         return float(edges[2 * column + 1])
 
-    def x_under(self, x: int) -> float | None:
-        """The place on the x axis under a column of the widget; None beside the plot."""
-        return self.x_at(x - GUTTER)
+    def x_at_offset(self, offset: int) -> float | None:
+        """The x under a column of the widget; None beside the plot."""
+        return self.x_at(offset - GUTTER)
 
-    def column_of(self, place: float) -> int | None:
-        """The column of the plot in which a place is seen; None where it is out of sight."""
-        dot = self._dot_of(place)
+    def column_at(self, x: float) -> int | None:
+        """The column of the plot that contains x; None if x is out of sight."""
+        dot = self._dot_column_at(x)
         return None if dot is None else dot // 2
 
-    def _dot_of(self, place: float | None) -> int | None:
-        """The column of dots in which a place is seen."""
+    def _dot_column_at(self, x: float | None) -> int | None:
+        """The column of dots that contains x."""
         edges = self._edges()
-        if edges is None or place is None or not edges[0] <= place <= edges[-1]:
+        if edges is None or x is None or not edges[0] <= x <= edges[-1]:
             return None
-        return min(int(np.searchsorted(edges, place, side="right")) - 1, len(edges) - 2)
+        return min(int(np.searchsorted(edges, x, side="right")) - 1, len(edges) - 2)
 
     def draw(self) -> list[Strip]:
         width, height = self.content_size
         legend = 1 if self.legend and height >= 6 else 0
-        plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - legend - 2
+        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - legend - 2
         if plot_width < 4 or plot_height < 1:
-            return [self._words("too small for a chart")]
+            return [self._message("too small for a chart")]
         blank = [Strip.blank(width, self.rich_style)] * (height // 2)
         if self._lines is None:
             self._lines = self._make_lines()
         lines = self._lines
         if lines is None:
-            return [*blank, self._words("no losses yet")]
+            return [*blank, self._message("no losses yet")]
         y_range = lines.y_range
         if y_range is None:
-            return [*blank, self._words("no finite losses here" if self.span else "no finite losses yet")]
+            return [*blank, self._message("no finite losses here" if self.span else "no finite losses yet")]
         canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
         canvas.draw_lines(lines.curves, on_top=self.highlight)
         canvas.draw_grid(self._y_ticks(y_range, plot_height))
-        dot = self._dot_of(self.cursor)
+        dot = self._dot_column_at(self.cursor)
         if dot is not None:
             canvas.draw_cursor(dot // 2)
         canvas.draw_labels(lines.curves, [self._marker(index) for index in range(len(self._series))])
-        if self.reads and dot is not None:
-            self._draw_readings(canvas, lines, dot)
+        if self.show_readout and dot is not None:
+            self._draw_readout(canvas, lines, dot)
         strips = self._to_strips(self._finish(canvas, lines))
         return [self._legend(width), *strips] if legend else strips
 
     def readings(self) -> list[Reading]:
-        """What the cursor reads of each series; nothing where there is no cursor, or it is out of sight."""
-        dot = self._dot_of(self.cursor)
+        """The values of each series at the cursor; empty if there is no cursor, or it is out of sight."""
+        dot = self._dot_column_at(self.cursor)
         return [] if self._lines is None or dot is None else self._read(self._lines, dot)
 
-    def _read(self, lines: Lines, dot: int) -> list[Reading]:
+    def _read(self, lines: LossLines, dot: int) -> list[Reading]:
         found = []
         for index, one in enumerate(self._series):
             values = [
-                unscaled(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
+                loss_at(float(part[index][dot]), log_y=self.log_y) if np.isfinite(part[index][dot]) else None
                 for part in (lines.means, lines.heldouts)
             ]
             if lines.broken[index][dot]:
@@ -234,7 +234,7 @@ class LossChart(Chart):
             found.append(Reading(self._marker(index), one.name, *values))
         return found
 
-    def _draw_readings(self, canvas: Canvas, lines: Lines, dot: int) -> None:
+    def _draw_readout(self, canvas: Canvas, lines: LossLines, dot: int) -> None:
         both = self.shown == "both" and any(one.heldout is not None for one in self._series)
         readings = self._read(lines, dot)
         if self.shown == "held-out":
@@ -243,38 +243,37 @@ class LossChart(Chart):
         cells = readout_box(head, readings, canvas.width // 2, canvas.height, both=both)
         canvas.draw_box(
             [
-                [(text, BASE if place is None else FIRST_SERIES + place) for text, place in line]
+                [(text, BASE if series is None else FIRST_SERIES + series) for text, series in line]
                 for line in cells
             ],
             last=canvas.width - 1 if dot < canvas.width else dot // 2 - 2,
         )
 
     def _edges(self) -> Floats | None:
-        """The borders of the columns of dots, in the unit of the x axis; None where there is no plot."""
-        span, ends = self.span or self.whole(), ends_of(self._series, self.shown)
+        """The edges of the columns of dots, in the unit of the x axis; None if there is no plot."""
+        span, ends = self.span or self.full_span(), x_extent(self._series, self.shown)
         if span is None or ends is None or not self.plot_width:
             return None
-        least = min(ends[2], span.high - span.low)
-        return column_edges(*span, 2 * self.plot_width, log=self.log_x, least=least)
+        min_span = min(ends[2], span.high - span.low)
+        return column_edges(*span, 2 * self.plot_width, log=self.log_x, min_span=min_span)
 
-    def _make_lines(self) -> Lines | None:
+    def _make_lines(self) -> LossLines | None:
         edges = self._edges()
         if edges is None:
             return None
         view = View(self.log_x, self.log_y, self.smoothing, self.shown, self.highlight)
-        return lines_of(self._series, self._buckets, edges, view, whole=self.span is None)
+        return make_loss_lines(self._series, self._buckets, edges, view, whole=self.span is None)
 
-    def _finish(self, canvas: Canvas, lines: Lines) -> Plot:
+    def _finish(self, canvas: Canvas, lines: LossLines) -> Plot:
         if self.unit != "time":
             return canvas.finish(lines.edges, log_x=self.log_x, unit=self.unit)
         seconds, name = time_unit(float(lines.edges[-1]))
         return canvas.finish(lines.edges / seconds, log_x=self.log_x, unit=name)
 
     def _y_ticks(self, y_range: tuple[float, float], rows: int) -> list[tuple[float, str]]:
-        """Where the ticks are on the axis' scale, and what they say."""
-        most = max(2, rows // 2)
+        """The positions of the ticks on the y axis, and their labels."""
         if self.log_y:
-            ticks = log_ticks(10 ** y_range[0], 10 ** y_range[1], most)
+            ticks = log_ticks(10 ** y_range[0], 10 ** y_range[1], max(2, rows // 2))
             return [(float(np.log10(tick)), value_label(tick)) for tick in ticks if tick > 0]
         return [(tick, value_label(tick)) for tick in linear_ticks(*y_range, max(2, rows // 3))]
 
@@ -300,7 +299,7 @@ class LossChart(Chart):
             return Strip.join([strip, Strip.blank(space, base), words])
         return strip.adjust_cell_length(width, base)
 
-    def _words(self, text: str) -> Strip:
+    def _message(self, text: str) -> Strip:
         width = self.content_size.width
         return Strip([Segment(text[:width].center(width), self.get_component_rich_style("chart--empty"))])
 
@@ -309,16 +308,15 @@ class LossChart(Chart):
         styles = [base] + [
             self.get_component_rich_style(f"chart--{part}") for part in ("axis", "grid", "cursor")
         ]
-        ground = self.background_colors[1]
-        grounds: list[Style] = [Style.null()]
-        quiet = []
-        alone = self.shown == "held-out"
+        background = self.background_colors[1]
+        band_styles: list[Style] = [Style.null()]
+        heldout_styles = []
+        only_heldout = self.shown == "held-out"
         for index, one in enumerate(self._series):
             color = Color.parse(one.color)
-            strong = Style(bold=True) if index == self.highlight else Style.null()
-            styles.append(base + Style(color=color.rich_color) + strong)
-            quiet.append(
-                base + Style(color=(color if alone else ground.blend(color, HELDOUT_STRENGTH)).rich_color)
-            )
-            grounds.append(Style(bgcolor=ground.blend(color, BAND_STRENGTH).rich_color))
-        return to_strips(plot, styles + quiet, grounds)
+            bold = Style(bold=True) if index == self.highlight else Style.null()
+            styles.append(base + Style(color=color.rich_color) + bold)
+            heldout = color if only_heldout else background.blend(color, HELDOUT_STRENGTH)
+            heldout_styles.append(base + Style(color=heldout.rich_color))
+            band_styles.append(Style(bgcolor=background.blend(color, BAND_STRENGTH).rich_color))
+        return to_strips(plot, styles + heldout_styles, band_styles)

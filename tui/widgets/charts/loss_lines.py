@@ -1,4 +1,4 @@
-"""From losses to the lines of a chart and what a cursor reads of them, for one view of the axes."""
+"""Computation of a chart's lines, and of the values that its cursor reads, from losses and a view of the axes."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,29 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tui.widgets.charts.binning import (
-    DASHED,
-    HELDOUT,
+    FAILED_DASHES,
+    HELDOUT_DASHES,
     Extents,
-    at_points,
     connected,
     dashed,
     envelope,
     interpolate_gaps,
+    interpolate_points,
     smoothed,
 )
 from tui.widgets.charts.canvas import Curve
-from tui.widgets.charts.decimation import LARGEST, BucketedSeries, MinMaxBuckets
+from tui.widgets.charts.decimation import MAX_LOSS, BucketedSeries, MinMaxBuckets
 from tui.widgets.charts.series import Series
 
 Floats = NDArray[np.float64]
 
-SHOWN: Final = ("both", "training", "held-out")
+SHOWN_LOSSES: Final = ("both", "training", "held-out")
 
 
 class View(NamedTuple):
-    """How losses are looked at.
+    """Axes, smoothing and selection of a chart.
 
-    `shown` is one of `SHOWN`; `highlight` the place of the series that is set off, None for none.
+    `shown` is one of `SHOWN_LOSSES`; `highlight` is the index of the emphasised series, None for none.
     """
 
     log_x: bool
@@ -39,11 +39,11 @@ class View(NamedTuple):
     highlight: int | None
 
 
-class Lines(NamedTuple):
-    """The lines of all series in columns of dots between `edges` [columns + 1], and what they are read from.
+class LossLines(NamedTuple):
+    """The lines of all series in columns of dots between `edges` [columns + 1], and the values for the readout.
 
-    `means` and `heldouts` [columns] are on the scale of the y axis, NaN where there is none; `broken` says
-    where there were losses and none was finite. `y_range` is None where nothing finite is seen.
+    `means` and `heldouts` [columns] are on the scale of the y axis, NaN if there is none. `broken` marks columns with
+    losses of which none is finite. `y_range` is None if nothing finite is visible.
     """
 
     edges: Floats
@@ -54,49 +54,49 @@ class Lines(NamedTuple):
     y_range: tuple[float, float] | None
 
 
-def ends_of(series: Sequence[Series], shown: str) -> tuple[float, float, float] | None:
-    """Where on the x axis the first and the last loss are, and the first step; None when there are none."""
+def x_extent(series: Sequence[Series], shown: str) -> tuple[float, float, float] | None:
+    """The x of the first loss, of the last loss and of the first step; None if there are no losses."""
     ends: list[float] = []
-    least: list[float] = []
+    first_steps: list[float] = []
     for one in series:
         arrays = [one.heldout[0]] if one.heldout is not None and shown != "training" else []
         if shown != "held-out":
             arrays.append(one.steps)
         for array in arrays:
             if len(array):
-                ends += one.xs(array[[0, -1]]).tolist()
-                least += one.xs(np.array([1.0])).tolist()
+                ends += one.steps_to_x(array[[0, -1]]).tolist()
+                first_steps += one.steps_to_x(np.array([1.0])).tolist()
     if not ends:
         return None
-    return min(ends), max(ends), min(least)
+    return min(ends), max(ends), min(first_steps)
 
 
-def lines_of(
+def make_loss_lines(
     series: Sequence[Series], buckets: Sequence[BucketedSeries], edges: Floats, view: View, *, whole: bool
-) -> Lines:
-    """The lines of series.
+) -> LossLines:
+    """Compute the lines of series.
 
     Args:
-        series: what to draw.
-        buckets: of their losses.
-        edges: of the columns of dots, ascending, in the unit of the x axis.
-        view: how.
-        whole: whether the columns span the whole training, whose beginning would flatten all that follows.
+        series: the series to draw.
+        buckets: their losses.
+        edges: edges of the columns of dots, ascending, in the unit of the x axis.
+        view: axes, smoothing and selection.
+        whole: the columns span the whole training, so a linear y axis leaves out its beginning.
     """
-    found = Lines(edges, [], [], [], [], None)
+    found = LossLines(edges, [], [], [], [], None)
     for index, (one, kept) in enumerate(zip(series, buckets, strict=True)):
-        own = kept.buckets(one.steps_at(edges))
+        own = kept.buckets(one.x_to_steps(edges))
         band = view.highlight == index or len(series) == 1
         _add_lines(found, one, own, view, band=band)
     return found._replace(y_range=_y_range(found.curves, view, whole=whole))
 
 
-def unscaled(value: float, *, log_y: bool) -> float:
-    """A loss from its place on the y axis."""
+def loss_at(value: float, *, log_y: bool) -> float:
+    """The loss at a position on the y axis."""
     return float(10.0**value) if log_y else value
 
 
-def _add_lines(found: Lines, one: Series, buckets: MinMaxBuckets, view: View, *, band: bool) -> None:
+def _add_lines(found: LossLines, one: Series, buckets: MinMaxBuckets, view: View, *, band: bool) -> None:
     edges = found.edges
     nothing = np.full(len(edges) - 1, np.nan)
     broken = (buckets.total > 0) & (buckets.finite == 0)
@@ -104,22 +104,22 @@ def _add_lines(found: Lines, one: Series, buckets: MinMaxBuckets, view: View, *,
     if view.shown == "held-out":
         broken = np.zeros_like(broken)
     else:
-        mean = interpolate_gaps(_scaled(smoothed(buckets, view.smoothing), view), broken)
-        low, high = (interpolate_gaps(_scaled(part, view), broken) for part in (buckets.low, buckets.high))
+        mean = interpolate_gaps(_on_y_axis(smoothed(buckets, view.smoothing), view), broken)
+        low, high = (interpolate_gaps(_on_y_axis(part, view), broken) for part in (buckets.low, buckets.high))
         line = connected(mean) if view.smoothing else envelope(low, high)
         if view.smoothing and band:
             extents = Extents(low, high)
     heldout, through, last = Extents(nothing, nothing), nothing, mean
     if one.heldout is not None and view.shown != "training":
         steps, losses = one.heldout
-        through = at_points(one.xs(steps), _scaled(losses, view), edges, log_x=view.log_x)
+        through = interpolate_points(one.steps_to_x(steps), _on_y_axis(losses, view), edges, log_x=view.log_x)
         heldout = connected(through)
         if view.shown == "held-out":
             last = through
         else:
-            heldout = dashed(heldout, HELDOUT)
+            heldout = dashed(heldout, HELDOUT_DASHES)
     if one.dashed:
-        line = dashed(line, DASHED)
+        line = dashed(line, FAILED_DASHES)
     known = np.flatnonzero(np.isfinite(last))
     end = (int(known[-1]), float(last[known[-1]])) if len(known) else None
     breaks = [
@@ -133,16 +133,16 @@ def _add_lines(found: Lines, one: Series, buckets: MinMaxBuckets, view: View, *,
     found.broken.append(broken)
 
 
-def _scaled(values: Floats, view: View) -> Floats:
-    values = np.where(np.abs(values) <= LARGEST, values, np.nan)
+def _on_y_axis(values: Floats, view: View) -> Floats:
+    values = np.where(np.abs(values) <= MAX_LOSS, values, np.nan)
     if not view.log_y:
         return values
-    scaled: Floats = np.log10(values, out=np.full(len(values), np.nan), where=values > 1 / LARGEST)
+    scaled: Floats = np.log10(values, out=np.full(len(values), np.nan), where=values > 1 / MAX_LOSS)
     return scaled
 
 
 def _y_range(curves: Sequence[Curve], view: View, *, whole: bool) -> tuple[float, float] | None:
-    """What the y axis spans. A linear axis leaves out the first steps, which would flatten all that follows."""
+    """The range of the y axis. A linear axis omits the first steps, which would flatten all that follows."""
     lows = [extents.low for curve in curves for extents in (curve.line, curve.heldout)]
     highs = [extents.high for curve in curves for extents in (curve.line, curve.heldout)]
     low_values, high_values = np.concatenate(lows), np.concatenate(highs)

@@ -1,4 +1,4 @@
-"""The losses of runs, as series of the chart."""
+"""Conversion of runs to series of the loss chart."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -9,12 +9,12 @@ from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.series import Series
-from tui.widgets.charts.x_axis import UNITS, Scale, scale_of
+from tui.widgets.charts.x_axis import UNITS, Scale, scale_from_pairs
 
 NO_LOSSES: Final = np.empty(0)
 
 
-def series_of(
+def loss_series(
     runs: Sequence[RunSnapshot],
     labels: Mapping[str, str],
     variables: Mapping[str, str],
@@ -22,14 +22,14 @@ def series_of(
     unit: str = UNITS[0],
     places: Mapping[str, int] | None = None,
 ) -> list[Series]:
-    """One series a run, in their order; those that came to a bad end are dashed.
+    """One series per run, in their order; failed and crashed runs are dashed.
 
     Args:
         runs: the runs.
-        labels: what each is called, by id.
-        variables: of the theme.
-        places: of each run among those shown, by id, which decide colours; as they come unless given.
-        unit: of the x axis, one of `UNITS`; a run of which nobody knows where its steps lie has no losses there.
+        labels: the label of each run, by id.
+        variables: the variables of the theme.
+        places: the index of each run among those shown, by id, which selects its colour; in order unless given.
+        unit: unit of the x axis, one of `UNITS`; a run without a known scale has no losses.
     """
     scales = {run.id: None if unit == UNITS[0] else unit_scale(run, unit) for run in runs}
     lost = {run.id for run in runs if unit != UNITS[0] and scales[run.id] is None}
@@ -49,7 +49,7 @@ def series_of(
 
 
 def unit_scale(run: RunSnapshot, unit: str) -> Scale | None:
-    """Where a run's steps lie on an axis of epochs, or of seconds of training; None where that is not known yet."""
+    """The scale from a run's steps to epochs, or to seconds of training; None if it is not known yet."""
     pairs = [(0.0, 0.0)]
     if unit == "epochs":
         pairs += [(record.step, float(record.epoch)) for record in run.epochs]
@@ -57,38 +57,38 @@ def unit_scale(run: RunSnapshot, unit: str) -> Scale | None:
     else:
         pairs += [(record.step, record.elapsed) for record in run.epochs]
         pairs += [(run.status.step, run.status.elapsed)]
-    return scale_of(pairs)
+    return scale_from_pairs(pairs)
 
 
-def x_of_epoch(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
-    """Where on the x axis an epoch ended, in the first run that got that far."""
+def epoch_to_x(runs: Sequence[RunSnapshot], epoch: int, unit: str) -> float | None:
+    """The x at the end of an epoch, in the first run that has completed this epoch."""
     for run in runs:
-        for record, place in zip(run.epochs, _ends(run, unit), strict=False):
+        for record, x in zip(run.epochs, _epoch_ends(run, unit), strict=False):
             if record.epoch == epoch:
-                return place
+                return x
     return None
 
 
-def epoch_near(runs: Sequence[RunSnapshot], place: float, unit: str) -> int | None:
-    """The epoch whose end is nearest to a place on the x axis, in the run that got furthest."""
+def x_to_epoch(runs: Sequence[RunSnapshot], x: float, unit: str) -> int | None:
+    """The epoch that ends nearest to x, in the run with the most epochs."""
     furthest = max(runs, key=lambda run: len(run.epochs), default=None)
     if furthest is None:
         return None
-    ends = _ends(furthest, unit)
+    ends = _epoch_ends(furthest, unit)
     return (
-        min(zip(furthest.epochs, ends, strict=False), key=lambda one: abs(one[1] - place))[0].epoch
+        min(zip(furthest.epochs, ends, strict=False), key=lambda one: abs(one[1] - x))[0].epoch
         if ends
         else None
     )
 
 
-def _ends(run: RunSnapshot, unit: str) -> list[float]:
-    """Where on the x axis the epochs of a run ended; nothing where that is not known."""
+def _epoch_ends(run: RunSnapshot, unit: str) -> list[float]:
+    """The x at the end of each epoch of a run; empty if the scale is not known."""
     steps = np.array([record.step for record in run.epochs], dtype=np.float64)
     scale = None if unit == UNITS[0] else unit_scale(run, unit)
     if scale is None:
         return steps.tolist() if unit == UNITS[0] else []
-    ends: list[float] = scale.of(steps).tolist()
+    ends: list[float] = scale.to_axis(steps).tolist()
     return ends
 
 

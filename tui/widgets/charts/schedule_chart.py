@@ -1,4 +1,4 @@
-"""Curves over timesteps: what a schedule does, beside what others do."""
+"""Chart of curves over timesteps, one per schedule."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.widgets.charts.base import Chart
-from tui.widgets.charts.binning import Extents, at_points, column_edges, connected
-from tui.widgets.charts.canvas import GUTTER, LABEL_ROOM, Canvas, Curve, to_strips
+from tui.widgets.charts.binning import Extents, column_edges, connected, interpolate_points
+from tui.widgets.charts.canvas import GUTTER, LABEL_MARGIN, Canvas, Curve, to_strips
 from tui.widgets.charts.ticks import linear_ticks, value_label
 
 Floats = NDArray[np.float64]
 
-OUTSTANDING: Final = 2.0
-"""Times the 95th percentile of a line; what lies above it few timesteps reach."""
+OUTLIER_FACTOR: Final = 2.0
+"""Multiple of the 95th percentile of a line above which values count as outliers, because few timesteps reach them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Line:
-    """One curve: a marker of one cell, its color, and a value for each timestep 1..T [T]; NaN is a gap."""
+    """One curve: a marker of one cell, its colour, and a value for each timestep 1..T [T]; NaN is a gap."""
 
     marker: str
     color: str
@@ -35,9 +35,9 @@ class ScheduleChart(Chart):
     """Lines over t on a linear axis, each with its marker at the end, and a cursor at one t.
 
     Args:
-        title: what is drawn.
-        span: the least that the y axis spans.
-        steady: leave out of the y axis what few timesteps reach: such a line runs out of the plot.
+        title: the line above the plot.
+        span: a range that the y axis always includes.
+        clip_outliers: leave values that few timesteps reach out of the y axis, so that the line leaves the plot.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -67,11 +67,11 @@ class ScheduleChart(Chart):
         title: str,
         *,
         span: tuple[float, float] | None = None,
-        steady: bool = False,
+        clip_outliers: bool = False,
         id: str | None = None,
     ) -> None:
         super().__init__(id=id)
-        self.steady = steady
+        self.clip_outliers = clip_outliers
         self.title = title
         self.span = span
         self._lines: tuple[Line, ...] = ()
@@ -81,9 +81,9 @@ class ScheduleChart(Chart):
         return self._lines
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Show these lines; nothing is drawn again when they are what is shown already."""
+        """Show these lines; nothing is drawn again if they are shown already."""
         new = tuple(lines)
-        if len(new) != len(self._lines) or not all(map(_alike, self._lines, new)):
+        if len(new) != len(self._lines) or not all(map(_is_same_line, self._lines, new)):
             self._lines = new
             self.redraw()
 
@@ -94,14 +94,14 @@ class ScheduleChart(Chart):
         width, height = self.content_size
         title = Strip([Segment(f" {self.title}", self.get_component_rich_style("curves--title"))])
         title = title.adjust_cell_length(width, self.rich_style)
-        plot_width, plot_height = width - GUTTER - LABEL_ROOM, height - 3
+        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - 3
         y_range = self._y_range()
         if plot_width < 4 or plot_height < 1 or y_range is None:
-            said = "too small for a chart" if y_range is not None else "nothing to draw"
-            text = said[:width].center(width)
+            message = "too small for a chart" if y_range is not None else "nothing to draw"
+            text = message[:width].center(width)
             return [title, Strip([Segment(text, self.get_component_rich_style("curves--empty"))])][:height]
-        most = max(len(line.values) for line in self._lines)
-        edges = column_edges(1.0, float(most), 2 * plot_width, log=False)
+        timesteps = max(len(line.values) for line in self._lines)
+        edges = column_edges(1.0, float(timesteps), 2 * plot_width, log=False)
         curves = [_curve(line.values, edges) for line in self._lines]
         canvas = Canvas(plot_width, plot_height, y_range, log_y=False)
         canvas.draw_lines(curves)
@@ -123,23 +123,23 @@ class ScheduleChart(Chart):
             return None
         ends += self.span or ()
         low, high = min(ends), max(ends)
-        if self.steady:
+        if self.clip_outliers:
             high = min(
-                high, OUTSTANDING * max(float(np.quantile(part, 0.95)) for part in values if len(part))
+                high, OUTLIER_FACTOR * max(float(np.quantile(part, 0.95)) for part in values if len(part))
             )
         pad = (high - low) * 0.04 or abs(high) * 0.1 or 1.0
         return (low if low == 0.0 else low - pad), high + pad
 
 
 def _curve(values: Floats, edges: Floats) -> Curve:
-    """What is drawn of one line."""
-    through = at_points(np.arange(1.0, len(values) + 1), values, edges, log_x=False)
+    """The drawn parts of one line."""
+    through = interpolate_points(np.arange(1.0, len(values) + 1), values, edges, log_x=False)
     known = np.flatnonzero(np.isfinite(through))
     end = (int(known[-1]), float(through[known[-1]])) if len(known) else None
     nothing = np.full(len(edges) - 1, np.nan)
     return Curve(connected(through), Extents(nothing, nothing), None, end, [])
 
 
-def _alike(before: Line, after: Line) -> bool:
+def _is_same_line(before: Line, after: Line) -> bool:
     same = before.values is after.values or np.array_equal(before.values, after.values, equal_nan=True)
     return same and (before.marker, before.color) == (after.marker, after.color)

@@ -1,4 +1,4 @@
-"""What a chart of losses shows of one run."""
+"""Series: the losses of one run as a loss chart takes them."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ class Series:
     """One run's losses.
 
     Args:
-        name: what the legend calls it.
-        color: of its lines.
+        name: its name in the legend.
+        color: the colour of its lines.
         steps: ascending [n].
-        losses: one a step [n]; NaN where it was not finite.
-        heldout: steps and losses [m] of the held-out set; None when there are none.
+        losses: one per step [n]; NaN if not finite.
+        heldout: steps and losses [m] of the held-out set; None if there are none.
         dashed: draw the line with gaps.
-        marker: one cell that stands for the run; empty takes its place's.
-        scale: where its steps lie on the x axis; None where the axis is of steps.
+        marker: one cell that identifies the run; empty takes the one of its index.
+        scale: from its steps to the x axis; None if the axis shows steps.
     """
 
     name: str
@@ -34,28 +34,28 @@ class Series:
     marker: str = ""
     scale: Scale | None = None
 
-    def xs(self, steps: Floats) -> Floats:
-        """Where steps lie on the x axis."""
-        return steps if self.scale is None else self.scale.of(steps)
+    def steps_to_x(self, steps: Floats) -> Floats:
+        """Convert steps to x."""
+        return steps if self.scale is None else self.scale.to_axis(steps)
 
-    def steps_at(self, places: Floats) -> Floats:
-        """The steps at places on the x axis."""
-        return places if self.scale is None else self.scale.back(places)
+    def x_to_steps(self, x: Floats) -> Floats:
+        """Convert x to steps."""
+        return x if self.scale is None else self.scale.to_steps(x)
 
 
-def same_series(before: Series, after: Series) -> bool:
-    """Whether two series would be drawn in the same way; long arrays are not looked into."""
+def is_same_series(before: Series, after: Series) -> bool:
+    """Return whether two series would be drawn alike; long arrays are compared by identity only."""
     return (
         before.steps is after.steps
         and before.losses is after.losses
-        and _same(before.heldout, after.heldout)
-        and _same(before.scale, after.scale)
+        and _is_same(before.heldout, after.heldout)
+        and _is_same(before.scale, after.scale)
         and (before.name, before.color, before.dashed, before.marker)
         == (after.name, after.color, after.dashed, after.marker)
     )
 
 
-def _same(before: tuple[Floats, ...] | None, after: tuple[Floats, ...] | None) -> bool:
+def _is_same(before: tuple[Floats, ...] | None, after: tuple[Floats, ...] | None) -> bool:
     if before is after:
         return True
     if before is None or after is None:

@@ -1,4 +1,4 @@
-"""The whole history of a loss as one short line of text."""
+"""Sparkline of a whole loss history, in one short line of text."""
 
 from typing import Final
 
@@ -8,25 +8,25 @@ from numpy.typing import NDArray
 from core.imaging.sparkline import NOT_A_NUMBER, sparkline
 
 SAMPLES: Final = 256
-"""Losses that are looked at for each character; more would not change which of eight bars is drawn."""
+"""Losses sampled for each character; more would not change which of eight bars is drawn."""
 
 
 def loss_sparkline(losses: NDArray[np.floating], width: int) -> str:
-    """Draw a loss history on a logarithmic scale, its last value always in sight.
+    """Draw a loss history on a logarithmic scale, including its last value.
 
-    Long histories are sampled evenly, so the cost does not grow with the length of the training; only the
-    last value is always looked at, because a training ends where its loss stops being a number.
+    Long histories are sampled evenly, so the cost does not grow with the length of the training. The last value is
+    always sampled, because a training ends where its loss stops being a number.
 
     Args:
-        losses: the loss of each step [n]; NaN where it was not finite.
-        width: the most characters to use.
+        losses: the loss of each step [n]; NaN if not finite.
+        width: maximum number of characters.
 
     Returns:
-        At most `width` characters, ``·`` where a loss was not finite.
+        At most `width` characters, ``·`` for a loss that is not finite.
     """
-    most = SAMPLES * max(width, 1)
-    if len(losses) > most:
-        losses = losses[np.linspace(0, len(losses) - 1, most).astype(np.int64)]
+    max_samples = SAMPLES * max(width, 1)
+    if len(losses) > max_samples:
+        losses = losses[np.linspace(0, len(losses) - 1, max_samples).astype(np.int64)]
     text = sparkline(losses, width, log=True)
     if text and not np.isfinite(losses[-1]):
         text = text[:-1] + NOT_A_NUMBER

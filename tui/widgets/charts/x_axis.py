@@ -1,4 +1,4 @@
-"""What runs along the x axis of losses: steps, epochs or seconds of training, and which part of it is seen."""
+"""The x axis of loss charts: its unit (steps, epochs or seconds of training) and its visible span."""
 
 import math
 from collections.abc import Iterable
@@ -12,32 +12,31 @@ from tui.widgets.charts.ticks import value_label
 Floats = NDArray[np.float64]
 
 UNITS: Final = ("steps", "epochs", "time")
-MOST_ZOOM: Final = 10_000.0
-_TIMES: Final = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
-_LONG: Final = 3.0
-"""Times a unit of time from which on an axis is marked in it."""
+MAX_ZOOM: Final = 10_000.0
+_TIME_UNITS: Final = ((1.0, "s"), (60.0, "min"), (3600.0, "h"))
+_MIN_UNITS: Final = 3.0
+"""Length of an axis in a unit of time from which this unit is used."""
 
 
 class Scale(NamedTuple):
-    """A run's steps on another axis: pairs that both rise [n], n >= 2, with straight lines between them."""
+    """A piecewise linear map from a run's steps to another axis, through pairs [n], n >= 2, that both rise."""
 
     steps: Floats
     values: Floats
 
-    def of(self, steps: Floats) -> Floats:
-        """Where steps lie on the axis; what lies beyond the last pair goes on as fast as before it."""
-        return _through(steps, self.steps, self.values)
+    def to_axis(self, steps: Floats) -> Floats:
+        """Convert steps to the axis; beyond the last pair with the slope of the last segment."""
+        return _extrapolate(steps, self.steps, self.values)
 
-    def back(self, values: Floats) -> Floats:
-        """The steps at places on the axis, rounded so that the place of a step is not just short of it."""
-        return np.round(_through(values, self.values, self.steps), 6)
+    def to_steps(self, values: Floats) -> Floats:
+        """Convert positions on the axis to steps, rounded so that the position of a step is not just short of it."""
+        return np.round(_extrapolate(values, self.values, self.steps), 6)
 
 
-def scale_of(pairs: Iterable[tuple[float, float]]) -> Scale | None:
-    """The scale through (step, place) pairs, of which those are passed over that do not rise; None where fewer
-    than two are left.
+def scale_from_pairs(pairs: Iterable[tuple[float, float]]) -> Scale | None:
+    """The scale through (step, position) pairs, without those that do not rise; None if fewer than two are left.
 
-    >>> scale_of([(0, 0.0), (40, 1.0), (40, 2.0), (80, 2.0)]).of(np.array([20.0, 120.0])).tolist()
+    >>> scale_from_pairs([(0, 0.0), (40, 1.0), (40, 2.0), (80, 2.0)]).to_axis(np.array([20.0, 120.0])).tolist()
     [0.5, 3.0]
     """
     kept: list[tuple[float, float]] = []
@@ -51,49 +50,49 @@ def scale_of(pairs: Iterable[tuple[float, float]]) -> Scale | None:
 
 
 class Span(NamedTuple):
-    """The part of the axis that is seen."""
+    """The visible part of the axis."""
 
     low: float
     high: float
 
 
 def zoomed(span: Span, whole: Span, factor: float, at: float, *, log: bool) -> Span:
-    """A span that shows `factor` times less around a place, which stays where it is on the screen.
+    """Zoom a span around a position, which stays at the same column of the screen.
 
     Args:
-        span: what is seen.
-        whole: all there is; nothing beyond it is shown.
-        factor: above 1 closer, below 1 further away.
-        at: the place.
-        log: the axis is logarithmic, and so are both spans above 0.
+        span: the visible span.
+        whole: the whole axis; nothing beyond it is shown.
+        factor: above 1 to zoom in, below 1 to zoom out.
+        at: the position.
+        log: the axis is logarithmic, so both spans are above 0.
 
     >>> zoomed(Span(0, 100), Span(0, 100), 2.0, 50, log=False)
     Span(low=25.0, high=75.0)
     """
-    low, high, first, last, place = _bent((*span, *whole, at), log=log)
-    place = min(max(place, low), high)
-    width = max((high - low) / factor, (last - first) / MOST_ZOOM)
-    share = (place - low) / (high - low) if high > low else 0.5
-    return _within(place - share * width, width, first, last, log=log)
+    low, high, first, last, centre = _to_scale((*span, *whole, at), log=log)
+    centre = min(max(centre, low), high)
+    width = max((high - low) / factor, (last - first) / MAX_ZOOM)
+    share = (centre - low) / (high - low) if high > low else 0.5
+    return _clamp_span(centre - share * width, width, first, last, log=log)
 
 
 def panned(span: Span, whole: Span, share: float, *, log: bool) -> Span:
-    """The span moved on by a share of its own width, to the end of what there is at most.
+    """Move a span by a share of its own width, at most to the end of the axis.
 
     >>> panned(Span(0, 20), Span(0, 100), 0.5, log=False), panned(Span(70, 90), Span(0, 100), 9, log=False)
     (Span(low=10.0, high=30.0), Span(low=80.0, high=100.0))
     """
-    low, high, first, last = _bent((*span, *whole), log=log)
-    return _within(low + share * (high - low), high - low, first, last, log=log)
+    low, high, first, last = _to_scale((*span, *whole), log=log)
+    return _clamp_span(low + share * (high - low), high - low, first, last, log=log)
 
 
 def time_unit(longest: float) -> tuple[float, str]:
-    """In which unit of time an axis is marked that ends after so many seconds: its seconds, and its name."""
-    return next(one for one in reversed(_TIMES) if longest >= _LONG * one[0] or one[0] == 1.0)
+    """The unit of time for an axis that ends after `longest` seconds: its length in seconds, and its name."""
+    return next(one for one in reversed(_TIME_UNITS) if longest >= _MIN_UNITS * one[0] or one[0] == 1.0)
 
 
 def x_text(value: float, unit: str) -> str:
-    """A place on the axis in words.
+    """Format a position on the axis.
 
     >>> [x_text(1234.4, "steps"), x_text(3.25, "epochs"), x_text(192.0, "time")]
     ['step 1,234', 'epoch 3.25', '3 min 12 s']
@@ -108,17 +107,17 @@ def x_text(value: float, unit: str) -> str:
     return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _through(x: Floats, xs: Floats, ys: Floats) -> Floats:
+def _extrapolate(x: Floats, xs: Floats, ys: Floats) -> Floats:
     inside: Floats = np.interp(x, xs, ys)
     slope = (ys[-1] - ys[-2]) / (xs[-1] - xs[-2])
     return np.where(x > xs[-1], ys[-1] + (x - xs[-1]) * slope, inside)
 
 
-def _bent(values: Iterable[float], *, log: bool) -> list[float]:
+def _to_scale(values: Iterable[float], *, log: bool) -> list[float]:
     return [math.log(value) if log else float(value) for value in values]
 
 
-def _within(low: float, width: float, first: float, last: float, *, log: bool) -> Span:
+def _clamp_span(low: float, width: float, first: float, last: float, *, log: bool) -> Span:
     width = min(width, last - first)
     low = min(max(low, first), last - width)
     if log:

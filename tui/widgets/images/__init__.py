@@ -1,0 +1,1 @@
+"""Images in the terminal: walls, grids and galleries of half-block cells."""

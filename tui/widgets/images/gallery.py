@@ -1,4 +1,4 @@
-"""Which pictures the wall shows: the sheets of one epoch, cut into columns of tiles."""
+"""Gallery of samples: the sheets of one epoch, divided into columns of the wall."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -13,31 +13,31 @@ from core.runs.status import State
 from tui.settings.series_colors import series_style
 from tui.state.sheet_cache import SheetCache
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.grid_layout import FULL, FULL_TILE, Tile
 from tui.widgets.images.image_wall import WallColumn
+from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, Tile
 
 Pixels = NDArray[np.uint8]
 
-KEPT_CUTS: Final = 256
+MAX_CACHED_CUTS: Final = 256
 
 
 class SampleGallery:
-    """Sheets as columns of the wall. Hands out the same arrays as long as files stay the same."""
+    """Sheets as columns of the wall. Arrays keep their identity as long as files stay the same."""
 
     def __init__(self, cache: SheetCache | None = None) -> None:
         self.cache = cache or SheetCache()
         self._cuts: OrderedDict[tuple[int, int, int], tuple[Sheet, Pixels]] = OrderedDict()
 
-    def tile(self, runs: Sequence[RunSnapshot]) -> Tile:
-        """The size at which the first picture at hand is drawn in full."""
+    def full_tile(self, runs: Sequence[RunSnapshot]) -> Tile:
+        """The size at which the first available image is drawn in full."""
         for run in runs:
-            found = sheet_at(run, None)
+            found = latest_sheet(run, None)
             sheet = self.cache.sheet(found[1]) if found else None
             if sheet is not None:
                 height, width = sheet.images.shape[1:3]
                 grown = max(1, FULL_TILE // width)
                 return Tile(min(64, width * grown), -(-height * grown * min(64, width) // width // 2))
-        return FULL
+        return FULL_SIZE_TILE
 
     def columns(
         self,
@@ -54,35 +54,35 @@ class SampleGallery:
 
         Args:
             runs: from left to right.
-            epoch: whose pictures; None for each run's latest. A run without that epoch shows the one before.
-            labels: what each run is called, by id.
-            places: each run's place among the runs shown, by id: its colour and number.
-            per_run: over how many columns a run's pictures are dealt.
-            variables: of the theme.
-            selected: id of the run under the cursor, where there is a cursor.
+            epoch: the epoch of the images; None for each run's latest. A run without that epoch shows the one before.
+            labels: the label of each run, by id.
+            places: the index of each run among the runs shown, by id, which selects its colour and number.
+            per_run: number of columns over which the images of a run are distributed.
+            variables: the variables of the theme.
+            selected: id of the run under the cursor, if there is a cursor.
         """
         columns = []
         for run in runs:
             style = series_style(places[run.id], variables)
-            found = sheet_at(run, epoch)
+            found = latest_sheet(run, epoch)
             sheet = self.cache.sheet(found[1]) if found else None
             pointer = "" if selected is None else ">" if run.id == selected else " "
             first = WallColumn(
                 title=f"{pointer}{style.marker} {labels[run.id]}",
-                images=self._cut(sheet, 0, per_run) if sheet is not None else None,
+                images=self._every_nth(sheet, 0, per_run) if sheet is not None else None,
                 note=f"epoch {found[0]}" if found else "",
                 color=style.color,
-                empty=_why_empty(run, broken=found is not None),
+                empty=_empty_message(run, broken=found is not None),
             )
             others = [
-                WallColumn("", self._cut(sheet, part, per_run) if sheet is not None else None, empty="")
+                WallColumn("", self._every_nth(sheet, part, per_run) if sheet is not None else None, empty="")
                 for part in range(1, per_run)
             ]
             columns += [first, *others]
         return columns
 
-    def _cut(self, sheet: Sheet, part: int, parts: int) -> Pixels:
-        """Every `parts`-th picture from `part` on; the same array for the same sheet."""
+    def _every_nth(self, sheet: Sheet, part: int, parts: int) -> Pixels:
+        """Every `parts`-th image from `part` on; the same array for the same sheet."""
         if parts == 1:
             return sheet.images
         key = (id(sheet), part, parts)
@@ -90,28 +90,28 @@ class SampleGallery:
         if kept is None or kept[0] is not sheet:
             kept = self._cuts[key] = (sheet, sheet.images[part::parts])
         self._cuts.move_to_end(key)
-        while len(self._cuts) > KEPT_CUTS:
+        while len(self._cuts) > MAX_CACHED_CUTS:
             self._cuts.popitem(last=False)
         return kept[1]
 
 
-def sheet_at(run: RunSnapshot, epoch: int | None) -> tuple[int, Path] | None:
-    """The run's sheet of an epoch, else of the latest before it; None when there is none as early as that."""
+def latest_sheet(run: RunSnapshot, epoch: int | None) -> tuple[int, Path] | None:
+    """The run's sheet of an epoch, else of the latest epoch before it; None if there is none that early."""
     if epoch is None:
         return run.sheets[-1] if run.sheets else None
     return next((sheet for sheet in reversed(run.sheets) if sheet[0] <= epoch), None)
 
 
 def all_epochs(runs: Sequence[RunSnapshot]) -> list[int]:
-    """The epochs of which any of the runs has pictures, ascending."""
+    """The epochs for which any of the runs has images, ascending."""
     return sorted({epoch for run in runs for epoch, _ in run.sheets})
 
 
-def _why_empty(run: RunSnapshot, *, broken: bool) -> str:
+def _empty_message(run: RunSnapshot, *, broken: bool) -> str:
     if broken:
-        return "picture cannot be read"
+        return "image cannot be read"
     if run.state is State.QUEUED:
-        return "waits for its turn"
+        return "waiting in the queue"
     if run.sheets:
-        return "no picture that early"
-    return "no picture yet" if run.state.is_live else "no pictures"
+        return "no image that early"
+    return "no images yet" if run.state.is_live else "no images"

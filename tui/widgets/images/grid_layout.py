@@ -1,58 +1,60 @@
-"""How large tiles are and how many of them are seen at once, in the room that one side of a gallery has."""
+"""Layout of a gallery's grid: the zoom of its tiles and the number of them that fit into a side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+GAP: Final = 1
+MAX_ROWS: Final = 16
+"""Maximum number of rows shown at once."""
 ZOOMS: Final = (16, 32, 64)
-"""Cells that a tile is wide."""
-ENOUGH: Final = 4
-"""Pictures that should be seen at once where nobody chose a zoom."""
+"""Possible widths of a tile in cells."""
+MIN_VISIBLE_IMAGES: Final = 4
+"""Images that should be visible at once if no zoom was chosen."""
 
 
 class TilePlan(NamedTuple):
-    """Cells that a tile is wide, pictures in a row, rows."""
+    """Width of a tile in cells, images per row, rows."""
 
     tile: int
     per_row: int
     rows: int
 
     @property
-    def at_once(self) -> int:
-        """Pictures that are seen at once."""
+    def visible(self) -> int:
+        """Number of images visible at once."""
         return self.per_row * self.rows
 
 
 def plan_tiles(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> TilePlan:
-    """What is seen at a zoom, or at the one that suits the room where none was chosen.
+    """Plan the grid at a zoom, or at the largest suitable one of the first two if none was chosen.
 
     Args:
-        shape: rows and columns of pixels of a picture.
-        width: cells of the side.
-        height: lines of it.
+        shape: rows and columns of pixels of an image.
+        width: width of the side in cells.
+        height: height of the side in lines.
         zoom: one of `ZOOMS`, or None.
-        each: tiles of each picture, side by side.
+        each: tiles of each image, side by side.
     """
     if zoom is not None:
-        return _at(shape, width, height, zoom, each)
-    small, usual = (_at(shape, width, height, one, each) for one in ZOOMS[:2])
-    return usual if usual.at_once >= ENOUGH else small
+        return _plan_at(shape, width, height, zoom, each)
+    small, usual = (_plan_at(shape, width, height, one, each) for one in ZOOMS[:2])
+    return usual if usual.visible >= MIN_VISIBLE_IMAGES else small
 
 
-def zoom_after(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
-    """The next zoom that looks different from the present one; after the largest the smallest."""
+def next_zoom(shape: Sequence[int], width: int, height: int, zoom: int | None, *, each: int = 1) -> int:
+    """The next zoom that gives another plan than the present one; after the largest comes the smallest."""
     now = plan_tiles(shape, width, height, zoom, each=each)
     at = next(
-        place
-        for place, one in enumerate(ZOOMS)
-        if zoom in (None, one) and _at(shape, width, height, one, each) == now
+        index
+        for index, one in enumerate(ZOOMS)
+        if zoom in (None, one) and _plan_at(shape, width, height, one, each) == now
     )
     order = [*ZOOMS[at + 1 :], *ZOOMS[: at + 1]]
-    return next((one for one in order if _at(shape, width, height, one, each) != now), order[0])
+    return next((one for one in order if _plan_at(shape, width, height, one, each) != now), order[0])
 
 
 def tile_width(columns: int, zoom: int) -> int:
-    """Cells that a tile of a picture with so many columns of pixels is wide: small ones grow by whole factors.
+    """The width in cells of an image with that many columns of pixels; small images grow by whole factors.
 
     >>> tile_width(28, 64), tile_width(32, 16), tile_width(100, 64)
     (56, 16, 64)
@@ -60,7 +62,7 @@ def tile_width(columns: int, zoom: int) -> int:
     return zoom if columns >= zoom else columns * (zoom // columns)
 
 
-def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> TilePlan:
+def _plan_at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> TilePlan:
     rows, columns = shape
     tile = tile_width(columns, zoom)
     if row_width(tile, each) > width:
@@ -69,61 +71,11 @@ def _at(shape: Sequence[int], width: int, height: int, zoom: int, each: int) -> 
     if tile > tallest:
         tile = tile_width(columns, tallest)
     lines = 1 + -(-max(1, round(rows * tile / columns)) // 2)
-    return TilePlan(tile, max(1, tiles_in(width, tile) // each), min(MOST_ROWS, max(1, height // lines)))
-
-
-MIN_TILE: Final = 16
-
-
-FULL_TILE: Final = 32
-
-
-MIN_UPPER: Final = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """The size of one picture in cells, at its full size."""
-
-    width: int = FULL_TILE
-    height: int = FULL_TILE // 2
-
-    def lines(self, width: int) -> int:
-        """Its height when it is drawn `width` cells wide."""
-        return max(1, -(-self.height * width // self.width))
-
-    def within(self, width: int, lines: int) -> int:
-        """The greatest width, even unless full, at which it fits; 0 where that would be too small to see."""
-        for across in range(min(self.width, width), 0, -1):
-            if (across == self.width or across % 2 == 0) and self.lines(across) <= lines:
-                return across if across >= min(MIN_TILE, self.width) else 0
-        return 0
-
-
-FULL: Final = Tile()
-
-
-def upper_height(body: int, tile_lines: int) -> int:
-    """Lines for curves and numbers above a wall, so that the wall shows whole rows of pictures.
-
-    Args:
-        body: lines for both.
-        tile_lines: of one picture.
-    """
-    for rows in range(max(1, body // max(1, tile_lines)), 0, -1):
-        upper = body - 1 - rows * tile_lines
-        if upper >= MIN_UPPER:
-            return upper
-    return max(MIN_UPPER, body // 2)
-
-
-GAP: Final = 1
-MOST_ROWS: Final = 16
-"""Rows that are ever shown at once."""
+    return TilePlan(tile, max(1, tiles_per_row(width, tile) // each), min(MAX_ROWS, max(1, height // lines)))
 
 
 def row_width(tile: int, per_row: int) -> int:
-    """Cells of a row of tiles with gaps between them.
+    """The width in cells of a row of tiles with gaps between them.
 
     >>> row_width(16, 2), row_width(32, 1)
     (33, 32)
@@ -131,10 +83,10 @@ def row_width(tile: int, per_row: int) -> int:
     return per_row * tile + (per_row - 1) * GAP
 
 
-def tiles_in(width: int, tile: int) -> int:
-    """How many tiles fit beside one another, at least one.
+def tiles_per_row(width: int, tile: int) -> int:
+    """The number of tiles that fit side by side, at least one.
 
-    >>> tiles_in(33, 16), tiles_in(32, 16), tiles_in(5, 16)
+    >>> tiles_per_row(33, 16), tiles_per_row(32, 16), tiles_per_row(5, 16)
     (2, 1, 1)
     """
     return max(1, (width + GAP) // (tile + GAP))

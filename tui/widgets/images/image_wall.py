@@ -1,4 +1,4 @@
-"""The wall of pictures: a column per run, a row per starting noise, drawn by one widget."""
+"""Image wall: a column per run and a row per starting noise, drawn by one widget."""
 
 import textwrap
 from collections.abc import Sequence
@@ -18,41 +18,39 @@ from textual.strip import Strip
 from core.imaging.resize import fit_image
 from tui.textual_ext.strip_widget import StripWidget
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.render_mode import RenderMode, on_render_mode_changed, render_mode_of
+from tui.widgets.images.render_mode import RenderMode, current_render_mode, on_render_mode_changed
+from tui.widgets.images.tile_size import MIN_TILE
 
 Pixels = NDArray[np.uint8]
 Lines = list[list[Segment]]
 
-MIN_TILE: Final = 16
-"""Narrower than this a triangle is no longer seen for what it is; columns that do not fit are paged
-instead."""
 MAX_TILE: Final = 64
-GROW_TO: Final = 32
+SMALL_IMAGE_TILE: Final = 32
 MAX_GAP: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WallColumn:
-    """What one run shows.
+    """The content of one column.
 
     Args:
-        title: the run's name.
-        pictures: uint8 [N, H, W] or [N, H, W, 3]; None where there are none yet.
-        note: a few words beside the title; only the last of them, or none, where there is no room.
-        color: of the title; None takes the text's own.
-        empty: what to say instead of pictures.
+        title: the name of the run.
+        images: uint8 [N, H, W] or [N, H, W, 3]; None if there are none yet.
+        note: a few words beside the title; reduced to the last word, or to none, if they do not fit.
+        color: colour of the title; None takes the default.
+        empty: the text in place of images.
     """
 
     title: str
     images: Pixels | None
     note: str = ""
     color: str | None = None
-    empty: str = "no pictures yet"
+    empty: str = "no images yet"
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """Where tiles go: `tile` cells wide and `lines` high, `shown` columns `step` cells apart from `left`."""
+class WallLayout:
+    """Tiles `tile` cells wide and `lines` high, in `shown` columns that start at `left`, `step` cells apart."""
 
     tile: int
     lines: int
@@ -62,11 +60,11 @@ class Layout:
 
 
 class ImageWall(StripWidget, can_focus=False):
-    """Columns of pictures under their titles, at the largest size that lets all columns be seen.
+    """Columns of images under their titles, at the largest size that shows all columns.
 
-    Pictures larger than their place are averaged down to it; columns for which even `MIN_TILE` cells are too
-    many are reached with `scroll_columns`. What does not fit below is reached with `scroll_rows`, which takes a
-    picture higher than the wall in steps of half the wall.
+    Images larger than their tile are averaged down to it. If the columns do not fit even at `MIN_TILE` cells each,
+    `scroll_columns` reaches the others. `scroll_rows` reaches the rows below; it moves by half the wall if an image is
+    higher than the wall.
     """
 
     ALLOW_SELECT = False
@@ -84,22 +82,22 @@ class ImageWall(StripWidget, can_focus=False):
 
     first_row: reactive[int] = reactive(0)
     first_line: reactive[int] = reactive(0)
-    """Lines of the picture at the top that are above the wall, where it is higher than that."""
+    """Lines of the top image that are scrolled out of sight, if it is higher than the wall."""
     first_column: reactive[int] = reactive(0)
     titles: reactive[bool] = reactive(True)
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._columns: tuple[WallColumn, ...] = ()
-        self._layout_of_tiles: Layout | None = None
+        self._tile_layout: WallLayout | None = None
         self._tiles: dict[tuple[int, int], tuple[Pixels, tuple[int, bool, RenderMode], Lines]] = {}
         self._strips: dict[int, Strip] = {}
-        self._parts: dict[tuple[int, int], list[Segment]] = {}
-        """What each column has on each line, by its place among those that are seen."""
+        self._segments: dict[tuple[int, int], list[Segment]] = {}
+        """The segments of each column on each line, by the index among the visible columns."""
         self.lines_drawn = 0
 
     def on_mount(self) -> None:
-        on_render_mode_changed(self, self._redraw)
+        on_render_mode_changed(self, self._lay_out_again)
 
     @property
     def columns(self) -> tuple[WallColumn, ...]:
@@ -107,32 +105,32 @@ class ImageWall(StripWidget, can_focus=False):
 
     @property
     def row_count(self) -> int:
-        """How many pictures the longest column has."""
+        """The number of images in the longest column."""
         return max((len(c.images) for c in self._columns if c.images is not None), default=0)
 
     @property
     def visible_rows(self) -> int:
-        """Rows of pictures that are wholly visible, at least one."""
+        """The number of rows that are wholly visible, at least one."""
         return max(1, (self.content_size.height - self.titles) // max(self.tile_layout.lines, 1))
 
     @property
-    def tile_layout(self) -> Layout:
-        """Where the tiles go at the present size."""
-        if self._layout_of_tiles is None:
-            zoom = render_mode_of(self).zoom
-            self._layout_of_tiles = plan(self._columns, self.content_size.width, zoom)
-        return self._layout_of_tiles
+    def tile_layout(self) -> WallLayout:
+        """The layout at the present size."""
+        if self._tile_layout is None:
+            zoom = current_render_mode(self).zoom
+            self._tile_layout = plan_wall(self._columns, self.content_size.width, zoom)
+        return self._tile_layout
 
     def show(self, columns: Sequence[WallColumn], *, first_row: int | None = None) -> None:
-        """Show these columns; only what differs from what is on the screen is drawn again.
+        """Show these columns; only columns that differ from the shown ones are drawn again.
 
         Args:
             columns: from left to right.
-            first_row: the picture at the top; None stays where it is.
+            first_row: the row at the top; None keeps the present one.
         """
         old, old_layout = self._columns, self.tile_layout
         self._columns = tuple(columns)
-        self._layout_of_tiles = None
+        self._tile_layout = None
         if first_row is not None:
             self.first_row = first_row
         self.first_row = min(self.first_row, max(0, self.row_count - 1))
@@ -144,11 +142,11 @@ class ImageWall(StripWidget, can_focus=False):
             self._redraw_all()
             return
         for index, (before, after) in enumerate(zip(old, self._columns, strict=True)):
-            if not _alike(before, after):
-                self._redraw_column(index, title_only=_same_images(before, after))
+            if not _is_same_column(before, after):
+                self._redraw_column(index, title_only=_has_same_images(before, after))
 
     def scroll_rows(self, rows: int) -> bool:
-        """Move down by so many pictures (up where negative); whether that moved anything."""
+        """Scroll down by that many rows (up if negative). Return whether the position changed."""
         room, lines = max(1, self.content_size.height - self.titles), self.tile_layout.lines
         if lines <= room or not self.row_count:
             top = min(max(0, self.first_row + rows), max(0, self.row_count - self.visible_rows))
@@ -162,7 +160,7 @@ class ImageWall(StripWidget, can_focus=False):
         return bool(wanted != now)
 
     def scroll_columns(self, columns: int) -> bool:
-        """Move right by so many columns (left where negative); whether that moved anything."""
+        """Scroll right by that many columns (left if negative). Return whether the position changed."""
         last = max(0, len(self._columns) - self.tile_layout.shown)
         left = min(max(0, self.first_column + columns), last)
         moved = left != self.first_column
@@ -187,7 +185,7 @@ class ImageWall(StripWidget, can_focus=False):
         self._redraw_all()
 
     def on_resize(self) -> None:
-        self._redraw()
+        self._lay_out_again()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         if self.scroll_rows(1):
@@ -204,9 +202,9 @@ class ImageWall(StripWidget, can_focus=False):
             strip = self._strips[y] = self._draw(y)
         return strip
 
-    def _redraw(self) -> None:
-        """Lay the tiles out and draw them again, at another size or in another way."""
-        self._layout_of_tiles = None
+    def _lay_out_again(self) -> None:
+        """Lay the tiles out and draw them again, after a change of size or render mode."""
+        self._tile_layout = None
         self._release_placements(unseen=True)
         self.first_line = 0
         self.first_column = min(self.first_column, max(0, len(self._columns) - self.tile_layout.shown))
@@ -216,51 +214,51 @@ class ImageWall(StripWidget, can_focus=False):
         self._release_placements()
 
     def _release_placements(self, *, unseen: bool = False) -> None:
-        """Give back the places at which the terminal draws pictures itself, or those for which there is no room."""
-        if (places := render_mode_of(self).placements) is not None:
+        """Release the placements at which the terminal draws images itself, all or only those out of sight."""
+        if (placements := current_render_mode(self).placements) is not None:
             rows = -(-self.content_size.height // self.tile_layout.lines) + 1
-            places.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
+            placements.release(self, beyond=(self.tile_layout.shown, rows) if unseen else (0, 0))
 
     def _redraw_all(self) -> None:
         self._strips.clear()
-        self._parts.clear()
+        self._segments.clear()
         self.refresh()
 
     def _redraw_column(self, index: int, *, title_only: bool) -> None:
         layout = self.tile_layout
-        place = index - self.first_column
-        if not 0 <= place < layout.shown:
+        visible_index = index - self.first_column
+        if not 0 <= visible_index < layout.shown:
             return
         height = int(self.titles) if title_only else self.content_size.height
         for y in range(height):
             self._strips.pop(y, None)
-            self._parts.pop((place, y), None)
-        self.refresh(Region(layout.left + place * layout.step, 0, layout.tile, height))
+            self._segments.pop((visible_index, y), None)
+        self.refresh(Region(layout.left + visible_index * layout.step, 0, layout.tile, height))
 
     def _draw(self, y: int) -> Strip:
         width, layout, base = self.content_size.width, self.tile_layout, self.rich_style
         segments: list[Segment] = []
         at = 0
         first = self.first_column
-        for place, column in enumerate(self._columns[first : first + layout.shown]):
-            left = layout.left + place * layout.step
+        for index, column in enumerate(self._columns[first : first + layout.shown]):
+            left = layout.left + index * layout.step
             if left > at:
                 segments.append(Segment(" " * (left - at), base))
-            part = self._parts.get((place, y))
+            part = self._segments.get((index, y))
             if part is None:
                 line = y - self.titles
-                part = self._title(place, column) if line < 0 else self._cells(place, column, line)
-                self._parts[place, y] = part
+                part = self._title(index, column) if line < 0 else self._cells(index, column, line)
+                self._segments[index, y] = part
             segments.extend(part)
             at = left + layout.tile
         return Strip(segments, at).adjust_cell_length(width, base)
 
-    def _title(self, place: int, column: WallColumn) -> list[Segment]:
-        """The title, as much of the note as there is room for, and whether there are columns to either side."""
+    def _title(self, index: int, column: WallColumn) -> list[Segment]:
+        """The title, as much of the note as fits, and the number of hidden columns on either side."""
         layout = self.tile_layout
         before, after = self.first_column, len(self._columns) - self.first_column - layout.shown
-        left = f"‹{before} " if place == 0 and before > 0 else ""
-        right = f" {after}›" if place == layout.shown - 1 and after > 0 else ""
+        left = f"‹{before} " if index == 0 and before > 0 else ""
+        right = f" {after}›" if index == layout.shown - 1 and after > 0 else ""
         style = self.rich_style + Style(bold=True)
         if column.color is not None:
             style += Style.parse(column.color)
@@ -280,66 +278,68 @@ class ImageWall(StripWidget, can_focus=False):
         )
         return [part for part in parts if part.text]
 
-    def _cells(self, place: int, column: WallColumn, line: int) -> list[Segment]:
+    def _cells(self, index: int, column: WallColumn, line: int) -> list[Segment]:
         layout = self.tile_layout
         line += self.first_line
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self.rich_style)]
         if column.images is None:
-            said = textwrap.wrap(column.empty, layout.tile)
-            place_of_line = line - (layout.lines - len(said)) // 2
-            if not 0 <= place_of_line < len(said):
+            message = textwrap.wrap(column.empty, layout.tile)
+            number = line - (layout.lines - len(message)) // 2
+            if not 0 <= number < len(message):
                 return blank
-            text = set_cell_size(said[place_of_line].center(layout.tile), layout.tile)
+            text = set_cell_size(message[number].center(layout.tile), layout.tile)
             return [Segment(text, self.get_component_rich_style("wall--empty"))]
         if row >= len(column.images):
             return blank
-        lines = self._tile(self.first_column + place, row, column.images, lifted=(place + row) % 2 == 1)
+        lines = self._tile(self.first_column + index, row, column.images, raised_black=(index + row) % 2 == 1)
         return lines[inner] if inner < len(lines) else blank
 
-    def _tile(self, index: int, row: int, images: Pixels, *, lifted: bool) -> Lines:
-        """A tile's lines, made once for as long as its column shows the same array."""
-        size, drawing = self.tile_layout.tile, render_mode_of(self)
-        if (places := drawing.placements) is not None:
+    def _tile(self, index: int, row: int, images: Pixels, *, raised_black: bool) -> Lines:
+        """The lines of a tile, cached as long as its column shows the same array."""
+        size, render_mode = self.tile_layout.tile, current_render_mode(self)
+        if (placements := render_mode.placements) is not None:
             spot = index - self.first_column, row - self.first_row
-            place = places.place(self, spot, images[row], size, self.tile_layout.lines, raised_black=lifted)
-            if place is not None:
-                return place.segments(self.rich_style)
-        kept = self._tiles.get((index, row))
-        if kept is not None and kept[0] is images and kept[1] == (size, lifted, drawing):
-            return kept[2]
+            placement = placements.place(
+                self, spot, images[row], size, self.tile_layout.lines, raised_black=raised_black
+            )
+            if placement is not None:
+                return placement.segments(self.rich_style)
+        cached = self._tiles.get((index, row))
+        if cached is not None and cached[0] is images and cached[1] == (size, raised_black, render_mode):
+            return cached[2]
         scaled = fit_image(images[row], size)
-        lines = cell_lines(scaled, lifted=lifted, mode=drawing.mode)
+        lines = cell_lines(scaled, raised_black=raised_black, mode=render_mode.mode)
         spare = size - scaled.shape[1]
         if spare > 0:
             left, right = (
                 Segment(" " * cells, self.rich_style) for cells in (spare // 2, spare - spare // 2)
             )
             lines = [[*([left] if left.text else []), *line, right] for line in lines]
-        self._tiles[index, row] = (images, (size, lifted, drawing), lines)
+        self._tiles[index, row] = (images, (size, raised_black, render_mode), lines)
         return lines
 
 
-def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
-    """The largest tiles with which all columns fit beside one another, or the smallest that are worth seeing.
+def plan_wall(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> WallLayout:
+    """Plan the largest tiles with which all columns fit side by side, but none below `MIN_TILE`.
 
-    Tiles as wide as the pictures are preferred; small pictures grow by whole factors up to `GROW_TO` cells.
+    Tiles as wide as the images are preferred; small images grow by whole factors up to `SMALL_IMAGE_TILE` cells.
 
     Args:
-        columns: what is shown.
+        columns: the columns to show.
         width: cells.
-        zoom: how many times as large tiles are drawn as they would be with room for them, where `width` has
-            room for one; then only as many columns are shown as fit.
+        zoom: magnification of tiles relative to their full size, if one such tile fits into `width`; then only as many
+            columns are shown as fit.
     """
     shapes = [c.images.shape[1:3] for c in columns if c.images is not None and len(c.images)]
     height, native = max(shapes, key=lambda shape: shape[1], default=(32, 32))
     count = max(1, len(columns))
     room = max(1, width // count)
-    tile = zoomed(native, zoom)
+    tile = zoomed_tile(native, zoom)
     if zoom == 1 or tile > width:
         wanted = min(native, MAX_TILE)
-        if native < GROW_TO and room > native:
-            wanted = native * max(1, min(GROW_TO, room) // native)
+        if native < SMALL_IMAGE_TILE and room > native:
+            wanted = native * max(1, min(SMALL_IMAGE_TILE, room) // native)
         tile = min(wanted, max(room, min(MIN_TILE, wanted)), max(1, width))
         if tile < wanted and tile > 2:
             tile -= tile % 2
@@ -347,15 +347,17 @@ def plan(columns: Sequence[WallColumn], width: int, zoom: int = 1) -> Layout:
     gap = min(MAX_GAP, (width - shown * tile) // max(1, shown - 1)) if shown > 1 else 0
     lines = -(-max(1, round(height * tile / native)) // 2)
     left = 0
-    return Layout(tile, lines, shown, tile + gap, left)
+    return WallLayout(tile, lines, shown, tile + gap, left)
 
 
-def zoomed(native: int, zoom: int) -> int:
-    """The width of a tile in cells, with room for it, of pictures `native` pixels wide."""
-    return zoom * (min(native, MAX_TILE) if native >= GROW_TO else native * (GROW_TO // native))
+def zoomed_tile(native: int, zoom: int) -> int:
+    """The unconstrained width of a tile in cells, for images `native` pixels wide."""
+    return zoom * (
+        min(native, MAX_TILE) if native >= SMALL_IMAGE_TILE else native * (SMALL_IMAGE_TILE // native)
+    )
 
 
-def _alike(before: WallColumn, after: WallColumn) -> bool:
+def _is_same_column(before: WallColumn, after: WallColumn) -> bool:
     return (
         before.images is after.images
         and before.title == after.title
@@ -365,5 +367,5 @@ def _alike(before: WallColumn, after: WallColumn) -> bool:
     )
 
 
-def _same_images(before: WallColumn, after: WallColumn) -> bool:
+def _has_same_images(before: WallColumn, after: WallColumn) -> bool:
     return before.images is after.images and before.empty == after.empty

@@ -1,4 +1,4 @@
-"""Rendering of images as the user has chosen it: with which colours, and how large. Screens subscribe to changes."""
+"""Render mode: the colours and zoom of all images, and the signal of its changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RenderMode:
-    """Rendering of all images.
+    """Colours and zoom of images.
 
     Attributes:
-        mode: true colours, 256 or 16 of them as half-blocks, or letters.
-        zoom: cells that a pixel is wide; at 1 a pixel is half a line high, at 2 a line.
-        placements: placements of images, where the terminal draws them itself; `mode` is for what has none.
+        mode: half-blocks with true colours, 256 or 16 colours, or letters.
+        zoom: width of a pixel in cells; at 1 it is half a line high, at 2 a line.
+        placements: placements of images that the terminal draws itself; `mode` applies to images without one.
     """
 
     mode: "ColorMode" = "truecolor"
@@ -47,21 +47,21 @@ class RenderModeMixin(AppMixin):
             self.render_mode_changed_signal.publish(mode)
 
 
-def render_mode_of(widget: Widget) -> RenderMode:
-    """The render mode of a widget's app."""
+def current_render_mode(widget: Widget) -> RenderMode:
+    """The render mode of the widget's app, else the default."""
     app = widget.app
     return app.render_mode if isinstance(app, RenderModeMixin) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Call a method whenever the render mode changes."""
+    """Call `act` whenever the render mode changes."""
     app = widget.app
     if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
 def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
-    """Call a method whenever commands get other keys, which the screens show."""
+    """Call `act` whenever the keys of commands change, because screens show them."""
     app = widget.app
     if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.keymap_changed_signal, act)
@@ -71,10 +71,10 @@ def color_mode(wanted: "ImageMode", color_system: str | None, encoding: str) -> 
     """The colours to draw with.
 
     Args:
-        wanted: the user's setting; `auto` means the terminal's colours, and so does `kitty` for what it cannot draw.
-        color_system: the terminal's colours, as Rich found them in COLORTERM and TERM; None where they are unknown,
-            which Textual takes for true colours.
-        encoding: encoding of what is written to the terminal; half-blocks are in Unicode alone.
+        wanted: the setting; `auto` takes the colours of the terminal, and so does `kitty` for images without placement.
+        color_system: of the terminal, as Rich detected it from COLORTERM and TERM; None if unknown, which Textual
+            treats as true colours.
+        encoding: the encoding of the terminal's output; half-blocks exist in Unicode only.
 
     >>> color_mode("auto", "256", "utf-8"), color_mode("auto", "truecolor", "iso8859-1")
     ('256', 'ascii')

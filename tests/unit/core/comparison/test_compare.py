@@ -15,7 +15,7 @@ from core.config.schema import DataConfig, ModelConfig
 from core.errors import UserError
 from core.runs import Evaluation, RunStore, add_evaluation
 from core.statistics.estimate import Estimate
-from tests.support.fakes import CREATED, make_run
+from tests.support.fake_runs import CREATED, make_run
 
 BARE = {"images": False}
 
@@ -317,7 +317,7 @@ def test_runs_that_were_not_evaluated_are_compared_by_their_losses(tmp_path):
 
 
 def test_a_run_without_an_epoch_has_no_loss(tmp_path):
-    make_run(tmp_path, done=0, **BARE)
+    make_run(tmp_path, epoch=0, **BARE)
     (row,) = comparison(tmp_path).rows
     assert row.scores == {}
 

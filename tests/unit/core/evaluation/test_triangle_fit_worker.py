@@ -15,7 +15,7 @@ from core.imaging import write_sheet
 from core.imaging.outline import draw_outline, filled_triangle
 from core.launch.jobs import start_fitting
 from core.runs.overlay import overlay_path, pixels_hash, read_overlay, write_overlay
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 from tests.support.shapes import real
 
 RED = (200, 20, 30)
@@ -65,7 +65,7 @@ def test_what_is_no_square_is_refused() -> None:
 
 
 def test_fits_are_kept_beside_their_sheets_and_not_made_again(tmp_path: Path) -> None:
-    real_sheet, run = tmp_path / "real.png", make_run(tmp_path, schedule="linear", done=1, epochs=1)
+    real_sheet, run = tmp_path / "real.png", make_run(tmp_path, schedule="linear", epoch=1, epochs=1)
     write_sheet(real_sheet, images(6, "array"), columns=3)
     sampled = run.samples / "epoch-0001.png"
     write_sheet(sampled, images(4), columns=2)

@@ -33,7 +33,8 @@ from tests.support.evaluated_runs import (
     missing_reasons,
     read_figure_data,
 )
-from tests.support.fakes import fake_images, make_run, tear
+from tests.support.fake_images import fake_images
+from tests.support.fake_runs import make_run, tear
 
 
 @pytest.fixture(scope="module")

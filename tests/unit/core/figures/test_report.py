@@ -15,7 +15,7 @@ from core.runs import METRICS, RunStore, State, add_evaluation
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 from tests.support.evaluated_runs import evaluation, make_configured_run, make_run_grid, read_figure_data
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 HOSTILE = "<script>alert('x')</script>\"&\x1b[31m"
 FEW = 7

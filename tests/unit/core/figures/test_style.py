@@ -11,7 +11,7 @@ from PIL import Image
 from core.figures import layout, quality, samples, save, style
 from core.schedules import SCHEDULE_NAMES
 from tests.support.evaluated_runs import figure_bytes, make_run_grid, read_figure_data
-from tests.support.fakes import fake_images
+from tests.support.fake_images import fake_images
 
 TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]

@@ -14,7 +14,7 @@ from core.config import ModelConfig, RunConfig
 from core.errors import UserError
 from core.launch import control
 from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State
-from tests.support import fakes
+from tests.support import fake_runs
 from tests.support.queueing import cleaned, finish, lives, queue, start_runner, state, wait_for
 
 ENDED = [State.STOPPED, State.FINISHED, State.FAILED, State.CRASHED]
@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 def fake(root: Path, state: State, **options: object) -> RunDirectory:
-    return fakes.make_run(root, state=state, images=False, **options)  # type: ignore[arg-type]  # its keywords
+    return fake_runs.make_run(root, state=state, images=False, **options)  # type: ignore[arg-type]  # its keywords
 
 
 def files(run: RunDirectory) -> dict[str, bytes]:
@@ -74,7 +74,7 @@ def test_stopping_never_signals_a_stranger_with_the_same_pid(root: Path) -> None
 
 
 def test_stopping_a_run_on_another_host_leaves_word_in_its_folder(root: Path) -> None:
-    elsewhere = msgspec.to_builtins(fakes.LIVE_PROCESS) | {"host": "else\x1b[31mwhere"}
+    elsewhere = msgspec.to_builtins(fake_runs.LIVE_PROCESS) | {"host": "else\x1b[31mwhere"}
     run = fake(root, State.RUNNING, process=ProcessIdentity(**elsewhere), now=4e9)
     assert control.stop(run) == f"{run.id}: asked its worker on elsewhere to stop"
     assert run.stop_requested()
@@ -131,7 +131,7 @@ def test_resuming_what_has_not_ended_is_a_users_error(root: Path, other: State) 
 
 
 def test_a_finished_run_needs_more_epochs(root: Path) -> None:
-    run = fake(root, State.FINISHED, epochs=100, done=100, steps_per_epoch=1)
+    run = fake(root, State.FINISHED, epochs=100, epoch=100, steps_per_epoch=1)
     for epochs in (None, 100):
         with pytest.raises(UserError, match="has finished its 100 epochs; give it more, say --epochs 150"):
             control.resume(run, epochs=epochs)

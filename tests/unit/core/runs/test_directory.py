@@ -17,7 +17,7 @@ from core.config.schema import DataConfig, RunConfig, ScheduleConfig, TrainConfi
 from core.errors import UserError
 from core.files.atomic import atomic_path, atomic_write
 from core.runs import NotQueuedError, RunBusyError, RunDirectory, State, Status, make_group, make_run_id
-from tests.support import fakes
+from tests.support import fake_runs
 
 CONFIG = RunConfig(schedule=ScheduleConfig(name="x^1.5"), train=TrainConfig(epochs=7, seed=3))
 
@@ -294,7 +294,7 @@ def test_a_claim_names_this_process_and_counts_the_attempt(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.QUEUED])
 def test_only_a_queued_run_can_be_claimed(tmp_path: Path, state: State) -> None:
-    run = fakes.make_run(tmp_path, state=state, images=False)
+    run = fake_runs.make_run(tmp_path, state=state, images=False)
     before = run.status_file.read_bytes()
     with pytest.raises(NotQueuedError, match="not queued"), run.claim(device="cpu", threads=1):
         pass
@@ -302,7 +302,7 @@ def test_only_a_queued_run_can_be_claimed(tmp_path: Path, state: State) -> None:
 
 
 def test_a_resumed_run_keeps_its_progress_when_it_is_claimed(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, state=State.STOPPED, images=False, error="of the past")
+    run = fake_runs.make_run(tmp_path, state=State.STOPPED, images=False, error="of the past")
     run.write_status(msgspec.structs.replace(run.read_status(), state=State.QUEUED))
     with run.claim(device="cpu", threads=1) as status:
         assert (status.epoch, status.step, status.attempt, status.error) == (5, 200, 2, "")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from core.runs import EpochRecord, MetricsTail, MetricsWriter
-from tests.support import fakes
+from tests.support import fake_runs
 
 NAN = float("nan")
 
@@ -284,7 +284,7 @@ def test_a_new_writer_first_ends_a_partial_line(path: Path) -> None:
     with MetricsWriter(path) as writer:
         writer.append_steps(1, 1, 1.0, [1.0])
         writer.append_steps(2, 1, 1.0, [2.0])
-    fakes.tear(path)
+    fake_runs.tear(path)
     with MetricsWriter(path) as writer:
         writer.append_steps(2, 1, 2.0, [20.0])
     tail = MetricsTail(path)

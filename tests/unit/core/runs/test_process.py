@@ -15,7 +15,7 @@ import pytest
 from core.runs import ProcessIdentity, State, Status, effective_state, is_alive
 from core.runs import process as module
 from core.runs.process import HEARTBEAT_TIMEOUT, send_signal
-from tests.support import fakes
+from tests.support import fake_runs
 
 ME = ProcessIdentity.current()
 LIVE = [State.STARTING, State.RUNNING, State.STOPPING]
@@ -112,14 +112,14 @@ def test_proc_and_psutil_agree_on_which_processes_are_alive(
 
 @pytest.mark.parametrize("state", LIVE)
 def test_a_live_state_without_its_process_is_crashed(state: State) -> None:
-    assert effective_state(status_of(fakes.DEAD_PROCESS, state), now=0.0) is State.CRASHED
+    assert effective_state(status_of(fake_runs.DEAD_PROCESS, state), now=0.0) is State.CRASHED
     assert effective_state(status_of(ME, state), now=1e12) is state
     assert effective_state(Status(state=state), now=0.0) is State.CRASHED
 
 
 @pytest.mark.parametrize("state", [state for state in State if state not in LIVE])
 def test_a_state_that_needs_no_process_is_unchanged(state: State) -> None:
-    assert effective_state(status_of(fakes.DEAD_PROCESS, state), now=1e12) is state
+    assert effective_state(status_of(fake_runs.DEAD_PROCESS, state), now=1e12) is state
 
 
 def test_on_another_host_the_heartbeat_decides() -> None:

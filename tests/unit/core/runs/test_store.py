@@ -14,7 +14,7 @@ import pytest
 from core.errors import UserError
 from core.runs import RunDirectory, RunStore, State, Status
 from core.runs import store as module
-from tests.support import fakes
+from tests.support import fake_groups, fake_runs
 
 
 def test_no_folder_is_an_empty_store(tmp_path: Path) -> None:
@@ -26,21 +26,23 @@ def test_no_folder_is_an_empty_store(tmp_path: Path) -> None:
 
 
 def test_runs_come_in_the_order_in_which_they_were_queued(tmp_path: Path) -> None:
-    made = fakes.make_group(tmp_path, images=False)
+    made = fake_groups.make_group(tmp_path, images=False)
     assert [run.id for run in made] != sorted(run.id for run in made)
     assert RunStore(tmp_path).runs() == made
 
 
 def test_the_state_of_each_run_is_the_effective_one(tmp_path: Path) -> None:
     for number, state in enumerate(State):
-        fakes.make_run(tmp_path, state=state, seed=number, created=fakes.CREATED + timedelta(seconds=number))
+        fake_runs.make_run(
+            tmp_path, state=state, seed=number, created=fake_runs.CREATED + timedelta(seconds=number)
+        )
     infos = RunStore(tmp_path).infos()
     assert [info.state for info in infos] == list(State)
     assert infos[-1].status.state is State.RUNNING
 
 
 def test_folders_that_are_no_runs_are_skipped(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, images=False)
+    run = fake_runs.make_run(tmp_path, images=False)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "readme.txt").touch()
     (tmp_path / "file").touch()
@@ -53,7 +55,7 @@ def test_folders_that_are_no_runs_are_skipped(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_run_is_reported_in_one_printable_line(tmp_path: Path) -> None:
-    good = fakes.make_run(tmp_path, images=False)
+    good = fake_runs.make_run(tmp_path, images=False)
     for seed, break_it in enumerate(
         (
             lambda run: run.run_file.unlink(),
@@ -64,7 +66,7 @@ def test_an_unreadable_run_is_reported_in_one_printable_line(tmp_path: Path) -> 
         ),
         start=1,
     ):
-        break_it(fakes.make_run(tmp_path, seed=seed, images=False))
+        break_it(fake_runs.make_run(tmp_path, seed=seed, images=False))
     scan = RunStore(tmp_path).scan()
     assert [info.directory for info in scan.infos] == [good]
     assert len(scan.problems) == 5
@@ -75,7 +77,7 @@ def test_an_unreadable_run_is_reported_in_one_printable_line(tmp_path: Path) -> 
 
 
 def test_a_folders_name_cannot_carry_escape_codes_to_the_terminal(tmp_path: Path) -> None:
-    fakes.make_run(tmp_path, run_id="evil\x1b[2Jname", images=False)
+    fake_runs.make_run(tmp_path, run_id="evil\x1b[2Jname", images=False)
     store = RunStore(tmp_path)
     assert store.infos()[0].id == "evilname"
     with pytest.raises(UserError, match="evilname") as caught:
@@ -84,7 +86,7 @@ def test_a_folders_name_cannot_carry_escape_codes_to_the_terminal(tmp_path: Path
 
 
 def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = fakes.make_group(tmp_path, images=False)
+    runs = fake_groups.make_group(tmp_path, images=False)
     reads: list[str] = []
     real_file, real_status = RunDirectory.read, RunDirectory.read_status
 
@@ -110,7 +112,7 @@ def test_files_are_read_again_only_when_they_changed(tmp_path: Path, monkeypatch
 
 
 def test_an_unreadable_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, images=False)
+    run = fake_runs.make_run(tmp_path, images=False)
     whole = run.status_file.read_bytes()
     run.status_file.write_bytes(whole[:20])
     store = RunStore(tmp_path)
@@ -122,7 +124,7 @@ def test_an_unreadable_file_is_read_again_when_it_changed(tmp_path: Path) -> Non
 
 
 def test_a_removed_run_is_forgotten(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, images=False)
+    run = fake_runs.make_run(tmp_path, images=False)
     store = RunStore(tmp_path)
     assert len(store.infos()) == 1
     run.move_to_trash()
@@ -133,7 +135,7 @@ def test_a_run_that_ended_between_two_checks_has_not_crashed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker writes `finished` and leaves after the status was read and before its pid is looked for."""
-    run = fakes.make_run(tmp_path, state=State.RUNNING, images=False)
+    run = fake_runs.make_run(tmp_path, state=State.RUNNING, images=False)
     real = module.effective_state
     looks = 0
 
@@ -142,7 +144,7 @@ def test_a_run_that_ended_between_two_checks_has_not_crashed(
         looks += 1
         if looks == 1:
             run.write_status(msgspec.structs.replace(status, state=State.FINISHED))
-            gone = msgspec.to_builtins(fakes.DEAD_PROCESS)
+            gone = msgspec.to_builtins(fake_runs.DEAD_PROCESS)
             return real(msgspec.structs.replace(status, **gone), now=now)
         return real(status, now=now)
 
@@ -152,7 +154,7 @@ def test_a_run_that_ended_between_two_checks_has_not_crashed(
 
 
 def test_a_killed_worker_is_crashed_at_the_next_scan(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, state=State.QUEUED, images=False)
+    run = fake_runs.make_run(tmp_path, state=State.QUEUED, images=False)
     program = (
         "import sys\nfrom core.runs import RunDirectory\n"
         "with RunDirectory(sys.argv[1]).claim(device='cpu', threads=1):\n"
@@ -173,8 +175,8 @@ def test_a_killed_worker_is_crashed_at_the_next_scan(tmp_path: Path) -> None:
 
 
 def test_a_run_is_found_by_id_prefix_path_and_latest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = fakes.make_group(tmp_path / "runs", images=False)
-    elsewhere = fakes.make_run(tmp_path / "other", seed=9, images=False)
+    runs = fake_groups.make_group(tmp_path / "runs", images=False)
+    elsewhere = fake_runs.make_run(tmp_path / "other", seed=9, images=False)
     store = RunStore(tmp_path / "runs")
     assert store.find(runs[1].id) == runs[1]
     assert store.find("20261124-101502-high-si") == runs[1]
@@ -189,14 +191,14 @@ def test_a_run_is_found_by_id_prefix_path_and_latest(tmp_path: Path, monkeypatch
 
 def test_an_id_that_begins_another_is_found_all_the_same(tmp_path: Path) -> None:
     for name in ("one", "one-more", "latest"):
-        fakes.make_run(tmp_path, run_id=name, images=False)
+        fake_runs.make_run(tmp_path, run_id=name, images=False)
     store = RunStore(tmp_path)
     assert store.find("one").id == "one"
     assert store.find("latest").id == "latest"
 
 
 def test_an_unreadable_run_can_be_found_so_that_it_can_be_removed(tmp_path: Path) -> None:
-    run = fakes.make_run(tmp_path, images=False)
+    run = fake_runs.make_run(tmp_path, images=False)
     run.run_file.write_text("broken")
     assert RunStore(tmp_path).find(run.id) == run
 
@@ -212,17 +214,19 @@ def test_an_unreadable_run_can_be_found_so_that_it_can_be_removed(tmp_path: Path
     ],
 )
 def test_a_selector_that_fits_none_or_several_says_so(tmp_path: Path, selector: str, words: str) -> None:
-    fakes.make_group(tmp_path, images=False)
+    fake_groups.make_group(tmp_path, images=False)
     with pytest.raises(UserError, match=words):
         RunStore(tmp_path).find(selector)
 
 
 def test_an_unreadable_run_is_ordered_by_the_time_in_its_name(tmp_path: Path) -> None:
     old, broken, new = (
-        fakes.make_run(tmp_path, seed=seed, created=fakes.CREATED + timedelta(days=seed), images=False)
+        fake_runs.make_run(
+            tmp_path, seed=seed, created=fake_runs.CREATED + timedelta(days=seed), images=False
+        )
         for seed in (0, 1, 2)
     )
     broken.run_file.write_text("broken")
-    nameless = fakes.make_run(tmp_path, run_id="aaa", images=False)
+    nameless = fake_runs.make_run(tmp_path, run_id="aaa", images=False)
     nameless.run_file.unlink()
     assert RunStore(tmp_path).runs() == [nameless, old, broken, new]

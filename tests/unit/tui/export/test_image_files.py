@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.runs.results import Evaluation, add_evaluation
 from core.runs.status import State
 from core.statistics.estimate import Estimate
-from tests.support.tui_fixtures import fake_run
+from tests.support.fake_runs import dashboard_run
 from tui.export import image_files
 from tui.export.image_files import CAPTION_HEIGHT, Grid, evenly_spaced, gif, png, render_wall
 from tui.export.item import ExportItem, write_export
@@ -137,8 +137,8 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_table_has_a_line_per_run_with_its_numbers_and_distinguishing_settings(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=3, epochs=3)
-    fake_run(tmp_path, "x^2", place=1, state=State.QUEUED)
+    dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=3, epochs=3)
+    dashboard_run(tmp_path, "x^2", index=1, state=State.QUEUED)
     snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None
     names = {run.id: run.label for run in snapshot.runs}
@@ -158,7 +158,7 @@ def evaluated(epoch: int, count: int = 100, **metrics: Estimate) -> Evaluation:
 
 def test_the_table_has_evaluated_metrics_with_their_intervals(tmp_path: Path) -> None:
     runs = [
-        fake_run(tmp_path, name, place=index, state=State.FINISHED, epoch=3, epochs=3)
+        dashboard_run(tmp_path, name, index=index, state=State.FINISHED, epoch=3, epochs=3)
         for index, name in enumerate(("linear", "sine", "x^2", "x^10"))
     ]
     add_evaluation(runs[0], evaluated(3, residual=Estimate(0.1, 0.05, 0.2)))
@@ -183,8 +183,8 @@ def test_text_that_a_spreadsheet_would_compute_stays_text() -> None:
 
 
 def test_a_damaged_sheet_affects_only_its_own_column(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
-    damaged = fake_run(tmp_path, "sine", place=1, state=State.FINISHED, epoch=2, epochs=2)
+    dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
+    damaged = dashboard_run(tmp_path, "sine", index=1, state=State.FINISHED, epoch=2, epochs=2)
     (damaged.samples / "epoch-0002.png").write_bytes(b"no image")
     snapshot = RunsReader(tmp_path).poll()
     assert snapshot is not None

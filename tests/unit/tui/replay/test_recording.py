@@ -15,14 +15,15 @@ from core.errors import UserError
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
 from core.runs.status import State
-from tests.support.tui_fixtures import START, STEPS, fake_run, strip
+from tests.support.fake_images import write_strip
+from tests.support.fake_runs import CREATED, STEPS, dashboard_run
 from tui.replay.clock import SPEEDS, ReplayClock, default_speed
 from tui.replay.control import ReplayController
 from tui.replay.reader import MAX_IDLE_SECONDS, ReplayReader, Timeline
 from tui.replay.recording import Recording, find_recordings
 from tui.state.run_controller import RunController
 
-QUEUED = START.timestamp()
+QUEUED = CREATED.timestamp()
 
 
 class FakeTime:
@@ -39,7 +40,7 @@ def ended(
     root: Path, schedule: str = "linear", *, place: int = 0, epochs: int = 4, at: float = 60.0
 ) -> RunDirectory:
     """A run of four epochs of five seconds that ended so many seconds after it was queued."""
-    run = fake_run(root, schedule, state=State.FINISHED, epoch=epochs, epochs=epochs, place=place)
+    run = dashboard_run(root, schedule, state=State.FINISHED, epoch=epochs, epochs=epochs, index=place)
     change(run, heartbeat=QUEUED + at)
     return run
 
@@ -105,7 +106,7 @@ def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> N
 
 def test_losses_epochs_and_images_come_when_they_came(tmp_path: Path) -> None:
     run = ended(tmp_path)
-    strip(run, 2)
+    write_strip(run, 2)
     found = recorded(tmp_path)
     for second in np.linspace(0.0, 19.9, 40):
         seen = found.at(QUEUED + 40 + float(second))
@@ -223,10 +224,12 @@ def test_runs_are_named_by_id_beginning_path_group_and_latest_and_each_is_played
 def test_runs_that_cannot_be_replayed_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there are no runs here"):
         find_recordings(tmp_path, ["latest"])
-    fake_run(tmp_path, "linear", state=State.QUEUED)
+    dashboard_run(tmp_path, "linear", state=State.QUEUED)
     with pytest.raises(UserError, match="is queued; a replay shows runs that have ended"):
         find_recordings(tmp_path, ["latest"])
-    fake_run(tmp_path, "sine", state=State.FAILED, created=START + timedelta(seconds=9), error="no memory")
+    dashboard_run(
+        tmp_path, "sine", state=State.FAILED, created=CREATED + timedelta(seconds=9), error="no memory"
+    )
     with pytest.raises(UserError, match="no losses were recorded"):
         find_recordings(tmp_path, ["latest"])
     with pytest.raises(UserError, match="no run in"):

@@ -16,7 +16,8 @@ from textual.content import Content
 from core.errors import UserError
 from core.runs.status import State
 from core.schedules import make_schedule
-from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run
+from tests.support.fake_groups import comparison
+from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
 from tui.app.settings_app import SettingsMixin
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
@@ -38,8 +39,8 @@ from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.header import Headline, headline_content
-from tui.widgets.images.grid_layout import Tile
-from tui.widgets.key_bar import Hint, fitting_hints
+from tui.widgets.images.tile_size import Tile
+from tui.widgets.key_bar import KeyHint, fitting_hints
 
 SIZES = [
     (w, h) for w in (60, 66, 79, 80, 99, 100, 119, 139, 140, 160, 200, 250, 400) for h in range(13, 90, 3)
@@ -131,13 +132,13 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
 
 def test_elapsed_counts_parallel_runs_once_and_no_pauses(tmp_path: Path) -> None:
     for place in range(2):
-        fake_run(tmp_path, "linear", place=place, epoch=30)
+        dashboard_run(tmp_path, "linear", index=place, epoch=30)
     assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(192.0)
     assert RunTotals.from_runs(()).elapsed(NOW) == 0.0
 
 
 def test_elapsed_of_a_run_resumed_the_next_day_is_its_training_time(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=10, created=START - timedelta(days=1))
+    dashboard_run(tmp_path, "linear", epoch=10, created=CREATED - timedelta(days=1))
     assert RunTotals.from_runs(read(tmp_path)).elapsed(NOW) == pytest.approx(50.0)
 
 
@@ -152,9 +153,9 @@ def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Pa
 
 
 def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=3)
-    fake_run(tmp_path, "sine", epoch=3, place=1, broken_after=100)
-    fake_run(tmp_path, "x^2", state=State.QUEUED, place=2)
+    dashboard_run(tmp_path, "linear", epoch=3)
+    dashboard_run(tmp_path, "sine", epoch=3, index=1, nan_from=101)
+    dashboard_run(tmp_path, "x^2", state=State.QUEUED, index=2)
     good, broken, waiting = read(tmp_path)
     assert recent_loss(good) == pytest.approx(good.losses[-50:].mean())
     assert math.isnan(recent_loss(broken) or 0.0)
@@ -164,11 +165,11 @@ def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path)
 
 
 def test_labels_add_only_what_sets_runs_apart(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", place=0)
-    fake_run(tmp_path, "sine", place=1, seed=4)
+    dashboard_run(tmp_path, "linear", index=0)
+    dashboard_run(tmp_path, "sine", index=1, seed=4)
     runs = read(tmp_path)
     assert list(run_labels(runs).values()) == ["linear", "sine"]
-    fake_run(tmp_path, "linear", place=2, dataset="array")
+    dashboard_run(tmp_path, "linear", index=2, dataset="array")
     assert list(run_labels(read(tmp_path)).values()) == [
         "linear high seed=0",
         "sine high seed=4",
@@ -182,7 +183,7 @@ def details_of(run: RunSnapshot, **keywords: object) -> RunDetails:
 
 @pytest.mark.parametrize("schedule", ["linear", "x^2", "x^10", "nonsense"])
 def test_details_fit_their_panel(tmp_path: Path, schedule: str) -> None:
-    run = fake_run(tmp_path, "linear", epoch=3)
+    run = dashboard_run(tmp_path, "linear", epoch=3)
     file = run.read()
     config = msgspec.structs.replace(
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name=schedule)
@@ -196,14 +197,14 @@ def test_details_fit_their_panel(tmp_path: Path, schedule: str) -> None:
 
 
 def test_details_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", epoch=3)
+    dashboard_run(tmp_path, "x^10", epoch=3)
     text = "\n".join(line.plain for line in broad_lines(details_of(read(tmp_path)[0]), 160, 9))
     assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
     assert "bad:" in text
 
 
 def test_details_show_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", epoch=3)
+    dashboard_run(tmp_path, "x^10", epoch=3)
     details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
     for height in (4, 5, 9):
         lines = [line.plain.strip() for line in broad_lines(details, 60, height)]
@@ -244,10 +245,10 @@ def test_the_top_line_fills_its_width_and_drops_what_matters_least() -> None:
 
 def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:
     hints = [
-        Hint("x", "stop", "a", 2),
-        Hint("n", "new", "b", 5),
-        Hint("?", "help", "c", 1),
-        Hint("q", "quit", "d", 0),
+        KeyHint("x", "stop", "a", 2),
+        KeyHint("n", "new", "b", 5),
+        KeyHint("?", "help", "c", 1),
+        KeyHint("q", "quit", "d", 0),
     ]
     assert fitting_hints(hints, 200) == hints
     assert [hint.key for hint in fitting_hints(hints, 15)] == ["?", "q"]

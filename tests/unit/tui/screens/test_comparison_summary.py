@@ -10,16 +10,16 @@ import pytest
 
 from core.config import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
 from core.runs.status import State
-from tests.support.fakes import CREATED, make_run
-from tests.support.tui_fixtures import NOW, STEPS, comparison, fake_run, five
+from tests.support.fake_groups import comparison, five_runs
+from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run, make_run
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
 from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
 from tui.state.formatting import run_indices, run_labels, settings_line
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
-from tui.widgets.charts.loss_series import epoch_near, series_of, unit_scale, x_of_epoch
-from tui.widgets.images.grid_layout import upper_height
+from tui.widgets.charts.loss_series import epoch_to_x, loss_series, unit_scale, x_to_epoch
+from tui.widgets.images.tile_size import height_above_wall
 
 
 def read(root: Path) -> Snapshot:
@@ -52,7 +52,7 @@ def config(
 
 
 def test_metrics_are_of_the_last_whole_epoch_with_the_best_one(tmp_path: Path) -> None:
-    fake_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
+    dashboard_run(tmp_path, "x^10", state=State.FINISHED, epoch=5, epochs=5)
     (run,) = read(tmp_path).runs
     metrics = run_metrics(run)
     assert (metrics.state, metrics.epoch, metrics.epochs) == (State.FINISHED, 5, 5)
@@ -126,7 +126,7 @@ def test_the_reader_is_warned_where_losses_cannot_be_compared(tmp_path: Path) ->
 
 
 def test_a_run_keeps_the_colour_and_digit_that_it_has_on_the_board(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     snapshot = read(tmp_path)
     chosen = [snapshot.runs[3], snapshot.runs[1]]
     assert list(run_indices(snapshot, chosen).values()) == [3, 1]
@@ -152,32 +152,32 @@ def test_an_epoch_has_a_place_on_each_axis_and_a_place_has_an_epoch(tmp_path: Pa
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
     for unit, place in (("steps", 30.0 * STEPS), ("epochs", 30.0), ("time", 150.0)):
-        assert x_of_epoch(runs, 30, unit) == pytest.approx(place)
-        assert x_of_epoch(runs, 99, unit) is None
-        assert epoch_near(runs, place * 1.01, unit) == 30
-        assert epoch_near(runs, place * 99, unit) == 37
-    assert epoch_near([], 1.0, "steps") is None
-    assert epoch_near(runs[2:3], 1.0, "time") is None
+        assert epoch_to_x(runs, 30, unit) == pytest.approx(place)
+        assert epoch_to_x(runs, 99, unit) is None
+        assert x_to_epoch(runs, place * 1.01, unit) == 30
+        assert x_to_epoch(runs, place * 99, unit) == 37
+    assert x_to_epoch([], 1.0, "steps") is None
+    assert x_to_epoch(runs[2:3], 1.0, "time") is None
 
 
 def test_steps_since_the_last_epoch_have_a_place_too(tmp_path: Path) -> None:
-    fake_run(tmp_path, "linear", epoch=3)
+    dashboard_run(tmp_path, "linear", epoch=3)
     (run,) = read(tmp_path).runs
     epochs, seconds = unit_scale(run, "epochs"), unit_scale(run, "time")
     assert epochs is not None
     assert seconds is not None
     steps = np.array([STEPS / 2, 3 * STEPS, 4 * STEPS])
-    assert epochs.of(steps).tolist() == pytest.approx([0.5, 3.0, 4.0])
-    assert seconds.of(steps)[:2].tolist() == pytest.approx([2.5, 15.0])
+    assert epochs.to_axis(steps).tolist() == pytest.approx([0.5, 3.0, 4.0])
+    assert seconds.to_axis(steps)[:2].tolist() == pytest.approx([2.5, 15.0])
 
 
 def test_a_run_that_has_not_begun_has_no_losses_on_an_axis_of_time(tmp_path: Path) -> None:
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
-    series = series_of(runs, run_labels(runs, short=True), {}, unit="time")
+    series = loss_series(runs, run_labels(runs, short=True), {}, unit="time")
     assert unit_scale(runs[2], "time") is None
     assert [len(one.losses) > 0 for one in series] == [True, True, False, True, True]
-    assert all(one.scale is None for one in series_of(runs, run_labels(runs, short=True), {}))
+    assert all(one.scale is None for one in loss_series(runs, run_labels(runs, short=True), {}))
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 79, 120])
@@ -195,7 +195,7 @@ def test_the_table_fits_into_any_width(tmp_path: Path, width: int) -> None:
 
 
 def test_at_eighty_columns_the_table_shows_every_column(tmp_path: Path) -> None:
-    five(tmp_path)
+    five_runs(tmp_path)
     runs = read(tmp_path).runs
     lines = [MetricsRow(run.label, series_style(place), run_metrics(run)) for place, run in enumerate(runs)]
     heading, first, *_ = metric_table(lines, 79).plain.splitlines()
@@ -221,7 +221,7 @@ def test_values_wrap_and_long_ones_are_cut(tmp_path: Path) -> None:
 
 def test_curves_and_images_share_the_height_in_whole_rows_of_images() -> None:
     for body, tile in itertools.product(range(20, 80), (4, 8, 16, 32)):
-        upper = upper_height(body, tile)
+        upper = height_above_wall(body, tile)
         assert 10 <= upper < body
         if body - 1 - tile >= 12:
             assert (body - upper - 1) % tile == 0

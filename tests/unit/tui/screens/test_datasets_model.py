@@ -10,9 +10,9 @@ from core.data import load_dataset
 from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.runs.status import State
+from tests.support.fake_runs import dashboard_run
 from tests.support.tui_datasets import real
-from tests.support.tui_fixtures import fake_run
-from tests.support.widget_bench import Bench, lines_of, noise
+from tests.support.widget_bench import WidgetApp, noise, rendered_lines
 from tui.screens.datasets.grey_histogram import (
     GREY_BINS,
     GreyShares,
@@ -33,7 +33,7 @@ from tui.screens.datasets.preview import (
 from tui.settings.schema import MAX_FOLDERS, read_folders, remember_folder
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
-from tui.widgets.images.grid_layout import ZOOMS, TilePlan, plan_tiles, zoom_after
+from tui.widgets.images.grid_layout import ZOOMS, TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
 from tui.widgets.images.image_wall import ImageWall, WallColumn
 
@@ -155,15 +155,17 @@ def test_one_dataset_by_two_names_is_known_once(tmp_path: Path, monkeypatch: pyt
     assert not same_dataset("high", str(tmp_path / "high"))
     assert not same_dataset("a\0/b", "a/b")
     for index, dataset in enumerate(("high", "other")):
-        fake_run(tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, place=index, dataset=dataset)
+        dashboard_run(
+            tmp_path / "runs", "linear", state=State.FINISHED, epoch=1, index=index, dataset=dataset
+        )
     known = known_datasets(snapshots(tmp_path / "runs"), ["./mine", str(tmp_path / "mine"), "other"])
     assert known == ["array", "high", "low", "other", "./mine"]
 
 
 def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: Path) -> None:
     for index, (dataset, epoch) in enumerate((("high", 1), ("low", 1), ("high", 2), ("high", 0))):
-        fake_run(
-            tmp_path, "linear", state=State.STOPPED, epoch=epoch, place=index, dataset=dataset, seed=index
+        dashboard_run(
+            tmp_path, "linear", state=State.STOPPED, epoch=epoch, index=index, dataset=dataset, seed=index
         )
     runs = snapshots(tmp_path)
     assert [run.file.config.train.seed for run in runs_on("high", runs)] == [2, 0]
@@ -180,7 +182,7 @@ def test_of_the_runs_on_a_dataset_the_newest_with_samples_comes_first(tmp_path: 
 
 
 def test_a_damaged_sheet_has_no_samples_to_show(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     run.sample_sheets()[0][1].write_text("nonsense")
     assert DatasetBrowser(name="high").samples(snapshots(tmp_path)[0], "#ffffff") == (None, 1)
 
@@ -239,22 +241,22 @@ def test_every_zoom_is_reached_and_one_without_effect_is_skipped() -> None:
     zoom: int | None = None
     seen = []
     for _ in range(3):
-        zoom = zoom_after((32, 32), 160, 43, zoom)
+        zoom = next_zoom((32, 32), 160, 43, zoom)
         seen.append(zoom)
     assert seen == [64, 16, 32]
-    assert zoom_after((32, 32), 8, 5, 16) in ZOOMS
+    assert next_zoom((32, 32), 8, 5, 16) in ZOOMS
 
 
 async def test_rows_hold_the_given_number_of_tiles_and_keep_their_size() -> None:
     rows = ImageGrid()
-    async with Bench(rows).run_test(size=(60, 30)) as pilot:
+    async with WidgetApp(rows).run_test(size=(60, 30)) as pilot:
         tiles = [WallColumn(f"{index}", noise(1, 16, seed=index)) for index in range(5)]
         rows.show(tiles, 16, 3)
         await pilot.pause()
         walls = [wall for wall in rows.query(ImageWall) if wall.display]
         assert [[one.title for one in wall.columns] for wall in walls] == [["0", "1", "2"], ["3", "4", ""]]
         assert [wall.tile_layout.tile for wall in walls] == [16, 16]
-        assert lines_of(walls[1])[0].split() == ["3", "4"]
+        assert rendered_lines(walls[1])[0].split() == ["3", "4"]
         assert walls[1].region.y == walls[0].region.bottom == 9
         drawn = walls[0].lines_drawn
         rows.show(tiles[:4], 16, 3)

@@ -16,7 +16,9 @@ from core.runs.metrics import MetricsWriter
 from core.runs.process import ProcessIdentity
 from core.runs.status import State, Status
 from core.schedules import SCHEDULE_NAMES
-from tests.support.tui_fixtures import NOW, START, STEPS, comparison, fake_run, sheet
+from tests.support.fake_groups import comparison
+from tests.support.fake_images import write_samples
+from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
 from tui.state.reader import ENDED_INTERVAL, LIST_INTERVAL, RunsReader
 from tui.state.snapshot import RunSnapshot, Snapshot
 
@@ -59,7 +61,7 @@ def test_a_missing_runs_folder_is_an_empty_snapshot_and_then_none(tmp_path: Path
 
 
 def test_a_run_is_read_with_all_its_numbers_and_images(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "x^1.5", epoch=3)
+    made = dashboard_run(tmp_path, "x^1.5", epoch=3)
     run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     assert run.id == made.id
     assert (run.label, run.dataset, run.group) == ("x^1.5", "high", "quick-20261124-101502")
@@ -73,7 +75,7 @@ def test_a_run_is_read_with_all_its_numbers_and_images(tmp_path: Path, clock: Cl
 
 def test_runs_are_oldest_first_and_groups_newest_last(tmp_path: Path, clock: Clock) -> None:
     comparison(tmp_path, "finished")
-    late = fake_run(tmp_path, "cosine", state=State.QUEUED, place=9, group="later")
+    late = dashboard_run(tmp_path, "cosine", state=State.QUEUED, index=9, group="later")
     snapshot = RunsReader(tmp_path, now=clock, monotonic=clock).poll()
     assert snapshot is not None
     assert [run.label for run in snapshot.runs] == ["linear", "sine", "x^1.5", "x^2", "x^10", "cosine"]
@@ -94,7 +96,7 @@ def test_nothing_new_is_none(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "linear", epoch=1)
+    made = dashboard_run(tmp_path, "linear", epoch=1)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     before = only(reader.poll())
     kept = before.losses.copy()
@@ -109,7 +111,7 @@ def test_appended_losses_are_a_new_version_and_old_views_stay(tmp_path: Path, cl
 
 
 def test_arrays_of_snapshots_are_read_only(tmp_path: Path, clock: Clock) -> None:
-    fake_run(tmp_path, "linear", epoch=1)
+    dashboard_run(tmp_path, "linear", epoch=1)
     run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     with pytest.raises(ValueError, match="read-only"):
         run.losses[0] = 0.0
@@ -117,7 +119,7 @@ def test_arrays_of_snapshots_are_read_only(tmp_path: Path, clock: Clock) -> None
 
 def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Path, clock: Clock) -> None:
     elsewhere = ProcessIdentity(host="elsewhere", pid=7, pid_started=1.0, boot_id="x")
-    made = fake_run(tmp_path, "linear", epoch=1, process=elsewhere)
+    made = dashboard_run(tmp_path, "linear", epoch=1, process=elsewhere)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).state is State.RUNNING
     for _ in range(10):
@@ -131,7 +133,7 @@ def test_a_heartbeat_alone_changes_nothing_but_keeps_the_run_alive(tmp_path: Pat
 def test_a_worker_without_a_heartbeat_for_five_minutes_causes_a_warning_until_the_next_one(
     tmp_path: Path, clock: Clock
 ) -> None:
-    made = fake_run(tmp_path, "linear", epoch=1)
+    made = dashboard_run(tmp_path, "linear", epoch=1)
     replace_status(made, heartbeat=clock.now)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).warning == ""
@@ -146,7 +148,7 @@ def test_a_worker_without_a_heartbeat_for_five_minutes_causes_a_warning_until_th
 
 
 def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "linear", epoch=1)
+    made = dashboard_run(tmp_path, "linear", epoch=1)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     replace_status(made, elapsed=5.4)
@@ -156,7 +158,7 @@ def test_a_whole_second_of_training_is_seen(tmp_path: Path, clock: Clock) -> Non
 
 
 def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
-    fake_run(tmp_path, "linear", state=State.CRASHED, epoch=2)
+    dashboard_run(tmp_path, "linear", state=State.CRASHED, epoch=2)
     run = only(RunsReader(tmp_path, now=clock, monotonic=clock).poll())
     assert run.status.state is State.RUNNING
     assert run.state is State.CRASHED
@@ -164,7 +166,7 @@ def test_a_worker_that_is_gone_is_crashed(tmp_path: Path, clock: Clock) -> None:
 
 def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Clock) -> None:
     process = ProcessIdentity.current()
-    made = fake_run(tmp_path, "linear", epoch=2, process=process)
+    made = dashboard_run(tmp_path, "linear", epoch=2, process=process)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     assert only(reader.poll()).state is State.RUNNING
     dead = msgspec.json.decode(made.status_file.read_bytes(), type=Status)
@@ -180,7 +182,7 @@ def test_a_worker_that_dies_is_noticed_within_a_second(tmp_path: Path, clock: Cl
 def test_a_last_status_between_two_reads_is_no_crash(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = fake_run(tmp_path, "linear", epoch=2)
+    made = dashboard_run(tmp_path, "linear", epoch=2)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
 
@@ -199,24 +201,24 @@ def test_a_last_status_between_two_reads_is_no_crash(
 def test_new_images_are_seen_even_within_one_tick_of_the_file_systems_clock(
     tmp_path: Path, clock: Clock, folder: str
 ) -> None:
-    made = fake_run(tmp_path, "linear", epoch=1)
+    made = dashboard_run(tmp_path, "linear", epoch=1)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     where = made.path / folder
-    sheet(where / "epoch-0002.png", 0.5, seed=1)
+    write_samples(where / "epoch-0002.png", 0.5, seed=1)
     listed = where.stat()
     assert only(reader.poll()) is not None
-    sheet(where / "epoch-0003.png", 0.5, seed=1)
+    write_samples(where / "epoch-0003.png", 0.5, seed=1)
     os.utime(where, ns=(listed.st_atime_ns, listed.st_mtime_ns))
     run = only(reader.poll())
     assert [epoch for epoch, _ in (run.sheets if folder == "samples" else run.strips)][-1] == 3
 
 
 def test_a_new_run_appears_and_a_deleted_one_goes(tmp_path: Path, clock: Clock) -> None:
-    first = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
+    first = dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
-    second = fake_run(tmp_path, "sine", state=State.QUEUED, place=1)
+    second = dashboard_run(tmp_path, "sine", state=State.QUEUED, index=1)
     snapshot = reader.poll()
     assert snapshot is not None
     assert [run.id for run in snapshot.runs] == [first.id, second.id]
@@ -226,8 +228,8 @@ def test_a_new_run_appears_and_a_deleted_one_goes(tmp_path: Path, clock: Clock) 
 
 
 def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "linear", epoch=2)
-    fake_run(tmp_path, "sine", epoch=1, place=1)
+    made = dashboard_run(tmp_path, "linear", epoch=2)
+    dashboard_run(tmp_path, "sine", epoch=1, index=1)
     good = made.status_file.read_bytes()
     made.status_file.write_bytes(b"{")
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
@@ -248,7 +250,7 @@ def test_an_unreadable_run_is_a_problem_and_comes_back_whole(tmp_path: Path, clo
 
 
 def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
+    made = dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=2, epochs=2)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     file = made.read()
@@ -263,7 +265,7 @@ def test_more_epochs_in_run_toml_are_seen(tmp_path: Path, clock: Clock) -> None:
 
 
 def test_a_living_queue_runner_is_seen_and_a_dead_one_is_not(tmp_path: Path, clock: Clock) -> None:
-    fake_run(tmp_path, "linear", state=State.QUEUED)
+    dashboard_run(tmp_path, "linear", state=State.QUEUED)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     first = reader.poll()
     assert first is not None
@@ -295,7 +297,7 @@ def test_ended_runs_are_read_once_a_second(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for index in range(20):
-        fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1, place=index)
+        dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=1, index=index)
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
     for _ in range(4):
@@ -312,7 +314,7 @@ def test_ended_runs_are_read_once_a_second(
 
 
 def test_a_wall_clock_that_is_set_back_does_not_stop_the_reader(tmp_path: Path, clock: Clock) -> None:
-    made = fake_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
+    made = dashboard_run(tmp_path, "linear", state=State.FINISHED, epoch=1)
     wall = Clock()
     reader = RunsReader(tmp_path, now=wall, monotonic=clock)
     reader.poll()
@@ -323,8 +325,8 @@ def test_a_wall_clock_that_is_set_back_does_not_stop_the_reader(tmp_path: Path, 
 
 
 def test_names_from_disk_are_harmless(tmp_path: Path, clock: Clock) -> None:
-    fake_run(tmp_path, "linear", epoch=1, dataset="high")
-    made = fake_run(tmp_path, "sine", epoch=1, place=1)
+    dashboard_run(tmp_path, "linear", epoch=1, dataset="high")
+    made = dashboard_run(tmp_path, "sine", epoch=1, index=1)
     file = made.read()
     evil = msgspec.structs.replace(
         file.config, schedule=msgspec.structs.replace(file.config.schedule, name="x\x1b[31m^2")
@@ -340,7 +342,7 @@ def test_many_runs_are_read_in_parts_the_newest_first(
 ) -> None:
     monkeypatch.setattr("tui.state.reader.FIRST_READ_SECONDS", 0.0)
     runs = [
-        fake_run(tmp_path, name, state=State.FINISHED, created=START + timedelta(seconds=second))
+        dashboard_run(tmp_path, name, state=State.FINISHED, created=CREATED + timedelta(seconds=second))
         for second, name in enumerate(SCHEDULE_NAMES[:5])
     ]
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
@@ -372,7 +374,7 @@ def test_very_many_ended_runs_are_read_less_often(
 
 def test_a_run_that_is_deleted_and_restored_is_read_again(tmp_path: Path, clock: Clock) -> None:
     run, other = (
-        fake_run(tmp_path, name, state=State.FINISHED, epoch=1, place=n)
+        dashboard_run(tmp_path, name, state=State.FINISHED, epoch=1, index=n)
         for n, name in enumerate(["linear", "sine"])
     )
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)

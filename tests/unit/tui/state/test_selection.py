@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.runs.status import State
-from tests.support.tui_fixtures import NOW, START, fake_run
+from tests.support.fake_runs import CREATED, NOW, dashboard_run
 from tui.state.reader import RunsReader
 from tui.state.selection import RunSelection
 from tui.state.snapshot import Snapshot
@@ -17,8 +17,8 @@ from tui.state.snapshot import Snapshot
 def snapshot(tmp_path: Path) -> Snapshot:
     """Two groups: `old` with runs 0 and 1, `new` with runs 2, 3 and 4."""
     for index, group in enumerate(("old", "old", "new", "new", "new")):
-        created = START + timedelta(minutes=index)
-        fake_run(tmp_path, "linear", state=State.STOPPED, place=index, group=group, created=created)
+        created = CREATED + timedelta(minutes=index)
+        dashboard_run(tmp_path, "linear", state=State.STOPPED, index=index, group=group, created=created)
     taken = RunsReader(tmp_path, now=lambda: NOW).poll()
     assert taken is not None
     return taken

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.support.tui_fixtures import comparison
+from tests.support.fake_groups import comparison
 from tui.screens.board.system_panel import panel_lines
 from tui.state.reader import RunsReader
 from tui.state.system_load import GpuLoad, SystemLoad, SystemLoadReader, parse_smi

@@ -12,7 +12,9 @@ from core.imaging.sheet import write_sheet
 from core.runs.process import ProcessIdentity
 from core.runs.status import State
 from core.runs.trajectory import Progress, TrajectorySpec, state_timesteps, write_trajectory_progress
-from tests.support.tui_fixtures import NOW, fake_run, states, strip, three, trajectory
+from tests.support.fake_groups import three_runs
+from tests.support.fake_images import states, write_strip
+from tests.support.fake_runs import NOW, dashboard_run, write_trajectory
 from tui.screens.denoise.model import DenoiseModel
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
@@ -35,7 +37,7 @@ def column(denoising: DenoiseModel, run: RunSnapshot) -> tuple[str, str, Any]:
 
 
 def test_a_strip_is_split_into_states_with_their_timesteps(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     run = runs_of(tmp_path)[0]
     saved = TrajectoryCache().saved_strip(run, None)
     assert saved is not None
@@ -48,40 +50,40 @@ def test_a_strip_is_split_into_states_with_their_timesteps(tmp_path: Path) -> No
 
 
 def test_timesteps_are_those_of_the_sampling_steps(tmp_path: Path) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
     file = run.read()
     sample = msgspec.structs.replace(file.config.sample, steps=4, sampler="ddim")
     run.write_run_file(
         msgspec.structs.replace(file, config=msgspec.structs.replace(file.config, sample=sample))
     )
-    strip(run, 2, count=5)
+    write_strip(run, 2, count=5)
     saved = TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None)
     assert saved is not None
     assert list(saved.timesteps) == state_timesteps(RunConfig(), 4)
-    strip(run, 2, count=6)
+    write_strip(run, 2, count=6)
     assert TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None) is None
 
 
 @pytest.mark.parametrize("columns", [1, 3, 7])
 def test_a_sheet_that_is_no_strip_is_none(tmp_path: Path, columns: int) -> None:
-    run = fake_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
+    run = dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=2)
     run.reverse.mkdir()
     write_sheet(run.reverse / "epoch-0002.png", np.zeros((10, 8, 8), np.uint8), columns=columns)
     assert TrajectoryCache().saved_strip(runs_of(tmp_path)[0], None) is None
 
 
 def test_a_trajectory_is_reread_when_its_file_changes(tmp_path: Path) -> None:
-    directory = three(tmp_path)[0]
+    directory = three_runs(tmp_path)[0]
     run, cache, spec = runs_of(tmp_path)[0], TrajectoryCache(), TrajectorySpec("ddim", 4)
     assert cache.trajectory(run, spec) is None
-    trajectory(directory, spec, epoch=3)
+    write_trajectory(directory, spec, epoch=3)
     found = cache.trajectory(run, spec)
     assert found is not None
     assert cache.trajectory(run, spec) is found
     first = cache.image(found, 2)
     assert first is cache.image(found, 2)
     assert first is not cache.image(found, 2, predicted=True)
-    trajectory(directory, spec, epoch=4)
+    write_trajectory(directory, spec, epoch=4)
     again = cache.trajectory(run, spec)
     assert again is not None
     assert (found.epoch, again.epoch) == (3, 4)
@@ -92,8 +94,8 @@ def test_a_trajectory_is_reread_when_its_file_changes(tmp_path: Path) -> None:
 
 
 def test_a_strip_image_shows_one_starting_noise_or_the_last_if_there_are_fewer(tmp_path: Path) -> None:
-    directory, spec = three(tmp_path)[0], TrajectorySpec("ddim", 4)
-    trajectory(directory, spec, epoch=4)
+    directory, spec = three_runs(tmp_path)[0], TrajectorySpec("ddim", 4)
+    write_trajectory(directory, spec, epoch=4)
     cache, run = TrajectoryCache(), runs_of(tmp_path)[0]
     computed = cache.trajectory(run, spec)
     assert computed is not None
@@ -111,9 +113,9 @@ def test_a_strip_image_shows_one_starting_noise_or_the_last_if_there_are_fewer(t
 
 
 def test_each_reason_for_a_missing_trajectory_has_a_message(tmp_path: Path) -> None:
-    directories = three(tmp_path)
+    directories = three_runs(tmp_path)
     spec = TrajectorySpec("ddpm", 50)
-    live = fake_run(tmp_path, "x^2", epoch=1, place=8)
+    live = dashboard_run(tmp_path, "x^2", epoch=1, index=8)
     runs = runs_of(tmp_path)
     saved, computed = DenoiseModel(epoch=1), DenoiseModel(sampler="ddpm", steps=50)
     assert column(saved, runs[0]) == ("r", "no strip that early", None)
@@ -131,7 +133,7 @@ def test_each_reason_for_a_missing_trajectory_has_a_message(tmp_path: Path) -> N
 
 
 def test_step_choices_are_those_that_all_runs_can_take(tmp_path: Path) -> None:
-    three(tmp_path)
+    three_runs(tmp_path)
     runs = runs_of(tmp_path)
     assert step_choices(runs) == [None, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000]
     assert step_choices([]) == [None, 1]

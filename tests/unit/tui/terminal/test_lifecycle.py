@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.fake_groups import comparison
 from tests.support.terminals import DASHBOARD, Terminal, terminals
-from tests.support.tui_fixtures import comparison
 
 GIVEN_BACK = b"\x1b[?1049l"
 

@@ -1,4 +1,4 @@
-"""From losses to curves: exact buckets, lines through them, ticks, and the trend in one line."""
+"""Curves from losses: exact buckets, lines through them, ticks, and the sparkline."""
 
 import itertools
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from core.imaging.sparkline import sparkline
 from core.runs.decimate import minmax_buckets
 from tui.widgets.charts.binning import (
-    at_points,
     column_edges,
     connected,
     dashed,
     envelope,
     interpolate_gaps,
+    interpolate_points,
     smoothed,
 )
-from tui.widgets.charts.canvas import GUTTER, spread
+from tui.widgets.charts.canvas import GUTTER, spread_labels
 from tui.widgets.charts.decimation import BLOCK, BucketedSeries
 from tui.widgets.charts.sparkline import loss_sparkline
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
@@ -27,7 +27,7 @@ from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
 def brute_force(
     x: NDArray[np.float64], y: NDArray[np.float64], edges: NDArray[np.float64]
 ) -> list[list[float]]:
-    """What buckets must say, one column at a time: low, high, mean, finite, total."""
+    """The expected buckets, one column at a time: low, high, mean, finite, total."""
     rows = []
     for column, (left, right) in enumerate(itertools.pairwise(edges)):
         inside = (x >= left) & ((x < right) | ((column == len(edges) - 2) & (x == right)))
@@ -65,7 +65,7 @@ def test_buckets_agree_with_those_of_the_run_reader() -> None:
     np.testing.assert_allclose(ours.mean, mean)
 
 
-def test_a_series_that_was_replaced_is_taken_anew() -> None:
+def test_a_series_that_was_replaced_is_processed_again() -> None:
     series, edges = BucketedSeries(), np.array([0.0, 5000.0])
     x = np.arange(1.0, 4001)
     series.update(x, np.ones(4000))
@@ -121,12 +121,12 @@ def test_a_connected_line_has_no_holes_between_neighbours() -> None:
 
 def test_points_become_a_line_from_the_first_to_the_last() -> None:
     edges = np.linspace(0, 100, 101)
-    line = at_points(np.array([20.0, 60.0]), np.array([1.0, 3.0]), edges, log_x=False)
+    line = interpolate_points(np.array([20.0, 60.0]), np.array([1.0, 3.0]), edges, log_x=False)
     known = np.flatnonzero(np.isfinite(line))
     assert (known[0], known[-1]) == (19, 60)
     assert line[40] == pytest.approx(2.0, abs=0.05)
-    assert np.isnan(at_points(np.array([]), np.array([]), edges, log_x=False)).all()
-    alone = at_points(np.array([50.0]), np.array([2.0]), edges, log_x=True)
+    assert np.isnan(interpolate_points(np.array([]), np.array([]), edges, log_x=False)).all()
+    alone = interpolate_points(np.array([50.0]), np.array([2.0]), edges, log_x=True)
     assert set(alone[np.isfinite(alone)]) == {2.0}
 
 
@@ -166,13 +166,13 @@ def test_labels_are_spread_in_order_without_meeting() -> None:
     for _ in range(200):
         height = int(rng.integers(1, 20))
         wanted = sorted(rng.integers(0, height, int(rng.integers(0, height + 3))).tolist())
-        rows = spread(wanted, height)
+        rows = spread_labels(wanted, height)
         assert len(rows) == min(len(wanted), height)
         assert all(0 <= row < height for row in rows)
         assert all(a < b for a, b in itertools.pairwise(rows))
 
 
-# The trend
+# Sparkline
 
 
 def test_a_short_history_is_the_sparkline_itself() -> None:

@@ -1,11 +1,11 @@
-"""The wall of pictures: where its tiles go, and what of it is drawn again."""
+"""Image wall: the layout of its tiles, and the parts that are drawn again."""
 
 import numpy as np
 import pytest
 from textual.geometry import Region
 
-from tests.support.widget_bench import BLUE, Bench, lines_of, noise, pixels_of
-from tui.widgets.images.image_wall import ImageWall, WallColumn, plan
+from tests.support.widget_bench import BLUE, WidgetApp, noise, rendered_lines, rendered_pixels
+from tui.widgets.images.image_wall import ImageWall, WallColumn, plan_wall
 
 
 def columns(count: int, *, size: int = 32, rows: int = 4) -> list[WallColumn]:
@@ -33,18 +33,18 @@ def columns(count: int, *, size: int = 32, rows: int = 4) -> list[WallColumn]:
 def test_tiles_are_as_large_as_lets_all_columns_be_seen(
     count: int, size: int, width: int, tile: int, lines: int, shown: int
 ) -> None:
-    layout = plan(columns(count, size=size), width)
+    layout = plan_wall(columns(count, size=size), width)
     assert (layout.tile, layout.lines, layout.shown) == (tile, lines, shown)
     assert layout.left + (shown - 1) * layout.step + layout.tile <= width
 
 
 def test_a_plan_without_columns_or_images_is_one_empty_tile() -> None:
-    assert plan([], 80).shown == 1
-    assert plan([WallColumn("a", None)], 80).tile == 32
+    assert plan_wall([], 80).shown == 1
+    assert plan_wall([WallColumn("a", None)], 80).tile == 32
 
 
 class RecordingWall(ImageWall):
-    """Remembers what it asked to be drawn again."""
+    """Records the regions that it refreshes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,20 +60,20 @@ class RecordingWall(ImageWall):
 
 async def test_a_wall_shows_titles_notes_and_images() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(70, 20)) as pilot:
+    async with WidgetApp(wall).run_test(size=(70, 20)) as pilot:
         wall.show(columns(2))
         await pilot.pause()
         assert wall.render_line(0).text.startswith("run 0 epoch 3")
         first = wall.columns[0].images
         assert first is not None
         cells = list(wall.render_line(1).crop(0, 32))
-        assert np.abs(np.array(pixels_of([cells]))[:, :, 0] - first[0][:2].astype(int)).max() <= 9
+        assert np.abs(np.array(rendered_pixels([cells]))[:, :, 0] - first[0][:2].astype(int)).max() <= 9
         assert all(wall.render_line(y).cell_length == 70 for y in range(20))
 
 
 async def test_only_the_column_that_changed_is_drawn_again() -> None:
     wall = RecordingWall()
-    async with Bench(wall).run_test(size=(160, 40)) as pilot:
+    async with WidgetApp(wall).run_test(size=(160, 40)) as pilot:
         shown = columns(5)
         wall.show(shown)
         await pilot.pause()
@@ -94,7 +94,7 @@ async def test_only_the_column_that_changed_is_drawn_again() -> None:
 
 async def test_lines_are_drawn_once_and_then_come_from_the_cache() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(160, 40)) as pilot:
+    async with WidgetApp(wall).run_test(size=(160, 40)) as pilot:
         wall.show(columns(5))
         await pilot.pause()
         drawn = wall.lines_drawn
@@ -105,7 +105,7 @@ async def test_lines_are_drawn_once_and_then_come_from_the_cache() -> None:
 
 async def test_rows_scroll_and_stop_at_both_ends() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(64, 35)) as pilot:
+    async with WidgetApp(wall).run_test(size=(64, 35)) as pilot:
         wall.show(columns(2, rows=5))
         await pilot.pause()
         assert wall.visible_rows == 2
@@ -121,9 +121,9 @@ async def test_rows_scroll_and_stop_at_both_ends() -> None:
         assert wall.first_row == 0
 
 
-async def test_columns_that_do_not_fit_are_paged_and_said_to_be_there() -> None:
+async def test_columns_that_do_not_fit_are_paged_and_counted() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(80, 20)) as pilot:
+    async with WidgetApp(wall).run_test(size=(80, 20)) as pilot:
         wall.show(columns(8))
         await pilot.pause()
         assert wall.render_line(0).text.endswith(" 3›")
@@ -143,17 +143,17 @@ async def test_columns_that_do_not_fit_are_paged_and_said_to_be_there() -> None:
 
 async def test_a_column_without_images_says_why_on_as_many_lines_as_it_needs() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(80, 12)) as pilot:
+    async with WidgetApp(wall).run_test(size=(80, 12)) as pilot:
         wall.show([*columns(4), WallColumn("late", None, empty="waits for its turn to come")])
         await pilot.pause()
-        text = [line[64:].strip() for line in lines_of(wall)]
+        text = [line[64:].strip() for line in rendered_lines(wall)]
         assert text[0] == "late"
         assert [line for line in text[1:] if line] == ["waits for its", "turn to come"]
 
 
 async def test_a_note_gives_way_to_its_last_word_and_then_to_nothing_before_a_title_does() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(48, 12)) as pilot:
+    async with WidgetApp(wall).run_test(size=(48, 12)) as pilot:
         images = noise()
         wall.show([WallColumn(title, images, "epoch 12") for title in ("ab", "abcdefghij", "a" * 40)])
         await pilot.pause()
@@ -167,19 +167,19 @@ async def test_a_note_gives_way_to_its_last_word_and_then_to_nothing_before_a_ti
 
 async def test_a_wall_with_nothing_to_show_is_blank_and_grey_and_colour_stand_side_by_side() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(80, 12)) as pilot:
-        assert all(not line.strip() for line in lines_of(wall))
+    async with WidgetApp(wall).run_test(size=(80, 12)) as pilot:
+        assert all(not line.strip() for line in rendered_lines(wall))
         wall.show([WallColumn("grey", noise()), WallColumn("colour", noise(colour=True))])
         await pilot.pause()
         assert all(wall.render_line(y).cell_length == 80 for y in range(12))
         wall.show([])
         await pilot.pause()
-        assert all(not line.strip() for line in lines_of(wall))
+        assert all(not line.strip() for line in rendered_lines(wall))
 
 
-async def test_a_wall_lays_itself_out_anew_when_its_size_changes() -> None:
+async def test_a_wall_is_laid_out_again_when_its_size_changes() -> None:
     wall = ImageWall()
-    async with Bench(wall).run_test(size=(160, 40)) as pilot:
+    async with WidgetApp(wall).run_test(size=(160, 40)) as pilot:
         wall.show(columns(5))
         await pilot.resize_terminal(80, 24)
         await pilot.pause()

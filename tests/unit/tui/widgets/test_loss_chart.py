@@ -1,4 +1,4 @@
-"""The chart of losses, as cells."""
+"""Loss chart, as cells."""
 
 import itertools
 from collections.abc import Iterable
@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from textual.strip import Strip
 
-from tests.support.widget_bench import BLUE, ORANGE, Bench, lines_of
+from tests.support.widget_bench import BLUE, ORANGE, WidgetApp, rendered_lines
 from tui.widgets.charts.canvas import GUTTER
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.series import Series
 
 
-def series_of(
+def loss_series(
     losses: Iterable[float], name: str = "linear", color: str = BLUE, *, heldout: bool = False
 ) -> Series:
     values = np.array(list(losses), dtype=np.float64)
@@ -33,10 +33,10 @@ def is_braille(char: str) -> bool:
 
 async def test_a_chart_has_a_legend_axes_curves_and_a_digit_at_the_end_of_each() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(100, 20)) as pilot:
-        chart.show([series_of(falling()), series_of(falling(200, 0.1), "x^10", ORANGE)])
+    async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
+        chart.show([loss_series(falling()), loss_series(falling(200, 0.1), "x^10", ORANGE)])
         await pilot.pause()
-        lines = lines_of(chart)
+        lines = rendered_lines(chart)
         assert "1 linear" in lines[0]
         assert "2 x^10" in lines[0]
         assert "log y · linear x · smoothing light" in lines[0]
@@ -52,11 +52,11 @@ async def test_a_chart_has_a_legend_axes_curves_and_a_digit_at_the_end_of_each()
 
 async def test_a_falling_loss_falls_on_the_screen() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(80, 24)) as pilot:
-        chart.show([series_of(falling())])
+    async with WidgetApp(chart).run_test(size=(80, 24)) as pilot:
+        chart.show([loss_series(falling())])
         chart.legend = False
         await pilot.pause()
-        plot = [line[GUTTER:] for line in lines_of(chart)[:-2]]
+        plot = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
         columns_drawn = range(0, 60, 5)
         tops = [
             min((row for row, line in enumerate(plot) if is_braille(line[column])), default=99)
@@ -68,12 +68,12 @@ async def test_a_falling_loss_falls_on_the_screen() -> None:
 
 async def test_a_loss_that_was_not_finite_breaks_the_line_and_is_marked() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(80, 20)) as pilot:
+    async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
         losses = falling()
         losses[200:] = np.nan
-        chart.show([series_of(losses)])
+        chart.show([loss_series(losses)])
         await pilot.pause()
-        lines = lines_of(chart)
+        lines = rendered_lines(chart)
         marked = [line for line in lines if "✖" in line]
         assert len(marked) == 1
         assert marked[0].index("✖") == pytest.approx(GUTTER + 70 / 2, abs=2)
@@ -99,30 +99,30 @@ async def test_a_loss_that_was_not_finite_breaks_the_line_and_is_marked() -> Non
 )
 async def test_no_loss_is_too_strange_to_be_drawn(losses: list[float]) -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(60, 12)) as pilot:
-        chart.show([series_of(losses), series_of([], "empty")])
+    async with WidgetApp(chart).run_test(size=(60, 12)) as pilot:
+        chart.show([loss_series(losses), loss_series([], "empty")])
         for log_x, log_y, smoothing in itertools.product((False, True), (False, True), range(4)):
             chart.log_x, chart.log_y, chart.smoothing = log_x, log_y, smoothing
             await pilot.pause()
-            assert all(len(line) == 60 for line in lines_of(chart))
+            assert all(len(line) == 60 for line in rendered_lines(chart))
 
 
 async def test_a_chart_without_losses_says_so_and_so_does_one_that_is_too_small() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(60, 12)) as pilot:
-        assert any("no losses yet" in line for line in lines_of(chart))
-        chart.show([series_of([np.nan, np.nan])])
+    async with WidgetApp(chart).run_test(size=(60, 12)) as pilot:
+        assert any("no losses yet" in line for line in rendered_lines(chart))
+        chart.show([loss_series([np.nan, np.nan])])
         await pilot.pause()
-        assert any("no finite losses yet" in line for line in lines_of(chart))
+        assert any("no finite losses yet" in line for line in rendered_lines(chart))
         await pilot.resize_terminal(12, 4)
         await pilot.pause()
-        assert lines_of(chart)[0] == "too small fo"
+        assert rendered_lines(chart)[0] == "too small fo"
 
 
 async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(80, 20)) as pilot:
-        one = series_of(falling(), heldout=True)
+    async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
+        one = loss_series(falling(), heldout=True)
         chart.show([one])
         await pilot.pause()
         draws = chart.draws
@@ -130,78 +130,78 @@ async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> Non
         chart.show([same])
         await pilot.pause()
         assert chart.draws == draws
-        chart.show([series_of(falling(401))])
+        chart.show([loss_series(falling(401))])
         await pilot.pause()
         assert chart.draws == draws + 1
 
 
 async def test_axes_smoothing_and_what_is_shown_can_be_changed() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(100, 20)) as pilot:
-        chart.show([series_of(falling(), heldout=True)])
+    async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
+        chart.show([loss_series(falling(), heldout=True)])
         await pilot.pause()
-        assert "held-out" in lines_of(chart)[0]
-        images = [lines_of(chart)]
+        assert "held-out" in rendered_lines(chart)[0]
+        images = [rendered_lines(chart)]
         for change in (
             lambda: setattr(chart, "log_y", False),
             lambda: setattr(chart, "log_x", True),
             lambda: setattr(chart, "smoothing", 4),
-            chart.next_shown,
-            chart.next_shown,
+            chart.cycle_shown,
+            chart.cycle_shown,
         ):
             change()
             await pilot.pause()
-            images.append(lines_of(chart))
+            images.append(rendered_lines(chart))
         assert len({"\n".join(lines) for lines in images}) == len(images)
         assert "linear y · log x · held-out only" in images[-1][0]
         assert chart.smoothing == 0
-        chart.next_shown()
+        chart.cycle_shown()
         assert chart.shown == "both"
 
 
 async def test_the_band_is_behind_the_highlighted_series_and_the_only_one() -> None:
-    def grounds(strips: Iterable[Strip]) -> int:
+    def backgrounds(strips: Iterable[Strip]) -> int:
         return len({segment.style.bgcolor for strip in strips for segment in strip if segment.style})
 
     chart = LossChart()
     rng = np.random.default_rng(0)
-    noisy = [series_of(falling(5000) * rng.lognormal(0, 0.5, 5000), str(seed)) for seed in range(2)]
-    async with Bench(chart).run_test(size=(100, 20)) as pilot:
+    noisy = [loss_series(falling(5000) * rng.lognormal(0, 0.5, 5000), str(seed)) for seed in range(2)]
+    async with WidgetApp(chart).run_test(size=(100, 20)) as pilot:
         chart.show(noisy)
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 1
+        assert backgrounds(map(chart.render_line, range(20))) == 1
         chart.highlight = 1
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 2
+        assert backgrounds(map(chart.render_line, range(20))) == 2
         chart.highlight = None
         chart.show(noisy[:1])
         await pilot.pause()
-        assert grounds(map(chart.render_line, range(20))) == 2
+        assert backgrounds(map(chart.render_line, range(20))) == 2
 
 
 async def test_the_cursor_stands_at_its_step() -> None:
     chart = LossChart()
-    async with Bench(chart).run_test(size=(110, 20)) as pilot:
-        chart.show([series_of(falling(1000))])
+    async with WidgetApp(chart).run_test(size=(110, 20)) as pilot:
+        chart.show([loss_series(falling(1000))])
         chart.cursor = 501.0
         await pilot.pause()
-        assert lines_of(chart)[1][GUTTER + 50] == "┊"
+        assert rendered_lines(chart)[1][GUTTER + 50] == "┊"
         chart.cursor = 99_999.0
         await pilot.pause()
-        assert "┊" not in "".join(lines_of(chart))
+        assert "┊" not in "".join(rendered_lines(chart))
 
 
 async def test_a_million_steps_look_like_the_thousand_means_they_are() -> None:
-    """The chart never looks at each step: what it draws is what it would draw of the means of equal parts."""
+    """A chart of many steps looks like one of the means of equal parts."""
     chart = LossChart()
     losses = np.repeat(falling(1000), 1000)
-    async with Bench(chart).run_test(size=(80, 20)) as pilot:
+    async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
         chart.legend = False
-        chart.show([series_of(losses)])
+        chart.show([loss_series(losses)])
         await pilot.pause()
-        long = [line[GUTTER:] for line in lines_of(chart)[:-2]]
-        chart.show([series_of(falling(1000))])
+        long = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
+        chart.show([loss_series(falling(1000))])
         await pilot.pause()
-        short = [line[GUTTER:] for line in lines_of(chart)[:-2]]
+        short = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
         differ = sum(a != b for x, y in zip(long, short, strict=True) for a, b in zip(x, y, strict=True))
         assert differ < 25

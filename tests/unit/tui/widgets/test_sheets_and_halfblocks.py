@@ -1,4 +1,4 @@
-"""Pictures from files, and pictures as cells."""
+"""Images from files, and images as cells."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from core.imaging.resize import RAISED_BLACK, fit_image
 from core.imaging.sheet import write_sheet
-from tests.support.widget_bench import noise, pixels_of
+from tests.support.widget_bench import noise, rendered_pixels
 from tui.state.sheet_cache import SheetCache
 from tui.widgets.images.halfblocks import cell_lines
 
@@ -62,13 +62,13 @@ def test_the_least_recently_used_sheet_is_forgotten_first(tmp_path: Path) -> Non
         SheetCache(0)
 
 
-# Pictures as cells
+# Images as cells
 
 
 @pytest.mark.parametrize("colour", [False, True])
 def test_cells_show_every_pixel_in_sixteen_levels(colour: bool) -> None:
     image = noise(1, 12, colour=colour)[0]
-    shown = np.array(pixels_of(cell_lines(image)))
+    shown = np.array(rendered_pixels(cell_lines(image)))
     assert shown.shape == (12, 12, 3)
     wanted = image if colour else np.stack([image] * 3, axis=-1)
     assert np.abs(shown - wanted.astype(int)).max() <= 9
@@ -77,14 +77,14 @@ def test_cells_show_every_pixel_in_sixteen_levels(colour: bool) -> None:
 
 def test_black_and_white_stay_black_and_white_and_lifted_black_is_a_little_brighter() -> None:
     image = np.array([[0, 255], [255, 0]], dtype=np.uint8)
-    assert pixels_of(cell_lines(image)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
-    assert pixels_of(cell_lines(image, lifted=True))[0] == [(RAISED_BLACK,) * 3, (255,) * 3]
+    assert rendered_pixels(cell_lines(image)) == [[(0,) * 3, (255,) * 3], [(255,) * 3, (0,) * 3]]
+    assert rendered_pixels(cell_lines(image, raised_black=True))[0] == [(RAISED_BLACK,) * 3, (255,) * 3]
 
 
 def test_an_odd_last_row_stands_on_black() -> None:
     lines = cell_lines(np.full((3, 2), 255, dtype=np.uint8))
     assert len(lines) == 2
-    assert pixels_of(lines)[3] == [(0, 0, 0), (0, 0, 0)]
+    assert rendered_pixels(lines)[3] == [(0, 0, 0), (0, 0, 0)]
 
 
 def test_cells_that_look_alike_are_one_segment() -> None:
@@ -100,13 +100,13 @@ def test_a_shrunk_image_keeps_its_mean(size: int, colour: bool) -> None:
     assert small.mean() == pytest.approx(image.mean(), abs=0.6)
 
 
-def test_a_image_shrunk_by_half_is_the_mean_of_squares() -> None:
+def test_an_image_shrunk_by_half_is_the_mean_of_squares() -> None:
     image = noise(1, 8)[0]
     squares = image.reshape(4, 2, 4, 2).mean(axis=(1, 3))
     assert np.abs(fit_image(image, 4) - squares).max() <= 0.5
 
 
-def test_a_image_of_the_right_size_is_left_alone_and_a_small_one_repeats_its_pixels() -> None:
+def test_an_image_of_the_right_size_is_unchanged_and_a_small_one_repeats_its_pixels() -> None:
     image = noise(1, 8)[0]
     assert fit_image(image, 8) is image
     assert np.array_equal(fit_image(image, 17), image.repeat(2, axis=0).repeat(2, axis=1))

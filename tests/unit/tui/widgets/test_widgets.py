@@ -1,11 +1,11 @@
-"""The examples in docstrings, and the slider of epochs."""
+"""Examples in docstrings, and the epoch slider."""
 
 import doctest
 import importlib
 
 import pytest
 
-from tests.support.widget_bench import Bench
+from tests.support.widget_bench import WidgetApp
 from tui.widgets.epoch_slider import EpochSlider
 
 
@@ -28,16 +28,16 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
     assert result.attempted > 0
 
 
-async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another() -> None:
+async def test_the_slider_shows_the_current_epoch_and_a_click_requests_another() -> None:
     slider = EpochSlider()
-    asked: list[int | None] = []
+    requested: list[int | None] = []
 
-    class Listening(Bench):
-        def on_epoch_slider_sought(self, message: EpochSlider.Sought) -> None:
-            asked.append(message.epoch)
+    class Listening(WidgetApp):
+        def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:
+            requested.append(message.epoch)
 
     async with Listening(slider).run_test(size=(80, 3)) as pilot:
-        assert "no pictures yet" in str(slider.render())
+        assert "no images yet" in str(slider.render())
         slider.show(range(10, 110, 10), 30)
         await pilot.pause()
         assert "epoch  30 of 100" in str(slider.render())
@@ -50,13 +50,13 @@ async def test_the_slider_says_which_epoch_is_seen_and_a_click_asks_for_another(
         await pilot.click(slider, offset=(19, 0))
         await pilot.click(slider, offset=(79, 0))
         await pilot.pause()
-        assert asked[0] == 10
-        assert asked[-1] is None
+        assert requested[0] == 10
+        assert requested[-1] is None
 
 
-async def test_a_slider_with_one_epoch_or_little_room_still_says_it() -> None:
+async def test_a_slider_with_one_epoch_or_little_room_still_shows_it() -> None:
     slider = EpochSlider()
-    async with Bench(slider).run_test(size=(24, 1)) as pilot:
+    async with WidgetApp(slider).run_test(size=(24, 1)) as pilot:
         slider.show([7], None)
         await pilot.pause()
         assert str(slider.render()).strip().startswith("epoch 7 of 7")

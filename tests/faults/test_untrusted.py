@@ -1,4 +1,4 @@
-"""Single promises of docs/reliability.md that need no worker: pictures and settings that mean no good."""
+"""Guarantees of docs/reliability.md about malicious images and settings that need no worker."""
 
 import ast
 import os
@@ -23,19 +23,19 @@ from core.runs import (
 )
 from core.training.checkpoint import load_model
 from tests.support import ROOT
-from tests.support.fakes import make_run
+from tests.support.fake_runs import make_run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    return make_run(tmp_path / "runs", state=State.QUEUED, done=0, images=False)
+    return make_run(tmp_path / "runs", state=State.QUEUED, epoch=0, images=False)
 
 
-# --- pictures
+# --- images
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is huge."""
+    """A PNG of a few bytes whose header claims a huge size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -73,12 +73,12 @@ def test_a_second_header_does_not_smuggle_a_bomb_past_the_first(tmp_path: Path) 
 
 
 def test_links_in_circles_in_a_folder_of_images_are_passed_over(tmp_path: Path) -> None:
-    place = tmp_path / "pictures"
-    place.mkdir()
-    (place / "loop").symlink_to("loop")
-    (place / "round").symlink_to(place)
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(place / "a.png")
-    assert [name for name, _, _ in image_files(place, leave_out=tmp_path / "data")] == ["a.png"]
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "loop").symlink_to("loop")
+    (folder / "round").symlink_to(folder)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / "a.png")
+    assert [name for name, _, _ in image_files(folder, leave_out=tmp_path / "data")] == ["a.png"]
 
 
 def test_a_sheet_is_on_the_disk_before_it_takes_its_name(
@@ -92,7 +92,7 @@ def test_a_sheet_is_on_the_disk_before_it_takes_its_name(
     assert done == ["fsync", "replace"]
 
 
-# --- nobody let in
+# --- code and escape sequences
 
 
 def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:

@@ -1,4 +1,4 @@
-"""A run in two processes, on a CPU and over gloo: disturbed in one of them, it ends as the one in a single process."""
+"""Faults of a run in two processes, on a CPU over gloo: disturbed in one, it ends like a single-process run."""
 
 import functools
 import os
@@ -21,7 +21,7 @@ from tests.faults.lab import fault, wait_for_exit
 from tests.faults.processes import at_step
 
 IMAGES = 23
-"""Three batches an epoch, of 8, 8 and 7, so shares of the last are unequal."""
+"""Three batches per epoch, of 8, 8 and 7, so that shares of the last are unequal."""
 
 Made = tuple[dict[str, torch.Tensor], list[float], list[tuple[float, ...]]]
 
@@ -33,7 +33,7 @@ def _new_run(folder: Path) -> RunDirectory:
 
 
 def _start(run: RunDirectory, *sabotages: tiny.Sabotage) -> list[int]:
-    """The pids of two processes that train a run, as torchrun would start them."""
+    """Start two processes that train a run, as torchrun would, and return their pids."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 
@@ -50,18 +50,18 @@ def _start(run: RunDirectory, *sabotages: tiny.Sabotage) -> list[int]:
 
 
 def _end(run: RunDirectory, pids: list[int]) -> list[int | None]:
-    """How they ended: all do, whatever became of one."""
+    """The exit codes of all processes; all must end even if one fails."""
     codes = [wait_for_exit(pid, 60.0) for pid in pids]
     assert None not in codes, f"a process is left: {codes}\n{run.log.read_text()}"
     return codes
 
 
 def _disturbed(rank: int, number: int, act: Callable[[], None]) -> list[tiny.Sabotage]:
-    """Something is done before a step of one of the processes."""
-    return [at_step(number, act) if place == rank else lambda: None for place in range(2)]
+    """Sabotages that call `act` before a step of one of the processes."""
+    return [at_step(number, act) if one == rank else lambda: None for one in range(2)]
 
 
-def _made(run: RunDirectory) -> Made:
+def _results(run: RunDirectory) -> Made:
     tail = MetricsTail(run.metrics_file)
     tail.poll()
     epochs = [(e.epoch, e.step, e.mean, e.min, e.max, e.heldout, e.learning_rate) for e in tail.epochs]
@@ -69,12 +69,12 @@ def _made(run: RunDirectory) -> Made:
 
 
 @functools.cache
-def _alone() -> Made:
-    """What one process makes of the same run."""
-    with tempfile.TemporaryDirectory(prefix="faults-alone-") as folder:
+def _single_process() -> Made:
+    """The results of the same run in one process."""
+    with tempfile.TemporaryDirectory(prefix="faults-single-") as folder:
         run = _new_run(Path(folder))
         assert tiny.finish(run) == 0, run.log.read_text()
-        return _made(run)
+        return _results(run)
 
 
 def _resume_and_compare(run: RunDirectory, processes: int) -> None:
@@ -82,31 +82,31 @@ def _resume_and_compare(run: RunDirectory, processes: int) -> None:
     tiny.resume(run)
     codes = [tiny.finish(run)] if processes == 1 else _end(run, _start(run))
     assert set(codes) == {0}, run.log.read_text()
-    _like_alone(run)
+    _assert_like_single_process(run)
 
 
-def _like_alone(run: RunDirectory) -> None:
-    """The same but for the order of summation: weights, their mean, optimizers, losses and what is held out.
+def _assert_like_single_process(run: RunDirectory) -> None:
+    """Compare weights, EMA, optimizers, losses and held-out losses, up to the order of summation.
 
-    How far that order carries depends on the CPU; a step moves a weight by some 1e-4.
+    The effect of that order depends on the CPU; a step moves a weight by some 1e-4.
     """
     assert tiny.state(run) is State.FINISHED
-    assert_close(_made(run), _alone(), rtol=2e-4, atol=1e-5)
-    assert torch.equal(_made(run)[0]["rng"], _alone()[0]["rng"])
+    assert_close(_results(run), _single_process(), rtol=2e-4, atol=1e-5)
+    assert torch.equal(_results(run)[0]["rng"], _single_process()[0]["rng"])
     tiny.check_files(run)
 
 
-@fault("two processes, undisturbed", times=5, prepare=_alone)
+@fault("two processes, undisturbed", times=5, prepare=_single_process)
 def undisturbed(folder: Path, rng: random.Random) -> None:
     run = _new_run(folder)
     assert _end(run, _start(run)) == [0, 0], run.log.read_text()
     status = run.read_status()
     assert (status.device, status.threads, status.attempt) == ("cpu+cpu", 2, 1)
     assert len(run.sample_sheets()) == tiny.EPOCHS + 1
-    _like_alone(run)
+    _assert_like_single_process(run)
 
 
-@fault("two processes, one told to stop", times=12, prepare=_alone)
+@fault("two processes, one receives SIGTERM", times=12, prepare=_single_process)
 def stopped(folder: Path, rng: random.Random) -> None:
     run, number = _new_run(folder), rng.randint(1, tiny.STEPS - 1)
     pids = _start(run, *_disturbed(rng.randint(0, 1), number, lambda: os.kill(os.getpid(), signal.SIGTERM)))
@@ -116,9 +116,9 @@ def stopped(folder: Path, rng: random.Random) -> None:
     _resume_and_compare(run, rng.randint(1, 2))
 
 
-@fault("two processes, torchrun killed", times=6, prepare=_alone)
+@fault("two processes, torchrun killed", times=6, prepare=_single_process)
 def launcher_killed(folder: Path, rng: random.Random) -> None:
-    """Nobody would end the others if one failed, so they stop, with a checkpoint."""
+    """Both stop with a checkpoint, because without torchrun a failure of one would leave the other running."""
     run, number = _new_run(folder), rng.randint(1, tiny.STEPS - 1)
 
     def kill() -> None:
@@ -139,7 +139,7 @@ def launcher_killed(folder: Path, rng: random.Random) -> None:
     _resume_and_compare(run, rng.randint(1, 2))
 
 
-@fault("two processes, one killed", times=20, prepare=_alone)
+@fault("two processes, one killed", times=20, prepare=_single_process)
 def killed(folder: Path, rng: random.Random) -> None:
     run, rank = _new_run(folder), rng.randint(0, 1)
     sabotages = _disturbed(rank, rng.randint(1, tiny.STEPS), lambda: os.kill(os.getpid(), signal.SIGKILL))
@@ -153,7 +153,7 @@ def killed(folder: Path, rng: random.Random) -> None:
     _resume_and_compare(run, rng.randint(1, 2))
 
 
-@fault("two processes, one fails", times=12, prepare=_alone)
+@fault("two processes, one fails", times=12, prepare=_single_process)
 def fails(folder: Path, rng: random.Random) -> None:
     run, rank = _new_run(folder), rng.randint(0, 1)
 
