@@ -64,7 +64,7 @@ def bytes_of(command: Command) -> str:
 
 
 def looks(terminal: Terminal) -> str:
-    """What is on the screen, without how busy the machine is, which changes by itself."""
+    """Return the text on the screen, without the system load, which changes by itself."""
     return "\n".join(line for line in terminal.text.splitlines() if " cores   memory " not in line)
 
 

@@ -132,7 +132,7 @@ class Watched:
         self.painted.placements = self.places
         self.kitty = KittyScreen(40, 10)
 
-    def hang(self, at: int, image: Pixels) -> Placement:
+    def place_image(self, at: int, image: Pixels) -> Placement:
         place = self.places.place(self, (at, 0), image, 8, 4)
         assert place is not None
         return place
@@ -157,22 +157,22 @@ class Watched:
 def test_a_placement_shows_several_images_and_sends_its_cells_once() -> None:
     watched, images = Watched(), noise(4, 24)
     for at in range(3):
-        watched.write(10 * at, 1, watched.hang(at, images[at]))
+        watched.write(10 * at, 1, watched.place_image(at, images[at]))
     watched.send()
     for at in range(3):
         assert np.array_equal(watched.shown(10 * at, 1), blown_up(images[at], 4))
-    watched.hang(1, images[3])
+    watched.place_image(1, images[3])
     codes = watched.places.pending(watched.painted.colors, ALL)
     assert watched.painted.flush() == ""
     watched.kitty.feed(codes)
     assert np.array_equal(watched.shown(10, 1), blown_up(images[3], 4))
-    watched.hang(1, images[3].copy())
+    watched.place_image(1, images[3].copy())
     assert watched.send() == 0
 
 
 def test_an_image_is_unchanged_after_it_was_covered() -> None:
     watched, image = Watched(), noise(1, 24)[0]
-    place, wanted = watched.hang(0, image), blown_up(image, 4)
+    place, wanted = watched.place_image(0, image), blown_up(image, 4)
     watched.write(0, 0, place)
     watched.send()
     assert watched.painted.write("".join(f"\x1b[{y};3H\x1b[1mxyz\x1b[0m" for y in range(1, 5)))
@@ -189,10 +189,10 @@ def test_an_image_is_unchanged_after_it_was_covered() -> None:
 def test_images_over_the_budget_wait_and_the_least_recently_sent_is_next() -> None:
     watched, images = Watched(), noise(9, 24)
     for at in range(3):
-        watched.write(10 * at, 0, watched.hang(at, images[at]))
+        watched.write(10 * at, 0, watched.place_image(at, images[at]))
     sent = []
     for number in range(6):
-        places = [watched.hang(at, images[(number + at) % 9]) for at in range(3)]
+        places = [watched.place_image(at, images[(number + at) % 9]) for at in range(3)]
         watched.send(room=1)
         assert watched.places.has_unsent
         sent += [at for at, place in enumerate(places) if not place.is_pending((WIDTH, HEIGHT))]
@@ -203,7 +203,7 @@ def test_images_over_the_budget_wait_and_the_least_recently_sent_is_next() -> No
 
 def test_a_new_cell_size_sends_visible_images_again() -> None:
     watched, image = Watched(), noise(1, 24)[0]
-    seen, _ = watched.hang(0, image), watched.hang(1, image)
+    seen, _ = watched.place_image(0, image), watched.place_image(1, image)
     watched.write(0, 0, seen)
     watched.send()
     watched.places.cell = (9, 18)
@@ -218,7 +218,7 @@ def test_images_that_the_terminal_holds_are_bounded_and_deleted_at_the_end(
     monkeypatch.setattr(placements, "MAX_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
     watched, held = Watched(), []
     for at, image in enumerate(noise(5, 24)):
-        watched.write(0, 0, watched.hang(at, image))
+        watched.write(0, 0, watched.place_image(at, image))
         watched.send()
         held.append([one - FIRST_ID for one in watched.kitty.images])
     assert held == [[0], [0, 32], [32, 64], [64, 96], [96, 128]]
@@ -235,7 +235,7 @@ def test_freed_placements_are_deleted_and_their_sentinels_reused(
 ) -> None:
     monkeypatch.setattr(placements, "SENTINEL_COUNT", 70)
     watched, image = Watched(), noise(1, 24)[0]
-    first, _ = watched.hang(0, image), watched.hang(1, image)
+    first, _ = watched.place_image(0, image), watched.place_image(1, image)
     assert watched.places.place("other", (0, 0), image, 8, 4) is None
     assert watched.places.place("other", (0, 0), image, 298, 1) is None
     watched.write(0, 0, first)

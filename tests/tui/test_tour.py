@@ -34,7 +34,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def asked(driven: Driven) -> str:
-    """What the tour asks for."""
+    """Return the step that the tour asks for."""
     return driven.app.tour[0].command if driven.app.tour else ""
 
 

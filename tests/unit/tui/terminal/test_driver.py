@@ -47,7 +47,7 @@ TEXTS = ("a", "▀▀▀", "    ", "x = 1", "⠿⣿", "é–…", "●", "e\u030
 
 
 def painted_by(frames: list[str]) -> list[list[tuple[object, ...]]]:
-    """What a terminal shows after some frames, colours as numbers."""
+    """Cells of a terminal after some frames, with colours as numbers."""
     screen = pyte.Screen(WIDTH, HEIGHT)
     stream = pyte.Stream(screen)
     for frame in frames:
