@@ -1,4 +1,4 @@
-"""`ddpm-tui`, the command: checks what it was given, and only then takes over the screen."""
+"""The command `ddpm-tui`: validates its arguments before it takes over the screen."""
 
 import argparse
 import contextlib
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
+    from tui.app.settings_app import SettingsOptions
     from tui.state.snapshot import Snapshot
 
 IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
@@ -19,7 +20,7 @@ DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
   ddpm-tui                shows the runs in ./runs; offers the quick comparison when there are none
-  ddpm-tui quick          trains the five schedules of the thesis, or comes back to them
+  ddpm-tui quick          trains the five schedules of the thesis, or shows them again
   ddpm-tui my.toml        trains a recipe of your own
   ddpm-tui --replay RUN   plays a run that has ended back in time, as if it were live
   ddpm-tui --web          the same in a browser
@@ -29,7 +30,7 @@ Leaving the dashboard stops nothing: workers and queue go on, and the same comma
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, and no usage before it."""
+        """Raise a one-line error, without argparse's usage."""
         raise UserError(f"{message}; ddpm-tui --help lists what there is")
 
 
@@ -70,13 +71,13 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("exports"),
         metavar="DIR",
-        help="where the key E writes what is on the screen (./exports)",
+        help="the folder that the key E exports the screen to (./exports)",
     )
     parser.add_argument(
         "--pictures",
         choices=IMAGES_FORMS,
-        help="how pictures are drawn on this visit: auto takes the colours that the terminal has, ascii draws with "
-        "letters, kitty has the terminal draw them, as Kitty and Ghostty can",
+        help="how images are drawn in this session: auto uses the terminal's colours, ascii draws with letters, "
+        "kitty has the terminal draw them, as Kitty and Ghostty can",
     )
     parser.add_argument(
         "--web", action="store_true", help="serve the dashboard to browsers on this machine, until ctrl+c"
@@ -85,9 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         "--at",
         default=DEFAULT_ADDRESS,
         metavar="[HOST:]PORT",
-        help=f"where --web serves it ({DEFAULT_ADDRESS}); whoever reaches another host's port controls the runs",
+        help=f"where --web serves it ({DEFAULT_ADDRESS}); anyone who reaches another host's port controls the runs",
     )
-    parser.add_argument("--version", action="store_true", help="say which version this is")
+    parser.add_argument("--version", action="store_true", help="show the version")
     return parser
 
 
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the dashboard.
 
     Returns:
-        0, or 2 for a mistake in what was given, said in one line on stderr before the screen is taken over.
+        0, or 2 for a mistake in the arguments, with one line on stderr before the screen is taken over.
     """
     try:
         words = sys.argv[1:] if arguments is None else arguments
@@ -133,11 +134,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         from core.recipes import load_recipe
 
         recipe = load_recipe(options.recipe, options.overrides)
-    tracks = []
+    recordings = []
     if options.replay:
         from tui.replay.recording import find_recordings
 
-        tracks = find_recordings(options.runs.absolute(), options.replay)
+        recordings = find_recordings(options.runs.absolute(), options.replay)
     if options.web and not in_browser():
         from tui.web import Address, serve
 
@@ -147,70 +148,60 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         _require_terminal()
 
     from tui.app.dashboard import Dashboard
-    from tui.settings.keys_file import keys_file, read_keymap
-    from tui.settings.schema import Settings, has_settings, state_folder
+    from tui.settings.keymap import read_keymap
+    from tui.settings.locations import keys_path, state_dir
+    from tui.settings.schema import Settings, has_settings
     from tui.state.run_controller import RunController
     from tui.terminal.encoding import allow_any_encoding
     from tui.terminal.lifecycle import TerminalGuard
     from tui.terminal.watchdog import exit_with_server, exit_with_terminal
 
-    state = state_folder()
+    state, keys = state_dir(), keys_path()
     settings, problems = Settings(), tuple[str, ...]()
     if has_settings(state):
-        from tui.settings.store import settings_at_start
+        from tui.settings.store import load_settings
 
-        settings, problems = settings_at_start(state)
-    own_keys = keys_file()
-    if (options.pictures or settings.pictures) == "truecolor":
+        settings, problems = load_settings(state)
+    image_mode = options.pictures or settings.pictures
+    if image_mode == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
     placements = None
-    if (options.pictures or settings.pictures) == "kitty":
-        from tui.terminal.kitty.detect import NO_TERMINAL, placements_before
+    if image_mode == "kitty":
+        from tui.terminal.kitty.detect import NO_TERMINAL, detect_before_start
 
         handles = sys.stdin.fileno(), sys.stdout.fileno()
-        placements, refusal = (None, NO_TERMINAL) if in_browser() else placements_before(*handles)
+        placements, refusal = (None, NO_TERMINAL) if in_browser() else detect_before_start(*handles)
         problems = (refusal, *problems) if refusal else problems
     allow_any_encoding()
-    root, keymap, exports = options.runs.absolute(), read_keymap(own_keys), options.exports.absolute()
-    if tracks:
+    root, exports = options.runs.absolute(), options.exports.absolute()
+    kept: SettingsOptions = {
+        "settings": settings,
+        "image_mode": options.pictures,
+        "remember": state,
+        "keymap": read_keymap(keys),
+        "keys": keys,
+    }
+    if recordings:
         from tui.replay.app import ReplayDashboard
 
-        app: Dashboard = ReplayDashboard(
-            root,
-            tracks,
-            keymap=keymap,
-            keys=own_keys,
-            remember=state,
-            exports=exports,
-            settings=settings,
-            image_mode=options.pictures,
-        )
+        app: Dashboard = ReplayDashboard(root, recordings, exports=exports, **kept)
     else:
-        app = Dashboard(
-            RunController(root, device=options.device, slots=options.slots),
-            recipe=recipe,
-            start=not options.no_start,
-            keymap=keymap,
-            keys=own_keys,
-            remember=state,
-            exports=exports,
-            settings=settings,
-            image_mode=options.pictures,
-        )
-    app.started_with, app.placements = problems, placements
+        control = RunController(root, device=options.device, slots=options.slots)
+        app = Dashboard(control, recipe=recipe, start=not options.no_start, exports=exports, **kept)
+    app.startup_problems, app.placements = problems, placements
     leave = exit_with_server if in_browser() else exit_with_terminal
     leave(sys.stdin.fileno())
     with (
         contextlib.nullcontext() if in_browser() else TerminalGuard(sys.stdout.fileno()) as app.terminal_guard
     ):
         app.run()
-    if not in_browser() and not tracks and (farewell := _farewell(app.snapshot, options.runs)):
+    if not in_browser() and not recordings and (farewell := _farewell(app.snapshot, options.runs)):
         print(farewell)
     return app.return_code or EXIT_OK
 
 
 def in_browser() -> bool:
-    """Whether textual-serve has started us, which then speaks with us over stdin and stdout."""
+    """Return whether textual-serve has started this process, and is at the other end of its stdin and stdout."""
     return os.environ.get("TEXTUAL_DRIVER", "").endswith(":WebDriver")
 
 
@@ -222,7 +213,7 @@ def _require_terminal() -> None:
 
 
 def _farewell(snapshot: "Snapshot | None", runs: Path) -> str:
-    """What goes on without the dashboard, and how to come back to it; empty when nothing does."""
+    """A line on the runs that continue without the dashboard, and how to reopen it; empty when none do."""
     if snapshot is None:
         return ""
     states = [run.state for run in snapshot.runs]

@@ -1,4 +1,4 @@
-"""Messages that several screens listen to, and where they come from."""
+"""Messages and protocols that several screens share."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -9,27 +9,23 @@ if TYPE_CHECKING:
 
 
 class BoardReady(Message, bubble=False):
-    """What the board takes has been imported."""
-
-
-class RunsTouched(Message):
-    """Something was done to runs, or was tried."""
+    """The board's modules have been imported."""
 
 
 class SnapshotTaken(Message, bubble=False):
-    """The runs folder looks different now; sent to each screen that is open."""
+    """The runs folder has changed; posted to each screen that is open."""
 
     def __init__(self, snapshot: "Snapshot") -> None:
         super().__init__()
         self.snapshot = snapshot
 
 
-class Source(Protocol):
+class SnapshotSource(Protocol):
     """Reads runs, in one thread."""
 
     def poll(self) -> "Snapshot | None":
-        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
+        """A new snapshot, or None when nothing changed since the last; the first poll always returns one."""
 
     @property
     def anything_live(self) -> bool:
-        """Whether anything moves, so that looking often is worth it."""
+        """True while anything may change soon, so that frequent polling is worth it."""

@@ -1,7 +1,7 @@
-"""The dashboard in a browser: `ddpm-tui --web`, by way of textual-serve, which comes with the extra `web`.
+"""Dashboard in a browser: `ddpm-tui --web` serves it through textual-serve, which the extra `web` installs.
 
-Whoever reaches the port controls the runs. So it is bound to this machine alone unless told otherwise, and pages of
-other sites, which a browser lets talk to any port of one's own machine, are turned away.
+Anyone who reaches the port controls the runs. So the server listens on this machine alone by default. Browsers let any
+page talk to ports of the user's own machine, so requests of other sites' pages are rejected.
 """
 
 import shlex
@@ -12,65 +12,66 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.errors import UserError
+from tui.textual_ext.compat import add_middleware
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_EVERYWHERE: Final = frozenset({"0.0.0.0", "::", ""})
+_WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where browsers find the dashboard."""
+    """Host and port of the dashboard."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> "Address":
-        """From `PORT` or `HOST:PORT`.
+        """Parse `PORT` or `HOST:PORT`.
 
         Raises:
-            UserError: it is neither, or the host is no address that a browser could go to.
+            UserError: the text is neither, or the host is no address that a browser could open.
         """
         host, _, port = text.rpartition(":")
         host = host.removeprefix("[").removesuffix("]") if ":" in text else "localhost"
         if not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
             raise UserError(f"--at {text}: expected PORT or HOST:PORT, such as localhost:8000")
-        if host in _EVERYWHERE:
+        if host in _WILDCARD_HOSTS:
             raise UserError(f"--at {text}: name the address that browsers shall use, such as localhost:8000")
         return cls(host, int(port))
 
     @property
     def is_private(self) -> bool:
-        """Whether only this machine reaches it."""
+        """True if only this machine reaches it."""
         return self.host in LOOPBACK
 
 
-def reject_reason(place: Address, host: str, origin: str | None) -> str:
-    """Why a request is turned away; empty when it is not.
+def reject_reason(address: Address, host: str, origin: str | None) -> str:
+    """The reason to reject a request; empty to accept it.
 
     Args:
-        place: where we are.
-        host: the request's header `Host`: what its page believes us to be.
-        origin: its header `Origin`: whose page it is; None when no browser sent it.
+        address: address of the dashboard.
+        host: the request's header `Host`: the address that the page has for the dashboard.
+        origin: the request's header `Origin`: the site of the page; None when no browser sent the request.
     """
     name = urlsplit(f"//{host}").hostname or ""
-    allowed = LOOPBACK if place.is_private else {place.host.lower()}
+    allowed = LOOPBACK if address.is_private else {address.host.lower()}
     if name not in allowed:
-        return f"this is {place.host}, not {name}"
+        return f"this is {address.host}, not {name}"
     if origin is not None and urlsplit(origin).netloc != host:
         return "pages of other sites may not control the dashboard"
     return ""
 
 
-def serve(place: Address, arguments: Sequence[str]) -> None:
+def serve(address: Address, arguments: Sequence[str]) -> None:
     """Serve the dashboard until ctrl+c; each browser window gets a dashboard of its own.
 
     Args:
-        place: where.
-        arguments: of `ddpm-tui`; where a server has started it, `--web` changes nothing.
+        address: address to serve at.
+        arguments: arguments of `ddpm-tui`; a dashboard that a server has started ignores `--web`.
 
     Raises:
-        UserError: textual-serve is not installed, or the port cannot be had.
+        UserError: textual-serve is missing or cannot be guarded, or the port is not available.
     """
     try:
         from aiohttp import web
@@ -80,26 +81,20 @@ def serve(place: Address, arguments: Sequence[str]) -> None:
 
     # Without `exec` a shell may stay between the server and the dashboard.
     command = "exec " + shlex.join([sys.executable, "-m", "tui", *arguments])
-    shown = f"[{place.host}]" if ":" in place.host else place.host
+    shown = f"[{address.host}]" if ":" in address.host else address.host
     server = Server(
-        command, place.host, place.port, title="ddpm-tui", public_url=f"http://{shown}:{place.port}"
+        command, address.host, address.port, title="ddpm-tui", public_url=f"http://{shown}:{address.port}"
     )
-    made = server._make_app
 
     async def guard(request: Any, handler: Any) -> Any:
-        if reason := reject_reason(place, request.host, request.headers.get("Origin")):
+        if reason := reject_reason(address, request.host, request.headers.get("Origin")):
             raise web.HTTPForbidden(text=reason)
         return await handler(request)
 
-    async def guarded() -> Any:
-        app = await made()
-        app.middlewares.append(web.middleware(guard))
-        return app
-
-    server._make_app = guarded
-    if not place.is_private:
-        print(f"whoever reaches {place.host}:{place.port} controls these runs", file=sys.stderr)
+    add_middleware(server, web.middleware(guard))
+    if not address.is_private:
+        print(f"anyone who reaches {address.host}:{address.port} controls these runs", file=sys.stderr)
     try:
         server.serve()
     except OSError as error:
-        raise UserError(f"--at {place.host}:{place.port}: {error.strerror or error}") from error
+        raise UserError(f"--at {address.host}:{address.port}: {error.strerror or error}") from error

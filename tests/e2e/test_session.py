@@ -1,4 +1,4 @@
-"""One long visit in a real pseudo-terminal: every screen at every size, down to nothing and back, and out."""
+"""One long session in a real pseudo-terminal: every screen at every size, down to nothing and back."""
 
 import re
 from pathlib import Path
@@ -40,7 +40,7 @@ STAYS = {
     "app.zoom",
     "app.quit",
 }
-"""Commands that open no screen. What is not named here is walked into, so that a new screen is too."""
+"""Commands that open no screen. All others are run, so that new screens are visited too."""
 BYTES = {
     "ctrl+p": "\x10",
     "question_mark": "?",
@@ -64,7 +64,7 @@ def bytes_of(command: Command) -> str:
 
 
 def looks(terminal: Terminal) -> str:
-    """What is on the screen, without how busy the machine is, which changes by itself."""
+    """Return the text on the screen, without the system load, which changes by itself."""
     return "\n".join(line for line in terminal.text.splitlines() if " cores   memory " not in line)
 
 

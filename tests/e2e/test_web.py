@@ -1,4 +1,4 @@
-"""The dashboard in a browser: where it is served, to whom, and the program under textual-serve's protocol."""
+"""Dashboard in a browser: addresses, rejected requests, and the program under textual-serve's protocol."""
 
 import json
 import os

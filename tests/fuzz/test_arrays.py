@@ -28,7 +28,7 @@ from core.runs.overlay import Overlay, pixels_hash, read_overlay
 from core.runs.trajectory import Progress, Trajectory, TrajectorySpec, read_trajectory_progress
 from core.schedules import make_schedule
 from tests.support.fuzzing import error_message, fuzzed, mutated, slowly_fuzzed
-from tui.settings.keys_file import read_keymap
+from tui.settings.keymap import read_keymap
 
 HEADERS = [
     b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4, 4), }",

@@ -1,9 +1,11 @@
 """Interface of the current version, compared with that before the restructuring: options, files, settings, keys."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 import click
 import msgspec
@@ -23,9 +25,9 @@ from core.training.checkpoint import Position
 from tests.support.before_house import Json, flattened
 from tui.__main__ import _parser as dashboard_options
 from tui.commands import ALL, SECTIONS
-from tui.settings.keymap import keys_of_command, save_keys
-from tui.settings.keys_file import keys_file, read_keymap
-from tui.settings.schema import read_folders, state_folder
+from tui.settings.keymap import keys_of_command, read_keymap, save_keys
+from tui.settings.locations import keys_path, state_dir
+from tui.settings.schema import read_folders
 from tui.settings.store import read_settings, write_settings
 from tui.settings.toml_edit import set_value
 
@@ -196,12 +198,14 @@ def defaults() -> dict[str, Json]:
 def settings_paths(house: Path) -> tuple[Path, Path]:
     """Return the folder of the settings and the file of the keys."""
     home = {"XDG_STATE_HOME": str(house / "home/state"), "XDG_CONFIG_HOME": str(house / "home/config")}
-    return state_folder(home), keys_file(home)
+    with patch.dict(os.environ, home):
+        return state_dir(), keys_path()
 
 
 def default_settings_paths() -> list[str]:
     """Return both paths when no other folders are configured."""
-    return [str(state_folder({"HOME": "/home/me"})), str(keys_file({"HOME": "/home/me"}))]
+    with patch.dict(os.environ, {"HOME": "/home/me"}, clear=True):
+        return [str(state_dir()), str(keys_path())]
 
 
 def user_settings(house: Path) -> Json:

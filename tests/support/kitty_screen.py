@@ -1,6 +1,6 @@
-"""What a terminal with Kitty's graphics protocol makes of what it is sent: its screen in pixels, and its answers.
+"""Model of a terminal with Kitty's graphics protocol: its screen in pixels, and its answers.
 
-It knows what the dashboard needs, and insists on the protocol: a code that a terminal could take otherwise is an error.
+It implements what the dashboard uses, strictly: a code that terminals could interpret differently is an error.
 """
 
 import base64
@@ -26,20 +26,20 @@ from tui.terminal.kitty.protocol import MARKS
 
 Pixels = NDArray[np.uint8]
 Part = tuple[int, int, int]
-"""Id of a picture, row and column in it."""
+"""Id of an image, row and column in it."""
 _CODE: Final = re.compile(r"\x1b_G([^;\x1b]*)(?:;([^\x1b]*))?\x1b\\|\x1b\[c|\x1b\[6n")
 _BEGUN: Final = re.compile(r"\x1b(?:_[^\x1b]*\x1b?|\[[^a-zA-Z]*|)$")
 _NAMES: Final = {"black": "000000", "red": "aa0000", "green": "00aa00", "brown": "aa5500", "white": "aaaaaa"}
 
 
 class KittyScreen:
-    """Cells, as pyte understands them, and pictures in those that are placeholders.
+    """Cells, as pyte parses them, and images in those that are placeholders.
 
     Args:
-        columns: of cells.
-        lines: likewise.
+        columns: width in cells.
+        lines: height in cells.
         graphics: whether it answers queries for graphics.
-        placeholders: whether it knows of virtual placements.
+        placeholders: whether it supports virtual placements.
     """
 
     def __init__(self, columns: int, lines: int, *, graphics: bool = True, placeholders: bool = True) -> None:
@@ -53,7 +53,7 @@ class KittyScreen:
         self._begun: tuple[dict[str, str], str] | None = None
 
     def feed(self, text: str) -> str:
-        """Take what is sent; what the terminal answers."""
+        """Process output, and return the terminal's answer."""
         text = self._rest + text
         begun = _BEGUN.search(text)
         self._rest = text[begun.start() :] if begun else ""
@@ -84,7 +84,7 @@ class KittyScreen:
     def _do(self, keys: dict[str, str], data: str) -> None:
         assert len(data) <= 4096
         if self._begun is not None:
-            assert set(keys) <= {"m", "q"}, f"{keys} amid a picture"
+            assert set(keys) <= {"m", "q"}, f"{keys} within an image"
             keys, data = {**self._begun[0], **keys}, self._begun[1] + data
         if keys.get("m") == "1":
             assert len(data) % 4 == 0
@@ -113,7 +113,7 @@ class KittyScreen:
         self.transmitted += 1
 
     def _place(self, identity: int, columns: int, rows: int, *, virtual: bool) -> None:
-        assert identity in self.images, "a placement of no picture"
+        assert identity in self.images, "a placement without an image"
         assert virtual
         if self.placeholders:
             self.placements[identity] = columns, rows
@@ -131,19 +131,19 @@ class KittyScreen:
             left: Part | None = None
             for x in range(self.screen.columns):
                 cell = self.screen.buffer[y][x]
-                place = canvas[y * HEIGHT : (y + 1) * HEIGHT, x * WIDTH : (x + 1) * WIDTH]
+                area = canvas[y * HEIGHT : (y + 1) * HEIGHT, x * WIDTH : (x + 1) * WIDTH]
                 back, front = _rgb(cell.bg, "000000"), _rgb(cell.fg, "ffffff")
-                place[:] = front if cell.reverse else back
+                area[:] = front if cell.reverse else back
                 left = _part(cell, left) if cell.data[:1] == "\U0010eeee" else None
                 if left is not None:
-                    self._draw(place, *left)
+                    self._draw(area, *left)
                 elif cell.data.strip():
                     share = glyph(cell.data, bold=cell.bold)[..., None] / 255
-                    place[:] = share * (back if cell.reverse else front) + (1 - share) * place
+                    area[:] = share * (back if cell.reverse else front) + (1 - share) * area
         return canvas
 
-    def _draw(self, place: Pixels, identity: int, row: int, column: int) -> None:
-        """The part of a picture that belongs into a cell; nothing where there is no such picture."""
+    def _draw(self, area: Pixels, identity: int, row: int, column: int) -> None:
+        """Draw the part of an image that belongs to a cell; nothing without such an image."""
         if identity not in self.placements:
             return
         columns, rows = self.placements[identity]
@@ -153,15 +153,15 @@ class KittyScreen:
         left, top = column * WIDTH, row * HEIGHT
         part = np.asarray(image.crop((left, top, left + WIDTH, top + HEIGHT))).astype(int)
         share = part[..., 3:]
-        place[:] = (part[..., :3] * share + place * (255 - share)) // 255
+        area[:] = (part[..., :3] * share + area * (255 - share)) // 255
 
 
 def _part(cell: pyte.screens.Char, left: Part | None) -> Part:
-    """What a placeholder says; without marks it goes on with what is left of it."""
+    """Parse a placeholder; one without marks continues the cell to its left."""
     identity = int(cell.fg, 16)
     if len(cell.data) == 1:
         assert left is not None
-        assert left[0] == identity, "goes on with another picture"
+        assert left[0] == identity, "continues another image"
         return identity, left[1], left[2] + 1
     row, column = (MARKS.index(mark) for mark in cell.data[1:])
     return identity, row, column
@@ -173,7 +173,7 @@ def _rgb(color: str, usual: str) -> tuple[int, ...]:
 
 
 class KittyTerminal(Terminal):
-    """A pseudo-terminal whose other end has Kitty's graphics, or some of them."""
+    """A pseudo-terminal whose other end has Kitty's graphics, or part of them."""
 
     def __init__(
         self,

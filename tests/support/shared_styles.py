@@ -1,4 +1,4 @@
-"""Style sheets that Textual has parsed, for all apps of a test process: parsing them takes a third of a second."""
+"""Cache of parsed style sheets for all apps of a test process, because parsing takes a third of a second."""
 
 from typing import Any
 
@@ -17,5 +17,5 @@ def _parse_once(self: Stylesheet, *source: Any, **more: Any) -> list[RuleSet]:
 
 
 def share() -> None:
-    """From now on an app gets the rules that another has parsed from the same source with the same variables."""
+    """Have apps reuse the rules that another has parsed from the same source with the same variables."""
     Stylesheet._parse_rules = _parse_once  # type: ignore[method-assign]

@@ -23,7 +23,7 @@ DASHBOARD = (sys.executable, "-m", "tui")
 
 
 class Terminal:
-    """A pseudo-terminal with the dashboard in it, and what its screen shows."""
+    """A pseudo-terminal that runs the dashboard, and its screen."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Terminal:
         self.process.send_signal(signal.SIGWINCH)
 
     def until(self, condition: Callable[[], object], seconds: float = DEADLINE) -> None:
-        """Show what comes until the condition holds; fails with the screen when it does not in time."""
+        """Show output until the condition holds; fail with the screen at the deadline."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -77,7 +77,7 @@ class Terminal:
         self.until(lambda: all(text in self.text for text in texts), seconds)
 
     def settle(self, seconds: float = 0.5) -> None:
-        """Show what comes until nothing has come for so long."""
+        """Show output until there has been none for so many seconds."""
         deadline = time.monotonic() + DEADLINE
         while time.monotonic() < deadline:
             known = len(self.raw)
@@ -86,7 +86,7 @@ class Terminal:
                 return
 
     def ends(self) -> int:
-        """Wait for the program's end; its exit code."""
+        """Wait for the program's end, and return its exit code."""
         if self.hung_up:
             return self.process.wait(DEADLINE)
         self.until(lambda: self.process.poll() is not None)
@@ -94,13 +94,13 @@ class Terminal:
         return self.process.wait()
 
     def hang_up(self) -> None:
-        """Take the terminal away. The dashboard is told nothing: it is not the terminal that controls it."""
+        """Close the terminal, without a signal to the dashboard, because it is not its controlling terminal."""
         if not self.hung_up:
             os.close(self.master)
             self.hung_up = True
 
     def close(self) -> None:
-        """End the dashboard with all that it started in its group."""
+        """Kill the dashboard with its process group."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -126,12 +126,12 @@ class Terminal:
 
 
 def _take_terminal() -> None:
-    """Make stdin the terminal that controls this session, as a login does."""
+    """Make stdin the controlling terminal of this session, as a login does."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def end_all_of(root: Path) -> None:
-    """End the queue's runner and then the workers of a runs folder, also those that have not spoken yet."""
+    """Kill the queue runner and then the workers of a runs folder, also those without a status yet."""
     for module in ("core.launch.queue", "core.training.worker"):
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
@@ -142,7 +142,7 @@ def end_all_of(root: Path) -> None:
 
 @contextlib.contextmanager
 def terminals(folder: Path) -> Iterator[Callable[..., Terminal]]:
-    """What opens terminals in a folder; in the end all of them are closed, and what trains in its runs ends."""
+    """Yield a function that opens terminals in a folder; at the end close them, and kill the workers of its runs."""
     opened: list[Terminal] = []
 
     def start(*arguments: str, kind: type[Terminal] = Terminal, **options: Any) -> Terminal:

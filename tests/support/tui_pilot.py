@@ -1,4 +1,4 @@
-"""Driving the dashboard in tests: an app on a folder of fake runs, and waiting for what one expects."""
+"""Pilot of the dashboard in tests: an app on a folder of fake runs, and waits for conditions."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -29,12 +29,12 @@ LOAD = SystemLoad(
     total=16 << 30,
     gpus=(GpuLoad("A100", utilization=0.37, used=12 << 30, total=80 << 30, temperature=51),),
 )
-"""How busy the machine of the tests is."""
+"""System load of the tests' machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class QuietControl(RunController):
-    """Does everything but start processes: says how often it would have."""
+    """Controller that records the processes it would start."""
 
     woken: list[Path] = field(default_factory=list)
     specs: list[tuple[str, TrajectorySpec]] = field(default_factory=list)
@@ -49,7 +49,7 @@ class QuietControl(RunController):
 
     def evaluate(self, groups: Sequence[tuple[Sequence[RunSnapshot], Evaluation | None]]) -> str:
         self.evaluated.extend(([run.label for run in runs], like) for runs, like in groups)
-        return "judging"
+        return "evaluating"
 
 
 @dataclass
@@ -65,7 +65,7 @@ class Driven:
         return self.app.board
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds; fails when it does not come true in time."""
+        """Wait until the condition holds; fail at the deadline."""
         deadline = time.monotonic() + DEADLINE
         while not condition():
             if time.monotonic() > deadline:
@@ -77,17 +77,17 @@ class Driven:
         await self.pilot.pause()
 
     def text(self) -> str:
-        """What is on the screen."""
+        """Text of the screen."""
         strips = self.app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip) for strip in strips)
 
-    def said(self) -> list[str]:
-        """What the notifications say."""
+    def notifications(self) -> list[str]:
+        """Messages of the notifications."""
         return [notification.message for notification in self.app._notifications]
 
 
 def make_app(root: Path, **keywords: Any) -> Dashboard:
-    """A dashboard with the fixtures' clock that starts no processes."""
+    """Make a dashboard with the fixtures' clock that starts no processes."""
     usual = {"machine": lambda: LOAD, "settings": Settings(refresh=0.1)}
     return Dashboard(QuietControl(root, now=lambda: NOW), **{**usual, **keywords})
 
@@ -109,7 +109,7 @@ async def ready(pilot: Pilot[Any]) -> None:
 
 
 async def still(pilot: Pilot[Any]) -> None:
-    """Wait until the screen stays as it is: what threads had begun to read and draw is there."""
+    """Wait until the screen no longer changes, because threads have read and drawn all."""
     deadline = time.monotonic() + DEADLINE
     seen, alike = "", 0
     while alike < 4:
@@ -120,13 +120,13 @@ async def still(pilot: Pilot[Any]) -> None:
 
 
 def _chart_is_due(app: App[Any]) -> bool:
-    """Whether the board has runs that its curves will show only later; they are drawn once a second at most."""
+    """Return whether the board's chart is not up to date, which is drawn once a second at most."""
     return isinstance(app, Dashboard) and app.board._chart_timer is not None
 
 
 @asynccontextmanager
 async def dashboard(root: Path, size: tuple[int, int] = (120, 36), **keywords: Any) -> AsyncIterator[Driven]:
-    """The app, running without a terminal, its first snapshot taken."""
+    """Run the app without a terminal, until its first snapshot is drawn."""
     app = make_app(root, **keywords)
     async with app.run_test(size=size) as pilot:
         assert isinstance(app.control, QuietControl)

@@ -239,7 +239,7 @@ async def test_a_run_that_cannot_be_read_is_notified(tmp_path: Path) -> None:
     broken.status_file.write_text("{", encoding="utf-8")
     async with dashboard(tmp_path) as driven:
         assert "1 run unreadable" in driven.text().splitlines()[0]
-        assert any("status.json" in said for said in driven.said())
+        assert any("status.json" in said for said in driven.notifications())
 
 
 async def test_the_wheel_moves_the_cursor(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def test_keys_zoom_pan_and_go_back_to_the_whole(tmp_path: Path) -> None:
         chart = screen.chart
         await driven.press("right_curly_bracket")
         assert chart.span is None
-        assert any("zoom in first" in message for message in driven.said())
+        assert any("zoom in first" in message for message in driven.notifications())
         await driven.press("plus", "equals_sign")
         first = chart.span
         assert first is not None
@@ -275,7 +275,7 @@ async def test_there_is_nothing_to_play_before_the_second_sheet(tmp_path: Path) 
         screen = await compare(driven)
         await driven.press("space", "left", "home")
         assert screen.epoch is None
-        assert any("no epochs to play" in message for message in driven.said())
+        assert any("no epochs to play" in message for message in driven.notifications())
 
 
 async def test_new_losses_and_images_appear_by_themselves(tmp_path: Path) -> None:

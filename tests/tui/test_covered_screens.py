@@ -1,4 +1,4 @@
-"""What nobody sees is not drawn, and what is the same size is not laid out anew."""
+"""Covered screens are not drawn, and texts of unchanged size are not laid out again."""
 
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ async def test_a_board_fits_a_terminal_that_changed_its_size_while_it_was_covere
         assert driven.app.screen is driven.board
 
 
-async def test_a_board_that_shines_through_help_stays_alive(tmp_path: Path) -> None:
+async def test_a_board_that_is_visible_behind_help_is_updated(tmp_path: Path) -> None:
     run = dashboard_run(tmp_path, "linear", epoch=2, epochs=40)
     async with dashboard(tmp_path, (160, 50)) as driven:
         await driven.press("question_mark")

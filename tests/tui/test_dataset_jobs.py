@@ -62,7 +62,7 @@ async def test_triangles_are_fitted_in_a_process_and_shown_over_and_next_to_each
         sheet = read_sheet(directories[1].sample_sheets()[-1][1]).images
         assert read_overlay(overlay_path(directories[1], 2), sheet) is not None
         await driven.press("f")
-        assert "all of these images have triangles" in driven.said()
+        assert "all of these images have triangles" in driven.notifications()
         await driven.press("r")
         assert driven.text().count("f fits it") == 8
         await driven.press("enter")
@@ -89,7 +89,7 @@ async def test_a_failure_to_fit_is_shown(tmp_path: Path) -> None:
         screen = await browse(driven)
         await driven.press("f")
         assert screen.view == "triangles"
-        await driven.until(lambda: any("cannot be written" in text for text in driven.said()))
+        await driven.until(lambda: any("cannot be written" in text for text in driven.notifications()))
         assert not screen.is_fitting
 
 
@@ -107,7 +107,7 @@ async def test_the_whole_set_is_made_on_request(tmp_path: Path) -> None:
         await driven.press("h", "end")
         assert "-300 of 300" in driven.text()
         await driven.press("m")
-        assert "all of its images are made" in driven.said()
+        assert "all of its images are made" in driven.notifications()
 
 
 async def test_the_progress_of_a_build_is_shown_and_it_can_be_stopped(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_the_progress_of_a_build_is_shown_and_it_can_be_stopped(tmp_path: 
         await driven.until(lambda: "% of 1,002,000" in driven.text())
         assert "m stop making" in driven.text()
         await driven.press("m")
-        await driven.until(lambda: "stopped; no images are kept" in driven.said())
+        await driven.until(lambda: "stopped; no images are kept" in driven.notifications())
         await driven.until(lambda: "making" not in driven.text().splitlines()[0])
         assert not list((tmp_path / "data").glob("long-*"))
         await driven.press("m")
@@ -135,7 +135,7 @@ async def test_a_set_that_cannot_be_made_is_explained(tmp_path: Path) -> None:
         (tmp_path / "data").rmdir()
         (tmp_path / "data").write_text("in the way")
         await driven.press("m")
-        await driven.until(lambda: any("cannot be saved here" in text for text in driven.said()))
+        await driven.until(lambda: any("cannot be saved here" in text for text in driven.notifications()))
 
 
 async def test_an_own_folder_is_chosen_and_remembered(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_the_visible_tiles_are_exported_with_their_grey_histograms(tmp_pat
     async with dashboard(tmp_path / "runs", (160, 50), exports=root) as driven:
         await browse(driven)
         await driven.press("v", "E")
-        await driven.until(lambda: any(f"{root / 'datasets-1'}" in text for text in driven.said()))
+        await driven.until(lambda: any(f"{root / 'datasets-1'}" in text for text in driven.notifications()))
         with Image.open(root / "datasets-1" / "pictures.png") as image:
             colours = np.asarray(image.convert("RGB"))
         assert (colours[..., 0] != colours[..., 2]).any(), "with the outlines"

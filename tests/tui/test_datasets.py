@@ -55,7 +55,7 @@ async def test_datasets_can_be_browsed_before_there_is_any_run(tmp_path: Path) -
         assert tiles(screen, "samples") == []
         assert "grey 0%" in driven.text()
         await driven.press("r", "left_square_bracket")
-        assert "no run on this dataset has samples yet" in driven.said()
+        assert "no run on this dataset has samples yet" in driven.notifications()
 
 
 async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
         await driven.press("question_mark")
         for command in DATASETS:
             assert command.text in driven.text()
-        assert "Look at the dataset of that number" in driven.text()
+        assert "Show the dataset of that number" in driven.text()
 
 
 async def test_a_small_terminal_shows_everything_and_nothing_is_cut_off(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ async def test_brackets_step_through_the_saved_epochs(tmp_path: Path) -> None:
         await driven.press("right_square_bracket")
         assert screen.model.epoch is None
         await driven.press("m", "left_square_bracket")
-        assert any("only the last checkpoint can be sampled" in said for said in driven.said())
+        assert any("only the last checkpoint can be sampled" in said for said in driven.notifications())
 
 
 async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ async def test_missing_trajectories_are_computed_on_enter_and_then_shown(tmp_pat
         assert len(images(screen)) == 6
         assert np.array_equal(images(screen)[1], 255 - images(screen)[0])
         await driven.press("enter")
-        assert "all trajectories are computed" in driven.said()
+        assert "all trajectories are computed" in driven.notifications()
         await driven.press("p")
         assert len(images(screen)) == 3
 
@@ -137,7 +137,7 @@ async def test_another_number_of_steps_and_another_sampler_are_other_trajectorie
         await driven.press("m")
         assert "saved during training" in driven.text()
         await driven.press("p")
-        assert any("saves x_t only" in said for said in driven.said())
+        assert any("saves x_t only" in said for said in driven.notifications())
 
 
 async def test_a_trajectory_older_than_the_training_is_computed_again(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_a_run_without_a_checkpoint_is_not_computed(tmp_path: Path) -> Non
         await denoise(driven)
         assert "its first strip comes with" in driven.text()
         await driven.press("space", "left", "left_square_bracket", "enter")
-        assert {"there is nothing to play yet", "no run has a checkpoint yet"} <= set(driven.said())
+        assert {"there is nothing to play yet", "no run has a checkpoint yet"} <= set(driven.notifications())
         assert driven.control.specs == []
 
 

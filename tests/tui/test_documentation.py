@@ -1,4 +1,4 @@
-"""docs/dashboard.md says every key, as it is bound."""
+"""docs/dashboard.md lists every command with its keys."""
 
 import pytest
 

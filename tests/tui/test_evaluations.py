@@ -234,12 +234,12 @@ async def test_enter_notifies_where_there_is_nothing_to_evaluate(tmp_path: Path)
     async with dashboard(tmp_path, (80, 24)) as driven:
         await compare(driven)
         await driven.press("3", "enter")
-        assert any("no run has a checkpoint yet" in message for message in driven.said())
+        assert any("no run has a checkpoint yet" in message for message in driven.notifications())
         (run,) = read(tmp_path)
         write_evaluation(run.run, 0.9)
         await driven.until(lambda: "90.0 ±2.0" in driven.text())
         await driven.press("enter")
-        assert any("all runs are evaluated" in message for message in driven.said())
+        assert any("all runs are evaluated" in message for message in driven.notifications())
     assert driven.control.evaluated == []
 
 

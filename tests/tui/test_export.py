@@ -16,7 +16,7 @@ from tui.screens.board.screen import Board
 async def exported(driven: Driven, root: Path, name: str, *, key: str = "E") -> set[str]:
     """Press the key, wait for the notification of the files, and return their names."""
     await driven.press(key)
-    await driven.until(lambda: any(f"{root / name}" in said for said in driven.said()))
+    await driven.until(lambda: any(f"{root / name}" in said for said in driven.notifications()))
     return {path.name for path in (root / name).iterdir()}
 
 
@@ -75,7 +75,7 @@ async def test_a_folder_that_cannot_be_written_is_a_notice(tmp_path: Path) -> No
     root.write_text("", encoding="utf-8")
     async with dashboard(tmp_path / "runs", exports=root) as driven:
         await driven.press("f4")
-        await driven.until(lambda: any("nothing exported" in said for said in driven.said()))
+        await driven.until(lambda: any("nothing exported" in said for said in driven.notifications()))
 
 
 async def test_keys_work_while_an_export_is_being_written(
@@ -99,7 +99,7 @@ async def test_keys_work_while_an_export_is_being_written(
             assert driven.board.selection.row == 2
             assert list(root.glob("board*")) == []
             await driven.press("E")
-            await driven.until(lambda: any("still being written" in said for said in driven.said()))
+            await driven.until(lambda: any("still being written" in said for said in driven.notifications()))
         finally:
             goes_on.set()
         await driven.until(lambda: (root / "board-1" / "slow.txt").exists())

@@ -1,4 +1,4 @@
-"""Pictures that the terminal draws itself: what is sent is Kitty's protocol, and shows the pictures' own pixels."""
+"""Images that the terminal draws itself: output follows Kitty's protocol and shows the images' own pixels."""
 
 import base64
 import io
@@ -48,7 +48,7 @@ def blown_up(image: Pixels, factor: int) -> Pixels:
 # The protocol
 
 
-def test_a_image_is_sent_in_chunks_and_then_placed() -> None:
+def test_an_image_is_sent_in_chunks_and_then_placed() -> None:
     assert protocol.transmit(7, b"abc", 2, 1) == (
         "\x1b_Ga=t,t=d,f=100,i=7,q=2,m=0;YWJj\x1b\\\x1b_Ga=p,U=1,i=7,c=2,r=1,q=2\x1b\\"
     )
@@ -62,22 +62,22 @@ def test_a_image_is_sent_in_chunks_and_then_placed() -> None:
     assert protocol.delete(42) == "\x1b_Ga=d,d=I,i=42,q=2\x1b\\"
 
 
-def test_cells_are_those_of_the_protocols_own_example() -> None:
+def test_placeholders_match_the_example_of_the_protocol() -> None:
     rows = [[protocol.placeholder(row, column) for column in range(2)] for row in range(2)]
     assert rows == [
         ["\U0010eeee\u0305\u0305", "\U0010eeee\u0305\u030d"],
         ["\U0010eeee\u030d\u0305", "\U0010eeee\u030d\u030d"],
     ]
-    assert protocol.inherited(rows[1], ["a", "a"]) == [rows[1][0], "\U0010eeee"]
-    assert protocol.inherited(rows[1], ["a", "b"]) == rows[1]
-    assert protocol.color(42) == "38;2;0;0;42"
+    assert protocol.without_inherited_marks(rows[1], ["a", "a"]) == [rows[1][0], "\U0010eeee"]
+    assert protocol.without_inherited_marks(rows[1], ["a", "b"]) == rows[1]
+    assert protocol.id_color(42) == "38;2;0;0;42"
     assert (len(protocol.MARKS), protocol.MARKS[2], protocol.MARKS[296]) == (297, "\u030e", "\U0001d244")
     assert list(protocol.MARKS) == sorted(set(protocol.MARKS))
     assert {unicodedata.combining(mark) for mark in protocol.MARKS} == {230}
     assert not any(unicodedata.decomposition(mark) for mark in protocol.MARKS)
 
 
-def test_tmux_hands_each_code_on_by_itself() -> None:
+def test_each_code_is_wrapped_for_tmux_separately() -> None:
     codes = protocol.transmit(7, bytes(4000), 2, 1)
     wrapped = protocol.through_tmux(codes)
     assert wrapped.count("\x1bPtmux;\x1b\x1b_G") == codes.count("\x1b_G") == 3
@@ -85,14 +85,14 @@ def test_tmux_hands_each_code_on_by_itself() -> None:
     assert ended.replace("\x1b\x1b", "\x1b") == codes
 
 
-# The picture
+# The image
 
 
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize(
     ("width", "height", "factor"), [(96, 96, 3), (100, 131, 3), (63, 64, 1), (33, 90, 1)]
 )
-def test_every_pixel_becomes_a_square_and_what_is_left_free_is_transparent(
+def test_every_pixel_becomes_a_square_and_the_rest_is_transparent(
     width: int, height: int, factor: int, colour: bool
 ) -> None:
     image = noise(1, colour=colour)[0]
@@ -109,12 +109,14 @@ def test_every_pixel_becomes_a_square_and_what_is_left_free_is_transparent(
     assert np.count_nonzero(found[..., -1]) == size**2
 
 
-def test_a_image_without_room_is_averaged_and_a_lifted_one_has_no_black() -> None:
+def test_a_large_image_is_averaged_and_raised_black_leaves_no_black() -> None:
     large = np.full((64, 128), 80, np.uint8)
     found = rendered_pixels(encode_png(large, 40, 30))
     assert found.shape == (30, 40, 2)
     assert np.all(found[5:25] == (80, 255))
-    assert np.all(rendered_pixels(encode_png(np.zeros((2, 2), np.uint8), 4, 4, lifted=True)) == RAISED_BLACK)
+    assert np.all(
+        rendered_pixels(encode_png(np.zeros((2, 2), np.uint8), 4, 4, raised_black=True)) == RAISED_BLACK
+    )
 
 
 # Places, and what the terminal shows of them
@@ -130,14 +132,14 @@ class Watched:
         self.painted.placements = self.places
         self.kitty = KittyScreen(40, 10)
 
-    def hang(self, at: int, image: Pixels) -> Placement:
+    def place_image(self, at: int, image: Pixels) -> Placement:
         place = self.places.place(self, (at, 0), image, 8, 4)
         assert place is not None
         return place
 
     def write(self, x: int, y: int, place: Placement, *, left: int = 0) -> None:
         """The cells of a place from a column on, as when something covers what is left of it."""
-        for line, segments in enumerate(place.drawn(GROUND)):
+        for line, segments in enumerate(place.segments(GROUND)):
             text = "".join(f"\x1b[48;2;16;32;48m{part.text}\x1b[0m" for part in Strip(segments).crop(left))
             assert self.painted.write(f"\x1b[{y + line + 1};{x + left + 1}H{text}")
 
@@ -152,25 +154,25 @@ class Watched:
         return self.kitty.pixels()[y * HEIGHT : (y + 4) * HEIGHT, x * WIDTH : (x + 8) * WIDTH, 0]
 
 
-def test_a_place_shows_one_image_after_the_other_and_its_cells_are_sent_once() -> None:
+def test_a_placement_shows_several_images_and_sends_its_cells_once() -> None:
     watched, images = Watched(), noise(4, 24)
     for at in range(3):
-        watched.write(10 * at, 1, watched.hang(at, images[at]))
+        watched.write(10 * at, 1, watched.place_image(at, images[at]))
     watched.send()
     for at in range(3):
         assert np.array_equal(watched.shown(10 * at, 1), blown_up(images[at], 4))
-    watched.hang(1, images[3])
+    watched.place_image(1, images[3])
     codes = watched.places.pending(watched.painted.colors, ALL)
     assert watched.painted.flush() == ""
     watched.kitty.feed(codes)
     assert np.array_equal(watched.shown(10, 1), blown_up(images[3], 4))
-    watched.hang(1, images[3].copy())
+    watched.place_image(1, images[3].copy())
     assert watched.send() == 0
 
 
-def test_what_covers_a_image_and_goes_again_leaves_it_as_it_was() -> None:
+def test_an_image_is_unchanged_after_it_was_covered() -> None:
     watched, image = Watched(), noise(1, 24)[0]
-    place, wanted = watched.hang(0, image), blown_up(image, 4)
+    place, wanted = watched.place_image(0, image), blown_up(image, 4)
     watched.write(0, 0, place)
     watched.send()
     assert watched.painted.write("".join(f"\x1b[{y};3H\x1b[1mxyz\x1b[0m" for y in range(1, 5)))
@@ -184,24 +186,24 @@ def test_what_covers_a_image_and_goes_again_leaves_it_as_it_was() -> None:
     assert watched.kitty.transmitted == 1
 
 
-def test_images_without_room_wait_and_the_one_sent_longest_ago_is_next() -> None:
+def test_images_over_the_budget_wait_and_the_least_recently_sent_is_next() -> None:
     watched, images = Watched(), noise(9, 24)
     for at in range(3):
-        watched.write(10 * at, 0, watched.hang(at, images[at]))
+        watched.write(10 * at, 0, watched.place_image(at, images[at]))
     sent = []
     for number in range(6):
-        places = [watched.hang(at, images[(number + at) % 9]) for at in range(3)]
+        places = [watched.place_image(at, images[(number + at) % 9]) for at in range(3)]
         watched.send(room=1)
-        assert watched.places.waits
+        assert watched.places.has_unsent
         sent += [at for at, place in enumerate(places) if not place.is_pending((WIDTH, HEIGHT))]
     assert sent == [0, 1, 2, 0, 1, 2]
     watched.send(room=0)
     assert watched.kitty.transmitted == 6
 
 
-def test_another_size_of_cells_sends_again_what_is_seen_and_nothing_else() -> None:
+def test_a_new_cell_size_sends_visible_images_again() -> None:
     watched, image = Watched(), noise(1, 24)[0]
-    seen, _ = watched.hang(0, image), watched.hang(1, image)
+    seen, _ = watched.place_image(0, image), watched.place_image(1, image)
     watched.write(0, 0, seen)
     watched.send()
     watched.places.cell = (9, 18)
@@ -210,13 +212,13 @@ def test_another_size_of_cells_sends_again_what_is_seen_and_nothing_else() -> No
     assert {identity: one.size for identity, one in watched.kitty.images.items()} == {seen.identity: (72, 72)}
 
 
-def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
+def test_images_that_the_terminal_holds_are_bounded_and_deleted_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(placements, "MOST_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
+    monkeypatch.setattr(placements, "MAX_PIXELS", 2 * 8 * WIDTH * 4 * HEIGHT)
     watched, held = Watched(), []
     for at, image in enumerate(noise(5, 24)):
-        watched.write(0, 0, watched.hang(at, image))
+        watched.write(0, 0, watched.place_image(at, image))
         watched.send()
         held.append([one - FIRST_ID for one in watched.kitty.images])
     assert held == [[0], [0, 32], [32, 64], [64, 96], [96, 128]]
@@ -224,16 +226,16 @@ def test_what_the_terminal_holds_is_bounded_and_all_of_it_is_taken_back(
     assert watched.kitty.images == watched.kitty.placements == {}
     watched.send()
     assert list(watched.kitty.images) == [FIRST_ID + 128]
-    watched.kitty.feed(watched.places.undo_unknown())
+    watched.kitty.feed(watched.places.undo_all_ids())
     assert watched.kitty.images == {}
 
 
-def test_places_that_are_left_are_deleted_and_others_take_their_stand_ins(
+def test_freed_placements_are_deleted_and_their_sentinels_reused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(placements, "COUNT", 70)
+    monkeypatch.setattr(placements, "SENTINEL_COUNT", 70)
     watched, image = Watched(), noise(1, 24)[0]
-    first, _ = watched.hang(0, image), watched.hang(1, image)
+    first, _ = watched.place_image(0, image), watched.place_image(1, image)
     assert watched.places.place("other", (0, 0), image, 8, 4) is None
     assert watched.places.place("other", (0, 0), image, 298, 1) is None
     watched.write(0, 0, first)
@@ -272,7 +274,7 @@ class Asked:
     ("graphics", "placeholders", "refusal"),
     [(True, True, ""), (True, False, detect.WITHOUT_PLACEHOLDERS), (False, False, detect.SILENT)],
 )
-def test_a_terminal_is_known_by_what_it_does(graphics: bool, placeholders: bool, refusal: str) -> None:
+def test_a_terminal_is_detected_by_its_behaviour(graphics: bool, placeholders: bool, refusal: str) -> None:
     kitty = KittyScreen(20, 5, graphics=graphics, placeholders=placeholders)
     kitty.feed("\x1b[3;4Hx")
     asked = Asked(kitty, typed="qj")
@@ -281,7 +283,7 @@ def test_a_terminal_is_known_by_what_it_does(graphics: bool, placeholders: bool,
     assert (kitty.screen.cursor.x, kitty.screen.cursor.y) == (4, 2)
 
 
-def test_tmux_answers_for_itself_so_only_the_answer_for_graphics_counts() -> None:
+def test_only_the_answer_for_graphics_counts_in_tmux() -> None:
     asked = Asked(KittyScreen(20, 5))
 
     def passed_on(text: str) -> None:
@@ -296,17 +298,17 @@ def test_tmux_answers_for_itself_so_only_the_answer_for_graphics_counts() -> Non
 # The dashboard
 
 
-async def test_the_choice_is_kept_and_a_line_says_what_there_is_instead(tmp_path: Path) -> None:
+async def test_the_choice_is_kept_and_a_line_names_the_fallback(tmp_path: Path) -> None:
     theme = tmp_path / "state" / "theme"
     comparison(tmp_path / "runs", "finished")
     async with dashboard(tmp_path / "runs", (100, 30), remember=theme) as driven:
         await driven.press("T", "down", "right")
         assert "‹ kitty ›" in driven.text()
-        await driven.until(lambda: detect.NO_TERMINAL in driven.said())
+        await driven.until(lambda: detect.NO_TERMINAL in driven.notifications())
         assert driven.app.render_mode.placements is None
         await driven.press("escape")
         assert "▀" in driven.text()
-    assert read_settings(theme)[0] == Settings(images="kitty")
+    assert read_settings(theme)[0] == Settings(pictures="kitty")
 
 
 async def test_an_export_has_images_where_the_terminal_drew_them(tmp_path: Path) -> None:
@@ -317,9 +319,11 @@ async def test_an_export_has_images_where_the_terminal_drew_them(tmp_path: Path)
         driven.app.set_render_mode(RenderMode("truecolor", 1, places))
         await still(driven.pilot)
         strips = driven.app.screen._compositor.render_strips()
-        assert any(sign >= placements.FIRST for strip in strips for sign in strip.text)
+        assert any(sign >= placements.FIRST_SENTINEL for strip in strips for sign in strip.text)
         assert not any(
-            sign >= placements.FIRST for strip in as_halfblocks(strips, places) for sign in strip.text
+            sign >= placements.FIRST_SENTINEL
+            for strip in as_halfblocks(strips, places)
+            for sign in strip.text
         )
         assert np.array_equal(screen_pixels(Screenshot.capture(driven.app)), screen_pixels(before))
         driven.app.set_render_mode(RenderMode("truecolor", 1))
@@ -334,10 +338,10 @@ def open_terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         yield start
 
 
-def test_the_program_shows_real_pixels_and_leaves_none_behind(
+def test_the_program_shows_real_pixels_and_deletes_them(
     tmp_path: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
-    """Suspended, taken up again, and killed: afterwards the terminal has none of its pictures."""
+    """Suspended, resumed, and killed: afterwards the terminal holds none of its images."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("needs bash")
@@ -365,7 +369,7 @@ def test_the_program_shows_real_pixels_and_leaves_none_behind(
     assert kitty.images == kitty.placements == {}
 
 
-def test_where_the_terminal_has_no_placeholders_half_blocks_are_seen_and_a_line_says_why(
+def test_without_placeholders_half_blocks_are_shown_and_a_line_gives_the_reason(
     tmp_path: Path, open_terminal: Callable[..., Terminal]
 ) -> None:
     comparison(tmp_path / "runs", "finished")

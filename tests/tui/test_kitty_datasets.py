@@ -1,4 +1,4 @@
-"""Datasets where the terminal draws the pictures itself: what is sent for each key is what should be seen."""
+"""Datasets where the terminal draws the images itself: the output for each key shows the right images."""
 
 import io
 import time
@@ -29,7 +29,7 @@ def _data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Shown:
-    """A dashboard whose pictures a terminal draws, and that terminal."""
+    """A dashboard whose images a terminal draws, and that terminal."""
 
     def __init__(self, driven: Driven) -> None:
         self.driven = driven
@@ -41,10 +41,10 @@ class Shown:
         driven.app.set_render_mode(RenderMode("truecolor", 1, self.places))
 
     async def comes(self) -> int:
-        """Send what changes until each tile that is seen has its picture's pixels; how many those are."""
+        """Send changes until each visible tile has its image's pixels, and return the number of tiles."""
         deadline = time.monotonic() + DEADLINE
         while not (seen := self._look()):
-            assert time.monotonic() < deadline, "the pictures never came"
+            assert time.monotonic() < deadline, "the images never came"
             await self.driven.pilot.pause(0.03)
         return seen
 
@@ -67,7 +67,7 @@ class Shown:
         assert stack is not None
         x, y = wall.region.x + layout.left + place * layout.step, wall.region.y + 1 + row * layout.lines
         size = layout.tile * WIDTH, layout.lines * HEIGHT
-        png = encode_png(stack[row], *size, lifted=(place + row) % 2 == 1)
+        png = encode_png(stack[row], *size, raised_black=(place + row) % 2 == 1)
         with Image.open(io.BytesIO(png)) as image:
             wanted = np.asarray(image.convert("RGB"))
         lines = min(size[1], (self.driven.app.size.height - 1 - y) * HEIGHT)
@@ -85,7 +85,7 @@ class Shown:
 
     @property
     def dangling(self) -> int:
-        """Cells that name a picture that the terminal does not have."""
+        """Cells with an id of an image that the terminal does not hold."""
         known = {identity & 0xFFFFFF for identity in self.kitty.images}
         cells = [cell for line in self.kitty.screen.buffer.values() for cell in line.values()]
         return sum(cell.data[:1] == "\U0010eeee" and int(cell.fg, 16) not in known for cell in cells)

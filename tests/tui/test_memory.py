@@ -1,4 +1,4 @@
-"""What was closed is forgotten: a night of looking around takes no more memory than a minute of it."""
+"""Closed screens are released, so memory does not grow with use."""
 
 import gc
 import threading
@@ -46,28 +46,28 @@ def _parts(screen: Screen[Any]) -> list[ref[object]]:
     return [ref(part) for widget in widgets for part in (widget, widget._styles_cache)]
 
 
-async def test_whoever_follows_a_signal_is_told_and_no_longer_when_it_is_closed(tmp_path: Path) -> None:
+async def test_a_subscriber_is_called_until_it_is_closed(tmp_path: Path) -> None:
     five_runs(tmp_path)
     async with dashboard(tmp_path) as driven:
         await driven.press("c")
         compare = driven.app.screen
         assert isinstance(compare, CompareScreen)
-        told: list[Widget] = []
+        called: list[Widget] = []
 
         class Listener(Widget):
             def hear(self) -> None:
-                told.append(self)
+                called.append(self)
 
         listener = Listener()
         await compare.mount(listener)
         subscribe_weakly(listener, driven.app.theme_changed_signal, listener.hear)
         driven.app.theme = "ddpm-light"
-        await driven.until(lambda: told == [listener])
+        await driven.until(lambda: called == [listener])
         await listener.remove()
         driven.app.theme = "ddpm-dark"
         await driven.pilot.pause()
         await driven.pilot.pause()
-        assert told == [listener]
+        assert called == [listener]
 
 
 async def test_a_look_at_the_machine_that_ends_after_the_panel_was_closed_is_no_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A replay on the screens: what they show at a time, and the keys and the slider that go elsewhere."""
+"""Replay on the screens: their content at a time, and the keys and the bar that seek."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,8 +34,8 @@ def replaying(root: Path, *, at: float) -> ReplayDashboard:
     """The app, standing still at a second."""
     app = ReplayDashboard(root, find_recordings(root, ["quick-20261124-101502"]))
     app.machine = lambda: LOAD  # and not how busy the tests keep theirs
-    app.time.pause()
-    app.time.seek(at)
+    app.clock.pause()
+    app.clock.seek(at)
     return app
 
 
@@ -57,18 +57,18 @@ async def test_runs_pass_from_queued_to_running_to_finished(tmp_path: Path) -> N
         app = driven.app
         assert isinstance(app, ReplayDashboard)
         assert set(states(driven)) == {State.QUEUED}
-        app.time.seek(150.0)
+        app.clock.seek(150.0)
         await driven.until(lambda: State.RUNNING in states(driven))
         epochs = [run.status.epoch for run in driven.board.runs]
         assert epochs == sorted(epochs, reverse=True) or 0 in epochs
         assert "queue is idle" not in driven.text()
-        app.time.seek(1e9)
+        app.clock.seek(1e9)
         await driven.until(lambda: set(states(driven)) == {State.FINISHED})
         assert all(run.status.epoch == 40 for run in driven.board.runs)
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=str)
-async def test_every_screen_has_the_line_of_the_replay_and_loses_none_of_its_own(
+async def test_every_screen_has_the_bar_of_the_replay_and_keeps_its_own_lines(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     recorded(tmp_path)
@@ -85,16 +85,16 @@ async def test_every_screen_has_the_line_of_the_replay_and_loses_none_of_its_own
             assert last in driven.text().splitlines()[-1]
 
 
-async def test_a_comparison_shows_only_what_was_there(tmp_path: Path) -> None:
+async def test_a_comparison_shows_only_what_was_recorded_by_then(tmp_path: Path) -> None:
     recorded(tmp_path)
     async with replay(tmp_path, at=60.0, size=(160, 50)) as driven:
         await driven.press("c")
         assert isinstance(driven.app, ReplayDashboard)
         await driven.until(lambda: "queued" in driven.text())
         assert "40/40" not in driven.text()
-        driven.app.time.seek(1e9)
+        driven.app.clock.seek(1e9)
         await driven.until(lambda: driven.text().count("40/40") == 5)
-        driven.app.time.seek(60.0)
+        driven.app.clock.seek(60.0)
         await driven.until(lambda: "40/40" not in driven.text())
 
 
@@ -102,7 +102,7 @@ async def test_the_keys_pause_seek_and_change_the_speed(tmp_path: Path) -> None:
     recorded(tmp_path)
     async with replay(tmp_path, at=150.0) as driven:
         assert isinstance(driven.app, ReplayDashboard)
-        time = driven.app.time
+        time = driven.app.clock
         twentieth = time.length / 20
         await driven.press("A")
         assert time.position == pytest.approx(150.0 + twentieth)
@@ -129,7 +129,7 @@ async def test_a_replay_that_plays_arrives_at_its_end(tmp_path: Path) -> None:
         assert isinstance(driven.app, ReplayDashboard)
         await driven.press("P", *["F"] * 9)
         await driven.until(lambda: set(states(driven)) == {State.FINISHED})
-        assert driven.app.time.at_end
+        assert driven.app.clock.at_end
 
 
 async def test_a_click_on_the_slider_goes_there_on_every_screen(tmp_path: Path) -> None:
@@ -143,20 +143,22 @@ async def test_a_click_on_the_slider_goes_there_on_every_screen(tmp_path: Path) 
             bar = driven.app.screen.query_one(ReplayBar)
             await driven.until(lambda bar=bar: bar._track[1])
             start, room = bar._track
-            driven.app.time.seek(0.0)
+            driven.app.clock.seek(0.0)
             assert await driven.pilot.click(bar, offset=(start + room - 1, 0))
-            await driven.until(lambda: driven.app.time.at_end)
+            await driven.until(lambda: driven.app.clock.at_end)
 
 
 @pytest.mark.parametrize(
     "keys", [("x",), ("X",), ("r",), ("R",), ("D",), ("n",), ("y",), ("d", "enter")], ids=str
 )
-async def test_what_would_change_runs_is_refused_in_one_line(tmp_path: Path, keys: tuple[str, ...]) -> None:
+async def test_actions_that_would_change_runs_are_refused_in_one_line(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
     recorded(tmp_path)
     before = sorted(path for path in tmp_path.rglob("*"))
     async with replay(tmp_path, at=150.0) as driven:
         await driven.press(*keys)
-        await driven.until(lambda: REFUSAL in driven.said())
+        await driven.until(lambda: REFUSAL in driven.notifications())
         assert len(driven.app.screen_stack) == len(keys)
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
@@ -176,7 +178,7 @@ async def test_runs_of_several_groups_are_all_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--replay"], "expected at least one argument"),
         (["--replay", "nobody"], "there are no runs here"),
@@ -185,12 +187,12 @@ async def test_runs_of_several_groups_are_all_shown(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_a_replay_of_what_is_not_there_is_refused_before_the_screen_is_taken_over(
-    tmp_path: Path, arguments: list[str], said: str
+def test_a_replay_of_unknown_runs_is_refused_before_the_screen_is_taken_over(
+    tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     code, out, err = call(*arguments, cwd=tmp_path)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert said in err
+    assert message in err
 
 
 def at_rest(*keys: str) -> Callable[[Pilot[Any]], Any]:

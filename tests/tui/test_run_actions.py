@@ -102,7 +102,7 @@ async def test_a_live_run_is_not_deleted(tmp_path: Path) -> None:
     async with dashboard(tmp_path) as driven:
         await driven.press("D")
         assert driven.app.screen is driven.board
-        assert any("stop it first" in said for said in driven.said())
+        assert any("stop it first" in said for said in driven.notifications())
     assert run.path.exists()
 
 
@@ -112,7 +112,7 @@ async def test_an_error_is_notified_and_nothing_breaks(tmp_path: Path) -> None:
         with run.lock():
             await driven.press("D", "y")
             await driven.until(
-                lambda: any("another process writes this run" in said for said in driven.said())
+                lambda: any("another process writes this run" in said for said in driven.notifications())
             )
     assert run.path.exists()
 

@@ -237,7 +237,7 @@ async def test_the_bell_can_be_silenced_and_stays_so(tmp_path: Path, monkeypatch
     async with dashboard(tmp_path / "runs", remember=remember) as driven:
         await driven.press("m")
         finish(run, State.FINISHED)
-        await driven.until(lambda: any("loss" in said for said in driven.said()))
+        await driven.until(lambda: any("loss" in said for said in driven.notifications()))
         assert not bells
     async with dashboard(tmp_path / "runs", remember=remember, settings=read_settings(remember)[0]) as driven:
         driven.app.bell()

@@ -189,7 +189,7 @@ async def test_digits_and_clicks_choose_schedules(tmp_path: Path) -> None:
         assert screen.explorer.chosen == frozenset()
         assert "0 of 7" in driven.text()
         await driven.press("left", "space", "space", "v", "v", "v", "v", "n")
-        assert any("choose at least one" in text for text in driven.said())
+        assert any("choose at least one" in text for text in driven.notifications())
         assert isinstance(driven.app.screen, SchedulesScreen)
 
 
@@ -315,7 +315,7 @@ async def test_help_lists_every_key_of_the_screen(tmp_path: Path) -> None:
         await driven.press("question_mark")
         for command in SCHEDULES:
             assert command.text in driven.text()
-        assert "Show the schedule of that number, or do not" in driven.text()
+        assert "Show or hide the schedule of that number" in driven.text()
 
 
 # Snapshots

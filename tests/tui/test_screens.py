@@ -1,4 +1,4 @@
-"""What opens over the board: the log, the help, the palette; and themes and keys everywhere."""
+"""Screens over the board: log, help and palette; themes and keys on all of them."""
 
 import os
 import re
@@ -31,8 +31,8 @@ async def test_the_log_follows_what_is_appended_and_starts_over_with_a_new_file(
         with run.log.open("a", encoding="utf-8") as log:
             log.write("ne\n")
         await driven.until(lambda: "half a line" in driven.text())
-        run.log.write_text("anew\n", encoding="utf-8")
-        await driven.until(lambda: "anew" in driven.text() and "half" not in driven.text())
+        run.log.write_text("restarted\n", encoding="utf-8")
+        await driven.until(lambda: "restarted" in driven.text() and "half" not in driven.text())
         await driven.press("escape")
         assert driven.app.screen is driven.board
 

@@ -1,4 +1,4 @@
-"""The settings screen: what is chosen counts at once and is kept, keys that clash are refused, nothing is lost."""
+"""Settings screen: choices apply at once and are kept, conflicting keys are refused, nothing is lost."""
 
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from tui.dialogs.input import KeyScreen, TextScreen
 from tui.screens.compare.screen import CompareScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.settings.screen import SettingsScreen
-from tui.settings.keymap import conflict, keys_of_command, with_added_key
-from tui.settings.keys_file import read_keymap
+from tui.settings.keymap import conflict, keys_of_command, read_keymap, rebound_keys
 from tui.settings.schema import Settings
 from tui.settings.store import read_settings
 from tui.settings.themes import LIGHT
@@ -32,11 +31,11 @@ def open_at(driven: Driven, name: str) -> SettingsScreen:
     return screen
 
 
-async def test_each_setting_counts_at_once_and_is_kept(tmp_path: Path) -> None:
+async def test_each_setting_applies_at_once_and_is_kept(tmp_path: Path) -> None:
     state = tmp_path / "state"
     comparison(tmp_path / "runs", "finished")
     async with dashboard(
-        tmp_path / "runs", (80, 24), remember=state, pictures="ascii", settings=Settings()
+        tmp_path / "runs", (80, 24), remember=state, image_mode="ascii", settings=Settings()
     ) as driven:
         await driven.press("T")
         assert "‹ ascii ›" in driven.text()
@@ -113,7 +112,7 @@ async def test_a_key_that_is_in_use_is_refused_in_a_line(tmp_path: Path) -> None
         assert read_keymap(keys) == {"run.stop": "tab"}
 
 
-async def test_usual_keys_come_back_unless_they_are_in_use(tmp_path: Path) -> None:
+async def test_default_keys_are_restored_unless_they_are_in_use(tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     async with dashboard(tmp_path / "runs", (80, 24), keys=keys) as driven:
         await driven.press("T")
@@ -154,15 +153,15 @@ async def test_a_broken_file_is_named_in_a_line_and_left_as_it_is(tmp_path: Path
     assert keys.read_text(encoding="utf-8") == '"run.stpo" = "s"\n'
 
 
-async def test_what_was_wrong_at_the_start_is_said_once(tmp_path: Path) -> None:
+async def test_problems_at_the_start_are_shown_once(tmp_path: Path) -> None:
     app = make_app(tmp_path / "runs", settings=Settings())
-    app.started_with = ("settings.toml: speed = 3 [b]",)
+    app.startup_problems = ("settings.toml: speed = 3 [b]",)
     async with app.run_test() as pilot:
         await ready(pilot)
         assert [note.message for note in app._notifications] == ["settings.toml: speed = 3 [b]"]
 
 
-async def test_it_opens_over_a_form_and_the_form_names_the_new_keys(tmp_path: Path) -> None:
+async def test_settings_open_over_a_form_which_then_shows_the_new_keys(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (80, 24)) as driven:
         await driven.press("n", "f3")
         open_at(driven, "new.start")
@@ -194,7 +193,7 @@ async def test_the_cursor_stays_on_lines_that_can_be_chosen(tmp_path: Path) -> N
         assert screen.row.command.id.startswith("board.")
 
 
-def test_the_usual_keys_clash_with_nothing() -> None:
+def test_default_keys_do_not_conflict() -> None:
     found = {
         (command.id, key): conflict(command, key, {})
         for command in ALL
@@ -204,7 +203,7 @@ def test_the_usual_keys_clash_with_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "key", "keymap", "said"),
+    ("name", "key", "keymap", "message"),
     [
         ("run.stop", "c", {}, "run.compare"),
         ("run.stop", "c", {"run.compare": "K"}, ""),
@@ -227,18 +226,18 @@ def test_the_usual_keys_clash_with_nothing() -> None:
         ("run.stop", "question_mark", {"app.help": "?"}, "app.help"),
     ],
 )
-def test_a_key_clashes_with_what_can_be_pressed_at_the_same_time(
-    name: str, key: str, keymap: dict[str, str], said: str
+def test_a_key_conflicts_with_commands_that_are_active_at_the_same_time(
+    name: str, key: str, keymap: dict[str, str], message: str
 ) -> None:
     wrong = conflict(BY_ID[name], key, keymap)
-    assert said in wrong
-    assert bool(said) == bool(wrong)
+    assert message in wrong
+    assert bool(message) == bool(wrong)
 
 
-def test_escape_stays_a_way_out() -> None:
-    assert with_added_key(BY_ID["compare.close"], "W", {}) == ("W", "escape")
-    assert with_added_key(BY_ID["run.stop"], "W", {}) == ("W",)
-    assert with_added_key(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
+def test_escape_is_kept_when_a_command_is_rebound() -> None:
+    assert rebound_keys(BY_ID["compare.close"], "W", {}) == ("W", "escape")
+    assert rebound_keys(BY_ID["run.stop"], "W", {}) == ("W",)
+    assert rebound_keys(BY_ID["run.stop"], "W", {}, more=True) == ("x", "W")
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)], ids=lambda size: f"{size[0]}x{size[1]}")

@@ -1,4 +1,4 @@
-"""What is seen before the board is: one frame, which one can leave."""
+"""Splash screen: one frame before the board, from which the user can quit."""
 
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from tui.screens.board.screen import Board
 from tui.screens.splash.screen import Splash
 
 
-async def test_before_the_board_one_can_only_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_before_the_board_the_user_can_only_quit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Dashboard, "read_runs", lambda self: None)
     app = make_app(tmp_path / "[runs]")
     theme = app.theme
@@ -27,7 +29,7 @@ async def test_before_the_board_one_can_only_leave(tmp_path: Path, monkeypatch: 
         assert app._exit
 
 
-async def test_the_board_takes_the_place_of_the_opening(tmp_path: Path) -> None:
+async def test_the_board_replaces_the_splash_screen(tmp_path: Path) -> None:
     comparison(tmp_path, "finished")
     async with dashboard(tmp_path) as driven:
         assert isinstance(driven.app.screen, Board)

@@ -1,4 +1,4 @@
-"""Widgets that are spared the translation of colours have none to translate, in all themes and picture modes."""
+"""Widgets that skip the translation of colours have none to translate, in all themes and render modes."""
 
 from pathlib import Path
 from typing import get_args
@@ -23,7 +23,7 @@ def drawn(widget: StripWidget) -> list[Segment]:
 
 
 @pytest.mark.parametrize("theme", THEME_NAMES)
-async def test_in_every_theme_nothing_is_left_to_translate(tmp_path: Path, theme: str) -> None:
+async def test_no_theme_has_colours_to_translate(tmp_path: Path, theme: str) -> None:
     comparison(tmp_path / "runs", "running")
     async with dashboard(tmp_path / "runs", (160, 50), image_mode="truecolor") as driven:
         driven.app.use_theme(theme)
@@ -49,7 +49,7 @@ async def test_images_reach_the_terminal_in_the_colours_of_their_mode(
             assert TRANSLATE.apply(segments, Color(14, 17, 22)) == segments
 
 
-async def test_other_filters_are_applied_as_ever(tmp_path: Path) -> None:
+async def test_other_filters_are_still_applied(tmp_path: Path) -> None:
     async with dashboard(tmp_path / "runs", (160, 50)) as driven:
         driven.app._filters.append(Monochrome())
         kinds = [type(one) for one in driven.app.board.query(StripWidget).first().get_line_filters()]

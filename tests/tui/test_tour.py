@@ -1,4 +1,4 @@
-"""The guided tour, and the welcome of a folder without runs."""
+"""Guided tour, and the empty state of a folder without runs."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def asked(driven: Driven) -> str:
-    """What the tour asks for."""
+    """Return the step that the tour asks for."""
     return driven.app.tour[0].command if driven.app.tour else ""
 
 
@@ -65,7 +65,7 @@ async def test_doing_what_it_asks_for_leads_through_the_tour(runs: Path) -> None
         await driven.press("b", "n")
         assert isinstance(driven.app.screen, NewRunScreen)
         assert not driven.app.tour
-        assert driven.said() == [with_keys(FAREWELL, driven.app._key)]
+        assert driven.notifications() == [with_keys(FAREWELL, driven.app._key_text)]
         assert not driven.app.screen.query(TourBar)
         await driven.press("escape")
         assert not driven.control.woken
@@ -153,11 +153,11 @@ def test_the_welcome_names_the_keys_as_they_are_and_shows_a_folder_as_it_is_call
     keys = {
         command.id: ["F9" if command.id == "tour.go" else "x"] for command in ALL if command.id != "run.new"
     }
-    said = empty_state_text(keys, Path("/[b]/\x1b[31mruns")).plain
-    assert "F9   take a tour" in said
-    assert "a run of your own" not in said
-    assert "[b]" in said
-    assert "\x1b" not in said
+    text = empty_state_text(keys, Path("/[b]/\x1b[31mruns")).plain
+    assert "F9   take a tour" in text
+    assert "a run of your own" not in text
+    assert "[b]" in text
+    assert "\x1b" not in text
 
 
 async def test_the_welcome_follows_the_keys(tmp_path: Path) -> None:

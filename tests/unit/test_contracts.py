@@ -84,6 +84,7 @@ def test_the_first_frame_waits_for_nothing_that_draws_runs(tmp_path: Path) -> No
     loaded = loaded_after(UP_TO_THE_FIRST_FRAME, cwd=tmp_path)
     assert "tui.screens.splash.screen" in loaded
     heavy = (
+        "tomlkit",
         "numpy",
         "PIL",
         "psutil",
@@ -94,6 +95,15 @@ def test_the_first_frame_waits_for_nothing_that_draws_runs(tmp_path: Path) -> No
         "tui.state.reader",
     )
     assert not [name for name in loaded if is_in(name, heavy)]
+
+
+def test_settings_that_are_only_read_need_no_writer_of_toml(tmp_path: Path) -> None:
+    (tmp_path / "ddpm-tui").mkdir()
+    (tmp_path / "ddpm-tui/settings.toml").write_text("zoom = 2\n", encoding="utf-8")
+    (tmp_path / "ddpm-tui/keys.toml").write_text('"run.stop" = "s"\n', encoding="utf-8")
+    loaded = loaded_after(UP_TO_THE_FIRST_FRAME, cwd=tmp_path)
+    assert {"tui.settings.store", "tomli"} <= loaded
+    assert not loaded & {"tomlkit", "tui.settings.toml_edit"}
 
 
 def test_core_never_loads_textual_or_the_dashboard() -> None:

@@ -1,27 +1,28 @@
-"""The dashboard itself: wires the reader thread, the screens, the themes and the keys together."""
+"""The app of the dashboard: wires the reader thread, the screens, the themes and the keys together."""
 
 import importlib
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from textual import work
-from textual.app import SystemCommand
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
-from tui.app.tour_app import TourApp
+from tui.app.settings_app import SettingsMixin, SettingsOptions
+from tui.app.tour_app import TOUR_BINDINGS, TourMixin
 from tui.commands import EVERYWHERE, bindings
-from tui.messages import BoardReady, SnapshotTaken, Source
+from tui.messages import BoardReady, SnapshotSource, SnapshotTaken
 from tui.screens.splash.screen import Splash
-from tui.settings.schema import THEME_NAMES, ImageMode, Settings
+from tui.settings.schema import THEME_NAMES
 from tui.settings.series_colors import ON_DARK, series_variables
 from tui.terminal.driver import DiffDriver, with_diffing
-from tui.textual_ext.compat import CoveredScreensApp
+from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_of
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -34,29 +35,26 @@ if TYPE_CHECKING:
 
 SNAPSHOT_WAIT_SECONDS = 0.1
 IDLE_INTERVAL = 0.25
-OPENING, BOARD = "opening", "board"
+SPLASH, BOARD = "splash", "board"
 
 
-class Dashboard(CoveredScreensApp, TourApp):
-    """Shows the runs of one folder and controls them; training never depends on it.
+class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
+    """Show the runs of one folder and control them; training never depends on the dashboard.
 
     Args:
-        control: of the runs folder.
-        recipe: to attach to, or to queue once the screen is there; None only shows what there is.
-        start: whether the recipe may be queued; otherwise its group is only looked for.
-        keymap: keys by command id, where they differ from the usual ones.
-        keys: the file that keeps them; None forgets what is rebound.
-        remember: the folder that keeps settings, and folders of pictures; None forgets them.
-        exports: the folder that exports are written to.
-        settings: as they were kept.
-        image_mode: the colours of pictures on this visit, whatever the settings say.
-        machine: says how busy the machine is; what this one says unless given.
+        control: controller of the runs folder.
+        recipe: recipe to attach to, or to queue once the board is open; None only shows the runs that exist.
+        start: whether the recipe may be queued; otherwise only its group is looked for.
+        exports: folder that exports are written to.
+        machine: reads the load of the machine; None reads that of this one.
+        options: settings and keys, see `SettingsMixin`.
     """
 
-    DEFAULT_MODE = OPENING
+    DEFAULT_MODE = SPLASH
     TITLE = "ddpm-tui"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
+        *TOUR_BINDINGS,
         *bindings(EVERYWHERE),
         Binding("ctrl+c", "quit", "Leave the dashboard", show=False, system=True),
     ]
@@ -67,21 +65,15 @@ class Dashboard(CoveredScreensApp, TourApp):
         *,
         recipe: "Recipe | None" = None,
         start: bool = True,
-        keymap: dict[str, str] | None = None,
-        keys: Path | None = None,
-        remember: Path | None = None,
         exports: Path = Path("exports"),
-        settings: Settings | None = None,
-        image_mode: ImageMode | None = None,
         machine: "Callable[[], SystemLoad] | None" = None,
+        **options: Unpack[SettingsOptions],
     ) -> None:
-        super().__init__(
-            settings=settings, image_mode=image_mode, remember=remember, keymap=keymap, keys=keys
-        )
+        super().__init__(**options)
         self.terminal_guard: TerminalGuard | None = None
-        """Told when the screen is taken and given back; whoever runs the app sets it."""
-        self.started_with: tuple[str, ...] = ()
-        """What was wrong in the settings' file, to be said once there is a board; whoever runs the app sets it."""
+        """Notified when the screen is entered and left; set before the app runs."""
+        self.startup_problems: tuple[str, ...] = ()
+        """Mistakes in the files of settings, shown once the board is open; set before the app runs."""
         self.exports = exports
         self.machine = machine
         self.control = control
@@ -89,12 +81,12 @@ class Dashboard(CoveredScreensApp, TourApp):
         self.start = start
         self.snapshot: Snapshot | None = None
         self.is_open = False
-        self._ended = threading.Event()
+        self._reader_stop = threading.Event()
         self._wake = threading.Event()
-        """Set when there is a reason to look at the runs sooner than usual."""
+        """Set when there is a reason to poll the runs sooner than usual."""
         self._snapshot_handled = threading.Event()
         self._snapshot_handled.set()
-        self.add_mode(OPENING, lambda: Splash(control.root))
+        self.add_mode(SPLASH, lambda: Splash(control.root))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return series_variables(ON_DARK)
@@ -103,8 +95,8 @@ class Dashboard(CoveredScreensApp, TourApp):
         return with_diffing(super().get_driver_class())
 
     def on_resize(self) -> None:
-        if isinstance(self._driver, DiffDriver):
-            self._driver.invalidate()
+        if isinstance(driver := driver_of(self), DiffDriver):
+            driver.invalidate()
 
     def on_mount(self) -> None:
         if guard := self.terminal_guard:
@@ -119,18 +111,18 @@ class Dashboard(CoveredScreensApp, TourApp):
     def enable_graphics(self, placements: "Placements") -> None:
         super().enable_graphics(placements)
         if self.terminal_guard is not None and self.placements is not None:
-            self.terminal_guard.set_image_cleanup(placements.undo_unknown())
+            self.terminal_guard.set_image_cleanup(placements.undo_all_ids())
 
     def on_unmount(self) -> None:
-        self._ended.set()
+        self._reader_stop.set()
         self._wake.set()
 
-    def on_runs_touched(self) -> None:
-        """Look at once what has become of them."""
+    def on_background_screen_finished(self) -> None:
+        """Poll the runs at once, because an action may have changed them."""
         self._wake.set()
 
-    def source(self) -> Source:
-        """Where snapshots come from; asked for in the thread that reads them."""
+    def source(self) -> SnapshotSource:
+        """The source of snapshots; called in the thread that polls it."""
         from tui.state.reader import RunsReader
 
         return RunsReader(self.control.root, now=self.control.now)
@@ -139,14 +131,14 @@ class Dashboard(CoveredScreensApp, TourApp):
     def read_runs(self) -> None:
         """Poll the runs folder in a thread and post what changed, one snapshot at a time.
 
-        What draws runs is imported here too: it takes longer than Textual itself, and the first frame needs none
-        of it.
+        The board is imported here too, because that takes longer than importing Textual, and the first frame needs
+        none of it.
         """
         importlib.import_module("tui.screens.board.screen")
         self.post_message(BoardReady())
         reader = self.source()
         worker = get_current_worker()
-        while not worker.is_cancelled and not self._ended.is_set():
+        while not worker.is_cancelled and not self._reader_stop.is_set():
             snapshot = reader.poll()
             if snapshot is not None:
                 self._snapshot_handled.clear()
@@ -157,23 +149,24 @@ class Dashboard(CoveredScreensApp, TourApp):
             while not (
                 self._snapshot_handled.wait(SNAPSHOT_WAIT_SECONDS)
                 or worker.is_cancelled
-                or self._ended.is_set()
+                or self._reader_stop.is_set()
             ):
                 pass
 
     async def on_board_ready(self) -> None:
-        """Put the board in the place of the opening."""
+        """Replace the splash screen with the board."""
         from tui.screens.board.screen import Board
 
         self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
-        await self.remove_mode(OPENING)
+        await self.remove_mode(SPLASH)
         self.is_open = True
-        for problem in self.started_with[:3]:
+        for problem in self.startup_problems[:3]:
             self.notify(problem, title="settings", severity="warning", markup=False, timeout=10)
+        self._warn(backlog_warning(driver_of(self)), "terminal")
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Keep the snapshot and tell all open screens; once all runs are read, the recipe has its turn."""
+        """Keep the snapshot and post it to all open screens; attach to the recipe once all runs are read."""
         first = (self.snapshot is None or self.snapshot.unread > 0) and not message.snapshot.unread
         self.snapshot = message.snapshot
         for screen in self.screen_stack:
@@ -192,7 +185,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         return board
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Before there is a board, one can only leave: it takes the place of whatever is on top."""
+        """Refuse all actions but quit before the board is open, because the board replaces the topmost screen."""
         return (self.is_open and super().check_action(action, parameters)) or action == "quit"
 
     @property
@@ -200,7 +193,7 @@ class Dashboard(CoveredScreensApp, TourApp):
         return self.snapshot is not None and bool(self.snapshot.runs)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Everything that a key does, by name, and the themes one by one."""
+        """Commands of all keys by name, and one for each theme."""
         seen = set()
         for active in screen.active_bindings.values():
             binding = active.binding
@@ -213,7 +206,7 @@ class Dashboard(CoveredScreensApp, TourApp):
             yield SystemCommand(f"Theme: {name}", "colours", partial(self.use_theme, name))
 
     def action_suspend(self) -> None:
-        """Stop, and let the shell have the terminal, until its `fg`."""
+        """Suspend the process and give the terminal to the shell, until its `fg`."""
         from tui.terminal.lifecycle import has_shell
 
         if has_shell():

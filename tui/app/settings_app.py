@@ -1,4 +1,4 @@
-"""An app whose settings, theme and keys can be changed while it runs, and are kept for the next visits."""
+"""Settings, theme and keys of an app: changed while it runs, and kept for later sessions."""
 
 import asyncio
 import os
@@ -6,28 +6,39 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from textual import work
 
 from tui.settings.schema import ImageMode, Settings, ThemeName
-from tui.settings.themes import THEMES, following, full_name
+from tui.settings.themes import THEMES, full_name, next_theme
 from tui.terminal.driver import DiffDriver
-from tui.widgets.images.render_mode import RenderMode, RenderModeApp, color_mode
+from tui.textual_ext.compat import driver_of
+from tui.widgets.images.render_mode import RenderMode, RenderModeMixin, color_mode
 
 if TYPE_CHECKING:
     from tui.terminal.kitty.placements import Placements
 
 
-class SettingsApp(RenderModeApp):
-    """Applies what a person chooses at once, and keeps it.
+class SettingsOptions(TypedDict, total=False):
+    """Keyword arguments of `SettingsMixin`, which apps pass on."""
+
+    settings: Settings | None
+    image_mode: ImageMode | None
+    remember: Path | None
+    keymap: Mapping[str, str] | None
+    keys: Path | None
+
+
+class SettingsMixin(RenderModeMixin):
+    """Apply what the user chooses at once, and write it to the files.
 
     Args:
-        settings: as they were kept.
-        image_mode: the colours of pictures on this visit, whatever the settings say.
-        remember: the folder that keeps settings, and folders of pictures; None forgets them.
-        keymap: keys by command id, where they differ from the usual ones.
-        keys: `keys.toml`; None forgets what is rebound.
+        settings: as they were read from the file.
+        image_mode: colours of images for this session, whatever the settings say.
+        remember: folder of the settings and of the folders of images; None writes nothing.
+        keymap: keys by command id, where they differ from the defaults.
+        keys: path of `keys.toml`; None writes no keys.
     """
 
     def __init__(
@@ -43,47 +54,48 @@ class SettingsApp(RenderModeApp):
         self.settings = settings or Settings()
         self.image_mode = image_mode
         self.placements: Placements | None = None
-        """Where the terminal has said that it draws pictures itself, their places; whoever runs the app may set it."""
+        """Placements of images, where the terminal draws them itself; may be set before the app runs."""
         self.remember = remember
         self.keys = keys
         self.keymap = dict(keymap or {})
-        self.render_mode = self._render_mode()
+        self.render_mode = self._wanted_render_mode()
         for theme in THEMES:
             self.register_theme(theme)
-        asked = os.environ.get("TEXTUAL_THEME", "")
-        self.theme = asked if asked in {theme.name for theme in THEMES} else full_name(self.settings.theme)
+        requested = os.environ.get("TEXTUAL_THEME", "")
+        ours = {theme.name for theme in THEMES}
+        self.theme = requested if requested in ours else full_name(self.settings.theme)
         if self.keymap:
             self.set_keymap(self.keymap)
 
-    def _render_mode(self) -> RenderMode:
+    def _wanted_render_mode(self) -> RenderMode:
         encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
         wanted = self.image_mode or self.settings.pictures
         mode = color_mode(wanted, self.console.color_system, encoding)
         placements = self.placements if wanted == "kitty" and mode != "ascii" else None
         return RenderMode(mode, self.settings.zoom, placements)
 
-    def set_render_mode(self, drawing: RenderMode) -> None:
-        super().set_render_mode(drawing)
-        if drawing.placements is None and self.placements is not None:
+    def set_render_mode(self, mode: RenderMode) -> None:
+        super().set_render_mode(mode)
+        if mode.placements is None and self.placements is not None:
             self.placements.clear()
 
     def apply_settings(self, settings: Settings) -> None:
-        """Take other settings, at once and for the next visits."""
+        """Replace the settings, at once and in the file."""
         from tui.settings.store import write_settings
 
         before, self.settings = self.settings, settings
-        self.set_render_mode(self._render_mode())
+        self.set_render_mode(self._wanted_render_mode())
         if settings.pictures == "kitty" != before.pictures and self.placements is None:
             self.detect_graphics()
         self._warn(write_settings(self.remember, before, settings), "settings are not kept")
 
     @work(group="terminal", exclusive=True)
     async def detect_graphics(self) -> None:
-        """Have the terminal draw pictures itself if it can; a line says why it cannot."""
+        """Have the terminal draw images itself if it can; otherwise notify the user of the reason."""
         from tui.terminal.kitty.detect import NO_TERMINAL, in_tmux
         from tui.terminal.kitty.placements import Placements
 
-        driver = self._driver
+        driver = driver_of(self)
         refusal = (
             await asyncio.to_thread(driver.detect_kitty) if isinstance(driver, DiffDriver) else NO_TERMINAL
         )
@@ -93,23 +105,23 @@ class SettingsApp(RenderModeApp):
             self._warn(refusal, "settings")
 
     def enable_graphics(self, placements: "Placements") -> None:
-        """Have the terminal draw pictures at these places, if that is what the settings say."""
-        driver = self._driver
+        """Have the terminal draw images at these placements, if the settings ask for that."""
+        driver = driver_of(self)
         self.placements = placements if isinstance(driver, DiffDriver) else None
         if isinstance(driver, DiffDriver):
             driver.placements = placements
-        self.set_render_mode(self._render_mode())
+        self.set_render_mode(self._wanted_render_mode())
 
     def use_theme(self, name: ThemeName) -> None:
-        """Take a theme, at once and for the next visits."""
+        """Switch to a theme, at once and in the file."""
         self.theme = full_name(name)
         self.apply_settings(replace(self.settings, theme=name))
 
     def rebind(self, changes: Mapping[str, Sequence[str] | None]) -> None:
-        """Give commands other keys, at once and for the next visits.
+        """Give commands other keys, at once and in the file.
 
         Args:
-            changes: keys by command id; None for the usual ones.
+            changes: keys by command id; None for the defaults.
         """
         from tui.settings.keymap import save_keys
 
@@ -122,9 +134,9 @@ class SettingsApp(RenderModeApp):
         self._warn(save_keys(self.keys, changes), "keys are not kept")
 
     def problems(self) -> tuple[str, ...]:
-        """What is wrong in the files that keep settings and keys, a line each."""
+        """The mistakes in the files of settings and keys, a line each."""
         from core.errors import UserError
-        from tui.settings.keys_file import read_keymap
+        from tui.settings.keymap import read_keymap
         from tui.settings.store import read_settings
 
         found = read_settings(self.remember)[1]
@@ -136,12 +148,12 @@ class SettingsApp(RenderModeApp):
         return found
 
     def bell(self) -> None:
-        """Ring, unless the settings say not to."""
+        """Ring, unless the settings forbid it."""
         if self.settings.bell:
             super().bell()
 
     def action_next_theme(self) -> None:
-        self.use_theme(following(self.theme))
+        self.use_theme(next_theme(self.theme))
         self.notify(f"theme: {self.settings.theme}", timeout=2)
 
     def action_zoom_images(self) -> None:

@@ -1,47 +1,54 @@
-"""An app that can guide through itself: it says what to press, sees whether that was done, and goes on."""
+"""Guided tour over an app's screens: shows what to press, notices that it was done, and shows the next step."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.actions import ActionParseResult, parse
-from textual.binding import Binding, BindingType
+from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.events import Resize
 from textual.screen import ModalScreen
 
-from tui.app.settings_app import SettingsApp
 from tui.commands import TOUR, Command
 from tui.screens.board.layout import MIN_HEIGHT
+from tui.textual_ext.compat import AppMixin
 from tui.tour.steps import COMMANDS, FAREWELL, Step, steps, with_keys
 
 if TYPE_CHECKING:
+    from textual.signal import Signal
+
     from tui.tour.bar import TourHint
 
 CLOSE_ACTIONS = (".close", ".cancel")
+TOUR_BINDINGS = [
+    Binding(command.keys, command.action, command.text, show=False, id=command.id, priority=True)
+    for command in TOUR
+]
+"""Bindings of `TourMixin`, for the app's own `BINDINGS`."""
 
 
-class TourApp(SettingsApp):
-    """Shows the tour over the screens, which know nothing of it.
+class TourMixin(AppMixin):
+    """Show the tour over the screens, which know nothing of it.
 
-    A step is done when its command is, however that came about: by its key, by a click, or from the palette. The key
-    of the tour itself does it for whoever only watches.
+    A step is done when its command is, be it by its key, by a click, or from the palette. The key of the tour itself
+    runs the command for users who only watch.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset()
-    """Actions that cannot be done here."""
-    LINES_ABOVE: ClassVar[int] = 0
-    """Lines at the top of each screen that are taken already."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(command.keys, command.action, command.text, show=False, id=command.id, priority=True)
-        for command in TOUR
-    ]
+    keymap: dict[str, str]
+    keymap_changed_signal: "Signal[None]"
+    """Both are set by `SettingsMixin`."""
+
+    REFUSED_ACTIONS: ClassVar[frozenset[str]] = frozenset()
+    """Actions that this app refuses."""
+    RESERVED_LINES: ClassVar[int] = 0
+    """Lines at the top of each screen that are in use already."""
 
     tour: tuple[Step, ...] = ()
-    """What is still to be done; empty when there is no tour."""
+    """Steps that are still to be done; empty without a tour."""
     tour_length = 0
 
     @property
-    def _typing(self) -> bool:
+    def _is_typing(self) -> bool:
         if self.focused is None:
             return False
         from textual.widgets import Input  # not before the first frame, which has no focus
@@ -50,15 +57,15 @@ class TourApp(SettingsApp):
 
     @property
     def has_runs(self) -> bool:
-        """Whether there is anything to show."""
+        """True if there are runs to show."""
         return False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Escape is the tour's only while it goes on; its other key is text in a field, unless it goes on."""
+        """Bind escape to the tour only during it; the tour's other key is text in a field, except during it."""
         if action in ("tour", "tour_end"):
             if isinstance(self.screen, ModalScreen):
                 return False
-            return bool(self.tour) or (action == "tour" and not self._typing)
+            return bool(self.tour) or (action == "tour" and not self._is_typing)
         return super().check_action(action, parameters)
 
     async def run_action(
@@ -67,19 +74,19 @@ class TourApp(SettingsApp):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Do what was asked for, and see whether the tour had asked for it."""
+        """Run an action, and go on to the next step if it was the tour's."""
         wanted = self._requested_command() if self.tour else None
         done = await super().run_action(action, default_namespace, namespaces)
         if done and wanted is not None and self.tour and self.tour[0].command == wanted.id:
-            asked = parse(action) if isinstance(action, str) else action
-            if asked[1:] == parse(wanted.action)[1:]:
+            parsed = parse(action) if isinstance(action, str) else action
+            if parsed[1:] == parse(wanted.action)[1:]:
                 self._next_step()
         return done
 
     async def action_tour(self) -> None:
-        """Begin; and later do what the step asks for, from wherever one is, or pass over what cannot be done."""
+        """Begin the tour; later run the step's command, from any screen, or skip a command that cannot be run."""
         if not self.tour:
-            self.tour = steps(runs=self.has_runs, refused=self.REFUSED)
+            self.tour = steps(runs=self.has_runs, refused=self.REFUSED_ACTIONS)
             self.tour_length = len(self.tour)
             self._show_tour()
             return
@@ -93,7 +100,7 @@ class TourApp(SettingsApp):
             self._next_step()
 
     def action_tour_end(self) -> None:
-        """Leave the tour, and stay where one is."""
+        """End the tour, and stay on the screen that is open."""
         self.tour = ()
         self._show_tour()
 
@@ -114,36 +121,36 @@ class TourApp(SettingsApp):
             self.call_after_refresh(self._show_tour)
         else:
             self.action_tour_end()
-            self.notify(with_keys(FAREWELL, self._key), timeout=12, markup=False)
+            self.notify(with_keys(FAREWELL, self._key_text), timeout=12, markup=False)
 
     def _requested_command(self) -> Command | None:
-        """The command that the tour asks for, where the screen that is open has it."""
-        return COMMANDS[self.tour[0].command] if self.tour[0].command in self._ids() else None
+        """The command of the current step, if the screen that is open has it."""
+        return COMMANDS[self.tour[0].command] if self.tour[0].command in self._command_ids() else None
 
-    def _ids(self) -> set[str]:
+    def _command_ids(self) -> set[str]:
         return {active.binding.id for active in self.screen.active_bindings.values() if active.binding.id}
 
-    def _key(self, command: Command) -> str:
-        """The key of a command as it is written; where there are several, not escape, which leaves the tour."""
+    def _key_text(self, command: Command) -> str:
+        """The key of a command as it is shown; of several not escape, because that ends the tour."""
         from tui.settings.keymap import keys_of_command
 
         keys = keys_of_command(command, self.keymap)
-        key = next((one for one in keys if one != "escape"), keys[0])
+        key = next((key for key in keys if key != "escape"), keys[0])
         return self.get_key_display(Binding(key, ""))
 
     def _show_tour(self) -> None:
-        """Bring the lines of all screens in line with the tour."""
+        """Show, update or remove the tour's bar on all screens."""
         from tui.tour.bar import LINES, MIN_LINES, TourBar
 
-        room = self.size.height - self.LINES_ABOVE - MIN_HEIGHT
-        lines = next((most for most in (LINES, MIN_LINES) if self.tour and room >= most), 0)
+        room = self.size.height - self.RESERVED_LINES - MIN_HEIGHT
+        lines = next((count for count in (LINES, MIN_LINES) if self.tour and room >= count), 0)
         for screen in self.screen_stack:
             if isinstance(screen, ModalScreen):
                 continue
             bars = screen.query(TourBar)
-            if (lines or bars) and screen.styles.padding.top != self.LINES_ABOVE + lines:
-                screen.styles.padding = (self.LINES_ABOVE + lines, 0, 0, 0)
-                # Its room is another one, of which Textual tells nobody: the size with its padding is the same.
+            if (lines or bars) and screen.styles.padding.top != self.RESERVED_LINES + lines:
+                screen.styles.padding = (self.RESERVED_LINES + lines, 0, 0, 0)
+                # Textual sends no Resize for another padding, because the size that includes it stays the same.
                 screen.post_message(Resize(self.size, self.size))
             if not lines:
                 bars.remove()
@@ -151,22 +158,22 @@ class TourApp(SettingsApp):
                 screen.mount(TourBar())
         if lines and not isinstance(self.screen, ModalScreen):
             for bar in self.screen.query(TourBar):
-                bar.show(self._hint(), lines, self.LINES_ABOVE)
+                bar.show(self._hint(), lines, self.RESERVED_LINES)
 
     def _hint(self) -> "TourHint":
         from tui.tour.bar import TourHint
 
-        step, on = self.tour[0], self._key(COMMANDS["tour.go"])
-        key, what = self._key(COMMANDS[step.command]), COMMANDS[step.command].text
+        step, tour_key = self.tour[0], self._key_text(COMMANDS["tour.go"])
+        key, action = self._key_text(COMMANDS[step.command]), COMMANDS[step.command].text
         if self._requested_command() is None:
-            ways = [COMMANDS[one] for one in self._ids() if one.endswith(CLOSE_ACTIONS)]
-            out = self._key(ways[0]) if ways else on
-            key, what = (on if out == "esc" else out), f"Back, and then {key}: {what}"
+            closing = [COMMANDS[name] for name in self._command_ids() if name.endswith(CLOSE_ACTIONS)]
+            close_key = self._key_text(closing[0]) if closing else tour_key
+            key, action = (tour_key if close_key == "esc" else close_key), f"Back, and then {key}: {action}"
         return TourHint(
             f"{self.tour_length - len(self.tour) + 1}/{self.tour_length}",
             step.title,
-            with_keys(step.text, self._key),
+            with_keys(step.text, self._key_text),
             key,
-            what,
-            f"{on} does it for you   {self.get_key_display(Binding('escape', ''))} ends the tour ",
+            action,
+            f"{tour_key} does it for you   {self.get_key_display(Binding('escape', ''))} ends the tour ",
         )

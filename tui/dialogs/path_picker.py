@@ -95,10 +95,10 @@ class FileTree(DirectoryTree, inherit_bindings=False):
         listed = (
             path
             for path in paths
-            if not path.name.startswith(".") and (self._safe_is_dir(path) or self.request.is_listed(path))
+            if not path.name.startswith(".") and (_is_dir(path) or self.request.is_listed(path))
         )
         found = heapq.nsmallest(
-            MAX_LISTED + 1, listed, key=lambda path: (not self._safe_is_dir(path), path.name.lower())
+            MAX_LISTED + 1, listed, key=lambda path: (not _is_dir(path), path.name.lower())
         )
         self.is_truncated |= len(found) > MAX_LISTED
         return found[:MAX_LISTED]
@@ -235,7 +235,7 @@ class PickerScreen(ModalScreen[Path | None]):
 
     def _submit(self, path: Path) -> None:
         """Answer with a path, or show why it cannot be chosen; if an image is requested, open a folder."""
-        if not self.request.folders and DirectoryTree._safe_is_dir(path):
+        if not self.request.folders and _is_dir(path):
             self._open_folder(path)
         elif problem := self.request.problem(path):
             self._show_message(problem, wrong=True)
@@ -259,6 +259,14 @@ def nearest_folder(path: Path | None) -> Path:
     """The nearest existing folder: the path itself or one above it; for None the current folder."""
     try:
         start = (path or Path()).expanduser().absolute()
-        return next(one for one in (start, *start.parents) if DirectoryTree._safe_is_dir(one))
+        return next(one for one in (start, *start.parents) if _is_dir(one))
     except (OSError, RuntimeError, StopIteration, ValueError):
         return Path("/")
+
+
+def _is_dir(path: Path) -> bool:
+    """Return whether a path is a folder; False where that cannot be read."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

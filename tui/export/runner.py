@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from textual.app import App
-from textual.widgets._toast import Toast
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -26,7 +25,11 @@ async def export(app: App[Any], root: Path) -> None:
     screen = app.screen
     name = type(screen).__name__.removesuffix("Screen").lower()
     await _dismiss_notifications(app)
-    shot = Screenshot.capture(app)
+    try:
+        shot = Screenshot.capture(app)
+    except UserError as error:
+        app.notify(str(error), severity="error", markup=False, timeout=8)
+        return
     items = [
         ExportItem("screen.svg", lambda: screen_svg(shot)),
         ExportItem("screen.png", lambda: screen_png(shot)),
@@ -46,10 +49,10 @@ async def export(app: App[Any], root: Path) -> None:
 
 async def _dismiss_notifications(app: App[Any]) -> None:
     """Remove notifications from the screen, because they do not belong into its screenshot."""
-    if not app.screen.query(Toast):
+    if not app.screen.query("Toast"):
         return
     app.clear_notifications()
-    while app.screen.query(Toast):
+    while app.screen.query("Toast"):
         await asyncio.sleep(0.01)
     refreshed = asyncio.Event()
     app.screen.call_after_refresh(refreshed.set)

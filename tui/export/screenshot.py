@@ -12,15 +12,15 @@ from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
-from textual._context import visible_screen_stack
 from textual.app import App
 from textual.strip import Strip
 
 from core.imaging.resize import fit_image
 from tui.export.image_files import png
 from tui.export.rasterize import CELL_HEIGHT, CELL_WIDTH, glyph
+from tui.textual_ext.compat import rendered_strips
 from tui.widgets.images.halfblocks import cell_lines
-from tui.widgets.images.render_mode import RenderModeApp
+from tui.widgets.images.render_mode import RenderModeMixin
 
 if TYPE_CHECKING:
     from tui.terminal.kitty.placements import Placement, Placements
@@ -40,10 +40,9 @@ class Screenshot:
     @classmethod
     def capture(cls, app: App[object]) -> "Screenshot":
         """Capture the current screen."""
-        # As in Textual's own `App.export_screenshot`, which however encodes the SVG at once and so blocks the app.
-        visible_screen_stack.set(app._background_screens)
-        strips = app.screen._compositor.render_strips()
-        if isinstance(app, RenderModeApp) and app.render_mode.placements is not None:
+        # Not by Textual's own `App.export_screenshot`, because that encodes the SVG at once and so blocks the app.
+        strips = rendered_strips(app)
+        if isinstance(app, RenderModeMixin) and app.render_mode.placements is not None:
             strips = as_halfblocks(strips, app.render_mode.placements)
         variables = app.theme_variables
         text, ground = (_rgb(Color.parse(variables[name])) for name in ("foreground", "background"))
@@ -148,7 +147,7 @@ def as_halfblocks(strips: Iterable[Strip], placements: "Placements") -> list[Str
 
 def _halfblock_cells(placement: "Placement") -> Iterator[tuple[str, Segment]]:
     """The sentinel characters of a placement, and the half-blocks of its image, which is centred as in the terminal."""
-    lines = cell_lines(fit_image(placement.image, placement.columns), raised_black=placement.lifted)
+    lines = cell_lines(fit_image(placement.image, placement.columns), raised_black=placement.raised_black)
     width = sum(len(text) for text, _, _ in lines[0])
     left, top = (placement.columns - width) // 2, (placement.lines - len(lines)) // 2
     for row, line in zip(placement.rows[max(0, top) :], lines, strict=False):

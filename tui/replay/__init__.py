@@ -1,1 +1,1 @@
-"""Runs that have ended, played back as if they were live."""
+"""Replay of runs that have ended, as if they were live."""

@@ -1,8 +1,8 @@
-"""The dashboard in another time: the same screens on runs that have ended, played back."""
+"""Replay of runs that have ended: the dashboard's screens on recorded runs, played back as if they were live."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Unpack
 
 from textual.actions import ActionParseResult, parse
 from textual.binding import BindingType
@@ -10,6 +10,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
 from tui.app.dashboard import Dashboard
+from tui.app.settings_app import SettingsOptions
 from tui.commands import REPLAY, bindings
 from tui.messages import SnapshotTaken
 from tui.replay.bar import ReplayBar
@@ -17,7 +18,6 @@ from tui.replay.clock import ReplayClock
 from tui.replay.control import REFUSAL, ReplayController
 from tui.replay.reader import ReplayReader, Timeline
 from tui.replay.recording import Recording
-from tui.settings.schema import ImageMode, Settings
 from tui.widgets.key_hints import keys_by_command
 
 REFRESH_SECONDS: Final = 0.25
@@ -25,22 +25,18 @@ SEEK_SHARE: Final = 0.05
 
 
 class ReplayDashboard(Dashboard):
-    """Plays runs back as if they were live; a line on every screen says where it is.
+    """Play runs back as if they were live; a bar on every screen shows the position.
 
     Args:
         root: the runs folder.
-        tracks: the runs, oldest first.
-        time: the clock; one of the right length is made unless given.
-        keymap: keys by command id, where they differ from the usual ones.
-        keys: the file that keeps them; None forgets what is rebound.
-        remember: the folder that keeps settings, and folders of pictures; None forgets them.
-        exports: the folder that exports are written to.
-        settings: as they were kept.
-        image_mode: the colours of pictures on this visit.
+        recordings: the runs, oldest first.
+        clock: clock of the replay; None makes one of the right length.
+        exports: folder that exports are written to.
+        options: settings and keys, see `SettingsMixin`.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(REPLAY)]
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
+    REFUSED_ACTIONS: ClassVar[frozenset[str]] = frozenset(
         (
             "stop",
             "stop_all",
@@ -55,53 +51,40 @@ class ReplayDashboard(Dashboard):
             "make",
         )
     )
-    """What would change runs or start some; what they would ask first is not asked."""
-    LINES_ABOVE: ClassVar[int] = 1
+    """Actions that would change runs or start some; they are refused before they ask anything."""
+    RESERVED_LINES: ClassVar[int] = 1
 
     def __init__(
         self,
         root: Path,
-        tracks: Sequence[Recording],
+        recordings: Sequence[Recording],
         *,
-        time: ReplayClock | None = None,
-        keymap: dict[str, str] | None = None,
-        keys: Path | None = None,
-        remember: Path | None = None,
+        clock: ReplayClock | None = None,
         exports: Path = Path("exports"),
-        settings: Settings | None = None,
-        image_mode: ImageMode | None = None,
+        **options: Unpack[SettingsOptions],
     ) -> None:
-        timeline = Timeline(tracks)
-        self.time = time or ReplayClock(timeline.length)
-        self.reader = ReplayReader(tracks, timeline, self.time)
-        control = ReplayController(root, now=lambda: timeline.wall(self.time.position))
-        super().__init__(
-            control,
-            start=False,
-            keymap=keymap,
-            keys=keys,
-            remember=remember,
-            exports=exports,
-            settings=settings,
-            image_mode=image_mode,
-        )
+        timeline = Timeline(recordings)
+        self.clock = clock or ReplayClock(timeline.length)
+        self.reader = ReplayReader(recordings, timeline, self.clock)
+        control = ReplayController(root, now=lambda: timeline.wall_clock(self.clock.position))
+        super().__init__(control, start=False, exports=exports, **options)
 
     def source(self) -> ReplayReader:
         return self.reader
 
     def on_mount(self) -> None:
-        self.screen_change_signal.subscribe(self, self._dress)
-        self._dress(self.screen)
-        self.set_interval(REFRESH_SECONDS, self._show_time)
+        self.screen_change_signal.subscribe(self, self._add_bar)
+        self._add_bar(self.screen)
+        self.set_interval(REFRESH_SECONDS, self._update_bars)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
-        """Runs of several groups are all shown: they were named one by one."""
+        """Show the runs of all groups if there are several, because the user has named each one."""
         if self.snapshot is None and len(message.snapshot.groups) > 1:
             self.call_after_refresh(self.board.selection.show_group, None)
 
-    def on_replay_bar_sought(self, message: ReplayBar.Sought) -> None:
-        self.time.seek(message.share * self.time.length)
-        self._show_time()
+    def on_replay_bar_seek_requested(self, message: ReplayBar.SeekRequested) -> None:
+        self.clock.seek(message.share * self.clock.length)
+        self._update_bars()
 
     async def run_action(
         self,
@@ -109,37 +92,37 @@ class ReplayDashboard(Dashboard):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Do what a key asks for, unless it would change a run."""
+        """Run an action, unless it would change a run."""
         name = (parse(action) if isinstance(action, str) else action)[1]
-        if name in self.REFUSED:
+        if name in self.REFUSED_ACTIONS:
             self.notify(REFUSAL, severity="warning", timeout=3)
             return True
         return await super().run_action(action, default_namespace, namespaces)
 
     def action_replay_pause(self) -> None:
-        """Pause, go on, or play it all again."""
-        if self.time.playing:
-            self.time.pause()
+        """Pause, resume, or play again from the beginning."""
+        if self.clock.playing:
+            self.clock.pause()
         else:
-            self.time.play()
-        self._show_time()
+            self.clock.play()
+        self._update_bars()
 
     def action_replay_seek(self, steps: int) -> None:
-        self.time.seek(self.time.position + steps * SEEK_SHARE * self.time.length)
-        self._show_time()
+        self.clock.seek(self.clock.position + steps * SEEK_SHARE * self.clock.length)
+        self._update_bars()
 
     def action_replay_speed(self, steps: int) -> None:
-        self.time.faster(steps)
-        self._show_time()
+        self.clock.change_speed(steps)
+        self._update_bars()
 
-    def _dress(self, screen: Screen[Any]) -> None:
-        """Give a screen the line of the replay, and room for it."""
+    def _add_bar(self, screen: Screen[Any]) -> None:
+        """Mount the bar of the replay on a screen, and reserve its line."""
         if not isinstance(screen, ModalScreen) and not screen.query(ReplayBar):
-            screen.styles.padding = (self.LINES_ABOVE, 0, 0, 0)
+            screen.styles.padding = (self.RESERVED_LINES, 0, 0, 0)
             screen.mount(ReplayBar())
-        self.call_after_refresh(self._show_time)
+        self.call_after_refresh(self._update_bars)
 
-    def _show_time(self) -> None:
+    def _update_bars(self) -> None:
         keys = {name: found[0] for name, found in keys_by_command(self.screen).items()}
         for bar in self.screen.query(ReplayBar):
-            bar.show(self.time, keys)
+            bar.show(self.clock, keys)

@@ -1,4 +1,4 @@
-"""The line at the top of every screen of a replay: that it is one, where it is, and how to go elsewhere."""
+"""Bar at the top of every screen of a replay: position, speed and keys."""
 
 from typing import Final
 
@@ -13,9 +13,9 @@ NARROW: Final = 76
 
 
 class ReplayBar(Scrubber):
-    """Time and speed of a replay; a click or a drag asks for another time.
+    """Scrubber over the time of a replay; a click or a drag requests another position.
 
-    It lies in the padding that its screen has for it, so that screens need not know of it.
+    It is an overlay in the top padding of its screen, which need not know of it.
     """
 
     DEFAULT_CSS = """
@@ -29,37 +29,37 @@ class ReplayBar(Scrubber):
     }
     """
 
-    class Sought(Message):
-        """Somebody asked for a time: a share of the whole, 0 to 1."""
+    class SeekRequested(Message):
+        """Request to move to a position, as a share of the whole from 0 to 1."""
 
         def __init__(self, share: float) -> None:
             super().__init__()
             self.share = share
 
-    def show(self, time: ReplayClock, keys: dict[str, str]) -> None:
-        """Show where a replay is.
+    def show(self, clock: ReplayClock, keys: dict[str, str]) -> None:
+        """Show the state of a replay.
 
         Args:
-            time: of the replay.
-            keys: by the command's id, as they are bound now.
+            clock: clock of the replay.
+            keys: current keys by command id.
         """
-        share = time.position / time.length if time.length else 1.0
-        hint = {
+        share = clock.position / clock.length if clock.length else 1.0
+        hints = {
             name: keys.get(f"replay.{name}", "") for name in ("pause", "back", "forward", "slower", "faster")
         }
-        playing = time.playing
-        tail = f"{'▶' if playing else '■' if time.at_end else '‖'} {time.speed}x"
-        word = "pause" if playing else "again" if time.at_end else "play"
+        playing = clock.playing
+        tail = f"{'▶' if playing else '■' if clock.at_end else '‖'} {clock.speed}x"
+        word = "pause" if playing else "again" if clock.at_end else "play"
         if self.app.size.width >= NARROW:
-            tail += f"  {hint['pause']} {word:5}  {hint['back']} {hint['forward']} seek"
-            tail += f"  {hint['slower']} {hint['faster']} speed"
+            tail += f"  {hints['pause']} {word:5}  {hints['back']} {hints['forward']} seek"
+            tail += f"  {hints['slower']} {hints['faster']} speed"
         self.show_index(
             round(share * (TICKS - 1)),
             TICKS,
-            head=f"REPLAY {hms(time.position)} of {hms(time.length)}",
+            head=f"REPLAY {hms(clock.position)} of {hms(clock.length)}",
             tail=tail,
             lit=playing,
         )
 
     def request_index(self, index: int) -> None:
-        self.post_message(self.Sought(index / (TICKS - 1)))
+        self.post_message(self.SeekRequested(index / (TICKS - 1)))

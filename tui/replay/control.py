@@ -1,4 +1,4 @@
-"""What the dashboard may do to the runs of a replay: nothing."""
+"""Run controller of a replay, which changes no runs."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ REFUSAL: Final = "this is a replay: it shows runs and changes none"
 
 @dataclass(frozen=True, slots=True)
 class ReplayController(RunController):
-    """Refuses, in one line, whatever would change a run; `now` is the time that is replayed."""
+    """Controller that refuses, in one line, every action that would change a run; `now` is the replayed time."""
 
     def queue(self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()) -> NoReturn:
         raise UserError(REFUSAL)

@@ -1,4 +1,4 @@
-"""Runs that have ended as the snapshots of a live reader: stands where `tui.state.reader.RunsReader` does, in another time."""
+"""Reader of recorded runs: yields the snapshots that `tui.state.reader.RunsReader` would have at the replayed time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,34 +9,34 @@ from tui.replay.clock import ReplayClock
 from tui.replay.recording import Recording
 from tui.state.snapshot import RunSnapshot, Snapshot
 
-MOST_IDLE: Final = 5.0
-"""Seconds of a stretch in which no run trains that are played; the rest of it is left out."""
+MAX_IDLE_SECONDS: Final = 5.0
+"""Seconds that are played of an interval in which no run trains; the rest is skipped."""
 
 
 class Timeline:
-    """From seconds of a replay to the wall clock of the runs: what is left out is where nothing trained.
+    """Map from seconds of a replay to the wall clock of its runs, without intervals in which nothing trained.
 
     Args:
-        tracks: at least one.
+        recordings: at least one.
     """
 
-    def __init__(self, tracks: Sequence[Recording]) -> None:
+    def __init__(self, recordings: Sequence[Recording]) -> None:
         self._pieces: list[tuple[float, float]] = []
-        """Where each piece begins: in the replay, and on the wall clock."""
-        played, until = 0.0, min(track.queued for track in tracks)
-        for started, ended in sorted((track.started, track.ended) for track in tracks):
+        """Beginning of each piece: in the replay, and on the wall clock."""
+        played, until = 0.0, min(recording.queued for recording in recordings)
+        for started, ended in sorted((recording.started, recording.ended) for recording in recordings):
             if started > until or not self._pieces:
-                begin = max(until, started - MOST_IDLE)
+                begin = max(until, started - MAX_IDLE_SECONDS)
                 self._pieces.append((played, begin))
                 until = begin
             if ended > until:
                 played += ended - until
                 until = ended
         self.length = played
-        self._end = max(track.ended for track in tracks)
+        self._end = max(recording.ended for recording in recordings)
 
-    def wall(self, position: float) -> float:
-        """The wall clock at so many seconds of the replay; at its end all runs have ended."""
+    def wall_clock(self, position: float) -> float:
+        """The wall clock at a position of the replay; at its end all runs have ended."""
         if position >= self.length:
             return self._end
         played, began = next(piece for piece in reversed(self._pieces) if piece[0] <= max(0.0, position))
@@ -45,12 +45,12 @@ class Timeline:
 
 @dataclass(slots=True)
 class ReplayReader:
-    """What there was to see of some runs at the time that a clock says; each `poll` says what changed.
+    """Source of snapshots of recorded runs at the time of a clock.
 
     Args:
-        tracks: the runs.
-        timeline: of them.
-        clock: of the replay.
+        recordings: the runs.
+        timeline: timeline of the runs.
+        clock: clock of the replay.
     """
 
     recordings: Sequence[Recording]
@@ -60,12 +60,12 @@ class ReplayReader:
     _versions: int = field(init=False, default=0)
 
     def poll(self) -> Snapshot | None:
-        """A new snapshot, or None when nothing changed since the last; the first poll always gives one."""
-        now = self.timeline.wall(self.clock.position)
+        """A new snapshot, or None when nothing changed since the last; the first poll always returns one."""
+        now = self.timeline.wall_clock(self.clock.position)
         before = self._last.runs if self._last is not None else ()
         runs = tuple(
-            self._take(track.at(now), before[place] if before else None)
-            for place, track in enumerate(self.recordings)
+            self._reuse_unchanged(recording.at(now), before[index] if before else None)
+            for index, recording in enumerate(self.recordings)
         )
         if before and all(new is old for new, old in zip(runs, before, strict=True)):
             return None
@@ -75,11 +75,11 @@ class ReplayReader:
 
     @property
     def anything_live(self) -> bool:
-        """Whether time goes on, so that looking often is worth it."""
+        """True while the clock advances, so that frequent polling is worth it."""
         return self.clock.playing
 
-    def _take(self, new: RunSnapshot, old: RunSnapshot | None) -> RunSnapshot:
-        """The old one, or its parts, where the new one looks the same, as a live reader does."""
+    def _reuse_unchanged(self, new: RunSnapshot, old: RunSnapshot | None) -> RunSnapshot:
+        """Return the old snapshot, or a new one with its arrays, where they are equal, as a live reader does."""
         if old is None:
             self._versions += 1
             return replace(new, version=self._versions)

@@ -1,4 +1,4 @@
-"""What a run recorded, by the time at which it was there: its losses, epochs and pictures, and its states."""
+"""Recording of a run: its losses, epochs, images and states, each with its time."""
 
 import math
 from bisect import bisect_right
@@ -21,24 +21,24 @@ from tui.state.snapshot import RunSnapshot
 
 Seconds = NDArray[np.float64]
 
-MOST_SECONDS: Final = 10 * 365 * 86400.0
-"""No training took longer; a time that says so is wrong."""
+MAX_SECONDS: Final = 10 * 365 * 86400.0
+"""Longest plausible training; a longer time is wrong."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recording:
     """A run that has ended, with the times of all that it recorded.
 
-    Times of what was recorded are seconds of training, ascending; `started` and `ended` are on the wall clock.
-    When each single step was done is not recorded, only how many there were at the end of each epoch: in
-    between, steps are spread evenly.
+    Times are seconds of training, ascending, except `queued`, `started` and `ended`, which are on the wall clock. The
+    time of a single step is not recorded, only the number of steps at the end of each epoch. In between, steps are
+    spread evenly.
 
     Attributes:
         run, file, status, state: the run as it is now.
-        queued, started, ended: when it was queued, began to train, and ended.
-        steps, losses, step_seconds: of each step [n].
-        epochs, epoch_seconds: of each epoch's end.
-        sheets, sheet_seconds, strips, strip_seconds: of the pictures.
+        queued, started, ended: times at which it was queued, began to train, and ended.
+        steps, losses, step_seconds: number, loss and time of each step [n].
+        epochs, epoch_seconds: record and time of the end of each epoch.
+        sheets, sheet_seconds, strips, strip_seconds: paths and times of the images.
     """
 
     run: RunDirectory
@@ -65,9 +65,9 @@ class Recording:
         if now < self.started:
             status = Status(epochs=self.status.epochs, threads=self.status.threads, heartbeat=self.queued)
             return self._snapshot(status, State.QUEUED, -math.inf)
-        gone = now - self.started
-        step = _count(self.step_seconds, gone)
-        epoch = _count(self.epoch_seconds, gone)
+        elapsed = now - self.started
+        step = _count_until(self.step_seconds, elapsed)
+        epoch = _count_until(self.epoch_seconds, elapsed)
         rates = self.epochs[min(epoch, len(self.epochs) - 1) :][:1]
         status = msgspec.structs.replace(
             self.status,
@@ -75,15 +75,15 @@ class Recording:
             epoch=self.epochs[epoch - 1].epoch if epoch else 0,
             step=int(self.steps[step - 1]) if step else 0,
             images_per_second=rates[0].images_per_second if rates else 0.0,
-            elapsed=gone,
+            elapsed=elapsed,
             heartbeat=now,
             message="",
             error="",
         )
-        return self._snapshot(status, State.RUNNING, gone)
+        return self._snapshot(status, State.RUNNING, elapsed)
 
-    def _snapshot(self, status: Status, state: State, gone: float) -> RunSnapshot:
-        step = _count(self.step_seconds, gone)
+    def _snapshot(self, status: Status, state: State, elapsed: float) -> RunSnapshot:
+        step = _count_until(self.step_seconds, elapsed)
         return RunSnapshot(
             self.run,
             self.file,
@@ -91,9 +91,9 @@ class Recording:
             state,
             self.steps[:step],
             self.losses[:step],
-            self.epochs[: _count(self.epoch_seconds, gone)],
-            self.sheets[: _count(self.sheet_seconds, gone)],
-            self.strips[: _count(self.strip_seconds, gone)],
+            self.epochs[: _count_until(self.epoch_seconds, elapsed)],
+            self.sheets[: _count_until(self.sheet_seconds, elapsed)],
+            self.strips[: _count_until(self.strip_seconds, elapsed)],
         )
 
 
@@ -110,17 +110,17 @@ def read_recording(info: RunInfo) -> Recording:
     tail.poll()
     epochs = tuple(tail.epochs)
     ends = _ascending([record.elapsed for record in epochs])
-    total = max([_sensible(status.elapsed), _sensible(tail.last_elapsed), *ends.tolist()[-1:]])
+    total = max([_clamped(status.elapsed), _clamped(tail.last_elapsed), *ends.tolist()[-1:]])
     step_ends = [0.0, *(float(record.step) for record in epochs)]
     step_times = [0.0, *ends]
     last = float(tail.steps[-1]) if len(tail.steps) else 0.0
     if last > step_ends[-1]:
         step_ends.append(last)
-        step_times.append(max(step_times[-1], _sensible(tail.last_elapsed)))
-    queued = _queued(info)
-    # Pauses between attempts are not recorded: the run is taken to have trained without one, up to its end.
+        step_times.append(max(step_times[-1], _clamped(tail.last_elapsed)))
+    queued = _queued_at(info)
+    # Pauses between attempts are not recorded, so the run is assumed to have trained without any up to its end.
     ended = status.heartbeat
-    if not (math.isfinite(ended) and total <= ended - queued <= MOST_SECONDS):
+    if not (math.isfinite(ended) and total <= ended - queued <= MAX_SECONDS):
         ended = queued + total
     times = {record.epoch: float(end) for record, end in zip(epochs, ends, strict=True)}
     sheets, strips = tuple(run.sample_sheets()), tuple(run.reverse_strips())
@@ -138,21 +138,21 @@ def read_recording(info: RunInfo) -> Recording:
         epochs=epochs,
         epoch_seconds=ends,
         sheets=sheets,
-        sheet_seconds=_when_drawn(sheets, times, total, ended - total),
+        sheet_seconds=_image_seconds(sheets, times, total, ended - total),
         strips=strips,
-        strip_seconds=_when_drawn(strips, times, total, ended - total),
+        strip_seconds=_image_seconds(strips, times, total, ended - total),
     )
 
 
 def find_recordings(root: Path, selectors: Sequence[str]) -> list[Recording]:
-    """The runs to play back, oldest first, each once.
+    """Find and read the runs to play back, oldest first, each once.
 
     Args:
         root: the runs folder.
         selectors: a group each, or anything that `RunStore.find` takes.
 
     Raises:
-        UserError: none or several match, one has not ended or cannot be read, or none has learnt anything.
+        UserError: none or several match, one has not ended or cannot be read, or none has losses.
     """
     store = RunStore(root)
     groups: dict[str, list[RunInfo]] = {}
@@ -162,14 +162,14 @@ def find_recordings(root: Path, selectors: Sequence[str]) -> list[Recording]:
     for selector in selectors:
         chosen += groups[selector] if selector in groups else [store.info(store.find(selector))]
     once = {info.directory.path.resolve(): info for info in chosen}
-    tracks = [read_recording(info) for info in once.values()]
-    if not any(len(track.steps) for track in tracks):
-        names = ", ".join(sanitize(track.run.id) for track in tracks[:3])
+    recordings = [read_recording(info) for info in once.values()]
+    if not any(len(recording.steps) for recording in recordings):
+        names = ", ".join(sanitize(recording.run.id) for recording in recordings[:3])
         raise UserError(f"{names}: no losses were recorded, so there is nothing to replay")
-    return sorted(tracks, key=lambda track: (track.queued, track.run.id))
+    return sorted(recordings, key=lambda recording: (recording.queued, recording.run.id))
 
 
-def _queued(info: RunInfo) -> float:
+def _queued_at(info: RunInfo) -> float:
     from datetime import datetime
 
     try:
@@ -180,13 +180,13 @@ def _queued(info: RunInfo) -> float:
         ) from error
 
 
-def _when_drawn(
+def _image_seconds(
     images: Sequence[tuple[int, Path]], times: dict[int, float], total: float, started: float
 ) -> Seconds:
-    """When pictures were there, in seconds of training.
+    """Times at which images were written, in seconds of training.
 
-    Drawing takes a while after an epoch's end, and a picture's file says when it was done; where that cannot be,
-    because the files were copied, it is taken to have been at once.
+    Sampling takes a while after the end of an epoch, and the file's modification time is the time of its end. Where
+    that time is impossible because files were copied, the image is dated to the end of the epoch.
     """
     found: list[float] = []
     known = sorted(times)
@@ -203,13 +203,13 @@ def _when_drawn(
 
 
 def _ascending(seconds: Sequence[float]) -> Seconds:
-    return np.maximum.accumulate(np.array([_sensible(one) for one in seconds], dtype=np.float64))
+    return np.maximum.accumulate(np.array([_clamped(one) for one in seconds], dtype=np.float64))
 
 
-def _sensible(seconds: float) -> float:
-    return min(max(0.0, seconds), MOST_SECONDS) if math.isfinite(seconds) else 0.0
+def _clamped(seconds: float) -> float:
+    return min(max(0.0, seconds), MAX_SECONDS) if math.isfinite(seconds) else 0.0
 
 
-def _count(seconds: Seconds, gone: float) -> int:
-    """How many of them are not later."""
-    return int(np.searchsorted(seconds, gone, side="right"))
+def _count_until(seconds: Seconds, elapsed: float) -> int:
+    """Number of times that are not later than another."""
+    return int(np.searchsorted(seconds, elapsed, side="right"))

@@ -1,4 +1,4 @@
-"""Which keys commands have, which of them are free, and keeping the ones that a person has chosen."""
+"""Keys of commands: the user's own in `keys.toml`, one command a line, and which keys are free."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,75 +9,59 @@ from textual.keys import key_to_character
 
 from core.errors import UserError
 from tui.commands import ALL, NEW_RUN, ON_ALL, SECTIONS, Command
-from tui.settings.keys_file import read_keymap
-from tui.settings.toml_edit import Value, set_value
 
 FIXED: Final = {"ctrl+c": "always leaves the dashboard", "ctrl+q": "always leaves the dashboard"}
 
 
-def keys_of_command(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys that a command has now, in Textual's long spelling.
+def read_keymap(path: Path) -> dict[str, str]:
+    """Read keys by command, for example ``"run.stop" = "s"`` or ``"run.stop" = ["s", "ctrl+x"]``.
 
-    Args:
-        command: the command.
-        keymap: keys by command id, where they differ from the usual ones.
+    Returns:
+        The keys that differ from the defaults; empty without a file.
+
+    Raises:
+        UserError: the file is damaged, or names a command that does not exist.
     """
-    return _spelled(keymap.get(command.id) or command.keys)
+    if not path.exists():
+        return {}
+    import difflib
 
+    from core.config.load import read_toml
+    from core.config.tables import flatten
 
-def is_usual(command: Command, keymap: Mapping[str, str]) -> bool:
-    """Whether a command has the keys that it came with."""
-    return keys_of_command(command, keymap) == _spelled(command.keys)
-
-
-def with_added_key(
-    command: Command, key: str, keymap: Mapping[str, str], *, more: bool = False
-) -> tuple[str, ...]:
-    """The keys of a command once it is given one; escape stays, because it always leads out.
-
-    Args:
-        command: the command.
-        key: the new key.
-        keymap: keys by command id, where they differ from the usual ones.
-        more: whether it keeps all that it has.
-    """
-    had = keys_of_command(command, keymap)
-    kept = had if more else tuple(one for one in had if one == "escape")
-    return tuple(dict.fromkeys((*kept, key) if more else (key, *kept)))
-
-
-def conflict(command: Command, key: str, keymap: Mapping[str, str]) -> str:
-    """Why a command cannot have a key, in a line that does not name the key; empty when it can.
-
-    A key may mean another thing on another screen, so only what can be pressed at the same time is in its way. What the
-    dashboard came with is in nobody's way.
-    """
-    if key in FIXED:
-        return FIXED[key]
-    (section,) = (name for name, commands in SECTIONS.items() if command in commands)
-    if command in NEW_RUN and (key_to_character(key) or "\0").isprintable():
-        return "is text in a form; a function key, or one with ctrl, is not"
-    for other in _beside(section):
-        if other is command or key not in keys_of_command(other, keymap):
-            continue
-        came_with_both = key in _spelled(command.keys) and key in _spelled(other.keys)
-        if not came_with_both:
-            return f"is in use by {other.id}: {other.text}"
-    return ""
+    known = {command.id for command in ALL}
+    keymap: dict[str, str] = {}
+    for name, keys in flatten(read_toml(path)).items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+            raise UserError(f"{path}: unknown command {name}; did you mean {near}?")
+        listed = [keys] if isinstance(keys, str) else keys
+        if (
+            not isinstance(listed, list)
+            or not listed
+            or not all(
+                isinstance(key, str) and (key == "," or all(map(str.strip, key.split(",")))) for key in listed
+            )
+        ):
+            raise UserError(f'{path}: {name} = {keys!r}: expected a key such as "s", or a list of them')
+        keymap[name] = ",".join("comma" if key == "," else key for key in listed)
+    return keymap
 
 
 def save_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) -> str:
     """Write the keys of some commands into `keys.toml`; all else in it stays as it is.
 
     Args:
-        path: the file; None keeps nothing.
-        changes: keys by command id; None for the usual ones.
+        path: the file; None writes nothing.
+        changes: keys by command id; None for the defaults.
 
     Returns:
-        Why that could not be done; empty when it was.
+        The reason why that failed; empty when it succeeded.
     """
     if path is None:
         return ""
+    from tui.settings.toml_edit import Value, set_value
+
     try:
         read_keymap(path)
         for name, keys in changes.items():
@@ -88,8 +72,59 @@ def save_keys(path: Path | None, changes: Mapping[str, Sequence[str] | None]) ->
     return ""
 
 
-def _beside(section: str) -> Iterator[Command]:
-    """The commands that a key could be for while those of a section are there."""
+def keys_of_command(command: Command, keymap: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that a command has now, in Textual's long spelling.
+
+    Args:
+        command: the command.
+        keymap: keys by command id, where they differ from the defaults.
+    """
+    return _normalized(keymap.get(command.id) or command.keys)
+
+
+def is_default(command: Command, keymap: Mapping[str, str]) -> bool:
+    """Return whether a command has its default keys."""
+    return keys_of_command(command, keymap) == _normalized(command.keys)
+
+
+def rebound_keys(
+    command: Command, key: str, keymap: Mapping[str, str], *, more: bool = False
+) -> tuple[str, ...]:
+    """The keys of a command once it is given one; escape stays, because it always leads out.
+
+    Args:
+        command: the command.
+        key: the new key.
+        keymap: keys by command id, where they differ from the defaults.
+        more: whether the command keeps all its other keys.
+    """
+    before = keys_of_command(command, keymap)
+    kept = before if more else tuple(old for old in before if old == "escape")
+    return tuple(dict.fromkeys((*kept, key) if more else (key, *kept)))
+
+
+def conflict(command: Command, key: str, keymap: Mapping[str, str]) -> str:
+    """The reason why a command cannot have a key, in a line that does not name the key; empty when it can.
+
+    Only commands that are active at the same time conflict, so one key may mean different things on different screens.
+    Two defaults never conflict.
+    """
+    if key in FIXED:
+        return FIXED[key]
+    (section,) = (name for name, commands in SECTIONS.items() if command in commands)
+    if command in NEW_RUN and (key_to_character(key) or "\0").isprintable():
+        return "is text in a form; a function key, or one with ctrl, is not"
+    for other in _active_with(section):
+        if other is command or key not in keys_of_command(other, keymap):
+            continue
+        both_defaults = key in _normalized(command.keys) and key in _normalized(other.keys)
+        if not both_defaults:
+            return f"is in use by {other.id}: {other.text}"
+    return ""
+
+
+def _active_with(section: str) -> Iterator[Command]:
+    """The commands that can be active together with those of a section."""
     if section in ON_ALL:
         yield from ALL
         return
@@ -97,5 +132,5 @@ def _beside(section: str) -> Iterator[Command]:
         yield from SECTIONS[name]
 
 
-def _spelled(keys: str) -> tuple[str, ...]:
+def _normalized(keys: str) -> tuple[str, ...]:
     return tuple(binding.key for binding in Binding.make_bindings([Binding(keys, "")]))

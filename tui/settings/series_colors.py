@@ -1,7 +1,7 @@
-"""The colours and markers of series: which run is which, in tables, curves and walls alike.
+"""Colours and markers of series, the same for a run in tables, curves and image walls.
 
-Colours are those of Okabe and Ito, which stay apart for every kind of colour vision; a series is also always
-marked by a digit, the same one that jumps to its row on the board, so colour is never the only signal.
+The colours are those of Okabe and Ito, which differ for every kind of colour vision. A series always has a digit as
+well, the key that selects its row on the board, so colour is never the only signal.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ VERMILLION: Final = "#D55E00"
 BLUE: Final = "#0072B2"
 
 ON_DARK: Final = (SKY, ORANGE, "#19B98A", PURPLE, YELLOW, "#E8702A", "#4C9BE0")
-"""Okabe and Ito's colours, the three dark ones lifted until thin braille lines read on a dark ground."""
+"""Okabe and Ito's colours, the three dark ones brightened until fine braille lines are legible on dark."""
 
 ON_LIGHT: Final = (BLUE, "#B45A00", "#007A59", "#A8477D", "#7A7200", "#B03A00", "#3A6E9E")
-"""The same hues, darkened until they read on a light ground."""
+"""The same hues, darkened until they are legible on a light background."""
 
 MARKERS: Final = "123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class SeriesStyle(NamedTuple):
-    """How one series is told apart: a one-cell marker, the theme variable of its colour, and the colour."""
+    """Marker of one cell, theme variable of the colour, and the colour of one series."""
 
     marker: str
     variable: str
@@ -33,11 +33,11 @@ class SeriesStyle(NamedTuple):
 
 
 def series_style(index: int, variables: Mapping[str, str] | None = None) -> SeriesStyle:
-    """The style of the series at a position (from 0) in its group.
+    """Style of the series at an index (from 0) in its group.
 
     Args:
-        index: position of the run among those shown; colours repeat after seven, markers after 35.
-        variables: `app.theme_variables` for the colours of the theme in use; None: those for a dark ground.
+        index: index of the run among those shown; colours repeat after seven, markers after 35.
+        variables: `app.theme_variables` for the colours of the theme in use; None: those for a dark background.
     """
     slot = index % len(ON_DARK)
     name = f"series-{slot + 1}"
@@ -46,5 +46,5 @@ def series_style(index: int, variables: Mapping[str, str] | None = None) -> Seri
 
 
 def series_variables(colors: tuple[str, ...]) -> dict[str, str]:
-    """Theme variables `series-1`, `series-2`... for a palette."""
+    """Theme variables `series-1`, `series-2`... of a palette."""
     return {f"series-{number}": color for number, color in enumerate(colors, start=1)}

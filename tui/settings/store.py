@@ -1,4 +1,4 @@
-"""The file that keeps the settings. Whatever is wrong in it costs that setting alone, and is said in a line."""
+"""Reading and writing `settings.toml`; a mistake in it costs that setting alone, and is reported in one line."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +9,12 @@ import msgspec
 from core.config.load import decode, read_toml
 from core.config.tables import Table
 from core.errors import UserError
-from tui.settings.schema import SETTINGS, THEME, THEME_NAMES, ImageMode, Settings, ThemeName
-from tui.settings.toml_edit import set_value
+from tui.settings.locations import OLD_THEME_FILE, SETTINGS_FILE
+from tui.settings.schema import THEME_NAMES, ImageMode, Settings, ThemeName
 
 REFRESH: Final = (0.1, 10.0)
-LONGEST_NAME: Final = 40
-"""Bytes of the old file of a theme; no name is longer."""
+MAX_THEME_BYTES: Final = 40
+"""Bytes that are read of the file that held the theme alone; no name is longer."""
 EXPECTED: Final = {
     "theme": f"{', '.join(THEME_NAMES[:-1])} or {THEME_NAMES[-1]}",
     "pictures": "auto, kitty, truecolor, 256, 16 or ascii",
@@ -22,7 +22,7 @@ EXPECTED: Final = {
     "bell": "true or false",
     "refresh": "seconds, from 0.1 to 10",
 }
-"""What a setting may be, in words."""
+"""Allowed values of each setting, in words."""
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,8 +34,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
-    """The settings, and what is wrong in their file, a line each; a setting that is wrong is as if never changed."""
-    if folder is None or not (path := folder / SETTINGS).exists():
+    """Read the settings, and the mistakes in their file, a line each; a wrong setting keeps its default."""
+    if folder is None or not (path := folder / SETTINGS_FILE).exists():
         return Settings(), ()
     try:
         table = read_toml(path)
@@ -44,17 +44,17 @@ def read_settings(folder: Path | None) -> tuple[Settings, tuple[str, ...]]:
     settings, problems = Settings(), []
     for key, value in table.items():
         try:
-            settings = replace(settings, **{key: checked({key: value}, source=str(path))[key]})
+            settings = replace(settings, **{key: validated({key: value}, source=str(path))[key]})
         except UserError as error:
             problems.append(str(error))
     return settings, tuple(problems)
 
 
-def checked(table: Table, *, source: str) -> Table:
-    """Settings as they are meant, from a table of some of them.
+def validated(table: Table, *, source: str) -> Table:
+    """Return some settings with their proper types.
 
     Raises:
-        UserError: a key or a value does not exist; the message says what was expected.
+        UserError: a key or a value is not allowed; the message names those that are.
     """
     try:
         known: Table = msgspec.structs.asdict(decode(table, _File, source=source))
@@ -68,28 +68,29 @@ def checked(table: Table, *, source: str) -> Table:
     return {key: known[key] for key in table}
 
 
-def settings_at_start(folder: Path) -> tuple[Settings, tuple[str, ...]]:
-    """As `read_settings`, once the theme is taken over from the file of its own that first kept it."""
-    wrong = _carry_theme(folder)
+def load_settings(folder: Path) -> tuple[Settings, tuple[str, ...]]:
+    """Read the settings after moving the theme into them from the file that held it in earlier versions."""
+    failures = _migrate_theme(folder)
     settings, problems = read_settings(folder)
-    return settings, tuple(dict.fromkeys((*wrong, *problems)))
+    return settings, tuple(dict.fromkeys((*failures, *problems)))
 
 
-def _carry_theme(folder: Path) -> tuple[str, ...]:
-    """Make the theme a setting like the others; then the file of its own is gone.
+def _migrate_theme(folder: Path) -> tuple[str, ...]:
+    """Move the theme from its own file into the settings, and delete that file.
 
     Returns:
-        Why that could not be done, in a line; the file is as it was.
+        The reason why that failed, in a line; the file is then as before.
     """
-    from core.files.untrusted import open_regular
-
-    old, path = folder / THEME, folder / SETTINGS
+    old, path = folder / OLD_THEME_FILE, folder / SETTINGS_FILE
     if not old.exists():
         return ()
+    from core.files.untrusted import open_regular
+    from tui.settings.toml_edit import set_value
+
     try:
         if not (path.exists() and "theme" in read_toml(path)):
             with open_regular(old) as file:
-                name = file.read(LONGEST_NAME).decode(errors="replace").strip().removeprefix("ddpm-")
+                name = file.read(MAX_THEME_BYTES).decode(errors="replace").strip().removeprefix("ddpm-")
             if name not in THEME_NAMES:
                 return (f"{old}: {name!r}: expected {EXPECTED['theme']}; delete it, and choose a theme",)
             set_value(path, "theme", name)
@@ -97,23 +98,25 @@ def _carry_theme(folder: Path) -> tuple[str, ...]:
     except UserError as error:
         return (str(error),)
     except OSError as error:
-        return (f"{old}: cannot be taken over into {SETTINGS} ({error.strerror or error})",)
+        return (f"{old}: cannot be taken over into {SETTINGS_FILE} ({error.strerror or error})",)
     return ()
 
 
 def write_settings(folder: Path | None, before: Settings, after: Settings) -> str:
-    """Keep what is another one now; all else in the file stays as it is.
+    """Write the settings that have changed; all else in the file stays as it is.
 
     Returns:
-        Why that could not be done; empty when it was, or when there is no place to keep them.
+        The reason why that failed; empty when it succeeded, or without a folder.
     """
     if folder is None:
         return ""
+    from tui.settings.toml_edit import set_value
+
     try:
         for key in EXPECTED:
             value: Any = getattr(after, key)
             if value != getattr(before, key):
-                set_value(folder / SETTINGS, key, value)
+                set_value(folder / SETTINGS_FILE, key, value)
     except UserError as error:
         return str(error)
     return ""

@@ -1,4 +1,4 @@
-"""The themes: dark, light, one for every kind of colour vision, and one without colour."""
+"""Themes: dark, light, one for every kind of colour vision, and one without colour."""
 
 from typing import Final
 
@@ -10,8 +10,8 @@ from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_variables
 PREFIX: Final = "ddpm-"
 
 
-def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
-    """What steps back: small print and scroll bars.
+def _muted_variables(muted: str, disabled: str, bar: str, background: str) -> dict[str, str]:
+    """Theme variables of what should not attract attention: small print and scroll bars.
 
     Textual's own muted text is a share of the foreground, which needs a background to be mixed with.
     """
@@ -21,10 +21,10 @@ def _quiet(muted: str, disabled: str, bar: str, ground: str) -> dict[str, str]:
         "scrollbar": bar,
         "scrollbar-hover": muted,
         "scrollbar-active": muted,
-        "scrollbar-background": ground,
-        "scrollbar-background-hover": ground,
-        "scrollbar-background-active": ground,
-        "scrollbar-corner-color": ground,
+        "scrollbar-background": background,
+        "scrollbar-background-hover": background,
+        "scrollbar-background-active": background,
+        "scrollbar-corner-color": background,
     }
 
 
@@ -41,7 +41,7 @@ DARK: Final = Theme(
     surface="#151A21",
     panel="#222A34",
     dark=True,
-    variables={**series_variables(ON_DARK), **_quiet("#8792A0", "#59636F", "#364250", "#0E1116")},
+    variables={**series_variables(ON_DARK), **_muted_variables("#8792A0", "#59636F", "#364250", "#0E1116")},
 )
 
 LIGHT: Final = Theme(
@@ -57,7 +57,7 @@ LIGHT: Final = Theme(
     surface="#F3F1EA",
     panel="#E2DFD4",
     dark=False,
-    variables={**series_variables(ON_LIGHT), **_quiet("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
+    variables={**series_variables(ON_LIGHT), **_muted_variables("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
 )
 
 COLOR_BLIND: Final = Theme(
@@ -74,11 +74,11 @@ COLOR_BLIND: Final = Theme(
     panel="#27303A",
     dark=True,
     variables={
-        **_quiet("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
+        **_muted_variables("#9AA5B1", "#66717D", "#3A4652", "#0B0D10"),
         **series_variables(("#56B4E9", "#E69F00", "#F0E442", "#CC79A7", "#F2F4F7", "#D55E00", "#19B98A")),
     },
 )
-"""No meaning rests on telling red from green: what is well is blue, what is wrong is orange."""
+"""No meaning depends on telling red from green: success is blue, errors are orange."""
 
 MONOCHROME: Final = Theme(
     name="ddpm-monochrome",
@@ -94,17 +94,17 @@ MONOCHROME: Final = Theme(
     panel="#2A2A2A",
     dark=True,
     variables={
-        **_quiet("#929292", "#626262", "#444444", "#0C0C0C"),
+        **_muted_variables("#929292", "#626262", "#444444", "#0C0C0C"),
         **series_variables(("#FFFFFF", "#A0A0A0", "#D0D0D0", "#808080", "#E8E8E8", "#909090", "#BCBCBC")),
     },
 )
 
 THEMES: Final = (DARK, LIGHT, COLOR_BLIND, MONOCHROME)
-"""In the order in which `t` walks through them."""
+"""All themes, in the order in which the key `t` switches to them."""
 
 
 def full_name(name: ThemeName) -> str:
-    """The name by which Textual knows a theme of ours.
+    """Textual's name of one of these themes.
 
     >>> full_name("light")
     'ddpm-light'
@@ -113,11 +113,11 @@ def full_name(name: ThemeName) -> str:
 
 
 def short_name(full: str) -> ThemeName:
-    """The name of a theme of ours as a setting; the first one's for a theme that is not ours."""
+    """Name of a theme as the setting has it; the first theme's for any theme that is not in `THEMES`."""
     return next((name for name in THEME_NAMES if full == full_name(name)), THEME_NAMES[0])
 
 
-def following(full: str) -> ThemeName:
-    """The theme after one; the first one after a theme that is not ours."""
+def next_theme(full: str) -> ThemeName:
+    """The theme that follows another in `THEMES`; the first one after any theme that is not there."""
     ours = [theme.name for theme in THEMES]
     return THEME_NAMES[(ours.index(full) + 1) % len(ours) if full in ours else 0]

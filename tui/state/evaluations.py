@@ -69,7 +69,7 @@ class Evaluations:
         return changed
 
     def by_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
-        """The evaluation state of each run, by id; `core.comparison.grouping.select_evaluations` picks the evaluation."""
+        """The evaluation state of each run, by id, as `core.comparison.grouping.select_evaluations` selects it."""
         found = select_evaluations([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
         known = {}
         for run, evaluation in zip(runs, found, strict=True):

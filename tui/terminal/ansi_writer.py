@@ -1,4 +1,4 @@
-"""Writes cells to a terminal: leaps to them, and names of their looks the part that is another."""
+"""Writer of cells as ANSI codes: moves the cursor to cells that differ, and writes only style changes."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -7,69 +7,69 @@ from typing import Final
 from tui.terminal.cell_style import PLAIN, CellStyle, Row, sgr_delta
 from tui.terminal.image_updates import Cell
 
-SIMPLE: Final = re.compile(r"[ -~─-▟⠀-⣿]*")
-"""Characters of which every terminal thinks that they take one cell."""
-_REACH: Final = 3
-"""So many cells that are as they should be are written again rather than leapt over: the leap is as long."""
+SINGLE_WIDTH: Final = re.compile(r"[ -~─-▟⠀-⣿]*")
+"""Characters that are one cell wide in every terminal."""
+_MAX_REWRITTEN_GAP: Final = 3
+"""Unchanged cells that are written again rather than skipped, because a cursor move takes as many bytes."""
 
 
 class AnsiWriter:
-    """What is written, from where the cursor stands and in the look that is set; None where that is not known."""
+    """Codes to write, from a position of the cursor and a style; None where the terminal's is not known."""
 
-    def __init__(self, cursor: tuple[int, int] | None, look: CellStyle | None) -> None:
+    def __init__(self, cursor: tuple[int, int] | None, style: CellStyle | None) -> None:
         self.cursor = cursor
-        self.look = look
+        self.style = style
         self.parts: list[str] = []
 
     @property
     def length(self) -> int:
-        """How many characters were written."""
+        """Number of characters written."""
         return sum(map(len, self.parts))
 
-    def row(self, y: int, wanted: Row, shown: Row) -> None:
-        """Write the cells of a row that differ from what is shown."""
-        characters, looks = wanted
-        if characters == shown[0] and looks == shown[1]:
+    def write_row(self, y: int, wanted: Row, shown: Row) -> None:
+        """Write the cells of a row that differ from those shown."""
+        characters, styles = wanted
+        if characters == shown[0] and styles == shown[1]:
             return
         for start, end in list(_changed(wanted, shown)):
             self._move_to(start, y)
             at = start
             while at < end:
-                look, last = looks[at], at + 1
-                while last < end and looks[last] == look:
+                style, last = styles[at], at + 1
+                while last < end and styles[last] == style:
                     last += 1
-                self._set_style(look)
+                self._set_style(style)
                 self.parts.append("".join(characters[at:last]))
                 at = last
-            # Behind the last column a terminal may wait or not, and about some characters it may think otherwise.
-            known = end < len(characters) and SIMPLE.fullmatch("".join(characters[start:end]))
+            # After the last column a terminal may wrap, and some characters have other widths in some terminals.
+            known = end < len(characters) and SINGLE_WIDTH.fullmatch("".join(characters[start:end]))
             self.cursor = (end, y) if known else None
 
-    def write_run(self, look: CellStyle, places: Iterable[Cell], wanted: dict[int, Row]) -> None:
-        """Write half-blocks and blanks that have one look, wherever they are."""
-        self._set_style(look)
-        for y, x in places:
+    def write_run(self, style: CellStyle, cells: Iterable[Cell], wanted: dict[int, Row]) -> None:
+        """Write half-blocks and blanks of one style, wherever they are."""
+        self._set_style(style)
+        for y, x in cells:
             characters = wanted[y][0]
             self._move_to(x, y)
             self.parts.append(characters[x])
             self.cursor = (x + 1, y) if x + 1 < len(characters) else None
 
     def move(self, cursor: tuple[int, int]) -> None:
-        """Put the cursor there."""
+        """Move the cursor to a column and row."""
         if cursor != self.cursor:
             self.cursor = cursor
             self.parts.append(f"\x1b[{cursor[1] + 1};{cursor[0] + 1}H")
 
     def reset(self) -> None:
-        """Leave a plain look behind, where anything was written."""
+        """Reset the style, if anything was written."""
         if self.parts:
             self.parts.append("\x1b[m")
-            self.look = PLAIN
+            self.style = PLAIN
 
-    def _set_style(self, look: CellStyle) -> None:
-        if look != self.look:
-            self.parts.append(sgr_delta(self.look, look))
-            self.look = look
+    def _set_style(self, style: CellStyle) -> None:
+        if style != self.style:
+            self.parts.append(sgr_delta(self.style, style))
+            self.style = style
 
     def _move_to(self, x: int, y: int) -> None:
         if self.cursor == (x, y):
@@ -81,14 +81,14 @@ class AnsiWriter:
 
 
 def _changed(wanted: Row, shown: Row) -> Iterator[tuple[int, int]]:
-    """The stretches of a row that are to be written, each from one cell up to another."""
+    """Spans of a row that must be written, as start and end."""
     characters = wanted[0]
     start = end = -1
     for x, (cell, before) in enumerate(zip(zip(*wanted, strict=True), zip(*shown, strict=True), strict=True)):
-        # The second half of a wide character goes with the first; of a cell never written nothing is known.
+        # The second half of a wide character goes with the first; the content of an unwritten cell is unknown.
         if cell == before or not cell[0]:
             continue
-        if start >= 0 and x - end <= _REACH and all(characters[end:x]):
+        if start >= 0 and x - end <= _MAX_REWRITTEN_GAP and all(characters[end:x]):
             end = x + 1
         else:
             if start >= 0:

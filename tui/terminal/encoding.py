@@ -1,4 +1,4 @@
-"""Terminals of any encoding."""
+"""Output to terminals of any encoding: characters that an encoding lacks become ASCII."""
 
 import codecs
 import sys
@@ -24,11 +24,11 @@ ASCII_SUBSTITUTES: Final = str.maketrans(
         "×": "x",
     }
 )
-"""What stands for signs that an encoding does not have, a letter each, so that everything keeps its place."""
+"""ASCII substitutes of characters that an encoding lacks, one for one, so that columns stay aligned."""
 
 
 def allow_any_encoding() -> None:
-    """Let Textual write to a terminal of any encoding: what that has no sign for becomes a letter."""
+    """Let Textual write to a terminal of any encoding, with ASCII in place of what the encoding lacks."""
     codecs.register_error("ddpm-signs", _to_ascii)
     if sys.__stderr__ is not None and hasattr(sys.__stderr__, "reconfigure"):
         sys.__stderr__.reconfigure(errors="ddpm-signs")
@@ -36,6 +36,6 @@ def allow_any_encoding() -> None:
 
 def _to_ascii(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)  # stderr is only written to
-    found = error.object[error.start : error.end].translate(ASCII_SUBSTITUTES)
-    letters = (one if one.isascii() else "." if "\u2800" <= one <= "\u28ff" else "?" for one in found)
+    text = error.object[error.start : error.end].translate(ASCII_SUBSTITUTES)
+    letters = (char if char.isascii() else "." if "\u2800" <= char <= "\u28ff" else "?" for char in text)
     return "".join(letters), error.end

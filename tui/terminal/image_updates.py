@@ -1,10 +1,9 @@
-"""Cells of pictures that change: which of them first where there is not room for all, and in which order.
+"""Order of changed image cells, and the choice of those to send when there is not room for all.
 
-Nearly every cell of noise has other colours than its neighbour, and to name two colours takes four times as many bytes
-as to leap to a cell. So cells that look alike are sent one after the other, wherever they are. And where a frame of
-noise is more than the line is given, those cells go first that are furthest from what they should be; the others
-follow, as they should be by then. So a film of noise dissolves from state to state instead of stumbling, and what
-comes to rest is exact.
+Nearly every cell of noise differs in colour from its neighbour, and two colours take four times as many bytes as a
+cursor move. So cells of one style are sent one after the other, wherever they are. Where a frame of noise exceeds the
+bandwidth, the cells with the largest errors go first. The others follow with their values of that time. So an animation
+of noise dissolves from state to state instead of stuttering, and an image at rest is exact.
 """
 
 import heapq
@@ -14,81 +13,83 @@ from typing import Final
 
 from tui.terminal.cell_style import CellStyle, Row
 
-HALF: Final = "▀"
+HALF_BLOCK: Final = "▀"
 CELL_BYTES: Final = 12
-"""What a cell of noise takes, about: a leap, a half-block, and its share of naming the colours."""
+"""Approximate size of a cell of noise: a cursor move, a half-block, and its share of the colour codes."""
 Cell = tuple[int, int]
 """Row and column of a cell."""
-_IMAGE: Final = frozenset({HALF, " "})
+_IMAGE_CHARACTERS: Final = frozenset({HALF_BLOCK, " "})
 _SCATTER: Final = 0x9E3779B1
 _LUMA: Final = (0.299, 0.587, 0.114)
-_DARK: Final = (0, 95, 135, 175, 215, 255)
+_CUBE_LEVELS: Final = (0, 95, 135, 175, 215, 255)
 
 
 def image_cells(wanted: Row, shown: Row) -> list[int]:
-    """The columns in which half-blocks and blanks take the place of half-blocks and blanks that look otherwise."""
-    if HALF not in wanted[0] and HALF not in shown[0]:
+    """Columns in which half-blocks or blanks replace other half-blocks or blanks, without attributes."""
+    if HALF_BLOCK not in wanted[0] and HALF_BLOCK not in shown[0]:
         return []
     return [
         x
-        for x, (cell, before, look, old) in enumerate(
+        for x, (cell, before, style, old) in enumerate(
             zip(wanted[0], shown[0], wanted[1], shown[1], strict=True)
         )
-        if (look != old or cell != before)
-        and cell in _IMAGE
-        and before in _IMAGE
-        and not (look.attributes or old.attributes)
+        if (style != old or cell != before)
+        and cell in _IMAGE_CHARACTERS
+        and before in _IMAGE_CHARACTERS
+        and not (style.attributes or old.attributes)
     ]
 
 
 def largest_errors(
-    cells: Iterable[Cell], wanted: dict[int, Row], shown: dict[int, Row], most: int
+    cells: Iterable[Cell], wanted: dict[int, Row], shown: dict[int, Row], count: int
 ) -> list[Cell]:
-    """At most so many cells, those first whose brightness is furthest from what it should be.
+    """At most `count` cells, those first whose brightness is furthest from the target.
 
-    Cells that are equally wrong are taken from all over the picture.
+    Cells of equal error are scattered over the whole image.
     """
 
-    def wrong(place: Cell) -> float:
-        y, x = place
+    def error(cell: Cell) -> float:
+        y, x = cell
         now, before = wanted[y], shown[y]
         top, bottom = _brightness(now[0][x], now[1][x])
         old_top, old_bottom = _brightness(before[0][x], before[1][x])
         scatter = ((y * 8191 + x) * _SCATTER & 0xFFFF) / 0x10000
         return abs(top - old_top) + abs(bottom - old_bottom) + scatter
 
-    return heapq.nlargest(most, cells, key=wrong)
+    return heapq.nlargest(count, cells, key=error)
 
 
 def group_by_style(cells: Iterable[Cell], wanted: dict[int, Row]) -> list[tuple[CellStyle, list[Cell]]]:
-    """Cells that look alike together, from the top left on; neighbouring looks share a colour where they can."""
+    """Group cells by style, from the top left; neighbouring groups share a colour where possible."""
     found: dict[CellStyle, list[Cell]] = {}
     for y, x in sorted(cells):
         found.setdefault(wanted[y][1][x], []).append((y, x))
     return sorted(found.items())
 
 
-def texts_changed(rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], images: int) -> int:
-    """How many cells change that are no picture's."""
+def count_text_changes(
+    rows: Iterable[int], wanted: dict[int, Row], shown: dict[int, Row], images: int
+) -> int:
+    """Number of changed cells that belong to no image."""
     changed = 0
     for y in rows:
         now, before = wanted[y], shown[y]
         changed += sum(
-            cell != old or look != old_look
-            for cell, old, look, old_look in zip(now[0], before[0], now[1], before[1], strict=True)
+            cell != old or style != old_style
+            for cell, old, style, old_style in zip(now[0], before[0], now[1], before[1], strict=True)
         )
     return changed - images
 
 
 @lru_cache(maxsize=1 << 14)
-def _brightness(cell: str, look: CellStyle) -> tuple[float, float]:
-    """Of the upper and the lower half of a cell, 0 to 255."""
-    bottom = _luma(look.background)
-    return (_luma(look.color) if cell == HALF else bottom), bottom
+def _brightness(cell: str, style: CellStyle) -> tuple[float, float]:
+    """Brightness of the upper and the lower half of a cell, 0 to 255."""
+    bottom = _luma(style.background)
+    return (_luma(style.foreground) if cell == HALF_BLOCK else bottom), bottom
 
 
 def _luma(color: str) -> float:
-    """How bright a colour of an SGR sequence is; the terminal's own count as black."""
+    """Brightness of a colour of an SGR sequence; the terminal's default colours count as black."""
     kind, *numbers = color.split(";")[1:] or [""]
     if kind == "2":
         return _weighted([int(number) for number in numbers])
@@ -100,7 +101,7 @@ def _luma(color: str) -> float:
         return 8.0 + 10 * (number - 232)
     if number >= 16:
         red, rest = divmod(number - 16, 36)
-        return _weighted([_DARK[red], _DARK[rest // 6], _DARK[rest % 6]])
+        return _weighted([_CUBE_LEVELS[red], _CUBE_LEVELS[rest // 6], _CUBE_LEVELS[rest % 6]])
     level = 255 if number >= 8 else 170
     return _weighted([level * (number >> bit & 1) for bit in range(3)])
 

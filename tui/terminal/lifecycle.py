@@ -1,4 +1,4 @@
-"""A dashboard whose terminal is gone leaves too; a terminal whose dashboard is killed is given back."""
+"""Subprocess that restores the terminal when the dashboard is killed, and the test for a shell to suspend to."""
 
 import contextlib
 import json
@@ -13,12 +13,12 @@ from tui.terminal.restore_helper import ENTERED, LEFT
 
 
 class TerminalGuard:
-    """A process that gives the terminal back should the dashboard be killed, which then cannot do it itself.
+    """Subprocess that restores the terminal if the dashboard is killed and cannot do it itself.
 
-    It costs no time: nobody waits until it has started. Where it cannot be started, there is none.
+    It costs no time, because nothing waits for its start. Where it cannot be started, there is no guard.
 
     Args:
-        handle: of the terminal, in the modes that it should have afterwards.
+        handle: file descriptor of the terminal, in the modes that it should have afterwards.
     """
 
     def __init__(self, handle: int) -> None:
@@ -43,7 +43,7 @@ class TerminalGuard:
                 stdin=reader,
                 stdout=handle,
                 stderr=subprocess.DEVNULL,
-                process_group=0,  # so that what is meant for the dashboard's group does not reach it
+                process_group=0,  # so that signals to the dashboard's group do not reach it
             )
         except (OSError, termios.error):
             pass
@@ -51,22 +51,22 @@ class TerminalGuard:
             os.close(reader)
 
     def entered(self) -> None:
-        """The dashboard has the screen."""
+        """Report that the dashboard has the screen."""
         self._send(ENTERED)
 
-    def set_image_cleanup(self, undo: str) -> None:
-        """The dashboard has the terminal draw pictures, which this code deletes."""
-        self._send(undo.encode() + b"\n")
+    def set_image_cleanup(self, codes: str) -> None:
+        """Report the code that deletes the images which the terminal draws."""
+        self._send(codes.encode() + b"\n")
 
     def left(self) -> None:
-        """The dashboard has left the screen, for a while or for good."""
+        """Report that the dashboard has left the screen, when it is suspended or ends."""
         self._send(LEFT)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """The dashboard has left the screen for good."""
+        """Report the end of the dashboard, and wait for the subprocess."""
         self.left()
         os.close(self._pipe)
         if self._process is not None:
@@ -75,10 +75,10 @@ class TerminalGuard:
 
     def _send(self, state: bytes) -> None:
         if self._process is not None:
-            with contextlib.suppress(OSError):  # somebody has killed the guard
+            with contextlib.suppress(OSError):  # the subprocess was killed
                 os.write(self._pipe, state)
 
 
 def has_shell() -> bool:
-    """Whether a shell can bring a suspended dashboard back: not where the terminal was made for it alone."""
+    """Return whether a shell can resume a suspended dashboard; False in a terminal that was opened for it alone."""
     return os.getsid(0) != os.getpid()

@@ -1,8 +1,8 @@
-"""What a terminal shows, cell by cell, so that only what changed is sent to it.
+"""Double buffer of a terminal's cells, from which only the differences are sent.
 
-Textual sends whole regions, each piece with its full colours and a reset. Over SSH that is most of what is sent: a
-chart in which one dot moves, or a column of pictures that keeps its white ground. `ScreenBuffer` reads what Textual wrote,
-and says the same with fewer bytes: cells that differ, and of their colours the part that differs.
+Textual sends whole regions, each piece with its full colours and a reset. Over SSH that is most of the output: a chart
+in which one dot moves, or a column of images with a constant white background. `ScreenBuffer` parses what Textual
+wrote, and encodes it in fewer bytes: the cells that differ, and the parts of their styles that differ.
 """
 
 import re
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
 
-from tui.terminal.ansi_writer import SIMPLE, AnsiWriter
+from tui.terminal.ansi_writer import SINGLE_WIDTH, AnsiWriter
 from tui.terminal.cell_style import PLAIN, CellStyle, Row, for_blank, style_of
 from tui.terminal.image_updates import (
     CELL_BYTES,
     Cell,
+    count_text_changes,
     group_by_style,
     image_cells,
     largest_errors,
-    texts_changed,
 )
 
 if TYPE_CHECKING:
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 
 _MOVE: Final = re.compile(r"\x1b\[(\d+);(\d+)H")
 _TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m([^\x1b\n]*)(?:\x1b\[0m)?|([^\x1b\n]+)")
-"""A style with its text, and its end, as Textual writes it; or text without a style."""
+"""A style with its text and its reset, as Textual writes it; or text without a style."""
 _CELLS: Final = re.compile(r"(?:\x1b\[[0-9;]*m|[^\x00-\x1f\x7f-\x9f]+)*\n?")
 _MODE: Final = re.compile(r"(?:\x1b\[\?(?:25|100\d|1015|1016|2004|2048)[hl]|\x1b\[\?\d+\$p)+")
-FEW: Final = 64
-"""With fewer cells of pictures than these it is not worth while to look for the shorter way to send them."""
-ANOTHER_SCREEN: Final = 6
-"""One cell in so many is text that changes: another screen is shown."""
+MIN_GROUPED_CELLS: Final = 64
+"""Image cells from which on it is worth while to try the grouped encoding as well."""
+NEW_SCREEN_RATIO: Final = 6
+"""Another screen is shown where more than one cell in this many is text that changes."""
 
 
 class ScreenBuffer:
-    """The cells that a terminal shows, and those that it should."""
+    """The cells that a terminal shows, and those that it should show."""
 
     def __init__(self) -> None:
         self.placements: Placements | None = None
-        """The places of pictures that the terminal draws itself."""
+        """Placements of images that the terminal draws itself."""
         self.invalidate()
 
     def invalidate(self) -> None:
-        """The terminal may show anything: all that comes is sent, until it is known again."""
+        """Forget what the terminal shows; cells are sent in full until it is known again."""
         self._wanted: dict[int, Row] = {}
         self._shown: dict[int, Row] = {}
-        self._pieces: dict[int, list[tuple[int, int, str]]] = {}
+        self._known_pieces: dict[int, list[tuple[int, int, str]]] = {}
         self._dirty: set[int] = set()
         self._cursor: tuple[int, int] | None = None
         self._wanted_cursor: tuple[int, int] | None = None
-        self._look: CellStyle | None = None
+        self._style: CellStyle | None = None
 
     def write(self, data: str) -> bool:
-        """Read cells that were written; False for what is not made of cells alone, of which nothing is read."""
+        """Parse output into cells; return False, and parse nothing, for output that is not made of cells alone."""
         first, *moves = _MOVE.split(data)
         x, y = self._wanted_cursor or self._cursor or (0, 0)
         pieces = [(x, y, first)] if first else []
@@ -71,103 +71,103 @@ class ScreenBuffer:
         return True
 
     def flush(self, room: int | None = None) -> str:
-        """What makes the terminal show what it should; empty when it does.
+        """The codes that bring the terminal up to date; empty when it is.
 
         Args:
-            room: bytes that may be of pictures, about; what has no room waits for the next time, see `waits`. None
+            room: approximate bytes that image cells may use; the rest waits for the next call, see `is_dirty`. None
                 sends all.
         """
-        wanted = {y: self._as_written(y) for y in self._dirty}
+        wanted = {y: self._target_row(y) for y in self._dirty}
         cells = [(y, x) for y, row in wanted.items() for x in image_cells(row, self._shown[y])]
-        sent = self._flush_cells(cells, wanted, room)
+        sent = self._select_cells(cells, wanted, room)
         waiting = set(cells).difference(sent) if len(sent) < len(cells) else set()
-        pen = self._flush_all(wanted) if not waiting else None
-        if len(sent) >= FEW or waiting:
-            apart = self._flush_text_first(cells, sent, wanted)
-            pen = apart if pen is None or apart.length < pen.length else pen
-        assert pen is not None  # nothing waits, or it was written apart
+        writer = self._write_rows(wanted) if not waiting else None
+        if len(sent) >= MIN_GROUPED_CELLS or waiting:
+            grouped = self._write_text_first(cells, sent, wanted)
+            writer = grouped if writer is None or grouped.length < writer.length else writer
+        assert writer is not None  # without waiting cells the rows were written, else the groups
         self._commit(waiting, wanted)
-        pen.reset()
+        writer.reset()
         if self._wanted_cursor is not None:
-            pen.move(self._wanted_cursor)
+            writer.move(self._wanted_cursor)
         self._wanted_cursor = None
-        self._cursor, self._look = pen.cursor, pen.look
-        return "".join(pen.parts)
+        self._cursor, self._style = writer.cursor, writer.style
+        return "".join(writer.parts)
 
     def is_dirty(self) -> bool:
-        """Whether there is something left to send."""
+        """True if cells wait to be sent."""
         return bool(self._dirty)
 
     def colors(self) -> set[str]:
-        """The colours of all texts, among which are those of placeholders, that name pictures."""
-        return {look.color for _, looks in self._wanted.values() for look in looks}
+        """Foreground colours of all cells, among them those of placeholders, which are ids of images."""
+        return {style.foreground for _, styles in self._wanted.values() for style in styles}
 
-    def _as_written(self, y: int) -> Row:
-        """A row as it is written, which is shorter where the terminal draws pictures itself."""
+    def _target_row(self, y: int) -> Row:
+        """A row as it is to be written, with shorter placeholders where the terminal draws images itself."""
         row = self._wanted[y]
-        return row if self.placements is None else (self.placements.inherited(*row), row[1])
+        return row if self.placements is None else (self.placements.without_inherited_marks(*row), row[1])
 
-    def _flush_cells(self, cells: list[Cell], wanted: dict[int, Row], room: int | None) -> list[Cell]:
-        """The cells of pictures that are sent now."""
+    def _select_cells(self, cells: list[Cell], wanted: dict[int, Row], room: int | None) -> list[Cell]:
+        """The image cells to send now."""
         if room is None or CELL_BYTES * len(cells) <= room:
             return cells
-        texts = texts_changed(self._dirty, wanted, self._shown, len(cells))
-        if ANOTHER_SCREEN * texts > sum(len(row[0]) for row in self._wanted.values()):
-            return cells  # remains of the old screen would be in the way of the new one's texts
+        texts = count_text_changes(self._dirty, wanted, self._shown, len(cells))
+        if NEW_SCREEN_RATIO * texts > sum(len(row[0]) for row in self._wanted.values()):
+            return cells  # or remains of the old screen would stay between the texts of the new one
         return largest_errors(cells, wanted, self._shown, room // CELL_BYTES)
 
-    def _flush_all(self, wanted: dict[int, Row]) -> AnsiWriter:
-        """All that is to be written, row by row."""
-        pen = AnsiWriter(self._cursor, self._look)
+    def _write_rows(self, wanted: dict[int, Row]) -> AnsiWriter:
+        """Write all changes, row by row."""
+        writer = AnsiWriter(self._cursor, self._style)
         for y in sorted(self._dirty):
-            pen.row(y, wanted[y], self._shown[y])
-        return pen
+            writer.write_row(y, wanted[y], self._shown[y])
+        return writer
 
-    def _flush_text_first(self, cells: list[Cell], sent: list[Cell], wanted: dict[int, Row]) -> AnsiWriter:
-        """Texts row by row, then of the cells of pictures those that are sent, look by look."""
-        pen = AnsiWriter(self._cursor, self._look)
-        texts = {y: (characters.copy(), looks.copy()) for y, (characters, looks) in wanted.items()}
+    def _write_text_first(self, cells: list[Cell], sent: list[Cell], wanted: dict[int, Row]) -> AnsiWriter:
+        """Write texts row by row, then the image cells to send, style by style."""
+        writer = AnsiWriter(self._cursor, self._style)
+        texts = {y: (characters.copy(), styles.copy()) for y, (characters, styles) in wanted.items()}
         for y, x in cells:
             texts[y][0][x], texts[y][1][x] = self._shown[y][0][x], self._shown[y][1][x]
         for y in sorted(self._dirty):
-            pen.row(y, texts[y], self._shown[y])
-        for look, places in group_by_style(sent, wanted):
-            pen.write_run(look, places, wanted)
-        return pen
+            writer.write_row(y, texts[y], self._shown[y])
+        for style, places in group_by_style(sent, wanted):
+            writer.write_run(style, places, wanted)
+        return writer
 
     def _commit(self, waiting: set[Cell], wanted: dict[int, Row]) -> None:
-        """All is shown now, but for the cells that wait."""
+        """Record that all is shown now, except the cells that wait."""
         kept = [(y, x, self._shown[y][0][x], self._shown[y][1][x]) for y, x in waiting]
         for y, row in wanted.items():
             self._shown[y][0][:], self._shown[y][1][:] = row
-        for y, x, character, look in kept:
-            self._shown[y][0][x], self._shown[y][1][x] = character, look
+        for y, x, character, style in kept:
+            self._shown[y][0][x], self._shown[y][1][x] = character, style
         self._dirty = {y for y, _ in waiting}
 
     def _end_if_known(self, x: int, y: int, text: str) -> int | None:
-        """Where a piece ends that was written there before, and not over since; None for any other."""
+        """End column of a piece that was written there before and not overwritten since; None for any other."""
         return next(
-            (end for start, end, known in self._pieces.get(y, ()) if start == x and known == text), None
+            (end for start, end, known in self._known_pieces.get(y, ()) if start == x and known == text), None
         )
 
     def _read(self, x: int, y: int, text: str) -> int:
         cells: list[str] = []
-        looks: list[CellStyle] = []
+        styles: list[CellStyle] = []
         for style, styled, plain in _TOKEN.findall(text):
             characters = styled or plain
-            if len(characters) == 1 and SIMPLE.fullmatch(characters):
+            if len(characters) == 1 and SINGLE_WIDTH.fullmatch(characters):
                 cells.append(characters)
-                looks.append(_style_of(style, blank=characters == " "))
+                styles.append(_style_of(style, blank=characters == " "))
             elif characters:
-                found = list(characters) if SIMPLE.fullmatch(characters) else _cells(characters)
+                found = list(characters) if SINGLE_WIDTH.fullmatch(characters) else _split_cells(characters)
                 cells += found
-                looks += [_style_of(style, blank=characters.isspace())] * len(found)
-        end = self._put(x, y, cells, looks)
-        kept = [piece for piece in self._pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
-        self._pieces[y] = [*kept, (x, end, text)] if end > x else kept
+                styles += [_style_of(style, blank=characters.isspace())] * len(found)
+        end = self._put(x, y, cells, styles)
+        kept = [piece for piece in self._known_pieces.get(y, ()) if piece[1] <= x or piece[0] >= end]
+        self._known_pieces[y] = [*kept, (x, end, text)] if end > x else kept
         return end
 
-    def _put(self, x: int, y: int, cells: list[str], looks: list[CellStyle]) -> int:
+    def _put(self, x: int, y: int, cells: list[str], styles: list[CellStyle]) -> int:
         end = x + len(cells)
         if end == x:
             return end
@@ -177,27 +177,27 @@ class ScreenBuffer:
                 one[0].extend([""] * missing)
                 one[1].extend([PLAIN] * missing)
         if self.placements is not None:
-            self.placements.resolve(cells, looks)
+            self.placements.resolve(cells, styles)
         row[0][x:end] = cells
-        row[1][x:end] = looks
+        row[1][x:end] = styles
         self._dirty.add(y)
         return end
 
 
 @lru_cache(maxsize=1 << 16)
 def _style_of(style: str, *, blank: bool) -> CellStyle:
-    """How a cell of a style looks; a blank one has no colour that nobody sees."""
-    look = style_of(style)
-    return for_blank(look) if blank else look
+    """Parse a style; that of a blank cell has no foreground unless it is visible."""
+    parsed = style_of(style)
+    return for_blank(parsed) if blank else parsed
 
 
 def is_mode(data: str) -> bool:
-    """Whether something sets modes that change no cell, such as the mouse's, or asks for them."""
+    """Return whether output only sets or queries modes that change no cell, such as the mouse's."""
     return _MODE.fullmatch(data) is not None
 
 
-def _cells(text: str) -> list[str]:
-    """Characters by the cells they take; what takes none goes with the one before."""
+def _split_cells(text: str) -> list[str]:
+    """Split text into cells; a character without a width goes with the one before."""
     cells: list[str] = []
     for character in text:
         size = get_character_cell_size(character)

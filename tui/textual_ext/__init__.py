@@ -1,1 +1,1 @@
-"""What the board is made of, besides the wall and the chart."""
+"""Extensions of Textual: base classes, weak signals, playback, and all use of its private names."""

@@ -1,27 +1,30 @@
-"""What screens share from which something is done that takes a moment."""
+"""Screens that run blocking actions in a thread and notify the user of the result."""
 
 import asyncio
 from collections.abc import Callable
 
 from textual import work
+from textual.message import Message
 from textual.screen import Screen
 
 from core.errors import UserError
-from tui.messages import RunsTouched
 
 
 class BackgroundScreen(Screen[None]):
-    """A screen that does things away from the screen, and says what came of them."""
+    """A screen that runs actions which may block."""
+
+    class Finished(Message):
+        """An action has ended, successfully or not."""
 
     @work
     async def run_in_background(self, act: Callable[[], str]) -> None:
-        """Do something that may block, away from the screen, and say what came of it."""
+        """Run an action in a thread, and show the text that it returns, or its error."""
         try:
-            said = await asyncio.to_thread(act)
+            result = await asyncio.to_thread(act)
         except UserError as error:
             self.notify(str(error), severity="error", markup=False, timeout=8)
         else:
-            if said:
-                self.notify(said, markup=False, timeout=3)
+            if result:
+                self.notify(result, markup=False, timeout=3)
         finally:
-            self.post_message(RunsTouched())
+            self.post_message(self.Finished())

@@ -1,4 +1,4 @@
-"""Playing: something goes on by itself, frame by frame, until its end or until it is paused."""
+"""Timer-driven playback, frame by frame, until the end or a pause."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from textual.timer import Timer
 
 
 class Player:
-    """Plays for a screen, with a timer of the screen's own.
+    """Playback for a screen, on a timer that the screen owns.
 
     Args:
         owner: the screen.
-        advance: shows the next frame, and pauses at the last.
+        advance: shows the next frame, and calls `pause` at the last one.
     """
 
     def __init__(self, owner: MessagePump, advance: Callable[[], None]) -> None:
@@ -23,10 +23,10 @@ class Player:
     def playing(self) -> bool:
         return self._timer is not None
 
-    def play(self, frame: float) -> None:
-        """Play, with a frame every so many seconds; another pace where it plays already."""
+    def play(self, interval: float) -> None:
+        """Play with so many seconds between frames; change the interval if it plays already."""
         self.pause()
-        self._timer = self._owner.set_interval(frame, self._next)
+        self._timer = self._owner.set_interval(interval, self._next)
 
     def pause(self) -> None:
         if self._timer is not None:

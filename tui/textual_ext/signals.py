@@ -1,4 +1,4 @@
-"""Signals, followed by screens and widgets without being kept alive by them."""
+"""Subscriptions to Textual's signals that do not keep screens and widgets alive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,21 +9,21 @@ from textual.widget import Widget
 
 
 def subscribe_weakly(widget: Widget, signal: Signal[Any], act: Callable[[], object]) -> None:
-    """Do something whenever a signal is given, for as long as the widget is there.
+    """Call a method whenever a signal is published, for as long as the widget exists.
 
-    Textual forgets a subscriber that nobody else knows, but what it calls it keeps, and that usually knows the
-    subscriber: each screen that was ever opened would be kept, with all that was drawn on it, until the signal is next
-    given. Nights go by in which the theme is not changed.
+    Textual holds subscribers weakly but their callbacks strongly. A bound method keeps its screen alive, so every
+    closed screen would leak, with all that it drew, until the signal is next published. For `theme_changed` that may
+    be never.
 
     Args:
-        widget: who follows; mounted.
-        signal: what is followed.
-        act: a method of an object that lives as long as the widget does, such as the widget itself.
+        widget: the subscriber; mounted.
+        signal: the signal.
+        act: a method of an object that lives as long as the widget, such as the widget itself.
     """
-    follower, method = ref(widget), WeakMethod(act)
+    subscriber, method = ref(widget), WeakMethod(act)
 
-    def pass_on(_: object) -> None:
-        if (there := follower()) is not None and (still := method()) is not None:
-            there.call_next(still)
+    def forward(_: object) -> None:
+        if (there := subscriber()) is not None and (callback := method()) is not None:
+            there.call_next(callback)
 
-    signal.subscribe(widget, pass_on, immediate=True)
+    signal.subscribe(widget, forward, immediate=True)

@@ -1,4 +1,4 @@
-"""The lines at the top of every screen during the tour: what to press, and why."""
+"""Bar at the top of every screen during the tour: which key to press, and why."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,32 +9,32 @@ from textual.widget import Widget
 
 LINES: Final = 4
 MIN_LINES: Final = 2
-"""Where there is little room only the title and the key are shown."""
+"""Lines in a small terminal, which shows only the title and the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TourHint:
-    """What the tour says now.
+    """Content of the bar.
 
     Attributes:
-        place: such as 3/12.
-        title: what it is about.
-        text: why.
-        key: what to press.
-        what: what that does.
-        ways: how to go on and how to leave.
+        progress: number of the step, such as 3/12.
+        title: subject of the step.
+        text: reason of the step.
+        key: key to press.
+        action: effect of the key.
+        other_keys: keys that continue and end the tour.
     """
 
     progress: str
     title: str
     text: str
     key: str
-    what: str
+    action: str
     other_keys: str
 
 
 class TourBar(Widget, can_focus=False):
-    """Lies in the padding that its screen has for it, so that screens need not know of it; a click goes on."""
+    """Overlay in the top padding of its screen, which need not know of it; a click continues the tour."""
 
     DEFAULT_CSS = """
     TourBar {
@@ -48,42 +48,42 @@ class TourBar(Widget, can_focus=False):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: TourHint | None = None
+        self._hint: TourHint | None = None
 
-    def show(self, told: TourHint, lines: int, above: int) -> None:
-        """Say something else.
+    def show(self, hint: TourHint, lines: int, above: int) -> None:
+        """Show another step.
 
         Args:
-            told: what to say.
-            lines: how many there are for it.
-            above: how many lines further up than the screen's own first one they end.
+            hint: content to show.
+            lines: height of the bar.
+            above: lines between the bar and the screen's own first line.
         """
         self.styles.height = lines
         self.styles.offset = (0, -lines - above)
-        if told != self._told:
-            self._told = told
+        if hint != self._hint:
+            self._hint = hint
             self.refresh()
 
     def render(self) -> Content:
-        told, width, height = self._told, self.size.width, self.size.height
-        if told is None:
+        hint, width, height = self._hint, self.size.width, self.size.height
+        if hint is None:
             return Content("")
-        head = f" tour {told.progress}  "
-        room = width - cell_len(head) - cell_len(told.title) - cell_len(told.other_keys) - 1
+        head = f" tour {hint.progress}  "
+        room = width - cell_len(head) - cell_len(hint.title) - cell_len(hint.other_keys) - 1
         lines = [
             Content.assemble(
                 (head, "bold $text-accent"),
-                (told.title, "bold"),
-                (f"{' ' * room}{told.other_keys}" if room > 1 else "", "$text-muted"),
+                (hint.title, "bold"),
+                (f"{' ' * room}{hint.other_keys}" if room > 1 else "", "$text-muted"),
             ).truncate(width)
         ]
         if height >= LINES:
-            why = Content(told.text).wrap(width - 2)[: height - MIN_LINES]
-            lines += [Content(" ") + one for one in why]
+            why = Content(hint.text).wrap(width - 2)[: height - MIN_LINES]
+            lines += [Content(" ") + line for line in why]
             lines += [Content("")] * (height - MIN_LINES - len(why))
         lines.append(
             Content.assemble(
-                (f" {told.key}", "bold $text-primary"), (f"  {told.what}", "$text-muted")
+                (f" {hint.key}", "bold $text-primary"), (f"  {hint.action}", "$text-muted")
             ).truncate(width)
         )
         return Content("\n").join(lines)

@@ -1,4 +1,4 @@
-"""The guided tour: its steps, and what is said at each."""
+"""Steps of the guided tour, with their texts."""
 
 import re
 from collections.abc import Callable, Collection
@@ -12,95 +12,95 @@ COMMANDS: Final = {command.id: command for command in ALL}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do and why.
+    """One command to run, and the reason.
 
     Attributes:
-        command: the id of what to do.
-        title: what this is about, in few words.
-        text: why, in two lines of 76 cells at most; `{id}` stands for the key of another command.
-        of_runs: whether there must be runs.
+        command: id of the command.
+        title: the subject, in few words.
+        text: the reason, in two lines of 76 cells at most; `{id}` stands for the key of another command.
+        needs_runs: whether the step needs runs.
     """
 
     command: str
     title: str
     text: str
-    of_runs: bool = True
+    needs_runs: bool = True
 
 
 STEPS: Final = (
     Step(
         "board.down",
         "The board",
-        "A row is a run: its state, its loss, its losses as a curve. Below, each run has pictures that all "
+        "A row is a run: its state, its loss, its losses as a curve. Below, each run has images that all "
         "begin with the same noise, so what differs is the model.",
     ),
     Step(
         "board.earlier",
         "Back in time",
-        "Pictures are kept as the training goes on. Go back, and see what less training knew. "
+        "Images are kept as training goes on. Go back, and see images after less training. "
         "{board.follow} follows the newest again.",
     ),
     Step(
         "run.compare",
         "Which is better?",
-        "The board says how runs go, the comparison which is better. {run.mark} marks runs for it; unmarked, "
-        "all that are shown are compared.",
+        "The board shows the progress of runs, the comparison which is better. {run.mark} marks runs for it; "
+        "without marks, all that are shown are compared.",
     ),
     Step(
         "compare.log_y",
         "Curves and numbers",
-        "A table tells what was measured of the samples, the best with a *. Late in a training losses are "
-        "close together, which a logarithmic axis parts.",
+        "A table shows what was measured of the samples, the best with a *. Late in training, losses are "
+        "close together, and a logarithmic axis separates them.",
     ),
     Step(
         "compare.play",
         "All runs, one slider",
-        "One slider takes the pictures of all runs through their epochs together, so you see who learns first.",
+        "One slider moves the images of all runs through their epochs together, so you see which learns first.",
     ),
     Step(
         "compare.denoise",
-        "From noise to picture",
+        "From noise to image",
         "A diffusion model begins with noise alone, and takes a little of it away, again and again. "
         "See how, for the same runs.",
     ),
     Step(
         "denoise.play",
         "Watch it happen",
-        "Each column is a run, from the noise x_T to the picture x_0. {denoise.compute} computes what the "
+        "Each column is a run, from the noise x_T to the image x_0. {denoise.compute} computes what the "
         "training did not keep.",
     ),
     Step(
         "board.schedules",
         "Noise schedules",
-        "To learn this, a model sees pictures with noise added. How much at each step is its noise schedule, "
+        "To learn this, a model sees images with noise added. How much at each step is its noise schedule, "
         "which is what the quick comparison compares.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "schedules.play",
-        "A picture drowns",
-        "The curves say what is left of a picture at each step t; here you see it. A schedule that leaves too "
-        "much at the end will sample badly, and says so.",
-        of_runs=False,
+        "Noise covers an image",
+        "The curves show what is left of an image at each step t; here you see it. A schedule that leaves too "
+        "much at the end samples badly; a warning says so.",
+        needs_runs=False,
     ),
     Step(
         "board.datasets",
         "Datasets",
-        "No model is better than what it learns from. Look at the triangles, made in three ways, or at pictures "
+        "No model is better than what it learns from. Look at the triangles, made in three ways, or at images "
         "of your own.",
-        of_runs=False,
+        needs_runs=False,
     ),
     Step(
         "datasets.view",
         "A closer look",
-        "Pictures, the triangles that fit them best, and their greys: what samples are judged by later.",
-        of_runs=False,
+        "Images, the triangles that fit them best, and their greys: samples are evaluated by these later.",
+        needs_runs=False,
     ),
     Step(
         "run.new",
         "Your own run",
-        "A form says at once what is wrong. Nothing starts before you press {new.start}; {new.cancel} leaves it.",
-        of_runs=False,
+        "A form shows mistakes at once. Nothing starts before you press {new.start}; {new.cancel} leaves it.",
+        needs_runs=False,
     ),
 )
 FAREWELL: Final = (
@@ -109,17 +109,19 @@ FAREWELL: Final = (
 
 
 def steps(*, runs: bool, refused: Collection[str]) -> tuple[Step, ...]:
-    """The steps that can be taken.
+    """The steps that are possible here.
 
     Args:
-        runs: whether there are any.
-        refused: actions that cannot be done, as in a replay.
+        runs: whether there are any runs.
+        refused: actions that the app refuses, as in a replay.
     """
     return tuple(
-        step for step in STEPS if (runs or not step.of_runs) and COMMANDS[step.command].action not in refused
+        step
+        for step in STEPS
+        if (runs or not step.needs_runs) and COMMANDS[step.command].action not in refused
     )
 
 
 def with_keys(text: str, key: Callable[[Command], str]) -> str:
-    """A text with the key of each command that it names."""
+    """Replace each `{id}` in a text with the key of that command."""
     return re.sub(r"\{([a-z_.]+)\}", lambda found: key(COMMANDS[found[1]]), text)

@@ -199,7 +199,7 @@ class RunTable(StripWidget, can_focus=False):
 
     @property
     def _hidden(self) -> bool:
-        """Whether some rows do not fit."""
+        """Return whether some rows do not fit."""
         return self._list.count > max(1, self.size.height - 1)
 
     def _fit(self) -> None:

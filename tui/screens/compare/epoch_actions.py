@@ -28,7 +28,7 @@ class EpochActionsMixin(RunsScreen):
 
     @property
     def playing(self) -> bool:
-        """Whether the epochs are being played."""
+        """True while the epochs are being played."""
         return self._player.playing
 
     def on_epoch_slider_epoch_requested(self, message: EpochSlider.EpochRequested) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from textual.content import Content
 
 from tui.commands import SECTIONS, Command
-from tui.settings.keymap import is_usual, keys_of_command
+from tui.settings.keymap import is_default, keys_of_command
 from tui.settings.schema import IMAGE_MODES, THEME_NAMES, Settings
 
 LABEL_WIDTH: Final = 18
@@ -107,7 +107,7 @@ def row_text(
             (HINTS[row.setting], "$text-muted"),
         )
     if row.command is not None:
-        changed = not is_usual(row.command, keymap)
+        changed = not is_default(row.command, keymap)
         keys = " ".join(display(key) for key in keys_of_command(row.command, keymap))
         return Content.assemble(
             (f"{sign}{'*' if changed else ' '}", "bold $text-accent"),

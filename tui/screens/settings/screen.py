@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,15 +15,13 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from tui.commands import ALL, SETTINGS, Command, bindings
 from tui.dialogs.input import KeyScreen, TextScreen
+from tui.screens.settings.host import SettingsHost
 from tui.screens.settings.rows import DEFAULTS, SettingRow, next_value, row_text, setting_rows, value_text
-from tui.settings.keymap import conflict, is_usual, with_added_key
+from tui.settings.keymap import conflict, is_default, rebound_keys
 from tui.settings.themes import short_name
 from tui.textual_ext.signals import subscribe_weakly
 from tui.widgets.key_bar import KeyBar
 from tui.widgets.key_hints import screen_hints
-
-if TYPE_CHECKING:
-    from tui.app.settings_app import SettingsApp
 
 MAX_PROBLEMS: Final = 3
 
@@ -36,21 +34,21 @@ class SettingsScreen(Screen[None]):
     """Lists the settings, and every command with its keys.
 
     Args:
-        settled: the app, which applies and saves the settings.
+        host: the app, which applies and saves the settings.
     """
 
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(SETTINGS)]
 
-    def __init__(self, settled: "SettingsApp") -> None:
+    def __init__(self, host: SettingsHost) -> None:
         super().__init__()
-        self.settled = settled
+        self.host = host
         self.rows = setting_rows()
         self._row_texts: list[Content] = []
         self._rejection = ""
 
     def compose(self) -> ComposeResult:
-        kept = self.settled.remember is not None or self.settled.keys is not None
+        kept = self.host.remember is not None or self.host.keys is not None
         note = f"  {'saved' if kept else 'not saved'}; * differs from the default"
         yield Static(Content.assemble((" settings", "bold $text-primary"), (note, "$text-muted")), id="top")
         yield SettingsList(
@@ -62,9 +60,9 @@ class SettingsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self._list.highlighted = 1
-        subscribe_weakly(self, self.settled.theme_changed_signal, self.update)
-        subscribe_weakly(self, self.settled.render_mode_changed_signal, self.update)
-        subscribe_weakly(self, self.settled.keymap_changed_signal, self.update)
+        subscribe_weakly(self, self.host.theme_changed_signal, self.update)
+        subscribe_weakly(self, self.host.render_mode_changed_signal, self.update)
+        subscribe_weakly(self, self.host.keymap_changed_signal, self.update)
         self.update()
 
     def on_screen_resume(self) -> None:
@@ -90,10 +88,10 @@ class SettingsScreen(Screen[None]):
     def value(self, name: str) -> object:
         """The current value of a setting."""
         if name == "theme":
-            return short_name(self.settled.theme)
-        if name == "pictures" and self.settled.image_mode:
-            return self.settled.image_mode
-        return getattr(self.settled.settings, name)
+            return short_name(self.host.theme)
+        if name == "pictures" and self.host.image_mode:
+            return self.host.image_mode
+        return getattr(self.host.settings, name)
 
     def update(self, *, files: bool = True) -> None:
         """Update the rows to the settings; redraws only changes.
@@ -109,7 +107,7 @@ class SettingsScreen(Screen[None]):
             row_text(
                 row,
                 self.value(row.setting) if row.setting else None,
-                self.settled.keymap,
+                self.host.keymap,
                 self.key_text,
                 current=row is self.row,
             )
@@ -133,7 +131,7 @@ class SettingsScreen(Screen[None]):
         self.query_one(KeyBar).show(screen_hints(self, SETTINGS, words))
 
     def _show_problems(self) -> None:
-        problems = [sanitize(one) for one in self.settled.problems()[:MAX_PROBLEMS]]
+        problems = [sanitize(one) for one in self.host.problems()[:MAX_PROBLEMS]]
         line = self.query_one("#problems", Static)
         line.display = bool(problems)
         line.update(Content("\n").join(Content(f"! {one}") for one in problems))
@@ -146,7 +144,7 @@ class SettingsScreen(Screen[None]):
         if row.command is not None:
             return Content.assemble(("name in keys.toml: ", "$text-muted"), row.command.id)
         if row.setting == "pictures":
-            drawing = self.settled.render_mode
+            drawing = self.host.render_mode
             drawn = "its own pixels" if drawing.placements is not None else drawing.mode
             return Content.styled(f"this terminal: {drawn}", "$text-muted")
         if row.setting:
@@ -199,24 +197,24 @@ class SettingsScreen(Screen[None]):
         row = self.row
         if row.setting:
             self._set(row.setting, DEFAULTS[row.setting])
-        elif row.command is not None and not is_usual(row.command, self.settled.keymap):
+        elif row.command is not None and not is_default(row.command, self.host.keymap):
             for key in row.command.keys.split(","):
-                if wrong := conflict(row.command, key, self.settled.keymap):
+                if wrong := conflict(row.command, key, self.host.keymap):
                     self._reject(key, wrong)
                     return
-            self.settled.rebind({row.command.id: None})
+            self.host.rebind({row.command.id: None})
 
     def action_all_usual(self) -> None:
         from tui.dialogs.confirm import Choice, ConfirmScreen
 
-        changed = [command for command in ALL if not is_usual(command, self.settled.keymap)]
+        changed = [command for command in ALL if not is_default(command, self.host.keymap)]
         if not changed:
             self.notify("all commands have their default keys", timeout=3)
             return
 
         def decided(choice: str | None) -> None:
             if choice == "yes":
-                self.settled.rebind({command.id: None for command in changed})
+                self.host.rebind({command.id: None for command in changed})
 
         names = ", ".join(command.id for command in changed)
         choices = (Choice("yes", "y", "yes"), Choice("no", "n", "cancel"))
@@ -224,22 +222,22 @@ class SettingsScreen(Screen[None]):
 
     def _set(self, name: str, value: Any) -> None:
         if name == "theme":
-            self.settled.use_theme(value)
+            self.host.use_theme(value)
         else:
             if name == "pictures":
-                self.settled.image_mode = None  # a choice on this screen overrides the command line
-            self.settled.apply_settings(replace(self.settled.settings, **{name: value}))
+                self.host.image_mode = None  # a choice on this screen overrides the command line
+            self.host.apply_settings(replace(self.host.settings, **{name: value}))
         self.update()
 
     def _ask_refresh(self) -> None:
-        from tui.settings.store import checked
+        from tui.settings.store import validated
 
         def value_of(text: str) -> float:
             try:
                 number: Any = float(text)
             except ValueError:
                 number = text
-            return float(checked({"refresh": number}, source="settings")["refresh"])
+            return float(validated({"refresh": number}, source="settings")["refresh"])
 
         def wrong(text: str) -> str:
             try:
@@ -253,7 +251,7 @@ class SettingsScreen(Screen[None]):
                 self._set("refresh", value_of(text))
 
         question = "Seconds between two reads of running runs"
-        self.app.push_screen(TextScreen(question, f"{self.settled.settings.refresh:g}", wrong), decided)
+        self.app.push_screen(TextScreen(question, f"{self.host.settings.refresh:g}", wrong), decided)
 
     def _ask_key(self, command: Command, *, more: bool) -> None:
         def decided(key: str | None) -> None:
@@ -261,11 +259,11 @@ class SettingsScreen(Screen[None]):
             if key is None:
                 self.update()
                 return
-            if wrong := conflict(command, key, self.settled.keymap):
+            if wrong := conflict(command, key, self.host.keymap):
                 self._reject(key, wrong)
                 return
-            keys: Sequence[str] | None = with_added_key(command, key, self.settled.keymap, more=more)
-            self.settled.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
+            keys: Sequence[str] | None = rebound_keys(command, key, self.host.keymap, more=more)
+            self.host.rebind({command.id: None if keys == tuple(command.keys.split(",")) else keys})
 
         question = f"Press {'another' if more else 'the new'} key; escape cancels."
         self.app.push_screen(KeyScreen(command.text, question), decided)

@@ -1,1 +1,1 @@
-"""Pictures as their own pixels, in terminals that have Kitty's graphics protocol; read only where they are chosen."""
+"""Images as real pixels, in terminals with Kitty's graphics protocol; imported only where the user has chosen them."""

@@ -1,7 +1,7 @@
-"""Asks a terminal whether it shows pictures in placeholders: by what it does, not by its name.
+"""Detection of terminals that show images in Unicode placeholders, by their behaviour and not by their name.
 
-Some that answer Kitty's query have no placeholders, and would show them as letters; Konsole is one. Who does not know
-of virtual placements puts a picture where the cursor is, and moves the cursor behind it.
+Some terminals answer Kitty's query but have no placeholders, and would show them as letters; Konsole is one. A terminal
+without virtual placements draws an image at the cursor, and moves the cursor behind it.
 """
 
 import fcntl
@@ -15,31 +15,31 @@ import tty
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tui.terminal.kitty.placements import USUAL_CELL, Placements
+from tui.terminal.kitty.placements import DEFAULT_CELL, Placements
 from tui.terminal.kitty.protocol import through_tmux
 
-SECONDS: Final = 2.0
-"""That a terminal has for its answer; one that does not know Kitty's query says at once who it is."""
-TMUX_SECONDS: Final = 1.0
-"""Likewise through tmux, which says who it is itself."""
-INSTEAD: Final = "pictures are half-blocks instead"
-SILENT: Final = f"this terminal does not answer Kitty's query for graphics: {INSTEAD}"
-WITHOUT_PLACEHOLDERS: Final = f"this terminal has Kitty's graphics, but not its placeholders: {INSTEAD}"
+ANSWER_SECONDS: Final = 2.0
+"""Seconds to wait for an answer; a terminal that ignores Kitty's query answers the second query at once."""
+TMUX_ANSWER_SECONDS: Final = 1.0
+"""Likewise through tmux, which would answer the second query itself."""
+FALLBACK: Final = "images are half-blocks instead"
+SILENT: Final = f"this terminal does not answer Kitty's query for graphics: {FALLBACK}"
+WITHOUT_PLACEHOLDERS: Final = f"this terminal has Kitty's graphics, but not its placeholders: {FALLBACK}"
 SILENT_TMUX: Final = (
-    f"no answer to Kitty's query through tmux, which needs `set -g allow-passthrough on`: {INSTEAD}"
+    f"no answer to Kitty's query through tmux, which needs `set -g allow-passthrough on`: {FALLBACK}"
 )
-NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {INSTEAD}"
+NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {FALLBACK}"
 
 _ID: Final = 1 << 24
 _QUERY: Final = f"\x1b_Ga=q,t=d,f=24,s=1,v=1,i={_ID};AAAA\x1b\\"
-_WHO: Final = "\x1b[c"
+_DEVICE_QUERY: Final = "\x1b[c"
 _PLACE_QUERY: Final = (
     f"\x1b7\x1b[H\x1b_Ga=t,t=d,f=32,s=1,v=1,i={_ID},q=2;AAAAAA==\x1b\\\x1b_Ga=p,U=1,i={_ID},c=2,r=1,q=2\x1b\\"
     f"\x1b[6n\x1b_Ga=d,d=I,i={_ID},q=2\x1b\\\x1b8"
 )
-"""Two cells of a transparent pixel at the upper left, and where the cursor is then; nothing of it is left."""
+"""Place a transparent pixel over two cells at the upper left, ask for the cursor's position, and delete the pixel."""
 _ANSWER: Final = re.compile(rf"\x1b_G[^;\x1b]*i={_ID}[^;\x1b]*;([^\x1b]*)\x1b\\")
-_WHO_ANSWER: Final = re.compile(r"\x1b\[\?[\d;]*c")
+_DEVICE_ANSWER: Final = re.compile(r"\x1b\[\?[\d;]*c")
 _PLACE_ANSWER: Final = re.compile(r"\x1b\[\d+;(\d+)R")
 
 Write = Callable[[str], None]
@@ -47,45 +47,47 @@ Read = Callable[[float], str]
 
 
 def in_tmux(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether tmux is between us and the terminal."""
+    """Return whether tmux is between the dashboard and the terminal."""
     return bool(environment.get("TMUX"))
 
 
 def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
-    """Ask the terminal.
+    """Ask the terminal whether it shows images in placeholders.
 
     Args:
-        write: to it.
-        read: whatever comes from it within so many seconds; empty where nothing does.
-        tmux: whether tmux is between us and the terminal. Then placeholders are taken to be there with the graphics.
+        write: writes to the terminal.
+        read: returns what the terminal sends within so many seconds; empty if nothing.
+        tmux: whether tmux is in between. Then a terminal with graphics is assumed to have placeholders.
 
     Returns:
-        Why it does not show pictures, empty where it does; and what was typed meanwhile.
+        The reason why it shows no images, empty if it does; and what was typed meanwhile.
     """
-    write(through_tmux(_QUERY) if tmux else _QUERY + _WHO)
-    heard = _read_answers(read, _ANSWER if tmux else _WHO_ANSWER, TMUX_SECONDS if tmux else SECONDS)
-    answer = _ANSWER.search(heard)
+    write(through_tmux(_QUERY) if tmux else _QUERY + _DEVICE_QUERY)
+    received = _read_answers(
+        read, _ANSWER if tmux else _DEVICE_ANSWER, TMUX_ANSWER_SECONDS if tmux else ANSWER_SECONDS
+    )
+    answer = _ANSWER.search(received)
     refusal = ""
     if answer is None or answer[1] != "OK":
         refusal = SILENT_TMUX if tmux else SILENT
     elif not tmux:
         write(_PLACE_QUERY)
-        more = _read_answers(read, _PLACE_ANSWER, SECONDS)
+        more = _read_answers(read, _PLACE_ANSWER, ANSWER_SECONDS)
         where = _PLACE_ANSWER.search(more)
         refusal = "" if where and where[1] == "1" else WITHOUT_PLACEHOLDERS
-        heard += _PLACE_ANSWER.sub("", more, count=1)
-    return refusal, _WHO_ANSWER.sub("", _ANSWER.sub("", heard))
+        received += _PLACE_ANSWER.sub("", more, count=1)
+    return refusal, _DEVICE_ANSWER.sub("", _ANSWER.sub("", received))
 
 
-def placements_before(source: int, target: int) -> tuple[Placements | None, str]:
-    """Ask a terminal before the dashboard has it.
+def detect_before_start(source: int, target: int) -> tuple[Placements | None, str]:
+    """Ask a terminal before the dashboard starts.
 
     Args:
-        source: handle of the terminal to read from; its modes are as before in the end.
-        target: handle of the terminal to write to.
+        source: file descriptor of the terminal to read from; its modes are restored.
+        target: file descriptor of the terminal to write to.
 
     Returns:
-        The places of pictures where it draws them itself; else None, and why it does not.
+        Placements for a terminal that draws images itself; else None, and the reason.
     """
 
     def write(text: str) -> None:
@@ -101,29 +103,29 @@ def placements_before(source: int, target: int) -> tuple[Placements | None, str]
 
 
 def cell_size(handle: int) -> tuple[int, int]:
-    """Pixels that a cell of a terminal is wide and high, as it says, or as is usual where it does not."""
+    """Width and height of a terminal's cell in pixels, as it reports them, or `DEFAULT_CELL` if it does not."""
     try:
         answer = fcntl.ioctl(handle, termios.TIOCGWINSZ, bytes(8))
     except OSError:
-        return USUAL_CELL
+        return DEFAULT_CELL
     lines, columns, width, height = struct.unpack("HHHH", answer)
     if not (lines and columns and width >= columns and height >= lines):
-        return USUAL_CELL
+        return DEFAULT_CELL
     return width // columns, height // lines
 
 
 def read_with_timeout(handle: int, seconds: float) -> str:
-    """What comes within so many seconds, or as soon as something does."""
+    """Read what arrives within so many seconds, and return as soon as something does."""
     if not select.select([handle], [], [], max(0.0, seconds))[0]:
         return ""
     return os.read(handle, 4096).decode(errors="replace")
 
 
 def _read_answers(read: Read, awaited: re.Pattern[str], seconds: float) -> str:
-    """What comes until the awaited answer does, or the time is over."""
-    heard, deadline = "", time.monotonic() + seconds
-    while not awaited.search(heard):
+    """Read until the awaited answer arrives or the time is over."""
+    received, deadline = "", time.monotonic() + seconds
+    while not awaited.search(received):
         if not (piece := read(deadline - time.monotonic())):
             break
-        heard += piece
-    return heard
+        received += piece
+    return received

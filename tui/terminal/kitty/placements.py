@@ -1,12 +1,12 @@
-"""Places on the screen that show a picture each, and what the terminal has been sent for them.
+"""Placements: rectangles of cells that show one image each, and the images that the terminal holds for them.
 
-A place keeps its id and its cells while its picture changes. Then the picture alone is sent again, under the same id,
-which is a fraction of what it takes to name another id in cells: 512 of them for a picture 32 cells wide. What the
-terminal holds is bounded, and what has not been sent for longest makes room.
+A placement keeps its id and its cells while its image changes. Then the image alone is sent again, under the same id.
+That is a fraction of the bytes of another id in the cells, which are 512 for an image 32 cells wide. The memory that
+the terminal uses is bounded, and the image that was sent least recently is evicted.
 
-To Textual a cell of a place is one private character, a stand-in, for which `tui.terminal.screen_buffer` writes the placeholder and
-its colour. They could not pass through Textual themselves: Rich may cut a character from its marks, and a colour that
-is an id would be dimmed behind a dialog.
+For Textual, a cell of a placement is one private character, its sentinel. `tui.terminal.screen_buffer` writes the
+placeholder and its colour for it. Neither could pass through Textual, because Rich may cut a character from its marks,
+and a dialog would dim the colour, which is an id.
 """
 
 import os
@@ -22,79 +22,79 @@ from tui.terminal.cell_style import CellStyle
 from tui.terminal.kitty.png import encode_png
 from tui.terminal.kitty.protocol import (
     MARKS,
-    color,
     delete,
     delete_all,
-    inherited,
+    id_color,
     placeholder,
     through_tmux,
     transmit,
+    without_inherited_marks,
 )
 
-FIRST: Final = "\U000f2000"
-"""The first stand-in: a private character above those that fonts have icons in."""
-COUNT: Final = 0x110000 - ord(FIRST)
+FIRST_SENTINEL: Final = "\U000f2000"
+"""The first sentinel: a private character above those that fonts use for icons."""
+SENTINEL_COUNT: Final = 0x110000 - ord(FIRST_SENTINEL)
 FIRST_ID: Final = (1 + os.getpid() % 127) << 17
-"""Ids have 24 bits, and all programs of a window share them: as a rule, each dashboard has others."""
-USUAL_CELL: Final = (10, 20)
-"""Pixels of a cell, where the terminal does not say."""
-MOST_PIXELS: Final = 1 << 25
-"""Of the pictures that the terminal holds, unless more are seen at once; each takes it four bytes."""
+"""Ids have 24 bits and are shared by all programs of a window, so dashboards start at different ones where possible."""
+DEFAULT_CELL: Final = (10, 20)
+"""Pixels of a cell, where the terminal does not report them."""
+MAX_PIXELS: Final = 1 << 25
+"""Pixels that the terminal may hold, unless more are visible at once; each takes four bytes there."""
 
 Cell = tuple[int, int]
-"""Pixels that a cell is wide and high."""
-Spot = tuple[int, int]
+"""Width and height of a cell in pixels."""
+Position = tuple[int, int]
 Lines = list[list[Segment]]
 
 
 class Placement:
-    """Cells that show a picture.
+    """Cells that show an image.
 
     Args:
-        first: the number of the first stand-in.
-        columns: cells that it is wide.
-        lines: cells that it is high.
+        first_sentinel: number of the first sentinel.
+        columns: width in cells.
+        lines: height in cells.
     """
 
-    def __init__(self, first: int, columns: int, lines: int) -> None:
-        self.first, self.columns, self.lines = first, columns, lines
-        self.identity = FIRST_ID + first
-        self.color = color(self.identity)
+    def __init__(self, first_sentinel: int, columns: int, lines: int) -> None:
+        self.first_sentinel, self.columns, self.lines = first_sentinel, columns, lines
+        self.identity = FIRST_ID + first_sentinel
+        self.color = id_color(self.identity)
         self.image: Pixels = np.zeros((1, 1), np.uint8)
-        self.lifted = False
+        self.raised_black = False
         self.sent: tuple[Pixels, bool, Cell] | None = None
-        """What the terminal has for it: a picture, lifted or not, and for cells of which size."""
-        self.turn = 0
-        """The how many-th picture that was, of all that were ever sent."""
+        """The image that the terminal holds, whether its black was raised, and the cell size that it was made for."""
+        self.last_sent = 0
+        """Serial number of the last transmission, among all images."""
         self._drawn: tuple[Style, Lines] | None = None
 
     @property
     def end(self) -> int:
-        """The number after that of the last stand-in."""
-        return self.first + self.columns * self.lines
+        """The number after that of the last sentinel."""
+        return self.first_sentinel + self.columns * self.lines
 
     @property
     def rows(self) -> list[str]:
-        """The stand-ins, line by line."""
-        start, size = ord(FIRST) + self.first, self.columns * self.lines
+        """The sentinels, line by line."""
+        start, size = ord(FIRST_SENTINEL) + self.first_sentinel, self.columns * self.lines
         return [
             "".join(map(chr, range(at, at + self.columns))) for at in range(start, start + size, self.columns)
         ]
 
     @property
     def pixels(self) -> int:
-        """How many the terminal holds for it."""
+        """Pixels that the terminal holds for it."""
         return self.columns * self.lines * self.sent[2][0] * self.sent[2][1] if self.sent else 0
 
-    def drawn(self, ground: Style) -> Lines:
-        """The stand-ins as segments; the ground is seen where the picture leaves cells free."""
-        if self._drawn is None or self._drawn[0] is not ground:
-            self._drawn = ground, [[Segment(row, ground)] for row in self.rows]
+    def segments(self, background: Style) -> Lines:
+        """The sentinels as segments; the background is visible where the image leaves cells free."""
+        if self._drawn is None or self._drawn[0] is not background:
+            self._drawn = background, [[Segment(row, background)] for row in self.rows]
         return self._drawn[1]
 
     def is_pending(self, cell: Cell) -> bool:
-        """Whether the terminal has another picture for it, or none."""
-        if self.sent is None or self.sent[1:] != (self.lifted, cell):
+        """True if the terminal holds another image for it, or none."""
+        if self.sent is None or self.sent[1:] != (self.raised_black, cell):
             return True
         if self.sent[0] is not self.image:
             if not np.array_equal(self.sent[0], self.image):
@@ -103,159 +103,172 @@ class Placement:
         return False
 
     def transmission(self, cell: Cell) -> str:
-        """The codes that send the picture."""
-        self.sent = self.image, self.lifted, cell
+        """The codes that send the image."""
+        self.sent = self.image, self.raised_black, cell
         width, height = self.columns * cell[0], self.lines * cell[1]
-        png = encode_png(self.image, width, height, lifted=self.lifted)
+        png = encode_png(self.image, width, height, raised_black=self.raised_black)
         return transmit(self.identity, png, self.columns, self.lines)
 
 
 class Placements:
-    """All places of a dashboard, by who has them.
+    """All placements of a dashboard, by owner.
 
     Args:
-        tmux: whether tmux is between us and the terminal.
+        tmux: whether tmux is between the dashboard and the terminal.
     """
 
     def __init__(self, *, tmux: bool = False) -> None:
-        self.cell: Cell = USUAL_CELL
-        self.waits = False
-        """Whether there was no room for a picture that is seen."""
+        self.cell: Cell = DEFAULT_CELL
+        self.has_unsent = False
+        """True if there was no room for an image that is visible."""
         self._tmux = tmux
-        self._spots: dict[object, dict[Spot, Placement]] = {}
+        self._by_owner: dict[object, dict[Position, Placement]] = {}
         self._cells: dict[str, tuple[str, str]] = {}
         self._next = 0
-        self._turn = 0
-        self._left: list[int] = []
+        self._sent_count = 0
+        self._to_delete: list[int] = []
 
     def __iter__(self) -> Iterator[Placement]:
-        return (place for spots in self._spots.values() for place in spots.values())
+        return (placement for owned in self._by_owner.values() for placement in owned.values())
 
     def place(
-        self, owner: object, spot: Spot, image: Pixels, columns: int, lines: int, *, lifted: bool = False
+        self,
+        owner: object,
+        position: Position,
+        image: Pixels,
+        columns: int,
+        lines: int,
+        *,
+        raised_black: bool = False,
     ) -> Placement | None:
-        """Show a picture somewhere from now on.
+        """Show an image from now on.
 
         Args:
-            owner: who has the spot, until `release`.
-            spot: which of the owner's it is.
-            picture: uint8 [H, W] or [H, W, 3]; nobody changes it afterwards.
-            columns: cells that the place is wide.
-            lines: cells that it is high.
-            lifted: draw black a little brighter.
+            owner: object that holds the position, until `release`.
+            position: index of the placement among the owner's.
+            image: uint8 [H, W] or [H, W, 3]; it must not change afterwards.
+            columns: width in cells.
+            lines: height in cells.
+            raised_black: draw black a little brighter.
 
         Returns:
-            The place, or None where there are no stand-ins left for it.
+            The placement, or None where no sentinels are left for it.
         """
-        spots = self._spots.setdefault(owner, {})
-        place = spots.get(spot)
-        if place is None or (place.columns, place.lines) != (columns, lines):
-            if place is not None:
-                self._drop(spots.pop(spot))
-            place = self._new(columns, lines)
-            if place is None:
+        owned = self._by_owner.setdefault(owner, {})
+        placement = owned.get(position)
+        if placement is None or (placement.columns, placement.lines) != (columns, lines):
+            if placement is not None:
+                self._free(owned.pop(position))
+            placement = self._allocate(columns, lines)
+            if placement is None:
                 return None
-            spots[spot] = place
-        place.image, place.lifted = image, lifted
-        return place
+            owned[position] = placement
+        placement.image, placement.raised_black = image, raised_black
+        return placement
 
-    def release(self, owner: object, *, beyond: Spot = (0, 0)) -> None:
-        """Take back places of somebody: those whose spot has a number that is not below the other's."""
-        spots = self._spots.get(owner, {})
-        for spot in [one for one in spots if one[0] >= beyond[0] or one[1] >= beyond[1]]:
-            self._drop(spots.pop(spot))
-        if not spots:
-            self._spots.pop(owner, None)
+    def release(self, owner: object, *, beyond: Position = (0, 0)) -> None:
+        """Free the owner's placements whose position is at or beyond another in either coordinate."""
+        owned = self._by_owner.get(owner, {})
+        for position in [found for found in owned if found[0] >= beyond[0] or found[1] >= beyond[1]]:
+            self._free(owned.pop(position))
+        if not owned:
+            self._by_owner.pop(owner, None)
 
     def clear(self) -> None:
-        """Take back all places."""
-        for owner in list(self._spots):
+        """Free all placements."""
+        for owner in list(self._by_owner):
             self.release(owner)
 
-    def resolve(self, cells: list[str], looks: list[CellStyle]) -> None:
-        """Put placeholders and their colours where stand-ins are; nothing is where a place has been taken back."""
+    def resolve(self, cells: list[str], styles: list[CellStyle]) -> None:
+        """Replace sentinels by placeholders and their colours, and those of freed placements by blanks."""
         for at, character in enumerate(cells):
-            if character >= FIRST:
-                cells[at], front = self._cells.get(character, (" ", ""))
-                looks[at] = CellStyle("", front, looks[at].background)
+            if character >= FIRST_SENTINEL:
+                cells[at], color = self._cells.get(character, (" ", ""))
+                styles[at] = CellStyle("", color, styles[at].background)
 
-    def inherited(self, cells: list[str], looks: list[CellStyle]) -> list[str]:
-        """The cells of a row without the marks that the terminal knows by itself."""
-        return inherited(cells, [look.color for look in looks])
+    def without_inherited_marks(self, cells: list[str], styles: list[CellStyle]) -> list[str]:
+        """The cells of a row without the marks that the terminal infers."""
+        return without_inherited_marks(cells, [style.foreground for style in styles])
 
     def pending(self, seen: Callable[[], Collection[str]], room: float) -> str:
-        """The codes that bring the terminal's pictures in line with the places.
+        """The codes that bring the terminal's images up to date.
 
         Args:
-            seen: says the colours of placeholders on the screen. A picture that is not seen is not sent.
-            room: bytes to begin a picture within; those that were sent longest ago go first.
+            seen: returns the colours of placeholders on the screen. An image that is not visible is not sent.
+            room: bytes within which an image may begin; the least recently sent images go first.
         """
-        codes = [delete(identity) for identity in self._left]
-        self._left.clear()
-        self.waits = False
-        due = [place for place in self if place.is_pending(self.cell)]
+        codes = [delete(identity) for identity in self._to_delete]
+        self._to_delete.clear()
+        self.has_unsent = False
+        due = [placement for placement in self if placement.is_pending(self.cell)]
         if due:
             colors = seen()
-            for place in sorted((one for one in due if one.color in colors), key=lambda one: one.turn):
+            for placement in sorted(
+                (found for found in due if found.color in colors), key=lambda found: found.last_sent
+            ):
                 if room <= 0:
-                    self.waits = True
+                    self.has_unsent = True
                     break
-                self._turn += 1
-                place.turn = self._turn
-                codes.append(place.transmission(self.cell))
+                self._sent_count += 1
+                placement.last_sent = self._sent_count
+                codes.append(placement.transmission(self.cell))
                 room -= len(codes[-1])
-            codes += self._make_room(colors)
-        return self._through("".join(codes))
+            codes += self._evict(colors)
+        return self._wrap("".join(codes))
 
     def undo(self) -> str:
-        """The codes that delete all pictures; whatever is seen afterwards is sent again."""
-        sent = [place for place in self if place.sent]
-        codes = [delete(identity) for identity in (*self._left, *(place.identity for place in sent))]
-        self._left.clear()
-        for place in sent:
-            place.sent = None
-        return self._through("".join(codes))
+        """The codes that delete all images; those that are visible afterwards are sent again."""
+        sent = [placement for placement in self if placement.sent]
+        codes = [
+            delete(identity) for identity in (*self._to_delete, *(placement.identity for placement in sent))
+        ]
+        self._to_delete.clear()
+        for placement in sent:
+            placement.sent = None
+        return self._wrap("".join(codes))
 
-    def undo_unknown(self) -> str:
-        """The code that deletes all pictures for somebody who does not know which there are."""
-        return self._through(delete_all(FIRST_ID, FIRST_ID + COUNT - 1))
+    def undo_all_ids(self) -> str:
+        """The code that deletes all images, for a process that does not know their ids."""
+        return self._wrap(delete_all(FIRST_ID, FIRST_ID + SENTINEL_COUNT - 1))
 
-    def _through(self, codes: str) -> str:
+    def _wrap(self, codes: str) -> str:
         return through_tmux(codes) if self._tmux else codes
 
-    def _make_room(self, colors: Collection[str]) -> Iterator[str]:
-        held = sum(place.pixels for place in self)
-        for place in sorted(
-            (one for one in self if one.sent and one.color not in colors), key=lambda one: one.turn
+    def _evict(self, colors: Collection[str]) -> Iterator[str]:
+        held = sum(placement.pixels for placement in self)
+        for placement in sorted(
+            (found for found in self if found.sent and found.color not in colors),
+            key=lambda found: found.last_sent,
         ):
-            if held <= MOST_PIXELS:
+            if held <= MAX_PIXELS:
                 return
-            held -= place.pixels
-            place.sent = None
-            yield delete(place.identity)
+            held -= placement.pixels
+            placement.sent = None
+            yield delete(placement.identity)
 
-    def _new(self, columns: int, lines: int) -> Placement | None:
-        """A place whose stand-ins nobody has, and that have not been given back for longest."""
+    def _allocate(self, columns: int, lines: int) -> Placement | None:
+        """A placement with unused sentinels, those that were freed least recently."""
         if columns < 2 or max(columns, lines) > len(MARKS):
             return None
-        size, taken = columns * lines, sorted((one.first, one.end) for one in self)
+        size = columns * lines
+        taken = sorted((used.first_sentinel, used.end) for used in self)
         for at in (self._next, 0):
             for first, end in taken:
                 if first >= at + size:
                     break
                 at = max(at, end)
-            if at + size <= COUNT:
-                place = Placement(at, columns, lines)
-                self._next = place.end
-                for row, text in enumerate(place.rows):
+            if at + size <= SENTINEL_COUNT:
+                placement = Placement(at, columns, lines)
+                self._next = placement.end
+                for row, text in enumerate(placement.rows):
                     for column, character in enumerate(text):
-                        self._cells[character] = placeholder(row, column), place.color
-                return place
+                        self._cells[character] = placeholder(row, column), placement.color
+                return placement
         return None
 
-    def _drop(self, place: Placement) -> None:
-        for row in place.rows:
+    def _free(self, placement: Placement) -> None:
+        for row in placement.rows:
             for character in row:
                 del self._cells[character]
-        if place.sent:
-            self._left.append(place.identity)
+        if placement.sent:
+            self._to_delete.append(placement.identity)

@@ -1,8 +1,8 @@
-"""Pictures enlarged until each of their pixels is a square of many, as PNGs that are hardly longer for it.
+"""PNGs of images enlarged by a whole factor, which are hardly longer than PNGs of the images themselves.
 
-Kitty and Ghostty blur what they enlarge, so a picture is sent as large as it is seen, with pixels of one size. A row of
-the PNG says where it differs from the pixel to its left, which is seldom, and its repetitions say that nothing differs
-from the row above.
+Kitty and Ghostty blur what they enlarge, so an image is sent at its size on the screen, with pixels of one size. The
+first row of each pixel uses PNG's filter Sub, which is zero between equal neighbours. Its repetitions use Up, which is
+zero everywhere.
 """
 
 import struct
@@ -16,25 +16,25 @@ from core.imaging.resize import RAISED_BLACK, Pixels, fit_image
 _SUB: Final = 1
 _UP: Final = 2
 _COLOR_TYPES: Final = {1: 0, 2: 4, 3: 2, 4: 6}
-"""PNG's numbers of grey and colour, without and with transparency, by the bytes of a pixel."""
+"""PNG's colour types, grey or colour, without and with transparency, by the bytes of a pixel."""
 
 
-def encode_png(image: Pixels, width: int, height: int, *, lifted: bool = False) -> bytes:
-    """A PNG of that size with the picture in its middle, as large as whole factors let it be.
+def encode_png(image: Pixels, width: int, height: int, *, raised_black: bool = False) -> bytes:
+    """Encode a PNG of a given size with the image in its centre, enlarged by the largest whole factor that fits.
 
-    What the picture leaves free is transparent. A picture that has no room is averaged over areas until it has.
+    The rest is transparent. An image that is too large is averaged over areas until it fits.
 
     Args:
-        picture: uint8 [H, W] or [H, W, 3].
-        width: of the PNG, in pixels.
-        height: likewise.
-        lifted: draw black a little brighter, as half-blocks do.
+        image: uint8 [H, W] or [H, W, 3].
+        width: width of the PNG in pixels.
+        height: height of the PNG in pixels.
+        raised_black: draw black a little brighter, as half-blocks do.
     """
     rows, columns = image.shape[:2]
     if rows > height or columns > width:
         image = fit_image(image, max(1, min(width, height * columns // rows)))[:height]
         rows, columns = image.shape[:2]
-    if lifted:
+    if raised_black:
         image = (RAISED_BLACK + image * ((255 - RAISED_BLACK) / 255)).astype(np.uint8)
     factor = min(width // columns, height // rows)
     left, top = (width - factor * columns) // 2, (height - factor * rows) // 2
@@ -50,7 +50,7 @@ def encode_png(image: Pixels, width: int, height: int, *, lifted: bool = False) 
 
 
 def _png(lines: Pixels, factor: int, top: int, height: int) -> bytes:
-    """Lines [H, W, bytes of a pixel] so many times each, between empty ones, as a PNG of some height."""
+    """Encode lines [H, W, bytes of a pixel], each repeated `factor` times, between empty lines, as a PNG."""
     rows, width, size = lines.shape
     data = np.zeros((height, 1 + width * size), np.uint8)
     data[:, 0] = _UP

@@ -1,8 +1,8 @@
-"""Kitty's graphics protocol, as much of it as pictures in cells need.
+"""Kitty's graphics protocol, as far as images in cells need it.
 
-A picture is transmitted under an id and given a virtual placement: so many columns, so many rows. Cells with the
-placeholder character then show their part of it wherever they stand; the id is their colour, and two marks above the
-character say row and column. To whoever stands between us and the terminal, such a cell is text like any other.
+An image is transmitted under an id, with a virtual placement of some columns and rows. Cells with the placeholder
+character then show their part of it, wherever they are. Their colour is the id, and two combining marks give row and
+column. For programs between the dashboard and the terminal, such a cell is ordinary text.
 
 Reference: https://sw.kovidgoyal.net/kitty/graphics-protocol/
 """
@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
-CHUNK: Final = 4096
-"""Characters of base64 that a code may carry."""
+MAX_CHUNK: Final = 4096
+"""Maximal characters of base64 in a code."""
 PLACEHOLDER: Final = "\U0010eeee"
 _CODE: Final = re.compile(r"\x1b_G[^\x1b]*\x1b\\")
 _MARKS: Final = """
@@ -27,7 +27,7 @@ _MARKS: Final = """
     a6f0-a6f1 a8e0-a8f1 aab0 aab2-aab3 aab7-aab8 aabe-aabf aac1 fe20-fe26 10a0f 10a38 1d185-1d189 1d1aa-1d1ad
     1d242-1d244
 """
-"""The marks that are numbers: that of a row or column is at its index, as the protocol lists them."""
+"""Combining marks that stand for numbers, by index, as the protocol lists them."""
 
 
 def _marks() -> Iterator[str]:
@@ -37,17 +37,17 @@ def _marks() -> Iterator[str]:
 
 
 MARKS: Final = tuple(_marks())
-"""The marks that say rows and columns, 0 and up."""
-_NEXT: Final = dict(pairwise(MARKS))
+"""The marks of rows and columns, from 0."""
+_NEXT_MARK: Final = dict(pairwise(MARKS))
 
 
 def transmit(identity: int, image: bytes, columns: int, rows: int) -> str:
-    """The codes that send a PNG, in the place of what had its id before, for cells to show.
+    """The codes that send a PNG for cells to show, and replace any image of the same id.
 
-    The placement is a code of its own: Kitty looks again at the cells when it comes, which must be after the picture.
+    The placement is a separate code after the image, because Kitty redraws the cells when the placement arrives.
     """
     data = base64.standard_b64encode(image).decode()
-    chunks = [data[at : at + CHUNK] for at in range(0, len(data), CHUNK)]
+    chunks = [data[at : at + MAX_CHUNK] for at in range(0, len(data), MAX_CHUNK)]
     codes = [
         _code(
             f"{'' if number else f'a=t,t=d,f=100,i={identity},'}q=2,m={int(number < len(chunks) - 1)}", chunk
@@ -58,48 +58,48 @@ def transmit(identity: int, image: bytes, columns: int, rows: int) -> str:
 
 
 def delete(identity: int) -> str:
-    """The code that deletes a picture and its placement."""
+    """The code that deletes an image and its placement."""
     return _code(f"a=d,d=I,i={identity},q=2")
 
 
 def delete_all(first: int, last: int) -> str:
-    """The code that deletes all pictures with ids from one to another; Kitty has it since 0.33."""
+    """The code that deletes all images with ids from one to another; Kitty has it since 0.33."""
     return _code(f"a=d,d=R,x={first},y={last},q=2")
 
 
 @lru_cache(maxsize=1 << 14)
 def placeholder(row: int, column: int) -> str:
-    """The text of a cell that shows this part of a picture."""
+    """Text of the cell that shows one part of an image."""
     return PLACEHOLDER + MARKS[row] + MARKS[column]
 
 
-def inherited(cells: Sequence[str], colors: Sequence[str]) -> list[str]:
-    """The cells of a row without marks that a terminal knows by itself: those of the part right of the one before.
+def without_inherited_marks(cells: Sequence[str], colors: Sequence[str]) -> list[str]:
+    """Remove the marks that a terminal infers: those of a cell that shows the part to the right of its predecessor's.
 
     >>> row = [placeholder(1, 0), placeholder(1, 1), placeholder(1, 3), "x"]
-    >>> [len(cell) for cell in inherited(row, ["a"] * 4)]
+    >>> [len(cell) for cell in without_inherited_marks(row, ["a"] * 4)]
     [3, 1, 3, 1]
     """
     shortened = list(cells)
     for at in range(1, len(cells)):
         cell, before = cells[at], cells[at - 1]
         same = cell[:1] == before[:1] == PLACEHOLDER and colors[at] == colors[at - 1]
-        if same and cell[1] == before[1] and cell[2] == _NEXT.get(before[2]):
+        if same and cell[1] == before[1] and cell[2] == _NEXT_MARK.get(before[2]):
             shortened[at] = PLACEHOLDER
     return shortened
 
 
-def color(identity: int) -> str:
-    """The colour of text, as in an SGR sequence, that names a picture: an id of 24 bits.
+def id_color(identity: int) -> str:
+    """The foreground of an SGR sequence that stands for an image's id of 24 bits.
 
-    >>> color(0x123456)
+    >>> id_color(0x123456)
     '38;2;18;52;86'
     """
     return f"38;2;{identity >> 16};{identity >> 8 & 0xFF};{identity & 0xFF}"
 
 
 def through_tmux(codes: str) -> str:
-    """Codes as tmux hands them on to the terminal around it, where `allow-passthrough` is on."""
+    """Wrap codes for tmux, which passes them on to its terminal where `allow-passthrough` is on."""
     return _CODE.sub(lambda code: "\x1bPtmux;" + code[0].replace("\x1b", "\x1b\x1b") + "\x1b\\", codes)
 
 

@@ -301,10 +301,10 @@ class ImageWall(StripWidget, can_focus=False):
         if (placements := render_mode.placements) is not None:
             spot = index - self.first_column, row - self.first_row
             placement = placements.place(
-                self, spot, images[row], size, self.tile_layout.lines, lifted=raised_black
+                self, spot, images[row], size, self.tile_layout.lines, raised_black=raised_black
             )
             if placement is not None:
-                return placement.drawn(self.rich_style)
+                return placement.segments(self.rich_style)
         cached = self._tiles.get((index, row))
         if cached is not None and cached[0] is images and cached[1] == (size, raised_black, render_mode):
             return cached[2]

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual.app import App
 from textual.signal import Signal
 from textual.widget import Widget
 
+from tui.textual_ext.compat import AppMixin
 from tui.textual_ext.signals import subscribe_weakly
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class RenderMode:
     placements: "Placements | None" = None
 
 
-class RenderModeApp(App[None]):
-    """An app whose render mode and keymap can change while it runs."""
+class RenderModeMixin(AppMixin):
+    """Publish changes of the render mode and of the keymap while the app runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,30 +40,30 @@ class RenderModeApp(App[None]):
         self.render_mode_changed_signal: Signal[RenderMode] = Signal(self, "render mode changed")
         self.keymap_changed_signal: Signal[None] = Signal(self, "keymap changed")
 
-    def set_render_mode(self, render_mode: RenderMode) -> None:
-        """Draw all images in this mode from now on."""
-        if render_mode != self.render_mode:
-            self.render_mode = render_mode
-            self.render_mode_changed_signal.publish(render_mode)
+    def set_render_mode(self, mode: RenderMode) -> None:
+        """Render all images like this from now on."""
+        if mode != self.render_mode:
+            self.render_mode = mode
+            self.render_mode_changed_signal.publish(mode)
 
 
 def current_render_mode(widget: Widget) -> RenderMode:
     """The render mode of the widget's app, else the default."""
     app = widget.app
-    return app.render_mode if isinstance(app, RenderModeApp) else RenderMode()
+    return app.render_mode if isinstance(app, RenderModeMixin) else RenderMode()
 
 
 def on_render_mode_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Call `act` whenever the render mode changes."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.render_mode_changed_signal, act)
 
 
 def on_keymap_changed(widget: Widget, act: Callable[[], object]) -> None:
     """Call `act` whenever the keys of commands change, because screens show them."""
     app = widget.app
-    if isinstance(app, RenderModeApp):
+    if isinstance(app, RenderModeMixin):
         subscribe_weakly(widget, app.keymap_changed_signal, act)
 
 

@@ -20,7 +20,7 @@ MEAN_AREA = 11 / 144
 
 @pytest.fixture(scope="session")
 def high(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
-    """The real thing: 10,000 and 2,000 pictures."""
+    """The real thing: 10,000 and 2,000 images."""
     return load_dataset("high", data_dir=tmp_path_factory.mktemp("data"))
 
 

@@ -22,7 +22,7 @@ def shoelace(corners: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def inside(corners: NDArray[np.float64], size: int) -> NDArray[np.bool_]:
-    """Which pixel centres lie in each triangle, by the sign of three cross products: [N, S, S]."""
+    """Mask of the pixel centres inside each triangle, by the sign of three cross products: [N, S, S]."""
     centres = np.arange(size) + 0.5
     px, py = np.meshgrid(centres, centres)
     sides = []

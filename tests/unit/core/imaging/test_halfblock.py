@@ -17,7 +17,7 @@ def noise(*shape: int) -> NDArray[np.uint8]:
 
 
 def seen(image: NDArray[np.uint8], color: ColorMode) -> list[list[pyte.screens.Char]]:
-    """What a terminal shows of a picture, cell by cell."""
+    """Cells of a terminal that shows an image."""
     height, width = -(-image.shape[0] // 2), image.shape[1]
     screen = pyte.Screen(width + 1, height + 1)
     pyte.Stream(screen).feed(to_ansi(image, color=color).replace("\n", "\r\n") + "x")

@@ -25,7 +25,7 @@ FIXTURES = ROOT / "tests" / "fixtures"
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
-    """A copy, since whoever reads may lock."""
+    """Return a copy, because readers may lock."""
     shutil.copytree(FIXTURES / "run-v1", tmp_path / "runs" / "run-v1")
     return RunDirectory(tmp_path / "runs" / "run-v1")
 
@@ -96,4 +96,4 @@ class FakeImages(msgspec.Struct):
 
 
 MEAN = -0.44477
-"""Of the frozen network's answer to a grey picture at t = 3."""
+"""Of the frozen network's output for a grey image at t = 3."""

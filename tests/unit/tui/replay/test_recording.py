@@ -1,4 +1,4 @@
-"""Runs that have ended, as they were: the clock of a replay, and what there was at a time."""
+"""Recordings of runs: the clock of a replay, and snapshots at a time."""
 
 import inspect
 import math
@@ -17,16 +17,16 @@ from core.runs.metrics import MetricsWriter
 from core.runs.status import State
 from tests.support.fake_images import write_strip
 from tests.support.fake_runs import CREATED, STEPS, dashboard_run
-from tui.replay.clock import SPEEDS, ReplayClock, usual_speed
+from tui.replay.clock import SPEEDS, ReplayClock, default_speed
 from tui.replay.control import ReplayController
-from tui.replay.reader import MOST_IDLE, ReplayReader, Timeline
+from tui.replay.reader import MAX_IDLE_SECONDS, ReplayReader, Timeline
 from tui.replay.recording import Recording, find_recordings
 from tui.state.run_controller import RunController
 
 QUEUED = CREATED.timestamp()
 
 
-class Pace:
+class FakeTime:
     """Seconds that rise when a test says so."""
 
     def __init__(self) -> None:
@@ -49,17 +49,17 @@ def change(run: RunDirectory, **values: object) -> None:
     run.write_status(msgspec.structs.replace(run.read_status(), **values))
 
 
-def track(root: Path) -> Recording:
+def recorded(root: Path) -> Recording:
     return find_recordings(root, ["latest"])[0]
 
 
 def test_the_clock_runs_at_its_speed_stands_still_and_ends_at_its_end() -> None:
-    pace = Pace()
-    clock = ReplayClock(1000.0, pace=pace)
+    pace = FakeTime()
+    clock = ReplayClock(1000.0, monotonic=pace)
     assert clock.speed == 10
     pace.now += 3.0
     assert clock.position == 30.0
-    clock.faster(1)
+    clock.change_speed(1)
     pace.now += 1.0
     assert clock.position == 50.0
     clock.pause()
@@ -73,7 +73,7 @@ def test_the_clock_runs_at_its_speed_stands_still_and_ends_at_its_end() -> None:
 
 
 def test_the_clock_goes_where_it_is_told_within_its_bounds() -> None:
-    clock = ReplayClock(100.0, pace=Pace())
+    clock = ReplayClock(100.0, monotonic=FakeTime())
     positions = []
     for wanted in (50.0, -3.0, 1e9):
         clock.seek(wanted)
@@ -82,21 +82,21 @@ def test_the_clock_goes_where_it_is_told_within_its_bounds() -> None:
 
 
 def test_the_speed_stays_within_its_bounds() -> None:
-    clock = ReplayClock(100.0, pace=Pace())
-    clock.faster(99)
+    clock = ReplayClock(100.0, monotonic=FakeTime())
+    clock.change_speed(99)
     assert clock.speed == SPEEDS[-1]
-    clock.faster(-99)
+    clock.change_speed(-99)
     assert clock.speed == SPEEDS[0]
 
 
 def test_a_replay_takes_a_minute_or_a_little_more_at_its_usual_speed() -> None:
     for length in (61.0, 600.0, 3600.0, 36000.0):
-        assert 60.0 <= length / usual_speed(length) < 60.0 * 2.5 + 1e-9
+        assert 60.0 <= length / default_speed(length) < 60.0 * 2.5 + 1e-9
 
 
 def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> None:
     ended(tmp_path)
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     assert (found.queued, found.started, found.ended) == (QUEUED, QUEUED + 40, QUEUED + 60)
     states = [found.at(QUEUED + second).state for second in (0, 39, 41, 59, 60, 99)]
     assert states == [State.QUEUED] * 2 + [State.RUNNING] * 2 + [State.FINISHED] * 2
@@ -107,7 +107,7 @@ def test_a_run_is_queued_then_running_then_what_it_ended_as(tmp_path: Path) -> N
 def test_losses_epochs_and_images_come_when_they_came(tmp_path: Path) -> None:
     run = ended(tmp_path)
     write_strip(run, 2)
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     for second in np.linspace(0.0, 19.9, 40):
         seen = found.at(QUEUED + 40 + float(second))
         whole = int(second // 5)
@@ -124,7 +124,7 @@ def test_a_image_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_pa
     for epoch, second in ((1, 8.0), (2, 99.0), (3, 14.0), (4, 20.0)):
         when = QUEUED + 40 + second
         os.utime(run.samples / f"epoch-{epoch:04d}.png", (when, when))
-    assert track(tmp_path).sheet_seconds.tolist() == pytest.approx([8.0, 10.0, 15.0, 20.0], abs=1e-3)
+    assert recorded(tmp_path).sheet_seconds.tolist() == pytest.approx([8.0, 10.0, 15.0, 20.0], abs=1e-3)
 
 
 def test_a_run_that_stopped_within_an_epoch_shows_its_last_steps(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_run_that_stopped_within_an_epoch_shows_its_last_steps(tmp_path: Path)
     with MetricsWriter(run.metrics_file) as writer:
         writer.append_steps(2 * STEPS + 1, 3, 13.0, [0.5] * 10)
     change(run, state=State.STOPPED, elapsed=14.0, heartbeat=QUEUED + 14.0)
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     assert found.started == QUEUED
     assert len(found.at(QUEUED + 10.5).losses) in range(2 * STEPS, 2 * STEPS + 3)
     assert len(found.at(QUEUED + 13.0).losses) == 2 * STEPS + 10
@@ -145,7 +145,7 @@ def test_an_end_that_cannot_be_is_put_where_the_training_would_have_ended(
     tmp_path: Path, heartbeat: float
 ) -> None:
     change(ended(tmp_path), heartbeat=heartbeat)
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     assert (found.started, found.ended) == (QUEUED, QUEUED + 20)
 
 
@@ -154,11 +154,13 @@ def test_times_that_are_no_times_do_not_stop_a_replay(tmp_path: Path) -> None:
     lines = run.metrics_file.read_text(encoding="utf-8").replace('"t":10.0', '"t":1e300')
     assert "1e300" in lines
     run.metrics_file.write_text(lines.replace('"t":15.0', '"t":-7.0'), encoding="utf-8")
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     assert np.isfinite(found.epoch_seconds).all()
     assert (np.diff(found.epoch_seconds) >= 0).all()
     assert (np.diff(found.step_seconds) >= 0).all()
-    reader = ReplayReader([found], timeline := Timeline([found]), ReplayClock(timeline.length, pace=Pace()))
+    reader = ReplayReader(
+        [found], timeline := Timeline([found]), ReplayClock(timeline.length, monotonic=FakeTime())
+    )
     reader.clock.seek(math.inf)
     snapshot = reader.poll()
     assert snapshot is not None
@@ -168,30 +170,30 @@ def test_times_that_are_no_times_do_not_stop_a_replay(tmp_path: Path) -> None:
 def test_time_in_which_nothing_trained_is_left_out(tmp_path: Path) -> None:
     ended(tmp_path, at=60.0)
     ended(tmp_path, "sine", place=1, at=50_000.0)
-    timeline = Timeline(find_recordings(tmp_path, [track(tmp_path).file.group]))
-    assert timeline.length == pytest.approx(20 + 20 + 2 * MOST_IDLE, abs=0.01)
-    walls = [timeline.wall(at) - QUEUED for at in (0.0, MOST_IDLE, 24.9, 25.1, timeline.length)]
+    timeline = Timeline(find_recordings(tmp_path, [recorded(tmp_path).file.group]))
+    assert timeline.length == pytest.approx(20 + 20 + 2 * MAX_IDLE_SECONDS, abs=0.01)
+    walls = [timeline.wall_clock(at) - QUEUED for at in (0.0, MAX_IDLE_SECONDS, 24.9, 25.1, timeline.length)]
     assert walls == pytest.approx([35.0, 40.0, 59.9, 49_975.1, 50_000.0], abs=0.01)
 
 
 def test_runs_side_by_side_are_played_side_by_side(tmp_path: Path) -> None:
     ended(tmp_path, at=20.0)
     ended(tmp_path, "sine", place=1, at=30.0)
-    tracks = find_recordings(tmp_path, [track(tmp_path).file.group])
-    timeline = Timeline(tracks)
+    recordings = find_recordings(tmp_path, [recorded(tmp_path).file.group])
+    timeline = Timeline(recordings)
     assert timeline.length == pytest.approx(30.0, abs=0.01)
-    now = timeline.wall(15.0)
-    assert [one.at(now).state for one in tracks] == [State.RUNNING, State.RUNNING]
+    now = timeline.wall_clock(15.0)
+    assert [one.at(now).state for one in recordings] == [State.RUNNING, State.RUNNING]
 
 
 def test_the_reader_says_only_what_changed_and_goes_back_too(tmp_path: Path) -> None:
     ended(tmp_path, at=20.0)
     ended(tmp_path, "sine", place=1, at=30.0)
-    tracks = find_recordings(tmp_path, [track(tmp_path).file.group])
-    timeline = Timeline(tracks)
-    clock = ReplayClock(timeline.length, pace=Pace())
+    recordings = find_recordings(tmp_path, [recorded(tmp_path).file.group])
+    timeline = Timeline(recordings)
+    clock = ReplayClock(timeline.length, monotonic=FakeTime())
     clock.pause()
-    reader = ReplayReader(tracks, timeline, clock)
+    reader = ReplayReader(recordings, timeline, clock)
     clock.seek(25.0)
     first = reader.poll()
     assert first is not None
@@ -238,12 +240,12 @@ def test_a_run_whose_date_is_none_is_refused_in_one_line(tmp_path: Path) -> None
     run = ended(tmp_path)
     run.write_run_file(msgspec.structs.replace(run.read(), created="yesterday"))
     with pytest.raises(UserError, match="expected a date"):
-        track(tmp_path)
+        recorded(tmp_path)
 
 
 def test_nothing_can_be_done_to_the_runs_of_a_replay(tmp_path: Path) -> None:
     ended(tmp_path)
-    runs = [track(tmp_path).at(QUEUED)]
+    runs = [recorded(tmp_path).at(QUEUED)]
     control = ReplayController(tmp_path)
     for act in (
         lambda: control.queue([], "quick"),
@@ -266,9 +268,9 @@ def test_all_that_a_control_can_do_is_refused() -> None:
     assert able == {name for name in vars(ReplayController) if name in able}
 
 
-def test_a_track_is_never_written_to(tmp_path: Path) -> None:
+def test_a_recording_is_never_written_to(tmp_path: Path) -> None:
     ended(tmp_path)
-    found = track(tmp_path)
+    found = recorded(tmp_path)
     before = sorted((path, path.stat().st_mtime_ns) for path in tmp_path.rglob("*"))
     for second in range(70):
         replace(found.at(QUEUED + second))

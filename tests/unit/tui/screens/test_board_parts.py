@@ -10,6 +10,7 @@ from types import ModuleType
 
 import msgspec
 import pytest
+from textual.app import App
 from textual.content import Content
 
 from core.errors import UserError
@@ -17,15 +18,15 @@ from core.runs.status import State
 from core.schedules import make_schedule
 from tests.support.fake_groups import comparison
 from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
-from tui.app.settings_app import SettingsApp
+from tui.app.settings_app import SettingsMixin
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
 from tui.screens.board.layout import MIN_CHART_HEIGHT, Area, plan_layout
 from tui.screens.board.run_table import choose_columns
-from tui.settings.keys_file import keys_file, read_keymap
-from tui.settings.schema import THEME_NAMES, Settings, state_folder
+from tui.settings.keymap import read_keymap
+from tui.settings.schema import THEME_NAMES, Settings
 from tui.settings.series_colors import ON_DARK, ON_LIGHT, series_style
-from tui.settings.themes import THEMES, following, full_name, short_name
+from tui.settings.themes import THEMES, full_name, next_theme, short_name
 from tui.state.formatting import (
     devices_text,
     heldout_loss,
@@ -300,8 +301,8 @@ def test_themes_cycle_and_start_over_from_an_unknown_one() -> None:
     full = [theme.name for theme in THEMES]
     assert full == [full_name(name) for name in THEME_NAMES]
     assert [short_name(name) for name in full] == list(THEME_NAMES)
-    assert [following(name) for name in full] == [*THEME_NAMES[1:], THEME_NAMES[0]]
-    assert following("dracula") == short_name("dracula") == THEME_NAMES[0]
+    assert [next_theme(name) for name in full] == [*THEME_NAMES[1:], THEME_NAMES[0]]
+    assert next_theme("dracula") == short_name("dracula") == THEME_NAMES[0]
 
 
 def test_keys_toml_rebinds_by_section_or_by_dotted_name(tmp_path: Path) -> None:
@@ -327,17 +328,11 @@ def test_a_wrong_keys_toml_says_what_is_wrong(tmp_path: Path, text: str, message
         read_keymap(file)
 
 
-def test_settings_are_kept_where_a_program_s_state_belongs() -> None:
-    assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/ddpm-tui")
-    assert state_folder({"HOME": "/home/a"}) == Path("/home/a/.local/state/ddpm-tui")
+class ThemedApp(SettingsMixin, App[None]):
+    """An app with settings and no screens of its own."""
 
 
 def test_textual_s_variable_names_the_theme_of_a_visit_if_it_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     for asked, theme in (("ddpm-monochrome", "ddpm-monochrome"), ("nord", "ddpm-light")):
         monkeypatch.setenv("TEXTUAL_THEME", asked)
-        assert SettingsApp(settings=Settings(theme="light")).theme == theme
-
-
-def test_keys_toml_is_looked_for_where_configuration_belongs() -> None:
-    assert keys_file({"XDG_CONFIG_HOME": "/x"}) == Path("/x/ddpm-tui/keys.toml")
-    assert keys_file({"HOME": "/home/a"}) == Path("/home/a/.config/ddpm-tui/keys.toml")
+        assert ThemedApp(settings=Settings(theme="light")).theme == theme

@@ -30,7 +30,7 @@ from tui.screens.datasets.preview import (
     runs_on,
     same_dataset,
 )
-from tui.settings.schema import MOST_FOLDERS, read_folders, remember_folder
+from tui.settings.schema import MAX_FOLDERS, read_folders, remember_folder
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.images.grid_layout import ZOOMS, TilePlan, next_zoom, plan_tiles
@@ -288,7 +288,7 @@ def test_folders_are_remembered_the_latest_first_and_not_too_many(tmp_path: Path
     remember_folder(state, "/pictures/8")
     found = read_folders(state)
     assert found[:3] == ["/pictures/8", "/pictures/11", "/pictures/10"]
-    assert len(found) == MOST_FOLDERS
+    assert len(found) == MAX_FOLDERS
     remember_folder(None, "/pictures")
     assert read_folders(None) == []
     (tmp_path / "state" / "folders").write_bytes(b"\xff")

@@ -1,4 +1,4 @@
-"""Settings: kept between two visits, and refused in a line where they are wrong."""
+"""Settings files: kept between sessions, with one line for each mistake."""
 
 import os
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.tui_pilot import dashboard
 from tui.settings.schema import Settings
-from tui.settings.store import read_settings, settings_at_start, write_settings
+from tui.settings.store import load_settings, read_settings, write_settings
 
 
 def test_settings_are_kept_and_nothing_else_is_left_behind(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("pictrues = 'auto'", "unknown key pictrues = auto; did you mean pictures?"),
         ("zoom = 3", "zoom = 3: expected 1 or 2"),
@@ -45,7 +45,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_in_the_file_is_named_in_a_line_and_the_rest_counts(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(f"{text}\n" + ("" if text == "zoom =" else "[zoom2]\n"), encoding="utf-8")
@@ -53,7 +53,7 @@ def test_what_is_wrong_in_the_file_is_named_in_a_line_and_the_rest_counts(
     assert settings == Settings()
     assert len(problems) == (1 if text == "zoom =" else 2)
     assert problems[0].startswith(str(file))
-    assert said in problems[0]
+    assert message in problems[0]
 
 
 async def test_zoom_is_remembered(tmp_path: Path) -> None:
@@ -66,11 +66,11 @@ async def test_zoom_is_remembered(tmp_path: Path) -> None:
 def test_the_theme_of_an_old_file_is_taken_over_once(tmp_path: Path) -> None:
     (tmp_path / "theme").write_text("ddpm-monochrome\n", encoding="utf-8")
     (tmp_path / "settings.toml").write_text("zoom = 2\n", encoding="utf-8")
-    assert settings_at_start(tmp_path) == (Settings(theme="monochrome", zoom=2), ())
+    assert load_settings(tmp_path) == (Settings(theme="monochrome", zoom=2), ())
     assert (tmp_path / "settings.toml").read_text(encoding="utf-8") == 'zoom = 2\ntheme = "monochrome"\n'
     assert not (tmp_path / "theme").exists()
     (tmp_path / "theme").write_text("ddpm-light\n", encoding="utf-8")
-    assert settings_at_start(tmp_path)[0].theme == "monochrome"
+    assert load_settings(tmp_path)[0].theme == "monochrome"
     assert not (tmp_path / "theme").exists()
 
 
@@ -81,11 +81,11 @@ def test_an_old_theme_file_that_is_broken_gives_one_line(tmp_path: Path, content
         os.mkfifo(theme)
     else:
         theme.write_bytes(content)
-    settings, (said,) = settings_at_start(tmp_path)
+    settings, (message,) = load_settings(tmp_path)
     assert settings == Settings()
-    assert said.startswith(str(theme))
-    assert said.isprintable()
-    assert len(said) < len(str(theme)) + 200
+    assert message.startswith(str(theme))
+    assert message.isprintable()
+    assert len(message) < len(str(theme)) + 200
     assert theme.exists()
     assert not (tmp_path / "settings.toml").exists()
 
@@ -93,8 +93,8 @@ def test_an_old_theme_file_that_is_broken_gives_one_line(tmp_path: Path, content
 def test_settings_that_are_no_toml_are_named_once_and_an_old_theme_waits_for_them(tmp_path: Path) -> None:
     (tmp_path / "theme").write_text("ddpm-light\n", encoding="utf-8")
     (tmp_path / "settings.toml").write_text("zoom =", encoding="utf-8")
-    settings, problems = settings_at_start(tmp_path)
+    settings, problems = load_settings(tmp_path)
     assert settings == Settings()
     assert len(problems) == 1
     (tmp_path / "settings.toml").write_text("zoom = 2\n", encoding="utf-8")
-    assert settings_at_start(tmp_path)[0] == Settings(theme="light", zoom=2)
+    assert load_settings(tmp_path)[0] == Settings(theme="light", zoom=2)

@@ -1,4 +1,4 @@
-"""A person's own TOML files, of which one line is changed and nothing is lost."""
+"""Edits of the user's own TOML files: one key changes and nothing is lost."""
 
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def test_a_new_key_goes_where_no_header_claims_it(text: str, expected: str) -> N
     assert edited(text, "zoom", 2, source="") == expected
 
 
-def test_what_cannot_be_changed_by_itself_is_refused() -> None:
+def test_a_key_that_cannot_be_changed_alone_is_refused() -> None:
     text = 'run = { stop = "s", resume = "r" }'
     with pytest.raises(UserError, match=r"keys\.toml: run\.stop stands there together"):
         edited(text, "run.stop", "x", source="keys.toml")
@@ -112,7 +112,7 @@ def test_a_damaged_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None
     assert file.read_bytes() == content
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     for path in (Path("/proc/nowhere/keys.toml"), loop):

@@ -1,4 +1,4 @@
-"""The terminal is sent little, and shows the same."""
+"""Terminal driver: little is sent, and the terminal shows the same."""
 
 import asyncio
 import random
@@ -47,7 +47,7 @@ TEXTS = ("a", "▀▀▀", "    ", "x = 1", "⠿⣿", "é–…", "●", "e\u030
 
 
 def painted_by(frames: list[str]) -> list[list[tuple[object, ...]]]:
-    """What a terminal shows after some frames, colours as numbers."""
+    """Cells of a terminal after some frames, with colours as numbers."""
     screen = pyte.Screen(WIDTH, HEIGHT)
     stream = pyte.Stream(screen)
     for frame in frames:
@@ -94,7 +94,7 @@ def blank() -> str:
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(frame, min_size=1, max_size=6), st.integers(0, 5))
-def test_what_is_sent_shows_what_was_written(frames: list[str], skipped: int) -> None:
+def test_the_output_shows_what_was_written(frames: list[str], skipped: int) -> None:
     painted, sent = ScreenBuffer(), []
     for number, one in enumerate([blank(), *frames]):
         assert painted.write(one)
@@ -158,7 +158,7 @@ def test_noise_takes_half_of_what_textual_writes() -> None:
 @pytest.mark.parametrize(
     "data", ["\x1b[?1049h", "\x1b[2J", "\x1b]52;c;aGk=\x07", "a\rb", "\x1b_Gq\x1b\\", "a\nb"]
 )
-def test_what_is_not_made_of_cells_is_not_taken(data: str) -> None:
+def test_output_that_is_not_made_of_cells_is_not_parsed(data: str) -> None:
     painted = ScreenBuffer()
     assert not painted.write(data)
     assert painted.flush() == ""
@@ -210,11 +210,11 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
+async def test_a_busy_line_gets_only_the_last_frame(
     driver: DiffDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = False
-    monkeypatch.setattr(driver, "_is_free", lambda: free)
+    monkeypatch.setattr(driver, "_has_capacity", lambda: free)
     for number in range(50):
         driver.write(piece(0, 0, [(f"{number:4}", "")]))
     assert written(driver) == []
@@ -224,8 +224,8 @@ async def test_a_line_that_is_busy_gets_the_last_frame_and_none_of_those_before(
     assert "0" not in written(driver)[0].replace("\x1b[0m", "")
 
 
-async def test_no_more_is_sent_than_the_line_is_given(driver: DiffDriver) -> None:
-    driver._rate = 50
+async def test_no_more_is_sent_than_the_bandwidth_limit(driver: DiffDriver) -> None:
+    driver._bytes_per_second = 50
     driver.write(piece(0, 0, [("0" * 20, "")]))
     driver.write(piece(0, 0, [("1" * 20, "")]))
     driver.write(piece(0, 0, [("2" * 20, "")]))
@@ -235,24 +235,24 @@ async def test_no_more_is_sent_than_the_line_is_given(driver: DiffDriver) -> Non
     assert "2" * 20 in written(driver)[1]
 
 
-async def test_what_waits_is_sent_before_what_is_no_frame_and_then_all_is_new(
+async def test_pending_cells_are_sent_before_other_codes_which_invalidate_the_buffer(
     driver: DiffDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = piece(0, 0, [("words", "")])
     driver.write(text)
-    monkeypatch.setattr(driver, "_is_free", lambda: False)
+    monkeypatch.setattr(driver, "_has_capacity", lambda: False)
     driver.write(piece(0, 1, [("later", "")]))
     driver.write("\x1b[?1003l")
     driver.write("\x1b[?1049l")
     assert ["words" in written(driver)[0], "later" in written(driver)[1]] == [True, True]
     assert written(driver)[2:] == ["\x1b[?1003l", "\x1b[?1049l"]
     monkeypatch.undo()
-    driver._free_at = 0.0
+    driver._line_free_at = 0.0
     driver.write(text)
     assert "words" in written(driver)[-1]
 
 
-async def test_images_come_with_the_cells_that_show_them_and_go_with_the_screen(
+async def test_images_are_sent_with_their_cells_and_deleted_with_the_screen(
     driver: DiffDriver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver.placements = places = Placements()
@@ -264,20 +264,20 @@ async def test_images_come_with_the_cells_that_show_them_and_go_with_the_screen(
         driver.write(piece(0, 0, [(place.rows[0], "48;5;17")]) + piece(0, 1, [(place.rows[1], "48;5;17")]))
     assert written(driver)[-1].startswith(f"\x1b_Ga=t,t=d,f=100,i={place.identity},q=2,m=0;")
     assert written(driver)[-1].count(PLACEHOLDER) == 8
-    driver._rate = LOCAL_RATE
+    driver._bytes_per_second = LOCAL_RATE
     assert driver._image_rate == PIXEL_RATE
-    driver._rate = REMOTE_RATE
+    driver._bytes_per_second = REMOTE_RATE
     assert driver._image_rate == IMAGE_RATE
     driver.stop_application_mode()
     assert written(driver)[-1] == delete(place.identity)
-    driver._free_at = 0.0
+    driver._line_free_at = 0.0
     driver.write(piece(0, 2, [("words", "")]))
     assert "words" in written(driver)[-1]
     assert "_G" not in written(driver)[-1]
     assert driver.detect_kitty() == NO_TERMINAL
 
 
-async def test_frames_are_whole_where_the_terminal_understands_that(driver: DiffDriver) -> None:
+async def test_frames_are_synchronized_where_the_terminal_supports_it(driver: DiffDriver) -> None:
     for data in (SYNC_START, piece(0, 0, [("words", "")]), SYNC_END):
         driver.write(data)
     assert len(written(driver)) == 1
@@ -285,7 +285,7 @@ async def test_frames_are_whole_where_the_terminal_understands_that(driver: Diff
     assert written(driver)[0].endswith(SYNC_END)
 
 
-def test_a_line_over_ssh_is_given_less() -> None:
+def test_the_bandwidth_limit_is_lower_over_ssh() -> None:
     assert bandwidth_limit({}) == LOCAL_RATE
     assert bandwidth_limit({"SSH_TTY": ""}) == LOCAL_RATE
     assert bandwidth_limit({"SSH_CONNECTION": "1.2.3.4 5 6.7.8.9 22"}) == REMOTE_RATE

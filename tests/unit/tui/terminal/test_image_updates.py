@@ -1,4 +1,4 @@
-"""Pictures that move are sent in parts, the most wrong cells first, and are exact when they rest."""
+"""Images that change are sent in parts, the largest errors first, and are exact at rest."""
 
 import random
 
@@ -32,7 +32,7 @@ def noise(seed: int, levels: list[int] = LEVELS) -> str:
 
 
 @pytest.mark.parametrize("room", [30, 200, 700])
-def test_noise_that_has_no_room_follows_in_parts_and_is_exact_at_rest(room: int) -> None:
+def test_noise_over_the_budget_is_sent_in_parts_and_is_exact_at_rest(room: int) -> None:
     painted = ScreenBuffer()
     sent = []
     for frame in (noise(1), noise(2)):
@@ -49,7 +49,7 @@ def test_noise_that_has_no_room_follows_in_parts_and_is_exact_at_rest(room: int)
     assert painted.flush(room) == ""
 
 
-def test_parts_are_of_what_is_wanted_by_then_and_words_never_wait() -> None:
+def test_parts_show_the_latest_target_and_text_never_waits() -> None:
     painted = ScreenBuffer()
     painted.write(blank() + noise(1))
     sent = [painted.flush()]
@@ -64,7 +64,7 @@ def test_parts_are_of_what_is_wanted_by_then_and_words_never_wait() -> None:
     assert painted_by(sent) == painted_by([noise(3), piece(0, 2, [("words", "1")])])
 
 
-def test_another_screen_comes_whole() -> None:
+def test_another_screen_is_sent_whole() -> None:
     painted = ScreenBuffer()
     painted.write(noise(1))
     painted.flush()
@@ -75,7 +75,7 @@ def test_another_screen_comes_whole() -> None:
     assert painted_by([noise(1), sent]) == painted_by(page)
 
 
-def test_cells_that_are_furthest_from_what_they_should_be_go_first() -> None:
+def test_cells_with_the_largest_errors_go_first() -> None:
     def row(levels: list[int]) -> tuple[list[str], list[CellStyle]]:
         return ["▀"] * len(levels), [CellStyle("", f"38;{grey(level)}", "48;5;231") for level in levels]
 
@@ -90,7 +90,7 @@ def test_cells_that_are_furthest_from_what_they_should_be_go_first() -> None:
     ("color", "brighter"),
     [("38;2;0;0;9", "38;5;244"), ("38;5;16", "38;5;123"), ("30", "97"), ("38;5;1", "38;5;15"), ("", "37")],
 )
-def test_brightness_is_known_of_all_kinds_of_colours(color: str, brighter: str) -> None:
+def test_brightness_of_all_kinds_of_colours(color: str, brighter: str) -> None:
     def row(*colors: str) -> tuple[list[str], list[CellStyle]]:
         return ["▀"] * len(colors), [CellStyle("", one, "") for one in colors]
 
@@ -98,7 +98,7 @@ def test_brightness_is_known_of_all_kinds_of_colours(color: str, brighter: str) 
     assert largest_errors([(0, 0), (0, 1)], wanted, shown, 1) == [(0, 1)]
 
 
-def test_cells_that_look_alike_are_sent_together_where_that_is_shorter() -> None:
+def test_cells_of_one_style_are_grouped_where_that_is_shorter() -> None:
     painted = ScreenBuffer()
     painted.write(noise(1, [0, 255]))
     painted.flush()
@@ -108,17 +108,17 @@ def test_cells_that_look_alike_are_sent_together_where_that_is_shorter() -> None
     assert painted_by([noise(1, [0, 255]), sent]) == painted_by([noise(2, [0, 255])])
 
 
-async def test_images_take_what_is_spare_and_the_rest_comes_by_itself() -> None:
+async def test_images_use_the_spare_bandwidth_and_the_rest_follows() -> None:
     driver = with_diffing(Kept)(App())
     assert isinstance(driver, DiffDriver)
     assert isinstance(driver, Kept)
     driver.write(noise(1))
     driver.write(noise(2))
-    await until(lambda: not driver.painted.is_dirty())
-    assert driver._spare < IMAGE_RATE_RESERVE
-    driver._spare = -0.05 * IMAGE_RATE
-    driver._free_at = 0.0
+    await until(lambda: not driver.screen_buffer.is_dirty())
+    assert driver._image_budget < IMAGE_RATE_RESERVE
+    driver._image_budget = -0.05 * IMAGE_RATE
+    driver._line_free_at = 0.0
     driver.write(noise(3))
-    assert driver.painted.is_dirty()
-    await until(lambda: not driver.painted.is_dirty())
+    assert driver.screen_buffer.is_dirty()
+    await until(lambda: not driver.screen_buffer.is_dirty())
     assert painted_by(driver.written) == painted_by([noise(3)])

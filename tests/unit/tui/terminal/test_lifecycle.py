@@ -1,4 +1,4 @@
-"""What a terminal is left like: by a dashboard that is suspended, and by one that is killed."""
+"""State of the terminal after the dashboard was suspended or killed."""
 
 import os
 import re
@@ -78,7 +78,7 @@ def test_a_shell_has_its_terminal_back_after_a_dashboard_that_was_killed(
     answers(shell)
 
 
-def test_killed_while_suspended_it_has_nothing_to_give_back(shell: Terminal) -> None:
+def test_a_dashboard_killed_while_suspended_restores_nothing(shell: Terminal) -> None:
     dashboard = dashboard_in(shell)
     (guard,) = dashboard.children()
     shell.press("\x1a")
@@ -105,7 +105,7 @@ def test_a_terminal_without_a_shell_has_its_modes_back_and_is_not_suspended(
     assert re.search(rb"\x1b\[\?1049l.*\x1b\[\?25h", terminal.raw)
 
 
-def test_the_guard_leaves_with_the_dashboard(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:
+def test_the_guard_ends_with_the_dashboard(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:
     comparison(tmp_path / "runs", "running")
     terminal = open_terminal()
     terminal.shows("● running", "q quit")
