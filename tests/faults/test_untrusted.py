@@ -89,7 +89,7 @@ def test_a_sheet_is_on_the_disk_before_it_takes_its_name(
     monkeypatch.setattr(os, "fsync", lambda handle: (done.append("fsync"), sync(handle))[1])
     monkeypatch.setattr(os, "replace", lambda *paths: (done.append("replace"), replace(*paths))[1])
     write_sheet(tmp_path / "a.png", np.zeros((1, 4, 4), np.uint8), columns=1)
-    assert done == ["fsync", "replace"]
+    assert done == ["fsync", "replace", "fsync"], "the file, then its name, then the folder"
 
 
 # --- code and escape sequences

@@ -23,7 +23,7 @@ def waiting_hint(run: RunSnapshot, *, served: bool) -> str:
         served: a queue runner starts queued runs.
     """
     if run.state is State.QUEUED:
-        return "waiting for a free slot" if served else "the queue is not running; r: start"
+        return "waiting for a slot" if served else "the queue is not running; r: start"
     if run.state.is_live:
         return run.status.message
     return ""

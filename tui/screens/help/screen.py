@@ -19,7 +19,7 @@ from tui.widgets.key_hints import digits_are_bound
 KEYS_WIDTH: Final = 12
 _TEXTUAL_ACTIONS: Final = ("app.focus_next", "app.focus_previous", "screen.copy_text", "screen.minimize")
 STATES: Final = (
-    (f"{STATE_GLYPHS[State.QUEUED]} queued", "waits for a free slot"),
+    (f"{STATE_GLYPHS[State.QUEUED]} queued", "waiting for a slot"),
     (f"{STATE_GLYPHS[State.STARTING]} starting", "makes images, or compiles"),
     (f"{STATE_GLYPHS[State.RUNNING]} running", "trains"),
     (f"{STATE_GLYPHS[State.STOPPING]} stopping", "writes its checkpoint"),
