@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.outputs import open_no_follow
 
 _RETRY_SECONDS: Final = 0.01
 
 
 def open_lock_file(path: Path) -> int:
-    """Open a lock file, created if missing, and return its descriptor. A link in its place is not followed.
+    """Open a lock file, created if missing, and return its descriptor. A link or a pipe in its place is refused.
 
     Raises:
         OSError: it cannot be opened.
     """
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    return open_no_follow(path, os.O_RDWR | os.O_CREAT)
 
 
 def try_flock(handle: int, *, wait: float = 0.0) -> bool:

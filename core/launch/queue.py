@@ -35,6 +35,7 @@ from typing import Final
 
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.files.outputs import open_output
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
@@ -129,8 +130,9 @@ def ensure_runner(
     try:
         root.mkdir(parents=True, exist_ok=True)
         log = root / ".queue.log"
-        mode = "wb" if log.exists() and log.stat().st_size > _LOG_LIMIT else "ab"
-        with log.open(mode) as output:
+        with open_output(log, append=True) as output:
+            if output.tell() > _LOG_LIMIT:
+                output.truncate(0)
             # The shell forks and exits, so the runner is no child of this process and leaves it no zombie to reap.
             subprocess.run(
                 ["/bin/sh", "-c", '"$@" &', "sh", *module_command("core.launch.queue", str(root), *options)],
