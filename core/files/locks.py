@@ -44,6 +44,23 @@ def wait_for_flock(handle: int) -> None:
     _flock(handle, fcntl.LOCK_EX)
 
 
+def is_locked(path: Path) -> bool:
+    """Return whether another process holds an exclusive flock on a file; True if that cannot be found out.
+
+    For an instant this takes a shared lock. Who takes the lock meanwhile must try again.
+    """
+    try:
+        handle = open_no_follow(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return not _flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except UserError:
+        return True
+    finally:
+        os.close(handle)
+
+
 def is_same_file(handle: int, path: Path) -> bool:
     """Return whether an open file is still the one at `path`."""
     try:

@@ -21,7 +21,14 @@ from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
-from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
+from core.runs.process import (
+    ProcessIdentity,
+    host_name,
+    is_alive,
+    may_hold_lock,
+    names_folder,
+    send_signal,
+)
 from core.runs.status import State, Status
 
 _LOCK_WAIT: Final = 2.0
@@ -40,30 +47,49 @@ def stop(run: RunDirectory) -> str:
     """
     name = sanitize(run.id)
     deadline = time.monotonic() + _LOCK_WAIT
-    while (status := run.read_status()).state is State.QUEUED:
+    while True:
+        status = run.read_status()
+        state = run.effective_state(status, now=time.time())
+        if state.is_ended:
+            return f"{name}: nothing to stop, it is {state}"
+        if state.is_live and status.host != host_name():
+            run.request_stop()
+            return f"{name}: asked its worker on {sanitize(status.host)} to stop"
         try:
             with run.lock():
-                status = run.read_status()
-                if status.state is State.QUEUED:
-                    run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
-                    return f"{name}: taken from the queue"
+                if run.read_status() != status:
+                    continue
+                run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
         except RunBusyError:
+            if state.is_live:
+                return _ask_worker(run, status)
             # A worker is claiming the run; its status will name the worker in a moment.
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
-    state = effective_state(status, now=time.time())
-    if state.is_ended:
-        return f"{name}: nothing to stop, it is {state}"
-    if status.host != host_name():
-        run.request_stop()
-        return f"{name}: asked its worker on {sanitize(status.host)} to stop"
+            continue
+        if state.is_live:
+            # A worker holds the lock all its life, so the status names some other process.
+            return f"{name}: nothing to stop, no process trains it"
+        return f"{name}: taken from the queue"
+
+
+def _ask_worker(run: RunDirectory, status: Status) -> str:
+    """Signal the worker of a run whose lock is held, or ask by a file if it cannot be proved which process it is."""
+    name, worker = sanitize(run.id), ProcessIdentity.from_status(status)
+
+    def is_worker(pid: int) -> bool:
+        return names_folder(pid, run.path) and may_hold_lock(pid, run.lock_file)
+
     try:
-        if not send_signal(ProcessIdentity.from_status(status), signal.SIGTERM):
-            return f"{name}: nothing to stop, its worker has just ended"
+        if send_signal(worker, signal.SIGTERM, proof=is_worker):
+            return f"{name}: asked its worker (pid {status.pid}) to stop"
     except PermissionError:
         raise UserError(f"{name}: its worker (pid {status.pid}) belongs to another user") from None
-    return f"{name}: asked its worker (pid {status.pid}) to stop"
+    if not is_alive(worker):
+        return f"{name}: nothing to stop, its worker has just ended"
+    run.request_stop()
+    return f"{name}: asked its worker to stop"
 
 
 def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
@@ -169,7 +195,7 @@ def _status_or_new(run: RunDirectory) -> Status:
 
 
 def _ended_state(run: RunDirectory, status: Status) -> State:
-    state = effective_state(status, now=time.time())
+    state = run.effective_state(status, now=time.time())
     if not state.is_ended:
         raise UserError(f"{sanitize(run.id)}: is {state} already; only a run that has ended can be resumed")
     return state
@@ -177,7 +203,7 @@ def _ended_state(run: RunDirectory, status: Status) -> State:
 
 def _refuse_live(run: RunDirectory) -> None:
     try:
-        state = effective_state(run.read_status(), now=time.time())
+        state = run.effective_state(run.read_status(), now=time.time())
     except UserError:
         return  # unreadable; if it has a worker nevertheless, that worker holds the lock
     if state.is_live:
@@ -199,6 +225,7 @@ def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
         pid=0,
         pid_started=0.0,
         boot_id="",
+        lock=0,
         device="",
         threads=status.threads if status.device in ("cpu", "") else 0,
         message="",

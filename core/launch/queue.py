@@ -39,10 +39,10 @@ from core.files.outputs import open_output
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
-from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner
+from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner, runner_is_alive
 from core.launch.subprocess_env import WORKER_MODULE, child_environment, module_command
 from core.runs.directory import RunDirectory
-from core.runs.process import is_alive, send_signal
+from core.runs.process import is_alive, may_hold_lock, names_folder, send_signal
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
@@ -118,12 +118,17 @@ def ensure_runner(
     is_repeated = request in _REQUESTS
     _REQUESTS.add(request)
     existing = read_runner(root)
-    if existing is not None and is_alive(existing.identity):
+    if existing is not None and runner_is_alive(root, existing):
         if not is_specific or is_repeated or (existing.device, existing.slots) == (device, slots):
             return False
-        send_signal(existing.identity, signal.SIGTERM)
+        lock = root / ".queue.lock"
+        sent = send_signal(
+            existing.identity,
+            signal.SIGTERM,
+            proof=lambda pid: names_folder(pid, root) and may_hold_lock(pid, lock),
+        )
         deadline = time.monotonic() + _REPLACE_WAIT
-        while is_alive(existing.identity) and time.monotonic() < deadline:
+        while sent and is_alive(existing.identity) and time.monotonic() < deadline:
             time.sleep(0.01)
     options = ["--device", device, "--worker-module", worker_module]
     options += ["--slots", str(slots)] if slots is not None else []

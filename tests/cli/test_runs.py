@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core.cli.main import run as run_command
 from core.config import ModelConfig
 from core.runs import RunDirectory, RunStore, State
+from core.runs.process import host_name
 from tests.support.fake_groups import make_group
-from tests.support.fake_runs import make_run
+from tests.support.fake_runs import LIVE_PROCESS, make_run
 
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
@@ -148,6 +150,15 @@ def test_stopping_all_leaves_alone_what_has_ended(core, runs):
     found = json.loads(core("runs", "stop", "--all", "--json").stdout)
     assert [run["id"] for run in found] == [runs[2].id]
     assert [state(run) for run in runs][3:] == [State.STOPPED, State.FAILED]
+
+
+@pytest.mark.parametrize("host", ["elsewhere", host_name()])
+def test_stopping_a_run_without_a_worker_returns(core, tmp_path, host):
+    identity = msgspec.to_builtins(LIVE_PROCESS) | {"host": host}
+    run = make_run(tmp_path / "runs", state=State.RUNNING, images=False, now=4e9, **identity)
+    done = core("runs", "stop", run.id, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["state"] == ("crashed" if host == "elsewhere" else "stopped")
 
 
 def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
