@@ -1,4 +1,4 @@
-"""Stop, resume, clone and remove runs.
+"""Start, stop, resume, clone and remove runs.
 
 Each command changes a run only while it holds the run's lock, so it cannot race a worker, a queue runner or another
 command.
@@ -32,6 +32,22 @@ from core.runs.process import (
 from core.runs.status import State, Status
 
 _LOCK_WAIT: Final = 2.0
+
+
+def check_startable(run: RunDirectory) -> str:
+    """Check that a queue runner will start a run, or has started it: see `core.launch.queue.ensure_runner`.
+
+    Returns:
+        The run's state, in one line.
+
+    Raises:
+        UserError: the run has ended.
+    """
+    name = sanitize(run.id)
+    state = run.effective_state(run.read_status(), now=time.time())
+    if state.is_ended:
+        raise UserError(f"{name}: is {state}, not queued; to queue it again: core runs resume {name}")
+    return f"{name}: is {state} already" if state.is_live else f"{name}: starts as soon as there is room"
 
 
 def stop(run: RunDirectory) -> str:
@@ -95,23 +111,25 @@ def _ask_worker(run: RunDirectory, status: Status) -> str:
 def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
     """Put an ended run back into the queue; its worker will resume from the last checkpoint.
 
+    A run that is queued stays queued, because its runner may have been killed and the user wants it to be started.
+
     A queue runner must be there to start the run: see `core.launch.queue.ensure_runner`.
 
     Args:
-        run: a stopped, failed, crashed or, with more epochs, finished run.
+        run: a stopped, failed, crashed, queued or, with more epochs, finished run.
         epochs: total number of epochs to train; must not be lower than before.
 
     Returns:
         The action taken, in one line.
 
     Raises:
-        UserError: the run is live or queued, has nothing left to do, or `epochs` is too small.
+        UserError: the run is live, has nothing left to do, or `epochs` is too small.
     """
     name = sanitize(run.id)
-    _ended_state(run, _status_or_new(run))
+    _refuse_training(run, _status_or_new(run))
     with run.lock(wait=_LOCK_WAIT):
         file, status = run.read(), _status_or_new(run)
-        state = _ended_state(run, status)
+        state = _refuse_training(run, status)
         wanted = file.config.train.epochs if epochs is None else epochs
         if wanted < file.config.train.epochs:
             raise UserError(
@@ -120,6 +138,8 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         if state is State.FINISHED and status.epoch >= wanted:
             more = wanted + max(1, wanted // 2)
             raise UserError(f"{name}: has finished its {wanted} epochs; give it more, say --epochs {more}")
+        if state is State.QUEUED and wanted == file.config.train.epochs:
+            return f"{name}: is queued already, from epoch {status.epoch} of {wanted}"
         if wanted != file.config.train.epochs:
             train = msgspec.structs.replace(file.config.train, epochs=wanted)
             config = msgspec.structs.replace(file.config, train=train)
@@ -194,9 +214,10 @@ def _status_or_new(run: RunDirectory) -> Status:
         return Status(state=State.CRASHED, epochs=run.read().config.train.epochs)
 
 
-def _ended_state(run: RunDirectory, status: Status) -> State:
+def _refuse_training(run: RunDirectory, status: Status) -> State:
+    """Return the state of a run that no worker trains."""
     state = run.effective_state(status, now=time.time())
-    if not state.is_ended:
+    if state.is_live:
         raise UserError(f"{sanitize(run.id)}: is {state} already; only a run that has ended can be resumed")
     return state
 

@@ -179,6 +179,29 @@ def test_a_run_can_be_queued_again_without_starting_it(runs, monkeypatch, capsys
     assert state(runs[4]) is State.FAILED
 
 
+@pytest.mark.parametrize("word", ["start", "resume"])
+def test_a_run_whose_runner_was_killed_is_started(runs, monkeypatch, capsys, tmp_path, word):
+    woken = []
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["runs", word, runs[2].id]) == 0
+    assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
+    assert woken == [(Path("runs"), "auto", None)]
+    assert state(runs[2]) is State.QUEUED
+
+
+def test_starting_all_starts_what_is_queued_and_refuses_what_has_ended(runs, monkeypatch, capsys, tmp_path):
+    woken = []
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["runs", "start", "--all", "--slots", "2"]) == 0
+    assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
+    assert woken == [(Path("runs"), "auto", 2)]
+    assert run_command(["runs", "start", runs[3].id]) == 2
+    assert f"core runs resume {runs[3].id}" in capsys.readouterr().err
+    assert len(woken) == 1
+
+
 def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatch, capsys, tmp_path):
     woken = []
     monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
