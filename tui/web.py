@@ -4,6 +4,7 @@ Anyone who reaches the port controls the runs. So the server listens on this mac
 page talk to ports of the user's own machine, so requests of other sites' pages are rejected.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.errors import UserError
+from core.launch.subprocess_env import child_environment, module_command
 from tui.textual_ext.compat import add_middleware
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -80,7 +82,8 @@ def serve(address: Address, arguments: Sequence[str]) -> None:
         raise UserError("--web needs textual-serve; install it with: pip install 'ddpm-tui[web]'") from error
 
     # Without `exec` a shell may stay between the server and the dashboard.
-    command = "exec " + shlex.join([sys.executable, "-m", "tui", *arguments])
+    os.environ.update(child_environment())
+    command = "exec " + shlex.join(module_command("tui", *arguments))
     shown = f"[{address.host}]" if ":" in address.host else address.host
     server = Server(
         command, address.host, address.port, title="ddpm-tui", public_url=f"http://{shown}:{address.port}"

@@ -30,7 +30,7 @@ device_option = click.option(
     help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1 trains one run on both.",
 )
 no_start_option = click.option(
-    "--no-start", is_flag=True, help="Only queue, for example to start the worker with torchrun."
+    "--no-start", is_flag=True, help="Only queue; core runs start, or torchrun, starts the runs."
 )
 slots_option = click.option(
     "--slots",

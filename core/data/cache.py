@@ -27,6 +27,7 @@ from core.data.recipe import DataRecipe
 from core.errors import UserError
 from core.files.atomic import write_new_file
 from core.files.locks import wait_for_flock
+from core.files.outputs import make_folder, open_output
 from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
@@ -204,9 +205,8 @@ def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: i
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
     """Hold the lock for building one set; yields False if the file system has no locks."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / folder.name).open("wb") as file:
+    locks = make_folder(folder.parent / ".locks")
+    with open_output(locks / folder.name) as file:
         try:
             wait_for_flock(file.fileno())
         except UserError:
