@@ -338,3 +338,14 @@ def test_the_learning_rate_is_logged_as_zero_or_more(home: Path) -> None:
     tail = MetricsTail(run.metrics_file)
     tail.poll()
     assert all(record.learning_rate >= 0 for record in tail.epochs)
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(2, 8), (3, 1), (10, 8)])
+def test_the_thesis_network_trains_on_small_images_where_the_last_batch_is_one_image(
+    home: Path, count: int, batch_size: int
+) -> None:
+    make_images(home / "images", range(count))
+    (home / "mine.toml").write_text('kind = "folder"\npath = "images"\nsize = 16\n')
+    config = config_of("mine.toml", train={"epochs": 1, "batch_size": batch_size})
+    config = msgspec.structs.replace(config, model=ModelConfig(preset="thesis", width=1))
+    assert trained(config).read_status().step >= 1
