@@ -231,14 +231,14 @@ def _folder_set(
     recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
 ) -> cache.CachedSet:
     # A folder is always built whole, because its number of images is known only after loading all files.
-    files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
-    digest = cache.fingerprint(recipe, files)
+    listing = folder.list_folder(Path(recipe.path or "."), leave_out=data_dir)
+    digest = cache.fingerprint(recipe, listing.files)
     target = cache.set_dir(data_dir, recipe, digest)
     cached = cache.open_set(target, digest, count=1, heldout=1)
-    if cached is not None:
-        return cached
-    make = partial(_make_folder, recipe, [name for name, _, _ in files], digest, pool)
-    return cache.build_set(target, digest, make, count=1, heldout=1)
+    if cached is None:
+        make = partial(_make_folder, recipe, [name for name, _, _ in listing.files], digest, pool)
+        cached = cache.build_set(target, digest, make, count=1, heldout=1)
+    return cached.with_notes(listing.notes)
 
 
 def _make_folder(
