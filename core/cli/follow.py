@@ -129,6 +129,10 @@ class Follower:
     def _raise_for_state(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
         stopped = [info for info in infos if info.state is State.STOPPED]
+        # A finished run that could not be resumed stays finished, with the reason in its status.
+        refused = [info for info in infos if info.state is State.FINISHED and info.status.error]
+        for info in refused:
+            print_error(f"{info.id}: not resumed: {info.status.error}")
         for info in failed:
             print_error(f"{info.id}: {info.state}: {info.status.error or f'see {info.directory.log}'}")
         if stopped:
@@ -138,6 +142,10 @@ class Follower:
             note(f"to continue: core runs resume{where} {ids}")
         if failed:
             raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
+        if refused:
+            raise UserError(
+                f"{len(refused)} of {len(self._runs)} runs could not be resumed; they stay finished"
+            )
         if unfinished := len(self._runs) - len(infos) + len(stopped):
             raise RunsStoppedError(
                 f"{unfinished} of {len(self._runs)} runs were stopped or removed before their end"

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -67,6 +67,11 @@ class CachedSet:
     heldout_vertices: NDArray[np.float32] | None
     """Corners [N, 3, 2] of triangles; None for a folder."""
 
+    def with_notes(self, notes: Iterable[str]) -> "CachedSet":
+        """Return the set with more notes, about what is true now and was not saved with it."""
+        record = msgspec.structs.replace(self.record, notes=[*self.record.notes, *notes])
+        return replace(self, record=record)
+
 
 def fingerprint(recipe: DataRecipe, files: FileList) -> str:
     """Hash all settings that affect the pixels. Counts do not, because fewer images are a prefix of more."""
@@ -109,6 +114,16 @@ def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSe
     return CachedSet(folder, record, train, held, corners, held_corners)
 
 
+def find_set(data_dir: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
+    """Find the set with this fingerprint, whatever its name, or None if there is none that `open_set` would open."""
+    known = re.fullmatch(r"[0-9a-f]{64}", digest)  # it may come from the file of a stranger
+    for folder in sorted(data_dir.glob(f"*-{digest[:8]}")) if known else ():
+        found = open_set(folder, digest, count=count, heldout=heldout)
+        if found is not None:
+            return found
+    return None
+
+
 def build_set(
     folder: Path,
     digest: str,
@@ -127,7 +142,7 @@ def build_set(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder) as locked:
+        with lock(folder.parent, folder.name) as locked:
             ready = open_set(folder, digest, count=count, heldout=heldout)
             if ready is not None:
                 return ready
@@ -203,10 +218,10 @@ def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: i
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock for building one set; yields False if the file system has no locks."""
-    locks = make_folder(folder.parent / ".locks")
-    with open_output(locks / folder.name) as file:
+def lock(data_dir: Path, name: str) -> Iterator[bool]:
+    """Hold the lock of this name, for building one set; yields False if the file system has no locks."""
+    locks = make_folder(data_dir / ".locks")
+    with open_output(locks / name) as file:
         try:
             wait_for_flock(file.fileno())
         except UserError:

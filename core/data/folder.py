@@ -1,9 +1,9 @@
 """Folders of the user's images: listed, split into training and held-out, and loaded as squares of one size."""
 
 import hashlib
-import os
-import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from core.data.walk import OUTPUTS, is_output_image, walk_files
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -27,30 +28,50 @@ class NotAnImageError(Exception):
     """A file that is skipped; the message is the reason in a few words."""
 
 
-def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
-    """List all regular files below a folder, except hidden ones and those below `leave_out`.
+@dataclass(frozen=True)
+class Listing:
+    """Files of a folder of images, and the numbers of those that are left out by reason.
 
-    Returns:
-        (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order looks
-        random, so that any prefix is a fair sample, and an additional file does not change it.
+    Attributes:
+        files: (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order
+            looks random, so that any prefix is a fair sample, and an additional file does not change it.
+        left_out: numbers of files that cannot be used now, by reason. The fingerprint of a set does not include these
+            files, so that another set is made once they can be used.
+    """
+
+    files: list[tuple[str, int, int]]
+    left_out: Mapping[str, int]
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the user about the files that are left out."""
+        return [f"{number} {_files(number)} left out: {reason}" for reason, number in self.left_out.items()]
+
+
+def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
+    """List the files of a folder, see `list_folder`."""
+    return list_folder(folder, leave_out=leave_out).files
+
+
+def list_folder(folder: Path, *, leave_out: Path) -> Listing:
+    """List the files below a folder that may be images, see `walk_files`.
 
     Raises:
-        UserError: the folder cannot be read, or has no files.
+        UserError: the folder cannot be read, or has no files that can be used.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
-    excluded = leave_out.resolve()
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=_cannot_read):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name) != excluded]
-        for name in names:
-            path = Path(parent, name)
-            status = _status(path)
-            if status is not None and not name.startswith(".") and stat.S_ISREG(status.st_mode):
-                found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
+    left_out: Counter[str] = Counter()
+    found = [
+        (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
+        for path, status in walk_files(folder, leave_out=leave_out, left_out=left_out)
+    ]
+    listing = Listing(sorted(found, key=lambda file: path_hash(file[0])), +left_out)
+    if listing.left_out and not found:
+        raise UserError(f"{folder}: none of its files can be used; {'; '.join(listing.notes)}")
     if not found:
         raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
-    return sorted(found, key=lambda file: path_hash(file[0]))
+    return listing
 
 
 def path_hash(relative: str) -> bytes:
@@ -87,6 +108,8 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
         with Image.open(path, formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise NotAnImageError("too large")
+            if is_output_image(opened):
+                raise NotAnImageError(OUTPUTS)
             # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
             opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
             image = _to_rgb(ImageOps.exif_transpose(opened))
@@ -133,13 +156,5 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _cannot_read(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        # A dangling link, or a file that was deleted meanwhile.
-        return None
+def _files(number: int) -> str:
+    return "file is" if number == 1 else "files are"

@@ -1,5 +1,6 @@
 """Data sets for training: looked up, built if they are not cached, and memory-mapped."""
 
+import hashlib
 import os
 import warnings
 from collections import Counter, deque
@@ -47,6 +48,35 @@ class ImageSet:
     heldout_vertices: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
     """Notes for the user, for example that files were skipped."""
+    fingerprint: str = ""
+    """Hash of all settings and files that the images were made from; it names the set in the cache."""
+
+    @classmethod
+    def from_cached(
+        cls, cached: cache.CachedSet, recipe: DataRecipe, *, train: int | None, heldout: int | None
+    ) -> "ImageSet":
+        """Take the first `train` and `heldout` images of a cached set; None takes all."""
+        vertices = cached.train_vertices, cached.heldout_vertices
+        return cls(
+            name=recipe.name,
+            train=cached.train[:train],
+            heldout=cached.heldout[:heldout],
+            recipe=recipe,
+            path=cached.path,
+            train_vertices=None if vertices[0] is None else vertices[0][:train],
+            heldout_vertices=None if vertices[1] is None else vertices[1][:heldout],
+            notes=tuple(cached.record.notes),
+            fingerprint=cached.record.fingerprint,
+        )
+
+    @cached_property
+    def pixels_digest(self) -> str:
+        """SHA-256 of all images, in hexadecimal."""
+        digest = hashlib.sha256()
+        for images in (self.train, self.heldout):
+            for part in folder.batch_slices(len(images), 1 + _CHUNK_PIXELS // images[0].size):
+                digest.update(images[part].tobytes())
+        return digest.hexdigest()
 
     @property
     def channels(self) -> int:
@@ -103,16 +133,7 @@ def load_dataset(
     )
     n_train = count or recipe.count
     n_heldout = min(heldout or len(cached.heldout), recipe.heldout or len(cached.heldout))
-    return ImageSet(
-        name=recipe.name,
-        train=cached.train[:n_train],
-        heldout=cached.heldout[:n_heldout],
-        recipe=recipe,
-        path=cached.path,
-        train_vertices=None if cached.train_vertices is None else cached.train_vertices[:n_train],
-        heldout_vertices=None if cached.heldout_vertices is None else cached.heldout_vertices[:n_heldout],
-        notes=tuple(cached.record.notes),
-    )
+    return ImageSet.from_cached(cached, recipe, train=n_train, heldout=n_heldout)
 
 
 @dataclass(frozen=True)
@@ -210,14 +231,14 @@ def _folder_set(
     recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
 ) -> cache.CachedSet:
     # A folder is always built whole, because its number of images is known only after loading all files.
-    files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
-    digest = cache.fingerprint(recipe, files)
+    listing = folder.list_folder(Path(recipe.path or "."), leave_out=data_dir)
+    digest = cache.fingerprint(recipe, listing.files)
     target = cache.set_dir(data_dir, recipe, digest)
     cached = cache.open_set(target, digest, count=1, heldout=1)
-    if cached is not None:
-        return cached
-    make = partial(_make_folder, recipe, [name for name, _, _ in files], digest, pool)
-    return cache.build_set(target, digest, make, count=1, heldout=1)
+    if cached is None:
+        make = partial(_make_folder, recipe, [name for name, _, _ in listing.files], digest, pool)
+        cached = cache.build_set(target, digest, make, count=1, heldout=1)
+    return cached.with_notes(listing.notes)
 
 
 def _make_folder(

@@ -16,10 +16,17 @@ import tomli
 
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
+from core.config.unchanged import check_unchanged
+from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
-from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
+from core.launch.provenance import (
+    config_with_absolute_paths,
+    current_provenance,
+    run_data_dirs,
+    with_absolute_paths,
+)
+from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, RunFile
 from core.runs.naming import make_group
 from core.runs.process import (
     ProcessIdentity,
@@ -123,7 +130,8 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         The action taken, in one line.
 
     Raises:
-        UserError: the run is live, has nothing left to do, or `epochs` is too small.
+        UserError: the run is live, has nothing left to do, `epochs` is too small, or its images, betas or settings have
+            changed since its checkpoint.
     """
     name = sanitize(run.id)
     _refuse_training(run, _status_or_new(run))
@@ -140,12 +148,15 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
             raise UserError(f"{name}: has finished its {wanted} epochs; give it more, say --epochs {more}")
         if state is State.QUEUED and wanted == file.config.train.epochs:
             return f"{name}: is queued already, from epoch {status.epoch} of {wanted}"
+        _check_inputs(run, file, status)
         if wanted != file.config.train.epochs:
             train = msgspec.structs.replace(file.config.train, epochs=wanted)
             config = msgspec.structs.replace(file.config, train=train)
             run.write_run_file(msgspec.structs.replace(file, config=config))
         run.clear_control()
         # If killed before this line, only the run's number of epochs has changed, and another resume completes it.
+        finished = status.epoch if state is State.FINISHED else status.finished_epochs
+        status = msgspec.structs.replace(status, finished_epochs=finished)
         run.write_status(_without_worker(status, State.QUEUED, epochs=wanted))
     return f"{name}: queued again, from epoch {status.epoch} of {wanted}"
 
@@ -212,6 +223,18 @@ def _status_or_new(run: RunDirectory) -> Status:
         return run.read_status()
     except DamagedStatusError:
         return Status(state=State.CRASHED, epochs=run.read().config.train.epochs)
+
+
+def _check_inputs(run: RunDirectory, file: RunFile, status: Status) -> None:
+    """Refuse to resume a checkpoint whose images, betas or settings have changed, before the run is queued."""
+    if status.trained_with is None or not (run.checkpoint.exists() or run.previous_checkpoint.exists()):
+        return
+    config = config_with_absolute_paths(file)
+    check_unchanged(status.trained_with, config, run_id=sanitize(run.id))
+    try:
+        check_trained_images(config.data.dataset, status.trained_with, run_data_dirs(file))
+    except UserError as error:
+        raise UserError(f"{sanitize(run.id)}: {error}") from error
 
 
 def _refuse_training(run: RunDirectory, status: Status) -> State:

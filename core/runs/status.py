@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from core.config.trained_with import TrainedWith
+
 FORMAT_VERSION: Final = 1
 
 
@@ -61,4 +63,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     """Current work of a run that is starting, in a few words (making data, compiling...)."""
     error: str = ""
-    """Reason of the failure, in one line."""
+    """Reason of the failure, in one line; of a finished run, the reason why it could not be resumed."""
+    trained_with: TrainedWith | None = None
+    """Images, betas and settings that the run started with; None before its first start, and for older runs."""
+    finished_epochs: int = 0
+    """Epochs with which the run last finished; 0 if it has never finished."""

@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.config.schema import RunConfig
+from core.config.trained_with import TrainedWith
+from core.config.unchanged import check_betas
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
@@ -61,6 +63,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     threads: int = 0
     precision: str = ""
+    trained_with: TrainedWith | None = None
+    """Images, betas and settings of the training; None in checkpoints of older versions."""
 
 
 class _Versioned(msgspec.Struct):
@@ -287,11 +291,13 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     """Load the network of a run from its last checkpoint.
 
     Raises:
-        UserError: the run has no checkpoint that can be read.
+        UserError: the run has no checkpoint that can be read, or its file of betas has changed.
     """
     config = run.read().config
     # A single read, because a live run may replace the file, and the weights must be of one epoch.
     tensors, position = read_checkpoint(run, ("model.", "ema."))
+    if position.trained_with is not None:
+        check_betas(position.trained_with, config, run_id=sanitize(run.id))
     model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
     load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())
