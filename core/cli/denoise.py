@@ -20,7 +20,8 @@ from core.cli.options import (
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
-from core.data import folder
+from core.data.decode import FORMATS, NotAnImageError, load_image
+from core.data.folder import to_grey
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
@@ -140,11 +141,11 @@ def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         with warnings.catch_warnings():
             # Pillow also warns about oddities in images that it can read.
             warnings.filterwarnings("ignore", module="PIL")
-            colour, _ = folder.load_image(path, size)
-    except folder.NotAnImageError as error:
-        formats = ", ".join(folder.FORMATS)
+            colour, _ = load_image(path, size)
+    except NotAnImageError as error:
+        formats = ", ".join(FORMATS)
         raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
-    return colour[None] if channels == 3 else folder.to_grey(colour[None])
+    return colour[None] if channels == 3 else to_grey(colour[None])
 
 
 def _denoise(

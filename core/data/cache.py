@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -65,6 +65,11 @@ class CachedSet:
     train_vertices: NDArray[np.float32] | None
     heldout_vertices: NDArray[np.float32] | None
     """Corners [N, 3, 2] of triangles; None for a folder."""
+
+    def with_notes(self, notes: Iterable[str]) -> "CachedSet":
+        """Return the set with more notes, about what is true now and was not saved with it."""
+        record = msgspec.structs.replace(self.record, notes=[*self.record.notes, *notes])
+        return replace(self, record=record)
 
 
 def fingerprint(recipe: DataRecipe, files: FileList) -> str:

@@ -1,56 +1,78 @@
-"""Folders of the user's images: listed, split into training and held-out, and loaded as squares of one size."""
+"""Folders of the user's images: listed, and split into training and held-out."""
 
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from core.data.decode import FORMATS
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-MAX_PIXELS: Final = 1 << 26
-"""An image with more pixels is skipped without decoding, because it may be a decompression bomb."""
-# Not all formats of Pillow, because some start other programs or read other files.
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO")
 HELDOUT_SHARE: Final = 0.1
-_DRAFT_FACTOR: Final = 4
 
 
-class NotAnImageError(Exception):
-    """A file that is skipped; the message is the reason in a few words."""
+@dataclass(frozen=True)
+class Listing:
+    """Files of a folder of images, and the numbers of those that are left out by reason.
+
+    Attributes:
+        files: (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order
+            looks random, so that any prefix is a fair sample, and an additional file does not change it.
+        left_out: numbers of files that cannot be used now, by reason. The fingerprint of a set does not include these
+            files, so that the set is made anew once they can be used.
+    """
+
+    files: list[tuple[str, int, int]]
+    left_out: Mapping[str, int]
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes for the user about the files that are left out."""
+        return [f"{number} {_files(number)} left out: {reason}" for reason, number in self.left_out.items()]
 
 
 def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
+    """List the files of a folder, see `list_folder`."""
+    return list_folder(folder, leave_out=leave_out).files
+
+
+def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     """List all regular files below a folder, except hidden ones and those below `leave_out`.
 
-    Returns:
-        (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order looks
-        random, so that any prefix is a fair sample, and an additional file does not change it.
-
     Raises:
-        UserError: the folder cannot be read, or has no files.
+        UserError: the folder cannot be read, or has no files that can be used.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
     excluded = leave_out.resolve()
     found = []
+    left_out: Counter[str] = Counter()
     for parent, folders, names in os.walk(folder, onerror=_cannot_read):
         folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name) != excluded]
         for name in names:
             path = Path(parent, name)
             status = _status(path)
-            if status is not None and not name.startswith(".") and stat.S_ISREG(status.st_mode):
+            if status is None or name.startswith(".") or not stat.S_ISREG(status.st_mode):
+                continue
+            if reason := _cannot_be_used(path):
+                left_out[reason] += 1
+            else:
                 found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
+    listing = Listing(sorted(found, key=lambda file: path_hash(file[0])), left_out)
+    if left_out and not found:
+        raise UserError(f"{folder}: none of its files can be used; {'; '.join(listing.notes)}")
     if not found:
         raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
-    return sorted(found, key=lambda file: path_hash(file[0]))
+    return listing
 
 
 def path_hash(relative: str) -> bytes:
@@ -72,43 +94,6 @@ def split(files: list[str]) -> tuple[list[int], list[int]]:
     return indices[below:], indices[:below]
 
 
-def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
-    """Load a file as a square colour image: rotated upright, cropped to its centre, and resized.
-
-    Transparent images are composited on black. The first frame of an animation is taken.
-
-    Returns:
-        uint8 [3, size, size], and True if it has colour.
-
-    Raises:
-        NotAnImageError: it is not an image, or is damaged or too large.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise NotAnImageError("too large")
-            # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
-            opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Cropped before resizing, because the filter would use pixels outside a box.
-        middle = image.crop((left, top, left + side, top + side))
-        square = np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
-        pixels = np.asarray(middle)
-        has_colour = bool((pixels != pixels[..., :1]).any())
-    except NotAnImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise NotAnImageError("not an image") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAnImageError("too large") from error
-    except Exception as error:
-        # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
-        raise NotAnImageError("damaged") from error
-    return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour
-
-
 def to_grey(images: Pixels) -> Pixels:
     """Convert to luma, rounded as in Pillow: uint8 [N, 3, H, W] to [N, 1, H, W]. Greys are unchanged."""
     red, green, blue = (images[:, channel : channel + 1].astype(np.int32) for channel in range(3))
@@ -121,16 +106,13 @@ def batch_slices(count: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + length, count))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip sixteen bits to eight instead of scaling them.
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise NotAnImageError("numbers without a scale")
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
-    return image.convert("RGB")
+def _cannot_be_used(path: Path) -> str:
+    """Return why a file cannot be used now, though it may be later; empty if it can be read."""
+    return "" if os.access(path, os.R_OK) else "permission denied; make them readable"
+
+
+def _files(number: int) -> str:
+    return "file is" if number == 1 else "files are"
 
 
 def _cannot_read(error: OSError) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache
-from core.data.folder import NotAnImageError, image_files, load_image, split, to_grey
+from core.data.decode import NotAnImageError, load_image
+from core.data.folder import image_files, split, to_grey
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render

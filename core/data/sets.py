@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data import cache, folder, triangles
+from core.data import cache, decode, folder, triangles
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -210,14 +210,14 @@ def _folder_set(
     recipe: DataRecipe, data_dir: Path, count: int | None, heldout: int | None, pool: _WorkerPool
 ) -> cache.CachedSet:
     # A folder is always built whole, because its number of images is known only after loading all files.
-    files = folder.image_files(Path(recipe.path or "."), leave_out=data_dir)
-    digest = cache.fingerprint(recipe, files)
+    listing = folder.list_folder(Path(recipe.path or "."), leave_out=data_dir)
+    digest = cache.fingerprint(recipe, listing.files)
     target = cache.set_dir(data_dir, recipe, digest)
     cached = cache.open_set(target, digest, count=1, heldout=1)
-    if cached is not None:
-        return cached
-    make = partial(_make_folder, recipe, [name for name, _, _ in files], digest, pool)
-    return cache.build_set(target, digest, make, count=1, heldout=1)
+    if cached is None:
+        make = partial(_make_folder, recipe, [name for name, _, _ in listing.files], digest, pool)
+        cached = cache.build_set(target, digest, make, count=1, heldout=1)
+    return cached.with_notes(listing.notes)
 
 
 def _make_folder(
@@ -231,8 +231,8 @@ def _make_folder(
 
     def load(name: str) -> tuple[Pixels, bool] | str:
         try:
-            return folder.load_image(source / name, recipe.size)
-        except folder.NotAnImageError as reason:
+            return decode.load_image(source / name, recipe.size)
+        except decode.NotAnImageError as reason:
             return str(reason)
 
     pool.report(0, len(names))
