@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from core.errors import UserError
+from core.errors import UserError, is_machine_error
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
 
@@ -20,8 +20,6 @@ MAX_PIXELS: Final = 1 << 26
 # Not all formats of Pillow, because some start other programs or read other files.
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO")
 _DRAFT_FACTOR: Final = 4
-_DAMAGE: Final = (None, errno.EINVAL, errno.EOVERFLOW)
-"""Error numbers of damaged files: Pillow's own errors have none, and offsets in a damaged file lead to the others."""
 _READ_BYTES: Final = 1 << 20
 
 
@@ -53,7 +51,7 @@ def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
                 raise NotAnImageError("too large") from error
             except Exception as error:
                 # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
-                if _is_of_the_machine(error):
+                if is_machine_error(error):
                     raise
                 _read_to_the_end(file)
                 raise NotAnImageError("damaged") from error
@@ -104,13 +102,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
     return image.convert("RGB")
-
-
-def _is_of_the_machine(error: Exception) -> bool:
-    """Return whether the machine failed and not the file: no memory, no descriptors, no permission, a failing disk."""
-    if isinstance(error, OSError):
-        return error.errno not in _DAMAGE or "out of memory" in str(error)
-    return isinstance(error, MemoryError)
 
 
 def _read_to_the_end(file: BinaryIO) -> None:

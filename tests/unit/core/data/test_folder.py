@@ -431,7 +431,9 @@ def test_a_folder_of_files_without_permission_is_one_line(images: Path) -> None:
         load(images)
 
 
-def test_a_file_that_vanishes_while_it_is_read_is_named(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_vanishes_while_it_is_read_is_named(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_many(images, 3)
     listed = folder.list_folder
 
@@ -442,6 +444,6 @@ def test_a_file_that_vanishes_while_it_is_read_is_named(images: Path, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr(folder, "list_folder", then_delete)
-        with pytest.raises(UserError, match="001.png: no such file; was it deleted meanwhile"):
+        with pytest.raises(UserError, match=r"001\.png: no such file; was it deleted meanwhile"):
             load(images)
     assert load(images).notes == ()
