@@ -20,8 +20,9 @@ from core.cli.options import (
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
-from core.data.decode import FORMATS, NotAnImageError, load_image
+from core.data.decode import NotAnImageError, readable_formats
 from core.data.folder import to_grey
+from core.data.survey import load_image
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
@@ -143,7 +144,7 @@ def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
             warnings.filterwarnings("ignore", module="PIL")
             colour, _ = load_image(path, size)
     except NotAnImageError as error:
-        formats = ", ".join(FORMATS)
+        formats = ", ".join(readable_formats())
         raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
     return colour[None] if channels == 3 else to_grey(colour[None])
 

@@ -79,6 +79,9 @@ def fingerprint(recipe: DataRecipe, files: FileList) -> str:
         for key, value in msgspec.to_builtins(recipe).items()
         if key not in ("name", "description", "count", "heldout")
     }
+    for name in ("background", "white"):
+        if settings[name] is None:
+            del settings[name]  # sets made before there was such a setting keep their fingerprints
     settings["canvas"] = recipe.canvas or recipe.size
     if recipe.storage != "jpeg":
         settings["quality"] = None

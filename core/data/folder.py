@@ -12,12 +12,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.decode import FORMATS
+from core.data.decode import read_head, readable_formats, unreadable_format
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
 HELDOUT_SHARE: Final = 0.1
+FOREIGN_SUFFIXES: Final = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
+    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".j2c"), "JPEG2000"),
+}
+"""Suffixes of files in formats that can be read only with some builds and plug-ins of Pillow."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Listing:
         files: (path relative to the folder, bytes, modification time in ns), sorted by a hash of the path. That order
             looks random, so that any prefix is a fair sample, and an additional file does not change it.
         left_out: numbers of files that cannot be used now, by reason. The fingerprint of a set does not include these
-            files, so that the set is made anew once they can be used.
+            files, so that another set is made once they can be used.
     """
 
     files: list[tuple[str, int, int]]
@@ -71,13 +77,18 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     if left_out and not found:
         raise UserError(f"{folder}: none of its files can be used; {'; '.join(listing.notes)}")
     if not found:
-        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
+        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(readable_formats())})")
     return listing
 
 
 def path_hash(relative: str) -> bytes:
     """Hash a path; the hashes determine the order and the split of a folder's images."""
     return hashlib.sha256(relative.encode(errors="surrogateescape")).digest()
+
+
+def is_heldout(relative: str) -> bool:
+    """Return whether the hash of a path holds it out; `split` differs only where a split would be empty."""
+    return int.from_bytes(path_hash(relative)[:4]) < int(HELDOUT_SHARE * (1 << 32))
 
 
 def split(files: list[str]) -> tuple[list[int], list[int]]:
@@ -88,8 +99,7 @@ def split(files: list[str]) -> tuple[list[int], list[int]]:
     indices = list(range(len(files)))
     if len(files) == 1:
         return indices, indices
-    limit = int(HELDOUT_SHARE * (1 << 32))
-    below = sum(int.from_bytes(path_hash(file)[:4]) < limit for file in files)
+    below = sum(map(is_heldout, files))
     below = min(max(below, 1), len(files) - 1)
     return indices[below:], indices[:below]
 
@@ -108,7 +118,10 @@ def batch_slices(count: int, length: int) -> Iterator[slice]:
 
 def _cannot_be_used(path: Path) -> str:
     """Return why a file cannot be used now, though it may be later; empty if it can be read."""
-    return "" if os.access(path, os.R_OK) else "permission denied; make them readable"
+    if not os.access(path, os.R_OK):
+        return "permission denied; make them readable"
+    needed = FOREIGN_SUFFIXES.get(path.suffix.lower())
+    return unreadable_format(read_head(path)) if needed and needed not in readable_formats() else ""
 
 
 def _files(number: int) -> str:

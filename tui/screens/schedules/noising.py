@@ -14,10 +14,11 @@ from core.config import ScheduleConfig
 from core.config.load import decode
 from core.config.schema import Section
 from core.config.tables import set_key
-from core.data.decode import NotAnImageError, load_image
+from core.data.decode import NotAnImageError
 from core.data.folder import to_grey
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
+from core.data.survey import load_image
 from core.errors import UserError
 from core.imaging.sheet import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power

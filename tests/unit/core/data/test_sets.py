@@ -1,6 +1,5 @@
 """Sets on disk: built once, complete, equal in all processes, and rebuilt when damaged."""
 
-import errno
 import fcntl
 import os
 import shutil
@@ -263,30 +262,6 @@ def test_a_damaged_set_is_rebuilt(tmp_path: Path, damage: object) -> None:
     damage(good.path)
     np.testing.assert_array_equal(small(tmp_path).train, expected)
     assert sorted(os.listdir(tmp_path)) == [".locks", good.path.name]
-
-
-@pytest.mark.parametrize("name", ["read_toml", "read_npy"])
-def test_a_set_that_cannot_be_read_now_is_kept_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    good = small(tmp_path)
-    expected, inode = np.array(good.train), good.path.stat().st_ino
-
-    def fail(path: Path) -> None:
-        try:
-            raise OSError(errno.EMFILE, "Too many open files", str(path))
-        except OSError as error:
-            if name == "read_npy":
-                raise
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(f"core.data.cache.{name}", fail)
-        with pytest.raises(UserError, match=r"cannot be read now \(.*Too many open files.*try again"):
-            small(tmp_path)
-    again = small(tmp_path)
-    np.testing.assert_array_equal(again.train, expected)
-    assert again.path.stat().st_ino == inode
 
 
 def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
