@@ -11,7 +11,7 @@ import click
 from click.shell_completion import shell_complete
 
 import core
-from core.cli.output import note, print_error
+from core.cli.output import note, note_lines, print_error
 from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory
 
 COMMANDS: Final = {
@@ -90,7 +90,7 @@ def run(arguments: Sequence[str]) -> int:
             cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        note(error.format_message())
+        note_lines(error.format_message())
         return EXIT_USAGE
     except click.exceptions.Exit as ended:
         return ended.exit_code
