@@ -22,7 +22,7 @@ from tui.screens.splash.screen import Splash
 from tui.settings.schema import THEME_NAMES
 from tui.settings.series_colors import ON_DARK, series_variables
 from tui.terminal.driver import DiffDriver, with_diffing
-from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_of
+from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_of, sanitize_drawn_texts
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -70,6 +70,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         **options: Unpack[SettingsOptions],
     ) -> None:
         super().__init__(**options)
+        sanitize_drawn_texts()
         self.terminal_guard: TerminalGuard | None = None
         """Notified when the screen is entered and left; set before the app runs."""
         self.startup_problems: tuple[str, ...] = ()
