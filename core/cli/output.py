@@ -79,7 +79,7 @@ def note_library_messages() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             note(f"warning: {record.getMessage()}")
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(message: Warning | str, *_: object, **__: object) -> None:
         note(f"warning: {message}")
 
     logging.lastResort = Notes(logging.WARNING)

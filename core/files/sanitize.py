@@ -47,11 +47,6 @@ def sanitize(text: str, *, lines: bool = False, limit: int | None = None) -> str
     return _shorten(text, limit if limit is not None else 0 if lines else LINE_LIMIT)
 
 
-def has_controls(text: str) -> bool:
-    """Return whether `sanitize` would remove characters of a single line."""
-    return _CONTROLS.search(text) is not None or _SPACES.search(text) is not None
-
-
 def _shorten(text: str, limit: int) -> str:
     """Replace the middle of a text by an omission mark, so that it has at most so many characters."""
     if not 0 < limit < len(text):

@@ -164,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if lock is not None:
                 Runner(options.runs, plan, lock, worker_module=options.worker_module).run()
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
 

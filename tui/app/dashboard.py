@@ -14,6 +14,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
+from core.files.sanitize import LINE_LIMIT, sanitize
 from tui.app.settings_app import SettingsMixin, SettingsOptions
 from tui.app.tour_app import TOUR_BINDINGS, TourMixin
 from tui.commands import EVERYWHERE, bindings
@@ -117,6 +118,12 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
     def on_unmount(self) -> None:
         self._reader_stop.set()
         self._wake.set()
+
+    def notify(self, message: str, *, title: str = "", **options: Any) -> None:
+        """Show a notification, which may contain what a file contains: sanitized and shortened."""
+        super().notify(
+            sanitize(message, lines=True, limit=LINE_LIMIT), title=sanitize(title, limit=80), **options
+        )
 
     def on_background_screen_finished(self) -> None:
         """Poll the runs at once, because an action may have changed them."""

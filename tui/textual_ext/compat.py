@@ -42,11 +42,12 @@ def sanitize_drawn_texts() -> None:
     import rich.text
     import textual.content
 
-    textual.content._strip_control_codes = _sanitize_lines
-    rich.text.strip_control_codes = _sanitize_lines
+    for module, name in ((textual.content, "_strip_control_codes"), (rich.text, "strip_control_codes")):
+        if hasattr(module, name):
+            setattr(module, name, _sanitize_lines)
 
 
-def _sanitize_lines(text: str, *_: object) -> str:
+def _sanitize_lines(text: str) -> str:
     return text if text.isprintable() else sanitize(text, lines=True)
 
 
