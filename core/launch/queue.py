@@ -35,6 +35,7 @@ from typing import Final
 
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
