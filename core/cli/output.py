@@ -15,6 +15,7 @@ import msgspec
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
+from core.files.streams import silence
 
 PIPE_WIDTH: Final = 80
 """Columns that output is laid out for where stdout is not a terminal but must have some width."""
@@ -87,8 +88,12 @@ def note_library_messages() -> None:
 
 
 def _write_to_stderr(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Write to stderr. If nobody reads it any more, or its disk is full, the command goes on without."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
 
 
 def is_terminal(stream: TextIO) -> bool:
