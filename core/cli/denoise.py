@@ -88,7 +88,7 @@ def command(
     if not image.is_file():
         raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such file'}")
     found = RunStore(root).find(run)
-    out = out or Path(f"denoised-{found.id}.png")
+    out = out or Path(f"denoised-{sanitize(found.id)}.png")
     check_out_file(out, ".png")
     device = prepare_torch(device)
     from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
@@ -113,8 +113,8 @@ def command(
         shown = strip.astype(np.float64) / 255.0
         emit_json(
             {
-                "run": sanitize(found.id),
-                "picture": sanitize(str(image)),
+                "run": found.id,
+                "picture": str(image),
                 "path": str(out),
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.output import PIPE_WIDTH, emit, is_terminal, stdout_width
+from core.cli.output import PIPE_WIDTH, emit_colored, is_terminal, stdout_width
 from core.imaging import ColorMode, side_by_side, to_ansi
 
 
@@ -28,4 +28,4 @@ def emit_images(tiles: NDArray[np.uint8]) -> None:
     """
     columns = max(1, ((stdout_width() or PIPE_WIDTH) + 1) // (tiles.shape[2] + 1))
     for first in range(0, len(tiles), columns):
-        emit(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))
+        emit_colored(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))

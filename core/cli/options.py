@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from core.cli.output import note_library_messages
 from core.config import SamplingOverrides
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
@@ -115,6 +116,7 @@ def prepare_torch(device: str) -> str:
     """
     # Spinning OpenMP threads would starve runs that train on the same cores. A short spin is kept because most waits
     # last microseconds: without any, computing is a third slower.
+    note_library_messages()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return make_plan(device).first_device

@@ -211,7 +211,7 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
         _confirm(runs)
     for run in runs:
         note(control.remove(run))
-    removed = [sanitize(run.id) for run in runs]
+    removed = [run.id for run in runs]
     if as_json:
         emit_json(removed)
     else:

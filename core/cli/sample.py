@@ -66,7 +66,7 @@ def command(
     is written to stdout. The same seed gives the same images each time on the same machine.
     """
     found = RunStore(root).find(run)
-    out = out or Path(f"samples-{found.id}.png")
+    out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
@@ -95,7 +95,7 @@ def command(
     if as_json:
         emit_json(
             {
-                "run": sanitize(found.id),
+                "run": found.id,
                 "path": str(out),
                 "count": count,
                 "sampler": settings.sampler,

@@ -36,6 +36,7 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.outputs import open_output
+from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
@@ -171,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if lock is not None:
                 Runner(options.runs, plan, lock, worker_module=options.worker_module).run()
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
 

@@ -9,6 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import rich.text
+import textual.content
 from textual._compositor import Compositor
 from textual._context import visible_screen_stack
 from textual._styles_cache import StylesCache
@@ -58,6 +60,8 @@ def linux_driver() -> Any:
         pytest.param(
             lambda: linux_driver()._in_band_window_resize is False, id="LinuxDriver._in_band_window_resize"
         ),
+        pytest.param(lambda: textual.content._strip_control_codes, id="textual.content._strip_control_codes"),
+        pytest.param(lambda: rich.text.strip_control_codes, id="rich.text.strip_control_codes"),
         pytest.param(lambda: Toast._css_type_name == "Toast", id="textual.widgets._toast.Toast"),
     ],
 )
