@@ -39,7 +39,7 @@ class _Column:
 _COLUMNS: Final = (
     _Column("state", 10, lambda f: f"{STATE_GLYPHS[f.state]} {f.state}", left=True),
     _Column("epoch", 7, lambda f: f"{f.epoch}/{f.epochs}", rank=3),
-    _Column("train", 6, lambda f: number(f.train)),
+    _Column("loss", 6, lambda f: number(f.loss)),
     _Column("held-out", 8, lambda f: number(f.heldout)),
     _Column("best", 6, lambda f: number(f.best), rank=4),
     _Column("at", 3, lambda f: str(f.best_epoch) if f.best_epoch else "", rank=6),
