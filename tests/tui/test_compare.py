@@ -181,19 +181,6 @@ async def test_keys_move_a_cursor_that_reads_the_curves(tmp_path: Path) -> None:
         assert chart.cursor is None
 
 
-async def test_b_highlights_one_run_after_another_and_then_none(tmp_path: Path) -> None:
-    five_runs(tmp_path)
-    async with dashboard(tmp_path, (80, 24)) as driven:
-        screen = await compare(driven)
-        seen = []
-        for _ in range(6):
-            await driven.press("b")
-            seen.append(screen.chart.highlight)
-        assert seen == [0, 1, 2, 3, 4, None]
-        await driven.press("b", "b")
-        assert "2 highlighted" in driven.text()
-
-
 async def test_a_click_into_the_curves_shows_the_images_of_that_epoch(tmp_path: Path) -> None:
     dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=12)
     async with dashboard(tmp_path, (160, 50)) as driven:

@@ -34,6 +34,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
         runs: Sequence[RunSnapshot],
         names: Mapping[str, str],
         styles: Sequence[SeriesStyle],
+        marks: Mapping[str, str],
         evaluations: Mapping[str, RunEvaluation],
         comparison: Comparison | None,
         width: int,
@@ -48,6 +49,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             runs: at least one.
             names: of the runs, by id.
             styles: of the runs, in their order.
+            marks: of the runs, by id: whether they are selected or hidden.
             evaluations: of the runs, by id.
             comparison: of these evaluations; None where there are none.
             width: cells.
@@ -56,7 +58,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             evaluate_key: the key that evaluates runs.
         """
         rows = [
-            MetricsRow(names[run.id], style, run_metrics(run))
+            MetricsRow(names[run.id], style, run_metrics(run), marks[run.id])
             for run, style in zip(runs, styles, strict=True)
         ]
         update_static(self.query_one("#metrics", Static), metric_table(rows, width))

@@ -19,11 +19,12 @@ _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning",
 
 @dataclass(frozen=True, slots=True)
 class MetricsRow:
-    """A run's name, its color and number, and its metrics."""
+    """A run's name, its color and number, its metrics, and one cell that tells whether it is selected or hidden."""
 
     label: str
     style: SeriesStyle
     metrics: RunMetrics
+    mark: str = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
     rows = [Content.styled(heading.rstrip(), "$text-muted")]
     for line in lines:
         parts: list[Content | str | tuple[str, str]] = [
-            (f" {line.style.marker} ", f"bold {line.style.color}"),
+            (line.mark, "bold"),
+            (f"{line.style.marker} ", f"bold {line.style.color}"),
             (_padded(line.label, label), line.style.color),
         ]
         for column in columns:

@@ -57,14 +57,16 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
     Args:
         control: of the runs folder.
         run_ids: the runs, in the order of their columns.
+        selected: the run whose curve is on top at first; the first one unless given.
     """
 
     CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
+    def __init__(self, control: RunController, run_ids: Sequence[str], *, selected: str = "") -> None:
         super().__init__(control, run_ids)
+        self.curve_choice.selected = selected
         self.chosen_view = ""
         self.gallery = SampleGallery()
         self.evaluations = Evaluations()
@@ -146,13 +148,16 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
     ) -> None:
         chart = self.chart
         series = loss_series(runs, names, self.app.theme_variables, unit=chart.unit)
-        chart.show(
-            [
-                replace(one, color=style.color, marker=style.marker)
-                for one, style in zip(series, styles, strict=True)
-            ]
-        )
-        self._update_axes()
+        choice, ids = self.curve_choice, [run.id for run in runs]
+        drawn = {
+            run.id: replace(one, color=style.color, marker=style.marker)
+            for run, one, style in zip(runs, series, styles, strict=True)
+            if choice.is_drawn(ids, run.id)
+        }
+        selected = ids[choice.selected_index(ids)]
+        chart.show(list(drawn.values()))
+        chart.highlight = list(drawn).index(selected) if selected in drawn else None
+        self._update_axes(ids)
 
     def _update_numbers(
         self,
@@ -161,9 +166,11 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         styles: Sequence[SeriesStyle],
         height: int | None,
     ) -> None:
+        ids = [run.id for run in runs]
+        marks = {run_id: self.curve_choice.mark(ids, run_id) for run_id in ids}
         if self.view == "curves":
             lines = [
-                MetricsRow(names[run.id], style, run_metrics(run))
+                MetricsRow(names[run.id], style, run_metrics(run), marks[run.id])
                 for run, style in zip(runs, styles, strict=True)
             ]
             update_static(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
@@ -173,6 +180,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             runs,
             names,
             styles,
+            marks,
             self.evaluations.by_run(runs),
             self.evaluations.comparison(runs),
             (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
@@ -280,7 +288,9 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
             "compare.log_x": "log x",
             "compare.smoothing": "smooth",
             "compare.heldout": "held-out",
-            "compare.band": "band",
+            "compare.band": "next run",
+            "compare.solo": "solo",
+            "compare.hide": "hide",
         }
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"

@@ -15,8 +15,7 @@ from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run, make_run
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
 from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
-from tui.state.formatting import run_indices, run_labels, settings_line
-from tui.state.formatting import recent_loss
+from tui.state.formatting import recent_loss, run_indices, run_labels, settings_line
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
 from tui.widgets.charts.loss_series import epoch_to_x, loss_series, unit_scale, x_to_epoch
