@@ -16,7 +16,7 @@ from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.board.details import DetailsPanel, RunDetails
 from tui.screens.board.empty_state import EmptyState
-from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Area, Layout, place_widget, plan_layout
+from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Layout, plan_layout
 from tui.screens.board.list_actions import ListActionsMixin
 from tui.screens.board.run_actions import RunActionsMixin
 from tui.screens.board.run_table import RowList, RunRow, RunTable
@@ -29,6 +29,7 @@ from tui.state.run_events import RunEvents
 from tui.state.selection import RunSelection
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.system_load import SystemLoad, SystemLoadReader
+from tui.widgets.area import Area, place_widget
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.header import Header, make_headline

@@ -22,7 +22,7 @@ from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
 from tui.app.settings_app import SettingsMixin
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
-from tui.screens.board.layout import MIN_CHART_HEIGHT, Area, plan_layout
+from tui.screens.board.layout import MIN_CHART_HEIGHT, plan_layout
 from tui.screens.board.run_table import choose_columns
 from tui.settings.keymap import read_keymap
 from tui.settings.schema import THEME_NAMES, Settings
@@ -39,6 +39,7 @@ from tui.state.formatting import (
 from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
+from tui.widgets.area import Area
 from tui.widgets.header import Headline, headline_content
 from tui.widgets.images.tile_size import Tile
 from tui.widgets.key_bar import KeyHint, fitting_hints
