@@ -253,11 +253,23 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             row,
             label_width=run_list.name_width,
             groups=run_list.has_several_starts,
+            seconds=run_list.shows_seconds,
             evaluated=run_list.has_evaluations,
-            empty=f"no run matches {sanitize(run_list.filter_text)}; esc shows all",
+            empty=self._empty_text(),
             total=run_list.group_size,
         )
         self.query_one(RunTable).show(rows, selection.row)
+
+    def _empty_text(self) -> str:
+        """Text in place of rows: no run matches, or none has been read yet."""
+        words, snapshot = self.selection.run_list.filter_text, self.selection.snapshot
+        if snapshot is None or not snapshot.runs:
+            return "reading the runs"
+        if not words:
+            return "no runs here"
+        if snapshot.unread:
+            return f"no run matches {sanitize(words)} yet; {snapshot.unread:,} are still being read"
+        return f"no run matches {sanitize(words)}; esc clears the search"
 
     def _update_images(self, layout: Layout) -> None:
         runs, run_list = self.runs, self.selection.run_list
