@@ -148,7 +148,10 @@ class RunActionsMixin(BackgroundScreen):
         if runs := self.selection.compared:
             from tui.screens.compare.screen import CompareScreen
 
-            self.app.push_screen(CompareScreen(self.control, [run.id for run in runs]))
+            run = self.selection.selected
+            self.app.push_screen(
+                CompareScreen(self.control, [run.id for run in runs], selected=run.id if run else "")
+            )
 
     def action_denoise(self) -> None:
         if runs := self.selection.compared:
