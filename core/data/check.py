@@ -1,6 +1,7 @@
 """Checks before queueing: a worker would otherwise refuse the same images for each run of a group."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from core.config.schema import PRESET_DIVISORS, PRESET_WIDTH_DIVISORS, RunConfig
 from core.data.preview import first_images
@@ -36,7 +37,7 @@ def check_shape(config: RunConfig) -> None:
     if recipe.size % divisor:
         larger = -(-recipe.size // divisor) * divisor
         raise UserError(
-            f"{name}: images of {recipe.size}x{recipe.size}, but the {preset} network takes multiples of {divisor}: "
+            f"{Path(name).name}: images of {recipe.size}x{recipe.size}, but the {preset} network takes multiples of {divisor}: "
             f"set size = {larger} in this recipe, and the images are resized"
         )
     width, step = config.resolved().model.width, PRESET_WIDTH_DIVISORS[preset]

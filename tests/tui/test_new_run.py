@@ -258,7 +258,7 @@ async def test_a_size_that_the_network_does_not_take_is_an_error_of_the_form(tmp
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
         await retype(driven, "#data-dataset", str(recipe))
-        await driven.until(lambda: "set size = 32 in this recipe" in driven.text())
+        await driven.until(lambda: "mine.toml: images of 28x28" in driven.text())
         assert screen.query_one("#start", Button).disabled
 
 
