@@ -17,6 +17,7 @@ import tomli
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.config.unchanged import check_unchanged
+from core.data.check import check_trainable
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -174,13 +175,15 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         The new run, in a group of its own.
 
     Raises:
-        UserError: the existing run is unreadable or an override is wrong.
+        UserError: the existing run is unreadable, an override is wrong, or the new run could not be trained: see
+            `check_trainable`.
     """
     old = run.read()
     table = tomli.loads(encode_toml(config_with_absolute_paths(old).unresolved()))
     config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
+    check_trainable([config])
     provenance = {**current_provenance(), "cloned_from": old.id}
     return RunDirectory.create(
         root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Final
 
 from core.config.schema import RunConfig
+from core.data.check import check_trainable
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.outputs import open_output
 from core.files.sanitize import sanitize
@@ -69,9 +70,10 @@ def enqueue(
         tags: the user's own labels.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or the runs could not be trained: see `check_trainable`.
     """
-    root = Path(root)
+    root, configs = Path(root), list(configs)
+    check_trainable(configs)
     everything = {**current_provenance(), **(provenance or {})}
     created: list[RunDirectory] = []
     with hold_enqueue_lock(root):
