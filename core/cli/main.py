@@ -1,5 +1,6 @@
 """The command group, and the one place that turns errors into a line on stderr and an exit code."""
 
+import contextlib
 import difflib
 import importlib
 import os
@@ -12,7 +13,7 @@ from click.shell_completion import shell_complete
 
 import core
 from core.cli.output import note, print_error
-from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory
+from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory, os_error_text
 
 COMMANDS: Final = {
     "schedules": "Compare noise schedules by how much of the image each leaves at the last step.",
@@ -120,11 +121,12 @@ def run(arguments: Sequence[str]) -> int:
         if error.strerror is None:
             raise
         _silence_stdout()
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        print_error(os_error_text(error))
         return EXIT_USAGE
     return EXIT_OK
 
 
 def _silence_stdout() -> None:
     """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError):  # no file can be opened
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
