@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.options import GivenPath, all_option, image_option, json_option, runs_argument, runs_option
 from core.cli.output import emit, emit_json, make_out_folder, note, note_library_messages, writing_out
 from core.cli.run_selection import select_runs
 from core.files.sanitize import sanitize
@@ -19,7 +19,7 @@ FORMATS = ("png", "svg", "pdf")
 @all_option
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
     metavar="DIR",

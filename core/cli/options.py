@@ -14,10 +14,22 @@ from core.config import SamplingOverrides
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
+
+class GivenPath(click.Path):
+    """A path that is not empty, because an empty one, of a variable that is not set, would be the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a value as `click.Path` does, unless it is empty."""
+        if value == "":
+            hint = "; give . for the working directory" if self.dir_okay else ""
+            self.fail(f"expected a path, got an empty one{hint}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 runs_option = click.option(
     "--runs",
     "root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("runs"),
     show_default=True,
     metavar="DIR",
@@ -44,7 +56,7 @@ all_option = click.option("--all", "everything", is_flag=True, help="Select all 
 image_option = click.option(
     "--picture",
     "image",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Your own image for figure 5.2; by default, a held-out one of the data.",
 )

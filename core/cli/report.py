@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.options import GivenPath, all_option, image_option, json_option, runs_argument, runs_option
 from core.cli.output import emit, emit_json, make_out_folder, note, note_library_messages, writing_out
 from core.cli.run_selection import select_runs
 from core.runs import RunStore
@@ -16,7 +16,7 @@ from core.runs import RunStore
 @all_option
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("report"),
     show_default=True,
     metavar="DIR",

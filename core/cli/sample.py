@@ -8,6 +8,7 @@ import numpy as np
 
 from core.cli.images import emit_images
 from core.cli.options import (
+    GivenPath,
     device_option,
     json_option,
     prepare_torch,
@@ -43,7 +44,7 @@ COLUMNS = 8
 @device_option
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; by default, samples-RUN.png.",
 )
