@@ -1,6 +1,5 @@
 """The command group, and the one place that turns errors into a line on stderr and an exit code."""
 
-import contextlib
 import difflib
 import importlib
 import os
@@ -121,30 +120,7 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         if error.strerror is None:
             raise
-<<<<<<< ours
         silence(sys.stdout)
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-||||||| base
-        _silence_stdout()
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
-=======
-        _silence_stdout()
         print_error(os_error_text(error))
->>>>>>> theirs
         return EXIT_USAGE
     return EXIT_OK
-<<<<<<< ours
-||||||| base
-
-
-def _silence_stdout() -> None:
-    """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-=======
-
-
-def _silence_stdout() -> None:
-    """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
-    with contextlib.suppress(OSError):  # no file can be opened
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
->>>>>>> theirs

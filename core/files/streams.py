@@ -1,5 +1,6 @@
 """Standard streams that the caller closed (``>&-``) or that cannot be written, as the null device."""
 
+import contextlib
 import os
 import sys
 from typing import Final, TextIO
@@ -28,9 +29,10 @@ def open_closed_streams() -> None:
 
 def silence(stream: TextIO) -> None:
     """Redirect a stream to the null device, so that neither later writes nor the last flush of unwritten data fail."""
-    handle = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(handle, stream.fileno())
-    os.close(handle)
+    with contextlib.suppress(OSError):  # no descriptor is left
+        handle = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(handle, stream.fileno())
+        os.close(handle)
 
 
 def _is_open(number: int) -> bool:
