@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
+from core.files.sanitize import sanitize
+from core.files.streams import open_closed_streams, write_to_stderr
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions
@@ -109,14 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 for a mistake in the arguments, with one line on stderr before the screen is taken over.
     """
+    open_closed_streams()
     try:
         words = sys.argv[1:] if arguments is None else arguments
         return _run(_parser().parse_args(words), words)
     except (UserError, OSError) as error:
-        from core.files.sanitize import sanitize
-
         text = str(error) if isinstance(error, UserError) else os_error_text(error)
-        print(f"error: {sanitize(text)}", file=sys.stderr)
+        write_to_stderr(f"error: {sanitize(text)}")
         return EXIT_USAGE
 
 
@@ -183,6 +184,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.settings.schema import Settings, has_settings
     from tui.state.run_controller import RunController
     from tui.terminal.encoding import allow_any_encoding
+    from tui.terminal.environment import correct, draw_on_stdout, lacks_utf8
     from tui.terminal.lifecycle import TerminalGuard
     from tui.terminal.watchdog import exit_with_server, exit_with_terminal
 
@@ -192,6 +194,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         from tui.settings.store import load_settings
 
         settings, problems = load_settings(state)
+    is_ascii = False
+    if not in_browser():
+        correct(os.environ)
+        draw_on_stdout()
+        is_ascii = lacks_utf8(sys.stdin.fileno(), sys.stdout.fileno())
     image_mode = options.pictures or settings.pictures
     if image_mode == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
@@ -202,7 +209,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         handles = sys.stdin.fileno(), sys.stdout.fileno()
         placements, refusal = (None, NO_TERMINAL) if in_browser() else detect_before_start(*handles)
         problems = (refusal, *problems) if refusal else problems
-    allow_any_encoding()
+    allow_any_encoding("ascii" if is_ascii else None)
     root, exports = options.runs.absolute(), options.exports.absolute()
     kept: SettingsOptions = {
         "settings": settings,
@@ -226,7 +233,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     ):
         app.run()
     if not in_browser() and not recordings and (farewell := _farewell(app.snapshot, options.runs)):
-        print(farewell)
+        print(sanitize(farewell))
     return app.return_code or EXIT_OK
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cli.output import PIPE_WIDTH, emit_colored, is_terminal, stdout_width
+from core.files.streams import claims_truecolor
 from core.imaging import ColorMode, side_by_side, to_ansi
 
 
@@ -15,7 +16,7 @@ def color_mode() -> ColorMode:
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "").replace("_", "")
     if os.environ.get("NO_COLOR") or not is_terminal(sys.stdout) or not encoding.startswith("utf"):
         return "ascii"
-    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+    if claims_truecolor(os.environ):
         return "truecolor"
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 

@@ -15,7 +15,7 @@ import msgspec
 
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.files.streams import silence
+from core.files.streams import write_to_stderr
 
 PIPE_WIDTH: Final = 80
 """Columns that output is laid out for where stdout is not a terminal but must have some width."""
@@ -56,12 +56,12 @@ def _without_infinities(value: Any) -> Any:
 
 def note(text: str, *, limit: int | None = None) -> None:
     """Write one line to stderr and flush it; without control characters, and shortened: see `sanitize`."""
-    _write_to_stderr(sanitize(text, limit=limit))
+    write_to_stderr(sanitize(text, limit=limit))
 
 
 def note_lines(text: str) -> None:
     """Write several lines to stderr and flush them."""
-    _write_to_stderr(sanitize(text, lines=True))
+    write_to_stderr(sanitize(text, lines=True))
 
 
 def print_error(message: str) -> None:
@@ -85,15 +85,6 @@ def note_library_messages() -> None:
 
     logging.lastResort = Notes(logging.WARNING)
     warnings.showwarning = show
-
-
-def _write_to_stderr(text: str) -> None:
-    """Write to stderr. If nobody reads it any more, or its disk is full, the command goes on without."""
-    try:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
-    except OSError:
-        silence(sys.stderr)
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -1,8 +1,9 @@
-"""Standard streams that the caller closed (``>&-``) or that cannot be written, as the null device."""
+"""Standard streams that the caller closed (``>&-``) or that cannot be written, and the terminal behind them."""
 
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from typing import Final, TextIO
 
 _STREAMS: Final = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
@@ -33,6 +34,28 @@ def silence(stream: TextIO) -> None:
         handle = os.open(os.devnull, os.O_WRONLY)
         os.dup2(handle, stream.fileno())
         os.close(handle)
+
+
+def write_to_stderr(text: str) -> None:
+    """Write a line to stderr. If nobody reads it any more, or its disk is full, the program goes on without."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        silence(sys.stderr)
+
+
+def claims_truecolor(environment: Mapping[str, str]) -> bool:
+    """Return whether the environment names a terminal with true colours.
+
+    GNU screen passes COLORTERM of the terminal around it on, but shows at most 256 colours.
+
+    >>> claims_truecolor({"COLORTERM": "truecolor", "TERM": "screen-256color", "STY": "1.pts"})
+    False
+    """
+    if environment.get("STY") and environment.get("TERM", "").startswith("screen"):
+        return False
+    return environment.get("COLORTERM", "").lower() in ("truecolor", "24bit")
 
 
 def _is_open(number: int) -> bool:
