@@ -157,4 +157,7 @@ class DenoiseModel:
         )
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
-        return missing_reason(run, self.spec(run), compute_key)
+        spec = self.spec(run)
+        if spec is not None and self.trajectories.is_ahead(run, spec):
+            return "computed at a later epoch"
+        return missing_reason(run, spec, compute_key)
