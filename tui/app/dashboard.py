@@ -193,7 +193,13 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         return board
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse all actions but quit before the board is open, because the board replaces the topmost screen."""
+        """Refuse actions that would act on what is not shown.
+
+        Before the board is open, only quit is possible, because the board replaces the topmost screen. A board that is
+        too small is not exported.
+        """
+        if action == "export" and self.screen.has_class("-small"):
+            return False
         return (self.is_open and super().check_action(action, parameters)) or action == "quit"
 
     @property

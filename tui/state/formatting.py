@@ -218,6 +218,15 @@ def shorten(text: str, width: int) -> str:
     return set_cell_size(text, width - 1) + "…" if width > 0 else ""
 
 
+def first_fitting(texts: Sequence[str], width: int) -> str:
+    """The first of some texts that fits into so many cells, else the last one, shortened.
+
+    >>> first_fitting(["too small for a chart", "too small"], 12), first_fitting(["too small"], 5)
+    ('too small', 'too …')
+    """
+    return next((text for text in texts if cell_len(text) <= width), shorten(texts[-1], width))
+
+
 def pluralize(count: int, noun: str, plural: str = "") -> str:
     """`1 run`, `2 runs`."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

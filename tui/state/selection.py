@@ -165,6 +165,10 @@ class RunSelection:
         self._update_cursor()
         self._on_change()
 
+    def pin(self) -> None:
+        """Keep the cursor on its run from now on, because the user acts on it."""
+        self.follows_newest_run = False
+
     def toggle_mark(self, run_id: str) -> None:
         """Mark a run, or remove its mark."""
         self.marked ^= {run_id}

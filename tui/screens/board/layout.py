@@ -184,6 +184,11 @@ def _without_images(width: int, height: int, table_rows: int) -> Layout:
     return replace(result, details=below) if rest >= 1 else result
 
 
+def is_too_small(width: int, height: int) -> bool:
+    """Return whether a terminal of this size shows no runs at all."""
+    return width < MIN_WIDTH or height < MIN_HEIGHT
+
+
 def has_room_for_system(width: int, height: int) -> bool:
     """Return whether a terminal of this size shows the system load by default."""
     return width >= SIDE_BY_SIDE_WIDTH and height >= SYSTEM_HEIGHT

@@ -1,6 +1,6 @@
 """Table of runs, one line for each, drawn from cached strips."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -19,6 +19,7 @@ from tui.state.formatting import (
     STATE_GLYPHS,
     approx_duration,
     created_at,
+    first_fitting,
     heldout_loss,
     number,
     problem,
@@ -259,7 +260,7 @@ class RunTable(StripWidget, can_focus=False):
         style = self.get_component_rich_style("table--heading")
         cells = [" " * GUTTER, *(_cell(column.heading, column) for column in self._columns.fixed)]
         text = "".join(cells)
-        more = _first_fitting(self._position_texts(), self.size.width - cell_len(text) - 1)
+        more = first_fitting(self._position_texts(), self.size.width - cell_len(text) - 1)
         trend = "   trend"
         if self._columns.trend >= 5 and cell_len(text + trend) + 1 + len(more) <= self.size.width:
             text += trend
@@ -270,9 +271,9 @@ class RunTable(StripWidget, can_focus=False):
     def _position_texts(self) -> list[str]:
         """The cursor's row and the number of rows where some are hidden, the longest text first."""
         if not self._hidden:
-            return []
+            return [""]
         row, count = f"{self._cursor + 1:,}", f"{self._list.count:,}"
-        return [f"{row} of {count} ", f"{row}/{count} ", f"{row} "]
+        return [f"{row} of {count} ", f"{row}/{count} ", f"{row} ", ""]
 
     def _draw(self, index: int) -> Strip:
         row, selected, width = self._visible_rows[index], index == self._cursor, self.size.width
@@ -356,10 +357,6 @@ def _cell(text: str, column: Column) -> str:
     text = _shortened(text, column.width)
     space = " " * (column.width - cell_len(text))
     return " " * column.gap + (space + text if column.right else text + space)
-
-
-def _first_fitting(texts: Sequence[str], width: int) -> str:
-    return next((text for text in texts if len(text) <= width), "")
 
 
 def _shortened(text: str, width: int) -> str:

@@ -16,7 +16,7 @@ from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.board.details import DetailsPanel, RunDetails
 from tui.screens.board.empty_state import EmptyState
-from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Layout, plan_layout
+from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Layout, is_too_small, plan_layout
 from tui.screens.board.list_actions import ListActionsMixin
 from tui.screens.board.run_actions import RunActionsMixin
 from tui.screens.board.run_table import RowList, RunRow, RunTable
@@ -151,7 +151,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             return
         runs = self.runs
         width, height = self.size
-        self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-small")
+        self.set_class(is_too_small(width, height), "-small")
         self.set_class(self.selection.snapshot is not None and not self.selection.snapshot.runs, "-empty")
         if self.has_class("-small"):
             message = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"

@@ -140,7 +140,8 @@ class DenoiseModel:
         parts = [self.sampler or "saved during training"]
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
-            parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
+            unit = "step" if list(steps) == [1] else "steps"
+            parts.append(f"{' or '.join(map(str, list(steps)[:3]))} {unit}")
         if self.sampler in SAMPLERS_WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")
@@ -156,4 +157,7 @@ class DenoiseModel:
         )
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
-        return missing_reason(run, self.spec(run), compute_key)
+        spec = self.spec(run)
+        if spec is not None and self.trajectories.is_ahead(run, spec):
+            return "computed at a later epoch"
+        return missing_reason(run, spec, compute_key)

@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.settings.series_colors import MARKERS
+from tui.state.formatting import first_fitting
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import SMOOTHINGS, column_edges
 from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, Canvas, Plot, label_margin, to_strips
@@ -194,7 +195,7 @@ class LossChart(Chart):
         margin = label_margin(len(self._series))
         plot_width, plot_height = width - GUTTER - margin, height - legend - 2
         if plot_width < 4 or plot_height < 1:
-            return [self._message("too small for a chart")]
+            return [self._message("too small for a chart", "too small")]
         blank = [Strip.blank(width, self.rich_style)] * (height // 2)
         if self._lines is None:
             self._lines = self._make_lines()
@@ -298,9 +299,10 @@ class LossChart(Chart):
             return Strip.join([strip, Strip.blank(space, base), words])
         return strip.adjust_cell_length(width, base)
 
-    def _message(self, text: str) -> Strip:
+    def _message(self, *texts: str) -> Strip:
         width = self.content_size.width
-        return Strip([Segment(text[:width].center(width), self.get_component_rich_style("chart--empty"))])
+        text = first_fitting(texts, width).center(width)
+        return Strip([Segment(text, self.get_component_rich_style("chart--empty"))])
 
     def _to_strips(self, plot: Plot) -> list[Strip]:
         base = self.rich_style

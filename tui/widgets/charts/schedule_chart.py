@@ -11,6 +11,7 @@ from rich.style import Style
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from tui.state.formatting import first_fitting
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import Extents, column_edges, connected, interpolate_points
 from tui.widgets.charts.canvas import GUTTER, Canvas, Curve, label_margin, to_strips
@@ -98,8 +99,8 @@ class ScheduleChart(Chart):
         plot_width, plot_height = width - GUTTER - margin, height - 3
         y_range = self._y_range()
         if plot_width < 4 or plot_height < 1 or y_range is None:
-            message = "too small for a chart" if y_range is not None else "nothing to draw"
-            text = message[:width].center(width)
+            small = ["too small for a chart", "too small"]
+            text = first_fitting(small if y_range is not None else ["nothing to draw"], width).center(width)
             return [title, Strip([Segment(text, self.get_component_rich_style("curves--empty"))])][:height]
         timesteps = max(len(line.values) for line in self._lines)
         edges = column_edges(1.0, float(timesteps), 2 * plot_width, log=False)

@@ -18,6 +18,7 @@ from tui.state.reader import RunsReader
 from tui.widgets.charts.canvas import GUTTER
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import loss_series as run_series
+from tui.widgets.charts.schedule_chart import Line, ScheduleChart
 from tui.widgets.charts.series import Series
 
 
@@ -149,7 +150,7 @@ async def test_a_chart_without_losses_says_so_and_so_does_one_that_is_too_small(
         assert any("no finite losses yet" in line for line in rendered_lines(chart))
         await pilot.resize_terminal(12, 4)
         await pilot.pause()
-        assert rendered_lines(chart)[0] == "too small fo"
+        assert rendered_lines(chart)[0].strip() == "too small"
 
 
 async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> None:
@@ -238,3 +239,16 @@ async def test_a_million_steps_look_like_the_thousand_means_they_are() -> None:
         short = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
         differ = sum(a != b for x, y in zip(long, short, strict=True) for a, b in zip(x, y, strict=True))
         assert differ < 25
+
+
+@pytest.mark.parametrize("width", range(4, 14))
+async def test_neighbouring_charts_that_are_too_small_say_so_in_words_of_their_own(width: int) -> None:
+    charts = LossChart(), ScheduleChart("beta_t")
+    async with WidgetApp(charts[0]).run_test(size=(width, 8)) as pilot:
+        await pilot.app.mount(charts[1])
+        charts[0].show([loss_series(falling())])
+        charts[1].show([Line("1", BLUE, falling())])
+        await pilot.pause()
+        for chart in charts:
+            text = "\n".join(rendered_lines(chart))
+            assert "too small" in text if width >= 9 else "…" in text
