@@ -10,11 +10,10 @@ import pytest
 from textual.pilot import Pilot
 
 from core.runs.status import State
-from core.runs.trajectory import TrajectorySpec
 from tests.cli.test_ddpm_tui import call
 from tests.support.fake_groups import comparison
 from tests.support.fake_images import write_strip
-from tests.support.fake_runs import CREATED, dashboard_run, write_evaluation, write_trajectory
+from tests.support.fake_runs import CREATED, dashboard_run
 from tests.support.tui_pilot import LOAD, Driven, ready, still
 from tui.replay.app import ReplayDashboard
 from tui.replay.bar import ReplayBar
@@ -66,39 +65,6 @@ async def test_runs_pass_from_queued_to_running_to_finished(tmp_path: Path) -> N
         app.clock.seek(1e9)
         await driven.until(lambda: set(states(driven)) == {State.FINISHED})
         assert all(run.status.epoch == 40 for run in driven.board.runs)
-
-
-@pytest.mark.parametrize(("keys", "text"), [(("c",), "50.0"), (("d", "m"), "predicted x_0")], ids=str)
-async def test_what_was_computed_at_a_later_epoch_is_not_shown_before_it(
-    tmp_path: Path, keys: tuple[str, ...], text: str
-) -> None:
-    recorded(tmp_path)
-    directory = find_recordings(tmp_path, ["quick-20261124-101502"])[0].run
-    write_evaluation(directory, 0.5, epoch=16)
-    write_trajectory(directory, TrajectorySpec("ddpm", 1000), epoch=16)
-    async with replay(tmp_path, at=0.0, size=(160, 50)) as driven:
-        app = driven.app
-        assert isinstance(app, ReplayDashboard)
-
-        def reached_epoch() -> int:
-            return app.snapshot.runs[0].status.epoch if app.snapshot is not None else 0
-
-        async def seek(epoch: int) -> None:
-            first, timeline = app.reader.recordings[0], app.reader.timeline
-            seconds = range(int(timeline.length))
-            app.clock.seek(next(t for t in seconds if first.at(timeline.wall_clock(t)).status.epoch >= epoch))
-            await driven.until(lambda: epoch <= reached_epoch() < epoch + 5)
-            await still(driven.pilot)
-
-        await seek(4)
-        await driven.press(*keys)
-        await seek(5)
-        assert driven.app.screen is not driven.board
-        assert text not in driven.text()
-        await seek(16)
-        assert text in driven.text()
-        await seek(4)
-        assert text not in driven.text()
 
 
 @pytest.mark.parametrize("size", [(80, 24), (160, 50)], ids=str)

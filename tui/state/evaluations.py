@@ -69,16 +69,8 @@ class Evaluations:
         return changed
 
     def by_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
-        """The evaluation state of each run, by id, as `core.comparison.grouping.select_evaluations` selects it.
-
-        Evaluations of epochs that a replayed run has not reached yet are left out.
-        """
-        found = select_evaluations(
-            [
-                [one for one in self._evaluations.get(run.id, ([], ""))[0] if one.epoch <= run.reached_epoch]
-                for run in runs
-            ]
-        )
+        """The evaluation state of each run, by id, as `core.comparison.grouping.select_evaluations` selects it."""
+        found = select_evaluations([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
             evaluating = self._progress.get(run.id)

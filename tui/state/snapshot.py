@@ -61,11 +61,6 @@ class RunSnapshot:
     def group(self) -> str:
         return self.file.group
 
-    @property
-    def reached_epoch(self) -> int:
-        """The last epoch that has ended; in a replay, files may be of later ones."""
-        return max(self.status.epoch, self.epochs[-1].epoch if self.epochs else 0)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:

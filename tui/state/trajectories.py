@@ -92,17 +92,7 @@ class TrajectoryCache:
         return before[1]
 
     def trajectory(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
-        """The trajectory computed for a spec; None if there is none that can be read, or of an epoch yet to come."""
-        found = self._newest(run, spec)
-        return found if found is not None and found.epoch <= run.reached_epoch else None
-
-    def is_ahead(self, run: RunSnapshot, spec: TrajectorySpec) -> bool:
-        """Return whether the trajectory is of an epoch that a replayed run has not reached yet."""
-        found = self._newest(run, spec)
-        return found is not None and found.epoch > run.reached_epoch
-
-    def _newest(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
-        """The trajectory on disk; None if there is none that can be read."""
+        """The trajectory computed for a spec; None if there is none that can be read."""
         path = spec.path(run.run)
         current = signature(path)
         if current is None:

@@ -105,7 +105,7 @@ def _evaluations(run: RunSnapshot) -> list[Evaluation]:
     """Return a run's evaluations up to its epoch; a replay has later ones too."""
     try:
         return [
-            evaluation for evaluation in read_evaluations(run.run) if evaluation.epoch <= run.reached_epoch
+            evaluation for evaluation in read_evaluations(run.run) if evaluation.epoch <= run.status.epoch
         ]
     except UserError:
         return []

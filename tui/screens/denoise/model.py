@@ -157,7 +157,4 @@ class DenoiseModel:
         )
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
-        spec = self.spec(run)
-        if spec is not None and self.trajectories.is_ahead(run, spec):
-            return "computed at a later epoch"
-        return missing_reason(run, spec, compute_key)
+        return missing_reason(run, self.spec(run), compute_key)
