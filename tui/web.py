@@ -99,7 +99,8 @@ def serve(address: Address, arguments: Sequence[str]) -> None:
         from aiohttp import web
         from textual_serve.server import Server
     except ImportError as error:
-        install = shlex.join([sys.executable, "-m", "pip", "install", REQUIREMENT])
+        python = f"{sys.executable}"
+        install = shlex.join([python, "-m", "pip", "install", REQUIREMENT])
         raise UserError(f"--web needs textual-serve; install it with: {install}") from error
 
     # Without `exec` a shell may stay between the server and the dashboard.

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from core.data.colour_profile import ProfileError, to_srgb
-from core.data.walk import OUTPUTS, is_output_image
 from core.errors import UserError, is_machine_error
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
@@ -104,7 +103,8 @@ def unreadable_format(head: bytes) -> str:
     if not name or name in readable_formats():
         return ""
     if name == "HEIF":
-        return f"HEIC (run {sanitize(sys.executable)} -m pip install pillow-heif)"
+        python = sanitize(f"{sys.executable}")
+        return f"HEIC (run {python} -m pip install pillow-heif)"
     return f"{name} (this build of Pillow does not read it; convert to PNG)"
 
 
@@ -184,8 +184,6 @@ def _decode(file: BinaryIO, size: int, reading: Reading) -> Decoded:
     with Image.open(file, formats=readable_formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise NotAnImageError("too large")
-        if is_output_image(opened):
-            raise NotAnImageError(OUTPUTS)
         # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
         opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
         image = ImageOps.exif_transpose(opened)

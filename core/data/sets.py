@@ -25,6 +25,7 @@ from core.data.recipe import (
     find_data_recipe,
 )
 from core.data.survey import Survey, pixel_notes
+from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -254,6 +255,8 @@ def _make_folder(
 
     def load(name: str, reading: Reading) -> Decoded | str:
         try:
+            if is_output(source / name):
+                raise NotAnImageError(OUTPUTS)
             return decode(source / name, recipe.size, reading)
         except NotAnImageError as reason:
             return str(reason)

@@ -92,7 +92,7 @@ def test_without_a_descriptor_left_the_error_is_one_line(monkeypatch, capsys):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a file")
 
     monkeypatch.setattr("core.cli.main.cli.invoke", open_too_many)
-    monkeypatch.setattr("core.cli.main._silence_stdout", lambda: None)
+    monkeypatch.setattr("core.cli.main.silence", lambda stream: None)
     for stream in ("stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
     assert run(["doctor"]) == 2
