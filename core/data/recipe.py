@@ -51,6 +51,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """JPEG quality."""
     path: str | None = None
     """For `kind = "folder"`: the folder; a relative path starts at the recipe's file."""
+    augment: Literal["none", "flips", "dihedral"] | None = None
+    """Augmentation for `train.augment = "auto"`; None is dihedral for triangles, and none for a folder."""
     background: str | None = None
     """For `kind = "folder"`: colour behind transparent images, `black`, `white`, `grey` or `#rrggbb`; None is black, or
     white if what is visible is dark."""

@@ -16,6 +16,7 @@ import tomli
 
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
+from core.data.augmentation import without_own_augment
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
@@ -111,7 +112,8 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         root: the runs folder for the new run.
         run: the existing run, in any state.
         overrides: changes, each ``section.key=value``. Another ``model.preset`` brings its own width, unless the
-            existing run's width was not its preset's or ``model.width`` is changed too.
+            existing run's width was not its preset's or ``model.width`` is changed too. In the same way another
+            ``data.dataset`` brings its own augmentation.
 
     Returns:
         The new run, in a group of its own.
@@ -120,7 +122,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         UserError: the existing run is unreadable or an override is wrong.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(config_with_absolute_paths(old).unresolved()))
+    table = tomli.loads(encode_toml(without_own_augment(config_with_absolute_paths(old)).unresolved()))
     config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
