@@ -9,6 +9,7 @@ from core.cli.options import json_option
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, list_data_recipes, load_dataset
+from core.data.recipe import hidden_folder_note
 from core.imaging import to_channels_last
 
 DEFAULT_SHOWN = 5
@@ -59,8 +60,11 @@ def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
     if as_json:
         emit_json(_set_json(images))
         return
-    shown = to_channels_last(np.asarray((images.heldout if heldout else images.train)[:count]))
-    emit_images(shown)
+    available = images.heldout if heldout else images.train
+    if count > len(available):
+        which = "held-out" if heldout else "training"
+        note(f"{images.name}: {count:,} {which} images were asked for; there are {len(available):,}")
+    emit_images(to_channels_last(np.asarray(available[:count])))
 
 
 @command.command("list")
@@ -87,6 +91,8 @@ def list_recipes(as_json: bool) -> None:
 
 
 def _load(recipe: str, count: int | None) -> ImageSet:
+    if text := hidden_folder_note(recipe):
+        note(text)
     with progress_bar(recipe, "images") as report:
         images = load_dataset(recipe, count=count, progress=report)
     for text in images.notes:

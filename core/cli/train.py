@@ -18,6 +18,7 @@ from core.cli.options import (
 from core.cli.output import emit, emit_json, note
 from core.config import RunConfig
 from core.data import find_data_recipe
+from core.data.recipe import hidden_folder_note
 from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
 from core.recipes import load_recipe
@@ -71,3 +72,5 @@ def _check_before_queueing(configs: Sequence[RunConfig], device: str, slots: int
     make_plan(device, slots)
     for name in dict.fromkeys(config.data.dataset for config in configs):
         find_data_recipe(name)
+        if text := hidden_folder_note(name):
+            note(text)

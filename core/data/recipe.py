@@ -122,6 +122,18 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     )
 
 
+def hidden_folder_note(name: str, data_dir: Path | None = None) -> str:
+    """Return a note for the user if a name means a recipe though there is a folder of that name here; else empty.
+
+    Args:
+        name: as for `find_data_recipe`.
+        data_dir: as for `find_data_recipe`.
+    """
+    if not name or "/" in name or name not in _recipe_files(data_dir) or not Path(name).is_dir():
+        return ""
+    return f"{name} is the data recipe of that name, not the folder here; for the folder give ./{name}"
+
+
 def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
     """Make a name or path valid for `find_data_recipe` in every working directory.
 

@@ -104,6 +104,9 @@ def load_dataset(
         recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
     n_train = count or recipe.count
+    notes = list(cached.record.notes)
+    if n_train is not None and n_train > len(cached.train):
+        notes.append(f"{n_train:,} training images were asked for; there are {len(cached.train):,}")
     n_heldout = min(heldout or len(cached.heldout), recipe.heldout or len(cached.heldout))
     return ImageSet(
         name=recipe.name,
@@ -113,7 +116,7 @@ def load_dataset(
         path=cached.path,
         train_vertices=None if cached.train_vertices is None else cached.train_vertices[:n_train],
         heldout_vertices=None if cached.heldout_vertices is None else cached.heldout_vertices[:n_heldout],
-        notes=tuple(cached.record.notes),
+        notes=tuple(notes),
     )
 
 

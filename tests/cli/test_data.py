@@ -55,6 +55,43 @@ def test_a_folder_of_images_is_a_set_and_skipped_files_are_reported(core, tmp_pa
     assert found["notes"][0] in done.stderr
 
 
+def test_a_folder_called_like_a_recipe_is_not_replaced_by_triangles_in_silence(core, tmp_path):
+    folder = tmp_path / "low"
+    folder.mkdir()
+    for index in range(4):
+        noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    line = "low is the data recipe of that name, not the folder here; for the folder give ./low\n"
+    for arguments in (("make", "low", "--count", "5"), ("show", "low"), ("make", "low", "--count", "5")):
+        assert line in core("data", *arguments).stderr
+    done = core("data", "make", "./low", "--json")
+    assert (json.loads(done.stdout)["recipe"]["kind"], line in done.stderr) == ("folder", False)
+    runs = tmp_path / "runs"
+    settings = ("--no-start", "--set", "schedule.name=linear", "--runs", str(runs))
+    assert line in core("train", "quick", *settings, "--set", "data.dataset=low").stderr
+    done = core("train", "quick", *settings, "--set", "data.dataset=./low")
+    assert line not in done.stderr
+    assert f'dataset = "{folder}"' in (runs / done.stdout.strip() / "run.toml").read_text()
+
+
+def test_more_images_than_there_are_is_said(core, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for index in range(6):
+        noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    done = core("data", "make", "mine", "--count", "999", "--json")
+    found = json.loads(done.stdout)
+    assert found["notes"] == [f"999 training images were asked for; there are {found['train']}"]
+    assert found["notes"][0] in done.stderr
+    assert core("data", "make", "mine", "--count", str(found["train"])).stderr == ""
+    shown = core("data", "show", "mine", "--count", "99", "--heldout").stderr
+    assert f"mine: 99 held-out images were asked for; there are {found['heldout']}" in shown
+    (tmp_path / "many.toml").write_text('kind = "folder"\npath = "mine"\ncount = 4000\n')
+    assert "4,000 training images were asked for" in core("data", "make", "many.toml").stderr
+    assert core("data", "make", "array", "--count", "10020").stderr.count("asked") == 0
+
+
 def test_the_recipes_are_listed(core):
     names = [recipe["name"] for recipe in json.loads(core("data", "list", "--json").stdout)]
     assert names == ["array", "high", "low"]

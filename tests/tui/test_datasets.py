@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from textual.pilot import Pilot
 
 from core.imaging import read_sheet
@@ -56,6 +57,32 @@ async def test_datasets_can_be_browsed_before_there_is_any_run(tmp_path: Path) -
         assert "grey 0%" in driven.text()
         await driven.press("r", "left_square_bracket")
         assert "no run on this dataset has samples yet" in driven.notifications()
+
+
+async def test_a_folder_of_mostly_other_files_is_shown_because_it_can_be_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for index in range(60):
+        (folder / f"{index}.txt").write_text("hello")
+    for index in range(2):
+        noise = np.random.default_rng(index).integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        screen.show_dataset(str(folder))
+        await looked(driven, screen)
+        assert screen.browser.problem == ""
+        assert len(tiles(screen)) == 1
+        await driven.press("h")
+        assert len(tiles(screen)) == 1
+
+
+async def test_a_folder_that_a_recipe_hides_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "array").mkdir()
+    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
+        await browse(driven)
+        assert "array is the data recipe of that name, not the folder here" in driven.text()
 
 
 async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> None:
