@@ -98,6 +98,37 @@ def test_the_recipes_are_listed(core):
     assert core("data", "list").stdout.splitlines()[1].startswith("array")
 
 
+def test_made_sets_are_listed_with_sizes_and_removed(core, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("L", (8, 8), 9).save(folder / "a.png")
+    old = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
+    os.utime(folder / "a.png", (1e9, 1e9))
+    new = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
+    triangles = core("data", "make", "array", "--count", "5").stdout.strip().removeprefix("datasets/")
+    text = core("data", "list").stdout
+    assert "kB  its folder has changed; from" in next(line for line in text.splitlines() if old in line)
+    assert "kB  current; from" in next(line for line in text.splitlines() if new in line)
+    assert core("data", "list", "--made").stdout == text.split("\n\n")[1]
+    found = {one["name"]: one for one in json.loads(core("data", "list", "--made", "--json").stdout)}
+    assert set(found) == {old, new, triangles}
+    assert (found[old]["state"], found[old]["outdated"]) == ("folder_changed", True)
+    assert (found[triangles]["state"], found[triangles]["train"]) == ("current", 5)
+    assert found[new]["bytes"] > 1024
+
+    refused = core("data", "rm", "--outdated")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no terminal to ask in; give --yes" in refused.stderr
+    done = core("data", "rm", "--outdated", "--yes")
+    assert (done.returncode, done.stdout) == (0, f"{old}\n")
+    assert f"{old}: removed, " in done.stderr
+    assert json.loads(core("data", "rm", "mine", triangles, "-y", "--json").stdout) == [new, triangles]
+    assert core("data", "rm", "--all").stdout == ""
+    for wrong in ((), ("--all", "--outdated"), ("mine", "--all"), ("mine",)):
+        assert core("data", "rm", *wrong).returncode == 2
+    assert (folder / "a.png").exists()
+
+
 def test_sets_are_kept_where_the_variable_says(core, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     done = core("data", "make", "array", "--count", "5", env={"DDPM_DATA": str(elsewhere)})
