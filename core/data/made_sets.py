@@ -36,7 +36,7 @@ class SetState(StrEnum):
 
     @property
     def is_outdated(self) -> bool:
-        """Whether no new training would take the set, as far as is known."""
+        """True if no new training would take the set, as far as is known."""
         return self not in (SetState.CURRENT, SetState.FOLDER_GONE, SetState.UNREADABLE)
 
 
