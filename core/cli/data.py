@@ -9,7 +9,7 @@ import numpy as np
 
 from core.cli.images import emit_images
 from core.cli.options import json_option
-from core.cli.output import emit, emit_json, format_table, note, stdout_width
+from core.cli.output import emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, default_data_dir, list_data_recipes, load_dataset
 from core.data.made_sets import MadeSet, list_made_sets, remove_made_set, select_made_sets
@@ -195,6 +195,7 @@ def _size_text(size: int) -> str:
 def _load(recipe: str, count: int | None) -> ImageSet:
     if text := hidden_folder_note(recipe):
         note(text)
+    note_library_messages()
     with progress_bar(recipe, "images") as report:
         images = load_dataset(recipe, count=count, progress=report)
     for text in images.notes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from core.cli.describe import epoch_line, read_epochs, run_json, run_labels
 from core.cli.output import duration_text, emit, emit_json, is_terminal, note, number_text, print_error
 from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
+from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.queue import ensure_runner
 from core.runs import EpochRecord, MetricsTail, RunDirectory, RunInfo, RunStore, State
@@ -129,15 +130,23 @@ class Follower:
     def _raise_for_state(self, infos: Sequence[RunInfo]) -> None:
         failed = [info for info in infos if info.state in (State.FAILED, State.CRASHED)]
         stopped = [info for info in infos if info.state is State.STOPPED]
+        # A finished run that could not be resumed stays finished, with the reason in its status.
+        refused = [info for info in infos if info.state is State.FINISHED and info.status.error]
+        for info in refused:
+            print_error(f"{info.id}: not resumed: {info.status.error}")
         for info in failed:
             print_error(f"{info.id}: {info.state}: {info.status.error or f'see {info.directory.log}'}")
         if stopped:
             ids = " ".join(info.id for info in stopped)
             root = stopped[0].directory.path.parent
             where = "" if root == Path("runs") else f" --runs {root}"
-            note(f"to continue: core runs resume{where} {ids}")
+            note(f"to continue: core runs resume{where} {ids}", limit=0)
         if failed:
             raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
+        if refused:
+            raise UserError(
+                f"{len(refused)} of {len(self._runs)} runs could not be resumed; they stay finished"
+            )
         if unfinished := len(self._runs) - len(infos) + len(stopped):
             raise RunsStoppedError(
                 f"{unfinished} of {len(self._runs)} runs were stopped or removed before their end"
@@ -205,12 +214,12 @@ class _BarDisplay:
             self._ended.add(info.id)
             losses = self._losses.get(info.id)
             line = f"{name}: {state_text(info)}" + (f", {losses}" if losses else "")
-            self._progress.console.print(line, markup=False, highlight=False)
+            self._progress.console.print(sanitize(line), markup=False, highlight=False)
         self._progress.update(
             self._tasks[info.id],
             total=info.status.steps or None,
             completed=info.status.step,
-            text=self._task_text(info),
+            text=sanitize(self._task_text(info)),
             visible=info.state.is_live
             or (info.state is State.QUEUED and len(self._names) <= MAX_QUEUED_BARS),
         )

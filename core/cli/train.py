@@ -1,6 +1,5 @@
 """`core train`: queue the runs of a recipe and follow them until they end."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -16,8 +15,6 @@ from core.cli.options import (
     slots_option,
 )
 from core.cli.output import emit, emit_json, note
-from core.config import RunConfig
-from core.data import find_data_recipe
 from core.data.recipe import hidden_folder_note
 from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
@@ -51,7 +48,10 @@ def command(
     At the end, the folders of the finished runs are written to stdout.
     """
     found = load_recipe(recipe, overrides)
-    _check_before_queueing(found.configs, device, slots)
+    for name in dict.fromkeys(config.data.dataset for config in found.configs):
+        if text := hidden_folder_note(name):
+            note(text)
+    make_plan(device, slots)  # raises now what would otherwise end each worker right after its start
     runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
@@ -65,12 +65,3 @@ def command(
     else:
         for run in runs:
             emit(run.id)
-
-
-def _check_before_queueing(configs: Sequence[RunConfig], device: str, slots: int | None) -> None:
-    """Raise now the errors that would otherwise end each worker right after its start."""
-    make_plan(device, slots)
-    for name in dict.fromkeys(config.data.dataset for config in configs):
-        find_data_recipe(name)
-        if text := hidden_folder_note(name):
-            note(text)

@@ -23,6 +23,10 @@ NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
 """Default channels of the finest level of each network."""
+PRESET_DIVISORS: Final = {"thesis": 16, "lean": 8}
+"""Numbers of which the sides of images must be multiples, for each network."""
+PRESET_WIDTH_DIVISORS: Final = {"thesis": 1, "lean": 16}
+"""Numbers of which the width must be a multiple, for each network."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -27,6 +27,7 @@ from core.data.recipe import DataRecipe
 from core.errors import UserError, is_machine_error
 from core.files.atomic import write_new_file
 from core.files.locks import wait_for_flock
+from core.files.outputs import make_folder, open_output
 from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
@@ -121,6 +122,16 @@ def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSe
     return CachedSet(folder, record, train, held, corners, held_corners)
 
 
+def find_set(data_dir: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
+    """Find the set with this fingerprint, whatever its name, or None if there is none that `open_set` would open."""
+    known = re.fullmatch(r"[0-9a-f]{64}", digest)  # it may come from the file of a stranger
+    for folder in sorted(data_dir.glob(f"*-{digest[:8]}")) if known else ():
+        found = open_set(folder, digest, count=count, heldout=heldout)
+        if found is not None:
+            return found
+    return None
+
+
 def build_set(
     folder: Path,
     digest: str,
@@ -139,7 +150,7 @@ def build_set(
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(folder) as locked:
+        with lock(folder.parent, folder.name) as locked:
             ready = open_set(folder, digest, count=count, heldout=heldout)
             if ready is not None:
                 return ready
@@ -215,11 +226,10 @@ def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: i
 
 
 @contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Hold the lock for building one set; yields False if the file system has no locks."""
-    locks = folder.parent / ".locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / folder.name).open("wb") as file:
+def lock(data_dir: Path, name: str) -> Iterator[bool]:
+    """Hold the lock of this name, for building one set; yields False if the file system has no locks."""
+    locks = make_folder(data_dir / ".locks")
+    with open_output(locks / name) as file:
         try:
             wait_for_flock(file.fileno())
         except UserError:

@@ -103,7 +103,8 @@ def unreadable_format(head: bytes) -> str:
     if not name or name in readable_formats():
         return ""
     if name == "HEIF":
-        return f"HEIC (run {sanitize(sys.executable)} -m pip install pillow-heif)"
+        python = sanitize(f"{sys.executable}")
+        return f"HEIC (run {python} -m pip install pillow-heif)"
     return f"{name} (this build of Pillow does not read it; convert to PNG)"
 
 

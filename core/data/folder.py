@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.decode import read_head, readable_formats, unreadable_format
+from core.data.walk import walk_files
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -52,29 +52,22 @@ def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
 
 
 def list_folder(folder: Path, *, leave_out: Path) -> Listing:
-    """List all regular files below a folder, except hidden ones and those below `leave_out`.
+    """List the files below a folder that may be images, see `walk_files`.
 
     Raises:
         UserError: the folder cannot be read, or has no files that can be used.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
-    excluded = leave_out.resolve()
-    found = []
     left_out: Counter[str] = Counter()
-    for parent, folders, names in os.walk(folder, onerror=_cannot_read):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(parent, name) != excluded]
-        for name in names:
-            path = Path(parent, name)
-            status = _status(path)
-            if status is None or name.startswith(".") or not stat.S_ISREG(status.st_mode):
-                continue
-            if reason := _cannot_be_used(path):
-                left_out[reason] += 1
-            else:
-                found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
-    listing = Listing(sorted(found, key=lambda file: path_hash(file[0])), left_out)
-    if left_out and not found:
+    found = []
+    for path, status in walk_files(folder, leave_out=leave_out, left_out=left_out):
+        if reason := _cannot_be_used(path):
+            left_out[reason] += 1
+        else:
+            found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
+    listing = Listing(sorted(found, key=lambda file: path_hash(file[0])), +left_out)
+    if listing.left_out and not found:
         raise UserError(f"{folder}: none of its files can be used; {'; '.join(listing.notes)}")
     if not found:
         raise UserError(f"{folder}: an empty folder; expected images ({', '.join(readable_formats())})")
@@ -126,15 +119,3 @@ def _cannot_be_used(path: Path) -> str:
 
 def _files(number: int) -> str:
     return "file is" if number == 1 else "files are"
-
-
-def _cannot_read(error: OSError) -> None:
-    raise UserError(f"{error.filename}: cannot be read ({error.strerror})") from error
-
-
-def _status(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        # A dangling link, or a file that was deleted meanwhile.
-        return None

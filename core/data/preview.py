@@ -15,6 +15,7 @@ from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_d
 from core.data.sets import ImageSet, load_dataset
 from core.data.survey import Survey
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
+from core.data.walk import is_output
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -99,7 +100,7 @@ def _first_decoded(
         for name in names[start:stop]:
             if len(decoded) >= enough:
                 return
-            if name in decoded:
+            if name in decoded or is_output(source / name):
                 continue
             with contextlib.suppress(NotAnImageError):
                 decoded[name] = decode(source / name, survey.recipe.size, survey.first_reading)

@@ -1,5 +1,6 @@
 """Data sets for training: looked up, built if they are not cached, and memory-mapped."""
 
+import hashlib
 import os
 import warnings
 from collections import Counter, deque
@@ -24,6 +25,7 @@ from core.data.recipe import (
     find_data_recipe,
 )
 from core.data.survey import Survey, pixel_notes
+from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -49,6 +51,35 @@ class ImageSet:
     heldout_vertices: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
     """Notes for the user, for example that files were skipped."""
+    fingerprint: str = ""
+    """Hash of all settings and files that the images were made from; it names the set in the cache."""
+
+    @classmethod
+    def from_cached(
+        cls, cached: cache.CachedSet, recipe: DataRecipe, *, train: int | None, heldout: int | None
+    ) -> "ImageSet":
+        """Take the first `train` and `heldout` images of a cached set; None takes all."""
+        vertices = cached.train_vertices, cached.heldout_vertices
+        return cls(
+            name=recipe.name,
+            train=cached.train[:train],
+            heldout=cached.heldout[:heldout],
+            recipe=recipe,
+            path=cached.path,
+            train_vertices=None if vertices[0] is None else vertices[0][:train],
+            heldout_vertices=None if vertices[1] is None else vertices[1][:heldout],
+            notes=tuple(cached.record.notes),
+            fingerprint=cached.record.fingerprint,
+        )
+
+    @cached_property
+    def pixels_digest(self) -> str:
+        """SHA-256 of all images, in hexadecimal."""
+        digest = hashlib.sha256()
+        for images in (self.train, self.heldout):
+            for part in folder.batch_slices(len(images), 1 + _CHUNK_PIXELS // images[0].size):
+                digest.update(images[part].tobytes())
+        return digest.hexdigest()
 
     @property
     def channels(self) -> int:
@@ -104,20 +135,11 @@ def load_dataset(
         recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
     n_train = count or recipe.count
-    notes = list(cached.record.notes)
     if n_train is not None and n_train > len(cached.train):
-        notes.append(f"{n_train:,} training images were asked for; there are {len(cached.train):,}")
+        text = f"{n_train:,} training images were asked for; there are {len(cached.train):,}"
+        cached = cached.with_notes([text])
     n_heldout = min(heldout or len(cached.heldout), recipe.heldout or len(cached.heldout))
-    return ImageSet(
-        name=recipe.name,
-        train=cached.train[:n_train],
-        heldout=cached.heldout[:n_heldout],
-        recipe=recipe,
-        path=cached.path,
-        train_vertices=None if cached.train_vertices is None else cached.train_vertices[:n_train],
-        heldout_vertices=None if cached.heldout_vertices is None else cached.heldout_vertices[:n_heldout],
-        notes=tuple(notes),
-    )
+    return ImageSet.from_cached(cached, recipe, train=n_train, heldout=n_heldout)
 
 
 @dataclass(frozen=True)
@@ -236,6 +258,8 @@ def _make_folder(
 
     def load(name: str, reading: Reading) -> Decoded | str:
         try:
+            if is_output(source / name):
+                raise NotAnImageError(OUTPUTS)
             return decode(source / name, recipe.size, reading)
         except NotAnImageError as reason:
             return str(reason)

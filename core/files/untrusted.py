@@ -1,6 +1,7 @@
 """Reading of untrusted files: never blocks on a FIFO, never trusts a size in a header, never unpickles."""
 
 import errno
+import hashlib
 import os
 import stat
 import tokenize
@@ -19,6 +20,7 @@ NPY_ERRORS: Final = (
 )
 """Exceptions that numpy raises for damaged headers, which it parses as Python."""
 
+_CHUNK: Final = 1 << 20
 _MAGIC: Final = b"\x93NUMPY"
 
 
@@ -33,6 +35,19 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise OSError(errno.EINVAL, "not a plain file", str(path))
     return os.fdopen(handle, "rb")
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of the content of a regular file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read, or is not a regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def absolute_if_exists(path: Path, directory: Path | None = None) -> str | None:

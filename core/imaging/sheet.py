@@ -24,6 +24,8 @@ from core.files.atomic import atomic_write
 Pixels = NDArray[np.uint8]
 
 LAYOUT_KEY: Final = "ddpm-tui.sheet"
+PROGRAM: Final = "ddpm-tui"
+"""Beginning of the metadata `Software` of other images that this program writes."""
 GAP_GREY: Final = 96
 _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS: Final = 1 << 26

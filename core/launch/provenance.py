@@ -12,7 +12,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.data.augmentation import with_own_augment
-from core.data.recipe import absolute_dataset
+from core.data.recipe import absolute_dataset, default_data_dir
 from core.files.untrusted import absolute_if_exists
 from core.runs.directory import RunFile
 from core.runs.process import host_name
@@ -65,6 +65,13 @@ def config_with_absolute_paths(file: RunFile) -> RunConfig:
     """Return a run's configuration; relative paths, which older runs have, start at the directory of its creation."""
     directory = file.provenance.get("directory")
     return with_absolute_paths(file.config, Path(directory)) if directory else file.config
+
+
+def run_data_dirs(file: RunFile) -> list[Path]:
+    """Return the folders that may hold a run's images: those that its worker uses, and then our own."""
+    recorded, directory = file.provenance.get("data_dir"), file.provenance.get("directory")
+    folders = [Path(recorded)] if recorded else [Path(directory, "datasets")] if directory else []
+    return list(dict.fromkeys([*folders, default_data_dir()]))
 
 
 def _version(package: str) -> str:

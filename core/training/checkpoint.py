@@ -24,11 +24,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.config.schema import RunConfig
+from core.config.trained_with import TrainedWith
+from core.config.unchanged import check_betas
 from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
+from core.files.outputs import make_folder
 from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
@@ -59,6 +63,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     threads: int = 0
     precision: str = ""
+    trained_with: TrainedWith | None = None
+    """Images, betas and settings of the training; None in checkpoints of older versions."""
 
 
 class _Versioned(msgspec.Struct):
@@ -81,7 +87,7 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
     Raises:
         OSError: the checkpoint cannot be written; the last one is still there.
     """
-    run.checkpoint.parent.mkdir(exist_ok=True)
+    make_folder(run.checkpoint.parent)
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = msgspec.json.encode(position).decode()
     sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
@@ -196,9 +202,8 @@ class DamagedCheckpointError(UserError):
 
 
 def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor], Position]:
-    if not path.exists():
-        raise FileNotFoundError(path)
     try:
+        open_regular(path).close()  # safetensors would wait at a pipe
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
@@ -221,7 +226,7 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
             tensors = {name: file.get_tensor(name) for name in names}
         if sums is not None:  # older versions wrote no checksums
             _verify_checksums(sums, tensors, prefix)
-    except UserError:
+    except (UserError, FileNotFoundError):
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -286,11 +291,13 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     """Load the network of a run from its last checkpoint.
 
     Raises:
-        UserError: the run has no checkpoint that can be read.
+        UserError: the run has no checkpoint that can be read, or its file of betas has changed.
     """
     config = run.read().config
     # A single read, because a live run may replace the file, and the weights must be of one epoch.
     tensors, position = read_checkpoint(run, ("model.", "ema."))
+    if position.trained_with is not None:
+        check_betas(position.trained_with, config, run_id=sanitize(run.id))
     model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
     load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())

@@ -229,6 +229,11 @@ class Trainer:
             raise UserError(
                 f"{run.checkpoint}: holds the state of another training than run.toml names"
             ) from error
+        if position.step > self.total_steps or position.batch > self.batches_per_epoch:
+            raise UserError(
+                f"{run.checkpoint}: was written after {position.step} steps, but there are {self.total_steps} in all: "
+                "expected the images and the batch size that it was trained with"
+            )
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
         # With precision "auto" a new measurement could choose another precision than before.
@@ -244,7 +249,7 @@ class Trainer:
         """Return the learning rate of the next step: linear warm-up, constant, linear cool-down to zero."""
         train = self.config.train
         warmup = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        remaining = 1 - self.step / self.total_steps
+        remaining = max(0.0, 1 - self.step / self.total_steps)
         cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * warmup * cooldown
 

@@ -23,7 +23,8 @@ from typing import Any
 import msgspec
 import torch
 
-from core.data import ImageSet, load_dataset
+from core.config.trained_with import TrainedWith
+from core.data import ImageSet
 from core.errors import (
     EXIT_OK,
     EXIT_RUN_FAILED,
@@ -32,6 +33,7 @@ from core.errors import (
     UserError,
     is_out_of_memory,
 )
+from core.files.sanitize import sanitize
 from core.runs import (
     DISK_FULL,
     EpochRecord,
@@ -50,6 +52,7 @@ from core.training.checkpoint import (
     save_checkpoint,
 )
 from core.training.distributed import SingleProcess, init_distributed
+from core.training.inputs import check_inputs, images_shared_with_group, load_images, record_inputs
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
 from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
@@ -65,6 +68,7 @@ class Worker:
         self.run, self.status, self.process_group = run, status, process_group
         self.config = run.read().config
         self.stop_requested = False
+        self._inputs = TrainedWith()
         self._status_written = self._control_checked = 0.0
         self._elapsed_before = 0.0  # seconds, of earlier attempts
         self._started = time.monotonic()
@@ -78,7 +82,6 @@ class Worker:
     def train(self) -> State:
         """Train to the last epoch or until stopped; return FINISHED or STOPPED."""
         images = self._load_images()
-        self._write_status(message="building the network")
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
         with MetricsWriter(self.run.metrics_file) as metrics:
@@ -96,12 +99,20 @@ class Worker:
         return State.FINISHED
 
     def _load_images(self) -> ImageSet:
+        """Load the images and write into the status what the run is trained with."""
         self._write_status(message="making data", epochs=self.config.train.epochs)
 
         def report(done: int, total: int) -> None:
             self._heartbeat(message=f"making data {100 * done // max(total, 1)}%")
 
-        return load_dataset(self.config.data.dataset, count=self.config.data.count, progress=report)
+        with images_shared_with_group(self.run, report) as images:
+            self._inputs = record_inputs(self.config, images)
+            # With a checkpoint the inputs are compared first, so that a refused resume leaves the record as it was.
+            first: dict[str, Any] = {} if has_checkpoint(self.run) else {"trained_with": self._inputs}
+            self._write_status(message="building the network", **first)
+        for text in images.notes:
+            print(f"{images.name}: {text}")
+        return images
 
     def _resume_or_begin(self, trainer: Trainer, metrics: MetricsWriter) -> None:
         """Restore the checkpoint and cut the metrics to its position, or begin with the sheet of initial noise."""
@@ -110,6 +121,7 @@ class Worker:
         if checkpoint is not None:
             tensors, position = checkpoint
             self._restore_threads(position)
+            check_inputs(self.run, self.config, position, self._inputs)
             trainer.restore(tensors, position, self.run)
             metrics.truncate_to(position.metrics_offset)
             self._elapsed_before = position.elapsed
@@ -123,6 +135,7 @@ class Worker:
             steps=trainer.total_steps,
             epoch=trainer.epoch,
             step=trainer.step,
+            trained_with=self._inputs,
         )
 
     def _restore_threads(self, position: Position) -> None:
@@ -176,6 +189,7 @@ class Worker:
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
         metrics.sync()  # after a power cut the metrics must not end before the checkpoint
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
+        position = msgspec.structs.replace(position, trained_with=self._inputs)
         save_checkpoint(self.run, trainer.state_dict(), position)
         self._checkpointed = time.monotonic()
 
@@ -224,20 +238,37 @@ class Worker:
 
     def write_final_status(self, state: State, error: str = "") -> None:
         """Write the last status."""
-        self._write_status(state=state, message="", error=error, images_per_second=0.0)
+        changes: dict[str, Any] = {"finished_epochs": self.status.epoch} if state is State.FINISHED else {}
+        self._write_status(state=state, message="", error=error, images_per_second=0.0, **changes)
 
     def write_failure(self, error: Exception) -> None:
         """Write that the run failed and why; only to the log if its folder is gone or cannot be written."""
         peer_error = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
-            print(peer_error, file=sys.stderr) if peer_error else traceback.print_exception(error)
+            print(sanitize(peer_error), file=sys.stderr) if peer_error else traceback.print_exception(error)
         reason = peer_error or failure_text(error)
         try:
-            self.write_final_status(State.FAILED, reason)
+            state = State.FINISHED if self._was_finished() else State.FAILED
+            if state is State.FINISHED:
+                self._withdraw_epochs()
+            self.write_final_status(state, reason)
         except OSError as problem:
             with contextlib.suppress(OSError):
                 unwritten = f"the status could not be written: {failure_text(problem)}"
                 print(f"{reason}; and {unwritten}", file=sys.stderr)
+
+    def _was_finished(self) -> bool:
+        """Return whether the run had finished, and this attempt to train more epochs has not begun to."""
+        return self.status.state is State.STARTING and 0 < self.status.finished_epochs == self.status.epoch
+
+    def _withdraw_epochs(self) -> None:
+        """Give a finished run the number of epochs that it had, because it could not be resumed."""
+        epochs = self.status.finished_epochs
+        file = self.run.read()
+        train = msgspec.structs.replace(file.config.train, epochs=epochs)
+        config = msgspec.structs.replace(file.config, train=train)
+        self.run.write_run_file(msgspec.structs.replace(file, config=config))
+        self.status = msgspec.structs.replace(self.status, epochs=epochs)
 
 
 def failure_text(error: BaseException) -> str:
@@ -282,7 +313,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return run_rank(run, process_group, received_signals)
             return run_main(run, process_group, options.threads, received_signals)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 
@@ -312,10 +343,10 @@ def run_main(
         process_group.abort()
         return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
-        print(error)
+        print(sanitize(str(error)))
         return EXIT_OK
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 
@@ -331,7 +362,7 @@ def run_rank(run: RunDirectory, process_group: SingleProcess, received_signals: 
         if not any(process_group.all_reduce_max(False)):
             return EXIT_OK  # rank 0 could not claim the run, and reports why
         config = run.read().config
-        images = load_dataset(config.data.dataset, count=config.data.count)
+        images = load_images(run)
         trainer = Trainer(config, images, process_group.device, process_group)
         if any(process_group.all_reduce_max(False)):
             trainer.restore(*read_checkpoint(run), run)

@@ -256,6 +256,29 @@ async def test_errors_are_shown_beside_the_field_while_typing_and_prevent_the_st
         assert "expected" not in str(screen.query_one("#hint-train-epochs", Static).content)
 
 
+async def test_a_folder_without_images_is_refused_in_the_form_and_nothing_is_queued(tmp_path: Path) -> None:
+    images = tmp_path / ".images"
+    images.mkdir()
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        screen = await form(driven)
+        await retype(driven, "#data-dataset", str(images))
+        await driven.press("f5")
+        await driven.until(lambda: "an empty folder; expected images" in driven.text())
+        assert driven.app.screen is screen
+        assert screen.focused is screen.query_one("#data-dataset")
+        assert not list(tmp_path.glob("*-*"))
+
+
+async def test_a_size_that_the_network_does_not_take_is_an_error_of_the_form(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("size = 28\n")
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        screen = await form(driven)
+        await retype(driven, "#data-dataset", str(recipe))
+        await driven.until(lambda: "mine.toml: images of 28x28" in driven.text())
+        assert screen.query_one("#start", Button).disabled
+
+
 async def test_the_list_shows_the_signal_that_each_schedule_leaves(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         await form(driven)

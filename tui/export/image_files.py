@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from core.errors import UserError
-from core.imaging.sheet import GAP_GREY
+from core.imaging.sheet import GAP_GREY, PROGRAM
 from tui.export.rasterize import load_font
 from tui.widgets.images.image_wall import WallColumn
 
@@ -153,7 +153,8 @@ def gif(
     data = io.BytesIO()
     # Without `optimize`, Pillow keeps greys unchanged. A single frame takes no list of durations.
     more = {"save_all": True, "append_images": images, "loop": 0} if len(chosen) > 1 else {}
-    first.save(data, format="GIF", duration=durations if more else LAST_FRAME_MS, **more)
+    duration = durations if more else LAST_FRAME_MS
+    first.save(data, format="GIF", comment=PROGRAM.encode(), duration=duration, **more)
     return data.getvalue()
 
 
@@ -170,8 +171,9 @@ def evenly_spaced(values: Sequence[int], limit: int) -> list[int]:
 
 def png(pixels: Pixels) -> bytes:
     """Pixels as a PNG file."""
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, format="PNG")
+    data, metadata = io.BytesIO(), PngImagePlugin.PngInfo()
+    metadata.add_text("Software", PROGRAM)  # so that it is never taken for a training image
+    Image.fromarray(pixels).save(data, format="PNG", pnginfo=metadata)
     return data.getvalue()
 
 

@@ -64,6 +64,21 @@ class Convolution(nn.Conv2d):
         return product.view(len(x), height, width, -1).permute(0, 3, 1, 2)
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """torch's BatchNorm, which has no statistics of a single value a channel and then uses its running statistics.
+
+    A batch of one image of 16x16 has a single value a channel at the coarsest level. Its variance would be zero.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize [N, C, H, W] over all but the channels."""
+        if self.training and x.numel() == x.shape[1]:
+            return functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
 class Block(nn.Module):
     """Two convolutions with the time embedding added between them, then a change of resolution by a factor of 2.
 
@@ -77,9 +92,9 @@ class Block(nn.Module):
         super().__init__()
         self.time = nn.Linear(TIME_SINUSOIDS, out_channels)
         self.conv1 = Convolution(in_channels, out_channels, 3, padding=1)
-        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.norm1 = BatchNorm(out_channels)
         self.conv2 = Convolution(out_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.norm2 = BatchNorm(out_channels)
         self.resample = resample
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from textual.widgets import Button, Input, OptionList, Select, SelectionList, St
 from textual.widgets.selection_list import Selection
 
 from core.config import RunConfig
+from core.data.check import check_trainable
 from core.data.recipe import hidden_folder_note, list_data_recipes
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -172,11 +173,23 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
     @on(Button.Pressed, "#start")
     def action_start(self) -> None:
         self.check()
-        if self.configs:
+        if not self._has_images():
+            self.app.bell()
+            self.query_one(f"#{_widget_id(FIELDS[0])}").focus()
+        elif self.configs:
             self.dismiss(self.configs)
         else:
             self.app.bell()
             self._focus_first_error()
+
+    def _has_images(self) -> bool:
+        """Read the first images; not done at each key, because a folder may be large. An error is shown."""
+        try:
+            check_trainable(self.configs)
+        except UserError as error:
+            self.query_one("#summary", Static).update(Content.styled(str(error), "$text-error"))
+            return False
+        return True
 
     def action_open(self) -> None:
         """Let the user choose a folder of images for the dataset."""

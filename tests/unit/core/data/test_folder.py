@@ -234,7 +234,11 @@ def test_files_that_are_no_images_are_skipped_and_counted(images: Path) -> None:
     (images / "dangling.png").symlink_to(images / "nowhere.png")
     made = load(images)
     assert len(made.train) + len(made.heldout) == 5
-    assert made.notes == ("3 of 8 files were skipped: 2 not an image, 1 damaged",)
+    assert set(made.notes) == {
+        "3 of 8 files were skipped: 2 not an image, 1 damaged",
+        "1 file is left out: not plain files",
+        "1 file is left out: broken links",
+    }
 
 
 def test_postscript_is_never_run(images: Path) -> None:

@@ -9,6 +9,7 @@ from torch.nn import functional
 from core.diffusion.models.thesis_unet import (
     THESIS_WIDTHS,
     TIME_SINUSOIDS,
+    BatchNorm,
     Convolution,
     SinusoidalEmbedding,
     ThesisUNet,
@@ -120,3 +121,26 @@ def test_an_image_that_cannot_be_halved_four_times_is_refused(size, text):
 def test_the_widths_double_from_the_finest_level():
     assert doubling_widths(64) == THESIS_WIDTHS
     assert doubling_widths(4) == (4, 8, 16, 32, 64)
+
+
+def test_a_batch_of_one_image_with_one_value_a_channel_can_be_trained_on():
+    torch.manual_seed(0)
+    network = ThesisUNet(widths=doubling_widths(1)).train()
+    for count in (2, 1):
+        output = network(torch.randn(count, 1, 16, 16), torch.arange(count))
+        output.square().mean().backward()
+        assert output.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_a_single_value_a_channel_is_normalized_by_the_running_statistics_and_leaves_them():
+    norm = BatchNorm(3).train()
+    norm(torch.randn(8, 3, 2, 2) * 2 + 1)
+    x = torch.randn(1, 3, 1, 1)
+    before = {name: value.clone() for name, value in norm.state_dict().items()}
+    found = norm(x)
+    torch.testing.assert_close(found, norm.eval()(x))
+    assert all(torch.equal(value, before[name]) for name, value in norm.state_dict().items())
+    plain = torch.nn.BatchNorm2d(3).train()
+    many = torch.randn(2, 3, 1, 1)
+    torch.testing.assert_close(BatchNorm(3).train()(many), plain(many), rtol=0, atol=0)

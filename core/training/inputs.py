@@ -1,0 +1,166 @@
+"""Inputs of a run: its images, which all runs of a group share and which stay the same for the run's whole life."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+
+from core.config.schema import RunConfig
+from core.config.trained_with import TrainedWith, fixed_settings
+from core.config.unchanged import check_unchanged, config_betas_digest
+from core.data import ImageSet, default_data_dir, load_dataset
+from core.data.cache import lock
+from core.data.trained_images import ImagesChangedError, find_set_for_count, load_trained_images
+from core.errors import UserError
+from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
+from core.runs import RunDirectory, RunFile, RunStore
+from core.runs.directory import SIZE_LIMIT
+from core.training.checkpoint import Position, has_checkpoint, read_checkpoint
+
+_NO_TENSORS = "position only"
+
+
+def load_images(run: RunDirectory, progress: Callable[[int, int], None] | None = None) -> ImageSet:
+    """Load the images of a run: those of its earlier attempts, else of another run of its group, else of its data set.
+
+    Raises:
+        UserError: there are no such images, or not any more.
+    """
+    file = run.read()
+    data = file.config.data
+    own, of_group = _own_record(run), _record_of_group(run, file)
+    if own is not None and own.fingerprint:
+        try:
+            return load_trained_images(data.dataset, own, count=data.count, progress=progress)
+        except ImagesChangedError:
+            if has_checkpoint(run):
+                raise
+            # It has trained nothing yet, so it may begin with other images.
+    if of_group is not None:
+        count, record = of_group
+        if count == data.count:
+            return load_trained_images(data.dataset, record, count=count, progress=progress)
+        found = find_set_for_count(record.fingerprint, data.count, default_data_dir())
+        if found is not None:
+            return found
+    return load_dataset(data.dataset, count=data.count, progress=progress)
+
+
+@contextlib.contextmanager
+def images_shared_with_group(
+    run: RunDirectory, progress: Callable[[int, int], None] | None = None
+) -> Iterator[ImageSet]:
+    """Load the images of a run, while no other run of the group does the same.
+
+    In the context the caller writes the record into the run's status, where the next run of the group finds it.
+
+    Raises:
+        UserError: see `load_images`.
+    """
+    dataset = run.read().config.data.dataset
+    name = f"first-{hashlib.sha256(dataset.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    with contextlib.ExitStack() as stack:
+        # Without a lock two runs that start at once may make different sets of a folder that is just changing.
+        with contextlib.suppress(OSError):
+            default_data_dir().mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock(default_data_dir(), name))
+        yield load_images(run, progress)
+
+
+def record_inputs(config: RunConfig, images: ImageSet) -> TrainedWith:
+    """Return the record of the inputs of a training.
+
+    Raises:
+        UserError: the file of betas cannot be read.
+    """
+    return TrainedWith(
+        fingerprint=images.fingerprint,
+        pixels=images.pixels_digest,
+        train=len(images.train),
+        heldout=len(images.heldout),
+        channels=images.channels,
+        size=images.size,
+        notes=images.notes,
+        betas=config_betas_digest(config),
+        settings=fixed_settings(config),
+    )
+
+
+def check_inputs(run: RunDirectory, config: RunConfig, position: Position, now: TrainedWith) -> None:
+    """Refuse to resume from a checkpoint that was trained with other inputs.
+
+    Args:
+        run: the run.
+        config: its configuration now.
+        position: the position of the checkpoint.
+        now: the record of the inputs now.
+
+    Raises:
+        UserError: images, betas or settings differ.
+    """
+    run_id, before = sanitize(run.id), position.trained_with
+    if before is not None:
+        check_unchanged(before, config, run_id=run_id)
+        if before.pixels and before.pixels != now.pixels:
+            raise UserError(
+                f"{run_id}: its checkpoint was trained on {before.images_text}; now there are {now.images_text}"
+                f"{' that differ' if before.images_text == now.images_text else ''}. Put the old images back, or "
+                f"train a new run: core runs clone {run_id}"
+            )
+    if (position.channels, position.size) != (now.channels, now.size):
+        shape = f"{position.size}x{position.size} in {'colour' if position.channels == 3 else 'grey'}"
+        raise UserError(
+            f"{run_id}: its checkpoint was trained on images of {shape}; now there are {now.images_text}. "
+            f"Put the old images back, or train a new run: core runs clone {run_id}"
+        )
+    if position.epoch > config.train.epochs:
+        raise UserError(
+            f"{run_id}: has trained {position.epoch} epochs, but run.toml says train.epochs = {config.train.epochs}: "
+            f"expected at least {position.epoch}"
+        )
+    _check_steps(run_id, config, position, now)
+
+
+def _check_steps(run_id: str, config: RunConfig, position: Position, now: TrainedWith) -> None:
+    """Compare the number of steps with that of the epochs, for checkpoints of older versions, which have no record."""
+    batches = -(-now.train // config.train.batch_size)
+    if position.step == position.epoch * batches + position.batch and position.batch <= batches:
+        return
+    per_epoch = (position.step - position.batch) / position.epoch if position.epoch else position.batch
+    before = int(per_epoch * config.train.batch_size)
+    raise UserError(
+        f"{run_id}: its checkpoint was trained in {per_epoch:g} steps an epoch, which is about {before:,} images in "
+        f"batches of {config.train.batch_size}; now there are {batches} steps, of {now.images_text}. Put the old "
+        f"images or batch size back, or train a new run: core runs clone {run_id}"
+    )
+
+
+def _own_record(run: RunDirectory) -> TrainedWith | None:
+    """Return the record of the checkpoint, else of the status; None if the run has never started."""
+    if has_checkpoint(run):
+        _, position = read_checkpoint(run, _NO_TENSORS)
+        if position.trained_with is not None:
+            return position.trained_with
+    with contextlib.suppress(UserError):
+        return run.read_status().trained_with
+    return None
+
+
+def _record_of_group(run: RunDirectory, file: RunFile) -> tuple[int | None, TrainedWith] | None:
+    """Return data.count and the record of another run of the group with the same data set, if one has started."""
+    for other in RunStore(run.path.parent).runs_by_name():
+        if other.id == run.id or not _mentions(other, file.group):
+            continue
+        with contextlib.suppress(UserError):
+            found, record = other.read(), other.read_status().trained_with
+            same = found.group == file.group and found.config.data.dataset == file.config.data.dataset
+            if same and record is not None and record.fingerprint:
+                return found.config.data.count, record
+    return None
+
+
+def _mentions(run: RunDirectory, group: str) -> bool:
+    """Return whether a run's file contains the name of the group; far faster than parsing it."""
+    with contextlib.suppress(OSError), open_regular(run.run_file) as opened:
+        return group.encode() in opened.read(SIZE_LIMIT)
+    return False
