@@ -227,20 +227,6 @@ async def test_a_form_filled_in_by_keys_queues_its_runs(tmp_path: Path) -> None:
         assert (config.train.epochs, config.sample.steps) == (3, 10)
 
 
-async def test_a_recipe_that_hides_a_folder_of_its_name_is_said_beside_the_field(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "low").mkdir()
-    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
-        screen = await form(driven)
-        hint = screen.query_one("#hint-data-dataset", Static)
-        assert "folder here" not in str(hint.content)
-        await retype(driven, "#data-dataset", "low")
-        await driven.until(lambda: "for the folder give ./low" in str(hint.content))
-        assert not hint.has_class("-error")
-
-
 async def test_errors_are_shown_beside_the_field_while_typing_and_prevent_the_start(tmp_path: Path) -> None:
     async with dashboard(tmp_path, (80, 24)) as driven:
         screen = await form(driven)
