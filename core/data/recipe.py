@@ -112,7 +112,8 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         ValueError,
         RuntimeError,
     ) as error:  # a path that is not valid on this system, or the home of an unknown user
-        raise UserError(f"data set {name_or_path!r}: cannot be looked up ({error})") from error
+        problem = "its name is not UTF-8; rename it" if isinstance(error, UnicodeError) else error
+        raise UserError(f"data set {name_or_path!r}: cannot be looked up ({problem})") from error
     nearest = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(sorted(files)) or "none"
