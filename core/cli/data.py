@@ -1,4 +1,7 @@
-"""`core data`: make and show training images, list the recipes."""
+"""`core data`: make and show training images; list recipes and made sets, and remove made sets."""
+
+import sys
+from collections.abc import Sequence
 
 import click
 import msgspec
@@ -8,7 +11,11 @@ from core.cli.images import emit_images
 from core.cli.options import json_option
 from core.cli.output import emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
-from core.data import ImageSet, list_data_recipes, load_dataset
+from core.data import ImageSet, default_data_dir, list_data_recipes, load_dataset
+from core.data.made_sets import MadeSet, list_made_sets, remove_made_set, select_made_sets
+from core.data.recipe import hidden_folder_note
+from core.errors import UserError
+from core.files.sanitize import sanitize
 from core.imaging import to_channels_last
 
 DEFAULT_SHOWN = 5
@@ -16,7 +23,7 @@ DEFAULT_SHOWN = 5
 
 @click.group("data")
 def command() -> None:
-    """Make or show training images.
+    """Make, show, list or remove training images.
 
     RECIPE is the name of a recipe (low, high, array), the path of a recipe's TOML file, or a folder of
     your own images. Sets are kept in ./datasets, or in the folder that DDPM_DATA names.
@@ -59,14 +66,21 @@ def show(recipe: str, count: int, heldout: bool, as_json: bool) -> None:
     if as_json:
         emit_json(_set_json(images))
         return
-    shown = to_channels_last(np.asarray((images.heldout if heldout else images.train)[:count]))
-    emit_images(shown)
+    available = images.heldout if heldout else images.train
+    if count > len(available):
+        which = "held-out" if heldout else "training"
+        note(f"{images.name}: {count:,} {which} images were asked for; there are {len(available):,}")
+    emit_images(to_channels_last(np.asarray(available[:count])))
 
 
 @command.command("list")
+@click.option("--made", "only_made", is_flag=True, help="List only the made sets, also with --json.")
 @json_option
-def list_recipes(as_json: bool) -> None:
-    """List the recipes that can be called by name."""
+def list_recipes(only_made: bool, as_json: bool) -> None:
+    """List the recipes that can be called by name, and the made sets with their sizes."""
+    if only_made:
+        _emit_made_sets(list_made_sets(default_data_dir()), as_json=as_json)
+        return
     recipes = list_data_recipes()
     if as_json:
         emit_json([msgspec.to_builtins(recipe) for recipe in recipes])
@@ -84,9 +98,103 @@ def list_recipes(as_json: bool) -> None:
     ]
     headers = ("recipe", "kind", "images", "held out", "size", "description")
     emit(format_table(headers, rows, "llrrrl", width=stdout_width()))
+    if made := list_made_sets(default_data_dir()):
+        emit("")
+        _emit_made_sets(made, as_json=False)
+
+
+@command.command("rm")
+@click.argument("names", metavar="[SET...]", nargs=-1)
+@click.option("--outdated", is_flag=True, help="Remove sets that no new training would take, and leftovers.")
+@click.option("--all", "everything", is_flag=True, help="Remove all made sets.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
+@json_option
+def remove(names: tuple[str, ...], outdated: bool, everything: bool, yes: bool, as_json: bool) -> None:
+    """Remove made sets.
+
+    SET is the name of a made set as core data list shows it, or a recipe or folder, for all sets made from it. The
+    recipes and your own images stay. A set is made again when it is needed, but only while its images are the same: a
+    run that was trained on other images cannot be resumed without its set.
+    """
+    if bool(names) + outdated + everything != 1:
+        raise UserError("which sets? Give names of sets, or --outdated, or --all")
+    data_dir = default_data_dir()
+    made = list_made_sets(data_dir)
+    if names:
+        made = select_made_sets(made, names, data_dir)
+    elif outdated:
+        made = [one for one in made if one.state.is_outdated]
+    if made and not yes:
+        _confirm(made)
+    for one in made:
+        remove_made_set(one)
+        note(f"{sanitize(one.path.name)}: removed, {_size_text(one.size)}")
+    removed = [sanitize(one.path.name) for one in made]
+    if as_json:
+        emit_json(removed)
+    else:
+        for name in removed:
+            emit(name)
+
+
+def _confirm(sets: Sequence[MadeSet]) -> None:
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"{len(sets)} to remove, but no terminal to ask in; give --yes to remove without asking"
+        )
+    for one in sets:
+        note(f"  {sanitize(one.path.name)}: {_size_text(one.size)}, {one.state}")
+    if not click.confirm(f"Remove {len(sets)} made set{'s' * (len(sets) != 1)}?", err=True):
+        raise click.Abort
+
+
+def _emit_made_sets(sets: Sequence[MadeSet], *, as_json: bool) -> None:
+    if as_json:
+        emit_json([_made_set_json(one) for one in sets])
+        return
+    rows = []
+    for one in sets:
+        record = one.record
+        counts = (
+            [str(record.count), str(record.heldout), str(record.size)] if record is not None else ["", "", ""]
+        )
+        source = f"; from {sanitize(one.source)}" if record is not None and record.recipe.path else ""
+        rows.append((sanitize(one.path.name), *counts, _size_text(one.size), f"{one.state}{source}"))
+    headers = ("made set", "images", "held out", "size", "on disk", "state")
+    emit(format_table(headers, rows, "lrrrrl", width=stdout_width()))
+
+
+def _made_set_json(made: MadeSet) -> dict[str, object]:
+    record = made.record
+    return {
+        "name": sanitize(made.path.name),
+        "path": sanitize(str(made.path)),
+        "state": made.state.name.lower(),
+        "outdated": made.state.is_outdated,
+        "bytes": made.size,
+        "made_at": made.made_at,
+        "source": sanitize(made.source),
+        "train": record.count if record is not None else None,
+        "heldout": record.heldout if record is not None else None,
+        "channels": record.channels if record is not None else None,
+        "size": record.size if record is not None else None,
+    }
+
+
+def _size_text(size: int) -> str:
+    """Bytes as text.
+
+    >>> _size_text(999), _size_text(12_345_678), _size_text(5_000_000_000)
+    ('999 B', '12.3 MB', '5.0 GB')
+    """
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = min(max(0, (len(str(size)) - 1) // 3), len(units) - 1)
+    return f"{size} B" if not power else f"{size / 1000**power:.1f} {units[power]}"
 
 
 def _load(recipe: str, count: int | None) -> ImageSet:
+    if text := hidden_folder_note(recipe):
+        note(text)
     note_library_messages()
     with progress_bar(recipe, "images") as report:
         images = load_dataset(recipe, count=count, progress=report)

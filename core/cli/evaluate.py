@@ -25,6 +25,7 @@ from core.cli.progress import Report, progress_bar
 from core.cli.run_selection import select_runs
 from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import SamplingOverrides
+from core.data.recipe import hidden_folder_note
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths
@@ -187,6 +188,10 @@ class _Session:
 
         samples = read_images(path)[:count]
         self.label = sanitize(path.name)
+        if count is not None and count > len(samples):
+            note(f"{self.label}: {count:,} images were asked for; there are {len(samples):,}")
+        if text := hidden_folder_note(dataset):
+            note(text)
         evaluator = self._evaluator(dataset, None)
         groups = [group for group in self._applicable_groups(evaluator) if group in IMAGE_GROUPS]
         try:
@@ -243,6 +248,11 @@ class _Session:
         if key not in self._evaluators:
             with progress_bar(sanitize(dataset), "images") as report:
                 images = load_dataset(dataset, count=count, progress=report)
+            if self._heldout is not None and self._heldout > len(images.heldout):
+                name = sanitize(images.name)
+                note(
+                    f"{name}: {self._heldout:,} held-out images were asked for; there are {len(images.heldout):,}"
+                )
             self._evaluators[key] = Evaluator(
                 images, heldout=self._heldout, seed=self._seed, stage=self._stage
             )

@@ -27,6 +27,7 @@ from core.cli.options import (
     slots_option,
 )
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
+from core.data.recipe import hidden_folder_note
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.launch import control
@@ -193,6 +194,8 @@ def clone(
     old = store.find(selector)
     make_plan(device, slots)
     run = control.clone(old.path.parent, old, overrides)
+    if text := hidden_folder_note(run.read().config.data.dataset):
+        note(text)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
     _start_or_follow(store, [run], device=device, slots=slots, follow=follow, as_json=as_json)
 

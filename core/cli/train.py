@@ -15,6 +15,7 @@ from core.cli.options import (
     slots_option,
 )
 from core.cli.output import emit, emit_json, note
+from core.data.recipe import hidden_folder_note
 from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
 from core.recipes import load_recipe
@@ -47,6 +48,9 @@ def command(
     At the end, the folders of the finished runs are written to stdout.
     """
     found = load_recipe(recipe, overrides)
+    for name in dict.fromkeys(config.data.dataset for config in found.configs):
+        if text := hidden_folder_note(name):
+            note(text)
     make_plan(device, slots)  # raises now what would otherwise end each worker right after its start
     runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
     store = RunStore(root)

@@ -78,7 +78,7 @@ def fingerprint(recipe: DataRecipe, files: FileList) -> str:
     settings = {
         key: value
         for key, value in msgspec.to_builtins(recipe).items()
-        if key not in ("name", "description", "count", "heldout")
+        if key not in ("name", "description", "count", "heldout", "augment")
     }
     for name in ("background", "white"):
         if settings[name] is None:

@@ -51,6 +51,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """JPEG quality."""
     path: str | None = None
     """For `kind = "folder"`: the folder; a relative path starts at the recipe's file."""
+    augment: Literal["none", "flips", "dihedral"] | None = None
+    """Augmentation for `train.augment = "auto"`; None is dihedral for triangles, and none for a folder."""
     background: str | None = None
     """For `kind = "folder"`: colour behind transparent images, `black`, `white`, `grey` or `#rrggbb`; None is black, or
     white if what is visible is dark."""
@@ -110,7 +112,8 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         ValueError,
         RuntimeError,
     ) as error:  # a path that is not valid on this system, or the home of an unknown user
-        raise UserError(f"data set {name_or_path!r}: cannot be looked up ({error})") from error
+        problem = "its name is not UTF-8; rename it" if isinstance(error, UnicodeError) else error
+        raise UserError(f"data set {name_or_path!r}: cannot be looked up ({problem})") from error
     nearest = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(sorted(files)) or "none"
@@ -118,6 +121,18 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images "
         "or a recipe's .toml"
     )
+
+
+def hidden_folder_note(name: str, data_dir: Path | None = None) -> str:
+    """Return a note for the user if a name means a recipe though there is a folder of that name here; else empty.
+
+    Args:
+        name: as for `find_data_recipe`.
+        data_dir: as for `find_data_recipe`.
+    """
+    if not name or "/" in name or name not in _recipe_files(data_dir) or not Path(name).is_dir():
+        return ""
+    return f"{name} is the data recipe of that name, not the folder here; for the folder give ./{name}"
 
 
 def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:

@@ -135,6 +135,9 @@ def load_dataset(
         recipe, data_dir, count, heldout, _WorkerPool(progress, workers or _cpu_count())
     )
     n_train = count or recipe.count
+    if n_train is not None and n_train > len(cached.train):
+        text = f"{n_train:,} training images were asked for; there are {len(cached.train):,}"
+        cached = cached.with_notes([text])
     n_heldout = min(heldout or len(cached.heldout), recipe.heldout or len(cached.heldout))
     return ImageSet.from_cached(cached, recipe, train=n_train, heldout=n_heldout)
 

@@ -55,10 +55,78 @@ def test_a_folder_of_images_is_a_set_and_skipped_files_are_reported(core, tmp_pa
     assert found["notes"][0] in done.stderr
 
 
+def test_a_folder_called_like_a_recipe_is_not_replaced_by_triangles_in_silence(core, tmp_path):
+    folder = tmp_path / "low"
+    folder.mkdir()
+    for index in range(4):
+        noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    line = "low is the data recipe of that name, not the folder here; for the folder give ./low\n"
+    for arguments in (("make", "low", "--count", "5"), ("show", "low"), ("make", "low", "--count", "5")):
+        assert line in core("data", *arguments).stderr
+    done = core("data", "make", "./low", "--json")
+    assert (json.loads(done.stdout)["recipe"]["kind"], line in done.stderr) == ("folder", False)
+    runs = tmp_path / "runs"
+    settings = ("--no-start", "--set", "schedule.name=linear", "--runs", str(runs))
+    assert line in core("train", "quick", *settings, "--set", "data.dataset=low").stderr
+    done = core("train", "quick", *settings, "--set", "data.dataset=./low")
+    assert line not in done.stderr
+    assert f'dataset = "{folder}"' in (runs / done.stdout.strip() / "run.toml").read_text()
+
+
+def test_more_images_than_there_are_is_said(core, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for index in range(6):
+        noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    done = core("data", "make", "mine", "--count", "999", "--json")
+    found = json.loads(done.stdout)
+    assert found["notes"] == [f"999 training images were asked for; there are {found['train']}"]
+    assert found["notes"][0] in done.stderr
+    assert core("data", "make", "mine", "--count", str(found["train"])).stderr == ""
+    shown = core("data", "show", "mine", "--count", "99", "--heldout").stderr
+    assert f"mine: 99 held-out images were asked for; there are {found['heldout']}" in shown
+    (tmp_path / "many.toml").write_text('kind = "folder"\npath = "mine"\ncount = 4000\n')
+    assert "4,000 training images were asked for" in core("data", "make", "many.toml").stderr
+    assert core("data", "make", "array", "--count", "10020").stderr.count("asked") == 0
+
+
 def test_the_recipes_are_listed(core):
     names = [recipe["name"] for recipe in json.loads(core("data", "list", "--json").stdout)]
     assert names == ["array", "high", "low"]
     assert core("data", "list").stdout.splitlines()[1].startswith("array")
+
+
+def test_made_sets_are_listed_with_sizes_and_removed(core, tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    Image.new("L", (8, 8), 9).save(folder / "a.png")
+    old = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
+    os.utime(folder / "a.png", (1e9, 1e9))
+    new = core("data", "make", "mine").stdout.strip().removeprefix("datasets/")
+    triangles = core("data", "make", "array", "--count", "5").stdout.strip().removeprefix("datasets/")
+    text = core("data", "list").stdout
+    assert "kB  its folder has changed; from" in next(line for line in text.splitlines() if old in line)
+    assert "kB  current; from" in next(line for line in text.splitlines() if new in line)
+    assert core("data", "list", "--made").stdout == text.split("\n\n")[1]
+    found = {one["name"]: one for one in json.loads(core("data", "list", "--made", "--json").stdout)}
+    assert set(found) == {old, new, triangles}
+    assert (found[old]["state"], found[old]["outdated"]) == ("folder_changed", True)
+    assert (found[triangles]["state"], found[triangles]["train"]) == ("current", 5)
+    assert found[new]["bytes"] > 1024
+
+    refused = core("data", "rm", "--outdated")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no terminal to ask in; give --yes" in refused.stderr
+    done = core("data", "rm", "--outdated", "--yes")
+    assert (done.returncode, done.stdout) == (0, f"{old}\n")
+    assert f"{old}: removed, " in done.stderr
+    assert json.loads(core("data", "rm", "mine", triangles, "-y", "--json").stdout) == [new, triangles]
+    assert core("data", "rm", "--all").stdout == ""
+    for wrong in ((), ("--all", "--outdated"), ("mine", "--all"), ("mine",)):
+        assert core("data", "rm", *wrong).returncode == 2
+    assert (folder / "a.png").exists()
 
 
 def test_sets_are_kept_where_the_variable_says(core, tmp_path):

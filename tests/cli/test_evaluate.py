@@ -258,6 +258,16 @@ def test_real_images_in_a_file_score_as_real_and_noise_does_not(command, data, c
     assert bad["metrics"]["stray_grey"]["value"] > 10 * good["metrics"]["stray_grey"]["value"]
 
 
+def test_fewer_images_than_were_asked_for_and_a_recipe_that_hides_a_folder_are_said(command, data, capsys):
+    save_real(data)
+    Path("small").mkdir()
+    options = ("--dataset", "small", "--only", "novelty")
+    assert command("real.npy", *options, "--count", "50", "--heldout", "70") == 0
+    errors = capsys.readouterr().err
+    for part in ("real.npy: 50 images", "small: 70 held-out images", "small is the data recipe of that name"):
+        assert part in errors
+
+
 def test_a_table_of_a_file_names_no_sampler(command, data, capsys):
     save_real(data)
     assert command("real.npy", "--dataset", "small", "--heldout", "30", "--only", "novelty") == 0

@@ -215,9 +215,12 @@ def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatc
     assert new.read().config.model == ModelConfig(preset="thesis", width=64)
     assert output.err == f"{new.id}: queued, with the settings of {runs[0].id}\n"
     assert woken == [(Path("runs"), "auto", None)]
+    (tmp_path / "low").mkdir()
+    assert run_command(["runs", "clone", runs[0].id, "--set", "data.dataset=low", "--json"]) == 0
+    assert "low is the data recipe of that name, not the folder here" in capsys.readouterr().err
     assert run_command(["runs", "clone", runs[0].id, "--set", "train.epoch=3"]) == 2
     assert "did you mean train.epochs?" in capsys.readouterr().err
-    assert len(RunStore("runs").runs()) == 6
+    assert len(RunStore("runs").runs()) == 7
 
 
 def test_deleting_without_a_terminal_needs_yes(core, runs):

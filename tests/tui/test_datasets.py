@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from core.imaging import read_sheet
 from tests.support.fake_runs import dashboard_run
@@ -14,6 +16,7 @@ from tests.support.tui_datasets import browse, fitted, looked, real, runs, shows
 from tests.support.tui_pilot import dashboard, make_app, ready
 from tui.commands import DATASETS
 from tui.screens.datasets.screen import DatasetsScreen
+from tui.screens.new_run.screen import NewRunScreen
 from tui.widgets.chip_line import ChipLine
 
 
@@ -56,6 +59,39 @@ async def test_datasets_can_be_browsed_before_there_is_any_run(tmp_path: Path) -
         assert "grey 0%" in driven.text()
         await driven.press("r", "left_square_bracket")
         assert "no run on this dataset has samples yet" in driven.notifications()
+
+
+async def test_a_folder_of_mostly_other_files_is_shown_because_it_can_be_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for index in range(60):
+        (folder / f"{index}.txt").write_text("hello")
+    for index in range(2):
+        noise = np.random.default_rng(index).integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index}.png")
+    async with dashboard(tmp_path / "runs", (120, 40)) as driven:
+        screen = await browse(driven)
+        screen.show_dataset(str(folder))
+        await looked(driven, screen)
+        assert screen.browser.problem == ""
+        assert len(tiles(screen)) == 1
+        await driven.press("h")
+        assert len(tiles(screen)) == 1
+
+
+async def test_a_folder_that_a_recipe_hides_is_said_here_and_in_the_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "array").mkdir()
+    async with dashboard(tmp_path / "runs", (160, 50)) as driven:
+        await browse(driven)
+        assert "array is the data recipe of that name, not the folder here" in driven.text()
+        await driven.press("n")
+        await driven.until(lambda: isinstance(driven.app.screen, NewRunScreen))
+        hint = driven.app.screen.query_one("#hint-data-dataset", Static)
+        await driven.until(lambda: "for the folder give ./array" in str(hint.content))
+        assert not hint.has_class("-error")
 
 
 async def test_keys_digits_and_clicks_go_to_other_datasets(tmp_path: Path) -> None:

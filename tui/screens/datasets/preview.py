@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.preview import existing_dataset, first_images
-from core.data.recipe import DataRecipe, data_recipe_names, default_data_dir, find_data_recipe
+from core.data.recipe import (
+    DataRecipe,
+    data_recipe_names,
+    default_data_dir,
+    find_data_recipe,
+    hidden_folder_note,
+)
 from core.files.sanitize import sanitize
 from core.imaging.sheet import to_channels_last
 from core.runs.overlay import pixels_hash
@@ -110,6 +116,7 @@ def preview_text(preview: DatasetPreview) -> str:
         origin = f"from {sanitize(recipe.path or '')}, cut square and resized"
     sentences = [f"{counts[0].upper()}{counts[1:]}; {where}.", f"{size}, {origin}."]
     sentences += [sanitize(recipe.description)] if recipe.description else []
+    sentences += [f"{hidden}."] if (hidden := sanitize(hidden_folder_note(preview.name))) else []
     return " ".join([*sentences, *(f"{sanitize(note)}." for note in preview.notes)])
 
 

@@ -19,7 +19,7 @@ from textual.widgets.selection_list import Selection
 
 from core.config import RunConfig
 from core.data.check import check_trainable
-from core.data.recipe import list_data_recipes
+from core.data.recipe import hidden_folder_note, list_data_recipes
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.recipes import list_recipes
@@ -126,7 +126,8 @@ class NewRunScreen(Screen[list[RunConfig] | None]):
         for field in FIELDS:
             message = field_error(field.key, values[field.key])
             hint = self.query_one(f"#hint-{_widget_id(field)}", Static)
-            hint.update(Content(message or field.hint))
+            hidden = hidden_folder_note(values[field.key].strip()) if field.key == "data.dataset" else ""
+            hint.update(Content(message or sanitize(hidden) or field.hint))
             hint.set_class(bool(message), "-error")
         names = self.query_one("#schedule-names", ScheduleList)
         chosen = self.schedules

@@ -354,7 +354,7 @@ def test_progress_counts_files(images: Path) -> None:
 def test_a_folder_whose_name_is_not_unicode_is_refused_in_one_line(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/\xff"
     os.mkdir(folder)
-    with pytest.raises(UserError, match="cannot be looked up"):
+    with pytest.raises(UserError, match=r"cannot be looked up \(its name is not UTF-8; rename it\)"):
         load_dataset(os.fsdecode(folder), data_dir=tmp_path / "data")
 
 
