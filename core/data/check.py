@@ -37,8 +37,8 @@ def check_shape(config: RunConfig) -> None:
     if recipe.size % divisor:
         larger = -(-recipe.size // divisor) * divisor
         raise UserError(
-            f"{Path(name).name}: images of {recipe.size}x{recipe.size}, but the {preset} network takes multiples of {divisor}: "
-            f"set size = {larger} in this recipe, and the images are resized"
+            f"{Path(name).name}: images of {recipe.size}x{recipe.size}, but the {preset} network takes multiples of "
+            f"{divisor}: set size = {larger} in this recipe, and the images are resized"
         )
     width, step = config.resolved().model.width, PRESET_WIDTH_DIVISORS[preset]
     if width is not None and width % step:
