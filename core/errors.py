@@ -1,5 +1,7 @@
 """Errors that a user can correct, and the exit codes of the commands that they end."""
 
+import errno
+
 EXIT_OK = 0
 EXIT_USAGE = 2
 EXIT_RUN_FAILED = 3
@@ -10,6 +12,9 @@ OUT_OF_MEMORY = (
 )
 """Error message of a training run that ran out of memory."""
 
+_DAMAGE_CODES = (None, errno.EINVAL, errno.EOVERFLOW)
+"""Error numbers of damaged files: libraries' own errors have none, and offsets in damaged files lead to the others."""
+_MISSING_CODES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 _MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
@@ -33,3 +38,16 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
     )
+
+
+def is_machine_error(error: BaseException) -> bool:
+    """Return whether the machine failed and not the file that was read, so that nothing about the file may be kept.
+
+    That is no memory, no descriptors, no permission or a failing disk, the latter three also as the cause of another
+    error. A missing or damaged file is none.
+    """
+    if isinstance(error, OSError):
+        missing = error.errno in _DAMAGE_CODES or error.errno in _MISSING_CODES
+        return not missing or "out of memory" in str(error)
+    cause = error.__cause__
+    return isinstance(error, MemoryError) or (isinstance(cause, OSError) and is_machine_error(cause))

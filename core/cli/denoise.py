@@ -1,5 +1,6 @@
 """`core denoise`: an image of the user's, noised and denoised by a trained run."""
 
+import contextlib
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,10 @@ from core.cli.options import (
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
-from core.data import folder
+from core.data import DataRecipe, find_data_recipe
+from core.data.decode import NotAnImageError, readable_formats
+from core.data.folder import to_grey
+from core.data.survey import load_image
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
@@ -98,7 +102,7 @@ def command(
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
     level = timestep_from_strength(strength or DEFAULT_STRENGTH, timesteps) if t is None else t - 1
     calls = sampling.steps or scaled_steps(run_steps, level, timesteps)
-    before = _read_image(image, loaded.shape)
+    before = _read_image(image, loaded.shape, loaded.config.data.dataset)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     settings = loaded.config.sample
@@ -133,18 +137,24 @@ def command(
         emit_images(to_channels_last(strip))
 
 
-def _read_image(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Read a user's image in the size and channels that the network was trained on: uint8 [1, C, S, S]."""
+def _read_image(path: Path, shape: tuple[int, int, int], dataset: str) -> NDArray[np.uint8]:
+    """Read a user's image as the network's training images were read: uint8 [1, C, S, S].
+
+    Background and white are those of the data recipe, if it is still there.
+    """
     channels, size, _ = shape
+    recipe = DataRecipe()
+    with contextlib.suppress(UserError):
+        recipe = find_data_recipe(dataset)
     try:
         with warnings.catch_warnings():
             # Pillow also warns about oddities in images that it can read.
             warnings.filterwarnings("ignore", module="PIL")
-            colour, _ = folder.load_image(path, size)
-    except folder.NotAnImageError as error:
-        formats = ", ".join(folder.FORMATS)
+            colour, _ = load_image(path, size, recipe)
+    except NotAnImageError as error:
+        formats = ", ".join(readable_formats())
         raise UserError(f"{sanitize(str(path))}: {error}; expected an image ({formats})") from error
-    return colour[None] if channels == 3 else folder.to_grey(colour[None])
+    return colour[None] if channels == 3 else to_grey(colour[None])
 
 
 def _denoise(

@@ -103,8 +103,10 @@ class TrainConfig(Section, frozen=True):
     """Draw timesteps uniformly, or so that any schedule has the noise levels of the cosine schedule as often."""
     loss_weight: Literal["none", "min_snr"] = "none"
     """Weight errors alike at all timesteps, or errors of the predicted x0 by min(SNR, 5) (Hang et al. 2023)."""
-    augment: Literal["none", "flips", "dihedral"] = "none"
-    """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square."""
+    augment: Literal["none", "flips", "dihedral", "auto"] = "none"
+    """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square. `auto` takes
+    those of the data set, all eight for triangles and none for a folder, and is replaced by them when a run is queued.
+    """
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""

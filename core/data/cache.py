@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from core.config.load import decode, encode_toml, read_toml
 from core.data.recipe import DataRecipe
-from core.errors import UserError
+from core.errors import UserError, is_machine_error
 from core.files.atomic import write_new_file
 from core.files.locks import wait_for_flock
 from core.files.untrusted import read_npy
@@ -77,8 +77,11 @@ def fingerprint(recipe: DataRecipe, files: FileList) -> str:
     settings = {
         key: value
         for key, value in msgspec.to_builtins(recipe).items()
-        if key not in ("name", "description", "count", "heldout")
+        if key not in ("name", "description", "count", "heldout", "augment")
     }
+    for name in ("background", "white"):
+        if settings[name] is None:
+            del settings[name]  # sets made before there was such a setting keep their fingerprints
     settings["canvas"] = recipe.canvas or recipe.size
     if recipe.storage != "jpeg":
         settings["quality"] = None
@@ -95,7 +98,10 @@ def set_dir(data_dir: Path, recipe: DataRecipe, digest: str) -> Path:
 def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSet | None:
     """Open a set if it is complete, has this fingerprint and is large enough; otherwise None.
 
-    A damaged set is None too, because it can always be rebuilt.
+    A damaged set is None too, because it can be rebuilt.
+
+    Raises:
+        UserError: the machine cannot read it now. A set that may be intact must not be replaced.
     """
     try:
         record = decode(read_toml(folder / RECORD_FILE), Record, source=str(folder / RECORD_FILE))
@@ -108,7 +114,9 @@ def open_set(folder: Path, digest: str, *, count: int, heldout: int) -> CachedSe
             return CachedSet(folder, record, train, held, None, None)
         corners = _map_array(folder / TRAIN_VERTICES_FILE, (record.count, 3, 2), np.float32)
         held_corners = _map_array(folder / HELDOUT_VERTICES_FILE, (record.heldout, 3, 2), np.float32)
-    except (UserError, OSError, ValueError, EOFError):
+    except (UserError, OSError, ValueError, EOFError) as error:
+        if is_machine_error(error):
+            raise UserError(f"{folder}: cannot be read now ({error}); try again") from error
         return None
     return CachedSet(folder, record, train, held, corners, held_corners)
 

@@ -1,6 +1,7 @@
-"""Folders of the user's images: listed, split into training and held-out, and loaded as squares of one size."""
+"""Folders of the user's images: listed, and split into training and held-out."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,23 +10,20 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
-from core.data.walk import OUTPUTS, is_output_image, walk_files
+from core.data.decode import read_head, readable_formats, unreadable_format
+from core.data.walk import walk_files
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
 
-MAX_PIXELS: Final = 1 << 26
-"""An image with more pixels is skipped without decoding, because it may be a decompression bomb."""
-# Not all formats of Pillow, because some start other programs or read other files.
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "TGA", "ICO")
 HELDOUT_SHARE: Final = 0.1
-_DRAFT_FACTOR: Final = 4
-
-
-class NotAnImageError(Exception):
-    """A file that is skipped; the message is the reason in a few words."""
+FOREIGN_SUFFIXES: Final = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "HEIF"),
+    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    **dict.fromkeys((".jp2", ".j2k", ".jpf", ".jpx", ".j2c"), "JPEG2000"),
+}
+"""Suffixes of files in formats that can be read only with some builds and plug-ins of Pillow."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +59,29 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
+    found = []
     left_out: Counter[str] = Counter()
-    found = [
-        (path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns)
-        for path, status in walk_files(folder, leave_out=leave_out, left_out=left_out)
-    ]
+    for path, status in walk_files(folder, leave_out=leave_out, left_out=left_out):
+        if reason := _cannot_be_used(path):
+            left_out[reason] += 1
+        else:
+            found.append((path.relative_to(folder).as_posix(), status.st_size, status.st_mtime_ns))
     listing = Listing(sorted(found, key=lambda file: path_hash(file[0])), +left_out)
     if listing.left_out and not found:
         raise UserError(f"{folder}: none of its files can be used; {'; '.join(listing.notes)}")
     if not found:
-        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(FORMATS)})")
+        raise UserError(f"{folder}: an empty folder; expected images ({', '.join(readable_formats())})")
     return listing
 
 
 def path_hash(relative: str) -> bytes:
     """Hash a path; the hashes determine the order and the split of a folder's images."""
     return hashlib.sha256(relative.encode(errors="surrogateescape")).digest()
+
+
+def is_heldout(relative: str) -> bool:
+    """Return whether the hash of a path holds it out; `split` differs only where a split would be empty."""
+    return int.from_bytes(path_hash(relative)[:4]) < int(HELDOUT_SHARE * (1 << 32))
 
 
 def split(files: list[str]) -> tuple[list[int], list[int]]:
@@ -87,49 +92,9 @@ def split(files: list[str]) -> tuple[list[int], list[int]]:
     indices = list(range(len(files)))
     if len(files) == 1:
         return indices, indices
-    limit = int(HELDOUT_SHARE * (1 << 32))
-    below = sum(int.from_bytes(path_hash(file)[:4]) < limit for file in files)
+    below = sum(map(is_heldout, files))
     below = min(max(below, 1), len(files) - 1)
     return indices[below:], indices[:below]
-
-
-def load_image(path: Path, size: int) -> tuple[Pixels, bool]:
-    """Load a file as a square colour image: rotated upright, cropped to its centre, and resized.
-
-    Transparent images are composited on black. The first frame of an animation is taken.
-
-    Returns:
-        uint8 [3, size, size], and True if it has colour.
-
-    Raises:
-        NotAnImageError: it is not an image, or is damaged or too large.
-    """
-    try:
-        with Image.open(path, formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise NotAnImageError("too large")
-            if is_output_image(opened):
-                raise NotAnImageError(OUTPUTS)
-            # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
-            opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
-            image = _to_rgb(ImageOps.exif_transpose(opened))
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        # Cropped before resizing, because the filter would use pixels outside a box.
-        middle = image.crop((left, top, left + side, top + side))
-        square = np.asarray(middle.resize((size, size), Image.Resampling.BILINEAR))
-        pixels = np.asarray(middle)
-        has_colour = bool((pixels != pixels[..., :1]).any())
-    except NotAnImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise NotAnImageError("not an image") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise NotAnImageError("too large") from error
-    except Exception as error:
-        # Pillow's decoders raise arbitrary exceptions for damaged files, which are skipped and counted.
-        raise NotAnImageError("damaged") from error
-    return np.ascontiguousarray(square.transpose(2, 0, 1)), has_colour
 
 
 def to_grey(images: Pixels) -> Pixels:
@@ -144,16 +109,12 @@ def batch_slices(count: int, length: int) -> Iterator[slice]:
         yield slice(start, min(start + length, count))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip sixteen bits to eight instead of scaling them.
-        image = Image.fromarray((np.clip(np.asarray(image), 0, 65535) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise NotAnImageError("numbers without a scale")
-    if image.has_transparency_data:
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, (0, 0, 0, 255)), clear)
-    return image.convert("RGB")
+def _cannot_be_used(path: Path) -> str:
+    """Return why a file cannot be used now, though it may be later; empty if it can be read."""
+    if not os.access(path, os.R_OK):
+        return "permission denied; make them readable"
+    needed = FOREIGN_SUFFIXES.get(path.suffix.lower())
+    return unreadable_format(read_head(path)) if needed and needed not in readable_formats() else ""
 
 
 def _files(number: int) -> str:

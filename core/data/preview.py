@@ -1,5 +1,7 @@
 """Preview of a data set without building it: the cached set if there is one, or only the first images."""
 
+import contextlib
+from bisect import bisect_left
 from pathlib import Path
 from typing import Final
 
@@ -7,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache
-from core.data.folder import NotAnImageError, image_files, load_image, split, to_grey
+from core.data.decode import Decoded, NotAnImageError, decode
+from core.data.folder import image_files, is_heldout, path_hash, split, to_grey
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
+from core.data.survey import Survey
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
 from core.errors import UserError
 
@@ -39,8 +43,8 @@ def existing_dataset(recipe: DataRecipe, data_dir: Path | None = None) -> ImageS
 def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     """Load the first images of a set, equal to those of the whole set, without building it.
 
-    For a folder whose files are not all images, the order is that of the whole set, but the last held-out file may be
-    a different one.
+    Of a folder only so many files are read as are needed. Colour, background and white, which the whole set has in
+    common, are therefore those of the first images.
 
     Args:
         recipe: recipe of the set.
@@ -69,18 +73,48 @@ def first_images(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
 def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) -> Pixels:
     source = Path(recipe.path or ".")
     names = [name for name, _, _ in image_files(source, leave_out=default_data_dir())]
-    images, is_colour = [], recipe.channels == 3
-    for index in split(names)[heldout]:
-        try:
-            image, has_colour = load_image(source / names[index], recipe.size)
-        except NotAnImageError:
-            continue
-        images.append(image)
-        is_colour |= has_colour and recipe.channels is None
-        if len(images) == count:
-            break
-    if not images:
-        which = "held-out" if heldout else "training"
-        raise UserError(f"{source}: none of its {which} files is an image that can be read")
-    stacked = np.stack(images)
+    survey = Survey(recipe)
+    found = _first_decoded(source, names, count, survey, heldout=heldout)
+    if not found:
+        raise UserError(f"{source}: none of its {len(names)} files is an image that can be read")
+    if survey.to_decode_again():
+        for index, (name, _) in enumerate(found):
+            image = decode(source / name, recipe.size, survey.reading)
+            survey.update(image)
+            found[index] = (name, image)
+    stacked = np.stack([image.pixels for _, image in found])
+    is_colour = recipe.channels == 3 or (recipe.channels is None and survey.any_colour)
     return stacked if is_colour else to_grey(stacked)
+
+
+def _first_decoded(
+    source: Path, names: list[str], count: int, survey: Survey, *, heldout: bool
+) -> list[tuple[str, Decoded]]:
+    """Decode files until the first images of a split are certain; which these are, only the readable files decide."""
+    decoded: dict[str, Decoded] = {}
+    below = bisect_left(names, True, key=lambda name: not is_heldout(name))
+
+    def decode_until(start: int, stop: int, enough: int) -> None:
+        """Decode files in order until there are so many images in all."""
+        for name in names[start:stop]:
+            if len(decoded) >= enough:
+                return
+            if name in decoded:
+                continue
+            with contextlib.suppress(NotAnImageError):
+                decoded[name] = decode(source / name, survey.recipe.size, survey.first_reading)
+                survey.add(decoded[name])
+
+    if heldout:
+        # One more than asked for, because the last image of a folder is always trained on.
+        decode_until(0, below, count + 1)
+        if len(decoded) <= count:
+            decode_until(below, len(names), len(decoded) + 1)
+    else:
+        decode_until(0, below, 1)
+        decode_until(below, len(names), len(decoded) + count + (not decoded))
+        if len(decoded) <= 1:
+            decode_until(0, below, below)
+    kept = sorted(decoded, key=path_hash)
+    chosen = [kept[index] for index in split(kept)[heldout]]
+    return [(name, decoded[name]) for name in chosen[:count]]

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -15,6 +16,7 @@ from core.files.untrusted import absolute_if_exists
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
 TRIANGLES: Final = 10_000
 HELDOUT_TRIANGLES: Final = 2_000
+BACKGROUNDS: Final = r"black|white|grey|#[0-9A-Fa-f]{6}"
 
 Count = Annotated[int, Meta(ge=1, le=10_000_000)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
@@ -49,6 +51,14 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """JPEG quality."""
     path: str | None = None
     """For `kind = "folder"`: the folder; a relative path starts at the recipe's file."""
+    augment: Literal["none", "flips", "dihedral"] | None = None
+    """Augmentation for `train.augment = "auto"`; None is dihedral for triangles, and none for a folder."""
+    background: str | None = None
+    """For `kind = "folder"`: colour behind transparent images, `black`, `white`, `grey` or `#rrggbb`; None is black, or
+    white if what is visible is dark."""
+    white: Annotated[float, Meta(gt=0, le=1e12)] | None = None
+    """For `kind = "folder"`: the value of white in images of 16 or 32 bits, and in those of floating-point numbers,
+    which are skipped without it; None takes the usual range that fits all images."""
 
 
 def default_data_dir() -> Path:
@@ -156,12 +166,22 @@ def check_recipe(recipe: DataRecipe, source: str) -> None:
     """Check what the types cannot express: combinations of settings.
 
     Raises:
-        UserError: a folder without a path, a canvas smaller than the size, or an array that is not two-valued.
+        UserError: a folder without a path, a setting of the other kind, a colour that is none, a canvas smaller than
+            the size, or an array that is not two-valued.
     """
     if recipe.kind == "folder":
         if not recipe.path:
             raise UserError(f'{source}: kind = "folder" needs path = "a folder of images"')
+        if recipe.background is not None and not re.fullmatch(BACKGROUNDS, recipe.background):
+            raise UserError(
+                f"{source}: background = {recipe.background}: expected black, white, grey or a colour like #ffcc00"
+            )
         return
+    for name in ("background", "white"):
+        if getattr(recipe, name) is not None:
+            raise UserError(
+                f'{source}: {name} is a setting of kind = "folder", not of triangles; leave it out'
+            )
     canvas = recipe.canvas or recipe.size
     if canvas < recipe.size:
         raise UserError(

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
+from core.data.decode import Decoded, NotAnImageError, Reading, decode
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -23,6 +24,7 @@ from core.data.recipe import (
     default_data_dir,
     find_data_recipe,
 )
+from core.data.survey import Survey, pixel_notes
 from core.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -248,30 +250,41 @@ def _make_folder(
     spool = scratch / "pictures.raw"
     kept: list[str] = []
     skipped: Counter[str] = Counter()
-    any_colour = False
+    survey = Survey(recipe)
 
-    def load(name: str) -> tuple[Pixels, bool] | str:
+    def load(name: str, reading: Reading) -> Decoded | str:
         try:
-            return folder.load_image(source / name, recipe.size)
-        except folder.NotAnImageError as reason:
+            return decode(source / name, recipe.size, reading)
+        except NotAnImageError as reason:
             return str(reason)
 
     pool.report(0, len(names))
     with warnings.catch_warnings(), spool.open("xb") as file:
         # Pillow warns about oddities of images; files that cannot be read are counted and reported once, below.
         warnings.filterwarnings("ignore", module="PIL")
-        for done, (name, loaded) in enumerate(zip(names, pool.map(load, names), strict=True), 1):
+        first = partial(load, reading=survey.first_reading)
+        for done, (name, loaded) in enumerate(zip(names, pool.map(first, names), strict=True), 1):
             if isinstance(loaded, str):
                 skipped[loaded] += 1
             else:
-                file.write(loaded[0].tobytes())
-                any_colour |= loaded[1]
+                file.write(loaded.pixels.tobytes())
+                survey.add(loaded)
                 kept.append(name)
             pool.report(done, len(names))
+        again = survey.to_decode_again()
+        second = partial(load, reading=survey.reading)
+        for index, loaded in zip(again, pool.map(second, [kept[index] for index in again]), strict=True):
+            if isinstance(loaded, str):
+                raise UserError(
+                    f"{source / kept[index]}: changed while the set was made ({loaded}); try again"
+                )
+            file.seek(index * loaded.pixels.nbytes)
+            file.write(loaded.pixels.tobytes())
+            survey.update(loaded)
     reasons = ", ".join(f"{number} {reason}" for reason, number in skipped.most_common())
     if not kept:
         raise UserError(f"{source}: none of its {len(names)} files can be used ({reasons})")
-    channels = recipe.channels or (3 if any_colour else 1)
+    channels = recipe.channels or (3 if survey.any_colour else 1)
     images = np.memmap(spool, np.uint8, "r", shape=(len(kept), 3, recipe.size, recipe.size))
     train, heldout = folder.split(kept)
     length = 1 + _CHUNK_PIXELS // images[0].size
@@ -280,9 +293,10 @@ def _make_folder(
         chunks = (part if channels == 3 else folder.to_grey(part) for part in parts)
         shape = (len(indices), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
+    notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
+    notes += [*survey.notes, *pixel_notes(images, train, heldout)]
     del images
     spool.unlink()
-    notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
     if len(kept) == 1:
         notes.append("there is only one image: it is both trained on and held out")
     return cache.Record(

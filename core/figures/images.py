@@ -13,7 +13,9 @@ from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
 from core.data.cache import CachedSet, fingerprint, open_set, set_dir
-from core.data.folder import NotAnImageError, image_files, load_image, to_grey
+from core.data.decode import NotAnImageError
+from core.data.folder import image_files, to_grey
+from core.data.survey import load_image
 from core.errors import UserError
 from core.figures.figure_data import FigureData
 from core.files.sanitize import sanitize

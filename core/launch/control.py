@@ -17,6 +17,7 @@ import tomli
 from core.config.load import apply_overrides, decode, encode_toml
 from core.config.schema import RunConfig
 from core.config.unchanged import check_unchanged
+from core.data.augmentation import without_own_augment
 from core.data.check import check_trainable
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
@@ -123,7 +124,8 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         root: the runs folder for the new run.
         run: the existing run, in any state.
         overrides: changes, each ``section.key=value``. Another ``model.preset`` brings its own width, unless the
-            existing run's width was not its preset's or ``model.width`` is changed too.
+            existing run's width was not its preset's or ``model.width`` is changed too. In the same way another
+            ``data.dataset`` brings its own augmentation.
 
     Returns:
         The new run, in a group of its own.
@@ -133,7 +135,7 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
             `check_trainable`.
     """
     old = run.read()
-    table = tomli.loads(encode_toml(config_with_absolute_paths(old).unresolved()))
+    table = tomli.loads(encode_toml(without_own_augment(config_with_absolute_paths(old)).unresolved()))
     config = with_absolute_paths(
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )

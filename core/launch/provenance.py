@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from core.config.schema import RunConfig
+from core.data.augmentation import with_own_augment
 from core.data.recipe import absolute_dataset, default_data_dir
 from core.files.untrusted import absolute_if_exists
 from core.runs.directory import RunFile
@@ -42,7 +43,8 @@ def current_provenance() -> dict[str, str]:
 def with_absolute_paths(config: RunConfig, directory: Path | None = None) -> RunConfig:
     """Make the paths of data and betas absolute, because a run must not depend on the working directory.
 
-    Names of recipes stay as they are, and so do paths that do not exist.
+    Names of recipes stay as they are, and so do paths that do not exist. The augmentation of the data set replaces
+    `auto`, because a run must not depend on its data recipe either.
 
     Args:
         config: of a run that is about to be created.
@@ -50,10 +52,12 @@ def with_absolute_paths(config: RunConfig, directory: Path | None = None) -> Run
     """
     dataset, file = absolute_dataset(config.data.dataset, directory), config.schedule.file
     betas = (absolute_if_exists(Path(file), directory) or file) if file else file
-    return msgspec.structs.replace(
-        config,
-        data=msgspec.structs.replace(config.data, dataset=dataset),
-        schedule=msgspec.structs.replace(config.schedule, file=betas),
+    return with_own_augment(
+        msgspec.structs.replace(
+            config,
+            data=msgspec.structs.replace(config.data, dataset=dataset),
+            schedule=msgspec.structs.replace(config.schedule, file=betas),
+        )
     )
 
 

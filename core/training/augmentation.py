@@ -1,11 +1,11 @@
 """Augmentation by symmetries of the square; the distribution of uniform triangles is invariant under all eight."""
 
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from torch import Tensor
 
-Augment = Literal["none", "flips", "dihedral"]
+from core.data.augmentation import Augment
 
 _SYMMETRIES: Final[dict[Augment, int]] = {"none": 1, "flips": 2, "dihedral": 8}
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.config.schema import RunConfig
 from core.data import ImageSet
+from core.data.augmentation import own_augment
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
@@ -89,6 +90,7 @@ class Trainer:
         train = config.train
         self.config, self.device, self.process_group = config, device, process_group or SingleProcess()
         self.channels, self.size = images.channels, images.size
+        self.augment = own_augment(images.recipe) if train.augment == "auto" else train.augment
         self.images = torch.from_numpy(np.array(images.train)).to(device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
@@ -260,7 +262,7 @@ class Trainer:
         """Return images x0 and noise eps, [B, C, H, W], and timesteps t, [B]."""
         size = self.config.train.batch_size
         x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
-        x0 = augment(x0, self.config.train.augment, self.step)
+        x0 = augment(x0, self.augment, self.step)
         t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
         return x0, t, eps

@@ -284,7 +284,9 @@ def test_every_setting_has_its_name_and_its_default() -> None:
 
 
 def test_files_have_the_same_keys_types_bounds_and_defaults() -> None:
-    assert differences(before_house_interface.file_schemas(), expected("stored.json")) == []
+    wanted = expected("stored.json")
+    found = before_house_interface.without_new_values(before_house_interface.file_schemas(), wanted)
+    assert differences(found, wanted) == []
 
 
 @pytest.mark.parametrize("program", ["core", "ddpm-tui"])

@@ -13,7 +13,14 @@ import torch
 from PIL import Image
 
 from core.cli.main import run as run_command
-from core.config.schema import DiffusionConfig, ModelConfig, RunConfig, SampleConfig, ScheduleConfig
+from core.config.schema import (
+    DataConfig,
+    DiffusionConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    ScheduleConfig,
+)
 from core.diffusion.models.registry import build_network
 from core.evaluation.metrics.denoising import reconstruct
 from core.imaging import read_sheet, to_pixels
@@ -26,9 +33,12 @@ Denoise = Callable[..., int]
 SIZE = 16
 
 
-def make_untrained(root: Path, *, channels: int = 1, timesteps: int = 8, **sample: object) -> RunDirectory:
+def make_untrained(
+    root: Path, *, channels: int = 1, timesteps: int = 8, dataset: str = "high", **sample: object
+) -> RunDirectory:
     """A run with a checkpoint of the weights that a network begins with."""
     config = RunConfig(
+        data=DataConfig(dataset=dataset),
         schedule=ScheduleConfig(timesteps=timesteps, beta_end=0.3),
         diffusion=DiffusionConfig(prediction_type="v_prediction"),
         model=ModelConfig(width=16),
@@ -100,6 +110,14 @@ def test_a_run_of_colour_images_is_shown_the_colours(folder, capsys):
     assert images.shape == (3, SIZE, SIZE, 3)
     assert images[0, 0, 0].tolist() == [0, 0, 255]
     assert images[0, 8, 8].tolist() == [255, 0, 0]
+
+
+def test_a_transparent_image_has_the_background_that_the_run_was_trained_with(folder, capsys):
+    (folder / "icons.toml").write_text('kind = "folder"\npath = "icons"\nbackground = "#ff8000"\n')
+    run = make_untrained(folder / "icons-runs", channels=3, dataset=str(folder / "icons.toml"))
+    Image.new("RGBA", (40, 40), (0, 0, 0, 0)).save("clear.png")
+    assert denoise(str(run.path), "clear.png", "--out", "c.png") == 0
+    assert strip("c.png")[0, 3, 3].tolist() == [255, 128, 0]
 
 
 def test_json_says_what_was_done(folder, capsys):

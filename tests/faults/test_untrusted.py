@@ -13,7 +13,9 @@ from PIL import Image
 
 from core.cli.main import run as core_run
 from core.config import DataConfig, RunConfig, apply_overrides, decode
-from core.data.folder import MAX_PIXELS, NotAnImageError, image_files, load_image
+from core.data.decode import MAX_PIXELS, NotAnImageError
+from core.data.folder import image_files
+from core.data.survey import load_image
 from core.errors import UserError
 from core.imaging import read_sheet, write_sheet
 from core.runs import (

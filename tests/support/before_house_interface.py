@@ -1,7 +1,7 @@
 """Interface of the current version, compared with that before the restructuring: options, files, settings, keys."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -152,6 +152,18 @@ def file_schema(kind: type) -> dict[str, Json]:
     """Return the keys of a file with types, bounds and defaults, by dotted name and without names of classes."""
     schema = msgspec.json.schema(kind)
     return dict(_leaves(schema, schema.get("$defs", {}), ""))
+
+
+def without_new_values(found: Json, wanted: Json) -> Json:
+    """Remove the values of settings that old files have not, because a setting may take more values than it did."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return {
+            key: [one for one in value if one in wanted[key]]
+            if key == "enum" and key in wanted
+            else without_new_values(value, wanted.get(key))
+            for key, value in found.items()
+        }
+    return found
 
 
 def file_schemas() -> dict[str, Json]:

@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select, Static
 
 from core.config import ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from core.data.augmentation import with_own_augment
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.runs.status import State
@@ -203,7 +204,9 @@ async def test_starting_an_untouched_form_queues_the_quick_comparison(tmp_path: 
         await form(driven)
         assert "5 runs will be queued" in driven.text()
         await driven.press(key)
-        assert await queued(driven, 5) == [config.resolved() for config in load_recipe("quick").configs]
+        assert await queued(driven, 5) == [
+            with_own_augment(config).resolved() for config in load_recipe("quick").configs
+        ]
 
 
 async def test_a_form_filled_in_by_keys_queues_its_runs(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree, Input, Static, Tree
 
+from core.data.folder import FOREIGN_SUFFIXES
 from core.files.sanitize import sanitize
 from tui.commands import PICKER, bindings
 from tui.widgets.images.render_mode import on_keymap_changed
@@ -36,6 +37,7 @@ IMAGE_SUFFIXES: Final = frozenset(
         ".pbm",
         ".tga",
         ".ico",
+        *FOREIGN_SUFFIXES,
     )
 )
 """Suffixes of files that are listed as images; any file may be typed, because reading it shows whether it is one."""

@@ -11,6 +11,7 @@ import msgspec
 from core.config import RunConfig
 from core.config.load import apply_overrides, decode
 from core.config.tables import set_key
+from core.data.augmentation import without_own_augment
 from core.data.check import check_shape
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
@@ -49,6 +50,7 @@ FIELDS: Final = (
     Field("train.epochs", "epochs"),
     Field("train.batch_size", "batch size"),
     Field("train.learning_rate", "learning rate"),
+    Field("train.augment", "augmentation", "auto: none; for triangles dihedral"),
     Field("train.seed", "seed", "of weights, data order and noise"),
 )
 
@@ -79,7 +81,7 @@ class RunDraft:
     @classmethod
     def from_configs(cls, configs: Sequence[RunConfig]) -> "RunDraft":
         """Start from configurations, at least one, that may differ in their schedules."""
-        configs = [config.unresolved() for config in configs]
+        configs = [without_own_augment(config).unresolved() for config in configs]
         schedules = tuple(dict.fromkeys(config.schedule.name for config in configs))
         variants = tuple(dict.fromkeys(_with_schedule(config, schedules[0]) for config in configs))
         return cls(

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from core.errors import UserError
+from core.errors import UserError, is_machine_error
 from core.files.signature import FileSignature, signature
 from core.imaging.sheet import Sheet, read_sheet
 
@@ -15,7 +15,8 @@ CACHE_CAPACITY: Final = 256
 class SheetCache:
     """LRU cache of sheets, keyed by path and invalidated by the file's signature.
 
-    A damaged or missing sheet is None and is not read again until its file changes.
+    A damaged or missing sheet is None and is not read again until its file changes. A sheet that the machine could not
+    read, say for want of file descriptors, is None and is read again.
 
     Args:
         capacity: the maximum number of sheets.
@@ -44,7 +45,9 @@ class SheetCache:
         self.reads += 1
         try:
             sheet = read_sheet(path)
-        except UserError:
+        except UserError as error:
+            if is_machine_error(error):
+                return None
             sheet = None
         self._sheets[path] = (current, sheet)
         self._sheets.move_to_end(path)

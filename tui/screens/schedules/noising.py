@@ -14,9 +14,11 @@ from core.config import ScheduleConfig
 from core.config.load import decode
 from core.config.schema import Section
 from core.config.tables import set_key
-from core.data.folder import NotAnImageError, load_image, to_grey
+from core.data.decode import NotAnImageError
+from core.data.folder import to_grey
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
+from core.data.survey import load_image
 from core.errors import UserError
 from core.imaging.sheet import to_channels_last, to_pixels
 from core.schedules import SCHEDULE_NAMES, Array, Schedule, parse_power
@@ -167,9 +169,14 @@ def load_own_image(path: str, size: int) -> Pixels:
         UserError: the image cannot be read.
     """
     try:
-        image, colour = load_image(Path(path).expanduser(), size)
-    except NotAnImageError as reason:
         file = Path(path).expanduser()
-        problem = "no such file" if not file.exists() else "a folder" if file.is_dir() else str(reason)
-        raise UserError(f"{path}: {problem}; expected an image") from reason
+        exists, is_folder = file.exists(), file.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: cannot be looked up ({error}); expected an image") from error
+    if not exists or is_folder:
+        raise UserError(f"{path}: {'a folder' if is_folder else 'no such file'}; expected an image")
+    try:
+        image, colour = load_image(file, size)
+    except NotAnImageError as reason:
+        raise UserError(f"{path}: {reason}; expected an image") from reason
     return to_channels_last(image[None] if colour else to_grey(image[None]))

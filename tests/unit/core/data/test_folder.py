@@ -264,7 +264,9 @@ def test_a_decompression_bomb_is_skipped_unread(images: Path) -> None:
 def test_numbers_without_a_scale_are_skipped(images: Path) -> None:
     save_many(images, 2)
     save(images / "f.tif", np.ones((32, 32), np.float32))
-    assert load(images).notes == ("1 of 3 files were skipped: 1 numbers without a scale",)
+    save(images / "signed.tif", np.full((32, 32), -1, np.int32))
+    reason = "numbers without a scale (set white in a data recipe)"
+    assert load(images).notes == (f"2 of 4 files were skipped: 2 {reason}",)
 
 
 def test_damaged_files_of_every_format_never_end_in_a_traceback(images: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from core.data import find_data_recipe, load_dataset
+from core.data import find_data_recipe, load_dataset, preview
+from core.data.folder import is_heldout
 from core.data.preview import existing_dataset, first_images
 from core.data.recipe import DataRecipe, data_recipe_names
 from core.errors import UserError
@@ -48,7 +49,7 @@ def test_files_that_are_no_images_are_left_out_of_the_first_images(tmp_path: Pat
     assert len(first_images(find_data_recipe(str(folder)), 99, heldout=False)) >= 9
     for path in folder.iterdir():
         path.write_text("hello")
-    with pytest.raises(UserError, match="none of its training files is an image"):
+    with pytest.raises(UserError, match="none of its 13 files is an image"):
         first_images(find_data_recipe(str(folder)), 3, heldout=False)
 
 
@@ -84,3 +85,57 @@ def test_names_include_those_of_invalid_recipes(tmp_path: Path) -> None:
     assert data_recipe_names(tmp_path) == ["array", "high", "low", "wrong"]
     with pytest.raises(UserError):
         find_data_recipe("wrong", tmp_path)
+
+
+@pytest.mark.parametrize("readable", [1, 2, 3, 12])
+@pytest.mark.parametrize("count", [1, 3, 64])
+def test_a_folder_of_mostly_other_files_shows_what_a_training_would_take(
+    tmp_path: Path, readable: int, count: int
+) -> None:
+    for start in range(0, 60, 20):
+        folder = tmp_path / f"mine{start}"
+        folder.mkdir()
+        for index in range(40):
+            path = folder / f"{start + index}.png"
+            if index % (40 // readable) == 0 and index // (40 // readable) < readable:
+                noise = np.random.default_rng(index).integers(0, 256, (8, 8), dtype=np.uint8)
+                Image.fromarray(noise).save(path)
+            else:
+                path.write_text("hello")
+        recipe = find_data_recipe(str(folder))
+        made = load_dataset(recipe, data_dir=tmp_path / "data")
+        assert np.array_equal(first_images(recipe, count, heldout=False), made.train[:count])
+        assert np.array_equal(first_images(recipe, count, heldout=True), made.heldout[:count])
+
+
+def test_a_preview_reads_no_more_files_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = find_data_recipe(str(folder_of(tmp_path / "mine", 200)))
+    read: list[Path] = []
+    decode = preview.decode
+
+    def counted(path: Path, *arguments: object) -> object:
+        read.append(path)
+        return decode(path, *arguments)
+
+    monkeypatch.setattr(preview, "decode", counted)
+    first_images(recipe, 5, heldout=False)
+    assert len(read) == 6
+    first_images(recipe, 5, heldout=True)
+    assert len(read) == 12
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_images_that_are_all_held_out_by_hash_are_shown_as_they_are_split(
+    tmp_path: Path, colour: bool
+) -> None:
+    names = [name for name in (f"{index}.png" for index in range(99)) if is_heldout(name)][:3]
+    source = folder_of(tmp_path / "other", 3, colour=colour)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for path, name in zip(sorted(source.iterdir()), names, strict=True):
+        path.rename(folder / name)
+    recipe = find_data_recipe(str(folder))
+    made = load_dataset(recipe, data_dir=tmp_path / "data")
+    assert (len(made.train), len(made.heldout)) == (1, 2)
+    assert np.array_equal(first_images(recipe, 9, heldout=False), made.train)
+    assert np.array_equal(first_images(recipe, 2, heldout=True), made.heldout)

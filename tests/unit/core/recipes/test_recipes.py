@@ -245,7 +245,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
         (
             '[grid]\n"train.augment" = ["flips", "turns"]',
-            "mine.toml: grid: train.augment = turns: expected one of none, flips, dihedral",
+            "mine.toml: grid: train.augment = turns: expected one of none, flips, dihedral, auto",
         ),
         ('[schedule]\nname = "linaer"', "mine.toml: unknown schedule 'linaer'; did you mean linear?"),
         (

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from core.training.augmentation import Augment, augment
+from core.data.augmentation import Augment
+from core.training.augmentation import augment
 
 IMAGE = torch.arange(6.0).reshape(1, 1, 2, 3)[..., :2] ** 2
 

@@ -159,7 +159,7 @@ def test_held_out_images_of_a_folder_are_those_that_a_training_would_be_tested_o
     assert np.array_equal(found, made[:4].transpose(0, 2, 3, 1))
     for path in source.iterdir():
         path.write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="none of its held-out files is an image"):
+    with pytest.raises(UserError, match="none of its 40 files is an image"):
         heldout_images(str(source))
 
 

@@ -1,5 +1,6 @@
 """Images from files, and images as cells."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -33,6 +34,21 @@ def test_a_damaged_sheet_is_none_and_is_read_once(tmp_path: Path) -> None:
     assert cache.sheet(path) is None
     assert cache.reads == 1
     write_sheet(path, noise(), columns=2)
+    assert cache.sheet(path) is not None
+
+
+def test_a_sheet_that_the_machine_could_not_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, cache = tmp_path / "epoch-0001.png", SheetCache()
+    write_sheet(path, noise(), columns=2)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", fail)
+        assert cache.sheet(path) is None
     assert cache.sheet(path) is not None
 
 
