@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_a_clone_keeps_the_paths_of_its_run_and_anchors_those_that_it_is_given(
     (run,) = enqueue(here / "runs", [with_paths()], group="g")
     there = here.parent / "there"
     monkeypatch.chdir(there)
-    (there / "others").mkdir()
+    shutil.copytree(here / "pictures", there / "others")
     assert paths(control.clone("runs", run).read().config) == paths(run.read().config)
     clone = control.clone("runs", run, ["data.dataset=others"])
     assert paths(clone.read().config) == (str(there / "others"), str(here / "betas.txt"))
@@ -193,7 +194,7 @@ def test_a_folder_that_settings_cannot_name_leaves_paths_as_they_were_given(
 
 def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = here.joinpath(*["d" * 100] * 4)
-    (deep / "pictures").mkdir(parents=True)
+    shutil.copytree(here / "pictures", deep / "pictures")
     monkeypatch.chdir(deep)
     (run,) = enqueue(here / "runs", [with_paths("pictures", None)], group="g")
     assert run.read().config.data.dataset == str(deep / "pictures")
