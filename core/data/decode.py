@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from core.data.colour_profile import ProfileError, to_srgb
-from core.data.walk import OUTPUTS, is_output_image
+from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError, is_machine_error
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
@@ -156,6 +156,18 @@ def decode(path: Path, size: int, reading: Reading = Reading()) -> Decoded:
             raise NotAnImageError("damaged") from error
 
 
+def decode_training_image(path: Path, size: int, reading: Reading = Reading()) -> Decoded:
+    """Load a file of a folder of images as `decode` does, unless this program wrote it.
+
+    Raises:
+        NotAnImageError: see `decode`; or an output of this program.
+        UserError: see `decode`.
+    """
+    if is_output(path):
+        raise NotAnImageError(OUTPUTS)
+    return decode(path, size, reading)
+
+
 @contextlib.contextmanager
 def _errors_of(path: Path) -> Iterator[None]:
     """Convert errors of the machine to a UserError of one line."""
@@ -184,8 +196,6 @@ def _decode(file: BinaryIO, size: int, reading: Reading) -> Decoded:
     with Image.open(file, formats=readable_formats()) as opened:
         if opened.width * opened.height > MAX_PIXELS:
             raise NotAnImageError("too large")
-        if is_output_image(opened):
-            raise NotAnImageError(OUTPUTS)
         # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
         opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
         image = ImageOps.exif_transpose(opened)

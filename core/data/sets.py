@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
-from core.data.decode import Decoded, NotAnImageError, Reading, decode
+from core.data.decode import Decoded, NotAnImageError, Reading, decode_training_image
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -254,7 +254,7 @@ def _make_folder(
 
     def load(name: str, reading: Reading) -> Decoded | str:
         try:
-            return decode(source / name, recipe.size, reading)
+            return decode_training_image(source / name, recipe.size, reading)
         except NotAnImageError as reason:
             return str(reason)
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from PIL import Image
-
 from core.errors import UserError
 from core.files.untrusted import open_regular
 from core.imaging.sheet import LAYOUT_KEY, PROGRAM
@@ -99,16 +97,6 @@ def is_output(path: Path) -> bool:
     except OSError:
         pass
     return False
-
-
-def is_output_image(image: Image.Image) -> bool:
-    """Return whether an open image says in its metadata that this program wrote it."""
-    software, comment = image.info.get("Software"), image.info.get("comment")
-    return (
-        LAYOUT_KEY in image.info
-        or (isinstance(software, str) and software.startswith(PROGRAM))
-        or comment == PROGRAM.encode()
-    )
 
 
 def _is_output_text(key: bytes, value: bytes) -> bool:
