@@ -32,6 +32,7 @@ from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, 
 from core.runs.naming import make_group
 from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
 from core.runs.status import State, Status
+from core.runs.withdrawal import withdraw_epochs
 
 _LOCK_WAIT: Final = 2.0
 
@@ -54,7 +55,8 @@ def stop(run: RunDirectory) -> str:
             with run.lock():
                 status = run.read_status()
                 if status.state is State.QUEUED:
-                    run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
+                    status = withdraw_epochs(run, status, otherwise=State.STOPPED)
+                    run.write_status(_without_worker(status, status.state, epochs=status.epochs))
                     return f"{name}: taken from the queue"
         except RunBusyError:
             # A worker is claiming the run; its status will name the worker in a moment.

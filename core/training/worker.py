@@ -43,6 +43,7 @@ from core.runs import (
     State,
     Status,
 )
+from core.runs.withdrawal import withdraw_epochs
 from core.training.checkpoint import (
     Position,
     has_checkpoint,
@@ -247,27 +248,12 @@ class Worker:
             print(peer_error, file=sys.stderr) if peer_error else traceback.print_exception(error)
         reason = peer_error or failure_text(error)
         try:
-            state = State.FINISHED if self._was_finished() else State.FAILED
-            if state is State.FINISHED:
-                self._withdraw_epochs()
-            self.write_final_status(state, reason)
+            self.status = withdraw_epochs(self.run, self.status, otherwise=State.FAILED)
+            self.write_final_status(self.status.state, reason)
         except OSError as problem:
             with contextlib.suppress(OSError):
                 unwritten = f"the status could not be written: {failure_text(problem)}"
                 print(f"{reason}; and {unwritten}", file=sys.stderr)
-
-    def _was_finished(self) -> bool:
-        """Return whether the run had finished, and this attempt to train more epochs has not begun to."""
-        return self.status.state is State.STARTING and 0 < self.status.finished_epochs == self.status.epoch
-
-    def _withdraw_epochs(self) -> None:
-        """Give a finished run the number of epochs that it had, because it could not be resumed."""
-        epochs = self.status.finished_epochs
-        file = self.run.read()
-        train = msgspec.structs.replace(file.config.train, epochs=epochs)
-        config = msgspec.structs.replace(file.config, train=train)
-        self.run.write_run_file(msgspec.structs.replace(file, config=config))
-        self.status = msgspec.structs.replace(self.status, epochs=epochs)
 
 
 def failure_text(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from core.diffusion.models.registry import build_network
 from core.runs import METRICS, RunDirectory, RunStore, latest_evaluation, read_evaluations
 from core.runs.results import GROUPS
 from core.training.checkpoint import Position, save_checkpoint
-from core.training.inputs import record_inputs
 from tests.support.fake_runs import make_run
 
 RECIPE = """
@@ -388,22 +386,3 @@ def test_a_run_is_compared_by_what_was_evaluated(command, capsys):
     assert kept is not None
     assert row["metrics"]["copies"] == msgspec.to_builtins(kept.metrics["copies"])
     assert RunStore("runs").runs() == [run]
-
-
-def test_a_run_is_evaluated_on_the_images_that_it_was_trained_on_or_not_at_all(
-    command, capsys, tmp_path, monkeypatch
-):
-    data = tmp_path / "data"
-    monkeypatch.setenv("DDPM_DATA", str(data))
-    data.mkdir()
-    (data / "small.toml").write_text(RECIPE)
-    made = load_dataset("small", count=60)
-    run = untrained_run(Path("runs"))
-    inputs = record_inputs(run.read().config, made)
-    run.write_status(msgspec.structs.replace(run.read_status(), trained_with=inputs))
-    (data / "small.toml").write_text(RECIPE.replace("canvas = 64", "canvas = 32"))
-    assert command("latest", "--count", "4", "--only", "distribution") == 0
-    assert len(list(data.glob("small-*"))) == 1
-    shutil.rmtree(made.path)
-    assert command("latest", "--count", "4", "--only", "distribution") == 2
-    assert "the training began with 60 training images and 60 held-out ones" in capsys.readouterr().err
