@@ -1,11 +1,11 @@
-# `make run` opens the dashboard; `make test` checks and tests everything. Each first sets up what it needs in a
-# virtual environment of its own (.venv); the second time that costs nothing. Works with GNU make 3.81 (macOS) and newer.
+# `make run` opens the dashboard. `make test` checks and tests everything. Each first sets up a virtual environment in
+# .venv, which is instant the second time. Works with GNU make 3.81 (macOS) and newer.
 #
 #   make run ARGS="thesis --runs /scratch/runs"     arguments for ddpm-tui
 #   make run PYTHON=/opt/python3.13/bin/python3     a Python of your choice (3.11 or newer)
 #   make run TORCH_INDEX=URL     another build of PyTorch
 #   make bench ARGS="throughput --seconds 60"     one benchmark instead of all
-#   make pictures ARGS="runs docs/pictures"     the pictures of the README, from runs that have finished
+#   make pictures ARGS="runs docs/pictures"     the images of the README, from finished runs
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup check test faults bench pictures clean
@@ -20,7 +20,7 @@ TEST_PROCESSES ?= 2
 TEST_ARGS      ?=
 FAULTS_ARGS    ?=
 
-# Another index for PyTorch alone, such as the one of its small CPU builds; empty takes the default index.
+# Another index for PyTorch only, such as the one with the small CPU builds; empty means the default index.
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
@@ -31,9 +31,9 @@ unexport PYTHONHOME
 help:
 	@echo "make run     set up and open the dashboard (ARGS=... are passed on)"
 	@echo "make test    set up, check and test everything"
-	@echo "make faults  break runs some hundred times, in every way, and count what was lost (some twenty minutes)"
-	@echo "make bench   set up and measure how fast all this is, beside others (ten minutes on a quiet machine)"
-	@echo "make pictures ARGS=\"RUNS OUT\"  draw the pictures of the README from a folder of finished runs"
+	@echo "make faults  break runs some hundred times, in every way, and count losses (about twenty minutes)"
+	@echo "make bench   set up and measure speed, compared with other libraries (ten minutes on a quiet machine)"
+	@echo "make pictures ARGS=\"RUNS OUT\"  draw the images of the README from a folder of finished runs"
 	@echo "make check   set up and run the static checks: ruff, mypy, import contracts"
 	@echo "make setup   set up only, for running and for testing"
 	@echo "make clean   remove the virtual environment and all caches (never runs/ or datasets/)"

@@ -3,10 +3,12 @@
 import sys
 
 from core.cli.main import run
+from core.files.streams import open_closed_streams
 
 
 def main() -> None:
     """Run the command line with this process's arguments, and exit with its code."""
+    open_closed_streams()
     sys.exit(run(sys.argv[1:]))
 
 

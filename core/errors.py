@@ -1,6 +1,7 @@
 """Errors that a user can correct, and the exit codes of the commands that they end."""
 
 import errno
+import os
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -31,6 +32,23 @@ class RunFailedError(UserError):
     """A run ended as ``failed``; the command that waited for it exits with code 3."""
 
     exit_code = EXIT_RUN_FAILED
+
+
+def os_error_text(error: OSError) -> str:
+    """Return an error of the system in one line, with a remedy if one is known."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many open files; allow more with ulimit -n, or close other programs"
+    if error.errno == errno.ENOENT and not error.filename and not _has_directory():
+        return "the working directory was deleted; go to another one with cd"
+    words = error.strerror or str(error)
+    return f"{error.filename}: {words}" if error.filename else words
+
+
+def _has_directory() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def is_out_of_memory(error: BaseException) -> bool:

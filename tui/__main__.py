@@ -3,12 +3,15 @@
 import argparse
 import contextlib
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
+from core.files.sanitize import sanitize
+from core.files.streams import open_closed_streams, write_to_stderr
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
 
 IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
 DEFAULT_ADDRESS = "localhost:8000"
+MIN_DESCRIPTORS = 64
+"""Open files that the dashboard may need at once: its own, and those of processes that it starts."""
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
@@ -34,6 +39,14 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; ddpm-tui --help lists what there is")
 
 
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError(
+            "expected a path, got an empty one; give . for the working directory"
+        )
+    return Path(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="ddpm-tui",
@@ -45,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "recipe", nargs="?", metavar="RECIPE", help="a recipe's name, or the path of a .toml file"
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="the runs folder (./runs)"
+        "--runs", type=_path, default=Path("runs"), metavar="DIR", help="the runs folder (./runs)"
     )
     parser.add_argument(
         "--set",
@@ -68,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--exports",
-        type=Path,
+        type=_path,
         default=Path("exports"),
         metavar="DIR",
         help="the folder that the key E exports the screen to (./exports)",
@@ -98,14 +111,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 for a mistake in the arguments, with one line on stderr before the screen is taken over.
     """
+    open_closed_streams()
     try:
         words = sys.argv[1:] if arguments is None else arguments
         return _run(_parser().parse_args(words), words)
-    except UserError as error:
-        from core.files.sanitize import sanitize
-
-        print(f"error: {sanitize(str(error))}", file=sys.stderr)
+    except (UserError, OSError) as error:
+        text = str(error) if isinstance(error, UserError) else os_error_text(error)
+        write_to_stderr(f"error: {sanitize(text)}")
         return EXIT_USAGE
+
+
+def _allow_descriptors() -> None:
+    """Make room for as many open files as the dashboard needs, because its worst moment is in the middle of a night.
+
+    Raises:
+        UserError: this shell does not permit that.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= MIN_DESCRIPTORS:
+        return
+    if hard != resource.RLIM_INFINITY and hard < MIN_DESCRIPTORS:
+        raise UserError(
+            f"{hard} files may be open at once here, but the dashboard needs {MIN_DESCRIPTORS}; "
+            "see ulimit -n, and use core train and core runs list meanwhile"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MIN_DESCRIPTORS, hard))
 
 
 def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
@@ -144,6 +174,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
 
         serve(Address.parse(options.at), words)
         return EXIT_OK
+    _allow_descriptors()
     if not in_browser():
         _require_terminal()
 
@@ -153,6 +184,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     from tui.settings.schema import Settings, has_settings
     from tui.state.run_controller import RunController
     from tui.terminal.encoding import allow_any_encoding
+    from tui.terminal.environment import correct, draw_on_stdout, lacks_utf8
     from tui.terminal.lifecycle import TerminalGuard
     from tui.terminal.watchdog import exit_with_server, exit_with_terminal
 
@@ -162,6 +194,11 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         from tui.settings.store import load_settings
 
         settings, problems = load_settings(state)
+    is_ascii = False
+    if not in_browser():
+        correct(os.environ)
+        draw_on_stdout()
+        is_ascii = lacks_utf8(sys.stdin.fileno(), sys.stdout.fileno())
     image_mode = options.pictures or settings.pictures
     if image_mode == "truecolor":
         os.environ["COLORTERM"] = "truecolor"  # or Textual would translate them for a terminal that has fewer
@@ -172,7 +209,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         handles = sys.stdin.fileno(), sys.stdout.fileno()
         placements, refusal = (None, NO_TERMINAL) if in_browser() else detect_before_start(*handles)
         problems = (refusal, *problems) if refusal else problems
-    allow_any_encoding()
+    allow_any_encoding("ascii" if is_ascii else None)
     root, exports = options.runs.absolute(), options.exports.absolute()
     kept: SettingsOptions = {
         "settings": settings,
@@ -196,7 +233,7 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
     ):
         app.run()
     if not in_browser() and not recordings and (farewell := _farewell(app.snapshot, options.runs)):
-        print(farewell)
+        print(sanitize(farewell))
     return app.return_code or EXIT_OK
 
 

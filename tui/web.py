@@ -4,6 +4,7 @@ Anyone who reaches the port controls the runs. So the server listens on this mac
 page talk to ports of the user's own machine, so requests of other sites' pages are rejected.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,21 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from core.errors import UserError
+from core.launch.subprocess_env import child_environment, module_command
 from tui.textual_ext.compat import add_middleware
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _WILDCARD_HOSTS: Final = frozenset({"0.0.0.0", "::", ""})
+REQUIREMENT: Final = "textual-serve>=1.1.3,<1.2"
+FOCUS_SCRIPT: Final = """<script>
+(function focusTerminal() {
+  const keyboard = document.querySelector(".xterm-helper-textarea");
+  if (keyboard) keyboard.focus();
+  else setTimeout(focusTerminal, 50);
+})();
+</script>
+"""
+"""Gives the keyboard to the terminal of the page as soon as there is one, which textual-serve leaves to a click."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,16 @@ def reject_reason(address: Address, host: str, origin: str | None) -> str:
     return ""
 
 
+def focused_page(page: str) -> str:
+    """The page of the dashboard, with the keyboard's focus in its terminal from the start.
+
+    >>> focused_page("<body></body>").count("<script>"), focused_page("not found")
+    (1, 'not found')
+    """
+    before, end, after = page.rpartition("</body>")
+    return f"{before}{FOCUS_SCRIPT}{end}{after}" if end else page
+
+
 def serve(address: Address, arguments: Sequence[str]) -> None:
     """Serve the dashboard until ctrl+c; each browser window gets a dashboard of its own.
 
@@ -77,10 +99,13 @@ def serve(address: Address, arguments: Sequence[str]) -> None:
         from aiohttp import web
         from textual_serve.server import Server
     except ImportError as error:
-        raise UserError("--web needs textual-serve; install it with: pip install 'ddpm-tui[web]'") from error
+        python = f"{sys.executable}"
+        install = shlex.join([python, "-m", "pip", "install", REQUIREMENT])
+        raise UserError(f"--web needs textual-serve; install it with: {install}") from error
 
     # Without `exec` a shell may stay between the server and the dashboard.
-    command = "exec " + shlex.join([sys.executable, "-m", "tui", *arguments])
+    os.environ.update(child_environment())
+    command = "exec " + shlex.join(module_command("tui", *arguments))
     shown = f"[{address.host}]" if ":" in address.host else address.host
     server = Server(
         command, address.host, address.port, title="ddpm-tui", public_url=f"http://{shown}:{address.port}"
@@ -89,7 +114,10 @@ def serve(address: Address, arguments: Sequence[str]) -> None:
     async def guard(request: Any, handler: Any) -> Any:
         if reason := reject_reason(address, request.host, request.headers.get("Origin")):
             raise web.HTTPForbidden(text=reason)
-        return await handler(request)
+        response = await handler(request)
+        if isinstance(response, web.Response) and response.content_type == "text/html" and response.text:
+            response.text = focused_page(response.text)
+        return response
 
     add_middleware(server, web.middleware(guard))
     if not address.is_private:

@@ -116,7 +116,7 @@ def _row_json(row: "ComparisonRow") -> dict[str, Any]:
         "dataset": row.dataset,
         "schedule": row.schedule,
         "seeds": list(row.seeds),
-        "runs": [member.info.id for member in row.members],
+        "runs": [member.info.directory.id for member in row.members],
         "judged": len(row.evaluations),
         "epochs": [len(member.epochs) for member in row.members],
         "terminal_alpha_bar": terminal.alpha_bar if terminal else None,

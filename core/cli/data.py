@@ -6,7 +6,7 @@ import numpy as np
 
 from core.cli.images import emit_images
 from core.cli.options import json_option
-from core.cli.output import emit, emit_json, format_table, note, stdout_width
+from core.cli.output import emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, list_data_recipes, load_dataset
 from core.imaging import to_channels_last
@@ -87,6 +87,7 @@ def list_recipes(as_json: bool) -> None:
 
 
 def _load(recipe: str, count: int | None) -> ImageSet:
+    note_library_messages()
     with progress_bar(recipe, "images") as report:
         images = load_dataset(recipe, count=count, progress=report)
     for text in images.notes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.cli.images import emit_images
 from core.cli.options import (
+    GivenPath,
     device_option,
     json_option,
     prepare_torch,
@@ -38,7 +39,7 @@ DEFAULT_STRENGTH = 0.5
 
 @click.command("denoise")
 @click.argument("run", metavar="RUN")
-@click.argument("image", metavar="PICTURE", type=click.Path(path_type=Path))
+@click.argument("image", metavar="PICTURE", type=GivenPath(path_type=Path))
 @runs_option
 @click.option(
     "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the image to this timestep, from 1 to T."
@@ -56,7 +57,7 @@ DEFAULT_STRENGTH = 0.5
 @device_option
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE.png",
     help="PNG of original, noised and denoised, side by side; by default, denoised-RUN.png.",
 )
@@ -88,7 +89,7 @@ def command(
     if not image.is_file():
         raise UserError(f"{sanitize(str(image))}: {'not a file' if image.exists() else 'no such file'}")
     found = RunStore(root).find(run)
-    out = out or Path(f"denoised-{found.id}.png")
+    out = out or Path(f"denoised-{sanitize(found.id)}.png")
     check_out_file(out, ".png")
     device = prepare_torch(device)
     from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
@@ -113,8 +114,8 @@ def command(
         shown = strip.astype(np.float64) / 255.0
         emit_json(
             {
-                "run": sanitize(found.id),
-                "picture": sanitize(str(image)),
+                "run": found.id,
+                "picture": str(image),
                 "path": str(out),
                 "t": level + 1,
                 "strength": (level + 1) / timesteps,

@@ -20,7 +20,7 @@ from core.cli.output import emit, emit_json
 from core.data import default_data_dir
 from core.errors import UserError
 from core.launch.devices import detect_machine, make_plan, plan_explanation
-from core.launch.subprocess_env import child_environment
+from core.launch.subprocess_env import child_environment, python_command
 from core.training.compiler import find_compiler
 
 PACKAGES = (
@@ -127,7 +127,7 @@ def _probe_torch() -> dict[str, Any]:
     """Import torch and compute with it in a subprocess, because a broken driver may crash the process."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PROBE],
+            python_command("-c", _PROBE),
             env=child_environment(),
             capture_output=True,
             text=True,

@@ -122,7 +122,7 @@ def command(
                 print_error(str(error))
                 failed += 1
                 continue
-            results.append((info.id, evaluation))
+            results.append((info.directory.id, evaluation))
             if not as_json:
                 emit(_evaluation_text(info.id, evaluation))
     if as_json:
@@ -322,7 +322,7 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
 
 
 def _evaluation_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
-    table = {"run": None if is_file else sanitize(name), "file": sanitize(name) if is_file else None}
+    table = {"run": None if is_file else name, "file": name if is_file else None}
     return table | {
         key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"
     }

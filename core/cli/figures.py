@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
-from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
+from core.cli.options import GivenPath, all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, note_library_messages, writing_out
 from core.cli.run_selection import select_runs
 from core.files.sanitize import sanitize
 from core.runs import RunStore
@@ -19,7 +19,7 @@ FORMATS = ("png", "svg", "pdf")
 @all_option
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
     metavar="DIR",
@@ -46,6 +46,7 @@ def command(
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)
     make_out_folder(out)
+    note_library_messages()
     from core.figures import (  # matplotlib takes a second to import
         DrawnFigure,
         MissingFigure,
@@ -67,8 +68,8 @@ def command(
             written.append(
                 {
                     "figure": figure.key,
-                    "title": sanitize(figure.title),
-                    "caption": sanitize(figure.caption),
+                    "title": figure.title,
+                    "caption": figure.caption,
                     "path": str(path),
                 }
             )
@@ -82,11 +83,8 @@ def command(
     if as_json:
         emit_json(
             {
-                "runs": [info.id for info in infos],
+                "runs": [info.directory.id for info in infos],
                 "figures": written,
-                "missing": [
-                    {"figure": one.key, "title": sanitize(one.title), "reason": sanitize(one.reason)}
-                    for one in missing
-                ],
+                "missing": [{"figure": one.key, "title": one.title, "reason": one.reason} for one in missing],
             }
         )

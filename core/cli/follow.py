@@ -154,7 +154,7 @@ class Follower:
             ids = " ".join(info.id for info in stopped)
             root = stopped[0].directory.path.parent
             where = "" if root == Path("runs") else f" --runs {root}"
-            note(f"to continue: core runs resume{where} {ids}")
+            note(f"to continue: core runs resume{where} {ids}", limit=0)
         if failed:
             raise RunFailedError(f"{len(failed)} of {len(self._runs)} runs failed")
         if refused:
@@ -231,12 +231,12 @@ class _BarDisplay:
             self._ended.add(info.id)
             losses = self._losses.get(info.id)
             line = f"{name}: {state_text(info)}" + (f", {losses}" if losses else "")
-            self._progress.console.print(line, markup=False, highlight=False)
+            self._progress.console.print(sanitize(line), markup=False, highlight=False)
         self._progress.update(
             self._tasks[info.id],
             total=info.status.steps or None,
             completed=info.status.step,
-            text=self._task_text(info),
+            text=sanitize(self._task_text(info)),
             visible=info.state.is_live
             or (info.state is State.QUEUED and len(self._names) <= MAX_QUEUED_BARS),
         )

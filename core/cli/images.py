@@ -6,7 +6,8 @@ import sys
 import numpy as np
 from numpy.typing import NDArray
 
-from core.cli.output import PIPE_WIDTH, emit, is_terminal, stdout_width
+from core.cli.output import PIPE_WIDTH, emit_colored, is_terminal, stdout_width
+from core.files.streams import claims_truecolor
 from core.imaging import ColorMode, side_by_side, to_ansi
 
 
@@ -15,7 +16,7 @@ def color_mode() -> ColorMode:
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "").replace("_", "")
     if os.environ.get("NO_COLOR") or not is_terminal(sys.stdout) or not encoding.startswith("utf"):
         return "ascii"
-    if os.environ.get("COLORTERM", "").lower() in ("truecolor", "24bit"):
+    if claims_truecolor(os.environ):
         return "truecolor"
     return "256" if "256color" in os.environ.get("TERM", "") else "16"
 
@@ -28,4 +29,4 @@ def emit_images(tiles: NDArray[np.uint8]) -> None:
     """
     columns = max(1, ((stdout_width() or PIPE_WIDTH) + 1) // (tiles.shape[2] + 1))
     for first in range(0, len(tiles), columns):
-        emit(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))
+        emit_colored(to_ansi(side_by_side(list(tiles[first : first + columns])), color=color_mode()))

@@ -11,8 +11,9 @@ import click
 from click.shell_completion import shell_complete
 
 import core
-from core.cli.output import note, print_error
-from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory
+from core.cli.output import note, note_lines, print_error
+from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory, os_error_text
+from core.files.streams import silence
 
 COMMANDS: Final = {
     "schedules": "Compare noise schedules by how much of the image each leaves at the last step.",
@@ -24,7 +25,7 @@ COMMANDS: Final = {
     "compare": "Compare evaluated runs, and show which differences are more than noise.",
     "figures": "Draw the thesis's figures, and more, from any runs.",
     "report": "Write a one-page HTML report with figures, tables and provenance of any runs.",
-    "runs": "List, show, stop, resume, clone or delete runs.",
+    "runs": "List, show, start, stop, resume, clone or delete runs.",
     "doctor": "Show what this machine has, what will be used, and why.",
 }
 """Summary of each command, which lives in the module of its name; kept here so that --help imports none of them."""
@@ -90,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
             cli.invoke(context)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as error:
-        note(error.format_message())
+        note_lines(error.format_message())
         return EXIT_USAGE
     except click.exceptions.Exit as ended:
         return ended.exit_code
@@ -114,17 +115,12 @@ def run(arguments: Sequence[str]) -> int:
         return EXIT_USAGE
     except BrokenPipeError:
         # The reader of the pipe closed it early, for example `| head`.
-        _silence_stdout()
+        silence(sys.stdout)
         return EXIT_OK
     except OSError as error:
         if error.strerror is None:
             raise
-        _silence_stdout()
-        print_error(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        silence(sys.stdout)
+        print_error(os_error_text(error))
         return EXIT_USAGE
     return EXIT_OK
-
-
-def _silence_stdout() -> None:
-    """Redirect stdout to the null device, so that the final flush of unwritten data does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

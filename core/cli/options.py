@@ -9,14 +9,27 @@ from typing import Any
 
 import click
 
+from core.cli.output import note_library_messages
 from core.config import SamplingOverrides
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
+
+class GivenPath(click.Path):
+    """A path that is not empty, because an empty one, of a variable that is not set, would be the working directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a value as `click.Path` does, unless it is empty."""
+        if value == "":
+            hint = "; give . for the working directory" if self.dir_okay else ""
+            self.fail(f"expected a path, got an empty one{hint}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 runs_option = click.option(
     "--runs",
     "root",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("runs"),
     show_default=True,
     metavar="DIR",
@@ -30,7 +43,7 @@ device_option = click.option(
     help="auto (all GPUs, else Apple's, else the CPU), cpu, cuda, cuda:N or mps; cuda:0+cuda:1 trains one run on both.",
 )
 no_start_option = click.option(
-    "--no-start", is_flag=True, help="Only queue, for example to start the worker with torchrun."
+    "--no-start", is_flag=True, help="Only queue; core runs start, or torchrun, starts the runs."
 )
 slots_option = click.option(
     "--slots",
@@ -43,7 +56,7 @@ all_option = click.option("--all", "everything", is_flag=True, help="Select all 
 image_option = click.option(
     "--picture",
     "image",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Your own image for figure 5.2; by default, a held-out one of the data.",
 )
@@ -115,6 +128,7 @@ def prepare_torch(device: str) -> str:
     """
     # Spinning OpenMP threads would starve runs that train on the same cores. A short spin is kept because most waits
     # last microseconds: without any, computing is a third slower.
+    note_library_messages()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return make_plan(device).first_device

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -13,6 +14,8 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from core.errors import UserError
+from core.files.sanitize import sanitize
+from core.files.streams import write_to_stderr
 
 PIPE_WIDTH: Final = 80
 """Columns that output is laid out for where stdout is not a terminal but must have some width."""
@@ -22,25 +25,66 @@ Align = str
 
 
 def emit(text: str) -> None:
-    """Write a piece of data and a newline to stdout."""
+    """Write a piece of data and a newline to stdout, without control characters: see `sanitize`."""
+    sys.stdout.write(sanitize(text, lines=True) + "\n")
+
+
+def emit_colored(text: str) -> None:
+    """Write text with escape codes of this program's own, and a newline, to stdout."""
     sys.stdout.write(text + "\n")
 
 
 def emit_json(value: Any) -> None:
-    """Write a value to stdout as indented JSON; NaN and infinity, which JSON lacks, become null."""
-    emit(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """Write a value to stdout as indented JSON; NaN and infinity, which JSON lacks, become null.
+
+    Texts are complete, because names must be what is on disk. All characters that are not printable ASCII are
+    escaped. So none reaches a terminal, and names that are not valid text can be written.
+    """
+    import json  # not needed to start
+
+    builtins = _without_infinities(msgspec.to_builtins(value))
+    sys.stdout.write(json.dumps(builtins, indent=2, allow_nan=False) + "\n")
 
 
-def note(text: str) -> None:
-    """Write one line to stderr and flush it."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+def _without_infinities(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_infinities(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_infinities(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def note(text: str, *, limit: int | None = None) -> None:
+    """Write one line to stderr and flush it; without control characters, and shortened: see `sanitize`."""
+    write_to_stderr(sanitize(text, limit=limit))
+
+
+def note_lines(text: str) -> None:
+    """Write several lines to stderr and flush them."""
+    write_to_stderr(sanitize(text, lines=True))
 
 
 def print_error(message: str) -> None:
-    """Write ``error: message`` to stderr as one line, with unprintable characters escaped."""
-    line = " ".join(message.split())
-    note("error: " + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line))
+    """Write ``error: message`` to stderr as one line."""
+    note("error: " + " ".join(message.split()))
+
+
+def note_library_messages() -> None:
+    """Have the warnings and log messages of libraries written as notes, which a terminal can show.
+
+    Call it before a library that may warn is imported. The texts may contain what a file contains.
+    """
+    import logging  # not needed to start
+
+    class Notes(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            note(f"warning: {record.getMessage()}")
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        note(f"warning: {message}")
+
+    logging.lastResort = Notes(logging.WARNING)
+    warnings.showwarning = show
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -60,8 +104,9 @@ def format_table(
         width: if positive, the last column is wrapped to fit and continues below itself.
 
     Returns:
-        Lines joined with newlines, without trailing blanks.
+        Lines joined with newlines, without trailing blanks. Cells are sanitized first, so that columns stay aligned.
     """
+    rows = [[sanitize(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
     indent = sum(widths[:-1]) + 2 * (len(headers) - 1)
     room = width - indent

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from core.cli.output import is_terminal, note
+from core.files.sanitize import sanitize
 
 Report = Callable[[int, int], None]
 
@@ -24,6 +25,7 @@ def progress_bar(label: str, unit: str) -> Iterator[Report]:
     Yields:
         A function of (done, total), cheap enough to call often and from any thread.
     """
+    label = sanitize(label)
     if not is_terminal(sys.stderr):
         yield _line_reporter(label, unit)
         return

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from core.cli.options import all_option, image_option, json_option, runs_argument, runs_option
-from core.cli.output import emit, emit_json, make_out_folder, note, writing_out
+from core.cli.options import GivenPath, all_option, image_option, json_option, runs_argument, runs_option
+from core.cli.output import emit, emit_json, make_out_folder, note, note_library_messages, writing_out
 from core.cli.run_selection import select_runs
 from core.runs import RunStore
 
@@ -16,7 +16,7 @@ from core.runs import RunStore
 @all_option
 @click.option(
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=GivenPath(file_okay=False, path_type=Path),
     default=Path("report"),
     show_default=True,
     metavar="DIR",
@@ -39,6 +39,7 @@ def command(
     """
     infos = select_runs(RunStore(root), selectors, everything=everything)
     make_out_folder(out)
+    note_library_messages()
     from core.figures import draw_all, load_figure_data, write_report  # matplotlib takes a second to import
 
     data = load_figure_data(infos)
@@ -47,6 +48,6 @@ def command(
     with writing_out(out):
         path = write_report(out, data, draw_all(data, image))
     if as_json:
-        emit_json({"runs": [info.id for info in infos], "path": str(path)})
+        emit_json({"runs": [info.directory.id for info in infos], "path": str(path)})
     else:
         emit(str(path))

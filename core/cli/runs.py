@@ -1,4 +1,4 @@
-"""`core runs`: list, show, stop, resume, clone and delete runs."""
+"""`core runs`: list, show, start, stop, resume, clone and delete runs."""
 
 import sys
 import time
@@ -41,7 +41,7 @@ OPTIONAL_COLUMNS = ("trend", "time", "held out")
 
 @click.group("runs")
 def command() -> None:
-    """List, show, stop, resume, clone or delete runs.
+    """List, show, start, stop, resume, clone or delete runs.
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, or latest.
     """
@@ -104,6 +104,37 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
     _emit_runs(store, runs, as_json)
 
 
+@command.command("start")
+@runs_argument
+@click.option("--all", "everything", is_flag=True, help="Start all runs that are queued.")
+@device_option
+@slots_option
+@click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
+@runs_option
+@json_option
+def start(
+    selectors: tuple[str, ...],
+    everything: bool,
+    device: str,
+    slots: int | None,
+    follow: bool,
+    root: Path,
+    as_json: bool,
+) -> None:
+    """Start queued runs in the background, and all others that are queued in their folder.
+
+    For runs that were queued with --no-start, or whose queue runner was killed.
+    """
+    store = RunStore(root)
+    runs = _select(
+        store, selectors, everything, exclude=[state for state in State if state is not State.QUEUED]
+    )
+    make_plan(device, slots)
+    for run in runs:
+        note(control.check_startable(run))
+    _start_or_follow(store, runs, device=device, slots=slots, follow=follow, as_json=as_json)
+
+
 @command.command("resume")
 @runs_argument
 @click.option("--all", "everything", is_flag=True, help="Resume all runs that were stopped or crashed.")
@@ -134,12 +165,10 @@ def resume(
     make_plan(device, slots)
     for run in runs:
         note(control.resume(run, epochs=epochs))
-    if follow:
-        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
-        return
-    for folder in () if no_start else dict.fromkeys(run.path.parent for run in runs):
-        ensure_runner(folder, device, slots)
-    _emit_runs(store, runs, as_json)
+    if no_start:
+        _emit_runs(store, runs, as_json)
+    else:
+        _start_or_follow(store, runs, device=device, slots=slots, follow=follow, as_json=as_json)
 
 
 @command.command("clone")
@@ -165,11 +194,7 @@ def clone(
     make_plan(device, slots)
     run = control.clone(old.path.parent, old, overrides)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
-    if follow:
-        Follower(store, [run], device=device, slots=slots).wait_until_ended(as_json=as_json)
-        return
-    ensure_runner(run.path.parent, device, slots)
-    _emit_runs(store, [run], as_json)
+    _start_or_follow(store, [run], device=device, slots=slots, follow=follow, as_json=as_json)
 
 
 @command.command("rm")
@@ -186,7 +211,7 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
         _confirm(runs)
     for run in runs:
         note(control.remove(run))
-    removed = [sanitize(run.id) for run in runs]
+    removed = [run.id for run in runs]
     if as_json:
         emit_json(removed)
     else:
@@ -205,6 +230,24 @@ def _select(
     if not selectors:
         raise UserError("which run? Give an id, a prefix of one, a path or latest; or --all")
     return list(dict.fromkeys(store.find(selector) for selector in selectors))
+
+
+def _start_or_follow(
+    store: RunStore,
+    runs: Sequence[RunDirectory],
+    *,
+    device: str,
+    slots: int | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Have queued runs started; then either write them to stdout, or follow them to their end."""
+    if follow:
+        Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
+        return
+    for folder in dict.fromkeys(run.path.parent for run in runs):
+        ensure_runner(folder, device, slots)
+    _emit_runs(store, runs, as_json)
 
 
 def _emit_table(rows: Sequence[Sequence[str]]) -> None:

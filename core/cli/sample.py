@@ -8,6 +8,7 @@ import numpy as np
 
 from core.cli.images import emit_images
 from core.cli.options import (
+    GivenPath,
     device_option,
     json_option,
     prepare_torch,
@@ -43,7 +44,7 @@ COLUMNS = 8
 @device_option
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=GivenPath(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="FILE.png, or FILE.npy for float32 [N,C,H,W] in [0,1]; by default, samples-RUN.png.",
 )
@@ -66,7 +67,7 @@ def command(
     is written to stdout. The same seed gives the same images each time on the same machine.
     """
     found = RunStore(root).find(run)
-    out = out or Path(f"samples-{found.id}.png")
+    out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
@@ -95,7 +96,7 @@ def command(
     if as_json:
         emit_json(
             {
-                "run": sanitize(found.id),
+                "run": found.id,
                 "path": str(out),
                 "count": count,
                 "sampler": settings.sampler,

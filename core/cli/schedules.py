@@ -2,7 +2,7 @@
 
 import click
 
-from core.cli.options import json_option
+from core.cli.options import GivenPath, json_option
 from core.cli.output import emit, emit_json, format_table, number_text, stdout_width
 from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_schedule
 
@@ -15,7 +15,7 @@ from core.schedules import ALL_NAMES, TRIANGLES_MEAN_SQUARE, Schedule, make_sche
 @click.option(
     "--periods", type=float, default=0.5, show_default=True, help="Periods of sine; 0.5 rises once."
 )
-@click.option("--file", type=click.Path(), help="Text or .npy file of betas, for custom.")
+@click.option("--file", type=GivenPath(), help="Text or .npy file of betas, for custom.")
 @click.option("--zero-terminal-snr", is_flag=True, help="Rescale so that the last step is pure noise.")
 @json_option
 def command(

@@ -27,6 +27,7 @@ from core.data.recipe import DataRecipe
 from core.errors import UserError, is_machine_error
 from core.files.atomic import write_new_file
 from core.files.locks import wait_for_flock
+from core.files.outputs import make_folder, open_output
 from core.files.untrusted import read_npy
 
 GENERATOR_VERSION: Final = 1
@@ -227,9 +228,8 @@ def _install(scratch: Path, folder: Path, digest: str, *, count: int, heldout: i
 @contextlib.contextmanager
 def lock(data_dir: Path, name: str) -> Iterator[bool]:
     """Hold the lock of this name, for building one set; yields False if the file system has no locks."""
-    locks = data_dir / ".locks"
-    locks.mkdir(exist_ok=True)
-    with (locks / name).open("wb") as file:
+    locks = make_folder(data_dir / ".locks")
+    with open_output(locks / name) as file:
         try:
             wait_for_flock(file.fileno())
         except UserError:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from core.data.colour_profile import ProfileError, to_srgb
-from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError, is_machine_error
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
@@ -104,7 +103,8 @@ def unreadable_format(head: bytes) -> str:
     if not name or name in readable_formats():
         return ""
     if name == "HEIF":
-        return f"HEIC (run {sanitize(sys.executable)} -m pip install pillow-heif)"
+        python = sanitize(f"{sys.executable}")
+        return f"HEIC (run {python} -m pip install pillow-heif)"
     return f"{name} (this build of Pillow does not read it; convert to PNG)"
 
 
@@ -154,18 +154,6 @@ def decode(path: Path, size: int, reading: Reading = Reading()) -> Decoded:
                 raise
             _read_to_the_end(file)
             raise NotAnImageError("damaged") from error
-
-
-def decode_training_image(path: Path, size: int, reading: Reading = Reading()) -> Decoded:
-    """Load a file of a folder of images as `decode` does, unless this program wrote it.
-
-    Raises:
-        NotAnImageError: see `decode`; or an output of this program.
-        UserError: see `decode`.
-    """
-    if is_output(path):
-        raise NotAnImageError(OUTPUTS)
-    return decode(path, size, reading)
 
 
 @contextlib.contextmanager

@@ -59,8 +59,8 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
-    found = []
     left_out: Counter[str] = Counter()
+    found = []
     for path, status in walk_files(folder, leave_out=leave_out, left_out=left_out):
         if reason := _cannot_be_used(path):
             left_out[reason] += 1

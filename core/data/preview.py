@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache
-from core.data.decode import Decoded, NotAnImageError, decode_training_image
+from core.data.decode import Decoded, NotAnImageError, decode
 from core.data.folder import image_files, is_heldout, path_hash, split, to_grey
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
 from core.data.survey import Survey
 from core.data.triangles import HELDOUT, TRAIN, draw_colours, draw_corners, render
+from core.data.walk import is_output
 from core.errors import UserError
 
 Pixels = NDArray[np.uint8]
@@ -79,7 +80,7 @@ def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) ->
         raise UserError(f"{source}: none of its {len(names)} files is an image that can be read")
     if survey.to_decode_again():
         for index, (name, _) in enumerate(found):
-            image = decode_training_image(source / name, recipe.size, survey.reading)
+            image = decode(source / name, recipe.size, survey.reading)
             survey.update(image)
             found[index] = (name, image)
     stacked = np.stack([image.pixels for _, image in found])
@@ -99,10 +100,10 @@ def _first_decoded(
         for name in names[start:stop]:
             if len(decoded) >= enough:
                 return
-            if name in decoded:
+            if name in decoded or is_output(source / name):
                 continue
             with contextlib.suppress(NotAnImageError):
-                decoded[name] = decode_training_image(source / name, survey.recipe.size, survey.first_reading)
+                decoded[name] = decode(source / name, survey.recipe.size, survey.first_reading)
                 survey.add(decoded[name])
 
     if heldout:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
-from core.data.decode import Decoded, NotAnImageError, Reading, decode_training_image
+from core.data.decode import Decoded, NotAnImageError, Reading, decode
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -25,6 +25,7 @@ from core.data.recipe import (
     find_data_recipe,
 )
 from core.data.survey import Survey, pixel_notes
+from core.data.walk import OUTPUTS, is_output
 from core.errors import UserError
 
 Progress = Callable[[int, int], None]
@@ -254,7 +255,9 @@ def _make_folder(
 
     def load(name: str, reading: Reading) -> Decoded | str:
         try:
-            return decode_training_image(source / name, recipe.size, reading)
+            if is_output(source / name):
+                raise NotAnImageError(OUTPUTS)
+            return decode(source / name, recipe.size, reading)
         except NotAnImageError as reason:
             return str(reason)
 

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.outputs import open_no_follow
 
 _RETRY_SECONDS: Final = 0.01
 
 
 def open_lock_file(path: Path) -> int:
-    """Open a lock file, created if missing, and return its descriptor. A link in its place is not followed.
+    """Open a lock file, created if missing, and return its descriptor. A link or a pipe in its place is refused.
 
     Raises:
         OSError: it cannot be opened.
     """
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    return open_no_follow(path, os.O_RDWR | os.O_CREAT)
 
 
 def try_flock(handle: int, *, wait: float = 0.0) -> bool:
@@ -41,6 +42,23 @@ def wait_for_flock(handle: int) -> None:
         UserError: the file system has no locks.
     """
     _flock(handle, fcntl.LOCK_EX)
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another process holds an exclusive flock on a file; True if that cannot be found out.
+
+    For an instant this takes a shared lock. Who takes the lock meanwhile must try again.
+    """
+    try:
+        handle = open_no_follow(path, os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        return not _flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except UserError:
+        return True
+    finally:
+        os.close(handle)
 
 
 def is_same_file(handle: int, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Stop, resume, clone and remove runs.
+"""Start, stop, resume, clone and remove runs.
 
 Each command changes a run only while it holds the run's lock, so it cannot race a worker, a queue runner or another
 command.
@@ -30,11 +30,34 @@ from core.launch.provenance import (
 )
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, RunFile
 from core.runs.naming import make_group
-from core.runs.process import ProcessIdentity, effective_state, host_name, send_signal
+from core.runs.process import (
+    ProcessIdentity,
+    host_name,
+    is_alive,
+    may_hold_lock,
+    names_folder,
+    send_signal,
+)
 from core.runs.status import State, Status
 from core.runs.withdrawal import withdraw_epochs
 
 _LOCK_WAIT: Final = 2.0
+
+
+def check_startable(run: RunDirectory) -> str:
+    """Check that a queue runner will start a run, or has started it: see `core.launch.queue.ensure_runner`.
+
+    Returns:
+        The run's state, in one line.
+
+    Raises:
+        UserError: the run has ended.
+    """
+    name = sanitize(run.id)
+    state = run.effective_state(run.read_status(), now=time.time())
+    if state.is_ended:
+        raise UserError(f"{name}: is {state}, not queued; to queue it again: core runs resume {name}")
+    return f"{name}: is {state} already" if state.is_live else f"{name}: starts as soon as there is room"
 
 
 def stop(run: RunDirectory) -> str:
@@ -50,54 +73,75 @@ def stop(run: RunDirectory) -> str:
     """
     name = sanitize(run.id)
     deadline = time.monotonic() + _LOCK_WAIT
-    while (status := run.read_status()).state is State.QUEUED:
+    while True:
+        status = run.read_status()
+        state = run.effective_state(status, now=time.time())
+        if state.is_ended:
+            return f"{name}: nothing to stop, it is {state}"
+        if state.is_live and status.host != host_name():
+            run.request_stop()
+            return f"{name}: asked its worker on {sanitize(status.host)} to stop"
         try:
             with run.lock():
-                status = run.read_status()
-                if status.state is State.QUEUED:
-                    status = withdraw_epochs(run, status, otherwise=State.STOPPED)
-                    run.write_status(_without_worker(status, status.state, epochs=status.epochs))
-                    return f"{name}: taken from the queue"
+                if run.read_status() != status:
+                    continue
+                status = withdraw_epochs(run, status, otherwise=State.STOPPED)
+                run.write_status(_without_worker(status, status.state, epochs=status.epochs))
         except RunBusyError:
+            if state.is_live:
+                return _ask_worker(run, status)
             # A worker is claiming the run; its status will name the worker in a moment.
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.01)
-    state = effective_state(status, now=time.time())
-    if state.is_ended:
-        return f"{name}: nothing to stop, it is {state}"
-    if status.host != host_name():
-        run.request_stop()
-        return f"{name}: asked its worker on {sanitize(status.host)} to stop"
+            continue
+        if state.is_live:
+            # A worker holds the lock all its life, so the status names some other process.
+            return f"{name}: nothing to stop, no process trains it"
+        return f"{name}: taken from the queue"
+
+
+def _ask_worker(run: RunDirectory, status: Status) -> str:
+    """Signal the worker of a run whose lock is held, or ask by a file if it cannot be proved which process it is."""
+    name, worker = sanitize(run.id), ProcessIdentity.from_status(status)
+
+    def is_worker(pid: int) -> bool:
+        return names_folder(pid, run.path) and may_hold_lock(pid, run.lock_file)
+
     try:
-        if not send_signal(ProcessIdentity.from_status(status), signal.SIGTERM):
-            return f"{name}: nothing to stop, its worker has just ended"
+        if send_signal(worker, signal.SIGTERM, proof=is_worker):
+            return f"{name}: asked its worker (pid {status.pid}) to stop"
     except PermissionError:
         raise UserError(f"{name}: its worker (pid {status.pid}) belongs to another user") from None
-    return f"{name}: asked its worker (pid {status.pid}) to stop"
+    if not is_alive(worker):
+        return f"{name}: nothing to stop, its worker has just ended"
+    run.request_stop()
+    return f"{name}: asked its worker to stop"
 
 
 def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
     """Put an ended run back into the queue; its worker will resume from the last checkpoint.
 
+    A run that is queued stays queued, because its runner may have been killed and the user wants it to be started.
+
     A queue runner must be there to start the run: see `core.launch.queue.ensure_runner`.
 
     Args:
-        run: a stopped, failed, crashed or, with more epochs, finished run.
+        run: a stopped, failed, crashed, queued or, with more epochs, finished run.
         epochs: total number of epochs to train; must not be lower than before.
 
     Returns:
         The action taken, in one line.
 
     Raises:
-        UserError: the run is live or queued, has nothing left to do, `epochs` is too small, or its images, betas or
-            settings have changed since its checkpoint.
+        UserError: the run is live, has nothing left to do, `epochs` is too small, or its images, betas or settings have
+            changed since its checkpoint.
     """
     name = sanitize(run.id)
-    _ended_state(run, _status_or_new(run))
+    _refuse_training(run, _status_or_new(run))
     with run.lock(wait=_LOCK_WAIT):
         file, status = run.read(), _status_or_new(run)
-        state = _ended_state(run, status)
+        state = _refuse_training(run, status)
         wanted = file.config.train.epochs if epochs is None else epochs
         if wanted < file.config.train.epochs:
             raise UserError(
@@ -106,6 +150,8 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         if state is State.FINISHED and status.epoch >= wanted:
             more = wanted + max(1, wanted // 2)
             raise UserError(f"{name}: has finished its {wanted} epochs; give it more, say --epochs {more}")
+        if state is State.QUEUED and wanted == file.config.train.epochs:
+            return f"{name}: is queued already, from epoch {status.epoch} of {wanted}"
         _check_inputs(run, file, status)
         if wanted != file.config.train.epochs:
             train = msgspec.structs.replace(file.config.train, epochs=wanted)
@@ -198,16 +244,17 @@ def _check_inputs(run: RunDirectory, file: RunFile, status: Status) -> None:
         raise UserError(f"{sanitize(run.id)}: {error}") from error
 
 
-def _ended_state(run: RunDirectory, status: Status) -> State:
-    state = effective_state(status, now=time.time())
-    if not state.is_ended:
+def _refuse_training(run: RunDirectory, status: Status) -> State:
+    """Return the state of a run that no worker trains."""
+    state = run.effective_state(status, now=time.time())
+    if state.is_live:
         raise UserError(f"{sanitize(run.id)}: is {state} already; only a run that has ended can be resumed")
     return state
 
 
 def _refuse_live(run: RunDirectory) -> None:
     try:
-        state = effective_state(run.read_status(), now=time.time())
+        state = run.effective_state(run.read_status(), now=time.time())
     except UserError:
         return  # unreadable; if it has a worker nevertheless, that worker holds the lock
     if state.is_live:
@@ -229,6 +276,7 @@ def _without_worker(status: Status, state: State, *, epochs: int) -> Status:
         pid=0,
         pid_started=0.0,
         boot_id="",
+        lock=0,
         device="",
         threads=status.threads if status.device in ("cpu", "") else 0,
         message="",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UserError
+from core.files.outputs import make_folder, open_output
 from core.files.sanitize import sanitize
 from core.launch.devices import Plan
 from core.launch.subprocess_env import log_lines, module_command, worker_environment
@@ -75,7 +76,7 @@ def start_job(name: str, module: str, *arguments: str, log: Path) -> Job:
         OSError: the log cannot be written, or the process not started.
     """
     _processes[:] = [process for process in _processes if process.poll() is None]
-    with log.open("wb") as output:
+    with open_output(log) as output:
         process = subprocess.Popen(
             module_command(module, *arguments),
             start_new_session=True,
@@ -155,7 +156,7 @@ def start_trajectories(runs: Sequence[RunDirectory], spec: TrajectorySpec, plan:
         "1",
     ]
     try:
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         job = start_job(
             "sampling",
             "core.training.trajectory_worker",
@@ -185,8 +186,9 @@ def start_fitting(sheets: Sequence[tuple[Path, Path]]) -> Job:
     first_output = sheets[0][1]
     paths = (str(path.absolute()) for pair in sheets for path in pair)
     try:
+        first_output.parent.parent.mkdir(parents=True, exist_ok=True)
         for _, output in sheets:
-            output.parent.mkdir(parents=output is first_output, exist_ok=True)
+            make_folder(output.parent)
         return start_job(
             "fitting", "core.evaluation.triangle_fit.worker", *paths, log=first_output.parent / "worker.log"
         )

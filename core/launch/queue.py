@@ -36,13 +36,15 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.data.check import check_trainable
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.files.outputs import open_output
+from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
 from core.launch.runner import Runner
-from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner
+from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_runner, runner_is_alive
 from core.launch.subprocess_env import WORKER_MODULE, child_environment, module_command
 from core.runs.directory import RunDirectory
-from core.runs.process import is_alive, send_signal
+from core.runs.process import is_alive, may_hold_lock, names_folder, send_signal
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
@@ -119,20 +121,26 @@ def ensure_runner(
     is_repeated = request in _REQUESTS
     _REQUESTS.add(request)
     existing = read_runner(root)
-    if existing is not None and is_alive(existing.identity):
+    if existing is not None and runner_is_alive(root, existing):
         if not is_specific or is_repeated or (existing.device, existing.slots) == (device, slots):
             return False
-        send_signal(existing.identity, signal.SIGTERM)
+        lock = root / ".queue.lock"
+        sent = send_signal(
+            existing.identity,
+            signal.SIGTERM,
+            proof=lambda pid: names_folder(pid, root) and may_hold_lock(pid, lock),
+        )
         deadline = time.monotonic() + _REPLACE_WAIT
-        while is_alive(existing.identity) and time.monotonic() < deadline:
+        while sent and is_alive(existing.identity) and time.monotonic() < deadline:
             time.sleep(0.01)
     options = ["--device", device, "--worker-module", worker_module]
     options += ["--slots", str(slots)] if slots is not None else []
     try:
         root.mkdir(parents=True, exist_ok=True)
         log = root / ".queue.log"
-        mode = "wb" if log.exists() and log.stat().st_size > _LOG_LIMIT else "ab"
-        with log.open(mode) as output:
+        with open_output(log, append=True) as output:
+            if output.tell() > _LOG_LIMIT:
+                output.truncate(0)
             # The shell forks and exits, so the runner is no child of this process and leaves it no zombie to reap.
             subprocess.run(
                 ["/bin/sh", "-c", '"$@" &', "sh", *module_command("core.launch.queue", str(root), *options)],
@@ -166,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if lock is not None:
                 Runner(options.runs, plan, lock, worker_module=options.worker_module).run()
     except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     return EXIT_OK
 

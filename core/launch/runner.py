@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
+from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature
 from core.launch.devices import Plan, Slot
@@ -134,7 +135,7 @@ class Runner:
         folder = info.file.provenance.get("directory", "")
         try:
             signature = _status_signature(run)
-            with _open_log(run) as log:
+            with open_output(run.log, append=True) as log:
                 threads = f"{slot.threads} thread" + "s" * (slot.threads != 1)
                 log.write(f"--- {_timestamp()} worker on {slot.device}, {threads}\n".encode())
                 log.flush()
@@ -214,18 +215,15 @@ def _environment(info: RunInfo, slot: Slot) -> dict[str, str]:
     return environment
 
 
-def _open_log(run: RunDirectory) -> BinaryIO:
-    """Open the worker's log to append; raise OSError for a link or pipe in its place, without waiting for it."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    return os.fdopen(os.open(run.log, flags, 0o666), "ab")
-
-
 def _log_killed(run: RunDirectory, code: int) -> None:
     """Record the signal in the log of a worker that was killed, because the worker could not."""
     words = f"--- {_timestamp()} the worker was killed by {_signal_name(-code)}"
     if code == -signal.SIGKILL:
         words += f"; if nobody did that, the system ran {OUT_OF_MEMORY}"
-    with contextlib.suppress(OSError), _open_log(run) as log:  # the run is removed, or the disk full
+    with (
+        contextlib.suppress(OSError),
+        open_output(run.log, append=True) as log,
+    ):  # the run is removed, or the disk full
         log.write(f"{words}\n".encode())
 
 

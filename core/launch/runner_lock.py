@@ -10,11 +10,13 @@ from typing import Final
 import msgspec
 
 from core.errors import UserError
-from core.files.locks import is_same_file, open_lock_file, try_flock, wait_for_flock
+from core.files.locks import is_locked, is_same_file, open_lock_file, try_flock, wait_for_flock
 from core.files.untrusted import open_regular
 from core.runs.process import ProcessIdentity, is_alive
 
 _ACQUIRE_WAIT: Final = 5.0
+_PROBE_WAIT: Final = 0.05
+"""Seconds to wait for processes that only look whether the lock is held, which takes microseconds."""
 _SIZE_LIMIT: Final = 4096
 
 
@@ -49,12 +51,26 @@ class RunnerLock:
 
 
 def read_runner(root: Path | str) -> RunnerInfo | None:
-    """Return what the runner last wrote, alive or not (see `core.runs.alive`); None if there is no runner."""
+    """Return what the runner last wrote, alive or not (see `runner_is_alive`); None if there is no runner."""
     try:
         with open_regular(Path(root) / ".queue.lock") as file:
             return msgspec.json.decode(file.read(_SIZE_LIMIT), type=RunnerInfo)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def runner_is_alive(root: Path | str, info: RunnerInfo | None = None) -> bool | None:
+    """Return whether a queue runner serves a runs folder; None for one on another host, as it is unknown.
+
+    Args:
+        root: the runs folder.
+        info: its runner, if read already. In a copied folder this is the runner of the original.
+    """
+    info = info or read_runner(root)
+    if info is None:
+        return False
+    alive = is_alive(info.identity)
+    return is_locked(Path(root) / ".queue.lock") if alive else alive
 
 
 @contextlib.contextmanager
@@ -88,11 +104,10 @@ def _acquire(path: Path) -> int | None:
     deadline = time.monotonic() + _ACQUIRE_WAIT
     while True:
         handle = _open(path)
-        if try_flock(handle) and is_same_file(handle, path):
+        if try_flock(handle, wait=_PROBE_WAIT) and is_same_file(handle, path):
             return handle
         os.close(handle)
-        holder = read_runner(path.parent)
-        if (holder is not None and is_alive(holder.identity)) or time.monotonic() >= deadline:
+        if runner_is_alive(path.parent) or time.monotonic() >= deadline:
             return None
         time.sleep(0.02)
 

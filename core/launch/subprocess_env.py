@@ -23,17 +23,24 @@ _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _LOG_TAIL: Final = 1 << 14
 
 
+def python_command(*arguments: str) -> list[str]:
+    """Return a command line of this Python, which never imports modules of the working directory."""
+    return [sys.executable, "-P", *arguments]
+
+
 def module_command(module: str, *arguments: str, processes: int = 1) -> list[str]:
     """Return the command line that runs a module, under torchrun if there are several processes."""
-    command = [sys.executable, "-P", "-m"]
-    if processes > 1:
-        command += [_TORCHRUN, "--standalone", "--nproc-per-node", str(processes), "-m"]
-    return [*command, module, *arguments]
+    torchrun = [_TORCHRUN, "--standalone", "--nproc-per-node", str(processes), "-m"]
+    return python_command("-m", *(torchrun if processes > 1 else []), module, *arguments)
 
 
 def child_environment() -> dict[str, str]:
-    """Return this process's environment, with `core` importable from every working directory."""
-    environment = dict(os.environ)
+    """Return this process's environment, with `core` importable from every working directory.
+
+    Processes that the child starts, such as those of torchrun and of compilers, do not import modules of the working
+    directory either.
+    """
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
         if str(PACKAGE_PARENT) not in paths:
@@ -53,7 +60,6 @@ def worker_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
     # This process may run under a torchrun, to which its children do not belong.
     environment.pop("WORLD_SIZE", None)
     if processes > 1:
-        environment["PYTHONSAFEPATH"] = "1"  # torchrun does not pass on -P
         for name in _INTERFACE_VARIABLES:
             environment.setdefault(name, "lo0" if sys.platform == "darwin" else "lo")
     return environment

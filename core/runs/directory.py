@@ -28,7 +28,7 @@ from core.files.locks import is_same_file, open_lock_file, try_flock
 from core.files.sanitize import sanitize
 from core.runs.naming import make_group as make_group
 from core.runs.naming import make_run_id
-from core.runs.process import ProcessIdentity
+from core.runs.process import ProcessIdentity, effective_state
 from core.runs.status import FORMAT_VERSION, State, Status
 
 SIZE_LIMIT: Final = 1 << 20
@@ -81,6 +81,7 @@ class RunDirectory:
         self.previous_checkpoint = self.path / "checkpoints" / "previous.safetensors"
         self.log = self.path / "worker.log"
         self.control = self.path / "control"
+        self.lock_file = self.path / ".lock"
         self._reserve = self.path / ".reserve"
 
     def __repr__(self) -> str:
@@ -167,7 +168,7 @@ class RunDirectory:
         atomic_write(self.run_file, encode_toml(file))
 
     def read_status(self) -> Status:
-        """Read the run's `status.json`, with its texts sanitized. See `effective_state` for a run that crashed.
+        """Read the run's `status.json`, with its texts sanitized. See `effective_state` for a crash.
 
         Raises:
             DamagedStatusError: it is missing or damaged.
@@ -211,6 +212,10 @@ class RunDirectory:
             self._reserve.unlink(missing_ok=True)
         atomic_write(self.status_file, msgspec.json.encode(status) + b"\n", fsync=fsync)
 
+    def effective_state(self, status: Status, *, now: float) -> State:
+        """Return the state of a status of this run, with CRASHED inferred; see `core.runs.process.effective_state`."""
+        return effective_state(status, now=now, lock=self.lock_file)
+
     def sample_sheets(self) -> list[tuple[int, Path]]:
         """List the epochs that have a sheet of samples, each with the sheet's path, in ascending order."""
         return _epoch_files(self.samples)
@@ -231,13 +236,13 @@ class RunDirectory:
             UserError: the run was removed or cannot be written.
         """
         try:
-            handle = open_lock_file(self.path / ".lock")
+            handle = open_lock_file(self.lock_file)
         except OSError as error:
             raise UserError(f"{self.path}: cannot be locked ({error.strerror or error})") from error
         try:
             if not try_flock(handle, wait=wait):
                 raise RunBusyError(f"{sanitize(self.id)}: another process writes this run; stop it first")
-            if not is_same_file(handle, self.path / ".lock"):
+            if not is_same_file(handle, self.lock_file):
                 raise UserError(f"{self.path}: the run was removed meanwhile")
             yield
         finally:
@@ -294,6 +299,7 @@ class RunDirectory:
             pid=me.pid,
             pid_started=me.pid_started,
             boot_id=me.boot_id,
+            lock=os.lstat(self.lock_file).st_ino,
             device=device,
             threads=threads,
             heartbeat=time.time(),

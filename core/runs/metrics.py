@@ -21,6 +21,7 @@ import numpy as np
 from msgspec import Meta
 
 from core.files.atomic import atomic_path
+from core.files.outputs import open_no_follow
 from core.files.signature import FileSignature
 from core.runs.decimate import FloatArray
 from core.runs.decimate import minmax_buckets as minmax_buckets
@@ -310,7 +311,7 @@ class MetricsTail:
 
 
 def _open_append(path: Path) -> io.FileIO:
-    file = io.FileIO(path, "ab", opener=_open_no_follow)
+    file = io.FileIO(path, "ab", opener=open_no_follow)
     if file.tell():
         with path.open("rb") as written:
             written.seek(-1, os.SEEK_END)
@@ -319,10 +320,6 @@ def _open_append(path: Path) -> io.FileIO:
             ):  # end the partial line of a killed writer, so that it spoils no other
                 file.write(b"\n")
     return file
-
-
-def _open_no_follow(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _read_only(view: FloatArray) -> FloatArray:

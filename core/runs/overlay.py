@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.files.atomic import atomic_write
+from core.files.outputs import refuse_link
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 
@@ -54,7 +55,12 @@ def overlay_path(run: RunDirectory, epoch: int) -> Path:
 
 
 def write_overlay(path: Path, overlay: Overlay) -> None:
-    """Write an overlay, replacing an older one. Its folder must exist."""
+    """Write an overlay, replacing an older one.
+
+    Raises:
+        OSError: it cannot be written, or its folder is missing or a link.
+    """
+    refuse_link(path.parent)
     atomic_write(path, msgspec.json.encode(overlay) + b"\n", fsync=False)
 
 

@@ -1,5 +1,6 @@
 """Identities of processes, and detection of runs whose process has crashed or stalled."""
 
+import contextlib
 import functools
 import os
 import platform
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +18,12 @@ import psutil
 from core.runs.status import State, Status
 
 HEARTBEAT_TIMEOUT: Final = 60.0
-"""Seconds without a heartbeat after which a run on another host is considered crashed."""
+"""Seconds between the heartbeat of a run on another host and now, after which it is considered crashed."""
 STALL_SECONDS: Final = 300.0
 """Seconds without a heartbeat after which a live process is reported as possibly hanging."""
 
 _HAS_PROC: Final = Path("/proc/self/stat").exists()
+_LOCKS: Final = Path("/proc/locks")
 _START_TOLERANCE: Final = 0.5
 
 
@@ -70,19 +73,37 @@ def is_alive(identity: ProcessIdentity) -> bool | None:
     return abs(started - identity.pid_started) < _START_TOLERANCE
 
 
-def effective_state(status: Status, *, now: float) -> State:
+def effective_state(status: Status, *, now: float, lock: Path | None = None) -> State:
     """Return the written state, or CRASHED if the process of a live state is gone.
+
+    A copy of the folder of a running run is CRASHED too, because the process does not train the copy.
 
     Args:
         status: as read from `status.json`.
         now: the wall clock, in seconds since the epoch; used only for a run on another host.
+        lock: the lock file beside that `status.json`; None does not look for copies.
     """
     if not status.state.is_live:
         return status.state
     is_running = is_alive(ProcessIdentity.from_status(status))
     if is_running is None:
-        is_running = now - status.heartbeat <= HEARTBEAT_TIMEOUT
+        # A heartbeat from the future is no sign of life either: it would never grow old.
+        is_running = abs(now - status.heartbeat) <= HEARTBEAT_TIMEOUT
+    elif is_running and lock is not None and _is_copy(status, lock):
+        is_running = False
     return status.state if is_running else State.CRASHED
+
+
+def _is_copy(status: Status, lock: Path) -> bool:
+    """Return whether a status was copied together with its folder, so that its process trains another folder."""
+    if not status.lock:
+        return False
+    try:
+        if os.lstat(lock).st_ino == status.lock:
+            return False
+    except OSError:
+        pass  # the lock was deleted, or not copied
+    return not names_folder(status.pid, lock.parent)
 
 
 def stall_warning(status: Status, *, now: float) -> str:
@@ -103,8 +124,42 @@ def stall_warning(status: Status, *, now: float) -> str:
     return f"no sign of life since {since}; if process {status.pid} hangs, kill it (kill -9), then resume"
 
 
-def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
+def names_folder(pid: int, folder: Path) -> bool:
+    """Return whether an argument of a process is the path of this folder, by whatever path either is reached."""
+    try:
+        process = psutil.Process(pid)
+        words, directory = process.cmdline(), process.cwd()
+    except (psutil.Error, OSError, ValueError, OverflowError):
+        return False
+    for word in words[1:]:
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.samefile(os.path.join(directory, word), folder):
+                return True
+    return False
+
+
+def may_hold_lock(pid: int, path: Path) -> bool:
+    """Return whether a process holds a lock on a file; True where the system does not tell who holds it."""
+    try:
+        inode, lines = os.stat(path).st_ino, _LOCKS.read_text(encoding="ascii").splitlines()
+    except (OSError, ValueError):
+        return True
+    # 1: FLOCK  ADVISORY  WRITE 708 fd:00:123 0 EOF; a process that waits has an arrow before the kind.
+    fields = [line.split() for line in lines if "->" not in line]
+    holders = {line[4] for line in fields if len(line) > 5 and line[5].rpartition(":")[2] == str(inode)}
+    return not holders or str(pid) in holders
+
+
+def send_signal(
+    identity: ProcessIdentity, number: signal.Signals, *, proof: Callable[[int], bool] = lambda pid: True
+) -> bool:
     """Send a signal to exactly this process; False if it is gone. A process that reuses its pid is never signalled.
+
+    Args:
+        identity: the process.
+        number: the signal.
+        proof: takes the pid, and returns whether this process is the one that is meant. An identity that was read from
+            a file may be copied or forged.
 
     Raises:
         PermissionError: it belongs to another user.
@@ -113,7 +168,7 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
         return False
     try:
         if not hasattr(os, "pidfd_open"):
-            if not is_alive(identity):
+            if not (is_alive(identity) and proof(identity.pid)):
                 return False
             os.kill(identity.pid, number)
             return True
@@ -122,7 +177,7 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
         return False
     try:
         # The handle pins the process. Verified after opening, the pid can no longer be reused.
-        if not is_alive(identity):
+        if not (is_alive(identity) and proof(identity.pid)):
             return False
         signal.pidfd_send_signal(handle, number)
         return True

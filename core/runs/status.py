@@ -39,7 +39,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     `host`, `pid`, `pid_started` and `boot_id` together identify a process uniquely; `RunDirectory.claim` takes them
     from `ProcessIdentity.current`. `elapsed` counts seconds of training over all attempts. `threads` of a queued run
     is the number that it had before, and gets again on a CPU. `heartbeat` is the wall clock of the last write.
-    `images_per_second` is measured over the last few seconds of training.
+    `images_per_second` is measured over the last few seconds of training. `lock` is the inode of the lock file that the
+    worker holds, because a copy of the folder has another one; 0 if unknown.
     """
 
     format_version: int = FORMAT_VERSION
@@ -56,6 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     pid: int = 0
     pid_started: float = 0.0
     boot_id: str = ""
+    lock: int = 0
     device: str = ""
     threads: int = 0
     message: str = ""

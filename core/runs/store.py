@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
 from core.runs.directory import RunDirectory, RunFile
-from core.runs.process import effective_state, stall_warning
+from core.runs.process import stall_warning
 from core.runs.status import State, Status
 
 T = TypeVar("T")
@@ -102,13 +102,13 @@ class RunStore:
         now = time.time() if now is None else now
         file = self._files.get(run.run_file, run.read)
         status = self._statuses.get(run.status_file, run.read_status)
-        state = effective_state(status, now=now)
+        state = run.effective_state(status, now=now)
         if state is State.CRASHED and status.state is not State.CRASHED:
             # The process may have written its last status and ended between the two checks, and so fast that time,
             # inode and size stayed the same.
             self._statuses.forget(run.status_file)
             status = self._statuses.get(run.status_file, run.read_status)
-            state = effective_state(status, now=now)
+            state = run.effective_state(status, now=now)
         return RunInfo(run, file, status, state, stall_warning(status, now=now) if state.is_live else "")
 
     def scan(self, *, now: float | None = None) -> Scan:

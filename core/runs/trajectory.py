@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from core.config import RunConfig
 from core.errors import UserError
+from core.files.outputs import make_folder
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 from core.runs.progress import Progress as Progress
@@ -141,7 +142,7 @@ class Trajectory:
 def write_trajectory_progress(run: RunDirectory, spec: TrajectorySpec, progress: Progress) -> None:
     """Write the progress of a trajectory; do nothing if the run was removed."""
     if run.run_file.exists():
-        spec.path(run).parent.mkdir(exist_ok=True)
+        make_folder(spec.path(run).parent)
         write_progress(spec.progress_path(run), progress)
 
 

@@ -30,7 +30,9 @@ from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
+from core.files.outputs import make_folder
 from core.files.sanitize import sanitize
+from core.files.untrusted import open_regular
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
@@ -85,7 +87,7 @@ def save_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], position: Pos
     Raises:
         OSError: the checkpoint cannot be written; the last one is still there.
     """
-    run.checkpoint.parent.mkdir(exist_ok=True)
+    make_folder(run.checkpoint.parent)
     on_cpu = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = msgspec.json.encode(position).decode()
     sums = {name: _checksum(value) for name, value in on_cpu.items()} | {
@@ -200,9 +202,8 @@ class DamagedCheckpointError(UserError):
 
 
 def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor], Position]:
-    if not path.exists():
-        raise FileNotFoundError(path)
     try:
+        open_regular(path).close()  # safetensors would wait at a pipe
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
@@ -225,7 +226,7 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
             tensors = {name: file.get_tensor(name) for name in names}
         if sums is not None:  # older versions wrote no checksums
             _verify_checksums(sums, tensors, prefix)
-    except UserError:
+    except (UserError, FileNotFoundError):
         raise
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, msgspec.DecodeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -9,6 +9,7 @@ import torch
 from core.config.schema import SampleConfig
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
+from core.files.outputs import make_folder
 from core.imaging import to_channels_last, to_pixels, write_sheet
 from core.runs import RunDirectory
 from core.training.loop import Trainer
@@ -82,7 +83,7 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
         shown = np.linspace(0, len(states) - 1, min(sample.reverse_states, len(states))).round().astype(int)
         # Each row is one image, from x_T to x_0.
         rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
-        run.reverse.mkdir(exist_ok=True)
+        make_folder(run.reverse)
         write_sheet(
             _sheet_paths(run, epoch)[1],
             to_channels_last(to_pixels(rows.numpy())),
@@ -106,7 +107,7 @@ def _sheet_paths(run: RunDirectory, epoch: int) -> tuple[Path, Path]:
 
 def _write_sample_sheet(run: RunDirectory, trainer: Trainer, epoch: int, images: torch.Tensor) -> None:
     count = trainer.config.sample.count
-    run.samples.mkdir(exist_ok=True)
+    make_folder(run.samples)
     write_sheet(
         _sheet_paths(run, epoch)[0],
         to_channels_last(to_pixels(images[:count].cpu().numpy())),

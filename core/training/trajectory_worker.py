@@ -22,6 +22,7 @@ from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
+from core.files.outputs import make_folder
 from core.imaging import to_channels_last, to_pixels
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
@@ -87,7 +88,7 @@ def compute_trajectory(
         "timesteps": json.dumps(timesteps),
     }
     tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
-    spec.path(run).parent.mkdir(exist_ok=True)
+    make_folder(spec.path(run).parent)
     with atomic_path(spec.path(run)) as temporary:
         save_file(tensors, temporary, metadata=notes)
 

@@ -33,6 +33,7 @@ from core.errors import (
     UserError,
     is_out_of_memory,
 )
+from core.files.sanitize import sanitize
 from core.runs import (
     DISK_FULL,
     EpochRecord,
@@ -245,7 +246,7 @@ class Worker:
         """Write that the run failed and why; only to the log if its folder is gone or cannot be written."""
         peer_error = self.process_group.peer_error(error)
         with contextlib.suppress(OSError):  # the log may be on the same full disk
-            print(peer_error, file=sys.stderr) if peer_error else traceback.print_exception(error)
+            print(sanitize(peer_error), file=sys.stderr) if peer_error else traceback.print_exception(error)
         reason = peer_error or failure_text(error)
         try:
             self.status = withdraw_epochs(self.run, self.status, otherwise=State.FAILED)
@@ -298,7 +299,7 @@ def main(arguments: list[str] | None = None) -> int:
                 return run_rank(run, process_group, received_signals)
             return run_main(run, process_group, options.threads, received_signals)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 
@@ -328,10 +329,10 @@ def run_main(
         process_group.abort()
         return EXIT_RUN_FAILED
     except (NotQueuedError, RunBusyError) as error:
-        print(error)
+        print(sanitize(str(error)))
         return EXIT_OK
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sanitize(str(error))}", file=sys.stderr)
         return EXIT_USAGE
 
 

@@ -44,6 +44,8 @@ def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str)
         (["--set", "train.epochs=3"], "no RECIPE was given"),
         (["--runs", "a-file"], "is a file, expected a folder"),
         (["--device", "abacus"], "abacus"),
+        (["--runs", ""], "--runs: expected a path, got an empty one"),
+        (["--exports", ""], "--exports: expected a path, got an empty one"),
         ([], "needs a terminal"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -59,6 +61,49 @@ def test_a_mistake_is_one_line_on_stderr_and_exit_code_2(
     assert err.startswith("error: ")
     assert message in err
     assert [path.name for path in tmp_path.iterdir()] == ["a-file"]
+
+
+def in_shell(commands: str, cwd: Path) -> tuple[int, str]:
+    """Exit code and stderr of shell commands whose stdin and stdout are a terminal."""
+    master, slave = pty.openpty()
+    try:
+        done = subprocess.run(
+            ["/bin/sh", "-c", commands],
+            cwd=cwd,
+            env={**os.environ, "PYTHON": sys.executable},
+            stdin=slave,
+            stdout=slave,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(master)
+        os.close(slave)
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        ("-m tui", "the working directory was deleted; go to another one with cd"),
+        ("-m core train", "the working directory was deleted; go to another one with cd"),
+        ("-m core doctor", "the working directory was deleted; go to another one with cd"),
+    ],
+)
+def test_a_deleted_working_directory_is_one_line(tmp_path: Path, program: str, message: str) -> None:
+    (tmp_path / "gone").mkdir()
+    code, err = in_shell(f'cd gone && rmdir ../gone && "$PYTHON" -P {program}', tmp_path)
+    assert (code, err) == (2, f"error: {message}\n")
+
+
+def test_too_few_descriptors_are_one_line_and_a_low_soft_limit_is_raised(tmp_path: Path) -> None:
+    code, err = in_shell('ulimit -n 32 && "$PYTHON" -P -m tui', tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: 32 files may be open at once here, but the dashboard needs 64")
+    code, err = in_shell('ulimit -S -n 32 && TERM=dumb "$PYTHON" -P -m tui', tmp_path)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "TERM=dumb" in err
 
 
 def test_a_terminal_that_cannot_place_text_is_refused(tmp_path: Path) -> None:

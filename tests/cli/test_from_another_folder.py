@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -90,7 +89,8 @@ def test_a_clone_keeps_the_paths_of_its_run_and_anchors_those_that_it_is_given(
     (run,) = enqueue(here / "runs", [with_paths()], group="g")
     there = here.parent / "there"
     monkeypatch.chdir(there)
-    shutil.copytree(here / "pictures", there / "others")
+    (there / "others").mkdir()
+    Image.new("L", (16, 16), 9).save(there / "others" / "a.png")
     assert paths(control.clone("runs", run).read().config) == paths(run.read().config)
     clone = control.clone("runs", run, ["data.dataset=others"])
     assert paths(clone.read().config) == (str(there / "others"), str(here / "betas.txt"))
@@ -194,7 +194,8 @@ def test_a_folder_that_settings_cannot_name_leaves_paths_as_they_were_given(
 
 def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = here.joinpath(*["d" * 100] * 4)
-    shutil.copytree(here / "pictures", deep / "pictures")
+    (deep / "pictures").mkdir(parents=True)
+    Image.new("L", (16, 16), 9).save(deep / "pictures" / "a.png")
     monkeypatch.chdir(deep)
     (run,) = enqueue(here / "runs", [with_paths("pictures", None)], group="g")
     assert run.read().config.data.dataset == str(deep / "pictures")

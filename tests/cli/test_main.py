@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, errors in one line, pipes that close."""
 
+import errno
 import importlib
 import os
 import re
@@ -69,6 +70,10 @@ def test_the_version_is_that_of_the_package(core):
         (["train", "--device", "gpu"], "expected auto, cpu, cuda, cuda:N or mps"),
         (["runs", "show", "nothing"], "there are no runs here"),
         (["sample", "latest"], "there are no runs here"),
+        (["train", "--runs", ""], "'--runs': expected a path, got an empty one; give . for the working"),
+        (["runs", "list", "--runs", ""], "'--runs': expected a path, got an empty one"),
+        (["sample", "latest", "--out", ""], "'--out': expected a path, got an empty one; see"),
+        (["report", "--out", ""], "'--out': expected a path, got an empty one"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -80,6 +85,20 @@ def test_a_mistake_is_one_line_on_stderr_and_code_2(core, tmp_path, arguments, m
     assert done.stderr.startswith("error: ")
     assert message.lower() in done.stderr.lower()
     assert os.listdir(tmp_path) == []
+
+
+def test_without_a_descriptor_left_the_error_is_one_line(monkeypatch, capsys):
+    def open_too_many(*_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "a file")
+
+    monkeypatch.setattr("core.cli.main.cli.invoke", open_too_many)
+    monkeypatch.setattr("core.cli.main.silence", lambda stream: None)
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().err == (
+        "error: too many open files; allow more with ulimit -n, or close other programs\n"
+    )
 
 
 def test_a_reader_that_closes_the_pipe_early_is_no_error(tmp_path):

@@ -16,8 +16,9 @@ from core.config import ModelConfig
 from core.config.trained_with import TrainedWith
 from core.errors import UserError
 from core.runs import RunDirectory, RunStore, State
+from core.runs.process import host_name
 from tests.support.fake_groups import make_group
-from tests.support.fake_runs import make_run
+from tests.support.fake_runs import LIVE_PROCESS, make_run
 
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
@@ -193,6 +194,15 @@ def test_stopping_all_leaves_alone_what_has_ended(core, runs):
     assert [state(run) for run in runs][3:] == [State.STOPPED, State.FAILED]
 
 
+@pytest.mark.parametrize("host", ["elsewhere", host_name()])
+def test_stopping_a_run_without_a_worker_returns(core, tmp_path, host):
+    identity = msgspec.to_builtins(LIVE_PROCESS) | {"host": host}
+    run = make_run(tmp_path / "runs", state=State.RUNNING, images=False, now=4e9, **identity)
+    done = core("runs", "stop", run.id, "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["state"] == ("crashed" if host == "elsewhere" else "stopped")
+
+
 def test_a_finished_run_can_only_be_resumed_with_more_epochs(core, runs):
     done = core("runs", "resume", runs[0].id)
     assert done.returncode == 2
@@ -209,6 +219,29 @@ def test_a_run_can_be_queued_again_without_starting_it(runs, monkeypatch, capsys
     assert run_command(["runs", "resume", runs[4].id, "--no-start", "--follow"]) == 2
     assert "give either --follow or --no-start" in capsys.readouterr().err
     assert state(runs[4]) is State.FAILED
+
+
+@pytest.mark.parametrize("word", ["start", "resume"])
+def test_a_run_whose_runner_was_killed_is_started(runs, monkeypatch, capsys, tmp_path, word):
+    woken = []
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["runs", word, runs[2].id]) == 0
+    assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
+    assert woken == [(Path("runs"), "auto", None)]
+    assert state(runs[2]) is State.QUEUED
+
+
+def test_starting_all_starts_what_is_queued_and_refuses_what_has_ended(runs, monkeypatch, capsys, tmp_path):
+    woken = []
+    monkeypatch.setattr("core.cli.runs.ensure_runner", lambda *asked: woken.append(asked))
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["runs", "start", "--all", "--slots", "2"]) == 0
+    assert capsys.readouterr().out == f"runs/{runs[2].id}\n"
+    assert woken == [(Path("runs"), "auto", 2)]
+    assert run_command(["runs", "start", runs[3].id]) == 2
+    assert f"core runs resume {runs[3].id}" in capsys.readouterr().err
+    assert len(woken) == 1
 
 
 def test_a_clone_is_queued_beside_its_run_with_what_was_changed(runs, monkeypatch, capsys, tmp_path):

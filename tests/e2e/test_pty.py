@@ -16,7 +16,7 @@ from core.runs.status import State
 from core.runs.store import RunStore
 from tests.support.fake_groups import comparison
 from tests.support.fake_runs import dashboard_run
-from tests.support.terminals import Terminal, terminals
+from tests.support.terminals import DASHBOARD, Terminal, terminals
 from tui.terminal.watchdog import EXIT_HUNG_UP
 
 TINY = """
@@ -169,3 +169,50 @@ def test_training_outlives_a_dashboard_that_is_killed(
     again.until(lambda: again.text.count("■ stopped") == 2, seconds=120)
     again.press("1r")
     again.until(lambda: "● running" in again.text, seconds=240)
+
+
+def test_exported_columns_and_lines_do_not_replace_the_size_of_the_terminal(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    comparison(tmp_path / "runs", "finished")
+    terminal = open_terminal(size=(100, 30), variables={"COLUMNS": "60", "LINES": "15"})
+    terminal.shows("linear", "q quit")
+    assert "q quit" in terminal.screen.display[29]
+    assert max(map(len, map(str.rstrip, terminal.screen.display))) > 80
+    terminal.resize(120, 36)
+    terminal.until(lambda: "q quit" in terminal.screen.display[35])
+
+
+def test_the_locale_c_is_drawn_in_ascii_where_the_terminal_cannot_do_utf8(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    comparison(tmp_path / "runs", "finished")
+    terminal = open_terminal(variables={"LC_ALL": "C"})  # does not answer, as a terminal that is no better
+    terminal.shows("linear", "q quit")
+    terminal.settle()
+    assert terminal.raw.replace("é".encode(), b"").isascii()
+
+
+def test_gnu_screen_gets_no_true_colours_that_it_has_inherited(
+    tmp_path: Path, open_terminal: Callable[..., Terminal]
+) -> None:
+    comparison(tmp_path / "runs", "finished")
+    terminal = open_terminal(variables={"TERM": "screen-256color", "STY": "1.pts-0.host"})
+    terminal.shows("linear", "▀", "q quit")
+    terminal.settle()
+    assert b"8;5;" in terminal.raw
+    assert b"8;2;" not in terminal.raw
+
+
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "file"])
+def test_the_screen_is_drawn_on_stdout_where_stderr_is_no_terminal(
+    tmp_path: Path, open_terminal: Callable[..., Terminal], closed: bool
+) -> None:
+    comparison(tmp_path / "runs", "finished")
+    shell = ("/bin/sh", "-c", 'exec "$@" 2>&-', "sh") if closed else ()
+    with (tmp_path / "errors").open("wb") as errors:
+        terminal = open_terminal(program=(*shell, *DASHBOARD), errors=None if closed else errors.fileno())
+    terminal.shows("linear", "q quit")
+    terminal.press("q")
+    assert terminal.ends() == 0
+    assert (tmp_path / "errors").read_bytes() == b""

@@ -3,10 +3,14 @@
 import json
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
 import threading
 import time
+import tomllib
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from core.errors import EXIT_USAGE, UserError
 from tests.support.fake_groups import comparison
 from tui.__main__ import main
 from tui.terminal.watchdog import EXIT_HUNG_UP
-from tui.web import Address, reject_reason
+from tui.web import FOCUS_SCRIPT, Address, reject_reason
 
 DEADLINE = 60.0
 HERE = Address("localhost", 8000)
@@ -178,5 +182,44 @@ def test_without_textual_serve_one_line_says_how_to_get_it(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     from tui.web import serve
 
-    with pytest.raises(UserError, match=r"pip install 'ddpm-tui\[web\]'"):
+    with pytest.raises(UserError) as caught:
         serve(HERE, ["--web"])
+    command = shlex.split(str(caught.value).partition("install it with: ")[2])
+    assert command[:4] == [sys.executable, "-m", "pip", "install"]
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert command[4:] == project["project"]["optional-dependencies"]["web"]
+
+
+def test_the_page_gives_the_keyboard_to_its_terminal(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = subprocess.Popen(
+        [sys.executable, "-m", "tui", "--web", "--at", f"127.0.0.1:{port}"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        page = fetched(f"http://127.0.0.1:{port}/", program)
+        assert page.index('id="terminal"') < page.index(FOCUS_SCRIPT) < page.index("</body>")
+        script = fetched(f"http://127.0.0.1:{port}/static/js/textual.js", program)
+        assert "xterm-helper-textarea" in FOCUS_SCRIPT
+        assert "xterm-helper-textarea" in script
+        assert "<script>" not in script
+    finally:
+        program.kill()
+        program.wait()
+
+
+def fetched(url: str, program: subprocess.Popen[bytes]) -> str:
+    """A page of a server that may still be starting."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=DEADLINE) as response:  # on this machine
+                return str(response.read().decode())
+        except OSError:
+            if time.monotonic() > deadline or program.poll() is not None:
+                raise
+            time.sleep(0.05)

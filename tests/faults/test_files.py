@@ -2,7 +2,9 @@
 
 import errno
 import os
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,25 @@ import msgspec
 import pytest
 import torch
 
+from core.config import RunConfig
 from core.config.load import SIZE_LIMIT, read_toml
 from core.errors import UserError
 from core.files.atomic import atomic_path, atomic_write
+from core.files.outputs import open_output
 from core.imaging import read_sheet
 from core.launch import control
 from core.launch.devices import Device, Plan, Slot
-from core.launch.runner import Runner, _log_killed, _open_log
-from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State
+from core.launch.jobs import start_evaluation, start_fitting, start_trajectories
+from core.launch.queue import enqueue, ensure_runner
+from core.launch.runner import Runner, _log_killed
+from core.runs import MetricsTail, MetricsWriter, RunDirectory, RunStore, State, add_evaluation
+from core.runs.overlay import Overlay, overlay_path, write_overlay
+from core.runs.progress import Progress
+from core.runs.trajectory import TrajectorySpec, write_trajectory_progress
+from core.training.checkpoint import Position, read_checkpoint, save_checkpoint
 from core.training.worker import failure_text
-from tests.support.fake_runs import make_run
+from tests.support.evaluated_runs import evaluation
+from tests.support.fake_runs import LIVE_PROCESS, make_run
 
 
 @pytest.fixture
@@ -107,13 +118,87 @@ def test_a_strangers_run_whose_files_lead_elsewhere_is_not_written(
     assert victim.is_dir() or victim.read_text() == "mine"
 
 
+DDIM = TrajectorySpec("ddim", 5)
+OVERLAY = Overlay(images_hash="", edge="tent", corners=[], soft_iou=[])
+POSITION = Position(epoch=1, batch=0, step=5, losses=[], elapsed=1.0, metrics_offset=9, channels=1, size=8)
+PLAN = Plan((Device("cpu", "cpu", "", 1 << 34),), cores=1)
+WRITERS: dict[str, tuple[str, Callable[[RunDirectory], object]]] = {
+    "log of an evaluation": ("evaluation.log", lambda run: start_evaluation([run], PLAN)),
+    "log of a sampling": ("trajectories/worker.log", lambda run: start_trajectories([run], DDIM, PLAN)),
+    "folder of trajectories": ("trajectories/", lambda run: start_trajectories([run], DDIM, PLAN)),
+    "progress of a trajectory": (
+        "trajectories/",
+        lambda run: write_trajectory_progress(run, DDIM, Progress(identity=LIVE_PROCESS, total=1)),
+    ),
+    "folder of fits": ("overlays/", lambda run: start_fitting([(run.path / "a.png", overlay_path(run, 1))])),
+    "log of fits": (
+        "overlays/worker.log",
+        lambda run: start_fitting([(run.path / "a.png", overlay_path(run, 1))]),
+    ),
+    "fits": ("overlays/", lambda run: write_overlay(overlay_path(run, 1), OVERLAY)),
+    "checkpoints": ("checkpoints/", lambda run: save_checkpoint(run, {}, POSITION)),
+    "metrics": ("metrics.jsonl", lambda run: MetricsWriter(run.metrics_file)),
+    "lock": (".lock", lambda run: control.stop(run)),
+    "lock of evaluations": (".evaluation.lock", lambda run: add_evaluation(run, evaluation())),
+    "log of the queue": ("../.queue.log", lambda run: ensure_runner(run.path.parent)),
+    "lock of queueing": ("../.enqueue.lock", lambda run: enqueue(run.path.parent, [RunConfig()], group="g")),
+}
+"""Of each output of a run or of the queue: its path, where a slash ends a folder's, and what writes it."""
+
+
+def plant(run: RunDirectory, name: str, make: Callable[[Path], None]) -> None:
+    path = run.path / name
+    path.parent.mkdir(exist_ok=True)
+    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    make(path)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_an_output_that_is_a_link_is_not_written_through(
+    run: RunDirectory, tmp_path: Path, name: str
+) -> None:
+    path, write = WRITERS[name]
+    victim = tmp_path / "victim"
+    victim.mkdir() if path.endswith("/") else victim.write_text("mine")
+    plant(run, path, lambda path: path.symlink_to(victim))
+    with pytest.raises((UserError, OSError), match="is a link"):
+        write(run)
+    assert list(victim.iterdir()) == [] if path.endswith("/") else victim.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [name for name, (path, _) in WRITERS.items() if not path.endswith("/")])
+def test_an_output_that_is_a_pipe_is_not_waited_at(run: RunDirectory, name: str) -> None:
+    path, write = WRITERS[name]
+    plant(run, path, os.mkfifo)
+    with pytest.raises((UserError, OSError), match=r"is a pipe|not a plain file"):
+        write(run)
+
+
+def test_a_checkpoint_that_is_a_pipe_is_not_waited_at(run: RunDirectory) -> None:
+    plant(run, "checkpoints/last.safetensors", os.mkfifo)
+    with pytest.raises(UserError, match="not a plain file"):
+        read_checkpoint(run)
+
+
+def test_the_log_of_the_queue_is_emptied_once_it_is_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.launch.queue._LOG_LIMIT", 10)
+    monkeypatch.setattr("core.launch.queue.module_command", lambda *_: ["true"])
+    log = tmp_path / ".queue.log"
+    for text, left in (("x" * 10, 10), ("x" * 11, 0)):
+        log.write_text(text)
+        ensure_runner(tmp_path)
+        assert log.stat().st_size == left
+
+
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_at(run: RunDirectory, tmp_path: Path) -> None:
     for path in (run.metrics_file, run.log):
         path.unlink(missing_ok=True)
         os.mkfifo(path)
     assert MetricsTail(run.metrics_file).poll() is False
-    with pytest.raises(OSError, match="No such device"):
-        _open_log(run)
+    with pytest.raises(OSError, match="is a pipe"):
+        open_output(run.log, append=True)
     with pytest.raises(UserError, match="is a strange file"), run.claim(device="cpu", threads=1):
         pytest.fail("it was taken")
     os.mkfifo(tmp_path / "a.toml")

@@ -3,8 +3,11 @@
 import ast
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from core.data.folder import image_files
 from core.data.survey import load_image
 from core.errors import UserError
 from core.imaging import read_sheet, write_sheet
+from core.launch.queue import ensure_runner
 from core.runs import (
     RunDirectory,
     State,
@@ -26,6 +30,8 @@ from core.runs import (
 from core.training.checkpoint import load_model
 from tests.support import ROOT
 from tests.support.fake_runs import make_run
+from tests.support.queueing import wait_for
+from tui.web import Address, serve
 
 
 @pytest.fixture
@@ -141,6 +147,49 @@ def test_nothing_unpickles_evaluates_or_runs_a_shell_on_what_it_read(path: Path)
         assert keywords.get("shell", "False") == "False"
         if name in ("np.load", "numpy.load"):
             assert keywords.get("allow_pickle") == "False"
+
+
+def plant_modules(folder: Path) -> None:
+    """Put modules into a folder that fail when they are imported, as a stranger's folder may have them."""
+    for name in ("random", "json", "torch", "numpy", "core/__init__", "tui/__init__", "textual/__init__"):
+        path = folder / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            f"import os\nos.open({str(folder / 'executed')!r}, os.O_CREAT)\nraise SystemExit(9)\n"
+        )
+
+
+def test_modules_of_the_working_directory_are_not_executed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    for stream in ("stdout", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.reconfigure", lambda **_: None, raising=False)
+    commands = []
+
+    class Server:
+        def __init__(self, command: str, *_: object, **__: object) -> None:
+            commands.append(command)
+
+        def serve(self) -> None:
+            pass
+
+    fakes = {"aiohttp": SimpleNamespace(web=SimpleNamespace(middleware=lambda guard: guard))}
+    fakes |= {"textual_serve": SimpleNamespace(), "textual_serve.server": SimpleNamespace(Server=Server)}
+    for name, fake in fakes.items():
+        monkeypatch.setitem(sys.modules, name, fake)
+    monkeypatch.setattr("tui.web.add_middleware", lambda *_: None)
+    plant_modules(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert core_run(["doctor", "--deep"]) == 0
+    serve(Address("localhost", 8000), ["--version"])
+    (command,) = commands
+    assert subprocess.run(["/bin/sh", "-c", command], env=os.environ, check=False).returncode == 0
+    assert "ddpm-tui" in capfd.readouterr().out
+    ensure_runner(tmp_path / "runs")
+    log = tmp_path / "runs" / ".queue.log"
+    wait_for(lambda: log.exists() and " ends" in log.read_text(), "the end of the runner")
+    assert not (tmp_path / "executed").exists()
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused_unopened(run: RunDirectory) -> None:

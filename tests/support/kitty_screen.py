@@ -39,13 +39,24 @@ class KittyScreen:
         columns: width in cells.
         lines: height in cells.
         graphics: whether it answers queries for graphics.
-        placeholders: whether it supports virtual placements.
+        placeholders: whether it supports virtual placements; otherwise it takes them for ordinary ones.
+        drops_unknown: whether it drops codes with unknown keys, without an answer, as Kitty 0.26 does. Without
+            placeholders, the key of virtual placements is unknown.
     """
 
-    def __init__(self, columns: int, lines: int, *, graphics: bool = True, placeholders: bool = True) -> None:
+    def __init__(
+        self,
+        columns: int,
+        lines: int,
+        *,
+        graphics: bool = True,
+        placeholders: bool = True,
+        drops_unknown: bool = False,
+    ) -> None:
         self.screen = pyte.Screen(columns, lines)
         self.stream = pyte.Stream(self.screen)
         self.graphics, self.placeholders = graphics, placeholders
+        self.drops_unknown = drops_unknown
         self.images: dict[int, Image.Image] = {}
         self.placements: dict[int, tuple[int, int]] = {}
         self.transmitted = 0
@@ -77,9 +88,13 @@ class KittyScreen:
         if keys.get("a") == "q":
             assert self._begun is None
             return f"\x1b_Gi={keys['i']};OK\x1b\\"
-        assert keys["q"] == "2", f"{code[1]} would be answered"
+        if "U" in keys and self.drops_unknown and not self.placeholders:
+            return ""
         self._do(keys, code[2] or "")
-        return ""
+        if keys.get("q") == "2":
+            return ""
+        assert keys["a"] == "p", f"{code[1]} would be answered"
+        return f"\x1b_Gi={keys['i']};OK\x1b\\"
 
     def _do(self, keys: dict[str, str], data: str) -> None:
         assert len(data) <= 4096

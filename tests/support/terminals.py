@@ -11,7 +11,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ class Terminal:
         size: tuple[int, int] = (80, 24),
         program: tuple[str, ...] = DASHBOARD,
         controlling: bool = False,
+        variables: Mapping[str, str] | None = None,
+        errors: int | None = None,
     ) -> None:
         self.screen = pyte.Screen(*size)
         self.stream = pyte.ByteStream(self.screen)
@@ -41,13 +43,14 @@ class Terminal:
         self._set_size(size)
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         environment["XDG_CONFIG_HOME"] = environment["XDG_STATE_HOME"] = str(cwd / "nothing-of-mine")
+        environment.update(variables or {})
         self.process = subprocess.Popen(
             [*program, *arguments],
             cwd=cwd,
             env=environment,
             stdin=slave,
             stdout=slave,
-            stderr=slave,
+            stderr=slave if errors is None else errors,
             start_new_session=True,
             preexec_fn=_take_terminal if controlling else None,
         )

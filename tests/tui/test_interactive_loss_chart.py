@@ -8,7 +8,7 @@ from textual import events
 
 from tests.support.widget_bench import BLUE, ORANGE, WidgetApp, rendered_lines
 from tui.widgets.charts import x_axis
-from tui.widgets.charts.canvas import GUTTER, LABEL_MARGIN
+from tui.widgets.charts.canvas import GUTTER
 from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.series import Series
@@ -98,7 +98,7 @@ async def test_the_cursor_reads_each_line_where_it_stands() -> None:
         assert level.loss == pytest.approx(0.5)
         text = rendered_lines(chart)
         assert "step 250" in text[1]
-        assert "train held-out" in text[2]
+        assert "loss held-out" in text[2]
         assert text[3].split("│")[-2].split() == ["1", "falls", "1", "–"]
         chart.place_cursor(800.0)
         await pilot.pause()
@@ -240,7 +240,7 @@ async def test_a_drag_moves_the_curves_and_not_the_cursor() -> None:
         await pilot.pause()
         before = chart.span
         assert before is not None
-        width = 110 - GUTTER - LABEL_MARGIN
+        width = chart.plot_width
         await pilot.mouse_down(chart, offset=(GUTTER + 60, 5))
         await pilot._post_mouse_events([events.MouseMove], chart, (GUTTER + 40, 5), button=1)
         await pilot.mouse_up(chart, offset=(GUTTER + 40, 5))
@@ -280,7 +280,7 @@ async def test_the_cursor_moves_by_cells_and_comes_in_at_either_end() -> None:
         assert chart.column_at(chart.placed_cursor or 0.0) == 0
         chart.place_cursor(None)
         chart.step_cursor(-1)
-        assert chart.column_at(chart.placed_cursor or 0.0) == 110 - GUTTER - LABEL_MARGIN - 1
+        assert chart.column_at(chart.placed_cursor or 0.0) == chart.plot_width - 1
 
 
 async def test_moving_the_cursor_does_not_compute_the_lines_again() -> None:

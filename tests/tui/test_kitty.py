@@ -253,48 +253,6 @@ def test_freed_placements_are_deleted_and_their_sentinels_reused(
     assert "".join(watched.kitty.screen.display).strip() == ""
 
 
-# Asking
-
-
-class Asked:
-    """A terminal that is asked: its answers come as they are read, after what was typed."""
-
-    def __init__(self, kitty: KittyScreen, typed: str = "") -> None:
-        self.kitty, self.coming = kitty, typed
-
-    def write(self, text: str) -> None:
-        self.coming += self.kitty.feed(text)
-
-    def read(self, seconds: float) -> str:
-        piece, self.coming = self.coming[:5], self.coming[5:]
-        return piece
-
-
-@pytest.mark.parametrize(
-    ("graphics", "placeholders", "refusal"),
-    [(True, True, ""), (True, False, detect.WITHOUT_PLACEHOLDERS), (False, False, detect.SILENT)],
-)
-def test_a_terminal_is_detected_by_its_behaviour(graphics: bool, placeholders: bool, refusal: str) -> None:
-    kitty = KittyScreen(20, 5, graphics=graphics, placeholders=placeholders)
-    kitty.feed("\x1b[3;4Hx")
-    asked = Asked(kitty, typed="qj")
-    assert detect.detect(asked.write, asked.read, tmux=False) == (refusal, "qj")
-    assert kitty.images == kitty.placements == {}
-    assert (kitty.screen.cursor.x, kitty.screen.cursor.y) == (4, 2)
-
-
-def test_only_the_answer_for_graphics_counts_in_tmux() -> None:
-    asked = Asked(KittyScreen(20, 5))
-
-    def passed_on(text: str) -> None:
-        assert text.startswith("\x1bPtmux;")
-        asked.write(text.removeprefix("\x1bPtmux;").removesuffix("\x1b\\").replace("\x1b\x1b", "\x1b"))
-
-    assert detect.detect(passed_on, asked.read, tmux=True) == ("", "")
-    assert detect.detect(lambda text: None, asked.read, tmux=True) == (detect.SILENT_TMUX, "")
-    assert "allow-passthrough on" in detect.SILENT_TMUX
-
-
 # The dashboard
 
 

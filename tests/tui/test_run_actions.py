@@ -4,6 +4,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
@@ -14,7 +15,7 @@ from core.runs.store import RunStore
 from core.schedules import SCHEDULE_NAMES
 from tests.support.fake_groups import comparison
 from tests.support.fake_runs import CREATED, dashboard_run
-from tests.support.tui_pilot import dashboard
+from tests.support.tui_pilot import QuietControl, dashboard
 from tui.dialogs.confirm import ConfirmScreen, NumberScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.settings.schema import Settings
@@ -33,6 +34,51 @@ async def test_stop_takes_a_queued_run_from_the_queue_and_resume_puts_it_back(tm
         await driven.press("r")
         await driven.until(lambda: run.read_status().state is State.QUEUED)
         await driven.until(lambda: driven.control.woken == [tmp_path])
+
+
+async def test_a_run_that_was_acted_on_stays_selected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(QuietControl, "stop", lambda control, runs: asked.append(runs[0].id) or "")
+    runs = [
+        dashboard_run(tmp_path, schedule, epoch=3, index=index)
+        for index, schedule in enumerate(SCHEDULE_NAMES)
+    ]
+    async with dashboard(tmp_path) as driven:
+        assert driven.board.selection.follows_newest_run
+        selected = driven.board.selected
+        assert selected is not None
+        assert selected.id == runs[-1].id
+        await driven.press("x")
+        await driven.until(lambda: asked == [runs[-1].id])
+        runs[-1].write_status(msgspec.structs.replace(runs[-1].read_status(), state=State.STOPPED))
+        await driven.until(lambda: driven.board.runs[-1].state is State.STOPPED)
+        assert driven.board.selected is not None
+        assert driven.board.selected.id == runs[-1].id
+        await driven.press("f")
+        assert driven.board.selected.id == runs[-2].id
+        await driven.press("space")
+        dashboard_run(tmp_path, "cosine", epoch=3, index=9)
+        await driven.until(lambda: len(driven.board.runs) == len(runs) + 1)
+        assert driven.board.selected.id == runs[-2].id
+
+
+@pytest.mark.parametrize("key", ["delete", "D", "r", "x", "X", "R", "c", "n", "E", "space", "slash"])
+async def test_a_board_that_is_too_small_to_show_runs_does_nothing_to_them(tmp_path: Path, key: str) -> None:
+    runs = comparison(tmp_path / "runs", "stopped")
+    exports = tmp_path / "exports"
+    async with dashboard(tmp_path / "runs", (59, 15), exports=exports) as driven:
+        assert "needs 60x15" in driven.text()
+        await driven.press(key)
+        await driven.pilot.pause(0.1)
+        assert driven.app.screen is driven.board
+        assert not driven.board.selection.marked
+        assert not exports.exists()
+        assert all(run.read_status().state is State.STOPPED for run in runs)
+        await driven.pilot.resize_terminal(80, 24)
+        await driven.press("question_mark")
+        assert driven.app.screen is not driven.board
 
 
 async def test_resume_on_a_queued_run_wakes_the_queue(tmp_path: Path) -> None:

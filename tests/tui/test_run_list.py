@@ -17,6 +17,7 @@ from tests.support.tui_pilot import LOAD, Driven, dashboard
 from tui.screens.board.run_table import RunTable
 from tui.screens.board.system_panel import SystemPanel
 from tui.settings.store import read_settings
+from tui.state.formatting import recent_loss
 
 
 def grid(root: Path, *, state: State = State.FINISHED) -> list[RunDirectory]:
@@ -141,7 +142,7 @@ async def test_o_sorts_by_one_thing_after_another_and_capital_o_turns_it_round(t
         await driven.press("o")
         assert shown(driven) == oldest[::-1]
         await driven.press("o")
-        by_loss = sorted(driven.board.runs, key=lambda run: run.losses[-50:].mean())
+        by_loss = sorted(driven.board.runs, key=lambda run: recent_loss(run) or 0.0)
         assert list(driven.board.runs) == by_loss
         assert "by loss ▲" in driven.text()
         await driven.press("O")

@@ -65,7 +65,7 @@ async def test_a_rising_and_a_falling_curve_cross_and_end_at_their_markers() -> 
         lines = rendered_lines(chart)
         assert lines[0].strip() == "what it is"
         assert "┊" in "".join(lines)
-        assert lines[-1].split() == ["25", "50", "75", "t"]
+        assert lines[-1].split() == ["25", "50", "75", "100", "t"]
         rows = [y for y, line in enumerate(lines) if line.rstrip().endswith(("1", "2"))]
         assert lines[rows[0]].rstrip().endswith("1")
         assert lines[rows[-1]].rstrip().endswith("2")

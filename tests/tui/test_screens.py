@@ -58,7 +58,7 @@ async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_i
 async def test_the_log_s_keys_can_be_rebound_and_its_bar_says_so(tmp_path: Path) -> None:
     dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     keymap = {"log.first": "f6", "log.last": "f7", "log.down": "n", "log.up": "p", "log.close": "escape"}
-    async with dashboard(tmp_path, (80, 10), keymap=keymap) as driven:
+    async with dashboard(tmp_path, (80, 16), keymap=keymap) as driven:
         await driven.press("l")
         await driven.until(lambda: "epoch 49" in driven.text())
         assert "n scroll" in driven.text()

@@ -22,7 +22,7 @@ from tui.screens.help.screen import HelpScreen
 from tui.screens.new_run.screen import NewRunScreen
 from tui.screens.schedules.screen import SchedulesScreen
 from tui.tour.bar import LINES, TourBar
-from tui.tour.steps import COMMANDS, FAREWELL, STEPS, steps, with_keys
+from tui.tour.steps import COMMANDS, STEPS, steps, with_keys
 from tui.widgets.images.image_wall import ImageWall
 
 
@@ -64,8 +64,11 @@ async def test_doing_what_it_asks_for_leads_through_the_tour(runs: Path) -> None
             await driven.until(lambda step=step: step.title in driven.text())
         await driven.press("b", "n")
         assert isinstance(driven.app.screen, NewRunScreen)
+        await driven.until(lambda: "tour end  That was the tour" in driven.text())
+        assert "? lists the keys of a screen" in driven.text()
+        await driven.press("escape")
         assert not driven.app.tour
-        assert driven.notifications() == [with_keys(FAREWELL, driven.app._key_text)]
+        assert isinstance(driven.app.screen, NewRunScreen)
         assert not driven.app.screen.query(TourBar)
         await driven.press("escape")
         assert not driven.control.woken
@@ -86,7 +89,23 @@ async def test_its_own_key_does_it_all_from_wherever_one_is(tmp_path: Path) -> N
         assert asked(driven) == "datasets.view"
         await driven.press("W", "W")
         assert isinstance(driven.app.screen, NewRunScreen)
+        assert "That was the tour" in driven.text()
+        await driven.press("W")
         assert not driven.app.tour
+        assert isinstance(driven.app.screen, NewRunScreen)
+
+
+async def test_the_step_about_the_logarithmic_axis_says_what_the_screen_shows(runs: Path) -> None:
+    async with dashboard(runs, (80, 24)) as driven:
+        await driven.press("W", "down", "left", "c")
+        await driven.until(lambda: asked(driven) == "compare.log_y")
+        text = " ".join(driven.text().split())
+        assert "their axis is logarithmic: compare a linear one" in text
+        assert "log y" in text
+        await driven.press("y")
+        await driven.until(lambda: asked(driven) == "compare.play")
+        assert "linear y" in driven.text()
+        await driven.until(lambda: "y brings the logarithmic axis back" in " ".join(driven.text().split()))
 
 
 async def test_escape_ends_it_and_stays_where_one_is(runs: Path) -> None:
@@ -140,12 +159,13 @@ def test_each_step_fits_and_names_commands_that_exist() -> None:
         text = with_keys(step.text, lambda command: command.keys.split(",")[0])
         assert len(Content(text).wrap(78)) <= 2, step.title
         assert step.command in COMMANDS
-    assert len(STEPS) <= 12
+    assert len(STEPS) <= 13
     assert [step.command for step in steps(runs=False, refused=("new",))] == [
         "board.schedules",
         "schedules.play",
         "board.datasets",
         "datasets.view",
+        "tour.end",
     ]
 
 

@@ -4,6 +4,7 @@ The same walls are checked statically by import-linter (`make check`, contracts 
 """
 
 import ast
+import itertools
 import json
 import subprocess
 import sys
@@ -232,3 +233,45 @@ def test_all_randomness_in_core_comes_from_a_passed_generator(path: Path) -> Non
 )
 def test_the_search_for_unseeded_randomness_finds_what_it_should(source: str, caught: bool) -> None:
     assert bool(unseeded_calls(source)) is caught
+
+
+def unsafe_interpreters(source: str) -> list[str]:
+    """Command lines of this Python that would import modules of the working directory: ``line: command``."""
+    found = []
+    for parent in ast.walk(ast.parse(source)):
+        children = list(ast.iter_child_nodes(parent))
+        for child, after in itertools.pairwise([*children, None]):
+            if not isinstance(child, ast.Attribute) or dotted(child) != "sys.executable":
+                continue
+            is_command = isinstance(parent, ast.List | ast.Tuple)
+            is_safe = isinstance(after, ast.Constant) and after.value in ("-P", "-I")
+            is_text = isinstance(parent, ast.Dict | ast.FormattedValue)
+            if not (is_safe if is_command else is_text):
+                found.append(f"{child.lineno}: {ast.unparse(parent)}")
+    return found
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "core").rglob("*.py"), *(ROOT / "tui").rglob("*.py")]),
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_no_child_process_imports_modules_of_the_working_directory(path: Path) -> None:
+    assert unsafe_interpreters(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("run([sys.executable, '-m', 'core'])", True),
+        ("run([sys.executable, '-P', '-m', 'core'])", False),
+        ("run((sys.executable, '-I', file))", False),
+        ("run([sys.executable])", True),
+        ("run(sys.executable)", True),
+        ("python = sys.executable", True),
+        ("report = {'executable': sys.executable}", False),
+        ("print(f'{sys.executable} -m pip install textual-serve')", False),
+    ],
+)
+def test_the_search_for_unsafe_interpreters_finds_what_it_should(source: str, caught: bool) -> None:
+    assert bool(unsafe_interpreters(source)) is caught

@@ -14,6 +14,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.worker import get_current_worker
 
+from core.files.sanitize import LINE_LIMIT, sanitize
 from tui.app.settings_app import SettingsMixin, SettingsOptions
 from tui.app.tour_app import TOUR_BINDINGS, TourMixin
 from tui.commands import EVERYWHERE, bindings
@@ -22,7 +23,7 @@ from tui.screens.splash.screen import Splash
 from tui.settings.schema import THEME_NAMES
 from tui.settings.series_colors import ON_DARK, series_variables
 from tui.terminal.driver import DiffDriver, with_diffing
-from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_of
+from tui.textual_ext.compat import CoveredScreensMixin, backlog_warning, driver_of, sanitize_drawn_texts
 
 if TYPE_CHECKING:
     from core.recipes import Recipe
@@ -70,6 +71,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         **options: Unpack[SettingsOptions],
     ) -> None:
         super().__init__(**options)
+        sanitize_drawn_texts()
         self.terminal_guard: TerminalGuard | None = None
         """Notified when the screen is entered and left; set before the app runs."""
         self.startup_problems: tuple[str, ...] = ()
@@ -116,6 +118,12 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
     def on_unmount(self) -> None:
         self._reader_stop.set()
         self._wake.set()
+
+    def notify(self, message: str, *, title: str = "", **options: Any) -> None:
+        """Show a notification, which may contain what a file contains: sanitized and shortened."""
+        super().notify(
+            sanitize(message, lines=True, limit=LINE_LIMIT), title=sanitize(title, limit=80), **options
+        )
 
     def on_background_screen_finished(self) -> None:
         """Poll the runs at once, because an action may have changed them."""
@@ -185,7 +193,13 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         return board
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse all actions but quit before the board is open, because the board replaces the topmost screen."""
+        """Refuse actions that would act on what is not shown.
+
+        Before the board is open, only quit is possible, because the board replaces the topmost screen. A board that is
+        too small is not exported.
+        """
+        if action == "export" and self.screen.has_class("-small"):
+            return False
         return (self.is_open and super().check_action(action, parameters)) or action == "quit"
 
     @property

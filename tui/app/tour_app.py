@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from tui.commands import TOUR, Command
 from tui.screens.board.layout import MIN_HEIGHT
 from tui.textual_ext.compat import AppMixin
-from tui.tour.steps import COMMANDS, FAREWELL, Step, steps, with_keys
+from tui.tour.steps import COMMANDS, Step, steps, with_keys
 
 if TYPE_CHECKING:
     from textual.signal import Signal
@@ -44,8 +44,9 @@ class TourMixin(AppMixin):
     """Lines at the top of each screen that are in use already."""
 
     tour: tuple[Step, ...] = ()
-    """Steps that are still to be done; empty without a tour."""
+    """Steps that are still to be done, the last one to end the tour; empty without a tour."""
     tour_length = 0
+    """Steps of the tour, without its end."""
 
     @property
     def _is_typing(self) -> bool:
@@ -87,7 +88,7 @@ class TourMixin(AppMixin):
         """Begin the tour; later run the step's command, from any screen, or skip a command that cannot be run."""
         if not self.tour:
             self.tour = steps(runs=self.has_runs, refused=self.REFUSED_ACTIONS)
-            self.tour_length = len(self.tour)
+            self.tour_length = len(self.tour) - 1
             self._show_tour()
             return
         step = self.tour[0]
@@ -121,7 +122,6 @@ class TourMixin(AppMixin):
             self.call_after_refresh(self._show_tour)
         else:
             self.action_tour_end()
-            self.notify(with_keys(FAREWELL, self._key_text), timeout=12, markup=False)
 
     def _requested_command(self) -> Command | None:
         """The command of the current step, if the screen that is open has it."""
@@ -170,7 +170,7 @@ class TourMixin(AppMixin):
             close_key = self._key_text(closing[0]) if closing else tour_key
             key, action = (tour_key if close_key == "esc" else close_key), f"Back, and then {key}: {action}"
         return TourHint(
-            f"{self.tour_length - len(self.tour) + 1}/{self.tour_length}",
+            f"{self.tour_length - len(self.tour) + 2}/{self.tour_length}" if len(self.tour) > 1 else "end",
             step.title,
             with_keys(step.text, self._key_text),
             key,

@@ -30,7 +30,6 @@ STATE_GLYPHS: Final = {
     State.CRASHED: "✖",
 }
 NOTHING: Final = "–"
-RECENT_STEPS: Final = 50
 MAX_SHORT_LABEL: Final = 16
 _NEVER_DISTINGUISHING: Final = frozenset({"schedule.name", "recipe"})
 
@@ -104,13 +103,24 @@ def number(value: float | None) -> str:
     return f"{value:.4f}"[:6] if abs(value) < 10 else f"{value:.2f}"
 
 
+def recent_step_count(run: RunSnapshot) -> int:
+    """The number of last steps whose mean loss is the run's `recent_loss`: an epoch, or half of fewer steps."""
+    ends = [0, *(record.step for record in run.epochs)]
+    epoch = ends[-1] - ends[-2] if run.epochs else len(run.losses)
+    return min(max(1, epoch), math.ceil(len(run.losses) / 2))
+
+
 def recent_loss(run: RunSnapshot) -> float | None:
-    """The mean loss of the last `RECENT_STEPS` steps; NaN if the last loss is not finite, None before the first."""
+    """The mean loss of the last `recent_step_count` steps, in which the run's curve ends.
+
+    After a whole epoch, except the first, it is the epoch's mean. NaN if the last loss is not finite, None before the
+    first.
+    """
     if not len(run.losses):
         return None
     if not math.isfinite(run.losses[-1]):
         return math.nan
-    tail = run.losses[-RECENT_STEPS:]
+    tail = run.losses[-recent_step_count(run) :]
     return float(tail[np.isfinite(tail)].mean())
 
 
@@ -206,6 +216,15 @@ def shorten(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
     return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+
+
+def first_fitting(texts: Sequence[str], width: int) -> str:
+    """The first of some texts that fits into so many cells, else the last one, shortened.
+
+    >>> first_fitting(["too small for a chart", "too small"], 12), first_fitting(["too small"], 5)
+    ('too small', 'too …')
+    """
+    return next((text for text in texts if cell_len(text) <= width), shorten(texts[-1], width))
 
 
 def pluralize(count: int, noun: str, plural: str = "") -> str:

@@ -20,10 +20,10 @@ import msgspec
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature, signature
-from core.launch.runner_lock import read_runner
+from core.launch.runner_lock import runner_is_alive
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsTail
-from core.runs.process import effective_state, is_alive, stall_warning
+from core.runs.process import stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
 from tui.state.file_watch import EvaluationFile, WatchedDir
@@ -38,12 +38,6 @@ FIRST_READ_SECONDS = 0.3
 """Seconds after which a poll stops reading new runs and returns those that it has."""
 FULL_RATE_RUNS = 500
 """Ended runs that are read every `ENDED_INTERVAL`; more are read less often, so that a poll's cost is bounded."""
-
-
-def runner_is_alive(root: Path) -> bool:
-    """Return whether a queue runner serves a runs folder, as far as this machine can tell."""
-    runner = read_runner(root)
-    return runner is not None and is_alive(runner.identity) is not False
 
 
 @dataclass(slots=True)
@@ -112,7 +106,7 @@ class RunsReader:
                 changed |= self._read_run(watched, moment)
         if moment >= self._next_runner_check:
             self._next_runner_check = moment + LIVENESS_INTERVAL
-            self._runner_alive = runner_is_alive(self.root)
+            self._runner_alive = runner_is_alive(self.root) is not False
         if (
             self._last_snapshot is not None
             and not changed
@@ -241,11 +235,11 @@ class RunsReader:
         if status is known and watched.snapshot is not None and moment < watched.next_liveness:
             return status, watched.snapshot.state
         watched.next_liveness = moment + LIVENESS_INTERVAL
-        state = effective_state(status, now=self.now())
+        state = watched.directory.effective_state(status, now=self.now())
         if state is State.CRASHED:
             # It may have written its last status and exited between the two reads.
             status = self._current_status(watched)
-            state = effective_state(status, now=self.now())
+            state = watched.directory.effective_state(status, now=self.now())
         return status, state
 
     def _current_status(self, watched: _WatchedRun) -> Status:

@@ -21,20 +21,25 @@ GROUPINGS: Final[Mapping[str, Callable[[RunSnapshot], str]]] = {
 """The groupings of runs: queued together, or with one property in common."""
 
 
+MINUTE_LENGTH: Final = len("2026-11-24T10:15")
+
+
 class RunList:
     """The listed runs.
 
     Attributes:
         grouping: one of `GROUPINGS`.
         group: one of `groups`; None shows all runs.
-        filter_text: words that must all occur in a run's id, label, dataset, state, group or recipe.
+        filter_text: words that must all occur in a run's id, label, dataset, state, group or recipe; a filter looks at
+            the runs of all groups.
         runs: the listed runs, in `order`.
         colour_index: the index of each listed run by age, by id.
         rows: the index of each listed run in `runs`, by id.
-        names: the label of each run in the group, by id.
+        names: the label of each run in the group, or of all runs while there is a filter, by id.
         name_width: the width of the longest label in cells.
-        group_size: the number of runs in the group, before the filter.
+        group_size: the number of runs in the group; of all runs while there is a filter.
         has_several_starts: whether the listed runs were queued together at more than one time.
+        shows_seconds: whether two of these times are within the same minute.
         has_evaluations: whether any listed run has a pass rate.
         revision: the number of times that the list was rebuilt, filtered or sorted.
     """
@@ -53,6 +58,7 @@ class RunList:
         self.name_width = 0
         self.group_size = 0
         self.has_several_starts = False
+        self.shows_seconds = False
         self.has_evaluations = False
         self.revision = 0
         self.totals = RunTotals()
@@ -92,13 +98,23 @@ class RunList:
     def rebuild(self) -> None:
         """Recompute everything after a change of the grouping, the group or the set of runs."""
         key = GROUPINGS[self.grouping]
-        runs = [run for run in self.snapshot.runs if self.group is None or key(run) == self.group]
+        whole = self.group is None or bool(self.filter_text.split())
+        runs = [run for run in self.snapshot.runs if whole or key(run) == self.group]
         self._group_runs = {run.id: run for run in runs}
         self.group_size = len(runs)
         self.names = run_labels(runs)
         self.name_width = max(map(cell_len, self.names.values()), default=0)
         self._search_texts = {}
         self.apply_filter()
+
+    def filter(self, text: str) -> None:
+        """Show the runs that match a text, or all of the group if it is empty."""
+        was_filtered = bool(self.filter_text.split())
+        self.filter_text = text
+        if bool(text.split()) is was_filtered:
+            self.apply_filter()
+        else:
+            self.rebuild()
 
     def apply_filter(self) -> None:
         """Find the runs that match the filter, and sort them."""
@@ -107,7 +123,9 @@ class RunList:
         self.colour_index = {run.id: index for index, run in enumerate(runs)}
         self.runs = tuple(self._sorter.sort(runs, self.order))
         self.rows = {run.id: row for row, run in enumerate(self.runs)}
-        self.has_several_starts = len({run.group for run in runs}) > 1
+        starts = {run.group: run.file.created for run in reversed(runs)}
+        self.has_several_starts = len(starts) > 1
+        self.shows_seconds = len({created[:MINUTE_LENGTH] for created in starts.values()}) < len(starts)
         self.has_evaluations = any(run.pass_rate is not None for run in runs)
         self.revision += 1
         self.totals = RunTotals.from_runs(runs)

@@ -118,6 +118,15 @@ class RunSelection:
             self.run_list.grouping == "start" and group is not None and index == len(order) - 1
         )
 
+    def toggle_all(self) -> None:
+        """Show all runs, or the group of the selected run again."""
+        run, grouping = self.selected, self.run_list.grouping
+        self.follows_newest_run = False
+        if self.group is not None:
+            self.show_group(None, grouping)
+        elif run is not None:
+            self.show_group(GROUPINGS[grouping](run), grouping)
+
     def next_grouping(self) -> None:
         """Group runs by the next of `GROUPINGS`, and show the group of the selected run."""
         names = list(GROUPINGS)
@@ -126,15 +135,18 @@ class RunSelection:
         self.show_group(GROUPINGS[grouping](run) if run is not None else None, grouping)
 
     def filter(self, words: str) -> None:
-        """Show the runs of the group that contain all of these words."""
+        """Show the runs of all groups that contain all of these words; without words those of the group."""
         if words != self.run_list.filter_text:
-            self.run_list.filter_text = words
-            self._apply_filter()
+            self.run_list.filter(words)
+            self._update_cursor()
+            self._on_change()
 
     def sort(self, order: SortOrder) -> None:
         """Show the runs in another order."""
         self.run_list.order = order
-        self._apply_filter()
+        self.run_list.apply_filter()
+        self._update_cursor()
+        self._on_change()
 
     def select(self, row: int) -> None:
         """Move the cursor to a row, or to the nearest one that exists."""
@@ -153,6 +165,10 @@ class RunSelection:
         self._update_cursor()
         self._on_change()
 
+    def pin(self) -> None:
+        """Keep the cursor on its run from now on, because the user acts on it."""
+        self.follows_newest_run = False
+
     def toggle_mark(self, run_id: str) -> None:
         """Mark a run, or remove its mark."""
         self.marked ^= {run_id}
@@ -165,11 +181,6 @@ class RunSelection:
 
     def _rebuild(self) -> None:
         self._update_run_list()
-        self._update_cursor()
-        self._on_change()
-
-    def _apply_filter(self) -> None:
-        self.run_list.apply_filter()
         self._update_cursor()
         self._on_change()
 

@@ -171,10 +171,29 @@ def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> Trajec
     return TrajectorySpec(sampler, steps or config.sample.steps or config.schedule.timesteps)
 
 
-def step_choices(runs: Sequence[RunSnapshot]) -> list[int | None]:
-    """None for each run's own number of steps, then in ascending order the numbers that all runs can take."""
-    limit = min((run.file.config.schedule.timesteps for run in runs), default=1)
-    return [None, *(steps for steps in STEP_CHOICES if steps < limit), limit]
+def next_steps(runs: Sequence[RunSnapshot], sampler: str, steps: int | None, more: int) -> int | None:
+    """The next larger or smaller number of sampling steps that all runs can take.
+
+    Args:
+        runs: the runs, at least one.
+        sampler: the sampler.
+        steps: the present number; None is each run's own.
+        more: 1 for a larger number, -1 for a smaller one.
+
+    Returns:
+        The number, or None if it is every run's own; the present one at the last number.
+    """
+    limit = min(run.file.config.schedule.timesteps for run in runs)
+    own = {trajectory_spec(run, sampler, None).steps for run in runs}
+    choices = sorted(
+        {*(choice for choice in STEP_CHOICES if choice < limit), limit, *(own if len(own) == 1 else ())}
+    )
+    now = steps if steps is not None else (max if more > 0 else min)(own)
+    further = [choice for choice in choices if (choice > now if more > 0 else choice < now)]
+    if not further:
+        return steps
+    found = min(further) if more > 0 else max(further)
+    return None if own == {found} else found
 
 
 def _read(states: ImageStates, index: int, predicted: bool) -> Pixels | None:

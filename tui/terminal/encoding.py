@@ -27,11 +27,15 @@ ASCII_SUBSTITUTES: Final = str.maketrans(
 """ASCII substitutes of characters that an encoding lacks, one for one, so that columns stay aligned."""
 
 
-def allow_any_encoding() -> None:
-    """Let Textual write to a terminal of any encoding, with ASCII in place of what the encoding lacks."""
+def allow_any_encoding(encoding: str | None = None) -> None:
+    """Let Textual write to a terminal of any encoding, with ASCII in place of what the encoding lacks.
+
+    Args:
+        encoding: the terminal's encoding; None is that of the stream.
+    """
     codecs.register_error("ddpm-signs", _to_ascii)
     if sys.__stderr__ is not None and hasattr(sys.__stderr__, "reconfigure"):
-        sys.__stderr__.reconfigure(errors="ddpm-signs")
+        sys.__stderr__.reconfigure(encoding=encoding, errors="ddpm-signs")
 
 
 def _to_ascii(error: UnicodeError) -> tuple[str, int]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.cells import get_character_cell_size
 
+from core.files.sanitize import sanitize
 from tui.terminal.ansi_writer import SINGLE_WIDTH, AnsiWriter
 from tui.terminal.cell_style import PLAIN, CellStyle, Row, for_blank, style_of
 from tui.terminal.image_updates import (
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 _MOVE: Final = re.compile(r"\x1b\[(\d+);(\d+)H")
 _TOKEN: Final = re.compile(r"\x1b\[([0-9;]*)m([^\x1b\n]*)(?:\x1b\[0m)?|([^\x1b\n]+)")
 """A style with its text and its reset, as Textual writes it; or text without a style."""
-_CELLS: Final = re.compile(r"(?:\x1b\[[0-9;]*m|[^\x00-\x1f\x7f-\x9f]+)*\n?")
+_CELLS: Final = re.compile(
+    r"(?:\x1b\[[0-9;]*m|[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+)*\n?"
+)
+_STYLE: Final = re.compile(r"(\x1b\[[0-9;]*m)")
 _MODE: Final = re.compile(r"(?:\x1b\[\?(?:25|100\d|1015|1016|2004|2048)[hl]|\x1b\[\?\d+\$p)+")
 MIN_GROUPED_CELLS: Final = 64
 """Image cells from which on it is worth while to try the grouped encoding as well."""
@@ -55,7 +59,10 @@ class ScreenBuffer:
         self._style: CellStyle | None = None
 
     def write(self, data: str) -> bool:
-        """Parse output into cells; return False, and parse nothing, for output that is not made of cells alone."""
+        """Parse output into cells; return False, and parse nothing, for output that is not made of cells alone.
+
+        Control characters within a frame are part of a text that was not sanitized. They are removed here at last.
+        """
         first, *moves = _MOVE.split(data)
         x, y = self._wanted_cursor or self._cursor or (0, 0)
         pieces = [(x, y, first)] if first else []
@@ -64,7 +71,9 @@ class ScreenBuffer:
             for row, column, text in zip(moves[::3], moves[1::3], moves[2::3], strict=True)
         ]
         if not all(self._end_if_known(*piece) is not None or _CELLS.fullmatch(piece[2]) for piece in pieces):
-            return False
+            if not moves:
+                return False
+            pieces = [(x, y, _without_controls(text)) for x, y, text in pieces]
         for x, y, text in pieces:
             end = self._end_if_known(x, y, text)
             self._wanted_cursor = (self._read(x, y, text) if end is None else end, y)
@@ -182,6 +191,13 @@ class ScreenBuffer:
         row[1][x:end] = styles
         self._dirty.add(y)
         return end
+
+
+def _without_controls(text: str) -> str:
+    """Remove everything from a piece of a frame that is neither a character to show nor a style."""
+    parts = _STYLE.split(text.removesuffix("\n"))
+    shown = [part if index % 2 else sanitize(part, limit=0) for index, part in enumerate(parts)]
+    return "".join(shown) + "\n" * text.endswith("\n")
 
 
 @lru_cache(maxsize=1 << 16)

@@ -13,6 +13,7 @@ from textual.driver import Driver
 from textual.message import Message
 
 from core.errors import UserError
+from core.files.sanitize import sanitize
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -31,6 +32,23 @@ Textual collects `BINDINGS` from subclasses of `DOMNode` alone, so an app lists 
 SYNC_START: Final = "\x1b[?2026h"
 SYNC_END: Final = "\x1b[?2026l"
 """Begin and end of a synchronized update, as in `textual._ansi_sequences`: literals, because the protocol is fixed."""
+
+
+def sanitize_drawn_texts() -> None:
+    """Have Textual and Rich remove control characters and bidirectional marks from every text that they lay out.
+
+    Both only remove a few control characters. Widgets that make segments themselves sanitize their texts.
+    """
+    import rich.text
+    import textual.content
+
+    for module, name in ((textual.content, "_strip_control_codes"), (rich.text, "strip_control_codes")):
+        if hasattr(module, name):
+            setattr(module, name, _sanitize_lines)
+
+
+def _sanitize_lines(text: str) -> str:
+    return text if text.isprintable() else sanitize(text, lines=True)
 
 
 class CoveredScreensMixin(AppMixin):

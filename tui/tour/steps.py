@@ -49,13 +49,14 @@ STEPS: Final = (
     Step(
         "compare.log_y",
         "Curves and numbers",
-        "A table shows what was measured of the samples, the best with a *. Late in training, losses are "
-        "close together, and a logarithmic axis separates them.",
+        "A table has what was measured of the samples, the best with a *. Late losses are close together, so "
+        "their axis is logarithmic: compare a linear one.",
     ),
     Step(
         "compare.play",
         "All runs, one slider",
-        "One slider moves the images of all runs through their epochs together, so you see which learns first.",
+        "One slider moves the images of all runs through their epochs together, so you see which learns first. "
+        "{compare.log_y} brings the logarithmic axis back.",
     ),
     Step(
         "compare.denoise",
@@ -102,9 +103,13 @@ STEPS: Final = (
         "A form shows mistakes at once. Nothing starts before you press {new.start}; {new.cancel} leaves it.",
         needs_runs=False,
     ),
-)
-FAREWELL: Final = (
-    "That was the tour. {app.help} lists the keys of a screen, {app.palette} finds a command by its name."
+    Step(
+        "tour.end",
+        "That was the tour",
+        "{app.help} lists the keys of a screen, {app.palette} finds a command by its name. {tour.go} starts the "
+        "tour again.",
+        needs_runs=False,
+    ),
 )
 
 

@@ -51,7 +51,7 @@ def board_hints(
     keys = keys_by_command(screen)
     always = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
     if selected is None and any_runs:
-        return _key_hints({"board.unfilter": "all runs", "board.filter": "filter"} | always, keys)
+        return _key_hints({"board.unfilter": "clear", "board.filter": "search"} | always, keys)
     if selected is None:
         first_steps = {
             "run.start": "start quick",
@@ -75,9 +75,10 @@ def board_hints(
     words["run.log"] = "log"
     if groups > 1:
         words["board.group"] = "group"
+        words["board.all"] = "all runs"
     if filtered:
-        words["board.unfilter"] = "all runs"
-    words["board.filter"] = "filter"
+        words["board.unfilter"] = "clear"
+    words["board.filter"] = "search"
     return _key_hints(words | always, keys)
 
 

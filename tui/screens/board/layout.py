@@ -1,12 +1,10 @@
 """Layout of the board's parts at each size of the terminal, as arithmetic without widgets."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from tui.widgets.area import Area
 from tui.widgets.images.tile_size import FULL_SIZE_TILE, FULL_TILE, MIN_TILE, Tile
-
-if TYPE_CHECKING:
-    from textual.widget import Widget
 
 MIN_WIDTH: Final = 60
 MIN_HEIGHT: Final = 15
@@ -25,16 +23,6 @@ GAP: Final = 1
 SYSTEM_HEIGHT: Final = 40
 """From this height on, a wide terminal shows the system load by default."""
 MIN_TABLE_HEIGHT: Final = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Area:
-    """A rectangle of cells."""
-
-    x: int
-    y: int
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,17 +184,11 @@ def _without_images(width: int, height: int, table_rows: int) -> Layout:
     return replace(result, details=below) if rest >= 1 else result
 
 
+def is_too_small(width: int, height: int) -> bool:
+    """Return whether a terminal of this size shows no runs at all."""
+    return width < MIN_WIDTH or height < MIN_HEIGHT
+
+
 def has_room_for_system(width: int, height: int) -> bool:
     """Return whether a terminal of this size shows the system load by default."""
     return width >= SIDE_BY_SIDE_WIDTH and height >= SYSTEM_HEIGHT
-
-
-def place_widget(widget: "Widget", area: Area | None) -> None:
-    """Move a widget to its area, or hide it where there is none."""
-    if area is None:
-        widget.display = False
-        return
-    widget.display = True
-    widget.styles.offset = (area.x, area.y)
-    widget.styles.width = area.width
-    widget.styles.height = area.height

@@ -24,7 +24,7 @@ class FilterLine(Input):
     def __init__(self) -> None:
         super().__init__(
             compact=True,
-            placeholder="words of name, schedule, dataset, state, group; enter keeps them, esc shows all",
+            placeholder="words of any run's name, schedule, dataset, state, group; enter keeps them, esc clears them",
             select_on_focus=False,
         )
 
@@ -52,6 +52,15 @@ class ListActionsMixin(Screen[None]):
             self.notify("there is only one group of runs" if groups else "there are no runs yet")
         else:
             self.selection.next_group()
+
+    def action_all_runs(self) -> None:
+        """Show all runs, or the group of the selected run again."""
+        if len(self.selection.groups) < 2:
+            self.notify(
+                "there is only one group of runs" if self.selection.groups else "there are no runs yet"
+            )
+        else:
+            self.selection.toggle_all()
 
     def action_next_grouping(self) -> None:
         self.selection.next_grouping()

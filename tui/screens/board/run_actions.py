@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from core.runs.status import State
+from tui.screens.board.layout import is_too_small
 from tui.state.formatting import pluralize
 from tui.state.run_controller import RunController, matching_group
 from tui.state.selection import RunSelection
@@ -27,6 +28,9 @@ class RunActionsMixin(BackgroundScreen):
     selection: RunSelection
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Refuse all actions while the board is too small to show what they act on."""
+        if is_too_small(*self.size):
+            return False
         return not self.selection.runs if action == "start_quick" else True
 
     def action_start_quick(self) -> None:
@@ -148,7 +152,10 @@ class RunActionsMixin(BackgroundScreen):
         if runs := self.selection.compared:
             from tui.screens.compare.screen import CompareScreen
 
-            self.app.push_screen(CompareScreen(self.control, [run.id for run in runs]))
+            run = self.selection.selected
+            self.app.push_screen(
+                CompareScreen(self.control, [run.id for run in runs], selected=run.id if run else "")
+            )
 
     def action_denoise(self) -> None:
         if runs := self.selection.compared:
@@ -192,9 +199,11 @@ class RunActionsMixin(BackgroundScreen):
             self.queue(Recipe(configs[0].recipe, "", tuple(configs)))
 
     def _require_selected(self) -> RunSnapshot | None:
+        """The selected run, on which the cursor stays from now on; None, with a notice, if there is none."""
         run = self.selection.selected
         if run is None:
             self.notify("there is no run here yet")
+        self.selection.pin()
         return run
 
     def _confirm(self, question: str, detail: str, yes: str, act: Callable[[], str]) -> None:

@@ -19,6 +19,7 @@ from tui.state.formatting import (
     STATE_GLYPHS,
     approx_duration,
     created_at,
+    first_fitting,
     heldout_loss,
     number,
     problem,
@@ -64,6 +65,7 @@ class RowList:
         row: makes the row at an index.
         label_width: cells of the longest label.
         groups: whether the runs are of several groups.
+        seconds: whether two groups were queued within the same minute.
         evaluated: whether any of the runs has been evaluated.
         empty: text shown where there are no rows.
         total: number of rows without a filter.
@@ -73,6 +75,7 @@ class RowList:
     row: Callable[[int], RunRow] = [].__getitem__
     label_width: int = 0
     groups: bool = False
+    seconds: bool = False
     evaluated: bool = False
     empty: str = ""
     total: int = 0
@@ -107,29 +110,28 @@ def choose_columns(width: int, label_width: int, *, groups: bool, evaluated: boo
         evaluated: whether any run has a pass rate.
     """
     label = Column("label", "schedule", min(max(label_width, 9), max(11, width // 4)), gap=1)
-    chosen = [
+    columns = [
         label,
+        *([Column("started", "started", 12)] if groups else []),
         Column("state", "state", 10, gap=1),
         Column("epoch", "epoch", 8, right=True, gap=0),
         Column("loss", "loss", 7, right=True),
+        Column("heldout", "held-out", 8, right=True),
+        *([Column("passed", "pass", 6, right=True)] if evaluated else []),
+        Column("speed", "img/s", 6, right=True),
+        Column("left", "left", 7, right=True),
     ]
-    optional = [
-        (3, Column("heldout", "held-out", 8, right=True)),
-        (3, Column("passed", "pass", 6, right=True)) if evaluated else None,
-        (3, Column("speed", "img/s", 6, right=True)),
-        (3, Column("left", "left", 7, right=True)),
-        (1, Column("started", "started", 12)) if groups else None,
-    ]
-    used = GUTTER + sum(column.width + column.gap for column in chosen)
-    for wanted in optional:
-        if wanted is None:
-            continue
-        index, column = wanted
-        trend = 24 if column.name in ("speed", "left") else MIN_TREND
-        if used + column.gap + column.width + 4 + trend <= width:
-            chosen.insert(index if index == 1 else len(chosen), column)
-            used += column.gap + column.width
-    return Columns(tuple(chosen), max(0, min(MAX_TREND, width - used - 4)))
+    optional = ("started", "passed", "heldout", "speed", "left")
+    chosen = {column.name for column in columns} - set(optional)
+    widths = {column.name: column.width + column.gap for column in columns}
+    used = GUTTER + sum(widths[name] for name in chosen)
+    for name in optional:
+        trend = 24 if name in ("speed", "left") else MIN_TREND
+        if name in widths and used + widths[name] + 4 + trend <= width:
+            chosen.add(name)
+            used += widths[name]
+    fixed = tuple(column for column in columns if column.name in chosen)
+    return Columns(fixed, max(0, min(MAX_TREND, width - used - 4)))
 
 
 class RunTable(StripWidget, can_focus=False):
@@ -178,9 +180,9 @@ class RunTable(StripWidget, can_focus=False):
         self._fit()
         last = min(rows.count, self._top + max(0, self.size.height - 1))
         self._visible_rows = {index: rows.row(index) for index in range(self._top, last)}
-        if (before.count, before.total, old_top, old_columns) != (
-            *(rows.count, rows.total, self._top, self._columns),
-        ):
+        if (before.count, before.total, before.seconds, old_top, old_columns) != (
+            *(rows.count, rows.total, rows.seconds, self._top, self._columns),
+        ) or (not rows.count and before.empty != rows.empty):
             self._redraw()
             return
         if old_cursor != cursor and self._hidden:
@@ -256,14 +258,22 @@ class RunTable(StripWidget, can_focus=False):
 
     def _heading(self) -> Strip:
         style = self.get_component_rich_style("table--heading")
-        cells = [" " * GUTTER]
-        cells += [_cell(column.heading, column) for column in self._columns.fixed]
-        cells.append("   trend" if self._columns.trend >= 5 else "")
+        cells = [" " * GUTTER, *(_cell(column.heading, column) for column in self._columns.fixed)]
         text = "".join(cells)
-        if self._hidden:
-            more = f"{self._cursor + 1:,} of {self._list.count:,} "
-            text = set_cell_size(text, max(0, self.size.width - len(more))) + more
+        more = first_fitting(self._position_texts(), self.size.width - cell_len(text) - 1)
+        trend = "   trend"
+        if self._columns.trend >= 5 and cell_len(text + trend) + 1 + len(more) <= self.size.width:
+            text += trend
+        if more:
+            text = set_cell_size(text, self.size.width - len(more)) + more
         return Strip([Segment(text, style)], cell_len(text))
+
+    def _position_texts(self) -> list[str]:
+        """The cursor's row and the number of rows where some are hidden, the longest text first."""
+        if not self._hidden:
+            return [""]
+        row, count = f"{self._cursor + 1:,}", f"{self._list.count:,}"
+        return [f"{row} of {count} ", f"{row}/{count} ", f"{row} ", ""]
 
     def _draw(self, index: int) -> Strip:
         row, selected, width = self._visible_rows[index], index == self._cursor, self.size.width
@@ -320,7 +330,9 @@ class RunTable(StripWidget, can_focus=False):
             "heldout": number(heldout_loss(run)),
             "speed": f"{status.images_per_second:,.0f}" if live and status.images_per_second else NOTHING,
             "left": approx_duration(left) if left is not None else NOTHING,
-            "started": created_at(run).astimezone().strftime("%b %d %H:%M"),
+            "started": created_at(run)
+            .astimezone()
+            .strftime("%d %H:%M:%S" if self._list.seconds else "%b %d %H:%M"),
         }
 
     def _component_style(self, name: str) -> Style:

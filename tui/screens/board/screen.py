@@ -16,7 +16,7 @@ from tui.commands import BOARD, RUN_NUMBERS, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.board.details import DetailsPanel, RunDetails
 from tui.screens.board.empty_state import EmptyState
-from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Area, Layout, place_widget, plan_layout
+from tui.screens.board.layout import MIN_HEIGHT, MIN_WIDTH, Layout, is_too_small, plan_layout
 from tui.screens.board.list_actions import ListActionsMixin
 from tui.screens.board.run_actions import RunActionsMixin
 from tui.screens.board.run_table import RowList, RunRow, RunTable
@@ -29,6 +29,7 @@ from tui.state.run_events import RunEvents
 from tui.state.selection import RunSelection
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.state.system_load import SystemLoad, SystemLoadReader
+from tui.widgets.area import Area, place_widget
 from tui.widgets.charts.loss_chart import LossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.header import Header, make_headline
@@ -150,7 +151,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             return
         runs = self.runs
         width, height = self.size
-        self.set_class(width < MIN_WIDTH or height < MIN_HEIGHT, "-small")
+        self.set_class(is_too_small(width, height), "-small")
         self.set_class(self.selection.snapshot is not None and not self.selection.snapshot.runs, "-empty")
         if self.has_class("-small"):
             message = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
@@ -252,11 +253,23 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
             row,
             label_width=run_list.name_width,
             groups=run_list.has_several_starts,
+            seconds=run_list.shows_seconds,
             evaluated=run_list.has_evaluations,
-            empty=f"no run matches {sanitize(run_list.filter_text)}; esc shows all",
+            empty=self._empty_text(),
             total=run_list.group_size,
         )
         self.query_one(RunTable).show(rows, selection.row)
+
+    def _empty_text(self) -> str:
+        """Text in place of rows: no run matches, or none has been read yet."""
+        words, snapshot = self.selection.run_list.filter_text, self.selection.snapshot
+        if snapshot is None or not snapshot.runs:
+            return "reading the runs"
+        if not words:
+            return "no runs here"
+        if snapshot.unread:
+            return f"no run matches {sanitize(words)} yet; {snapshot.unread:,} are still being read"
+        return f"no run matches {sanitize(words)}; esc clears the search"
 
     def _update_images(self, layout: Layout) -> None:
         runs, run_list = self.runs, self.selection.run_list

@@ -8,10 +8,11 @@ from textual import work
 from textual.message import Message
 from textual.screen import Screen
 
-from tui.screens.board.layout import Area, has_room_for_system, place_widget
+from tui.screens.board.layout import has_room_for_system
 from tui.screens.board.system_panel import SystemPanel
 from tui.state.selection import RunSelection
 from tui.state.system_load import SystemLoad
+from tui.widgets.area import Area, place_widget
 
 SYSTEM_INTERVAL: Final = 2.0
 

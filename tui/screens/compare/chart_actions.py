@@ -1,11 +1,14 @@
 """Actions on the loss curves of a comparison: axes, smoothing, zoom, pan and cursor."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from textual.content import Content
 from textual.widgets import Static
 
-from tui.screens.live import LiveScreen
+from tui.screens.compare.curve_choice import CurveChoice
+from tui.screens.live import RunsScreen
+from tui.state.run_controller import RunController
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.x_axis import UNITS
 from tui.widgets.title_bar import update_static
@@ -14,18 +17,28 @@ PAN: Final = 0.2
 """Share of the visible span by which a pan moves it."""
 
 
-class ChartActionsMixin(LiveScreen[None]):
-    """Actions on an `InteractiveLossChart`."""
+class ChartActionsMixin(RunsScreen):
+    """Actions on an `InteractiveLossChart`.
+
+    Attributes:
+        curve_choice: the runs whose curves are drawn.
+    """
+
+    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
+        super().__init__(control, run_ids)
+        self.curve_choice = CurveChoice()
 
     @property
     def chart(self) -> InteractiveLossChart:
         """The loss curves."""
         return self.query_one(InteractiveLossChart)
 
-    def _update_axes(self) -> None:
-        """Name units, scales, smoothing and kinds of losses above the chart."""
+    def _update_axes(self, run_ids: Sequence[str]) -> None:
+        """Name units, scales, smoothing, kinds of losses and missing curves above the chart."""
+        parts = [self.chart.describe(), self.curve_choice.describe(run_ids)]
+        text = " · ".join(part for part in parts if part)
         dots = "   ╌╌ held-out" if self.chart.shown == "both" else ""
-        update_static(self.query_one("#axes", Static), Content(f" loss   {self.chart.describe()}{dots}"))
+        update_static(self.query_one("#axes", Static), Content(f" loss   {text}{dots}"))
 
     def action_log_y(self) -> None:
         self.chart.log_y = not self.chart.log_y
@@ -50,11 +63,20 @@ class ChartActionsMixin(LiveScreen[None]):
         self.chart.cycle_shown()
         self.update()
 
-    def action_band(self) -> None:
-        """Highlight the next run, and none after the last one."""
-        chart = self.chart
-        index = 0 if chart.highlight is None else chart.highlight + 1
-        chart.highlight = index if index < len(chart.series) else None
+    def action_select(self, steps: int) -> None:
+        """Select the run that many places further."""
+        self.curve_choice.select([run.id for run in self.runs], steps)
+        self.update()
+
+    def action_solo(self) -> None:
+        """Draw the selected run alone, or all that are not hidden."""
+        self.curve_choice.alone = not self.curve_choice.alone
+        self.update()
+
+    def action_hide(self) -> None:
+        """Hide the curve of the selected run, or show it again."""
+        if self.runs and not self.curve_choice.toggle_hidden([run.id for run in self.runs]):
+            self.notify("the last curve stays", timeout=2)
         self.update()
 
     def action_zoom(self, steps: int) -> None:

@@ -52,15 +52,14 @@ class _Column:
         return max(min(cell_len(self.cells[0]), MAX_LABEL), *(cell_len(cell) + 1 for cell in self.cells[1:]))
 
 
-def metric_names(comparison: Comparison, limit: int | None = None) -> list[str]:
-    """Return the metrics of any run: all, group by group, or at most `limit` of the headline metrics."""
+def metric_names(comparison: Comparison, *, headlines_only: bool = False) -> list[str]:
+    """Return the metrics of any run: all, group by group, or only the headline metrics."""
     found = {name for row in comparison.rows for name in row.scores}
-    if limit is None:
-        return [name for names in GROUPS.values() for name in names if name in found]
-    chosen = [name for name in HEADLINE_METRICS if name in found] or [
-        name for name in METRICS if name in found
-    ]
-    return chosen[:limit]
+    every = [name for names in GROUPS.values() for name in names if name in found]
+    if not headlines_only:
+        return every
+    chosen = [name for name in HEADLINE_METRICS if name in found]
+    return chosen or every[: len(HEADLINE_METRICS)]
 
 
 def evaluation_table(

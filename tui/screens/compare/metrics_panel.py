@@ -1,7 +1,6 @@
 """Panel of a comparison with its tables and cautions, one below the other."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -18,12 +17,15 @@ from tui.state.formatting import pluralize
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.title_bar import update_static
 
-MIN_EVALUATION_LINES: Final = 2
-EVALUATION_HEADINGS: Final = 2
-
 
 class MetricsPanel(VerticalScroll, can_focus=False):
-    """Progress of runs, their evaluations, the settings in which they differ, and cautions."""
+    """Progress of runs, their evaluations, the settings in which they differ, and cautions.
+
+    Attributes:
+        wanted_lines: lines of everything but the cautions.
+    """
+
+    wanted_lines = 0
 
     def compose(self) -> ComposeResult:
         for part in ("metrics", "evaluation", "differences", "cautions"):
@@ -34,13 +36,15 @@ class MetricsPanel(VerticalScroll, can_focus=False):
         runs: Sequence[RunSnapshot],
         names: Mapping[str, str],
         styles: Sequence[SeriesStyle],
+        marks: Mapping[str, str],
         evaluations: Mapping[str, RunEvaluation],
         comparison: Comparison | None,
         width: int,
         *,
-        height: int | None = None,
+        headlines_only: bool = False,
         first: int = 0,
         evaluate_key: str = "enter",
+        all_key: str = "3",
     ) -> None:
         """Show runs.
 
@@ -48,44 +52,47 @@ class MetricsPanel(VerticalScroll, can_focus=False):
             runs: at least one.
             names: of the runs, by id.
             styles: of the runs, in their order.
+            marks: of the runs, by id: whether they are selected or hidden.
             evaluations: of the runs, by id.
             comparison: of these evaluations; None where there are none.
             width: cells.
-            height: visible lines, for which the most important metrics are chosen; None shows all metrics.
+            headlines_only: show the most important metrics, and the number of the others.
             first: index of the first column of evaluations shown.
             evaluate_key: the key that evaluates runs.
+            all_key: the key that shows all metrics.
         """
         rows = [
-            MetricsRow(names[run.id], style, run_metrics(run))
+            MetricsRow(names[run.id], style, run_metrics(run), marks[run.id])
             for run, style in zip(runs, styles, strict=True)
         ]
-        update_static(self.query_one("#metrics", Static), metric_table(rows, width))
         found = setting_differences(runs)
         columns = [
             EvaluatedRun(run.id, names[run.id], style, evaluations[run.id])
             for run, style in zip(runs, styles, strict=True)
         ]
-        limit = None
-        if height is not None:
-            limit = max(
-                MIN_EVALUATION_LINES, height - (1 + len(runs)) - 1 - EVALUATION_HEADINGS - 1 - len(found)
-            )
         texts = [_evaluate_prompt(columns, evaluate_key)] if comparison is None else []
         if comparison is not None:
-            texts.append(
-                evaluation_table(columns, comparison, metric_names(comparison, limit), width, first=first)
+            names_shown = metric_names(comparison, headlines_only=headlines_only)
+            more = len(metric_names(comparison)) - len(names_shown)
+            texts.append(evaluation_table(columns, comparison, names_shown, width, first=first))
+            note = (
+                f"{pluralize(more, 'more metric')}: {all_key} shows all"
+                if more
+                else _protocol_text(comparison)
             )
-            if limit is None:
-                texts.append(Content.styled(" " + _protocol_text(comparison), "$text-muted"))
+            texts.append(Content.styled(f" {note}", "$text-muted"))
         texts += [
             Content.styled(f" {run.style.marker} {run.name}: {run.evaluation.problem}", "$text-error")
             for run in columns
             if run.evaluation.problem
         ]
-        update_static(self.query_one("#evaluation", Static), Content("\n").join(texts))
-        update_static(
-            self.query_one("#differences", Static), difference_table(found, styles, width, runs=len(runs))
-        )
+        progress, evaluation = metric_table(rows, width), Content("\n").join(texts)
+        differences = difference_table(found, styles, width, runs=len(runs))
+        update_static(self.query_one("#metrics", Static), progress)
+        update_static(self.query_one("#evaluation", Static), evaluation)
+        update_static(self.query_one("#differences", Static), differences)
+        parts = (progress, evaluation, differences)
+        self.wanted_lines = sum(part.plain.count("\n") + 2 for part in parts) - 1
         notes = [*cautions(runs), *(_comparison_cautions(comparison) if comparison is not None else [])]
         update_static(self.query_one("#cautions", Static), Content("\n".join(notes)))
 

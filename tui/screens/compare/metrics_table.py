@@ -19,11 +19,12 @@ _TERMINAL_STYLES: Final = {"good": "$text-success", "doubtful": "$text-warning",
 
 @dataclass(frozen=True, slots=True)
 class MetricsRow:
-    """A run's name, its color and number, and its metrics."""
+    """A run's name, its color and number, its metrics, and one cell that tells whether it is selected or hidden."""
 
     label: str
     style: SeriesStyle
     metrics: RunMetrics
+    mark: str = " "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class _Column:
 _COLUMNS: Final = (
     _Column("state", 10, lambda f: f"{STATE_GLYPHS[f.state]} {f.state}", left=True),
     _Column("epoch", 7, lambda f: f"{f.epoch}/{f.epochs}", rank=3),
-    _Column("train", 6, lambda f: number(f.train)),
+    _Column("loss", 6, lambda f: number(f.loss)),
     _Column("held-out", 8, lambda f: number(f.heldout)),
     _Column("best", 6, lambda f: number(f.best), rank=4),
     _Column("at", 3, lambda f: str(f.best_epoch) if f.best_epoch else "", rank=6),
@@ -71,7 +72,8 @@ def metric_table(lines: Sequence[MetricsRow], width: int) -> Content:
     rows = [Content.styled(heading.rstrip(), "$text-muted")]
     for line in lines:
         parts: list[Content | str | tuple[str, str]] = [
-            (f" {line.style.marker} ", f"bold {line.style.color}"),
+            (line.mark, "bold"),
+            (f"{line.style.marker} ", f"bold {line.style.color}"),
             (_padded(line.label, label), line.style.color),
         ]
         for column in columns:

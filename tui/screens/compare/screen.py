@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container, Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Static
@@ -15,6 +15,7 @@ from tui.commands import COMPARE, bindings
 from tui.messages import SnapshotTaken
 from tui.screens.compare.chart_actions import ChartActionsMixin
 from tui.screens.compare.epoch_actions import EpochActionsMixin
+from tui.screens.compare.layout import VIEWS, ComparisonLayout, available_views, plan_comparison
 from tui.screens.compare.metrics_panel import MetricsPanel
 from tui.screens.compare.metrics_table import MetricsRow, metric_table
 from tui.screens.compare.summary import run_metrics
@@ -23,13 +24,14 @@ from tui.state.evaluations import Evaluations
 from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
+from tui.widgets.area import place_widget
 from tui.widgets.charts.interactive_loss_chart import InteractiveLossChart
 from tui.widgets.charts.loss_series import loss_series
 from tui.widgets.epoch_slider import EpochSlider
 from tui.widgets.images.gallery import SampleGallery, all_epochs
-from tui.widgets.images.image_wall import ImageWall, plan_wall
+from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.images.render_mode import current_render_mode
-from tui.widgets.images.tile_size import height_above_wall
+from tui.widgets.images.tile_size import Tile
 from tui.widgets.key_bar import KeyBar, KeyHint
 from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.title_bar import title_and_tabs, update_static
@@ -37,16 +39,12 @@ from tui.widgets.title_bar import title_and_tabs, update_static
 if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
-VIEWS: Final = ("curves", "images", "numbers")
-WIDE: Final = 140
-HIGH: Final = 36
 CHROME_LINES: Final = 3
 """Lines of the title, the slider and the keys."""
 MAX_RUNS_WITH_HELDOUT: Final = 3
 """With more runs, held-out losses are drawn only when the user asks for them."""
 REFRESH_SECONDS: Final = 0.3
 POLL_SECONDS: Final = 0.5
-NUMBERS_WIDTH: Final = 80
 
 
 class CompareScreen(ChartActionsMixin, EpochActionsMixin):
@@ -57,30 +55,32 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
     Args:
         control: of the runs folder.
         run_ids: the runs, in the order of their columns.
+        selected: the run whose curve is on top at first; the first one unless given.
     """
 
     CSS_PATH = "screen.tcss"
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(COMPARE)]
 
-    def __init__(self, control: RunController, run_ids: Sequence[str]) -> None:
+    def __init__(self, control: RunController, run_ids: Sequence[str], *, selected: str = "") -> None:
         super().__init__(control, run_ids)
+        self.curve_choice.selected = selected
         self.chosen_view = ""
         self.gallery = SampleGallery()
         self.evaluations = Evaluations()
         self.first_column = 0
+        self._columns_per_run = 1
         self._redraw_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
         with Container(id="body"):
-            with Horizontal(id="upper"):
-                with Vertical(id="curves"):
-                    yield Static(id="axes")
-                    yield InteractiveLossChart(id="chart")
-                    with VerticalScroll(id="legend", can_focus=False):
-                        yield Static(id="legend-lines")
-                yield MetricsPanel(id="numbers")
+            with Vertical(id="curves"):
+                yield Static(id="axes")
+                yield InteractiveLossChart(id="chart")
+                with VerticalScroll(id="legend", can_focus=False):
+                    yield Static(id="legend-lines")
+            yield MetricsPanel(id="numbers")
             yield ImageWall(id="wall")
             yield EpochSlider(id="slider")
             yield Static("these runs are no longer here", id="gone")
@@ -106,7 +106,7 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
     @property
     def _available_views(self) -> tuple[str, ...]:
         """The views at this size, the default first."""
-        return ("all", *VIEWS) if self.size.width >= WIDE and self.size.height >= HIGH else VIEWS
+        return available_views(*self.size)
 
     def update(self) -> None:
         """Bring the screen in line with the runs, the view and the size; draw only what changed."""
@@ -118,52 +118,65 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         self.set_class(not runs, "-gone")
         self._update_bars(runs)
         if not runs:
+            for selector in ("#curves", "#numbers", "#wall"):
+                place_widget(self.query_one(selector), None)
             return
         variables = self.app.theme_variables
         names, at = run_labels(runs, short=True), run_indices(self.snapshot, runs)
         styles = [series_style(at[run.id], variables) for run in runs]
         epochs = all_epochs(runs)
         self.query_one(EpochSlider).show(epochs, self.epoch, playing=self.playing)
-        columns = self.gallery.columns(
-            runs, self.epoch, labels=names, places=at, per_run=1, variables=variables
-        )
-        if view == "all":
-            lines = plan_wall(columns, self.size.width, current_render_mode(self).zoom).lines
-            height = height_above_wall(self.size.height - CHROME_LINES, lines)
-            self.query_one("#upper").styles.height = height
-        else:
-            height = None
-            self.query_one("#upper").styles.height = "1fr"
-        if view in ("all", "images"):
-            self.query_one(ImageWall).show(columns)
-        if view in ("all", "curves"):
-            self._update_chart(runs, names, styles)
+        tile, zoom = self.gallery.full_tile(runs), current_render_mode(self).zoom
+        room = (view, self.size.width, self.size.height - CHROME_LINES, len(runs))
+        tile = Tile(zoom * tile.width, zoom * tile.height) if zoom * tile.width <= self.size.width else tile
+        layout = plan_comparison(*room, tile)
         if view != "images":
-            self._update_numbers(runs, names, styles, height)
+            self._update_numbers(runs, names, styles, layout)
+            layout = plan_comparison(*room, tile, self.query_one(MetricsPanel).wanted_lines)
+        for selector, area in (
+            ("#curves", layout.curves),
+            ("#numbers", layout.numbers),
+            ("#wall", layout.wall),
+        ):
+            place_widget(self.query_one(selector), area)
+        if layout.wall is not None:
+            self._columns_per_run = layout.per_run
+            self.query_one(ImageWall).show(
+                self.gallery.columns(
+                    runs, self.epoch, labels=names, places=at, per_run=layout.per_run, variables=variables
+                )
+            )
+        if layout.curves is not None:
+            self._update_chart(runs, names, styles)
 
     def _update_chart(
         self, runs: Sequence[RunSnapshot], names: dict[str, str], styles: Sequence[SeriesStyle]
     ) -> None:
         chart = self.chart
         series = loss_series(runs, names, self.app.theme_variables, unit=chart.unit)
-        chart.show(
-            [
-                replace(one, color=style.color, marker=style.marker)
-                for one, style in zip(series, styles, strict=True)
-            ]
-        )
-        self._update_axes()
+        choice, ids = self.curve_choice, [run.id for run in runs]
+        drawn = {
+            run.id: replace(one, color=style.color, marker=style.marker)
+            for run, one, style in zip(runs, series, styles, strict=True)
+            if choice.is_drawn(ids, run.id)
+        }
+        selected = ids[choice.selected_index(ids)]
+        chart.show(list(drawn.values()))
+        chart.highlight = list(drawn).index(selected) if selected in drawn else None
+        self._update_axes(ids)
 
     def _update_numbers(
         self,
         runs: Sequence[RunSnapshot],
         names: dict[str, str],
         styles: Sequence[SeriesStyle],
-        height: int | None,
+        layout: ComparisonLayout,
     ) -> None:
+        ids = [run.id for run in runs]
+        marks = {run_id: self.curve_choice.mark(ids, run_id) for run_id in ids}
         if self.view == "curves":
             lines = [
-                MetricsRow(names[run.id], style, run_metrics(run))
+                MetricsRow(names[run.id], style, run_metrics(run), marks[run.id])
                 for run, style in zip(runs, styles, strict=True)
             ]
             update_static(self.query_one("#legend-lines", Static), metric_table(lines, self.size.width - 1))
@@ -173,12 +186,14 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             runs,
             names,
             styles,
+            marks,
             self.evaluations.by_run(runs),
             self.evaluations.comparison(runs),
-            (self.size.width if self.view != "all" else NUMBERS_WIDTH) - 1,
-            height=height,
+            (layout.numbers.width if layout.numbers else self.size.width) - 1,
+            headlines_only=not layout.tall_numbers,
             first=self.first_column,
             evaluate_key=keys_by_command(self).get("compare.judge", ["enter"])[0],
+            all_key=keys_by_command(self).get("compare.numbers", ["3"])[0],
         )
 
     def _update_bars(self, runs: Sequence[RunSnapshot]) -> None:
@@ -237,12 +252,19 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
         else:
             self.query_one(ImageWall).scroll_rows(rows)
 
-    def action_columns(self, columns: int) -> None:
-        if self.view == "numbers":
-            self.first_column = min(max(0, self.first_column + columns), max(0, len(self.runs) - 1))
-            self.update()
+    def action_page(self, pages: int) -> None:
+        """Scroll the numbers; without them the images, or the list of curves."""
+        numbers = self.query_one("#numbers")
+        if numbers.display:
+            numbers.scroll_relative(y=pages * max(1, numbers.size.height - 2), animate=False)
         else:
-            self.query_one(ImageWall).scroll_columns(columns)
+            self.action_rows(pages)
+
+    def action_columns(self, columns: int) -> None:
+        """Scroll the columns of the evaluations and of the images."""
+        self.first_column = min(max(0, self.first_column + columns), max(0, len(self.runs) - 1))
+        self.query_one(ImageWall).scroll_columns(columns * self._columns_per_run)
+        self.update()
 
     def action_evaluate(self) -> None:
         """Evaluate the runs that were not evaluated, have trained since, or were evaluated by another protocol."""
@@ -280,11 +302,15 @@ def compare_hints(screen: Screen[Any], view: str, *, playing: bool) -> list[KeyH
             "compare.log_x": "log x",
             "compare.smoothing": "smooth",
             "compare.heldout": "held-out",
-            "compare.band": "band",
+            "compare.band": "next run",
+            "compare.solo": "solo",
+            "compare.hide": "hide",
         }
     if view in ("all", "numbers"):
         words["compare.judge"] = "evaluate"
     if view != "curves":
         words["compare.down"] = "scroll" if view == "numbers" else "noises"
         words["compare.right"] = "runs"
+    if view == "all":
+        words["compare.page_down"] = "numbers"
     return screen_hints(screen, COMPARE, words | {"compare.denoise": "denoise", "compare.close": "back"})

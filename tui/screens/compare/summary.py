@@ -17,7 +17,7 @@ class RunMetrics:
     """Metrics of one run: None where there is none yet, NaN where it is not finite.
 
     Attributes:
-        train: training loss of the last whole epoch.
+        loss: training loss, by `recent_loss`.
         heldout: held-out loss of the last whole epoch.
         best: lowest held-out loss.
         best_epoch: the epoch of `best`.
@@ -27,7 +27,7 @@ class RunMetrics:
     state: State
     epoch: int
     epochs: int
-    train: float | None
+    loss: float | None
     heldout: float | None
     best: float | None
     best_epoch: int
@@ -50,9 +50,6 @@ def run_metrics(run: RunSnapshot) -> RunMetrics:
     measured = [record for record in run.epochs if math.isfinite(record.heldout)]
     best = min(measured, key=lambda record: record.heldout, default=None)
     schedule = build_schedule(run.file.config.schedule)
-    train = recent_loss(run)
-    if last is not None and train is not None and math.isfinite(train):
-        train = last.mean
     speed = run.status.images_per_second if run.state is State.RUNNING else 0.0
     if not speed and last is not None:
         speed = last.images_per_second
@@ -60,7 +57,7 @@ def run_metrics(run: RunSnapshot) -> RunMetrics:
         state=run.state,
         epoch=run.status.epoch,
         epochs=run.status.epochs,
-        train=train,
+        loss=recent_loss(run),
         heldout=measured[-1].heldout if measured else None,
         best=best.heldout if best is not None else None,
         best_epoch=best.epoch if best is not None else 0,

@@ -140,7 +140,8 @@ class DenoiseModel:
         parts = [self.sampler or "saved during training"]
         if self.sampler:
             steps = dict.fromkeys(spec.steps for run in runs if (spec := self.spec(run)))
-            parts.append(f"{' or '.join(map(str, list(steps)[:3]))} steps")
+            unit = "step" if list(steps) == [1] else "steps"
+            parts.append(f"{' or '.join(map(str, list(steps)[:3]))} {unit}")
         if self.sampler in SAMPLERS_WITH_ETA:
             etas = dict.fromkeys(run.file.config.sample.eta for run in runs)
             parts.append(f"eta {' or '.join(f'{eta:g}' for eta in list(etas)[:3])}")

@@ -16,7 +16,7 @@ from tui.settings.series_colors import series_style
 from tui.state.formatting import pluralize, run_indices, run_labels
 from tui.state.run_controller import RunController
 from tui.state.snapshot import RunSnapshot
-from tui.state.trajectories import step_choices, trajectory_spec
+from tui.state.trajectories import next_steps, trajectory_spec
 from tui.textual_ext.playback import Player
 from tui.widgets.epoch_slider import step_epoch
 from tui.widgets.images.image_wall import ImageWall, plan_wall
@@ -228,9 +228,10 @@ class DenoiseScreen(RunsScreen):
         """Choose another number of steps, with the runs' own sampler where none was chosen yet."""
         if self.runs:
             self._choose_sampler()
-            choices = step_choices(self.runs)
-            index = choices.index(self.model.steps) if self.model.steps in choices else 0
-            self.model.steps = choices[(index + more) % len(choices)]
+            steps = next_steps(self.runs, self.model.sampler, self.model.steps, more)
+            if steps == self.model.steps:
+                self.notify(f"these runs take no {'more' if more > 0 else 'fewer'} steps", timeout=2)
+            self.model.steps = steps
             self.update()
 
     def action_predicted(self) -> None:

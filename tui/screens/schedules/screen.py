@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 
 from core.config import RunConfig
 from core.errors import UserError
+from core.files.sanitize import sanitize
 from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
 from tui.screens.live import LiveScreen
 from tui.screens.schedules.noising import FIELDS, heldout_images, load_own_image, nudge
@@ -62,13 +63,14 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
         self.view_chosen = ""
 
     def compose(self) -> ComposeResult:
+        usual = f"held-out images of {sanitize(self.explorer.base.data.dataset)}"
         yield Static(id="top")
         with Horizontal(id="fields", classes="row"):
             yield from self._fields()
         with Horizontal(id="source", classes="row"):
             yield Static("image", classes="label")
             yield Input(
-                placeholder=f"held-out images of {self.explorer.base.data.dataset}; or a path, then enter; o: files",
+                placeholder=f"{usual}; or a path, then enter; o: files",
                 compact=True,
                 id=IMAGE_FIELD_ID,
                 max_length=1000,
@@ -172,7 +174,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
                 )
             self.explorer.problem = ""
         except UserError as error:
-            self.explorer.problem = str(error)
+            self.explorer.problem = sanitize(str(error))
         self.update()
 
     @on(Input.Changed)

@@ -1,7 +1,8 @@
 """Detection of terminals that show images in Unicode placeholders, by their behaviour and not by their name.
 
-Some terminals answer Kitty's query but have no placeholders, and would show them as letters; Konsole is one. A terminal
-without virtual placements draws an image at the cursor, and moves the cursor behind it.
+Some terminals answer Kitty's query but have no placeholders, and would show them as letters. Kitty before 0.28 drops a
+virtual placement without an answer. Konsole takes it for an ordinary one: it draws the image at the cursor, and moves
+the cursor behind it. A terminal with placeholders answers OK, and its cursor stays.
 """
 
 import fcntl
@@ -33,11 +34,11 @@ NO_TERMINAL: Final = f"Kitty's graphics need a terminal of their own: {FALLBACK}
 _ID: Final = 1 << 24
 _QUERY: Final = f"\x1b_Ga=q,t=d,f=24,s=1,v=1,i={_ID};AAAA\x1b\\"
 _DEVICE_QUERY: Final = "\x1b[c"
-_PLACE_QUERY: Final = (
-    f"\x1b7\x1b[H\x1b_Ga=t,t=d,f=32,s=1,v=1,i={_ID},q=2;AAAAAA==\x1b\\\x1b_Ga=p,U=1,i={_ID},c=2,r=1,q=2\x1b\\"
-    f"\x1b[6n\x1b_Ga=d,d=I,i={_ID},q=2\x1b\\\x1b8"
-)
-"""Place a transparent pixel over two cells at the upper left, ask for the cursor's position, and delete the pixel."""
+_PLACE: Final = f"\x1b_Ga=t,t=d,f=32,s=1,v=1,i={_ID},q=2;AAAAAA==\x1b\\\x1b_Ga=p,U=1,i={_ID},c=2,r=1\x1b\\"
+"""Place a transparent pixel over two cells, which must be answered."""
+_DELETE: Final = f"\x1b_Ga=d,d=I,i={_ID},q=2\x1b\\"
+_PLACE_QUERY: Final = f"\x1b7\x1b[H{_PLACE}\x1b[6n{_DELETE}\x1b8"
+"""Place the pixel at the upper left, ask for the cursor's position, and delete the pixel."""
 _ANSWER: Final = re.compile(rf"\x1b_G[^;\x1b]*i={_ID}[^;\x1b]*;([^\x1b]*)\x1b\\")
 _DEVICE_ANSWER: Final = re.compile(r"\x1b\[\?[\d;]*c")
 _PLACE_ANSWER: Final = re.compile(r"\x1b\[\d+;(\d+)R")
@@ -57,7 +58,7 @@ def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
     Args:
         write: writes to the terminal.
         read: returns what the terminal sends within so many seconds; empty if nothing.
-        tmux: whether tmux is in between. Then a terminal with graphics is assumed to have placeholders.
+        tmux: whether tmux is in between, whose cursor is not the terminal's. Then only the answer counts.
 
     Returns:
         The reason why it shows no images, empty if it does; and what was typed meanwhile.
@@ -70,12 +71,15 @@ def detect(write: Write, read: Read, *, tmux: bool) -> tuple[str, str]:
     refusal = ""
     if answer is None or answer[1] != "OK":
         refusal = SILENT_TMUX if tmux else SILENT
-    elif not tmux:
-        write(_PLACE_QUERY)
-        more = _read_answers(read, _PLACE_ANSWER, ANSWER_SECONDS)
-        where = _PLACE_ANSWER.search(more)
-        refusal = "" if where and where[1] == "1" else WITHOUT_PLACEHOLDERS
-        received += _PLACE_ANSWER.sub("", more, count=1)
+    else:
+        write(through_tmux(_PLACE + _DELETE) if tmux else _PLACE_QUERY)
+        more = _read_answers(
+            read, _ANSWER if tmux else _PLACE_ANSWER, TMUX_ANSWER_SECONDS if tmux else ANSWER_SECONDS
+        )
+        placed, where = _ANSWER.search(more), _PLACE_ANSWER.search(more)
+        stays = tmux or (where is not None and where[1] == "1")
+        refusal = "" if placed is not None and placed[1] == "OK" and stays else WITHOUT_PLACEHOLDERS
+        received += more if tmux else _PLACE_ANSWER.sub("", more, count=1)
     return refusal, _DEVICE_ANSWER.sub("", _ANSWER.sub("", received))
 
 

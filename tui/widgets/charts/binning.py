@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tui.widgets.charts.decimation import MinMaxBuckets
+from tui.widgets.charts.decimation import MAX_LOSS, MinMaxBuckets
 
 Floats = NDArray[np.float64]
 
@@ -55,6 +55,34 @@ def smoothed(buckets: MinMaxBuckets, level: int) -> Floats:
     counts = _window_sum(weights, half)
     means: Floats = np.divide(sums, counts, out=np.full(columns, np.nan), where=weights > 0)
     return means
+
+
+def settled(means: Floats, edges: Floats, steps: Floats, losses: Floats) -> Floats:
+    """A smoothed line [columns] that ends in the mean of the last losses, in place of the mean of a few columns.
+
+    Over these losses the line approaches their running mean. A line that ends out of sight, or in NaN, is
+    unchanged.
+
+    Args:
+        means: the smoothed line; NaN if there is none.
+        edges: of its columns [columns + 1], in steps.
+        steps: of the last losses [n].
+        losses: the last losses [n].
+    """
+    known = np.flatnonzero(np.isfinite(means))
+    if not len(known) or not len(steps) or not edges[0] <= steps[-1] <= edges[-1]:
+        return means
+    finite = np.abs(losses) <= MAX_LOSS
+    counts = np.cumsum(finite)
+    if not finite[-1]:
+        return means
+    running = np.cumsum(np.where(finite, losses, 0.0)) / np.maximum(counts, 1)
+    ends = np.minimum(edges[1:], steps[-1])
+    index = np.searchsorted(steps, ends, side="right") - 1
+    share = np.clip((ends - steps[0]) / max(steps[-1] - steps[0], 1e-12), 0.0, 1.0)
+    share = np.where((index >= 0) & (counts[index] > 0), share, 0.0)
+    share[known[-1] :] = 1.0
+    return np.where(share > 0, (1 - share) * means + share * running[index], means)
 
 
 def interpolate_gaps(values: Floats, broken: NDArray[np.bool_]) -> Floats:

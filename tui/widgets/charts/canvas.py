@@ -19,6 +19,9 @@ Ints = NDArray[np.int64]
 GUTTER: Final = 8
 """Cells to the left of the plot: seven for a value, one for the axis."""
 LABEL_MARGIN: Final = 2
+"""Cells to the right of the plot for one label in each row, and a blank."""
+MAX_LABELS: Final = 6
+"""Labels that stand side by side in one row before they move to the next one."""
 BREAK_MARK: Final = "✖"
 BASE, AXIS, GRID, CURSOR, FIRST_SERIES = range(5)
 
@@ -46,11 +49,23 @@ class Plot(NamedTuple):
 
 
 class Canvas:
-    """The cells of a chart: plot, axes and labels. `width` and `height` are those of the plot alone."""
+    """The cells of a chart: plot, axes and labels. `width` and `height` are those of the plot alone.
 
-    def __init__(self, width: int, height: int, y_range: tuple[float, float], *, log_y: bool) -> None:
+    `margin` is the number of cells to the right of the plot, one more than labels side by side.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        height: int,
+        y_range: tuple[float, float],
+        *,
+        log_y: bool,
+        margin: int = LABEL_MARGIN,
+    ) -> None:
         self.width, self.height, self.y_range, self.log_y = width, height, y_range, log_y
-        shape = (height + 2, GUTTER + width + LABEL_MARGIN)
+        self.margin = margin
+        shape = (height + 2, GUTTER + width + margin)
         self.chars = np.full(shape, " ", dtype="<U1")
         self.styles = np.full(shape, BASE, dtype=np.int64)
         self.backgrounds = np.zeros(shape, dtype=np.int64)
@@ -106,23 +121,24 @@ class Canvas:
         self.styles[down] = np.where(empty, CURSOR, self.styles[down])
 
     def draw_labels(self, curves: Sequence[Curve], markers: Sequence[str]) -> None:
-        """Draw a marker to the right of each line's end, moved up or down to avoid others, and ✖ at each break."""
+        """Draw a marker to the right of each line's end, or of other markers there, and ✖ at each break."""
         for index, curve in enumerate(curves):
             for column, value in curve.breaks:
                 if np.isfinite(value):
                     self._write(self.row(value), GUTTER + column // 2, BREAK_MARK, FIRST_SERIES + index)
-        by_column: dict[int, list[tuple[float, int]]] = {}
+        ends: list[tuple[float, int, int]] = []
         for index, curve in enumerate(curves):
             if curve.end is not None:
                 column = min(curve.end[0] // 2 + 1, self.width)
                 if any(broken // 2 == column for broken, _ in curve.breaks):
                     column = min(column + 1, self.width)
-                by_column.setdefault(column, []).append((curve.end[1], index))
-        for column, ends in by_column.items():
-            ends.sort(key=lambda end: -end[0])
-            rows = spread_labels([self.row(value) for value, _ in ends], self.height)
-            for row, (_, index) in zip(rows, ends, strict=False):
-                self._write(row, GUTTER + column, markers[index], FIRST_SERIES + index)
+                ends.append((curve.end[1], column, index))
+        ends.sort(key=lambda end: -end[0])
+        wanted = [(self.row(value), column) for value, column, _ in ends]
+        cells = place_labels(wanted, self.height, self.width + self.margin - 2)
+        for cell, (_, _, index) in zip(cells, ends, strict=True):
+            if cell is not None:
+                self._write(cell[0], GUTTER + cell[1], markers[index], FIRST_SERIES + index)
 
     def draw_box(self, lines: Sequence[Sequence[tuple[str, int]]], *, last: int) -> None:
         """Draw text over the curves, at the upper edge of the plot, because falling losses leave room there.
@@ -150,8 +166,8 @@ class Canvas:
         low, high = float(edges[0]), float(edges[-1])
         max_ticks = max(2, self.width // 12)
         ticks = log_ticks(low, high, max_ticks) if log_x else linear_ticks(low, high, max_ticks)
-        self._write(labels, GUTTER + self.width + LABEL_MARGIN - len(unit), unit, AXIS)
-        limit = GUTTER + self.width + LABEL_MARGIN - len(unit)
+        self._write(labels, GUTTER + self.width + self.margin - len(unit), unit, AXIS)
+        limit = GUTTER + self.width + self.margin - len(unit)
         filled_to = 0
         for tick in ticks:
             column = int(np.clip(np.searchsorted(edges, tick, side="right") - 1, 0, len(edges) - 2)) // 2
@@ -216,26 +232,38 @@ def to_strips(plot: Plot, styles: Sequence[Style], backgrounds: Sequence[Style])
     return strips
 
 
-def spread_labels(rows: Sequence[int], height: int) -> list[int]:
-    """Give labels at these ascending rows a row each, in the same order, as near to the given ones as possible.
+def place_labels(
+    wanted: Sequence[tuple[int, int]], height: int, last_column: int
+) -> list[tuple[int, int] | None]:
+    """Give each label a cell of its own: to the right in the row that it wants, else in the nearest row.
 
-    >>> spread_labels([4, 4, 4, 9], 10), spread_labels([9, 9], 10), spread_labels([0, 0, 0], 2)
-    ([3, 4, 5, 9], [8, 9], [0, 1])
+    Args:
+        wanted: row and column of each label.
+        height: number of rows.
+        last_column: the last column in which a label may stand.
+
+    Returns:
+        Row and column of each label; None where no cell is left.
+
+    >>> place_labels([(4, 9), (4, 9), (9, 9)], 10, 10), place_labels([(0, 9), (0, 9)], 2, 9)
+    ([(4, 9), (4, 10), (9, 9)], [(0, 9), (1, 9)])
     """
-    blocks: list[list[int]] = []
-    for row in rows[:height]:
-        blocks.append([row])
-        while len(blocks) > 1 and _overlap(blocks[-2], blocks[-1], height):
-            last = blocks.pop()
-            blocks[-1] += last
-    return [_first_label_row(block, height) + index for block in blocks for index in range(len(block))]
+    taken: set[tuple[int, int]] = set()
+    placed: list[tuple[int, int] | None] = []
+    for row, column in wanted:
+        near = sorted(range(height), key=lambda other: abs(other - row))
+        columns = range(column, min(column + MAX_LABELS - 1, last_column) + 1)
+        cell = next(((y, x) for y in near for x in columns if (y, x) not in taken), None)
+        if cell is not None:
+            taken.add(cell)
+        placed.append(cell)
+    return placed
 
 
-def _overlap(above: Sequence[int], below: Sequence[int], height: int) -> bool:
-    return _first_label_row(below, height) < _first_label_row(above, height) + len(above)
+def label_margin(labels: int) -> int:
+    """The cells to the right of a plot for so many labels.
 
-
-def _first_label_row(block: Sequence[int], height: int) -> int:
-    """The first row of labels that touch, centred on the mean of the rows that they were given."""
-    first = round(sum(block) / len(block) - (len(block) - 1) / 2)
-    return min(max(0, first), height - len(block))
+    >>> label_margin(0), label_margin(1), label_margin(5), label_margin(30)
+    (2, 2, 6, 7)
+    """
+    return LABEL_MARGIN - 1 + min(max(1, labels), MAX_LABELS)

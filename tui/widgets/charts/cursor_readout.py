@@ -52,7 +52,7 @@ def readout_box(
             return []
     lines: list[list[Cell]] = [[(head.ljust(inner), None)]]
     if both:
-        lines.append([("train held-out".rjust(inner), None)])
+        lines.append([("loss held-out".rjust(inner), None)])
     for index, one in enumerate(shown):
         values = [_loss_text(one.loss), _loss_text(one.heldout)] if both else [_loss_text(one.loss)]
         text = "".join(value.rjust(8) for value in values)

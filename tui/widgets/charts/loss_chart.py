@@ -12,9 +12,10 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from tui.settings.series_colors import MARKERS
+from tui.state.formatting import first_fitting
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import SMOOTHINGS, column_edges
-from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, LABEL_MARGIN, Canvas, Plot, to_strips
+from tui.widgets.charts.canvas import BASE, FIRST_SERIES, GUTTER, Canvas, Plot, label_margin, to_strips
 from tui.widgets.charts.cursor_readout import Reading, readout_box
 from tui.widgets.charts.decimation import BucketedSeries
 from tui.widgets.charts.loss_lines import SHOWN_LOSSES, LossLines, View, loss_at, make_loss_lines, x_extent
@@ -100,8 +101,6 @@ class LossChart(Chart):
             parts.append(f"smoothing {SMOOTHINGS[self.smoothing]}")
         if self.shown != "both":
             parts.append(f"{self.shown} only")
-        if self.highlight is not None and self.highlight < len(self._series):
-            parts.append(f"{self._marker(self.highlight)} highlighted")
         if self.span is not None:
             parts.append("zoomed")
         return " · ".join(parts)
@@ -165,7 +164,7 @@ class LossChart(Chart):
     @property
     def plot_width(self) -> int:
         """The number of columns of cells between the axis and the labels at the ends of lines."""
-        return max(0, self.content_size.width - GUTTER - LABEL_MARGIN)
+        return max(0, self.content_size.width - GUTTER - label_margin(len(self._series)))
 
     def x_at(self, column: int) -> float | None:
         """The x in the middle of a column of the plot; None outside the plot."""
@@ -193,9 +192,10 @@ class LossChart(Chart):
     def draw(self) -> list[Strip]:
         width, height = self.content_size
         legend = 1 if self.legend and height >= 6 else 0
-        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - legend - 2
+        margin = label_margin(len(self._series))
+        plot_width, plot_height = width - GUTTER - margin, height - legend - 2
         if plot_width < 4 or plot_height < 1:
-            return [self._message("too small for a chart")]
+            return [self._message("too small for a chart", "too small")]
         blank = [Strip.blank(width, self.rich_style)] * (height // 2)
         if self._lines is None:
             self._lines = self._make_lines()
@@ -205,7 +205,7 @@ class LossChart(Chart):
         y_range = lines.y_range
         if y_range is None:
             return [*blank, self._message("no finite losses here" if self.span else "no finite losses yet")]
-        canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y)
+        canvas = Canvas(plot_width, plot_height, y_range, log_y=self.log_y, margin=margin)
         canvas.draw_lines(lines.curves, on_top=self.highlight)
         canvas.draw_grid(self._y_ticks(y_range, plot_height))
         dot = self._dot_column_at(self.cursor)
@@ -299,9 +299,10 @@ class LossChart(Chart):
             return Strip.join([strip, Strip.blank(space, base), words])
         return strip.adjust_cell_length(width, base)
 
-    def _message(self, text: str) -> Strip:
+    def _message(self, *texts: str) -> Strip:
         width = self.content_size.width
-        return Strip([Segment(text[:width].center(width), self.get_component_rich_style("chart--empty"))])
+        text = first_fitting(texts, width).center(width)
+        return Strip([Segment(text, self.get_component_rich_style("chart--empty"))])
 
     def _to_strips(self, plot: Plot) -> list[Strip]:
         base = self.rich_style

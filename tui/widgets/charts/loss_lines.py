@@ -15,6 +15,7 @@ from tui.widgets.charts.binning import (
     envelope,
     interpolate_gaps,
     interpolate_points,
+    settled,
     smoothed,
 )
 from tui.widgets.charts.canvas import Curve
@@ -85,9 +86,9 @@ def make_loss_lines(
     """
     found = LossLines(edges, [], [], [], [], None)
     for index, (one, kept) in enumerate(zip(series, buckets, strict=True)):
-        own = kept.buckets(one.x_to_steps(edges))
+        steps = one.x_to_steps(edges)
         band = view.highlight == index or len(series) == 1
-        _add_lines(found, one, own, view, band=band)
+        _add_lines(found, one, kept.buckets(steps), steps, view, band=band)
     return found._replace(y_range=_y_range(found.curves, view, whole=whole))
 
 
@@ -96,7 +97,10 @@ def loss_at(value: float, *, log_y: bool) -> float:
     return float(10.0**value) if log_y else value
 
 
-def _add_lines(found: LossLines, one: Series, buckets: MinMaxBuckets, view: View, *, band: bool) -> None:
+def _add_lines(
+    found: LossLines, one: Series, buckets: MinMaxBuckets, steps: Floats, view: View, *, band: bool
+) -> None:
+    """Add the lines of a series, whose columns have their edges at these `steps` [columns + 1]."""
     edges = found.edges
     nothing = np.full(len(edges) - 1, np.nan)
     broken = (buckets.total > 0) & (buckets.finite == 0)
@@ -104,15 +108,20 @@ def _add_lines(found: LossLines, one: Series, buckets: MinMaxBuckets, view: View
     if view.shown == "held-out":
         broken = np.zeros_like(broken)
     else:
-        mean = interpolate_gaps(_on_y_axis(smoothed(buckets, view.smoothing), view), broken)
+        means = smoothed(buckets, view.smoothing)
+        if view.smoothing and one.recent:
+            means = settled(means, steps, one.steps[-one.recent :], one.losses[-one.recent :])
+        mean = interpolate_gaps(_on_y_axis(means, view), broken)
         low, high = (interpolate_gaps(_on_y_axis(part, view), broken) for part in (buckets.low, buckets.high))
         line = connected(mean) if view.smoothing else envelope(low, high)
         if view.smoothing and band:
             extents = Extents(low, high)
     heldout, through, last = Extents(nothing, nothing), nothing, mean
     if one.heldout is not None and view.shown != "training":
-        steps, losses = one.heldout
-        through = interpolate_points(one.steps_to_x(steps), _on_y_axis(losses, view), edges, log_x=view.log_x)
+        epoch_ends, losses = one.heldout
+        through = interpolate_points(
+            one.steps_to_x(epoch_ends), _on_y_axis(losses, view), edges, log_x=view.log_x
+        )
         heldout = connected(through)
         if view.shown == "held-out":
             last = through

@@ -7,6 +7,7 @@ import numpy as np
 
 from core.runs.status import State
 from tui.settings.series_colors import series_style
+from tui.state.formatting import recent_step_count
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.charts.series import Series
 from tui.widgets.charts.x_axis import UNITS, Scale, scale_from_pairs
@@ -43,6 +44,7 @@ def loss_series(
             dashed=run.state in (State.FAILED, State.CRASHED),
             marker=series_style(at).marker,
             scale=scales[run.id],
+            recent=recent_step_count(run),
         )
         for at, run in ((index if places is None else places[run.id], run) for index, run in enumerate(runs))
     ]

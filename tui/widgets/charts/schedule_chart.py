@@ -11,9 +11,10 @@ from rich.style import Style
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from tui.state.formatting import first_fitting
 from tui.widgets.charts.base import Chart
 from tui.widgets.charts.binning import Extents, column_edges, connected, interpolate_points
-from tui.widgets.charts.canvas import GUTTER, LABEL_MARGIN, Canvas, Curve, to_strips
+from tui.widgets.charts.canvas import GUTTER, Canvas, Curve, label_margin, to_strips
 from tui.widgets.charts.ticks import linear_ticks, value_label
 
 Floats = NDArray[np.float64]
@@ -94,16 +95,17 @@ class ScheduleChart(Chart):
         width, height = self.content_size
         title = Strip([Segment(f" {self.title}", self.get_component_rich_style("curves--title"))])
         title = title.adjust_cell_length(width, self.rich_style)
-        plot_width, plot_height = width - GUTTER - LABEL_MARGIN, height - 3
+        margin = label_margin(len(self._lines))
+        plot_width, plot_height = width - GUTTER - margin, height - 3
         y_range = self._y_range()
         if plot_width < 4 or plot_height < 1 or y_range is None:
-            message = "too small for a chart" if y_range is not None else "nothing to draw"
-            text = message[:width].center(width)
+            small = ["too small for a chart", "too small"]
+            text = first_fitting(small if y_range is not None else ["nothing to draw"], width).center(width)
             return [title, Strip([Segment(text, self.get_component_rich_style("curves--empty"))])][:height]
         timesteps = max(len(line.values) for line in self._lines)
         edges = column_edges(1.0, float(timesteps), 2 * plot_width, log=False)
         curves = [_curve(line.values, edges) for line in self._lines]
-        canvas = Canvas(plot_width, plot_height, y_range, log_y=False)
+        canvas = Canvas(plot_width, plot_height, y_range, log_y=False, margin=margin)
         canvas.draw_lines(curves)
         ticks = linear_ticks(*y_range, max(2, plot_height // 3))
         canvas.draw_grid([(tick, value_label(tick)) for tick in ticks])

@@ -23,6 +23,7 @@ class Series:
         dashed: draw the line with gaps.
         marker: one cell that identifies the run; empty takes the one of its index.
         scale: from its steps to the x axis; None if the axis shows steps.
+        recent: the number of last losses in whose mean a smoothed line ends; 0 for no such end.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Series:
     dashed: bool = False
     marker: str = ""
     scale: Scale | None = None
+    recent: int = 0
 
     def steps_to_x(self, steps: Floats) -> Floats:
         """Convert steps to x."""
@@ -50,8 +52,8 @@ def is_same_series(before: Series, after: Series) -> bool:
         and before.losses is after.losses
         and _is_same(before.heldout, after.heldout)
         and _is_same(before.scale, after.scale)
-        and (before.name, before.color, before.dashed, before.marker)
-        == (after.name, after.color, after.dashed, after.marker)
+        and (before.name, before.color, before.dashed, before.marker, before.recent)
+        == (after.name, after.color, after.dashed, after.marker, after.recent)
     )
 
 

@@ -15,7 +15,7 @@ def loss_sparkline(losses: NDArray[np.floating], width: int) -> str:
     """Draw a loss history on a logarithmic scale, including its last value.
 
     Long histories are sampled evenly, so the cost does not grow with the length of the training. The last value is
-    always sampled, because a training ends where its loss stops being a number.
+    always sampled, because a training ends where its loss stops being a number. The scale leaves out the first eighth.
 
     Args:
         losses: the loss of each step [n]; NaN if not finite.
@@ -27,7 +27,7 @@ def loss_sparkline(losses: NDArray[np.floating], width: int) -> str:
     max_samples = SAMPLES * max(width, 1)
     if len(losses) > max_samples:
         losses = losses[np.linspace(0, len(losses) - 1, max_samples).astype(np.int64)]
-    text = sparkline(losses, width, log=True)
+    text = sparkline(losses, width, log=True, scale_start=False)
     if text and not np.isfinite(losses[-1]):
         text = text[:-1] + NOT_A_NUMBER
     return text

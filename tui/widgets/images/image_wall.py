@@ -15,6 +15,7 @@ from textual.geometry import Region
 from textual.reactive import reactive
 from textual.strip import Strip
 
+from core.files.sanitize import sanitize
 from core.imaging.resize import fit_image
 from tui.textual_ext.strip_widget import StripWidget
 from tui.widgets.images.halfblocks import cell_lines
@@ -263,7 +264,7 @@ class ImageWall(StripWidget, can_focus=False):
         if column.color is not None:
             style += Style.parse(column.color)
         space = max(0, layout.tile - len(left) - len(right))
-        title = column.title
+        title = sanitize(column.title)
         if cell_len(title) > space:
             title = set_cell_size(title, space - 1) + "…" if space else ""
         space -= cell_len(title)
@@ -284,7 +285,7 @@ class ImageWall(StripWidget, can_focus=False):
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self.rich_style)]
         if column.images is None:
-            message = textwrap.wrap(column.empty, layout.tile)
+            message = textwrap.wrap(sanitize(column.empty), layout.tile)
             number = line - (layout.lines - len(message)) // 2
             if not 0 <= number < len(message):
                 return blank

@@ -1,11 +1,15 @@
 """Stopping, resuming, cloning and removing runs, with real workers where there is one."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +17,7 @@ import pytest
 from core.config import ModelConfig, RunConfig
 from core.errors import UserError
 from core.launch import control
-from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State
+from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State, Status
 from tests.support import fake_runs
 from tests.support.queueing import cleaned, finish, lives, queue, start_runner, state, wait_for
 
@@ -51,15 +55,98 @@ def test_stopping_what_has_ended_changes_nothing_and_says_so(root: Path, ended: 
     assert files(run) == before
 
 
+CLAIM = (
+    "import os, sys\nfrom core.runs import RunDirectory\n"
+    "with RunDirectory(sys.argv[1]).claim(device='cpu', threads=1):\n    print('held', flush=True)\n    input()\n"
+)
+HOLD = CLAIM.replace("claim(device='cpu', threads=1)", "lock()")
+
+
+@contextlib.contextmanager
+def process(program: str, *arguments: object, **options: Any) -> Iterator["subprocess.Popen[bytes]"]:
+    """A Python process that has written a line, ends at an end of its stdin, and is killed afterwards."""
+    command = [sys.executable, "-P", "-c", program, *map(str, arguments)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipes, **options) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"held\n"
+        yield child
+        child.kill()
+
+
+@contextlib.contextmanager
+def stranger(*arguments: object) -> Iterator[tuple["subprocess.Popen[bytes]", ProcessIdentity]]:
+    """A process that holds no lock of a run, and its identity."""
+    with process("print('held', flush=True)\ninput()", *arguments) as child:
+        identity = ProcessIdentity.from_pid(child.pid)
+        assert identity is not None
+        yield child, identity
+
+
 def test_stopping_a_live_run_signals_exactly_its_worker(root: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    identity = ProcessIdentity.from_pid(child.pid)
-    assert identity is not None
-    run = fake(root, State.RUNNING, process=identity)
-    assert control.stop(run) == f"{run.id}: asked its worker (pid {child.pid}) to stop"
-    child.communicate()
-    assert child.returncode == -signal.SIGTERM
+    run = fake(root, State.QUEUED)
+    with process(CLAIM, run.path) as worker:
+        assert control.stop(run) == f"{run.id}: asked its worker (pid {worker.pid}) to stop"
+        assert worker.wait(60) == -signal.SIGTERM
     assert not run.stop_requested()
+
+
+def test_a_worker_that_was_given_a_relative_path_or_a_link_is_signalled_too(root: Path) -> None:
+    run = fake(root, State.QUEUED)
+    (root / "link").symlink_to(run.path)
+    with process(CLAIM, "link", cwd=root) as worker:
+        assert "asked its worker (pid" in control.stop(run)
+        assert worker.wait(60) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("with_lock_file", [True, False])
+def test_stopping_a_copy_of_a_running_run_leaves_the_original_alone(root: Path, with_lock_file: bool) -> None:
+    run = fake(root, State.QUEUED)
+    with process(CLAIM, run.path) as worker:
+        copy = RunDirectory(root / "copy")
+        shutil.copytree(run.path, copy.path)
+        if not with_lock_file:
+            copy.lock_file.unlink()
+        assert (state(run), state(copy)) == (State.STARTING, State.CRASHED)
+        assert control.stop(copy) == "copy: nothing to stop, it is crashed"
+        assert "queued again" in control.resume(copy)
+        assert control.remove(copy) == "copy: removed"
+        assert worker.poll() is None
+        assert state(run) is State.STARTING
+
+
+def test_a_run_is_live_under_a_new_name_and_without_its_lock_file(root: Path) -> None:
+    run = fake(root, State.QUEUED)
+    with process(CLAIM, run.path):
+        run.lock_file.unlink()
+        assert state(run) is State.STARTING
+    other = fake(root, State.QUEUED, seed=1)
+    with process(CLAIM, other.path):
+        os.rename(other.path, root / "moved")
+        assert state(RunDirectory(root / "moved")) is State.STARTING
+
+
+def test_a_forged_status_never_signals_a_stranger(root: Path) -> None:
+    run = fake(root, State.FINISHED)
+    with stranger(run.path) as (child, identity):
+        run.write_status(Status(state=State.RUNNING, epoch=3, **msgspec.to_builtins(identity)))
+        assert control.stop(run) == f"{run.id}: nothing to stop, no process trains it"
+        assert (state(run), run.read_status().epoch) == (State.STOPPED, 3)
+        assert child.poll() is None
+
+
+@pytest.mark.parametrize("names_the_run", [True, False])
+def test_a_stranger_is_not_signalled_while_another_process_holds_the_lock(
+    root: Path, names_the_run: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = fake(root, State.FINISHED)
+    if not names_the_run:  # its command line alone must tell
+        monkeypatch.setattr("core.runs.process._LOCKS", root / "not there")
+    with stranger(*[run.path] * names_the_run) as (child, identity), process(HOLD, run.path):
+        run.write_status(Status(state=State.RUNNING, **msgspec.to_builtins(identity)))
+        assert control.stop(run) == f"{run.id}: asked its worker to stop"
+        assert run.stop_requested()
+        assert child.poll() is None
 
 
 def test_stopping_never_signals_a_stranger_with_the_same_pid(root: Path) -> None:
@@ -75,7 +162,7 @@ def test_stopping_never_signals_a_stranger_with_the_same_pid(root: Path) -> None
 
 def test_stopping_a_run_on_another_host_leaves_word_in_its_folder(root: Path) -> None:
     elsewhere = msgspec.to_builtins(fake_runs.LIVE_PROCESS) | {"host": "else\x1b[31mwhere"}
-    run = fake(root, State.RUNNING, process=ProcessIdentity(**elsewhere), now=4e9)
+    run = fake(root, State.RUNNING, process=ProcessIdentity(**elsewhere), now=time.time())
     assert control.stop(run) == f"{run.id}: asked its worker on elsewhere to stop"
     assert run.stop_requested()
 
@@ -135,7 +222,23 @@ def test_a_finished_run_taken_from_the_queue_is_finished_with_the_epochs_that_it
     assert run.read() == before
 
 
-@pytest.mark.parametrize("other", [State.QUEUED, *LIVE])
+def test_resuming_a_queued_run_leaves_it_queued_so_that_a_runner_can_start_it(root: Path) -> None:
+    run = fake(root, State.QUEUED, epoch=3)
+    before = files(run)
+    assert control.resume(run) == f"{run.id}: is queued already, from epoch 3 of 10"
+    assert files(run) == before
+    assert control.resume(run, epochs=20) == f"{run.id}: queued again, from epoch 3 of 20"
+    assert (run.read().config.train.epochs, run.read_status().epochs) == (20, 20)
+
+
+def test_only_a_run_that_has_not_ended_can_be_started(root: Path) -> None:
+    assert "starts as soon as there is room" in control.check_startable(fake(root, State.QUEUED))
+    assert "is running already" in control.check_startable(fake(root, State.RUNNING, seed=1))
+    with pytest.raises(UserError, match="is stopped, not queued; to queue it again: core runs resume"):
+        control.check_startable(fake(root, State.STOPPED, seed=2))
+
+
+@pytest.mark.parametrize("other", LIVE)
 def test_resuming_what_has_not_ended_is_a_users_error(root: Path, other: State) -> None:
     run = fake(root, other)
     before = files(run)
@@ -192,7 +295,7 @@ def test_a_run_resumed_by_two_at_once_is_started_once(root: Path) -> None:
     )
     command = [sys.executable, "-c", program, str(run.path)]
     processes = [subprocess.Popen(command) for _ in range(3)]
-    assert sorted(process.wait() for process in processes) == [0, 2, 2]
+    assert [process.wait() for process in processes] == [0, 0, 0]
     runner = start_runner(root)
     wait_for(lambda: state(run) is State.RUNNING, "the run")
     control.stop(run)

@@ -1,10 +1,14 @@
 """One runner for each runs folder: started when needed, replaced when asked, never missed by a queued run."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -16,6 +20,7 @@ from core.launch.runner_lock import (
     hold_enqueue_lock,
     hold_runner_lock,
     read_runner,
+    runner_is_alive,
     try_enqueue_lock,
 )
 from core.runs import RunStore, State, is_alive
@@ -119,6 +124,35 @@ def test_the_lock_is_held_by_one_and_names_it(root: Path) -> None:
         assert not lock.is_ours()
     with hold_runner_lock(root, device="auto", slots=None) as lock:
         assert lock is not None
+
+
+def test_a_copy_of_a_runs_folder_gets_a_runner_of_its_own(root: Path) -> None:
+    (run,) = queue(root, "patient")
+    ensure_runner(root, worker_module=WORKER)
+    wait_for(lambda: state(run) is State.RUNNING, "the run")
+    before = read_runner(root)
+    copy = root.with_name("copy")
+    shutil.copytree(root, copy)
+    assert read_runner(copy) == before
+    assert (runner_is_alive(root), runner_is_alive(copy)) == (True, False)
+    (new,) = queue(copy, "quick")
+    assert ensure_runner(copy, slots=2, worker_module=WORKER)
+    wait_for(lambda: state(new) is State.FINISHED, "the run in the copy")
+    assert read_runner(root) == before, "the original's runner was not replaced"
+    assert state(run) is State.RUNNING
+    control.stop(run)
+
+
+def test_a_forged_lock_of_the_queue_never_signals_a_stranger(root: Path) -> None:
+    (run,) = queue(root, "quick")
+    with subprocess.Popen([sys.executable, "-c", "input()", root], stdin=subprocess.PIPE) as child:
+        identity = ProcessIdentity.from_pid(child.pid)
+        assert identity is not None
+        forged = RunnerInfo(identity=identity, device="cpu", slots=7)
+        (root / ".queue.lock").write_bytes(msgspec.json.encode(forged))
+        assert ensure_runner(root, slots=2, worker_module=WORKER)
+        wait_for(lambda: state(run) is State.FINISHED, "the run")
+        assert child.poll() is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b'{"identity": 3}'])

@@ -127,6 +127,8 @@ def test_on_another_host_the_heartbeat_decides() -> None:
     assert effective_state(there, now=1000.0 + HEARTBEAT_TIMEOUT) is State.RUNNING
     assert effective_state(there, now=1000.5 + HEARTBEAT_TIMEOUT) is State.CRASHED
     assert effective_state(there, now=990.0) is State.RUNNING  # its clock is ahead of ours
+    assert effective_state(there, now=1000.0 - HEARTBEAT_TIMEOUT) is State.RUNNING
+    assert effective_state(there, now=999.5 - HEARTBEAT_TIMEOUT) is State.CRASHED  # it would not grow old
 
 
 def test_a_signal_reaches_only_the_process_itself(child: "subprocess.Popen[bytes]") -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import UserError
 from core.runs import RunDirectory, RunStore, State, Status
+from core.runs import directory as directory_module
 from core.runs import store as module
 from tests.support import fake_groups, fake_runs
 
@@ -136,10 +137,10 @@ def test_a_run_that_ended_between_two_checks_has_not_crashed(
 ) -> None:
     """The worker writes `finished` and leaves after the status was read and before its pid is looked for."""
     run = fake_runs.make_run(tmp_path, state=State.RUNNING, images=False)
-    real = module.effective_state
+    real = directory_module.effective_state
     looks = 0
 
-    def leave_just_before(status: Status, *, now: float) -> State:
+    def leave_just_before(status: Status, *, now: float, lock: Path) -> State:
         nonlocal looks
         looks += 1
         if looks == 1:
@@ -148,7 +149,7 @@ def test_a_run_that_ended_between_two_checks_has_not_crashed(
             return real(msgspec.structs.replace(status, **gone), now=now)
         return real(status, now=now)
 
-    monkeypatch.setattr(module, "effective_state", leave_just_before)
+    monkeypatch.setattr(directory_module, "effective_state", leave_just_before)
     info = RunStore(tmp_path).info(run)
     assert (info.state, info.status.state) == (State.FINISHED, State.FINISHED)
 

@@ -4,6 +4,7 @@ import doctest
 import importlib
 import itertools
 import math
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +22,7 @@ from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run
 from tui.app.settings_app import SettingsMixin
 from tui.commands import ALL, BOARD, EVERYWHERE
 from tui.screens.board.details import RunDetails, broad_lines, narrow_lines, slider
-from tui.screens.board.layout import MIN_CHART_HEIGHT, Area, plan_layout
+from tui.screens.board.layout import MIN_CHART_HEIGHT, plan_layout
 from tui.screens.board.run_table import choose_columns
 from tui.settings.keymap import read_keymap
 from tui.settings.schema import THEME_NAMES, Settings
@@ -38,6 +39,7 @@ from tui.state.formatting import (
 from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
+from tui.widgets.area import Area
 from tui.widgets.header import Headline, headline_content
 from tui.widgets.images.tile_size import Tile
 from tui.widgets.key_bar import KeyHint, fitting_hints
@@ -152,12 +154,16 @@ def test_the_time_left_is_what_is_left_to_train_at_the_speed_of_now(tmp_path: Pa
     assert devices_text(runs) == "cpu 3x1"
 
 
-def test_the_loss_is_a_recent_mean_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
+def test_the_loss_is_the_mean_of_the_last_epoch_and_nan_when_the_last_one_was(tmp_path: Path) -> None:
     dashboard_run(tmp_path, "linear", epoch=3)
     dashboard_run(tmp_path, "sine", epoch=3, index=1, nan_from=101)
     dashboard_run(tmp_path, "x^2", state=State.QUEUED, index=2)
     good, broken, waiting = read(tmp_path)
-    assert recent_loss(good) == pytest.approx(good.losses[-50:].mean())
+    assert recent_loss(good) == pytest.approx(good.epochs[-1].mean)
+    within = replace(good, losses=good.losses[:-7], steps=good.steps[:-7])
+    assert recent_loss(within) == pytest.approx(within.losses[-STEPS:].mean())
+    first = replace(good, losses=good.losses[:9], steps=good.steps[:9], epochs=())
+    assert recent_loss(first) == pytest.approx(first.losses[-5:].mean())
     assert math.isnan(recent_loss(broken) or 0.0)
     assert recent_loss(waiting) is None
     assert heldout_loss(good) == good.epochs[-1].heldout

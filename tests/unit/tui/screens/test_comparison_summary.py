@@ -15,7 +15,7 @@ from tests.support.fake_runs import CREATED, NOW, STEPS, dashboard_run, make_run
 from tui.screens.compare.metrics_table import MetricsRow, difference_table, metric_table
 from tui.screens.compare.summary import cautions, run_metrics, setting_differences
 from tui.settings.series_colors import series_style
-from tui.state.formatting import run_indices, run_labels, settings_line
+from tui.state.formatting import recent_loss, run_indices, run_labels, settings_line
 from tui.state.reader import RunsReader
 from tui.state.snapshot import Snapshot
 from tui.widgets.charts.loss_series import epoch_to_x, loss_series, unit_scale, x_to_epoch
@@ -56,7 +56,7 @@ def test_metrics_are_of_the_last_whole_epoch_with_the_best_one(tmp_path: Path) -
     (run,) = read(tmp_path).runs
     metrics = run_metrics(run)
     assert (metrics.state, metrics.epoch, metrics.epochs) == (State.FINISHED, 5, 5)
-    assert metrics.train == run.epochs[-1].mean
+    assert metrics.loss == recent_loss(run) == pytest.approx(run.epochs[-1].mean)
     assert metrics.heldout == run.epochs[-1].heldout
     assert metrics.best == min(record.heldout for record in run.epochs)
     assert run.epochs[metrics.best_epoch - 1].heldout == metrics.best
@@ -69,10 +69,10 @@ def test_a_run_that_has_not_begun_has_no_metrics_and_a_broken_one_has_nan(tmp_pa
     comparison(tmp_path, "failed")
     runs = read(tmp_path).runs
     queued = run_metrics(runs[2])
-    assert (queued.train, queued.heldout, queued.best, queued.images_per_second) == (None,) * 4
+    assert (queued.loss, queued.heldout, queued.best, queued.images_per_second) == (None,) * 4
     failed = run_metrics(runs[4])
-    assert failed.train is not None
-    assert failed.train != failed.train
+    assert failed.loss is not None
+    assert failed.loss != failed.loss
 
 
 def test_differences_are_the_settings_that_are_not_the_same_in_all_runs(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_at_eighty_columns_the_table_shows_every_column(tmp_path: Path) -> None:
     runs = read(tmp_path).runs
     lines = [MetricsRow(run.label, series_style(place), run_metrics(run)) for place, run in enumerate(runs)]
     heading, first, *_ = metric_table(lines, 79).plain.splitlines()
-    for word in ("state", "epoch", "train", "held-out", "best", "img/s", "abar_T", "terminal"):
+    for word in ("state", "epoch", "loss", "held-out", "best", "img/s", "abar_T", "terminal"):
         assert word in heading
     assert first.split()[:5] == ["1", "linear", "✔", "finished", "3/3"]
     assert first.endswith("good    ")

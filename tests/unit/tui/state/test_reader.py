@@ -186,13 +186,13 @@ def test_a_last_status_between_two_reads_is_no_crash(
     reader = RunsReader(tmp_path, now=clock, monotonic=clock)
     reader.poll()
 
-    def dies_between_the_reads(status: Status, *, now: float) -> State:
+    def dies_between_the_reads(status: Status, *, now: float, lock: Path) -> State:
         if status.state is not State.RUNNING:
             return status.state
         replace_status(made, state=State.FINISHED)
         return State.CRASHED
 
-    monkeypatch.setattr("tui.state.reader.effective_state", dies_between_the_reads)
+    monkeypatch.setattr("core.runs.directory.effective_state", dies_between_the_reads)
     clock.tick(1)
     assert only(reader.poll()).state is State.FINISHED
 

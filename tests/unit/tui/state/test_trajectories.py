@@ -1,5 +1,6 @@
 """Trajectories: strips saved during training, and trajectories computed later."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.support.fake_runs import NOW, dashboard_run, write_trajectory
 from tui.screens.denoise.model import DenoiseModel
 from tui.state.reader import RunsReader
 from tui.state.snapshot import RunSnapshot
-from tui.state.trajectories import TrajectoryCache, step_choices
+from tui.state.trajectories import TrajectoryCache, next_steps
 
 
 def runs_of(root: Path) -> tuple[RunSnapshot, ...]:
@@ -132,8 +133,32 @@ def test_each_reason_for_a_missing_trajectory_has_a_message(tmp_path: Path) -> N
     live.log.unlink()
 
 
-def test_step_choices_are_those_that_all_runs_can_take(tmp_path: Path) -> None:
+def test_more_steps_are_more_and_fewer_are_fewer(tmp_path: Path) -> None:
     three_runs(tmp_path)
     runs = runs_of(tmp_path)
-    assert step_choices(runs) == [None, 1, 2, 5, 10, 20, 50, 100, 250, 500, 1000]
-    assert step_choices([]) == [None, 1]
+    assert next_steps(runs, "ddpm", None, 1) is None  # their own number is the largest
+    assert next_steps(runs, "ddpm", None, -1) == 500
+    assert next_steps(runs, "ddpm", 500, 1) is None
+    quick = [with_steps(run, 10) for run in runs]
+    upward, downward = [], []
+    for found, more in ((upward, 1), (downward, -1)):
+        steps = None
+        for _ in range(9):
+            steps = next_steps(quick, "churn", steps, more)
+            found.append(steps)
+    assert upward == [20, 50, 100, 250, 500, 1000, 1000, 1000, 1000]
+    assert downward == [5, 2, 1, 1, 1, 1, 1, 1, 1]
+    assert next_steps(quick, "churn", 5, 1) is None
+    mixed = [with_steps(runs[0], 10), with_steps(runs[1], 30)]
+    assert next_steps(mixed, "churn", None, 1) == 50
+    assert next_steps(mixed, "churn", None, -1) == 5
+    assert next_steps([with_steps(runs[0], 30)], "churn", 20, 1) is None
+
+
+def with_steps(run: RunSnapshot, steps: int) -> RunSnapshot:
+    """The run with another number of sampling steps of its own."""
+    config = run.file.config
+    sample = msgspec.structs.replace(config.sample, steps=steps)
+    return replace(
+        run, file=msgspec.structs.replace(run.file, config=msgspec.structs.replace(config, sample=sample))
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.app import App
 from textual.driver import Driver
 
+from tests.support.hostile import FORBIDDEN
 from tui.terminal.driver import (
     IMAGE_RATE,
     LOCAL_RATE,
@@ -163,6 +165,15 @@ def test_output_that_is_not_made_of_cells_is_not_parsed(data: str) -> None:
     assert not painted.write(data)
     assert painted.flush() == ""
     assert not is_mode(data)
+
+
+def test_escape_codes_within_a_frame_are_not_sent() -> None:
+    painted = ScreenBuffer()
+    hostile = "a\x1b]52;c;aGk=\x07\x1b]8;;x\x1b\\b\x1b]8;;\x1b\\\x9bc\x1b[2J\u202ed\x00"
+    assert painted.write(f"\x1b[1;1H\x1b[1m{hostile}\x1b[0m\n\x1b[2;1He")
+    sent = painted.flush()
+    assert not FORBIDDEN.search(re.sub(r"\x1b\[[0-9;]*[mHC]", "", sent))
+    assert painted_by([sent]) == painted_by(["\x1b[1;1H\x1b[1mabcd\x1b[0m\x1b[2;1He"])
 
 
 def test_modes_of_mouse_cursor_and_paste_leave_the_cells_alone() -> None:

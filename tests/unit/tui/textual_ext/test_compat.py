@@ -9,6 +9,8 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import rich.text
+import textual.content
 from textual._compositor import Compositor
 from textual._context import visible_screen_stack
 from textual._styles_cache import StylesCache
@@ -58,6 +60,8 @@ def linux_driver() -> Any:
         pytest.param(
             lambda: linux_driver()._in_band_window_resize is False, id="LinuxDriver._in_band_window_resize"
         ),
+        pytest.param(lambda: textual.content._strip_control_codes, id="textual.content._strip_control_codes"),
+        pytest.param(lambda: rich.text.strip_control_codes, id="rich.text.strip_control_codes"),
         pytest.param(lambda: Toast._css_type_name == "Toast", id="textual.widgets._toast.Toast"),
     ],
 )
@@ -78,8 +82,10 @@ async def test_textual_asks_the_app_which_screens_are_in_the_background() -> Non
         assert not below.is_current
         assert compat.driver_of(pilot.app) is not None
         assert compat.rendered_strips(pilot.app)
+        before = StylesCache.get_inner_outer.cache_info().misses
         await pilot.app.pop_screen()
-        assert StylesCache.get_inner_outer.cache_info().currsize == 0
+        # Clearing the cache resets its counters. The screen below may have been drawn since.
+        assert StylesCache.get_inner_outer.cache_info().misses < before
 
 
 def private_uses(source: str, ours: set[str]) -> list[str]:

@@ -18,7 +18,7 @@ from tui.widgets.charts.binning import (
     interpolate_points,
     smoothed,
 )
-from tui.widgets.charts.canvas import GUTTER, spread_labels
+from tui.widgets.charts.canvas import GUTTER, label_margin, place_labels
 from tui.widgets.charts.decimation import BLOCK, BucketedSeries
 from tui.widgets.charts.sparkline import loss_sparkline
 from tui.widgets.charts.ticks import linear_ticks, log_ticks, value_label
@@ -161,15 +161,16 @@ def test_a_tick_says_its_value_in_three_digits_and_seldom_needs_more_than_seven_
     assert len(value_label(value)) < GUTTER or not 1e-9 < abs(value) < 1e9
 
 
-def test_labels_are_spread_in_order_without_meeting() -> None:
+def test_labels_stand_at_their_ends_side_by_side_and_never_on_each_other() -> None:
+    assert place_labels([(3, 40)] * 4, 12, 46) == [(3, 40), (3, 41), (3, 42), (3, 43)]
     rng = np.random.default_rng(0)
     for _ in range(200):
-        height = int(rng.integers(1, 20))
-        wanted = sorted(rng.integers(0, height, int(rng.integers(0, height + 3))).tolist())
-        rows = spread_labels(wanted, height)
-        assert len(rows) == min(len(wanted), height)
-        assert all(0 <= row < height for row in rows)
-        assert all(a < b for a, b in itertools.pairwise(rows))
+        height, count = int(rng.integers(1, 20)), int(rng.integers(1, 36))
+        wanted = [(int(row), 40) for row in rng.integers(0, height, count)]
+        cells = place_labels(wanted, height, 40 + label_margin(count) - 2)
+        placed = [cell for cell in cells if cell is not None]
+        assert len(set(placed)) == len(placed) == min(count, height * min(count, 6))
+        assert all(0 <= row < height and 40 <= column < 46 for row, column in placed)
 
 
 # Sparkline
@@ -179,6 +180,17 @@ def test_a_short_history_is_the_sparkline_itself() -> None:
     losses = np.array([1.0, 0.5, 0.2, 0.1])
     assert loss_sparkline(losses, 10) == sparkline(losses, 10)
     assert loss_sparkline(np.array([]), 10) == ""
+
+
+def test_a_trend_tells_what_happens_after_the_first_fall() -> None:
+    x = np.arange(1, 4001)
+    falling = 0.03 + np.exp(-x / 40) + 0.02 * np.exp(-x / 1500)
+    rising = falling + np.where(x > 3000, 0.02, 0.0)
+    for losses in (falling, rising):
+        assert len(set(sparkline(losses, 16)[2:])) <= 3
+        assert len(set(loss_sparkline(losses, 16)[2:])) >= 5
+    assert loss_sparkline(rising, 16)[-1] > loss_sparkline(rising, 16)[10]
+    assert list(loss_sparkline(falling, 16)) == sorted(loss_sparkline(falling, 16), reverse=True)
 
 
 def test_a_trend_falls_and_shows_that_the_last_loss_was_not_a_number() -> None:

@@ -2,15 +2,23 @@
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from textual.strip import Strip
 
+from core.runs.status import State
+from tests.support.fake_runs import NOW, dashboard_run
 from tests.support.widget_bench import BLUE, ORANGE, WidgetApp, rendered_lines
+from tui.state.formatting import recent_loss, run_labels
+from tui.state.reader import RunsReader
 from tui.widgets.charts.canvas import GUTTER
 from tui.widgets.charts.loss_chart import LossChart
+from tui.widgets.charts.loss_series import loss_series as run_series
+from tui.widgets.charts.schedule_chart import Line, ScheduleChart
 from tui.widgets.charts.series import Series
 
 
@@ -66,6 +74,32 @@ async def test_a_falling_loss_falls_on_the_screen() -> None:
         assert tops[0] < tops[-1] < 99
 
 
+@pytest.mark.parametrize("width", [40, 80, 250])
+@pytest.mark.parametrize("epochs", [1, 3, 40])
+async def test_a_smoothed_line_ends_in_the_loss_of_the_tables(
+    tmp_path: Path, width: int, epochs: int
+) -> None:
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=epochs, epochs=80)
+    dashboard_run(tmp_path, "sine", index=1, epoch=80, epochs=80)
+    snapshot = RunsReader(tmp_path, now=lambda: NOW).poll()
+    assert snapshot is not None
+    live = replace(snapshot.runs[0], losses=snapshot.runs[0].losses[:-7], steps=snapshot.runs[0].steps[:-7])
+    runs = [*snapshot.runs, live]
+    chart = LossChart()
+    async with WidgetApp(chart).run_test(size=(width, 20)) as pilot:
+        for unit, log_y, smoothing in itertools.product(
+            ("steps", "epochs", "time"), (False, True), (1, 2, 3)
+        ):
+            chart.unit, chart.log_y, chart.smoothing = unit, log_y, smoothing
+            chart.show(run_series(runs, run_labels(runs), {}, unit=unit))
+            for run, one in zip(runs, chart.series, strict=True):
+                chart.cursor = float(one.steps_to_x(run.steps[-1:])[0])
+                await pilot.pause()
+                rendered_lines(chart)
+                reading = chart.readings()[chart.series.index(one)]
+                assert reading.loss == pytest.approx(recent_loss(run), rel=1e-9)
+
+
 async def test_a_loss_that_was_not_finite_breaks_the_line_and_is_marked() -> None:
     chart = LossChart()
     async with WidgetApp(chart).run_test(size=(80, 20)) as pilot:
@@ -116,7 +150,7 @@ async def test_a_chart_without_losses_says_so_and_so_does_one_that_is_too_small(
         assert any("no finite losses yet" in line for line in rendered_lines(chart))
         await pilot.resize_terminal(12, 4)
         await pilot.pause()
-        assert rendered_lines(chart)[0] == "too small fo"
+        assert rendered_lines(chart)[0].strip() == "too small"
 
 
 async def test_the_same_series_are_not_drawn_again_and_one_more_step_is() -> None:
@@ -205,3 +239,16 @@ async def test_a_million_steps_look_like_the_thousand_means_they_are() -> None:
         short = [line[GUTTER:] for line in rendered_lines(chart)[:-2]]
         differ = sum(a != b for x, y in zip(long, short, strict=True) for a, b in zip(x, y, strict=True))
         assert differ < 25
+
+
+@pytest.mark.parametrize("width", range(4, 14))
+async def test_neighbouring_charts_that_are_too_small_say_so_in_words_of_their_own(width: int) -> None:
+    charts = LossChart(), ScheduleChart("beta_t")
+    async with WidgetApp(charts[0]).run_test(size=(width, 8)) as pilot:
+        await pilot.app.mount(charts[1])
+        charts[0].show([loss_series(falling())])
+        charts[1].show([Line("1", BLUE, falling())])
+        await pilot.pause()
+        for chart in charts:
+            text = "\n".join(rendered_lines(chart))
+            assert "too small" in text if width >= 9 else "…" in text

@@ -1,0 +1,67 @@
+"""Closed standard streams, and those that nobody reads, end no command."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CLOSED = [
+    " ".join(some) for count in (1, 2, 3) for some in itertools.combinations(("<&-", ">&-", "2>&-"), count)
+]
+
+
+def shell(module: str, words: str, redirections: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    script = f'exec "$0" -m {module} {words} {redirections}'
+    return subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable],
+        cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("redirections", CLOSED)
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        *(("runs list", 0), ("runs list --json", 0), ("data make low --count 3", 0), ("schedules", 0)),
+        *(("--help", 0), ("nonsense", 2), ("runs rm x", 2), ("", 2)),
+    ],
+)
+def test_a_command_does_its_work_without_the_streams(
+    tmp_path: Path, redirections: str, words: str, code: int
+) -> None:
+    done = shell("core", words, redirections, tmp_path)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ("make" in words) == (tmp_path / "datasets").exists()
+    if "2>&-" not in redirections and code:
+        assert done.stderr
+    if ">&-" not in redirections.replace("2>&-", "") and not code and words != "runs list":
+        assert done.stdout
+
+
+@pytest.mark.parametrize("redirections", [*CLOSED, "2>/dev/full"])
+def test_the_dashboard_ends_with_code_2_without_the_streams(tmp_path: Path, redirections: str) -> None:
+    done = shell("tui", "", redirections, tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    ("words", "redirections", "code"),
+    [
+        ("data make low --count 3", "2>/dev/full", 0),
+        ("nonsense", "2>/dev/full", 2),
+        ("schedules", ">/dev/full", 2),
+        ("schedules", ">/dev/full 2>/dev/full", 2),
+    ],
+)
+def test_a_stream_on_a_full_disk_ends_in_a_line_at_most(
+    tmp_path: Path, words: str, redirections: str, code: int
+) -> None:
+    done = shell("core", words, redirections, tmp_path)
+    assert done.returncode == code
+    assert done.stderr in ("", "error: No space left on device\n")
