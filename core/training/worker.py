@@ -53,7 +53,13 @@ from core.training.checkpoint import (
     save_checkpoint,
 )
 from core.training.distributed import SingleProcess, init_distributed
-from core.training.inputs import check_inputs, images_shared_with_group, load_images, record_inputs
+from core.training.inputs import (
+    check_inputs,
+    images_shared_with_group,
+    inexact_changes,
+    load_images,
+    record_inputs,
+)
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
 from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
@@ -107,7 +113,7 @@ class Worker:
             self._heartbeat(message=f"making data {100 * done // max(total, 1)}%")
 
         with images_shared_with_group(self.run, report) as images:
-            self._inputs = record_inputs(self.config, images)
+            self._inputs = record_inputs(self.config, images, self.process_group.device.type)
             # With a checkpoint the inputs are compared first, so that a refused resume leaves the record as it was.
             first: dict[str, Any] = {} if has_checkpoint(self.run) else {"trained_with": self._inputs}
             self._write_status(message="building the network", **first)
@@ -123,6 +129,8 @@ class Worker:
             tensors, position = checkpoint
             self._restore_threads(position)
             check_inputs(self.run, self.config, position, self._inputs)
+            for text in inexact_changes(position.trained_with, self._inputs):
+                print(text)
             trainer.restore(tensors, position, self.run)
             metrics.truncate_to(position.metrics_offset)
             self._elapsed_before = position.elapsed

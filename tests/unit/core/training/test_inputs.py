@@ -321,6 +321,21 @@ def test_all_runs_of_a_group_are_trained_on_the_same_images(home: Path) -> None:
     assert record.train + record.heldout == 30
 
 
+def test_another_version_of_pytorch_or_device_is_said_in_the_log(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(config_of(str(make_images(home / "images", range(20)))))
+    tensors, position = read_checkpoint(run)
+    assert position.trained_with is not None
+    before = msgspec.structs.replace(position.trained_with, torch="1.0", device="cuda")
+    save_checkpoint(run, tensors, msgspec.structs.replace(position, trained_with=before))
+    control.resume(run, epochs=3)
+    assert train(run).state is State.FINISHED
+    log = capsys.readouterr().out
+    assert f"PyTorch 1.0 before, PyTorch {torch.__version__} now: what follows may differ" in log
+    assert "cuda before, cpu now: what follows may differ" in log
+
+
 def test_a_run_of_a_group_whose_images_are_gone_is_refused_rather_than_compared_with_others(
     home: Path,
 ) -> None:
