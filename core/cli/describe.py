@@ -9,6 +9,7 @@ import msgspec
 from core.cli.output import duration_text, number_text
 from core.comparison.grouping import dataset_titles
 from core.config import encode_toml
+from core.config.trained_with import TrainedWith
 from core.files.sanitize import sanitize
 from core.imaging import sparkline
 from core.runs import EpochRecord, MetricsTail, RunInfo
@@ -58,9 +59,29 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "elapsed": status.elapsed,
         "device": status.device,
         "threads": status.threads,
+        "images": _images_json(status.trained_with),
         "message": status.message or info.warning,
         "error": status.error,
     }
+
+
+def _images_json(trained_with: TrainedWith | None) -> dict[str, Any] | None:
+    if trained_with is None:
+        return None
+    return {
+        "train": trained_with.train,
+        "heldout": trained_with.heldout,
+        "channels": trained_with.channels,
+        "size": trained_with.size,
+        "fingerprint": sanitize(trained_with.fingerprint),
+        "notes": [sanitize(note) for note in trained_with.notes],
+    }
+
+
+def images_lines(info: RunInfo) -> list[str]:
+    """Describe the images that a run is trained on: counts and shape, and a line for each note. Empty if unknown."""
+    trained_with = info.status.trained_with
+    return [] if trained_with is None else [trained_with.images_text, *map(sanitize, trained_with.notes)]
 
 
 def run_details_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
@@ -119,6 +140,7 @@ def run_text(info: RunInfo, epochs: Sequence[EpochRecord]) -> str:
         ("time", ", ".join(filter(None, (duration_text(status.elapsed), speed, where)))),
         ("loss", f"{number_text(last.mean)} (held out {number_text(last.heldout)})" if last else ""),
         ("trend", loss_trend(epochs, 40)),
+        *(("note" if index else "images", line) for index, line in enumerate(images_lines(info))),
         ("samples", str(sheets[-1][1]) if sheets else ""),
         ("reverse", str(strips[-1][1]) if strips else ""),
         ("checkpoint", str(run.checkpoint) if run.checkpoint.exists() else ""),

@@ -25,11 +25,13 @@ from core.cli.progress import Report, progress_bar
 from core.cli.run_selection import select_runs
 from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
 from core.config import SamplingOverrides
+from core.config.trained_with import TrainedWith
 from core.data.recipe import hidden_folder_note
 from core.errors import EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import config_with_absolute_paths
+from core.launch.provenance import config_with_absolute_paths, run_data_dirs
 from core.runs import METRICS, Evaluation, RunDirectory, RunStore, add_evaluation, read_evaluations
+from core.runs.directory import DamagedStatusError
 from core.runs.progress import ProgressCallback, reporting_evaluation
 from core.runs.results import GROUPS
 
@@ -170,7 +172,7 @@ class _Session:
         self._seed = seed
         self._groups = groups
         self._explicit = explicit
-        self._evaluators: dict[tuple[str, int | None], Evaluator] = {}
+        self._evaluators: dict[tuple[str, int | None, str], Evaluator] = {}
         self.label = ""
         self.report: ProgressCallback = lambda doing, done, total: None
         self._device = "cpu"
@@ -216,9 +218,15 @@ class _Session:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        config = config_with_absolute_paths(run.read())
+        file = run.read()
+        config = config_with_absolute_paths(file)
+        trained_with = None
+        with contextlib.suppress(DamagedStatusError):
+            trained_with = run.read_status().trained_with
         try:
-            evaluator = self._evaluator(config.data.dataset, config.data.count)
+            evaluator = self._evaluator(
+                config.data.dataset, config.data.count, trained_with, run_data_dirs(file)
+            )
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
         groups = self._applicable_groups(evaluator)
@@ -240,14 +248,28 @@ class _Session:
         )
         return add_evaluation(run, evaluation)
 
-    def _evaluator(self, dataset: str, count: int | None) -> "Evaluator":
+    def _evaluator(
+        self,
+        dataset: str,
+        count: int | None,
+        trained_with: TrainedWith | None = None,
+        data_dirs: Sequence[Path] = (),
+    ) -> "Evaluator":
+        """Return the evaluator of a data set; for a run, of the images that it was trained on."""
         from core.data import load_dataset
+        from core.data.trained_images import find_trained_images, load_trained_images
         from core.evaluation.evaluator import Evaluator
 
-        key = dataset, count
+        fingerprint = trained_with.fingerprint if trained_with else ""
+        key = dataset, count, fingerprint
         if key not in self._evaluators:
             with progress_bar(sanitize(dataset), "images") as report:
-                images = load_dataset(dataset, count=count, progress=report)
+                if trained_with is None or not fingerprint:
+                    images = load_dataset(dataset, count=count, progress=report)
+                else:
+                    images = find_trained_images(trained_with, data_dirs) or load_trained_images(
+                        dataset, trained_with, count=count, progress=report
+                    )
             if self._heldout is not None and self._heldout > len(images.heldout):
                 name = sanitize(images.name)
                 note(

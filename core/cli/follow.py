@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from core.cli.describe import epoch_line, read_epochs, run_json, run_labels
+from core.cli.describe import epoch_line, images_lines, read_epochs, run_json, run_labels
 from core.cli.output import duration_text, emit, emit_json, is_terminal, note, number_text, print_error
 from core.errors import EXIT_INTERRUPTED, RunFailedError, UserError
 from core.files.sanitize import sanitize
@@ -36,6 +36,9 @@ class Display(Protocol):
     def update(self, info: RunInfo, new: Sequence[EpochRecord]) -> None:
         """Show the run's current state; `new` holds the epochs that have ended since the last call."""
 
+    def write(self, text: str) -> None:
+        """Write a line that stays."""
+
 
 class Follower:
     """Follows runs of one store until all have ended, and stops them at Ctrl-C."""
@@ -49,6 +52,7 @@ class Follower:
         self._slots = slots
         self._tails = {run: MetricsTail(run.metrics_file) for run in self._runs}
         self._reported = dict.fromkeys(self._runs, 0)
+        self._images_reported: list[list[str]] = []
         for run in self._runs:
             self._new_epochs(run)  # epochs of earlier attempts are not reported again
         self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
@@ -96,6 +100,7 @@ class Follower:
             infos = self._infos()
             for info in infos:
                 if display is not None:
+                    self._report_images(info, display)
                     display.update(info, self._new_epochs(info.directory))
             if all(info.state.is_ended for info in infos):
                 return
@@ -103,6 +108,15 @@ class Follower:
                 self._next_check = time.monotonic() + RUNNER_CHECK_INTERVAL
                 self._ensure_runners(infos)
             time.sleep(POLL_INTERVAL)
+
+    def _report_images(self, info: RunInfo, display: Display) -> None:
+        """Write counts and notes of the images once for all runs that are trained on the same."""
+        lines = images_lines(info)
+        if lines and lines not in self._images_reported:
+            self._images_reported.append(lines)
+            name = sanitize(info.file.config.data.title)
+            for line in lines:
+                display.write(f"{name}: {line}")
 
     def _new_epochs(self, run: RunDirectory) -> list[EpochRecord]:
         tail = self._tails[run]
@@ -188,6 +202,9 @@ class _LineDisplay:
             self._last_state[info.id] = text
             self._write(info, text)
 
+    def write(self, text: str) -> None:
+        note(text)
+
     def _write(self, info: RunInfo, text: str) -> None:
         note(f"{self._names.get(info.id, info.id)}: {text}")
 
@@ -223,6 +240,9 @@ class _BarDisplay:
             visible=info.state.is_live
             or (info.state is State.QUEUED and len(self._names) <= MAX_QUEUED_BARS),
         )
+
+    def write(self, text: str) -> None:
+        self._progress.console.print(text, markup=False, highlight=False)
 
     def _task_text(self, info: RunInfo) -> str:
         if info.state is not State.RUNNING:

@@ -20,7 +20,8 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
 
     `fingerprint` names the set in the cache, and `pixels` is a hash of its images. `train`, `heldout`, `channels`
     and `size` are counts and the shape [channels, size, size]. `betas` is a hash of the file of betas, empty without
-    one. `settings` holds the settings that a checkpoint depends on. An empty value is unknown.
+    one. `settings` holds the settings that a checkpoint depends on. `torch` and `device` are the version of PyTorch and
+    the kind of device, which decide the last bits. An empty value is unknown.
     """
 
     fingerprint: str = ""
@@ -33,6 +34,8 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     """Notes on the images, for example that files were skipped."""
     betas: str = ""
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    torch: str = ""
+    device: str = ""
 
     @property
     def images_text(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from core.config.schema import RunConfig
 from core.config.trained_with import TrainedWith, fixed_settings
 from core.errors import UserError
+from core.files.sanitize import sanitize
 from core.files.untrusted import file_digest
 
 
@@ -59,4 +60,4 @@ def check_betas(trained_with: TrainedWith, config: RunConfig, *, run_id: str) ->
 
 
 def _value_text(value: Any) -> str:
-    return "none" if value is None else str(value)
+    return "none" if value is None else sanitize(str(value))[:60]

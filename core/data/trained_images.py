@@ -1,6 +1,7 @@
 """The images that a run was trained on: found in the cache whatever became of their source, or made once more."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from core.config.trained_with import TrainedWith, images_text
@@ -25,9 +26,10 @@ def find_trained_images(trained_with: TrainedWith, data_dirs: Sequence[Path]) ->
     for data_dir in dict.fromkeys(data_dirs) if trained_with.fingerprint else ():
         cached = cache.find_set(data_dir, trained_with.fingerprint, **counts)
         if cached is not None:
-            return ImageSet.from_cached(
+            images = ImageSet.from_cached(
                 cached, cached.record.recipe, train=trained_with.train, heldout=trained_with.heldout
             )
+            return replace(images, notes=trained_with.notes)
     return None
 
 

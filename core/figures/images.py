@@ -3,6 +3,7 @@
 Data sets are only looked up, never made, because readers of runs do not write.
 """
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.data import default_data_dir, find_data_recipe
-from core.data.cache import CachedSet, fingerprint, open_set, set_dir
+from core.data.cache import CachedSet, find_set, fingerprint, open_set, set_dir
 from core.data.decode import NotAnImageError
 from core.data.folder import image_files, to_grey
 from core.data.survey import load_image
@@ -58,7 +59,16 @@ def default_image(data: FigureData) -> tuple[Pixels, str]:
 
 
 def find_heldout_set(data: FigureData, dataset: str) -> CachedSet | None:
-    """Return the data set of runs, if it is in our data folder or in one recorded by the runs; else None."""
+    """Return the data set of runs, if it is in our data folder or in one recorded by the runs; else None.
+
+    The set that a run was trained on is taken whatever became of its source.
+    """
+    members = [member for series in data.on(dataset) for member in series.members]
+    trained = [member.info.status.trained_with for member in members]
+    fingerprints = dict.fromkeys(one.fingerprint for one in trained if one is not None)
+    for folder, mark in itertools.product(_data_folders(data), fingerprints):
+        if (found := find_set(folder, mark, count=1, heldout=1)) is not None:
+            return found
     for folder in _data_folders(data):
         try:
             recipe = find_data_recipe(dataset, folder)

@@ -39,6 +39,7 @@ from core.runs.process import (
     send_signal,
 )
 from core.runs.status import State, Status
+from core.runs.withdrawal import withdraw_epochs
 
 _LOCK_WAIT: Final = 2.0
 
@@ -84,7 +85,8 @@ def stop(run: RunDirectory) -> str:
             with run.lock():
                 if run.read_status() != status:
                     continue
-                run.write_status(_without_worker(status, State.STOPPED, epochs=status.epochs))
+                status = withdraw_epochs(run, status, otherwise=State.STOPPED)
+                run.write_status(_without_worker(status, status.state, epochs=status.epochs))
         except RunBusyError:
             if state.is_live:
                 return _ask_worker(run, status)

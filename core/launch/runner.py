@@ -26,6 +26,7 @@ from core.runs.directory import RunBusyError, RunDirectory
 from core.runs.process import host_name
 from core.runs.status import State
 from core.runs.store import RunInfo, RunStore
+from core.runs.withdrawal import withdraw_epochs
 
 _POLL_SECONDS: Final = 0.5
 _MAX_FAILURES: Final = 3
@@ -232,8 +233,10 @@ def _fail_if_queued(run: RunDirectory, signature: FileSignature, error: str) -> 
         with run.lock():
             status = run.read_status()
             if status.state is State.QUEUED and _status_signature(run) == signature:
-                changes = {"state": State.FAILED, "error": sanitize(error), "heartbeat": time.time()}
-                run.write_status(msgspec.structs.replace(status, **changes))
+                status = withdraw_epochs(run, status, otherwise=State.FAILED)
+                run.write_status(
+                    msgspec.structs.replace(status, error=sanitize(error), heartbeat=time.time())
+                )
                 _log(f"{run.id}: failed ({error})")
     except RunBusyError:
         return True  # claimed by a worker of another runner

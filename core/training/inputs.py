@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 
+import torch
+
 from core.config.schema import RunConfig
 from core.config.trained_with import TrainedWith, fixed_settings
 from core.config.unchanged import check_unchanged, config_betas_digest
@@ -67,8 +69,13 @@ def images_shared_with_group(
         yield load_images(run, progress)
 
 
-def record_inputs(config: RunConfig, images: ImageSet) -> TrainedWith:
+def record_inputs(config: RunConfig, images: ImageSet, device: str) -> TrainedWith:
     """Return the record of the inputs of a training.
+
+    Args:
+        config: the run's configuration.
+        images: its images.
+        device: kind of the device, for example ``cuda``.
 
     Raises:
         UserError: the file of betas cannot be read.
@@ -83,7 +90,21 @@ def record_inputs(config: RunConfig, images: ImageSet) -> TrainedWith:
         notes=images.notes,
         betas=config_betas_digest(config),
         settings=fixed_settings(config),
+        torch=str(torch.__version__),
+        device=device,
     )
+
+
+def inexact_changes(before: TrainedWith | None, now: TrainedWith) -> list[str]:
+    """Describe changes with which a training can be resumed, but not bit for bit."""
+    if before is None:
+        return []
+    pairs = (("PyTorch ", before.torch, now.torch), ("", before.device, now.device))
+    return [
+        f"{name}{old} before, {name}{new} now: what follows may differ in the last bits"
+        for name, old, new in pairs
+        if old and old != new
+    ]
 
 
 def check_inputs(run: RunDirectory, config: RunConfig, position: Position, now: TrainedWith) -> None:

@@ -44,6 +44,7 @@ from core.runs import (
     State,
     Status,
 )
+from core.runs.withdrawal import withdraw_epochs
 from core.training.checkpoint import (
     Position,
     has_checkpoint,
@@ -52,7 +53,13 @@ from core.training.checkpoint import (
     save_checkpoint,
 )
 from core.training.distributed import SingleProcess, init_distributed
-from core.training.inputs import check_inputs, images_shared_with_group, load_images, record_inputs
+from core.training.inputs import (
+    check_inputs,
+    images_shared_with_group,
+    inexact_changes,
+    load_images,
+    record_inputs,
+)
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
 from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
@@ -106,7 +113,7 @@ class Worker:
             self._heartbeat(message=f"making data {100 * done // max(total, 1)}%")
 
         with images_shared_with_group(self.run, report) as images:
-            self._inputs = record_inputs(self.config, images)
+            self._inputs = record_inputs(self.config, images, self.process_group.device.type)
             # With a checkpoint the inputs are compared first, so that a refused resume leaves the record as it was.
             first: dict[str, Any] = {} if has_checkpoint(self.run) else {"trained_with": self._inputs}
             self._write_status(message="building the network", **first)
@@ -122,6 +129,8 @@ class Worker:
             tensors, position = checkpoint
             self._restore_threads(position)
             check_inputs(self.run, self.config, position, self._inputs)
+            for text in inexact_changes(position.trained_with, self._inputs):
+                print(text)
             trainer.restore(tensors, position, self.run)
             metrics.truncate_to(position.metrics_offset)
             self._elapsed_before = position.elapsed
@@ -248,27 +257,12 @@ class Worker:
             print(sanitize(peer_error), file=sys.stderr) if peer_error else traceback.print_exception(error)
         reason = peer_error or failure_text(error)
         try:
-            state = State.FINISHED if self._was_finished() else State.FAILED
-            if state is State.FINISHED:
-                self._withdraw_epochs()
-            self.write_final_status(state, reason)
+            self.status = withdraw_epochs(self.run, self.status, otherwise=State.FAILED)
+            self.write_final_status(self.status.state, reason)
         except OSError as problem:
             with contextlib.suppress(OSError):
                 unwritten = f"the status could not be written: {failure_text(problem)}"
                 print(f"{reason}; and {unwritten}", file=sys.stderr)
-
-    def _was_finished(self) -> bool:
-        """Return whether the run had finished, and this attempt to train more epochs has not begun to."""
-        return self.status.state is State.STARTING and 0 < self.status.finished_epochs == self.status.epoch
-
-    def _withdraw_epochs(self) -> None:
-        """Give a finished run the number of epochs that it had, because it could not be resumed."""
-        epochs = self.status.finished_epochs
-        file = self.run.read()
-        train = msgspec.structs.replace(file.config.train, epochs=epochs)
-        config = msgspec.structs.replace(file.config, train=train)
-        self.run.write_run_file(msgspec.structs.replace(file, config=config))
-        self.status = msgspec.structs.replace(self.status, epochs=epochs)
 
 
 def failure_text(error: BaseException) -> str:

@@ -10,8 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from core.cli.follow import Follower
 from core.cli.main import run as run_command
 from core.config import ModelConfig
+from core.config.trained_with import TrainedWith
+from core.errors import UserError
 from core.runs import RunDirectory, RunStore, State
 from core.runs.process import host_name
 from tests.support.fake_groups import make_group
@@ -20,7 +23,7 @@ from tests.support.fake_runs import LIVE_PROCESS, make_run
 RUN_KEYS = {
     *("id", "path", "group", "created", "recipe", "dataset", "schedule", "seed", "tags"),
     *("state", "epoch", "epochs", "step", "steps", "loss", "heldout", "images_per_second", "elapsed"),
-    *("device", "threads", "message", "error"),
+    *("device", "threads", "images", "message", "error"),
 }
 
 
@@ -129,6 +132,45 @@ def test_a_run_as_json_has_its_history_and_files(core, tmp_path):
     }
     assert set(found["files"]) == {"samples", "reverse", "checkpoint", "metrics", "log"}
     assert [sheet["epoch"] for sheet in found["files"]["samples"]] == [1, 2, 3]
+
+
+def with_images(run: RunDirectory, *notes: str) -> None:
+    """Write what a worker writes at its first start."""
+    record = TrainedWith(fingerprint="f", train=108, heldout=12, channels=3, size=32, notes=notes)
+    run.write_status(msgspec.structs.replace(run.read_status(), trained_with=record))
+
+
+def test_counts_and_notes_of_a_runs_images_are_shown_and_in_its_json(core, tmp_path):
+    run = make_run(tmp_path / "runs", epochs=3)
+    assert json.loads(core("runs", "show", "--json").stdout)["images"] is None
+    with_images(run, "7 of 127 files were skipped: 7 damaged", "\x1b]0;owned\x07two are alike")
+    images = json.loads(core("runs", "show", "--json").stdout)["images"]
+    first, second = images.pop("notes")
+    assert first == "7 of 127 files were skipped: 7 damaged"
+    assert second.endswith("two are alike")
+    assert images == {"train": 108, "heldout": 12, "channels": 3, "size": 32, "fingerprint": "f"}
+    shown = core("runs", "show").stdout
+    assert "images      108 training images and 12 held-out ones, 32x32 in colour" in shown
+    assert "note        7 of 127 files were skipped: 7 damaged" in shown
+    assert "\x1b" not in shown
+
+
+def test_following_runs_says_once_what_they_are_trained_on(tmp_path, capsys):
+    runs = [make_run(tmp_path / "runs", schedule=name, epochs=1) for name in ("linear", "x^2")]
+    for run in runs:
+        with_images(run, "7 of 127 files were skipped: 7 damaged")
+    Follower(RunStore(tmp_path / "runs"), runs).wait_until_ended(as_json=False)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("high: 108 training images and 12 held-out ones, 32x32 in colour") == 1
+    assert lines.count("high: 7 of 127 files were skipped: 7 damaged") == 1
+
+
+def test_following_a_finished_run_that_could_not_be_resumed_ends_with_the_reason(tmp_path, capsys):
+    run = make_run(tmp_path / "runs", epochs=1)
+    run.write_status(msgspec.structs.replace(run.read_status(), error="now it has 10 files"))
+    with pytest.raises(UserError, match="1 of 1 runs could not be resumed; they stay finished"):
+        Follower(RunStore(tmp_path / "runs"), [run]).wait_until_ended(as_json=False)
+    assert "not resumed: now it has 10 files" in capsys.readouterr().err
 
 
 def test_what_a_file_of_a_run_says_cannot_reach_into_the_terminal(core, tmp_path):

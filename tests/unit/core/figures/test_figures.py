@@ -3,11 +3,13 @@
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from core.config import DataConfig, RunConfig, SampleConfig, ScheduleConfig, TrainConfig
+from core.config.trained_with import TrainedWith
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import (
@@ -271,6 +273,20 @@ def test_a_held_out_image_of_the_data_is_noised_where_it_is_at_hand(tmp_path, mo
     pixels, words = images.default_image(read_figure_data(tmp_path / "runs"))
     assert (words, pixels.shape) == ("a drawn triangle", (1, 32, 32))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_held_out_image_is_of_the_set_that_the_runs_were_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("size = 16\ncount = 3\nheldout = 3\n")
+    made = load_dataset(str(recipe))
+    run = make_run(tmp_path / "runs", config=RunConfig(data=DataConfig(dataset=str(recipe))), epochs=2)
+    inputs = TrainedWith(fingerprint=made.fingerprint, train=3, heldout=3, channels=1, size=16)
+    run.write_status(msgspec.structs.replace(run.read_status(), trained_with=inputs))
+    recipe.unlink()
+    pixels, words = images.default_image(read_figure_data(tmp_path / "runs"))
+    assert words == "a held-out image of mine"
+    assert any((pixels == image).all() for image in made.heldout)
 
 
 def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_path):

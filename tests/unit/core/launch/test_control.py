@@ -208,6 +208,20 @@ def test_resuming_queues_a_run_with_its_progress_and_without_its_past(root: Path
     assert run.metrics_file.exists()
 
 
+def test_a_finished_run_taken_from_the_queue_is_finished_with_the_epochs_that_it_had(root: Path) -> None:
+    (run,) = queue(root, "quick")
+    epochs = run.read().config.train.epochs
+    finished = {"state": State.FINISHED, "epoch": epochs, "finished_epochs": epochs}
+    run.write_status(msgspec.structs.replace(run.read_status(), **finished))
+    before = run.read()
+    control.resume(run, epochs=epochs + 5)
+    assert run.read_status().state is State.QUEUED
+    control.stop(run)
+    status = run.read_status()
+    assert (status.state, status.epoch, status.epochs) == (State.FINISHED, epochs, epochs)
+    assert run.read() == before
+
+
 def test_resuming_a_queued_run_leaves_it_queued_so_that_a_runner_can_start_it(root: Path) -> None:
     run = fake(root, State.QUEUED, epoch=3)
     before = files(run)

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -230,6 +231,19 @@ def test_a_worker_that_dies_before_it_begins_fails_the_run_with_its_last_words(
         assert status.state is State.FAILED
         assert re.search(words, status.error)
         assert status.error.isprintable()
+
+
+def test_a_finished_run_whose_worker_dies_before_it_goes_on_stays_finished(root: Path) -> None:
+    (run,) = queue(root, "broken")
+    epochs = run.read().config.train.epochs
+    run.write_status(
+        msgspec.structs.replace(run.read_status(), state=State.FINISHED, epoch=epochs, epochs=epochs)
+    )
+    control.resume(run, epochs=epochs + 5)
+    finish(start_runner(root))
+    status = run.read_status()
+    assert (status.state, status.epochs, run.read().config.train.epochs) == (State.FINISHED, epochs, epochs)
+    assert "before it began" in status.error
 
 
 def test_last_words_are_of_this_attempt(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from core.cli.main import run as run_command
 from core.config import (
     DataConfig,
     DiffusionConfig,
@@ -319,6 +321,21 @@ def test_all_runs_of_a_group_are_trained_on_the_same_images(home: Path) -> None:
     assert record.train + record.heldout == 30
 
 
+def test_another_version_of_pytorch_or_device_is_said_in_the_log(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(config_of(str(make_images(home / "images", range(20)))))
+    tensors, position = read_checkpoint(run)
+    assert position.trained_with is not None
+    before = msgspec.structs.replace(position.trained_with, torch="1.0", device="cuda")
+    save_checkpoint(run, tensors, msgspec.structs.replace(position, trained_with=before))
+    control.resume(run, epochs=3)
+    assert train(run).state is State.FINISHED
+    log = capsys.readouterr().out
+    assert f"PyTorch 1.0 before, PyTorch {torch.__version__} now: what follows may differ" in log
+    assert "cuda before, cpu now: what follows may differ" in log
+
+
 def test_a_run_of_a_group_whose_images_are_gone_is_refused_rather_than_compared_with_others(
     home: Path,
 ) -> None:
@@ -349,3 +366,20 @@ def test_the_thesis_network_trains_on_small_images_where_the_last_batch_is_one_i
     config = config_of("mine.toml", train={"epochs": 1, "batch_size": batch_size})
     config = msgspec.structs.replace(config, model=ModelConfig(preset="thesis", width=1))
     assert trained(config).read_status().step >= 1
+
+
+def test_a_run_is_evaluated_on_the_images_that_it_was_trained_on_or_not_at_all(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = make_images(home / "images", range(40))
+    run = trained(config_of(str(images)))
+    record = run.read_status().trained_with
+    assert record is not None
+    for number in range(5, 40):
+        (images / f"{number:03}.png").unlink()
+    command = ["evaluate", run.id, "--count", "4", "--only", "distribution", "--device", "cpu", "--json"]
+    assert run_command(command) == 0
+    assert json.loads(capsys.readouterr().out)[0]["heldout"] == record.heldout
+    shutil.rmtree(home / "data")
+    assert run_command(command) == 2
+    assert f"the training began with {record.train} training images" in capsys.readouterr().err
