@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -28,7 +28,31 @@ def emit(text: str) -> None:
 
 def emit_json(value: Any) -> None:
     """Write a value to stdout as indented JSON; NaN and infinity, which JSON lacks, become null."""
-    emit(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    emit(_json_text(value))
+
+
+def emit_json_object(items: Mapping[str, Any]) -> None:
+    """Write a JSON object as `emit_json` does. An iterator becomes an array whose elements are written one by one."""
+    sys.stdout.write("{")
+    for number, (key, value) in enumerate(items.items()):
+        sys.stdout.write(f"{',' * bool(number)}\n  {_json_text(key)}: ")
+        if isinstance(value, Iterator):
+            _write_array(value)
+        else:
+            sys.stdout.write(_json_text(value).replace("\n", "\n  "))
+    sys.stdout.write("\n}\n")
+
+
+def _write_array(elements: Iterator[Any]) -> None:
+    separator = "["
+    for element in elements:
+        sys.stdout.write(f"{separator}\n    " + _json_text(element).replace("\n", "\n    "))
+        separator = ","
+    sys.stdout.write("[]" if separator == "[" else "\n  ]")
+
+
+def _json_text(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def note(text: str) -> None:
