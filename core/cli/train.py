@@ -51,9 +51,9 @@ def command(
     """
     found = load_recipe(recipe, overrides)
     _check_before_queueing(found.configs, device, slots)
-    runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
+    runs = enqueue(root, found.configs, group=make_group(found.name))
     store = RunStore(root)
-    note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
+    note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")
     if not (detach or no_start):
         Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return

@@ -19,6 +19,7 @@ from core.config.schema import RunConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.launch.provenance import config_with_absolute_paths, current_provenance, with_absolute_paths
+from core.launch.runner_lock import hold_enqueue_lock
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory
 from core.runs.naming import make_group
 from core.runs.process import (
@@ -30,6 +31,7 @@ from core.runs.process import (
     send_signal,
 )
 from core.runs.status import State, Status
+from core.runs.store import RunStore
 
 _LOCK_WAIT: Final = 2.0
 
@@ -171,9 +173,9 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
         decode(apply_overrides(table, overrides), RunConfig, source=f"clone of {sanitize(run.id)}")
     )
     provenance = {**current_provenance(), "cloned_from": old.id}
-    return RunDirectory.create(
-        root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags
-    )
+    with hold_enqueue_lock(Path(root)):
+        group = RunStore(root).unused_group(make_group(config.recipe))
+        return RunDirectory.create(root, config, group=group, provenance=provenance, tags=old.tags)
 
 
 def remove(run: RunDirectory) -> str:
