@@ -24,7 +24,7 @@ from bench.baselines import training_loops
 from bench.baselines.checkpointed_training import PEER_PIPELINES, train_with_checkpoints
 from bench.baselines.checkpointed_training import CheckpointedSettings as Looked
 from bench.harness.environment import OtherLoad, describe_machine
-from bench.harness.options import device_option, threads_option
+from bench.harness.options import dataset_option, device_option, threads_option
 from bench.harness.report import Row, log_progress, make_row, report_result
 from bench.harness.timed_training import TimedSettings, train_for_seconds
 from bench.harness.workloads import recipe_config, set_threads, with_settings
@@ -56,7 +56,7 @@ Outcome = tuple[str, float, NDArray[np.float32]]
     type=click.Choice((OURS, *PEER_PIPELINES)),
     help="One of them; several times for several.",
 )
-@click.option("--dataset", default="high", show_default=True, metavar="NAME")
+@dataset_option
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),

@@ -13,7 +13,14 @@ from bench.baselines.registry import COMPILED, CONTENDERS, OUR_VARIANTS, PLAIN, 
 from bench.baselines.worker_process import WorkerSettings, combined_work, start_workers
 from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.interleaved import TRIAL_SECONDS, Rates, ratios, run_interleaved
-from bench.harness.options import batch_option, device_option, network_option, seconds_option, threads_option
+from bench.harness.options import (
+    batch_option,
+    dataset_option,
+    device_option,
+    network_option,
+    seconds_option,
+    threads_option,
+)
 from bench.harness.report import Row, log_progress, make_row, report_result
 from bench.harness.workloads import recipe_config
 
@@ -31,7 +38,7 @@ _SIZE = 32
     type=click.Choice(CONTENDERS),
     help="A contender; repeat for several. All but the compiled one unless given.",
 )
-@click.option("--dataset", default="high", show_default=True, metavar="NAME")
+@dataset_option
 @seconds_option(120)
 @device_option
 @threads_option

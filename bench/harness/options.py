@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from core.data import find_data_recipe
+from core.launch.devices import make_plan
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -20,8 +23,27 @@ def seconds_option(default: float) -> Decorator:
     )
 
 
+def _checked_device(context: click.Context, parameter: click.Parameter, device: str) -> str:
+    make_plan(device)
+    return device
+
+
+def _checked_dataset(context: click.Context, parameter: click.Parameter, dataset: str) -> str:
+    find_data_recipe(dataset)
+    return dataset
+
+
 device_option = click.option(
-    "--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda, cuda:N or mps."
+    "--device",
+    default="cpu",
+    show_default=True,
+    metavar="D",
+    help="cpu, cuda, cuda:N or mps.",
+    callback=_checked_device,
+)
+
+dataset_option = click.option(
+    "--dataset", default="high", show_default=True, metavar="NAME", callback=_checked_dataset
 )
 
 threads_option = click.option(

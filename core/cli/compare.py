@@ -11,13 +11,14 @@ import click
 import msgspec
 
 from core.cli.options import all_option, json_option, runs_argument, runs_option
-from core.cli.output import emit, emit_json, note, stdout_width
+from core.cli.output import emit, emit_json_object, note, stdout_width
 from core.cli.run_selection import select_runs
 from core.errors import UserError
 from core.runs import METRICS, RunStore
 
 if TYPE_CHECKING:
     from core.comparison.compare import Comparison, ComparisonRow
+    from core.comparison.pairs import PairwiseDifference
 
 
 @click.command("compare")
@@ -67,7 +68,7 @@ def command(
     comparison = compare(members, by=names, sort=sort)
     notes = [*problems, *comparison.notes]
     if as_json:
-        emit_json(_comparison_json(comparison, names, notes))
+        emit_json_object(_comparison_json(comparison, names, notes))
         return
     if as_csv:
         emit(_comparison_csv(comparison))
@@ -92,20 +93,21 @@ def _comparison_json(comparison: "Comparison", by: Sequence[str], notes: Sequenc
             dataset: {name: best for name in METRICS if (best := comparison.best(dataset, name))}
             for dataset in comparison.datasets
         },
-        "pairs": [
-            {
-                "dataset": pair.dataset,
-                "metric": pair.metric,
-                "better": pair.better,
-                "worse": pair.worse,
-                **msgspec.structs.asdict(pair.difference),
-                "p": pair.p,
-                "p_adjusted": pair.adjusted,
-                "clear": pair.is_significant,
-            }
-            for pair in comparison.pairs
-        ],
+        "pairs": map(_pair_json, comparison.pairs),
         "notes": list(notes),
+    }
+
+
+def _pair_json(pair: "PairwiseDifference") -> dict[str, Any]:
+    return {
+        "dataset": pair.dataset,
+        "metric": pair.metric,
+        "better": pair.better,
+        "worse": pair.worse,
+        **msgspec.structs.asdict(pair.difference),
+        "p": pair.p,
+        "p_adjusted": pair.adjusted,
+        "clear": pair.is_significant,
     }
 
 

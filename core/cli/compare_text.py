@@ -223,10 +223,10 @@ def _settings_text(comparison: Comparison, width: int) -> str:
 def _loss_charts(rows: Sequence[ComparisonRow], width: int) -> str:
     """Chart the loss of each row over its steps, all on the same axes; several runs as a band, lowest to highest."""
     members = [member for row in rows for member in row.members]
-    last = max((float(member.steps[-1]) for member in members if len(member.steps)), default=0.0)
+    last = max((member.last_step for member in members), default=0.0)
     if not last:
         return ""
-    drawn = [[_binned_means(member.steps, member.losses, last) for member in row.members] for row in rows]
+    drawn = [[_binned_means(*member.read_losses(), last) for member in row.members] for row in rows]
     positive = np.concatenate([means[means > 0] for own in drawn for means in own])
     if not len(positive):
         return ""

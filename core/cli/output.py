@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -40,10 +40,33 @@ def emit_json(value: Any) -> None:
     Texts are complete, because names must be what is on disk. All characters that are not printable ASCII are
     escaped. So none reaches a terminal, and names that are not valid text can be written.
     """
+    sys.stdout.write(_json_text(value) + "\n")
+
+
+def emit_json_object(items: Mapping[str, Any]) -> None:
+    """Write a JSON object as `emit_json` does. An iterator becomes an array whose elements are written one by one."""
+    sys.stdout.write("{")
+    for number, (key, value) in enumerate(items.items()):
+        sys.stdout.write(f"{',' * bool(number)}\n  {_json_text(key)}: ")
+        if isinstance(value, Iterator):
+            _write_array(value)
+        else:
+            sys.stdout.write(_json_text(value).replace("\n", "\n  "))
+    sys.stdout.write("\n}\n")
+
+
+def _write_array(elements: Iterator[Any]) -> None:
+    separator = "["
+    for element in elements:
+        sys.stdout.write(f"{separator}\n    " + _json_text(element).replace("\n", "\n    "))
+        separator = ","
+    sys.stdout.write("[]" if separator == "[" else "\n  ]")
+
+
+def _json_text(value: Any) -> str:
     import json  # not needed to start
 
-    builtins = _without_infinities(msgspec.to_builtins(value))
-    sys.stdout.write(json.dumps(builtins, indent=2, allow_nan=False) + "\n")
+    return json.dumps(_without_infinities(msgspec.to_builtins(value)), indent=2, allow_nan=False)
 
 
 def _without_infinities(value: Any) -> Any:

@@ -52,9 +52,9 @@ def command(
         if text := hidden_folder_note(name):
             note(text)
     make_plan(device, slots)  # raises now what would otherwise end each worker right after its start
-    runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
+    runs = enqueue(root, found.configs, group=make_group(found.name))
     store = RunStore(root)
-    note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {group}")
+    note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")
     if not (detach or no_start):
         Follower(store, runs, device=device, slots=slots).wait_until_ended(as_json=as_json)
         return

@@ -3,9 +3,10 @@
 Torch-free, because it reads the evaluations that `core evaluate` keeps with the runs.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -18,7 +19,9 @@ from core.comparison.grouping import (
     row_labels,
     settings_table,
 )
-from core.comparison.pooling import Score, difference, holm, pool
+from core.comparison.pairs import ALPHA as ALPHA
+from core.comparison.pairs import PairCollector, PairwiseDifferences
+from core.comparison.pooling import Score, difference, pool
 from core.config import RunConfig, ScheduleConfig
 from core.errors import UserError
 from core.files.sanitize import sanitize
@@ -27,8 +30,6 @@ from core.runs.results import GROUPS
 from core.schedules import make_schedule
 from core.statistics.estimate import Estimate
 
-ALPHA: Final = 0.05
-"""Probability that any of a comparison's claims is wrong."""
 LOSSES: Final = ("loss", "heldout")
 """The last epoch's losses, of training and of held-out images.
 
@@ -81,34 +82,6 @@ class ComparisonRow:
         return [member.evaluation for member in self.members if member.evaluation is not None]
 
 
-@dataclass(frozen=True)
-class PairwiseDifference:
-    """Test of the difference between two rows on the same data.
-
-    Attributes:
-        dataset: data set of both rows.
-        metric: name of the metric.
-        better: label of the better row.
-        worse: label of the worse row.
-        difference: better minus worse.
-        p: p-value of this pair alone.
-        adjusted: p-value corrected for the number of pairs.
-    """
-
-    dataset: str
-    metric: str
-    better: str
-    worse: str
-    difference: Estimate
-    p: float
-    adjusted: float
-
-    @property
-    def is_significant(self) -> bool:
-        """True if the difference is more than noise; the chance that any such claim is wrong is at most `ALPHA`."""
-        return self.adjusted < ALPHA
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """Result of a comparison.
@@ -121,7 +94,7 @@ class Comparison:
     """
 
     rows: tuple[ComparisonRow, ...]
-    pairs: tuple[PairwiseDifference, ...]
+    pairs: PairwiseDifferences
     differences: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
@@ -162,12 +135,7 @@ class Comparison:
         if better is None or len(rows) < 2 or not self.is_comparable(dataset, metric):
             return []
         rows.sort(key=lambda row: _rank_key(row, metric))
-        significantly_worse = {
-            pair.worse
-            for pair in self.pairs
-            if (pair.dataset, pair.metric, pair.better) == (dataset, metric, rows[0].label)
-            and pair.is_significant
-        }
+        significantly_worse = self.pairs.significantly_worse(dataset, metric, rows[0].label)
         if not significantly_worse:
             return []
         return [row.label for row in rows if row.label not in significantly_worse]
@@ -207,7 +175,7 @@ def compare(members: Sequence[Member], *, by: Sequence[str] = (), sort: str = ""
     if sort:
         rows.sort(key=lambda row: _rank_key(row, sort))
     rows.sort(key=lambda row: datasets.index(row.dataset))
-    return Comparison(tuple(rows), tuple(_pairs(rows)), _differences(rows), tuple(_notes(rows, bool(by))))
+    return Comparison(tuple(rows), _pairs(rows), _differences(rows), tuple(_notes(rows, bool(by))))
 
 
 def _score(groups: Sequence[Sequence[Member]]) -> list[dict[str, Score]]:
@@ -243,24 +211,24 @@ def _rank_key(row: ComparisonRow, metric: str) -> tuple[bool, float]:
     return False, -score.estimate.value if higher else score.estimate.value
 
 
-def _pairs(rows: Sequence[ComparisonRow]) -> list[PairwiseDifference]:
-    pairs = []
-    for metric, definition in METRICS.items():
+def _pairs(rows: Sequence[ComparisonRow]) -> PairwiseDifferences:
+    protocols = [_protocols([row]) for row in rows]
+    schedules = [_schedules([row]) for row in rows]
+    pairs = PairCollector([(row.dataset, row.label) for row in rows], list(METRICS))
+    for number, (metric, definition) in enumerate(METRICS.items()):
         if definition.better is None:
             continue
-        ranked = sorted((row for row in rows if metric in row.scores), key=lambda row: _rank_key(row, metric))
-        for rank, better in enumerate(ranked):
-            for worse in ranked[rank + 1 :]:
-                if better.dataset != worse.dataset or len(_protocols([better, worse])) > 1:
-                    continue
-                if metric in SAME_SCHEDULE_METRICS and len(_schedules([better, worse])) > 1:
-                    continue
-                delta = difference(better.scores[metric], worse.scores[metric])
-                if delta is not None:
-                    names = (better.dataset, metric, better.label, worse.label)
-                    pairs.append(PairwiseDifference(*names, delta.estimate, delta.p, 1.0))
-    adjusted = holm([pair.p for pair in pairs])
-    return [replace(pair, adjusted=value) for pair, value in zip(pairs, adjusted, strict=True)]
+        measured = [index for index, row in enumerate(rows) if metric in row.scores]
+        ranked = sorted(measured, key=lambda index: _rank_key(rows[index], metric))
+        for better, worse in itertools.combinations(ranked, 2):
+            if rows[better].dataset != rows[worse].dataset or len(protocols[better] | protocols[worse]) > 1:
+                continue
+            if metric in SAME_SCHEDULE_METRICS and len(schedules[better] | schedules[worse]) > 1:
+                continue
+            delta = difference(rows[better].scores[metric], rows[worse].scores[metric])
+            if delta is not None:
+                pairs.add(number, better, worse, delta)
+    return pairs.finish()
 
 
 def _protocols(rows: Sequence[ComparisonRow]) -> set[tuple[object, ...]]:

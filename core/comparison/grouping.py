@@ -1,8 +1,10 @@
 """Runs of a comparison: reading them, grouping them into rows, and labelling the rows."""
 
+import functools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +16,8 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs import EpochRecord, Evaluation, MetricsTail, RunInfo, read_evaluations
 
+Losses = NDArray[np.float64]
+
 DIMENSIONS: Final = ("dataset", "schedule", "seed")
 _ALIASES: Final = {"dataset": "data.dataset", "seed": "train.seed"}
 _NOT_IN_LABELS: Final = ("recipe", "data.dataset", "schedule.name")
@@ -21,12 +25,16 @@ _NOT_IN_LABELS: Final = ("recipe", "data.dataset", "schedule.name")
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One run: its description, its epochs, the losses of its steps, and the evaluation that is compared."""
+    """One run: its description, its epochs, and the evaluation that is compared.
+
+    `read_losses` returns the numbers of the steps and their losses, float64 [n] each. They are read when they are
+    needed and not kept, because those of hundreds of runs would fill the memory. `last_step` is the last of the steps.
+    """
 
     info: RunInfo
     epochs: tuple[EpochRecord, ...]
-    steps: NDArray[np.float64]
-    losses: NDArray[np.float64]
+    last_step: float
+    read_losses: Callable[[], tuple[Losses, Losses]]
     evaluation: Evaluation | None
 
     @property
@@ -51,10 +59,24 @@ def read_members(infos: Iterable[RunInfo]) -> tuple[list[Member], list[str]]:
             problems.append(sanitize(str(error)))
     members = []
     for info, evaluation in zip(infos, select_evaluations(evaluated), strict=True):
-        tail = MetricsTail(info.directory.metrics_file)
-        tail.poll()
-        members.append(Member(info, tuple(tail.epochs), tail.steps, tail.losses, evaluation))
+        path = info.directory.metrics_file
+        tail = _read_metrics(path)
+        last_step = float(tail.steps[-1]) if len(tail.steps) else 0.0
+        members.append(
+            Member(info, tuple(tail.epochs), last_step, functools.partial(_read_losses, path), evaluation)
+        )
     return members, problems
+
+
+def _read_metrics(path: Path) -> MetricsTail:
+    tail = MetricsTail(path)
+    tail.poll()
+    return tail
+
+
+def _read_losses(path: Path) -> tuple[Losses, Losses]:
+    tail = _read_metrics(path)
+    return tail.steps, tail.losses
 
 
 def select_evaluations(evaluated: Sequence[Sequence[Evaluation]]) -> list[Evaluation | None]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.statistics.estimate import Estimate
 from core.statistics.student_t import quantile, two_sided_p
@@ -105,7 +106,7 @@ def difference(one: Score, other: Score) -> Difference | None:
     return Difference(interval, two_sided_p(delta / error, df))
 
 
-def holm(p: Sequence[float]) -> list[float]:
+def holm(p: Sequence[float] | NDArray[np.float64]) -> list[float]:
     """Correct p-values for their number: if all below a are claimed, the chance that any claim is wrong is at most a.
 
     Reference: Holm 1979.

@@ -22,12 +22,8 @@ from core.data.check import check_trainable
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import (
-    config_with_absolute_paths,
-    current_provenance,
-    run_data_dirs,
-    with_absolute_paths,
-)
+from core.launch.provenance import config_with_absolute_paths, current_provenance, run_data_dirs, with_absolute_paths
+from core.launch.runner_lock import hold_enqueue_lock
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, RunFile
 from core.runs.naming import make_group
 from core.runs.process import (
@@ -39,6 +35,7 @@ from core.runs.process import (
     send_signal,
 )
 from core.runs.status import State, Status
+from core.runs.store import RunStore
 from core.runs.withdrawal import withdraw_epochs
 
 _LOCK_WAIT: Final = 2.0
@@ -189,9 +186,9 @@ def clone(root: Path | str, run: RunDirectory, overrides: Iterable[str] = ()) ->
     )
     check_trainable([config])
     provenance = {**current_provenance(), "cloned_from": old.id}
-    return RunDirectory.create(
-        root, config, group=make_group(config.recipe), provenance=provenance, tags=old.tags
-    )
+    with hold_enqueue_lock(Path(root)):
+        group = RunStore(root).unused_group(make_group(config.recipe))
+        return RunDirectory.create(root, config, group=group, provenance=provenance, tags=old.tags)
 
 
 def remove(run: RunDirectory) -> str:

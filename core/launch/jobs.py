@@ -4,6 +4,7 @@ A job runs one module on one thread. Its progress is in files of the runs (`core
 `core.runs.trajectory`), and its output in a log.
 """
 
+import atexit
 import contextlib
 import os
 import subprocess
@@ -34,6 +35,15 @@ NICENESS: Final = 10
 
 _processes: Final[list["subprocess.Popen[bytes]"]] = []
 """The jobs of this process. Python warns of a `Popen` that is dropped while its process runs."""
+
+
+@atexit.register
+def _leave_jobs() -> None:
+    """Leave the jobs to themselves when this process ends; they outlive it on purpose, so Python must not warn."""
+    for process in _processes:
+        if process.poll() is None:
+            process.returncode = 0
+    _processes.clear()
 
 
 @dataclass(frozen=True)

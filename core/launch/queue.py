@@ -45,6 +45,7 @@ from core.launch.runner_lock import hold_enqueue_lock, hold_runner_lock, read_ru
 from core.launch.subprocess_env import WORKER_MODULE, child_environment, module_command
 from core.runs.directory import RunDirectory
 from core.runs.process import is_alive, may_hold_lock, names_folder, send_signal
+from core.runs.store import RunStore
 
 _LOG_LIMIT: Final = 1 << 20
 _REPLACE_WAIT: Final = 5.0
@@ -65,7 +66,7 @@ def enqueue(
     Args:
         root: the runs folder; created if missing.
         configs: one for each run, in the order in which the runs start; stored `with_absolute_paths`.
-        group: the name that the runs share; see `core.runs.make_group`.
+        group: the name that the runs share; see `core.runs.make_group`. One that is taken gets a number.
         provenance: added to `current_provenance`.
         tags: the user's own labels.
 
@@ -77,6 +78,7 @@ def enqueue(
     everything = {**current_provenance(), **(provenance or {})}
     created: list[RunDirectory] = []
     with hold_enqueue_lock(root):
+        group = RunStore(root).unused_group(group)
         try:
             for config in configs:
                 run = RunDirectory.create(

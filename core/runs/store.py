@@ -1,5 +1,6 @@
 """Store of all runs in a folder: finds them, reads them, and reports those that cannot be read."""
 
+import contextlib
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from core.runs.status import State, Status
 T = TypeVar("T")
 
 _STAMP: Final = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)(\d\d)(\d\d)")
+_GROUP_STAMP: Final = re.compile(r"-(\d{8}-\d{6})$")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,26 @@ class RunStore:
         self._files.retain(run.run_file for run in runs)
         self._statuses.retain(run.status_file for run in runs)
         return runs
+
+    def unused_group(self, group: str) -> str:
+        """Return the name of a new group, with a number if another one was queued within the same second.
+
+        Args:
+            group: a name that ends with its time, see `core.runs.make_group`; any other is returned as it is.
+        """
+        stamp = _GROUP_STAMP.search(group)
+        if stamp is None:
+            return group
+        taken = set()
+        for run in self.runs_by_name():
+            if run.id >= stamp[1]:  # earlier runs cannot be in a group of this time
+                with contextlib.suppress(UserError):
+                    taken.add(self._files.get(run.run_file, run.read).group)
+        number, unused = 1, group
+        while unused in taken:
+            number += 1
+            unused = f"{group}-{number}"
+        return unused
 
     def info(self, run: RunDirectory, *, now: float | None = None) -> RunInfo:
         """Read one run.

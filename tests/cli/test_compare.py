@@ -14,6 +14,7 @@ import pytest
 
 from core.cli.compare_text import comparison_text
 from core.cli.main import run as run_command
+from core.cli.output import emit_json, emit_json_object
 from core.comparison import formatting
 from core.comparison.compare import compare
 from core.comparison.formatting import (
@@ -313,3 +314,12 @@ def test_every_group_of_metrics_is_a_block_of_its_own(grid):
     blocks = comparison_text(compare(members), width=0, curves=False).split("\n\n")
     heads = [[line.split("  ")[0] for line in block.splitlines()] for block in blocks]
     assert heads[2 : 2 + len(GROUPS)] == [[metric_title(name) for name in names] for names in GROUPS.values()]
+
+
+def test_an_object_written_element_by_element_is_the_json_of_the_whole(capsys):
+    for pairs in ([], [{"a": 1, "b": [1, {"c": "x\ny"}]}, {}, 3, "z"]):
+        whole = {"rows": [1, {"k": float("nan")}], "empty": {}, "pairs": pairs, "notes": ["n\nm"]}
+        emit_json(whole)
+        emit_json_object({**whole, "pairs": iter(pairs)})
+        one, other = capsys.readouterr().out.split("\n}\n{")
+        assert one + "\n}\n" == "{" + other

@@ -1,6 +1,6 @@
 """Run controller of a replay, which changes no runs."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -24,7 +24,7 @@ REFUSAL: Final = "this is a replay: it shows runs and changes none"
 class ReplayController(RunController):
     """Controller that refuses, in one line, every action that would change a run; `now` is the replayed time."""
 
-    def queue(self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()) -> NoReturn:
+    def queue(self, configs: "Sequence[RunConfig]", name: str) -> NoReturn:
         raise UserError(REFUSAL)
 
     def wake(self) -> NoReturn:

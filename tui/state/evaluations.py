@@ -147,4 +147,5 @@ def _progress_text(evaluating: EvaluationProgress) -> str:
 
 def _member(run: RunSnapshot, evaluation: Evaluation | None) -> Member:
     info = RunInfo(run.run, run.file, run.status, run.state)
-    return Member(info, run.epochs, run.steps, run.losses, evaluation)
+    last_step = float(run.steps[-1]) if len(run.steps) else 0.0
+    return Member(info, run.epochs, last_step, lambda: (run.steps, run.losses), evaluation)

@@ -5,7 +5,7 @@ module, so its dependencies are imported inside the methods.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,15 +41,12 @@ class RunController:
     slots: int | None = None
     now: Callable[[], float] = time.time
 
-    def queue(
-        self, configs: "Sequence[RunConfig]", name: str, *, taken: Collection[str] = ()
-    ) -> "list[RunDirectory]":
+    def queue(self, configs: "Sequence[RunConfig]", name: str) -> "list[RunDirectory]":
         """Queue runs as one new group and make sure that a queue runner starts them.
 
         Args:
             configs: one per run.
             name: the prefix of the group's name.
-            taken: the names of existing groups, because two groups queued within one second would share a name.
 
         Raises:
             UserError: the runs folder cannot be written.
@@ -57,11 +54,7 @@ class RunController:
         from core.launch.queue import enqueue
         from core.runs.directory import make_group
 
-        group = stem = make_group(name)
-        number = 1
-        while group in taken:
-            group, number = f"{stem}-{number + 1}", number + 1
-        runs = enqueue(self.root, configs, group=group)
+        runs = enqueue(self.root, configs, group=make_group(name))
         self.wake()
         return runs
 

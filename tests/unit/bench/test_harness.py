@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.__main__ import main as bench
 from bench.harness.environment import Machine, cpu_name_with_model, describe_machine, other_load_share
 from bench.harness.interleaved import (
     MIN_ROUNDS,
@@ -20,6 +21,7 @@ from bench.harness.interleaved import (
     turn_order,
 )
 from bench.harness.report import Result, format_number, format_table, make_row, report_result, row_from_spread
+from core.errors import UserError
 from tests.support import ROOT
 
 
@@ -229,3 +231,16 @@ def test_a_result_is_kept_beside_its_machine_and_a_disturbed_one_apart(tmp_path,
     assert "batch 32" in shown
     assert ("these numbers are no measurement" in shown) is (others == 0.3)
     assert "bench/results/*.busy.json" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["throughput", "--dataset", "hihg"], "no data set called 'hihg'; did you mean high?"),
+        (["quality", "--dataset", "hihg"], "no data set called 'hihg'; did you mean high?"),
+        (["scaling", "--device", "abacus"], "--device abacus: expected auto, cpu, cuda"),
+    ],
+)
+def test_a_mistake_in_an_option_is_an_error_before_anything_starts(arguments, message):
+    with pytest.raises(UserError, match=message):
+        bench(arguments, standalone_mode=False)

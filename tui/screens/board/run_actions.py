@@ -64,11 +64,9 @@ class RunActionsMixin(BackgroundScreen):
 
     def queue(self, recipe: "Recipe") -> None:
         """Queue a recipe's runs; the selection moves to them once they exist."""
-        snapshot = self.selection.snapshot
-        taken = snapshot.groups if snapshot is not None else ()
 
         def start() -> str:
-            runs = self.control.queue(recipe.configs, recipe.name, taken=taken)
+            runs = self.control.queue(recipe.configs, recipe.name)
             return f"{pluralize(len(runs), 'run')} queued"
 
         self.selection.follow_newest()

@@ -1,5 +1,6 @@
 """Comparison of runs: rows and their labels, pooling over seeds, winners, order, notes."""
 
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def test_runs_on_other_data_are_not_compared(tmp_path):
     evaluated_run(tmp_path, "linear", 0.9)
     evaluated_run(tmp_path, "linear", 0.1, place=1, dataset="low")
     found = comparison(tmp_path)
-    assert found.pairs == ()
+    assert list(found.pairs) == []
     assert found.datasets == ("high", "low")
     assert [row.label for row in found.rows] == ["linear", "linear"]
 
@@ -108,7 +109,7 @@ def test_runs_evaluated_otherwise_are_not_compared_and_a_note_explains_it(tmp_pa
     run = make_run(tmp_path, schedule="sine", **BARE)
     add_evaluation(run, evaluation({"pass_rate": share(5, 100)}, count=100))
     found = comparison(tmp_path)
-    assert found.pairs == ()
+    assert list(found.pairs) == []
     assert "not all runs were evaluated alike" in found.notes[0]
 
 
@@ -352,3 +353,17 @@ def test_unknown_names_are_explained_with_those_that_are_known(tmp_path):
         comparison(tmp_path, by=("weather",))
     with pytest.raises(UserError, match="no runs to compare"):
         compare([])
+
+
+def test_a_comparison_of_many_runs_keeps_neither_their_losses_nor_an_object_per_pair(tmp_path):
+    for place in range(30):
+        evaluated_run(tmp_path, "linear", 0.3 + place / 100, seed=place, place=place)
+    tracemalloc.start()
+    members, _ = read_members(RunStore(tmp_path).infos())
+    found = compare(members)
+    assert tracemalloc.get_traced_memory()[0] < 1 << 21
+    tracemalloc.stop()
+    assert len(found.pairs) == 30 * 29 / 2
+    assert found.pairs[:2] == [found.pairs[0], found.pairs[1]]
+    steps, losses = members[0].read_losses()
+    assert len(steps) == len(losses) == members[0].last_step

@@ -17,7 +17,7 @@ import pytest
 from core.config import ModelConfig, RunConfig
 from core.errors import UserError
 from core.launch import control
-from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State, Status
+from core.runs import ProcessIdentity, RunBusyError, RunDirectory, RunStore, State, Status, make_group
 from tests.support import fake_runs
 from tests.support.queueing import cleaned, finish, lives, queue, start_runner, state, wait_for
 
@@ -315,6 +315,16 @@ def test_a_clone_is_a_new_run_in_a_group_of_its_own(root: Path) -> None:
     assert file.provenance["cloned_from"] == old.id
     assert file.provenance["directory"] == os.getcwd()
     assert len(RunStore(root).runs()) == 2
+
+
+def test_two_clones_within_one_second_have_groups_of_their_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = fake(root, State.FINISHED)
+    group = make_group("quick")
+    monkeypatch.setattr(control, "make_group", lambda name: group)
+    groups = [control.clone(root, old).read().group for _ in range(3)]
+    assert groups == [group, f"{group}-2", f"{group}-3"]
 
 
 def test_a_clone_without_changes_has_the_same_configuration(root: Path) -> None:

@@ -1,6 +1,9 @@
 """Background jobs: detached, at low priority, with the last words of those that fail."""
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +45,18 @@ def test_a_job_that_failed_has_the_last_line_of_its_log_or_its_exit_code(
 def test_a_job_without_a_log_is_not_started(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         start_job("probe", "platform", log=tmp_path / "none" / "log")
+
+
+def test_a_job_that_outlives_the_process_that_started_it_is_nothing_to_warn_of(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\nfrom core.launch.jobs import start_job\n"
+        "job = start_job('probe', 'timeit', 'import time; time.sleep(60)', log=pathlib.Path(sys.argv[1]))\n"
+        "print(job.process.pid)\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, tmp_path / "log"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    os.kill(int(done.stdout), signal.SIGKILL)  # it goes on
+    assert done.stderr == ""
 
 
 def test_the_lines_of_a_log_are_its_last_ones_after_a_byte_and_none_where_it_is_no_file(

@@ -5,6 +5,9 @@ import random
 import re
 import shutil
 import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from core.launch import runner as runner_module
 from core.launch.devices import detect_machine
 from core.launch.queue import enqueue, ensure_runner
 from core.launch.runner_lock import read_runner
-from core.runs import RunDirectory, RunStore, State
+from core.runs import RunDirectory, RunStore, State, make_group
 from tests.support.queueing import WORKER, cleaned, finish, lives, queue, start_runner, state, wait_for
 
 
@@ -41,6 +44,18 @@ def test_queued_runs_are_whole_in_order_and_remember_where_they_came_from(root: 
         assert info.file.provenance["directory"] == os.getcwd()
         assert info.file.provenance["note"] == "mine"
         assert info.file.provenance["numpy"]
+
+
+def test_two_groups_queued_within_one_second_have_names_of_their_own(root: Path) -> None:
+    program = (
+        "import sys\nfrom core.config import RunConfig\nfrom core.launch.queue import enqueue\n"
+        "enqueue(sys.argv[1], [RunConfig(), RunConfig()], group=sys.argv[2])\n"
+    )
+    group = make_group("quick")
+    processes = [subprocess.Popen([sys.executable, "-c", program, root, group]) for _ in range(3)]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    groups = Counter(info.file.group for info in RunStore(root).infos())
+    assert groups == {group: 2, f"{group}-2": 2, f"{group}-3": 2}
 
 
 def test_a_group_is_queued_whole_or_not_at_all(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
