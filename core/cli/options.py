@@ -14,6 +14,14 @@ from core.config import SamplingOverrides
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
+COUNT = click.IntRange(1, 10_000_000)
+"""A number of images or of epochs."""
+SEED = click.IntRange(0, 2**63 - 1)
+"""A seed of torch's generators."""
+STEPS = click.IntRange(1, 1_000_000)
+"""A number of network calls, or a timestep."""
+SLOTS = click.IntRange(1, 10_000)
+
 runs_option = click.option(
     "--runs",
     "root",
@@ -35,7 +43,7 @@ no_start_option = click.option(
 )
 slots_option = click.option(
     "--slots",
-    type=click.IntRange(1),
+    type=SLOTS,
     metavar="N",
     help="Number of runs at once; by default, decided by cores and GPUs.",
 )
@@ -70,7 +78,7 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         click.option(
             "--sampler", type=click.Choice(SAMPLER_NAMES), help="Sampler; by default, the run's own."
         ),
-        click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
+        click.option("--steps", type=STEPS, metavar="K", help=steps),
         click.option(
             "--eta",
             type=click.FloatRange(0, 2),

@@ -18,6 +18,7 @@ from core.cli.describe import (
 )
 from core.cli.follow import Follower
 from core.cli.options import (
+    COUNT,
     device_option,
     json_option,
     no_start_option,
@@ -107,7 +108,7 @@ def stop(selectors: tuple[str, ...], everything: bool, no_wait: bool, root: Path
 @command.command("resume")
 @runs_argument
 @click.option("--all", "everything", is_flag=True, help="Resume all runs that were stopped or crashed.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in total.")
+@click.option("--epochs", type=COUNT, metavar="N", help="Train up to N epochs in total.")
 @device_option
 @slots_option
 @click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")

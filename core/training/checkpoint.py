@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -39,6 +40,11 @@ _CHECKSUMS_KEY: Final = "crc32"
 logger = logging.getLogger(__name__)
 
 
+MAX_SIZE: Final = 4096
+"""Pixels a side, as in a data recipe. Larger images in a damaged or hostile file would not fit into the memory."""
+Natural = Annotated[int, Meta(ge=0, lt=1 << 53)]
+
+
 class Position(msgspec.Struct, frozen=True, kw_only=True):
     """The position of a training.
 
@@ -49,15 +55,15 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format_version: int = FORMAT_VERSION
-    epoch: int
-    batch: int
-    step: int
+    epoch: Natural
+    batch: Natural
+    step: Natural
     losses: list[float]
     elapsed: float
-    metrics_offset: int
-    channels: int
-    size: int
-    threads: int = 0
+    metrics_offset: Natural
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    size: Annotated[int, Meta(ge=1, le=MAX_SIZE)]
+    threads: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
     precision: str = ""
 
 
