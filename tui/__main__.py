@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.sanitize import sanitize
-from core.files.streams import open_closed_streams, write_to_stderr
+from core.files.environment import open_closed_streams, require_working_folder, write_to_stderr
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
 DEFAULT_ADDRESS = "localhost:8000"
+MAX_SLOTS = 10_000
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
@@ -107,6 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         write_to_stderr(f"error: {sanitize(str(error))}")
         return EXIT_USAGE
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        write_to_stderr(f"error: {sanitize(where + error.strerror)}")
+        return EXIT_USAGE
 
 
 def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
@@ -118,8 +125,9 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         except PackageNotFoundError:
             print("ddpm-tui, not installed")
         return EXIT_OK
-    if options.slots is not None and options.slots < 1:
-        raise UserError(f"--slots {options.slots}: expected a number of at least 1")
+    require_working_folder()
+    if options.slots is not None and not 1 <= options.slots <= MAX_SLOTS:
+        raise UserError(f"--slots {options.slots}: expected a number from 1 to {MAX_SLOTS:,}")
     if options.overrides and options.recipe is None:
         raise UserError(f"--set {options.overrides[0]}: changes a recipe, but no RECIPE was given")
     if options.runs.exists() and not options.runs.is_dir():

@@ -11,6 +11,7 @@ import click
 
 from core.cli.output import note_library_messages
 from core.config import SamplingOverrides
+from core.files.environment import require_memory_for_torch
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
@@ -120,11 +121,12 @@ def prepare_torch(device: str) -> str:
         The device by its torch name, for example ``cuda:0``; the first of several.
 
     Raises:
-        UserError: the device does not exist on this machine.
+        UserError: the device does not exist on this machine, or too little memory is allowed for torch.
     """
     # Spinning OpenMP threads would starve runs that train on the same cores. A short spin is kept because most waits
     # last microseconds: without any, computing is a third slower.
     note_library_messages()
+    require_memory_for_torch()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return make_plan(device).first_device

@@ -29,6 +29,7 @@ from core.cli.options import (
 )
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.errors import UserError
+from core.files.environment import require_memory_for_torch
 from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.devices import make_plan
@@ -133,6 +134,8 @@ def resume(
     resumable = (State.STOPPED, State.CRASHED)
     runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
     make_plan(device, slots)
+    if not no_start:
+        require_memory_for_torch()
     for run in runs:
         note(control.resume(run, epochs=epochs))
     if follow:
@@ -164,6 +167,7 @@ def clone(
     store = RunStore(root)
     old = store.find(selector)
     make_plan(device, slots)
+    require_memory_for_torch()
     run = control.clone(old.path.parent, old, overrides)
     note(f"{sanitize(run.id)}: queued, with the settings of {sanitize(old.id)}")
     if follow:

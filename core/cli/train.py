@@ -18,6 +18,7 @@ from core.cli.options import (
 from core.cli.output import emit, emit_json, note
 from core.config import RunConfig
 from core.data import find_data_recipe
+from core.files.environment import require_memory_for_torch
 from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
 from core.recipes import load_recipe
@@ -50,6 +51,8 @@ def command(
     At the end, the folders of the finished runs are written to stdout.
     """
     found = load_recipe(recipe, overrides)
+    if not no_start:
+        require_memory_for_torch()
     _check_before_queueing(found.configs, device, slots)
     runs = enqueue(root, found.configs, group=(group := make_group(found.name)))
     store = RunStore(root)

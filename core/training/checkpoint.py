@@ -30,6 +30,7 @@ from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
+from core.files.utf8 import utf8_path
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
@@ -108,7 +109,8 @@ def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dic
     with atomic_path(run.checkpoint) as temporary:
         mode = temporary.stat().st_mode
         try:
-            save_file(tensors, temporary, metadata=header)
+            with utf8_path(temporary) as named:
+                save_file(tensors, named, metadata=header)
             temporary.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         except SafetensorError as error:
             raise _as_os_error(error, run.checkpoint) from error
@@ -205,7 +207,7 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
     if not path.exists():
         raise FileNotFoundError(path)
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as named, safe_open(named, framework="pt") as file:
             header = file.metadata() or {}
             if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
                 # A changed bit may be in the key of the checksums itself.

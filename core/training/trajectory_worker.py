@@ -22,6 +22,7 @@ from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
+from core.files.utf8 import utf8_path
 from core.imaging import to_channels_last, to_pixels
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
@@ -89,7 +90,8 @@ def compute_trajectory(
     tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
     spec.path(run).parent.mkdir(exist_ok=True)
     with atomic_path(spec.path(run)) as temporary:
-        save_file(tensors, temporary, metadata=notes)
+        with utf8_path(temporary) as named:
+            save_file(tensors, named, metadata=notes)
 
 
 def _to_tiles(images: torch.Tensor, count: int) -> torch.Tensor:

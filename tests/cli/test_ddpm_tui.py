@@ -36,7 +36,7 @@ def call(*arguments: str, cwd: Path, terminal: bool = False, **environment: str)
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["quick", "extra"], "unrecognized arguments: extra"),
         (["--slots", "many"], "--slots"),
-        (["--slots", "0"], "--slots 0: expected a number of at least 1"),
+        (["--slots", "0"], "--slots 0: expected a number from 1 to 10,000"),
         (["quik"], "no recipe called 'quik'; did you mean quick?"),
         (["nowhere.toml"], "no such recipe file"),
         (["quick", "--set", "train.epoch=3"], "did you mean train.epochs?"),

@@ -1,9 +1,15 @@
-"""Standard streams that the caller closed (``>&-``) or that cannot be written, and the terminal behind them."""
+"""Surroundings that a process was started in: standard streams, terminal, working folder and memory limit."""
 
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Final, TextIO
+
+from core.errors import UserError
+
+TORCH_BYTES: Final = 2 << 30
+"""Address space that a process has taken when torch is loaded; far more than it uses."""
 
 _STREAMS: Final = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
@@ -62,3 +68,31 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def require_working_folder() -> None:
+    """Check that the working folder was not deleted, because libraries fail without one.
+
+    Raises:
+        UserError: it was.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise UserError("the working folder was deleted; change to one that exists (cd)") from None
+
+
+def require_memory_for_torch() -> None:
+    """Check the limit of this process's memory (``ulimit -v``), which its subprocesses inherit.
+
+    Below it torch or the libraries under it end the process while they are loaded, with a message of their own.
+
+    Raises:
+        UserError: the limit is lower than what torch takes.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < TORCH_BYTES:
+        raise UserError(
+            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too low: loading torch takes "
+            f"{TORCH_BYTES / 2**30:.0f} GiB; raise the limit"
+        )
