@@ -10,7 +10,14 @@ OUT_OF_MEMORY = (
 )
 """Error message of a training run that ran out of memory."""
 
-_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED", "failed to map segment", "annot allocate memory")
+_MEMORY_PHRASES = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+    "failed to map segment",
+    "annot allocate memory",
+)
 
 
 class UserError(Exception):
@@ -31,5 +38,6 @@ class RunFailedError(UserError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether the machine or a GPU ran out of memory. Torch reports that only in the message."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError | ImportError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+        isinstance(error, RuntimeError | ImportError)
+        and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
     )

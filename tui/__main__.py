@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
-from core.files.sanitize import sanitize
 from core.files.environment import open_closed_streams, require_working_folder, write_to_stderr
+from core.files.sanitize import sanitize
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions

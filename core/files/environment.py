@@ -8,8 +8,8 @@ from typing import Final, TextIO
 
 from core.errors import UserError
 
-TORCH_BYTES: Final = 2 << 30
-"""Address space that a process has taken when torch is loaded; far more than it uses."""
+TORCH_BYTES: Final = 800 << 20
+"""Address space of a process that has loaded torch for the CPU and takes a step of a small network."""
 
 _STREAMS: Final = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
@@ -93,6 +93,6 @@ def require_memory_for_torch() -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit != resource.RLIM_INFINITY and limit < TORCH_BYTES:
         raise UserError(
-            f"the memory limit of {limit / 2**30:.1f} GiB (ulimit -v) is too low: loading torch takes "
-            f"{TORCH_BYTES / 2**30:.0f} GiB; raise the limit"
+            f"the memory limit of {limit >> 20} MiB (ulimit -v) is too low: torch and a small network take "
+            f"{TORCH_BYTES >> 20} MiB; raise the limit"
         )

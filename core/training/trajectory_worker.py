@@ -89,9 +89,8 @@ def compute_trajectory(
     }
     tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
     spec.path(run).parent.mkdir(exist_ok=True)
-    with atomic_path(spec.path(run)) as temporary:
-        with utf8_path(temporary) as named:
-            save_file(tensors, named, metadata=notes)
+    with atomic_path(spec.path(run)) as temporary, utf8_path(temporary) as named:
+        save_file(tensors, named, metadata=notes)
 
 
 def _to_tiles(images: torch.Tensor, count: int) -> torch.Tensor:

@@ -12,8 +12,8 @@ import pytest
 from core.cli.main import run as core_run
 from core.files.utf8 import utf8_path
 from core.runs import RunStore, State
-from tests.support.fake_runs import make_run
 from tests.cli.test_sample import TINY
+from tests.support.fake_runs import make_run
 
 BYTES = os.fsdecode(b"b\xe9d")
 
@@ -40,7 +40,12 @@ def test_one_folder_that_is_not_utf8_does_not_break_the_list(
     found = json.loads(capsys.readouterr().out)
     assert {run["id"] for run in found} == {"a", "c", BYTES}
     assert os.path.isdir(next(run["path"] for run in found if run["id"] == BYTES))
-    for words in (["runs", "list"], ["runs", "show", BYTES], ["runs", "show", BYTES, "--json"], ["compare", "--json"]):
+    for words in (
+        ["runs", "list"],
+        ["runs", "show", BYTES],
+        ["runs", "show", BYTES, "--json"],
+        ["compare", "--json"],
+    ):
         assert core_run([*words, "--runs", str(root)]) == 0
         assert capsys.readouterr().out.isprintable() is False  # lines of printable text
 
