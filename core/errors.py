@@ -11,12 +11,8 @@ OUT_OF_MEMORY = (
 """Error message of a training run that ran out of memory."""
 
 _MEMORY_PHRASES = (
-    "not enough memory",
-    "can't allocate memory",
-    "out of memory",
-    "STATUS_ALLOC_FAILED",
-    "failed to map segment",
-    "annot allocate memory",
+    *("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"),
+    *("failed to map segment", "annot allocate memory"),  # of a library that is being loaded
 )
 
 
