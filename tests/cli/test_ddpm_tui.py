@@ -93,3 +93,23 @@ def test_help_and_version_need_no_terminal(tmp_path: Path) -> None:
     code, out, _ = call("--version", cwd=tmp_path)
     assert code == 0
     assert out.startswith("ddpm-tui")
+
+
+@pytest.mark.parametrize("content", ['"{}" = "s"', '"run.stop" = "{}"', "{}"])
+def test_an_error_about_a_very_long_text_is_a_line_that_can_be_read(tmp_path: Path, content: str) -> None:
+    folder = tmp_path / "config" / "ddpm-tui"
+    folder.mkdir(parents=True)
+    (folder / "keys.toml").write_text(content.format("x" * 2000), encoding="utf-8")
+    homes = dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path / "config"))
+    code, _, err = call(cwd=tmp_path, terminal=True, TERM="xterm", **homes)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert len(err) < 520
+    assert "keys.toml" in err
+
+
+def test_an_argument_of_thousands_of_letters_is_not_repeated_whole(tmp_path: Path) -> None:
+    for words in (["x" * 4000], ["--" + "x" * 4000], ["--device", "x" * 4000], ["--runs", "x" * 4000]):
+        code, _, err = call(*words, cwd=tmp_path)
+        assert code == 2
+        assert len(err) < 520
