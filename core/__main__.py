@@ -3,7 +3,7 @@
 import sys
 
 from core.cli.main import run
-from core.files.streams import open_closed_streams
+from core.files.environment import open_closed_streams
 
 
 def main() -> None:

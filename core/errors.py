@@ -12,11 +12,15 @@ OUT_OF_MEMORY = (
     "out of memory; lower train.batch_size, model.width or sample.count, or run fewer at once (--slots)"
 )
 """Error message of a training run that ran out of memory."""
+WORKING_DIRECTORY_DELETED = "the working directory was deleted; go to another one with cd"
 
 _DAMAGE_CODES = (None, errno.EINVAL, errno.EOVERFLOW)
 """Error numbers of damaged files: libraries' own errors have none, and offsets in damaged files lead to the others."""
 _MISSING_CODES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
-_MEMORY_PHRASES = ("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+_MEMORY_PHRASES = (
+    *("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"),
+    *("failed to map segment", "annot allocate memory"),  # of a library that is being loaded
+)
 
 
 class UserError(Exception):
@@ -39,7 +43,7 @@ def os_error_text(error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files; allow more with ulimit -n, or close other programs"
     if error.errno == errno.ENOENT and not error.filename and not _has_directory():
-        return "the working directory was deleted; go to another one with cd"
+        return WORKING_DIRECTORY_DELETED
     words = error.strerror or str(error)
     return f"{error.filename}: {words}" if error.filename else words
 
@@ -54,7 +58,8 @@ def _has_directory() -> bool:
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether the machine or a GPU ran out of memory. Torch reports that only in the message."""
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+        isinstance(error, RuntimeError | ImportError)
+        and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
     )
 
 

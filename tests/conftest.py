@@ -1,5 +1,6 @@
 """Shared by all tests: a neutral environment, and the command line as a subprocess."""
 
+import math
 import os
 import subprocess
 import sys
@@ -32,6 +33,12 @@ for _name in (
 share()
 
 Core = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def all_runs_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the dashboard's first poll read all runs, however slow the machine is."""
+    monkeypatch.setattr("tui.state.reader.FIRST_READ_SECONDS", math.inf)
 
 
 @pytest.fixture

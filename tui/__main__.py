@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
+from core.files.environment import open_closed_streams, require_working_directory, write_to_stderr
 from core.files.sanitize import sanitize
-from core.files.streams import open_closed_streams, write_to_stderr
 
 if TYPE_CHECKING:
     from tui.app.settings_app import SettingsOptions
@@ -21,6 +21,7 @@ IMAGES_FORMS = ("auto", "kitty", "truecolor", "256", "16", "ascii")
 DEFAULT_ADDRESS = "localhost:8000"
 MIN_DESCRIPTORS = 64
 """Open files that the dashboard may need at once: its own, and those of processes that it starts."""
+MAX_SLOTS = 10_000
 DESCRIPTION = """\
 Train small diffusion models, watch them and compare them, in the terminal.
 
@@ -147,8 +148,9 @@ def _run(options: argparse.Namespace, words: Sequence[str]) -> int:
         except PackageNotFoundError:
             print("ddpm-tui, not installed")
         return EXIT_OK
-    if options.slots is not None and options.slots < 1:
-        raise UserError(f"--slots {options.slots}: expected a number of at least 1")
+    require_working_directory()
+    if options.slots is not None and not 1 <= options.slots <= MAX_SLOTS:
+        raise UserError(f"--slots {options.slots}: expected a number from 1 to {MAX_SLOTS:,}")
     if options.overrides and options.recipe is None:
         raise UserError(f"--set {options.overrides[0]}: changes a recipe, but no RECIPE was given")
     if options.runs.exists() and not options.runs.is_dir():

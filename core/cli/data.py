@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from core.cli.images import emit_images
-from core.cli.options import json_option
+from core.cli.options import COUNT, json_option
 from core.cli.output import emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, default_data_dir, list_data_recipes, load_dataset
@@ -34,7 +34,7 @@ def command() -> None:
 @click.argument("recipe")
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help="Number of training images; by default, the recipe's.",
 )
@@ -52,7 +52,7 @@ def make(recipe: str, count: int | None, as_json: bool) -> None:
 @click.argument("recipe")
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=COUNT,
     default=DEFAULT_SHOWN,
     show_default=True,
     metavar="N",

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from core.cli.images import emit_images
 from core.cli.options import (
     GivenPath,
+    SEED,
+    STEPS,
     device_option,
     json_option,
     prepare_torch,
@@ -41,9 +43,7 @@ DEFAULT_STRENGTH = 0.5
 @click.argument("run", metavar="RUN")
 @click.argument("image", metavar="PICTURE", type=GivenPath(path_type=Path))
 @runs_option
-@click.option(
-    "--t", "t", type=click.IntRange(1), metavar="N", help="Noise the image to this timestep, from 1 to T."
-)
+@click.option("--t", "t", type=STEPS, metavar="N", help="Noise the image to this timestep, from 1 to T.")
 @click.option(
     "--strength",
     type=float,
@@ -51,9 +51,7 @@ DEFAULT_STRENGTH = 0.5
     help="The same as a share of T, above 0 and at most 1; by default, 0.5.",
 )
 @sampling_options("Network calls from there; by default, their share of the run's own.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @device_option
 @click.option(
     "--out",

@@ -19,7 +19,7 @@ TREND_WIDTH = 16
 
 def read_epochs(info: RunInfo) -> list[EpochRecord]:
     """Read all epochs that the run has logged so far, in order."""
-    tail = MetricsTail(info.directory.metrics_file)
+    tail = MetricsTail(info.directory.metrics_file, epochs_only=True)
     tail.poll()
     return list(tail.epochs)
 

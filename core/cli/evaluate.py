@@ -13,6 +13,8 @@ import msgspec
 
 from core.cli.describe import run_labels
 from core.cli.options import (
+    COUNT,
+    SEED,
     all_option,
     device_option,
     json_option,
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from core.evaluation.evaluator import Evaluator
 
 DEFAULT_COUNT = 500
-SEED_LIMIT = 2**63 - 1
 
 
 @click.command("evaluate")
@@ -56,18 +57,18 @@ SEED_LIMIT = 2**63 - 1
 )
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help=f"Number of samples; by default, {DEFAULT_COUNT} of a run and all of a file.",
 )
 @click.option(
     "--heldout",
-    type=click.IntRange(1),
+    type=COUNT,
     metavar="N",
     help="Number of held-out images to compare with; by default, all.",
 )
 @sampling_options("Network calls per image; by default, the run's own.")
-@click.option("--seed", type=click.IntRange(0, SEED_LIMIT), default=0, show_default=True, metavar="N")
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="N")
 @click.option(
     "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
 )

@@ -50,7 +50,7 @@ class Follower:
         self._runs = list(runs)
         self._device = device
         self._slots = slots
-        self._tails = {run: MetricsTail(run.metrics_file) for run in self._runs}
+        self._tails = {run: MetricsTail(run.metrics_file, epochs_only=True) for run in self._runs}
         self._reported = dict.fromkeys(self._runs, 0)
         self._images_reported: list[list[str]] = []
         for run in self._runs:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cli.output import PIPE_WIDTH, emit_colored, is_terminal, stdout_width
-from core.files.streams import claims_truecolor
+from core.files.environment import claims_truecolor
 from core.imaging import ColorMode, side_by_side, to_ansi
 
 

@@ -13,7 +13,7 @@ from click.shell_completion import shell_complete
 import core
 from core.cli.output import note, note_lines, print_error
 from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory, os_error_text
-from core.files.streams import silence
+from core.files.environment import require_working_directory, silence
 
 COMMANDS: Final = {
     "schedules": "Compare noise schedules by how much of the image each leaves at the last step.",
@@ -69,6 +69,7 @@ def cli() -> None:
 
     Results go to stdout (as JSON with --json), everything else to stderr.
     """
+    require_working_directory()
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -108,7 +109,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         note("interrupted")
         return EXIT_INTERRUPTED
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if not is_out_of_memory(error):
             raise
         print_error("out of memory; ask for fewer images or runs at once, or stop other programs")

@@ -11,6 +11,7 @@ import click
 
 from core.cli.output import note_library_messages
 from core.config import SamplingOverrides
+from core.files.environment import require_memory_for_torch
 from core.launch.devices import make_plan
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
@@ -25,6 +26,14 @@ class GivenPath(click.Path):
             self.fail(f"expected a path, got an empty one{hint}", param, ctx)
         return super().convert(value, param, ctx)
 
+
+COUNT = click.IntRange(1, 10_000_000)
+"""A number of images or of epochs."""
+SEED = click.IntRange(0, 2**63 - 1)
+"""A seed of torch's generators."""
+STEPS = click.IntRange(1, 1_000_000)
+"""A number of network calls, or a timestep."""
+SLOTS = click.IntRange(1, 10_000)
 
 runs_option = click.option(
     "--runs",
@@ -47,7 +56,7 @@ no_start_option = click.option(
 )
 slots_option = click.option(
     "--slots",
-    type=click.IntRange(1),
+    type=SLOTS,
     metavar="N",
     help="Number of runs at once; by default, decided by cores and GPUs.",
 )
@@ -82,7 +91,7 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         click.option(
             "--sampler", type=click.Choice(SAMPLER_NAMES), help="Sampler; by default, the run's own."
         ),
-        click.option("--steps", type=click.IntRange(1), metavar="K", help=steps),
+        click.option("--steps", type=STEPS, metavar="K", help=steps),
         click.option(
             "--eta",
             type=click.FloatRange(0, 2),
@@ -124,11 +133,12 @@ def prepare_torch(device: str) -> str:
         The device by its torch name, for example ``cuda:0``; the first of several.
 
     Raises:
-        UserError: the device does not exist on this machine.
+        UserError: the device does not exist on this machine, or too little memory is allowed for torch.
     """
     # Spinning OpenMP threads would starve runs that train on the same cores. A short spin is kept because most waits
     # last microseconds: without any, computing is a third slower.
     note_library_messages()
+    require_memory_for_torch()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     return make_plan(device).first_device

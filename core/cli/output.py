@@ -14,8 +14,8 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from core.errors import UserError
+from core.files.environment import write_to_stderr
 from core.files.sanitize import sanitize
-from core.files.streams import write_to_stderr
 
 PIPE_WIDTH: Final = 80
 """Columns that output is laid out for where stdout is not a terminal but must have some width."""

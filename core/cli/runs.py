@@ -18,6 +18,7 @@ from core.cli.describe import (
 )
 from core.cli.follow import Follower
 from core.cli.options import (
+    COUNT,
     device_option,
     json_option,
     no_start_option,
@@ -29,6 +30,7 @@ from core.cli.options import (
 from core.cli.output import emit, emit_json, format_table, note, stdout_width
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
+from core.files.environment import require_memory_for_torch
 from core.files.sanitize import sanitize
 from core.launch import control
 from core.launch.devices import make_plan
@@ -139,7 +141,7 @@ def start(
 @command.command("resume")
 @runs_argument
 @click.option("--all", "everything", is_flag=True, help="Resume all runs that were stopped or crashed.")
-@click.option("--epochs", type=click.IntRange(1), metavar="N", help="Train up to N epochs in total.")
+@click.option("--epochs", type=COUNT, metavar="N", help="Train up to N epochs in total.")
 @device_option
 @slots_option
 @click.option("--follow", is_flag=True, help="Follow the runs until they end, as core train does.")
@@ -164,6 +166,8 @@ def resume(
     resumable = (State.STOPPED, State.CRASHED)
     runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
     make_plan(device, slots)
+    if not no_start:
+        require_memory_for_torch()
     for run in runs:
         note(control.resume(run, epochs=epochs))
     if no_start:
@@ -193,6 +197,7 @@ def clone(
     store = RunStore(root)
     old = store.find(selector)
     make_plan(device, slots)
+    require_memory_for_torch()
     run = control.clone(old.path.parent, old, overrides)
     if text := hidden_folder_note(run.read().config.data.dataset):
         note(text)

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import click
 import numpy as np
+import psutil
 
 from core.cli.images import emit_images
 from core.cli.options import (
     GivenPath,
+    COUNT,
+    SEED,
     device_option,
     json_option,
     prepare_torch,
@@ -18,12 +21,16 @@ from core.cli.options import (
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
 from core.config import SamplingOverrides
+from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.sanitize import sanitize
 from core.imaging import to_channels_last, to_pixels, write_sheet
+from core.imaging.sheet import MAX_PIXELS
 from core.runs import RunStore
 
 COLUMNS = 8
+_BYTES = 12
+"""Memory for each value: the sample, its copy in one array, and the clipped or rounded one."""
 
 
 @click.command("sample")
@@ -31,16 +38,14 @@ COLUMNS = 8
 @runs_option
 @click.option(
     "--count",
-    type=click.IntRange(1),
+    type=COUNT,
     default=16,
     show_default=True,
     metavar="N",
     help="Number of images to draw.",
 )
 @sampling_options("Network calls per image; by default, the run's own.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of the noise."
-)
+@click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @device_option
 @click.option(
     "--out",
@@ -75,6 +80,7 @@ def command(
 
     loaded = load_model(found, device)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
+    _check_count(count, loaded.shape, out)
     with progress_bar("sampling", "network calls") as progress:
         values = draw_samples(loaded, count, seed=seed, progress=progress)
     settings = loaded.config.sample
@@ -113,3 +119,21 @@ def command(
     emit(str(out))
     if show:
         emit_images(pixels)
+
+
+def _check_count(count: int, shape: tuple[int, int, int], out: Path) -> None:
+    """Raise a `UserError` now for images that could be drawn for hours, but then neither be kept nor written."""
+    channels, height, width = shape
+    if out.suffix.lower() == ".png":
+        rows, columns = -(-count // COLUMNS), min(count, COLUMNS)
+        if rows * columns * (height + 1) * (width + 1) > MAX_PIXELS:
+            most = MAX_PIXELS // ((height + 1) * (width + 1)) // COLUMNS * COLUMNS
+            raise UserError(
+                f"--count {count}: a PNG has room for {most} images of {width}x{height}; give --out FILE.npy"
+            )
+    needed, there = count * channels * height * width * _BYTES, psutil.virtual_memory().total
+    if needed > there:
+        raise UserError(
+            f"--count {count}: {needed / 2**30:,.0f} GiB of images, but this machine has {there / 2**30:,.0f} GiB "
+            "of memory; draw them in parts, with another --seed for each"
+        )

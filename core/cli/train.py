@@ -16,6 +16,7 @@ from core.cli.options import (
 )
 from core.cli.output import emit, emit_json, note
 from core.data.recipe import hidden_folder_note
+from core.files.environment import require_memory_for_torch
 from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
 from core.recipes import load_recipe
@@ -51,6 +52,8 @@ def command(
     for name in dict.fromkeys(config.data.dataset for config in found.configs):
         if text := hidden_folder_note(name):
             note(text)
+    if not no_start:
+        require_memory_for_torch()
     make_plan(device, slots)  # raises now what would otherwise end each worker right after its start
     runs = enqueue(root, found.configs, group=make_group(found.name))
     store = RunStore(root)

@@ -1,6 +1,7 @@
 """Decoding of TOML and ``--set key=value`` to structs. Errors name the file, the key and the nearest valid key."""
 
 import difflib
+import functools
 import stat
 import types
 import typing
@@ -96,30 +97,36 @@ def _parse_value(text: str) -> Any:
 def _reject_unknown_keys(
     table: Mapping[str, Any], kind: type[msgspec.Struct], source: str, prefix: str
 ) -> None:
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for key, value in table.items():
         name = prefix + key
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
             hint = f"did you mean {prefix + near[0]}?" if near else ""
             raise UserError(f"{source}: unknown key {name} = {_shorten(value)}; {hint}".rstrip("; "))
-        section = _struct_type(fields[key])
+        section = fields[key]
         if section is not None and isinstance(value, Mapping):
             _reject_unknown_keys(value, section, source, prefix=f"{name}.")
 
 
 def _with_legacy_booleans(table: Mapping[str, Any], kind: type[msgspec.Struct]) -> Table:
     """Copy a table, and replace the booleans of older files by the names that replaced them."""
-    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     names: Mapping[str, tuple[str, str]] = getattr(kind, "LEGACY_BOOLEANS", {})
     result = dict(table)
     for key, value in table.items():
-        section = _struct_type(fields[key])
+        section = fields[key]
         if section is not None and isinstance(value, Mapping):
             result[key] = _with_legacy_booleans(value, section)
         elif key in names and isinstance(value, bool):
             result[key] = names[key][value]
     return result
+
+
+@functools.cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct] | None]:
+    """Return the keys of a struct, each with the struct of its section; None for a key that is no section."""
+    return {field.encode_name: _struct_type(field.type) for field in msgspec.structs.fields(kind)}
 
 
 def _struct_type(annotation: Any) -> type[msgspec.Struct] | None:

@@ -104,7 +104,7 @@ def draw_long(data: FigureData) -> tuple[Figure, str, str]:
     figure, axes = panel_grid(1, len(chosen), height=2.2, left=0.55, top=0.5, bottom=0.42, sharey=True)
     for axis, one in zip(axes[0], chosen, strict=True):
         _draw_losses(axis, pooled_losses(one.members), one.style)
-        axis.set_title(one.title, pad=4)
+        axis.set_title(typeset(one.title), pad=4)
         if most > THESIS_EPOCHS:
             axis.axvline(THESIS_EPOCHS, color=INK, linewidth=0.7, linestyle=(0, (2, 2)))
     _finish_axes(figure, axes)

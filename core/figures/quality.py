@@ -123,7 +123,7 @@ def draw_family(data: FigureData, family: MetricFamily) -> tuple[Figure, str]:
             row[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}%"))
         row[0].yaxis.set_major_locator(MaxNLocator(4))
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        axis.set_title(data.titles[dataset], pad=4)
+        axis.set_title(typeset(data.titles[dataset]), pad=4)
     for axis in axes[-1]:
         axis.set_xlim(-0.6, len(labels) - 0.4)
         axis.set_xticks(
@@ -171,7 +171,7 @@ def draw_curves(data: FigureData, page: CurvePage) -> tuple[Figure, str]:
         if scale == "log":
             format_log_axis(row[0].yaxis)
     for axis, dataset in zip(axes[0], datasets, strict=True):
-        axis.set_title(data.titles[dataset], pad=4)
+        axis.set_title(typeset(data.titles[dataset]), pad=4)
     for axis in axes[-1]:
         axis.set_xlabel(page.x)
         axis.set_xscale(page.x_scale)

@@ -41,10 +41,13 @@ def sanitize(text: str, *, lines: bool = False, limit: int | None = None) -> str
     >>> sanitize("\x1b[31mred\x1b[0m\nnext\x07")
     'red next'
     """
+    most = limit if limit is not None else 0 if lines else LINE_LIMIT
+    if text.isprintable():  # the usual case, many times faster
+        return _shorten(text, most)
     text = _ESCAPES.sub("", text)
     text = _LINE_ENDS.sub("\n", text).replace("\t", "    ") if lines else _SPACES.sub(" ", text)
     text = _SURROGATES.sub("?", _CONTROLS.sub("", text))
-    return _shorten(text, limit if limit is not None else 0 if lines else LINE_LIMIT)
+    return _shorten(text, most)
 
 
 def _shorten(text: str, limit: int) -> str:

@@ -22,7 +22,12 @@ from core.data.check import check_trainable
 from core.data.trained_images import check_trained_images
 from core.errors import UserError
 from core.files.sanitize import sanitize
-from core.launch.provenance import config_with_absolute_paths, current_provenance, run_data_dirs, with_absolute_paths
+from core.launch.provenance import (
+    config_with_absolute_paths,
+    current_provenance,
+    run_data_dirs,
+    with_absolute_paths,
+)
 from core.launch.runner_lock import hold_enqueue_lock
 from core.runs.directory import DamagedStatusError, RunBusyError, RunDirectory, RunFile
 from core.runs.naming import make_group

@@ -36,6 +36,7 @@ from typing import Final
 from core.config.schema import RunConfig
 from core.data.check import check_trainable
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.files.environment import require_memory_for_torch
 from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
@@ -113,7 +114,7 @@ def ensure_runner(
         Whether a new runner was started.
 
     Raises:
-        UserError: no such device here, or the folder cannot be written.
+        UserError: no such device here, too little memory is allowed for torch, or the folder cannot be written.
     """
     root = Path(root).absolute()
     is_specific = device != "auto" or slots is not None
@@ -135,6 +136,7 @@ def ensure_runner(
         deadline = time.monotonic() + _REPLACE_WAIT
         while sent and is_alive(existing.identity) and time.monotonic() < deadline:
             time.sleep(0.01)
+    require_memory_for_torch()
     options = ["--device", device, "--worker-module", worker_module]
     options += ["--slots", str(slots)] if slots is not None else []
     try:

@@ -30,6 +30,7 @@ _MAX_LINE_BYTES: Final = 1 << 20
 _CHUNK_BYTES: Final = 4 << 20
 _ANCHOR_BYTES: Final = 64
 _MAX_LOSSES_PER_LINE: Final = 4096
+_STEPS_LINE_START: Final = b'{"k":"s"'
 _Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
@@ -169,6 +170,10 @@ class MetricsTail:
 
     `steps` and `losses` are read-only views of equal length, with ascending steps. A later poll does not change a view
     that was taken before. `damaged` counts lines that are not valid.
+
+    Args:
+        path: the file.
+        epochs_only: skip the losses of steps, which are most of the file.
     """
 
     epochs: list[EpochRecord]
@@ -182,8 +187,9 @@ class MetricsTail:
     _skip_to_newline: bool
     _seen: FileSignature | None
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, epochs_only: bool = False) -> None:
         self.path = path
+        self._epochs_only = epochs_only
         self._reset()
 
     @property
@@ -252,6 +258,8 @@ class MetricsTail:
         if self._skip_to_newline or not line:
             self.damaged += self._skip_to_newline
             self._skip_to_newline = False
+            return
+        if self._epochs_only and line.startswith(_STEPS_LINE_START):
             return
         try:
             decoded = _decode_line(line)

@@ -15,10 +15,11 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import torch
+from msgspec import Meta
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -33,6 +34,7 @@ from core.files.atomic import atomic_path
 from core.files.outputs import make_folder
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
+from core.files.utf8 import utf8_path
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
 
@@ -41,6 +43,11 @@ _POSITION_KEY: Final = "ddpm-tui"
 _CHECKSUMS_KEY: Final = "crc32"
 
 logger = logging.getLogger(__name__)
+
+
+MAX_SIZE: Final = 4096
+"""Pixels a side, as in a data recipe. Larger images in a damaged or hostile file would not fit into the memory."""
+Natural = Annotated[int, Meta(ge=0, lt=1 << 53)]
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,15 +60,15 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     format_version: int = FORMAT_VERSION
-    epoch: int
-    batch: int
-    step: int
+    epoch: Natural
+    batch: Natural
+    step: Natural
     losses: list[float]
     elapsed: float
-    metrics_offset: int
-    channels: int
-    size: int
-    threads: int = 0
+    metrics_offset: Natural
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    size: Annotated[int, Meta(ge=1, le=MAX_SIZE)]
+    threads: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
     precision: str = ""
     trained_with: TrainedWith | None = None
     """Images, betas and settings of the training; None in checkpoints of older versions."""
@@ -108,7 +115,8 @@ def _write_checkpoint(run: RunDirectory, tensors: dict[str, Tensor], header: dic
     with atomic_path(run.checkpoint) as temporary:
         mode = temporary.stat().st_mode
         try:
-            save_file(tensors, temporary, metadata=header)
+            with utf8_path(temporary) as named:
+                save_file(tensors, named, metadata=header)
             temporary.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         except SafetensorError as error:
             raise _as_os_error(error, run.checkpoint) from error
@@ -204,7 +212,7 @@ class DamagedCheckpointError(UserError):
 def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor], Position]:
     try:
         open_regular(path).close()  # safetensors would wait at a pipe
-        with safe_open(path, framework="pt") as file:
+        with utf8_path(path) as named, safe_open(named, framework="pt") as file:
             header = file.metadata() or {}
             if unknown := header.keys() - {_POSITION_KEY, _CHECKSUMS_KEY}:
                 # A changed bit may be in the key of the checksums itself.

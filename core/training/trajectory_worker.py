@@ -23,6 +23,7 @@ from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
 from core.files.outputs import make_folder
+from core.files.utf8 import utf8_path
 from core.imaging import to_channels_last, to_pixels
 from core.runs import RunDirectory
 from core.runs.process import ProcessIdentity
@@ -89,8 +90,8 @@ def compute_trajectory(
     }
     tensors = {"xt": torch.stack(states).numpy(), "x0": torch.stack(predicted).numpy()}
     make_folder(spec.path(run).parent)
-    with atomic_path(spec.path(run)) as temporary:
-        save_file(tensors, temporary, metadata=notes)
+    with atomic_path(spec.path(run)) as temporary, utf8_path(temporary) as named:
+        save_file(tensors, named, metadata=notes)
 
 
 def _to_tiles(images: torch.Tensor, count: int) -> torch.Tensor:

@@ -188,7 +188,7 @@ def test_the_three_are_shown_side_by_side_when_asked_for(folder, capsys):
             "--t and --strength set the same value; give one of them",
         ),
         (["mine.png", "--t", "9"], "--t 9: expected from 1 to 8, the timesteps of "),
-        (["mine.png", "--t", "0"], "0 is not in the range x>=1"),
+        (["mine.png", "--t", "0"], "0 is not in the range 1<=x<="),
         (["mine.png", "--strength", "0"], "--strength 0.0: expected a share above 0 and at most 1"),
         (["mine.png", "--strength", "1.5"], "--strength 1.5: expected a share above 0 and at most 1"),
         (["mine.png", "--strength", "nan"], "--strength nan: expected a share above 0 and at most 1"),

@@ -8,7 +8,7 @@ import tty
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Final
 
-from core.files.streams import claims_truecolor
+from core.files.environment import claims_truecolor
 
 ANSWER_SECONDS: Final = 0.5
 _ASK: Final = b"\r\xc3\xa9\x1b[6n"

@@ -293,3 +293,17 @@ def test_a_strip_without_rows_of_equal_length_is_shown_as_far_as_it_goes(tmp_pat
     (run,) = make_run_grid(tmp_path, names=("linear",), datasets=("low",))
     write_sheet(run.reverse_strips()[-1][1], fake_images(7), columns=5)
     assert not missing_reasons(draw_figures(tmp_path)).keys() & {"5.3-reverse-noisy", "6.1-reverse-low"}
+
+
+def test_names_with_tex_s_signs_are_drawn_as_they_are(tmp_path: Path) -> None:
+    dataset = "$100_{bills$"
+    make_run_grid(tmp_path, datasets=(dataset, "a^b$c\\d$"), seeds=(1, 0), evaluated=True, images=True)
+    make_run(tmp_path, epochs=190, steps_per_epoch=2, dataset=dataset, run_id="long", count=1, images=False)
+    found = draw_figures(tmp_path)
+    drawn = {key: one for key, one in found.items() if isinstance(one, DrawnFigure)}
+    assert {"6.7-losses", "6.8-long", "timesteps"} <= drawn.keys()
+    for one in drawn.values():
+        for kind in ("svg", "png", "pdf"):
+            assert figure_bytes(one.figure, kind)
+    titles = {axes.get_title() for one in drawn.values() for axes in one.figure.axes}
+    assert style.typeset(dataset) in titles

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.runs import EpochRecord, MetricsTail, MetricsWriter
+from core.runs import EpochRecord, MetricsTail, MetricsWriter, State
 from tests.support import fake_runs
 
 NAN = float("nan")
@@ -371,3 +371,16 @@ def test_a_reader_follows_a_writer_in_another_process_to_the_last_step(path: Pat
     assert process.returncode == 0
     np.testing.assert_array_equal(tail.losses, np.arange(1, 5001))
     assert tail.damaged == 0
+
+
+def test_a_tail_of_epochs_only_has_the_same_epochs_and_no_losses(tmp_path: Path) -> None:
+    run = fake_runs.make_run(tmp_path, epochs=7, epoch=4, steps_per_epoch=90, state=State.STOPPED)
+    with run.metrics_file.open("ab") as file:
+        file.write(b'nonsense\n{"k":"later"}\n{"e":5,"s":450,"t":1.0,"k":"e"}\n{"k":"s","s":45')
+    whole, epochs = MetricsTail(run.metrics_file), MetricsTail(run.metrics_file, epochs_only=True)
+    for _ in range(2):
+        assert whole.poll() is epochs.poll()
+        assert repr(whole.epochs) == repr(epochs.epochs)
+        assert len(whole.epochs) == 5
+        assert (len(whole.losses), len(epochs.losses)) == (360, 0)
+    assert whole.damaged == epochs.damaged == 1

@@ -1,10 +1,16 @@
-"""Standard streams that the caller closed (``>&-``) or that cannot be written, and the terminal behind them."""
+"""Surroundings that a process was started in: standard streams, terminal, working directory and memory limit."""
 
 import contextlib
 import os
+import resource
 import sys
 from collections.abc import Mapping
 from typing import Final, TextIO
+
+from core.errors import WORKING_DIRECTORY_DELETED, UserError
+
+TORCH_BYTES: Final = 800 << 20
+"""Address space of a process that has loaded torch for the CPU and takes a step of a small network."""
 
 _STREAMS: Final = (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w"))
 
@@ -64,3 +70,31 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def require_working_directory() -> None:
+    """Check that the working directory was not deleted, because libraries fail without one.
+
+    Raises:
+        UserError: it was.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        raise UserError(WORKING_DIRECTORY_DELETED) from None
+
+
+def require_memory_for_torch() -> None:
+    """Check the limit of this process's memory (``ulimit -v``), which its subprocesses inherit.
+
+    Below it torch or the libraries under it end the process while they are loaded, with a message of their own.
+
+    Raises:
+        UserError: the limit is lower than what torch takes.
+    """
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < TORCH_BYTES:
+        raise UserError(
+            f"the memory limit of {limit >> 20} MiB (ulimit -v) is too low: torch and a small network take "
+            f"{TORCH_BYTES >> 20} MiB; raise the limit"
+        )

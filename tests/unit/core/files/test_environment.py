@@ -1,4 +1,4 @@
-"""Closed standard streams, and those that nobody reads, end no command."""
+"""Closed streams, a deleted folder or little memory end a command in one line, not in a traceback."""
 
 import itertools
 import os
@@ -7,6 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from core.runs import State
+from tests.support.fake_runs import make_run
 
 CLOSED = [
     " ".join(some) for count in (1, 2, 3) for some in itertools.combinations(("<&-", ">&-", "2>&-"), count)
@@ -65,3 +68,47 @@ def test_a_stream_on_a_full_disk_ends_in_a_line_at_most(
     done = shell("core", words, redirections, tmp_path)
     assert done.returncode == code
     assert done.stderr in ("", "error: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        *(("core", words) for words in ("runs list", "data list", "schedules", "sample latest", "doctor")),
+        *(("tui", words) for words in ("", "quick", "--replay latest")),
+    ],
+)
+def test_a_deleted_working_directory_is_named_in_a_line(tmp_path: Path, module: str, words: str) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = f'rmdir "{gone}"; exec "$0" -m {module} {words}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable],
+        cwd=gone, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == "error: the working directory was deleted; go to another one with cd\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        *((words, 300) for words in ("evaluate latest", "denoise latest a.png", "runs resume latest")),
+        *((words, 700) for words in ("sample latest", "train quick --detach", "runs clone latest")),
+    ],
+)
+def test_a_memory_limit_that_torch_cannot_be_loaded_with_is_named_in_a_line(
+    tmp_path: Path, words: str, limit: int
+) -> None:
+    run = make_run(tmp_path / "runs", state=State.STOPPED)
+    (tmp_path / "a.png").write_bytes(b"")
+    before = run.read_status()
+    script = f'ulimit -v {limit * 1024}; exec "$0" -m core {words}'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, sys.executable],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert f"the memory limit of {limit} MiB (ulimit -v) is too low" in done.stderr
+    assert run.read_status() == before
+    assert len(list((tmp_path / "runs").iterdir())) == 1
