@@ -291,3 +291,26 @@ async def test_compare_opens_with_the_marked_runs_and_comes_back(tmp_path: Path)
         assert screen.run_ids == (runs[0].id, runs[3].id)
         await driven.press("escape")
         assert driven.app.screen is driven.board
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 50)], ids=str)
+async def test_a_crash_shows_the_reason_that_is_in_the_log(tmp_path: Path, size: tuple[int, int]) -> None:
+    run = dashboard_run(tmp_path, "linear", state=State.CRASHED, epoch=3)
+    async with dashboard(tmp_path, size) as driven:
+        assert "process is gone" in driven.text()
+
+        def details() -> str:
+            area = driven.board.query_one(DetailsPanel).region
+            lines = driven.text().splitlines()[area.y : area.bottom]
+            return "".join("".join(line[area.x : area.right] for line in lines).split())
+
+        reason = "killed by SIGKILL; if nobody did that, the system ran out of memory; lower train.batch_size"
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write(f"--- 2026-11-24 10:20:00 the worker was {reason}\n")
+        await driven.until(lambda: reason.replace(" ", "") in details())
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("--- 2026-11-24 10:30:00 worker on cpu, 1 thread\nTraceback (most recent call last):\n")
+        await driven.until(lambda: "processisgone" in details())
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("RuntimeError: \x1b[31mno kernel image\n")
+        await driven.until(lambda: "RuntimeError:nokernelimage" in details())

@@ -125,7 +125,17 @@ def test_table_columns_fit_and_keep_the_design_at_80(groups: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tui.state.formatting", "tui.screens.board.details", "tui.settings.series_colors"]
+    "name",
+    [
+        "core.imaging.sparkline",
+        "tui.state.formatting",
+        "tui.state.crash_reason",
+        "tui.screens.board.details",
+        "tui.screens.log.screen",
+        "tui.settings.series_colors",
+        "tui.web",
+        "tui.widgets.charts.canvas",
+    ],
 )
 def test_the_examples_in_docstrings_hold(name: str) -> None:
     module: ModuleType = importlib.import_module(name)
