@@ -314,3 +314,19 @@ async def test_a_crash_shows_the_reason_that_is_in_the_log(tmp_path: Path, size:
         with run.log.open("a", encoding="utf-8") as log:
             log.write("RuntimeError: \x1b[31mno kernel image\n")
         await driven.until(lambda: "RuntimeError:nokernelimage" in details())
+
+
+@pytest.mark.parametrize("runs", [5, 9])
+async def test_what_a_schedule_leaves_of_the_image_is_never_cut_silently(tmp_path: Path, runs: int) -> None:
+    for index in range(runs):
+        dashboard_run(tmp_path, "x^10", state=State.FINISHED, epoch=4, epochs=4, index=index, seed=index)
+    async with dashboard(tmp_path, (100, 30)) as driven:
+        await driven.press("G")
+        for height in (30, 28, 26, 24):
+            await driven.pilot.resize_terminal(100, height)
+            await driven.pilot.pause()
+            text = driven.text()
+            if driven.board.query_one(DetailsPanel).display:
+                assert "…" in text or all(word in text for word in ("SNR_T", "L_T", "38% of the image"))
+            if height == 30:
+                assert all(word in text for word in ("SNR_T", "L_T", "38% of the image"))
