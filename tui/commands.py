@@ -227,6 +227,7 @@ LOG: Final = (
     Command("log.page_up", "pageup", "page(-1)", "Scroll a page up"),
     Command("log.first", "g,home", "top", "Go to the beginning", 2),
     Command("log.last", "G,end", "bottom", "Go to the end and follow", 2),
+    Command("log.wrap", "w", "wrap", "Wrap long lines, or cut them", 3),
     Command("log.right", "right", "across(1)", "Scroll long lines right"),
     Command("log.left", "left", "across(-1)", "Scroll long lines left"),
 )

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from core.cli.images import emit_images
 from core.cli.options import (
-    GivenPath,
     SEED,
     STEPS,
+    GivenPath,
     device_option,
     json_option,
     prepare_torch,

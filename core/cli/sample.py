@@ -9,9 +9,9 @@ import psutil
 
 from core.cli.images import emit_images
 from core.cli.options import (
-    GivenPath,
     COUNT,
     SEED,
+    GivenPath,
     device_option,
     json_option,
     prepare_torch,

@@ -291,3 +291,42 @@ async def test_compare_opens_with_the_marked_runs_and_comes_back(tmp_path: Path)
         assert screen.run_ids == (runs[0].id, runs[3].id)
         await driven.press("escape")
         assert driven.app.screen is driven.board
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36), (160, 50)], ids=str)
+async def test_a_crash_shows_the_reason_that_is_in_the_log(tmp_path: Path, size: tuple[int, int]) -> None:
+    run = dashboard_run(tmp_path, "linear", state=State.CRASHED, epoch=3)
+    async with dashboard(tmp_path, size) as driven:
+        assert "process is gone" in driven.text()
+
+        def details() -> str:
+            area = driven.board.query_one(DetailsPanel).region
+            lines = driven.text().splitlines()[area.y : area.bottom]
+            return "".join("".join(line[area.x : area.right] for line in lines).split())
+
+        reason = "killed by SIGKILL; if nobody did that, the system ran out of memory; lower train.batch_size"
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write(f"--- 2026-11-24 10:20:00 the worker was {reason}\n")
+        await driven.until(lambda: reason.replace(" ", "") in details())
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("--- 2026-11-24 10:30:00 worker on cpu, 1 thread\nTraceback (most recent call last):\n")
+        await driven.until(lambda: "processisgone" in details())
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write("RuntimeError: \x1b[31mno kernel image\n")
+        await driven.until(lambda: "RuntimeError:nokernelimage" in details())
+
+
+@pytest.mark.parametrize("runs", [5, 9])
+async def test_what_a_schedule_leaves_of_the_image_is_never_cut_silently(tmp_path: Path, runs: int) -> None:
+    for index in range(runs):
+        dashboard_run(tmp_path, "x^10", state=State.FINISHED, epoch=4, epochs=4, index=index, seed=index)
+    async with dashboard(tmp_path, (100, 30)) as driven:
+        await driven.press("G")
+        for height in (30, 28, 26, 24):
+            await driven.pilot.resize_terminal(100, height)
+            await driven.pilot.pause()
+            text = driven.text()
+            if driven.board.query_one(DetailsPanel).display:
+                assert "…" in text or all(word in text for word in ("SNR_T", "L_T", "38% of the image"))
+            if height == 30:
+                assert all(word in text for word in ("SNR_T", "L_T", "38% of the image"))

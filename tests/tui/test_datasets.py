@@ -247,6 +247,24 @@ async def test_a_small_terminal_shows_everything_and_nothing_is_cut_off(tmp_path
         assert len(tiles(screen)) == len(tiles(screen, "samples")) == 4
 
 
+async def test_a_long_description_has_its_lines_or_ends_in_an_ellipsis(tmp_path: Path) -> None:
+    runs(tmp_path)
+    async with dashboard(tmp_path, (80, 60)) as driven:
+        screen = await browse(driven)
+        words = [f"word{number}" for number in range(45)]
+        screen.browser.problem = " ".join(words)
+        screen.update()
+        await driven.pilot.pause()
+        assert all(word in driven.text().split() for word in words)
+        await driven.pilot.resize_terminal(80, 24)
+        await driven.pilot.pause()
+        facts = screen.query_one("#facts").region
+        assert driven.text().splitlines()[facts.bottom - 1].rstrip().endswith("…")
+        for widget in screen.query("*"):
+            if widget.display and widget.size:
+                assert widget.region.bottom <= 24
+
+
 async def test_no_size_of_terminal_breaks_it(tmp_path: Path) -> None:
     fitted(runs(tmp_path / "runs"))
     async with dashboard(tmp_path / "runs", (80, 24)) as driven:

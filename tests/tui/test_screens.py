@@ -58,8 +58,9 @@ async def test_a_log_that_is_followed_is_followed_in_another_size_and_one_that_i
 async def test_the_log_s_keys_can_be_rebound_and_its_bar_says_so(tmp_path: Path) -> None:
     dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1)
     keymap = {"log.first": "f6", "log.last": "f7", "log.down": "n", "log.up": "p", "log.close": "escape"}
-    async with dashboard(tmp_path, (80, 16), keymap=keymap) as driven:
+    async with dashboard(tmp_path, (80, 24), keymap=keymap) as driven:
         await driven.press("l")
+        await driven.pilot.resize_terminal(80, 10)
         await driven.until(lambda: "epoch 49" in driven.text())
         assert "n scroll" in driven.text()
         assert "f6 beginning" in driven.text()
@@ -111,7 +112,24 @@ async def test_a_pipe_in_place_of_a_log_is_not_waited_at_and_an_endless_line_is_
         run.log.write_bytes(b"x" * 3_000_000 + b"\nthe end\n")
         await driven.until(lambda: "the end" in driven.text())
         log = driven.app.screen.query_one(Log)
-        assert max(len(line) for line in log.lines) == LINE_LIMIT
+        await driven.press("w")
+        await driven.until(lambda: max(len(line) for line in log.lines) == LINE_LIMIT)
+
+
+async def test_long_lines_of_a_log_are_wrapped_at_any_width(tmp_path: Path) -> None:
+    run = dashboard_run(tmp_path, "linear", epoch=1)
+    words = [f"word{number}" for number in range(60)]
+    run.log.write_text(" ".join(words) + "\n", encoding="utf-8")
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        await driven.press("l")
+        await driven.until(lambda: words[-1] in driven.text())
+        assert all(word in driven.text().split() for word in words)
+        await driven.pilot.resize_terminal(60, 24)
+        await driven.until(lambda: all(word in driven.text().split() for word in words))
+        await driven.press("w")
+        await driven.until(lambda: words[-1] not in driven.text())
+        await driven.press("w")
+        await driven.until(lambda: words[-1] in driven.text())
 
 
 async def test_a_run_without_a_log_says_so_and_shows_it_when_it_comes(tmp_path: Path) -> None:

@@ -54,6 +54,15 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
     DEFAULT_MODE = SPLASH
     TITLE = "ddpm-tui"
     ENABLE_COMMAND_PALETTE = True
+    CSS = """
+    OptionList > .option-list--option-highlighted, OptionList:focus > .option-list--option-highlighted {
+        background: $panel;
+        color: $foreground;
+        text-style: bold;
+    }
+    Input > .input--placeholder { color: $text-muted; }
+    """
+    """The cursor of lists, because Textual's own background, the primary colour, hides text in other colours."""
     BINDINGS: ClassVar[list[BindingType]] = [
         *TOUR_BINDINGS,
         *bindings(EVERYWHERE),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 from textual import work
 
 from tui.settings.schema import ImageMode, Settings, ThemeName
-from tui.settings.themes import THEMES, full_name, next_theme
+from tui.settings.themes import THEMES, for_sixteen_colors, full_name, next_theme
 from tui.terminal.driver import DiffDriver
 from tui.textual_ext.compat import driver_of
 from tui.widgets.images.render_mode import RenderMode, RenderModeMixin, color_mode
@@ -59,8 +59,9 @@ class SettingsMixin(RenderModeMixin):
         self.keys = keys
         self.keymap = dict(keymap or {})
         self.render_mode = self._wanted_render_mode()
+        sixteen = self.console.color_system == "standard"
         for theme in THEMES:
-            self.register_theme(theme)
+            self.register_theme(for_sixteen_colors(theme) if sixteen else theme)
         requested = os.environ.get("TEXTUAL_THEME", "")
         ours = {theme.name for theme in THEMES}
         self.theme = requested if requested in ours else full_name(self.settings.theme)

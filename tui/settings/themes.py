@@ -1,5 +1,6 @@
 """Themes: dark, light, one for every kind of colour vision, and one without colour."""
 
+from dataclasses import replace
 from typing import Final
 
 from textual.theme import Theme
@@ -57,7 +58,7 @@ LIGHT: Final = Theme(
     surface="#F3F1EA",
     panel="#E2DFD4",
     dark=False,
-    variables={**series_variables(ON_LIGHT), **_muted_variables("#6A7178", "#A2A49F", "#C4C1B4", "#FBFAF6")},
+    variables={**series_variables(ON_LIGHT), **_muted_variables("#6A7178", "#85887F", "#C4C1B4", "#FBFAF6")},
 )
 
 COLOR_BLIND: Final = Theme(
@@ -101,6 +102,37 @@ MONOCHROME: Final = Theme(
 
 THEMES: Final = (DARK, LIGHT, COLOR_BLIND, MONOCHROME)
 """All themes, in the order in which the key `t` switches to them."""
+
+_BLACK, _RED, _BLUE, _MAGENTA = "#000000", "#AA0000", "#0000AA", "#AA00AA"
+_GREY, _SILVER, _BRIGHT_RED, _BRIGHT_BLUE = "#555555", "#AAAAAA", "#FF5555", "#5555FF"
+"""Colours of a terminal with sixteen; yellow, green and cyan are not legible on white."""
+
+
+def for_sixteen_colors(theme: Theme) -> Theme:
+    """A theme for terminals with sixteen colours, where text keeps its contrast.
+
+    The nearest of these colours to a brown or an ochre is yellow, which is not legible on white, and nearest to the
+    background of a selected row is a grey of the same brightness as some text. Its row is then bold only.
+    """
+    if theme.dark:
+        return replace(theme, panel=_BLACK, variables={**theme.variables, "text-disabled": _SILVER})
+    words = {"primary": _BLUE, "success": _BLUE, "accent": _MAGENTA, "warning": _MAGENTA, "error": _RED}
+    return replace(
+        theme,
+        primary=words["primary"],
+        secondary=_GREY,
+        accent=words["accent"],
+        warning=words["warning"],
+        error=words["error"],
+        success=words["success"],
+        variables={
+            **theme.variables,
+            **series_variables((_BLUE, _RED, _GREY, _MAGENTA, _BLACK, _BRIGHT_RED, _BRIGHT_BLUE)),
+            **{f"text-{name}": color for name, color in words.items()},
+            "text-muted": _GREY,
+            "text-disabled": _GREY,
+        },
+    )
 
 
 def full_name(name: ThemeName) -> str:

@@ -136,7 +136,7 @@ def problem(run: RunSnapshot) -> str:
     if run.state is State.FAILED:
         return run.status.error or "failed without a message"
     if run.state is State.CRASHED:
-        return run.status.error or "process is gone"
+        return run.status.error or run.crash_reason or "process is gone"
     return run.warning
 
 

@@ -26,6 +26,7 @@ from core.runs.metrics import MetricsTail
 from core.runs.process import stall_warning
 from core.runs.status import State, Status
 from core.runs.store import RunProblem, RunStore
+from tui.state.crash_reason import CrashLog
 from tui.state.file_watch import EvaluationFile, WatchedDir
 from tui.state.snapshot import RunSnapshot, Snapshot
 
@@ -49,6 +50,7 @@ class _WatchedRun:
     samples: WatchedDir
     reverse: WatchedDir
     evaluated: EvaluationFile
+    crash_log: CrashLog
     snapshot: RunSnapshot | None = None
     problem: RunProblem | None = None
     status: Status | None = None
@@ -57,6 +59,11 @@ class _WatchedRun:
     is_quiet: bool = False
     next_read: float = -1e18
     next_liveness: float = -1e18
+
+    @property
+    def is_crashed(self) -> bool:
+        """Return whether the run was found crashed."""
+        return self.snapshot is not None and self.snapshot.state is State.CRASHED
 
 
 @dataclass(slots=True)
@@ -163,6 +170,7 @@ class RunsReader:
                     WatchedDir(directory.samples),
                     WatchedDir(directory.reverse),
                     EvaluationFile(directory),
+                    CrashLog(directory.log),
                 )
         return True
 
@@ -214,6 +222,7 @@ class RunsReader:
             tuple(run.reverse_strips()) if strips_changed else before.strips,
             warning=stall_warning(status, now=self.now()) if state.is_live else "",
             pass_rate=watched.evaluated.pass_rate(),
+            crash_reason=watched.crash_log.reason() if state is State.CRASHED else "",
         )
         return self._store_snapshot(watched, after, moment)
 
@@ -224,6 +233,7 @@ class RunsReader:
             signature(run.status_file) == watched.status_signature
             and signature(run.run_file) == watched.file_signature
             and not watched.evaluated.changed()
+            and not (watched.is_crashed and watched.crash_log.changed())
         )
 
     def _read_status(self, watched: _WatchedRun, moment: float) -> tuple[Status, State]:
@@ -288,6 +298,7 @@ def _looks_same(before: RunSnapshot, after: RunSnapshot) -> bool:
     return (
         before.state is after.state
         and before.warning == after.warning
+        and before.crash_reason == after.crash_reason
         and before.file is after.file
         and before.losses is after.losses
         and before.sheets == after.sheets

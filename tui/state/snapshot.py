@@ -23,6 +23,7 @@ class RunSnapshot:
         sheets, strips: (epoch, path) in ascending order.
         version: increases with every change of this run.
         warning: a message that a live run has not updated its heartbeat for long; else empty.
+        crash_reason: the reason in the log of a crashed run; empty if it left none.
         pass_rate: the latest balanced pass rate, from 0 to 1; None if there is none.
     """
 
@@ -38,6 +39,7 @@ class RunSnapshot:
     version: int = 0
     warning: str = ""
     pass_rate: float | None = None
+    crash_reason: str = ""
 
     @property
     def id(self) -> str:

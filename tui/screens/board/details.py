@@ -10,9 +10,12 @@ from textual.widget import Widget
 from core.schedules import Diagnosis, Schedule
 from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
+from tui.widgets.fitted_text import cut_lines, fitted_lines
 
 NARROW_WIDTH: Final = 44
 """Below this width the details are a column of short lines."""
+_KEPT, _IMPLIED, _SLIDER, _BLANK = range(4)
+"""Ranks of lines in a narrow column; those of high rank are left out first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +73,45 @@ class DetailsPanel(Widget, can_focus=False):
         details, (width, height) = self._details, self.size
         if details.run is None or not width or not height:
             return Content("")
-        lines = narrow_lines(details, width) if width < NARROW_WIDTH else broad_lines(details, width, height)
-        return Content("\n").join(lines[:height])
+        form = narrow_lines if width < NARROW_WIDTH else broad_lines
+        return Content("\n").join(form(details, width, height))
 
 
-def narrow_lines(details: RunDetails, width: int) -> list[Content]:
-    """Return the details for a column of a dozen cells or more."""
+def narrow_lines(details: RunDetails, width: int, height: int) -> list[Content]:
+    """Return the details for a column of a dozen cells or more.
+
+    If they are too high, blank lines are left out first, then the slider, then what else the other lines imply.
+    """
     run = details.run
     if run is None:
         return []
     width -= 1
-    lines = [_title(details).truncate(width, ellipsis=True), Content("")]
+    blank = (_BLANK, Content(""))
+    ranked = [(_KEPT, _title(details).truncate(width, ellipsis=True)), blank]
     if details.shown_epoch is not None:
-        lines += [
-            Content.assemble(("epoch ", "$text-muted"), str(details.shown_epoch)),
-            slider(details, min(width, 20)),
-            Content.styled("latest" if details.following else "held, end:go", "$text-muted"),
-            Content(""),
+        following = "latest" if details.following else "held, end:go"
+        ranked += [
+            (_KEPT, Content.assemble(("epoch ", "$text-muted"), str(details.shown_epoch))),
+            (_SLIDER, slider(details, min(width, 20))),
+            (_IMPLIED, Content.styled(following, "$text-muted")),
+            blank,
         ]
     else:
-        lines += [Content.styled("no image", "$text-muted"), Content("")]
-    if error := problem(run):
-        return [*lines, *_wrapped(Content.styled(error, "$text-error"), width)]
+        ranked += [(_SLIDER, Content.styled("no image", "$text-muted")), blank]
     schedule = build_schedule(run.file.config.schedule)
-    if schedule is None:
-        return lines
-    lines += [
-        _name_value("abar_T", _compact_number(schedule.terminal_alpha_bar), width),
-        _name_value("SNR_T", decibels_text(schedule.terminal_snr), width),
-        _name_value("L_T", _compact_number(schedule.prior_bits_per_dim()), width),
-        Content(""),
-    ]
-    return [*lines, *_wrapped(_brief_diagnosis_content(schedule), width)]
+    if error := problem(run):
+        ranked += [(_KEPT, line) for line in _wrapped(Content.styled(error, "$text-error"), width)]
+    elif schedule is not None:
+        ranked += [
+            (_IMPLIED, _name_value("abar_T", _compact_number(schedule.terminal_alpha_bar), width)),
+            (_KEPT, _name_value("SNR_T", decibels_text(schedule.terminal_snr), width)),
+            (_KEPT, _name_value("L_T", _compact_number(schedule.prior_bits_per_dim()), width)),
+            blank,
+            *((_KEPT, line) for line in _wrapped(_brief_diagnosis_content(schedule), width)),
+        ]
+    while len(ranked) > height and (worst := max(rank for rank, _ in ranked)) > _KEPT:
+        ranked.pop(max(index for index, (rank, _) in enumerate(ranked) if rank == worst))
+    return cut_lines([line for _, line in ranked], width, height)
 
 
 def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
@@ -133,7 +143,10 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             parts.append(Content.assemble((f"{label} ", "$text-muted"), value))
         lines.append([Content("   ").join(parts).truncate(inner, ellipsis=True)])
     if error:
-        lines.insert(1, _wrapped(Content.styled(f"✖ {error}", "$text-error"), inner)[:2])
+        text = Content.styled(f"✖ {error}", "$text-error")
+        if sum(map(len, lines)) + len(_wrapped(text, inner)) > height:
+            del lines[1:]
+        lines.insert(1, fitted_lines(text, inner, max(1, height - len(lines))))
     elif schedule is not None:
         diagnosis = schedule.diagnosis()
         block = _wrapped(_diagnosis_content(diagnosis), inner)
@@ -147,7 +160,7 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             flat.append(Content(""))
             spare -= 1
         flat += [Content.assemble(indent, line) for line in block]
-    return flat
+    return cut_lines(flat, width, height)
 
 
 def slider(details: RunDetails, width: int) -> Content:

@@ -28,6 +28,7 @@ from tui.state.run_draft import RunDraft
 from tui.state.snapshot import RunSnapshot, Snapshot
 from tui.widgets.chip_line import ChipLine
 from tui.widgets.epoch_slider import step_epoch
+from tui.widgets.fitted_text import fitted_lines
 from tui.widgets.images.gallery import all_epochs, latest_sheet
 from tui.widgets.images.grid_layout import TilePlan, next_zoom, plan_tiles
 from tui.widgets.images.image_grid import ImageGrid
@@ -40,10 +41,13 @@ if TYPE_CHECKING:
     from tui.export.item import ExportItem
 
 VIEWS: Final = ("images", "triangles", "greys")
+FACTS_LINES: Final = (2, 3)
+"""Lines of the description, below and from `MIN_HEIGHT_FOR_DETAILS`."""
 MIN_HEIGHT_FOR_DETAILS: Final = 30
-"""The height in lines from which the description gets a third line."""
-CHROME: Final = (6, 7)
-"""Lines around the tiles of a side, below and from `MIN_HEIGHT_FOR_DETAILS`."""
+FACTS_SHARE: Final = 12
+"""A long description gets up to that fraction of the lines of a high terminal."""
+CHROME: Final = 4
+"""Lines around the tiles of a side, without those of the description."""
 ORIGIN: Final = "current dataset"
 
 
@@ -63,6 +67,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         super().__init__(control, DatasetBrowser(name=start))
         self.view = VIEWS[0]
         self._shown_state: tuple[object, ...] = ()
+        self._facts_lines = FACTS_LINES[0]
 
     def compose(self) -> ComposeResult:
         yield Static(id="top")
@@ -106,7 +111,6 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         """Update the screen to the dataset, the runs and the size; redraws only changes."""
         if not self.is_mounted or not self.query("#top"):
             return
-        self.set_class(self.size.height >= MIN_HEIGHT_FOR_DETAILS, "-high")
         self._update_bars()
         run, real = self.run, self.browser.real()
         samples, epoch = self._samples(run)
@@ -173,7 +177,7 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     @property
     def _side_size(self) -> tuple[int, int]:
         """The width in cells and the height in lines for the tiles of a side."""
-        return self._side_width, self.size.height - CHROME[self.size.height >= MIN_HEIGHT_FOR_DETAILS]
+        return self._side_width, self.size.height - CHROME - self._facts_lines
 
     def _plan(self, side: BrowserSide) -> TilePlan:
         return plan_tiles(side.images.shape[1:3], *self._side_size, self.browser.zoom, each=self._each)
@@ -188,10 +192,13 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
         self._update_names()
         preview, problem = self.browser.preview, self.browser.problem
         text = problem or (preview_text(preview) if preview is not None else "loading")
-        update_static(
-            self.query_one("#facts", Static),
-            Content.styled(text, "$text-error" if problem else "$text-muted"),
-        )
+        facts = Content.styled(text, "$text-error" if problem else "$text-muted")
+        least = FACTS_LINES[self.size.height >= MIN_HEIGHT_FOR_DETAILS]
+        lines = fitted_lines(facts, width - 2, max(least, self.size.height // FACTS_SHARE))
+        self._facts_lines = max(least, len(lines))
+        static = self.query_one("#facts", Static)
+        static.styles.height = self._facts_lines
+        update_static(static, Content("\n").join(lines))
         self.query_one(KeyBar).show(dataset_hints(self, making=self.build is not None))
 
     def exports(self) -> "list[ExportItem]":

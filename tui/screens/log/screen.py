@@ -1,5 +1,6 @@
 """Log of a run's worker, followed as it grows."""
 
+import textwrap
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -25,6 +26,17 @@ LINE_LIMIT: Final = 2000
 """Characters shown of a line, because a log of endless lines would fill the memory."""
 
 
+def wrapped_line(line: str, width: int) -> list[str]:
+    """A line as several of at most so many characters; the line itself for 0.
+
+    >>> wrapped_line("OSError: no space left", 14), wrapped_line("", 14)
+    (['OSError: no ', '  space left'], [''])
+    """
+    if not width or len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, width, subsequent_indent="  ", drop_whitespace=False, replace_whitespace=False)
+
+
 class LogLines(Log, inherit_bindings=False):
     """Lines of the log, scrolled by the screen's commands."""
 
@@ -43,6 +55,8 @@ class LogScreen(Screen[None]):
         self._offset = 0
         self._partial = b""
         self._at_end = True
+        self._wraps = True
+        self._wrapped_width = 0
 
     def compose(self) -> ComposeResult:
         run = self.run_shown
@@ -69,13 +83,28 @@ class LogScreen(Screen[None]):
             "log.down": "scroll",
             "log.first": "beginning",
             "log.last": "end, follow",
+            "log.wrap": "wrap",
         }
         self.query_one(KeyBar).show(screen_hints(self, LOG, words))
 
     def on_resize(self) -> None:
-        """Stay at the end when the size changes."""
+        """Wrap lines to another width, and stay at the end when the size changes."""
         if self._at_end:
             self.call_after_refresh(self.action_bottom)
+        if self._wraps and self._seen is not None:
+            self.call_after_refresh(self._wrap_again)
+
+    def _wrap_again(self) -> None:
+        """Read the log again if lines are wrapped to another width than the present one."""
+        width = self._line_width if self._wraps else 0
+        if width != self._wrapped_width:
+            self._seen = None
+            self._read()
+
+    @property
+    def _line_width(self) -> int:
+        """Cells of a line beside the scroll bar."""
+        return max(8, self.size.width - 2)
 
     def _scrolled(self) -> None:
         self._at_end = self.query_one(Log).is_vertical_scroll_end
@@ -95,6 +124,7 @@ class LogScreen(Screen[None]):
         unread = seen[2] - self._offset
         if self._seen is None or seen[0] != self._seen[0] or not 0 <= unread <= TAIL_BYTES:
             log.clear()
+            self._wrapped_width = self._line_width if self._wraps else 0
             self._offset, self._partial = max(0, seen[2] - TAIL_BYTES), b""
             self.call_after_refresh(log.scroll_end, animate=False)
         self._seen = seen
@@ -110,7 +140,11 @@ class LogScreen(Screen[None]):
         self._partial = rest[:TAIL_BYTES]
         if newline:
             text = sanitize(lines.decode("utf-8", errors="replace"), lines=True)
-            log.write_lines([line[:LINE_LIMIT] for line in text.split("\n")])
+            log.write_lines(
+                part
+                for line in text.split("\n")
+                for part in wrapped_line(line[:LINE_LIMIT], self._wrapped_width)
+            )
 
     def action_close(self) -> None:
         self.dismiss()
@@ -121,6 +155,11 @@ class LogScreen(Screen[None]):
     def action_page(self, pages: int) -> None:
         log = self.query_one(Log)
         log.scroll_relative(y=pages * log.scrollable_content_region.height, animate=False)
+
+    def action_wrap(self) -> None:
+        """Wrap long lines at the edge of the screen, or leave them to scrolling."""
+        self._wraps = not self._wraps
+        self._wrap_again()
 
     def action_across(self, steps: int) -> None:
         self.query_one(Log).scroll_relative(x=steps * HORIZONTAL_STEP, animate=False)

@@ -139,6 +139,7 @@ class Canvas:
         for cell, (_, _, index) in zip(cells, ends, strict=True):
             if cell is not None:
                 self._write(cell[0], GUTTER + cell[1], markers[index], FIRST_SERIES + index)
+                self.backgrounds[cell[0], GUTTER + cell[1]] = 0
 
     def draw_box(self, lines: Sequence[Sequence[tuple[str, int]]], *, last: int) -> None:
         """Draw text over the curves, at the upper edge of the plot, because falling losses leave room there.
@@ -260,10 +261,10 @@ def place_labels(
     return placed
 
 
-def label_margin(labels: int) -> int:
-    """The cells to the right of a plot for so many labels.
+def label_margin(labels: int, width: int) -> int:
+    """The cells to the right of a plot for so many labels, fewer in a narrow chart.
 
-    >>> label_margin(0), label_margin(1), label_margin(5), label_margin(30)
-    (2, 2, 6, 7)
+    >>> label_margin(0, 80), label_margin(1, 80), label_margin(5, 80), label_margin(30, 80), label_margin(5, 26)
+    (2, 2, 6, 7, 3)
     """
-    return LABEL_MARGIN - 1 + min(max(1, labels), MAX_LABELS)
+    return LABEL_MARGIN - 1 + min(max(1, labels), MAX_LABELS, max(1, width // 12))

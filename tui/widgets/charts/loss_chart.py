@@ -164,7 +164,9 @@ class LossChart(Chart):
     @property
     def plot_width(self) -> int:
         """The number of columns of cells between the axis and the labels at the ends of lines."""
-        return max(0, self.content_size.width - GUTTER - label_margin(len(self._series)))
+        return max(
+            0, self.content_size.width - GUTTER - label_margin(len(self._series), self.content_size.width)
+        )
 
     def x_at(self, column: int) -> float | None:
         """The x in the middle of a column of the plot; None outside the plot."""
@@ -192,7 +194,7 @@ class LossChart(Chart):
     def draw(self) -> list[Strip]:
         width, height = self.content_size
         legend = 1 if self.legend and height >= 6 else 0
-        margin = label_margin(len(self._series))
+        margin = label_margin(len(self._series), width)
         plot_width, plot_height = width - GUTTER - margin, height - legend - 2
         if plot_width < 4 or plot_height < 1:
             return [self._message("too small for a chart", "too small")]

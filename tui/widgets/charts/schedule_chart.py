@@ -95,7 +95,7 @@ class ScheduleChart(Chart):
         width, height = self.content_size
         title = Strip([Segment(f" {self.title}", self.get_component_rich_style("curves--title"))])
         title = title.adjust_cell_length(width, self.rich_style)
-        margin = label_margin(len(self._lines))
+        margin = label_margin(len(self._lines), width)
         plot_width, plot_height = width - GUTTER - margin, height - 3
         y_range = self._y_range()
         if plot_width < 4 or plot_height < 1 or y_range is None:

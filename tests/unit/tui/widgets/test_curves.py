@@ -167,7 +167,7 @@ def test_labels_stand_at_their_ends_side_by_side_and_never_on_each_other() -> No
     for _ in range(200):
         height, count = int(rng.integers(1, 20)), int(rng.integers(1, 36))
         wanted = [(int(row), 40) for row in rng.integers(0, height, count)]
-        cells = place_labels(wanted, height, 40 + label_margin(count) - 2)
+        cells = place_labels(wanted, height, 40 + label_margin(count, 80) - 2)
         placed = [cell for cell in cells if cell is not None]
         assert len(set(placed)) == len(placed) == min(count, height * min(count, 6))
         assert all(0 <= row < height and 40 <= column < 46 for row, column in placed)
