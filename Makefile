@@ -15,8 +15,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 ARGS   ?=
 
-# Tests share two cores; a worker with more OpenMP threads than cores runs many times slower.
-TEST_PROCESSES ?= 2
+# Three processes on two cores, because tests wait for screens and subprocesses a third of their time. A worker with
+# more OpenMP threads than cores runs many times slower.
+TEST_PROCESSES ?= 3
 TEST_ARGS      ?=
 FAULTS_ARGS    ?=
 

@@ -17,7 +17,7 @@ from core.files.environment import require_working_directory, silence
 
 COMMANDS: Final = {
     "schedules": "Compare noise schedules by how much of the image each leaves at the last step.",
-    "data": "Make or show training images.",
+    "data": "Make, show, list or remove training images.",
     "train": "Train the runs of a recipe, in the foreground or background.",
     "sample": "Draw new images with a trained run.",
     "denoise": "Noise your own image and denoise it with a trained run.",

@@ -126,7 +126,7 @@ def test_help_and_version_need_no_terminal(tmp_path: Path) -> None:
     assert out.startswith("ddpm-tui")
 
 
-@pytest.mark.parametrize("content", ['"{}" = "s"', '"run.stop" = "{}"', "{}"])
+@pytest.mark.parametrize("content", ['"{}" = "s"', '"run.stop" = ["{}", 1]', "{}"])
 def test_an_error_about_a_very_long_text_is_a_line_that_can_be_read(tmp_path: Path, content: str) -> None:
     folder = tmp_path / "config" / "ddpm-tui"
     folder.mkdir(parents=True)
