@@ -14,10 +14,21 @@ for _name in ("DDPM_DATA", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
     os.environ.pop(_name, None)
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])  # for the subprocesses of trials
 
-from tests.faults import kills, numerics, processes, readers, soak, storage, tiny, two_processes  # noqa: E402
+from tests.faults import (  # noqa: E402
+    inputs,
+    kills,
+    numerics,
+    processes,
+    readers,
+    soak,
+    storage,
+    tiny,
+    two_processes,
+)
 from tests.faults.lab import FAULTS, Totals, run_trials  # noqa: E402
 
 __all__ = [
+    "inputs",
     "kills",
     "numerics",
     "processes",
