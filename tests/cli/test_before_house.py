@@ -209,8 +209,22 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     assert status.keys() >= keys
 
 
-def test_a_run_that_waited_in_the_queue_is_trained_as_it_would_have_been(own_house: Path) -> None:
+def test_a_run_that_waited_in_the_queue_is_trained_to_the_same_files_and_position(own_house: Path) -> None:
+    """Its steps draw other random numbers than before, so its weights and samples differ."""
     run, end = run_in(own_house, "queued"), expected("queued-end.json")
+    train(own_house, run)
+    tensors, position = before_house.checkpoint_contents(run)
+    assert differences(position, end["position"]) == []
+    assert position["seeding"] == "step"
+    assert "rng" not in tensors
+    assert set(before_house.tensor_norms(tensors)) == set(end["norms"])
+    assert len(before_house.step_losses(run)) == len(end["losses"])
+    assert before_house.files_of(run.path) == end["files"]
+
+
+def test_a_run_that_had_begun_ends_as_it_would_have(own_house: Path) -> None:
+    run, end = run_in(own_house, "queued"), expected("queued-end.json")
+    before_house.begin_as_before(own_house, run)
     train(own_house, run)
     assert_same_end(run, end)
     assert before_house.files_of(run.path) == end["files"]
