@@ -31,10 +31,7 @@ from core.runs import RunDirectory
 from core.runs.overlay import overlay_path, read_overlay
 from core.runs.results import read_evaluations
 from core.runs.trajectory import Trajectory, TrajectorySpec
-from core.training.checkpoint import read_checkpoint, save_checkpoint
-from core.training.inputs import load_images, record_inputs
-from core.training.loop import Trainer
-from core.training.sample_sheets import write_noise_sheet
+from core.training.checkpoint import read_checkpoint
 from tui.state.reader import RunsReader
 
 COMMIT: Final = "6c0e099"
@@ -309,19 +306,6 @@ def without(table: Json, *keys: str) -> Json:
 
 
 # Training
-
-
-def begin_as_before(house: Path, run: RunDirectory) -> None:
-    """Begin a queued run as the version before did, and stop it before its first step."""
-    with inside(house):
-        config, images = run.read().config, load_images(run)
-        trainer = Trainer(config, images, torch.device("cpu"))
-        trainer._seeding = "stream"
-        trainer.generator.manual_seed(config.train.seed)
-        write_noise_sheet(run, trainer)
-        position = trainer.position(elapsed=0.0, metrics_offset=0)
-        inputs = record_inputs(config, images, "cpu")
-        save_checkpoint(run, trainer.state_dict(), msgspec.structs.replace(position, trained_with=inputs))
 
 
 def checkpoint_contents(run: RunDirectory) -> tuple[dict[str, torch.Tensor], Json]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -333,28 +333,7 @@ def test_another_version_of_pytorch_or_device_is_said_in_the_log(
     assert train(run).state is State.FINISHED
     log = capsys.readouterr().out
     assert f"PyTorch 1.0 before, PyTorch {torch.__version__} now: what follows may differ" in log
-    assert "cuda before, cpu now: what follows may differ" in log
-
-
-@pytest.mark.parametrize("seeding", ["step", "stream"])
-def test_a_run_of_another_kind_of_device_goes_on_and_its_log_says_that_it_is_not_exact(
-    home: Path, capsys: pytest.CaptureFixture[str], seeding: Literal["step", "stream"]
-) -> None:
-    """A generator's state has 16 bytes on CUDA, and 5,056 on a CPU."""
-    run = trained(config_of(str(make_images(home / "images", range(20)))))
-    tensors, position = read_checkpoint(run)
-    assert position.seeding == "step"
-    assert "rng" not in tensors
-    assert position.trained_with is not None
-    if seeding == "stream":
-        tensors["rng"] = torch.zeros(16, dtype=torch.uint8)
-    on_cuda = msgspec.structs.replace(position.trained_with, device="cuda")
-    save_checkpoint(run, tensors, msgspec.structs.replace(position, trained_with=on_cuda, seeding=seeding))
-    control.resume(run, epochs=3)
-    assert train(run).state is State.FINISHED
-    assert "cuda before, cpu now: what follows may differ in the last bits" in capsys.readouterr().out
-    tensors, position = read_checkpoint(run)
-    assert (position.epoch, position.seeding, "rng" in tensors) == (3, "step", False)
+    assert "cuda before, cpu now: what follows is not bit for bit the same" in log
 
 
 def test_a_run_of_a_group_whose_images_are_gone_is_refused_rather_than_compared_with_others(

@@ -1,7 +1,9 @@
 """Randomness of a training step as a function of seed and step."""
 
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ import torch
 from core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
 from core.data import ImageSet
 from core.data.recipe import DataRecipe
+from core.launch import control
+from core.training.checkpoint import read_checkpoint, save_checkpoint
 from core.training.loop import Trainer
 from core.training.seeding import step_seed
+from tests.support.tiny_runs import make_tiny_set, new_tiny_run, train_here
 
 
 def trainer(seed: int) -> Trainer:
@@ -64,3 +69,30 @@ def test_a_batch_depends_on_seed_and_step_and_not_on_what_was_drawn_before() -> 
         assert torch.equal(mine, same)
         assert not torch.equal(mine, earlier)
     assert not torch.equal(other._next_batch(order)[2], batches[0][2])
+
+
+@pytest.mark.parametrize("seeding", ["step", "stream"])
+def test_a_run_of_another_kind_of_device_goes_on_and_its_log_says_that_it_is_not_exact(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seeding: Literal["step", "stream"],
+) -> None:
+    """A generator's state has 16 bytes on CUDA, and 5,056 on a CPU."""
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path))
+    make_tiny_set(tmp_path)
+    run = new_tiny_run(tmp_path)
+    assert train_here(run) == 0
+    tensors, position = read_checkpoint(run)
+    assert position.seeding == "step"
+    assert "rng" not in tensors
+    assert position.trained_with is not None
+    if seeding == "stream":
+        tensors["rng"] = torch.zeros(16, dtype=torch.uint8)
+    on_cuda = msgspec.structs.replace(position.trained_with, device="cuda")
+    save_checkpoint(run, tensors, msgspec.structs.replace(position, trained_with=on_cuda, seeding=seeding))
+    control.resume(run, epochs=4)
+    assert train_here(run) == 0
+    assert "cuda before, cpu now: what follows is not bit for bit the same" in capsys.readouterr().out
+    tensors, position = read_checkpoint(run)
+    assert (position.epoch, position.seeding, "rng" in tensors) == (4, "step", False)
