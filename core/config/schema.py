@@ -111,7 +111,7 @@ class TrainConfig(Section, frozen=True):
     compile: bool = False
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0
-    """Longest time between two checkpoints; one is also written at the end of each epoch."""
+    """Time from one checkpoint to the next; one is also written after the first epoch, at a stop and at the end."""
     seed: NaturalInt = 0
 
 

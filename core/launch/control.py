@@ -164,6 +164,9 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
         finished = status.epoch if state is State.FINISHED else status.finished_epochs
         status = msgspec.structs.replace(status, finished_epochs=finished)
         run.write_status(_without_worker(status, State.QUEUED, epochs=wanted))
+    if state in (State.FAILED, State.CRASHED):  # the last checkpoint may be of an earlier epoch
+        start = "its last checkpoint" if _has_checkpoint(run) else "the beginning"
+        return f"{name}: queued again, from {start}, to epoch {wanted}"
     return f"{name}: queued again, from epoch {status.epoch} of {wanted}"
 
 
@@ -234,9 +237,13 @@ def _status_or_new(run: RunDirectory) -> Status:
         return Status(state=State.CRASHED, epochs=run.read().config.train.epochs)
 
 
+def _has_checkpoint(run: RunDirectory) -> bool:
+    return run.checkpoint.exists() or run.previous_checkpoint.exists()
+
+
 def _check_inputs(run: RunDirectory, file: RunFile, status: Status) -> None:
     """Refuse to resume a checkpoint whose images, betas or settings have changed, before the run is queued."""
-    if status.trained_with is None or not (run.checkpoint.exists() or run.previous_checkpoint.exists()):
+    if status.trained_with is None or not _has_checkpoint(run):
         return
     config = config_with_absolute_paths(file)
     check_unchanged(status.trained_with, config, run_id=sanitize(run.id))

@@ -1,8 +1,9 @@
-"""Checkpoints: weights, averaged weights, optimizers, generator and position in ONE safetensors file.
+"""Checkpoints: weights, averaged weights, optimizers and position in ONE safetensors file.
 
-One file cannot be half old and half new. Its tensors are named ``model.*``, ``ema.*``, ``optimizer.I.P.KEY`` (optimizer
-I, parameter P) and ``rng``. The header holds the `Position` as JSON, and a checksum of each tensor and of the position.
-Nothing is pickled, so a checkpoint from an untrusted source can be opened.
+One file cannot be half old and half new. Its tensors are named ``model.*``, ``ema.*`` and ``optimizer.I.P.KEY``
+(optimizer I, parameter P). Trainings that an older version began also have ``rng``, a generator's state. The header
+holds the `Position` as JSON, and a checksum of each tensor and of the position. Nothing is pickled, so a checkpoint
+from an untrusted source can be opened.
 
 The checkpoint before the last one is kept as ``previous.safetensors``. It is read if the last one is damaged, and
 training then resumes from a little further back and repeats the lost steps exactly.
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import torch
@@ -48,6 +49,7 @@ logger = logging.getLogger(__name__)
 MAX_SIZE: Final = 4096
 """Pixels a side, as in a data recipe. Larger images in a damaged or hostile file would not fit into the memory."""
 Natural = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Seeding = Literal["stream", "step"]
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +58,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     `epoch` epochs are complete, and `batch` batches of the next; `losses` are those batches' losses. `elapsed` is in
     seconds, and `metrics_offset` in bytes of `metrics.jsonl`. `threads` is the number of CPU threads, which decides the
     last bits of every sum; it is 0 on other devices and if unknown. `precision` is ``bf16`` or ``fp32``, empty if
-    unknown.
+    unknown. `seeding` is ``step`` if the generator is seeded before each step, and ``stream`` if all steps draw from
+    one stream, as in older versions, whose checkpoints have the generator's state.
     """
 
     format_version: int = FORMAT_VERSION
@@ -70,6 +73,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=1, le=MAX_SIZE)]
     threads: Annotated[int, Meta(ge=0, le=1 << 16)] = 0
     precision: str = ""
+    seeding: Seeding = "stream"
     trained_with: TrainedWith | None = None
     """Images, betas and settings of the training; None in checkpoints of older versions."""
 

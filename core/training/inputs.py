@@ -99,10 +99,19 @@ def inexact_changes(before: TrainedWith | None, now: TrainedWith) -> list[str]:
     """Describe changes with which a training can be resumed, but not bit for bit."""
     if before is None:
         return []
-    pairs = (("PyTorch ", before.torch, now.torch), ("", before.device, now.device))
+    changes = (
+        ("PyTorch ", before.torch, now.torch, "what follows may differ in the last bits"),
+        # Each kind of device has a random number generator of its own.
+        (
+            "",
+            before.device,
+            now.device,
+            "what follows is not bit for bit the same, because other noise is drawn",
+        ),
+    )
     return [
-        f"{name}{old} before, {name}{new} now: what follows may differ in the last bits"
-        for name, old, new in pairs
+        f"{name}{old} before, {name}{new} now: {effect}"
+        for name, old, new, effect in changes
         if old and old != new
     ]
 

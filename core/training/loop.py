@@ -24,6 +24,7 @@ from core.runs import RunDirectory
 from core.training.augmentation import augment
 from core.training.checkpoint import (
     Position,
+    Seeding,
     load_model_weights,
     load_optimizer_state_dict,
     make_diffusion,
@@ -35,6 +36,7 @@ from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast, has_bf16
+from core.training.seeding import step_seed
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
@@ -68,7 +70,10 @@ class NonFiniteLossError(UserError):
 
 
 class Trainer:
-    """Network, optimizers, generator and position of one training.
+    """Network, optimizers and position of one training.
+
+    The generator is seeded before each step, see `core.training.seeding`. Only a training that an older version began
+    on this kind of device keeps drawing from one stream, whose state is in its checkpoints.
 
     Args:
         config: the run's configuration.
@@ -107,7 +112,8 @@ class Trainer:
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
-        self.generator = torch.Generator(device).manual_seed(train.seed)
+        self.generator = torch.Generator(device)
+        self._seeding: Seeding = "step"
         self.timestep_sampler = TimestepSampler(
             self.diffusion.schedule,
             train.noise_levels,
@@ -189,7 +195,8 @@ class Trainer:
         state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         if self.ema:
             state |= {f"ema.{name}": value for name, value in self.ema.weights.items()}
-        return {**state, **optimizer_state_dict(self.optimizers), "rng": self.generator.get_state()}
+        state |= optimizer_state_dict(self.optimizers)
+        return state if self._seeding == "step" else {**state, "rng": self.generator.get_state()}
 
     def position(self, *, elapsed: float, metrics_offset: int) -> Position:
         """Return the position of the training; all losses must be flushed."""
@@ -205,6 +212,7 @@ class Trainer:
             size=self.size,
             threads=torch.get_num_threads() if alone_on_cpu else 0,
             precision="bf16" if self.bf16 else "fp32",
+            seeding=self._seeding,
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
@@ -224,7 +232,7 @@ class Trainer:
                 for name, value in self.ema.weights.items():
                     value.copy_(tensors[f"ema.{name}"])
             load_optimizer_state_dict(self.optimizers, tensors)
-            self.generator.set_state(tensors["rng"])
+            self._restore_generator(tensors, position)
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise UserError(
                 f"{run.checkpoint}: holds the state of another training than run.toml names"
@@ -240,6 +248,18 @@ class Trainer:
         is_auto = self.config.train.precision == "auto"
         if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
             self.bf16 = position.precision == "bf16"
+
+    def _restore_generator(self, tensors: dict[str, Tensor], position: Position) -> None:
+        """Restore the generator of a training that an older version began; on another kind of device seed each step.
+
+        The size of a generator's state differs between kinds of devices: 5,056 bytes on a CPU, 16 on CUDA.
+        """
+        self._seeding = position.seeding
+        if self._seeding == "stream":
+            if tensors["rng"].shape == self.generator.get_state().shape:
+                self.generator.set_state(tensors["rng"])
+            else:
+                self._seeding = "step"
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""
@@ -260,6 +280,8 @@ class Trainer:
 
     def _next_batch(self, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return images x0 and noise eps, [B, C, H, W], and timesteps t, [B]."""
+        if self._seeding == "step":
+            self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
         size = self.config.train.batch_size
         x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
         x0 = augment(x0, self.augment, self.step)
@@ -269,7 +291,7 @@ class Trainer:
 
     def _train_step(self, order: Tensor) -> Tensor:
         """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
-        # Every process draws the whole batch, so the generators of all processes stay in step.
+        # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
         shard, weight = self.process_group.shard(len(x0))
         x0, t, eps = x0[shard], t[shard], eps[shard]

@@ -49,6 +49,13 @@ def write_missing_sheets(run: RunDirectory, trainer: Trainer, should_stop: Calla
         write_epoch_sheets(run, trainer, should_stop)
 
 
+def remove_later_sheets(run: RunDirectory, epoch: int) -> None:
+    """Remove sheets and strips of epochs after `epoch`, which a killed worker drew and which will be trained again."""
+    for number, path in run.sample_sheets() + run.reverse_strips():
+        if number > epoch and not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
 def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callable[[], bool]) -> None:
     """Sample after an epoch if a sheet is due, and write the sheet, and a strip if one is due.
 

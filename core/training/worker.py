@@ -3,6 +3,9 @@
 At SIGTERM, SIGINT or a `control` file it finishes its step, writes a checkpoint and stops. The exit code is 0 if the
 run finished or was stopped, 2 if it could not begin, and 3 if it failed.
 
+Checkpoints are written after `train.checkpoint_seconds`, at a stop, at the end, and after the first epoch, so that the
+network can soon be sampled. At the end of an epoch one is written if it would otherwise be due within the next epoch.
+
 ``torchrun --nproc-per-node N -m core.training.worker RUN --device cuda`` trains the run in N processes, one for each
 GPU. Rank 0 is the worker (`run_main`): it holds the run's lock, its pid is the run's, and it alone writes. The other
 ranks only compute (`run_rank`).
@@ -50,8 +53,8 @@ from core.training.checkpoint import (
     has_checkpoint,
     read_checkpoint,
     recover_checkpoint,
-    save_checkpoint,
 )
+from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
 from core.training.inputs import (
     check_inputs,
@@ -62,7 +65,12 @@ from core.training.inputs import (
 )
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
-from core.training.sample_sheets import write_epoch_sheets, write_missing_sheets, write_noise_sheet
+from core.training.sample_sheets import (
+    remove_later_sheets,
+    write_epoch_sheets,
+    write_missing_sheets,
+    write_noise_sheet,
+)
 
 _STATUS_SECONDS = 0.5
 _SPEED_WINDOW_SECONDS = 5.0
@@ -80,7 +88,8 @@ class Worker:
         self._elapsed_before = 0.0  # seconds, of earlier attempts
         self._started = time.monotonic()
         self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
-        self._checkpointed = time.monotonic()
+        self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
+        self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
 
     def request_stop(self, *_: object) -> None:
         """Request a stop; safe in a signal handler."""
@@ -91,7 +100,7 @@ class Worker:
         images = self._load_images()
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
-        with MetricsWriter(self.run.metrics_file) as metrics:
+        with MetricsWriter(self.run.metrics_file) as metrics, self._checkpoints:
             self._resume_or_begin(trainer, metrics)
             write_missing_sheets(self.run, trainer, self._should_stop_sampling)
             for report in trainer.reports(self._should_stop):
@@ -101,7 +110,8 @@ class Worker:
                     self._on_epoch(report, trainer, metrics)
             if trainer.epoch < self.config.train.epochs:
                 self._write_status(state=State.STOPPING, message="writing a checkpoint")
-                self._save_checkpoint(trainer, metrics)
+                if self._saved != (trainer.epoch, trainer.batch):
+                    self._save_checkpoint(trainer, metrics)
                 return State.STOPPED
         return State.FINISHED
 
@@ -134,9 +144,11 @@ class Worker:
             trainer.restore(tensors, position, self.run)
             metrics.truncate_to(position.metrics_offset)
             self._elapsed_before = position.elapsed
+            self._saved = trainer.epoch, trainer.batch
         else:
             metrics.truncate_to(0)
             write_noise_sheet(self.run, trainer)
+        remove_later_sheets(self.run, trainer.epoch)
         self._started = time.monotonic()
         self._write_status(
             state=State.RUNNING,
@@ -164,8 +176,8 @@ class Worker:
         metrics.append_steps(report.first_step, report.epoch, self._elapsed(), report.losses)
         speed = self._images_per_second(trainer)
         self._heartbeat(epoch=trainer.epoch, step=trainer.step, images_per_second=speed)
-        due = time.monotonic() - self._checkpointed >= self.config.train.checkpoint_seconds
-        if due and trainer.batch < trainer.batches_per_epoch:
+        self._checkpoints.check()
+        if self._checkpoints.is_due() and trainer.batch < trainer.batches_per_epoch:
             self._save_checkpoint(trainer, metrics)
 
     def _on_epoch(self, report: EpochReport, trainer: Trainer, metrics: MetricsWriter) -> None:
@@ -183,8 +195,12 @@ class Worker:
             )
         )
         self._write_status(epoch=trainer.epoch, step=trainer.step, fsync=False)
+        self._checkpoints.check()
+        due = self._checkpoints.is_due_at_epoch_end()
+        if due or self._saved is None or trainer.epoch == self.config.train.epochs:
+            # Before the sheets, which take long and are drawn at the next start if they are missing.
+            self._save_checkpoint(trainer, metrics)
         write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
-        self._save_checkpoint(trainer, metrics)
         self._recent_steps.clear()
 
     def _should_stop_sampling(self) -> bool:
@@ -196,11 +212,11 @@ class Worker:
         # A step can corrupt the weights while its own loss is finite. Then keep the last good checkpoint.
         if not trainer.weights_are_finite():
             raise UserError("the weights became NaN or infinite; a lower train.learning_rate may help")
-        metrics.sync()  # after a power cut the metrics must not end before the checkpoint
         position = trainer.position(elapsed=self._elapsed(), metrics_offset=metrics.offset)
         position = msgspec.structs.replace(position, trained_with=self._inputs)
-        save_checkpoint(self.run, trainer.state_dict(), position)
-        self._checkpointed = time.monotonic()
+        # After a power cut the metrics must not end before the checkpoint, so they are synced first.
+        self._checkpoints.write(trainer.state_dict(), position, metrics.sync)
+        self._saved = trainer.epoch, trainer.batch
 
     def _should_stop(self) -> bool:
         self._heartbeat()

@@ -14,10 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import torch
 from safetensors.torch import load
 
+from core.training.checkpoint import save_checkpoint
+from core.training.inputs import load_images, record_inputs
+from core.training.loop import Trainer
+from core.training.sample_sheets import write_noise_sheet
 from tests.conftest import Core
 from tests.support import before_house, before_house_interface
 from tests.support.before_house import (
@@ -64,6 +69,19 @@ def train(house: Path, run: Any) -> None:
         command, cwd=house, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def begin_as_before(house: Path, run: Any) -> None:
+    """Begin a queued run as the version before did, and stop it before its first step."""
+    with before_house.inside(house):
+        config, images = run.read().config, load_images(run)
+        trainer = Trainer(config, images, torch.device("cpu"))
+        trainer._seeding = "stream"
+        trainer.generator.manual_seed(config.train.seed)
+        write_noise_sheet(run, trainer)
+        position = trainer.position(elapsed=0.0, metrics_offset=0)
+        inputs = record_inputs(config, images, "cpu")
+        save_checkpoint(run, trainer.state_dict(), msgspec.structs.replace(position, trained_with=inputs))
 
 
 def assert_same_end(run: Any, end: Json) -> None:
@@ -209,8 +227,22 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(
     assert status.keys() >= keys
 
 
-def test_a_run_that_waited_in_the_queue_is_trained_as_it_would_have_been(own_house: Path) -> None:
+def test_a_run_that_waited_in_the_queue_is_trained_to_the_same_files_and_position(own_house: Path) -> None:
+    """Its steps draw other random numbers than before, so its weights and samples differ."""
     run, end = run_in(own_house, "queued"), expected("queued-end.json")
+    train(own_house, run)
+    tensors, position = before_house.checkpoint_contents(run)
+    assert differences(position, end["position"]) == []
+    assert position["seeding"] == "step"
+    assert "rng" not in tensors
+    assert set(before_house.tensor_norms(tensors)) == set(end["norms"])
+    assert len(before_house.step_losses(run)) == len(end["losses"])
+    assert before_house.files_of(run.path) == end["files"]
+
+
+def test_a_run_that_had_begun_ends_as_it_would_have(own_house: Path) -> None:
+    run, end = run_in(own_house, "queued"), expected("queued-end.json")
+    begin_as_before(own_house, run)
     train(own_house, run)
     assert_same_end(run, end)
     assert before_house.files_of(run.path) == end["files"]

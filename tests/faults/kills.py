@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -18,6 +19,7 @@ import core.runs.metrics
 from core.files import atomic
 from core.runs import MetricsWriter, RunDirectory, State
 from core.training import checkpoint, sample_sheets
+from core.training.checkpoint_writer import CheckpointWriter
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
 
@@ -39,6 +41,18 @@ def killed(folder: Path, rng: random.Random) -> None:
     _killed_at_random(folder, rng)
 
 
+@fault("kill -9 between two checkpoints", times=40, short=1)
+def killed_between_checkpoints(folder: Path, rng: random.Random) -> None:
+    """The run goes back by epochs, whose metrics and samples are made once more."""
+    for attempt in range(MAX_ATTEMPTS):
+        seconds = rng.choice([0.02, 0.1, 1e6])
+        run = tiny.new_run(folder / str(attempt), tiny.config(checkpoint_seconds=seconds))
+        if tiny.kill_after(tiny.start(run), rng.uniform(0, tiny.duration())) == -signal.SIGKILL:
+            tiny.resume_and_compare(run)
+            return
+    raise AssertionError(f"no worker was caught alive in {MAX_ATTEMPTS} attempts")
+
+
 @fault("kill -9 repeatedly", times=12, short=0, seconds=240)
 def killed_often(folder: Path, rng: random.Random) -> None:
     run = tiny.new_run(folder)
@@ -56,18 +70,21 @@ class _KillAtLine:
 
     def __init__(self, codes: frozenset[CodeType], at: int) -> None:
         self.codes, self.at, self.count = codes, at, 0
+        self._lock = threading.Lock()
 
     def __call__(self) -> None:
         sys.settrace(self._enter)
+        threading.settrace(self._enter)  # checkpoints are written in a thread
 
     def _enter(self, frame: FrameType, event: str, _: Any) -> Any:
         return self._line if frame.f_code in self.codes else None
 
     def _line(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
-            self.count += 1
-            if self.count == self.at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            with self._lock:
+                self.count += 1
+                if self.count == self.at:
+                    os.kill(os.getpid(), signal.SIGKILL)
         return self._line
 
 
@@ -79,6 +96,7 @@ def _codes(*functions: Any) -> frozenset[CodeType]:
 
 _KILLED_INSIDE = {
     "checkpoint": _codes(
+        CheckpointWriter.write,
         checkpoint.save_checkpoint,
         checkpoint._write_checkpoint,
         checkpoint._link_last,

@@ -20,6 +20,7 @@ import pytest
 from core.errors import UserError
 from core.launch.queue import enqueue
 from core.runs import RunDirectory, State
+from core.training import checkpoint_writer
 from tests.faults import tiny
 from tests.faults.lab import NotPossibleHereError, fault, wait_for_exit
 
@@ -245,7 +246,7 @@ def no_locks(folder: Path, rng: random.Random) -> None:
 def damaged_checkpoint(folder: Path, rng: random.Random) -> None:
     """After a flipped bit, a truncated, an empty or a missing file, the previous checkpoint gives the same training."""
     run, left = tiny.new_run(folder), [rng.randint(2, tiny.STEPS)]
-    real = tiny.worker.save_checkpoint
+    real = checkpoint_writer.save_checkpoint
 
     def sabotage() -> None:
         def save(*arguments: Any) -> None:
@@ -254,7 +255,7 @@ def damaged_checkpoint(folder: Path, rng: random.Random) -> None:
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        tiny.worker.save_checkpoint = save
+        checkpoint_writer.save_checkpoint = save
 
     assert tiny.finish(run, sabotage) == -signal.SIGKILL
     data = bytearray(run.checkpoint.read_bytes())

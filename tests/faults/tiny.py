@@ -35,6 +35,7 @@ from core.launch import control
 from core.runs import MetricsTail, RunDirectory, RunStore, State, Status, effective_state
 from core.training import worker
 from core.training.checkpoint import read_checkpoint
+from core.training.checkpoint_writer import CheckpointWriter
 from tests.faults.lab import wait_for_exit
 
 Sabotage = Callable[[], None]
@@ -74,6 +75,7 @@ def prepare() -> None:
     """Prepare once, before any fork: one thread, the images on disk, and a checkpoint after each step."""
     torch.set_num_threads(1)
     core.training.distributed.FLUSH_SECONDS = 0.0
+    _checkpoint_each_step()
     data = Path(tempfile.mkdtemp(prefix="faults-data-"))
     data.chmod(0o755)
     atexit.register(shutil.rmtree, data, ignore_errors=True)
@@ -82,6 +84,22 @@ def prepare() -> None:
     load_dataset("tiny", data_dir=data, workers=1)
     _import_worker_modules()
     reference()
+
+
+def _checkpoint_each_step() -> None:
+    """Let training wait for one write before the next, where checkpoints are due at once; otherwise some are left out.
+
+    Each is still written while the next step is computed.
+    """
+    for name in ("is_due", "is_due_at_epoch_end"):
+
+        def is_due(writer: CheckpointWriter, real: Callable[[CheckpointWriter], bool]) -> bool:
+            if writer._interval == config().train.checkpoint_seconds:
+                writer.wait()
+                return True
+            return real(writer)
+
+        setattr(CheckpointWriter, name, functools.partialmethod(is_due, getattr(CheckpointWriter, name)))
 
 
 def _import_worker_modules() -> None:
@@ -163,7 +181,7 @@ def kill_after(pid: int, seconds: float, number: signal.Signals = signal.SIGKILL
 
 @dataclass(frozen=True)
 class Result:
-    """All results of a training without times: weights, optimizer, generator, metrics, images."""
+    """All results of a training without times: weights, optimizer, metrics, images."""
 
     tensors: str
     position: tuple[int, int, int]

@@ -92,7 +92,6 @@ def _assert_like_single_process(run: RunDirectory) -> None:
     """
     assert tiny.state(run) is State.FINISHED
     assert_close(_results(run), _single_process(), rtol=2e-4, atol=1e-5)
-    assert torch.equal(_results(run)[0]["rng"], _single_process()[0]["rng"])
     tiny.check_files(run)
 
 

@@ -199,7 +199,8 @@ def test_resuming_queues_a_run_with_its_progress_and_without_its_past(root: Path
     run = fake(root, ended, error="old error", message="old news")
     run.request_stop()
     old = run.read_status()
-    assert control.resume(run) == f"{run.id}: queued again, from epoch 5 of 10"
+    start = "from epoch 5 of 10" if ended is State.STOPPED else "from its last checkpoint, to epoch 10"
+    assert control.resume(run) == f"{run.id}: queued again, {start}"
     new = run.read_status()
     assert new.state is State.QUEUED
     assert (new.epoch, new.step, new.elapsed, new.attempt) == (old.epoch, old.step, old.elapsed, old.attempt)

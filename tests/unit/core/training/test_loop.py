@@ -112,8 +112,10 @@ def test_the_heldout_loss_leaves_batch_norm_and_generator_alone(images: ImageSet
     )
     trainer = trainer_of(config, images)
     before = {name: value.clone() for name, value in trainer.state_dict().items()}
+    generator = trainer.generator.get_state()
     assert trainer.heldout_loss() == trainer.heldout_loss()
     assert all(torch.equal(value, before[name]) for name, value in trainer.state_dict().items())
+    assert torch.equal(trainer.generator.get_state(), generator)
     assert trainer.model.training
 
 
