@@ -29,8 +29,10 @@ from core.errors import (
     EXIT_OK,
     EXIT_RUN_FAILED,
     EXIT_USAGE,
+    GPU_UNUSABLE,
     OUT_OF_MEMORY,
     UserError,
+    is_gpu_unusable,
     is_out_of_memory,
 )
 from core.files.sanitize import sanitize
@@ -91,6 +93,8 @@ class Worker:
         images = self._load_images()
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
+        if trainer.compile_problem:
+            print(f"train.compile is left out: {trainer.compile_problem}")
         with MetricsWriter(self.run.metrics_file) as metrics:
             self._resume_or_begin(trainer, metrics)
             write_missing_sheets(self.run, trainer, self._should_stop_sampling)
@@ -273,7 +277,8 @@ def failure_text(error: BaseException) -> str:
         return _os_error_text(error)
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    return " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+    text = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+    return f"{text}: {GPU_UNUSABLE}" if is_gpu_unusable(error) else text
 
 
 def _os_error_text(error: OSError) -> str:
@@ -296,6 +301,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    # For workers that torchrun starts: CUDA reads it at its first use, which is not the import of torch.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     disable_trim()
     run = RunDirectory(options.run)
     received_signals: list[int] = []
