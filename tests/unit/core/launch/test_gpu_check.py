@@ -69,7 +69,7 @@ def test_a_result_that_may_pass_is_checked_again_after_a_while(runs: list[list[s
 
 
 @pytest.mark.parametrize("change", ["driver", "gpu", "torch"])
-def test_another_driver_gpu_or_torch_is_checked_anew(
+def test_another_driver_gpu_or_torch_is_checked_itself(
     runs: list[list[str]], monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     runs += [[OLD], [""]]
