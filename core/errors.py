@@ -12,6 +12,8 @@ OUT_OF_MEMORY = (
     "out of memory; lower train.batch_size, model.width or sample.count, or run fewer at once (--slots)"
 )
 """Error message of a training run that ran out of memory."""
+GPU_UNUSABLE = "torch cannot compute on this GPU; see core doctor, or use --device cpu"
+"""Error message of a computation on a GPU without a fitting torch or driver; torch's own words precede it."""
 WORKING_DIRECTORY_DELETED = "the working directory was deleted; go to another one with cd"
 
 _DAMAGE_CODES = (None, errno.EINVAL, errno.EOVERFLOW)
@@ -20,6 +22,13 @@ _MISSING_CODES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.
 _MEMORY_PHRASES = (
     *("not enough memory", "can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED"),
     *("failed to map segment", "annot allocate memory"),  # of a library that is being loaded
+)
+_GPU_PHRASES = (
+    *("no kernel image is available", "not compiled with CUDA enabled", "driver on your system is too old"),
+    *("Found no NVIDIA driver", "No CUDA GPUs are available", "No HIP GPUs are available"),
+    *("driver version is insufficient", "invalid device ordinal", "device kernel image is invalid"),
+    *("not linked with support for cuda", "no CUDA-capable device is detected", "invalid device function"),
+    "forward compatibility was attempted",
 )
 
 
@@ -60,6 +69,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | ImportError)
         and any(phrase in str(error) for phrase in _MEMORY_PHRASES)
+    )
+
+
+def is_gpu_unusable(error: BaseException) -> bool:
+    """Return whether torch cannot compute on a GPU at all. Torch reports that only in the message."""
+    return isinstance(error, RuntimeError | AssertionError) and any(
+        phrase in str(error) for phrase in _GPU_PHRASES
     )
 
 

@@ -19,9 +19,9 @@ from core.cli.options import device_option, json_option, runs_option, slots_opti
 from core.cli.output import emit, emit_json
 from core.data import default_data_dir
 from core.errors import UserError
-from core.launch.devices import detect_machine, make_plan, plan_explanation
+from core.launch.devices import Machine, Plan, detect_machine, make_plan, plan_explanation
 from core.launch.subprocess_env import child_environment, python_command
-from core.training.compiler import find_compiler
+from core.training.compiler import compile_problem, find_compiler
 
 PACKAGES = (
     *("ddpm-tui", "torch", "numpy", "pillow", "safetensors", "textual", "rich"),
@@ -36,11 +36,15 @@ import json, torch
 from core.training.precision import bf16_is_fast, bf16_speedup, has_bf16
 cpu = torch.device("cpu")
 kinds = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
-ones = {kind: torch.ones(64, 64, device=kind) for kind in kinds}
-sums = {kind: float((x @ x).sum()) for kind, x in ones.items()}
+def works(kind):
+    try:
+        x = torch.ones(64, 64, device=kind)
+        return float((x @ x).sum()) == 64**3
+    except RuntimeError:
+        return False
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "gpus": names,
-                  "works_on": [kind for kind, total in sums.items() if total == 64**3],
+                  "works_on": [kind for kind in kinds if works(kind)],
                   "cpu_bf16_speedup": round(bf16_speedup(), 2) if has_bf16(cpu) else None,
                   "cpu_precision": "bf16" if bf16_is_fast(cpu) else "fp32"}))
 """
@@ -59,12 +63,13 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
 
     Exits with code 2 if something is broken, so that a script can check before it queues runs.
     """
-    machine = detect_machine()
+    machine = detect_machine(fresh=deep)
     plan = make_plan(device, slots, machine=machine)
     packages = {name: _package_version(name) for name in PACKAGES}
     folders = [_folder_report("runs", root), _folder_report("datasets", default_data_dir())]
     torch = _probe_torch() if deep else None
-    problems = _problems(packages, folders, torch)
+    problems = [*_problems(packages, folders, torch), *_gpu_problems(machine, plan)]
+    kind = plan.devices[0].kind
     report: dict[str, Any] = {
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -75,6 +80,7 @@ def command(deep: bool, root: Path, device: str, slots: int | None, as_json: boo
         "reasons": plan_explanation(device, slots, machine=machine),
         "packages": packages,
         "compiler": find_compiler(),
+        "compile_problem": compile_problem(kind),
         "terminal": _terminal_report(),
         "folders": folders,
         "torch": torch,
@@ -154,14 +160,19 @@ def _problems(
     return problems
 
 
+def _gpu_problems(machine: Machine, plan: Plan) -> list[str]:
+    """Return the problems with GPUs, unless the user asked for another kind of device."""
+    return [text.rstrip(".") for text in machine.problems] if plan.note else []
+
+
 def _report_text(report: Mapping[str, Any]) -> str:
-    terminal, compiler = report["terminal"], report["compiler"]
+    terminal, compiler, missing = report["terminal"], report["compiler"], report["compile_problem"]
     lines = ["Machine", f"  {report['platform']}, Python {report['python']} ({report['executable']})"]
     lines += [f"  {reason}" for reason in report["reasons"]]
     lines += ["", "Packages"]
     lines += [f"  {name:<12} {found or 'missing'}" for name, found in report["packages"].items()]
-    compiles = f"{compiler}; torch.compile can be used" if compiler else "none; train.compile is ignored"
-    lines += [f"  {'C++ compiler':<12} {compiles}"]
+    compiles = f"train.compile is left out: {missing}" if missing else "torch.compile can be used"
+    lines += [f"  {'C++ compiler':<12} {compiler or 'none'}; {compiles}"]
     if report["torch"] and "error" not in report["torch"]:
         lines += [f"  torch computes on {', '.join(report['torch']['works_on'])}"]
         lines += [f"  {_precision_text(report['torch'])}"]

@@ -12,7 +12,16 @@ from click.shell_completion import shell_complete
 
 import core
 from core.cli.output import note, note_lines, print_error
-from core.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, UserError, is_out_of_memory, os_error_text
+from core.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    GPU_UNUSABLE,
+    UserError,
+    is_gpu_unusable,
+    is_out_of_memory,
+    os_error_text,
+)
 from core.files.environment import require_working_directory, silence
 
 COMMANDS: Final = {
@@ -109,10 +118,13 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         note("interrupted")
         return EXIT_INTERRUPTED
-    except (MemoryError, RuntimeError, ImportError) as error:
-        if not is_out_of_memory(error):
+    except (MemoryError, RuntimeError, AssertionError, ImportError) as error:
+        if is_gpu_unusable(error):
+            print_error(f"{str(error).splitlines()[0]}: {GPU_UNUSABLE}")
+        elif is_out_of_memory(error):
+            print_error("out of memory; ask for fewer images or runs at once, or stop other programs")
+        else:
             raise
-        print_error("out of memory; ask for fewer images or runs at once, or stop other programs")
         return EXIT_USAGE
     except BrokenPipeError:
         # The reader of the pipe closed it early, for example `| head`.

@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from core.cli.output import note_library_messages
+from core.cli.output import note, note_library_messages
 from core.config import SamplingOverrides
 from core.files.environment import require_memory_for_torch
-from core.launch.devices import make_plan
+from core.launch.devices import Plan, make_plan
+from core.launch.subprocess_env import GPU_ORDER
 from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
 
 
@@ -141,4 +142,17 @@ def prepare_torch(device: str) -> str:
     require_memory_for_torch()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    return make_plan(device).first_device
+    os.environ.setdefault(*GPU_ORDER)
+    return check_device(device).first_device
+
+
+def check_device(device: str, slots: int | None = None) -> Plan:
+    """Return the plan for `--device` and `--slots`, and note GPUs that are not used because torch cannot compute there.
+
+    Raises:
+        UserError: no such device here, or torch cannot compute on it; raised before anything is queued.
+    """
+    plan = make_plan(device, slots)
+    if plan.note:
+        note(plan.note)
+    return plan

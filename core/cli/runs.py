@@ -19,6 +19,7 @@ from core.cli.describe import (
 from core.cli.follow import Follower
 from core.cli.options import (
     COUNT,
+    check_device,
     device_option,
     json_option,
     no_start_option,
@@ -33,7 +34,6 @@ from core.errors import UserError
 from core.files.environment import require_memory_for_torch
 from core.files.sanitize import sanitize
 from core.launch import control
-from core.launch.devices import make_plan
 from core.launch.queue import ensure_runner
 from core.runs import RunDirectory, RunStore, State
 
@@ -132,7 +132,7 @@ def start(
     runs = _select(
         store, selectors, everything, exclude=[state for state in State if state is not State.QUEUED]
     )
-    make_plan(device, slots)
+    check_device(device, slots)
     for run in runs:
         note(control.check_startable(run))
     _start_or_follow(store, runs, device=device, slots=slots, follow=follow, as_json=as_json)
@@ -165,7 +165,7 @@ def resume(
     store = RunStore(root)
     resumable = (State.STOPPED, State.CRASHED)
     runs = _select(store, selectors, everything, exclude=[state for state in State if state not in resumable])
-    make_plan(device, slots)
+    check_device(device, slots)
     if not no_start:
         require_memory_for_torch()
     for run in runs:
@@ -196,7 +196,7 @@ def clone(
     """Train a new run with the settings of another, in the background."""
     store = RunStore(root)
     old = store.find(selector)
-    make_plan(device, slots)
+    check_device(device, slots)
     require_memory_for_torch()
     run = control.clone(old.path.parent, old, overrides)
     if text := hidden_folder_note(run.read().config.data.dataset):

@@ -7,6 +7,7 @@ import click
 from core.cli.describe import read_epochs, run_json
 from core.cli.follow import Follower
 from core.cli.options import (
+    check_device,
     device_option,
     json_option,
     no_start_option,
@@ -17,7 +18,6 @@ from core.cli.options import (
 from core.cli.output import emit, emit_json, note
 from core.data.recipe import hidden_folder_note
 from core.files.environment import require_memory_for_torch
-from core.launch.devices import make_plan
 from core.launch.queue import enqueue, ensure_runner
 from core.recipes import load_recipe
 from core.runs import RunStore, make_group
@@ -54,7 +54,7 @@ def command(
             note(text)
     if not no_start:
         require_memory_for_torch()
-    make_plan(device, slots)  # raises now what would otherwise end each worker right after its start
+    check_device(device, slots)  # raises now what would otherwise end each worker right after its start
     runs = enqueue(root, found.configs, group=make_group(found.name))
     store = RunStore(root)
     note(f"{len(runs)} run{'s' * (len(runs) != 1)} queued in {root} as {runs[0].read().group}")

@@ -7,32 +7,34 @@ thread each never wait, and share the cores well even if they outnumber them.
 Several devices joined by ``+`` count as one device, for one run that trains on all of them with a process on each.
 """
 
-import importlib.metadata
 import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self
 
 import psutil
 
 from core.errors import UserError
-from core.launch.nvidia import find_gpus
+from core.launch.cores import cpu_name, find_cores, pluralize
+from core.launch.gpu_check import check_gpus
+from core.launch.gpus import Gpu, find_gpus
 
 Kind = Literal["cpu", "cuda", "mps"]
 
 SLOTS_PER_GPU: Final = 4
 """Several runs share a GPU, because small networks leave it idle between their kernels."""
 BYTES_PER_GPU_SLOT: Final = 4 << 30
+"""Free memory of the GPU for each of its runs."""
+HOST_BYTES_PER_GPU_SLOT: Final = 2 << 30
+"""Memory of the machine for each run on a GPU: torch with CUDA's libraries, and the images."""
 THREADS_PER_GPU_SLOT: Final = 4
 MIN_CPU_SLOTS: Final = 5
 """Runs of one thread each that share fewer cores, because a comparison of five schedules shall be seen side by side."""
 BYTES_PER_CPU_SLOT: Final = 1 << 30
 
 _NUMBERED: Final = re.compile(r"cuda:[0-9]+(\+(cuda:)?[0-9]+)*|cpu(\+cpu)+")
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ class Device:
     """A device to train on.
 
     `name` is torch's name (``cpu``, ``cuda:0``, ``mps``), or several names joined (``cuda:0+cuda:1``) if one run trains
-    on all of them. `memory` is the total in bytes, and `detail` a short description for the user.
+    on all of them. `memory` is the total in bytes, `free` the part of it that others leave, if that is known, and
+    `detail` a short description for the user.
     """
 
     name: str
     kind: Kind
     detail: str
     memory: int
+    free: int | None = None
 
     @property
     def torch_names(self) -> tuple[str, ...]:
@@ -73,20 +77,31 @@ class Slot:
 
 @dataclass(frozen=True)
 class Machine:
-    """All devices, the number of cores that this process may use, and sentences that explain both."""
+    """All devices, the number of cores that this process may use, and sentences that explain both.
+
+    `problems` are sentences about GPUs that torch cannot compute on, which are not among the devices.
+    """
 
     devices: tuple[Device, ...]
     cores: int
     notes: tuple[str, ...]
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The devices that runs train on, and the number of runs at once."""
+    """The devices that runs train on, and the number of runs at once.
+
+    `host_memory` is that of the machine in bytes, if it limits the runs on GPUs. `note` is empty, or a sentence for the
+    user about GPUs that are not used because torch cannot compute on them.
+    """
 
     devices: tuple[Device, ...]
     cores: int
     slots: int | None = None
+    host_memory: int | None = None
+    runs_per_gpu: int = SLOTS_PER_GPU
+    note: str = ""
 
     @property
     def capacity(self) -> int:
@@ -97,6 +112,10 @@ class Plan:
     def first_device(self) -> str:
         """Torch's name of the device for a computation that needs only one."""
         return self.devices[0].torch_names[0]
+
+    def with_own_gpus(self) -> Self:
+        """Return this plan with one run at a time on each GPU, for runs that fill it; `slots` is stronger."""
+        return replace(self, runs_per_gpu=1)
 
     def free_slots(self, live: Sequence[tuple[str, int]], waiting: int) -> list[Slot]:
         """Return the slots that can be filled now.
@@ -159,7 +178,17 @@ class Plan:
             case "mps":
                 return 1
             case "cuda":
-                return max(1, min(SLOTS_PER_GPU, device.memory // BYTES_PER_GPU_SLOT))
+                return max(1, min(self.runs_per_gpu, *self._room_on_gpu(device)))
+
+    def _room_on_gpu(self, device: Device) -> tuple[int, ...]:
+        """Return the numbers of runs for which a GPU's memory, the cores and the machine's memory suffice.
+
+        The GPUs share the cores, because a step is a long series of launches that keeps a core busy, and the memory.
+        """
+        gpus = len(self.devices)
+        free = device.memory if device.free is None else device.free
+        host = [] if self.host_memory is None else [self.host_memory // HOST_BYTES_PER_GPU_SLOT // gpus]
+        return free // BYTES_PER_GPU_SLOT, self.cores // gpus, *host
 
 
 def detect_devices() -> list[Device]:
@@ -167,34 +196,46 @@ def detect_devices() -> list[Device]:
     return list(detect_machine().devices)
 
 
-def detect_machine() -> Machine:
-    """Detect devices and cores, with sentences that explain both."""
-    torch_version = _torch_version()
-    cores, core_note = _cores()
+def detect_machine(*, check: bool = True, fresh: bool = False) -> Machine:
+    """Detect devices and cores, with sentences that explain both.
+
+    Args:
+        check: leave out the GPUs that torch cannot compute on. The first check takes seconds, and its result is kept
+            (`core.launch.gpu_check`). Otherwise take all that the driver lists.
+        fresh: check again even if a result is kept.
+    """
+    cores, core_note = find_cores()
     notes = [core_note]
-    devices = []
     found, gpu_note = find_gpus()
-    gpus = [
-        Device(f"cuda:{number}", "cuda", f"{gpu.name}, {gpu.free / 2**30:.1f} GiB free", gpu.total)
-        for number, gpu in enumerate(found)
-    ]
     if gpu_note:
         notes.append(gpu_note)
-    if gpus and torch_version.endswith("+cpu"):
-        notes.append(
-            f"{_pluralize(len(gpus), 'GPU')} found, but torch {torch_version} is built for CPUs only: "
-            "install a CUDA build of torch to use them."
-        )
-    else:
-        devices += gpus
+    if (order := os.environ.get("CUDA_DEVICE_ORDER", "PCI_BUS_ID")) != "PCI_BUS_ID" and len(found) > 1:
+        notes.append(f"CUDA_DEVICE_ORDER={order}: names and memory may be those of another GPU.")
+    failures = check_gpus(found, fresh=fresh) if check else [""] * len(found)
+    devices = [
+        Device(f"cuda:{number}", "cuda", f"{gpu.name}, {gpu.free / 2**30:.1f} GiB free", gpu.total, gpu.free)
+        for number, gpu in enumerate(found)
+        if not failures[number]
+    ]
     if platform.system() == "Darwin" and platform.machine() == "arm64":
         notes.append("Apple silicon: Metal (mps) is used, one run at a time.")
         devices.append(Device("mps", "mps", "Apple GPU (Metal)", psutil.virtual_memory().total))
-    name = _cpu_name()
     devices.append(
-        Device("cpu", "cpu", f"{name}, {_pluralize(cores, 'core')}", psutil.virtual_memory().total)
+        Device("cpu", "cpu", f"{cpu_name()}, {pluralize(cores, 'core')}", psutil.virtual_memory().total)
     )
-    return Machine(tuple(devices), cores, tuple(notes))
+    return Machine(tuple(devices), cores, tuple(notes), tuple(_failure_texts(found, failures)))
+
+
+def _failure_texts(gpus: Sequence[Gpu], failures: Sequence[str]) -> list[str]:
+    """Return a sentence for each reason why torch cannot compute on some GPUs, with what to do."""
+    texts = []
+    for failure in dict.fromkeys(filter(None, failures)):
+        names = [
+            f"cuda:{number} ({gpu.name})" for number, gpu in enumerate(gpus) if failures[number] == failure
+        ]
+        remedy = "install a build of torch that suits GPU and driver, or use --device cpu"
+        texts.append(f"Torch cannot compute on {' and '.join(names)}: {failure}; {remedy}.")
+    return texts
 
 
 def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machine | None = None) -> Plan:
@@ -207,7 +248,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
         machine: this machine, if detected already.
 
     Raises:
-        UserError: no such device here, or `slots` below 1.
+        UserError: no such device here, torch cannot compute on it, or `slots` below 1.
     """
     if slots is not None and slots < 1:
         raise UserError(f"--slots {slots}: expected at least 1")
@@ -216,7 +257,7 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
             f"--device {device}: expected auto, cpu, cuda, cuda:N or mps; several for one run are joined by +, "
             "as in cuda:0+cuda:1"
         )
-    machine = machine or detect_machine()
+    machine = machine or detect_machine(check=not device.startswith(("cpu", "mps")))
     if device == "auto":
         best = machine.devices[0].kind
         chosen = [found for found in machine.devices if found.kind == best]
@@ -226,9 +267,13 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
         chosen = _join_devices(device, machine)
     if not chosen:
         here = ", ".join(found.name for found in machine.devices)
-        why = " ".join(machine.notes[1:])
+        why = " ".join(machine.problems or machine.notes[1:])
         raise UserError(f"--device {device}: not on this machine, which has {here}. {why}".rstrip())
-    return Plan(tuple(chosen), machine.cores, slots)
+    note = ""
+    if machine.problems and device in ("auto", "cuda"):
+        names = " and ".join(found.name for found in chosen)
+        note = f"{' '.join(machine.problems)} Used instead: {names}."
+    return Plan(tuple(chosen), machine.cores, slots, machine.devices[-1].memory, note=note)
 
 
 def _join_devices(device: str, machine: Machine) -> list[Device]:
@@ -276,95 +321,24 @@ def plan_explanation(
     machine = machine or detect_machine()
     plan = make_plan(device, slots, machine=machine)
     lines = [f"{found.name}: {found.detail}, {found.memory / 2**30:.1f} GiB." for found in machine.devices]
-    lines += machine.notes
+    lines += [*machine.notes, *machine.problems]
     names = " and ".join(found.name for found in plan.devices)
-    at_once = f"Up to {_pluralize(plan.capacity, 'run')} at once on {names}"
+    at_once = f"Up to {pluralize(plan.capacity, 'run')} at once on {names}"
     if len(plan.devices[0].torch_names) > 1:
         lines.append(f"A run trains on all of {names}, a process on each. {at_once}.")
     elif slots is not None:
         lines.append(f"{at_once}, as asked for with --slots.")
     elif plan.devices[0].kind == "cpu":
         lines.append(
-            f"{at_once}, sharing {_pluralize(plan.cores, 'core')}: a run alone gets all of them, "
+            f"{at_once}, sharing {pluralize(plan.cores, 'core')}: a run alone gets all of them, "
             "and each gets at least one thread."
         )
     elif plan.devices[0].kind == "mps":
         lines.append(f"{at_once}: one fills the GPU.")
     else:
         lines.append(
-            f"{at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least "
-            f"{BYTES_PER_GPU_SLOT >> 30} GiB of its memory."
+            f"{at_once}: at most {SLOTS_PER_GPU} share a GPU, each with at least a core, "
+            f"{BYTES_PER_GPU_SLOT >> 30} GiB of the GPU's free memory and {HOST_BYTES_PER_GPU_SLOT >> 30} GiB of the "
+            "machine's. A run of the thesis's network has a GPU to itself."
         )
     return lines
-
-
-def _torch_version() -> str:
-    try:
-        return importlib.metadata.version("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _cores() -> tuple[int, str]:
-    """Return the number of cores that this process may use, and a sentence that explains it."""
-    installed = os.cpu_count() or 1
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else installed
-    quota = _cpu_quota(_CGROUPS, Path("/proc/self/cgroup"))
-    if quota is not None and quota < allowed:
-        cores = max(1, int(quota))
-        return cores, f"{_pluralize(cores, 'core')} of {installed}: this container may use {quota:g} of them."
-    if allowed < installed:
-        return (
-            allowed,
-            f"{_pluralize(allowed, 'core')} of {installed}: this process is confined to them (affinity).",
-        )
-    return allowed, f"{_pluralize(allowed, 'core')}."
-
-
-def _cpu_quota(root: Path, membership: Path) -> float | None:
-    """Return the smallest CPU quota, in cores, of the control groups of this process; None without a quota."""
-    try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    quotas = []
-    for line in lines:
-        entry = re.fullmatch(r"\d+:([^:]*):(.*)", line)
-        if entry is None:
-            continue
-        controllers, path = entry.groups()
-        if not controllers:
-            bases = [root, root / "unified"]
-        elif "cpu" in controllers.split(","):
-            bases = [root / controllers, root / "cpu"]
-        else:
-            continue
-        inside = Path(path.lstrip("/"))
-        quotas += [_group_quota(base / part) for base in bases for part in (inside, *inside.parents)]
-    return min((quota for quota in quotas if quota), default=None)
-
-
-def _group_quota(group: Path) -> float | None:
-    try:
-        if (group / "cpu.max").exists():
-            quota, period = (group / "cpu.max").read_text(encoding="ascii").split()
-        else:
-            quota = (group / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
-            period = (group / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
-        return int(quota) / int(period) if quota.isdecimal() else None
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    except OSError:
-        return platform.processor() or platform.machine()
-    return platform.processor() or platform.machine()
-
-
-def _pluralize(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)

@@ -1,25 +1,22 @@
-"""The GPUs that CUDA will show a worker, in CUDA's order, according to `nvidia-smi`."""
+"""NVIDIA's GPUs as CUDA will show them to a worker, according to `nvidia-smi`, with the instances of MIG.
 
-import os
-import subprocess
-from typing import Final, NamedTuple
+A GPU in MIG mode is divided into instances, and its instances are used in its place. CUDA shows a process only one of
+them, the first of those that are visible, and no other GPU beside it. ``CUDA_VISIBLE_DEVICES=MIG-...`` names another.
+Source: NVIDIA Multi-Instance GPU User Guide, "CUDA visible devices".
+"""
 
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from core.launch.gpus import Gpu, SmiError, filter_visible, run_smi, visible_text
+
+_VARIABLE: Final = "CUDA_VISIBLE_DEVICES"
 _TIMEOUT: Final = 10.0
-_QUERY: Final = "index,uuid,name,memory.total,memory.free"
-
-
-class NvidiaSmiError(Exception):
-    """`nvidia-smi` reported no GPUs; the message is the reason, without a capital letter or full stop."""
-
-
-class Gpu(NamedTuple):
-    """A GPU as reported by `nvidia-smi`; memory in bytes, 0 if it is not reported."""
-
-    number: str
-    uuid: str
-    name: str
-    total: int
-    free: int
+_QUERY: Final = "index,uuid,name,memory.total,memory.free,driver_version,mig.mode.current"
+_GPU_LINE: Final = re.compile(r"GPU \d+: .* \(UUID: (GPU-[^)]+)\)")
+_MIG_LINE: Final = re.compile(r"\s+MIG (\S+)\s+Device\s+\d+: \(UUID: (MIG-[^)]+)\)")
+_MIG_MEMORY: Final = re.compile(r"(\d+)gb")
 
 
 def query_nvidia_smi(query: str, timeout: float) -> str:
@@ -30,70 +27,79 @@ def query_nvidia_smi(query: str, timeout: float) -> str:
         timeout: seconds to wait; a faulty driver may hang.
 
     Raises:
-        NvidiaSmiError: `nvidia-smi` is not installed, does not answer in time, or fails.
+        SmiError: `nvidia-smi` is not installed, does not answer in time, or fails.
     """
-    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"]
-    try:
-        answer = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise NvidiaSmiError("nvidia-smi is not installed") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise NvidiaSmiError(f"nvidia-smi did not answer ({error})") from error
-    if answer.returncode != 0:
-        words = (answer.stderr.strip() or answer.stdout.strip() or "no reason given").splitlines()[0]
-        raise NvidiaSmiError(f"nvidia-smi failed ({words})")
-    return answer.stdout
+    return run_smi(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader,nounits"], timeout)
 
 
-def find_gpus() -> tuple[list[Gpu], str]:
-    """Return the GPUs that this process and its children may use, and a sentence that explains a limit, or nothing."""
+def find_gpus(environment: Mapping[str, str]) -> tuple[list[Gpu], str]:
+    """Return the GPUs that a process of this environment sees, and a sentence that explains a limit, or nothing."""
     try:
-        found = _parse(query_nvidia_smi(_QUERY, _TIMEOUT))
-    except NvidiaSmiError as error:
+        found = parse_query(query_nvidia_smi(_QUERY, _TIMEOUT))
+        has_mig = any(gpu.is_mig for gpu in found)
+        instances = parse_list(run_smi(["nvidia-smi", "-L"], _TIMEOUT), found) if has_mig else []
+    except SmiError as error:
         return [], f"No NVIDIA GPU: {error}."
     if not found:
         return [], "No NVIDIA GPU: nvidia-smi lists none."
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return found, ""
-    shown = _filter_visible(found, visible)
-    plural = "s" * (len(found) != 1)
-    return shown, f"CUDA_VISIBLE_DEVICES={visible!r} shows {len(shown)} of {len(found)} GPU{plural}."
+    visible = environment.get(_VARIABLE)
+    everything = [*found, *(instance for _, instance in instances)]
+    selected = found if visible is None else filter_visible(everything, visible)
+    shown = _as_shown_by_cuda(selected, instances)
+    sentences = [] if visible is None else [visible_text(_VARIABLE, visible, len(shown), len(found))]
+    sentences += [_mig_text(shown, len(instances))] if has_mig else []
+    return shown, " ".join(sentences)
 
 
-def _parse(text: str) -> list[Gpu]:
-    """Parse each line that has all five fields."""
+def _as_shown_by_cuda(selected: Sequence[Gpu], instances: Sequence[tuple[str, Gpu]]) -> list[Gpu]:
+    """Replace each GPU in MIG mode by its instances; of all instances the first is shown, alone."""
+    parts: list[Gpu] = []
+    for gpu in selected:
+        parts += [instance for owner, instance in instances if owner == gpu.uuid] if gpu.is_mig else [gpu]
+    return [part for part in parts if part.uuid.startswith("MIG-")][:1] or parts
+
+
+def parse_query(text: str) -> list[Gpu]:
+    """Parse each line that has at least five fields: number, UUID, name, memory in MiB, driver, MIG mode."""
     gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 5:
-            total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:])
-            gpus.append(Gpu(parts[0], parts[1], parts[2], total, free))
+        if len(parts) >= 5:
+            total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:5])
+            driver, mode = [*parts[5:], "", ""][:2]
+            gpus.append(Gpu(parts[0], parts[1], parts[2], total, free, driver, mode == "Enabled"))
     return gpus
 
 
-def _filter_visible(gpus: list[Gpu], visible: str) -> list[Gpu]:
-    """Select GPUs as CUDA reads the variable: indices or uuid prefixes, up to the first entry that is neither."""
-    shown: list[Gpu] = []
-    for entry in visible.split(","):
-        key = entry.strip()
-        if key.startswith("MIG-"):
-            match = [Gpu("", key, "MIG slice", 0, 0)]
-        else:
-            match = [
-                gpu
-                for gpu in gpus
-                if key == gpu.number or (key.startswith("GPU-") and gpu.uuid.startswith(key))
-            ]
-        if len(match) != 1 or match[0] in shown:
-            break
-        shown += match
-    return shown
+def parse_list(text: str, gpus: Sequence[Gpu]) -> list[tuple[str, Gpu]]:
+    """Parse the output of ``nvidia-smi -L``.
+
+    Args:
+        text: a line for each GPU, each followed by lines of its instances.
+        gpus: the same GPUs.
+
+    Returns:
+        The UUID of a GPU and one of its instances, for each instance. Its memory is that of its profile's name.
+    """
+    owners = {gpu.uuid: gpu for gpu in gpus}
+    owner: Gpu | None = None
+    instances = []
+    for line in text.splitlines():
+        if match := _GPU_LINE.match(line):
+            owner = owners.get(match[1])
+        elif owner is not None and (match := _MIG_LINE.match(line)):
+            size = _MIG_MEMORY.search(match[1])
+            memory = int(size[1]) << 30 if size else 0
+            name = f"MIG {match[1]} of {owner.name}"
+            instances.append((owner.uuid, Gpu("", match[2], name, memory, memory, owner.driver)))
+    return instances
+
+
+def _mig_text(shown: Sequence[Gpu], instances: int) -> str:
+    plural = f"{instances} instance" + "s" * (instances != 1)
+    if shown and shown[0].uuid.startswith("MIG-"):
+        return (
+            f"MIG: {plural}, of which a process sees one, here {shown[0].uuid}; "
+            "CUDA_VISIBLE_DEVICES=MIG-... names another."
+        )
+    return f"MIG: {plural}, none of them visible; a GPU in MIG mode is used through an instance."

@@ -1,13 +1,14 @@
 """The queue runner: starts workers for queued runs and reaps those that end. Protocol: `core.launch.queue`."""
 
 import contextlib
+import itertools
 import os
 import select
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,6 +72,8 @@ class Runner:
     def run(self) -> None:
         """Run until nothing is queued or live, the runs folder is gone, or SIGTERM; workers keep running."""
         _log(f"runner {os.getpid()} begins: {self._plan.capacity} at once on {self._device_names()}")
+        if self._plan.note:
+            _log(self._plan.note)
         _remove_leftovers(self.root)
         with _wakeup_fd(self._terminate) as wakeup_fd:
             while not self._terminated and self._lock.is_ours():
@@ -92,15 +95,14 @@ class Runner:
         own = {worker.run.path for worker in self._workers}
         others = [info for info in infos if info.directory.path not in own]
         queued = [info for info in others if info.state is State.QUEUED]
+        foreign = [info for info in others if info.state.is_live and info.status.host == host_name()]
         live = [(worker.slot.device, worker.slot.threads) for worker in self._workers]
-        live += [
-            (info.status.device, info.status.threads)
-            for info in others
-            if info.state.is_live and info.status.host == host_name()
-        ]
+        live += [(info.status.device, info.status.threads) for info in foreign]
         if acquired and not self._terminated:
             ready = [info for info in queued if self._may_start(info.directory)]
-            for info, slot in zip(ready, self._plan.free_slots(live, len(ready)), strict=False):
+            training = [*(info for info in infos if info.directory.path in own), *foreign]
+            plan, ready = _plan_for(self._plan, ready, training)
+            for info, slot in zip(ready, plan.free_slots(live, len(ready)), strict=False):
                 if resumable := self._with_previous_threads(info, slot, alone=not live):
                     self._start(info, resumable)
                     live.append((resumable.device, resumable.threads))
@@ -203,13 +205,26 @@ class Runner:
         return ", ".join(device.name for device in self._plan.devices)
 
 
+def _plan_for(plan: Plan, ready: list[RunInfo], training: Sequence[RunInfo]) -> tuple[Plan, list[RunInfo]]:
+    """Return the plan for the next runs, and those of the runs `ready` that it may start now.
+
+    A run that fills a GPU gets one to itself: it waits for an empty one, and those behind it wait for it.
+    """
+    if plan.slots or plan.devices[0].kind != "cuda":
+        return plan, ready
+    if any(map(_fills_gpu, [*training, *ready[:1]])):
+        return plan.with_own_gpus(), ready
+    return plan, list(itertools.takewhile(lambda info: not _fills_gpu(info), ready))
+
+
+def _fills_gpu(info: RunInfo) -> bool:
+    """Return whether a run keeps a GPU busy, so that it gains nothing from another beside it."""
+    return info.file.config.model.preset == "thesis"
+
+
 def _environment(info: RunInfo, slot: Slot) -> dict[str, str]:
     environment = worker_environment(slot.threads, processes=slot.processes)
     environment["PYTHONUNBUFFERED"] = "1"
-    if "CUDA_VISIBLE_DEVICES" not in environment:
-        environment["CUDA_DEVICE_ORDER"] = (
-            "PCI_BUS_ID"  # the order of nvidia-smi, in which slots were assigned
-        )
     if data := info.file.provenance.get("data_dir"):
         environment["DDPM_DATA"] = data
     return environment

@@ -19,6 +19,8 @@ _THREAD_VARIABLES: Final = (
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+GPU_ORDER: Final = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+"""Environment variable and value with which CUDA counts GPUs as `nvidia-smi` does; a value of the user's stays."""
 _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _LOG_TAIL: Final = 1 << 14
 
@@ -38,9 +40,10 @@ def child_environment() -> dict[str, str]:
     """Return this process's environment, with `core` importable from every working directory.
 
     Processes that the child starts, such as those of torchrun and of compilers, do not import modules of the working
-    directory either.
+    directory either. All count GPUs in the same order.
     """
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    environment.setdefault(*GPU_ORDER)
     if str(PACKAGE_PARENT) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         paths = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
         if str(PACKAGE_PARENT) not in paths:

@@ -30,7 +30,7 @@ from core.training.checkpoint import (
     make_diffusion,
     optimizer_state_dict,
 )
-from core.training.compiler import compile_options, find_compiler
+from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
@@ -106,7 +106,8 @@ class Trainer:
         )
         self.model = self.process_group.sync_batchnorm(model)
         self._forward: Callable[..., Tensor] = self.process_group.wrap_ddp(self.model)
-        compiles = train.compile and (device.type != "cpu" or find_compiler() is not None)
+        self.compile_problem = compile_problem(device.type) if train.compile else ""
+        compiles = train.compile and not self.compile_problem
         if compiles:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
         self._cuda_graphs = compiles and device.type == "cuda"

@@ -17,7 +17,8 @@ _ROUNDS: Final = 50
 def has_bf16(device: torch.device) -> bool:
     """Return whether the device has instructions for bfloat16."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):  # torch asks the current GPU, which may be another one
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 

@@ -32,8 +32,10 @@ from core.errors import (
     EXIT_OK,
     EXIT_RUN_FAILED,
     EXIT_USAGE,
+    GPU_UNUSABLE,
     OUT_OF_MEMORY,
     UserError,
+    is_gpu_unusable,
     is_out_of_memory,
 )
 from core.files.sanitize import sanitize
@@ -48,6 +50,7 @@ from core.runs import (
     Status,
 )
 from core.runs.withdrawal import withdraw_epochs
+from core.training import sample_sheets
 from core.training.checkpoint import (
     Position,
     has_checkpoint,
@@ -65,12 +68,6 @@ from core.training.inputs import (
 )
 from core.training.loop import EpochReport, StepsReport, Trainer
 from core.training.malloc import disable_trim
-from core.training.sample_sheets import (
-    remove_later_sheets,
-    write_epoch_sheets,
-    write_missing_sheets,
-    write_noise_sheet,
-)
 
 _STATUS_SECONDS = 0.5
 _SPEED_WINDOW_SECONDS = 5.0
@@ -100,9 +97,11 @@ class Worker:
         images = self._load_images()
         self.process_group.all_reduce_max(True)  # the data are there, so the other ranks may begin
         trainer = Trainer(self.config, images, self.process_group.device, self.process_group)
+        if trainer.compile_problem:
+            print(f"train.compile is left out: {trainer.compile_problem}")
         with MetricsWriter(self.run.metrics_file) as metrics, self._checkpoints:
             self._resume_or_begin(trainer, metrics)
-            write_missing_sheets(self.run, trainer, self._should_stop_sampling)
+            sample_sheets.write_missing_sheets(self.run, trainer, self._should_stop_sampling)
             for report in trainer.reports(self._should_stop):
                 if isinstance(report, StepsReport):
                     self._on_steps(report, trainer, metrics)
@@ -147,8 +146,8 @@ class Worker:
             self._saved = trainer.epoch, trainer.batch
         else:
             metrics.truncate_to(0)
-            write_noise_sheet(self.run, trainer)
-        remove_later_sheets(self.run, trainer.epoch)
+            sample_sheets.write_noise_sheet(self.run, trainer)
+        sample_sheets.remove_later_sheets(self.run, trainer.epoch)
         self._started = time.monotonic()
         self._write_status(
             state=State.RUNNING,
@@ -200,7 +199,7 @@ class Worker:
         if due or self._saved is None or trainer.epoch == self.config.train.epochs:
             # Before the sheets, which take long and are drawn at the next start if they are missing.
             self._save_checkpoint(trainer, metrics)
-        write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
+        sample_sheets.write_epoch_sheets(self.run, trainer, self._should_stop_sampling)
         self._recent_steps.clear()
 
     def _should_stop_sampling(self) -> bool:
@@ -289,7 +288,8 @@ def failure_text(error: BaseException) -> str:
         return _os_error_text(error)
     if is_out_of_memory(error):
         return OUT_OF_MEMORY
-    return " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+    text = " ".join(f"{type(error).__name__}: {error}".split("\n")[0].split())
+    return f"{text}: {GPU_UNUSABLE}" if is_gpu_unusable(error) else text
 
 
 def _os_error_text(error: OSError) -> str:
@@ -312,6 +312,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
+    # For workers that torchrun starts: CUDA reads it at its first use, which is not the import of torch.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     disable_trim()
     run = RunDirectory(options.run)
     received_signals: list[int] = []

@@ -274,6 +274,14 @@ def test_a_silent_worker_stays_running_with_a_warning_in_the_list(
             torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB"),
             "out of memory; lower train.batch_size",
         ),
+        (AssertionError("Torch not compiled with CUDA enabled"), "enabled: torch cannot compute on this GPU"),
+        (RuntimeError("The NVIDIA driver on your system is too old (found 11040)."), "or use --device cpu"),
+        (
+            RuntimeError(
+                "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors"
+            ),
+            "on the device: torch cannot compute on this GPU; see core doctor, or use --device cpu",
+        ),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"), "out of memory; lower"),
         (MemoryError(), "out of memory; lower"),
         (

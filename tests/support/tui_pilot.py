@@ -43,6 +43,9 @@ class QuietControl(RunController):
     def wake(self) -> None:
         self.woken.append(self.root)
 
+    def device_note(self) -> str:
+        return ""
+
     def denoise(self, runs: Sequence[RunSnapshot], specs: Sequence[TrajectorySpec]) -> str:
         self.specs.extend((run.label, spec) for run, spec in zip(runs, specs, strict=True))
         return "computing"

@@ -267,3 +267,18 @@ async def test_an_action_on_a_run_is_shown_at_once(tmp_path: Path) -> None:
         await driven.press("3", "D", "y")
         await driven.until(lambda: len(driven.board.runs) == 4)
         assert time.monotonic() - started < 9.0
+
+
+async def test_a_gpu_that_is_not_used_is_named_once_when_runs_are_queued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        QuietControl, "device_note", lambda control: asked.append("") or "Torch cannot compute on cuda:0"
+    )
+    async with dashboard(tmp_path) as driven:
+        driven.board.queue(load_recipe("quick"))
+        await driven.until(lambda: "Torch cannot compute on cuda:0" in driven.notifications())
+        driven.board.queue(load_recipe("quick"))
+        await driven.until(lambda: len(RunStore(tmp_path).runs()) == 10)
+        assert asked == [""]

@@ -64,6 +64,16 @@ class RunController:
 
         ensure_runner(self.root, self.device, self.slots)
 
+    def device_note(self) -> str:
+        """A sentence about GPUs that are not used because torch cannot compute on them, or an empty one.
+
+        Raises:
+            UserError: there is no such device.
+        """
+        from core.launch.devices import make_plan
+
+        return make_plan(self.device, self.slots).note
+
     def stop(self, runs: "Sequence[RunSnapshot]") -> str:
         """Stop runs that are queued or live; return a message about the result.
 

@@ -1,9 +1,11 @@
-"""Load of this machine: CPU, memory and NVIDIA GPUs.
+"""Load of this machine: CPU, memory and GPUs.
 
-A `SystemLoadReader` belongs to one thread. GPUs are read through NVML if the package `nvidia-ml-py` is installed (the
-extra `gpu`), else through `nvidia-smi`, which takes longer and so is called less often.
+A `SystemLoadReader` belongs to one thread. NVIDIA's GPUs are read through NVML if the package `nvidia-ml-py` is
+installed (the extra `gpu`), else through `nvidia-smi`, and AMD's through `rocm-smi`. The programs take longer, so they
+are called less often.
 """
 
+import contextlib
 import importlib
 import time
 from collections.abc import Callable
@@ -11,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.files.sanitize import sanitize
-from core.launch.nvidia import NvidiaSmiError, query_nvidia_smi
+from core.launch.gpus import SmiError
+from core.launch.nvidia import query_nvidia_smi
+from core.launch.rocm import Card, query_rocm_smi
 
 SMI_INTERVAL: Final = 10.0
 SMI_TIMEOUT: Final = 5.0
@@ -67,13 +71,15 @@ class SystemLoadReader:
         )
 
     def _read_smi(self) -> tuple[GpuLoad, ...]:
-        """The latest output of `nvidia-smi`, at most `SMI_INTERVAL` seconds old; empty if the call fails."""
+        """The last answer of `nvidia-smi`, else `rocm-smi`, at most `SMI_INTERVAL` seconds old; empty if both fail."""
         if self._monotonic() >= self._next_smi:
             self._next_smi = self._monotonic() + SMI_INTERVAL
-            try:
+            self._gpus = ()
+            with contextlib.suppress(SmiError):
                 self._gpus = parse_smi(query_nvidia_smi(_QUERY, SMI_TIMEOUT))
-            except NvidiaSmiError:
-                self._gpus = ()
+            if not self._gpus:
+                with contextlib.suppress(SmiError):
+                    self._gpus = tuple(map(_card_load, query_rocm_smi(SMI_TIMEOUT)))
         return self._gpus
 
 
@@ -100,6 +106,17 @@ def parse_smi(text: str) -> tuple[GpuLoad, ...]:
                 )
             )
     return tuple(gpus)
+
+
+def _card_load(card: Card) -> GpuLoad:
+    gpu, percent = card.gpu, card.utilization
+    return GpuLoad(
+        sanitize(gpu.name).removeprefix("AMD "),
+        percent / 100 if percent is not None else None,
+        gpu.total - gpu.free,
+        gpu.total,
+        card.temperature,
+    )
 
 
 def _nvml_reader() -> Callable[[], tuple[GpuLoad, ...]] | None:

@@ -1,8 +1,13 @@
 """Actions on the selected run, on the marked runs, or on all listed runs."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from textual import work
+
+from core.errors import UserError
 from core.runs.status import State
 from tui.screens.board.layout import is_too_small
 from tui.state.formatting import pluralize
@@ -26,6 +31,7 @@ class RunActionsMixin(BackgroundScreen):
 
     control: RunController
     selection: RunSelection
+    _devices_noted = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Refuse all actions while the board is too small to show what they act on."""
@@ -71,6 +77,17 @@ class RunActionsMixin(BackgroundScreen):
 
         self.selection.follow_newest()
         self.run_in_background(start)
+        self._note_devices()
+
+    @work
+    async def _note_devices(self) -> None:
+        """Notify of GPUs that are not used, once; the first check of a GPU takes seconds."""
+        if self._devices_noted:
+            return
+        self._devices_noted = True
+        with contextlib.suppress(UserError):  # which starting the runs reports
+            if note := await asyncio.to_thread(self.control.device_note):
+                self.notify(note, title="GPU not used", severity="warning", markup=False, timeout=15)
 
     def _ask_resume_or_retrain(self, recipe: "Recipe", runs: Sequence[RunSnapshot]) -> None:
         """Ask whether to resume this recipe's ended group or to train the recipe again."""

@@ -1,8 +1,8 @@
 """Devices and slots: real `nvidia-smi` programs that say what we want to hear, real control-group files."""
 
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,7 +43,8 @@ def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:/bin:/usr/bin")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(module, "_torch_version", lambda: "2.13.0+cu130")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)
+    monkeypatch.setattr(module, "check_gpus", lambda gpus, **_: [""] * len(gpus))
     return folder / "nvidia-smi"
 
 
@@ -113,8 +114,29 @@ def test_gpus_are_filled_in_turn_up_to_their_memory() -> None:
 
 def test_workers_on_gpus_share_the_cores_too() -> None:
     assert {slot.threads for slot in Plan((gpu(0),), 16).free_slots([], 9)} == {4}
+    assert len(Plan((gpu(0),), 2).free_slots([], 9)) == 2
     assert {slot.threads for slot in Plan((gpu(0),), 2).free_slots([], 9)} == {1}
     assert {slot.threads for slot in Plan((gpu(0), gpu(1)), 16).free_slots([], 9)} == {2}
+
+
+def test_a_gpu_takes_no_more_runs_than_cores_host_memory_and_its_free_memory_serve() -> None:
+    t4 = Device("cuda:0", "cuda", "Tesla T4", 15360 << 20, 15095 << 20)
+    assert Plan((t4,), 2, host_memory=13 * GIB).capacity == 2
+    assert Plan((t4,), 8, host_memory=13 * GIB).capacity == 3
+    assert Plan((t4,), 8, host_memory=5 * GIB).capacity == 2
+    assert Plan((replace(t4, free=5 * GIB),), 8, host_memory=13 * GIB).capacity == 1
+    assert Plan((replace(t4, free=0),), 1, host_memory=GIB).capacity == 1
+    four = tuple(replace(gpu(number), free=79 * GIB) for number in range(4))
+    assert Plan(four, 8, host_memory=500 * GIB).capacity == 8
+    assert Plan(four, 64, host_memory=500 * GIB).capacity == 16
+    assert Plan(four, 2, slots=6, host_memory=500 * GIB).capacity == 6
+
+
+def test_runs_that_fill_a_gpu_are_spread_one_on_each() -> None:
+    plan = Plan((gpu(0), gpu(1)), 16).with_own_gpus()
+    assert [(slot.device, slot.threads) for slot in plan.free_slots([], 9)] == [("cuda:0", 4), ("cuda:1", 4)]
+    assert plan.free_slots([("cuda:0", 4), ("cuda:1", 4)], 9) == []
+    assert Plan((gpu(0),), 16, slots=3).with_own_gpus().capacity == 3
 
 
 def test_runs_on_the_cpu_take_no_room_on_a_gpu() -> None:
@@ -156,7 +178,7 @@ def test_gpus_are_found_with_names_and_memory(nvidia_smi: Path) -> None:
         ("", []),
         ("-1", []),
         ("GPU-zz", []),
-        ("MIG-1234,MIG-5678", ["MIG slice", "MIG slice"]),
+        ("MIG-1234,MIG-5678", ["MIG instance"]),
     ],
 )
 def test_cuda_visible_devices_is_honoured_as_cuda_does(
@@ -174,12 +196,44 @@ def test_a_torch_without_cuda_leaves_the_gpus_alone_and_says_why(
     nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     says(nvidia_smi, TWO_GPUS)
-    monkeypatch.setattr(module, "_torch_version", lambda: "2.13.0+cpu")
+    monkeypatch.setattr(
+        module, "check_gpus", lambda gpus, **_: ["torch 2.13.0+cpu is built for CPUs only"] * len(gpus)
+    )
     assert [device.name for device in detect_devices()] == ["cpu"]
     with pytest.raises(
-        UserError, match=r"2 GPUs found, but torch 2\.13\.0\+cpu is built for CPUs only: install"
+        UserError,
+        match=r"cuda:0 .NVIDIA A. and cuda:1 .NVIDIA B.: torch 2\.13\.0\+cpu is built for CPUs only; install",
     ):
         make_plan("cuda")
+
+
+def test_gpus_that_torch_cannot_compute_on_are_left_out_and_named(
+    nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    failures = ["no kernel image is available", ""]
+    monkeypatch.setattr(module, "check_gpus", lambda gpus, **_: failures)
+    plan = make_plan()
+    assert [device.name for device in plan.devices] == ["cuda:1"]
+    assert plan.note == (
+        "Torch cannot compute on cuda:0 (NVIDIA A): no kernel image is available; install a build of torch that suits "
+        "GPU and driver, or use --device cpu. Used instead: cuda:1."
+    )
+    assert make_plan("cuda").note == plan.note
+    assert make_plan("cuda:1").note == make_plan("cpu").note == ""
+    with pytest.raises(
+        UserError, match=r"--device cuda:0: not on this machine.*no kernel image.*--device cpu"
+    ):
+        make_plan("cuda:0")
+    with pytest.raises(UserError, match="no kernel image"):
+        make_plan("cuda:0+1")
+    assert "Torch cannot compute on cuda:0" in "\n".join(plan_explanation())
+
+
+def test_for_the_cpu_no_gpu_is_tried(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    says(nvidia_smi, TWO_GPUS)
+    monkeypatch.setattr(module, "check_gpus", lambda *_, **__: pytest.fail("a GPU was tried"))
+    assert make_plan("cpu").first_device == make_plan("cpu+cpu").first_device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -298,70 +352,10 @@ def test_the_explanation_says_what_is_used_and_why(nvidia_smi: Path) -> None:
         "and each gets at least one thread.",
     ]
     assert plan_explanation(slots=5, machine=two_cores)[-1].endswith("as asked for with --slots.")
-    many = Machine((gpu(0), gpu(1), CPU), 8, ())
+    many = Machine((gpu(0), gpu(1), replace(CPU, memory=64 * GIB)), 8, ())
     assert "Up to 8 runs at once on cuda:0 and cuda:1" in plan_explanation(machine=many)[-1]
     assert "one fills the GPU" in plan_explanation(machine=Machine((MPS, CPU), 8, ()))[-1]
     assert plan_explanation()
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
-def test_an_affinity_is_respected() -> None:
-    core = min(os.sched_getaffinity(0))
-    program = (
-        f"import os\nos.sched_setaffinity(0, {{{core}}})\n"
-        "from core.launch.devices import detect_machine\nprint(detect_machine().cores)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
-
-
-@pytest.mark.parametrize(
-    ("files", "membership", "expected"),
-    [
-        ({"cpu.max": "150000 100000"}, "0::/", 1.5),
-        ({"cpu.max": "max 100000"}, "0::/", None),
-        (
-            {"cpu.max": "max 100000", "a/cpu.max": "400000 100000", "a/b/cpu.max": "300000 100000"},
-            "0::/a/b",
-            3.0,
-        ),
-        ({"a/cpu.max": "100000 100000", "a/b/cpu.max": "300000 100000"}, "0::/a/b", 1.0),
-        ({"cpu.max": "200000 100000"}, "0::/docker/not/mounted/here", 2.0),
-        ({"unified/cpu.max": "200000 100000"}, "0::/", 2.0),
-        (
-            {"cpu,cpuacct/a/cpu.cfs_quota_us": "250000", "cpu,cpuacct/a/cpu.cfs_period_us": "100000"},
-            "3:cpu,cpuacct:/a",
-            2.5,
-        ),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/\n0::/", None),
-        ({"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "0"}, "1:cpu:/", None),
-        ({"cpu.max": "nonsense"}, "0::/", None),
-        ({}, "0::/", None),
-        ({"cpu.max": "100000 100000"}, "not a line of ours", None),
-    ],
-)
-def test_the_quota_of_a_container_is_found(
-    tmp_path: Path, files: dict[str, str], membership: str, expected: float | None
-) -> None:
-    groups = tmp_path / "cgroup"
-    for name, content in files.items():
-        (groups / name).parent.mkdir(parents=True, exist_ok=True)
-        (groups / name).write_text(content + "\n")
-    (tmp_path / "membership").write_text(membership + "\n")
-    assert module._cpu_quota(groups, tmp_path / "membership") == expected
-    assert module._cpu_quota(groups, tmp_path / "nothing") is None
-
-
-@pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.9, 1), (1000.0, None), (None, None)])
-def test_a_quota_is_rounded_down_to_whole_cores(
-    monkeypatch: pytest.MonkeyPatch, quota: float | None, cores: int | None
-) -> None:
-    monkeypatch.setattr(module, "_cpu_quota", lambda *_: None)
-    allowed = detect_machine().cores
-    monkeypatch.setattr(module, "_cpu_quota", lambda *_: quota)
-    machine = detect_machine()
-    assert machine.cores == (cores or allowed)
-    assert ("container" in machine.notes[0]) == (cores is not None)
 
 
 def test_devices_are_detected_without_torch() -> None:

@@ -1,5 +1,6 @@
 """In which precision a training runs where that is left to it, and in which it goes on."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,3 +101,18 @@ def test_a_training_goes_on_in_its_precision_however_it_is_measured_then(
     elsewhere = trainer("auto")
     elsewhere.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert not elsewhere.bf16
+
+
+def test_the_gpu_that_trains_is_asked_and_not_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    current = [0]
+
+    @contextlib.contextmanager
+    def on(device: torch.device) -> Iterator[None]:
+        before, current[0] = current[0], device.index
+        yield
+        current[0] = before
+
+    monkeypatch.setattr(torch.cuda, "device", on)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: current[0] == 1)
+    assert [bf16_is_fast(torch.device(f"cuda:{number}")) for number in (0, 1)] == [False, True]
+    assert current == [0]

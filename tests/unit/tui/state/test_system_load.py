@@ -1,5 +1,6 @@
 """System load, read with psutil, nvidia-smi and NVML; and the panel that shows it at each width."""
 
+import json
 import stat
 import sys
 from pathlib import Path
@@ -52,6 +53,22 @@ def test_a_failing_nvidia_smi_means_no_gpu(monkeypatch: pytest.MonkeyPatch, tmp_
     program(tmp_path / "bin", "no driver", code=9)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     assert SystemLoadReader().read().gpus == ()
+
+
+def test_without_nvidia_smi_the_gpus_of_rocm_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    card = {
+        "Card Series": "AMD Instinct MI210",
+        "GPU use (%)": "50",
+        "Temperature (Sensor edge) (C)": "41.5",
+        "VRAM Total Memory (B)": str(64 << 30),
+        "VRAM Total Used Memory (B)": str(1 << 30),
+    }
+    program(tmp_path, json.dumps({"card0": card}))
+    (tmp_path / "nvidia-smi").rename(tmp_path / "rocm-smi")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert SystemLoadReader().read().gpus == (GpuLoad("Instinct MI210", 0.5, 1 << 30, 64 << 30, 41),)
 
 
 def test_a_malformed_answer_means_no_gpu_and_escape_codes_are_removed() -> None:
