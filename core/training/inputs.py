@@ -99,7 +99,11 @@ def inexact_changes(before: TrainedWith | None, now: TrainedWith) -> list[str]:
     """Describe changes with which a training can be resumed, but not bit for bit."""
     if before is None:
         return []
-    pairs = (("PyTorch ", before.torch, now.torch), ("", before.device, now.device))
+    pairs = (
+        ("PyTorch ", before.torch, now.torch),
+        ("", before.device, now.device),
+        ("precision ", before.precision, now.precision),
+    )
     return [
         f"{name}{old} before, {name}{new} now: what follows may differ in the last bits"
         for name, old, new in pairs

@@ -30,7 +30,7 @@ def measures(monkeypatch: pytest.MonkeyPatch, *, fp32: list[float], bf16: list[f
     """A CPU with instructions for bfloat16, whose convolutions take these seconds, in turns."""
     times = {torch.float32: itertools.cycle(fp32), torch.bfloat16: itertools.cycle(bf16)}
 
-    def convolution(dtype: torch.dtype) -> Callable[[], float]:
+    def convolution(dtype: torch.dtype, kind: str) -> Callable[[], float]:
         return lambda: next(times[dtype])
 
     monkeypatch.setattr(precision, "_convolution", convolution)
