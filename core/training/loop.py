@@ -135,7 +135,7 @@ class Trainer:
 
     @property
     def bf16(self) -> bool:
-        """Whether the network computes in bfloat16 while it trains."""
+        """True if the network computes in bfloat16 while it trains."""
         return self.precision == "bf16"
 
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:

@@ -109,7 +109,7 @@ def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def orthogonalize_bf16(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Return what `orthogonalize` does, to about two digits, by products in bfloat16.
+    """Return what `orthogonalize` does by products in bfloat16: to about two digits, and noise where they are lost.
 
     Each step multiplies the matrix itself. Its rounding is relative to singular values of at most about 1, whereas the
     product of all polynomials has values up to 480, and the rounding of a Gram matrix grows with each step. Matrices of
