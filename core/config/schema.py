@@ -107,7 +107,10 @@ class TrainConfig(Section, frozen=True):
     """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square. `auto` takes
     those of the data set, all eight for triangles and none for a folder, and is replaced by them when a run is queued.
     """
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"
+    """`fp32` is exact on every device. `tf32` rounds the inputs of convolutions to 10 bits on NVIDIA's GPUs, and is
+    `fp32` elsewhere. `auto` is `bf16` where that is faster, else `fp32`.
+    """
     compile: bool = False
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0

@@ -35,7 +35,15 @@ from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
 from core.training.muon import Muon
-from core.training.precision import bf16_is_fast, has_bf16
+from core.training.precision import (
+    Precision,
+    bf16_is_fast,
+    has_bf16,
+    has_fused_optimizers,
+    memory_format,
+    resolve_precision,
+    set_up_device,
+)
 from core.training.seeding import step_seed
 from core.training.timestep_sampler import TimestepSampler
 
@@ -99,10 +107,12 @@ class Trainer:
         self.images = torch.from_numpy(np.array(images.train)).to(device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
+        self.precision = self._choose_precision()
+        set_up_device(device, self.precision)
         torch.manual_seed(train.seed)
         model = build_network(config.model.preset, channels=self.channels, width=config.model.width).to(
             device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
+            memory_format=memory_format(device),  # type: ignore[call-overload]
         )
         self.model = self.process_group.sync_batchnorm(model)
         self._forward: Callable[..., Tensor] = self.process_group.wrap_ddp(self.model)
@@ -112,7 +122,9 @@ class Trainer:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
-        self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
+        self.optimizers = _make_optimizers(
+            self.model, train.optimizer, train.learning_rate, bf16=self.bf16 and device.type == "cuda"
+        )
         self.generator = torch.Generator(device)
         self._seeding: Seeding = "step"
         self.timestep_sampler = TimestepSampler(
@@ -123,14 +135,15 @@ class Trainer:
         )
         weights = loss_weights(self.diffusion, train.loss_weight)
         self.loss_weights = None if weights is None else weights.to(device)
-        self.bf16 = train.precision == "bf16" or (
-            # All processes must use the same precision.
-            train.precision == "auto" and not self.process_group.all_reduce_max(not bf16_is_fast(device))[0]
-        )
         self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
         self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
+
+    @property
+    def bf16(self) -> bool:
+        """True if the network computes in bfloat16 while it trains."""
+        return self.precision == "bf16"
 
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
         """Train to the end of the last epoch, or until `stop` returns True; end between two steps, with losses flushed.
@@ -212,7 +225,7 @@ class Trainer:
             channels=self.channels,
             size=self.size,
             threads=torch.get_num_threads() if alone_on_cpu else 0,
-            precision="bf16" if self.bf16 else "fp32",
+            precision=self.precision,
             seeding=self._seeding,
         )
 
@@ -248,7 +261,7 @@ class Trainer:
         # With precision "auto" a new measurement could choose another precision than before.
         is_auto = self.config.train.precision == "auto"
         if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
-            self.bf16 = position.precision == "bf16"
+            self.precision = "bf16" if position.precision == "bf16" else "fp32"
 
     def _restore_generator(self, tensors: dict[str, Tensor], position: Position) -> None:
         """Restore the generator of a training that an older version began; on another kind of device seed each step.
@@ -264,7 +277,9 @@ class Trainer:
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""
-        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        # The largest absolute value is NaN if any is, and all are fetched together.
+        largest = torch._foreach_norm([p.detach() for p in self.model.parameters()], math.inf)
+        return bool(torch.stack(largest).isfinite().all())
 
     def learning_rate(self) -> float:
         """Return the learning rate of the next step: linear warm-up, constant, linear cool-down to zero."""
@@ -273,6 +288,14 @@ class Trainer:
         remaining = max(0.0, 1 - self.step / self.total_steps)
         cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * warmup * cooldown
+
+    def _choose_precision(self) -> Precision:
+        wanted = self.config.train.precision
+        # All processes must use the same precision.
+        is_fast = wanted == "auto" and not any(
+            self.process_group.all_reduce_max(not bf16_is_fast(self.device))
+        )
+        return resolve_precision(wanted, self.device, bf16_is_fast=is_fast)
 
     def _epoch_order(self) -> Tensor:
         """Return the permutation of the training images in the current epoch, int64 [N]."""
@@ -342,11 +365,10 @@ class Trainer:
         )
 
 
-def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
+def _make_optimizers(model: nn.Module, name: str, rate: float, *, bf16: bool) -> list[torch.optim.Optimizer]:
     named = list(model.named_parameters())
     parameters = [p for _, p in named]
-    # Fused: one kernel for the whole update of a parameter, which not every kind of device has.
-    fused = True if all(p.device.type in ("cuda", "cpu") for p in parameters) else None
+    fused = True if has_fused_optimizers(parameters[0].device) else None
     if name == "adam":
         return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
     if name == "adamw":
@@ -355,7 +377,7 @@ def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.opt
     kernel_ids = {id(p) for p in kernels}
     rest = [p for p in parameters if id(p) not in kernel_ids]
     return [
-        Muon(kernels, lr=rate, weight_decay=0.01),
+        Muon(kernels, lr=rate, weight_decay=0.01, bf16=bf16),
         torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
     ]
 

@@ -83,7 +83,12 @@ class LeanUNet(nn.Module):
                 f"images of {x.shape[-1]}x{x.shape[-2]}: the lean network takes multiples of {self.divisor}"
             )
         e = self.embed(t)
-        h = self.stem(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
+        h = F.pixel_unshuffle(x, 2)
+        if (
+            x.device.type == "cpu"
+        ):  # on CUDA a convolution with channels_last weights converts its input itself
+            h = h.contiguous(memory_format=torch.channels_last)
+        h = self.stem(h)
         fine = self.down_fine(h, e)
         middle = self.down_middle(self.to_middle(fine), e)
         coarse = self.bottom(self.to_coarse(middle), e)
@@ -170,8 +175,18 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _normalise(x: Tensor) -> Tensor:
-    """Apply layer norm over the channels of each pixel, in channels_last memory throughout."""
-    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+    """Apply layer norm over the channels of each pixel, in channels_last memory throughout and in the dtype of x.
+
+    On a GPU autocast would compute it in float32, and with it all that follows up to the next convolution. The kernel
+    sums in float32 anyway.
+    """
+    rows = x.permute(0, 2, 3, 1)
+    if x.device.type == "cpu":
+        normal = F.layer_norm(rows, (x.shape[1],))
+    else:
+        with torch.autocast(x.device.type, enabled=False):
+            normal = F.layer_norm(rows, (x.shape[1],))
+    return normal.permute(0, 3, 1, 2)
 
 
 def _double(x: Tensor) -> Tensor:

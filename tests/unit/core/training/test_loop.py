@@ -151,6 +151,19 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_the_step(images:
     assert not trainer.weights_are_finite()
 
 
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_one_weight_that_is_not_finite_is_found_and_large_ones_are_finite(
+    images: ImageSet, value: float
+) -> None:
+    trainer = trainer_of(tiny(), images)
+    *_, last = trainer.model.parameters()
+    with torch.no_grad():
+        last.fill_(3e38)
+        assert trainer.weights_are_finite()
+        last.view(-1)[-1] = value
+    assert not trainer.weights_are_finite()
+
+
 def test_on_a_gpu_a_compiled_step_is_a_cuda_graph_that_is_told_of_each_step(
     images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
