@@ -51,12 +51,7 @@ from core.runs import (
 )
 from core.runs.withdrawal import withdraw_epochs
 from core.training import sample_sheets
-from core.training.checkpoint import (
-    Position,
-    has_checkpoint,
-    read_checkpoint,
-    recover_checkpoint,
-)
+from core.training.checkpoint import Position, has_checkpoint, read_checkpoint, recover_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
 from core.training.inputs import (

@@ -269,6 +269,7 @@ def fake_device(kind: str) -> Iterator[Guard]:
             torch.cuda: {
                 "is_bf16_supported": lambda *_, **__: True,
                 "get_device_capability": lambda *_: (9, 0),
+                "device": lambda _: contextlib.nullcontext(),
             },
             torch.backends.mps: {"is_macos_or_newer": lambda *_: True},
         }
