@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import importlib.util
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -198,6 +199,15 @@ def check_device(device: str) -> str:
     return device
 
 
+def device_slug(device: str) -> str:
+    """The part of a folder name that identifies a device: its name on CUDA, else its kind."""
+    import torch
+
+    where = torch.device(device)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def run_part(
     name: str, label: str, networks: tuple[str, ...], device: str, limit: float, results: Path
 ) -> bool:
@@ -236,7 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--limit", type=float, default=LIMIT, metavar="S", help=f"seconds for everything ({LIMIT:g})"
     )
-    parser.add_argument("--results", type=Path, metavar="DIR", help="bench/results unless given")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="bench/results/gpu-NAME unless given")
     parser.add_argument(
         "--checks-only", action="store_true", help="correctness only, without the parts on speed"
     )
@@ -245,8 +255,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--label", default="", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     networks = tuple(dict.fromkeys(options.network or NETWORKS))
-    results = (options.results or results_folder()).absolute()
     if options.part:
+        results = options.results or results_folder()
         done = run_part(options.part, options.label, networks, options.device, options.limit, results)
         return 0 if done else EXIT_USAGE
     start = time.monotonic()
@@ -257,6 +267,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if unknown := [name for name in options.only if name not in names]:
             raise UserError(f"--only {unknown[0]}: expected some of {', '.join(names)}")
         parts = [part for part in parts if part.name in options.only]
+    results = (options.results or results_folder() / f"gpu-{device_slug(options.device)}").absolute()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the part ends too
     print(shlex.join(["python", "-m", "bench", "gpu", *(sys.argv[2:] if arguments is None else arguments)]))
     limit = options.limit - (time.monotonic() - start)
     found = run_plan(parts, device=options.device, limit=limit, results=results)

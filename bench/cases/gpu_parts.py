@@ -51,7 +51,7 @@ PROFILE_STEPS: Final = 20
 _EPOCH_BATCHES: Final = 16
 _COPY_BYTES: Final = {"cpu": 1 << 26, "other": 1 << 30}
 _PROFILE_ROWS: Final = 15
-_TINY_DATA: Final = "count = 256\nheldout = 16\nsize = 32\nstorage = 'array'\n"
+_TINY_DATA: Final = "count = 64\nheldout = 16\nsize = 16\nstorage = 'array'\n"
 
 
 def doctor(record: Recorder, networks: tuple[str, ...], device: str) -> None:
@@ -335,7 +335,7 @@ def _variable(name: str, value: str) -> Iterator[None]:
 
 def _run_worker(run: RunDirectory, device: str, record: Recorder, name: str) -> None:
     """Train a queued run to its end; record the error if it does not get there in the time of the part."""
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = torch.get_num_threads()
     command = module_command(WORKER_MODULE, str(run.path), "--device", device, "--threads", str(threads))
     done = subprocess.run(
         command,

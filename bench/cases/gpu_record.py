@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import msgspec
 
 from bench.harness.interleaved import Rates, Work, run_interleaved
 from bench.harness.report import Row, format_table, log_progress, make_row
+from core.errors import UserError
 from core.files.atomic import atomic_write
 
 RUNNING, DONE, FAILED, CUT_OFF, LEFT_OUT = "running", "done", "failed", "cut off", "left out"
@@ -64,6 +65,8 @@ class Recorder:
 
     def add(self, *rows: Row) -> None:
         """Add measurements."""
+        if not rows:
+            return
         for line in format_table(rows)[1:]:
             print(f"  {line}", flush=True)
         self._write(rows=(*self.result.rows, *rows))
@@ -89,16 +92,30 @@ class Recorder:
             self.fail(name, error)
 
     def race(self, works: dict[str, Work], seconds: float, unit: str, scale: float = 1.0) -> Rates:
-        """Run contenders in turns, and add the rate of each, in units of `scale`; none if all failed."""
+        """Run contenders in turns, and add the rate of each, in units of 1 / `scale`; none if all failed.
+
+        The rounds so far are in the file while others are to come.
+        """
         failures: dict[str, str] = {}
         rates: Rates = {}
-        try:
-            rates = run_interleaved(works, seconds=seconds, report=log_progress, failures=failures)
-        except Exception as error:  # the last contender's
-            failures.setdefault("all", str(error))
+        before = self.result.rows
+
+        def rows(rates: Rates) -> list[Row]:
+            scaled = {name: [rate * scale for rate in found] for name, found in rates.items()}
+            return [make_row(name, unit, found) for name, found in scaled.items() if found]
+
+        with suppress(UserError):  # all failed
+            rates = run_interleaved(
+                works,
+                seconds=seconds,
+                report=log_progress,
+                failures=failures,
+                on_round=lambda rates: self._write(rows=(*before, *rows(rates))),
+            )
         for name, text in failures.items():
             self.fail(name, text)
-        self.add(*(make_row(name, unit, [rate * scale for rate in found]) for name, found in rates.items()))
+        self._write(rows=before)
+        self.add(*rows(rates))
         return rates
 
     def close(self) -> PartResult:

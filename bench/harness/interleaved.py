@@ -57,6 +57,7 @@ def run_interleaved(
     report: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.perf_counter,
     failures: dict[str, str] | None = None,
+    on_round: Callable[[Rates], object] = lambda rates: None,
 ) -> Rates:
     """Run contenders in turns until the time is over.
 
@@ -70,6 +71,7 @@ def run_interleaved(
         report: called with a line of progress now and then.
         clock: a monotonic clock in seconds.
 
+        on_round: called with the rates so far after each round.
         failures: filled with the error of each contender that fails; the others go on without it.
 
     Returns:
@@ -110,6 +112,7 @@ def run_interleaved(
             if rate is not None:
                 rates[name].append(rate)
         rounds += 1
+        on_round(rates)
         report(f"round {rounds}, {clock() - start:.0f} of {seconds:.0f} s")
 
 

@@ -17,6 +17,7 @@ from bench.cases.gpu_record import PartResult, Recorder, read_result
 from bench.harness import bare_step
 from bench.harness.bare_step import WARM_UP_STEPS, BareStep, capture_step
 from bench.harness.report import make_row
+from bench.harness.workloads import recipe_config, with_settings
 from bench.harness.yardsticks import operator_times, profile_operators
 from core.errors import UserError
 from tests.support import ROOT
@@ -299,10 +300,14 @@ def test_each_line_of_a_part_is_on_disk_as_soon_as_it_is_there(tmp_path):
         raise ValueError("no\nmemory")
     record.race({"good": lambda: 1.0, "bad": lambda: 1 // 0}, 0.01, "images/s")
     record.race({"bad": lambda: 1 // 0}, 0.01, "images/s")
+    on_disk = []
+    slow = {"slow": lambda: on_disk.append(len(read_result(path, "x").rows)) or time.sleep(0.3) or 1.0}
+    record.race(slow, 0.01, "images/s")
+    assert (on_disk[0], on_disk[-1]) == (2, 3)  # before the last round is done
     kept = read_result(path, "x")
     assert kept.failures["b"] == "ValueError: no memory"
     assert "ZeroDivisionError" in kept.failures["bad"]
-    assert [row.name for row in kept.rows] == ["a", "good"]
+    assert [row.name for row in kept.rows] == ["a", "good", "slow"]
     assert record.close().state == "failed"
     assert json.loads(path.read_text())["settings"] == {"device": "cpu"}
     assert read_result(tmp_path / "none.json", "y") == PartResult(part="y")
@@ -310,6 +315,26 @@ def test_each_line_of_a_part_is_on_disk_as_soon_as_it_is_there(tmp_path):
 
 def test_settings_of_a_part_can_be_stored():
     assert msgspec.json.encode(gpu_parts.report_settings(("lean",), "cpu"))
+
+
+def test_a_run_is_trained_and_goes_on_from_its_checkpoint(tmp_path):
+    record = Recorder("resume", tmp_path / "resume.json", 120, {})
+    gpu_parts.resume(record, ("lean",), "cpu")
+    assert [row.note for row in record.result.rows] == ["finished, ", "finished, "]
+    assert record.close().state == "done"
+
+
+def test_a_run_that_fails_is_named_with_its_error(tmp_path, monkeypatch):
+    data = tmp_path / "tiny.toml"
+    data.write_text("count = 16\nheldout = 4\nsize = 16\nstorage = 'array'\n")
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    config = with_settings(recipe_config("lean"), data={"dataset": str(data)})
+    monkeypatch.setattr(gpu_parts, "load_recipe", lambda name, overrides: SimpleNamespace(configs=[config]))
+    record = Recorder("train", tmp_path / "train.json", 120, {})
+    gpu_parts.train(record, ("lean",), "cuda:99")
+    assert record.close().state == "failed"
+    assert record.result.failures["train"]
+    assert [row.name for row in record.result.rows] == ["from start to end"]
 
 
 _ONLY_THE_ESSENTIAL = """
