@@ -41,7 +41,7 @@ class PlannedPart(NamedTuple):
     Attributes:
         name: a key of `bench.cases.gpu_parts.PARTS`, or the name of another benchmark.
         networks: the networks that it measures.
-        seconds: time after which it is cut off.
+        seconds: time after which it is cut off; those with `needs` get their share of what is left, if that is more.
         needs: packages without which it is left out.
     """
 
@@ -128,7 +128,10 @@ def run_plan(
             found.append(PartResult(part=part.label, state=LEFT_OUT, notes=(reason,)))
             write_result(path, found[-1])
             continue
-        seconds = min(part.seconds, left - _GRACE)
+        share = (
+            left / (len(parts) - index + 1) if part.needs else 0.0
+        )  # these come last, and take what is left
+        seconds = min(max(part.seconds, share), left - _GRACE)
         began = clock()
         print(f"\n=== {index}/{len(parts)} {part.label}, at most {seconds:.0f} s", flush=True)
         path.unlink(missing_ok=True)

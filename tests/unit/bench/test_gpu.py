@@ -264,6 +264,28 @@ def test_no_part_starts_after_the_limit_and_what_is_left_out_is_said(tmp_path, c
     assert "left out: it needs click" in capsys.readouterr().out
 
 
+def test_benchmarks_at_the_end_share_the_time_that_is_left(tmp_path):
+    now, given = [0.0], []
+
+    def run(command, seconds):
+        given.append(seconds)
+        now[0] += 20.0
+        return 0
+
+    parts = [gpu.PlannedPart("a", ("lean",), 30)]
+    parts += [gpu.PlannedPart(name, ("lean",), 25, ("click",)) for name in ("limit", "scaling")]
+    gpu.run_plan(
+        parts,
+        device="cpu",
+        limit=220,
+        results=tmp_path,
+        clock=lambda: now[0],
+        run=run,
+        missing=lambda name: False,
+    )
+    assert given == [30, 100, 178]
+
+
 def test_a_part_that_crashes_is_named_with_what_it_measured_and_the_rest_goes_on(tmp_path):
     def run(command, seconds):
         label = command[command.index("--label") + 1]
