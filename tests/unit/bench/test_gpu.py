@@ -279,7 +279,7 @@ class Finder(importlib.machinery.PathFinder):
 sys.meta_path[:] = [importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter, Finder]
 import runpy, torch
 import core.training.worker, core.launch.control
-from bench.cases import gpu, gpu_parts
+from bench.cases import gpu, gpu_checks, gpu_parts
 for name in ("click", "psutil", "rich", "textual", "tomlkit", "platformdirs", "cv2", "matplotlib"):
     assert name not in sys.modules, name
 assert not gpu_parts._has_click()
