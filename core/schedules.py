@@ -123,7 +123,7 @@ class Schedule:
 
     @property
     def ends_in_pure_noise(self) -> bool:
-        """Whether so little of the image is left at the last step that no noise estimate leads back to it."""
+        """True if so little of the image is left at the last step that no estimate of the noise leads back to it."""
         return self.terminal_alpha_bar < SMALLEST_ALPHA_BAR
 
     @property

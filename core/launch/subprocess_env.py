@@ -22,9 +22,9 @@ _THREAD_VARIABLES: Final = (
 _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _SPIN_VARIABLES: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _SPIN_COUNT: Final = "3000"
-"""Rounds for which a thread waits for the others before it sleeps. OpenMP's own 300,000 let threads that wait for one
-without a core take the core away from it: beside two busy processes two threads were 13 times slower. Short waits, as
-between two operators, still end without sleeping, which alone on two cores costs 6% instead of 42% (docs/speed.md)."""
+"""Rounds for which a thread waits awake for the others before it sleeps. With OpenMP's own 300,000, threads that wait
+for one without a core keep the core from it. Without any, each of thousands of short waits puts a thread to sleep. See
+"Waiting threads" in docs/speed.md."""
 _LOG_TAIL: Final = 1 << 14
 
 
