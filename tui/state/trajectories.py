@@ -92,7 +92,17 @@ class TrajectoryCache:
         return before[1]
 
     def trajectory(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
-        """The trajectory computed for a spec; None if there is none that can be read."""
+        """The trajectory computed for a spec; None if there is none that can be read, or none that is shown yet."""
+        found = self._newest(run, spec)
+        return found if found is not None and run.is_shown_at(found.epoch) else None
+
+    def later_epoch(self, run: RunSnapshot, spec: TrajectorySpec) -> int | None:
+        """The epoch of a trajectory that a replay has not reached yet; None if there is none."""
+        found = self._newest(run, spec)
+        return found.epoch if found is not None and not run.is_shown_at(found.epoch) else None
+
+    def _newest(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
+        """The trajectory on disk; None if there is none that can be read."""
         path = spec.path(run.run)
         current = signature(path)
         if current is None:

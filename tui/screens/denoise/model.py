@@ -157,4 +157,6 @@ class DenoiseModel:
         )
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
-        return missing_reason(run, self.spec(run), compute_key)
+        spec = self.spec(run)
+        later = self.trajectories.later_epoch(run, spec) if spec is not None else None
+        return f"computed at epoch {later}" if later is not None else missing_reason(run, spec, compute_key)
