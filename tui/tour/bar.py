@@ -7,6 +7,8 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from tui.widgets.fitted_text import fitted_lines
+
 LINES: Final = 4
 MIN_LINES: Final = 2
 """Lines in a small terminal, which shows only the title and the key."""
@@ -75,16 +77,16 @@ class TourBar(Widget, can_focus=False):
                 (head, "bold $text-accent"),
                 (hint.title, "bold"),
                 (f"{' ' * room}{hint.other_keys}" if room > 1 else "", "$text-muted"),
-            ).truncate(width)
+            ).truncate(width, ellipsis=True)
         ]
         if height >= LINES:
-            why = Content(hint.text).wrap(width - 2)[: height - MIN_LINES]
+            why = fitted_lines(Content(hint.text), width - 2, height - MIN_LINES)
             lines += [Content(" ") + line for line in why]
             lines += [Content("")] * (height - MIN_LINES - len(why))
         lines.append(
             Content.assemble(
                 (f" {hint.key}", "bold $text-primary"), (f"  {hint.action}", "$text-muted")
-            ).truncate(width)
+            ).truncate(width, ellipsis=True)
         )
         return Content("\n").join(lines)
 
