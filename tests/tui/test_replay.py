@@ -99,6 +99,26 @@ async def test_a_comparison_shows_only_what_was_recorded_by_then(tmp_path: Path)
         await driven.until(lambda: "40/40" not in driven.text())
 
 
+async def test_no_screen_offers_a_key_that_a_replay_refuses(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    async with replay(tmp_path, at=150.0, size=(160, 50)) as driven:
+        for keys in ((), ("c",), ("d",), ("m",), ("escape", "escape", "b"), ("escape", "s")):
+            await driven.press(*keys)
+            await still(driven.pilot)
+            words = driven.text()
+            for offer in (
+                "x stop",
+                "r resume",
+                "r extend",
+                "n new",
+                "f fit",
+                "m make",
+                "⏎ compute",
+                "⏎ evaluate",
+            ):
+                assert offer not in words, keys
+
+
 async def test_what_was_computed_of_a_later_epoch_is_not_shown_before_it(tmp_path: Path) -> None:
     recorded(tmp_path)
     run = find_recordings(tmp_path, ["quick-20261124-101502"])[0].run

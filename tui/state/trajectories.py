@@ -158,7 +158,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
     Args:
         run: the run.
         spec: the requested trajectory; None for the strip saved during training.
-        key: the key that starts computing it.
+        key: the key that starts computing it; empty if none does.
     """
     if spec is None:
         if run.strips:
@@ -172,7 +172,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
         return "has no checkpoint yet"
     if spec.steps > run.file.config.schedule.timesteps:
         return f"has only {run.file.config.schedule.timesteps} timesteps"
-    return f"{key} computes it"
+    return f"{key} computes it" if key else "not computed"
 
 
 def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> TrajectorySpec:

@@ -152,9 +152,8 @@ class DenoiseModel:
         text = Content.styled(f" {' · '.join(parts)}", "$text-muted")
         if not self.stale_runs(runs):
             return text
-        return Content.assemble(
-            text, (f"  trained further since: {compute_key} computes it again", "$text-warning")
-        )
+        again = f": {compute_key} computes it again" if compute_key else ""
+        return Content.assemble(text, (f"  trained further since{again}", "$text-warning"))
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
         spec = self.spec(run)
