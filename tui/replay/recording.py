@@ -204,7 +204,7 @@ def _pass_rates(run: RunDirectory) -> tuple[tuple[int, float], ...]:
     except UserError:
         return ()
     rates = ((one.epoch, one.metrics.get("balanced_pass_rate")) for one in evaluations)
-    return tuple((epoch, rate.value) for epoch, rate in rates if rate is not None)
+    return tuple((epoch, rate.value) for epoch, rate in rates if rate is not None and rate.value is not None)
 
 
 def _image_seconds(

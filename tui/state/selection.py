@@ -45,7 +45,7 @@ class RunSelection:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the runs folder has been read and has no runs; a list without a match is not empty."""
+        """True if the runs folder has been read and has no runs; a list without a match is not empty."""
         return self.snapshot is not None and not self.snapshot.runs and not self.snapshot.unread
 
     @property

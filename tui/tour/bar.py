@@ -7,8 +7,6 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from tui.widgets.fitted_text import fitted_lines
-
 LINES: Final = 4
 MIN_LINES: Final = 2
 """Lines in a small terminal, which shows only the title and the key."""
@@ -80,7 +78,10 @@ class TourBar(Widget, can_focus=False):
             ).truncate(width, ellipsis=True)
         ]
         if height >= LINES:
-            why = fitted_lines(Content(hint.text), width - 2, height - MIN_LINES)
+            found = list(Content(hint.text).wrap(width - 2))
+            why = found[: height - MIN_LINES]
+            if len(why) < len(found):
+                why[-1] = why[-1].truncate(width - 3) + "…"
             lines += [Content(" ") + line for line in why]
             lines += [Content("")] * (height - MIN_LINES - len(why))
         lines.append(
