@@ -38,7 +38,7 @@ _DRAWS = ("randn", "rand", "randint", "randperm", "normal")
 
 
 class DeviceFault(AssertionError):
-    """What a real device would refuse, or would have to be waited for."""
+    """An operator that a real device would refuse or wait for."""
 
 
 class Guard(TorchDispatchMode):

@@ -302,6 +302,8 @@ def test_a_finished_run_has_every_documented_file_and_samples_from_the_same_nois
         5,
         5,
     )
+    assert status.trained_with is not None
+    assert status.trained_with.precision == "fp32"
     assert [epoch for epoch, _ in run.sample_sheets()] == [0, 1]
     assert [epoch for epoch, _ in run.reverse_strips()] == [1]
     assert read_sheet(run.sample_sheets()[1][1]).images.shape == (3, 32, 32)
