@@ -52,3 +52,27 @@ def test_a_file_of_betas_is_shown_as_custom(core, tmp_path):
     arguments = ["schedules", "custom", "--file", "betas.txt", "--timesteps", "3", "--json"]
     (row,) = json.loads(core(*arguments).stdout)
     assert row["terminal_alpha_bar"] == pytest.approx(0.9 * 0.8 * 0.7, rel=1e-12)
+
+
+def test_the_error_of_samples_is_predicted_for_a_data_set(core, tmp_path):
+    (tmp_path / "tiny.toml").write_text('count = 60\nheldout = 8\nsize = 8\nstorage = "array"\n')
+    arguments = ("schedules", "linear", "x^10", "cosine", "--timesteps", "300", "--data", "tiny.toml")
+    linear, power, cosine = json.loads(core(*arguments, "--json").stdout)
+    assert set(linear["samples"]) == {"start", "steps", "total", "brightness"}
+    starts = [row["samples"]["start"] for row in (power, linear, cosine)]
+    assert starts == sorted(starts, reverse=True)
+    assert cosine["samples"]["brightness"] == pytest.approx(1.0, abs=0.05)
+    assert linear["prior_bits_per_dim"] == make_schedule("linear", timesteps=300).prior_bits_per_dim(
+        linear["mean_square"]
+    )
+    fewer = json.loads(core(*arguments, "--steps", "5", "--json").stdout)
+    assert fewer[2]["samples"]["steps"] > cosine["samples"]["steps"]
+    assert fewer[2]["samples"]["start"] == cosine["samples"]["start"]
+    heading = core(*arguments).stdout.splitlines()[0]
+    assert heading.split()[5:] == ["start", "steps", "brightness", "diagnosis"]
+
+
+def test_options_of_sampling_without_data_are_refused(core):
+    done = core("schedules", "--steps", "5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "need --data" in done.stderr
