@@ -187,6 +187,15 @@ def _decode(file: BinaryIO, size: int, reading: Reading) -> Decoded:
         # JPEG can be decoded at a fraction of its size, which is far faster for photographs.
         opened.draft(None, (size * _DRAFT_FACTOR, size * _DRAFT_FACTOR))
         image = ImageOps.exif_transpose(opened)
+    return decode_image(image, size, reading)
+
+
+def decode_image(image: Image.Image, size: int, reading: Reading) -> Decoded:
+    """Bring an upright image into sRGB, onto a background and to a size, as `decode` does.
+
+    Raises:
+        NotAnImageError: it has numbers without a scale.
+    """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     # Cropped before resizing, because the filter would use pixels outside a box.

@@ -1,4 +1,4 @@
-"""Folders of the user's images: listed, and split into training and held-out."""
+"""Folders of the user's images, and files of many: listed, and split into training and held-out."""
 
 import hashlib
 import os
@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.decode import read_head, readable_formats, unreadable_format
+from core.data.array_file import decode_from_array, list_images
+from core.data.decode import Decoded, Reading, decode, read_head, readable_formats, unreadable_format
+from core.data.recipe import is_array_file
 from core.data.walk import walk_files
 from core.errors import UserError
 
@@ -52,11 +54,14 @@ def image_files(folder: Path, *, leave_out: Path) -> list[tuple[str, int, int]]:
 
 
 def list_folder(folder: Path, *, leave_out: Path) -> Listing:
-    """List the files below a folder that may be images, see `walk_files`.
+    """List the files below a folder that may be images, see `walk_files`, or the images of a file of arrays.
 
     Raises:
         UserError: the folder cannot be read, or has no files that can be used.
     """
+    if is_array_file(folder):
+        listed = sorted(list_images(folder), key=lambda image: path_hash(image[0]))
+        return Listing(listed, {})
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder of images")
     left_out: Counter[str] = Counter()
@@ -72,6 +77,13 @@ def list_folder(folder: Path, *, leave_out: Path) -> Listing:
     if not found:
         raise UserError(f"{folder}: an empty folder; expected images ({', '.join(readable_formats())})")
     return listing
+
+
+def decode_entry(source: Path, name: str, size: int, reading: Reading) -> Decoded:
+    """Decode an entry of `list_folder`; raises as `core.data.decode.decode` does."""
+    if is_array_file(source):
+        return decode_from_array(source, name, size, reading)
+    return decode(source / name, size, reading)
 
 
 def path_hash(relative: str) -> bytes:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache
-from core.data.decode import Decoded, NotAnImageError, decode
-from core.data.folder import image_files, is_heldout, path_hash, split, to_grey
+from core.data.decode import Decoded, NotAnImageError
+from core.data.folder import decode_entry, image_files, is_heldout, path_hash, split, to_grey
 from core.data.recipe import HELDOUT_TRIANGLES, TRIANGLES, DataRecipe, default_data_dir
 from core.data.sets import ImageSet, load_dataset
 from core.data.survey import Survey
@@ -80,7 +80,7 @@ def _first_images_of_folder(recipe: DataRecipe, count: int, *, heldout: bool) ->
         raise UserError(f"{source}: none of its {len(names)} files is an image that can be read")
     if survey.to_decode_again():
         for index, (name, _) in enumerate(found):
-            image = decode(source / name, recipe.size, survey.reading)
+            image = decode_entry(source, name, recipe.size, survey.reading)
             survey.update(image)
             found[index] = (name, image)
     stacked = np.stack([image.pixels for _, image in found])
@@ -103,7 +103,7 @@ def _first_decoded(
             if name in decoded or is_output(source / name):
                 continue
             with contextlib.suppress(NotAnImageError):
-                decoded[name] = decode(source / name, survey.recipe.size, survey.first_reading)
+                decoded[name] = decode_entry(source, name, survey.recipe.size, survey.first_reading)
                 survey.add(decoded[name])
 
     if heldout:

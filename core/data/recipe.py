@@ -50,7 +50,8 @@ class DataRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     quality: Annotated[int, Meta(ge=1, le=100)] = 75
     """JPEG quality."""
     path: str | None = None
-    """For `kind = "folder"`: the folder; a relative path starts at the recipe's file."""
+    """For `kind = "folder"`: the folder, or a `.npy`, `.npz` or IDX file of images; a relative path starts at the
+    recipe's file."""
     augment: Literal["none", "flips", "dihedral"] | None = None
     """Augmentation for `train.augment = "auto"`; None is dihedral for triangles, and none for a folder."""
     background: str | None = None
@@ -87,7 +88,7 @@ def data_recipe_names(data_dir: Path | None = None) -> list[str]:
 
 
 def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRecipe:
-    """Look up a recipe by name, by the path of its TOML file, or as a plain folder of images.
+    """Look up a recipe by name, by the path of its TOML file, or as a plain folder or a file of images.
 
     Args:
         name_or_path: `high`, `my/recipe.toml` or `~/holiday`; a name wins over a folder of that name.
@@ -103,10 +104,11 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
         path = Path(name_or_path).expanduser()
         if name_or_path.endswith(".toml"):
             return _read(path)
-        if name_or_path and path.is_dir():
+        if name_or_path and (path.is_dir() or is_array_file(path)):
             resolved = path.resolve()
             str(resolved).encode()  # recipe files are UTF-8, and cannot name a folder that is not
-            return DataRecipe(name=resolved.name or "pictures", kind="folder", path=str(resolved))
+            name = resolved.name if path.is_dir() else resolved.name.split(".")[0]
+            return DataRecipe(name=name or "pictures", kind="folder", path=str(resolved))
     except (
         OSError,
         ValueError,
@@ -118,9 +120,16 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     hint = f"did you mean {nearest[0]}? " if nearest else ""
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
-        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images "
-        "or a recipe's .toml"
+        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images, "
+        "a .npy, .npz or IDX file of images, or a recipe's .toml"
     )
+
+
+def is_array_file(path: Path) -> bool:
+    """Return whether a path is a file whose name is that of a file of many images: `.npy`, `.npz` or IDX."""
+    name = path.name.lower()
+    is_idx = "idx" in name and name.removesuffix(".gz").endswith("-ubyte")
+    return (is_idx or name.endswith((".npy", ".npz"))) and path.is_file()
 
 
 def hidden_folder_note(name: str, data_dir: Path | None = None) -> str:
@@ -151,7 +160,8 @@ def absolute_dataset(name_or_path: str, directory: Path | None = None) -> str:
     found = absolute_if_exists(path, directory) if name_or_path else None
     if found is None or name_or_path in _recipe_files((directory or Path()) / default_data_dir()):
         return name_or_path
-    is_set = Path(found).is_file() if name_or_path.endswith(".toml") else Path(found).is_dir()
+    path = Path(found)
+    is_set = path.is_file() if name_or_path.endswith(".toml") else path.is_dir() or is_array_file(path)
     return found if is_set else name_or_path
 
 

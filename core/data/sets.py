@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data import cache, folder, triangles
-from core.data.decode import Decoded, NotAnImageError, Reading, decode
+from core.data.array_file import open_images
+from core.data.decode import Decoded, NotAnImageError, Reading
 from core.data.recipe import (
     HELDOUT_TRIANGLES,
     TRIANGLES,
@@ -23,6 +24,7 @@ from core.data.recipe import (
     check_recipe,
     default_data_dir,
     find_data_recipe,
+    is_array_file,
 )
 from core.data.survey import Survey, pixel_notes
 from core.data.walk import OUTPUTS, is_output
@@ -260,7 +262,7 @@ def _make_folder(
         try:
             if is_output(source / name):
                 raise NotAnImageError(OUTPUTS)
-            return decode(source / name, recipe.size, reading)
+            return folder.decode_entry(source, name, recipe.size, reading)
         except NotAnImageError as reason:
             return str(reason)
 
@@ -300,6 +302,8 @@ def _make_folder(
         shape = (len(indices), channels, recipe.size, recipe.size)
         cache.write_array(scratch / f"{split}.npy", shape, chunks)
     notes = [f"{skipped.total()} of {len(names)} files were skipped: {reasons}"] if skipped else []
+    if is_array_file(source):
+        notes += open_images(source).notes(recipe.size)
     notes += [*survey.notes, *pixel_notes(images, train, heldout)]
     del images
     spool.unlink()

@@ -116,7 +116,10 @@ async def test_a_folder_is_chosen_if_requested_and_opened_otherwise(tmp_path: Pa
         await driven.press("escape")
         asked = await ask(driven, DATASET, folder)
         await driven.press("end", "k", "enter")
-        assert asked.message == "expected a folder of images, or a recipe's .toml"
+        assert (
+            asked.message
+            == "expected a folder of images, a .npy, .npz or IDX file of images, or a recipe's .toml"
+        )
         await driven.press("home", "down", "enter")
         assert asked.answer == folder / "sub"
 

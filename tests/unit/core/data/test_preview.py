@@ -111,13 +111,13 @@ def test_a_folder_of_mostly_other_files_shows_what_a_training_would_take(
 def test_a_preview_reads_no_more_files_than_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = find_data_recipe(str(folder_of(tmp_path / "mine", 200)))
     read: list[Path] = []
-    decode = preview.decode
+    decode_entry = preview.decode_entry
 
-    def counted(path: Path, *arguments: object) -> object:
-        read.append(path)
-        return decode(path, *arguments)
+    def counted(source: Path, name: str, *arguments: object) -> object:
+        read.append(source / name)
+        return decode_entry(source, name, *arguments)
 
-    monkeypatch.setattr(preview, "decode", counted)
+    monkeypatch.setattr(preview, "decode_entry", counted)
     first_images(recipe, 5, heldout=False)
     assert len(read) == 6
     first_images(recipe, 5, heldout=True)
