@@ -22,6 +22,7 @@ from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment
+from core.training.captured_step import CapturedSteps, StepTables, find_capture
 from core.training.checkpoint import (
     Position,
     Seeding,
@@ -113,6 +114,9 @@ class Trainer:
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
+        capture = None if compiles else find_capture(train.capture, device, self.process_group.world_size)
+        self._tables = StepTables(self.images, train.batch_size, self.augment) if capture else None
+        self._captured = CapturedSteps(self._device_step, capture) if capture else None
         self.generator = torch.Generator(device)
         self._seeding: Seeding = "step"
         self.timestep_sampler = TimestepSampler(
@@ -144,6 +148,7 @@ class Trainer:
         """
         while self.epoch < self.config.train.epochs:
             order = self._epoch_order()
+            self._start_tables(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
             while self.batch < self.batches_per_epoch:
@@ -233,6 +238,8 @@ class Trainer:
                 for name, value in self.ema.weights.items():
                     value.copy_(tensors[f"ema.{name}"])
             load_optimizer_state_dict(self.optimizers, tensors)
+            if self._captured:
+                self._captured.reset()
             self._restore_generator(tensors, position)
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise UserError(
@@ -266,11 +273,11 @@ class Trainer:
         """Return whether no weight is NaN or infinite."""
         return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
 
-    def learning_rate(self) -> float:
-        """Return the learning rate of the next step: linear warm-up, constant, linear cool-down to zero."""
-        train = self.config.train
-        warmup = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        remaining = max(0.0, 1 - self.step / self.total_steps)
+    def learning_rate(self, ahead: int = 0) -> float:
+        """Return the learning rate of the next step, or of one `ahead`: warm-up, constant, linear cool-down to zero."""
+        train, step = self.config.train, self.step + ahead
+        warmup = min(1.0, (step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+        remaining = max(0.0, 1 - step / self.total_steps)
         cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * warmup * cooldown
 
@@ -292,16 +299,28 @@ class Trainer:
 
     def _train_step(self, order: Tensor) -> Tensor:
         """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
+        if self._captured and self._tables and self._seeding == "step":
+            return self._captured_step(self._captured, self._tables)
         # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
         shard, weight = self.process_group.shard(len(x0))
         x0, t, eps = x0[shard], t[shard], eps[shard]
-        xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
         for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate
+        loss = self._update(x0, t, eps, weight)
+        self.step += 1
+        self.batch += 1
+        if self.ema:
+            self.ema.update(self.step)
+        return loss
+
+    def _update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
+        """Take one step of the optimizers; return the loss times this process's weight in the batch, without a graph."""
+        xt = self.diffusion.q_sample(x0, t, eps)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         if self._cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -315,11 +334,44 @@ class Trainer:
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
+        return loss.detach()
+
+    def _start_tables(self, order: Tensor) -> None:
+        """Write the values of the epoch's steps to the device, and let the optimizers read their rate there."""
+        if self._tables is None or self._seeding != "step":
+            return
+        ahead = range(-self.batch, self.batches_per_epoch - self.batch)
+        self._tables.start(
+            order,
+            rates=[self.learning_rate(number) for number in ahead],
+            ema_weights=[self.ema.parameter_weight(self.step + number + 1) if self.ema else 0.0 for number in ahead],
+            batch=self.batch,
+            step=self.step,
+        )
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"], group["capturable"] = self._tables.rate, True
+
+    def _captured_step(self, steps: CapturedSteps, tables: StepTables) -> Tensor:
+        """Do `_train_step` by a captured `_device_step`; return the loss, which stays on the device."""
+        self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
+        size = self.config.train.batch_size
+        steps.run(min(size, len(self.images) - self.batch * size), self.generator)
         self.step += 1
         self.batch += 1
+        return tables.loss(self.batch - 1)
+
+    def _device_step(self, count: int) -> None:
+        """Update the weights by a batch of `count` images; all that changes from step to step is in the tables."""
+        assert self._tables is not None
+        x0 = _scale(self._tables.images(count))
+        t = self.timestep_sampler.sample(count, self.generator)
+        eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
+        self._tables.update_rate()
+        loss = self._update(x0, t, eps)
         if self.ema:
-            self.ema.update(self.step)
-        return loss.detach()
+            self.ema.update_by(self._tables.ema_weight())
+        self._tables.finish_step(loss)
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
         """Fetch the losses of the steps since the last flush."""
