@@ -110,8 +110,6 @@ class TrainConfig(Section, frozen=True):
     precision: Literal["auto", "fp32", "bf16"] = "fp32"
     compile: bool = False
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
-    capture: Literal["auto", "off"] = "auto"
-    """On one NVIDIA or AMD GPU, launch each training step as one CUDA graph, unless it is compiled; `off` never does."""
     checkpoint_seconds: PositiveFloat = 60.0
     """Time from one checkpoint to the next; one is also written after the first epoch, at a stop and at the end."""
     seed: NaturalInt = 0

@@ -1,97 +1,28 @@
 """Training steps as CUDA graphs: one call launches all kernels of a step.
 
 A graph repeats the kernels of one step, with the same addresses and the same Python values. So all that changes from
-step to step must be a tensor on the device: `StepTables` holds an epoch's values, and a counter that every step
-increments selects among them. Random numbers follow the seed that the generator has at each replay (see
-`core.training.seeding`), because the graph knows the generator.
+step to step must be a tensor on the device (see `core.training.step_tables`). The graph knows the generator, so random
+numbers follow the seed that the generator has at each repetition (see `core.training.seeding`).
 
 Nothing here has run on a GPU yet. Tests repeat the recorded calls of a step on a CPU instead.
 """
 
 import contextlib
-import math
+import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import torch
-from torch import Tensor
 
-from core.data.augmentation import Augment
-from core.training.augmentation import symmetry_indices, symmetry_parts
+from core.errors import UserError
 
+VARIABLE: Final = "DDPM_CAPTURE"
+"""Environment variable: `off` never captures steps; `auto`, the default, does on one GPU, unless they are compiled."""
 STEPS_IN_FLIGHT: Final = 32
 """Steps that the CPU may be ahead of the GPU at most. A stop takes effect after them."""
 _WARM_UP: Final = 3
 """Steps of each batch size before the capture, which make the optimizer's state and choose the algorithms of cuDNN."""
-
-
-class StepTables:
-    """Values of an epoch's steps on the device, and the counter that selects those of the next step.
-
-    Args:
-        images: training images, uint8 [N, C, H, W], on the device.
-        batch_size: images of a batch; the last one of an epoch may be smaller.
-        augment: symmetries of the images, see `core.training.augmentation`.
-    """
-
-    def __init__(self, images: Tensor, batch_size: int, augment: Augment) -> None:
-        count, self._shape, device = len(images), images.shape[1:], images.device
-        batches = math.ceil(count / batch_size)
-        self._count, self._pixels = count, images.flatten(2)
-        self._order = torch.zeros(batches, batch_size, dtype=torch.int64, device=device)
-        self._rates, self._ema_weights, self._losses = torch.zeros(3, batches, device=device)
-        self._counter = torch.zeros(2, 1, dtype=torch.int64, device=device)
-        self._batch, self._step = self._counter  # views, so that one kernel increments both
-        self._symmetries = symmetry_indices(augment, images.shape[-1]).to(device)
-        sizes = {min(batch_size, count), count - (batches - 1) * batch_size}
-        self._parts = {size: symmetry_parts(augment, size).to(device) for size in sizes}
-        self.rate = torch.zeros((), device=device)
-        """Learning rate of the step, for the optimizers' parameter groups."""
-
-    def start(
-        self, order: Tensor, rates: Sequence[float], ema_weights: Sequence[float], *, batch: int, step: int
-    ) -> None:
-        """Fill the tables with the values of an epoch, whose next step is `batch`.
-
-        Args:
-            order: permutation of the images, int64 [N].
-            rates: learning rate of each batch.
-            ema_weights: weight of the parameters in the moving average after each batch.
-            batch: batches of this epoch that are done.
-            step: steps of the training that are done.
-        """
-        self._order.view(-1)[: self._count] = order
-        self._rates.copy_(torch.tensor(rates))
-        self._ema_weights.copy_(torch.tensor(ema_weights))
-        self._counter.copy_(torch.tensor([[batch], [step]]))
-
-    def images(self, count: int) -> Tensor:
-        """Gather the step's images, augmented, uint8 [count, C, H, W]."""
-        indices = self._order.index_select(0, self._batch)[0, :count]
-        pixels = self._pixels.index_select(0, indices)
-        if len(self._symmetries) > 1:
-            numbers = (self._parts[count] + self._step) % len(self._symmetries)
-            sources = self._symmetries.index_select(0, numbers)
-            pixels = pixels.gather(2, sources[:, None].expand_as(pixels))
-        return pixels.view(count, *self._shape)
-
-    def update_rate(self) -> None:
-        """Set `rate` to that of the step."""
-        self.rate.copy_(self._rates.index_select(0, self._batch)[0])
-
-    def ema_weight(self) -> Tensor:
-        """Return the weight of the parameters in the moving average after the step, float32 []."""
-        return self._ema_weights.index_select(0, self._batch)[0]
-
-    def finish_step(self, loss: Tensor) -> None:
-        """Store the step's loss and go on to the next step."""
-        self._losses.index_copy_(0, self._batch, loss.reshape(1))
-        self._counter.add_(1)
-
-    def loss(self, batch: int) -> Tensor:
-        """Return the loss of a batch, float32 []: a view that the batch's step writes."""
-        return self._losses[batch]
 
 
 class Event(Protocol):
@@ -147,9 +78,7 @@ class CudaCapture:
         with (
             torch.cuda.device(self._device),
             # Other threads, such as that of a checkpoint, may use the device meanwhile.
-            torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-            ),
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
         ):
             function()
         return graph.replay
@@ -219,7 +148,7 @@ class CapturedSteps:
 
     def _give_up(self, reason: str) -> None:
         self.problem = reason
-        self._graphs.clear()
+        print(f"training steps are not captured as CUDA graphs, so they may be slower: {reason}")
 
     def _limit_steps_in_flight(self) -> None:
         """Mark every 16th step, and wait for the mark before it."""
@@ -230,12 +159,17 @@ class CapturedSteps:
             self._event, self._since_event = self._capture.record_event(), 1
 
 
-def find_capture(setting: str, device: torch.device, world_size: int) -> Capture | None:
+def find_capture(device: torch.device, world_size: int) -> Capture | None:
     """Return the recorder of a training's device; None if its steps are not captured.
 
     Args:
-        setting: `train.capture`.
         device: the device of the training.
-        world_size: processes of the training; NCCL's collectives are not captured.
+        world_size: processes of the training; the collectives of several are not captured.
+
+    Raises:
+        UserError: the environment variable `DDPM_CAPTURE`, which can switch captures off, has an unknown value.
     """
-    return CudaCapture(device) if setting == "auto" and device.type == "cuda" and world_size == 1 else None
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted not in ("auto", "off"):
+        raise UserError(f"{VARIABLE}={wanted}: expected auto or off")
+    return CudaCapture(device) if wanted == "auto" and device.type == "cuda" and world_size == 1 else None

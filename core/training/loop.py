@@ -22,7 +22,7 @@ from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment
-from core.training.captured_step import CapturedSteps, StepTables, find_capture
+from core.training.captured_step import CapturedSteps, find_capture
 from core.training.checkpoint import (
     Position,
     Seeding,
@@ -38,6 +38,7 @@ from core.training.loss_weighting import loss_weights
 from core.training.muon import Muon
 from core.training.precision import bf16_is_fast, has_bf16
 from core.training.seeding import step_seed
+from core.training.step_tables import StepTables
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
@@ -114,7 +115,7 @@ class Trainer:
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
         self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
-        capture = None if compiles else find_capture(train.capture, device, self.process_group.world_size)
+        capture = None if compiles else find_capture(device, self.process_group.world_size)
         self._tables = StepTables(self.images, train.batch_size, self.augment) if capture else None
         self._captured = CapturedSteps(self._device_step, capture) if capture else None
         self.generator = torch.Generator(device)
@@ -317,7 +318,7 @@ class Trainer:
         return loss
 
     def _update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
-        """Take one step of the optimizers; return the loss times this process's weight in the batch, without a graph."""
+        """Take one step of the optimizers; return the loss times this process's weight in the batch."""
         xt = self.diffusion.q_sample(x0, t, eps)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -344,7 +345,9 @@ class Trainer:
         self._tables.start(
             order,
             rates=[self.learning_rate(number) for number in ahead],
-            ema_weights=[self.ema.parameter_weight(self.step + number + 1) if self.ema else 0.0 for number in ahead],
+            ema_weights=[
+                self.ema.parameter_weight(self.step + number + 1) if self.ema else 0.0 for number in ahead
+            ],
             batch=self.batch,
             step=self.step,
         )

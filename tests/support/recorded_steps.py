@@ -1,4 +1,4 @@
-"""A stand-in for CUDA graphs on a CPU: the torch calls of a function are recorded, and repeated with the same values."""
+"""A stand-in for CUDA graphs on a CPU: torch calls of a function are recorded, and repeated with the same values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,13 +23,17 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
-            raise RuntimeError("operation not permitted when stream is capturing: a value was read on the CPU")
+            raise RuntimeError(
+                "operation not permitted when stream is capturing: a value was read on the CPU"
+            )
         for leaf in tree_leaves((args, kwargs)):
             if isinstance(leaf, Tensor) and id(leaf) not in self._made and id(leaf) not in self.before:
                 self.before[id(leaf)] = leaf, leaf.detach().clone()
         result = func(*args, **kwargs)
         self._made.update(
-            id(leaf) for leaf in tree_leaves(result) if isinstance(leaf, Tensor) and id(leaf) not in self.before
+            id(leaf)
+            for leaf in tree_leaves(result)
+            if isinstance(leaf, Tensor) and id(leaf) not in self.before
         )
         self.calls.append((func, args, kwargs, result))
         return result

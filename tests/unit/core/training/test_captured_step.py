@@ -1,8 +1,5 @@
 """Captured training steps, with recorded calls of torch in place of CUDA graphs."""
 
-from pathlib import Path
-
-import msgspec
 import pytest
 import torch
 from torch.testing import assert_close
@@ -76,4 +73,6 @@ def test_replayed_steps_are_the_eager_ones(
     assert capture.log.count("replay") == 15 - 6
     expected = eager.state_dict()
     for name, value in trainer.state_dict().items():
-        assert_close(value, expected[name], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+        assert_close(
+            value, expected[name], rtol=1e-3, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
+        )
