@@ -33,6 +33,9 @@ TRIANGLES_MEAN_SQUARE: Final = 0.96
 GOOD_AMPLITUDE: Final = 0.05
 DOUBTFUL_AMPLITUDE: Final = 0.30
 
+SMALLEST_ALPHA_BAR: Final = float(np.finfo(np.float32).tiny)
+"""The abar_T below which sqrt(abar_T) x0 vanishes beside the noise even in float32, and eps does not determine x0."""
+
 _MAX_COSINE_BETA = 0.999
 _COSINE_OFFSET = 0.008
 _SIGMOID_RANGE = 6.0
@@ -117,6 +120,11 @@ class Schedule:
     def terminal_alpha_bar(self) -> float:
         """abar_T: 0 when the last step is pure noise."""
         return float(self.alphas_cumprod[-1])
+
+    @property
+    def ends_in_pure_noise(self) -> bool:
+        """True if so little of the image is left at the last step that no estimate of the noise leads back to it."""
+        return self.terminal_alpha_bar < SMALLEST_ALPHA_BAR
 
     @property
     def terminal_snr(self) -> float:

@@ -10,7 +10,7 @@ from bench.baselines.worker_process import WorkerSettings, combined_work, start_
 from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.interleaved import ratios, run_interleaved
 from bench.harness.options import batch_option, device_option, network_option, seconds_option
-from bench.harness.report import log_progress, make_row, report_result
+from bench.harness.report import failure_notes, log_progress, make_row, report_result
 from bench.harness.workloads import recipe_config
 
 TRIAL_SECONDS = 3.0
@@ -53,10 +53,14 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
             process.wait_until_ready()
         log_progress("all are ready")
         works = {name: combined_work(group, TRIAL_SECONDS) for name, group in workers.items()}
-        rates = run_interleaved(works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=log_progress)
+        failures: dict[str, str] = {}
+        rates = run_interleaved(
+            works, seconds=seconds, trial_seconds=TRIAL_SECONDS, report=log_progress, failures=failures
+        )
     in_turn, at_once = list(groups)[:2]
     rows = [make_row(name, "pictures/s", values) for name, values in rates.items()]
-    rows += [make_row(f"{at_once} / {in_turn}", "times", ratios(rates, at_once, in_turn))]
+    if shares := ratios(rates, at_once, in_turn):
+        rows.append(make_row(f"{at_once} / {in_turn}", "times", shares))
     report_result(
         "concurrency",
         rows,
@@ -69,7 +73,10 @@ def command(network: str, batch: int | None, count: int, seconds: float, device:
             "threads at once": several,
             "device": device,
         },
-        notes=["The start of processes is left out, because each needs it once, in turn or at once."],
+        notes=[
+            "The start of processes is left out, because each needs it once, in turn or at once.",
+            *failure_notes(failures),
+        ],
         variant=f"{network}-{batch}" if device == "cpu" else f"{network}-{batch}-{device.replace(':', '')}",
     )
 

@@ -1,92 +1,191 @@
-"""GPU check in a few minutes: correctness against float64 on the CPU, then training speed.
+"""GPU benchmark: correctness, then speed, with the essential first, in at most 8 minutes.
 
-The checks cover the forward pass (also in bfloat16), its gradients, the update of an optimizer step and the sample of
-each sampler. Errors are of a whole tensor, relative to its norm. TF32 is off during the checks.
+Each part runs in a process of its own, which is ended when its time is over. So neither a crash nor a hang of one part
+costs the others, and the whole benchmark can be cut off after any minute. The result of a part is a JSON file that is
+replaced with each new line. It needs no more than torch, numpy, scipy, safetensors, Pillow, msgspec, tomli and
+tomli-w. The benchmarks that need more come last.
 """
 
-import copy
-from collections.abc import Iterable, Iterator
+import argparse
+import contextlib
+import importlib.util
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple
 
-import click
-import torch
-from torch import Tensor, nn
+import msgspec
 
-from bench.baselines.worker_process import run_benchmarks
-from bench.harness.environment import OtherLoad, describe_machine
-from bench.harness.options import network_option
-from bench.harness.report import Row, log_progress, make_row, report_result
-from bench.harness.workloads import noise_set, plain_config, recipe_config, with_settings
-from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers.base import Model, SamplerOptions
-from core.diffusion.samplers.registry import SAMPLERS, sample
-from core.errors import UserError
-from core.training.loop import Trainer
+from bench.cases.gpu_record import CUT_OFF, FAILED, LEFT_OUT, PartResult, read_result, write_result
+from bench.harness.report import RESULTS_VARIABLE, results_folder
+from core.errors import EXIT_USAGE, UserError
 
-STEPS: Final = 10
-MAX_RELATIVE_ERROR: Final = {"fp32": 1e-3, "bf16": 0.05}
-"""Largest relative errors that rounding explains."""
-TIME_SHARES: Final = {"limit": 0.3, "throughput": 0.25, "concurrency": 0.2, "scaling": 0.25}
-"""Share of the time of each benchmark."""
-_MIN_SECONDS: Final = 2.0
+LIMIT: Final = 480.0
+NETWORKS: Final = ("lean", "thesis")
+LEAST_SECONDS: Final = 5.0
+"""Time that a part needs to import torch; with less left it is left out."""
+_GRACE: Final = 2.0
+"""Time between the request to end and the kill."""
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
 
-class Check(NamedTuple):
-    """One comparison with float64 on the CPU."""
+class PlannedPart(NamedTuple):
+    """One part of the plan.
+
+    Attributes:
+        name: a key of `bench.cases.gpu_parts.PARTS`, or the name of another benchmark.
+        networks: the networks that it measures.
+        seconds: time after which it is cut off; those with `needs` get their share of what is left, if that is more.
+        needs: packages without which it is left out.
+    """
 
     name: str
-    error: float
-    limit: float
+    networks: tuple[str, ...]
+    seconds: float
+    needs: tuple[str, ...] = ()
 
     @property
-    def passed(self) -> bool:
-        """True if rounding explains the error; never for NaN."""
-        return self.error <= self.limit
+    def label(self) -> str:
+        """The name, with the network if it measures only one of them."""
+        return self.name if len(self.networks) > 1 else f"{self.name}-{self.networks[0]}"
 
 
-@click.command("gpu")
-@network_option
-@click.option("--device", default="cuda", show_default=True, metavar="D", help="cuda, cuda:N, mps; or cpu.")
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=360,
-    show_default=True,
-    metavar="S",
-    help="For the benchmarks, without what they take to start; checks come on top.",
-)
-@click.option("--checks-only", is_flag=True, help="No benchmarks.")
-def command(network: str, device: str, seconds: float, checks_only: bool) -> None:
-    """Correctness against float64 on the CPU, then all benchmarks of training. Under 8 minutes on an H100."""
-    where = parse_device(device)
-    machine = describe_machine()
-    torch.set_num_threads(machine.cores)
-    with OtherLoad() as others:
-        checks = []
-        for check in run_checks(network, where):
-            log_progress(f"{check.name}: {'agrees' if check.passed else 'DIFFERS'}")
-            checks.append(check)
-    report_result(
-        "gpu",
-        result_rows(checks),
-        machine=machine,
-        others=others.share,
-        settings={"network": network, "device": device, "sampling steps": STEPS},
-        notes=["Relative errors against float64 on the CPU; speeds are in the tables that follow."],
-        variant=f"{network}-{where.type}",
-    )
-    run_benchmarks(
-        () if checks_only else benchmark_commands(network, device, seconds),
-        failed=[check.name for check in checks if not check.passed],
-    )
+_NEEDS: Final = ("click", "psutil")
 
 
-def parse_device(device: str) -> torch.device:
-    """Parse a device and check that torch can use it here.
+def plan_parts(networks: Sequence[str], *, checks_only: bool = False) -> list[PlannedPart]:
+    """The parts in their order; together they take at most `LIMIT`, most of them much less than their time."""
+    each = tuple(networks)
+    checks_seconds = LIMIT / len(each) if checks_only else 45
+    checks = [PlannedPart("checks", (network,), checks_seconds) for network in each]
+    if checks_only:
+        return checks
+    return [
+        PlannedPart("doctor", each, 30),
+        *checks,
+        *(PlannedPart("steps", (network,), 35) for network in each),
+        PlannedPart("cudnn", each, 25),
+        PlannedPart("yardsticks", each, 30),
+        PlannedPart("profile", each, 25),
+        PlannedPart("train", each, 70),
+        PlannedPart("resume", each, 40),
+        *(
+            PlannedPart(name, each[-1:], 25, _NEEDS)
+            for name in ("limit", "throughput", "concurrency", "scaling")
+        ),
+    ]
+
+
+def part_command(part: PlannedPart, device: str, seconds: float, results: Path) -> list[str]:
+    """The command line of one part."""
+    networks = [word for network in part.networks for word in ("--network", network)]
+    start = [sys.executable, "-m"]
+    if not part.needs:
+        options = ["--device", device, "--limit", f"{seconds:g}", "--results", str(results)]
+        return [*start, "bench.cases.gpu", "--part", part.name, "--label", part.label, *networks, *options]
+    only = ["--only", "ours", "--only", "the printed loop"] if part.name == "throughput" else []
+    # Processes start and warm up in the other half.
+    return [*start, "bench", part.name, *networks, "--device", device, "--seconds", f"{seconds / 2:g}", *only]
+
+
+def run_plan(
+    parts: Sequence[PlannedPart],
+    *,
+    device: str,
+    limit: float,
+    results: Path,
+    clock: Callable[[], float] = time.monotonic,
+    run: Callable[[list[str], float], int | None] | None = None,
+    missing: Callable[[str], bool] = lambda name: importlib.util.find_spec(name) is None,
+) -> list[PartResult]:
+    """Run all parts, and return their results, which also lie in the folder.
+
+    Args:
+        parts: the plan.
+        device: the name of the device.
+        limit: seconds for all of them together.
+        results: the folder; results of an earlier benchmark in it are replaced part by part.
+        clock: a monotonic clock in seconds.
+        run: runs a command for at most some seconds, and returns its exit code, or None if it was ended.
+        missing: returns whether a package is not installed.
+    """
+    start = clock()
+    run = run or (lambda command, seconds: run_command(command, seconds, results))
+    found = []
+    for index, part in enumerate(parts, start=1):
+        left = limit - (clock() - start)
+        path = part_path(results, part)
+        lacks = [name for name in part.needs if missing(name)]
+        if lacks or left < LEAST_SECONDS + _GRACE:
+            reason = f"it needs {' and '.join(lacks)}" if lacks else f"the {limit:g} s are over"
+            print(f"\n=== {index}/{len(parts)} {part.label}: left out: {reason}", flush=True)
+            found.append(PartResult(part=part.label, state=LEFT_OUT, notes=(reason,)))
+            write_result(path, found[-1])
+            continue
+        share = (
+            left / (len(parts) - index + 1) if part.needs else 0.0
+        )  # these come last, and take what is left
+        seconds = min(max(part.seconds, share), left - _GRACE)
+        began = clock()
+        print(f"\n=== {index}/{len(parts)} {part.label}, at most {seconds:.0f} s", flush=True)
+        path.unlink(missing_ok=True)
+        code = run(part_command(part, device, seconds, results), seconds)
+        result = read_result(path, part.label)
+        if code is None:
+            result = msgspec.structs.replace(result, state=CUT_OFF)
+        elif code:
+            text = f"it ended with {code}; see above"
+            failures = result.failures or {part.label: text}
+            result = msgspec.structs.replace(result, state=FAILED, failures=failures)
+        elif part.needs:
+            result = msgspec.structs.replace(result, state="done", notes=("see its own file",))
+        result = msgspec.structs.replace(result, seconds=round(clock() - began, 2))
+        write_result(path, result)
+        print(f"  {result.state} after {result.seconds:.0f} s", flush=True)
+        found.append(result)
+    return found
+
+
+def part_path(results: Path, part: PlannedPart) -> Path:
+    """The file of a part."""
+    return results / f"gpu-{part.label}.json"
+
+
+def run_command(command: list[str], seconds: float, results: Path) -> int | None:
+    """Run a command in a process group of its own; end the group, and return None, if it takes longer."""
+    environment = {**os.environ, RESULTS_VARIABLE: str(results)}
+    process = subprocess.Popen(command, cwd=_CHECKOUT, env=environment, start_new_session=True)
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        _end_group(process)
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    """End a process and those that it started, which may outlive it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_GRACE / 2)
+
+
+def check_device(device: str) -> str:
+    """Check that torch can use a device here, and return its name.
 
     Raises:
         UserError: it cannot.
     """
+    import torch  # takes seconds, and `--help` needs none of it
+
     try:
         where = torch.device(device)
     except RuntimeError as error:
@@ -100,122 +199,89 @@ def parse_device(device: str) -> torch.device:
         raise UserError(
             f"--device {device}: torch finds none on this machine; --device cpu tries the checks there"
         )
-    return where
+    return device
 
 
-def benchmark_commands(network: str, device: str, seconds: float) -> list[list[str]]:
-    """The arguments of each benchmark."""
-    return [
-        [
-            *(name, "--network", network, "--device", device),
-            *("--seconds", f"{max(_MIN_SECONDS, share * seconds):g}"),
-            *(
-                ("--only", "ours", "--only", "ours, compiled", "--only", "the printed loop")
-                if name == "throughput"
-                else ()
-            ),
-        ]
-        for name, share in TIME_SHARES.items()
-    ]
+def device_slug(device: str) -> str:
+    """The part of a folder name that identifies a device: its name on CUDA, else its kind."""
+    import torch
+
+    where = torch.device(device)
+    name = torch.cuda.get_device_name(where) if where.type == "cuda" else where.type
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def run_checks(network: str, device: torch.device, *, batch: int = 16, size: int = 32) -> Iterator[Check]:
-    """Run all comparisons, one after the other.
+def run_part(
+    name: str, label: str, networks: tuple[str, ...], device: str, limit: float, results: Path
+) -> bool:
+    """Run one part in this process, and return whether nothing in it failed."""
+    import torch
 
-    Args:
-        network: ``lean`` or ``thesis``.
-        device: the device to check.
-        batch: number of images.
-        size: size of an image.
+    from bench.cases.gpu_parts import PARTS, report_settings
+    from bench.cases.gpu_record import Recorder
+
+    torch.set_num_threads(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    path = part_path(results, PlannedPart(label, ("", ""), 0))
+    record = Recorder(label, path, limit, report_settings(networks, device))
+    with record.attempt(name):
+        PARTS[name](record, networks, device)
+    return not record.close().failures
+
+
+def summary_lines(results: Sequence[PartResult]) -> Iterator[str]:
+    """A line for each part, and one for each failure."""
+    for result in results:
+        yield f"{result.part}: {result.state}" + (f" after {result.seconds:.0f} s" if result.seconds else "")
+        yield from (f"  {name}: {text}" for name, text in result.failures.items())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, and return the exit code: 0, or 2 if a part failed or was cut off.
+
+    Raises:
+        UserError: an unknown device.
     """
-    recipe = with_settings(plain_config(recipe_config(network)), train={"batch_size": batch})
-    trainer = Trainer(recipe, noise_set(batch, size), device)
-    model, diffusion = trainer.model, trainer.diffusion
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():  # a new network outputs zero for every input, which any device gets right
-        for p in model.parameters():
-            p.add_(0.05 * torch.randn(p.shape, generator=generator).to(device))
-    exact = copy.deepcopy(model).cpu().double()
-    x0 = torch.rand((batch, 1, size, size), generator=generator) * 2 - 1
-    eps = torch.randn(x0.shape, generator=generator)
-    t = torch.randint(diffusion.timesteps, (batch,), generator=generator)
-    with torch.backends.cudnn.flags(allow_tf32=False):
-        yield from _forward_checks(
-            model, exact, diffusion.q_sample(x0.to(device), t.to(device), eps.to(device)), t
-        )
-        yield from _step_checks(trainer, exact, x0, eps, t)
-        for one in (model, exact):
-            one.eval()
-        noise = torch.randn((2, 1, size, size), generator=generator)
-        for name in SAMPLERS:
-            actual = _sample(name, model, diffusion, noise.to(device))
-            expected = _sample(name, lambda xt, t: exact(xt.double(), t).float(), diffusion, noise)
-            yield Check(f"sampler {name}", relative_error([actual], [expected]), MAX_RELATIVE_ERROR["fp32"])
+    parser = argparse.ArgumentParser(prog="python -m bench gpu", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--network", action="append", choices=NETWORKS, help="both unless given")
+    parser.add_argument("--device", default="cuda", metavar="D", help="cuda (default), cuda:N, mps; or cpu")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, metavar="S", help=f"seconds for everything ({LIMIT:g})"
+    )
+    parser.add_argument("--results", type=Path, metavar="DIR", help="bench/results/gpu-NAME unless given")
+    parser.add_argument(
+        "--checks-only", action="store_true", help="correctness only, without the parts on speed"
+    )
+    parser.add_argument("--only", action="append", metavar="PART", help="a part; repeat for several")
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--label", default="", help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    networks = tuple(dict.fromkeys(options.network or NETWORKS))
+    if options.part:
+        results = options.results or results_folder()
+        done = run_part(options.part, options.label, networks, options.device, options.limit, results)
+        return 0 if done else EXIT_USAGE
+    start = time.monotonic()
+    check_device(options.device)
+    parts = plan_parts(networks, checks_only=options.checks_only)
+    if options.only:
+        names = dict.fromkeys(part.name for part in parts)
+        if unknown := [name for name in options.only if name not in names]:
+            raise UserError(f"--only {unknown[0]}: expected some of {', '.join(names)}")
+        parts = [part for part in parts if part.name in options.only]
+    results = (options.results or results_folder() / f"gpu-{device_slug(options.device)}").absolute()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the part ends too
+    print(shlex.join(["python", "-m", "bench", "gpu", *(sys.argv[2:] if arguments is None else arguments)]))
+    limit = options.limit - (time.monotonic() - start)
+    found = run_plan(parts, device=options.device, limit=limit, results=results)
+    print("\n".join(["", *summary_lines(found), f"results: {results}"]), flush=True)
+    return EXIT_USAGE if any(result.state in (FAILED, CUT_OFF) for result in found) else 0
 
 
-def _forward_checks(model: nn.Module, exact: nn.Module, xt: Tensor, t: Tensor) -> Iterator[Check]:
-    model.eval()
-    exact.eval()
-    t_on_device = t.to(xt.device)
-    with torch.no_grad():
-        expected = exact(xt.cpu().double(), t)
-        for precision, limit in MAX_RELATIVE_ERROR.items():
-            with torch.autocast(xt.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                actual = model(xt, t_on_device)
-            yield Check(f"forward, {precision}", relative_error([actual], [expected]), limit)
-    model.train()
-    exact.train()
-
-
-def _step_checks(trainer: Trainer, exact: nn.Module, x0: Tensor, eps: Tensor, t: Tensor) -> Iterator[Check]:
-    """Check loss, gradients and an Adam step, which updates the weights of both networks."""
-    rate = trainer.config.train.learning_rate
-    optimizer = torch.optim.Adam(exact.parameters(), lr=rate)
-    before = [p.detach().cpu().clone() for p in trainer.model.parameters()]
-    losses = []
-    for model, device, dtype in (
-        (trainer.model, trainer.device, torch.float32),
-        (exact, torch.device("cpu"), torch.float64),
-    ):
-        images, noise, timesteps = x0.to(device, dtype), eps.to(device, dtype), t.to(device)
-        output = model(trainer.diffusion.q_sample(images, timesteps, noise), timesteps)
-        loss = trainer.diffusion.loss(output, images, noise, timesteps).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        losses.append(loss.detach())
-    yield Check("loss", relative_error(losses[:1], losses[1:]), MAX_RELATIVE_ERROR["fp32"])
-    gradients = [[p.grad for p in one.parameters() if p.grad is not None] for one in (trainer.model, exact)]
-    yield Check("gradients", relative_error(*gradients), MAX_RELATIVE_ERROR["fp32"])
-    for one in (*trainer.optimizers, optimizer):
-        one.step()
-    moved = [
-        [after.detach().cpu().double() - old for after, old in zip(model.parameters(), before, strict=True)]
-        for model in (trainer.model, exact)
-    ]
-    # The first step of Adam is the gradient's sign, which rounding can flip for gradients close to zero.
-    yield Check("step of the optimizer", relative_error(*moved), MAX_RELATIVE_ERROR["bf16"])
-
-
-def _sample(name: str, model: Model, diffusion: GaussianDiffusion, noise: Tensor) -> Tensor:
-    """Sample in ten steps, with float32 between the network calls so that random draws are the same."""
-    generator = torch.Generator().manual_seed(1)
-    return sample(name, model, diffusion, noise, SamplerOptions(steps=STEPS), generator=generator)
-
-
-def relative_error(actual: Iterable[Tensor], expected: Iterable[Tensor]) -> float:
-    """The relative error of all tensors concatenated; NaN if any value is NaN."""
-    ours = torch.cat([value.detach().cpu().double().flatten() for value in actual])
-    exact = torch.cat([value.detach().cpu().double().flatten() for value in expected])
-    return float((ours - exact).norm() / exact.norm().clamp_min(1e-30))
-
-
-def result_rows(checks: Iterable[Check]) -> list[Row]:
-    """One row per check."""
-    return [
-        make_row(
-            check.name,
-            "relative error",
-            [check.error],
-            f"{'agrees' if check.passed else 'DIFFERS'}, limit {check.limit:g}",
-        )
-        for check in checks
-    ]
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except UserError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        sys.exit(problem.exit_code)

@@ -35,6 +35,7 @@ from core.errors import UserError
 from core.evaluation.evaluator import Evaluator
 from core.evaluation.sampling import draw_samples_from, to_unit
 from core.training.checkpoint import make_diffusion
+from core.training.precision import memory_format
 
 OURS: Final = "ours"
 METRICS: Final = {"balanced_pass_rate": "share", "area_distance": ""}
@@ -194,7 +195,7 @@ def train_ours(
         if keep is not None:
             keep.mkdir(parents=True, exist_ok=True)
             shutil.copy(weights, keep / f"{recipe.train.seed}-{seconds:g}.pt")
-    model = model.to(device=where, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    model = model.to(device=where, memory_format=memory_format(where)).eval()  # type: ignore[call-overload]
     diffusion = make_diffusion(recipe).to(where)
     passed, epochs = outcome.seconds, outcome.epochs
     log_progress(f"{OURS}, seed {recipe.train.seed}: {epochs} epochs in {passed:.0f} of {seconds:g} s")

@@ -8,7 +8,7 @@ import torch
 from bench.harness.environment import OtherLoad, describe_machine
 from bench.harness.interleaved import Rates, Work, exponents, run_interleaved
 from bench.harness.options import device_option, network_option, seconds_option, threads_option
-from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.report import Row, failure_notes, log_progress, make_row, report_result
 from bench.harness.workloads import (
     endless_config,
     noise_set,
@@ -49,7 +49,10 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
     with OtherLoad() as others:
         points = scaling_points(axes or tuple(AXES))
         works = {label: scaling_work(recipe, point, where) for label, point in points.items()}
-        rates = run_interleaved(works, seconds=seconds, trial_seconds=_TRIAL_SECONDS, report=log_progress)
+        failures: dict[str, str] = {}
+        rates = run_interleaved(
+            works, seconds=seconds, trial_seconds=_TRIAL_SECONDS, report=log_progress, failures=failures
+        )
     report_result(
         "scaling",
         result_rows(rates, axes or tuple(AXES)),
@@ -57,7 +60,8 @@ def command(network: str, axes: tuple[str, ...], seconds: float, device: str, th
         others=others.share,
         settings={"network": network, **BASE_POINT, "device": device, "threads": used},
         notes=[
-            "One setting is changed at a time; the others are as above. An exponent is fitted in each round."
+            "One setting is changed at a time; the others are as above. An exponent is fitted in each round.",
+            *failure_notes(failures),
         ],
         variant=network if where.type == "cpu" else f"{network}-{where.type}",
     )
@@ -95,6 +99,9 @@ def result_rows(rates: Rates, axes: tuple[str, ...]) -> list[Row]:
     costs = {label: [1.0 / rate for rate in values] for label, values in rates.items()}
     rows = [make_row(label, "ms a step", [1000 * cost for cost in values]) for label, values in costs.items()]
     for axis in axes:
-        fitted = exponents(AXES[axis], [costs[point_label(axis, value)] for value in AXES[axis]])
-        rows.append(make_row(f"{axis}, exponent", "", fitted, f"over {', '.join(map(str, AXES[axis]))}"))
+        measured = [value for value in AXES[axis] if point_label(axis, value) in costs]
+        if len(measured) < 2:
+            continue  # the others failed
+        fitted = exponents(measured, [costs[point_label(axis, value)] for value in measured])
+        rows.append(make_row(f"{axis}, exponent", "", fitted, f"over {', '.join(map(str, measured))}"))
     return rows

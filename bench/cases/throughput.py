@@ -21,8 +21,9 @@ from bench.harness.options import (
     seconds_option,
     threads_option,
 )
-from bench.harness.report import Row, log_progress, make_row, report_result
+from bench.harness.report import Row, failure_notes, log_progress, make_row, report_result
 from bench.harness.workloads import recipe_config
+from core.errors import UserError
 
 _IMAGES = 10_000
 """About the size of an epoch, so that the end of an epoch costs as much as in a real training."""
@@ -73,10 +74,16 @@ def command(
     ]
     with OtherLoad() as others, start_workers(settings) as processes:
         workers = dict(zip(chosen, processes, strict=True))
+        failures: dict[str, str] = {}
+        works = {}
         for name, worker in workers.items():
-            log_progress(f"{name} was ready in {worker.wait_until_ready():.1f} s")
-        works = {name: combined_work([worker], TRIAL_SECONDS) for name, worker in workers.items()}
-        rates = run_interleaved(works, seconds=seconds, report=log_progress)
+            try:
+                log_progress(f"{name} was ready in {worker.wait_until_ready():.1f} s")
+                works[name] = combined_work([worker], TRIAL_SECONDS)
+            except UserError as error:
+                failures[name] = str(error)
+                log_progress(f"{name} failed: {error}")
+        rates = run_interleaved(works, seconds=seconds, report=log_progress, failures=failures)
         sizes = {name: worker.parameters for name, worker in workers.items()}
     report_result(
         "throughput",
@@ -84,6 +91,7 @@ def command(
         machine=machine,
         others=others.share,
         settings={"network": network, "batch": batch, "size": _SIZE, "device": device, "threads": used},
+        notes=failure_notes(failures),
         variant=f"{network}-{batch}" if where.type == "cpu" else f"{network}-{batch}-{where.type}",
     )
 

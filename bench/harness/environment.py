@@ -11,9 +11,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import msgspec
-import psutil
 
-from core.launch.devices import detect_machine
 from core.launch.provenance import current_provenance
 
 PACKAGES: Final = ("ddpm-tui", "torch", "numpy")
@@ -57,6 +55,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe_machine(packages: Iterable[str] = ()) -> Machine:
     """Describe this machine, with the versions of `PACKAGES` and of `packages`."""
+    from core.launch.devices import detect_machine  # needs psutil, which `gpu` does without
+
     found = detect_machine()
     versions = {}
     for name in (*PACKAGES, *packages):
@@ -70,8 +70,8 @@ def describe_machine(packages: Iterable[str] = ()) -> Machine:
         cpu=cpu_name_with_model(name, cpuinfo),
         cores=found.cores,
         instructions=_instructions(cpuinfo),
-        memory_gib=psutil.virtual_memory().total / (1 << 30),
-        gpus=tuple(device.detail for device in found.devices if device.kind != "cpu"),
+        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30),
+        gpus=tuple(gpu_name(device.detail) for device in found.devices if device.kind != "cpu"),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
         versions=versions,
@@ -86,6 +86,9 @@ class OtherLoad:
     """
 
     def __enter__(self) -> Self:
+        import psutil  # see `describe_machine`
+
+        self._cores = psutil.cpu_count() or 1
         self._start = time.monotonic(), _busy_seconds(), _own_seconds()
         self.share = 0.0
         return self
@@ -95,9 +98,7 @@ class OtherLoad:
     ) -> None:
         began, busy, own = self._start
         passed = time.monotonic() - began
-        self.share = other_load_share(
-            _busy_seconds() - busy, _own_seconds() - own, passed, psutil.cpu_count() or 1
-        )
+        self.share = other_load_share(_busy_seconds() - busy, _own_seconds() - own, passed, self._cores)
 
     @property
     def quiet(self) -> bool:
@@ -116,6 +117,8 @@ def other_load_share(busy: float, own: float, seconds: float, cores: int) -> flo
 
 def _busy_seconds() -> float:
     """Busy seconds of all cores together."""
+    import psutil
+
     times = psutil.cpu_times()
     idle = times.idle + getattr(times, "iowait", 0.0)
     # Linux includes guest time in `user`.
@@ -125,6 +128,8 @@ def _busy_seconds() -> float:
 
 def _own_seconds() -> float:
     """Busy seconds of this process and its children, including those that have ended."""
+    import psutil
+
     total = sum(os.times()[:4])
     for child in psutil.Process().children(recursive=True):
         try:
@@ -133,6 +138,15 @@ def _own_seconds() -> float:
             continue
         total += times.user + times.system + times.children_user + times.children_system
     return total
+
+
+def gpu_name(detail: str) -> str:
+    """The name of a GPU in its description, without its memory, which is not the same at each measurement.
+
+    >>> gpu_name("NVIDIA H200, 139.1 GiB free")
+    'NVIDIA H200'
+    """
+    return re.sub(r",? *[0-9.]+ [KMG]iB.*", "", detail)
 
 
 def cpu_name_with_model(name: str, cpuinfo: str) -> str:

@@ -13,6 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from core.errors import UserError
+
 Work = Callable[[], float]
 """Performs some work, waits until the device has finished, and returns the amount: images, steps, operations."""
 Rates = dict[str, list[float]]
@@ -54,6 +56,8 @@ def run_interleaved(
     trial_seconds: float = TRIAL_SECONDS,
     report: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.perf_counter,
+    failures: dict[str, str] | None = None,
+    on_round: Callable[[Rates], object] = lambda rates: None,
 ) -> Rates:
     """Run contenders in turns until the time is over.
 
@@ -67,16 +71,36 @@ def run_interleaved(
         report: called with a line of progress now and then.
         clock: a monotonic clock in seconds.
 
+        on_round: called with the rates so far after each round.
+        failures: filled with the error of each contender that fails; the others go on without it.
+
     Returns:
-        The rates of the rounds.
+        The rates of the rounds, of those that did not fail.
+
+    Raises:
+        UserError: every contender failed.
     """
     start = clock()
-    for name, work in contenders.items():
+    failures = {} if failures is None else failures
+    rates: Rates = {}
+
+    def attempt(name: str) -> float | None:
+        try:
+            return _trial(contenders[name], trial_seconds, clock)
+        except Exception as error:  # of any kind, because it says nothing about the other contenders
+            failures[name] = " ".join(f"{type(error).__name__}: {error}".split())
+            rates.pop(name, None)
+            report(f"{name} failed: {failures[name]}")
+            if not contenders.keys() - failures.keys():
+                raise UserError(f"{', '.join(contenders)}: failed ({failures[name]})") from error
+            return None
+
+    for name in contenders:
         began = clock()
-        _trial(work, trial_seconds, clock)
-        report(f"warmed up {name} in {clock() - began:.1f} s")
-    rates: Rates = {name: [] for name in contenders}
-    names = list(contenders)
+        if attempt(name) is not None:
+            rates[name] = []
+            report(f"warmed up {name} in {clock() - began:.1f} s")
+    names = list(rates)
     rounds, rounds_start = 0, clock()
     while True:
         now = clock()
@@ -84,8 +108,11 @@ def run_interleaved(
         if rounds >= MIN_ROUNDS and now + longest - start > seconds:
             return rates
         for name in turn_order(names, rounds):
-            rates[name].append(_trial(contenders[name], trial_seconds, clock))
+            rate = attempt(name) if name in rates else None
+            if rate is not None:
+                rates[name].append(rate)
         rounds += 1
+        on_round(rates)
         report(f"round {rounds}, {clock() - start:.0f} of {seconds:.0f} s")
 
 
@@ -97,8 +124,8 @@ def turn_order(names: Sequence[str], number: int) -> list[str]:
 
 
 def ratios(rates: Rates, of: str, to: str) -> list[float]:
-    """The ratio of the rates of two contenders in each round."""
-    return [a / b for a, b in zip(rates[of], rates[to], strict=True)]
+    """The ratio of the rates of two contenders in each round; none if one of them failed."""
+    return [a / b for a, b in zip(rates.get(of, ()), rates.get(to, ()), strict=False)]
 
 
 def exponents(sizes: Sequence[float], costs: Sequence[Sequence[float]]) -> list[float]:

@@ -1,13 +1,13 @@
 """Report of a benchmark: a table on stdout, and JSON in bench/results."""
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import click
 import msgspec
 
 from bench.harness.environment import MAX_OTHER_LOAD, Machine
@@ -15,6 +15,8 @@ from bench.harness.interleaved import Spread, summarize
 from core.files.atomic import atomic_write
 
 RESULTS: Final = Path(__file__).parents[1] / "results"
+RESULTS_VARIABLE: Final = "BENCH_RESULTS"
+"""Environment variable with another folder of results, for benchmarks that another benchmark starts."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,15 +97,15 @@ def format_number(value: float) -> str:
 def print_result(result: Result) -> None:
     """Print a result to stdout."""
     for line in result.machine.lines():
-        click.echo(line)
-    click.echo(", ".join(f"{key} {value}" for key, value in result.settings.items()))
-    click.echo("")
+        print(line)
+    print(", ".join(f"{key} {value}" for key, value in result.settings.items()))
+    print()
     for line in format_table(result.rows):
-        click.echo(line)
+        print(line)
     for note in result.notes:
-        click.echo(f"\n{note}")
+        print(f"\n{note}")
     if not result.quiet:
-        click.echo(
+        print(
             f"\nOther programs took {result.others:.0%} of the cores meanwhile (more than {MAX_OTHER_LOAD:.0%}): "
             "these numbers are no measurement."
         )
@@ -117,7 +119,7 @@ def report_result(
     others: float,
     settings: dict[str, Any],
     notes: Sequence[str] = (),
-    folder: Path = RESULTS,
+    folder: Path | None = None,
     variant: str = "",
 ) -> Path:
     """Print a result and save it.
@@ -129,7 +131,7 @@ def report_result(
         others: see `Result.others`.
         settings: settings of the benchmark.
         notes: sentences below the table.
-        folder: the folder of results.
+        folder: the folder of results; `results_folder` unless given.
         variant: distinguishes results of one benchmark on one machine, for example by the network.
 
     Returns:
@@ -147,14 +149,25 @@ def report_result(
         notes=tuple(notes),
     )
     print_result(result)
+    folder = folder or results_folder()
     folder.mkdir(parents=True, exist_ok=True)
     stem = "-".join(filter(None, (benchmark, variant, machine.slug())))
     path = folder / f"{stem}{'' if result.quiet else '.busy'}.json"
     atomic_write(path, msgspec.json.format(msgspec.json.encode(result), indent=1).decode() + "\n")
-    click.echo(f"\n{path}")
+    print(f"\n{path}")
     return path
+
+
+def results_folder() -> Path:
+    """The folder of results."""
+    return Path(os.environ.get(RESULTS_VARIABLE) or RESULTS)
+
+
+def failure_notes(failures: Mapping[str, str]) -> list[str]:
+    """A sentence for each contender that failed; see `run_interleaved`."""
+    return [f"{name} failed: {error}." for name, error in failures.items()]
 
 
 def log_progress(line: str) -> None:
     """Print a line of progress to stderr."""
-    click.echo(f"  {line}", err=True)
+    print(f"  {line}", file=sys.stderr, flush=True)

@@ -12,6 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from bench.harness.interleaved import Work
+from bench.harness.pacing import Pacer, mark_queue
 from core.config import RunConfig
 from core.data import ImageSet
 from core.data.recipe import DataRecipe
@@ -91,13 +92,16 @@ def work_from_trainer(trainer: Trainer) -> Work:
 def work_from_steps(steps: Iterator[int], device: torch.device) -> Work:
     """A loop that yields the number of images of each step, as work that waits for the device."""
 
+    pacer = Pacer(device)
+
     def work() -> float:
         done, start = 0, time.perf_counter()
         for images in steps:
             done += images
+            pacer.step()
             if time.perf_counter() - start >= SYNC_SECONDS:
                 break
-        synchronise(device)
+        pacer.drain()
         return float(done)
 
     return work
@@ -105,10 +109,7 @@ def work_from_steps(steps: Iterator[int], device: torch.device) -> Work:
 
 def synchronise(device: torch.device) -> None:
     """Wait until the device has finished all queued work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    mark_queue(device)()
 
 
 def set_threads(threads: int | None, cores: int) -> int:

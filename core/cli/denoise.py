@@ -167,7 +167,7 @@ def _denoise(
 
     states = []
     with progress_bar("denoising", "network calls") as report:
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator(loaded.device).manual_seed(seed)
         for state in denoise(loaded, to_x0(loaded, before), t, steps=steps, generator=generator):
             report(state.index, steps)
             states.append(state.xt)

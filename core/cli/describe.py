@@ -59,6 +59,7 @@ def run_json(info: RunInfo, epochs: Sequence[EpochRecord]) -> dict[str, Any]:
         "elapsed": status.elapsed,
         "device": status.device,
         "threads": status.threads,
+        "precision": sanitize(status.trained_with.precision) if status.trained_with else "",
         "images": _images_json(status.trained_with),
         "message": status.message or info.warning,
         "error": status.error,

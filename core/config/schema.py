@@ -23,8 +23,6 @@ NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
 """Default channels of the finest level of each network."""
-PRESET_DIVISORS: Final = {"thesis": 16, "lean": 8}
-"""Numbers of which the sides of images must be multiples, for each network."""
 PRESET_WIDTH_DIVISORS: Final = {"thesis": 1, "lean": 16}
 """Numbers of which the width must be a multiple, for each network."""
 
@@ -80,7 +78,7 @@ class ModelConfig(Section, frozen=True):
 
     preset: Literal["thesis", "lean"] = "lean"
     """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: can be trained on triangles on a laptop's CPU."""
-    width: PositiveInt | None = None
+    width: Annotated[int, Meta(ge=1, le=8192)] | None = None
     """Channels of the finest level; None takes the preset's default (`PRESET_WIDTHS`)."""
 
 
@@ -107,7 +105,10 @@ class TrainConfig(Section, frozen=True):
     """Symmetries applied to the parts of a batch in turn: none, mirror images, or all eight of the square. `auto` takes
     those of the data set, all eight for triangles and none for a folder, and is replaced by them when a run is queued.
     """
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "fp32"
+    """`fp32` is exact on every device. `tf32` rounds the inputs of convolutions to 10 bits on NVIDIA's GPUs, and is
+    `fp32` elsewhere. `auto` is `bf16` where that is faster, else `fp32`.
+    """
     compile: bool = False
     """Compile the training step with torch.compile if a compiler is found; on a GPU as CUDA graphs."""
     checkpoint_seconds: PositiveFloat = 60.0

@@ -21,7 +21,8 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     `fingerprint` names the set in the cache, and `pixels` is a hash of its images. `train`, `heldout`, `channels`
     and `size` are counts and the shape [channels, size, size]. `betas` is a hash of the file of betas, empty without
     one. `settings` holds the settings that a checkpoint depends on. `torch` and `device` are the version of PyTorch and
-    the kind of device, which decide the last bits. An empty value is unknown.
+    the kind of device, which decide the last bits. `precision` is ``fp32``, ``tf32`` or ``bf16``, as it ran. An empty
+    value is unknown.
     """
 
     fingerprint: str = ""
@@ -36,6 +37,7 @@ class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     torch: str = ""
     device: str = ""
+    precision: str = ""
 
     @property
     def images_text(self) -> str:

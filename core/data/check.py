@@ -1,50 +1,49 @@
-"""Checks before queueing: a worker would otherwise refuse the same images for each run of a group."""
+"""Checks before queueing: a worker would otherwise refuse the same settings or images for each run of a group."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from core.config.schema import PRESET_DIVISORS, PRESET_WIDTH_DIVISORS, RunConfig
+from core.config.consistency import check_consistent
+from core.config.schema import RunConfig
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
+from core.imaging.sheet import MAX_PIXELS
 
 
 def check_trainable(configs: Iterable[RunConfig]) -> None:
-    """Refuse configurations whose images are missing or cannot be used, or do not fit the network.
+    """Refuse configurations that cannot be trained: their settings do not go together, or their images are missing.
 
     Of a folder only the first images are read.
 
     Raises:
-        UserError: no such data set, a folder without an image that can be read, or a size that the network does not
-            support.
+        UserError: see `check_settings`; or a folder without an image that can be read.
     """
     checked: set[str] = set()
     for config in configs:
-        check_shape(config)
+        check_settings(config)
         if config.data.dataset not in checked:
             checked.add(config.data.dataset)
             _check_folder(config.data.dataset)
 
 
-def check_shape(config: RunConfig) -> None:
-    """Refuse a size of images, or a width, that the network does not support; reads the recipe and no image.
+def check_settings(config: RunConfig) -> None:
+    """Refuse settings that do not go together, or not with the size of the images; reads the recipe and no image.
 
     Raises:
-        UserError: no such data set, or an unsupported size or width.
+        UserError: no such data set; sheets of samples too large to be shown; or as `check_consistent`.
     """
-    preset, name = config.model.preset, config.data.dataset
-    recipe, divisor = find_data_recipe(name), PRESET_DIVISORS[preset]
-    if recipe.size % divisor:
-        larger = -(-recipe.size // divisor) * divisor
+    check_consistent(config)
+    sample, side = config.sample, find_data_recipe(config.data.dataset).size
+    most = MAX_PIXELS // (side + 1) ** 2
+    if sample.count > most:
         raise UserError(
-            f"{Path(name).name}: images of {recipe.size}x{recipe.size}, but the {preset} network takes multiples of "
-            f"{divisor}: set size = {larger} in this recipe, and the images are resized"
+            f"sample.count = {sample.count}: too many images of {side}x{side} for one sheet; expected at most {most}"
         )
-    width, step = config.resolved().model.width, PRESET_WIDTH_DIVISORS[preset]
-    if width is not None and width % step:
-        larger = -(-width // step) * step
+    states = min(sample.reverse_states, (sample.steps or config.schedule.timesteps) + 1)
+    if sample.reverse_count * states > most:
         raise UserError(
-            f"model.width = {width}: the {preset} network takes a multiple of {step}, such as {larger}"
+            f"sample.reverse_count = {sample.reverse_count}, with {states} states each: too many images of "
+            f"{side}x{side} for one sheet; expected at most {most} in all"
         )
 
 

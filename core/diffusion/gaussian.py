@@ -20,9 +20,6 @@ Variance = Literal["beta", "beta_tilde"]
 PREDICTION_TYPES: Final = ("epsilon", "sample", "v_prediction")
 VARIANCES: Final = ("beta", "beta_tilde")
 
-# Below this abar_T, sqrt(abar_T) x0 vanishes beside the noise even in float32, and x0 cannot be computed from eps.
-_SMALLEST_ALPHA_BAR = float(np.finfo(np.float32).tiny)
-
 
 class Transition(NamedTuple):
     """The posterior q(x_s | x_t, x0) = N(x0_scale x0 + xt_scale xt, beta_tilde I) of a jump from t to s < t.
@@ -73,7 +70,7 @@ class GaussianDiffusion:
             )
         if variance not in VARIANCES:
             raise UserError(f"unknown variance {variance!r}; expected one of {', '.join(VARIANCES)}")
-        if prediction_type == "epsilon" and schedule.terminal_alpha_bar < _SMALLEST_ALPHA_BAR:
+        if prediction_type == "epsilon" and schedule.ends_in_pure_noise:
             raise UserError(
                 f"schedule {schedule.name}: its last step is pure noise (abar_T = "
                 f"{schedule.terminal_alpha_bar:.3g}), from which prediction_type epsilon cannot find the "

@@ -139,18 +139,23 @@ def bound_terms(
         generator: draws the noise.
         clip: thresholding of each predicted x0.
     """
-    l_t, losses = [], []
-    for t in timesteps.unbind(dim=1):
+    errors, losses = [], []
+    lines = _kl_lines(diffusion, timesteps.cpu())
+    for t in timesteps.to(x0.device).unbind(dim=1):
         predicted, loss = _predict(model, diffusion, x0, t, generator, clip)
-        l_t.append(kl_term(diffusion, x0, predicted, t))
+        errors.append(_mean_square(x0 - predicted))
         losses.append(loss)
-    predicted, loss = _predict(model, diffusion, x0, torch.zeros(len(x0), dtype=torch.int64), generator, clip)
-    empty = torch.empty(len(x0), 0, dtype=torch.float64)
+    first = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
+    predicted, loss = _predict(model, diffusion, x0, first, generator, clip)
+    # Copied to the CPU only now, because each copy waits for the device.
+    l_t = torch.empty(len(x0), 0, dtype=torch.float64)
+    if errors:
+        l_t = lines[..., 0] * torch.stack(errors, dim=1).cpu().double() + lines[..., 1]
     return BoundTerms(
         l_T=prior_kl(diffusion, x0),
-        l_t=torch.stack(l_t, dim=1) if l_t else empty,
+        l_t=l_t,
         l_0=decoder_nll(diffusion, x0, predicted),
-        losses=torch.stack([loss, *losses], dim=1),
+        losses=torch.stack([loss, *losses], dim=1).cpu().double(),
     )
 
 
@@ -180,7 +185,8 @@ def prior_kl(diffusion: GaussianDiffusion, x0: Tensor) -> Tensor:
     """Compute L_T of each image, float64 [N]: KL(q(x_T | x0) || N(0, I)) in nats a dimension."""
     schedule = diffusion.schedule
     log_noise = math.log(schedule.one_minus_alphas_cumprod[-1])
-    divergence = 0.5 * (schedule.terminal_alpha_bar * (_mean_square(x0) - 1.0) - log_noise)
+    squares = _mean_square(x0).cpu().double()
+    divergence = 0.5 * (schedule.terminal_alpha_bar * (squares - 1.0) - log_noise)
     # Where abar_T is lost beside 1, rounding could leave the divergence slightly below zero.
     return divergence.clamp_min(0.0)
 
@@ -198,10 +204,16 @@ def kl_term(diffusion: GaussianDiffusion, x0: Tensor, predicted: Tensor, t: int 
         predicted: predicted x0, like x0.
         t: from 1 to T - 1; one for all images, or int64 [N].
     """
-    steps = [t] * len(x0) if isinstance(t, int) else t.tolist()
-    known = {step: _kl_line(diffusion, step) for step in set(steps)}
-    lines = torch.tensor([known[step] for step in steps], dtype=torch.float64).view(-1, 2)
-    return lines[:, 0] * _mean_square(x0 - predicted) + lines[:, 1]
+    steps = torch.full((len(x0),), t) if isinstance(t, int) else t.cpu()
+    lines = _kl_lines(diffusion, steps)
+    return lines[:, 0] * _mean_square(x0 - predicted).cpu().double() + lines[:, 1]
+
+
+def _kl_lines(diffusion: GaussianDiffusion, t: Tensor) -> Tensor:
+    """Compute `_kl_line` at each of the timesteps, which are on the CPU: float64 [..., 2]."""
+    known = {step: _kl_line(diffusion, step) for step in set(t.flatten().tolist())}
+    lines = torch.tensor([known[step] for step in t.flatten().tolist()], dtype=torch.float64)
+    return lines.view(*t.shape, 2)
 
 
 def _kl_line(diffusion: GaussianDiffusion, t: int) -> tuple[float, float]:
@@ -276,16 +288,16 @@ def _predict(
     generator: torch.Generator,
     clip: Clip,
 ) -> tuple[Tensor, Tensor]:
-    """Predict x0, thresholded, from images noised to timesteps t [N]; and compute L_simple of each, float64 [N]."""
+    """Predict x0, thresholded, from images noised to timesteps t [N]; and compute L_simple of each, [N]."""
     eps = torch.randn(x0.shape, generator=generator, device=generator.device, dtype=x0.dtype).to(x0.device)
-    timestep = t.to(x0.device)
-    xt = diffusion.q_sample(x0, timestep, eps)
+    xt = diffusion.q_sample(x0, t, eps)
     with torch.no_grad():
-        output = model(xt, timestep)
-        predicted = diffusion.predict_x0(output, xt, timestep)
-        loss = diffusion.loss(output, x0, eps, timestep).cpu().double()
+        output = model(xt, t)
+        predicted = diffusion.predict_x0(output, xt, t)
+        loss = diffusion.loss(output, x0, eps, t)
     return threshold_x0(predicted, clip), loss
 
 
 def _mean_square(x: Tensor) -> Tensor:
-    return x.detach().square().flatten(start_dim=1).mean(dim=1).cpu().double()
+    """Compute the mean square of each image, [N], on the device of x."""
+    return x.detach().square().flatten(start_dim=1).mean(dim=1)

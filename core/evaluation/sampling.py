@@ -29,7 +29,8 @@ def draw_samples(
     Args:
         loaded: the run, as of a checkpoint.
         count: number of images, at least 1.
-        seed: seed of the noises, which are drawn on the CPU and so are the same on all devices.
+        seed: seed of the noises. Initial noises are drawn on the CPU and so are the same on all devices; noise that a
+            sampler adds is drawn on the device.
         progress: called with the network calls done and in all.
 
     Returns:
@@ -69,12 +70,13 @@ def draw_samples_from(
     options = SamplerOptions(steps=config.steps, eta=config.eta, spacing=config.spacing, clip=config.clip)
     calls = config.steps or diffusion.timesteps
     generator = torch.Generator().manual_seed(seed)
+    added = generator if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for index, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
         final = noise
-        for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=generator):
+        for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=added):
             final = state.xt
             if progress is not None:
                 progress(index * calls + state.index, len(sizes) * calls)

@@ -22,6 +22,11 @@ _THREAD_VARIABLES: Final = (
 GPU_ORDER: Final = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 """Environment variable and value with which CUDA counts GPUs as `nvidia-smi` does; a value of the user's stays."""
 _INTERFACE_VARIABLES: Final = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+_SPIN_VARIABLES: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_SPIN_COUNT: Final = "3000"
+"""Rounds for which a thread waits awake for the others before it sleeps. With OpenMP's own 300,000, threads that wait
+for one without a core keep the core from it. Without any, each of thousands of short waits puts a thread to sleep. See
+"Waiting threads" in docs/speed.md."""
 _LOG_TAIL: Final = 1 << 14
 
 
@@ -60,6 +65,8 @@ def worker_environment(threads: int, *, processes: int = 1) -> dict[str, str]:
     """
     environment = child_environment()
     environment.update(dict.fromkeys(_THREAD_VARIABLES, str(max(1, threads // processes))))
+    if not any(name in environment for name in _SPIN_VARIABLES):  # the user's own choice wins
+        environment["GOMP_SPINCOUNT"] = _SPIN_COUNT
     # This process may run under a torchrun, to which its children do not belong.
     environment.pop("WORLD_SIZE", None)
     if processes > 1:

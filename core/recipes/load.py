@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
+from core.config.consistency import check_consistent
 from core.config.load import apply_overrides, decode, read_toml
 from core.config.schema import RunConfig
 from core.config.tables import Table, flatten, merge, set_key
 from core.errors import UserError
-from core.schedules import make_schedule
 
 PACKAGED: Final = Path(__file__).parent
 MAX_RUNS: Final = 10_000
@@ -166,12 +166,6 @@ def _parse_axis(key: str, values: Any, source: str) -> tuple[Any, ...]:
 def _check(config: RunConfig, source: str) -> None:
     """Check what the types cannot express, so that the error comes before the run is queued, not from its worker."""
     try:
-        schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
+        check_consistent(config)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    steps = config.sample.steps
-    if steps is not None and steps > schedule.timesteps:
-        raise UserError(
-            f"{source}: sample.steps = {steps} is more than the schedule's {schedule.timesteps} timesteps; "
-            f"expected at most {schedule.timesteps}"
-        )

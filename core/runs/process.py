@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from core.runs.status import State, Status
 
 HEARTBEAT_TIMEOUT: Final = 60.0
@@ -126,6 +124,8 @@ def stall_warning(status: Status, *, now: float) -> str:
 
 def names_folder(pid: int, folder: Path) -> bool:
     """Return whether an argument of a process is the path of this folder, by whatever path either is reached."""
+    import psutil  # a worker on Linux, which needs no psutil, starts without it
+
     try:
         process = psutil.Process(pid)
         words, directory = process.cmdline(), process.cwd()
@@ -199,6 +199,8 @@ def boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
+        import psutil
+
         return _session_uuid() or str(int(psutil.boot_time()))
 
 
@@ -232,6 +234,8 @@ def _start_time_from_proc(pid: int) -> float | None:
 
 
 def _start_time_from_psutil(pid: int) -> float | None:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())

@@ -31,6 +31,11 @@ def augment(x0: Tensor, kind: Augment, step: int) -> Tensor:
     return torch.cat([_apply_symmetry(part, (index + step) % count) for index, part in enumerate(parts)])
 
 
+def scale(pixels: Tensor) -> Tensor:
+    """Scale uint8 pixels to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
 def symmetry_indices(kind: Augment, size: int) -> Tensor:
     """Return where each pixel comes from under each symmetry of `kind`: int64 [symmetries, size * size]."""
     pixels = torch.arange(size * size).view(1, 1, size, size)

@@ -1,8 +1,8 @@
 """Training steps as CUDA graphs: one call launches all kernels of a step.
 
 A graph repeats the kernels of one step, with the same addresses and the same Python values. So all that changes from
-step to step must be a tensor on the device (see `core.training.step_tables`). The graph knows the generator, so random
-numbers follow the seed that the generator has at each repetition (see `core.training.seeding`).
+step to step must be a tensor on the device (see `core.training.captured_training`). The graph knows the generator, so
+random numbers follow the seed that the generator has at each repetition (see `core.training.seeding`).
 
 Nothing here has run on a GPU yet. Tests repeat the recorded calls of a step on a CPU instead.
 """

@@ -38,6 +38,7 @@ from core.files.untrusted import open_regular
 from core.files.utf8 import utf8_path
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
+from core.training.precision import set_up_device
 
 FORMAT_VERSION: Final = 1
 _POSITION_KEY: Final = "ddpm-tui"
@@ -57,9 +58,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
 
     `epoch` epochs are complete, and `batch` batches of the next; `losses` are those batches' losses. `elapsed` is in
     seconds, and `metrics_offset` in bytes of `metrics.jsonl`. `threads` is the number of CPU threads, which decides the
-    last bits of every sum; it is 0 on other devices and if unknown. `precision` is ``bf16`` or ``fp32``, empty if
-    unknown. `seeding` is ``step`` if the generator is seeded before each step, and ``stream`` if all steps draw from
-    one stream, as in older versions, whose checkpoints have the generator's state.
+    last bits of every sum; it is 0 on other devices and if unknown. `precision` is ``bf16``, ``tf32`` or ``fp32``, as
+    it ran, and empty if unknown. `seeding` is ``step`` if the generator is seeded before each step, and ``stream`` if
+    all steps draw from one stream, as in older versions, whose checkpoints have the generator's state.
     """
 
     format_version: int = FORMAT_VERSION
@@ -317,6 +318,7 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
         for name, value in tensors.items():
             if name.startswith("ema."):
                 parameters[name.removeprefix("ema.")].copy_(value)
+    set_up_device(torch.device(device), position.precision)
     model.eval().to(device)
     return LoadedModel(model, make_diffusion(config), config, position)
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from core.errors import EXIT_RUN_FAILED, UserError
+from core.training.shared_batch_norm import share_batch_norm
 
 FLUSH_SECONDS: Final = 0.25
 _CONTROL_TIMEOUT: Final = datetime.timedelta(days=7)
@@ -104,6 +105,7 @@ class ProcessGroup(SingleProcess):
         self._launcher_pid = os.getppid()
         # Length of the next window as this process estimates it, and the steps left in the current one.
         self._window_steps, self._steps_left = 1, 0
+        self._copies = 1  # processes that compute the same images
         self._store, self.rank, self.world_size = next(rendezvous("env://"))
         on_gpu = self.device.type == "cuda"
         if on_gpu:
@@ -118,15 +120,7 @@ class ProcessGroup(SingleProcess):
         self._control_group = dist.new_group(backend="gloo", timeout=_CONTROL_TIMEOUT)
 
     def sync_batchnorm(self, model: nn.Module) -> nn.Module:
-        if not any(isinstance(part, nn.BatchNorm2d) for part in model.modules()):
-            return model
-        if self.device.type != "cuda":
-            raise UserError(
-                "the thesis's network has BatchNorm, whose statistics several processes can share on GPUs only; "
-                "--device cpu gives it all cores in one process"
-            )
-        shared: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return shared
+        return share_batch_norm(model, lambda: self._copies)
 
     def wrap_ddp(self, model: nn.Module) -> nn.Module:
         ids = [self.device] if self.device.type == "cuda" else None
@@ -136,7 +130,8 @@ class ProcessGroup(SingleProcess):
             return nn.parallel.DistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
 
     def shard(self, count: int) -> Shard:
-        if count < self.world_size:  # too few for one each, so each process computes all
+        self._copies = self.world_size if count < self.world_size else 1
+        if self._copies > 1:  # too few for one each, so each process computes all
             return Shard(slice(0, count), 1 / self.world_size)
         first, end = (count * number // self.world_size for number in (self.rank, self.rank + 1))
         return Shard(slice(first, end), (end - first) / count)

@@ -99,8 +99,9 @@ def inexact_changes(before: TrainedWith | None, now: TrainedWith) -> list[str]:
     """Describe changes with which a training can be resumed, but not bit for bit."""
     if before is None:
         return []
+    last_bits = "what follows may differ in the last bits"
     changes = (
-        ("PyTorch ", before.torch, now.torch, "what follows may differ in the last bits"),
+        ("PyTorch ", before.torch, now.torch, last_bits),
         # Each kind of device has a random number generator of its own.
         (
             "",
@@ -108,6 +109,7 @@ def inexact_changes(before: TrainedWith | None, now: TrainedWith) -> list[str]:
             now.device,
             "what follows is not bit for bit the same, because other noise is drawn",
         ),
+        ("precision ", before.precision, now.precision, "what follows is rounded otherwise"),
     )
     return [
         f"{name}{old} before, {name}{new} now: {effect}"

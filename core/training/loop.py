@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config.schema import RunConfig
 from core.data import ImageSet
@@ -21,8 +21,9 @@ from core.data.augmentation import own_augment
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
-from core.training.augmentation import augment
-from core.training.captured_step import CapturedSteps, find_capture
+from core.training.augmentation import augment, scale
+from core.training.captured_step import find_capture
+from core.training.captured_training import CapturedTraining
 from core.training.checkpoint import (
     Position,
     Seeding,
@@ -35,14 +36,19 @@ from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
-from core.training.muon import Muon
-from core.training.precision import bf16_is_fast, has_bf16
+from core.training.optimizers import make_optimizers
+from core.training.precision import (
+    Precision,
+    bf16_is_fast,
+    has_bf16,
+    memory_format,
+    resolve_precision,
+    set_up_device,
+)
 from core.training.seeding import step_seed
-from core.training.step_tables import StepTables
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
-_EDGE_LAYERS: Final = ("stem", "head")
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,12 @@ class Trainer:
         self.images = torch.from_numpy(np.array(images.train)).to(device)
         self.heldout = torch.from_numpy(np.array(images.heldout[: config.data.heldout])).to(device)
         self.diffusion = make_diffusion(config).to(device)
+        self.precision = self._choose_precision()
+        set_up_device(device, self.precision)
         torch.manual_seed(train.seed)
         model = build_network(config.model.preset, channels=self.channels, width=config.model.width).to(
             device=device,
-            memory_format=torch.channels_last,  # type: ignore[call-overload]
+            memory_format=memory_format(device),  # type: ignore[call-overload]
         )
         self.model = self.process_group.sync_batchnorm(model)
         self._forward: Callable[..., Tensor] = self.process_group.wrap_ddp(self.model)
@@ -114,10 +122,9 @@ class Trainer:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
-        self.optimizers = _make_optimizers(self.model, train.optimizer, train.learning_rate)
-        capture = None if compiles else find_capture(device, self.process_group.world_size)
-        self._tables = StepTables(self.images, train.batch_size, self.augment) if capture else None
-        self._captured = CapturedSteps(self._device_step, capture) if capture else None
+        self.optimizers = make_optimizers(
+            self.model, train.optimizer, train.learning_rate, bf16=self.bf16 and device.type == "cuda"
+        )
         self.generator = torch.Generator(device)
         self._seeding: Seeding = "step"
         self.timestep_sampler = TimestepSampler(
@@ -128,14 +135,17 @@ class Trainer:
         )
         weights = loss_weights(self.diffusion, train.loss_weight)
         self.loss_weights = None if weights is None else weights.to(device)
-        self.bf16 = train.precision == "bf16" or (
-            # All processes must use the same precision.
-            train.precision == "auto" and not self.process_group.all_reduce_max(not bf16_is_fast(device))[0]
-        )
         self.batches_per_epoch = math.ceil(len(self.images) / train.batch_size)
         self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
+        capture = None if compiles else find_capture(device, self.process_group.world_size)
+        self._captured = CapturedTraining(self, capture) if capture else None
+
+    @property
+    def bf16(self) -> bool:
+        """True if the network computes in bfloat16 while it trains."""
+        return self.precision == "bf16"
 
     def reports(self, stop: Callable[[], bool] = lambda: False) -> Iterator[StepsReport | EpochReport]:
         """Train to the end of the last epoch, or until `stop` returns True; end between two steps, with losses flushed.
@@ -149,7 +159,8 @@ class Trainer:
         """
         while self.epoch < self.config.train.epochs:
             order = self._epoch_order()
-            self._start_tables(order)
+            if self._captured:
+                self._captured.start_epoch(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
             while self.batch < self.batches_per_epoch:
@@ -187,7 +198,7 @@ class Trainer:
         with self.eval_mode():
             for start in range(0, count, _HELDOUT_BATCH):
                 on_batch()
-                x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
+                x0 = scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
                 batch_size = len(x0)
@@ -218,7 +229,7 @@ class Trainer:
             channels=self.channels,
             size=self.size,
             threads=torch.get_num_threads() if alone_on_cpu else 0,
-            precision="bf16" if self.bf16 else "fp32",
+            precision=self.precision,
             seeding=self._seeding,
         )
 
@@ -239,8 +250,6 @@ class Trainer:
                 for name, value in self.ema.weights.items():
                     value.copy_(tensors[f"ema.{name}"])
             load_optimizer_state_dict(self.optimizers, tensors)
-            if self._captured:
-                self._captured.reset()
             self._restore_generator(tensors, position)
         except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:
             raise UserError(
@@ -253,10 +262,12 @@ class Trainer:
             )
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
+        if self._captured:
+            self._captured.reset()
         # With precision "auto" a new measurement could choose another precision than before.
         is_auto = self.config.train.precision == "auto"
         if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
-            self.bf16 = position.precision == "bf16"
+            self.precision = "bf16" if position.precision == "bf16" else "fp32"
 
     def _restore_generator(self, tensors: dict[str, Tensor], position: Position) -> None:
         """Restore the generator of a training that an older version began; on another kind of device seed each step.
@@ -267,12 +278,15 @@ class Trainer:
         if self._seeding == "stream":
             if tensors["rng"].shape == self.generator.get_state().shape:
                 self.generator.set_state(tensors["rng"])
+                self._captured = None  # because a captured step is a function of the seed and the step
             else:
                 self._seeding = "step"
 
     def weights_are_finite(self) -> bool:
         """Return whether no weight is NaN or infinite."""
-        return all(bool(torch.isfinite(p).all()) for p in self.model.parameters())
+        # The largest absolute value is NaN if any is, and all are fetched together.
+        largest = torch._foreach_norm([p.detach() for p in self.model.parameters()], math.inf)
+        return bool(torch.stack(largest).isfinite().all())
 
     def learning_rate(self, ahead: int = 0) -> float:
         """Return the learning rate of the next step, or of one `ahead`: warm-up, constant, linear cool-down to zero."""
@@ -282,17 +296,29 @@ class Trainer:
         cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * warmup * cooldown
 
+    def _choose_precision(self) -> Precision:
+        wanted = self.config.train.precision
+        # All processes must use the same precision.
+        is_fast = wanted == "auto" and not any(
+            self.process_group.all_reduce_max(not bf16_is_fast(self.device))
+        )
+        return resolve_precision(wanted, self.device, bf16_is_fast=is_fast)
+
     def _epoch_order(self) -> Tensor:
         """Return the permutation of the training images in the current epoch, int64 [N]."""
         generator = torch.Generator().manual_seed(self.config.train.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self.images), generator=generator).to(self.device)
 
+    def seed_step(self) -> None:
+        """Seed the generator for the next step."""
+        self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
+
     def _next_batch(self, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return images x0 and noise eps, [B, C, H, W], and timesteps t, [B]."""
         if self._seeding == "step":
-            self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
+            self.seed_step()
         size = self.config.train.batch_size
-        x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
         x0 = augment(x0, self.augment, self.step)
         t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
@@ -300,8 +326,11 @@ class Trainer:
 
     def _train_step(self, order: Tensor) -> Tensor:
         """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
-        if self._captured and self._tables and self._seeding == "step":
-            return self._captured_step(self._captured, self._tables)
+        if self._captured:
+            loss = self._captured.train_step()
+            self.step += 1
+            self.batch += 1
+            return loss
         # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
         shard, weight = self.process_group.shard(len(x0))
@@ -310,15 +339,25 @@ class Trainer:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        loss = self._update(x0, t, eps, weight)
+        loss = self.update(x0, t, eps, weight)
         self.step += 1
         self.batch += 1
         if self.ema:
             self.ema.update(self.step)
         return loss
 
-    def _update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
-        """Take one step of the optimizers; return the loss times this process's weight in the batch."""
+    def update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
+        """Update the weights once, without the average of the weights.
+
+        Args:
+            x0: this process's images, [B, C, H, W].
+            t: their timesteps, [B].
+            eps: their noise, like x0.
+            weight: weight of these images in the batch.
+
+        Returns:
+            This process's part of the batch's loss, float32 [].
+        """
         xt = self.diffusion.q_sample(x0, t, eps)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -336,45 +375,6 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         return loss.detach()
-
-    def _start_tables(self, order: Tensor) -> None:
-        """Write the values of the epoch's steps to the device, and let the optimizers read their rate there."""
-        if self._tables is None or self._seeding != "step":
-            return
-        ahead = range(-self.batch, self.batches_per_epoch - self.batch)
-        self._tables.start(
-            order,
-            rates=[self.learning_rate(number) for number in ahead],
-            ema_weights=[
-                self.ema.parameter_weight(self.step + number + 1) if self.ema else 0.0 for number in ahead
-            ],
-            batch=self.batch,
-            step=self.step,
-        )
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"], group["capturable"] = self._tables.rate, True
-
-    def _captured_step(self, steps: CapturedSteps, tables: StepTables) -> Tensor:
-        """Do `_train_step` by a captured `_device_step`; return the loss, which stays on the device."""
-        self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
-        size = self.config.train.batch_size
-        steps.run(min(size, len(self.images) - self.batch * size), self.generator)
-        self.step += 1
-        self.batch += 1
-        return tables.loss(self.batch - 1)
-
-    def _device_step(self, count: int) -> None:
-        """Update the weights by a batch of `count` images; all that changes from step to step is in the tables."""
-        assert self._tables is not None
-        x0 = _scale(self._tables.images(count))
-        t = self.timestep_sampler.sample(count, self.generator)
-        eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
-        self._tables.update_rate()
-        loss = self._update(x0, t, eps)
-        if self.ema:
-            self.ema.update_by(self._tables.ema_weight())
-        self._tables.finish_step(loss)
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
         """Fetch the losses of the steps since the last flush."""
@@ -395,26 +395,3 @@ class Trainer:
         return EpochReport(
             self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(on_batch), rate
         )
-
-
-def _make_optimizers(model: nn.Module, name: str, rate: float) -> list[torch.optim.Optimizer]:
-    named = list(model.named_parameters())
-    parameters = [p for _, p in named]
-    # Fused: one kernel for the whole update of a parameter, which not every kind of device has.
-    fused = True if all(p.device.type in ("cuda", "cpu") for p in parameters) else None
-    if name == "adam":
-        return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
-    if name == "adamw":
-        return [torch.optim.AdamW(parameters, lr=rate, fused=fused)]
-    kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
-    kernel_ids = {id(p) for p in kernels}
-    rest = [p for p in parameters if id(p) not in kernel_ids]
-    return [
-        Muon(kernels, lr=rate, weight_decay=0.01),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
-    ]
-
-
-def _scale(pixels: Tensor) -> Tensor:
-    """Scale uint8 pixels to float32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1

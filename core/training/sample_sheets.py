@@ -28,9 +28,9 @@ def initial_noise(sample: SampleConfig, shape: tuple[int, int, int]) -> torch.Te
     return torch.randn((count, *shape), generator=torch.Generator().manual_seed(sample.seed))
 
 
-def sampler_generator(sample: SampleConfig) -> torch.Generator:
-    """Return the generator of the noise that a sampler adds after the initial noise."""
-    return torch.Generator().manual_seed(sample.seed + 1)
+def sampler_generator(sample: SampleConfig, device: torch.device) -> torch.Generator:
+    """Return the generator of the noise that a sampler adds after the initial noise, on the device of the images."""
+    return torch.Generator(device).manual_seed(sample.seed + 1)
 
 
 def _trainer_noise(trainer: Trainer) -> torch.Tensor:
@@ -77,19 +77,19 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
             trainer.diffusion,
             _trainer_noise(trainer),
             options,
-            generator=sampler_generator(sample),
+            generator=sampler_generator(sample, trainer.device),
         )
         for state in steps:
             if should_stop():
                 return
             if strip_due:
-                states.append(state.xt[: sample.reverse_count].cpu())
+                states.append(state.xt[: sample.reverse_count])  # fetched together, after the last
             final = state.xt
     _write_sample_sheet(run, trainer, epoch, final)
     if strip_due:
         shown = np.linspace(0, len(states) - 1, min(sample.reverse_states, len(states))).round().astype(int)
         # Each row is one image, from x_T to x_0.
-        rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1)
+        rows = torch.stack([states[i] for i in shown], dim=1).flatten(0, 1).cpu()
         make_folder(run.reverse)
         write_sheet(
             _sheet_paths(run, epoch)[1],

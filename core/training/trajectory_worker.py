@@ -72,7 +72,7 @@ def compute_trajectory(
         loaded.diffusion,
         noise.to(loaded.device),
         options,
-        generator=sampler_generator(sample),
+        generator=sampler_generator(sample, loaded.device),
     ):
         states.append(_to_tiles(state.xt, sample.reverse_count))
         if state.x0 is not None:

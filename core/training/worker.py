@@ -51,12 +51,7 @@ from core.runs import (
 )
 from core.runs.withdrawal import withdraw_epochs
 from core.training import sample_sheets
-from core.training.checkpoint import (
-    Position,
-    has_checkpoint,
-    read_checkpoint,
-    recover_checkpoint,
-)
+from core.training.checkpoint import Position, has_checkpoint, read_checkpoint, recover_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter
 from core.training.distributed import SingleProcess, init_distributed
 from core.training.inputs import (
@@ -138,13 +133,15 @@ class Worker:
             tensors, position = checkpoint
             self._restore_threads(position)
             check_inputs(self.run, self.config, position, self._inputs)
+            trainer.restore(tensors, position, self.run)
+            self._record_precision(trainer)
             for text in inexact_changes(position.trained_with, self._inputs):
                 print(text)
-            trainer.restore(tensors, position, self.run)
             metrics.truncate_to(position.metrics_offset)
             self._elapsed_before = position.elapsed
             self._saved = trainer.epoch, trainer.batch
         else:
+            self._record_precision(trainer)
             metrics.truncate_to(0)
             sample_sheets.write_noise_sheet(self.run, trainer)
         sample_sheets.remove_later_sheets(self.run, trainer.epoch)
@@ -157,6 +154,12 @@ class Worker:
             step=trainer.step,
             trained_with=self._inputs,
         )
+
+    def _record_precision(self, trainer: Trainer) -> None:
+        """Record the precision that runs, which `restore` may have changed."""
+        self._inputs = msgspec.structs.replace(self._inputs, precision=trainer.precision)
+        if self.config.train.precision == "tf32" != trainer.precision:
+            print(f"train.precision tf32: {trainer.device} has no TF32; training in {trainer.precision}")
 
     def _restore_threads(self, position: Position) -> None:
         """Use as many threads as before if there are enough cores, because the last bits of every sum depend on it."""

@@ -34,7 +34,13 @@ SIZE = 16
 
 
 def make_untrained(
-    root: Path, *, channels: int = 1, timesteps: int = 8, dataset: str = "high", **sample: object
+    root: Path,
+    *,
+    channels: int = 1,
+    size: int = SIZE,
+    timesteps: int = 8,
+    dataset: str = "high",
+    **sample: object,
 ) -> RunDirectory:
     """A run with a checkpoint of the weights that a network begins with."""
     config = RunConfig(
@@ -49,7 +55,7 @@ def make_untrained(
         torch.manual_seed(0)
         network = build_network("lean", channels=channels, width=16)
     position = Position(
-        epoch=3, batch=0, step=9, losses=[], elapsed=1.0, metrics_offset=0, channels=channels, size=SIZE
+        epoch=3, batch=0, step=9, losses=[], elapsed=1.0, metrics_offset=0, channels=channels, size=size
     )
     save_checkpoint(run, {f"model.{name}": value for name, value in network.state_dict().items()}, position)
     return run
@@ -101,6 +107,14 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     np.testing.assert_allclose(noised, to_pixels(expected), atol=1)
     again = reconstruct(loaded, before[None, None], 3, seed=5)[0, 0]
     np.testing.assert_allclose(after, again * 255, atol=0.51)
+
+
+def test_a_run_of_images_that_its_network_pads_keeps_their_size(folder, capsys):
+    padded = make_untrained(folder / "padded", size=13, sampler="ddim", steps=2)
+    assert denoise(str(padded.path), "mine.png", "--out", "d.png") == 0
+    assert strip("d.png").shape == (3, 13, 13)
+    assert run_command(["sample", str(padded.path), "--count", "3", "--out", "s.npy"]) == 0
+    assert np.load("s.npy").shape == (3, 1, 13, 13)
 
 
 def test_a_run_of_colour_images_is_shown_the_colours(folder, capsys):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import textual.constants
 from rich.color import Color as RichColor
 from rich.color import ColorSystem
 from textual.color import Color
@@ -85,8 +86,28 @@ async def test_text_is_legible_on_every_screen(tmp_path: Path, theme: ThemeName)
             assert illegible(driven) == [], keys
 
 
-def illegible(driven: Driven) -> list[tuple[str, float]]:
-    """Texts of the top screen with too little contrast, and their ratio; charts and images do not count."""
+@pytest.mark.parametrize("theme", ["dark", "light"])
+async def test_text_is_legible_on_screens_in_sixteen_colours(
+    tmp_path: Path, theme: ThemeName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(textual.constants, "COLOR_SYSTEM", "standard")
+    comparison(tmp_path, "failed", clean=True)
+    async with dashboard(tmp_path, (120, 40), settings=Settings(refresh=0.1, theme=theme)) as driven:
+        assert driven.app.console.color_system == "standard"
+        for keys in ((), ("c",), ("escape", "s"), ("escape", "n"), ("escape", "T"), ("escape", "D")):
+            await driven.press(*keys)
+            await still(driven.pilot)
+            for palette in PALETTES:
+                assert illegible(driven, palette) == [], (keys, palette)
+
+
+def illegible(driven: Driven, palette: str = "") -> list[tuple[str, float]]:
+    """Texts of the top screen with too little contrast, and their ratio; charts and images do not count.
+
+    Args:
+        driven: the dashboard.
+        palette: the terminal whose sixteen colours are shown; empty shows true colours.
+    """
     found, screen = [], driven.app.screen
     areas = [screen.region]
     if isinstance(screen, ModalScreen):
@@ -101,7 +122,11 @@ def illegible(driven: Driven) -> list[tuple[str, float]]:
                 continue
             if style.color is None or style.bgcolor is None:
                 continue
-            ratio = contrast(style.color.get_truecolor(), style.bgcolor.get_truecolor())
+            colors = [style.color, style.bgcolor]
+            if palette:
+                ratio = contrast(*(sixteenth(color.name, palette) for color in colors))
+            else:
+                ratio = contrast(*(color.get_truecolor() for color in colors))
             if ratio < LEAST:
                 found.append((segment.text.strip(), round(ratio, 1)))
     return found

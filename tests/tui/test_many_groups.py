@@ -98,6 +98,7 @@ async def test_a_folder_that_is_still_being_read_has_no_run_that_matches_nothing
         board.update()
         await driven.pilot.pause()
         assert "reading the runs" in driven.text()
+        assert "start quick" not in driven.text()
         board.selection.update(replace(snapshot, unread=1_900))
         board.selection.filter("nonsense")
         await driven.pilot.pause()
@@ -106,3 +107,18 @@ async def test_a_folder_that_is_still_being_read_has_no_run_that_matches_nothing
         board.update()
         await driven.pilot.pause()
         assert "no run matches nonsense; esc clears the search" in driven.text()
+
+
+async def test_a_search_without_a_match_starts_no_training(tmp_path: Path) -> None:
+    comparison(tmp_path, "finished")
+    async with dashboard(tmp_path, (80, 24)) as driven:
+        before = sorted(path.name for path in tmp_path.iterdir())
+        await driven.press("slash", *"zzz", "enter")
+        assert "no run matches zzz" in driven.text()
+        assert "start quick" not in driven.text()
+        await driven.press("enter", "enter")
+        await driven.pilot.pause(0.2)
+        assert sorted(path.name for path in tmp_path.iterdir()) == before
+        assert not driven.control.woken
+        await driven.press("escape")
+        assert len(driven.board.runs) == 5

@@ -255,13 +255,13 @@ async def test_a_folder_without_images_is_refused_in_the_form_and_nothing_is_que
         assert not list(tmp_path.glob("*-*"))
 
 
-async def test_a_size_that_the_network_does_not_take_is_an_error_of_the_form(tmp_path: Path) -> None:
+async def test_samples_that_no_sheet_can_hold_are_an_error_of_the_form(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.toml"
-    recipe.write_text("size = 28\n")
+    recipe.write_text("size = 4096\n")
     async with dashboard(tmp_path, (160, 50)) as driven:
         screen = await form(driven)
         await retype(driven, "#data-dataset", str(recipe))
-        await driven.until(lambda: "mine.toml: images of 28x28" in driven.text())
+        await driven.until(lambda: "too many images of 4096x4096" in driven.text())
         assert screen.query_one("#start", Button).disabled
 
 

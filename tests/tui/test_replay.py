@@ -10,10 +10,11 @@ import pytest
 from textual.pilot import Pilot
 
 from core.runs.status import State
+from core.runs.trajectory import TrajectorySpec
 from tests.cli.test_ddpm_tui import call
 from tests.support.fake_groups import comparison
 from tests.support.fake_images import write_strip
-from tests.support.fake_runs import CREATED, dashboard_run
+from tests.support.fake_runs import CREATED, dashboard_run, write_evaluation, write_trajectory
 from tests.support.tui_pilot import LOAD, Driven, ready, still
 from tui.replay.app import ReplayDashboard
 from tui.replay.bar import ReplayBar
@@ -96,6 +97,57 @@ async def test_a_comparison_shows_only_what_was_recorded_by_then(tmp_path: Path)
         await driven.until(lambda: driven.text().count("40/40") == 5)
         driven.app.clock.seek(60.0)
         await driven.until(lambda: "40/40" not in driven.text())
+
+
+async def test_no_screen_offers_a_key_that_a_replay_refuses(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    async with replay(tmp_path, at=150.0, size=(160, 50)) as driven:
+        for keys in ((), ("c",), ("d",), ("m",), ("escape", "escape", "b"), ("escape", "s")):
+            await driven.press(*keys)
+            await still(driven.pilot)
+            words = driven.text()
+            for offer in (
+                "x stop",
+                "r resume",
+                "r extend",
+                "n new",
+                "f fit",
+                "m make",
+                "⏎ compute",
+                "⏎ evaluate",
+            ):
+                assert offer not in words, keys
+
+
+async def test_what_was_computed_of_a_later_epoch_is_not_shown_before_it(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    run = find_recordings(tmp_path, ["quick-20261124-101502"])[0].run
+    write_evaluation(run, 0.5, epoch=16)
+    write_trajectory(run, TrajectorySpec("ddpm", 1000), epoch=16)
+    async with replay(tmp_path, at=0.0, size=(160, 50)) as driven:
+        app = driven.app
+        assert isinstance(app, ReplayDashboard)
+
+        async def seek(epoch: int) -> None:
+            first, timeline = app.reader.recordings[0], app.reader.timeline
+            reached = first.started + float(first.epoch_seconds[epoch - 1])
+            seconds = range(int(timeline.length))
+            app.clock.seek(next(at for at in seconds if timeline.wall_clock(at) >= reached))
+            await driven.until(
+                lambda: app.snapshot is not None and app.snapshot.runs[0].status.epoch == epoch
+            )
+            await still(driven.pilot)
+
+        await seek(4)
+        await driven.press("c")
+        for epoch, shown in ((5, False), (16, True), (4, False)):
+            await seek(epoch)
+            assert ("50.0" in driven.text()) is shown
+        await driven.press("d", "m")
+        await driven.until(lambda: "computed at" in driven.text())
+        for epoch, shown in ((16, True), (4, False)):
+            await seek(epoch)
+            assert ("predicted x_0" in driven.text(), "computed at" in driven.text()) == (shown, not shown)
 
 
 async def test_the_keys_pause_seek_and_change_the_speed(tmp_path: Path) -> None:

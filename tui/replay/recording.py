@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +15,10 @@ from core.errors import UserError
 from core.files.sanitize import sanitize
 from core.runs.directory import RunDirectory, RunFile
 from core.runs.metrics import EpochRecord, MetricsTail
+from core.runs.results import read_evaluations
 from core.runs.status import State, Status
 from core.runs.store import RunInfo, RunStore
+from tui.state.crash_reason import CrashLog
 from tui.state.snapshot import RunSnapshot
 
 Seconds = NDArray[np.float64]
@@ -39,6 +41,8 @@ class Recording:
         steps, losses, step_seconds: number, loss and time of each step [n].
         epochs, epoch_seconds: record and time of the end of each epoch.
         sheets, sheet_seconds, strips, strip_seconds: paths and times of the images.
+        pass_rates: epoch and balanced pass rate, from 0 to 1, of each evaluation, in the order of evaluation.
+        crash_reason: the reason in the log of a crashed run; empty if it left none.
     """
 
     run: RunDirectory
@@ -57,11 +61,18 @@ class Recording:
     sheet_seconds: Seconds
     strips: tuple[tuple[int, Path], ...]
     strip_seconds: Seconds
+    pass_rates: tuple[tuple[int, float], ...] = ()
+    crash_reason: str = ""
 
     def at(self, now: float) -> RunSnapshot:
         """The run as it was at a time of the wall clock."""
         if now >= self.ended:
-            return self._snapshot(self.status, self.state, math.inf)
+            return replace(
+                self._snapshot(self.status, self.state, math.inf),
+                replayed_epoch=None,
+                pass_rate=self.pass_rates[-1][1] if self.pass_rates else None,
+                crash_reason=self.crash_reason,
+            )
         if now < self.started:
             status = Status(epochs=self.status.epochs, threads=self.status.threads, heartbeat=self.queued)
             return self._snapshot(status, State.QUEUED, -math.inf)
@@ -94,6 +105,10 @@ class Recording:
             self.epochs[: _count_until(self.epoch_seconds, elapsed)],
             self.sheets[: _count_until(self.sheet_seconds, elapsed)],
             self.strips[: _count_until(self.strip_seconds, elapsed)],
+            pass_rate=next(
+                (rate for epoch, rate in reversed(self.pass_rates) if epoch <= status.epoch), None
+            ),
+            replayed_epoch=status.epoch,
         )
 
 
@@ -141,6 +156,8 @@ def read_recording(info: RunInfo) -> Recording:
         sheet_seconds=_image_seconds(sheets, times, total, ended - total),
         strips=strips,
         strip_seconds=_image_seconds(strips, times, total, ended - total),
+        pass_rates=_pass_rates(run),
+        crash_reason=CrashLog(run.log).reason() if info.state is State.CRASHED else "",
     )
 
 
@@ -178,6 +195,16 @@ def _queued_at(info: RunInfo) -> float:
         raise UserError(
             f"{info.id}: its run.toml says it was created {sanitize(info.file.created)!r}; expected a date"
         ) from error
+
+
+def _pass_rates(run: RunDirectory) -> tuple[tuple[int, float], ...]:
+    """Epoch and balanced pass rate of each evaluation; none where they cannot be read."""
+    try:
+        evaluations = read_evaluations(run)
+    except UserError:
+        return ()
+    rates = ((one.epoch, one.metrics.get("balanced_pass_rate")) for one in evaluations)
+    return tuple((epoch, rate.value) for epoch, rate in rates if rate is not None and rate.value is not None)
 
 
 def _image_seconds(

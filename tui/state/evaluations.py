@@ -69,11 +69,19 @@ class Evaluations:
         return changed
 
     def by_run(self, runs: Sequence[RunSnapshot]) -> dict[str, RunEvaluation]:
-        """The evaluation state of each run, by id, as `core.comparison.grouping.select_evaluations` selects it."""
-        found = select_evaluations([self._evaluations.get(run.id, ([], ""))[0] for run in runs])
+        """The evaluation state of each run, by id, as `core.comparison.grouping.select_evaluations` selects it.
+
+        What a replay has not reached yet is left out, and so are evaluations that are under way now.
+        """
+        found = select_evaluations(
+            [
+                [one for one in self._evaluations.get(run.id, ([], ""))[0] if run.is_shown_at(one.epoch)]
+                for run in runs
+            ]
+        )
         known = {}
         for run, evaluation in zip(runs, found, strict=True):
-            evaluating = self._progress.get(run.id)
+            evaluating = self._progress.get(run.id) if run.replayed_epoch is None else None
             stale = evaluation is not None and bool(run.epochs) and evaluation.epoch < run.epochs[-1].epoch
             error = evaluating.error if evaluating is not None else ""
             known[run.id] = RunEvaluation(

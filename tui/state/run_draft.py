@@ -12,7 +12,7 @@ from core.config import RunConfig
 from core.config.load import apply_overrides, decode
 from core.config.tables import set_key
 from core.data.augmentation import without_own_augment
-from core.data.check import check_shape
+from core.data.check import check_settings
 from core.data.recipe import find_data_recipe
 from core.errors import UserError
 from core.recipes import load_recipe
@@ -157,10 +157,10 @@ def config_error(config: RunConfig) -> str:
     schedule = build_schedule(config.schedule)
     if schedule is None:
         return f"schedule {config.schedule.name} cannot be made with {config.schedule.timesteps} timesteps"
-    if config.diffusion.prediction_type == "epsilon" and schedule.terminal_alpha_bar < 1e-37:
+    if config.diffusion.prediction_type == "epsilon" and schedule.ends_in_pure_noise:
         return "epsilon says nothing about the image if the last step is pure noise: use v_prediction"
     try:
-        check_shape(config)
+        check_settings(config)
     except UserError as error:
         return str(error)
     return ""

@@ -44,6 +44,11 @@ class RunSelection:
         return self.run_list.runs
 
     @property
+    def is_empty(self) -> bool:
+        """True if the runs folder has been read and has no runs; a list without a match is not empty."""
+        return self.snapshot is not None and not self.snapshot.runs and not self.snapshot.unread
+
+    @property
     def group(self) -> str | None:
         """The group shown; None is all."""
         return self.run_list.group

@@ -25,6 +25,8 @@ class RunSnapshot:
         warning: a message that a live run has not updated its heartbeat for long; else empty.
         crash_reason: the reason in the log of a crashed run; empty if it left none.
         pass_rate: the latest balanced pass rate, from 0 to 1; None if there is none.
+        replayed_epoch: the epoch that a replay has reached, while the run's files are of later epochs too; None for a
+            run as it is now.
     """
 
     run: RunDirectory
@@ -40,6 +42,7 @@ class RunSnapshot:
     warning: str = ""
     pass_rate: float | None = None
     crash_reason: str = ""
+    replayed_epoch: int | None = None
 
     @property
     def id(self) -> str:
@@ -62,6 +65,10 @@ class RunSnapshot:
     @property
     def group(self) -> str:
         return self.file.group
+
+    def is_shown_at(self, epoch: int) -> bool:
+        """Return whether what was computed at an epoch is shown: always, except what a replay has not reached yet."""
+        return self.replayed_epoch is None or epoch <= self.replayed_epoch
 
 
 @dataclass(frozen=True, slots=True, eq=False)

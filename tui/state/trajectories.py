@@ -92,7 +92,17 @@ class TrajectoryCache:
         return before[1]
 
     def trajectory(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
-        """The trajectory computed for a spec; None if there is none that can be read."""
+        """The trajectory computed for a spec; None if there is none that can be read, or none that is shown yet."""
+        found = self._newest(run, spec)
+        return found if found is not None and run.is_shown_at(found.epoch) else None
+
+    def later_epoch(self, run: RunSnapshot, spec: TrajectorySpec) -> int | None:
+        """The epoch of a trajectory that a replay has not reached yet; None if there is none."""
+        found = self._newest(run, spec)
+        return found.epoch if found is not None and not run.is_shown_at(found.epoch) else None
+
+    def _newest(self, run: RunSnapshot, spec: TrajectorySpec) -> Trajectory | None:
+        """The trajectory on disk; None if there is none that can be read."""
         path = spec.path(run.run)
         current = signature(path)
         if current is None:
@@ -148,7 +158,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
     Args:
         run: the run.
         spec: the requested trajectory; None for the strip saved during training.
-        key: the key that starts computing it.
+        key: the key that starts computing it; empty if none does.
     """
     if spec is None:
         if run.strips:
@@ -162,7 +172,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
         return "has no checkpoint yet"
     if spec.steps > run.file.config.schedule.timesteps:
         return f"has only {run.file.config.schedule.timesteps} timesteps"
-    return f"{key} computes it"
+    return f"{key} computes it" if key else "not computed"
 
 
 def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> TrajectorySpec:

@@ -75,16 +75,19 @@ class TourBar(Widget, can_focus=False):
                 (head, "bold $text-accent"),
                 (hint.title, "bold"),
                 (f"{' ' * room}{hint.other_keys}" if room > 1 else "", "$text-muted"),
-            ).truncate(width)
+            ).truncate(width, ellipsis=True)
         ]
         if height >= LINES:
-            why = Content(hint.text).wrap(width - 2)[: height - MIN_LINES]
+            found = list(Content(hint.text).wrap(width - 2))
+            why = found[: height - MIN_LINES]
+            if len(why) < len(found):
+                why[-1] = why[-1].truncate(width - 3) + "…"
             lines += [Content(" ") + line for line in why]
             lines += [Content("")] * (height - MIN_LINES - len(why))
         lines.append(
             Content.assemble(
                 (f" {hint.key}", "bold $text-primary"), (f"  {hint.action}", "$text-muted")
-            ).truncate(width)
+            ).truncate(width, ellipsis=True)
         )
         return Content("\n").join(lines)
 

@@ -16,12 +16,27 @@ from tui.state.formatting import (
     images_per_second,
     pluralize,
     seconds_left,
+    shorten,
 )
 from tui.state.run_totals import RunTotals
+from tui.widgets.fitted_text import ELLIPSIS
 
 PROGRAM_NAME: Final = "ddpm-tui"
 SEPARATOR: Final = " · "
 GAP: Final = "   "
+DATASET_CELLS: Final = 20
+"""Cells of a dataset's name, so that a long one leaves room for the other facts."""
+STATES: Final = (
+    State.FAILED,
+    State.CRASHED,
+    State.RUNNING,
+    State.STARTING,
+    State.STOPPING,
+    State.QUEUED,
+    State.STOPPED,
+    State.FINISHED,
+)
+"""States in the order in which runs are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,7 @@ class Headline:
     """Parts of the top line: title, facts, extras and a warning on the left, figures on the right.
 
     If the line is too narrow, extras are dropped first, then all figures but the last two, then facts from the end.
+    An ellipsis follows extras that are not all of them.
     """
 
     title: str = ""
@@ -60,7 +76,11 @@ def headline_content(headline: Headline, width: int) -> Content:
     extras, figures, warning = list(headline.extras), list(headline.figures), headline.warning
 
     def left() -> str:
-        return SEPARATOR.join([*facts, *extras]) + (f"  {warning}" if warning else "")
+        return SEPARATOR.join(description()) + (f"  {warning}" if warning else "")
+
+    def description() -> list[str]:
+        is_partial = 0 < len(extras) < len(headline.extras)
+        return [*facts, *extras, *([ELLIPSIS] if is_partial else [])]
 
     def too_wide() -> bool:
         return len(f" {PROGRAM_NAME}  ") + cell_len(left()) + 2 + cell_len(GAP.join(figures)) + 1 > width
@@ -74,15 +94,14 @@ def headline_content(headline: Headline, width: int) -> Content:
     while too_wide() and len(figures) > 1:
         del figures[0]
     right = GAP.join(figures)
-    description = SEPARATOR.join([*facts, *extras])
     space = max(2, width - len(f" {PROGRAM_NAME}  ") - cell_len(left()) - cell_len(right) - 1)
     return Content.assemble(
         (f" {PROGRAM_NAME}  ", "bold $text-primary"),
-        (description, "bold"),
+        (SEPARATOR.join(description()), "bold"),
         (f"  {warning}" if warning else "", "$text-warning"),
         " " * space,
         f"{right} ",
-    ).truncate(width)
+    ).truncate(width, ellipsis=True)
 
 
 def make_headline(
@@ -112,15 +131,15 @@ def make_headline(
     datasets = totals.datasets
     facts = []
     if totals.count:
-        facts.append(" ".join(datasets) if len(datasets) < 3 else pluralize(len(datasets), "dataset"))
+        names = " ".join(shorten(name, DATASET_CELLS) for name in datasets)
+        facts.append(names if len(datasets) < 3 else pluralize(len(datasets), "dataset"))
         different = totals.schedule_count == totals.count
         facts.append(pluralize(totals.count, "schedule" if different else "run"))
     where = devices_text(pending)
     if where:
         facts.append(where)
-    states = (State.FAILED, State.CRASHED, State.RUNNING, State.QUEUED, State.STOPPED, State.FINISHED)
     extras = [order] if order else []
-    extras += [f"{counts[state]:,} {state}" for state in states if state in counts]
+    extras += [f"{counts[state]:,} {state}" for state in STATES if state in counts]
     if dated and totals.count:
         extras.insert(0, f"{datetime.fromtimestamp(totals.first_queued):%b %d %H:%M}")
     rate, left = images_per_second(pending), seconds_left(pending)

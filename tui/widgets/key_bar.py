@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.cells import cell_len
 from textual import events
+from textual.app import App
 from textual.content import Content
 from textual.widget import Widget
 
@@ -19,6 +21,11 @@ class KeyHint:
     rank: int = 0
 
     @property
+    def name(self) -> str:
+        """The action's name, without namespace and parameters."""
+        return self.action.partition("(")[0].rpartition(".")[2]
+
+    @property
     def width(self) -> int:
         """The width in cells."""
         return cell_len(self.key) + 1 + cell_len(self.text)
@@ -26,6 +33,11 @@ class KeyHint:
     def content(self) -> Content:
         """The hint as text."""
         return Content.assemble((self.key, "bold $text-primary"), (f" {self.text}", "$text-muted"))
+
+
+def refused_actions(app: App[Any]) -> frozenset[str]:
+    """The names of the actions that an app refuses everywhere, as a replay does: its `REFUSED_ACTIONS`."""
+    return getattr(app, "REFUSED_ACTIONS", frozenset())
 
 
 class KeyBar(Widget, can_focus=False):
@@ -36,8 +48,11 @@ class KeyBar(Widget, can_focus=False):
         self._hints = tuple(hints)
 
     def show(self, hints: Sequence[KeyHint]) -> None:
-        if tuple(hints) != self._hints:
-            self._hints = tuple(hints)
+        """Show hints, without those of actions that the app refuses (`refused_actions`)."""
+        refused = refused_actions(self.app)
+        shown = tuple(hint for hint in hints if hint.name not in refused)
+        if shown != self._hints:
+            self._hints = shown
             self.refresh()
 
     def render(self) -> Content:

@@ -46,12 +46,13 @@ def board_hints(
         groups: number of groups.
         screen: the board, for its key bindings, which the user may have changed.
         filtered: a filter is active.
-        any_runs: there are runs, shown or not.
+        any_runs: there are runs, shown or not, or they have not been read yet.
     """
     keys = keys_by_command(screen)
     always = {"run.new": "new", "app.help": "help", "app.quit": "quit"}
     if selected is None and any_runs:
-        return _key_hints({"board.unfilter": "clear", "board.filter": "search"} | always, keys)
+        words = {"board.unfilter": "clear", "board.filter": "search"} if filtered else {}
+        return _key_hints(words | always, keys)
     if selected is None:
         first_steps = {
             "run.start": "start quick",
@@ -60,7 +61,7 @@ def board_hints(
             "board.datasets": "datasets",
         }
         return _key_hints(first_steps | always, keys)
-    words: dict[str, str] = {}
+    words = {}
     if not selected.state.is_ended:
         words["run.stop"] = "stop"
     if selected.state is State.FINISHED:

@@ -58,11 +58,12 @@ class Scrubber(Widget, can_focus=False):
         index, count, head, tail, lit = self._state
         self._track = (0, 0)
         if not count:
-            return Content.styled(f" {head}", "$text-muted")
+            return Content.styled(f" {head}", "$text-muted").truncate(self.size.width, ellipsis=True)
         head = f" {head}  "
         room = self.size.width - cell_len(head) - cell_len(tail) - 3
         if room < MIN_TRACK:
-            return Content.assemble((head.rstrip(), "bold"), (f"  {tail.rstrip()}", "$text-muted"))
+            text = Content.assemble((head.rstrip(), "bold"), (f"  {tail.rstrip()}", "$text-muted"))
+            return text.truncate(self.size.width, ellipsis=True)
         self._track = (cell_len(head), room)
         knob = round(index * (room - 1) / (count - 1)) if count > 1 else room - 1
         return Content.assemble(

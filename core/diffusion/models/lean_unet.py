@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.diffusion.models.padding import crop_padding, pad_to_multiple
 from core.diffusion.models.thesis_unet import SinusoidalEmbedding
 from core.errors import UserError
 
@@ -37,7 +38,7 @@ class LeanUNet(nn.Module):
     """
 
     divisor: Final = 8
-    """H and W must be multiples of this."""
+    """H and W are padded to multiples of this."""
 
     def __init__(self, channels: int = 1, width: int = LEAN_WIDTH) -> None:
         super().__init__()
@@ -69,21 +70,20 @@ class LeanUNet(nn.Module):
         """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
-            x: [N, C, H, W], H and W multiples of 8.
+            x: [N, C, H, W], of any size; see `core.diffusion.models.padding`.
             t: int64 [N], timesteps from 0.
 
         Returns:
             [N, C, H, W], in x's dtype.
-
-        Raises:
-            UserError: H or W is not a multiple of 8.
         """
-        if x.shape[-1] % self.divisor or x.shape[-2] % self.divisor:
-            raise UserError(
-                f"images of {x.shape[-1]}x{x.shape[-2]}: the lean network takes multiples of {self.divisor}"
-            )
+        padded = pad_to_multiple(x, self.divisor)
         e = self.embed(t)
-        h = self.stem(F.pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
+        h = F.pixel_unshuffle(padded, 2)
+        if (
+            padded.device.type == "cpu"
+        ):  # on CUDA a convolution with channels_last weights converts its input itself
+            h = h.contiguous(memory_format=torch.channels_last)
+        h = self.stem(h)
         fine = self.down_fine(h, e)
         middle = self.down_middle(self.to_middle(fine), e)
         coarse = self.bottom(self.to_coarse(middle), e)
@@ -93,7 +93,7 @@ class LeanUNet(nn.Module):
             x.device.type, enabled=False
         ):  # because the last map decides the images' precision
             h = self.head(F.silu(_normalise(h.to(self.head.weight.dtype))))
-        return F.pixel_shuffle(h, 2).to(x.dtype)
+        return crop_padding(F.pixel_shuffle(h, 2), *x.shape[-2:]).to(x.dtype)
 
 
 class _Level(nn.Module):
@@ -170,8 +170,18 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def _normalise(x: Tensor) -> Tensor:
-    """Apply layer norm over the channels of each pixel, in channels_last memory throughout."""
-    return F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],)).permute(0, 3, 1, 2)
+    """Apply layer norm over the channels of each pixel, in channels_last memory throughout and in the dtype of x.
+
+    On a GPU autocast would compute it in float32, and with it all that follows up to the next convolution. The kernel
+    sums in float32 anyway.
+    """
+    rows = x.permute(0, 2, 3, 1)
+    if x.device.type == "cpu":
+        normal = F.layer_norm(rows, (x.shape[1],))
+    else:
+        with torch.autocast(x.device.type, enabled=False):
+            normal = F.layer_norm(rows, (x.shape[1],))
+    return normal.permute(0, 3, 1, 2)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from core.errors import UserError
+from core.diffusion.models.padding import crop_padding, pad_to_multiple
 
 THESIS_WIDTHS: Final = (64, 128, 256, 512, 1024)
 TIME_SINUSOIDS: Final = 128
@@ -120,7 +120,7 @@ class ThesisUNet(nn.Module):
     def __init__(self, channels: int = 1, widths: tuple[int, ...] = THESIS_WIDTHS) -> None:
         super().__init__()
         self.divisor = 2 ** (len(widths) - 1)
-        """H and W must be multiples of this: 16 with the default widths."""
+        """H and W are padded to multiples of this: 16 with the default widths."""
         pairs = list(itertools.pairwise(widths))
         self.embedding = SinusoidalEmbedding(TIME_SINUSOIDS)
         self.stem = nn.Conv2d(channels, widths[0], 3, padding=1)
@@ -137,23 +137,14 @@ class ThesisUNet(nn.Module):
         """Predict noise, image or v, whichever it was trained for, from noised images.
 
         Args:
-            x: [N, C, H, W].
+            x: [N, C, H, W], of any size; see `core.diffusion.models.padding`.
             t: [N] int64 timesteps.
 
         Returns:
             Like x.
-
-        Raises:
-            UserError: H or W is not a multiple of `divisor`.
         """
-        height, width = x.shape[-2:]
-        if height % self.divisor or width % self.divisor:
-            raise UserError(
-                f"the thesis network halves an image {len(self.downs)} times, so its sides must be "
-                f"multiples of {self.divisor}; got {width} x {height}"
-            )
         time = self.embedding(t)
-        h = self.stem(x)
+        h = self.stem(pad_to_multiple(x, self.divisor))
         skips: list[Tensor] = []
         for down in self.downs:
             h = down(h, time)
@@ -161,8 +152,7 @@ class ThesisUNet(nn.Module):
         # Skips are taken after downsampling, as in the thesis, so the first up block joins a map with itself.
         for up in self.ups:
             h = up(torch.cat((h, skips.pop()), dim=1), time)
-        predicted: Tensor = self.head(h)
-        return predicted
+        return crop_padding(self.head(h), *x.shape[-2:])
 
 
 def doubling_widths(finest: int) -> tuple[int, ...]:

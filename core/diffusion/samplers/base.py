@@ -2,7 +2,8 @@
 
 A sampler is a generator that yields every state from the starting noise to the image. The caller owns ``eval()``, the
 device, progress and what happens to a state. All randomness comes from the generator passed in. It draws on its own
-device and the draws then move to the images' device, so a CPU generator gives the same noise on every machine.
+device. With a generator on the images' device nothing is copied. A CPU generator gives the same noise on every machine,
+but each step then waits for a copy.
 
 Letters as in `core.diffusion.gaussian`. A step leads from timestep t to an earlier timestep s < t, and s = -1 is the
 clean image. alpha_t = sqrt(abar_t) and sigma_t = sqrt(1 - abar_t), as in Lu et al. 2022. Their lambda_t, half the log

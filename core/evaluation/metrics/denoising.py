@@ -111,7 +111,7 @@ def reconstruct(
     Raises:
         UserError: images that the network cannot take, or an error of `denoise`.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(loaded.device).manual_seed(seed)
     if steps is None:
         steps = scaled_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
     x0 = to_x0(loaded, images)

@@ -71,7 +71,7 @@ def likelihood(
         images: [N, C, H, W], N >= 1, uint8 or float in [0, 1].
         terms: number of the T - 1 middle terms to compute for each image, one drawn from each of as many strata; None
             takes `DEFAULT_TERMS`, or all where there are fewer.
-        seed: seed of noises and timesteps, which are the same for runs with the same T.
+        seed: seed of noises and timesteps, which are the same for runs with the same T on the same kind of device.
         progress: called with images passed through the network so far, and in all.
 
     Raises:
@@ -87,6 +87,8 @@ def likelihood(
         raise UserError(f"expected from 1 to {middle} terms of the bound (timesteps - 1), got {terms}")
     strata = timestep_strata(middle, terms)
     generator = torch.Generator().manual_seed(seed)
+    on_cpu = loaded.device.type == "cpu"
+    noises = generator if on_cpu else torch.Generator(loaded.device).manual_seed(seed)
     total, done, batches = len(x0) * (1 + terms), 0, []
 
     def counting_model(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
@@ -103,7 +105,7 @@ def likelihood(
             loaded.diffusion,
             batch,
             draw_timesteps(strata, len(batch), generator),
-            generator=generator,
+            generator=noises,
             clip=loaded.config.sample.clip,
         )
         batches.append(computed)

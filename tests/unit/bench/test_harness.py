@@ -3,13 +3,14 @@
 import itertools
 import json
 import math
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
-from bench.__main__ import main as bench
+from bench.cases.menu import main as bench
 from bench.harness.environment import Machine, cpu_name_with_model, describe_machine, other_load_share
 from bench.harness.interleaved import (
     MIN_ROUNDS,
@@ -20,6 +21,7 @@ from bench.harness.interleaved import (
     summarize,
     turn_order,
 )
+from bench.harness.pacing import Pacer
 from bench.harness.report import Result, format_number, format_table, make_row, report_result, row_from_spread
 from core.errors import UserError
 from tests.support import ROOT
@@ -96,6 +98,77 @@ def test_a_race_ends_in_time_but_never_before_three_rounds():
         assert clock.now - 100.0 == 2 + 2 * rounds
 
 
+def test_a_contender_that_fails_is_reported_and_the_others_go_on():
+    for good_trials in (0, 2):
+        clock, failures, lines = Clock(), {}, []
+        left = iter([1.0] * good_trials)
+
+        def fails(left=left, clock=clock):
+            clock.now += 1.0
+            return next(left)
+
+        rates = run_interleaved(
+            {"a": clock.worker(1.0), "b": fails, "c": clock.worker(1.0)},
+            seconds=20.0,
+            trial_seconds=1.0,
+            clock=clock,
+            report=lines.append,
+            failures=failures,
+        )
+        assert list(rates) == ["a", "c"]
+        assert len(rates["a"]) == len(rates["c"]) >= MIN_ROUNDS
+        assert list(failures) == ["b"]
+        assert failures["b"].startswith("StopIteration")
+        assert any(line.startswith("b failed") for line in lines)
+        assert ratios(rates, "a", "b") == []
+    with pytest.raises(UserError, match="b: failed"):
+        run_interleaved({"b": fails}, seconds=1.0, clock=clock)
+
+
+class Queue:
+    """A device that accepts steps at once and computes them one after the other."""
+
+    def __init__(self, seconds):
+        self.now = self.done_at = self.most = 0.0
+        self.seconds = seconds
+
+    def step(self):
+        self.done_at = max(self.done_at, self.now) + self.seconds
+        self.most = max(self.most, self.done_at - self.now)
+        self.now += 1e-5  # to launch it
+
+    def mark(self):
+        done_at = self.done_at
+
+        def wait():
+            self.now = max(self.now, done_at)
+
+        return wait
+
+
+@pytest.mark.parametrize("seconds", [1e-6, 1e-4, 0.02, 0.7])
+def test_a_trial_ends_in_time_however_much_a_device_would_queue(seconds):
+    queue = Queue(seconds)
+    pacer = Pacer(torch.device("cuda"), clock=lambda: queue.now, mark=queue.mark)
+    count = 0
+    while queue.now < 10.0:
+        queue.step()
+        pacer.step()
+        count += 1
+    pacer.drain()
+    assert queue.most <= max(0.5, 2.01 * seconds) <= 2.0
+    assert queue.now <= 10.0 + 2.0
+    # The device never waited for the host, nor the host for single steps.
+    assert count * max(seconds, 1e-5) >= 0.95 * queue.now
+
+
+def test_steps_of_a_cpu_are_done_when_they_return():
+    pacer = Pacer(torch.device("cpu"))
+    for _ in range(5):
+        pacer.step()
+    pacer.drain()
+
+
 def test_work_longer_than_a_trial_is_done_once_a_trial():
     clock = Clock()
     rates = run_interleaved({"a": clock.worker(8.0, done=4.0)}, seconds=1.0, trial_seconds=0.5, clock=clock)
@@ -157,6 +230,20 @@ def test_machines_have_names_fit_for_files():
     assert machine().slug() == "a-cpu-3-ghz-2"
     assert machine(instructions=("avx2", "avx512_bf16")).slug() == "a-cpu-3-ghz-bf16-2"
     assert machine(gpus=("NVIDIA H100",), cores=16).slug() == "nvidia-h100-16"
+
+
+@pytest.mark.parametrize("free", ["71.3 GiB free", "139.1 GiB free", "512 MiB free"])
+def test_a_gpu_has_the_same_name_whatever_memory_is_free(monkeypatch, free):
+    found = SimpleNamespace(
+        devices=(
+            SimpleNamespace(kind="cuda", detail=f"NVIDIA H200, {free}"),
+            SimpleNamespace(kind="cpu", detail="A CPU, 2 cores"),
+        ),
+        cores=2,
+    )
+    monkeypatch.setattr("core.launch.devices.detect_machine", lambda: found)
+    assert describe_machine().gpus == ("NVIDIA H200",)
+    assert describe_machine().slug() == "nvidia-h200-2"
 
 
 @pytest.mark.parametrize(

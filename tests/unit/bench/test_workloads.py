@@ -11,15 +11,14 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from bench.__main__ import BENCHMARKS, main
 from bench.baselines import checkpointed_training
 from bench.baselines.registry import with_torch_convolutions
 from bench.baselines.training_loops import count_parameters, nearest_size, without_output
 from bench.baselines.worker_process import WorkerSettings, combined_work, run_benchmarks, start_workers
 from bench.cases import all as everything
 from bench.cases.concurrency import thread_groups
+from bench.cases.menu import BENCHMARKS, main
 from bench.cases.quality import parse_times, train_ours, train_peer
-from bench.cases.roofline import step_flops
 from bench.cases.sampling import (
     SamplingConfig,
     fewest_calls,
@@ -38,6 +37,7 @@ from bench.harness.workloads import (
     training_work,
     with_settings,
 )
+from bench.harness.yardsticks import step_flops
 from bench.tui.fake_finished_runs import write_finished_runs
 from bench.tui.pty_session import PtySession, visible_text
 from core.data import load_dataset
@@ -344,7 +344,7 @@ def test_help_names_all_benchmarks_and_each_can_be_asked_for_its_own():
     text = runner.invoke(main, ["--help"]).output
     for name in BENCHMARKS:
         assert name in text
-        assert "Usage" in runner.invoke(main, [name, "--help"]).output
+        assert "usage" in runner.invoke(main, [name, "--help"]).output.lower()
     assert runner.invoke(main, ["no-such"]).exit_code == 2
 
 

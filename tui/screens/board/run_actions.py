@@ -34,10 +34,10 @@ class RunActionsMixin(BackgroundScreen):
     _devices_noted = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Refuse all actions while the board is too small to show what they act on."""
+        """Refuse all actions while the board is too small to show what they act on, and a start beside other runs."""
         if is_too_small(*self.size):
             return False
-        return not self.selection.runs if action == "start_quick" else True
+        return self.selection.is_empty if action == "start_quick" else True
 
     def action_start_quick(self) -> None:
         from core.recipes import load_recipe

@@ -25,6 +25,7 @@ from tui.state.formatting import (
     problem,
     recent_loss,
     seconds_left,
+    shorten,
 )
 from tui.state.snapshot import RunSnapshot
 from tui.textual_ext.strip_widget import StripWidget
@@ -247,7 +248,7 @@ class RunTable(StripWidget, can_focus=False):
             return self._heading().adjust_cell_length(width, base)
         index = self._top + y - 1
         if not self._list.count and y == 2:
-            text = set_cell_size(" " * GUTTER + self._list.empty, width)
+            text = set_cell_size(shorten(" " * GUTTER + self._list.empty, width), width)
             return Strip([Segment(text, self.get_component_rich_style("table--heading"))], width)
         if index not in self._visible_rows:
             return Strip.blank(width, base)
@@ -311,7 +312,7 @@ class RunTable(StripWidget, can_focus=False):
         left = room - len(line)
         if note and left > 6:
             lead = "  " if line else ""
-            text = _shortened(note, left - len(lead))
+            text = shorten(note, left - len(lead))
             segments.append(Segment(lead + text, base + self._component_style("problem") if wrong else quiet))
         return segments
 
@@ -354,12 +355,6 @@ def _state_component(state: State) -> str:
 
 
 def _cell(text: str, column: Column) -> str:
-    text = _shortened(text, column.width)
+    text = shorten(text, column.width)
     space = " " * (column.width - cell_len(text))
     return " " * column.gap + (space + text if column.right else text + space)
-
-
-def _shortened(text: str, width: int) -> str:
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, max(0, width - 1)) + "…" if width > 0 else ""

@@ -152,7 +152,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
         runs = self.runs
         width, height = self.size
         self.set_class(is_too_small(width, height), "-small")
-        self.set_class(self.selection.snapshot is not None and not self.selection.snapshot.runs, "-empty")
+        self.set_class(self.selection.is_empty, "-empty")
         if self.has_class("-small"):
             message = f"needs {MIN_WIDTH}x{MIN_HEIGHT}\n[dim]this is {width}x{height}[/]"
             self.query_one("#too-small", Static).update(message)
@@ -221,7 +221,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
     def _update_bars(self) -> None:
         self._update_top()
         selection = self.selection
-        snapshot, groups = selection.snapshot or Snapshot(), selection.groups
+        groups = selection.groups
         self.query_one(KeyBar).show(
             board_hints(
                 self.selected,
@@ -229,7 +229,7 @@ class Board(RunActionsMixin, ListActionsMixin, SystemActionsMixin, LiveScreen[No
                 groups=len(groups),
                 screen=self,
                 filtered=bool(selection.run_list.filter_text),
-                any_runs=bool(snapshot.runs),
+                any_runs=not selection.is_empty,
             )
         )
 

@@ -102,11 +102,9 @@ def _column_names(lines: Sequence[dict[str, object]]) -> list[str]:
 
 
 def _evaluations(run: RunSnapshot) -> list[Evaluation]:
-    """Return a run's evaluations up to its epoch; a replay has later ones too."""
+    """Return a run's evaluations, without those that a replay has not reached yet."""
     try:
-        return [
-            evaluation for evaluation in read_evaluations(run.run) if evaluation.epoch <= run.status.epoch
-        ]
+        return [evaluation for evaluation in read_evaluations(run.run) if run.is_shown_at(evaluation.epoch)]
     except UserError:
         return []
 

@@ -98,7 +98,7 @@ class MetricsPanel(VerticalScroll, can_focus=False):
 
 
 def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
-    """Text shown before the first evaluation: its progress, or the key that starts it."""
+    """Text shown before the first evaluation: its progress, or the key that starts it; an empty key starts none."""
     progress = [
         Content.assemble(
             (f" {run.style.marker} ", f"bold {run.style.color}"), (run.evaluation.progress, "$text-muted")
@@ -108,6 +108,8 @@ def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
     ]
     if progress:
         return Content(" ").join([Content.styled(" evaluating:", "$text-muted"), *progress])
+    if not key:
+        return Content.styled(" not evaluated", "$text-muted")
     target = "it" if len(columns) == 1 else f"all {pluralize(len(columns), 'run')}"
     return Content.styled(f" not evaluated yet: {key} evaluates {target}, alongside training", "$text-muted")
 

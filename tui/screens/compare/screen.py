@@ -32,7 +32,7 @@ from tui.widgets.images.gallery import SampleGallery, all_epochs
 from tui.widgets.images.image_wall import ImageWall
 from tui.widgets.images.render_mode import current_render_mode
 from tui.widgets.images.tile_size import Tile
-from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_bar import KeyBar, KeyHint, refused_actions
 from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.title_bar import title_and_tabs, update_static
 
@@ -192,7 +192,9 @@ class CompareScreen(ChartActionsMixin, EpochActionsMixin):
             (layout.numbers.width if layout.numbers else self.size.width) - 1,
             headlines_only=not layout.tall_numbers,
             first=self.first_column,
-            evaluate_key=keys_by_command(self).get("compare.judge", ["enter"])[0],
+            evaluate_key=""
+            if "evaluate" in refused_actions(self.app)
+            else keys_by_command(self).get("compare.judge", ["enter"])[0],
             all_key=keys_by_command(self).get("compare.numbers", ["3"])[0],
         )
 

@@ -7,7 +7,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.cells import set_cell_size
 from textual.content import Content
+
+from tui.state.formatting import shorten
 
 Pixels = NDArray[np.uint8]
 
@@ -82,7 +85,10 @@ def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Con
     """
     each = max(1, (width - LABEL_WIDTH) // len(columns))
     bar_width = max(MIN_BAR_WIDTH, each - NUMBER_WIDTH - 2)
-    heads = [Content.styled(f"{title[: each - 1]:{each}}", f"bold {color}") for title, color, _ in columns]
+    heads = [
+        Content.styled(set_cell_size(shorten(title, each - 1), each), f"bold {color}")
+        for title, color, _ in columns
+    ]
     lines = [Content.assemble(" " * LABEL_WIDTH, *heads)]
     for index, (low, high) in enumerate(GREY_BINS):
         label = _BIN_NAMES.get((low, high), "grey")
@@ -101,7 +107,7 @@ def grey_bars(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> Con
         lines.append(Content.assemble(*parts))
     scale = Content.styled(f" bars are logarithmic, from {percent(MIN_SHARE)} to 100%", "$text-muted")
     lines += [*summary(columns, width), scale]
-    return Content("\n").join([line.truncate(width) for line in lines])
+    return Content("\n").join([line.rstrip().truncate(width, ellipsis=True) for line in lines])
 
 
 def summary(columns: Sequence[tuple[str, str, GreyShares]], width: int) -> list[Content]:

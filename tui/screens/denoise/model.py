@@ -152,9 +152,10 @@ class DenoiseModel:
         text = Content.styled(f" {' · '.join(parts)}", "$text-muted")
         if not self.stale_runs(runs):
             return text
-        return Content.assemble(
-            text, (f"  trained further since: {compute_key} computes it again", "$text-warning")
-        )
+        again = f": {compute_key} computes it again" if compute_key else ""
+        return Content.assemble(text, (f"  trained further since{again}", "$text-warning"))
 
     def _missing_text(self, run: RunSnapshot, compute_key: str) -> str:
-        return missing_reason(run, self.spec(run), compute_key)
+        spec = self.spec(run)
+        later = self.trajectories.later_epoch(run, spec) if spec is not None else None
+        return f"computed at epoch {later}" if later is not None else missing_reason(run, spec, compute_key)

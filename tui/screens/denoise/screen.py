@@ -21,7 +21,7 @@ from tui.textual_ext.playback import Player
 from tui.widgets.epoch_slider import step_epoch
 from tui.widgets.images.image_wall import ImageWall, plan_wall
 from tui.widgets.images.render_mode import current_render_mode
-from tui.widgets.key_bar import KeyBar, KeyHint
+from tui.widgets.key_bar import KeyBar, KeyHint, refused_actions
 from tui.widgets.key_hints import keys_by_command, screen_hints
 from tui.widgets.scrubber import Scrubber
 from tui.widgets.title_bar import title_and_tabs, update_static
@@ -142,6 +142,9 @@ class DenoiseScreen(RunsScreen):
         slider.show_index(index, len(longest.timesteps), head=head, tail=f"{tail:10}", lit=playing)
 
     def _compute_key(self) -> str:
+        """The key that computes trajectories; empty where the app refuses to."""
+        if "compute" in refused_actions(self.app):
+            return ""
         return keys_by_command(self).get("denoise.compute", ["enter"])[0]
 
     def exports(self) -> "list[ExportItem]":

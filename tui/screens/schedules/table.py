@@ -9,7 +9,7 @@ from textual.content import Content
 
 from core.schedules import Schedule
 from tui.settings.series_colors import SeriesStyle
-from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels_text, small_number
+from tui.state.formatting import LEVEL_MARKS, NOTHING, decibels_text, shorten, small_number
 
 MIN_WIDTH = 52
 """The width in cells of a table with all columns, without the names."""
@@ -39,7 +39,7 @@ def schedule_table(entries: Sequence[ScheduleEntry], t: int, width: int) -> Cont
     for style, name, schedule in entries:
         parts: list[Content | str | tuple[str, str]] = [
             (f" {style.marker} ", f"bold {style.color}"),
-            (set_cell_size(name, label), style.color),
+            (set_cell_size(shorten(name, label), label), style.color),
         ]
         if schedule is None:
             lines.append(Content.assemble(*parts, (f" {NOTHING:>8}  cannot be made", "$text-muted")))

@@ -285,8 +285,9 @@ class ImageWall(StripWidget, can_focus=False):
         row, inner = self.first_row + line // layout.lines, line % layout.lines
         blank = [Segment(" " * layout.tile, self.rich_style)]
         if column.images is None:
-            message = textwrap.wrap(sanitize(column.empty), layout.tile)
-            number = line - (layout.lines - len(message)) // 2
+            room = max(1, min(layout.lines, self.content_size.height - self.titles))
+            message = textwrap.wrap(sanitize(column.empty), layout.tile, max_lines=room, placeholder="…")
+            number = line - (room - len(message)) // 2
             if not 0 <= number < len(message):
                 return blank
             text = set_cell_size(message[number].center(layout.tile), layout.tile)

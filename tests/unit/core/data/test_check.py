@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from core.config import DataConfig, ModelConfig, RunConfig
-from core.config.schema import PRESET_DIVISORS, PRESET_WIDTH_DIVISORS
+from core.config.schema import PRESET_WIDTH_DIVISORS
 from core.data.check import check_trainable
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.launch import control
 from core.launch.queue import enqueue
+from core.recipes import load_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -37,19 +38,46 @@ def save_image(folder: Path) -> None:
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "images" / "a.png")
 
 
-@pytest.mark.parametrize(
-    ("size", "preset", "larger"), [(28, "lean", 32), (31, "lean", 32), (1, "lean", 8), (24, "thesis", 32)]
-)
+@pytest.mark.parametrize(("preset", "sizes"), [("lean", (1, 28, 31, 100)), ("thesis", (28, 50))])
 @pytest.mark.parametrize("kind", ["folder", "triangles"])
-def test_a_size_that_the_network_does_not_take_is_refused_with_one_that_it_takes(
-    size: int, preset: str, larger: int, kind: str
+def test_images_of_any_size_can_be_trained_on(
+    preset: str, sizes: tuple[int, ...], kind: str, home: Path
 ) -> None:
-    words = (
-        f"mine.toml: images of {size}x{size}, but the {preset} network.*: set size = {larger} in this recipe"
-    )
+    save_image(home)
+    for size in sizes:
+        check_trainable([config_of(recipe_of(size, kind), preset=preset)])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (
+            ("sample.count=100000",),
+            "sample.count = 100000: too many images of 32x32 for one sheet; expected at most",
+        ),
+        (
+            ("sample.reverse_count=10000", "sample.reverse_states=100"),
+            "sample.reverse_count = 10000, with .* states each: too many images of 32x32 .* at most 61624 in all",
+        ),
+        (("sample.steps=2000",), "sample.steps = 2000 is more than the schedule's 1000 timesteps"),
+        (("schedule.name=lineer",), "did you mean linear"),
+        (("schedule.name=custom",), "custom"),
+        (
+            ("schedule.zero_terminal_snr=true", "diffusion.prediction_type=epsilon"),
+            "diffusion.prediction_type = epsilon: the last step of schedule linear is pure noise.* v_prediction",
+        ),
+        (("model.width=20",), "takes a multiple of 16, such as 32"),
+    ],
+)
+def test_settings_that_only_a_worker_would_refuse_are_refused_by_train_and_clone(
+    overrides: tuple[str, ...], words: str
+) -> None:
+    (run,) = enqueue(Path("runs"), [config_of("high")], group="g")
     with pytest.raises(UserError, match=words):
-        enqueue(Path("runs"), [config_of(recipe_of(size, kind), preset=preset)] * 5, group="g")
-    assert not Path("runs").exists()
+        control.clone(Path("runs"), run, overrides)
+    with pytest.raises(UserError, match=words):
+        enqueue(Path("runs"), load_recipe("quick", overrides).configs, group="g")
+    assert len(list(Path("runs").glob("[!.]*"))) == 1
 
 
 def test_an_empty_folder_is_refused() -> None:
@@ -86,10 +114,8 @@ def test_a_clone_is_checked_as_well(home: Path) -> None:
     assert len(list(Path("runs").glob("[!.]*"))) == 1
 
 
-@pytest.mark.parametrize("preset", sorted(PRESET_DIVISORS))
-def test_the_divisors_are_those_of_the_networks(preset: str) -> None:
-    network = build_network(preset, channels=1, width=16)
-    assert network.divisor == PRESET_DIVISORS[preset]
+@pytest.mark.parametrize("preset", sorted(PRESET_WIDTH_DIVISORS))
+def test_the_divisors_of_the_width_are_those_of_the_networks(preset: str) -> None:
     width = PRESET_WIDTH_DIVISORS[preset]
     build_network(preset, channels=1, width=width)
     if width > 1:

@@ -15,7 +15,6 @@ from core.diffusion.models.thesis_unet import (
     ThesisUNet,
     doubling_widths,
 )
-from core.errors import UserError
 
 TINY = (2, 3, 4)
 
@@ -109,13 +108,6 @@ def test_every_parameter_takes_part():
     output = network(torch.randn(2, 1, 8, 8), torch.tensor([1, 5]))
     output.square().mean().backward()
     assert all(p.grad is not None for p in network.parameters())
-
-
-@pytest.mark.parametrize(("size", "text"), [((30, 32), "32 x 30"), ((32, 8), "8 x 32")])
-def test_an_image_that_cannot_be_halved_four_times_is_refused(size, text):
-    network = ThesisUNet(widths=(1, 1, 1, 1, 1))
-    with pytest.raises(UserError, match=f"halves an image 4 times.* multiples of 16; got {text}"):
-        network(torch.zeros(1, 1, *size), torch.zeros(1, dtype=torch.int64))
 
 
 def test_the_widths_double_from_the_finest_level():

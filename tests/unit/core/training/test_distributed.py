@@ -11,27 +11,30 @@ import pytest
 import torch
 from torch import nn
 
+from core.data import load_dataset
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import MetricsTail, RunStore
 from core.training.distributed import ProcessGroup, SingleProcess, init_distributed
+from core.training.loop import EpochReport, StepsReport, Trainer
+from core.training.shared_batch_norm import SharedBatchNorm
 from tests.support import ROOT
 from tests.support.queueing import cleaned, wait_for
 
 RECIPE = """
 data = {dataset = "tiny", count = 15, heldout = 4}
 schedule.timesteps = 10
-model.width = 16
-train = {epochs = 1, batch_size = 8}
+model = {preset = "thesis", width = 2}
+train = {epochs = 1, batch_size = 8, learning_rate = 1e-4}
 sample = {count = 2, sampler = "ddim", steps = 2, reverse_count = 1, reverse_states = 2}
 """
 
 
-def one_of(size: int, rank: int = 0, device: str = "cpu") -> SingleProcess:
+def one_of(size: int, rank: int = 0) -> SingleProcess:
     """Return one process of several, without a connection to the others."""
     process_group = ProcessGroup.__new__(ProcessGroup)
-    SingleProcess.__init__(process_group, device)
-    process_group.rank, process_group.world_size = rank, size
+    SingleProcess.__init__(process_group)
+    process_group.rank, process_group.world_size, process_group._copies = rank, size, 1
     return process_group
 
 
@@ -48,9 +51,11 @@ def test_a_run_in_two_processes_is_the_one_in_a_single_process_whatever_happens(
     assert done.stdout.splitlines()[-2].split() == ["all", "5", "5", "0"]
 
 
-def test_core_train_has_torchrun_start_a_process_for_each_device(core, tmp_path: Path) -> None:
+def test_core_train_has_torchrun_start_processes_that_train_the_thesis_network_as_one_does(
+    core, tmp_path: Path
+) -> None:
     (tmp_path / "tiny.toml").write_text(
-        'name = "tiny"\ncount = 15\nheldout = 4\nsize = 8\nstorage = "array"\n'
+        'name = "tiny"\ncount = 15\nheldout = 4\nsize = 16\nstorage = "array"\n'
     )
     (tmp_path / "recipe.toml").write_text(RECIPE)
     environment = {"DDPM_DATA": str(tmp_path), "WORLD_SIZE": "7"}  # of a job that this one is no part of
@@ -64,6 +69,12 @@ def test_core_train_has_torchrun_start_a_process_for_each_device(core, tmp_path:
     tail = MetricsTail(run.metrics_file)
     tail.poll()
     assert (len(tail.losses), len(tail.epochs)) == (2, 1)
+    alone = Trainer(run.read().config, load_dataset("tiny", data_dir=tmp_path, count=15), torch.device("cpu"))
+    *steps, end = alone.reports()
+    losses = [loss for report in steps if isinstance(report, StepsReport) for loss in report.losses]
+    assert isinstance(end, EpochReport)
+    assert tail.losses.tolist() == pytest.approx(losses, rel=1e-4)
+    assert tail.epochs[0].heldout == pytest.approx(end.heldout, rel=1e-4)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
@@ -82,18 +93,19 @@ def test_shards_cover_the_batch_and_their_weights_sum_to_one(size: int) -> None:
         assert sum(shard.weight for shard in shards) == pytest.approx(1)
 
 
-def test_batch_norm_is_shared_on_gpus_under_the_same_names_and_refused_on_a_cpu() -> None:
+def test_batch_norm_is_shared_with_the_same_tensors_under_the_same_names() -> None:
     network = build_network("thesis", channels=1, width=2)
-    names = list(network.state_dict())
-    with pytest.raises(
-        UserError, match="BatchNorm, whose statistics several processes can share on GPUs only"
-    ):
-        one_of(2).sync_batchnorm(network)
-    shared = one_of(2, device="cuda:0").sync_batchnorm(network)
-    assert list(shared.state_dict()) == names
-    kinds = {type(part) for part in shared.modules()}
-    assert nn.SyncBatchNorm in kinds
-    assert nn.BatchNorm2d not in kinds
+    before = network.state_dict()
+    process_group = one_of(2)
+    shared = process_group.sync_batchnorm(network)
+    assert list(shared.state_dict()) == list(before)
+    assert all(shared.state_dict()[name].data_ptr() == value.data_ptr() for name, value in before.items())
+    norms = [part for part in shared.modules() if isinstance(part, nn.BatchNorm2d)]
+    assert {type(norm) for norm in norms} == {SharedBatchNorm}
+    process_group.shard(1)
+    assert {norm._copies() for norm in norms if isinstance(norm, SharedBatchNorm)} == {2}
+    process_group.shard(5)
+    assert {norm._copies() for norm in norms if isinstance(norm, SharedBatchNorm)} == {1}
     lean = build_network("lean", channels=1, width=16)
     assert one_of(2).sync_batchnorm(lean) is lean
 

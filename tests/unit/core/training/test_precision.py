@@ -31,7 +31,7 @@ def measures(monkeypatch: pytest.MonkeyPatch, *, fp32: list[float], bf16: list[f
     """A CPU with instructions for bfloat16, whose convolutions take these seconds, in turns."""
     times = {torch.float32: itertools.cycle(fp32), torch.bfloat16: itertools.cycle(bf16)}
 
-    def convolution(dtype: torch.dtype) -> Callable[[], float]:
+    def convolution(dtype: torch.dtype, kind: str) -> Callable[[], float]:
         return lambda: next(times[dtype])
 
     monkeypatch.setattr(precision, "_convolution", convolution)
@@ -116,3 +116,60 @@ def test_the_gpu_that_trains_is_asked_and_not_the_first(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation: current[0] == 1)
     assert [bf16_is_fast(torch.device(f"cuda:{number}")) for number in (0, 1)] == [False, True]
     assert current == [0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fast", "capability", "expected"),
+    [
+        ("auto", True, (9, 0), "bf16"),
+        ("auto", False, (9, 0), "fp32"),
+        ("bf16", False, (7, 5), "bf16"),
+        ("fp32", True, (9, 0), "fp32"),
+        ("tf32", True, (8, 0), "tf32"),
+        ("tf32", True, (7, 5), "fp32"),
+    ],
+)
+def test_on_cuda_each_word_is_what_it_says_if_the_gpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, fast: bool, capability: tuple[int, int], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.version, "hip", None)
+    assert precision.resolve_precision(wanted, torch.device("cuda:0"), bf16_is_fast=fast) == expected
+
+
+@pytest.mark.parametrize(("word", "tf32"), [("fp32", False), ("", False), ("tf32", True), ("bf16", True)])
+def test_only_tf32_and_bf16_round_float32_in_convolutions_on_cuda(word: str, tf32: bool) -> None:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark
+    try:
+        for opposite in (True, False):
+            cudnn.allow_tf32 = matmul.allow_tf32 = opposite
+            precision.set_up_device(CPU, word)
+            assert cudnn.allow_tf32 == opposite
+            precision.set_up_device(torch.device("cuda"), word)
+            assert (cudnn.enabled, cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark) == (
+                True,
+                tf32,
+                False,
+                True,
+            )
+            assert cudnn.conv.fp32_precision == ("tf32" if tf32 else "none")  # type: ignore[attr-defined]
+    finally:
+        cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
+
+
+def test_tf32_on_a_cpu_is_recorded_as_the_fp32_that_it_is() -> None:
+    made = trainer("tf32")
+    assert made.precision == made.position(elapsed=0.0, metrics_offset=0).precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("bf16", "newer", "expected"), [(1.0, True, "bf16"), (3.0, True, "fp32"), (1.0, False, "fp32")]
+)
+def test_apple_gpus_are_measured_if_macos_has_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, bf16: float, newer: bool, expected: str
+) -> None:
+    measures(monkeypatch, fp32=[2.0], bf16=[bf16])
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: newer)
+    mps = torch.device("mps")
+    assert precision.resolve_precision("auto", mps, bf16_is_fast=bf16_is_fast(mps)) == expected

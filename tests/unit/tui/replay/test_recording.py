@@ -14,14 +14,21 @@ import pytest
 from core.errors import UserError
 from core.runs.directory import RunDirectory
 from core.runs.metrics import MetricsWriter
+from core.runs.process import ProcessIdentity
+from core.runs.progress import FILE_NAME as EVALUATING_FILE
+from core.runs.progress import EvaluationProgress, write_progress
 from core.runs.status import State
+from core.runs.trajectory import TrajectorySpec
 from tests.support.fake_images import write_strip
-from tests.support.fake_runs import CREATED, STEPS, dashboard_run
+from tests.support.fake_runs import CREATED, STEPS, dashboard_run, write_evaluation, write_trajectory
 from tui.replay.clock import SPEEDS, ReplayClock, default_speed
 from tui.replay.control import ReplayController
 from tui.replay.reader import MAX_IDLE_SECONDS, ReplayReader, Timeline
 from tui.replay.recording import Recording, find_recordings
+from tui.state.evaluations import Evaluations
 from tui.state.run_controller import RunController
+from tui.state.snapshot import RunSnapshot
+from tui.state.trajectories import TrajectoryCache
 
 QUEUED = CREATED.timestamp()
 
@@ -117,6 +124,51 @@ def test_losses_epochs_and_images_come_when_they_came(tmp_path: Path) -> None:
         assert len(seen.losses) == len(seen.steps) == seen.status.step
         assert abs(len(seen.losses) - second / 5 * STEPS) <= 1
         assert seen.status.elapsed == pytest.approx(second, abs=1e-6)
+
+
+def test_an_evaluation_is_shown_once_its_epoch_is_reached_and_the_latest_of_those_counts(
+    tmp_path: Path,
+) -> None:
+    run = ended(tmp_path)
+    for epoch, level in ((2, 0.25), (3, 0.5), (4, 0.75)):
+        write_evaluation(run, level, epoch=epoch, seed=epoch)
+    found, evaluations = recorded(tmp_path), Evaluations()
+
+    def shown(snapshot: RunSnapshot) -> tuple[int | None, float | None]:
+        evaluations.refresh([snapshot])
+        evaluation = evaluations.by_run([snapshot])[snapshot.id].evaluation
+        return evaluation.epoch if evaluation is not None else None, snapshot.pass_rate
+
+    moments = [found.at(QUEUED + 40 + second) for second in (-1, 9, 11, 16, 19.9, 20)]
+    assert [shown(one) for one in moments] == [(None, None)] * 2 + [(2, 0.25)] + [(3, 0.5)] * 2 + [(4, 0.75)]
+
+
+def test_a_trajectory_is_shown_once_its_epoch_is_reached(tmp_path: Path) -> None:
+    spec = TrajectorySpec("ddpm", 20)
+    write_trajectory(ended(tmp_path), spec, epoch=3)
+    found, cache = recorded(tmp_path), TrajectoryCache()
+    moments = [found.at(QUEUED + 40 + second) for second in (-1, 14, 16, 20)]
+    assert [cache.later_epoch(one, spec) for one in moments] == [3, 3, None, None]
+    assert [cache.trajectory(one, spec) is not None for one in moments] == [False, False, True, True]
+
+
+def test_an_evaluation_under_way_now_is_not_part_of_the_recording(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    failed = EvaluationProgress(identity=ProcessIdentity.current(), error="no memory")
+    write_progress(run.path / EVALUATING_FILE, failed)
+    found, evaluations = recorded(tmp_path), Evaluations()
+    moments = [found.at(QUEUED + 45), found.at(QUEUED + 99)]
+    evaluations.refresh(moments)
+    assert [evaluations.by_run([one])[one.id].problem for one in moments] == ["", "no memory"]
+
+
+def test_the_reason_of_a_crash_is_shown_once_the_run_has_crashed(tmp_path: Path) -> None:
+    run = ended(tmp_path)
+    change(run, state=State.RUNNING, host="", pid=0)
+    run.log.write_text("--- 10:15 worker on cpu, 1 thread\nerror: no space left\n", encoding="utf-8")
+    found = recorded(tmp_path)
+    assert found.state is State.CRASHED
+    assert [found.at(QUEUED + second).crash_reason for second in (45, 99)] == ["", "no space left"]
 
 
 def test_a_image_is_there_when_its_file_was_written_unless_that_cannot_be(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from tui.state.reader import RunsReader
 from tui.state.run_totals import RunTotals
 from tui.state.snapshot import RunSnapshot
 from tui.widgets.area import Area
-from tui.widgets.header import Headline, headline_content
+from tui.widgets.header import Headline, headline_content, make_headline
 from tui.widgets.images.tile_size import Tile
 from tui.widgets.key_bar import KeyHint, fitting_hints
 
@@ -260,6 +260,31 @@ def test_the_top_line_fills_its_width_and_drops_what_matters_least() -> None:
     assert "8 min left" not in at_80
     assert "3 queued" in headline_content(HEADLINE, 120).plain
     assert headline_content(HEADLINE, 20).cell_length <= 20
+
+
+def test_a_top_line_that_counts_some_of_the_states_says_that_there_are_more() -> None:
+    texts = {headline_content(HEADLINE, width).plain for width in range(60, 130)}
+    parts = {text.partition("cpu 2x1")[2].partition("  ")[0] for text in texts}
+    assert parts == {"", " · 2 running · …", " · 2 running · 3 queued"}
+    assert headline_content(Headline("a name that is long"), 20).plain.rstrip().endswith("…")
+
+
+def test_a_long_name_of_a_dataset_leaves_room_for_the_other_facts(tmp_path: Path) -> None:
+    dashboard_run(tmp_path, "linear", state=State.STOPPED, epoch=1, dataset="holiday-" * 9, run_id="one")
+    line = make_headline(
+        RunTotals.from_runs(read(tmp_path)), title="", now=NOW, runner_alive=True, problems=0
+    )
+    assert headline_content(line, 80).plain.startswith(
+        " ddpm-tui  holiday-holiday-hol… · 1 schedule · 1 stopped"
+    )
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_top_line_counts_runs_in_every_state(tmp_path: Path, state: State) -> None:
+    dashboard_run(tmp_path, "linear", state=state, epoch=1)
+    totals = RunTotals.from_runs(read(tmp_path))
+    line = make_headline(totals, title="", now=NOW, runner_alive=True, problems=0)
+    assert f"1 {state}" in line.extras
 
 
 def test_the_key_bar_keeps_its_order_and_what_matters_most() -> None:

@@ -151,6 +151,16 @@ async def test_a_column_without_images_says_why_on_as_many_lines_as_it_needs() -
         assert [line for line in text[1:] if line] == ["waits for its", "turn to come"]
 
 
+async def test_a_reason_that_does_not_fit_in_a_tile_ends_in_an_ellipsis() -> None:
+    wall = ImageWall()
+    async with WidgetApp(wall).run_test(size=(8, 4)) as pilot:
+        wall.show([WallColumn("run", None, empty="the first strip of this run comes with epoch 10")])
+        await pilot.pause()
+        lines = [line.strip() for line in rendered_lines(wall)]
+        assert lines[1] == "the"
+        assert lines[-1].endswith("…")
+
+
 async def test_a_note_gives_way_to_its_last_word_and_then_to_nothing_before_a_title_does() -> None:
     wall = ImageWall()
     async with WidgetApp(wall).run_test(size=(48, 12)) as pilot:

@@ -1,4 +1,4 @@
-"""Values of an epoch's training steps as tensors on the device, for steps that are captured.
+"""A training's steps as functions of tensors on the device, so that they can be captured.
 
 A captured step repeats its Python values. So all that changes from step to step is in tables on the device, and a
 counter that every step increments selects among them: the images' indices and symmetries, the learning rate, the
@@ -7,12 +7,17 @@ average's weight, and the slot of the loss.
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from core.data.augmentation import Augment
-from core.training.augmentation import symmetry_indices, symmetry_parts
+from core.training.augmentation import scale, symmetry_indices, symmetry_parts
+from core.training.captured_step import Capture, CapturedSteps
+
+if TYPE_CHECKING:
+    from core.training.loop import Trainer
 
 
 class StepTables:
@@ -81,3 +86,61 @@ class StepTables:
     def loss(self, batch: int) -> Tensor:
         """Return the loss of a batch, float32 []: a view that the batch's step writes."""
         return self._losses[batch]
+
+
+class CapturedTraining:
+    """The steps of a trainer, captured.
+
+    Args:
+        trainer: a trainer in one process, which seeds each step.
+        capture: recorder of its device.
+    """
+
+    def __init__(self, trainer: "Trainer", capture: Capture) -> None:
+        self._trainer = trainer
+        self._tables = StepTables(trainer.images, trainer.config.train.batch_size, trainer.augment)
+        self._steps = CapturedSteps(self._step, capture)
+
+    def start_epoch(self, order: Tensor) -> None:
+        """Write the values of the epoch's steps to the device, and let the optimizers read their rate there.
+
+        Args:
+            order: permutation of the images, int64 [N].
+        """
+        trainer = self._trainer
+        ahead = range(-trainer.batch, trainer.batches_per_epoch - trainer.batch)
+        ema, done = trainer.ema, trainer.step + 1
+        self._tables.start(
+            order,
+            rates=[trainer.learning_rate(number) for number in ahead],
+            ema_weights=[ema.parameter_weight(done + number) if ema else 0.0 for number in ahead],
+            batch=trainer.batch,
+            step=trainer.step,
+        )
+        for optimizer in trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"], group["capturable"] = self._tables.rate, True
+
+    def train_step(self) -> Tensor:
+        """Update the weights once; return the batch's loss, float32 [], which stays on the device."""
+        trainer = self._trainer
+        size = trainer.config.train.batch_size
+        trainer.seed_step()
+        self._steps.run(min(size, len(trainer.images) - trainer.batch * size), trainer.generator)
+        return self._tables.loss(trainer.batch)
+
+    def reset(self) -> None:
+        """Capture anew, because the trainer was restored."""
+        self._steps.reset()
+
+    def _step(self, count: int) -> None:
+        """Do the next step of the tables, of `count` images; nothing here may depend on another Python value."""
+        trainer, tables = self._trainer, self._tables
+        x0 = scale(tables.images(count))
+        t = trainer.timestep_sampler.sample(count, trainer.generator)
+        eps = torch.randn(x0.shape, generator=trainer.generator, device=trainer.device)
+        tables.update_rate()
+        loss = trainer.update(x0, t, eps)
+        if trainer.ema:
+            trainer.ema.update_by(tables.ema_weight())
+        tables.finish_step(loss)

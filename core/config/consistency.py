@@ -1,0 +1,44 @@
+"""Checks of settings that are each valid but do not go together: a worker would refuse the run that was queued."""
+
+import msgspec
+
+from core.config.schema import PRESET_WIDTH_DIVISORS, RunConfig
+from core.errors import UserError
+from core.schedules import Schedule, make_schedule
+
+
+def check_consistent(config: RunConfig) -> None:
+    """Refuse settings that no worker can train with. Images are not looked at.
+
+    Raises:
+        UserError: an unsupported width; a schedule that cannot be made, or from whose last step the network cannot
+            predict; or more sampling steps than timesteps.
+    """
+    _check_width(config)
+    schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
+    _check_prediction(config, schedule)
+    steps = config.sample.steps
+    if steps is not None and steps > schedule.timesteps:
+        raise UserError(
+            f"sample.steps = {steps} is more than the schedule's {schedule.timesteps} timesteps; "
+            f"expected at most {schedule.timesteps}"
+        )
+
+
+def _check_width(config: RunConfig) -> None:
+    preset = config.model.preset
+    width, step = config.resolved().model.width, PRESET_WIDTH_DIVISORS[preset]
+    if width is not None and width % step:
+        larger = -(-width // step) * step
+        raise UserError(
+            f"model.width = {width}: the {preset} network takes a multiple of {step}, such as {larger}"
+        )
+
+
+def _check_prediction(config: RunConfig, schedule: Schedule) -> None:
+    if config.diffusion.prediction_type == "epsilon" and schedule.ends_in_pure_noise:
+        raise UserError(
+            f"diffusion.prediction_type = epsilon: the last step of schedule {schedule.name} is pure noise "
+            f"(abar_T = {schedule.terminal_alpha_bar:.3g}), from which the image cannot be found; set it to "
+            "v_prediction or sample"
+        )

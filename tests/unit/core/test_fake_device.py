@@ -1,0 +1,237 @@
+"""Training and sampling on GPUs that are not there: devices, waits, dtypes and numbers of launches."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from core.config import (
+    DataConfig,
+    DiffusionConfig,
+    ModelConfig,
+    RunConfig,
+    SampleConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
+from core.data import ImageSet
+from core.data.recipe import DataRecipe
+from core.diffusion import variational_bound
+from core.diffusion.models import lean_unet
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import SAMPLERS, sample
+from core.evaluation.metrics.denoising import denoise
+from core.sampling_names import Clip
+from core.training.checkpoint import LoadedModel, Position, make_diffusion
+from core.training.loop import Trainer
+from core.training.precision import memory_format
+from tests.support.fake_device import DeviceFault, FakeProcess, fake_device
+
+KINDS = ["cuda", "mps"]
+FP32_LAUNCHES, BF16_LAUNCHES = 690, 910
+
+
+def config(preset: str, precision: str) -> RunConfig:
+    return RunConfig(
+        data=DataConfig(heldout=2),
+        schedule=ScheduleConfig(timesteps=20),
+        diffusion=DiffusionConfig(prediction_type="v_prediction"),
+        model=ModelConfig(preset=preset, width=16 if preset == "lean" else 2),  # type: ignore[arg-type]
+        train=TrainConfig(
+            epochs=1,
+            batch_size=8,
+            optimizer="muon" if preset == "lean" else "adam",
+            ema_decay=0.9,
+            augment="dihedral",
+            noise_levels="cosine",
+            stratified_timesteps=True,
+            loss_weight="min_snr",
+            precision=precision,  # type: ignore[arg-type]
+        ),
+        sample=SampleConfig(count=2, steps=2),
+    )
+
+
+def stand_in(xt: Tensor, t: Tensor) -> Tensor:
+    return torch.tanh(xt) * (1 + t.view(-1, 1, 1, 1))
+
+
+def loaded(training: Trainer) -> LoadedModel:
+    position = Position(
+        epoch=0, batch=0, step=0, losses=[], elapsed=0.0, metrics_offset=0, channels=1, size=16
+    )
+    return LoadedModel(training.model, training.diffusion, training.config, position)
+
+
+def trainer(kind: str, preset: str, precision: str) -> Trainer:
+    pixels = np.full((15, 1, 16, 16), 128, np.uint8)
+    images = ImageSet(
+        "grey", pixels, pixels[:2], DataRecipe(name="grey", kind="folder", size=16), Path(), None, None
+    )
+    return Trainer(config(preset, precision), images, torch.device(kind, 0), FakeProcess(f"{kind}:0"))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("preset", ["lean", "thesis"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_networks_train_and_denoise_on_the_device_without_waiting_for_it(
+    kind: str, preset: str, precision: str
+) -> None:
+    with fake_device(kind):
+        training = trainer(kind, preset, precision)
+        list(training.reports())  # two steps, the second of fewer images, and the held-out loss
+        assert training.step == 2
+        assert training.precision == precision
+        with training.eval_mode():
+            images = torch.randn(2, 1, 16, 16, device=f"{kind}:0")
+            *_, last = denoise(loaded(training), images, 19, generator=torch.Generator(f"{kind}:0"))
+    assert last.index == 2
+    assert last.xt.device.type == kind
+
+
+@pytest.mark.parametrize("clip", ["static", "dynamic"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_samplers_run_on_the_device_without_waiting_for_it(kind: str, clip: Clip) -> None:
+    with fake_device(kind):
+        noise, diffusion = torch.randn(2, 1, 8, 8, device=f"{kind}:0"), make_diffusion(config("lean", "fp32"))
+        options = SamplerOptions(steps=3, eta=1.0, clip=clip)
+        for name in SAMPLERS:
+            images = sample(name, stand_in, diffusion, noise, options, generator=torch.Generator(f"{kind}:0"))
+            assert images.device.type == kind
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bound_waits_for_the_device_as_often_for_many_terms_as_for_one(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    fetches = []
+    for terms in (1, 6):
+        timesteps = torch.from_numpy(np.tile(np.arange(1, 1 + terms), (2, 1)))
+        diffusion = make_diffusion(config("lean", "fp32"))
+        lines = variational_bound._kl_lines(
+            diffusion, timesteps
+        )  # needs numbers, which are real on the CPU only
+        monkeypatch.setattr(variational_bound, "_kl_lines", lambda *_, lines=lines: lines)
+        with fake_device(kind) as guard, guard.fetching():
+            found = variational_bound.bound_terms(
+                stand_in,
+                diffusion,
+                torch.randn(2, 1, 8, 8, device=f"{kind}:0"),
+                timesteps,
+                generator=torch.Generator(f"{kind}:0"),
+            )
+        assert found.l_t.shape == (2, terms)
+        fetches.append(guard.fetches)
+    assert fetches[0] == fetches[1] < 8
+
+
+def test_the_weights_are_checked_by_one_wait_for_all() -> None:
+    with fake_device("cuda") as guard:
+        training = trainer("cuda", "lean", "fp32")
+        before = guard.launches
+        with pytest.raises(DeviceFault, match=r"_local_scalar_dense.*: needs values"):
+            training.weights_are_finite()
+        # All norms at once, then few operators on their stack, up to the only number that is fetched.
+        assert guard.launches - before < 12
+
+
+def launches_of_a_step(preset: str, precision: str) -> int:
+    with fake_device("cuda") as guard:
+        training = trainer("cuda", preset, precision)
+        order = training._epoch_order()
+        training._train_step(order)
+        training.batch, before = 0, guard.launches
+        training._train_step(order)
+        return guard.launches - before
+
+
+def test_a_step_of_the_lean_network_launches_no_more_than_its_budget() -> None:
+    """Operators as they reach the dispatcher; in bfloat16 each weight is cast once and no layer norm is."""
+    counts = {precision: launches_of_a_step("lean", precision) for precision in ("fp32", "bf16")}
+    assert counts["fp32"] <= FP32_LAUNCHES
+    assert counts["bf16"] <= BF16_LAUNCHES
+
+
+def fault_cpu_tensor(x: Tensor) -> Tensor:
+    return x + torch.ones(x.shape)
+
+
+def fault_item(x: Tensor) -> Tensor:
+    return x * x.mean().item()
+
+
+def fault_copy(x: Tensor) -> Tensor:
+    return x * float(x.mean().cpu() > 0)
+
+
+def fault_float64(x: Tensor) -> Tensor:
+    return (x.double() * 2).float()
+
+
+def fault_nonzero(x: Tensor) -> Tensor:
+    return x + x.nonzero().sum()
+
+
+def fault_mask(x: Tensor) -> Tensor:
+    return x + x[x > 0].sum()
+
+
+def fault_generator(x: Tensor) -> Tensor:
+    return x + torch.randn(x.shape, generator=torch.Generator(), device=x.device)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (fault_cpu_tensor, "tensors of .* and of another device"),
+        (fault_item, "waits for"),
+        (fault_copy, "copies to the CPU"),
+        (fault_float64, "makes float64"),
+        (fault_nonzero, "waits for them"),
+        (fault_mask, "waits for them"),
+        (fault_generator, "a generator of cpu cannot draw on"),
+    ],
+)
+def test_a_network_with_a_fault_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, kind: str, fault: Callable[[Tensor], Tensor], words: str
+) -> None:
+    right = torch.nn.functional.silu
+    monkeypatch.setattr(torch.nn.functional, "silu", lambda x, inplace=False: right(fault(x)))
+    with fake_device(kind):
+        training = trainer(kind, "lean", "fp32")
+        order = training._epoch_order()
+        if fault is fault_float64 and kind == "cuda":
+            training._train_step(order)  # which cuda has
+            return
+        with pytest.raises(DeviceFault, match=words):
+            training._train_step(order)
+
+
+def test_too_many_launches_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = lean_unet._normalise
+    monkeypatch.setattr(lean_unet, "_normalise", lambda x: right(x.float()).to(x.dtype))
+    assert launches_of_a_step("lean", "bf16") > BF16_LAUNCHES
+
+
+def test_channels_last_batch_norm_is_found_out_on_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.training.loop.memory_format", lambda _: torch.channels_last)
+    with fake_device("mps"):
+        training = trainer("mps", "thesis", "fp32")
+        with pytest.raises(DeviceFault, match="channels_last, in which BatchNorm is wrong on mps"):
+            training._train_step(training._epoch_order())
+
+
+def test_weights_are_in_channels_last_on_cuda_and_optimizers_are_fused_everywhere() -> None:
+    for kind in KINDS:
+        with fake_device(kind):
+            training = trainer(kind, "thesis", "auto")
+            kernels = [p for p in training.model.parameters() if p.ndim == 4 and min(p.shape[1:]) > 1]
+            assert all(p.is_contiguous(memory_format=memory_format(p.device)) for p in kernels)
+            assert all(group["fused"] for one in training.optimizers for group in one.param_groups)
+            assert training.precision == "bf16"
+    assert memory_format(torch.device("cuda")) is torch.channels_last
+    assert memory_format(torch.device("mps")) is torch.contiguous_format
