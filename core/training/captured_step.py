@@ -98,10 +98,14 @@ class CudaCapture:
         current.wait_stream(self._stream)
 
 
+class CaptureError(Exception):
+    """A step could not be captured."""
+
+
 class CapturedSteps:
     """Steps of a training that are captured, one graph for each batch size, and repeated.
 
-    The first steps of a batch size are done without a graph. If the capture fails, all further steps are.
+    The first steps of a batch size are done without a graph. If a capture fails, so are further ones without theirs.
 
     Args:
         step: a training step, a function of the number of its images; see the module.
@@ -123,6 +127,9 @@ class CapturedSteps:
         Args:
             count: images of the batch.
             generator: seeded for this step.
+
+        Raises:
+            CaptureError: the step could not be captured and was not done; further steps are not captured.
         """
         self._limit_steps_in_flight()
         if count not in self._graphs and not self.problem:
@@ -132,10 +139,9 @@ class CapturedSteps:
                 return
             try:
                 self._graphs[count] = self._capture.capture(lambda: self._step(count), generator)
-            except torch.OutOfMemoryError:
-                self._give_up("no memory for it")
             except RuntimeError as error:
-                self._give_up(" ".join(str(error).split("\n")[0].split()))
+                self.problem = " ".join(str(error).split("\n")[0].split())
+                raise CaptureError(self.problem) from error
         if count in self._graphs:
             self._graphs[count]()
         else:
@@ -145,10 +151,6 @@ class CapturedSteps:
         """Forget the graphs, because the optimizers' state is at other addresses now."""
         self._graphs.clear()
         self._warmed_up.clear()
-
-    def _give_up(self, reason: str) -> None:
-        self.problem = reason
-        print(f"training steps are not captured as CUDA graphs, so they may be slower: {reason}")
 
     def _limit_steps_in_flight(self) -> None:
         """Mark every 16th step, and wait for the mark before it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.data.augmentation import Augment
 from core.training.augmentation import scale, symmetry_indices, symmetry_parts
-from core.training.captured_step import Capture, CapturedSteps
+from core.training.captured_step import Capture, CapturedSteps, CaptureError
 
 if TYPE_CHECKING:
     from core.training.loop import Trainer
@@ -126,7 +126,16 @@ class CapturedTraining:
         trainer = self._trainer
         size = trainer.config.train.batch_size
         trainer.seed_step()
-        self._steps.run(min(size, len(trainer.images) - trainer.batch * size), trainer.generator)
+        count = min(size, len(trainer.images) - trainer.batch * size)
+        try:
+            self._steps.run(count, trainer.generator)
+        except CaptureError as error:
+            print(f"training steps are not captured as CUDA graphs, so they may be slower: {error}")
+            trainer.generator = torch.Generator(
+                trainer.device
+            )  # because the other one may still be in the capture
+            trainer.seed_step()
+            self._steps.run(count, trainer.generator)
         return self._tables.loss(trainer.batch)
 
     def reset(self) -> None:

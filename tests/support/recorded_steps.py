@@ -56,10 +56,12 @@ class RecordedCapture:
     def capture(self, function: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
         self.log.append("capture")
         random_state = generator.get_state()
-        with _Recorder() as recorder:
-            function()
-        generator.set_state(random_state)
-        with torch.no_grad():
+        recorder = _Recorder()
+        try:
+            with recorder:
+                function()
+        finally:
+            generator.set_state(random_state)
             for tensor, value in recorder.before.values():
                 tensor.data.copy_(value)
 
