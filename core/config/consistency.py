@@ -1,10 +1,15 @@
 """Checks of settings that are each valid but do not go together: a worker would refuse the run that was queued."""
 
+from typing import Final
+
 import msgspec
 
 from core.config.schema import PRESET_WIDTH_DIVISORS, RunConfig
 from core.errors import UserError
 from core.schedules import Schedule, make_schedule
+
+_MAX_WIDTH: Final = 8192
+"""Channels of the finest level with which the weights of the smallest network already have over 100 GB."""
 
 
 def check_consistent(config: RunConfig) -> None:
@@ -33,6 +38,8 @@ def _check_width(config: RunConfig) -> None:
         raise UserError(
             f"model.width = {width}: the {preset} network takes a multiple of {step}, such as {larger}"
         )
+    if width is not None and width > _MAX_WIDTH:
+        raise UserError(f"model.width = {width}: no machine has the memory; expected at most {_MAX_WIDTH}")
 
 
 def _check_prediction(config: RunConfig, schedule: Schedule) -> None:

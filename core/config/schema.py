@@ -78,7 +78,7 @@ class ModelConfig(Section, frozen=True):
 
     preset: Literal["thesis", "lean"] = "lean"
     """`thesis`: the thesis's U-Net, 62.7 M parameters. `lean`: can be trained on triangles on a laptop's CPU."""
-    width: Annotated[int, Meta(ge=1, le=8192)] | None = None
+    width: PositiveInt | None = None
     """Channels of the finest level; None takes the preset's default (`PRESET_WIDTHS`)."""
 
 

@@ -197,7 +197,7 @@ def test_a_deep_path_comes_back_from_the_runs_file(here: Path, monkeypatch: pyte
     (deep / "pictures").mkdir(parents=True)
     Image.new("L", (16, 16), 9).save(deep / "pictures" / "a.png")
     monkeypatch.chdir(deep)
-    (run,) = enqueue(here / "runs", [with_paths("pictures", None)], group="g")
+    (run,) = enqueue(here / "runs", [with_paths("pictures", str(here / "betas.txt"))], group="g")
     assert run.read().config.data.dataset == str(deep / "pictures")
 
 

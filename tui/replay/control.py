@@ -30,6 +30,10 @@ class ReplayController(RunController):
     def wake(self) -> NoReturn:
         raise UserError(REFUSAL)
 
+    def device_note(self) -> str:
+        """Return nothing, because a replay uses no device."""
+        return ""
+
     def stop(self, runs: Sequence[RunSnapshot]) -> NoReturn:
         raise UserError(REFUSAL)
 

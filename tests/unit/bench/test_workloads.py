@@ -222,10 +222,10 @@ def test_the_printed_network_computes_the_same_with_torch_s_own_convolutions():
 
 
 def test_a_training_process_that_ends_by_itself_is_said_so():
-    settings = WorkerSettings(network="lean", batch=16, size=7, count=32, threads=1, device="cpu")
+    settings = WorkerSettings(network="lean", batch=16, size=0, count=32, threads=1, device="cpu")
     with (
         start_workers([settings]) as workers,
-        pytest.raises(UserError, match="ended by itself, with 2; see above"),
+        pytest.raises(UserError, match="ended by itself, with 1; see above"),
     ):
         workers[0].wait_until_ready()
 

@@ -67,6 +67,7 @@ def test_images_of_any_size_can_be_trained_on(
             "diffusion.prediction_type = epsilon: the last step of schedule linear is pure noise.* v_prediction",
         ),
         (("model.width=20",), "takes a multiple of 16, such as 32"),
+        (("model.width=160000",), "model.width = 160000: .* expected at most 8192"),
     ],
 )
 def test_settings_that_only_a_worker_would_refuse_are_refused_by_train_and_clone(

@@ -170,10 +170,10 @@ def test_the_table_has_evaluated_metrics_with_their_intervals(tmp_path: Path) ->
     assert snapshot is not None
     table = table_item(snapshot.runs, {run.id: run.label for run in snapshot.runs}).make().decode()
     rows = list(csv.DictReader(io.StringIO(table)))
-    assert [row["residual"] for row in rows] == ["0.1", "0.3", "", ""]
+    assert [row["residual"] for row in rows] == ["0.1", "0.3", "0.9", ""]
     assert [row["residual.low"] for row in rows] == ["0.05", "", "", ""]
     assert [row["pass_rate.high"] for row in rows] == ["", "0.6", "", ""]
-    assert [row["judged epoch"] for row in rows] == ["3", "2", "", ""]
+    assert [row["judged epoch"] for row in rows] == ["3", "2", "9", ""]
     headings = list(rows[0])
     assert headings.index("pass_rate") < headings.index("residual")
 
