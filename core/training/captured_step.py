@@ -1,4 +1,4 @@
-"""Training steps as CUDA graphs: one call launches all kernels of a step.
+"""Training steps and calls of a network as CUDA graphs: one call launches all kernels.
 
 A graph repeats the kernels of one step, with the same addresses and the same Python values. So all that changes from
 step to step must be a tensor on the device (see `core.training.captured_training`). The graph knows the generator, so
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, Protocol
 
 import torch
+from torch import Tensor
 
 from core.errors import UserError
 
@@ -38,12 +39,13 @@ class Capture(Protocol):
     def warm_up(self, function: Callable[[], None]) -> None:
         """Call the function where it will be captured, but without recording."""
 
-    def capture(self, function: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+    def capture(self, function: Callable[[], None], generator: torch.Generator | None) -> Callable[[], None]:
         """Record the function, which computes nothing now, and return a function that repeats it.
 
         Args:
             function: does nothing but work of the device.
-            generator: source of the function's random numbers, which follow its seed at each repetition.
+            generator: source of the function's random numbers, which follow its seed at each repetition; None if it
+                draws none.
 
         Raises:
             RuntimeError: the function cannot be recorded.
@@ -71,10 +73,11 @@ class CudaCapture:
             warnings.filterwarnings("ignore", message="This instance was constructed with capturable=True")
             function()
 
-    def capture(self, function: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+    def capture(self, function: Callable[[], None], generator: torch.Generator | None) -> Callable[[], None]:
         """Capture the function; see `Capture.capture`."""
         graph = torch.cuda.CUDAGraph()
-        graph.register_generator_state(generator)
+        if generator is not None:
+            graph.register_generator_state(generator)
         with (
             torch.cuda.device(self._device),
             # Other threads, such as that of a checkpoint, may use the device meanwhile.
@@ -140,7 +143,7 @@ class CapturedSteps:
             try:
                 self._graphs[count] = self._capture.capture(lambda: self._step(count), generator)
             except RuntimeError as error:
-                self.problem = " ".join(str(error).split("\n")[0].split())
+                self.problem = first_line(error)
                 raise CaptureError(self.problem) from error
         if count in self._graphs:
             self._graphs[count]()
@@ -159,6 +162,51 @@ class CapturedSteps:
             if self._event is not None:
                 self._event.synchronize()
             self._event, self._since_event = self._capture.record_event(), 1
+
+
+class CapturedNetwork:
+    """A network without gradients, such as in sampling, captured for each shape of its images.
+
+    Args:
+        network: a function of xt [N, C, H, W] and t int64 [N] whose result is like xt. Its weights may change, but not
+            their addresses.
+        capture: the device's recorder.
+    """
+
+    def __init__(self, network: Callable[[Tensor, Tensor], Tensor], capture: Capture) -> None:
+        self._network, self._capture = network, capture
+        self._graphs: dict[torch.Size, tuple[Tensor, Tensor, Tensor, Callable[[], None]]] = {}
+        self._fails = False
+
+    def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Call the network; without a graph if it cannot be captured, which is printed once."""
+        if xt.shape not in self._graphs and not self._fails:
+            try:
+                self._graphs[xt.shape] = self._make_graph(xt, t)
+            except RuntimeError as error:
+                self._fails = True
+                print(f"calls of the network are not captured as CUDA graphs: {first_line(error)}")
+        if xt.shape not in self._graphs:
+            return self._network(xt, t)
+        own_xt, own_t, output, replay = self._graphs[xt.shape]
+        own_xt.copy_(xt)
+        own_t.copy_(t)
+        replay()
+        return output.clone()
+
+    def _make_graph(self, xt: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Callable[[], None]]:
+        own_xt, own_t, output = xt.clone(), t.clone(), torch.empty_like(xt)
+
+        def call() -> None:
+            output.copy_(self._network(own_xt, own_t))
+
+        self._capture.warm_up(call)
+        return own_xt, own_t, output, self._capture.capture(call, None)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return " ".join(str(error).split("\n")[0].split())
 
 
 def find_capture(device: torch.device, world_size: int) -> Capture | None:

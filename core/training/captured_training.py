@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.data.augmentation import Augment
 from core.training.augmentation import scale, symmetry_indices, symmetry_parts
-from core.training.captured_step import Capture, CapturedSteps, CaptureError
+from core.training.captured_step import Capture, CapturedNetwork, CapturedSteps, CaptureError
 
 if TYPE_CHECKING:
     from core.training.loop import Trainer
@@ -100,6 +100,8 @@ class CapturedTraining:
         self._trainer = trainer
         self._tables = StepTables(trainer.images, trainer.config.train.batch_size, trainer.augment)
         self._steps = CapturedSteps(self._step, capture)
+        self.network = CapturedNetwork(trainer.model, capture)
+        """The trainer's network for `Trainer.eval_mode`."""
 
     def start_epoch(self, order: Tensor) -> None:
         """Write the values of the epoch's steps to the device, and let the optimizers read their rate there.
@@ -139,7 +141,7 @@ class CapturedTraining:
         return self._tables.loss(trainer.batch)
 
     def reset(self) -> None:
-        """Capture anew, because the trainer was restored."""
+        """Forget the captured steps, because the trainer was restored."""
         self._steps.reset()
 
     def _step(self, count: int) -> None:

@@ -140,7 +140,7 @@ class Trainer:
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
         capture = None if compiles else find_capture(device, self.process_group.world_size)
-        self._captured = CapturedTraining(self, capture) if capture else None
+        self.captured = CapturedTraining(self, capture) if capture else None
 
     @property
     def bf16(self) -> bool:
@@ -159,8 +159,8 @@ class Trainer:
         """
         while self.epoch < self.config.train.epochs:
             order = self._epoch_order()
-            if self._captured:
-                self._captured.start_epoch(order)
+            if self.captured:
+                self.captured.start_epoch(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
             while self.batch < self.batches_per_epoch:
@@ -262,8 +262,8 @@ class Trainer:
             )
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
-        if self._captured:
-            self._captured.reset()
+        if self.captured:
+            self.captured.reset()
         # With precision "auto" a new measurement could choose another precision than before.
         is_auto = self.config.train.precision == "auto"
         if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
@@ -278,7 +278,7 @@ class Trainer:
         if self._seeding == "stream":
             if tensors["rng"].shape == self.generator.get_state().shape:
                 self.generator.set_state(tensors["rng"])
-                self._captured = None  # because a captured step is a function of the seed and the step
+                self.captured = None  # because a captured step is a function of the seed and the step
             else:
                 self._seeding = "step"
 
@@ -326,8 +326,8 @@ class Trainer:
 
     def _train_step(self, order: Tensor) -> Tensor:
         """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
-        if self._captured:
-            loss = self._captured.train_step()
+        if self.captured:
+            loss = self.captured.train_step()
             self.step += 1
             self.batch += 1
             return loss

@@ -53,15 +53,16 @@ class RecordedCapture:
         self.log.append("warm up")
         function()
 
-    def capture(self, function: Callable[[], None], generator: torch.Generator) -> Callable[[], None]:
+    def capture(self, function: Callable[[], None], generator: torch.Generator | None) -> Callable[[], None]:
         self.log.append("capture")
-        random_state = generator.get_state()
+        random_state = generator.get_state() if generator else None
         recorder = _Recorder()
         try:
             with recorder:
                 function()
         finally:
-            generator.set_state(random_state)
+            if generator and random_state is not None:
+                generator.set_state(random_state)
             for tensor, value in recorder.before.values():
                 tensor.data.copy_(value)
 

@@ -99,7 +99,7 @@ def test_without_captures_training_does_not_wait_for_the_device(monkeypatch: pyt
     with fake_device("cuda"):
         training = trainer("cuda", "lean", "bf16")
         list(training.reports())
-        assert (training.step, training._captured) == (2, None)
+        assert (training.step, training.captured) == (2, None)
 
 
 @pytest.mark.parametrize(("preset", "precision"), [("lean", "bf16"), ("thesis", "fp32")])
@@ -110,8 +110,8 @@ def test_a_captured_step_copies_nothing_from_the_cpu_and_waits_for_nothing(
     with fake_device("cuda"):
         training = trainer("cuda", preset, precision, epochs=2)
         list(training.reports())
-        assert training._captured is not None
-        assert sorted(training._captured._steps._graphs) == [7, 8]  # one for each size of batch
+        assert training.captured is not None
+        assert sorted(training.captured._steps._graphs) == [7, 8]  # one for each size of batch
 
 
 def test_a_copy_from_the_cpu_in_a_captured_step_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,11 +20,19 @@ from core.config import (
 )
 from core.data import ImageSet, load_dataset
 from core.data.augmentation import Augment
+from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.samplers.registry import sample
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training import captured_step, loop
 from core.training.augmentation import augment
-from core.training.captured_step import STEPS_IN_FLIGHT, CapturedSteps, CudaCapture, find_capture
+from core.training.captured_step import (
+    STEPS_IN_FLIGHT,
+    CapturedNetwork,
+    CapturedSteps,
+    CudaCapture,
+    find_capture,
+)
 from core.training.captured_training import CapturedTraining, StepTables
 from core.training.loop import StepsReport, Trainer
 from tests.support.recorded_steps import RecordedCapture
@@ -195,7 +203,7 @@ def test_a_captured_training_goes_on_bit_for_bit_from_the_middle_of_an_epoch(
         assert torch.equal(value, second.state_dict()[name]), name
 
 
-def test_a_trainer_that_is_restored_captures_anew(images: ImageSet, tmp_path: Path) -> None:
+def test_a_trainer_that_is_restored_is_captured_again(images: ImageSet, tmp_path: Path) -> None:
     config = config_of()
     capture = RecordedCapture()
     trainer = captured(config, images, capture)
@@ -241,6 +249,49 @@ def test_a_step_that_cannot_be_captured_is_done_without_a_graph_and_the_log_says
     monkeypatch.undo()
     expected = losses_of(Trainer(config, images, torch.device("cpu")))
     assert_close(torch.tensor(losses), torch.tensor(expected), rtol=1e-3, atol=1e-4)
+
+
+def test_a_captured_network_samples_bit_for_bit_as_without_a_graph_while_the_weights_change(
+    images: ImageSet,
+) -> None:
+    capture = RecordedCapture()
+    trainer = captured(config_of(epochs=3), images, capture)
+    network = CapturedNetwork(trainer.model, capture)
+    for report in trainer.reports():
+        if isinstance(report, StepsReport):
+            continue
+        capture.log.clear()
+        with trainer.eval_mode():
+            samples = [
+                sample(
+                    "ddim",
+                    model,
+                    trainer.diffusion,
+                    torch.randn(3, 1, 16, 16, generator=torch.Generator().manual_seed(report.epoch)),
+                    SamplerOptions(steps=4),
+                    generator=GENERATOR,
+                )
+                for model in (trainer.model, network)
+            ]
+        assert torch.equal(*samples)
+        begin = ["warm up", "capture"] if report.epoch == 1 else []
+        assert capture.log == [*begin, *["replay"] * 4]
+
+
+def test_a_network_that_cannot_be_captured_is_called_without_a_graph_and_the_log_says_why_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def reading(xt: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return xt * float(t[0].item())
+
+    capture = RecordedCapture()
+    network = CapturedNetwork(reading, capture)
+    for value in (2, 3):
+        result = network(torch.ones(2, 1, 4, 4), torch.full((2,), value))
+        assert torch.equal(result, torch.full((2, 1, 4, 4), float(value)))
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("a value was read on the CPU")
+    assert capture.log == ["warm up", "capture"]
 
 
 def test_no_more_than_32_steps_are_in_flight() -> None:
