@@ -80,6 +80,8 @@ class CudaCapture:
             graph.register_generator_state(generator)
         with (
             torch.cuda.device(self._device),
+            # Back to this stream after a failed capture too, which torch.cuda.graph does not ensure.
+            torch.cuda.stream(torch.cuda.current_stream(self._device)),
             # Other threads, such as that of a checkpoint, may use the device meanwhile.
             torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
         ):

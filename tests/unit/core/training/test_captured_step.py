@@ -35,6 +35,7 @@ from core.training.captured_step import (
 )
 from core.training.captured_training import CapturedTraining, StepTables
 from core.training.loop import StepsReport, Trainer
+from core.training.sample_sheets import write_epoch_sheets
 from tests.support.recorded_steps import RecordedCapture
 
 GENERATOR = torch.Generator()
@@ -278,6 +279,21 @@ def test_a_captured_network_samples_bit_for_bit_as_without_a_graph_while_the_wei
         assert capture.log == [*begin, *["replay"] * 4]
 
 
+def test_sheets_of_samples_are_drawn_by_the_captured_network(images: ImageSet, tmp_path: Path) -> None:
+    capture = RecordedCapture()
+    trainer = captured(config_of(epochs=1), images, capture)
+    losses_of(trainer)
+    sheets = []
+    for name in ("with", "without"):
+        capture.log.clear()
+        run = RunDirectory.create(tmp_path / name, trainer.config, group="g")
+        write_epoch_sheets(run, trainer, lambda: False)
+        sheets.append((run.samples / "epoch-0001.png").read_bytes())
+        assert capture.log.count("replay") == (20 if name == "with" else 0)
+        trainer.captured = None
+    assert sheets[0] == sheets[1]
+
+
 def test_a_network_that_cannot_be_captured_is_called_without_a_graph_and_the_log_says_why_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -347,6 +363,14 @@ class FakeCuda:
             def replay(self) -> None:
                 fake.log.append("replay")
 
+        @contextlib.contextmanager
+        def on_stream(stream: Stream) -> Iterator[None]:
+            fake.log.append(f"on {stream.name}")
+            try:
+                yield
+            finally:
+                fake.log.append(f"back from {stream.name}")
+
         main = Stream("cuda:1")
         main.name = "main"
 
@@ -364,7 +388,7 @@ class FakeCuda:
             "graph": graph,
             "graph_pool_handle": lambda: "pool",
             "current_stream": lambda device: main,
-            "stream": lambda stream: contextlib.nullcontext(),
+            "stream": on_stream,
             "device": lambda device: contextlib.nullcontext(),
         }.items():
             monkeypatch.setattr(torch.cuda, name, value)
@@ -376,10 +400,11 @@ def test_a_cuda_graph_is_warmed_up_on_its_stream_and_knows_the_generator_before_
     cuda = FakeCuda(monkeypatch)
     capture = CudaCapture(torch.device("cuda", 1))
     capture.warm_up(lambda: cuda.log.append("step"))
-    assert cuda.log == ["side waits for main", "step", "main waits for side"]
+    assert cuda.log == ["side waits for main", "on side", "step", "back from side", "main waits for side"]
     for _ in range(2):
         cuda.log.clear()
         replay = capture.capture(lambda: cuda.log.append("step"), GENERATOR)
         replay()
         replay()
-        assert cuda.log == ["generator", "begin pool side thread_local", "step", "end", "replay", "replay"]
+        captured = ["begin pool side thread_local", "step", "end"]
+        assert cuda.log == ["generator", "on main", *captured, "back from main", "replay", "replay"]
