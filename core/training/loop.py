@@ -1,8 +1,8 @@
 """The training loop: a generator of frozen reports. Ho et al. 2020, Algorithm 1.
 
 The caller owns logging, sampling and checkpoints. All randomness is a function of the seed and the position. So on a
-CPU, training resumed from `Trainer.state_dict` equals uninterrupted training bit for bit. No step waits for the device:
-losses stay on it and are flushed in bulk (see `core.training.distributed`).
+CPU, training resumed from `Trainer.state_dict` equals uninterrupted training bit for bit. No step waits for its own
+loss: losses stay on the device and are flushed in bulk (see `core.training.distributed`).
 """
 
 import contextlib
