@@ -108,7 +108,7 @@ def checks(record: Recorder, networks: tuple[str, ...], device: str) -> None:
 
 
 def steps(record: Recorder, networks: tuple[str, ...], device: str) -> None:
-    """The trainer's step, a bare one, and the bare one captured as a CUDA graph, of each network and precision."""
+    """The trainer's step and a bare one, each as a CUDA graph and without, of each network and precision."""
     where, share = torch.device(device), 1 / (2 * len(networks))
     budget = 0.8 * record.seconds_left
     for network in networks:
@@ -118,6 +118,10 @@ def steps(record: Recorder, networks: tuple[str, ...], device: str) -> None:
             with record.attempt(f"{name}: the trainer's step"):
                 trainer = _trainer(network, where, bf16=bf16)
                 works[f"{name}: the trainer's step"] = work_from_trainer(trainer)
+                if trainer.captured:
+                    eager = _trainer(network, where, bf16=bf16)
+                    eager.captured = None
+                    works[f"{name}: the trainer's step, not captured"] = work_from_trainer(eager)
             with record.attempt(f"{name}: a bare step"):
                 bare = BareStep(network, where, bf16=bf16)
                 works[f"{name}: a bare step"] = work_from_steps(repeated(bare, bare.batch), where)
@@ -133,9 +137,13 @@ def steps(record: Recorder, networks: tuple[str, ...], device: str) -> None:
                     )
             if works:
                 rates = record.race(works, budget * share, "images/s")
-                faster = ratios(rates, f"{name}: the captured step", f"{name}: a bare step")
-                if faster:
-                    record.add(make_row(f"{name}: captured / bare", "times", faster))
+                for captured_name, eager_name, label in (
+                    ("the trainer's step", "the trainer's step, not captured", "trainer: captured / not"),
+                    ("the captured step", "a bare step", "captured / bare"),
+                ):
+                    faster = ratios(rates, f"{name}: {captured_name}", f"{name}: {eager_name}")
+                    if faster:
+                        record.add(make_row(f"{name}: {label}", "times", faster))
 
 
 def cudnn_benchmark(record: Recorder, networks: tuple[str, ...], device: str) -> None:

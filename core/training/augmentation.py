@@ -31,6 +31,23 @@ def augment(x0: Tensor, kind: Augment, step: int) -> Tensor:
     return torch.cat([_apply_symmetry(part, (index + step) % count) for index, part in enumerate(parts)])
 
 
+def scale(pixels: Tensor) -> Tensor:
+    """Scale uint8 pixels to float32 in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def symmetry_indices(kind: Augment, size: int) -> Tensor:
+    """Return where each pixel comes from under each symmetry of `kind`: int64 [symmetries, size * size]."""
+    pixels = torch.arange(size * size).view(1, 1, size, size)
+    return torch.stack([_apply_symmetry(pixels, number).flatten() for number in range(_SYMMETRIES[kind])])
+
+
+def symmetry_parts(kind: Augment, count: int) -> Tensor:
+    """Return the part of the batch that each of `count` images belongs to, int64 [count]; see `augment`."""
+    parts = torch.arange(count).tensor_split(_SYMMETRIES[kind])
+    return torch.cat([torch.full_like(part, index) for index, part in enumerate(parts)])
+
+
 def _apply_symmetry(x0: Tensor, number: int) -> Tensor:
     """Apply one of the eight symmetries; 0 is the identity and 1 the mirror image."""
     if number & 1:

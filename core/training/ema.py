@@ -26,8 +26,21 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Add the parameters after `step` training steps, counted from 1, to the mean."""
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.weights.values()), list(self._parameters.values()), 1 - decay)
+        torch._foreach_lerp_(
+            list(self.weights.values()), list(self._parameters.values()), self.parameter_weight(step)
+        )
+
+    @torch.no_grad()
+    def update_by(self, weight: Tensor) -> None:
+        """Add the parameters with a weight on the device, float32 [], as `update` does with one on the CPU."""
+        weights = list(self.weights.values())
+        changes = torch._foreach_sub(list(self._parameters.values()), weights)
+        torch._foreach_mul_(changes, weight)
+        torch._foreach_add_(weights, changes)
+
+    def parameter_weight(self, step: int) -> float:
+        """Return the weight of the parameters in the mean after `step` training steps, counted from 1."""
+        return 1 - min(self.decay, (1 + step) / (10 + step))
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """The training loop: a generator of frozen reports. Ho et al. 2020, Algorithm 1.
 
 The caller owns logging, sampling and checkpoints. All randomness is a function of the seed and the position. So on a
-CPU, training resumed from `Trainer.state_dict` equals uninterrupted training bit for bit. No step waits for the device:
-losses stay on it and are flushed in bulk (see `core.training.distributed`).
+CPU, training resumed from `Trainer.state_dict` equals uninterrupted training bit for bit. No step waits for its own
+loss: losses stay on the device and are flushed in bulk (see `core.training.distributed`).
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config.schema import RunConfig
 from core.data import ImageSet
@@ -21,7 +21,9 @@ from core.data.augmentation import own_augment
 from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
-from core.training.augmentation import augment
+from core.training.augmentation import augment, scale
+from core.training.captured_step import find_capture
+from core.training.captured_training import CapturedTraining
 from core.training.checkpoint import (
     Position,
     Seeding,
@@ -34,12 +36,11 @@ from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
-from core.training.muon import Muon
+from core.training.optimizers import make_optimizers
 from core.training.precision import (
     Precision,
     bf16_is_fast,
     has_bf16,
-    has_fused_optimizers,
     memory_format,
     resolve_precision,
     set_up_device,
@@ -48,7 +49,6 @@ from core.training.seeding import step_seed
 from core.training.timestep_sampler import TimestepSampler
 
 _HELDOUT_BATCH: Final = 250
-_EDGE_LAYERS: Final = ("stem", "head")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Trainer:
             self._forward = torch.compile(self._forward, **compile_options(device.type))
         self._cuda_graphs = compiles and device.type == "cuda"
         self.ema = Ema(self.model, train.ema_decay) if train.ema_decay else None
-        self.optimizers = _make_optimizers(
+        self.optimizers = make_optimizers(
             self.model, train.optimizer, train.learning_rate, bf16=self.bf16 and device.type == "cuda"
         )
         self.generator = torch.Generator(device)
@@ -139,6 +139,8 @@ class Trainer:
         self.total_steps = self.batches_per_epoch * train.epochs
         self.epoch = self.batch = self.step = 0
         self.epoch_losses: list[float] = []
+        capture = None if compiles else find_capture(device, self.process_group.world_size)
+        self.captured = CapturedTraining(self, capture) if capture else None
 
     @property
     def bf16(self) -> bool:
@@ -157,6 +159,8 @@ class Trainer:
         """
         while self.epoch < self.config.train.epochs:
             order = self._epoch_order()
+            if self.captured:
+                self.captured.start_epoch(order)
             pending: list[Tensor] = []
             self.process_group.start_window()
             while self.batch < self.batches_per_epoch:
@@ -194,7 +198,7 @@ class Trainer:
         with self.eval_mode():
             for start in range(0, count, _HELDOUT_BATCH):
                 on_batch()
-                x0 = _scale(self.heldout[start : start + _HELDOUT_BATCH])
+                x0 = scale(self.heldout[start : start + _HELDOUT_BATCH])
                 t = timesteps[start : start + len(x0)]
                 eps = torch.randn(x0.shape, generator=generator, device=self.device)
                 batch_size = len(x0)
@@ -258,6 +262,8 @@ class Trainer:
             )
         self.epoch, self.batch, self.step = position.epoch, position.batch, position.step
         self.epoch_losses = list(position.losses)
+        if self.captured:
+            self.captured.reset()
         # With precision "auto" a new measurement could choose another precision than before.
         is_auto = self.config.train.precision == "auto"
         if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
@@ -272,6 +278,7 @@ class Trainer:
         if self._seeding == "stream":
             if tensors["rng"].shape == self.generator.get_state().shape:
                 self.generator.set_state(tensors["rng"])
+                self.captured = None  # because a captured step is a function of the seed and the step
             else:
                 self._seeding = "step"
 
@@ -281,11 +288,11 @@ class Trainer:
         largest = torch._foreach_norm([p.detach() for p in self.model.parameters()], math.inf)
         return bool(torch.stack(largest).isfinite().all())
 
-    def learning_rate(self) -> float:
-        """Return the learning rate of the next step: linear warm-up, constant, linear cool-down to zero."""
-        train = self.config.train
-        warmup = min(1.0, (self.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
-        remaining = max(0.0, 1 - self.step / self.total_steps)
+    def learning_rate(self, ahead: int = 0) -> float:
+        """Return the learning rate of the next step, or of one `ahead`: warm-up, constant, linear cool-down to zero."""
+        train, step = self.config.train, self.step + ahead
+        warmup = min(1.0, (step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+        remaining = max(0.0, 1 - step / self.total_steps)
         cooldown = min(1.0, remaining / train.cooldown) if train.cooldown else 1.0
         return train.learning_rate * warmup * cooldown
 
@@ -302,12 +309,16 @@ class Trainer:
         generator = torch.Generator().manual_seed(self.config.train.seed * 1_000_003 + self.epoch)
         return torch.randperm(len(self.images), generator=generator).to(self.device)
 
+    def seed_step(self) -> None:
+        """Seed the generator for the next step."""
+        self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
+
     def _next_batch(self, order: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return images x0 and noise eps, [B, C, H, W], and timesteps t, [B]."""
         if self._seeding == "step":
-            self.generator.manual_seed(step_seed(self.config.train.seed, self.step))
+            self.seed_step()
         size = self.config.train.batch_size
-        x0 = _scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
+        x0 = scale(self.images[order[self.batch * size : (self.batch + 1) * size]])
         x0 = augment(x0, self.augment, self.step)
         t = self.timestep_sampler.sample(len(x0), self.generator)
         eps = torch.randn(x0.shape, generator=self.generator, device=self.device)
@@ -315,16 +326,41 @@ class Trainer:
 
     def _train_step(self, order: Tensor) -> Tensor:
         """Update the weights once; return this process's part of the batch's loss, which stays on the device."""
+        if self.captured:
+            loss = self.captured.train_step()
+            self.step += 1
+            self.batch += 1
+            return loss
         # Every process draws the whole batch, so all processes draw the same.
         x0, t, eps = self._next_batch(order)
         shard, weight = self.process_group.shard(len(x0))
         x0, t, eps = x0[shard], t[shard], eps[shard]
-        xt = self.diffusion.q_sample(x0, t, eps)
         rate = self.learning_rate()
         for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
             for group in optimizer.param_groups:
                 group["lr"] = rate
+        loss = self.update(x0, t, eps, weight)
+        self.step += 1
+        self.batch += 1
+        if self.ema:
+            self.ema.update(self.step)
+        return loss
+
+    def update(self, x0: Tensor, t: Tensor, eps: Tensor, weight: float = 1.0) -> Tensor:
+        """Update the weights once, without the average of the weights.
+
+        Args:
+            x0: this process's images, [B, C, H, W].
+            t: their timesteps, [B].
+            eps: their noise, like x0.
+            weight: weight of these images in the batch.
+
+        Returns:
+            This process's part of the batch's loss, float32 [].
+        """
+        xt = self.diffusion.q_sample(x0, t, eps)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         if self._cuda_graphs:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -338,10 +374,6 @@ class Trainer:
         weighted.backward()  # type: ignore[no-untyped-call]
         for optimizer in self.optimizers:
             optimizer.step()
-        self.step += 1
-        self.batch += 1
-        if self.ema:
-            self.ema.update(self.step)
         return loss.detach()
 
     def _flush(self, pending: list[Tensor]) -> StepsReport:
@@ -363,25 +395,3 @@ class Trainer:
         return EpochReport(
             self.epoch, self.step, mean, min(losses), max(losses), self.heldout_loss(on_batch), rate
         )
-
-
-def _make_optimizers(model: nn.Module, name: str, rate: float, *, bf16: bool) -> list[torch.optim.Optimizer]:
-    named = list(model.named_parameters())
-    parameters = [p for _, p in named]
-    fused = True if has_fused_optimizers(parameters[0].device) else None
-    if name == "adam":
-        return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
-    if name == "adamw":
-        return [torch.optim.AdamW(parameters, lr=rate, fused=fused)]
-    kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
-    kernel_ids = {id(p) for p in kernels}
-    rest = [p for p in parameters if id(p) not in kernel_ids]
-    return [
-        Muon(kernels, lr=rate, weight_decay=0.01, bf16=bf16),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
-    ]
-
-
-def _scale(pixels: Tensor) -> Tensor:
-    """Scale uint8 pixels to float32 in [-1, 1]."""
-    return pixels.float() / 127.5 - 1

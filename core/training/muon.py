@@ -22,7 +22,7 @@ class Muon(Optimizer):
 
     Args:
         params: parameters of two or more dimensions.
-        lr: learning rate.
+        lr: learning rate; a parameter group's may also be a tensor on the device, float32 [].
         momentum: of the running mean of gradients.
         weight_decay: decoupled, as in AdamW.
         bf16: orthogonalize in bfloat16, which GPUs multiply many times as fast as float32.
@@ -55,7 +55,7 @@ class Muon(Optimizer):
         return loss
 
     def _step_group(
-        self, parameters: list[Tensor], rate: float, momentum: float, weight_decay: float
+        self, parameters: list[Tensor], rate: float | Tensor, momentum: float, weight_decay: float
     ) -> None:
         """Update all parameters of a group with one call per operation, because the matrices are many and small."""
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -66,7 +66,11 @@ class Muon(Optimizer):
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
         updates = torch._foreach_lerp(gradients, buffers, momentum)
         orthogonal = self._orthogonalize([_as_matrix(update) for update in updates])
-        torch._foreach_mul_(orthogonal, [-0.2 * rate * max(update.shape) ** 0.5 for update in orthogonal])
+        if isinstance(rate, Tensor):  # of the device, so that a captured step reads it
+            torch._foreach_mul_(orthogonal, [0.2 * max(update.shape) ** 0.5 for update in orthogonal])
+            torch._foreach_mul_(orthogonal, -rate)
+        else:
+            torch._foreach_mul_(orthogonal, [-0.2 * rate * max(update.shape) ** 0.5 for update in orthogonal])
         torch._foreach_mul_(parameters, 1 - rate * weight_decay)
         torch._foreach_add_(
             parameters,

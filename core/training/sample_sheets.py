@@ -73,7 +73,7 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
     with trainer.eval_mode():
         steps = run_sampler(
             sample.sampler,
-            trainer.model,
+            trainer.captured.network if trainer.captured else trainer.model,
             trainer.diffusion,
             _trainer_noise(trainer),
             options,

@@ -33,6 +33,7 @@ _WAITS = {
     aten._unique2,
     aten.bincount,
 }
+_FUSED_WITH_TENSOR_RATE = (aten._fused_adam_.tensor_lr, aten._fused_adamw_.tensor_lr)
 _META = torch.device("meta")
 _DRAWS = ("randn", "rand", "randint", "randperm", "normal")
 
@@ -58,6 +59,7 @@ class Guard(TorchDispatchMode):
         self.operators: Counter[str] = Counter()
         self.fetches = 0
         self.may_fetch = False
+        self.capturing = False
 
     @property
     def launches(self) -> int:
@@ -92,6 +94,8 @@ class Guard(TorchDispatchMode):
             self.fetches += 1
             if not self.may_fetch:
                 raise DeviceFault(f"{func}: copies to the CPU and waits for it")
+        if self.capturing and on_device and any(value.device.type == "cpu" for value in given):
+            raise DeviceFault(f"{func}: copies from the CPU, which a captured step cannot")
         if self.kind == "mps" and any(value.dtype in _DOUBLE for value in on_device):
             raise DeviceFault(f"{func}: makes float64, which mps has not")
         if (here or on_device) and not func.is_view and func is not aten.detach.default:
@@ -202,6 +206,30 @@ class FakeGenerator:
         return self
 
 
+class FakeCapture:
+    """The interface of `core.training.captured_step.Capture`: a function is computed where it would be repeated."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def warm_up(self, function: Callable[[], None]) -> None:
+        function()
+
+    def capture(self, function: Callable[[], None], generator: object) -> Callable[[], None]:
+        self._guard.capturing = True
+        try:
+            function()
+        finally:
+            self._guard.capturing = False
+        return function
+
+    def record_event(self) -> "FakeCapture":
+        return self
+
+    def synchronize(self) -> None:
+        pass
+
+
 def _drawing(draw: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A function that draws numbers without its generator, and refuses one of another device, as torch does."""
 
@@ -232,6 +260,8 @@ class _FakeMode(FakeTensorMode):
         self._made_on = torch.device(kind, 0)
 
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> object:
+        if func in _FUSED_WITH_TENSOR_RATE:
+            return None  # torch has no fake kernel for them; they return nothing
         if kwargs and kwargs.get("device") == _META:
             kwargs = {**kwargs, "device": self._made_on}
         return super().dispatch(func, types, args, kwargs or {})
@@ -277,10 +307,13 @@ def fake_device(kind: str) -> Iterator[Guard]:
             for name, function in functions.items():
                 stack.enter_context(mock.patch.object(module, name, function))
         stack.enter_context(mock.patch("core.training.precision.bf16_speedup", return_value=2.0))
+        guard = Guard(kind)
+        capture = FakeCapture(guard)
+        stack.enter_context(mock.patch("core.training.captured_step.CudaCapture", return_value=capture))
         stack.enter_context(mock.patch("core.training.loop.build_network", _real_network))
         handlers = {torch.ops.prim.device.default: _device_for_cpp}
         stack.enter_context(mock.patch.dict(fake_tensor._DISPATCH_META_HANDLERS, handlers))
         stack.enter_context(_FakeMode(kind))
-        guard = stack.enter_context(Guard(kind))
+        stack.enter_context(guard)
         stack.enter_context(_Autocast(kind))
         yield guard

@@ -25,6 +25,7 @@ from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import SAMPLERS, sample
 from core.evaluation.metrics.denoising import denoise
 from core.sampling_names import Clip
+from core.training import captured_step
 from core.training.checkpoint import LoadedModel, Position, make_diffusion
 from core.training.loop import Trainer
 from core.training.precision import memory_format
@@ -34,14 +35,14 @@ KINDS = ["cuda", "mps"]
 FP32_LAUNCHES, BF16_LAUNCHES = 690, 910
 
 
-def config(preset: str, precision: str) -> RunConfig:
+def config(preset: str, precision: str, epochs: int = 1) -> RunConfig:
     return RunConfig(
         data=DataConfig(heldout=2),
         schedule=ScheduleConfig(timesteps=20),
         diffusion=DiffusionConfig(prediction_type="v_prediction"),
         model=ModelConfig(preset=preset, width=16 if preset == "lean" else 2),  # type: ignore[arg-type]
         train=TrainConfig(
-            epochs=1,
+            epochs=epochs,
             batch_size=8,
             optimizer="muon" if preset == "lean" else "adam",
             ema_decay=0.9,
@@ -66,12 +67,13 @@ def loaded(training: Trainer) -> LoadedModel:
     return LoadedModel(training.model, training.diffusion, training.config, position)
 
 
-def trainer(kind: str, preset: str, precision: str) -> Trainer:
+def trainer(kind: str, preset: str, precision: str, epochs: int = 1) -> Trainer:
     pixels = np.full((15, 1, 16, 16), 128, np.uint8)
     images = ImageSet(
         "grey", pixels, pixels[:2], DataRecipe(name="grey", kind="folder", size=16), Path(), None, None
     )
-    return Trainer(config(preset, precision), images, torch.device(kind, 0), FakeProcess(f"{kind}:0"))
+    process = FakeProcess(f"{kind}:0")
+    return Trainer(config(preset, precision, epochs), images, torch.device(kind, 0), process)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -90,6 +92,39 @@ def test_both_networks_train_and_denoise_on_the_device_without_waiting_for_it(
             *_, last = denoise(loaded(training), images, 19, generator=torch.Generator(f"{kind}:0"))
     assert last.index == 2
     assert last.xt.device.type == kind
+
+
+def test_without_captures_training_does_not_wait_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DDPM_CAPTURE", "off")
+    with fake_device("cuda"):
+        training = trainer("cuda", "lean", "bf16")
+        list(training.reports())
+        assert (training.step, training.captured) == (2, None)
+
+
+@pytest.mark.parametrize(("preset", "precision"), [("lean", "bf16"), ("thesis", "fp32")])
+def test_a_captured_step_copies_nothing_from_the_cpu_and_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch, preset: str, precision: str
+) -> None:
+    monkeypatch.setattr(captured_step, "_WARM_UP", 1)
+    with fake_device("cuda"):
+        training = trainer("cuda", preset, precision, epochs=2)
+        list(training.reports())
+        assert training.captured is not None
+        assert sorted(training.captured._steps._graphs) == [7, 8]  # one for each size of batch
+
+
+def test_a_copy_from_the_cpu_in_a_captured_step_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured_step, "_WARM_UP", 1)
+    right = torch.nn.functional.silu
+    monkeypatch.setattr(
+        torch.nn.functional, "silu", lambda x, inplace=False: right(x + torch.ones(1).to(x.device))
+    )
+    with fake_device("cuda"):
+        training = trainer("cuda", "lean", "fp32", epochs=2)
+        with pytest.raises(DeviceFault, match="copies from the CPU"):
+            list(training.reports())
+        assert training.step == 2  # the warm-up may copy
 
 
 @pytest.mark.parametrize("clip", ["static", "dynamic"])

@@ -1,0 +1,36 @@
+"""Optimizers of a network by name: Adam, AdamW, or Muon with AdamW for what is no hidden kernel."""
+
+from typing import Final
+
+import torch
+from torch import nn
+
+from core.training.muon import Muon
+from core.training.precision import has_fused_optimizers
+
+_EDGE_LAYERS: Final = ("stem", "head")
+
+
+def make_optimizers(model: nn.Module, name: str, rate: float, *, bf16: bool) -> list[torch.optim.Optimizer]:
+    """Return the optimizers that together update all parameters of a network.
+
+    Args:
+        model: the network, on its final device.
+        name: `train.optimizer`.
+        rate: learning rate.
+        bf16: orthogonalize in bfloat16, see `Muon`.
+    """
+    named = list(model.named_parameters())
+    parameters = [p for _, p in named]
+    fused = True if has_fused_optimizers(parameters[0].device) else None
+    if name == "adam":
+        return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
+    if name == "adamw":
+        return [torch.optim.AdamW(parameters, lr=rate, fused=fused)]
+    kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
+    kernel_ids = {id(p) for p in kernels}
+    rest = [p for p in parameters if id(p) not in kernel_ids]
+    return [
+        Muon(kernels, lr=rate, weight_decay=0.01, bf16=bf16),
+        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.99), weight_decay=0.01, fused=fused),
+    ]
