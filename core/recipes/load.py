@@ -1,6 +1,5 @@
 """Training recipes: TOML files that resolve to the configurations of runs, one for each cell of a grid."""
 
-import difflib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from core.config.consistency import check_consistent
 from core.config.load import apply_overrides, decode, read_toml
 from core.config.schema import RunConfig
 from core.config.tables import Table, flatten, merge, set_key
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 
 PACKAGED: Final = Path(__file__).parent
 MAX_RUNS: Final = 10_000
@@ -110,10 +109,9 @@ def _find_recipe_file(name: str, *, base: Path) -> Path:
     names = sorted(path.stem for path in PACKAGED.glob("*.toml"))
     if name in names:
         return PACKAGED / f"{name}.toml"
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    hint = f"{did_you_mean(name, names)} Known".lstrip()
     raise UserError(
-        f"no recipe called {name!r}; {hint}Known: {', '.join(names)}; or give the path of a .toml file"
+        f"no recipe called {name!r}; {hint}: {', '.join(names)}; or give the path of a .toml file"
     )
 
 
