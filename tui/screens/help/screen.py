@@ -35,11 +35,11 @@ STATES: Final = (
     ),
 )
 METRICS: Final = (
-    ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
+    ("loss", "mean over the last epoch; the trend is logarithmic; · is a loss that was not a number"),
     ("held-out", "loss on images that the network is never trained on"),
     ("abar_T", "share of the image's power left at the last noising step; sampling starts from none"),
     ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
-    ("L_T", "what that costs in the variational bound, in bits a pixel"),
+    ("L_T", "what that costs in the variational bound, in bits a dimension"),
 )
 REBINDING: Final = (
     "Every command is also found by name, with ctrl+p or a colon; in the settings each key can be changed."
