@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,10 @@ def _find_recipe_file(name: str, *, base: Path) -> Path:
     names = sorted(path.stem for path in PACKAGED.glob("*.toml"))
     if name in names:
         return PACKAGED / f"{name}.toml"
+    if name and os.path.isdir(base / name):  # False for names that no file can have
+        raise UserError(
+            f"no recipe called {name!r}; it is a folder: train on its images with --set data.dataset={name}"
+        )
     hint = f"{did_you_mean(name, names)} Known".lstrip()
     raise UserError(
         f"no recipe called {name!r}; {hint}: {', '.join(names)}; or give the path of a .toml file"
