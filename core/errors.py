@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Iterable
 
 EXIT_OK = 0
 EXIT_USAGE = 2
@@ -16,6 +17,8 @@ GPU_UNUSABLE = "torch cannot compute on this GPU; see core doctor, or use --devi
 """Error message of a computation on a GPU without a fitting torch or driver; torch's own words precede it."""
 WORKING_DIRECTORY_DELETED = "the working directory was deleted; go to another one with cd"
 
+_SIMILAR = 0.5
+"""Least share of equal characters, from 0 to 1 as difflib counts it, of a name that is suggested for another."""
 _DAMAGE_CODES = (None, errno.EINVAL, errno.EOVERFLOW)
 """Error numbers of damaged files: libraries' own errors have none, and offsets in damaged files lead to the others."""
 _MISSING_CODES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -30,6 +33,20 @@ _GPU_PHRASES = (
     *("not linked with support for cuda", "no CUDA-capable device is detected", "invalid device function"),
     "forward compatibility was attempted",
 )
+
+
+def did_you_mean(name: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return ``did you mean NAME?`` with the nearest of the valid names, or an empty text if none is similar.
+
+    Args:
+        name: what the user gave.
+        known: the valid names.
+        prefix: what precedes the nearest name in the question, such as ``train.``.
+    """
+    import difflib  # most commands suggest nothing
+
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=_SIMILAR)
+    return f"did you mean {prefix}{nearest[0]}?" if nearest else ""
 
 
 class UserError(Exception):

@@ -4,7 +4,6 @@
 u = (t - 1) / (T - 1) runs from 0 to 1 (u = 0 when T = 1).
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 from core.files.untrusted import open_regular, read_npy
 
 Array = NDArray[np.float64]
@@ -244,10 +243,9 @@ def make_schedule(
     elif name == "custom":
         betas = _custom_betas(file, timesteps)
     else:
-        near = difflib.get_close_matches(name, ALL_NAMES, n=1, cutoff=0.0)[0]
+        hint = f"{did_you_mean(name, ALL_NAMES)} ".lstrip()
         raise UserError(
-            f"unknown schedule {name!r}; did you mean {near}? "
-            f"(expected one of {', '.join(ALL_NAMES)}, or x^P with a positive P)"
+            f"unknown schedule {name!r}; {hint}(expected one of {', '.join(ALL_NAMES)}, or x^P with a positive P)"
         )
     schedule = Schedule(name, betas)
     schedule = schedule.rescaled_to_zero_terminal_snr() if zero_terminal_snr else schedule

@@ -1,6 +1,5 @@
 """The command group, and the one place that turns errors into a line on stderr and an exit code."""
 
-import difflib
 import importlib
 import os
 import sys
@@ -18,6 +17,7 @@ from core.errors import (
     EXIT_USAGE,
     GPU_UNUSABLE,
     UserError,
+    did_you_mean,
     is_gpu_unusable,
     is_out_of_memory,
     os_error_text,
@@ -58,8 +58,8 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.0)[0]
-            raise click.UsageError(f"no command {args[0]!r}; did you mean {near}?", ctx)
+            hint = did_you_mean(args[0], COMMANDS) or f"expected one of {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

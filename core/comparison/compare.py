@@ -261,10 +261,13 @@ def _notes(rows: Sequence[ComparisonRow], pooled: bool) -> list[str]:
             "not all runs were evaluated alike (samples, how they are drawn or held-out images differ), and no run "
             "wins over one evaluated otherwise; core evaluate with the same options makes them comparable"
         )
-    missing = [member.info.id for row in rows for member in row.members if member.evaluation is None]
-    if missing:
+    infos = [member.info for row in rows for member in row.members if member.evaluation is None]
+    if infos:
+        missing = [info.id for info in infos]
         some = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        notes.append(f"not evaluated yet: {some}; core evaluate {missing[0]}")
+        groups = " ".join(dict.fromkeys(info.file.group or info.id for info in infos))
+        arguments = missing[0] if len(missing) == 1 else f"{groups} --new"
+        notes.append(f"not evaluated yet: {some}; core evaluate {arguments}")
     stale = [
         f"{member.info.id} at epoch {member.evaluation.epoch}"
         for row in rows

@@ -1,6 +1,5 @@
 """Decoding of TOML and ``--set key=value`` to structs. Errors name the file, the key and the nearest valid key."""
 
-import difflib
 import functools
 import stat
 import types
@@ -14,7 +13,7 @@ import tomli
 import tomli_w
 
 from core.config.tables import Table, deep_copy, set_key, without_none
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -57,7 +56,7 @@ def decode(table: Mapping[str, Any], kind: type[T], *, source: str) -> T:
 
     Raises:
         UserError: an unknown key, a wrong type or a value out of bounds. The message names `source`, the key, the
-            value and, for an unknown key, the nearest valid one; for an unknown name, the known ones.
+            value and, for an unknown key, a similar valid one or all; for an unknown name, the known ones.
     """
     _reject_unknown_keys(table, kind, source, prefix="")
     try:
@@ -101,9 +100,8 @@ def _reject_unknown_keys(
     for key, value in table.items():
         name = prefix + key
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1, cutoff=0.0)
-            hint = f"did you mean {prefix + near[0]}?" if near else ""
-            raise UserError(f"{source}: unknown key {name} = {_shorten(value)}; {hint}".rstrip("; "))
+            hint = did_you_mean(key, fields, prefix) or f"expected one of {', '.join(sorted(fields))}"
+            raise UserError(f"{source}: unknown key {name} = {_shorten(value)}; {hint}")
         section = fields[key]
         if section is not None and isinstance(value, Mapping):
             _reject_unknown_keys(value, section, source, prefix=f"{name}.")

@@ -1,6 +1,5 @@
 """Made sets on disk: listed with their sizes and whether their images are still the same, and removed."""
 
-import difflib
 import os
 import re
 import secrets
@@ -16,7 +15,7 @@ from core.config.load import decode, read_toml
 from core.data import cache
 from core.data.folder import image_files
 from core.data.recipe import DataRecipe, data_recipe_names, find_data_recipe
-from core.errors import UserError, is_machine_error
+from core.errors import UserError, did_you_mean, is_machine_error
 from core.files.locks import try_flock
 
 _NAME: Final = re.compile(r"[^.].*-[0-9a-f]{8}")
@@ -93,10 +92,9 @@ def select_made_sets(sets: Sequence[MadeSet], names: Sequence[str], data_dir: Pa
         found = [one for one in sets if name == one.path.name or path.absolute() == one.path.absolute()]
         found = found or _made_from(sets, name, data_dir)
         if not found:
-            near = difflib.get_close_matches(name, [one.path.name for one in sets], n=1, cutoff=0.0)
-            hint = f"did you mean {near[0]}? " if near else ""
+            hint = f"{did_you_mean(name, [one.path.name for one in sets])} See".lstrip()
             raise UserError(
-                f"no made set called {name!r}, and none was made from it; {hint}See core data list --made"
+                f"no made set called {name!r}, and none was made from it; {hint} core data list --made"
             )
         selected |= {one.path: one for one in found}
     return list(selected.values())

@@ -1,6 +1,5 @@
 """Recipes of data sets: the struct of `datasets/*.toml`, and the lookup of these files."""
 
-import difflib
 import os
 import re
 from pathlib import Path
@@ -10,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from core.config.load import decode, read_toml
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 from core.files.untrusted import absolute_if_exists
 
 DATA_DIR_VARIABLE: Final = "DDPM_DATA"
@@ -109,6 +108,7 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
             str(resolved).encode()  # recipe files are UTF-8, and cannot name a folder that is not
             name = resolved.name if path.is_dir() else resolved.name.split(".")[0]
             return DataRecipe(name=name or "pictures", kind="folder", path=str(resolved))
+        is_file = path.is_file()
     except (
         OSError,
         ValueError,
@@ -116,11 +116,15 @@ def find_data_recipe(name_or_path: str, data_dir: Path | None = None) -> DataRec
     ) as error:  # a path that is not valid on this system, or the home of an unknown user
         problem = "its name is not UTF-8; rename it" if isinstance(error, UnicodeError) else error
         raise UserError(f"data set {name_or_path!r}: cannot be looked up ({problem})") from error
-    nearest = difflib.get_close_matches(name_or_path, files, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    if is_file:
+        raise UserError(
+            f"data set {name_or_path!r}: a file; expected a folder of images, such as the one that it is in, "
+            "a .npy, .npz or IDX file of images, or a recipe's .toml"
+        )
+    hint = f"{did_you_mean(name_or_path, files)} Known".lstrip()
     known = ", ".join(sorted(files)) or "none"
     raise UserError(
-        f"no data set called {name_or_path!r}; {hint}Known: {known}; or give a folder of images, "
+        f"no data set called {name_or_path!r}; {hint}: {known}; or give a folder of images, "
         "a .npy, .npz or IDX file of images, or a recipe's .toml"
     )
 

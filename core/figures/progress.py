@@ -39,15 +39,19 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
         The figure and its caption.
 
     Raises:
-        CannotDrawError: no run has samples, or the held-out images that set the thresholds are not on this machine.
+        CannotDrawError: no run has samples, or the held-out images that set the thresholds are not on this machine,
+            or are not triangles.
         UserError: a sheet is damaged.
     """
     evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
-    missing = []
+    missing, shapeless = [], []
     for dataset in data.datasets:
         found = find_heldout_set(data, dataset)
-        if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
+        if found is None:
             missing.append(data.titles[dataset])
+            continue
+        if found.heldout_vertices is None or found.heldout.shape[1] != 1:
+            shapeless.append(data.titles[dataset])
             continue
         heldout = found.heldout[:REFERENCE_IMAGES].astype(np.float32) / 255.0
         evaluated |= pass_rates_by_epoch(data.on(dataset), heldout)
@@ -55,7 +59,11 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
         if missing:
             names = ", ".join(missing)
             raise CannotDrawError(
-                f"the held-out triangles of {names} are not on this machine; make them with core data make"
+                f"the held-out images of {names} are not on this machine; make them with core data make"
+            )
+        if shapeless:
+            raise CannotDrawError(
+                f"the images of {', '.join(shapeless)} are not triangles in grey, which alone are fitted"
             )
         raise CannotDrawError("no run has drawn samples yet")
     datasets = [name for name in data.datasets if any(key[0] == name for key in evaluated)]

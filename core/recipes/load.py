@@ -1,8 +1,8 @@
 """Training recipes: TOML files that resolve to the configurations of runs, one for each cell of a grid."""
 
-import difflib
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from core.config.consistency import check_consistent
 from core.config.load import apply_overrides, decode, read_toml
 from core.config.schema import RunConfig
 from core.config.tables import Table, flatten, merge, set_key
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 
 PACKAGED: Final = Path(__file__).parent
 MAX_RUNS: Final = 10_000
@@ -110,10 +110,13 @@ def _find_recipe_file(name: str, *, base: Path) -> Path:
     names = sorted(path.stem for path in PACKAGED.glob("*.toml"))
     if name in names:
         return PACKAGED / f"{name}.toml"
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]}? " if nearest else ""
+    if name and os.path.isdir(base / name):  # False for names that no file can have
+        raise UserError(
+            f"no recipe called {name!r}; it is a folder: train on its images with --set data.dataset={name}"
+        )
+    hint = f"{did_you_mean(name, names)} Known".lstrip()
     raise UserError(
-        f"no recipe called {name!r}; {hint}Known: {', '.join(names)}; or give the path of a .toml file"
+        f"no recipe called {name!r}; {hint}: {', '.join(names)}; or give the path of a .toml file"
     )
 
 

@@ -198,6 +198,16 @@ async def test_columns_of_evaluated_runs_are_scrolled_by_keys(tmp_path: Path) ->
         assert " more " not in driven.text()
 
 
+async def test_two_runs_that_were_not_evaluated_are_called_both(tmp_path: Path) -> None:
+    for directory in comparison(tmp_path, "finished", clean=True):
+        directory.checkpoint.parent.mkdir()
+        directory.checkpoint.touch()
+    async with dashboard(tmp_path, (160, 50)) as driven:
+        await driven.press("space", "down", "space")
+        await compare(driven)
+        assert "not evaluated yet: ⏎ evaluates both runs, alongside training" in driven.text()
+
+
 async def test_enter_evaluates_missing_runs_and_the_metrics_appear(tmp_path: Path) -> None:
     directories = comparison(tmp_path, "finished", clean=True)
     for directory in directories[:2]:

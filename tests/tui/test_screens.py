@@ -149,6 +149,10 @@ async def test_help_lists_every_command(tmp_path: Path) -> None:
         text = driven.text()
         for command in (*BOARD, *EVERYWHERE):
             assert command.text in text or command.action == "start_quick"
+        assert "ctrl+q" not in text  # the framework's own, beside q
+        assert "^q" not in text
+        assert "mean over the last epoch" in text
+        assert "esc closes this list" in text
         await driven.press("escape")
         assert driven.app.screen is driven.board
 

@@ -67,6 +67,7 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
         *TOUR_BINDINGS,
         *bindings(EVERYWHERE),
         Binding("ctrl+c", "quit", "Leave the dashboard", show=False, system=True),
+        Binding("ctrl+q", "quit", "Leave the dashboard", show=False, priority=True, system=True),
     ]
 
     def __init__(

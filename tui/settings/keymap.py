@@ -7,7 +7,7 @@ from typing import Final
 from textual.binding import Binding
 from textual.keys import key_to_character
 
-from core.errors import UserError
+from core.errors import UserError, did_you_mean
 from tui.commands import ALL, NEW_RUN, ON_ALL, SECTIONS, Command
 
 FIXED: Final = {"ctrl+c": "always leaves the dashboard", "ctrl+q": "always leaves the dashboard"}
@@ -24,8 +24,6 @@ def read_keymap(path: Path) -> dict[str, str]:
     """
     if not path.exists():
         return {}
-    import difflib
-
     from core.config.load import read_toml
     from core.config.tables import flatten
 
@@ -33,8 +31,8 @@ def read_keymap(path: Path) -> dict[str, str]:
     keymap: dict[str, str] = {}
     for name, keys in flatten(read_toml(path)).items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-            raise UserError(f"{path}: unknown command {name}; did you mean {near}?")
+            hint = did_you_mean(name, known) or "see the tables of docs/dashboard.md"
+            raise UserError(f"{path}: unknown command {name}; {hint}")
         listed = [keys] if isinstance(keys, str) else keys
         if (
             not isinstance(listed, list)

@@ -7,8 +7,9 @@ of noise dissolves from state to state instead of stuttering, and an image at re
 """
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
+from operator import sub
 from typing import Final
 
 from tui.terminal.cell_style import CellStyle, Row
@@ -20,7 +21,6 @@ Cell = tuple[int, int]
 """Row and column of a cell."""
 _IMAGE_CHARACTERS: Final = frozenset({HALF_BLOCK, " "})
 _SCATTER: Final = 0x9E3779B1
-_LUMA: Final = (0.299, 0.587, 0.114)
 _CUBE_LEVELS: Final = (0, 95, 135, 175, 215, 255)
 
 
@@ -43,18 +43,19 @@ def image_cells(wanted: Row, shown: Row) -> list[int]:
 def largest_errors(
     cells: Iterable[Cell], wanted: dict[int, Row], shown: dict[int, Row], count: int
 ) -> list[Cell]:
-    """At most `count` cells, those first whose brightness is furthest from the target.
+    """At most `count` cells, those first whose colours are furthest from the target.
 
+    Red, green and blue count alike: by brightness, blue would stay on black to the last.
     Cells of equal error are scattered over the whole image.
     """
 
     def error(cell: Cell) -> float:
         y, x = cell
         now, before = wanted[y], shown[y]
-        top, bottom = _brightness(now[0][x], now[1][x])
-        old_top, old_bottom = _brightness(before[0][x], before[1][x])
+        colors, old = _colors(now[0][x], now[1][x]), _colors(before[0][x], before[1][x])
         scatter = ((y * 8191 + x) * _SCATTER & 0xFFFF) / 0x10000
-        return abs(top - old_top) + abs(bottom - old_bottom) + scatter
+        difference: int = sum(map(abs, map(sub, colors, old)))
+        return difference / 3 + scatter
 
     return heapq.nlargest(count, cells, key=error)
 
@@ -82,29 +83,31 @@ def count_text_changes(
 
 
 @lru_cache(maxsize=1 << 14)
-def _brightness(cell: str, style: CellStyle) -> tuple[float, float]:
-    """Brightness of the upper and the lower half of a cell, 0 to 255."""
-    bottom = _luma(style.background)
-    return (_luma(style.foreground) if cell == HALF_BLOCK else bottom), bottom
+def _colors(cell: str, style: CellStyle) -> tuple[int, ...]:
+    """Red, green and blue of the upper and of the lower half of a cell, each 0 to 255."""
+    bottom = _rgb(style.background)
+    return (*(_rgb(style.foreground) if cell == HALF_BLOCK else bottom), *bottom)
 
 
-def _luma(color: str) -> float:
-    """Brightness of a colour of an SGR sequence; the terminal's default colours count as black."""
+def _rgb(color: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour of an SGR sequence; the terminal's default colours count as black."""
     kind, *numbers = color.split(";")[1:] or [""]
     if kind == "2":
-        return _weighted([int(number) for number in numbers])
+        red, green, blue = (int(number) for number in numbers)
+        return red, green, blue
     if kind != "5":
         bright = {"9": 255, "10": 255, "3": 170, "4": 170}.get(color[:-1], 0)
-        return _weighted([bright * (int(color[-1]) >> bit & 1) for bit in range(3)]) if bright else 0.0
+        return _basic(int(color[-1]), bright) if bright else (0, 0, 0)
     number = int(numbers[0])
     if number >= 232:
-        return 8.0 + 10 * (number - 232)
+        grey = 8 + 10 * (number - 232)
+        return grey, grey, grey
     if number >= 16:
         red, rest = divmod(number - 16, 36)
-        return _weighted([_CUBE_LEVELS[red], _CUBE_LEVELS[rest // 6], _CUBE_LEVELS[rest % 6]])
-    level = 255 if number >= 8 else 170
-    return _weighted([level * (number >> bit & 1) for bit in range(3)])
+        return _CUBE_LEVELS[red], _CUBE_LEVELS[rest // 6], _CUBE_LEVELS[rest % 6]
+    return _basic(number, 255 if number >= 8 else 170)
 
 
-def _weighted(channels: Sequence[int]) -> float:
-    return sum(weight * channel for weight, channel in zip(_LUMA, channels, strict=True))
+def _basic(number: int, level: int) -> tuple[int, int, int]:
+    """One of the eight basic colours, whose bits are red, green and blue."""
+    return level * (number & 1), level * (number >> 1 & 1), level * (number >> 2 & 1)

@@ -37,13 +37,13 @@ STEPS: Final = (
     Step(
         "board.earlier",
         "Back in time",
-        "Images are kept as training goes on. Go back, and see images after less training. "
+        "Images are kept as training goes on. Go back, and see images after less training; "
         "{board.follow} follows the newest again.",
     ),
     Step(
         "run.compare",
         "Which is better?",
-        "The board shows the progress of runs, the comparison which is better. {run.mark} marks runs for it; "
+        "The board shows the progress of runs, the comparison which is better. Mark runs for it with {run.mark}; "
         "without marks, all that are shown are compared.",
     ),
     Step(
@@ -55,7 +55,7 @@ STEPS: Final = (
     Step(
         "compare.play",
         "All runs, one slider",
-        "One slider moves the images of all runs through their epochs together, so you see which learns first. "
+        "One slider moves the images of all runs through their epochs together, so you see which learns first; "
         "{compare.log_y} brings the logarithmic axis back.",
     ),
     Step(
@@ -67,7 +67,7 @@ STEPS: Final = (
     Step(
         "denoise.play",
         "Watch it happen",
-        "Each column is a run, from the noise x_T to the image x_0. {denoise.compute} computes what the "
+        "Each column is a run, from the noise x_T to the image x_0; {denoise.compute} computes what the "
         "training did not keep.",
     ),
     Step(

@@ -239,6 +239,11 @@ def test_an_unknown_name_is_refused_with_the_nearest_valid_one(name, near):
         make_schedule(name)
 
 
+def test_a_name_like_no_schedule_is_refused_without_a_suggestion():
+    with pytest.raises(UserError, match=r"unknown schedule 'foo'; \(expected one of linear, .*x\^P"):
+        make_schedule("foo")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

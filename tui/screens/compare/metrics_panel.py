@@ -110,7 +110,7 @@ def _evaluate_prompt(columns: Sequence[EvaluatedRun], key: str) -> Content:
         return Content(" ").join([Content.styled(" evaluating:", "$text-muted"), *progress])
     if not key:
         return Content.styled(" not evaluated", "$text-muted")
-    target = "it" if len(columns) == 1 else f"all {pluralize(len(columns), 'run')}"
+    target = {1: "it", 2: "both runs"}.get(len(columns), f"all {len(columns)} runs")
     return Content.styled(f" not evaluated yet: {key} evaluates {target}, alongside training", "$text-muted")
 
 

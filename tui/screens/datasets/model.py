@@ -124,7 +124,7 @@ class DatasetBrowser:
         return self._side("samples", images, overlay, self._greys[1], color), found[0]
 
     def tiles(
-        self, side: BrowserSide, count: int, size: int, *, triangles: bool, outline: str, key: str
+        self, side: BrowserSide, count: int, size: int, *, triangles: bool, outline: str, unfitted: str
     ) -> list[WallColumn]:
         """Tiles from `first` on, two for each image if triangles are shown.
 
@@ -134,16 +134,16 @@ class DatasetBrowser:
             size: the width of a tile in pixels.
             triangles: show the triangle over the image, and by itself beside it; otherwise the image alone.
             outline: the colour of the triangle.
-            key: the key that starts fitting triangles.
+            unfitted: text in place of triangles that have not been fitted.
         """
         tiles: list[WallColumn] = []
         for index in range(self.first, min(self.first + count, len(side.images))):
-            cache_key = (id(side), index, size, triangles, outline, key)
+            cache_key = (id(side), index, size, triangles, outline, unfitted)
             cached = self._tiles.get(cache_key)
             if cached is None or cached[0] is not side:
                 image = scaled(side.images[index], size)
                 made = (
-                    _triangle_tiles(side, index, image, outline, key)
+                    _triangle_tiles(side, index, image, outline, unfitted)
                     if triangles
                     else [_image_tile(side, index, image)]
                 )
@@ -184,10 +184,12 @@ def _image_tile(side: BrowserSide, index: int, image: Pixels) -> WallColumn:
     return WallColumn(f"{index + 1}", image[None], f"grey {share:.1%}", side.color)
 
 
-def _triangle_tiles(side: BrowserSide, index: int, image: Pixels, outline: str, key: str) -> list[WallColumn]:
+def _triangle_tiles(
+    side: BrowserSide, index: int, image: Pixels, outline: str, unfitted: str
+) -> list[WallColumn]:
     title = f"{index + 1}"
     if side.overlay is None or index >= len(side.overlay.corners):
-        empty = f"{key} fits it" if side.overlay is None else "not fitted"
+        empty = unfitted if side.overlay is None else "not fitted"
         return [
             WallColumn(title, image[None], color=side.color),
             WallColumn("", None, empty=empty),

@@ -156,13 +156,14 @@ class DatasetsScreen(DatasetChoice, LiveScreen[list[RunConfig] | None]):
     def _tiles(self, side: BrowserSide) -> list[WallColumn]:
         """The visible tiles of a side."""
         plan = self._plan(side)
+        key = keys_by_command(self).get("datasets.fit", ["f"])[0]
         return self.browser.tiles(
             side,
             plan.visible,
             plan.tile,
             triangles=self.view == "triangles",
             outline=series_style(1, self.app.theme_variables).color,
-            key=keys_by_command(self).get("datasets.fit", ["f"])[0],
+            unfitted="being fitted" if self.is_fitting else f"{key} fits it",
         )
 
     @property

@@ -35,12 +35,13 @@ STATES: Final = (
     ),
 )
 METRICS: Final = (
-    ("loss", "mean over the last 50 steps; the trend is logarithmic; · is a loss that was not a number"),
+    ("loss", "mean over the last epoch; the trend is logarithmic; · is a loss that was not a number"),
     ("held-out", "loss on images that the network is never trained on"),
     ("abar_T", "share of the image's power left at the last noising step; sampling starts from none"),
     ("SNR_T", "the same as a signal-to-noise ratio, in decibels"),
-    ("L_T", "what that costs in the variational bound, in bits a pixel"),
+    ("L_T", "what that costs in the variational bound, in bits a dimension"),
 )
+CLOSING: Final = "esc closes this list, ↑ and ↓ scroll it"
 REBINDING: Final = (
     "Every command is also found by name, with ctrl+p or a colon; in the settings each key can be changed."
 )
@@ -62,17 +63,17 @@ class HelpScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield Static(self._table("Keys", self.keys))
+            yield Static(self._table("Keys", self.keys, CLOSING))
             yield Static(self._table("States", STATES))
             yield Static(self._table("Figures", METRICS))
             yield Static(REBINDING, classes="note")
 
-    def _table(self, title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    def _table(self, title: str, rows: Iterable[tuple[str, str]], note: str = "") -> Table:
         variables = self.app.theme_variables
         table = Table.grid(padding=(0, 2, 0, 0), expand=True)
         table.add_column(width=KEYS_WIDTH, style="bold", no_wrap=True)
         table.add_column(ratio=1, style=variables["text-muted"])
-        table.add_row(Text(title, style=f"bold {variables['primary']}"))
+        table.add_row(Text(title, style=f"bold {variables['primary']}"), Text(note))
         for name, text in rows:
             table.add_row(Text(name), Text(text))
         return table

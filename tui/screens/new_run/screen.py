@@ -321,7 +321,7 @@ def _notes_text(schedules: Sequence[Schedule | None]) -> Content:
                 (schedule.name, "bold"),
                 (
                     f"   abar_T {small_number(schedule.terminal_alpha_bar)} · SNR_T {decibels} · "
-                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits per pixel\n",
+                    f"L_T {small_number(schedule.prior_bits_per_dim())} bits/dim\n",
                     "$text-muted",
                 ),
                 (diagnosis.level, LEVEL_MARKS[diagnosis.level][1]),

@@ -117,4 +117,4 @@ class ScheduleExplorer:
         cached = self._noised_images.get(entry.name)
         if cached is None or cached[1] != t or any(a is not b for a, b in zip(cached[0], key, strict=True)):
             cached = self._noised_images[entry.name] = (key, t, add_noise(self.images, entry.schedule, t))
-        return WallColumn(title, cached[2], f"left {percent(left)}", color)
+        return WallColumn(title, cached[2], f"{percent(left)} left", color)

@@ -309,10 +309,10 @@ def test_runs_that_were_not_evaluated_are_compared_by_their_losses(tmp_path):
     for place in range(5):
         make_run(tmp_path, seed=place, created=CREATED + timedelta(seconds=place), **BARE)
     found = comparison(tmp_path)
-    first = found.rows[0].members[0].info.id
+    (group,) = {row.members[0].info.file.group for row in found.rows}
     assert found.notes == (
         f"not evaluated yet: {', '.join(r.members[0].info.id for r in found.rows[:3])} and 2 more; "
-        f"core evaluate {first}",
+        f"core evaluate {group} --new",
     )
     assert set(found.rows[0].scores) == {"loss", "heldout"}
 

@@ -134,8 +134,12 @@ def test_sets_are_named_by_themselves_by_their_path_or_by_what_they_were_made_fr
     shutil.rmtree(mine)
     assert selected("mine") == selected(str(mine)) == both
     for name in ("high", "nothing", ""):
-        with pytest.raises(UserError, match=f"no made set called {name!r}.*did you mean"):
+        with pytest.raises(
+            UserError, match=f"no made set called {name!r}, and none was made from it; See core"
+        ):
             selected(name)
+    with pytest.raises(UserError, match=f"; did you mean {triangles.path.name}\\? See core data list --made"):
+        selected(triangles.path.name[:-1])
 
 
 def test_a_removed_set_is_made_again_and_open_images_stay_readable(data: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_missing_recipe_file_is_named(tmp_path: Path) -> None:
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     path = write(tmp_path / "picture.png", "")
-    with pytest.raises(UserError, match="or give a folder of images"):
+    with pytest.raises(UserError, match=r"picture\.png.: a file; expected a folder of images"):
         find_data_recipe(str(path), tmp_path)
 
 

@@ -146,7 +146,7 @@ def test_runs_of_all_data_evaluated_and_trained_long_give_every_figure(figures):
     missing = missing_reasons(figures)
     # The held-out images that the epochs are evaluated by are not on this machine.
     assert list(missing) == ["epochs"]
-    assert "held-out triangles of low, high, array are not on this machine" in missing["epochs"]
+    assert "held-out images of low, high, array are not on this machine" in missing["epochs"]
     assert list(figures)[:11] == [
         *("5.1-schedules", "5.2-noising", "5.3-reverse-noisy", "6.1-reverse-low", "6.2-samples-low"),
         *(

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.comparison.formatting import sampler_text
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
+from core.figures.figure_data import CannotDrawError
 from core.imaging import write_sheet
 from core.runs import METRICS, add_evaluation
 from core.statistics.estimate import Estimate
@@ -65,6 +67,19 @@ def test_the_epochs_are_evaluated_by_the_shapes_on_their_sheets(tmp_path, monkey
     assert of_noise == 0.0
     assert of_real > 0.8
     assert caption.endswith("2 seeds each, pooled.")
+
+
+def test_images_without_triangles_are_not_said_to_be_on_another_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for index in range(12):
+        Image.new("L", (8, 8), 20 * index).save(folder / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    load_dataset("letters")
+    make_run_grid(tmp_path / "runs", names=("linear",), datasets=("letters",), epochs=2)
+    with pytest.raises(CannotDrawError, match="the images of letters are not triangles in grey"):
+        progress.draw_progress(read_figure_data(tmp_path / "runs"))
 
 
 def test_a_subset_of_many_epochs_includes_the_last(tmp_path):

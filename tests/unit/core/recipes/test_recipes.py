@@ -206,6 +206,17 @@ def test_an_unknown_recipe_lists_the_known_ones_and_the_nearest() -> None:
     assert message.endswith("; or give the path of a .toml file")
 
 
+def test_a_folder_of_images_in_place_of_a_recipe_is_told_how_to_train_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "letters").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert refusal("letters") == (
+        "no recipe called 'letters'; it is a folder: train on its images with --set data.dataset=letters"
+    )
+    assert refusal("x" * 5000).startswith("no recipe called 'xxx")
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert refusal(str(tmp_path / "none.toml")).endswith("none.toml: no such recipe file")
     assert "no such recipe file" in refusal("~nobody-at-all/x.toml")

@@ -200,7 +200,7 @@ def test_tiles_are_made_once_and_again_after_a_change() -> None:
     side = BrowserSide(noise(8), None, grey_shares(noise(8)))
 
     def tiles(size: int = 32, *, triangles: bool = False, of: BrowserSide = side) -> list[WallColumn]:
-        return browser.tiles(of, 3, size, triangles=triangles, outline="#ff0000", key="f")
+        return browser.tiles(of, 3, size, triangles=triangles, outline="#ff0000", unfitted="f fits it")
 
     first = tiles()
     assert [one.title for one in first] == ["1", "2", "3"]

@@ -98,6 +98,14 @@ def test_brightness_of_all_kinds_of_colours(color: str, brighter: str) -> None:
     assert largest_errors([(0, 0), (0, 1)], wanted, shown, 1) == [(0, 1)]
 
 
+def test_blue_that_is_to_vanish_goes_before_a_brighter_dark_grey() -> None:
+    def row(*colors: str) -> tuple[list[str], list[CellStyle]]:
+        return ["▀"] * len(colors), [CellStyle("", f"38;2;{one}", "") for one in colors]
+
+    wanted, shown = {0: row("0;0;0", "0;0;0")}, {0: row("40;40;40", "0;0;255")}
+    assert largest_errors([(0, 0), (0, 1)], wanted, shown, 1) == [(0, 1)]
+
+
 def test_cells_of_one_style_are_grouped_where_that_is_shorter() -> None:
     painted = ScreenBuffer()
     painted.write(noise(1, [0, 255]))
