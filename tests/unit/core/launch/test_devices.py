@@ -174,7 +174,7 @@ def test_gpus_are_found_with_names_and_memory(nvidia_smi: Path) -> None:
         (" 1 , 0 ", ["NVIDIA B", "NVIDIA A"]),
         ("GPU-bb", ["NVIDIA B"]),
         ("1,7,0", ["NVIDIA B"]),
-        ("1,1", ["NVIDIA B"]),
+        ("1,1", []),
         ("", []),
         ("-1", []),
         ("GPU-zz", []),
