@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from core.runs import MetricsTail, RunDirectory, State
+from core.runs import MetricsTail, RunDirectory, State, Status
 from core.training import checkpoint, checkpoint_writer
 from core.training.checkpoint import Position, has_checkpoint, read_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter, take_snapshot
@@ -177,6 +178,30 @@ def test_samples_of_epochs_that_are_trained_again_are_removed_and_then_the_same(
     assert all(tail.poll() for tail in tails)
     assert np.array_equal(tails[0].losses, tails[1].losses)
     assert [record.epoch for record in tails[1].epochs] == [1, 2, 3, 4]
+
+
+def test_the_time_of_training_stays_while_a_resume_is_prepared_and_if_it_fails(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_tiny_run(home)
+    assert train_here(run) == 0
+    with run.lock():
+        run.write_status(msgspec.structs.replace(run.read_status(), elapsed=100.0))
+    shown: list[float] = []
+    real = RunDirectory.write_status
+
+    def write_status(self: RunDirectory, status: Status, **options: Any) -> None:
+        shown.append(status.elapsed)
+        real(self, status, **options)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(RunDirectory, "write_status", write_status)
+    monkeypatch.setattr(Worker, "_resume_or_begin", refuse)
+    assert train_here(run) == 3
+    assert len(shown) > 3
+    assert set(shown) == {100.0}
 
 
 # How
