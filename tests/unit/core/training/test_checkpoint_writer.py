@@ -4,6 +4,7 @@ import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -264,6 +265,21 @@ def test_a_run_whose_disk_is_full_fails_and_says_so(home: Path, monkeypatch: pyt
     assert "No space left on device: free some space, then resume" in status.error
     assert train_here(run) == 0
     assert read_checkpoint(run)[1].epoch == 3
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, torch.AcceleratorError])
+def test_without_room_on_the_gpu_or_in_pinned_memory_the_state_is_copied_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error("CUDA error: out of memory")
+
+    monkeypatch.setattr(checkpoint_writer, "_cuda_snapshot", refuse)
+    weight = torch.ones(3)
+    on_gpu = SimpleNamespace(device=torch.device("cuda", 0), detach=weight.detach)
+    snapshot = take_snapshot({"a": on_gpu})  # type: ignore[dict-item]
+    weight.zero_()
+    assert torch.equal(snapshot()["a"], torch.ones(3))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
