@@ -106,6 +106,8 @@ def run_plan(
 ) -> list[PartResult]:
     """Run all parts, and return their results, which also lie in the folder.
 
+    Ctrl-C and SIGTERM end the part that runs, whose results so far stay, and leave out the others.
+
     Args:
         parts: the plan.
         device: the name of the device.
@@ -117,13 +119,15 @@ def run_plan(
     """
     start = clock()
     run = run or (lambda command, seconds: run_command(command, seconds, results))
-    found = []
+    found: list[PartResult] = []
+    is_interrupted = False
     for index, part in enumerate(parts, start=1):
         left = limit - (clock() - start)
         path = part_path(results, part)
         lacks = [name for name in part.needs if missing(name)]
-        if lacks or left < LEAST_SECONDS + _GRACE:
+        if is_interrupted or lacks or left < LEAST_SECONDS + _GRACE:
             reason = f"it needs {' and '.join(lacks)}" if lacks else f"the {limit:g} s are over"
+            reason = "interrupted before" if is_interrupted else reason
             print(f"\n=== {index}/{len(parts)} {part.label}: left out: {reason}", flush=True)
             found.append(PartResult(part=part.label, state=LEFT_OUT, notes=(reason,)))
             write_result(path, found[-1])
@@ -135,7 +139,11 @@ def run_plan(
         began = clock()
         print(f"\n=== {index}/{len(parts)} {part.label}, at most {seconds:.0f} s", flush=True)
         path.unlink(missing_ok=True)
-        code = run(part_command(part, device, seconds, results), seconds)
+        code = None
+        try:
+            code = run(part_command(part, device, seconds, results), seconds)
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C or SIGTERM
+            is_interrupted = True
         result = read_result(path, part.label)
         if code is None:
             result = msgspec.structs.replace(result, state=CUT_OFF)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cli.images import emit_images
+from core.cli.last_checkpoint import load_last_checkpoint
 from core.cli.options import (
     SEED,
     STEPS,
@@ -91,9 +92,8 @@ def command(
     check_out_file(out, ".png")
     device = prepare_torch(device)
     from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
-    from core.training.checkpoint import load_model
 
-    loaded = load_model(found, device)
+    loaded = load_last_checkpoint(found, device)
     run_steps = loaded.config.sample.steps
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
@@ -105,7 +105,13 @@ def command(
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
     settings = loaded.config.sample
-    meta = {"run": sanitize(found.id), "t": str(level + 1), "sampler": settings.sampler, "seed": str(seed)}
+    meta = {
+        "run": sanitize(found.id),
+        "epoch": str(loaded.position.epoch),
+        "t": str(level + 1),
+        "sampler": settings.sampler,
+        "seed": str(seed),
+    }
     with writing_out(out):
         write_sheet(out, to_channels_last(strip), columns=3, meta=meta)
     if as_json:

@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 
 from core.cli.images import emit_images
+from core.cli.last_checkpoint import load_last_checkpoint
 from core.cli.options import (
     COUNT,
     SEED,
@@ -76,9 +77,8 @@ def command(
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
-    from core.training.checkpoint import load_model
 
-    loaded = load_model(found, device)
+    loaded = load_last_checkpoint(found, device)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     _check_count(count, loaded.shape, out)
     with progress_bar("sampling", "network calls") as progress:
@@ -87,6 +87,7 @@ def command(
     pixels = to_channels_last(to_pixels(values))
     meta = {
         "run": sanitize(found.id),
+        "epoch": str(loaded.position.epoch),
         "sampler": settings.sampler,
         "eta": f"{settings.eta:g}",
         "spacing": settings.spacing,

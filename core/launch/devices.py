@@ -79,13 +79,15 @@ class Slot:
 class Machine:
     """All devices, the number of cores that this process may use, and sentences that explain both.
 
-    `problems` are sentences about GPUs that torch cannot compute on, which are not among the devices.
+    `problems` are sentences about GPUs that torch cannot compute on, which are not among the devices. `silence` is a
+    sentence about a vendor's program that does not answer, so that there may be GPUs.
     """
 
     devices: tuple[Device, ...]
     cores: int
     notes: tuple[str, ...]
     problems: tuple[str, ...] = ()
+    silence: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Plan:
     """The devices that runs train on, and the number of runs at once.
 
     `host_memory` is that of the machine in bytes, if it limits the runs on GPUs. `note` is empty, or a sentence for the
-    user about GPUs that are not used because torch cannot compute on them.
+    user about GPUs that are not used because torch cannot compute on them, or because nothing is known about them.
     """
 
     devices: tuple[Device, ...]
@@ -223,7 +225,8 @@ def detect_machine(*, check: bool = True, fresh: bool = False) -> Machine:
     devices.append(
         Device("cpu", "cpu", f"{cpu_name()}, {pluralize(cores, 'core')}", psutil.virtual_memory().total)
     )
-    return Machine(tuple(devices), cores, tuple(notes), tuple(_failure_texts(found, failures)))
+    silence = gpu_note if not found and "did not answer" in gpu_note else ""
+    return Machine(tuple(devices), cores, tuple(notes), tuple(_failure_texts(found, failures)), silence)
 
 
 def _failure_texts(gpus: Sequence[Gpu], failures: Sequence[str]) -> list[str]:
@@ -270,9 +273,9 @@ def make_plan(device: str = "auto", slots: int | None = None, *, machine: Machin
         why = " ".join(machine.problems or machine.notes[1:])
         raise UserError(f"--device {device}: not on this machine, which has {here}. {why}".rstrip())
     note = ""
-    if machine.problems and device in ("auto", "cuda"):
+    if (why := " ".join(machine.problems) or machine.silence) and device in ("auto", "cuda"):
         names = " and ".join(found.name for found in chosen)
-        note = f"{' '.join(machine.problems)} Used instead: {names}."
+        note = f"{why} Used instead: {names}."
     return Plan(tuple(chosen), machine.cores, slots, machine.devices[-1].memory, note=note)
 
 

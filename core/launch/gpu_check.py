@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from core.files.atomic import atomic_write
 from core.files.sanitize import sanitize
 from core.files.untrusted import open_regular
-from core.launch.gpus import Gpu
+from core.launch.gpus import Gpu, run_limited
 from core.launch.subprocess_env import child_environment, module_command
 
 _MODULE: Final = "core.training.gpu_check"
@@ -28,6 +30,11 @@ _RETRY_SECONDS: Final = 600.0
 """Age at which a problem is checked again that the key does not explain, such as a missing permission."""
 _LASTING: Final = ("built for CPUs only", "no kernel image", "too old")
 _LIMIT: Final = 1 << 16
+
+
+class _Kept(msgspec.Struct):
+    problems: list[str]
+    time: float
 
 
 def check_gpus(gpus: Sequence[Gpu], *, fresh: bool = False) -> list[str]:
@@ -68,7 +75,7 @@ def parse_check(text: str, count: int, ending: str) -> list[str]:
                 by_number[int(fields["device"])] = problem
             else:
                 general, seen = problem, int(fields["count"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     if general:
         return [general] * count
@@ -81,23 +88,14 @@ def parse_check(text: str, count: int, ending: str) -> list[str]:
 
 def _run(count: int) -> list[str]:
     try:
-        done = subprocess.run(
-            module_command(_MODULE),
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT,
-            check=False,
-        )
+        code, output, errors = run_limited(module_command(_MODULE), _TIMEOUT, child_environment())
     except subprocess.TimeoutExpired as error:
         text = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else ""
         return parse_check(text, count, f"torch did not answer within {_TIMEOUT:.0f} s")
     except OSError as error:
         return [f"torch could not be tried ({error.strerror or error})"] * count
-    last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return parse_check(done.stdout, count, f"torch failed on it ({sanitize(last)})")
+    last = (errors.strip().splitlines() or [f"exit code {code}"])[-1]
+    return parse_check(output, count, f"torch failed on it ({sanitize(last)})")
 
 
 def _cache_path(gpus: Sequence[Gpu]) -> Path | None:
@@ -124,9 +122,9 @@ def _read(path: Path, count: int) -> list[str] | None:
     """Return a kept result; None if there is none that is still valid."""
     try:
         with open_regular(path) as file:
-            kept = json.loads(file.read(_LIMIT))
-        problems, age = [sanitize(str(problem)) for problem in kept["problems"]], time.time() - kept["time"]
-    except (OSError, ValueError, KeyError, TypeError):
+            kept = msgspec.json.decode(file.read(_LIMIT), type=_Kept)
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None
+    problems, age = [sanitize(problem) for problem in kept.problems], time.time() - kept.time
     is_lasting = all(not problem or any(words in problem for words in _LASTING) for problem in problems)
     return problems if len(problems) == count and (is_lasting or 0 <= age < _RETRY_SECONDS) else None

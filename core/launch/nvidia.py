@@ -60,11 +60,11 @@ def _as_shown_by_cuda(selected: Sequence[Gpu], instances: Sequence[tuple[str, Gp
 
 
 def parse_query(text: str) -> list[Gpu]:
-    """Parse each line that has at least five fields: number, UUID, name, memory in MiB, driver, MIG mode."""
+    """Parse each line of a number and at least four other fields: UUID, name, memory in MiB, driver, MIG mode."""
     gpus = []
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
-        if len(parts) >= 5:
+        if len(parts) >= 5 and parts[0].isdecimal():
             total, free = (int(part) << 20 if part.isdecimal() else 0 for part in parts[3:5])
             driver, mode = [*parts[5:], "", ""][:2]
             gpus.append(Gpu(parts[0], parts[1], parts[2], total, free, driver, mode == "Enabled"))

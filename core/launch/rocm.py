@@ -76,7 +76,7 @@ def parse_json(text: str) -> list[Card]:
         return [
             _parse_card(found[name], name[4:], driver) for name in sorted(names, key=lambda n: int(n[4:]))
         ]
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         return []
 
 

@@ -125,8 +125,8 @@ def take_snapshot(tensors: dict[str, Tensor]) -> Snapshot:
     if device is not None:
         try:
             return _cuda_snapshot(tensors, device)
-        except torch.OutOfMemoryError:
-            pass  # no room for a copy on the device
+        except (torch.OutOfMemoryError, torch.AcceleratorError):
+            pass  # no room for a copy on the device, or too little memory that can be pinned
     copies = {name: _copy(value, "cpu") for name, value in tensors.items()}
     return lambda: copies
 

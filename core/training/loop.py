@@ -234,7 +234,7 @@ class Trainer:
         )
 
     def restore(self, tensors: dict[str, Tensor], position: Position, run: RunDirectory) -> None:
-        """Resume from a `state_dict` and its `position`; on a CPU in the same precision, if the CPU supports it.
+        """Resume from a `state_dict` and its `position`; from CPU to CPU in the same precision if possible.
 
         Args:
             tensors: the state.
@@ -266,7 +266,9 @@ class Trainer:
             self.captured.reset()
         # With precision "auto" a new measurement could choose another precision than before.
         is_auto = self.config.train.precision == "auto"
-        if is_auto and position.precision and self.device.type == "cpu" and has_bf16(self.device):
+        trained_on = position.trained_with.device if position.trained_with else ""
+        is_cpu = self.device.type == "cpu" and trained_on in ("", "cpu")
+        if is_auto and position.precision and is_cpu and has_bf16(self.device):
             self.precision = "bf16" if position.precision == "bf16" else "fp32"
 
     def _restore_generator(self, tensors: dict[str, Tensor], position: Position) -> None:

@@ -77,8 +77,8 @@ class Worker:
         self.stop_requested = False
         self._inputs = TrainedWith()
         self._status_written = self._control_checked = 0.0
-        self._elapsed_before = 0.0  # seconds, of earlier attempts
-        self._started = time.monotonic()
+        self._elapsed_before = status.elapsed  # seconds, of earlier attempts
+        self._started = float("inf")  # while the training is prepared
         self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
         self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
@@ -138,10 +138,10 @@ class Worker:
             for text in inexact_changes(position.trained_with, self._inputs):
                 print(text)
             metrics.truncate_to(position.metrics_offset)
-            self._elapsed_before = position.elapsed
-            self._saved = trainer.epoch, trainer.batch
+            self._elapsed_before, self._saved = position.elapsed, (trainer.epoch, trainer.batch)
         else:
             self._record_precision(trainer)
+            self._elapsed_before = 0.0
             metrics.truncate_to(0)
             sample_sheets.write_noise_sheet(self.run, trainer)
         sample_sheets.remove_later_sheets(self.run, trainer.epoch)
@@ -229,7 +229,7 @@ class Worker:
         return self.stop_requested
 
     def _elapsed(self) -> float:
-        return self._elapsed_before + time.monotonic() - self._started
+        return self._elapsed_before + max(0.0, time.monotonic() - self._started)
 
     def _images_per_second(self, trainer: Trainer) -> float:
         now = time.monotonic()
@@ -259,8 +259,8 @@ class Worker:
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
         self._status_written = time.monotonic()
-        elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
-        self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
+        changes |= {"heartbeat": time.time(), "elapsed": self._elapsed()}
+        self.status = msgspec.structs.replace(self.status, **changes)
         self.run.write_status(self.status, fsync=fsync)
 
     def write_final_status(self, state: State, error: str = "") -> None:

@@ -2,17 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from core.cli.main import run as run_command
 from core.imaging import read_sheet
-from core.runs import RunStore
+from core.runs import RunDirectory, RunStore
 from tests.support.fake_runs import make_run
 
 TINY = """
@@ -114,9 +116,25 @@ def test_a_sheet_has_the_images_of_the_array_and_can_be_shown(sample, trained, c
     run = RunStore(folder / "runs").find("latest")
     assert name == f"samples-{run.id}.png"
     sheet = read_sheet(folder / name)
-    assert sheet.meta["run"] == run.id
+    assert (sheet.meta["run"], sheet.meta["epoch"]) == (run.id, "1")
     np.testing.assert_allclose(sheet.images / 255, np.load(folder / "d.npy")[:, 0], atol=0.51 / 255)
     assert {len(line) for line in shown} == {65, 32}
+
+
+def test_images_of_an_older_checkpoint_than_the_run_shows_say_so(sample, trained, tmp_path, capsys):
+    """Checkpoints are written by time, so a run that trains or was killed has often trained further."""
+    run = RunStore(trained[0] / "runs").find("latest")
+    assert sample("latest", *SETTINGS, "--out", "f.npy") == 0
+    assert "checkpoint" not in capsys.readouterr().err
+    killed = RunDirectory(Path(shutil.copytree(run.path, tmp_path / run.id)))
+    with killed.lock():
+        killed.write_status(msgspec.structs.replace(killed.read_status(), epoch=3))
+    assert sample(str(killed.path), *SETTINGS, "--out", "f.png") == 0
+    assert (
+        f"{run.id}: has trained 3 epochs; its last checkpoint, which is used, is of epoch 1\n"
+        in capsys.readouterr().err
+    )
+    assert read_sheet(trained[0] / "f.png").meta["epoch"] == "1"
 
 
 def test_json_says_how_the_images_were_drawn(sample, trained, capsys):

@@ -172,14 +172,14 @@ def long_training(folder: Path, rng: random.Random) -> None:
     """A real training in this process holds no more memory after all epochs than after a hundred."""
     epochs, gauge = 400, ResourceGauge()
     run = tiny.new_run(folder, tiny.config(epochs=epochs))
-    real = tiny.worker.write_epoch_sheets
+    real = tiny.worker.sample_sheets.write_epoch_sheets
 
     def measured(run: RunDirectory, trainer: object, tick: object) -> None:
         real(run, trainer, tick)  # type: ignore[arg-type]
         if len(run.sample_sheets()) == epochs // 4:
             gauge.start()
 
-    tiny.worker.write_epoch_sheets = measured  # type: ignore[assignment]
+    tiny.worker.sample_sheets.write_epoch_sheets = measured  # type: ignore[assignment]
     assert tiny.worker.main([str(run.path), "--threads", "1"]) == 0
     gauge.check(MAX_GROWTH)
     assert run.read_status().epoch == epochs

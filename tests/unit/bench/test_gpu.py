@@ -205,6 +205,21 @@ def test_a_part_that_crashes_is_named_with_what_it_measured_and_the_rest_goes_on
     assert any("it ended with -11; see above" in line for line in lines)
 
 
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_keeps_what_was_measured_and_leaves_out_the_rest(tmp_path, capsys, interruption):
+    def run(command, seconds):
+        label = command[command.index("--label") + 1]
+        record = Recorder(label, tmp_path / f"gpu-{label}.json", seconds, {})
+        record.add(make_row("speed", "images/s", [1.0]))
+        raise interruption
+
+    parts = [gpu.PlannedPart(name, ("lean", "thesis"), 30) for name in ("a", "b", "c")]
+    found = gpu.run_plan(parts, device="cpu", limit=480, results=tmp_path, run=run)
+    assert [one.state for one in found] == ["cut off", "left out", "left out"]
+    assert [row.name for row in read_result(tmp_path / "gpu-a.json", "a").rows] == ["speed"]
+    assert "left out: interrupted before" in capsys.readouterr().out
+
+
 def test_a_part_that_hangs_is_ended_with_its_own_processes(tmp_path):
     program = "import subprocess, time\nsubprocess.Popen(['sleep', '60'])\ntime.sleep(60)"
     start = time.monotonic()

@@ -174,7 +174,7 @@ def test_gpus_are_found_with_names_and_memory(nvidia_smi: Path) -> None:
         (" 1 , 0 ", ["NVIDIA B", "NVIDIA A"]),
         ("GPU-bb", ["NVIDIA B"]),
         ("1,7,0", ["NVIDIA B"]),
-        ("1,1", ["NVIDIA B"]),
+        ("1,1", []),
         ("", []),
         ("-1", []),
         ("GPU-zz", []),
@@ -267,6 +267,16 @@ def test_an_nvidia_smi_that_hangs_is_given_up(nvidia_smi: Path, monkeypatch: pyt
     monkeypatch.setattr(nvidia, "_TIMEOUT", 0.05)
     assert [device.name for device in detect_devices()] == ["cpu"]
     assert any("did not answer" in note for note in detect_machine().notes)
+    # There may well be a GPU, so whoever left the choice to the program is told.
+    silence = "No NVIDIA GPU: nvidia-smi did not answer within 0.05 s."
+    assert make_plan().note == f"{silence} Used instead: cpu."
+    assert make_plan("cpu").note == ""
+    with pytest.raises(UserError, match="did not answer"):
+        make_plan("cuda")
+
+
+def test_without_a_program_of_a_vendor_there_is_nothing_to_note(nvidia_smi: Path) -> None:
+    assert make_plan().note == ""
 
 
 def test_apple_silicon_has_metal(nvidia_smi: Path, monkeypatch: pytest.MonkeyPatch) -> None:

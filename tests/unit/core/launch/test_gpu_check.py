@@ -43,6 +43,7 @@ def lines(*fields: dict[str, object]) -> str:
         (lines({"problem": "", "count": 2}, {"device": 0, "problem": ""}), ["", "it was killed"]),
         (lines({"problem": "", "count": 1}, {"device": 0, "problem": ""}), ["", "torch does not see it"]),
         ("Traceback\n3\n{}\n", ["it was killed"] * 2),
+        ('{"problem": "", "count": Infinity}\n' + "[" * 99999, ["it was killed"] * 2),
         ("", ["it was killed"] * 2),
     ],
 )
@@ -85,13 +86,25 @@ def test_another_driver_gpu_or_torch_is_checked_itself(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"problems": "x", "time": 1}', '{"problems": [], "time": 1}']
+    "content",
+    [
+        *(
+            "",
+            "{",
+            "[]",
+            "[" * 65000,
+            "\udcff",
+            '{"problems": [], "time": 1}',
+            '{"problems": [3], "time": 1e300}',
+        ),
+        json.dumps({"problems": "x", "time": time.time()}),
+    ],
 )
 def test_a_damaged_result_is_replaced(runs: list[list[str]], cache: Path, content: str) -> None:
     runs += [[""], [OLD]]
     assert check_gpus(ONE) == [""]
     (kept,) = (cache / "ddpm-tui").iterdir()
-    kept.write_text(content)
+    kept.write_text(content, errors="surrogateescape")
     assert check_gpus(ONE) == [OLD]
 
 

@@ -1,6 +1,8 @@
 """GPUs as vendors' programs list them: captured outputs, with the variables and instances that limit them."""
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,43 @@ def test_a_uuid_must_name_one_gpu_only() -> None:
     two = [Gpu("0", "GPU-ab1", "A", 1, 1), Gpu("1", "GPU-ab2", "B", 1, 1)]
     assert filter_visible(two, "GPU-ab2,GPU-ab1") == two[::-1]
     assert filter_visible(two, "GPU-ab,1") == []
+
+
+@pytest.mark.parametrize(
+    ("visible", "numbers"),
+    [
+        *(
+            (text, "")
+            for text in ("1,1", "GPU-a,GPU-a", "GPU-a,0", "01,1", "-1,0", "gpu0", "none", "9" * 5000)
+        ),
+        *((text, "1") for text in ("1", "01", " +1 ", "1gpu", "1,-1", "1,2,0", "1,,0")),
+        ("1gpu2,0ampere", "10"),
+    ],
+)
+def test_a_list_of_numbers_is_read_as_torch_reads_it(visible: str, numbers: str) -> None:
+    two = [Gpu("0", "GPU-a", "A", 1, 1), Gpu("1", "GPU-b", "B", 1, 1)]
+    assert [gpu.number for gpu in filter_visible(two, visible)] == list(numbers)
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b,c,d,e", "\x1b[31m, b, c, 1, 1, 5, [N/A]", "No devices, at, all, or, none", ", , , , "]
+)
+def test_lines_that_begin_with_no_number_are_no_gpus(text: str) -> None:
+    assert parse_query(f"{text}\n{T4}") == parse_query(T4)
+
+
+def test_a_program_that_waits_in_a_faulty_driver_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not end a process that waits for a driver, so it must not be waited for."""
+    kill, left = subprocess.Popen.kill, list[subprocess.Popen[str]]()
+    monkeypatch.setattr("subprocess.Popen.kill", lambda self: left.append(self))
+    monkeypatch.setattr(gpus, "_KILL_SECONDS", 0.05)
+    start = time.monotonic()
+    with pytest.raises(gpus.SmiError, match=r"^sleep did not answer within 0\.05 s$"):
+        gpus.run_smi(["sleep", "2"], 0.05)
+    assert time.monotonic() - start < 1
+    (process,) = left
+    kill(process)
+    process.wait()
 
 
 def test_amd_gpus_have_name_memory_and_driver(programs: Path) -> None:

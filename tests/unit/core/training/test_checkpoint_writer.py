@@ -4,13 +4,15 @@ import errno
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
-from core.runs import MetricsTail, RunDirectory, State
+from core.runs import MetricsTail, RunDirectory, State, Status
 from core.training import checkpoint, checkpoint_writer
 from core.training.checkpoint import Position, has_checkpoint, read_checkpoint
 from core.training.checkpoint_writer import CheckpointWriter, take_snapshot
@@ -179,6 +181,30 @@ def test_samples_of_epochs_that_are_trained_again_are_removed_and_then_the_same(
     assert [record.epoch for record in tails[1].epochs] == [1, 2, 3, 4]
 
 
+def test_the_time_of_training_stays_while_a_resume_is_prepared_and_if_it_fails(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_tiny_run(home)
+    assert train_here(run) == 0
+    with run.lock():
+        run.write_status(msgspec.structs.replace(run.read_status(), elapsed=100.0))
+    shown: list[float] = []
+    real = RunDirectory.write_status
+
+    def write_status(self: RunDirectory, status: Status, **options: Any) -> None:
+        shown.append(status.elapsed)
+        real(self, status, **options)
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(RunDirectory, "write_status", write_status)
+    monkeypatch.setattr(Worker, "_resume_or_begin", refuse)
+    assert train_here(run) == 3
+    assert len(shown) > 3
+    assert set(shown) == {100.0}
+
+
 # How
 
 
@@ -239,6 +265,21 @@ def test_a_run_whose_disk_is_full_fails_and_says_so(home: Path, monkeypatch: pyt
     assert "No space left on device: free some space, then resume" in status.error
     assert train_here(run) == 0
     assert read_checkpoint(run)[1].epoch == 3
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, torch.AcceleratorError])
+def test_without_room_on_the_gpu_or_in_pinned_memory_the_state_is_copied_at_once(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error("CUDA error: out of memory")
+
+    monkeypatch.setattr(checkpoint_writer, "_cuda_snapshot", refuse)
+    weight = torch.ones(3)
+    on_gpu = SimpleNamespace(device=torch.device("cuda", 0), detach=weight.detach)
+    snapshot = take_snapshot({"a": on_gpu})  # type: ignore[dict-item]
+    weight.zero_()
+    assert torch.equal(snapshot()["a"], torch.ones(3))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -5,11 +5,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from core.config import DataConfig, ModelConfig, RunConfig, ScheduleConfig, TrainConfig
+from core.config.trained_with import TrainedWith
 from core.data import ImageSet
 from core.data.recipe import DataRecipe
 from core.runs import RunDirectory
@@ -94,6 +96,10 @@ def test_a_training_goes_on_in_its_precision_however_it_is_measured_then(
     assert resumed.bf16 != begun.bf16
     resumed.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert resumed.bf16 == begun.bf16
+    from_a_gpu = msgspec.structs.replace(position, trained_with=TrainedWith(device="cuda"))
+    moved = trainer("auto")
+    moved.restore(begun.state_dict(), from_a_gpu, RunDirectory(tmp_path))
+    assert moved.bf16 != begun.bf16  # what was fast on a GPU is not what is fast here
     asked = trainer("fp32")
     asked.restore(begun.state_dict(), position, RunDirectory(tmp_path))
     assert not asked.bf16

@@ -1,0 +1,34 @@
+"""The network of a run's last checkpoint, with a note if the run has trained further since."""
+
+from typing import TYPE_CHECKING
+
+from core.cli.output import note
+from core.errors import UserError
+from core.files.sanitize import sanitize
+from core.runs import RunDirectory
+
+if TYPE_CHECKING:
+    from core.training.checkpoint import LoadedModel
+
+
+def load_last_checkpoint(run: RunDirectory, device: str) -> "LoadedModel":
+    """Load the network of a run, and note its epoch if that is not the run's; imports torch.
+
+    Checkpoints are written by time, so a run that is training or was killed has often trained further.
+
+    Raises:
+        UserError: see `core.training.checkpoint.load_model`.
+    """
+    from core.training.checkpoint import load_model  # torch takes seconds to import
+
+    loaded = load_model(run, device)
+    try:
+        trained = run.read_status().epoch
+    except UserError:  # the network does not depend on it
+        return loaded
+    if trained > loaded.position.epoch:
+        note(
+            f"{sanitize(run.id)}: has trained {trained} epochs; its last checkpoint, which is used, is of epoch "
+            f"{loaded.position.epoch}"
+        )
+    return loaded
