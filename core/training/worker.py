@@ -77,8 +77,8 @@ class Worker:
         self.stop_requested = False
         self._inputs = TrainedWith()
         self._status_written = self._control_checked = 0.0
-        self._elapsed_before = 0.0  # seconds, of earlier attempts
-        self._started = time.monotonic()
+        self._elapsed_before = status.elapsed  # seconds, of earlier attempts
+        self._started: float | None = None  # when this attempt began to train
         self._recent_steps: deque[tuple[float, int]] = deque()  # times and steps, for the speed
         self._checkpoints = CheckpointWriter(run, self.config.train.checkpoint_seconds)
         self._saved: tuple[int, int] | None = None  # epoch and batch of the last checkpoint
@@ -143,6 +143,7 @@ class Worker:
         else:
             self._record_precision(trainer)
             metrics.truncate_to(0)
+            self._elapsed_before = 0.0
             sample_sheets.write_noise_sheet(self.run, trainer)
         sample_sheets.remove_later_sheets(self.run, trainer.epoch)
         self._started = time.monotonic()
@@ -229,7 +230,9 @@ class Worker:
         return self.stop_requested
 
     def _elapsed(self) -> float:
-        return self._elapsed_before + time.monotonic() - self._started
+        """Return the seconds of training; what comes before the first step does not count."""
+        attempt = 0.0 if self._started is None else time.monotonic() - self._started
+        return self._elapsed_before + attempt
 
     def _images_per_second(self, trainer: Trainer) -> float:
         now = time.monotonic()
@@ -259,8 +262,9 @@ class Worker:
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
         self._status_written = time.monotonic()
-        elapsed = self._elapsed() if self.status.steps or changes.get("steps") else self.status.elapsed
-        self.status = msgspec.structs.replace(self.status, **changes, heartbeat=time.time(), elapsed=elapsed)
+        self.status = msgspec.structs.replace(
+            self.status, **changes, heartbeat=time.time(), elapsed=self._elapsed()
+        )
         self.run.write_status(self.status, fsync=fsync)
 
     def write_final_status(self, state: State, error: str = "") -> None:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from core.comparison.formatting import sampler_text
 from core.data import load_dataset
 from core.errors import UserError
 from core.figures import layout, progress, quality, style
+from core.figures.figure_data import CannotDrawError
 from core.imaging import write_sheet
 from core.runs import METRICS, add_evaluation
 from core.statistics.estimate import Estimate
@@ -105,3 +107,16 @@ def test_curves_of_one_seed_have_their_interval_and_of_several_the_range_of_the_
 )
 def test_numbers_at_logarithmic_axes_are_short(value, text):
     assert layout.log_tick_label(value) == text
+
+
+def test_images_without_triangles_are_not_said_to_be_missing_triangles(tmp_path, monkeypatch):
+    monkeypatch.setenv("DDPM_DATA", str(tmp_path / "data"))
+    images = tmp_path / "cats"
+    images.mkdir()
+    for number in range(12):
+        Image.fromarray(np.full((8, 8), 20 * number, dtype=np.uint8)).save(images / f"{number}.png")
+    monkeypatch.chdir(tmp_path)
+    load_dataset("cats")
+    make_run_grid(tmp_path / "runs", names=("linear",), datasets=("cats",), epochs=1)
+    with pytest.raises(CannotDrawError, match=r"^the images of cats are not grey triangles$"):
+        progress.draw_progress(read_figure_data(tmp_path / "runs"))
