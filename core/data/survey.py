@@ -97,14 +97,16 @@ class Survey:
         for bits, values in self._highest.items() if self.recipe.white is None else ():
             white = _white(values)
             if values and white != DEFAULT_WHITE:
+                have = f"images of {bits} bits have" if len(values) > 1 else f"image of {bits} bits has"
                 notes.append(
-                    f"{len(values)} images of {bits} bits have no value above {max(values)}: {white:.0f} is taken as "
-                    "white; white in a data recipe sets it"
+                    f"{len(values)} {have} no value above {max(values)}: {white:.0f} is taken as white; white in a "
+                    "data recipe sets it"
                 )
             dark = sum(value < white / _FEW for value in values)
             if dark:
+                are = "are" if dark > 1 else "is"
                 notes.append(
-                    f"{dark} of {len(values)} images of {bits} bits are nearly black, because {white:.0f} is white; "
+                    f"{dark} of {len(values)} images of {bits} bits {are} nearly black, because {white:.0f} is white; "
                     "white in a data recipe sets it"
                 )
         if self._profiles_left_out:
@@ -179,13 +181,20 @@ def _duplicate_notes(digests: Sequence[bytes], train: Sequence[int], heldout: Se
     counts = Counter(digests)
     if len(digests) == 1 or len(counts) == len(digests):
         return []
-    notes = [f"{len(digests) - len(counts)} of {len(digests)} images are exact duplicates of others"]
+    copies = len(digests) - len(counts)
+    are = "are exact duplicates" if copies > 1 else "is an exact duplicate"
+    notes = [f"{copies} of {len(digests)} images {are} of {'others' if copies > 1 else 'another'}"]
     trained = {digests[index] for index in train}
     shared = sum(digests[index] in trained for index in heldout)
     if shared:
+        are = (
+            "are exact duplicates of training images"
+            if shared > 1
+            else "is an exact duplicate of a training image"
+        )
         notes.append(
-            f"{shared} of {len(heldout)} held-out images are exact duplicates of training images, so that the "
-            "held-out loss and the test for copies say less"
+            f"{shared} of {len(heldout)} held-out images {are}, so that the held-out loss and the test for copies "
+            "say less"
         )
     return notes
 

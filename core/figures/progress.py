@@ -44,14 +44,11 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
         UserError: a sheet is damaged.
     """
     evaluated: dict[tuple[str, str], list[tuple[int, Estimate]]] = {}
-    missing, shapeless = [], []
+    missing, others = list[str](), list[str]()
     for dataset in data.datasets:
         found = find_heldout_set(data, dataset)
-        if found is None:
-            missing.append(data.titles[dataset])
-            continue
-        if found.heldout_vertices is None or found.heldout.shape[1] != 1:
-            shapeless.append(data.titles[dataset])
+        if found is None or found.heldout_vertices is None or found.heldout.shape[1] != 1:
+            (missing if found is None else others).append(data.titles[dataset])
             continue
         heldout = found.heldout[:REFERENCE_IMAGES].astype(np.float32) / 255.0
         evaluated |= pass_rates_by_epoch(data.on(dataset), heldout)
@@ -61,10 +58,8 @@ def draw_progress(data: FigureData) -> tuple[Figure, str]:
             raise CannotDrawError(
                 f"the held-out images of {names} are not on this machine; make them with core data make"
             )
-        if shapeless:
-            raise CannotDrawError(
-                f"the images of {', '.join(shapeless)} are not triangles in grey, which alone are fitted"
-            )
+        if others:
+            raise CannotDrawError(f"the images of {', '.join(others)} are not grey triangles")
         raise CannotDrawError("no run has drawn samples yet")
     datasets = [name for name in data.datasets if any(key[0] == name for key in evaluated)]
     labels = [label for label in data.labels if any(key[1] == label for key in evaluated)]

@@ -150,8 +150,10 @@ def resume(run: RunDirectory, *, epochs: int | None = None) -> str:
                 f"{name}: --epochs {wanted}: expected at least the {file.config.train.epochs} that it has"
             )
         if state is State.FINISHED and status.epoch >= wanted:
-            more = wanted + max(1, wanted // 2)
-            raise UserError(f"{name}: has finished its {wanted} epochs; give it more, say --epochs {more}")
+            done = status.epoch  # more than `wanted` if run.toml was edited
+            epochs_text = f"{done} epoch{'s' * (done != 1)}"
+            more = done + max(1, done // 2)
+            raise UserError(f"{name}: has finished its {epochs_text}; give it more, say --epochs {more}")
         if state is State.QUEUED and wanted == file.config.train.epochs:
             return f"{name}: is queued already, from epoch {status.epoch} of {wanted}"
         _check_inputs(run, file, status)

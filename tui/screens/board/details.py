@@ -1,4 +1,4 @@
-"""Details of the selected run: the epoch whose images are shown, and whether its schedule ends in noise."""
+"""Details of the selected run: the epoch whose images are shown, its data, and whether its schedule ends in noise."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Final
 from textual.content import Content
 from textual.widget import Widget
 
+from core.files.sanitize import sanitize
 from core.schedules import Diagnosis, Schedule
 from tui.state.formatting import LEVEL_MARKS, build_schedule, decibels_text, problem, settings_line
 from tui.state.snapshot import RunSnapshot
@@ -16,6 +17,9 @@ NARROW_WIDTH: Final = 44
 """Below this width the details are a column of short lines."""
 _KEPT, _IMPLIED, _SLIDER, _BLANK = range(4)
 """Ranks of lines in a narrow column; those of high rank are left out first."""
+_NOTE_LINES: Final = 6
+_FULL_HEIGHT: Final = 6
+"""Height from which a broad panel has a line for the data without taking one from the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class DetailsPanel(Widget, can_focus=False):
     def show(self, details: RunDetails) -> None:
         """Show these details; redraw only if they look different."""
         run = details.run
-        of_run = (run.id, run.file.config, run.state, problem(run)) if run else ()
+        of_run = (run.id, run.file.config, run.state, run.status.trained_with, problem(run)) if run else ()
         key = (
             *of_run,
             details.label,
@@ -109,6 +113,10 @@ def narrow_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             blank,
             *((_KEPT, line) for line in _wrapped(_brief_diagnosis_content(schedule), width)),
         ]
+    room = height - sum(rank < _BLANK for rank, _ in ranked)
+    if (notes := data_notes(run)) and room > 0:
+        lines = fitted_lines(Content.styled(notes, "$text-warning"), width, min(room, _NOTE_LINES))
+        ranked += [blank, *((_KEPT, line) for line in lines)]
     while len(ranked) > height and (worst := max(rank for rank, _ in ranked)) > _KEPT:
         ranked.pop(max(index for index, (rank, _) in enumerate(ranked) if rank == worst))
     return cut_lines([line for _, line in ranked], width, height)
@@ -124,13 +132,25 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
     inner = width - 4
     name = Content.assemble(_title(details), "  ", (settings_line(config), "$text-muted"))
     lines = [[name.truncate(inner, ellipsis=True)]]
+    notes = data_notes(run)
+    has_data_line = height >= _FULL_HEIGHT and bool(data_counts(run))
+    notes_beside = notes and not has_data_line and not problem(run)
     if details.shown_epoch is not None:
         tail = "follows the latest" if details.following else "held; end follows again"
-        bar = slider(details, min(28, inner - 22))
+        bar = slider(details, min(10 if notes_beside else 28, inner - 22))
+        if notes_beside and details.following:
+            tail = ""
         line = Content.assemble(("images  ", "$text-muted"), f"epoch {details.shown_epoch:<5} ", bar)
-        if line.cell_length + 2 + len(tail) <= inner:
+        if tail and line.cell_length + 2 + len(tail) <= inner:
             line = Content.assemble(line, "  ", (tail, "$text-muted"))
+        if notes_beside:
+            line = Content.assemble(line, "  ", (notes, "$text-warning")).truncate(inner, ellipsis=True)
         lines.append([line])
+    if has_data_line:
+        line = Content.assemble(("data    ", "$text-muted"), data_counts(run))
+        if notes:
+            line = Content.assemble(line, "  ", (notes, "$text-warning"))
+        lines.append([line.truncate(inner, ellipsis=True)])
     schedule = build_schedule(config.schedule)
     error = problem(run)
     if schedule is not None:
@@ -161,6 +181,18 @@ def broad_lines(details: RunDetails, width: int, height: int) -> list[Content]:
             spare -= 1
         flat += [Content.assemble(indent, line) for line in block]
     return cut_lines(flat, width, height)
+
+
+def data_counts(run: RunSnapshot) -> str:
+    """Return how many images a run is trained on, and their shape; empty until they are made."""
+    trained_with = run.status.trained_with
+    return trained_with.images_text if trained_with is not None and trained_with.train else ""
+
+
+def data_notes(run: RunSnapshot) -> str:
+    """Return the notes on a run's images in one line, for example that files were skipped."""
+    trained_with = run.status.trained_with
+    return sanitize("; ".join(trained_with.notes)) if trained_with is not None else ""
 
 
 def slider(details: RunDetails, width: int) -> Content:

@@ -138,7 +138,7 @@ def test_a_dark_image_among_bright_ones_keeps_its_brightness_and_is_named(images
     made = load(images)
     assert sorted(all_images(made).max(axis=(1, 2, 3)).tolist()) == [15, 255, 255]
     assert made.notes == (
-        "1 of 3 images of 16 bits are nearly black, because 65535 is white; white in a data recipe sets it",
+        "1 of 3 images of 16 bits is nearly black, because 65535 is white; white in a data recipe sets it",
     )
 
 
@@ -180,6 +180,12 @@ def test_exact_duplicates_across_the_splits_are_counted(images: Path) -> None:
         f"{len(made.heldout)} of {len(made.heldout)} held-out images are exact duplicates of training images, so that "
         "the held-out loss and the test for copies say less",
     )
+
+
+def test_one_duplicate_is_named_in_the_singular(images: Path) -> None:
+    for index in range(8):
+        Image.fromarray(np.roll(RAMP, min(index, 6), axis=1)).save(images / f"{index}.png")
+    assert load(images).notes[0] == "1 of 8 images is an exact duplicate of another"
 
 
 def test_a_set_that_was_made_before_there_were_these_settings_keeps_its_fingerprint() -> None:

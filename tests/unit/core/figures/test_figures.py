@@ -50,7 +50,10 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def figures(grid: Path) -> dict[str, DrawnFigure | MissingFigure]:
-    return draw_figures(grid)
+    """Draw all figures, on a machine without data sets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DDPM_DATA", str(grid / "no-data"))
+        return draw_figures(grid)
 
 
 @pytest.mark.parametrize("timesteps", [1, 10])

@@ -383,3 +383,16 @@ def test_a_run_is_evaluated_on_the_images_that_it_was_trained_on_or_not_at_all(
     shutil.rmtree(home / "data")
     assert run_command(command) == 2
     assert f"the training began with {record.train} training images" in capsys.readouterr().err
+
+
+def test_a_refused_resume_keeps_the_seconds_that_a_run_was_trained(home: Path) -> None:
+    images = make_images(home / "images", range(20))
+    run = trained(config_of(str(images)))
+    seconds = run.read_status().elapsed
+    assert seconds > 0.0
+    shutil.rmtree(home / "data")
+    make_images(images, range(100, 101)).joinpath("100.png").rename(images / "000.png")
+    control.resume(run, epochs=3)
+    status = train(run)
+    assert "that differ" in status.error
+    assert status.elapsed == seconds

@@ -14,6 +14,7 @@ import pytest
 from textual.app import App
 from textual.content import Content
 
+from core.config.trained_with import TrainedWith
 from core.errors import UserError
 from core.runs.status import State
 from core.schedules import make_schedule
@@ -220,6 +221,25 @@ def test_details_name_abar_t_and_what_it_means(tmp_path: Path) -> None:
     text = "\n".join(line.plain for line in broad_lines(details_of(read(tmp_path)[0]), 160, 9))
     assert f"abar_T {make_schedule('x^10').terminal_alpha_bar:.2g}" in text
     assert "bad:" in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(95, 4), (95, 9), (60, 4), (44, 5), (20, 20), (14, 16)])
+def test_details_say_that_images_were_skipped_beside_the_verdict(
+    tmp_path: Path, width: int, height: int
+) -> None:
+    run = dashboard_run(tmp_path, "linear", epoch=3)
+    notes = ("8 of 16 files were skipped: 5 not an image, 3 damaged", "\x1b]0;owned\x07two are alike")
+    trained_with = TrainedWith(train=7, heldout=1, channels=3, size=32, notes=notes)
+    run.write_status(msgspec.structs.replace(run.read_status(), trained_with=trained_with))
+    details = details_of(read(tmp_path)[0], epochs=(1, 2, 3), shown_epoch=3, requested_epoch=3)
+    lines = (narrow_lines if width < 44 else broad_lines)(details, width, height)
+    assert len(lines) <= height
+    assert all(line.cell_length <= width for line in lines)
+    text = " ".join(" ".join(line.plain for line in lines).split())
+    assert "8 of 16" in text
+    assert "ends in noise" in text or "good: " in text
+    assert "\x1b" not in text
+    assert ("7 training images" in text) == (width >= 44 and height >= 6)
 
 
 def test_details_show_what_fits_rather_than_half_of_a_sentence(tmp_path: Path) -> None:
