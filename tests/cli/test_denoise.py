@@ -93,7 +93,7 @@ def test_before_noised_and_after_are_one_sheet(folder, capsys):
     images = strip(output.out.strip())
     assert images.shape == (3, SIZE, SIZE)
     meta = read_sheet(Path(output.out.strip())).meta
-    assert meta == {"run": run.name, "t": "4", "sampler": "ddim", "seed": "5"}
+    assert meta == {"run": run.name, "epoch": "3", "t": "4", "sampler": "ddim", "seed": "5"}
 
     # The middle square of the image, in grey: blue is 29, red is 76.
     before, noised, after = images

@@ -267,7 +267,7 @@ def test_an_nvidia_smi_that_hangs_is_given_up(nvidia_smi: Path, monkeypatch: pyt
     monkeypatch.setattr(nvidia, "_TIMEOUT", 0.05)
     assert [device.name for device in detect_devices()] == ["cpu"]
     assert any("did not answer" in note for note in detect_machine().notes)
-    # There may well be a GPU, so whoever left the choice to the program is told.
+    # There may well be a GPU, so a user that left the choice to the program is told.
     silence = "No NVIDIA GPU: nvidia-smi did not answer within 0.05 s."
     assert make_plan().note == f"{silence} Used instead: cpu."
     assert make_plan("cpu").note == ""
