@@ -230,9 +230,7 @@ class Worker:
         return self.stop_requested
 
     def _elapsed(self) -> float:
-        """Return the seconds of training; what comes before the first step does not count."""
-        attempt = 0.0 if self._started is None else time.monotonic() - self._started
-        return self._elapsed_before + attempt
+        return self._elapsed_before + (time.monotonic() - self._started if self._started is not None else 0.0)
 
     def _images_per_second(self, trainer: Trainer) -> float:
         now = time.monotonic()
@@ -262,9 +260,8 @@ class Worker:
 
     def _write_status(self, *, fsync: bool = True, **changes: Any) -> None:
         self._status_written = time.monotonic()
-        self.status = msgspec.structs.replace(
-            self.status, **changes, heartbeat=time.time(), elapsed=self._elapsed()
-        )
+        changes |= {"heartbeat": time.time(), "elapsed": self._elapsed()}
+        self.status = msgspec.structs.replace(self.status, **changes)
         self.run.write_status(self.status, fsync=fsync)
 
     def write_final_status(self, state: State, error: str = "") -> None:

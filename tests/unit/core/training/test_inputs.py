@@ -396,10 +396,3 @@ def test_a_refused_resume_keeps_the_seconds_that_a_run_was_trained(home: Path) -
     status = train(run)
     assert "that differ" in status.error
     assert status.elapsed == seconds
-
-
-def test_a_finished_run_whose_file_names_fewer_epochs_is_told_to_exceed_those_that_it_has(home: Path) -> None:
-    run = trained(config_of(str(make_images(home / "images", range(20)))))
-    edit(run, "train", epochs=1)
-    with pytest.raises(UserError, match="has finished its 2 epochs; give it more, say --epochs 3"):
-        control.resume(run)
