@@ -37,7 +37,7 @@ from core.config.schema import RunConfig
 from core.data.check import check_trainable
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.environment import require_memory_for_torch
-from core.files.outputs import open_output
+from core.files.outputs import open_output, os_error_text
 from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths
@@ -156,7 +156,8 @@ def ensure_runner(
                 env=child_environment(),
             )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(f"{root}: cannot start a queue runner ({error})") from error
+        reason = os_error_text(error) if isinstance(error, OSError) else str(error)
+        raise UserError(f"{root}: cannot start a queue runner ({sanitize(reason)})") from error
     return True
 
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from core.errors import OUT_OF_MEMORY, UserError
-from core.files.outputs import open_output
+from core.files.outputs import open_output, os_error_text
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature
 from core.launch.devices import Plan, Slot
@@ -153,7 +153,7 @@ class Runner:
                 )
         except OSError as error:  # the run was removed, or the machine is out of some resource
             _log(f"{run.id}: cannot start a worker ({error})")
-            self._back_off(run, f"no worker could be started ({error.strerror or error})")
+            self._back_off(run, f"no worker could be started ({sanitize(os_error_text(error))})")
             return
         _log(f"{run.id}: worker {process.pid} on {slot.device}, {slot.threads} threads")
         self._workers.append(_Worker(run, process, slot, signature, log_start))
