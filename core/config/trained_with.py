@@ -18,13 +18,14 @@ _BETAS_FILE: Final = "schedule.file"
 class TrainedWith(msgspec.Struct, frozen=True, kw_only=True):
     """Images, betas and settings that a training started with.
 
-    `fingerprint` names the set in the cache, and `pixels` is a hash of its images. `train`, `heldout`, `channels`
-    and `size` are counts and the shape [channels, size, size]. `betas` is a hash of the file of betas, empty without
-    one. `settings` holds the settings that a checkpoint depends on. `torch` and `device` are the version of PyTorch and
-    the kind of device, which decide the last bits. `precision` is ``fp32``, ``tf32`` or ``bf16``, as it ran. An empty
-    value is unknown.
+    `dataset` is `data.dataset`, `fingerprint` names the set in the cache, and `pixels` is a hash of its images.
+    `train`, `heldout`, `channels` and `size` are counts and the shape [channels, size, size]. `betas` is a hash of the
+    file of betas, empty without one. `settings` holds the settings that a checkpoint depends on. `torch` and `device`
+    are the version of PyTorch and the kind of device, which decide the last bits. `precision` is ``fp32``, ``tf32`` or
+    ``bf16``, as it ran. An empty value is unknown.
     """
 
+    dataset: str = ""
     fingerprint: str = ""
     pixels: str = ""
     train: int = 0

@@ -31,7 +31,8 @@ def load_images(run: RunDirectory, progress: Callable[[int, int], None] | None =
     file = run.read()
     data = file.config.data
     own, of_group = _own_record(run), _record_of_group(run, file)
-    if own is not None and own.fingerprint:
+    # With another name in run.toml the set of that name is loaded. `check_inputs` refuses it if its images differ.
+    if own is not None and own.fingerprint and own.dataset in ("", data.dataset):
         try:
             return load_trained_images(data.dataset, own, count=data.count, progress=progress)
         except ImagesChangedError:
@@ -81,6 +82,7 @@ def record_inputs(config: RunConfig, images: ImageSet, device: str) -> TrainedWi
         UserError: the file of betas cannot be read.
     """
     return TrainedWith(
+        dataset=config.data.dataset,
         fingerprint=images.fingerprint,
         pixels=images.pixels_digest,
         train=len(images.train),
@@ -134,8 +136,14 @@ def check_inputs(run: RunDirectory, config: RunConfig, position: Position, now: 
     if before is not None:
         check_unchanged(before, config, run_id=run_id)
         if before.pixels and before.pixels != now.pixels:
+            is_other_set = before.dataset not in ("", now.dataset)
+            now_text = (
+                f"run.toml says data.dataset = {sanitize(now.dataset)} now, with"
+                if is_other_set
+                else "now there are"
+            )
             raise UserError(
-                f"{run_id}: its checkpoint was trained on {before.images_text}; now there are {now.images_text}"
+                f"{run_id}: its checkpoint was trained on {before.images_text}; {now_text} {now.images_text}"
                 f"{' that differ' if before.images_text == now.images_text else ''}. Put the old images back, or "
                 f"train a new run: core runs clone {run_id}"
             )

@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from core.cli.main import run as run_command
 from core.config import (
@@ -34,6 +32,7 @@ from core.runs import MetricsTail, RunDirectory, State, Status
 from core.training.checkpoint import load_model, read_checkpoint, save_checkpoint
 from core.training.distributed import SingleProcess
 from core.training.worker import run_main
+from tests.support.fake_images import make_images
 
 
 @pytest.fixture(autouse=True)
@@ -48,15 +47,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     torch.set_num_threads(threads)
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def make_images(folder: Path, numbers: range, *, colour: bool = False) -> Path:
-    folder.mkdir(exist_ok=True)
-    for number in numbers:
-        shape = (16, 16, 3) if colour else (16, 16)
-        pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:03}.png")
-    return folder
 
 
 def config_of(dataset: str, **sections: Any) -> RunConfig:
@@ -167,6 +157,17 @@ def test_a_run_goes_on_with_its_made_set_whatever_became_of_its_source(home: Pat
     control.resume(run, epochs=3)
     status = train(run)
     assert (status.state, status.epoch, status.trained_with) == (State.FINISHED, 3, before)
+
+
+def test_another_data_set_in_the_run_file_is_refused_unless_it_has_the_same_images(home: Path) -> None:
+    images, others = make_images(home / "images", range(20)), make_images(home / "others", range(50, 70))
+    run = trained(config_of(str(images)))
+    for dataset, epoch, error in ((others, 2, "data.dataset"), (images.rename(home / "elsewhere"), 3, "")):
+        edit(run, "data", dataset=str(dataset))
+        control.resume(run, epochs=3)
+        status = train(run)
+        assert (status.state, status.epoch) == (State.FINISHED, epoch)
+        assert error in status.error
 
 
 def test_a_run_whose_images_are_gone_is_refused_with_both_counts_and_stays_finished(home: Path) -> None:
