@@ -59,7 +59,7 @@ def test_the_version_is_that_of_the_package(core):
     ("arguments", "message"),
     [
         (["shedules"], "error: no command 'shedules'; did you mean schedules?; see `core --help`"),
-        (["schedules", "--tmesteps", "3"], "did you mean '--timesteps'"),
+        (["schedules", "--tmesteps", "3"], "'--timesteps'"),
         (["schedules", "--timesteps", "three"], "'three' is not a valid integer"),
         (["schedules", "--timesteps", "0"], "0 is not in the range"),
         (["schedules", "x^y"], "error: schedule x^y: expected x^P with a positive number P, such as x^1.5"),

@@ -14,7 +14,7 @@ from textual.theme import Theme
 
 from tests.support.fake_groups import comparison
 from tests.support.tui_pilot import Driven, dashboard, still
-from tui.settings.schema import THEME_NAMES, Settings, ThemeName
+from tui.settings.schema import Settings, ThemeName
 from tui.settings.themes import THEMES, for_sixteen_colors
 
 Rgb = tuple[int, int, int]
@@ -63,7 +63,10 @@ def test_text_is_legible_in_sixteen_colours(theme: Theme, palette: str) -> None:
             assert ratio >= LEAST, (word, ground)
 
 
-@pytest.mark.parametrize("theme", THEME_NAMES)
+SPECIAL = [pytest.param(name, marks=pytest.mark.slow) for name in ("colour-blind", "monochrome")]
+
+
+@pytest.mark.parametrize("theme", ["dark", "light", *SPECIAL])
 async def test_text_is_legible_on_every_screen(tmp_path: Path, theme: ThemeName) -> None:
     comparison(tmp_path, "failed", clean=True)
     settings = Settings(refresh=0.1, theme=theme)

@@ -33,6 +33,7 @@ def probe(how: str) -> tuple[int, int]:
     return int(kept), int(faults)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc of glibc")
 def test_freed_blocks_are_not_requested_from_the_system_again() -> None:
     _, fetched = probe("give back")
