@@ -16,7 +16,7 @@ from PIL import Image
 
 from core.data.decode import MAX_PIXELS, Decoded, NotAnImageError, Reading, decode_image
 from core.errors import UserError
-from core.files.untrusted import NPY_ERRORS, open_regular, read_npy
+from core.files.untrusted import NPZ_ERRORS, open_regular, read_npy
 
 _IDX_IMAGES: Final = (0x00000803, 0x00000804)
 """Magic numbers of unsigned bytes in three or four dimensions."""
@@ -166,7 +166,7 @@ def _read_npz(path: Path) -> NDArray[Any]:
                 names = ", ".join(shapes) or "none"
                 raise UserError(f"{len(found)} arrays of images; expected one (its arrays: {names})")
             values: NDArray[Any] = arrays[found[0]]
-    except (*NPY_ERRORS, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_ERRORS as error:
         raise UserError(f"not a .npz file of numbers ({' '.join(str(error).split())})") from error
     return values
 

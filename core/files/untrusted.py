@@ -6,6 +6,8 @@ import os
 import stat
 import tokenize
 import warnings
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -19,6 +21,9 @@ NPY_ERRORS: Final = (
     *(IndexError, KeyError, AttributeError, tokenize.TokenError),
 )
 """Exceptions that numpy raises for damaged headers, which it parses as Python."""
+# RuntimeError includes NotImplementedError: encrypted members, and compressions that zipfile does not know.
+NPZ_ERRORS: Final = (*NPY_ERRORS, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""Exceptions that numpy and zipfile raise for damaged `.npz` files."""
 
 _CHUNK: Final = 1 << 20
 _MAGIC: Final = b"\x93NUMPY"

@@ -3,8 +3,6 @@
 import contextlib
 import hashlib
 import inspect
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast, get_args
@@ -16,10 +14,10 @@ from core.evaluation.triangle_fit import fit, initial_guess, raster
 from core.evaluation.triangle_fit.fit import ARRAYS, TriangleFits, find_edge
 from core.evaluation.triangle_fit.raster import Edge
 from core.files.atomic import atomic_path, atomic_write
-from core.files.untrusted import NPY_ERRORS
+from core.files.untrusted import NPZ_ERRORS
 
 # zipfile raises NotImplementedError for an unknown compression, which a changed byte may name.
-_DAMAGED: Final = (OSError, *NPY_ERRORS, NotImplementedError, zipfile.BadZipFile, zlib.error)
+_DAMAGED: Final = (OSError, *NPZ_ERRORS)
 
 
 def cached_fits(

@@ -1,6 +1,7 @@
 """Files of many images as data sets: layouts, ranges, formats, and what is refused."""
 
 import gzip
+import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,16 @@ def pixels_of(path: str) -> set[bytes]:
     made = load_dataset(path)
     assert (made.channels, made.size) == (1 if len(made.train) > 12 else 3, 32)
     return {image.tobytes() for image in (*made.train, *made.heldout)}
+
+
+def encrypted() -> bytes:
+    """A .npz file whose member claims to be encrypted."""
+    buffer = io.BytesIO()
+    np.savez(buffer, GREY)
+    content = bytearray(buffer.getvalue())
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(signature) + flags] |= 1
+    return bytes(content)
 
 
 def save(path: Path, values: NDArray[Any]) -> None:
@@ -117,6 +128,7 @@ def test_its_path_is_valid_from_everywhere(home: Path) -> None:
         ("a.npy", lambda path: path.write_bytes(b"text"), "not a .npy file"),
         ("a.npz", lambda path: np.savez(path, a=GREY, b=GREY), "2 arrays of images; expected one"),
         ("a.npz", lambda path: path.write_bytes(b"text"), "not a .npz file"),
+        ("a.npz", lambda path: path.write_bytes(encrypted()), "File 'arr_0.npy' is encrypted"),
         ("a-idx3-ubyte", lambda path: path.write_bytes(idx(GREY)[:-5]), "40,955 of 40,960 bytes"),
         ("a-idx1-ubyte", lambda path: path.write_bytes(idx(GREY[:, 0, 0])), "not an IDX file of images"),
         ("a-idx3-ubyte.gz", lambda path: path.write_bytes(b"text"), "a damaged IDX file"),
