@@ -1,6 +1,5 @@
 """`core data`: make and show training images; list recipes and made sets, and remove made sets."""
 
-import sys
 from collections.abc import Sequence
 
 import click
@@ -9,7 +8,7 @@ import numpy as np
 
 from core.cli.images import emit_images
 from core.cli.options import COUNT, json_option
-from core.cli.output import emit, emit_json, format_table, note, note_library_messages, stdout_width
+from core.cli.output import confirm, emit, emit_json, format_table, note, note_library_messages, stdout_width
 from core.cli.progress import progress_bar
 from core.data import ImageSet, default_data_dir, list_data_recipes, load_dataset
 from core.data.made_sets import MadeSet, list_made_sets, remove_made_set, select_made_sets
@@ -125,7 +124,8 @@ def remove(names: tuple[str, ...], outdated: bool, everything: bool, yes: bool, 
     elif outdated:
         made = [one for one in made if one.state.is_outdated]
     if made and not yes:
-        _confirm(made)
+        lines = [f"{sanitize(one.path.name)}: {_size_text(one.size)}, {one.state}" for one in made]
+        confirm(lines, "remove", f"Remove {len(made)} made set{'s' * (len(made) != 1)}?")
     for one in made:
         remove_made_set(one)
         note(f"{sanitize(one.path.name)}: removed, {_size_text(one.size)}")
@@ -135,17 +135,6 @@ def remove(names: tuple[str, ...], outdated: bool, everything: bool, yes: bool, 
     else:
         for name in removed:
             emit(name)
-
-
-def _confirm(sets: Sequence[MadeSet]) -> None:
-    if not sys.stdin.isatty():
-        raise UserError(
-            f"{len(sets)} to remove, but no terminal to ask in; give --yes to remove without asking"
-        )
-    for one in sets:
-        note(f"  {sanitize(one.path.name)}: {_size_text(one.size)}, {one.state}")
-    if not click.confirm(f"Remove {len(sets)} made set{'s' * (len(sets) != 1)}?", err=True):
-        raise click.Abort
 
 
 def _emit_made_sets(sets: Sequence[MadeSet], *, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+import click
 import msgspec
 
 from core.errors import UserError
@@ -90,6 +91,28 @@ def note_lines(text: str) -> None:
 def print_error(message: str) -> None:
     """Write ``error: message`` to stderr as one line."""
     note("error: " + " ".join(message.split()))
+
+
+def confirm(lines: Sequence[str], verb: str, question: str) -> None:
+    """Ask before something is lost for good.
+
+    Args:
+        lines: what would be lost, each noted on a line of its own.
+        verb: what would be done to it, such as ``delete``.
+        question: the question, to be answered with yes or no.
+
+    Raises:
+        UserError: there is no terminal to ask in.
+        click.Abort: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise UserError(
+            f"{len(lines)} to {verb}, but no terminal to ask in; give --yes to {verb} without asking"
+        )
+    for line in lines:
+        note(f"  {line}")
+    if not click.confirm(question, err=True):
+        raise click.Abort
 
 
 def note_library_messages() -> None:

@@ -1,6 +1,5 @@
 """`core runs`: list, show, start, stop, resume, clone and delete runs."""
 
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from core.cli.options import (
     set_option,
     slots_option,
 )
-from core.cli.output import emit, emit_json, format_table, note, stdout_width
+from core.cli.output import confirm, emit, emit_json, format_table, note, stdout_width
 from core.data.recipe import hidden_folder_note
 from core.errors import UserError
 from core.files.environment import require_memory_for_torch
@@ -216,7 +215,8 @@ def remove(selectors: tuple[str, ...], everything: bool, yes: bool, root: Path, 
     store = RunStore(root)
     runs = _select(store, selectors, everything, exclude=[state for state in State if not state.is_ended])
     if runs and not yes:
-        _confirm(runs)
+        question = f"Delete {len(runs)} run{'s' * (len(runs) != 1)} with all files?"
+        confirm([str(run.path) for run in runs], "delete", question)
     for run in runs:
         note(control.remove(run))
     removed = [run.id for run in runs]
@@ -275,17 +275,6 @@ def _emit_table(rows: Sequence[Sequence[str]]) -> None:
             emit(table)
             return
         left_out.add(OPTIONAL_COLUMNS[len(left_out)])
-
-
-def _confirm(runs: Sequence[RunDirectory]) -> None:
-    if not sys.stdin.isatty():
-        raise UserError(
-            f"{len(runs)} to delete, but no terminal to ask in; give --yes to delete without asking"
-        )
-    for run in runs:
-        note(f"  {run.path}")
-    if not click.confirm(f"Delete {len(runs)} run{'s' * (len(runs) != 1)} with all files?", err=True):
-        raise click.Abort
 
 
 def _emit_runs(store: RunStore, runs: Sequence[RunDirectory], as_json: bool) -> None:
