@@ -15,7 +15,6 @@ from pathlib import Path
 from unittest import mock
 
 import msgspec
-import numpy as np
 from PIL import Image
 
 from core.config import DataConfig
@@ -25,23 +24,19 @@ from core.launch import control
 from core.runs import RunDirectory, State
 from tests.faults import tiny
 from tests.faults.lab import fault, wait_for_exit
+from tests.support import fake_images
 
 IMAGES = 26
 """Images of a folder, of which one in ten is held out."""
 
 
-def _make_images(folder: Path, numbers: range, *, colour: bool = False) -> None:
-    folder.mkdir(exist_ok=True)
-    for number in numbers:
-        shape = (8, 8, 3) if colour else (8, 8)
-        pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+make_images = functools.partial(fake_images.make_images, side=8)
 
 
 def _new_run(folder: Path) -> RunDirectory:
     """A queued run of a recipe of a folder of images, with a folder of made sets of its own."""
     os.environ["DDPM_DATA"] = str(folder / "data")
-    _make_images(folder / "images", range(IMAGES))
+    make_images(folder / "images", range(IMAGES))
     recipe = folder / "mine.toml"
     recipe.write_text('kind = "folder"\npath = "images"\nsize = 8\n')
     return tiny.new_run(folder, msgspec.structs.replace(tiny.config(), data=DataConfig(dataset=str(recipe))))
@@ -64,8 +59,8 @@ def _delete_images(folder: Path) -> None:
 
 CHANGES: dict[str, Callable[[Path], object]] = {
     "images deleted": _delete_images,
-    "images added": lambda folder: _make_images(folder / "images", range(IMAGES, IMAGES + 9)),
-    "an image in colour": lambda folder: _make_images(folder / "images", range(2), colour=True),
+    "images added": lambda folder: make_images(folder / "images", range(IMAGES, IMAGES + 9)),
+    "an image in colour": lambda folder: make_images(folder / "images", range(2), colour=True),
     "folder moved": lambda folder: (folder / "images").rename(folder / "elsewhere"),
     "recipe edited": lambda folder: (folder / "mine.toml").write_text(
         'kind = "folder"\npath = "images"\nsize = 16\n'
@@ -104,7 +99,7 @@ def inputs_change_and_set_is_gone(folder: Path, rng: random.Random) -> None:
         assert run.read_status().step == position
     for name in ("images", "elsewhere", "data"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    _make_images(folder / "images", range(IMAGES))  # as from a backup
+    make_images(folder / "images", range(IMAGES))  # as from a backup
     (folder / "mine.toml").write_text('kind = "folder"\npath = "images"\nsize = 8\n')
     _resume_to_the_same_end(run)
 

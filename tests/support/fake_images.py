@@ -81,11 +81,11 @@ def write_strip(run: RunDirectory, epoch: int, *, count: int = 10, size: int = 3
     write_sheet(run.reverse / f"epoch-{epoch:04d}.png", rows.reshape(-1, size, size), columns=count)
 
 
-def make_images(folder: Path, numbers: range, *, colour: bool = False) -> Path:
-    """Write an image of 16 x 16 random values for each number."""
+def make_images(folder: Path, numbers: range, *, colour: bool = False, side: int = 16) -> Path:
+    """Write an image of `side` x `side` random values for each number."""
     folder.mkdir(exist_ok=True)
     for number in numbers:
-        shape = (16, 16, 3) if colour else (16, 16)
+        shape = (side, side, 3) if colour else (side, side)
         pixels = np.random.default_rng(number).integers(0, 256, shape, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03}.png")
     return folder

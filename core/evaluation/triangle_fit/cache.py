@@ -16,7 +16,6 @@ from core.evaluation.triangle_fit.raster import Edge
 from core.files.atomic import atomic_path, atomic_write
 from core.files.untrusted import NPZ_ERRORS
 
-# zipfile raises NotImplementedError for an unknown compression, which a changed byte may name.
 _DAMAGED: Final = (OSError, *NPZ_ERRORS)
 
 
