@@ -65,13 +65,19 @@ class RunFailedError(UserError):
 
 
 def os_error_text(error: OSError) -> str:
-    """Return an error of the system in one line, with a remedy if one is known."""
+    """Return an error of the system in one line, with the file that it is about and a remedy if one is known.
+
+    >>> os_error_text(OSError(errno.ENOSPC, "No space left on device", "runs/worker.log"))
+    'runs/worker.log: No space left on device'
+    """
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many open files; allow more with ulimit -n, or close other programs"
     if error.errno == errno.ENOENT and not error.filename and not _has_directory():
         return WORKING_DIRECTORY_DELETED
     words = error.strerror or str(error)
-    return f"{error.filename}: {words}" if error.filename else words
+    # Python may name a descriptor in place of a file.
+    has_path = isinstance(error.filename, str | os.PathLike) and bool(error.filename)
+    return f"{os.fspath(error.filename)}: {words}" if has_path else words
 
 
 def _has_directory() -> bool:

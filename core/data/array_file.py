@@ -101,14 +101,12 @@ def open_images(path: Path) -> ArrayFile:
 
 @functools.lru_cache(maxsize=4)
 def _open(path: Path, size: int, modified: int) -> ArrayFile:
-    name = path.name.lower()
-    values = (
-        read_npy(path)
-        if name.endswith(".npy")
-        else _read_npz(path)
-        if name.endswith(".npz")
-        else _read_idx(path)
-    )
+    if path.suffix.lower() == ".npy":
+        values = read_npy(path)
+    elif path.suffix.lower() == ".npz":
+        values = _read_npz(path)
+    else:
+        values = _read_idx(path)
     values = _channels_last(values)
     if values.shape[1] * values.shape[2] > MAX_PIXELS:
         raise UserError("its images are too large")

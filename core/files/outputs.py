@@ -69,15 +69,3 @@ def refuse_link(path: Path) -> None:
     """
     if not stat.S_ISDIR(os.lstat(path).st_mode):
         raise OSError(errno.ELOOP, _REFUSALS[errno.ELOOP], str(path))
-
-
-def os_error_text(error: OSError) -> str:
-    """Return which file an error is about, if it is about one, and what is wrong with it.
-
-    >>> os_error_text(OSError(errno.ENOSPC, "No space left on device", "runs/worker.log"))
-    'runs/worker.log: No space left on device'
-    """
-    reason = error.strerror or str(error)
-    return (
-        f"{os.fspath(error.filename)}: {reason}" if isinstance(error.filename, str | os.PathLike) else reason
-    )

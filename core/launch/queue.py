@@ -35,9 +35,9 @@ from typing import Final
 
 from core.config.schema import RunConfig
 from core.data.check import check_trainable
-from core.errors import EXIT_OK, EXIT_USAGE, UserError
+from core.errors import EXIT_OK, EXIT_USAGE, UserError, os_error_text
 from core.files.environment import require_memory_for_torch
-from core.files.outputs import open_output, os_error_text
+from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.launch.devices import make_plan
 from core.launch.provenance import current_provenance, with_absolute_paths

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from core.errors import OUT_OF_MEMORY, UserError
-from core.files.outputs import open_output, os_error_text
+from core.errors import OUT_OF_MEMORY, UserError, os_error_text
+from core.files.outputs import open_output
 from core.files.sanitize import sanitize
 from core.files.signature import FileSignature
 from core.launch.devices import Plan, Slot

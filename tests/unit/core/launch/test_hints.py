@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.errors import UserError
-from core.files.outputs import open_output, os_error_text
+from core.errors import UserError, os_error_text
+from core.files.outputs import open_output
 from core.launch import control
 from core.runs.status import State
 from tests.support.fake_runs import dashboard_run
