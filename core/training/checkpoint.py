@@ -236,7 +236,8 @@ def _read(path: Path, prefix: str | tuple[str, ...]) -> tuple[dict[str, Tensor],
                 )
             position = msgspec.json.decode(text, type=Position)
             names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 (not a dict)
-            tensors = {name: file.get_tensor(name) for name in names}
+            # Copies, because a view of the mapped file would keep its disk space after it has been replaced.
+            tensors = {name: file.get_tensor(name).clone() for name in names}
         if sums is not None:  # older versions wrote no checksums
             _verify_checksums(sums, tensors, prefix)
     except (UserError, FileNotFoundError):

@@ -35,3 +35,14 @@ async def test_the_board_replaces_the_splash_screen(tmp_path: Path) -> None:
         assert isinstance(driven.app.screen, Board)
         assert len(driven.app.screen_stack) == 1
         assert driven.app.is_open
+
+
+async def test_a_board_that_is_ready_once_the_app_has_closed_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dashboard, "read_runs", lambda self: None)
+    app = make_app(tmp_path)
+    async with app.run_test(size=(60, 15)):
+        pass
+    await app.on_board_ready()
+    assert not app.is_open

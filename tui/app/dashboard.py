@@ -172,11 +172,15 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
                 pass
 
     async def on_board_ready(self) -> None:
-        """Replace the splash screen with the board."""
+        """Replace the splash screen with the board, unless the app is closing, which removes all screens meanwhile."""
         from tui.screens.board.screen import Board
 
+        if not self.is_running:
+            return
         self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
+        if not self.is_running:
+            return
         await self.remove_mode(SPLASH)
         self.is_open = True
         for problem in self.startup_problems[:3]:

@@ -221,6 +221,16 @@ def test_what_is_written_is_the_state_at_the_call_whatever_training_does_then(ru
     assert position == POSITION
 
 
+def test_a_checkpoint_that_was_read_frees_its_disk_space_once_it_is_replaced(run: RunDirectory) -> None:
+    saved = torch.rand(1 << 16)
+    checkpoint.save_checkpoint(run, {"model.a": saved}, POSITION)
+    tensors, _ = read_checkpoint(run)
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert str(run.checkpoint) not in maps.read_text()
+    assert torch.equal(tensors["model.a"], saved)
+
+
 def test_an_error_of_the_thread_is_raised_in_the_training_and_only_once(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
