@@ -26,7 +26,7 @@ from tests.faults.lab import NotPossibleHereError, fault, wait_for_exit
 
 NOBODY = 65534
 DISK = 8 << 20
-"""Bytes of the small disk: space for the last, the previous and the next checkpoint of the tiny network, but no more."""
+"""Bytes of the small disk: space for three checkpoints of the tiny network, but not for four."""
 
 
 @contextlib.contextmanager
