@@ -179,13 +179,15 @@ class Dashboard(SettingsMixin, TourMixin, CoveredScreensMixin, App[None]):
             return
         self.add_mode(BOARD, lambda: Board(self.control, read_load=self.machine))
         await self.switch_mode(BOARD)
-        if not self.is_running:
-            return
-        await self.remove_mode(SPLASH)
+        await self._remove_splash()
         self.is_open = True
         for problem in self.startup_problems[:3]:
             self.notify(problem, title="settings", severity="warning", markup=False, timeout=10)
         self._warn(backlog_warning(driver_of(self)), "terminal")
+
+    async def _remove_splash(self) -> None:
+        if self.is_running:
+            await self.remove_mode(SPLASH)
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Keep the snapshot and post it to all open screens; attach to the recipe once all runs are read."""

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from core.statistics.noise_error import NoiseErrorCurve
+from core.statistics.noise_error import Array, NoiseErrorCurve
 
 
 def test_the_curve_of_a_gaussian_is_met_between_and_beyond_its_points() -> None:
-    def error(log_snr: np.ndarray) -> np.ndarray:  # of data with a variance of 1
+    def error(log_snr: Array) -> Array:  # of data with a variance of 1
         return np.exp(log_snr) / (1 + np.exp(log_snr))
 
     points = np.linspace(-8, 8, 65)
