@@ -41,4 +41,5 @@ class NoiseErrorCurve:
             m, of the same shape.
         """
         log_error: Array = np.interp(log_snr, self.log_snr, np.log(self.error))
-        return np.exp(log_error + np.minimum(log_snr - self.log_snr[0], 0.0))
+        error: Array = np.exp(log_error + np.minimum(log_snr - self.log_snr[0], 0.0))
+        return error
