@@ -79,6 +79,23 @@ def fit_gaussian(images: NDArray[np.uint8]) -> GaussianData:
         images: uint8 [N, C, S, S].
 
     Raises:
+        UserError: see `fit_moments`.
+    """
+    mean, covariance = fit_moments(images)
+    variances, vectors = np.linalg.eigh(covariance)
+    return GaussianData(np.maximum(variances, 0.0), vectors.T @ mean, vectors.mean(0))
+
+
+def fit_moments(images: NDArray[np.uint8]) -> tuple[Array, Array]:
+    """Compute mean and covariance of images scaled to [-1, 1].
+
+    Args:
+        images: uint8 [N, C, S, S].
+
+    Returns:
+        mean [d] and covariance [d, d].
+
+    Raises:
         UserError: the images have more values than `MAX_DIMENSIONS`.
     """
     dimensions = images[0].size
@@ -94,8 +111,7 @@ def fit_gaussian(images: NDArray[np.uint8]) -> GaussianData:
         total += scaled.sum(0)
         products += scaled.T @ scaled
     mean = total / len(images)
-    variances, vectors = np.linalg.eigh(products / len(images) - np.outer(mean, mean))
-    return GaussianData(np.maximum(variances, 0.0), vectors.T @ mean, vectors.mean(0))
+    return mean, products / len(images) - np.outer(mean, mean)
 
 
 def sampling_error(
