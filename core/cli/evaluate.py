@@ -99,7 +99,7 @@ def command(
     selectors = [name for name in names if name not in files]
     groups = _parse_groups(only)
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
-    session = _Session(heldout, seed, groups, explicit=only is not None)
+    session = EvaluationSession(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
     for name in files:
@@ -165,7 +165,7 @@ def _check_options(
         raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
 
 
-class _Session:
+class EvaluationSession:
     """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
 
     def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
@@ -176,11 +176,11 @@ class _Session:
         self._evaluators: dict[tuple[str, int | None, str], Evaluator] = {}
         self.label = ""
         self.report: ProgressCallback = lambda doing, done, total: None
-        self._device = "cpu"
+        self.device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
         """Set up the device, and fail early where a single run has no checkpoint."""
-        self._device = prepare_torch(device)
+        self.device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
             raise UserError(f"{sanitize(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
 
@@ -219,17 +219,7 @@ class _Session:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        file = run.read()
-        config = config_with_absolute_paths(file)
-        trained_with = None
-        with contextlib.suppress(DamagedStatusError):
-            trained_with = run.read_status().trained_with
-        try:
-            evaluator = self._evaluator(
-                config.data.dataset, config.data.count, trained_with, run_data_dirs(file)
-            )
-        except UserError as error:
-            raise UserError(f"{sanitize(run.id)}: {error}") from error
+        evaluator = self.evaluator_of(run)
         groups = self._applicable_groups(evaluator)
         if only_new:
             planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
@@ -245,9 +235,25 @@ class _Session:
             overrides=sampling,
             seed=self._seed,
             groups=groups,
-            device=self._device,
+            device=self.device,
         )
         return add_evaluation(run, evaluation)
+
+    def evaluator_of(self, run: RunDirectory) -> "Evaluator":
+        """Return the evaluator of the images that a run was trained on.
+
+        Raises:
+            UserError: the images are not there, or have changed.
+        """
+        file = run.read()
+        config = config_with_absolute_paths(file)
+        trained_with = None
+        with contextlib.suppress(DamagedStatusError):
+            trained_with = run.read_status().trained_with
+        try:
+            return self._evaluator(config.data.dataset, config.data.count, trained_with, run_data_dirs(file))
+        except UserError as error:
+            raise UserError(f"{sanitize(run.id)}: {error}") from error
 
     def _evaluator(
         self,

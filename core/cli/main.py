@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "denoise": "Noise your own image and denoise it with a trained run.",
     "evaluate": "Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.",
     "compare": "Compare evaluated runs, and show which differences are more than noise.",
+    "explain": "Explain why runs are worse than the best of them.",
     "figures": "Draw the thesis's figures, and more, from any runs.",
     "report": "Write a one-page HTML report with figures, tables and provenance of any runs.",
     "runs": "List, show, start, stop, resume, clone or delete runs.",

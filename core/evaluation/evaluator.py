@@ -21,7 +21,7 @@ from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.metrics.distribution import distribution_metrics
 from core.evaluation.metrics.grey import GreyReference
-from core.evaluation.metrics.novelty import CopyReference
+from core.evaluation.metrics.novelty import CopyReference, CopyTest
 from core.evaluation.metrics.shape import DECILES, ShapeReference
 from core.evaluation.triangle_fit.cache import cached_edge, cached_fits
 from core.evaluation.triangle_fit.fit import TriangleFits, fit_triangles
@@ -131,14 +131,42 @@ class Evaluator:
         """
         key = count, tuple(group for group in IMAGE_GROUPS if group in groups)
         if key not in self._real_metrics:
-            rng = np.random.default_rng([self._seed, 1])
-            chosen = np.sort(rng.permutation(len(self.images.train))[:count])
-            samples = _to_unit(self.images.train[chosen])
+            samples = self.real_sample(count)
             fits = self._cached_fit(samples, "fitting real images") if self._needs_fits(groups) else None
             self._real_metrics[key], _ = self._measure(samples, fits, groups)
             if "novelty" in groups:
                 self._real_metrics[key]["copies"] = self._copy_reference.copies
         return self._real_metrics[key]
+
+    def kinds(self, samples: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Find the kind of each sample: the decile of the held-out images' areas that it belongs to.
+
+        Without triangles, the deciles are of the mean brightness.
+
+        Args:
+            samples: [N, C, H, W] in [0, 1].
+
+        Returns:
+            [N], 0 to 9; -1 for samples that fail the tests of shape.
+
+        Raises:
+            UserError: see `check`.
+        """
+        self.check(samples)
+        if not self.has_triangles:
+            edges = np.quantile(_brightness(self.heldout), np.arange(1, DECILES) / DECILES)
+            return np.searchsorted(edges, _brightness(samples))
+        found = self._shape_reference.evaluate(self._fit(samples, "fitting samples"))
+        return np.where(found.passed, found.decile, -1)
+
+    def real_sample(self, count: int) -> NDArray[np.float32]:
+        """Return some training images in [0, 1], the same for the same seed; fewer where the set has fewer."""
+        rng = np.random.default_rng([self._seed, 1])
+        return _to_unit(self.images.train[np.sort(rng.permutation(len(self.images.train))[:count])])
+
+    def copies(self, samples: NDArray[np.floating]) -> CopyTest:
+        """Test whether samples are copies of training images."""
+        return self._copy_reference.test(samples)
 
     def _measure(
         self, samples: NDArray[np.floating], fits: TriangleFits | None, groups: Collection[str]
@@ -325,6 +353,11 @@ def timestamp() -> str:
 
 def _to_unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
+
+
+def _brightness(images: NDArray[np.floating]) -> NDArray[np.float64]:
+    brightness: NDArray[np.float64] = images.mean(axis=(1, 2, 3), dtype=np.float64)
+    return brightness
 
 
 def _decile_curves(passed: NDArray[np.bool_], decile: NDArray[np.integer]) -> Curves:

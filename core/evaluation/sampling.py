@@ -53,6 +53,7 @@ def draw_samples_from(
     *,
     device: torch.device,
     seed: int = 0,
+    starts: torch.Tensor | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Draw samples with any network in eval mode; for a run's network they are those of `draw_samples`.
@@ -65,6 +66,7 @@ def draw_samples_from(
         config: sampler, steps, eta, spacing and clipping; its other settings are not used.
         shape: [count, C, H, W].
         device: device of the computation.
+        starts: states at the last timestep, of that shape, instead of noise; the noises that a sampler adds stay.
     """
     count, *image = shape
     options = SamplerOptions(steps=config.steps, eta=config.eta, spacing=config.spacing, clip=config.clip)
@@ -75,6 +77,8 @@ def draw_samples_from(
     drawn = []
     for index, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
+        if starts is not None:
+            noise = starts[index * BATCH : index * BATCH + size].to(device)
         final = noise
         for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=added):
             final = state.xt
