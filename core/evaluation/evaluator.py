@@ -264,7 +264,7 @@ def evaluate_run(
         UserError: no checkpoint, a checkpoint for images of another shape than the data's, overrides that the sampler
             does not take, or a network that has diverged.
     """
-    from core.evaluation.metrics import likelihood, reconstruction
+    from core.evaluation.metrics import likelihood, noise_error, reconstruction
     from core.evaluation.sampling import draw_samples, to_unit
     from core.training.checkpoint import load_model
 
@@ -292,6 +292,12 @@ def evaluate_run(
             bound = likelihood.likelihood(loaded, images, seed=seed, progress=progress)
         metrics |= bound.metrics
         curves |= bound.curves
+    if "noise" in groups:
+        with evaluator.stage("noise errors", "images") as progress:
+            images = data.heldout[: noise_error.MAX_IMAGES]
+            found = noise_error.noise_error(loaded, images, data.train, seed=seed, progress=progress)
+        metrics |= found[0]
+        curves |= found[1]
     if "reconstruction" in groups:
         corners = data.heldout_vertices
         with evaluator.stage("reconstruction", "images") as progress:

@@ -160,6 +160,16 @@ METRICS: Final[dict[str, Metric]] = {
     "prior_bits": Metric("L_T", "lower", "Its prior term: what the forward process leaves of the image."),
     "middle_bits": Metric("L_t-1", "lower", "The sum of its middle terms."),
     "decoder_bits": Metric("L_0", "lower", "Its decoder term."),
+    "network_bits": Metric(
+        "network",
+        "lower",
+        "Part of L_t-1 with infinitely many steps, from the noise errors, in bits per dimension.",
+    ),
+    "step_bits": Metric("steps", "lower", "What finitely many steps add to it, with the posterior's variance."),
+    "variance_bits": Metric("variance", "lower", "What the run's variance adds to that."),
+    "memorised_bits": Metric(
+        "memorised", "lower", "How much lower the network's part is on training than on held-out images."
+    ),
     "reconstruction_psnr": Metric(
         "PSNR", "higher", "Of held-out images noised half way and denoised, in decibels."
     ),
@@ -178,6 +188,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "novelty": ("copy_z", "copies"),
     "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
+    "noise": ("network_bits", "step_bits", "variance_bits", "memorised_bits"),
     "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
 }
 """Names of `METRICS` by subject, in their order."""

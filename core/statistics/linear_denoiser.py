@@ -38,8 +38,8 @@ class LinearDenoiser:
 
     Attributes:
         mean: [d].
-        variances: [d], eigenvalues of the covariance.
-        vectors: [d, d], its eigenvectors as columns.
+        variances: [r], eigenvalues of the covariance.
+        vectors: [d, r], its eigenvectors as columns; the variance in all other directions is 0.
     """
 
     mean: Array
@@ -53,6 +53,11 @@ class LinearDenoiser:
         Raises:
             UserError: see `fit_moments`.
         """
+        if len(images) < images[0].size:  # fewer directions than dimensions
+            scaled = images.reshape(len(images), -1) / 127.5 - 1
+            mean = scaled.mean(axis=0)
+            _, lengths, rows = np.linalg.svd(scaled - mean, full_matrices=False)
+            return cls(mean, lengths**2 / len(images), rows.T)
         mean, covariance = fit_moments(images)
         variances, vectors = np.linalg.eigh(covariance)
         return cls(mean, np.maximum(variances, 0.0), vectors)
@@ -68,11 +73,15 @@ class LinearDenoiser:
         Returns:
             [N, n], SNR ||x_0 - x_0_hat||^2 / d of each image at each level.
         """
-        signal, noise = (x0 - self.mean) @ self.vectors, eps @ self.vectors
+        centred = x0 - self.mean
+        signal, noise = centred @ self.vectors, eps @ self.vectors
+        # Outside the eigenvectors the mean is predicted.
+        outside = np.sum(centred**2, axis=1) - np.sum(signal**2, axis=1)
         errors = []
         for level in log_snr:
             amplitude = np.exp(0.5 * level)
             # eps_hat - eps in each coefficient: amplitude (x0 - x0_hat), where x0_hat = factor (x0 + eps / amplitude).
             factor = 1 / (1 + np.exp(level) * self.variances)
-            errors.append(np.mean((factor * amplitude * signal - (1 - factor) * noise) ** 2, axis=1))
+            inside = np.sum((factor * amplitude * signal - (1 - factor) * noise) ** 2, axis=1)
+            errors.append((inside + amplitude**2 * np.maximum(outside, 0.0)) / x0.shape[1])
         return np.stack(errors, axis=1)
