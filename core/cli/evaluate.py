@@ -18,6 +18,7 @@ from core.cli.options import (
     all_option,
     device_option,
     json_option,
+    note_levels,
     prepare_torch,
     runs_option,
     sampling_options,
@@ -159,7 +160,7 @@ def _check_options(
             f"--dataset {dataset}: is for files; a run is compared with the data that it was trained on"
         )
     if not runs and sampling != SamplingOverrides():
-        options = ", ".join(f"--{field.name}" for field in fields(sampling))
+        options = ", ".join(f"--{field.name.replace('_', '-')}" for field in fields(sampling))
         raise UserError(f"{options} are for runs; the images of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
         raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
@@ -238,6 +239,7 @@ class _Session:
                 if kept.settings == planned.settings and known == set(groups):
                     note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
+        note_levels(sampling.apply_to(config))
         evaluation = evaluate_run(
             run,
             evaluator,

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from core.cli.output import note, note_library_messages
-from core.config import SamplingOverrides
+from core.config import RunConfig, SamplingOverrides
 from core.files.environment import require_memory_for_torch
 from core.launch.devices import Plan, make_plan
 from core.launch.subprocess_env import GPU_ORDER
@@ -26,6 +26,18 @@ class GivenPath(click.Path):
             hint = "; give . for the working directory" if self.dir_okay else ""
             self.fail(f"expected a path, got an empty one{hint}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class LevelList(click.ParamType):
+    """A list of log SNRs, or a file of them; see `core.config.sampling_levels.read_levels`."""
+
+    name = "levels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a list or the path of a file to log SNRs."""
+        from core.config.sampling_levels import read_levels  # numpy takes a moment to import
+
+        return read_levels(value) if isinstance(value, str) else value
 
 
 COUNT = click.IntRange(1, 10_000_000)
@@ -105,6 +117,17 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
             help="Spacing of the timesteps; by default, the run's own.",
         ),
         click.option(
+            "--levels",
+            type=LevelList(),
+            metavar="LIST|FILE",
+            help="Log SNRs at which the network is called, in place of --steps and --spacing.",
+        ),
+        click.option(
+            "--levels-of",
+            metavar="SCHEDULE",
+            help="Levels of another noise schedule, with the run's T and betas.",
+        ),
+        click.option(
             "--clip",
             type=click.Choice(CLIPS),
             help="Thresholding of each predicted x0; by default, the run's own.",
@@ -122,6 +145,15 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         return with_sampling
 
     return decorate
+
+
+def note_levels(config: RunConfig) -> None:
+    """Note how sampling levels were mapped to a run's timesteps, if not each to one of its own."""
+    if config.sample.levels is not None:
+        from core.config.sampling_levels import levels_note
+
+        if text := levels_note(config):
+            note(text)
 
 
 def prepare_torch(device: str) -> str:

@@ -15,6 +15,7 @@ from core.cli.options import (
     GivenPath,
     device_option,
     json_option,
+    note_levels,
     prepare_torch,
     runs_option,
     sampling_options,
@@ -76,10 +77,12 @@ def command(
     out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
+    from core.config.sampling_levels import sampling_calls
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
 
     loaded = load_last_checkpoint(found, device)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
+    note_levels(loaded.config)
     _check_count(count, loaded.shape, out)
     with progress_bar("sampling", "network calls") as progress:
         values = draw_samples(loaded, count, seed=seed, progress=progress)
@@ -107,9 +110,10 @@ def command(
                 "path": str(out),
                 "count": count,
                 "sampler": settings.sampler,
-                "steps": settings.steps or loaded.diffusion.timesteps,
+                "steps": sampling_calls(loaded.config),
                 "eta": settings.eta,
                 "spacing": settings.spacing,
+                "levels": settings.levels,
                 "clip": settings.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import SamplingOverrides
+from core.config.sampling_levels import sampling_calls
 from core.data import ImageSet
 from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
@@ -309,9 +310,10 @@ def plan_evaluation(
         count=count,
         heldout=len(evaluator.heldout),
         sampler=sample.sampler,
-        steps=sample.steps or config.schedule.timesteps,
+        steps=sampling_calls(config),
         eta=sample.eta,
         spacing=sample.spacing,
+        levels=sample.levels or (),
         clip=sample.clip,
         seed=seed,
         metrics={},

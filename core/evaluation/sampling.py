@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers.base import Model, SamplerOptions
+from core.diffusion.samplers.base import Model, SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.evaluation.metrics import Progress
 from core.training.checkpoint import LoadedModel
@@ -67,8 +67,10 @@ def draw_samples_from(
         device: device of the computation.
     """
     count, *image = shape
-    options = SamplerOptions(steps=config.steps, eta=config.eta, spacing=config.spacing, clip=config.clip)
-    calls = config.steps or diffusion.timesteps
+    options = SamplerOptions(
+        steps=config.steps, eta=config.eta, spacing=config.spacing, levels=config.levels, clip=config.clip
+    )
+    calls = len(timesteps_for(diffusion, options))
     generator = torch.Generator().manual_seed(seed)
     added = generator if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]

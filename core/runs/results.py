@@ -45,6 +45,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         steps: network calls per sample.
         eta: eta of ddim and dpm++.
         spacing: spacing of the visited timesteps.
+        levels: log SNRs at which the network was called, instead of spaced timesteps; empty without a list.
         clip: thresholding of the predicted x0; a boolean in older files is converted when read.
         seed: seed of the noise.
         metrics: values by the names of `METRICS`; a metric that could not be measured is missing.
@@ -63,6 +64,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     eta: float = 0.0
     spacing: Spacing = "uniform"
+    levels: tuple[float, ...] = ()
     clip: Clip | bool = "static"
     seed: int = 0
     metrics: dict[str, Estimate]
@@ -73,7 +75,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     def protocol(self) -> tuple[object, ...]:
         """Settings of sampling and evaluation. Metrics of runs are comparable if their protocols are equal."""
         eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # other samplers ignore it
-        return (self.count, self.heldout, self.sampler, self.steps, eta, self.spacing, self.clip)
+        # Levels alone decide: a run with another schedule may have several at one timestep, and so make fewer calls.
+        visited = self.levels or (self.steps, self.spacing)
+        return (self.count, self.heldout, self.sampler, visited, eta, self.clip)
 
     @property
     def settings(self) -> tuple[object, ...]:
