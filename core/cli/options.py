@@ -28,7 +28,7 @@ class GivenPath(click.Path):
         return super().convert(value, param, ctx)
 
 
-class LevelList(click.ParamType):
+class LevelList(click.ParamType):  # type: ignore[type-arg]  # no parameters in older versions
     """A list of log SNRs, or a file of them; see `core.config.sampling_levels.read_levels`."""
 
     name = "levels"

@@ -151,6 +151,7 @@ def test_json_says_how_the_images_were_drawn(sample, trained, capsys):
         "steps": 2,
         "eta": 0.0,
         "spacing": "uniform",
+        "levels": None,
         "clip": "static",
         "seed": 0,
         "epoch": 1,

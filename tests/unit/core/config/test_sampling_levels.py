@@ -66,7 +66,8 @@ def test_levels_beyond_the_schedule_become_its_ends_and_are_noted():
     visited = visited_timesteps(config)
     assert (len(visited), visited[0], visited[-1]) == (3, 299, 0)
     note = levels_note(config)
-    assert "2 of 4 levels are noisier" in note and "4 levels are 3 of its 300 timesteps" in note
+    assert "2 of 4 levels are noisier" in note
+    assert "4 levels are 3 of its 300 timesteps" in note
     linear = msgspec.structs.replace(config, schedule=ScheduleConfig(), sample=SampleConfig(levels=LEVELS))
     assert levels_note(linear) == ""
 
