@@ -52,7 +52,7 @@ DEFAULT_STRENGTH = 0.5
     metavar="S",
     help="The same as a share of T, above 0 and at most 1; by default, 0.5.",
 )
-@sampling_options("Network calls from there; by default, their share of the run's own.")
+@sampling_options("Network calls from there; by default, their share of the run's own.", start=False)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @device_option
 @click.option(

@@ -259,20 +259,13 @@ class _Session:
         data_dirs: Sequence[Path] = (),
     ) -> "Evaluator":
         """Return the evaluator of a data set; for a run, of the images that it was trained on."""
-        from core.data import load_dataset
-        from core.data.trained_images import find_trained_images, load_trained_images
+        from core.cli.run_images import load_images
         from core.evaluation.evaluator import Evaluator
 
         fingerprint = trained_with.fingerprint if trained_with else ""
         key = dataset, count, fingerprint
         if key not in self._evaluators:
-            with progress_bar(sanitize(dataset), "images") as report:
-                if trained_with is None or not fingerprint:
-                    images = load_dataset(dataset, count=count, progress=report)
-                else:
-                    images = find_trained_images(trained_with, data_dirs) or load_trained_images(
-                        dataset, trained_with, count=count, progress=report
-                    )
+            images = load_images(dataset, count, trained_with, data_dirs)
             if self._heldout is not None and self._heldout > len(images.heldout):
                 name = sanitize(images.name)
                 note(

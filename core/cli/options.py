@@ -14,7 +14,7 @@ from core.config import RunConfig, SamplingOverrides
 from core.files.environment import require_memory_for_torch
 from core.launch.devices import Plan, make_plan
 from core.launch.subprocess_env import GPU_ORDER
-from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
+from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS, START_NAMES
 
 
 class GivenPath(click.Path):
@@ -94,11 +94,14 @@ def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help)
 
 
-def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def sampling_options(
+    steps: str, *, start: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds the sampling options, passed to the command as one `sampling`.
 
     Args:
         steps: the help text of ``--steps``, whose meaning depends on the command.
+        start: add ``--start`` too.
     """
     options = (
         click.option(
@@ -134,13 +137,20 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
         ),
     )
 
+    start_option = click.option(
+        "--start",
+        type=click.Choice(START_NAMES),
+        help="Starting state: noise (the default), or with the mean, or the mean and covariance, of the training "
+        "images, or noised held-out images.",
+    )
+
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_sampling(**given: Any) -> None:
             names = (field.name for field in fields(SamplingOverrides))
-            command(sampling=SamplingOverrides(**{name: given.pop(name) for name in names}), **given)
+            command(sampling=SamplingOverrides(**{name: given.pop(name, None) for name in names}), **given)
 
-        for option in reversed(options):
+        for option in reversed((start_option, *options) if start else options):
             with_sampling = option(with_sampling)
         return with_sampling
 

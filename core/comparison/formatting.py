@@ -29,9 +29,8 @@ def sampler_text(evaluation: Evaluation) -> str:
     spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
     if evaluation.levels:
         spacing = f" at levels from {evaluation.levels[0]:.3g} to {evaluation.levels[-1]:.3g}"
-    return (
-        f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{_CLIPPED.get(evaluation.clip, '')}"
-    )
+    start = f" from {evaluation.start}" if evaluation.start != "noise" else ""
+    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{start}{_CLIPPED.get(evaluation.clip, '')}"
 
 
 def value_text(name: str, estimate: Estimate | None) -> str:

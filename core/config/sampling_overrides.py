@@ -6,7 +6,7 @@ import msgspec
 
 from core.config.schema import RunConfig
 from core.errors import UserError
-from core.sampling_names import SAMPLERS_WITH_ETA
+from core.sampling_names import SAMPLERS_WITH_ETA, StartName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +16,8 @@ class SamplingOverrides:
     Attributes:
         levels_of: name of a noise schedule whose levels are taken, with the run's other settings of the schedule and
             as many calls, spaced likewise.
+        start: distribution of the starting state, see `core.evaluation.starts`; None is ``noise``. It is no setting of
+            runs.
     """
 
     sampler: str | None = None
@@ -25,6 +27,7 @@ class SamplingOverrides:
     levels: tuple[float, ...] | None = None
     levels_of: str | None = None
     clip: str | None = None
+    start: StartName | None = None
 
     def apply_to(self, config: RunConfig) -> RunConfig:
         """Return a run's configuration with the overrides applied.
@@ -39,7 +42,8 @@ class SamplingOverrides:
                 "levels: each is a network call; expected no steps, spacing or levels-of beside them"
             )
         overrides = {name: value for name, value in asdict(self).items() if value is not None}
-        overrides.pop("levels_of", None)
+        for name in ("levels_of", "start"):
+            overrides.pop(name, None)
         if spaced or self.levels_of:
             overrides["levels"] = None
         sample = msgspec.structs.replace(config.sample, **overrides)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import SamplingOverrides
-from core.config.sampling_levels import sampling_calls
+from core.config.sampling_levels import sampling_calls, visited_timesteps
 from core.data import ImageSet
 from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
@@ -239,6 +239,7 @@ def evaluate_run(
     """
     from core.evaluation.metrics import likelihood, reconstruction
     from core.evaluation.sampling import draw_samples, to_unit
+    from core.evaluation.starts import make_start
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), evaluator.images
@@ -253,7 +254,11 @@ def evaluate_run(
     curves: Curves = {}
     if not set(IMAGE_GROUPS).isdisjoint(groups):
         with evaluator.stage("sampling", "network calls") as progress:
-            drawn = draw_samples(loaded, count, seed=seed, progress=progress)
+            start = None
+            if overrides.start is not None:
+                t = visited_timesteps(loaded.config)[0]
+                start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
+            drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
         try:
             metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
         except UserError as error:
@@ -315,6 +320,7 @@ def plan_evaluation(
         spacing=sample.spacing,
         levels=sample.levels or (),
         clip=sample.clip,
+        start=overrides.start or "noise",
         seed=seed,
         metrics={},
     )

@@ -128,6 +128,7 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
             arguments += ["--levels", ",".join(map(str, like.levels))]
         else:
             arguments += ["--steps", str(like.steps), "--spacing", like.spacing]
+        arguments += ["--start", like.start] if like.start != "noise" else []
         arguments += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
     try:
         job = start_job("evaluation", "core", *arguments, log=first / LOG_NAME)

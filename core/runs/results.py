@@ -47,6 +47,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         spacing: spacing of the visited timesteps.
         levels: log SNRs at which the network was called, instead of spaced timesteps; empty without a list.
         clip: thresholding of the predicted x0; a boolean in older files is converted when read.
+        start: distribution of the starting state, see `core.evaluation.starts`.
         seed: seed of the noise.
         metrics: values by the names of `METRICS`; a metric that could not be measured is missing.
         real: the same for as many training images, evaluated as if they were samples: the values of perfect samples.
@@ -66,6 +67,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     spacing: Spacing = "uniform"
     levels: tuple[float, ...] = ()
     clip: Clip | bool = "static"
+    start: str = "noise"
     seed: int = 0
     metrics: dict[str, Estimate]
     real: dict[str, Estimate] = {}
@@ -77,7 +79,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # other samplers ignore it
         # Levels alone decide: a run with another schedule may have several at one timestep, and so make fewer calls.
         visited = self.levels or (self.steps, self.spacing)
-        return (self.count, self.heldout, self.sampler, visited, eta, self.clip)
+        return (self.count, self.heldout, self.sampler, visited, eta, self.clip, self.start)
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -279,6 +281,7 @@ def _sanitized(evaluation: Evaluation) -> Evaluation:
         created=sanitize(evaluation.created),
         dataset=sanitize(evaluation.dataset),
         sampler=sanitize(evaluation.sampler),
+        start=sanitize(evaluation.start),
         clip=evaluation.clip if isinstance(evaluation.clip, str) else _LEGACY_CLIPS[evaluation.clip],
     )
 

@@ -153,6 +153,7 @@ def test_json_says_how_the_images_were_drawn(sample, trained, capsys):
         "spacing": "uniform",
         "levels": None,
         "clip": "static",
+        "start": "noise",
         "seed": 0,
         "epoch": 1,
         "shape": [65, 1, 32, 32],
