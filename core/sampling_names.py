@@ -1,4 +1,4 @@
-"""Names of samplers, timestep spacings and x0 thresholdings, spelled as in the configuration.
+"""Names of samplers, timestep spacings, x0 thresholdings and starts, spelled as in the configuration.
 
 Imports neither torch nor numpy, so that the configuration, the command line and the dashboard start quickly.
 """
@@ -17,3 +17,7 @@ SPACINGS: Final[tuple[Spacing, ...]] = get_args(Spacing)
 Clip = Literal["none", "static", "dynamic"]
 """Treatment of predicted x0 outside [-1, 1]; see `core.diffusion.samplers.thresholding`."""
 CLIPS: Final[tuple[Clip, ...]] = get_args(Clip)
+
+StartName = Literal["noise", "mean", "gaussian", "images"]
+"""Distributions of the state from which sampling starts; see `core.evaluation.starts`."""
+START_NAMES: Final[tuple[StartName, ...]] = get_args(StartName)

@@ -1,7 +1,7 @@
 """Spacing of the timesteps at which a sampler evaluates the network; torch-free, for figures and the dashboard."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,9 @@ _MIN_HALF_LOG_SNR: Final = -math.log(160.0)
 """Half the log SNR at which Karras et al. begin: a sigma of 80 for images with a standard deviation of 0.5."""
 _MIN_DECAY: Final = 0.03
 """The -ln(abar) below which steps of ``decay`` do not become shorter: a log SNR of 3.5, where shapes are settled."""
+
+MIN_LEVEL: Final = -1000.0
+"""The log SNR that stands for pure noise in a list of levels."""
 
 _COORDINATES: Final[dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
     "logsnr": lambda half_log_snr: half_log_snr,
@@ -92,6 +95,36 @@ def inference_timesteps(
     if log_snr is None:
         raise ValueError(f"spacing {spacing} needs log_snr")
     return _evenly(0.5 * np.asarray(log_snr[:timesteps], np.float64), steps, spacing)
+
+
+def nearest_timesteps(
+    log_snr: NDArray[np.float64], levels: Sequence[float], start: int | None = None
+) -> list[int]:
+    """Map levels of noise to the nearest timesteps of a schedule, descending.
+
+    Levels beyond either end of the schedule are mapped to that end. A timestep to which several levels are mapped is
+    returned once.
+
+    >>> nearest_timesteps(np.array([6.0, 3.0, 0.0, -3.0]), (2.4, 2.6, -2.0, -9.0))
+    [3, 1]
+
+    Args:
+        log_snr: [T], ln(abar / (1 - abar)), falling; -inf for pure noise.
+        levels: log SNRs in any order, at least one.
+        start: the first timestep, after which only later levels are mapped; None begins at the noisiest level.
+
+    Raises:
+        UserError: not 0 <= start < T.
+    """
+    if start is not None and not 0 <= start < len(log_snr):
+        raise UserError(f"expected a timestep from 0 to {len(log_snr) - 1} to start at, got {start}")
+    rising = np.maximum(np.asarray(log_snr, np.float64)[::-1], MIN_LEVEL)
+    wanted = np.asarray(levels, np.float64)
+    above = np.clip(np.searchsorted(rising, wanted), 1, max(len(rising) - 1, 1))
+    below_is_nearer = wanted - rising[above - 1] <= rising[np.minimum(above, len(rising) - 1)] - wanted
+    nearest = len(rising) - 1 - np.where(below_is_nearer, above - 1, np.minimum(above, len(rising) - 1))
+    found = sorted(set(nearest.tolist()), reverse=True)
+    return found if start is None else [start, *(t for t in found if t < start)]
 
 
 def _evenly(half_log_snr: NDArray[np.float64], steps: int, spacing: Spacing) -> list[int]:

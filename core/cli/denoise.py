@@ -18,6 +18,7 @@ from core.cli.options import (
     GivenPath,
     device_option,
     json_option,
+    note_levels,
     prepare_torch,
     runs_option,
     sampling_options,
@@ -51,7 +52,7 @@ DEFAULT_STRENGTH = 0.5
     metavar="S",
     help="The same as a share of T, above 0 and at most 1; by default, 0.5.",
 )
-@sampling_options("Network calls from there; by default, their share of the run's own.")
+@sampling_options("Network calls from there; by default, their share of the run's own.", start=False)
 @click.option("--seed", type=SEED, default=0, show_default=True, metavar="N", help="Seed of the noise.")
 @device_option
 @click.option(
@@ -91,16 +92,16 @@ def command(
     out = out or Path(f"denoised-{sanitize(found.id)}.png")
     check_out_file(out, ".png")
     device = prepare_torch(device)
-    from core.evaluation.metrics.denoising import psnr, scaled_steps, timestep_from_strength
+    from core.evaluation.metrics.denoising import denoising_calls, psnr, timestep_from_strength
 
     loaded = load_last_checkpoint(found, device)
-    run_steps = loaded.config.sample.steps
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
     timesteps = loaded.diffusion.timesteps
     if t is not None and t > timesteps:
         raise UserError(f"--t {t}: expected from 1 to {timesteps}, the timesteps of {found.id}")
     level = timestep_from_strength(strength or DEFAULT_STRENGTH, timesteps) if t is None else t - 1
-    calls = sampling.steps or scaled_steps(run_steps, level, timesteps)
+    note_levels(loaded.config)
+    calls = sampling.steps or denoising_calls(loaded, level)
     before = _read_image(image, loaded.shape, loaded.config.data.dataset)
     noised, after = _denoise(loaded, before, level, calls, seed)
     strip = np.concatenate([before, to_pixels(noised), to_pixels(after)])
@@ -128,6 +129,7 @@ def command(
                 "steps": calls,
                 "eta": settings.eta,
                 "spacing": settings.spacing,
+                "levels": settings.levels,
                 "clip": settings.clip,
                 "seed": seed,
                 "epoch": loaded.position.epoch,

@@ -18,6 +18,7 @@ from core.cli.options import (
     all_option,
     device_option,
     json_option,
+    note_levels,
     prepare_torch,
     runs_option,
     sampling_options,
@@ -159,7 +160,7 @@ def _check_options(
             f"--dataset {dataset}: is for files; a run is compared with the data that it was trained on"
         )
     if not runs and sampling != SamplingOverrides():
-        options = ", ".join(f"--{field.name}" for field in fields(sampling))
+        options = ", ".join(f"--{field.name.replace('_', '-')}" for field in fields(sampling))
         raise UserError(f"{options} are for runs; the images of a file are drawn already")
     if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
         raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
@@ -228,6 +229,7 @@ class EvaluationSession:
                 if kept.settings == planned.settings and known == set(groups):
                     note(f"{sanitize(run.id)}: was evaluated with these options before")
                     return kept
+        note_levels(sampling.apply_to(config_with_absolute_paths(run.read())))
         evaluation = evaluate_run(
             run,
             evaluator,
@@ -263,20 +265,13 @@ class EvaluationSession:
         data_dirs: Sequence[Path] = (),
     ) -> "Evaluator":
         """Return the evaluator of a data set; for a run, of the images that it was trained on."""
-        from core.data import load_dataset
-        from core.data.trained_images import find_trained_images, load_trained_images
+        from core.cli.run_images import load_images
         from core.evaluation.evaluator import Evaluator
 
         fingerprint = trained_with.fingerprint if trained_with else ""
         key = dataset, count, fingerprint
         if key not in self._evaluators:
-            with progress_bar(sanitize(dataset), "images") as report:
-                if trained_with is None or not fingerprint:
-                    images = load_dataset(dataset, count=count, progress=report)
-                else:
-                    images = find_trained_images(trained_with, data_dirs) or load_trained_images(
-                        dataset, trained_with, count=count, progress=report
-                    )
+            images = load_images(dataset, count, trained_with, data_dirs)
             if self._heldout is not None and self._heldout > len(images.heldout):
                 name = sanitize(images.name)
                 note(

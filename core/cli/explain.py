@@ -90,11 +90,11 @@ def _check_data(infos: list[RunInfo]) -> None:
 def _interventions(
     info: RunInfo, session: EvaluationSession, count: int, seed: int, device: str, *, again: bool
 ) -> Interventions:
-    from core.evaluation.interventions import intervene, plan
+    from core.evaluation.interventions import intervene, is_current
 
     evaluator = session.evaluator_of(info.directory)
     kept = None if again else read_interventions(info.directory)
-    if kept is not None and kept.settings == plan(info.directory, evaluator, count=count, seed=seed):
+    if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
         return kept
     with reporting_evaluation(info.directory) as session.report:
         found = intervene(info.directory, evaluator, count=count, seed=seed, device=session.device)

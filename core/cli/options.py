@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from core.cli.output import note, note_library_messages
-from core.config import SamplingOverrides
+from core.config import RunConfig, SamplingOverrides
 from core.files.environment import require_memory_for_torch
 from core.launch.devices import Plan, make_plan
 from core.launch.subprocess_env import GPU_ORDER
-from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS
+from core.sampling_names import CLIPS, SAMPLER_NAMES, SPACINGS, START_NAMES
 
 
 class GivenPath(click.Path):
@@ -26,6 +26,18 @@ class GivenPath(click.Path):
             hint = "; give . for the working directory" if self.dir_okay else ""
             self.fail(f"expected a path, got an empty one{hint}", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class LevelList(click.ParamType):  # type: ignore[type-arg]  # no parameters in older versions
+    """A list of log SNRs, or a file of them; see `core.config.sampling_levels.read_levels`."""
+
+    name = "levels"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert a list or the path of a file to log SNRs."""
+        from core.config.sampling_levels import read_levels  # numpy takes a moment to import
+
+        return read_levels(value) if isinstance(value, str) else value
 
 
 COUNT = click.IntRange(1, 10_000_000)
@@ -82,11 +94,14 @@ def set_option(help: str) -> Callable[[Callable[..., None]], Callable[..., None]
     return click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=help)
 
 
-def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def sampling_options(
+    steps: str, *, start: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator that adds the sampling options, passed to the command as one `sampling`.
 
     Args:
         steps: the help text of ``--steps``, whose meaning depends on the command.
+        start: add ``--start`` too.
     """
     options = (
         click.option(
@@ -105,23 +120,50 @@ def sampling_options(steps: str) -> Callable[[Callable[..., None]], Callable[...
             help="Spacing of the timesteps; by default, the run's own.",
         ),
         click.option(
+            "--levels",
+            type=LevelList(),
+            metavar="LIST|FILE",
+            help="Log SNRs at which the network is called, in place of --steps and --spacing.",
+        ),
+        click.option(
+            "--levels-of",
+            metavar="SCHEDULE",
+            help="Levels of another noise schedule, with the run's T and betas.",
+        ),
+        click.option(
             "--clip",
             type=click.Choice(CLIPS),
             help="Thresholding of each predicted x0; by default, the run's own.",
         ),
     )
 
+    start_option = click.option(
+        "--start",
+        type=click.Choice(START_NAMES),
+        help="Starting state: noise (the default), or with the mean, or the mean and covariance, of the training "
+        "images, or noised held-out images.",
+    )
+
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_sampling(**given: Any) -> None:
             names = (field.name for field in fields(SamplingOverrides))
-            command(sampling=SamplingOverrides(**{name: given.pop(name) for name in names}), **given)
+            command(sampling=SamplingOverrides(**{name: given.pop(name, None) for name in names}), **given)
 
-        for option in reversed(options):
+        for option in reversed((start_option, *options) if start else options):
             with_sampling = option(with_sampling)
         return with_sampling
 
     return decorate
+
+
+def note_levels(config: RunConfig) -> None:
+    """Note how sampling levels were mapped to a run's timesteps, if not each to one of its own."""
+    if config.sample.levels is not None:
+        from core.config.sampling_levels import levels_note
+
+        if text := levels_note(config):
+            note(text)
 
 
 def prepare_torch(device: str) -> str:

@@ -15,12 +15,14 @@ from core.cli.options import (
     GivenPath,
     device_option,
     json_option,
+    note_levels,
     prepare_torch,
     runs_option,
     sampling_options,
 )
 from core.cli.output import check_out_file, emit, emit_json, writing_out
 from core.cli.progress import progress_bar
+from core.cli.run_images import load_run_images
 from core.config import SamplingOverrides
 from core.errors import UserError
 from core.files.atomic import atomic_path
@@ -76,13 +78,20 @@ def command(
     out = out or Path(f"samples-{sanitize(found.id)}.png")
     check_out_file(out, ".png", ".npy")
     device = prepare_torch(device)
+    from core.config.sampling_levels import sampling_calls, visited_timesteps
     from core.evaluation.sampling import draw_samples, to_unit  # torch takes seconds to import
+    from core.evaluation.starts import make_start
 
     loaded = load_last_checkpoint(found, device)
     loaded = replace(loaded, config=sampling.apply_to(loaded.config))
+    note_levels(loaded.config)
     _check_count(count, loaded.shape, out)
+    start = None
+    if sampling.start is not None:
+        t = visited_timesteps(loaded.config)[0]
+        start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
     with progress_bar("sampling", "network calls") as progress:
-        values = draw_samples(loaded, count, seed=seed, progress=progress)
+        values = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
     settings = loaded.config.sample
     pixels = to_channels_last(to_pixels(values))
     meta = {
@@ -92,6 +101,7 @@ def command(
         "eta": f"{settings.eta:g}",
         "spacing": settings.spacing,
         "clip": settings.clip,
+        "start": sampling.start or "noise",
         "seed": str(seed),
     }
     with writing_out(out):
@@ -107,10 +117,12 @@ def command(
                 "path": str(out),
                 "count": count,
                 "sampler": settings.sampler,
-                "steps": settings.steps or loaded.diffusion.timesteps,
+                "steps": sampling_calls(loaded.config),
                 "eta": settings.eta,
                 "spacing": settings.spacing,
+                "levels": settings.levels,
                 "clip": settings.clip,
+                "start": sampling.start or "noise",
                 "seed": seed,
                 "epoch": loaded.position.epoch,
                 "shape": values.shape,

@@ -27,9 +27,10 @@ def sampler_text(evaluation: Evaluation) -> str:
         return "from a file"
     eta = f" with eta {evaluation.eta:g}" if evaluation.sampler in SAMPLERS_WITH_ETA else ""
     spacing = f" spaced by {evaluation.spacing}" if evaluation.spacing != "uniform" else ""
-    return (
-        f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{_CLIPPED.get(evaluation.clip, '')}"
-    )
+    if evaluation.levels:
+        spacing = f" at levels from {evaluation.levels[0]:.3g} to {evaluation.levels[-1]:.3g}"
+    start = f" from {evaluation.start}" if evaluation.start != "noise" else ""
+    return f"{evaluation.sampler}{eta} in {evaluation.steps:,} steps{spacing}{start}{_CLIPPED.get(evaluation.clip, '')}"
 
 
 def value_text(name: str, estimate: Estimate | None) -> str:

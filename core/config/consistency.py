@@ -1,5 +1,6 @@
 """Checks of settings that are each valid but do not go together: a worker would refuse the run that was queued."""
 
+import math
 from typing import Final
 
 import msgspec
@@ -23,7 +24,9 @@ def check_consistent(config: RunConfig) -> None:
     schedule = make_schedule(**msgspec.structs.asdict(config.schedule))
     _check_prediction(config, schedule)
     steps = config.sample.steps
-    if steps is not None and steps > schedule.timesteps:
+    if any(math.isnan(level) for level in config.sample.levels or ()):
+        raise UserError("sample.levels: expected log SNRs, got nan")
+    if config.sample.levels is None and steps is not None and steps > schedule.timesteps:
         raise UserError(
             f"sample.steps = {steps} is more than the schedule's {schedule.timesteps} timesteps; "
             f"expected at most {schedule.timesteps}"

@@ -156,7 +156,7 @@ def _explain(
     message, _, path = str(error).partition(" - at `")
     key = path.rstrip("`").removeprefix("$.").removeprefix("$")
     value: Any = table
-    for part in key.split("."):
+    for part in key.partition("[")[0].split("."):  # an element of a list is shown in its list
         value = value.get(part) if isinstance(value, Mapping) else None
     message = message[:1].lower() + message[1:]
     if choices := _choices(kind, key):

@@ -19,6 +19,7 @@ NaturalInt = Annotated[int, Meta(ge=0, le=(1 << 32) - 1)]
 PositiveFloat = Annotated[float, Meta(gt=0, le=1e6)]
 UnitFloat = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LogSnr = Annotated[float, Meta(ge=-1000, le=1000)]
 NameOrPath = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 PRESET_WIDTHS: Final = {"thesis": 64, "lean": 32}
@@ -135,6 +136,10 @@ class SampleConfig(Section, frozen=True):
     spacing: Spacing = "uniform"
     """Timesteps that are visited: in equal steps of t, of log SNR, of sigma^(1/7), of phi^(2/3) where phi is the angle
     of the cosine schedule, or of ln(0.03 - ln(abar)).
+    """
+    levels: Annotated[tuple[LogSnr, ...], Meta(min_length=1, max_length=10_000)] | None = None
+    """Log SNRs at which the network is called, at the nearest timesteps of the run, instead of `steps` and `spacing`.
+    Sampling starts at the noisiest of them.
     """
     clip: Clip = "static"
     """Thresholding of the predicted x0: none, as in the thesis; clipping to [-1, 1], as in the code of Ho et al.; or

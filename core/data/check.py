@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from core.config.consistency import check_consistent
+from core.config.sampling_levels import sampling_calls
 from core.config.schema import RunConfig
 from core.data.preview import first_images
 from core.data.recipe import find_data_recipe
@@ -39,7 +40,7 @@ def check_settings(config: RunConfig) -> None:
         raise UserError(
             f"sample.count = {sample.count}: too many images of {side}x{side} for one sheet; expected at most {most}"
         )
-    states = min(sample.reverse_states, (sample.steps or config.schedule.timesteps) + 1)
+    states = min(sample.reverse_states, sampling_calls(config) + 1)
     if sample.reverse_count * states > most:
         raise UserError(
             f"sample.reverse_count = {sample.reverse_count}, with {states} states each: too many images of "

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import SamplingOverrides
+from core.config.sampling_levels import sampling_calls, visited_timesteps
 from core.data import ImageSet
 from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
@@ -266,6 +267,7 @@ def evaluate_run(
     """
     from core.evaluation.metrics import likelihood, noise_error, reconstruction
     from core.evaluation.sampling import draw_samples, to_unit
+    from core.evaluation.starts import make_start
     from core.training.checkpoint import load_model
 
     loaded, data = load_model(run, device), evaluator.images
@@ -280,7 +282,11 @@ def evaluate_run(
     curves: Curves = {}
     if not set(IMAGE_GROUPS).isdisjoint(groups):
         with evaluator.stage("sampling", "network calls") as progress:
-            drawn = draw_samples(loaded, count, seed=seed, progress=progress)
+            start = None
+            if overrides.start is not None:
+                t = visited_timesteps(loaded.config)[0]
+                start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
+            drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress)
         try:
             metrics, curves = evaluator.evaluate(to_unit(drawn), groups)
         except UserError as error:
@@ -343,10 +349,12 @@ def plan_evaluation(
         count=count,
         heldout=len(evaluator.heldout),
         sampler=sample.sampler,
-        steps=sample.steps or config.schedule.timesteps,
+        steps=sampling_calls(config),
         eta=sample.eta,
         spacing=sample.spacing,
+        levels=sample.levels or (),
         clip=sample.clip,
+        start=overrides.start or "noise",
         seed=seed,
         metrics={},
     )

@@ -3,33 +3,41 @@
 Noises of all ways are the same, so that differences between the ways are those of pairs.
 """
 
+from dataclasses import replace as replace_config
 from typing import Final
 
+import msgspec
 import numpy as np
-import torch
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from torch import Tensor
 
-from core.config import SampleConfig
+from core.config import RunConfig, SampleConfig
 from core.evaluation.evaluator import Evaluator, timestamp
 from core.evaluation.metrics.noise_error import noise_error
-from core.evaluation.sampling import draw_samples_from, to_unit
+from core.evaluation.sampling import draw_samples, to_unit
+from core.evaluation.starts import make_start
 from core.runs import RunDirectory
 from core.runs.interventions import Drawn, Interventions, Way
-from core.sampling_names import SAMPLERS_WITH_ETA
-from core.statistics.gaussian_sampling import MAX_DIMENSIONS
-from core.statistics.linear_denoiser import LinearDenoiser
+from core.sampling_names import SAMPLERS_WITH_ETA, StartName
 from core.training.checkpoint import LoadedModel, load_model, read_checkpoint
 
-FINER: Final = 4
+FINER: Final = 3
 """Times as many network calls as the run's own sampling takes; at least `FINER_CALLS`, at most T."""
-FINER_CALLS: Final = 40
+FINER_CALLS: Final = 30
+
+CURVE_IMAGES: Final = 96
+"""Number of held-out images, and of training images, from which the noise error is measured."""
 
 
-def finer_steps(steps: int, timesteps: int) -> int:
-    """Return the network calls of the finer sampling of a run."""
-    return min(timesteps, max(FINER * steps, FINER_CALLS))
+def own_steps(config: RunConfig) -> int:
+    """Return the network calls of a run's own sampling."""
+    sample = config.sample
+    return len(sample.levels) if sample.levels is not None else sample.steps or config.schedule.timesteps
+
+
+def finer_steps(config: RunConfig) -> int:
+    """Return the network calls of its finer sampling."""
+    return min(config.schedule.timesteps, max(FINER * own_steps(config), FINER_CALLS))
 
 
 def quiet(config: SampleConfig) -> SampleConfig | None:
@@ -41,21 +49,24 @@ def quiet(config: SampleConfig) -> SampleConfig | None:
     return None
 
 
-def plan(run: RunDirectory, evaluator: Evaluator, *, count: int, seed: int = 0) -> tuple[object, ...]:
-    """Return what `Interventions.settings` will be of `intervene` with these arguments."""
-    config = run.read().config
-    _, position = read_checkpoint(run, "model.nothing")
-    timesteps = config.schedule.timesteps
-    steps = config.sample.steps or timesteps
-    return (
+def is_current(
+    kept: Interventions, run: RunDirectory, evaluator: Evaluator, *, count: int, seed: int = 0
+) -> bool:
+    """Return whether `intervene` with these arguments would give the interventions that are kept with a run."""
+    _, position = read_checkpoint(run, ("nothing",))
+    wanted = (
         position.step,
         evaluator.images.name,
         min(count, len(evaluator.heldout)),
         seed,
-        config.sample.sampler,
-        steps,
-        finer_steps(steps, timesteps),
+        _sampling(run.read().config),
     )
+    return wanted == (kept.step, kept.dataset, kept.count, kept.seed, kept.sampling)
+
+
+def _sampling(config: RunConfig) -> dict[str, object]:
+    found: dict[str, object] = msgspec.to_builtins(config.sample)
+    return found
 
 
 def intervene(
@@ -75,25 +86,25 @@ def intervene(
     """
     loaded = load_model(run, device)
     sample = loaded.config.sample
-    steps = sample.steps or loaded.diffusion.timesteps
-    finer = finer_steps(steps, loaded.diffusion.timesteps)
     count = min(count, len(evaluator.heldout))
-    starts = _Starts(loaded, evaluator, count, seed)
-    more = replace(sample, steps=finer)
-    ways: dict[Way, tuple[SampleConfig, Tensor]] = {
-        "own": (sample, starts.noise),
-        "images": (sample, starts.images()),
-        "finer": (more, starts.noise),
-        "images+finer": (more, starts.images()),
+    more = replace(sample, steps=finer_steps(loaded.config), levels=None)
+    ways: dict[Way, tuple[SampleConfig, StartName]] = {
+        "own": (sample, "noise"),
+        "images": (sample, "images"),
+        "gaussian": (sample, "gaussian"),
+        "finer": (more, "noise"),
+        "images+finer": (more, "images"),
     }
-    if (gaussian := starts.gaussian()) is not None:
-        ways["gaussian"] = (sample, gaussian)
     if (without := quiet(sample)) is not None:
-        ways["quiet"] = (without, starts.noise)
-    drawn = _draw(loaded, evaluator, ways, seed)
+        ways["quiet"] = (without, "noise")
+    drawn = _draw(loaded, evaluator, ways, count, seed)
     with evaluator.stage("measuring noise errors", "images") as progress:
         _, curves = noise_error(
-            loaded, evaluator.images.heldout[:count], evaluator.images.train, seed=seed, progress=progress
+            loaded,
+            evaluator.images.heldout[: min(count, CURVE_IMAGES)],
+            evaluator.images.train,
+            seed=seed,
+            progress=progress,
         )
     real = evaluator.real_sample(count)
     test = evaluator.copies(drawn["own"])
@@ -105,8 +116,9 @@ def intervene(
         count=count,
         seed=seed,
         sampler=sample.sampler,
-        steps=steps,
-        finer_steps=finer,
+        sampling=_sampling(loaded.config),
+        steps=own_steps(loaded.config),
+        finer_steps=finer_steps(loaded.config),
         drawn={way: _reduce(evaluator, images) for way, images in drawn.items()},
         real=_reduce(evaluator, real),
         copies=test.copies.value,
@@ -117,61 +129,28 @@ def intervene(
 
 
 def _draw(
-    loaded: LoadedModel, evaluator: Evaluator, ways: dict[Way, tuple[SampleConfig, Tensor]], seed: int
+    loaded: LoadedModel,
+    evaluator: Evaluator,
+    ways: dict[Way, tuple[SampleConfig, StartName]],
+    count: int,
+    seed: int,
 ) -> dict[Way, NDArray[np.float32]]:
-    calls = {way: config.steps or loaded.diffusion.timesteps for way, (config, _) in ways.items()}
+    runs = {way: replace_config(loaded, config=replace(loaded.config, sample=ways[way][0])) for way in ways}
+    calls = {way: own_steps(run.config) for way, run in runs.items()}
     drawn: dict[Way, NDArray[np.float32]] = {}
     with evaluator.stage("sampling in several ways", "network calls") as progress:
-        for way, (config, start) in ways.items():
+        for way, run in runs.items():
             before = sum(calls[earlier] for earlier in drawn)
 
             def report(done: int, total: int, before: int = before, own: int = calls[way]) -> None:
                 progress(before + own * done // total, sum(calls.values()))
 
-            images = draw_samples_from(
-                loaded.model,
-                loaded.diffusion,
-                config,
-                tuple(start.shape),
-                device=loaded.device,
-                seed=seed,
-                starts=start,
-                progress=report,
+            start = make_start(
+                ways[way][1], evaluator.images, run.diffusion, run.diffusion.timesteps - 1, seed=seed
             )
-            drawn[way] = to_unit(images)
+            drawn[way] = to_unit(draw_samples(run, count, seed=seed, start=start, progress=report))
     return drawn
 
 
 def _reduce(evaluator: Evaluator, images: NDArray[np.float32]) -> Drawn:
     return Drawn(kinds=evaluator.kinds(images).tolist(), brightness=float(images.mean()))
-
-
-class _Starts:
-    """States at the last timestep from which samples are drawn."""
-
-    def __init__(self, loaded: LoadedModel, evaluator: Evaluator, count: int, seed: int) -> None:
-        self._loaded, self._evaluator, self._count = loaded, evaluator, count
-        generator = torch.Generator().manual_seed(seed)
-        self.noise = torch.randn((count, *loaded.shape), generator=generator)
-        """[count, C, H, W], standard normal: how every sampling of the run starts."""
-        self._generator = generator
-
-    def images(self) -> Tensor:
-        """Return held-out images noised to the last timestep, with `noise`, [count, C, H, W]."""
-        images = torch.from_numpy(self._evaluator.heldout[: self._count] * 2 - 1)
-        t = torch.full((self._count,), self._loaded.diffusion.timesteps - 1)
-        return self._loaded.diffusion.q_sample(images, t, self.noise)
-
-    def gaussian(self) -> Tensor | None:
-        """Return draws from a Gaussian with the mean and covariance of noised training images, [count, C, H, W].
-
-        None for images of more than `MAX_DIMENSIONS` numbers, whose covariance takes minutes.
-        """
-        if self.noise[0].numel() > MAX_DIMENSIONS:
-            return None
-        denoiser = LinearDenoiser.fit(self._evaluator.images.train)
-        z = torch.randn(self.noise[0].numel(), self._count, generator=self._generator, dtype=torch.float64)
-        deviations = denoiser.vectors @ (np.sqrt(denoiser.variances)[:, None] * z.numpy())
-        images = torch.from_numpy((denoiser.mean[:, None] + deviations).T.astype(np.float32))
-        t = torch.full((self._count,), self._loaded.diffusion.timesteps - 1)
-        return self._loaded.diffusion.q_sample(images.reshape(self.noise.shape), t, self.noise)

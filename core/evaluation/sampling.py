@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.samplers.base import Model, SamplerOptions
+from core.diffusion.samplers.base import Model, SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.evaluation.metrics import Progress
+from core.evaluation.starts import Start
 from core.training.checkpoint import LoadedModel
 
 BATCH: Final = 64
@@ -22,6 +23,7 @@ def draw_samples(
     count: int,
     *,
     seed: int = 0,
+    start: Start | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Draw samples with the run's own sampling configuration; `core.config.SamplingOverrides` changes it.
@@ -31,6 +33,7 @@ def draw_samples(
         count: number of images, at least 1.
         seed: seed of the noises. Initial noises are drawn on the CPU and so are the same on all devices; noise that a
             sampler adds is drawn on the device.
+        start: makes the starting states of the initial noises; None takes the noises.
         progress: called with the network calls done and in all.
 
     Returns:
@@ -41,7 +44,14 @@ def draw_samples(
     """
     shape, config = (count, *loaded.shape), loaded.config.sample
     return draw_samples_from(
-        loaded.model, loaded.diffusion, config, shape, device=loaded.device, seed=seed, progress=progress
+        loaded.model,
+        loaded.diffusion,
+        config,
+        shape,
+        device=loaded.device,
+        seed=seed,
+        start=start,
+        progress=progress,
     )
 
 
@@ -53,12 +63,12 @@ def draw_samples_from(
     *,
     device: torch.device,
     seed: int = 0,
-    starts: torch.Tensor | None = None,
+    start: Start | None = None,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Draw samples with any network in eval mode; for a run's network they are those of `draw_samples`.
 
-    Seed, progress, result and errors are as in `draw_samples`.
+    Seed, start, progress, result and errors are as in `draw_samples`.
 
     Args:
         model: the network, on `device`.
@@ -66,19 +76,20 @@ def draw_samples_from(
         config: sampler, steps, eta, spacing and clipping; its other settings are not used.
         shape: [count, C, H, W].
         device: device of the computation.
-        starts: states at the last timestep, of that shape, instead of noise; the noises that a sampler adds stay.
     """
     count, *image = shape
-    options = SamplerOptions(steps=config.steps, eta=config.eta, spacing=config.spacing, clip=config.clip)
-    calls = config.steps or diffusion.timesteps
+    options = SamplerOptions(
+        steps=config.steps, eta=config.eta, spacing=config.spacing, levels=config.levels, clip=config.clip
+    )
+    calls = len(timesteps_for(diffusion, options))
     generator = torch.Generator().manual_seed(seed)
     added = generator if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for index, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
-        if starts is not None:
-            noise = starts[index * BATCH : index * BATCH + size].to(device)
+        if start is not None:
+            noise = start(noise, index * BATCH)
         final = noise
         for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=added):
             final = state.xt

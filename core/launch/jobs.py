@@ -123,8 +123,12 @@ def start_evaluation(runs: Sequence[RunDirectory], plan: Plan, *, like: Evaluati
     arguments += ["--device", plan.first_device]
     if like is not None:
         arguments += ["--count", str(like.count), "--heldout", str(like.heldout)]
-        arguments += ["--sampler", like.sampler, "--steps", str(like.steps)]
-        arguments += ["--spacing", like.spacing, "--clip", str(like.clip)]
+        arguments += ["--sampler", like.sampler, "--clip", str(like.clip)]
+        if like.levels:
+            arguments += ["--levels", ",".join(map(str, like.levels))]
+        else:
+            arguments += ["--steps", str(like.steps), "--spacing", like.spacing]
+        arguments += ["--start", like.start] if like.start != "noise" else []
         arguments += ["--eta", str(like.eta)] if like.sampler in SAMPLERS_WITH_ETA else []
     try:
         job = start_job("evaluation", "core", *arguments, log=first / LOG_NAME)

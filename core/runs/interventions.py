@@ -50,6 +50,7 @@ class Interventions(msgspec.Struct, frozen=True, kw_only=True):
         count: number of samples in each way.
         seed: seed of the noises.
         sampler: the run's own sampler.
+        sampling: all settings of the run's own sampling.
         steps: network calls of the run's own sampling.
         finer_steps: network calls of ``finer``.
         drawn: by `Way`.
@@ -68,6 +69,7 @@ class Interventions(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     seed: int
     sampler: str
+    sampling: dict[str, object]
     steps: int
     finer_steps: int
     drawn: dict[Way, Drawn]
@@ -76,11 +78,6 @@ class Interventions(msgspec.Struct, frozen=True, kw_only=True):
     copy_z: float | None = None
     measure: Literal["area", "brightness"] = "area"
     curves: dict[str, list[float | None]] = {}
-
-    @property
-    def settings(self) -> tuple[object, ...]:
-        """All that the samples depend on."""
-        return (self.step, self.dataset, self.count, self.seed, self.sampler, self.steps, self.finer_steps)
 
 
 def read_interventions(run: RunDirectory) -> Interventions | None:

@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from core.runs.interventions import Interventions
 from core.runs.results import Evaluation
 from core.schedules import Schedule
 from core.statistics.decoder_errors import DecoderErrors
@@ -11,6 +12,7 @@ from core.statistics.noise_error import Array, NoiseErrorCurve
 from core.statistics.predicted_bound import BoundParts, BoundVariance, predicted_bound
 
 NoiseErrorName = Literal["", "train", "clipped", "linear", "ideal"]
+_Measured = Evaluation | Interventions
 Range = tuple[float, float]
 """Lowest and highest log SNR of neighbouring noise levels."""
 
@@ -18,7 +20,7 @@ _CLEAR: Final = 3.3 / 1.96
 """A level counts where the difference is 3.3 standard errors from 0, because there are many levels."""
 
 
-def noise_error_curve(evaluation: Evaluation, name: NoiseErrorName = "") -> NoiseErrorCurve | None:
+def noise_error_curve(evaluation: _Measured, name: NoiseErrorName = "") -> NoiseErrorCurve | None:
     """Return a curve of an evaluation; None if it was not measured.
 
     Args:
@@ -36,17 +38,17 @@ def noise_error_curve(evaluation: Evaluation, name: NoiseErrorName = "") -> Nois
     return NoiseErrorCurve(log_snr, error, *((low, high) if usable else (error, error)))  # type: ignore[arg-type]
 
 
-def worse_than_linear(evaluation: Evaluation) -> list[Range]:
+def worse_than_linear(evaluation: _Measured) -> list[Range]:
     """Return the ranges of log SNR in which the network is clearly worse than the linear denoiser, rising."""
     return _ranges(evaluation, "noise_error.over_linear")
 
 
-def memorised(evaluation: Evaluation) -> list[Range]:
+def memorised(evaluation: _Measured) -> list[Range]:
     """Return the ranges of log SNR in which training images have a clearly lower error than held-out ones, rising."""
     return _ranges(evaluation, "noise_error.over_train")
 
 
-def bound_parts(evaluation: Evaluation, schedule: Schedule, variance: BoundVariance) -> BoundParts | None:
+def bound_parts(evaluation: _Measured, schedule: Schedule, variance: BoundVariance) -> BoundParts | None:
     """Predict the bound of the run's network under any schedule; None if its noise errors were not measured.
 
     Args:
@@ -68,7 +70,7 @@ def bound_parts(evaluation: Evaluation, schedule: Schedule, variance: BoundVaria
     )
 
 
-def _ranges(evaluation: Evaluation, name: str) -> list[Range]:
+def _ranges(evaluation: _Measured, name: str) -> list[Range]:
     levels, value, low = (_numbers(evaluation, key) for key in ("noise_error.x", name, f"{name}.low"))
     if levels is None or value is None or low is None or not len(levels) == len(value) == len(low):
         return []
@@ -80,7 +82,7 @@ def _ranges(evaluation: Evaluation, name: str) -> list[Range]:
     ]
 
 
-def _numbers(evaluation: Evaluation, name: str) -> Array | None:
+def _numbers(evaluation: _Measured, name: str) -> Array | None:
     values = evaluation.curves.get(name)
     if values is None or any(value is None for value in values):
         return None

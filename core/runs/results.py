@@ -45,7 +45,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         steps: network calls per sample.
         eta: eta of ddim and dpm++.
         spacing: spacing of the visited timesteps.
+        levels: log SNRs at which the network was called, instead of spaced timesteps; empty without a list.
         clip: thresholding of the predicted x0; a boolean in older files is converted when read.
+        start: distribution of the starting state, see `core.evaluation.starts`.
         seed: seed of the noise.
         metrics: values by the names of `METRICS`; a metric that could not be measured is missing.
         real: the same for as many training images, evaluated as if they were samples: the values of perfect samples.
@@ -63,7 +65,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     eta: float = 0.0
     spacing: Spacing = "uniform"
+    levels: tuple[float, ...] = ()
     clip: Clip | bool = "static"
+    start: str = "noise"
     seed: int = 0
     metrics: dict[str, Estimate]
     real: dict[str, Estimate] = {}
@@ -73,7 +77,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     def protocol(self) -> tuple[object, ...]:
         """Settings of sampling and evaluation. Metrics of runs are comparable if their protocols are equal."""
         eta = self.eta if self.sampler in SAMPLERS_WITH_ETA else 0.0  # other samplers ignore it
-        return (self.count, self.heldout, self.sampler, self.steps, eta, self.spacing, self.clip)
+        # Levels alone decide: a run with another schedule may have several at one timestep, and so make fewer calls.
+        visited = self.levels or (self.steps, self.spacing)
+        return (self.count, self.heldout, self.sampler, visited, eta, self.clip, self.start)
 
     @property
     def settings(self) -> tuple[object, ...]:
@@ -165,7 +171,9 @@ METRICS: Final[dict[str, Metric]] = {
         "lower",
         "Part of L_t-1 with infinitely many steps, from the noise errors, in bits per dimension.",
     ),
-    "step_bits": Metric("steps", "lower", "What finitely many steps add to it, with the posterior's variance."),
+    "step_bits": Metric(
+        "steps", "lower", "What finitely many steps add to it, with the posterior's variance."
+    ),
     "variance_bits": Metric("variance", "lower", "What the run's variance adds to that."),
     "memorised_bits": Metric(
         "memorised", "lower", "How much lower the network's part is on training than on held-out images."
@@ -286,6 +294,7 @@ def _sanitized(evaluation: Evaluation) -> Evaluation:
         created=sanitize(evaluation.created),
         dataset=sanitize(evaluation.dataset),
         sampler=sanitize(evaluation.sampler),
+        start=sanitize(evaluation.start),
         clip=evaluation.clip if isinstance(evaluation.clip, str) else _LEGACY_CLIPS[evaluation.clip],
     )
 

@@ -21,14 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
+from core.config.sampling_levels import visited_timesteps
 from core.errors import UserError
 from core.files.outputs import make_folder
 from core.files.untrusted import open_regular
 from core.runs.directory import RunDirectory
 from core.runs.progress import Progress as Progress
 from core.runs.progress import read_progress, write_progress
-from core.schedules import make_schedule
-from core.spacing import inference_timesteps
 
 Pixels = NDArray[np.uint8]
 
@@ -164,16 +163,14 @@ def state_timesteps(config: RunConfig, steps: int | None = None) -> list[int]:
     [1000, 800, 600, 400, 200, 0]
 
     Args:
-        config: configuration of the run, which has the spacing.
+        config: configuration of the run, which has the spacing or levels.
         steps: network calls; None takes the number of the run.
 
     Raises:
         UserError: more steps than the schedule has, or an invalid schedule.
     """
-    spacing, timesteps = config.sample.spacing, config.schedule.timesteps
-    log_snr = (
-        None if spacing == "uniform" else make_schedule(**msgspec.structs.asdict(config.schedule)).log_snr
-    )
-    steps = config.sample.steps if steps is None else steps
-    visited = inference_timesteps(timesteps, steps, spacing=spacing, log_snr=log_snr)
+    visited = visited_timesteps(config)
+    if steps is not None and steps != len(visited):
+        sample = msgspec.structs.replace(config.sample, steps=steps, levels=None)
+        visited = visited_timesteps(msgspec.structs.replace(config, sample=sample))
     return [*(t + 1 for t in visited), 0]

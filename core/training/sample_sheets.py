@@ -69,7 +69,9 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
     if not sheet_due:
         return
     states = []
-    options = SamplerOptions(steps=sample.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
+    options = SamplerOptions(
+        steps=sample.steps, eta=sample.eta, spacing=sample.spacing, levels=sample.levels, clip=sample.clip
+    )
     with trainer.eval_mode():
         steps = run_sampler(
             sample.sampler,

@@ -18,6 +18,7 @@ from typing import Final
 import torch
 from safetensors.numpy import save_file
 
+from core.config.sampling_levels import sampling_calls
 from core.diffusion.samplers.base import SamplerOptions
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
@@ -60,11 +61,17 @@ def compute_trajectory(
     """
     sample = loaded.config.sample
     noise = initial_noise(sample, loaded.shape)
-    is_own_sampler = spec == TrajectorySpec(sample.sampler, sample.steps or loaded.diffusion.timesteps)
+    is_own_sampler = spec == TrajectorySpec(sample.sampler, sampling_calls(loaded.config))
     if not is_own_sampler or (spec.sampler in SAMPLERS_WITH_ETA and sample.eta == 0.0):
         # Added noise equals that of the run's own samples only if it is drawn for all of them; else fewer images do.
         noise = noise[: sample.reverse_count]
-    options = SamplerOptions(steps=spec.steps, eta=sample.eta, spacing=sample.spacing, clip=sample.clip)
+    options = SamplerOptions(
+        steps=spec.steps,
+        eta=sample.eta,
+        spacing=sample.spacing,
+        levels=sample.levels if spec.steps == sampling_calls(loaded.config) else None,
+        clip=sample.clip,
+    )
     states, predicted, timesteps = [], [], []
     for state in run_sampler(
         spec.sampler,

@@ -154,6 +154,7 @@ def test_json_says_what_was_done(folder, capsys):
         "steps": 3,
         "eta": 0.0,
         "spacing": "uniform",
+        "levels": None,
         "clip": "static",
         "seed": 0,
         "epoch": 3,

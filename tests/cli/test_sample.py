@@ -15,6 +15,7 @@ import pytest
 from core.cli.main import run as run_command
 from core.imaging import read_sheet
 from core.runs import RunDirectory, RunStore
+from core.schedules import make_schedule
 from tests.support.fake_runs import make_run
 
 TINY = """
@@ -150,7 +151,9 @@ def test_json_says_how_the_images_were_drawn(sample, trained, capsys):
         "steps": 2,
         "eta": 0.0,
         "spacing": "uniform",
+        "levels": None,
         "clip": "static",
+        "start": "noise",
         "seed": 0,
         "epoch": 1,
         "shape": [65, 1, 32, 32],
@@ -193,3 +196,19 @@ def test_a_finished_run_is_carried_on_with_more_epochs(core, trained):
     assert (run["state"], run["epoch"], run["epochs"]) == ("finished", 2, 2)
     assert "epoch 2 of 2" in done.stderr
     assert "x^2: epoch 1 of" not in done.stderr
+
+
+def test_the_levels_of_all_timesteps_draw_the_samples_of_all_timesteps(sample, trained, tmp_path):
+    run = RunStore(trained[0] / "runs").runs()[0]
+    levels = make_schedule("linear", timesteps=8).log_snr
+    (tmp_path / "levels.json").write_text(json.dumps(levels.tolist()))
+    files = [tmp_path / f"{name}.npy" for name in ("all", "listed", "own")]
+    for file, options in zip(
+        files,
+        (["--steps", "8"], ["--levels", str(tmp_path / "levels.json")], ["--levels-of", "linear"]),
+        strict=True,
+    ):
+        assert sample(run.id, *SETTINGS, "--out", str(file), *options) == 0
+    drawn = [np.load(file) for file in files]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])  # two calls, as of the run

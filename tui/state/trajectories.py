@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import RunConfig
+from core.config.sampling_levels import sampling_calls
 from core.errors import UserError
 from core.files.signature import FileSignature, signature
 from core.imaging.sheet import Sheet
@@ -54,7 +55,7 @@ class SavedStrip:
     def from_sheet(cls, sheet: Sheet, epoch: int, config: RunConfig) -> "SavedStrip | None":
         """Take a sheet apart, whose rows are starting noises and whose columns are states; None if it is no strip."""
         starts, rest = divmod(len(sheet.images), sheet.columns)
-        steps = config.sample.steps or config.schedule.timesteps
+        steps = sampling_calls(config)
         if rest or sheet.columns < 2 or steps < sheet.columns - 1:
             return None
         visited = state_timesteps(config, steps)
@@ -178,7 +179,7 @@ def missing_reason(run: RunSnapshot, spec: TrajectorySpec | None, key: str) -> s
 def trajectory_spec(run: RunSnapshot, sampler: str, steps: int | None) -> TrajectorySpec:
     """The spec of a run's trajectory; None takes the run's own number of steps."""
     config = run.file.config
-    return TrajectorySpec(sampler, steps or config.sample.steps or config.schedule.timesteps)
+    return TrajectorySpec(sampler, steps or sampling_calls(config))
 
 
 def next_steps(runs: Sequence[RunSnapshot], sampler: str, steps: int | None, more: int) -> int | None:

@@ -21,7 +21,7 @@ from core.diffusion.gaussian import GaussianDiffusion
 from core.diffusion.samplers.thresholding import threshold_x0
 from core.errors import UserError
 from core.sampling_names import Clip, Spacing
-from core.spacing import inference_timesteps
+from core.spacing import inference_timesteps, nearest_timesteps
 
 Model = Callable[[Tensor, Tensor], Tensor]
 """model(xt [N, C, H, W], t int64 [N]) -> output like xt."""
@@ -37,6 +37,8 @@ class SamplerOptions:
         eta: amount of noise added in each step, from 0 (deterministic) over 1 (as much as ancestral sampling) to 2;
             read only by the samplers named in `core.sampling_names.SAMPLERS_WITH_ETA`.
         spacing: choice of the timesteps at which the network is evaluated.
+        levels: log SNRs at whose nearest timesteps the network is evaluated, instead of `steps` and `spacing`. Without
+            `start`, the starting state is at the noisiest of them.
         clip: thresholding of each predicted x0, before it is used any further.
     """
 
@@ -44,6 +46,7 @@ class SamplerOptions:
     start: int | None = None
     eta: float = 0.0
     spacing: Spacing = "uniform"
+    levels: tuple[float, ...] | None = None
     clip: Clip = "static"
 
 
@@ -95,7 +98,9 @@ class Sampler(Protocol):
 
 
 def timesteps_for(diffusion: GaussianDiffusion, options: SamplerOptions) -> list[int]:
-    """List the timesteps at which the network is evaluated, descending; see `inference_timesteps`."""
+    """List the timesteps at which the network is evaluated, descending; see `core.spacing`."""
+    if options.levels is not None:
+        return nearest_timesteps(diffusion.schedule.log_snr, options.levels, options.start)
     return inference_timesteps(
         diffusion.timesteps,
         options.steps,

@@ -16,6 +16,7 @@ from core.diffusion.samplers.registry import run_sampler
 from core.errors import UserError
 from core.evaluation.metrics import Progress
 from core.evaluation.preprocess import Images, to_x0
+from core.spacing import nearest_timesteps
 from core.training.checkpoint import LoadedModel
 
 _BATCH: Final = 64
@@ -48,6 +49,14 @@ def scaled_steps(steps: int | None, t: int, timesteps: int) -> int:
     return t + 1 if steps is None else -(-steps * (t + 1) // timesteps)
 
 
+def denoising_calls(loaded: LoadedModel, t: int) -> int:
+    """Count the network calls of the run's own sampling from timestep t: `scaled_steps`, or its levels after t."""
+    own = loaded.config.sample
+    if own.levels is None:
+        return scaled_steps(own.steps, t, loaded.diffusion.timesteps)
+    return len(nearest_timesteps(loaded.diffusion.schedule.log_snr, own.levels, t))
+
+
 def denoise(
     loaded: LoadedModel,
     x0: Tensor,
@@ -62,7 +71,7 @@ def denoise(
         loaded: the run, as of a checkpoint.
         x0: [N, C, H, W] in [-1, 1], on the network's device.
         t: the timestep 0..T-1 to noise to.
-        steps: network calls from t down; None scales the run's own, see `scaled_steps`.
+        steps: network calls from t down; None takes `denoising_calls`.
         generator: draws the noise, then the noise of the sampler.
 
     Raises:
@@ -80,10 +89,11 @@ def denoise(
         loaded.diffusion,
         xt,
         SamplerOptions(
-            steps=scaled_steps(own.steps, t, timesteps) if steps is None else steps,
+            steps=denoising_calls(loaded, t) if steps is None else steps,
             start=t,
             eta=own.eta,
             spacing=own.spacing,
+            levels=own.levels,
             clip=own.clip,
         ),
         generator=generator,
@@ -113,7 +123,7 @@ def reconstruct(
     """
     generator = torch.Generator(loaded.device).manual_seed(seed)
     if steps is None:
-        steps = scaled_steps(loaded.config.sample.steps, t, loaded.diffusion.timesteps)
+        steps = denoising_calls(loaded, t)
     x0 = to_x0(loaded, images)
     done, finished = 0, []
     for batch in torch.split(x0, _BATCH):
