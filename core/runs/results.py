@@ -165,7 +165,9 @@ METRICS: Final[dict[str, Metric]] = {
         "lower",
         "Part of L_t-1 with infinitely many steps, from the noise errors, in bits per dimension.",
     ),
-    "step_bits": Metric("steps", "lower", "What finitely many steps add to it, with the posterior's variance."),
+    "step_bits": Metric(
+        "steps", "lower", "What finitely many steps add to it, with the posterior's variance."
+    ),
     "variance_bits": Metric("variance", "lower", "What the run's variance adds to that."),
     "memorised_bits": Metric(
         "memorised", "lower", "How much lower the network's part is on training than on held-out images."
