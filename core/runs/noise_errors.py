@@ -114,20 +114,31 @@ def schedule_bounds(evaluation: Evaluation, own: ScheduleConfig) -> list[Schedul
     return found
 
 
+def clear_ranges(log_snr: Array, difference: Array, low: Array, base: Array) -> list[Range]:
+    """Return the ranges in which a difference is clear of noise, and more than a hundredth of what it is compared with.
+
+    Args:
+        log_snr: [n], rising.
+        difference: [n].
+        low: [n], lower ends of its 95% intervals.
+        base: [n], the curve that was subtracted.
+    """
+    clear = (difference - _CLEAR * (difference - low) > 0) & (difference > _NOTABLE * base)
+    changes = np.flatnonzero(np.diff(np.concatenate([[False], clear, [False]]).astype(int)))
+    return [
+        (float(log_snr[start]), float(log_snr[stop - 1]))
+        for start, stop in zip(changes[::2], changes[1::2], strict=True)
+    ]
+
+
 def _ranges(evaluation: Evaluation, name: str, base: NoiseErrorName) -> list[Range]:
-    """Return the ranges in which a difference from the base curve is clear of noise, and of `_NOTABLE` of the base."""
     levels, value, low = (_numbers(evaluation, key) for key in ("noise_error.x", name, f"{name}.low"))
     curve = noise_error_curve(evaluation, base)
     if levels is None or value is None or low is None or curve is None:
         return []
     if not len(levels) == len(value) == len(low):
         return []
-    clear = (value - _CLEAR * (value - low) > 0) & (value > _NOTABLE * curve.error)
-    changes = np.flatnonzero(np.diff(np.concatenate([[False], clear, [False]]).astype(int)))
-    return [
-        (float(levels[start]), float(levels[stop - 1]))
-        for start, stop in zip(changes[::2], changes[1::2], strict=True)
-    ]
+    return clear_ranges(levels, value, low, curve.error)
 
 
 def _numbers(evaluation: Evaluation, name: str) -> Array | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from core.diffusion.samplers.thresholding import threshold_x0
 from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.preprocess import Images, to_x0
+from core.runs.noise_errors import clear_ranges
 from core.statistics.decoder_errors import DecoderErrors
 from core.statistics.estimate import Estimate
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
@@ -32,7 +33,7 @@ IDEAL_IMAGES: Final = 4096
 """Number of training images that the ideal denoiser of the training set knows."""
 _IDEAL_WORK: Final = MAX_IMAGES * 1024
 """Number of values of the images whose noise the ideal denoiser predicts, so that it takes seconds."""
-NAMES: Final = ("network_bits", "step_bits", "variance_bits", "memorised_bits")
+NAMES: Final = ("network_bits", "step_bits", "variance_bits", "memorised_bits", "linear_log_snr")
 _NOISES: Final = 4
 """Noises of an image; level k has noise k modulo 4."""
 _LOWEST: Final = -14.0
@@ -134,7 +135,9 @@ def noise_error(
         "decoder_error.extreme": decoder.extreme.tolist(),
         "decoder_error.inner": decoder.inner.tolist(),
     }
-    return _metrics(loaded, levels, clipped, clipped_train, mean_square), curves
+    metrics = _metrics(loaded, levels, clipped, clipped_train, mean_square)
+    metrics["linear_log_snr"] = Estimate(None if denoiser is None else _beats_above(levels, raw, linear))
+    return metrics, curves
 
 
 def _network_errors(
@@ -189,7 +192,16 @@ def _metrics(
         slopes[:, index] = [(getattr(changed, name) - getattr(found, name)) / step for name in names]
     each = (heldout - means) @ slopes.T + [getattr(found, name) for name in names]
     differences = _estimated_difference(heldout @ slopes[0], train @ slopes[0])
-    return dict(zip(NAMES, [*(finite_mean(values) for values in each.T), differences], strict=True))
+    return dict(zip(NAMES[:4], [*(finite_mean(values) for values in each.T), differences], strict=True))
+
+
+def _beats_above(levels: Numbers, raw: Numbers, linear: Numbers) -> float | None:
+    """Return the highest log SNR at which the network is clearly worse than the linear denoiser; None if nowhere."""
+    points = [finite_mean(column) for column in (raw - linear).T]
+    values = np.array([point.value for point in points], dtype=np.float64)
+    low = np.array([point.low for point in points], dtype=np.float64)
+    ranges = clear_ranges(levels, values, low, linear.mean(axis=0))
+    return ranges[-1][1] if ranges else None
 
 
 def _curve(name: str, values: Numbers) -> Curves:

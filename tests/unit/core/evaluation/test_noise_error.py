@@ -86,8 +86,11 @@ def test_the_metrics_are_the_parts_of_the_runs_own_bound(best):
 def test_a_network_is_compared_with_the_linear_denoiser_in_pairs(best):
     diffusion = process(60, prediction_type="sample")
     assert best.curves["noise_error"] == pytest.approx(best.curves["noise_error.linear"], rel=0.01)
-    assert worse_than_linear(best) == memorised(best) == []
-    (failing,) = worse_than_linear(measure(diffusion, linear_network(diffusion, wrong_below=-2.0)))
+    assert worse_than_linear(best) == []
+    assert best.metrics["linear_log_snr"].value is None
+    wrong = measure(diffusion, linear_network(diffusion, wrong_below=-2.0))
+    (failing,) = worse_than_linear(wrong)
+    assert wrong.metrics["linear_log_snr"].value == failing[1]
     assert failing[0] == best.curves["noise_error.x"][0]
     assert -2.6 < failing[1] < -2.0
 
