@@ -105,10 +105,7 @@ def test_a_run_is_evaluated_by_everything_and_the_numbers_are_kept(command, caps
     ]
     for stage in ("sampling", "fitting samples", "likelihood", "noise errors", "reconstruction"):
         assert f"linear: {stage}: " in output.err
-    assert "Worse than a linear denoiser at log SNR" in output.out
-    assert "predicted from these errors: with the schedule linear and the variance beta" in " ".join(
-        output.out.split()
-    )
+    assert all(text in output.out for text in ("Worse than a linear denoiser", "The bound in bits"))
 
 
 def test_one_timestep_is_enough(command, capsys):
