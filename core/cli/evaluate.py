@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from core.cli.describe import run_labels
+from core.cli.noise_text import noise_json, noise_text
 from core.cli.options import (
     COUNT,
     SEED,
@@ -27,7 +28,7 @@ from core.cli.output import emit, emit_json, format_table, note, print_error, st
 from core.cli.progress import Report, progress_bar
 from core.cli.run_selection import select_runs
 from core.comparison.formatting import MISSING, interval_text, metric_title, sampler_text, value_text
-from core.config import SamplingOverrides
+from core.config import RunConfig, SamplingOverrides
 from core.config.trained_with import TrainedWith
 from core.data.recipe import hidden_folder_note
 from core.errors import EXIT_USAGE, UserError
@@ -89,7 +90,8 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them.
+    """Evaluate samples (shape, grey, distribution, novelty) and the network that drew them (likelihood,
+    noise, reconstruction).
 
     RUN is an id, an unambiguous prefix of one, the path of a run's folder, latest, the name of a group, or a
     folder of runs. Without one, the newest group is evaluated. The numbers are kept with the run, for core
@@ -102,6 +104,7 @@ def command(
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
     session = EvaluationSession(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
+    configs: dict[str, RunConfig] = {}
     failed = 0
     for name in files:
         evaluation = session.evaluate_file(Path(name), dataset or "", count)
@@ -126,10 +129,18 @@ def command(
                 failed += 1
                 continue
             results.append((info.directory.id, evaluation))
+            config = configs[info.directory.id] = config_with_absolute_paths(info.directory.read())
             if not as_json:
                 emit(_evaluation_text(info.id, evaluation))
+                if text := noise_text(evaluation, config):
+                    emit(text)
     if as_json:
-        emit_json([_evaluation_json(name, evaluation, is_file=name in files) for name, evaluation in results])
+        emit_json(
+            [
+                _evaluation_json(name, evaluation, None if name in files else configs.get(name))
+                for name, evaluation in results
+            ]
+        )
     if failed:
         raise click.exceptions.Exit(EXIT_USAGE)
 
@@ -162,8 +173,14 @@ def _check_options(
     if not runs and sampling != SamplingOverrides():
         options = ", ".join(f"--{field.name.replace('_', '-')}" for field in fields(sampling))
         raise UserError(f"{options} are for runs; the images of a file are drawn already")
-    if not runs and not {"likelihood", "reconstruction"}.isdisjoint(groups) and len(groups) < len(GROUPS):
-        raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
+    if (
+        not runs
+        and not {"likelihood", "noise", "reconstruction"}.isdisjoint(groups)
+        and len(groups) < len(GROUPS)
+    ):
+        raise UserError(
+            "--only likelihood, noise and reconstruction need a run: images in a file have no network"
+        )
 
 
 class EvaluationSession:
@@ -333,8 +350,8 @@ def _evaluation_text(name: str, evaluation: Evaluation) -> str:
     return "\n".join([*lines, *table, ""])
 
 
-def _evaluation_json(name: str, evaluation: Evaluation, *, is_file: bool) -> dict[str, Any]:
-    table = {"run": None if is_file else name, "file": name if is_file else None}
-    return table | {
-        key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"
-    }
+def _evaluation_json(name: str, evaluation: Evaluation, config: RunConfig | None) -> dict[str, Any]:
+    """Return an evaluation with stable keys; `config` is that of the run, None for a file."""
+    table = {"run": name if config else None, "file": None if config else name}
+    found = {key: value for key, value in msgspec.to_builtins(evaluation).items() if key != "format_version"}
+    return table | found | {"noise": noise_json(evaluation, config)}

@@ -178,6 +178,11 @@ METRICS: Final[dict[str, Metric]] = {
     "memorised_bits": Metric(
         "memorised", "lower", "How much lower the network's part is on training than on held-out images."
     ),
+    "linear_log_snr": Metric(
+        "worse to",
+        None,
+        "Highest log SNR at which the network is worse than a linear denoiser; none if nowhere.",
+    ),
     "reconstruction_psnr": Metric(
         "PSNR", "higher", "Of held-out images noised half way and denoised, in decibels."
     ),
@@ -196,7 +201,7 @@ GROUPS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "novelty": ("copy_z", "copies"),
     "likelihood": ("bits_per_dim", "prior_bits", "middle_bits", "decoder_bits"),
-    "noise": ("network_bits", "step_bits", "variance_bits", "memorised_bits"),
+    "noise": ("network_bits", "step_bits", "variance_bits", "memorised_bits", "linear_log_snr"),
     "reconstruction": ("reconstruction_psnr", "reconstruction_iou", "reconstruction_vertex"),
 }
 """Names of `METRICS` by subject, in their order."""

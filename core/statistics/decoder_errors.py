@@ -6,8 +6,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_ndtr
 
 from core.schedules import Schedule
 from core.statistics.noise_error import NoiseErrorCurve
@@ -17,6 +15,7 @@ Array = NDArray[np.float64]
 
 _EDGES: Final = np.concatenate([-np.geomspace(2.1, 1e-4, 36), np.geomspace(1e-4, 2.1, 36)])
 _HALF_LEVEL: Final = 1.0 / 255.0
+_FAR: Final = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +73,39 @@ class DecoderErrors:
         squares = curve.at(levels) / np.exp(levels)
         error = self.error * math.sqrt(squares[0] / squares[1])
         if variance == "optimal":
-            found = minimize_scalar(
-                lambda log_sigma: self._nats(error, math.exp(log_sigma)), bounds=(-9.0, 1.0)
-            )
-            return float(found.fun) / math.log(2.0)
+            return self._least_nats(error) / math.log(2.0)
         sigma2 = float(schedule.betas[0])
         if variance == "beta_tilde" and schedule.timesteps > 1:
             noise = schedule.one_minus_alphas_cumprod
             sigma2 = float(noise[0] / noise[1] * schedule.betas[1])
         return self._nats(error, math.sqrt(sigma2)) / math.log(2.0)
 
+    def _least_nats(self, error: Array) -> float:
+        """Find the least of `_nats` over sigma, by trisection of its logarithm."""
+        low, high = -9.0, 1.0
+        for _ in range(40):
+            third = (high - low) / 3
+            if self._nats(error, math.exp(low + third)) < self._nats(error, math.exp(high - third)):
+                high -= third
+            else:
+                low += third
+        return self._nats(error, math.exp(low))
+
     def _nats(self, error: Array, sigma: float) -> float:
         """Compute -log of the probability of the right level, Ho et al. 2020, eq. 13, averaged over the bins."""
-        extreme = -log_ndtr((_HALF_LEVEL - error) / sigma)
+        extreme = -_log_ndtr((_HALF_LEVEL - error) / sigma)
         # Mirrored into the left tail, where the logarithm of the distribution function keeps its digits.
         upper, lower = (_HALF_LEVEL - np.abs(error)) / sigma, (-_HALF_LEVEL - np.abs(error)) / sigma
-        inner = -(log_ndtr(upper) + np.log(-np.expm1(log_ndtr(lower) - log_ndtr(upper))))
+        inner = -(_log_ndtr(upper) + np.log(-np.expm1(_log_ndtr(lower) - _log_ndtr(upper))))
         return float(self.extreme @ extreme + self.inner @ inner)
+
+
+def _log_ndtr(x: Array) -> Array:
+    """Compute the logarithm of the normal distribution function; without scipy, which takes long to import."""
+    near = np.maximum(x, -_FAR)
+    logs = np.log([math.erfc(-value / math.sqrt(2.0)) / 2 for value in near.tolist()])
+    far = np.minimum(x, -_FAR)  # an asymptotic series, exact to 1e-7 there
+    tail: Array = (
+        -(far**2) / 2 - np.log(-far) - math.log(2 * math.pi) / 2 + np.log1p(-1 / far**2 + 3 / far**4)
+    )
+    return np.where(x < -_FAR, tail, logs)

@@ -24,7 +24,7 @@ from core.statistics.noise_error import NoiseErrorCurve
 Array = NDArray[np.float64]
 BoundVariance = Literal["beta", "beta_tilde", "optimal"]
 
-BOUND_VARIANCES: Final = ("beta", "beta_tilde", "optimal")
+BOUND_VARIANCES: Final[tuple[BoundVariance, ...]] = ("beta", "beta_tilde", "optimal")
 """Variances of the reverse process: the two of `diffusion.variance`, and the best for the network."""
 _BITS: Final = 1.0 / math.log(2.0)
 _GRID: Final = 8193

@@ -100,11 +100,12 @@ def test_a_run_is_evaluated_by_everything_and_the_numbers_are_kept(command, caps
     assert set(kept.real) == {*IMAGES} - {"copy_z"}
     assert {"bound_by_timestep", "reconstruction_psnr", "pass_by_decile"} <= set(kept.curves)
     blocks = output.out.split("\n\n")
-    assert [len(block.strip().splitlines()) for block in blocks[2:8]] == [
+    assert [len(block.strip().splitlines()) for block in blocks[2 : 2 + len(GROUPS)]] == [
         len(names) for names in GROUPS.values()
     ]
-    for stage in ("sampling", "fitting samples", "likelihood", "reconstruction"):
+    for stage in ("sampling", "fitting samples", "likelihood", "noise errors", "reconstruction"):
         assert f"linear: {stage}: " in output.err
+    assert all(text in output.out for text in ("Worse than a linear denoiser", "The bound in bits"))
 
 
 def test_one_timestep_is_enough(command, capsys):
@@ -146,19 +147,8 @@ def test_json_has_the_documented_keys_for_runs_and_files(command, data, capsys):
     found = json.loads(capsys.readouterr().out)
     keys = [
         *("run", "file", "created", "epoch", "step", "dataset", "count", "heldout"),
-        *(
-            "sampler",
-            "steps",
-            "eta",
-            "spacing",
-            "levels",
-            "clip",
-            "start",
-            "seed",
-            "metrics",
-            "real",
-            "curves",
-        ),
+        *("sampler", "steps", "eta", "spacing", "levels", "clip", "start", "seed"),
+        *("metrics", "real", "curves", "noise"),
     ]
     assert [list(one) for one in found] == [keys, keys]
     assert [(one["run"], one["file"]) for one in found] == [(None, "real.npy"), ("run-0", None)]
@@ -320,6 +310,7 @@ def test_images_of_a_folder_are_evaluated_without_shape(command, tmp_path, capsy
     assert set(found["metrics"]) == {
         *("density", "coverage", "mmd", "sliced_wasserstein", "copy_z", "copies"),
         *GROUPS["likelihood"],
+        *GROUPS["noise"],
         "reconstruction_psnr",
     }
     assert command("latest", "--count", "6", "--only", "shape") == 2
@@ -360,7 +351,7 @@ def test_an_array_that_cannot_be_evaluated_is_one_line(command, capsys, array, m
             ["a.npy", "--dataset", "small", "--steps", "3"],
             "--steps, --eta, --spacing, --levels, --levels-of, --clip, --start are for runs",
         ),
-        (["a.npy", "--dataset", "small", "--only", "likelihood"], "need a run"),
+        (["a.npy", "--dataset", "small", "--only", "likelihood,noise"], "need a run"),
         (["latest", "--dataset", "small"], "--dataset small: is for files"),
         (["latest", "--only", "weather"], "unknown group 'weather'; expected some of shape, grey"),
         (["latest", "--only", ""], "unknown group ''"),

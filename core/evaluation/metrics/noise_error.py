@@ -1,7 +1,7 @@
 """Error of the predicted noise by noise level, of held-out and of training images, beside the two ideal denoisers.
 
-Every image has one noise, which is the same at all noise levels, for held-out and training images, and for all
-denoisers. So differences between denoisers are those of pairs.
+All denoisers get the same noised images, so differences between them are those of pairs. Neighbouring noise levels have
+different noises, because errors of the noises would otherwise add up over the levels.
 """
 
 from collections.abc import Callable
@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from core.diffusion.samplers.thresholding import threshold_x0
-from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.preprocess import Images, to_x0
+from core.runs.noise_errors import clear_ranges
 from core.statistics.decoder_errors import DecoderErrors
 from core.statistics.estimate import Estimate
 from core.statistics.gaussian_sampling import MAX_DIMENSIONS
@@ -33,6 +33,9 @@ IDEAL_IMAGES: Final = 4096
 """Number of training images that the ideal denoiser of the training set knows."""
 _IDEAL_WORK: Final = MAX_IMAGES * 1024
 """Number of values of the images whose noise the ideal denoiser predicts, so that it takes seconds."""
+NAMES: Final = ("network_bits", "step_bits", "variance_bits", "memorised_bits", "linear_log_snr")
+_NOISES: Final = 4
+"""Noises of an image; level k has noise k modulo 4."""
 _LOWEST: Final = -14.0
 _BATCH: Final = 64
 _SMALLEST: Final = 1e-12
@@ -45,11 +48,13 @@ def noise_error_timesteps(log_snr: Numbers, count: int = LEVELS) -> NDArray[np.i
 
     Args:
         log_snr: [T], falling; timesteps below a log SNR of -14, where every denoiser predicts the mean, are left out.
-        count: number of timesteps; fewer if there are fewer.
+        count: number of timesteps; fewer if there are fewer, and none for pure noise alone.
     """
-    lowest = max(float(log_snr[log_snr > -np.inf].min(initial=_LOWEST)), _LOWEST)
-    even = np.linspace(min(lowest, log_snr[0]), log_snr[0], count)
-    return np.unique(np.abs(log_snr[:, None] - even).argmin(axis=0))[::-1]
+    usable = np.flatnonzero(log_snr >= _LOWEST)
+    if not len(usable):
+        return usable
+    even = np.linspace(log_snr[usable[-1]], log_snr[0], count)
+    return np.unique(np.abs(log_snr[usable, None] - even).argmin(axis=0))[::-1]
 
 
 def noise_error(
@@ -74,7 +79,7 @@ def noise_error(
         ``.clipped`` of held-out images with the run's thresholding, as the bound has it, ``.linear`` of the linear
         denoiser and ``.ideal`` of the ideal denoiser of the training set on training images; and the differences
         ``.over_linear`` of network and linear denoiser, and ``.over_train`` of held-out and training images. Keys of
-        `core.runs.noise_errors`.
+        `core.runs.noise_errors`. Metrics without values, and no curves, for a network that has diverged.
 
     Raises:
         UserError: images that the network cannot take.
@@ -82,10 +87,12 @@ def noise_error(
     schedule = loaded.diffusion.schedule
     timesteps = noise_error_timesteps(schedule.log_snr)
     levels = schedule.log_snr[timesteps]
+    if not len(timesteps):
+        return dict.fromkeys(NAMES, Estimate(None)), {}
     images = to_x0(loaded, heldout)
     known = to_x0(loaded, train[: len(heldout)])
     generator = torch.Generator().manual_seed(seed)
-    eps = torch.randn(images.shape, generator=generator, dtype=images.dtype)
+    eps = torch.randn((_NOISES, *images.shape), generator=generator, dtype=images.dtype)
     total = (len(images) + len(known)) * len(timesteps)
 
     def counted(done: int) -> None:
@@ -97,18 +104,30 @@ def noise_error(
         loaded, known, eps, timesteps, counted, len(images) * len(timesteps)
     )
     if not (np.isfinite(raw).all() and np.isfinite(raw_train).all()):
-        raise UserError("the network has diverged: its predicted noise is not finite")
+        return dict.fromkeys(NAMES, Estimate(None)), {}
     curves: Curves = {"noise_error.x": levels.tolist()}
     curves |= _curve("noise_error", raw) | _curve("noise_error.train", raw_train)
     curves |= _curve("noise_error.clipped", clipped)
     curves |= _difference("noise_error.over_train", raw, raw_train)
-    x0, noise = _rows(images), _rows(eps)
-    if x0.shape[1] <= MAX_DIMENSIONS:
-        linear = LinearDenoiser.fit(train).noise_errors(x0, noise, levels)
+    x0, rows_known = _rows(images), _rows(known)
+    denoiser = LinearDenoiser.fit(train) if x0.shape[1] <= MAX_DIMENSIONS else None
+    linear, ideal = np.empty_like(raw), []
+    chosen = slice(max(_IDEAL_WORK // x0.shape[1], 16))
+    train_rows = train[:IDEAL_IMAGES].reshape(-1, x0.shape[1]) / 127.5 - 1
+    for index in range(min(_NOISES, len(levels))):
+        noise, at = _rows(eps[index]), slice(index, None, _NOISES)
+        if denoiser is not None:
+            linear[:, at] = denoiser.noise_errors(x0, noise, levels[at])
+        ideal.append(
+            ideal_noise_errors(train_rows, rows_known[chosen], noise[: len(known)][chosen], levels[at])
+        )
+    if denoiser is not None:
         curves |= _curve("noise_error.linear", linear) | _curve("noise_error.over_linear", raw - linear)
-    ideal = _ideal(train, _rows(known), noise, levels)
-    curves |= {"noise_error.ideal": np.maximum(ideal.mean(axis=0), _SMALLEST).tolist()}
-    decoder = DecoderErrors.from_errors(float(levels[-1]), _rows(images), first)
+    means = np.empty(len(levels))
+    for index, errors in enumerate(ideal):
+        means[index::_NOISES] = errors.mean(axis=0)
+    curves |= {"noise_error.ideal": np.maximum(means, _SMALLEST).tolist()}
+    decoder = DecoderErrors.from_errors(float(levels[-1]), x0, first)
     mean_square = float(np.mean(x0**2))
     curves |= {
         "noise_error.mean_square": [mean_square],
@@ -116,7 +135,9 @@ def noise_error(
         "decoder_error.extreme": decoder.extreme.tolist(),
         "decoder_error.inner": decoder.inner.tolist(),
     }
-    return _metrics(loaded, levels, clipped, clipped_train, mean_square), curves
+    metrics = _metrics(loaded, levels, clipped, clipped_train, mean_square)
+    metrics["linear_log_snr"] = Estimate(None if denoiser is None else _beats_above(levels, raw, linear))
+    return metrics, curves
 
 
 def _network_errors(
@@ -131,10 +152,12 @@ def _network_errors(
     diffusion, clip = loaded.diffusion, loaded.config.sample.clip
     snr = torch.from_numpy(diffusion.schedule.snr[timesteps].copy())
     found, first = [], []
-    for images, noises in zip(torch.split(x0, _BATCH), torch.split(eps[: len(x0)], _BATCH), strict=True):
-        noise = noises.to(images.device)
+    for images, noises in zip(
+        torch.split(x0, _BATCH), torch.split(eps[:, : len(x0)], _BATCH, dim=1), strict=True
+    ):
         squares = []
-        for timestep in timesteps.tolist():
+        for index, timestep in enumerate(timesteps.tolist()):
+            noise = noises[index % _NOISES].to(images.device)
             t = torch.full((len(images),), timestep, dtype=torch.int64, device=images.device)
             xt = diffusion.q_sample(images, t, noise)
             with torch.no_grad():
@@ -147,12 +170,6 @@ def _network_errors(
         first.append(_rows(thresholded))
     both = torch.cat(found).numpy()
     return both[..., 0], both[..., 1], np.concatenate(first)
-
-
-def _ideal(train: NDArray[np.uint8], x0: Numbers, eps: Numbers, levels: Numbers) -> Numbers:
-    count = max(_IDEAL_WORK // x0.shape[1], 16)
-    rows = train[:IDEAL_IMAGES].reshape(-1, x0.shape[1]) / 127.5 - 1
-    return ideal_noise_errors(rows, x0[:count], eps[: len(x0)][:count], levels)
 
 
 def _metrics(
@@ -174,12 +191,17 @@ def _metrics(
         changed = parts(means + step * (np.arange(len(levels)) == index))
         slopes[:, index] = [(getattr(changed, name) - getattr(found, name)) / step for name in names]
     each = (heldout - means) @ slopes.T + [getattr(found, name) for name in names]
-    metrics = {
-        f"{name}_bits": finite_mean(values)
-        for name, values in zip(("network", "step", "variance"), each.T, strict=True)
-    }
-    metrics["memorised_bits"] = _estimated_difference(heldout @ slopes[0], train @ slopes[0])
-    return metrics
+    differences = _estimated_difference(heldout @ slopes[0], train @ slopes[0])
+    return dict(zip(NAMES[:4], [*(finite_mean(values) for values in each.T), differences], strict=True))
+
+
+def _beats_above(levels: Numbers, raw: Numbers, linear: Numbers) -> float | None:
+    """Return the highest log SNR at which the network is clearly worse than the linear denoiser; None if nowhere."""
+    points = [finite_mean(column) for column in (raw - linear).T]
+    values = np.array([point.value for point in points], dtype=np.float64)
+    low = np.array([point.low for point in points], dtype=np.float64)
+    ranges = clear_ranges(levels, values, low, linear.mean(axis=0))
+    return ranges[-1][1] if ranges else None
 
 
 def _curve(name: str, values: Numbers) -> Curves:
