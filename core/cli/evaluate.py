@@ -73,6 +73,9 @@ DEFAULT_COUNT = 500
 @click.option(
     "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
 )
+@click.option(
+    "--cross", is_flag=True, help="Sample each run at the levels of each run's schedule: a table of shapes."
+)
 @device_option
 @json_option
 def command(
@@ -86,6 +89,7 @@ def command(
     sampling: SamplingOverrides,
     seed: int,
     only: str | None,
+    cross: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -100,7 +104,11 @@ def command(
     selectors = [name for name in names if name not in files]
     groups = _parse_groups(only)
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
-    session = _Session(heldout, seed, groups, explicit=only is not None)
+    if cross and (files or only is not None or only_new):
+        raise UserError(
+            "--cross is for runs, without files, --only and --new; kept cells are not computed again"
+        )
+    session = EvaluationSession(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     failed = 0
     for name in files:
@@ -112,6 +120,21 @@ def command(
         infos = select_runs(RunStore(root), selectors, everything=everything)
         short = run_labels(infos)
         session.prepare(device, [info.directory for info in infos])
+        if cross:
+            from core.cli.cross import DEFAULT_COUNT as CROSS_COUNT
+            from core.cli.cross import evaluate_cross
+
+            session.hidden_stage = "fitting samples"
+            evaluate_cross(
+                session,
+                infos,
+                short,
+                count=count or CROSS_COUNT,
+                sampling=sampling,
+                seed=seed,
+                as_json=as_json,
+            )
+            return
         for info in infos:
             try:
                 session.label = short[info.id]
@@ -166,8 +189,15 @@ def _check_options(
         raise UserError("--only likelihood and reconstruction need a run: images in a file have no network")
 
 
-class _Session:
-    """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
+class EvaluationSession:
+    """State shared by the evaluations of one command: an evaluator per data set, and the progress display.
+
+    Attributes:
+        label: name of the run or file, for the progress.
+        hidden_stage: stage of the evaluator whose progress is not shown.
+        report: called with the progress.
+        device: device of the networks.
+    """
 
     def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
         self._heldout = heldout
@@ -175,13 +205,13 @@ class _Session:
         self._groups = groups
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None, str], Evaluator] = {}
-        self.label = ""
+        self.label = self.hidden_stage = ""
         self.report: ProgressCallback = lambda doing, done, total: None
-        self._device = "cpu"
+        self.device = "cpu"
 
     def prepare(self, device: str, runs: Sequence[RunDirectory]) -> None:
         """Set up the device, and fail early where a single run has no checkpoint."""
-        self._device = prepare_torch(device)
+        self.device = prepare_torch(device)
         if len(runs) == 1 and not runs[0].checkpoint.exists():
             raise UserError(f"{sanitize(runs[0].id)}: has no checkpoint yet; train it for at least one epoch")
 
@@ -220,17 +250,7 @@ class _Session:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        file = run.read()
-        config = config_with_absolute_paths(file)
-        trained_with = None
-        with contextlib.suppress(DamagedStatusError):
-            trained_with = run.read_status().trained_with
-        try:
-            evaluator = self._evaluator(
-                config.data.dataset, config.data.count, trained_with, run_data_dirs(file)
-            )
-        except UserError as error:
-            raise UserError(f"{sanitize(run.id)}: {error}") from error
+        config, evaluator = run.read().config, self.evaluator_for(run)
         groups = self._applicable_groups(evaluator)
         if only_new:
             planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
@@ -247,9 +267,24 @@ class _Session:
             overrides=sampling,
             seed=self._seed,
             groups=groups,
-            device=self._device,
+            device=self.device,
         )
         return add_evaluation(run, evaluation)
+
+    def evaluator_for(self, run: RunDirectory) -> "Evaluator":
+        """Return the evaluator of the images that a run was trained on.
+
+        Raises:
+            UserError: they cannot be loaded.
+        """
+        file, trained_with = run.read(), None
+        data = config_with_absolute_paths(file).data
+        with contextlib.suppress(DamagedStatusError):
+            trained_with = run.read_status().trained_with
+        try:
+            return self._evaluator(data.dataset, data.count, trained_with, run_data_dirs(file))
+        except UserError as error:
+            raise UserError(f"{sanitize(run.id)}: {error}") from error
 
     def _evaluator(
         self,
@@ -278,6 +313,9 @@ class _Session:
 
     @contextlib.contextmanager
     def _stage(self, doing: str, unit: str) -> Iterator[Report]:
+        if doing == self.hidden_stage:
+            yield lambda done, total: None
+            return
         with progress_bar(f"{self.label}: {doing}", unit) as show:
 
             def report(done: int, total: int) -> None:
