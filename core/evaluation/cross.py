@@ -85,7 +85,7 @@ def evaluate_cell(
     """
     loaded = _at_levels(loaded, cell.levels, sampling)
     start = None
-    if sampling.start is not None:
+    if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, evaluator.images, loaded.diffusion, t, seed=cell.seed)
     drawn = draw_samples(loaded, cell.count, seed=cell.seed, start=start, progress=progress)
