@@ -126,7 +126,7 @@ def levels_beyond(log_snr: np.ndarray[Any, np.dtype[np.float64]], levels: Sequen
         log_snr: [T] of the schedule.
         levels: log SNRs.
     """
-    return sum(level < log_snr[-1] - _half_step(log_snr, -1) for level in levels)
+    return int(sum(level < log_snr[-1] - _half_step(log_snr, -1) for level in levels))
 
 
 def _half_step(log_snr: np.ndarray[Any, np.dtype[np.float64]], end: int) -> float:

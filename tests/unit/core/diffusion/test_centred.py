@@ -35,7 +35,7 @@ def test_samples_are_those_of_the_centred_process_plus_the_centre(name):
     noise = torch.randn((3, 1, 2, 2), generator=torch.Generator().manual_seed(1))
     centred = CentredNetwork(Network(network), diffusion, CENTRE)
     last = diffusion.timesteps - 1
-    drawn = [
+    drawn = [  # with the same noise
         sample(
             name,
             model,
@@ -45,6 +45,7 @@ def test_samples_are_those_of_the_centred_process_plus_the_centre(name):
             generator=torch.Generator().manual_seed(2),
         )
         for model in (centred, Network(network))
+        for start in [starting_state(model, noise, last)]
     ]
     torch.testing.assert_close(drawn[0], drawn[1] + CENTRE, rtol=1e-4, atol=1e-5)
     assert starting_state(Network(network), noise, last) is noise

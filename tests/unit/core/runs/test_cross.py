@@ -2,7 +2,6 @@
 
 import pytest
 
-from core.config import RunConfig, ScheduleConfig
 from core.figures import load_figure_data
 from core.figures.cross import draw_cross
 from core.figures.figure_data import CannotDrawError
@@ -21,7 +20,7 @@ def cell(schedule: str, value: float, **changes: object) -> CrossCell:
 @pytest.fixture
 def runs(tmp_path):
     for name in ("linear", "x^2"):
-        make_run(tmp_path, config=RunConfig(schedule=ScheduleConfig(name=name)))
+        make_run(tmp_path, name, images=False)
     return RunStore(tmp_path).runs()
 
 
@@ -37,7 +36,7 @@ def test_a_cell_replaces_one_with_the_same_settings_and_a_damaged_file_is_empty(
 
 
 def test_the_figure_has_a_cell_for_each_network_and_schedule_and_marks_levels_beyond_the_training(runs):
-    infos, _ = RunStore(runs[0].path.parent).infos(), None
+    infos = RunStore(runs[0].path.parent).infos()
     with pytest.raises(CannotDrawError, match="core evaluate --cross"):
         draw_cross(load_figure_data(infos))
     for row, run in enumerate(runs):
