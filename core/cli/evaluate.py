@@ -74,6 +74,9 @@ DEFAULT_COUNT = 500
 @click.option(
     "--only", metavar="GROUP,...", help=f"Groups of metrics, of {', '.join(GROUPS)}; by default, all."
 )
+@click.option(
+    "--cross", is_flag=True, help="Sample each run at the levels of each run's schedule: a table of shapes."
+)
 @device_option
 @json_option
 def command(
@@ -87,6 +90,7 @@ def command(
     sampling: SamplingOverrides,
     seed: int,
     only: str | None,
+    cross: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -102,6 +106,10 @@ def command(
     selectors = [name for name in names if name not in files]
     groups = _parse_groups(only)
     _check_options(files, bool(selectors) or everything or not files, dataset, groups, sampling)
+    if cross and (files or only is not None or only_new):
+        raise UserError(
+            "--cross is for runs, without files, --only and --new; kept cells are not computed again"
+        )
     session = EvaluationSession(heldout, seed, groups, explicit=only is not None)
     results: list[tuple[str, Evaluation]] = []
     configs: dict[str, RunConfig] = {}
@@ -115,6 +123,21 @@ def command(
         infos = select_runs(RunStore(root), selectors, everything=everything)
         short = run_labels(infos)
         session.prepare(device, [info.directory for info in infos])
+        if cross:
+            from core.cli.cross import DEFAULT_COUNT as CROSS_COUNT
+            from core.cli.cross import evaluate_cross
+
+            session.hidden_stage = "fitting samples"
+            evaluate_cross(
+                session,
+                infos,
+                short,
+                count=count or CROSS_COUNT,
+                sampling=sampling,
+                seed=seed,
+                as_json=as_json,
+            )
+            return
         for info in infos:
             try:
                 session.label = short[info.id]
@@ -184,7 +207,14 @@ def _check_options(
 
 
 class EvaluationSession:
-    """State shared by the evaluations of one command: an evaluator per data set, and the progress display."""
+    """State shared by the evaluations of one command: an evaluator per data set, and the progress display.
+
+    Attributes:
+        label: name of the run or file, for the progress.
+        hidden_stage: stage of the evaluator whose progress is not shown.
+        report: called with the progress.
+        device: device of the networks.
+    """
 
     def __init__(self, heldout: int | None, seed: int, groups: Sequence[str], *, explicit: bool) -> None:
         self._heldout = heldout
@@ -192,7 +222,7 @@ class EvaluationSession:
         self._groups = groups
         self._explicit = explicit
         self._evaluators: dict[tuple[str, int | None, str], Evaluator] = {}
-        self.label = ""
+        self.label = self.hidden_stage = ""
         self.report: ProgressCallback = lambda doing, done, total: None
         self.device = "cpu"
 
@@ -237,7 +267,7 @@ class EvaluationSession:
         """Evaluate a run and store the result with it; with `only_new`, return a stored one if it matches."""
         from core.evaluation.evaluator import evaluate_run, plan_evaluation
 
-        evaluator = self.evaluator_of(run)
+        config, evaluator = run.read().config, self.evaluator_for(run)
         groups = self._applicable_groups(evaluator)
         if only_new:
             planned = plan_evaluation(run, evaluator, count=count, overrides=sampling, seed=self._seed)
@@ -258,19 +288,18 @@ class EvaluationSession:
         )
         return add_evaluation(run, evaluation)
 
-    def evaluator_of(self, run: RunDirectory) -> "Evaluator":
+    def evaluator_for(self, run: RunDirectory) -> "Evaluator":
         """Return the evaluator of the images that a run was trained on.
 
         Raises:
-            UserError: the images are not there, or have changed.
+            UserError: they cannot be loaded.
         """
-        file = run.read()
-        config = config_with_absolute_paths(file)
-        trained_with = None
+        file, trained_with = run.read(), None
+        data = config_with_absolute_paths(file).data
         with contextlib.suppress(DamagedStatusError):
             trained_with = run.read_status().trained_with
         try:
-            return self._evaluator(config.data.dataset, config.data.count, trained_with, run_data_dirs(file))
+            return self._evaluator(data.dataset, data.count, trained_with, run_data_dirs(file))
         except UserError as error:
             raise UserError(f"{sanitize(run.id)}: {error}") from error
 
@@ -301,6 +330,9 @@ class EvaluationSession:
 
     @contextlib.contextmanager
     def _stage(self, doing: str, unit: str) -> Iterator[Report]:
+        if doing == self.hidden_stage:
+            yield lambda done, total: None
+            return
         with progress_bar(f"{self.label}: {doing}", unit) as show:
 
             def report(done: int, total: int) -> None:

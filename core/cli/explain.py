@@ -92,7 +92,7 @@ def _interventions(
 ) -> Interventions:
     from core.evaluation.interventions import intervene, is_current
 
-    evaluator = session.evaluator_of(info.directory)
+    evaluator = session.evaluator_for(info.directory)
     kept = None if again else read_interventions(info.directory)
     if kept is not None and is_current(kept, info.directory, evaluator, count=count, seed=seed):
         return kept

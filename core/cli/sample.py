@@ -87,7 +87,7 @@ def command(
     note_levels(loaded.config)
     _check_count(count, loaded.shape, out)
     start = None
-    if sampling.start is not None:
+    if sampling.start not in (None, "noise"):
         t = visited_timesteps(loaded.config)[0]
         start = make_start(sampling.start, load_run_images(found), loaded.diffusion, t, seed=seed)
     with progress_bar("sampling", "network calls") as progress:

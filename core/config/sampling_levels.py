@@ -101,7 +101,7 @@ def levels_note(config: RunConfig) -> str:
     if levels is None:
         return ""
     log_snr = np.maximum(make_schedule(**msgspec.structs.asdict(config.schedule)).log_snr, MIN_LEVEL)
-    noisier = sum(level < log_snr[-1] - _half_step(log_snr, -1) for level in levels)
+    noisier = levels_beyond(log_snr, levels)
     cleaner = sum(level > log_snr[0] + _half_step(log_snr, 0) for level in levels)
     parts = []
     if noisier:
@@ -117,6 +117,16 @@ def levels_note(config: RunConfig) -> str:
         return ""
     fitted = f"{len(levels)} levels are {calls} of its {len(log_snr)} timesteps"
     return "; ".join([*parts, fitted])
+
+
+def levels_beyond(log_snr: np.ndarray[Any, np.dtype[np.float64]], levels: Sequence[float]) -> int:
+    """Count the levels that are noisier than all timesteps of a schedule, by more than half its last step.
+
+    Args:
+        log_snr: [T] of the schedule.
+        levels: log SNRs.
+    """
+    return int(sum(level < log_snr[-1] - _half_step(log_snr, -1) for level in levels))
 
 
 def _half_step(log_snr: np.ndarray[Any, np.dtype[np.float64]], end: int) -> float:

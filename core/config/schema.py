@@ -44,6 +44,10 @@ class DataConfig(Section, frozen=True):
     """Training images; None takes the recipe's count."""
     heldout: PositiveInt = 1000
     """Held-out images whose loss is measured after each epoch (at most the recipe's count)."""
+    centre: Literal["none", "mean", "grey"] = "none"
+    """Subtract the mean of the training images from all images of the network: of each pixel, or of all pixels of
+    a channel. Samples start from noise around what is left of it at the last timestep.
+    """
 
     @property
     def title(self) -> str:

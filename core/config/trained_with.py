@@ -8,7 +8,7 @@ from core.config.schema import RunConfig
 from core.config.tables import flatten
 
 _FIXED: Final = (
-    *("data.count", "diffusion.prediction_type", "model.preset", "model.width"),
+    *("data.count", "data.centre", "diffusion.prediction_type", "model.preset", "model.width"),
     *("train.batch_size", "train.optimizer", "train.seed"),
 )
 _FIXED_SECTION: Final = "schedule."

@@ -283,7 +283,7 @@ def evaluate_run(
     if not set(IMAGE_GROUPS).isdisjoint(groups):
         with evaluator.stage("sampling", "network calls") as progress:
             start = None
-            if overrides.start is not None:
+            if overrides.start not in (None, "noise"):
                 t = visited_timesteps(loaded.config)[0]
                 start = make_start(overrides.start, data, loaded.diffusion, t, seed=seed)
             drawn = draw_samples(loaded, count, seed=seed, start=start, progress=progress)

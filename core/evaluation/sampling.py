@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from core.config import SampleConfig
 from core.diffusion.gaussian import GaussianDiffusion
+from core.diffusion.models.centred import starting_state
 from core.diffusion.samplers.base import Model, SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.evaluation.metrics import Progress
@@ -81,15 +82,15 @@ def draw_samples_from(
     options = SamplerOptions(
         steps=config.steps, eta=config.eta, spacing=config.spacing, levels=config.levels, clip=config.clip
     )
-    calls = len(timesteps_for(diffusion, options))
+    timesteps = timesteps_for(diffusion, options)
+    calls = len(timesteps)
     generator = torch.Generator().manual_seed(seed)
     added = generator if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     sizes = [min(BATCH, count - start) for start in range(0, count, BATCH)]
     drawn = []
     for index, size in enumerate(sizes):
         noise = torch.randn((size, *image), generator=generator).to(device)
-        if start is not None:
-            noise = start(noise, index * BATCH)
+        noise = starting_state(model, noise, timesteps[0]) if start is None else start(noise, index * BATCH)
         final = noise
         for state in run_sampler(config.sampler, model, diffusion, noise, options, generator=added):
             final = state.xt

@@ -9,7 +9,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from core.errors import UserError
-from core.figures import losses, progress, quality, reverse, samples, schedules
+from core.figures import cross, losses, progress, quality, reverse, samples, schedules
 from core.figures.figure_data import DATASET_ORDER, CannotDrawError, FigureData, Series
 from core.figures.images import Pixels, default_image, load_user_image
 from core.figures.style import house_style
@@ -96,6 +96,7 @@ def _figure_plans(data: FigureData, image: Pixels | None) -> Iterator[_FigurePla
         ),
     ):
         yield _FigurePlan(key, title, partial(quality.draw_curves, data, page))
+    yield _FigurePlan("cross", "Training schedule by sampling schedule", partial(cross.draw_cross, data))
     yield _FigurePlan("epochs", "Quality over the epochs", partial(progress.draw_progress, data))
 
 

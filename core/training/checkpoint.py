@@ -29,7 +29,6 @@ from core.config.schema import RunConfig
 from core.config.trained_with import TrainedWith
 from core.config.unchanged import check_betas
 from core.diffusion.gaussian import GaussianDiffusion
-from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.files.atomic import atomic_path
 from core.files.outputs import make_folder
@@ -38,6 +37,7 @@ from core.files.untrusted import open_regular
 from core.files.utf8 import utf8_path
 from core.runs import DISK_FULL, RunDirectory
 from core.schedules import make_schedule
+from core.training.network import build_run_network
 from core.training.precision import set_up_device
 
 FORMAT_VERSION: Final = 1
@@ -312,7 +312,8 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
     tensors, position = read_checkpoint(run, ("model.", "ema."))
     if position.trained_with is not None:
         check_betas(position.trained_with, config, run_id=sanitize(run.id))
-    model = build_network(config.model.preset, channels=position.channels, width=config.model.width)
+    diffusion, size = make_diffusion(config), position.size
+    model = build_run_network(config, diffusion, (position.channels, size, size))
     load_model_weights(model, tensors, "model.", run)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -321,7 +322,7 @@ def load_model(run: RunDirectory, device: str | torch.device = "cpu") -> LoadedM
                 parameters[name.removeprefix("ema.")].copy_(value)
     set_up_device(torch.device(device), position.precision)
     model.eval().to(device)
-    return LoadedModel(model, make_diffusion(config), config, position)
+    return LoadedModel(model, diffusion, config, position)
 
 
 def optimizer_state_dict(optimizers: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

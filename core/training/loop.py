@@ -18,7 +18,6 @@ from torch import Tensor
 from core.config.schema import RunConfig
 from core.data import ImageSet
 from core.data.augmentation import own_augment
-from core.diffusion.models.registry import build_network
 from core.errors import UserError
 from core.runs import RunDirectory
 from core.training.augmentation import augment, scale
@@ -36,6 +35,7 @@ from core.training.compiler import compile_options, compile_problem
 from core.training.distributed import SingleProcess
 from core.training.ema import Ema
 from core.training.loss_weighting import loss_weights
+from core.training.network import build_run_network
 from core.training.optimizers import make_optimizers
 from core.training.precision import (
     Precision,
@@ -110,7 +110,9 @@ class Trainer:
         self.precision = self._choose_precision()
         set_up_device(device, self.precision)
         torch.manual_seed(train.seed)
-        model = build_network(config.model.preset, channels=self.channels, width=config.model.width).to(
+        model = build_run_network(
+            config, self.diffusion, (self.channels, self.size, self.size), self.images
+        ).to(
             device=device,
             memory_format=memory_format(device),  # type: ignore[call-overload]
         )

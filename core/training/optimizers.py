@@ -27,7 +27,12 @@ def make_optimizers(model: nn.Module, name: str, rate: float, *, bf16: bool) -> 
         return [torch.optim.Adam(parameters, lr=rate, fused=fused)]
     if name == "adamw":
         return [torch.optim.AdamW(parameters, lr=rate, fused=fused)]
-    kernels = [p for path, p in named if p.ndim == 4 and path.split(".")[0] not in _EDGE_LAYERS]
+    # The layers of a network on centred data are below "network".
+    kernels = [
+        p
+        for path, p in named
+        if p.ndim == 4 and path.removeprefix("network.").split(".")[0] not in _EDGE_LAYERS
+    ]
     kernel_ids = {id(p) for p in kernels}
     rest = [p for p in parameters if id(p) not in kernel_ids]
     return [

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from core.config.schema import SampleConfig
-from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.models.centred import starting_state
+from core.diffusion.samplers.base import SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.files.outputs import make_folder
 from core.imaging import to_channels_last, to_pixels, write_sheet
@@ -77,7 +78,9 @@ def write_epoch_sheets(run: RunDirectory, trainer: Trainer, should_stop: Callabl
             sample.sampler,
             trainer.captured.network if trainer.captured else trainer.model,
             trainer.diffusion,
-            _trainer_noise(trainer),
+            starting_state(
+                trainer.model, _trainer_noise(trainer), timesteps_for(trainer.diffusion, options)[0]
+            ),
             options,
             generator=sampler_generator(sample, trainer.device),
         )

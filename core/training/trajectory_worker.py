@@ -19,7 +19,8 @@ import torch
 from safetensors.numpy import save_file
 
 from core.config.sampling_levels import sampling_calls
-from core.diffusion.samplers.base import SamplerOptions
+from core.diffusion.models.centred import starting_state
+from core.diffusion.samplers.base import SamplerOptions, timesteps_for
 from core.diffusion.samplers.registry import run_sampler
 from core.errors import EXIT_OK, EXIT_USAGE, UserError
 from core.files.atomic import atomic_path
@@ -77,7 +78,7 @@ def compute_trajectory(
         spec.sampler,
         loaded.model,
         loaded.diffusion,
-        noise.to(loaded.device),
+        starting_state(loaded.model, noise.to(loaded.device), timesteps_for(loaded.diffusion, options)[0]),
         options,
         generator=sampler_generator(sample, loaded.device),
     ):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from core.cli.main import run as run_command
+from core.config.sampling_levels import visited_timesteps
 from core.imaging import read_sheet
 from core.runs import RunDirectory, RunStore
 from core.schedules import make_schedule
@@ -212,3 +213,26 @@ def test_the_levels_of_all_timesteps_draw_the_samples_of_all_timesteps(sample, t
     drawn = [np.load(file) for file in files]
     np.testing.assert_array_equal(drawn[0], drawn[1])
     assert not np.array_equal(drawn[0], drawn[2])  # two calls, as of the run
+
+
+def test_a_crossing_has_the_runs_own_sampling_on_its_diagonal_and_continues_where_it_was(
+    trained, capfd, monkeypatch
+):
+    monkeypatch.chdir(trained[0])
+    command = ["evaluate", "--all", "--cross", "--count", "2", "--heldout", "4", "--json"]
+    assert run_command(command) == 0
+    first = json.loads(capfd.readouterr().out)
+    runs = RunStore(Path("runs")).runs()
+    assert [[cell["schedule"] for cell in row["cells"]] for row in first["rows"]] == [["linear", "x^2"]] * 2
+    assert {tuple(row["cells"][0]["metrics"]) for row in first["rows"]} == {
+        ("balanced_pass_rate", "area_distance")
+    }
+    own = visited_timesteps(runs[0].read().config)
+    log_snr = make_schedule("linear", timesteps=8).log_snr
+    np.testing.assert_allclose(first["columns"][0]["levels"], log_snr[own], atol=1e-6)
+    written = [(run.path / "cross.json").stat().st_mtime_ns for run in runs]
+    assert run_command(command) == 0
+    assert json.loads(capfd.readouterr().out) == first
+    assert [(run.path / "cross.json").stat().st_mtime_ns for run in runs] == written
+    assert run_command([*command, "--levels", "1,2"]) == 2
+    assert "expected no --levels" in capfd.readouterr().err

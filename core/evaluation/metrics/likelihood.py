@@ -12,14 +12,15 @@ In curves, timesteps are numbered 1..T as in the papers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from core.diffusion.variational_bound import bound_terms, draw_timesteps
+from core.diffusion.models.centred import CentredNetwork
+from core.diffusion.variational_bound import bound_terms, draw_timesteps, prior_kl
 from core.errors import UserError
 from core.evaluation.metrics import Curves, Metrics, Progress
 from core.evaluation.preprocess import Images, to_x0
@@ -108,6 +109,9 @@ def likelihood(
             generator=noises,
             clip=loaded.config.sample.clip,
         )
+        if isinstance(loaded.model, CentredNetwork):
+            # The prior is N(0, I) of the centred data.
+            computed = replace(computed, l_T=prior_kl(loaded.diffusion, batch - loaded.model.centre))
         batches.append(computed)
     weights = np.array([len(stratum) for stratum in strata], dtype=np.float64)
     bits = 1.0 / np.log(2.0)

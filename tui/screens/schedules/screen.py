@@ -20,6 +20,7 @@ from tui.commands import SCHEDULE_NUMBERS, SCHEDULES, bindings
 from tui.screens.live import LiveScreen
 from tui.screens.schedules.noising import FIELDS, heldout_images, load_own_image, nudge
 from tui.screens.schedules.playback import NoisePlayback
+from tui.screens.schedules.prediction import Predictions, prediction_text
 from tui.screens.schedules.table import ScheduleEntry, diagnoses_text, schedule_table
 from tui.settings.series_colors import series_style
 from tui.state.run_draft import RunDraft
@@ -61,6 +62,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
     def __init__(self, configs: Sequence[RunConfig] = ()) -> None:
         super().__init__(configs)
         self.view_chosen = ""
+        self.predictions = Predictions(self.explorer.base.data.dataset)
 
     def compose(self) -> ComposeResult:
         usual = f"held-out images of {sanitize(self.explorer.base.data.dataset)}"
@@ -84,6 +86,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
                     yield ScheduleChart("SNR in dB", id="snrs")
                 with VerticalScroll(id="numbers", can_focus=False):
                     yield Static(id="table")
+                    yield Static(id="prediction")
                     yield Static(id="diagnoses")
             yield ImageWall(id="wall")
         yield Scrubber(id="slider")
@@ -91,6 +94,7 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
 
     def on_mount(self) -> None:
         self.load_images("")
+        self.load_predictions()
 
     def on_descendant_focus(self) -> None:
         self.update()
@@ -121,6 +125,11 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
         if view in ("all", "numbers"):
             width = self.size.width if view == "numbers" else NUMBERS_WIDTH
             update_static(self.query_one("#table", Static), schedule_table(entries, t, width - 1))
+            text = prediction_text(self.predictions, entries, width - 1)
+            update_static(self.query_one("#prediction", Static), text)
+            self.query_one("#prediction").display = bool(text.plain)
+            if self.predictions.missing(entries):
+                self.predict()
             update_static(self.query_one("#diagnoses", Static), diagnoses_text(entries))
         columns = [self.explorer.column(entry, t) for entry in entries]
         if view == "all":
@@ -160,6 +169,21 @@ class SchedulesScreen(NoisePlayback, LiveScreen[list[RunConfig] | None]):
             schedule_hints(self, playing=self.playing, editing=self.focused is not None)
         )
         super().update()
+
+    @work
+    async def load_predictions(self) -> None:
+        """Fit the Gaussian of the data set in a thread, and predict the samples of the schedules shown."""
+        await asyncio.to_thread(self.predictions.load)
+        self.update()
+
+    @work
+    async def predict(self) -> None:
+        """Predict the samples of schedules that are new, unless some are being predicted."""
+        if not self.predictions.busy:
+            missing = self.predictions.missing(self.entries)
+            self.predictions.busy = True
+            await asyncio.to_thread(self.predictions.compute, missing)
+            self.update()
 
     @work(exclusive=True, group="images")
     async def load_images(self, path: str) -> None:

@@ -15,6 +15,7 @@ from core.data import load_dataset
 from core.errors import UserError
 from core.recipes import load_recipe
 from core.schedules import SCHEDULE_NAMES, make_schedule
+from core.statistics.gaussian_sampling import fit_gaussian, sampling_error
 from tui.screens.schedules.model import ScheduleExplorer
 from tui.screens.schedules.noising import (
     POWER,
@@ -25,6 +26,7 @@ from tui.screens.schedules.noising import (
     nudge,
     snr_decibels,
 )
+from tui.screens.schedules.prediction import Predictions, prediction_text
 from tui.screens.schedules.table import ScheduleEntry, diagnoses_text, schedule_table
 from tui.settings.series_colors import ON_DARK, series_style, series_variables
 
@@ -298,3 +300,25 @@ def test_configurations_differ_only_in_their_schedules() -> None:
     explorer.set_text("schedule.beta_end", "5")
     with pytest.raises(UserError):
         explorer.configs()
+
+
+def test_predicted_errors_are_those_of_the_statistics_and_are_computed_once():
+    images = np.random.default_rng(0).integers(0, 90, (50, 1, 4, 4)).astype(np.uint8)
+    predictions = Predictions("array")
+    schedule = make_schedule("x^10", timesteps=30)
+    entries = [
+        ScheduleEntry(series_style(0, VARIABLES), "x^10", schedule),
+        ScheduleEntry(series_style(1, VARIABLES), "linear", None),
+    ]
+    assert not prediction_text(predictions, entries, 78).plain
+    assert predictions.missing(entries) == []  # because there are no data
+    predictions.data = fit_gaussian(images)
+    assert predictions.missing(entries) == [schedule]
+    predictions.compute([schedule])
+    assert predictions.missing(entries) == []
+    expected = sampling_error(predictions.data, schedule, range(29, -1, -1))
+    assert predictions.error(schedule) == expected
+    lines = prediction_text(predictions, entries, 78).plain.splitlines()
+    assert f"{expected.start:.1%}" in lines[2]
+    assert f"{expected.brightness:.2f}x" in lines[2]
+    assert "x" not in lines[3]

@@ -1,0 +1,38 @@
+"""The network of a run's configuration, on centred data if it says so."""
+
+import torch
+from torch import Tensor, nn
+
+from core.config.schema import RunConfig
+from core.diffusion.gaussian import GaussianDiffusion
+from core.diffusion.models.centred import CentredNetwork
+from core.diffusion.models.registry import build_network
+
+
+def build_run_network(
+    config: RunConfig, diffusion: GaussianDiffusion, shape: tuple[int, int, int], images: Tensor | None = None
+) -> nn.Module:
+    """Build a run's network with fresh weights, drawn from torch's global generator.
+
+    Args:
+        config: configuration of the run.
+        diffusion: its process.
+        shape: [C, H, W] of the images.
+        images: training images, uint8 [N, C, H, W], whose mean the data are centred by; None for a network whose
+            weights, and with them the mean, will be loaded.
+
+    Raises:
+        UserError: an unsupported width.
+    """
+    network = build_network(config.model.preset, channels=shape[0], width=config.model.width)
+    if config.data.centre == "none":
+        return network
+    centre = torch.zeros(shape)
+    if images is not None:
+        # Integers, so that the sum is exact in any order.
+        sums = torch.stack([part.sum(0, dtype=torch.int64) for part in images.cpu().split(1024)]).sum(0)
+        mean = sums.double() / len(images)
+        if config.data.centre == "grey":
+            mean = mean.mean((1, 2), keepdim=True).expand(shape)
+        centre = (mean / 127.5 - 1).float()
+    return CentredNetwork(network, diffusion, centre)
